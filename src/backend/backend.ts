@@ -1,0 +1,258 @@
+/**
+ * The backend: the steps of a decoder, on opaque buffers. One interface, several implementations (reference, wasm,
+ * webgpu), one conformance suite (`test/conformance/backend.test.ts`).
+ *
+ * The grain is a step of the decoder, not tensor algebra, so that a backend can fuse. Steps are recorded in order and
+ * return nothing; data comes back only by `read`, `readLogits` and `sample`. No step allocates.
+ *
+ * Words: a *row* is one token of the batch; a *sequence* is one request's run of consecutive rows; `T` = rows of the
+ * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
+ * `floor(h / groupSize)`. A *range* selects consecutive sequences of the batch.
+ */
+import type { TensorDtype, WeightDtype } from "../base/dtype.ts";
+import type { TensorRef, WeightRef } from "../base/tensor-ref.ts";
+
+/** Sizes a backend needs before anything else; fixed while it is open. */
+export interface BackendShape {
+  readonly numLayers: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly numQueryHeads: number;
+  readonly numKvHeads: number;
+  /** Even. */
+  readonly headDim: number;
+  readonly vocabSize: number;
+  readonly rmsNormEps: number;
+  /** Tokens of one KV page. */
+  readonly pageSize: number;
+  /** Pages in the KV pool, shared by all sequences. */
+  readonly numPages: number;
+  /** Longest sequence: sizes score buffers and page tables. */
+  readonly maxSequenceLength: number;
+  /** Most rows in one batch. */
+  readonly maxBatchRows: number;
+  /** Most sequences in one batch. */
+  readonly maxBatchSequences: number;
+}
+
+/** What is chosen and used, for `report()` and `doctor`. */
+export interface BackendReport {
+  readonly name: "reference" | "wasm" | "webgpu";
+  /** One line for people: build, SIMD level, adapter. */
+  readonly description: string;
+  /** Threads that compute, the caller's included. */
+  readonly threads: number;
+  readonly weightBytes: number;
+  readonly kvCacheBytes: number;
+}
+
+/**
+ * One forward step's input. The caller owns and reuses the arrays; `beginStep` copies what it needs.
+ * Arrays may be longer than the used part.
+ */
+export interface StepBatch {
+  numRows: number;
+  numSequences: number;
+  /** [numRows] */
+  readonly tokenIds: Uint32Array;
+  /** [numRows] cache slot (page × pageSize + offset) that receives the row's key and value. */
+  readonly slots: Uint32Array;
+  /** [numRows, headDim]: cos of the headDim/2 angles, then sin, scaled as the RoPE type wants. */
+  readonly rope: Float32Array;
+  /** [numSequences] first row of each sequence; rows of a sequence are consecutive. */
+  readonly firstRows: Uint32Array;
+  /** [numSequences] rows of each sequence: 1 in a decode step, more in a prefill chunk. */
+  readonly rowCounts: Uint32Array;
+  /** [numSequences] cached length after this step: the sequence's last row has position lengths - 1. */
+  readonly lengths: Uint32Array;
+  /** [numSequences, maxPagesPerSequence] page ids; entries past ceil(length / pageSize) are ignored. */
+  readonly pageTables: Uint32Array;
+  readonly maxPagesPerSequence: number;
+}
+
+/** Consecutive sequences of the current batch: first, first + 1, …, first + count - 1. */
+export interface SequenceRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Weights of `attentionInput`. Biases are single rows; absent ones are left out. */
+export interface AttentionInputWeights {
+  readonly norm: WeightRef; // [1, hiddenSize]
+  readonly q: WeightRef; // [numQueryHeads * headDim, hiddenSize]
+  readonly k: WeightRef; // [numKvHeads * headDim, hiddenSize]
+  readonly v: WeightRef; // [numKvHeads * headDim, hiddenSize]
+  readonly qBias?: WeightRef;
+  readonly kBias?: WeightRef;
+  readonly vBias?: WeightRef;
+  /** [1, headDim] RMS norm of each head before RoPE (Qwen3). */
+  readonly qNorm?: WeightRef;
+  readonly kNorm?: WeightRef;
+}
+
+export interface AttentionOutputWeights {
+  readonly o: WeightRef; // [hiddenSize, numQueryHeads * headDim]
+  readonly oBias?: WeightRef;
+}
+
+export interface FeedForwardWeights {
+  readonly norm: WeightRef; // [1, hiddenSize]
+  readonly gate: WeightRef; // [intermediateSize, hiddenSize]
+  readonly up: WeightRef; // [intermediateSize, hiddenSize]
+  readonly down: WeightRef; // [hiddenSize, intermediateSize]
+}
+
+/**
+ * One score for each unit of a sequence. A unit is a run of `unit` consecutive positions: 1 for token scores, the
+ * page size for page scores. The sequence has `ceil(length / unit)` units.
+ */
+export interface Scores {
+  /** f32 [maxBatchSequences, heads, capacity]; row s of a step's range is sequence range.first + s. */
+  readonly values: TensorRef;
+  readonly heads: number;
+  readonly unit: number;
+}
+
+/** Units chosen from scores: for each sequence and group exactly `count` units, no repeats, in no promised order. */
+export interface UnitSet {
+  /** u32 [maxBatchSequences, groups, capacity] */
+  readonly units: TensorRef;
+  readonly groups: number;
+  readonly count: number;
+  readonly unit: number;
+}
+
+/**
+ * The tokens that sparse layers attend to.
+ *
+ * indices u32 [maxBatchSequences, groups, capacity]: ascending positions, no repeats, first counts[s] valid
+ * counts  u32 [maxBatchSequences]: the same for all groups of a sequence
+ * groups  1 (one set for all heads), numKvHeads or numQueryHeads
+ */
+export interface TokenSelection {
+  readonly indices: TensorRef;
+  readonly counts: TensorRef;
+  readonly groups: number;
+}
+
+/** Units at both ends of a sequence: the first `sinks` and the last `recent`. */
+export interface Ends {
+  readonly sinks: number;
+  readonly recent: number;
+}
+
+/** How the next token of a sequence is drawn. Temperature 0 is greedy: the lowest id of the largest logit. */
+export interface SamplingParams {
+  readonly temperature: number;
+  /** 0 keeps all. */
+  readonly topK: number;
+  /** 1 keeps all. */
+  readonly topP: number;
+  /** 0 keeps all. */
+  readonly minP: number;
+  /** 1 leaves logits as they are. */
+  readonly repetitionPenalty: number;
+  readonly seed: number;
+}
+
+/** One sequence's draw. `draw` counts the tokens drawn so far, so that a draw depends on (seed, draw) alone. */
+export interface SamplingRow {
+  readonly params: SamplingParams;
+  readonly draw: number;
+  /** Tokens the repetition penalty counts as seen; read only where the penalty is not 1. */
+  readonly seenTokens: ArrayLike<number>;
+}
+
+export interface Backend {
+  readonly shape: BackendShape;
+  report(): BackendReport;
+
+  /** Makes a zeroed tensor. Called at open and when a new size is first needed, never in steady state. */
+  createTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef;
+  /** Copies data in, from the start. @throws ShapeError when data is longer than the tensor. */
+  write(tensor: TensorRef, data: Float32Array | Uint32Array): void;
+  /** Waits for recorded steps and copies the tensor out (f32 or u32, after its dtype). For tests, traces and tools. */
+  read(tensor: TensorRef): Promise<Float32Array | Uint32Array>;
+
+  /** Reserves the final place of a weight. @throws BackendError when it does not fit. */
+  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef;
+  /**
+   * Puts whole rows into their final place, once.
+   * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
+   */
+  writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void;
+
+  /** Starts a step: uploads ids, slots, RoPE rows, lengths and page tables. */
+  beginStep(batch: StepBatch): void;
+  /** x[t] = embedding[tokenIds[t]]. x: f32 [maxBatchRows, hiddenSize]. */
+  embed(embedding: WeightRef, x: TensorRef): void;
+  /**
+   * RMS norm of x, q/k/v projections (+ bias), norm of each q and k head where given, RoPE (rotate-half: element i pairs
+   * with i + headDim/2); k and v go into the pages of `layer`, q into `query` f32 [maxBatchRows, numQueryHeads * headDim].
+   */
+  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;
+  /**
+   * Dense causal attention of the range's rows over everything cached: row at position p sees positions 0..p.
+   * Logits are scaled by headDim ** -0.5. output: f32 [maxBatchRows, numQueryHeads * headDim].
+   * scores: where given, the range's sequences have one row each, and the scaled logits of positions 0..length-1 are
+   * handed on per query head, so that a selecting layer reads K once.
+   */
+  attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void;
+  /** Attention of one row a sequence over its selected tokens only; touches no other row of the cache. */
+  attendSelected(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    selection: TokenSelection,
+    output: TensorRef,
+  ): void;
+  /** x += o(attended) (+ bias). */
+  attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void;
+  /** x += down(silu(gate(norm x)) * up(norm x)). */
+  feedForward(weights: FeedForwardWeights, x: TensorRef): void;
+  /**
+   * logits[i] = output · norm(x[rows[i]]) for i < count. rows: owned by the caller, copied.
+   * logits: f32 [>= count, vocabSize].
+   */
+  logits(norm: WeightRef, output: WeightRef, x: TensorRef, rows: Uint32Array, count: number, logits: TensorRef): void;
+  /** Draws one token for each of the first rows.length logits rows into out. One await a step. */
+  sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void>;
+
+  // ---- selection: one row a sequence; all of it deterministic, ties to the lower position ----
+
+  /** Scaled logits of each query head against every cached key of `layer` (reads K, not V). */
+  scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
+  /** score of position t = hashUnit(seed, layer, length, t); one head. */
+  randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void;
+  /**
+   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date with this step's rows.
+   * Must be recorded after `attentionInput` in every step of a sequence whose policy reads page scores.
+   */
+  updatePageBounds(layer: number, range: SequenceRange): void;
+  /**
+   * Quest's upper bound a query head and run of `out.unit` tokens: sum over channels of max(q * min, q * max), unscaled.
+   * out.unit is a multiple of the cache's page size; `updatePageBounds` must have followed every write.
+   */
+  pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
+  /**
+   * Per head the `out.count` best units between the ends (units sinks .. n - recent - 1): score descending, ties to the
+   * lower position, NaN last. out.groups = scores.heads. The candidates must be at least out.count.
+   */
+  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void;
+  /**
+   * One set for all heads: visit rank 0 of every head in ascending order of head, then rank 1, …; keep first
+   * occurrences until out.count are kept. Ranks are those of `topK`. out.groups = 1.
+   */
+  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void;
+  /**
+   * The set's units and both ends, as ascending token positions (units expanded, the last one cut at the length).
+   * set may be left out: the ends alone, in tokens (unit 1), one group.
+   */
+  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void;
+
+  /** Ends threads and frees everything. Calling it twice is allowed. */
+  close(): Promise<void>;
+}
+
+/** Makes a backend of the given shape. @throws BackendError when the machine cannot hold or run it. */
+export type BackendFactory = (shape: BackendShape) => Promise<Backend>;

@@ -1,0 +1,71 @@
+/** The kinds of failure a caller can tell apart. The server maps each to one status. */
+export type EngineErrorCode =
+  | "config"
+  | "model-file"
+  | "shape"
+  | "backend"
+  | "out-of-pages"
+  | "request"
+  | "aborted";
+
+/**
+ * Base of every error the engine raises on purpose.
+ * The message says what was being done, what was expected, what came, and what to do next.
+ */
+export class EngineError extends Error {
+  readonly code: EngineErrorCode;
+  constructor(code: EngineErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+    this.name = new.target.name;
+  }
+}
+
+/** A configuration value (model config, attention spec, engine option) is unknown or impossible. */
+export class ConfigError extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("config", message, options);
+  }
+}
+
+/** A file of a checkpoint is missing, damaged, or disagrees with its config. */
+export class ModelFileError extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("model-file", message, options);
+  }
+}
+
+/** A tensor does not have the shape a step needs. */
+export class ShapeError extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("shape", message, options);
+  }
+}
+
+/** A backend cannot be opened, lost its device, or ran out of memory. */
+export class BackendError extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("backend", message, options);
+  }
+}
+
+/** The KV cache has no free page left for a request. */
+export class OutOfPagesError extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("out-of-pages", message, options);
+  }
+}
+
+/** A request asks for something the engine cannot do. */
+export class RequestError extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("request", message, options);
+  }
+}
+
+/** The request was aborted by its signal, by leaving its iterator early, or by closing the engine. */
+export class AbortedError extends EngineError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("aborted", message, options);
+  }
+}
