@@ -1,0 +1,422 @@
+/**
+ * The reference backend: every step as plain loops over f32 arrays with f64 sums, never optimised. It is the definition
+ * of right, the oracle of the conformance suite, and the documentation of each step.
+ */
+import { decodeWeights, dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
+import { ShapeError } from "../../base/errors.ts";
+import { hashUnit } from "../../base/random.ts";
+import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import type {
+  AttentionInputWeights,
+  AttentionOutputWeights,
+  Backend,
+  BackendReport,
+  BackendShape,
+  Ends,
+  FeedForwardWeights,
+  SamplingRow,
+  Scores,
+  SequenceRange,
+  StepBatch,
+  TokenSelection,
+  UnitSet,
+} from "../backend.ts";
+import { sampleToken } from "../sample-token.ts";
+import { attendHead, headLogits } from "./attention.ts";
+import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
+import { type Matrix, matvec, rmsNorm, rotateHalf } from "./linear.ts";
+import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
+
+class ReferenceTensor implements TensorRef {
+  readonly dtype: TensorDtype;
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Uint32Array;
+  constructor(dtype: TensorDtype, shape: readonly number[]) {
+    const size = shape.reduce((a, b) => a * b, 1);
+    this.dtype = dtype;
+    this.shape = shape;
+    this.data = dtype === "f32" ? new Float32Array(size) : new Uint32Array(size);
+  }
+}
+
+class ReferenceWeight implements WeightRef, Matrix {
+  readonly name: string;
+  readonly dtype: WeightDtype;
+  readonly rows: number;
+  readonly cols: number;
+  readonly values: Float32Array;
+  constructor(name: string, dtype: WeightDtype, rows: number, cols: number) {
+    this.name = name;
+    this.dtype = dtype;
+    this.rows = rows;
+    this.cols = cols;
+    this.values = new Float32Array(rows * cols);
+  }
+}
+
+function tensor(ref: TensorRef): ReferenceTensor {
+  if (!(ref instanceof ReferenceTensor)) throw new ShapeError("this tensor was made by another backend");
+  return ref;
+}
+
+function floats(ref: TensorRef): Float32Array {
+  const { data } = tensor(ref);
+  if (!(data instanceof Float32Array)) throw new ShapeError(`expected an f32 tensor, got ${ref.dtype}`);
+  return data;
+}
+
+function integers(ref: TensorRef): Uint32Array {
+  const { data } = tensor(ref);
+  if (!(data instanceof Uint32Array)) throw new ShapeError(`expected a u32 tensor, got ${ref.dtype}`);
+  return data;
+}
+
+function matrix(ref: WeightRef): ReferenceWeight {
+  if (!(ref instanceof ReferenceWeight)) throw new ShapeError(`weight ${ref.name} was made by another backend`);
+  return ref;
+}
+
+class ReferenceBackend implements Backend {
+  readonly shape: BackendShape;
+  #layers: LayerCache[];
+  #batch: StepBatch | undefined;
+  #weightBytes = 0;
+
+  constructor(shape: BackendShape) {
+    this.shape = shape;
+    this.#layers = Array.from({ length: shape.numLayers }, () => createLayerCache(shape));
+  }
+
+  report(): BackendReport {
+    const { shape } = this;
+    return {
+      name: "reference",
+      description: "plain loops in TypeScript, f32 storage, f64 sums",
+      threads: 1,
+      weightBytes: this.#weightBytes,
+      kvCacheBytes:
+        2 * 4 * shape.numLayers * shape.numPages * shape.pageSize * shape.numKvHeads * shape.headDim,
+    };
+  }
+
+  createTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef {
+    return new ReferenceTensor(dtype, shape);
+  }
+
+  write(ref: TensorRef, data: Float32Array | Uint32Array): void {
+    const target = tensor(ref).data;
+    if (data.length > target.length)
+      throw new ShapeError(`writing ${data.length} elements into a tensor of ${target.length}`);
+    target.set(data);
+  }
+
+  async read(ref: TensorRef): Promise<Float32Array | Uint32Array> {
+    return tensor(ref).data.slice();
+  }
+
+  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
+    const weight = new ReferenceWeight(name, dtype, rows, cols);
+    this.#weightBytes += weight.values.byteLength;
+    return weight;
+  }
+
+  writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
+    const weight = matrix(ref);
+    const count = bytes.byteLength / dtypeBytes(weight.dtype);
+    const start = firstRow * weight.cols;
+    if (count % weight.cols !== 0 || start + count > weight.values.length)
+      throw new ShapeError(
+        `writing ${count} elements at row ${firstRow} of ${weight.name} [${weight.rows}, ${weight.cols}]`,
+      );
+    decodeWeights(bytes, weight.dtype, weight.values.subarray(start, start + count));
+  }
+
+  beginStep(batch: StepBatch): void {
+    this.#batch = {
+      ...batch,
+      tokenIds: batch.tokenIds.slice(),
+      slots: batch.slots.slice(),
+      rope: batch.rope.slice(),
+      firstRows: batch.firstRows.slice(),
+      rowCounts: batch.rowCounts.slice(),
+      lengths: batch.lengths.slice(),
+      pageTables: batch.pageTables.slice(),
+    };
+  }
+
+  #step(): StepBatch {
+    if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
+    return this.#batch;
+  }
+
+  embed(embedding: WeightRef, x: TensorRef): void {
+    const batch = this.#step();
+    const table = matrix(embedding);
+    for (let row = 0; row < batch.numRows; row++) {
+      const start = batch.tokenIds[row] * table.cols;
+      floats(x).set(table.values.subarray(start, start + table.cols), row * table.cols);
+    }
+  }
+
+  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
+    const batch = this.#step();
+    const { hiddenSize, headDim, numQueryHeads, numKvHeads, rmsNormEps } = this.shape;
+    const cache = this.#layers[layer];
+    const normed = new Float32Array(hiddenSize);
+    const bias = (ref: WeightRef | undefined) => ({ bias: ref && matrix(ref) });
+    for (let row = 0; row < batch.numRows; row++) {
+      rmsNorm(floats(x), row * hiddenSize, hiddenSize, matrix(weights.norm).values, rmsNormEps, normed, 0);
+      const q = row * numQueryHeads * headDim;
+      const kv = batch.slots[row] * numKvHeads * headDim;
+      matvec(matrix(weights.q), normed, 0, floats(query), q, bias(weights.qBias));
+      matvec(matrix(weights.k), normed, 0, cache.keys, kv, bias(weights.kBias));
+      matvec(matrix(weights.v), normed, 0, cache.values, kv, bias(weights.vBias));
+      this.#finishHeads(floats(query), q, numQueryHeads, weights.qNorm, row);
+      this.#finishHeads(cache.keys, kv, numKvHeads, weights.kNorm, row);
+    }
+  }
+
+  /** Norm of each head where given, then RoPE, in place. */
+  #finishHeads(
+    heads: Float32Array,
+    offset: number,
+    count: number,
+    norm: WeightRef | undefined,
+    row: number,
+  ): void {
+    const { headDim, rmsNormEps } = this.shape;
+    for (let head = 0; head < count; head++) {
+      const at = offset + head * headDim;
+      if (norm) rmsNorm(heads, at, headDim, matrix(norm).values, rmsNormEps, heads, at);
+      rotateHalf(heads, at, headDim, this.#step().rope, row * headDim);
+    }
+  }
+
+  #heads(row: number): { queryOffset: number; kvHead: number }[] {
+    const { numQueryHeads, numKvHeads, headDim } = this.shape;
+    const groupSize = numQueryHeads / numKvHeads;
+    return Array.from({ length: numQueryHeads }, (_, head) => ({
+      queryOffset: (row * numQueryHeads + head) * headDim,
+      kvHead: Math.floor(head / groupSize),
+    }));
+  }
+
+  attendAll(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    output: TensorRef,
+    scores?: Scores,
+  ): void {
+    const batch = this.#step();
+    const cache = this.#layers[layer];
+    for (let s = range.first; s < range.first + range.count; s++) {
+      for (let i = 0; i < batch.rowCounts[s]; i++) {
+        const visible = batch.lengths[s] - batch.rowCounts[s] + i + 1;
+        const positions = Array.from({ length: visible }, (_, p) => p);
+        this.#heads(batch.firstRows[s] + i).forEach((head, h) => {
+          const logits = headLogits(cache, this.shape, batch, s, floats(query), head, positions);
+          attendHead(cache, this.shape, batch, s, logits, head, positions, floats(output));
+          if (scores) this.#handOn(scores, s - range.first, h, logits);
+        });
+      }
+    }
+  }
+
+  #handOn(scores: Scores, row: number, head: number, logits: readonly number[]): void {
+    floats(scores.values).set(logits, this.#scoreOffset(scores, row, head));
+  }
+
+  #scoreOffset(scores: Scores, row: number, head: number): number {
+    return (row * scores.heads + head) * (scores.values.shape[2] ?? 0);
+  }
+
+  attendSelected(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    selection: TokenSelection,
+    output: TensorRef,
+  ): void {
+    const batch = this.#step();
+    const cache = this.#layers[layer];
+    const capacity = selection.indices.shape[2] ?? 0;
+    const headsPerGroup = this.shape.numQueryHeads / selection.groups;
+    for (let i = 0; i < range.count; i++) {
+      const s = range.first + i;
+      const count = integers(selection.counts)[i];
+      this.#heads(batch.firstRows[s]).forEach((head, h) => {
+        const start = (i * selection.groups + Math.floor(h / headsPerGroup)) * capacity;
+        const positions = integers(selection.indices).subarray(start, start + count);
+        const logits = headLogits(cache, this.shape, batch, s, floats(query), head, positions);
+        attendHead(cache, this.shape, batch, s, logits, head, positions, floats(output));
+      });
+    }
+  }
+
+  attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+    const o = matrix(weights.o);
+    const bias = weights.oBias && matrix(weights.oBias).values;
+    for (let row = 0; row < this.#step().numRows; row++) {
+      matvec(o, floats(attended), row * o.cols, floats(x), row * o.rows, { accumulate: true });
+      if (bias) for (let i = 0; i < o.rows; i++) floats(x)[row * o.rows + i] += bias[i];
+    }
+  }
+
+  feedForward(weights: FeedForwardWeights, x: TensorRef): void {
+    const { hiddenSize, intermediateSize, rmsNormEps } = this.shape;
+    const normed = new Float32Array(hiddenSize);
+    const gate = new Float32Array(intermediateSize);
+    const up = new Float32Array(intermediateSize);
+    for (let row = 0; row < this.#step().numRows; row++) {
+      const at = row * hiddenSize;
+      rmsNorm(floats(x), at, hiddenSize, matrix(weights.norm).values, rmsNormEps, normed, 0);
+      matvec(matrix(weights.gate), normed, 0, gate, 0);
+      matvec(matrix(weights.up), normed, 0, up, 0);
+      for (let i = 0; i < intermediateSize; i++) gate[i] = (gate[i] / (1 + Math.exp(-gate[i]))) * up[i];
+      matvec(matrix(weights.down), gate, 0, floats(x), at, { accumulate: true });
+    }
+  }
+
+  logits(
+    norm: WeightRef,
+    output: WeightRef,
+    x: TensorRef,
+    rows: Uint32Array,
+    count: number,
+    logits: TensorRef,
+  ): void {
+    const { hiddenSize, vocabSize, rmsNormEps } = this.shape;
+    const normed = new Float32Array(hiddenSize);
+    for (let i = 0; i < count; i++) {
+      rmsNorm(floats(x), rows[i] * hiddenSize, hiddenSize, matrix(norm).values, rmsNormEps, normed, 0);
+      matvec(matrix(output), normed, 0, floats(logits), i * vocabSize);
+    }
+  }
+
+  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+    const { vocabSize } = this.shape;
+    rows.forEach((row, i) => {
+      out[i] = sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row);
+    });
+  }
+
+  scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    const batch = this.#step();
+    for (let i = 0; i < range.count; i++) {
+      const s = range.first + i;
+      const positions = Array.from({ length: batch.lengths[s] }, (_, p) => p);
+      this.#heads(batch.firstRows[s]).forEach((head, h) => {
+        const logits = headLogits(this.#layers[layer], this.shape, batch, s, floats(query), head, positions);
+        this.#handOn(out, i, h, logits);
+      });
+    }
+  }
+
+  randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
+    for (let i = 0; i < range.count; i++) {
+      const length = this.#step().lengths[range.first + i];
+      const start = this.#scoreOffset(out, i, 0);
+      for (let p = 0; p < length; p++) floats(out.values)[start + p] = hashUnit(seed, layer, length, p);
+    }
+  }
+
+  updatePageBounds(layer: number, range: SequenceRange): void {
+    for (let s = range.first; s < range.first + range.count; s++)
+      updateBounds(this.#layers[layer], this.shape, this.#step(), s);
+  }
+
+  pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    const batch = this.#step();
+    const { bounds } = this.#layers[layer];
+    if (!bounds) throw new ShapeError("pageScores before any updatePageBounds");
+    for (let i = 0; i < range.count; i++) {
+      const s = range.first + i;
+      this.#heads(batch.firstRows[s]).forEach((head, h) => {
+        for (let u = 0; u * out.unit < batch.lengths[s]; u++)
+          floats(out.values)[this.#scoreOffset(out, i, h) + u] = this.#pageScore(
+            bounds,
+            s,
+            u * out.unit,
+            Math.min(batch.lengths[s], (u + 1) * out.unit),
+            floats(query),
+            head,
+          );
+      });
+    }
+  }
+
+  /** Sum over channels of max(q * min, q * max) over the keys of positions from..to-1. */
+  #pageScore(
+    bounds: { readonly min: Float32Array; readonly max: Float32Array },
+    sequence: number,
+    from: number,
+    to: number,
+    query: Float32Array,
+    head: { readonly queryOffset: number; readonly kvHead: number },
+  ): number {
+    const { headDim, numKvHeads, pageSize } = this.shape;
+    let score = 0;
+    for (let c = 0; c < headDim; c++) {
+      let min = Number.POSITIVE_INFINITY;
+      let max = Number.NEGATIVE_INFINITY;
+      for (let p = from; p < to; p += pageSize) {
+        const page = Math.floor(slotOf(this.#step(), this.shape, sequence, p) / pageSize);
+        const at = (page * numKvHeads + head.kvHead) * headDim + c;
+        min = Math.min(min, bounds.min[at]);
+        max = Math.max(max, bounds.max[at]);
+      }
+      const q = query[head.queryOffset + c];
+      score += Math.max(q * min, q * max);
+    }
+    return score;
+  }
+
+  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    for (let i = 0; i < range.count; i++)
+      this.#ranked(range, i, scores, ends, out.count).forEach((units, h) => {
+        this.#writeUnits(out, i * out.groups + h, units);
+      });
+  }
+
+  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    for (let i = 0; i < range.count; i++)
+      this.#writeUnits(out, i, mergeRanks(this.#ranked(range, i, scores, ends, out.count), out.count));
+  }
+
+  #ranked(range: SequenceRange, i: number, scores: Scores, ends: Ends, count: number): number[][] {
+    const numUnits = Math.ceil(this.#step().lengths[range.first + i] / scores.unit);
+    return Array.from({ length: scores.heads }, (_, h) =>
+      rankUnits(floats(scores.values), this.#scoreOffset(scores, i, h), numUnits, ends, count),
+    );
+  }
+
+  #writeUnits(out: UnitSet, row: number, units: readonly number[]): void {
+    if (units.length !== out.count)
+      throw new ShapeError(`selecting ${out.count} units, but only ${units.length} candidates lie between the ends`);
+    integers(out.units).set(units, row * (out.units.shape[2] ?? 0));
+  }
+
+  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
+    for (let i = 0; i < range.count; i++) {
+      const length = this.#step().lengths[range.first + i];
+      for (let g = 0; g < out.groups; g++) {
+        const start = (i * out.groups + g) * (set?.units.shape[2] ?? 0);
+        const units = set ? integers(set.units).subarray(start, start + set.count) : [];
+        const positions = expandWithEnds(units, set?.unit ?? 1, length, ends);
+        integers(out.indices).set(positions, (i * out.groups + g) * (out.indices.shape[2] ?? 0));
+        integers(out.counts)[i] = positions.length;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#layers = [];
+    this.#batch = undefined;
+  }
+}
+
+/** Opens the reference backend. It runs everywhere, slowly. */
+export async function createReferenceBackend(shape: BackendShape): Promise<Backend> {
+  return new ReferenceBackend(shape);
+}

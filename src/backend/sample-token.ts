@@ -1,0 +1,80 @@
+import { hashUnit } from "../base/random.ts";
+import type { SamplingRow } from "./backend.ts";
+
+/**
+ * Draws one token: repetition penalty, temperature, top-k, top-p, min-p in the order of Hugging Face `generate`.
+ * The definition of `Backend.sample` on one row; the draw depends on (seed, draw) alone.
+ *
+ * logits  f32 [vocabSize]; overwritten where the repetition penalty is not 1
+ * returns a token id; greedy takes the lowest id of the largest logit
+ */
+export function sampleToken(logits: Float32Array, row: SamplingRow): number {
+  const { params } = row;
+  if (params.repetitionPenalty !== 1) penalise(logits, row.seenTokens, params.repetitionPenalty);
+  if (params.temperature === 0) return argmax(logits);
+  const order = candidates(logits, params.topK);
+  const weights = new Float64Array(order.length);
+  const largest = logits[order[0]];
+  let sum = 0;
+  for (let i = 0; i < order.length; i++) {
+    const weight = Math.exp(((logits[order[i]]) - largest) / params.temperature);
+    weights[i] = weight;
+    sum += weight;
+  }
+  let kept = order.length;
+  if (params.topP < 1) {
+    let mass = 0;
+    kept = 0;
+    while (kept < order.length && mass < params.topP * sum) mass += weights[kept++];
+    kept = Math.max(1, kept);
+  }
+  // weights[0] is 1 (the largest), so the min-p floor relative to it is minP itself
+  if (params.minP > 0) while (kept > 1 && (weights[kept - 1]) < params.minP) kept--;
+  let mass = 0;
+  for (let i = 0; i < kept; i++) mass += weights[i];
+  let rest = hashUnit(params.seed, row.draw, 0x5a11, 0) * mass;
+  for (let i = 0; i < kept; i++) {
+    rest -= weights[i];
+    if (rest < 0) return order[i];
+  }
+  return order[kept - 1];
+}
+
+function argmax(logits: Float32Array): number {
+  let best = 0;
+  let bestLogit = Number.NEGATIVE_INFINITY;
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id];
+    if (logit > bestLogit) {
+      bestLogit = logit;
+      best = id;
+    }
+  }
+  return best;
+}
+
+function penalise(logits: Float32Array, seen: ArrayLike<number>, penalty: number): void {
+  const done = new Set<number>();
+  for (let i = 0; i < seen.length; i++) {
+    const id = seen[i];
+    if (done.has(id)) continue;
+    done.add(id);
+    const logit = logits[id];
+    logits[id] = logit < 0 ? logit * penalty : logit / penalty;
+  }
+}
+
+/** Token ids by logit descending, ties to the lower id; only the best `topK` where it is not 0. */
+function candidates(logits: Float32Array, topK: number): Uint32Array {
+  const ids = new Uint32Array(logits.length);
+  for (let i = 0; i < ids.length; i++) ids[i] = i;
+  const byLogit = (a: number, b: number) => (logits[b]) - (logits[a]) || a - b;
+  if (topK === 0 || topK >= ids.length) return ids.sort(byLogit);
+  const floor = nthLargest(logits, topK);
+  return ids.filter((id) => (logits[id]) >= floor).sort(byLogit).subarray(0, topK);
+}
+
+/** The n-th largest value (n >= 1). */
+function nthLargest(values: Float32Array, n: number): number {
+  return values.slice().sort()[values.length - n];
+}
