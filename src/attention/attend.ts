@@ -1,0 +1,103 @@
+/**
+ * The attention driver: asks each request's policy for the role of a layer and runs dense or selected attention.
+ * It owns the current selection of each policy, keeps prefill dense, and is dense while a sequence fits the budget, so
+ * that no policy repeats those.
+ */
+import type { Backend, Scores, SequenceRange, TokenSelection } from "../backend/backend.ts";
+import type { TensorRef } from "../base/tensor-ref.ts";
+import type { AttentionModel, AttentionPolicy } from "./policy.ts";
+import { SelectionWorkspace, TensorPool } from "./workspace.ts";
+
+/** Consecutive sequences of a batch that share a policy and all attend densely, or all sparsely. */
+export interface AttentionGroup {
+  readonly policy: AttentionPolicy;
+  readonly range: SequenceRange;
+  readonly isSparse: boolean;
+}
+
+interface PolicyState {
+  readonly workspace: SelectionWorkspace;
+  selection: TokenSelection | undefined;
+}
+
+export class Attention {
+  readonly model: AttentionModel;
+  readonly #backend: Backend;
+  readonly #pool: TensorPool;
+  readonly #states = new Map<AttentionPolicy, PolicyState>();
+  #denseScores: Scores | undefined;
+
+  constructor(backend: Backend, model: AttentionModel) {
+    this.#backend = backend;
+    this.model = model;
+    this.#pool = new TensorPool(backend);
+  }
+
+  /**
+   * Records the attention of one layer for all groups of the batch.
+   * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
+   */
+  attend(layer: number, groups: readonly AttentionGroup[], query: TensorRef, output: TensorRef): void {
+    for (const group of groups) {
+      if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
+      if (group.isSparse) this.#attendSparsely(layer, group, query, output);
+      else this.#backend.attendAll(layer, group.range, query, output);
+    }
+  }
+
+  #attendSparsely(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
+    const { policy, range } = group;
+    const role = policy.layerRole(layer);
+    const state = this.#state(policy);
+    if (role.attends === "all") {
+      const scores = role.selects ? this.#scores() : undefined;
+      this.#backend.attendAll(layer, range, query, output, scores);
+      if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, scores));
+      return;
+    }
+    if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, undefined));
+    if (!state.selection)
+      throw new TypeError(`attention ${policy.name}: layer ${layer} attends to a selection, but none was made`);
+    this.#backend.attendSelected(layer, range, query, state.selection, output);
+  }
+
+  /** Gives the buffers of a policy back when its last request has ended. */
+  forget(policy: AttentionPolicy): void {
+    this.#states.get(policy)?.workspace.release();
+    this.#states.delete(policy);
+  }
+
+  #state(policy: AttentionPolicy): PolicyState {
+    let state = this.#states.get(policy);
+    if (!state) {
+      const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool);
+      state = { workspace, selection: undefined };
+      this.#states.set(policy, state);
+    }
+    return state;
+  }
+
+  #scores(): Scores {
+    this.#denseScores ??= {
+      values: this.#pool.take("f32", this.model.numQueryHeads, this.#backend.shape.maxSequenceLength),
+      heads: this.model.numQueryHeads,
+      unit: 1,
+    };
+    return this.#denseScores;
+  }
+}
+
+/** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */
+export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
+  return length > policy.tokenBudget;
+}
+
+/** Key/value rows that one decode step's attention reads, over all layers; dense reads length × layers. */
+export function attendedRows(policy: AttentionPolicy, numLayers: number, length: number): number {
+  if (!isSparseAt(policy, length)) return numLayers * length;
+  const selected = policy.selectedTokens?.(length) ?? policy.tokenBudget;
+  let rows = 0;
+  for (let layer = 0; layer < numLayers; layer++)
+    rows += policy.layerRole(layer).attends === "all" ? length : selected;
+  return rows;
+}

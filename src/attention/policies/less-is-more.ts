@@ -1,0 +1,57 @@
+import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
+import { checkLayers, checkSinks, knownKeys, layerList, share, wholeNumber } from "../settings.ts";
+
+export interface LessIsMoreOptions {
+  /** Tokens a sparse layer may attend to, sinks and recency window included. Default 2048. */
+  readonly tokenBudget?: number;
+  /** Share of the budget for the most recent tokens; the sinks come out of it. Default 0.25. */
+  readonly recencyShare?: number;
+  /** First tokens that are always kept. Default 4. */
+  readonly sinks?: number;
+  /** Layers that attend to all and select; layers before the first are dense. Default: the model's own. */
+  readonly selectionLayers?: readonly number[];
+}
+
+/**
+ * LessIsMore: cross-head unified sparse attention.
+ *
+ * A few selection layers attend to everything and choose one set of tokens for all heads: each query head ranks the
+ * tokens, the union is taken rank by rank over the heads (heads ascending, first occurrence kept) until the budget is
+ * full; a share of the budget is kept for the most recent tokens. All later layers attend to that set alone, until the
+ * next selection layer. Selection is done anew in every decode step.
+ *
+ * Source: arXiv 2508.07101. Departures, where paper and published code contradict each other: sinks come out of the
+ * recency share (as the code does) and are given up where that share cannot hold them; the token being decoded is
+ * always seen, also with a recency share of 0; ties go to the lower position.
+ */
+export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
+  const name = "less-is-more";
+  knownKeys(name, options, ["tokenBudget", "recencyShare", "sinks", "selectionLayers"]);
+  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 1);
+  const recencyShare = share(name, "recency", options.recencyShare ?? 0.25);
+  const sinks = wholeNumber(name, "sinks", options.sinks ?? 4, 0);
+  checkSinks(name, tokenBudget, sinks);
+  const layers = options.selectionLayers && layerList(name, "layers", options.selectionLayers);
+  const parts = splitBudget(tokenBudget, recencyShare, sinks);
+  const first = layers?.[0] ?? 0;
+  return {
+    name,
+    settings: { budget: tokenBudget, recency: recencyShare, sinks: parts.ends.sinks, ...(layers && { layers }) },
+    tokenBudget,
+    layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
+    select: (step) => step.withEnds(step.mergeByRank(step.scores(), parts.ranked, parts.ends), parts.ends),
+    forModel(model) {
+      if (!layers) return lessIsMore({ ...options, selectionLayers: model.defaultSelectionLayers });
+      checkLayers(name, "layers", layers, model.numLayers);
+      return this;
+    },
+  };
+}
+
+/** Tokens taken by rank, and both ends; together exactly the budget. The 1e-9 undoes the rounding of 1 - share. */
+function splitBudget(tokenBudget: number, recencyShare: number, sinks: number) {
+  const ranked = Math.min(tokenBudget - 1, Math.trunc(tokenBudget * (1 - recencyShare) + 1e-9));
+  const rest = tokenBudget - ranked;
+  const kept = rest > sinks ? sinks : 0;
+  return { ranked, ends: { sinks: kept, recent: rest - kept } };
+}

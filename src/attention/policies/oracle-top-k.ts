@@ -1,0 +1,26 @@
+import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
+import { knownKeys, wholeNumber } from "../settings.ts";
+
+export interface OracleTopKOptions {
+  /** Tokens each query head attends to. Default 2048. */
+  readonly tokenBudget?: number;
+}
+
+const CURRENT_TOKEN = { sinks: 0, recent: 1 };
+
+/**
+ * The ceiling for selection: every query head of every layer attends to its own exact top tokens (and the current one).
+ * It reads all keys to find them, so it is no faster than full attention; it says what a budget could give.
+ */
+export function oracleTopK(options: OracleTopKOptions = {}): AttentionPolicy {
+  const name = "oracle-top-k";
+  knownKeys(name, options, ["tokenBudget"]);
+  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 2);
+  return {
+    name,
+    settings: { budget: tokenBudget },
+    tokenBudget,
+    layerRole: () => SELECTS_FOR_ITSELF,
+    select: (step) => step.withEnds(step.topK(step.scores(), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
+  };
+}

@@ -1,0 +1,52 @@
+import { ConfigError } from "../../base/errors.ts";
+import { type AttentionPolicy, DENSE, SELECTS_FOR_ITSELF } from "../policy.ts";
+import { checkLayers, knownKeys, wholeNumber } from "../settings.ts";
+
+export interface QuestOptions {
+  /** Tokens each query head attends to, in whole pages, the current page included. Default 2048. */
+  readonly tokenBudget?: number;
+  /** Tokens of a page; a multiple of the KV cache's page size. Default 16. */
+  readonly pageSize?: number;
+  /** First layers that stay dense. Default 2. */
+  readonly denseLayers?: number;
+}
+
+const CURRENT_PAGE = { sinks: 0, recent: 1 };
+
+/**
+ * Quest: every layer past the dense ones scores whole pages by an upper bound of their logits (per channel the larger of
+ * q times the page's smallest and largest key) and attends to the best pages, per query head.
+ *
+ * Source: arXiv 2406.10774, and its CUDA version for the current page: it is always attended and part of the budget.
+ * Departures: layers are numbered from the first (the published code counts down from 32); a budget of fewer than three
+ * pages is taken as it is.
+ */
+export function quest(options: QuestOptions = {}): AttentionPolicy {
+  const name = "quest";
+  knownKeys(name, options, ["tokenBudget", "pageSize", "denseLayers"]);
+  const pageSize = wholeNumber(name, "page", options.pageSize ?? 16, 1);
+  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 1);
+  const denseLayers = wholeNumber(name, "dense-layers", options.denseLayers ?? 2, 0);
+  const pages = Math.floor(tokenBudget / pageSize);
+  if (pages < 1)
+    throw new ConfigError(`attention ${name}: a budget of ${tokenBudget} holds no page of ${pageSize} tokens`);
+  return {
+    name,
+    settings: { budget: tokenBudget, page: pageSize, "dense-layers": denseLayers },
+    tokenBudget,
+    pageBounds: pageSize,
+    selectedTokens: (length) => (pages - 1) * pageSize + (((length - 1) % pageSize) + 1),
+    layerRole: (layer) => (layer < denseLayers ? DENSE : SELECTS_FOR_ITSELF),
+    select: (step) =>
+      step.withEnds(step.topK(step.pageScores(pageSize), pages - 1, CURRENT_PAGE), CURRENT_PAGE),
+    forModel(model) {
+      if (pageSize % model.pageSize !== 0)
+        throw new ConfigError(
+          `attention ${name}: page=${pageSize} is no multiple of the KV cache's page size ${model.pageSize}; ` +
+            `choose a multiple, or open the engine with pageSize ${pageSize}`,
+        );
+      if (denseLayers > 0) checkLayers(name, "dense-layers", [denseLayers - 1], model.numLayers);
+      return this;
+    },
+  };
+}

@@ -1,0 +1,30 @@
+import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
+import { knownKeys, wholeNumber } from "../settings.ts";
+
+export interface RandomTokensOptions {
+  /** Tokens a layer attends to. Default 2048. */
+  readonly tokenBudget?: number;
+  /** Default 1. */
+  readonly seed?: number;
+}
+
+const CURRENT_TOKEN = { sinks: 0, recent: 1 };
+
+/**
+ * The floor for selection: every layer attends to the current token and to others drawn at random, anew in each layer and
+ * step. The draw depends on (seed, layer, length) alone, so it is the same on every backend and in every run.
+ */
+export function randomTokens(options: RandomTokensOptions = {}): AttentionPolicy {
+  const name = "random-tokens";
+  knownKeys(name, options, ["tokenBudget", "seed"]);
+  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 2);
+  const seed = wholeNumber(name, "seed", options.seed ?? 1, 0);
+  return {
+    name,
+    settings: { budget: tokenBudget, seed },
+    tokenBudget,
+    layerRole: () => SELECTS_FOR_ITSELF,
+    select: (step) =>
+      step.withEnds(step.mergeByRank(step.randomScores(seed), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
+  };
+}

@@ -1,0 +1,38 @@
+import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
+import { checkLayers, knownKeys, layerList, wholeNumber } from "../settings.ts";
+
+export interface TidalDecodeOptions {
+  /** Tokens each query head of a sparse layer attends to. Default 2048. */
+  readonly tokenBudget?: number;
+  /** Layers that attend to all and select; layers before the first are dense. Default: the model's own. */
+  readonly selectionLayers?: readonly number[];
+}
+
+const CURRENT_TOKEN = { sinks: 0, recent: 1 };
+
+/**
+ * TidalDecode: position-persistent sparse attention. Each query head of a selection layer picks its own best tokens;
+ * the same head of later layers attends to that list. No union over heads, no sinks, no window.
+ *
+ * Source: arXiv 2410.05076. Departure: the token being decoded is always one of the budget (as the GQA port of the
+ * LessIsMore authors does); the original leaves it to its score.
+ */
+export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
+  const name = "tidal-decode";
+  knownKeys(name, options, ["tokenBudget", "selectionLayers"]);
+  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 2);
+  const layers = options.selectionLayers && layerList(name, "layers", options.selectionLayers);
+  const first = layers?.[0] ?? 0;
+  return {
+    name,
+    settings: { budget: tokenBudget, ...(layers && { layers }) },
+    tokenBudget,
+    layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
+    select: (step) => step.withEnds(step.topK(step.scores(), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
+    forModel(model) {
+      if (!layers) return tidalDecode({ ...options, selectionLayers: model.defaultSelectionLayers });
+      checkLayers(name, "layers", layers, model.numLayers);
+      return this;
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { ConfigError } from "../base/errors.ts";
+
+/** Throws ConfigError unless the value is an integer of at least `least`. Returns it. */
+export function wholeNumber(policy: string, key: string, value: unknown, least: number): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
+    throw new ConfigError(`attention ${policy}: ${key} must be a whole number of at least ${least}, got ${show(value)}`);
+  return value;
+}
+
+/** Throws ConfigError unless the value is a number in [0, 1). Returns it. */
+export function share(policy: string, key: string, value: unknown): number {
+  if (typeof value !== "number" || !(value >= 0 && value < 1))
+    throw new ConfigError(`attention ${policy}: ${key} is a share of the budget in [0, 1), got ${show(value)}`);
+  return value;
+}
+
+/** Throws ConfigError unless the value is a non-empty ascending list of layers. Returns it. */
+export function layerList(policy: string, key: string, value: unknown): readonly number[] {
+  if (!Array.isArray(value) || value.length === 0)
+    throw new ConfigError(`attention ${policy}: ${key} must name at least one layer, got ${show(value)}`);
+  const layers = value.map((layer) => wholeNumber(policy, key, layer, 0));
+  if (layers.some((layer, i) => i > 0 && layer <= (layers[i - 1] ?? -1)))
+    throw new ConfigError(`attention ${policy}: ${key} must be ascending without repeats, got ${layers.join("+")}`);
+  return layers;
+}
+
+/** Throws ConfigError when a layer lies past the last of the model. */
+export function checkLayers(policy: string, key: string, layers: readonly number[], numLayers: number): void {
+  const last = layers[layers.length - 1] ?? 0;
+  if (last >= numLayers)
+    throw new ConfigError(
+      `attention ${policy}: ${key} names layer ${last}, but the model's layers are 0 to ${numLayers - 1}`,
+    );
+}
+
+/** Throws ConfigError unless the budget holds the sinks and one token more. */
+export function checkSinks(policy: string, tokenBudget: number, sinks: number): void {
+  if (tokenBudget < sinks + 1)
+    throw new ConfigError(
+      `attention ${policy}: a budget of ${tokenBudget} cannot hold ${sinks} sink tokens and the current token; ` +
+        `use budget=${sinks + 1} or more, or fewer sinks`,
+    );
+}
+
+/** Throws ConfigError when options hold a key that is not in `known`. */
+export function knownKeys(policy: string, options: object, known: readonly string[]): void {
+  for (const key of Object.keys(options))
+    if (!known.includes(key))
+      throw new ConfigError(
+        `attention ${policy}: unknown setting "${key}"; it takes ${known.length ? known.join(", ") : "none"}`,
+      );
+}
+
+function show(value: unknown): string {
+  return typeof value === "string" ? `"${value}"` : String(value);
+}
