@@ -1,0 +1,18 @@
+/**
+ * Lets timers, signals and streams have a turn. `setImmediate` where there is one (Node), a message channel elsewhere:
+ * `setTimeout` would cost a millisecond or more.
+ */
+export function yieldToEventLoop(): Promise<void> {
+  if (typeof globalThis.setImmediate === "function")
+    return new Promise((resolve) => {
+      globalThis.setImmediate(() => resolve());
+    });
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
+}

@@ -1,0 +1,164 @@
+import type { SamplingParams } from "../backend/backend.ts";
+import type { AttentionPolicy } from "../attention/policy.ts";
+import { AbortedError } from "../base/errors.ts";
+import type { FinishReason, Generation, GenerationPart, GenerationResult } from "./request.ts";
+import type { OutputStream } from "./reasoning.ts";
+
+/** Parts a consumer may be behind before its request pauses. */
+const MAX_WAITING_PARTS = 64;
+
+/** What a request needs before it runs, checked. */
+export interface GenerationPlan {
+  readonly prompt: readonly number[];
+  readonly maxTokens: number;
+  readonly policy: AttentionPolicy;
+  readonly sampling: SamplingParams;
+  readonly eosTokenIds: readonly number[];
+  readonly signal: AbortSignal | undefined;
+}
+
+/** One request while it waits, runs and ends: its tokens, its pages, its output, its consumer. */
+export class RunningGeneration implements Generation {
+  readonly plan: GenerationPlan;
+  /** Prompt and generated tokens. */
+  readonly tokens: number[];
+  pages: number[] = [];
+  cachedTokens = 0;
+  /** Key/value rows read and cached over all decode steps, for the attended fraction. */
+  attendedRows = 0;
+  cachedRows = 0;
+  isDone = false;
+  readonly #output: OutputStream;
+  readonly #wakeEngine: () => void;
+  readonly #parts: GenerationPart[] = [];
+  #isDraining = false;
+  #error: Error | undefined;
+  #result: GenerationResult | undefined;
+  #wakeConsumer: (() => void) | undefined;
+  #started = 0;
+  #firstTokenAt = 0;
+  #prefillMs = 0;
+
+  constructor(plan: GenerationPlan, output: OutputStream, wakeEngine: () => void) {
+    this.plan = plan;
+    this.tokens = [...plan.prompt];
+    this.#output = output;
+    this.#wakeEngine = wakeEngine;
+  }
+
+  get promptTokens(): number {
+    return this.plan.prompt.length;
+  }
+
+  get numGenerated(): number {
+    return this.tokens.length - this.plan.prompt.length;
+  }
+
+  /** True while the consumer is too far behind. */
+  get isPaused(): boolean {
+    return !this.#isDraining && this.#parts.length >= MAX_WAITING_PARTS;
+  }
+
+  /** Called when the first rows are about to run. */
+  start(now: number): void {
+    if (this.#started === 0) this.#started = now;
+  }
+
+  /** Takes a drawn token. Sets isDone at an end-of-sequence token, a stop text or the last token. */
+  accept(tokenId: number, now: number): void {
+    this.tokens.push(tokenId);
+    if (this.numGenerated === 1) {
+      this.#firstTokenAt = now;
+      this.#prefillMs = now - this.#started;
+    }
+    if (this.plan.eosTokenIds.includes(tokenId)) return this.#finish("stop", now);
+    this.#give(this.#output.push(tokenId));
+    if (this.#output.isStopped) this.#finish("stop", now);
+    else if (this.numGenerated >= this.plan.maxTokens) this.#finish("length", now);
+  }
+
+  /** Ends the request with an error; the consumer gets it at its next turn. */
+  fail(error: Error): void {
+    if (this.isDone) return;
+    this.isDone = true;
+    this.#error = error;
+    this.#wake();
+  }
+
+  #finish(finishReason: FinishReason, now: number): void {
+    this.#give(this.#output.finish());
+    const { policy } = this.plan;
+    const decodeMs = now - this.#firstTokenAt;
+    this.isDone = true;
+    this.#result = {
+      text: this.#output.text,
+      reasoning: this.#output.reasoning,
+      answer: this.#output.answer,
+      tokenIds: this.tokens.slice(this.promptTokens),
+      finishReason,
+      usage: { promptTokens: this.promptTokens, completionTokens: this.numGenerated },
+      timings: {
+        prefillMs: this.#prefillMs,
+        decodeMs,
+        msPerToken: decodeMs / Math.max(1, this.numGenerated - 1),
+      },
+      attention: {
+        name: policy.name,
+        settings: policy.settings,
+        attendedFraction: this.cachedRows === 0 ? 1 : this.attendedRows / this.cachedRows,
+      },
+    };
+    this.#wake();
+  }
+
+  #give(part: GenerationPart | undefined): void {
+    if (!part || this.#isDraining) return;
+    this.#parts.push(part);
+    this.#wake();
+  }
+
+  #wake(): void {
+    const wake = this.#wakeConsumer;
+    this.#wakeConsumer = undefined;
+    wake?.();
+  }
+
+  async #changed(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const before = this.#wakeConsumer;
+      this.#wakeConsumer = () => {
+        before?.();
+        resolve();
+      };
+    });
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<GenerationPart, void, void> {
+    try {
+      for (;;) {
+        const part = this.#parts.shift();
+        if (part) {
+          if (this.#parts.length === MAX_WAITING_PARTS - 1) this.#wakeEngine();
+          yield part;
+        } else if (this.#error) throw this.#error;
+        else if (this.isDone) return;
+        else await this.#changed();
+      }
+    } finally {
+      // the consumer left early: free the pages at the next step
+      if (!this.isDone) {
+        this.fail(new AbortedError("the request was aborted: its consumer stopped iterating"));
+        this.#wakeEngine();
+      }
+    }
+  }
+
+  async result(): Promise<GenerationResult> {
+    this.#isDraining = true;
+    this.#wakeEngine();
+    while (!this.isDone) await this.#changed();
+    if (this.#error) throw this.#error;
+    if (!this.#result) throw new TypeError("a finished request has no result");
+    return this.#result;
+  }
+}
