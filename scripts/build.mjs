@@ -1,31 +1,97 @@
-// Builds the WASM kernels (four variants) into wasm/ and TypeScript into dist/.
+// Builds the WASM kernels (four variants) into wasm/ and the TypeScript into dist/. Each folder gets a stamp that
+// names the sources it was made from. `node scripts/build.mjs [wasm|ts]`; both when left out.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const node = (script, args) =>
-  execFileSync(process.execPath, [join(root, "node_modules", script), ...args], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+const ASSEMBLY = "src/backend/wasm/assembly";
 
-const only = process.argv[2]; // "wasm" or "ts"; both when left out
-if (only !== "ts" && existsSync(join(root, "src/backend/wasm/assembly/index.ts"))) {
+/** What can be built: the sources and settings it depends on, where it lands, and how. */
+const TARGETS = {
+  wasm: {
+    folder: "wasm",
+    sources: [ASSEMBLY, "scripts/build.mjs", "package-lock.json"],
+    build: buildWasm,
+  },
+  ts: {
+    folder: "dist",
+    sources: ["src", "eval", "bench", "test", "tsconfig.json", "scripts/build.mjs", "package-lock.json"],
+    build: buildTypeScript,
+  },
+};
+
+/** Whether the build of a target was made from the sources as they are now. */
+export function isFresh(name) {
+  const { folder, sources } = TARGETS[name];
+  const stamp = join(root, folder, ".stamp");
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint(sources);
+}
+
+/** Builds a target. Sources that change meanwhile leave the stamp stale, never wrongly fresh. */
+export function build(name) {
+  const { folder, sources, build } = TARGETS[name];
+  const before = fingerprint(sources);
+  rmSync(join(root, folder, ".stamp"), { force: true });
+  build();
+  mkdirSync(join(root, folder), { recursive: true });
+  writeFileSync(join(root, folder, ".stamp"), before);
+}
+
+function buildWasm() {
+  if (!existsSync(join(root, ASSEMBLY, "index.ts"))) return;
   mkdirSync(join(root, "wasm"), { recursive: true });
   const common = [
-    "src/backend/wasm/assembly/index.ts", "-O3", "--noAssert", "--runtime", "stub", "--importMemory",
-    "--memoryBase", "65536", "--enable", "simd", "--maximumMemory", "65536", "--initialMemory", "16",
+    ...[`${ASSEMBLY}/index.ts`, "-O3", "--noAssert", "--runtime", "stub", "--importMemory"],
+    ...["--memoryBase", "65536", "--enable", "simd", "--maximumMemory", "65536", "--initialMemory", "16"],
   ];
   const threads = ["--sharedMemory", "--enable", "threads"];
   const relaxed = ["--enable", "relaxed-simd"];
-  for (const [name, flags] of [
-    ["simd-threads", threads],
-    ["simd-single", []],
-    ["relaxed-threads", [...threads, ...relaxed]],
-    ["relaxed-single", relaxed],
-  ])
-    node("assemblyscript/bin/asc.js", [...common, ...flags, "-o", `wasm/${name}.wasm`]);
+  const variants = {
+    "simd-threads": threads,
+    "simd-single": [],
+    "relaxed-threads": [...threads, ...relaxed],
+    "relaxed-single": relaxed,
+  };
+  for (const [name, flags] of Object.entries(variants))
+    runNode("assemblyscript/bin/asc.js", [...common, ...flags, "-o", `wasm/${name}.wasm`]);
 }
-if (only !== "wasm") {
+
+function buildTypeScript() {
   rmSync(join(root, "dist"), { recursive: true, force: true });
-  node("typescript/bin/tsc", ["-p", "tsconfig.json"]);
+  runNode("typescript/bin/tsc", ["-p", "tsconfig.json"]);
+}
+
+function runNode(script, args) {
+  // Children write to standard error: standard output belongs to whatever the set-up runs before.
+  const stdio = ["ignore", process.stderr, process.stderr];
+  execFileSync(process.execPath, [join(root, "node_modules", script), ...args], { cwd: root, stdio });
+}
+
+function fingerprint(sources) {
+  const hash = createHash("sha256");
+  const visit = (path) => {
+    const stat = statSync(join(root, path), { throwIfNoEntry: false });
+    if (stat?.isDirectory())
+      for (const name of readdirSync(join(root, path)).sort()) visit(`${path}/${name}`);
+    else if (stat) hash.update(`${path} ${stat.size} ${stat.mtimeMs}\n`);
+  };
+  for (const source of sources) visit(source);
+  return hash.digest("hex");
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const only = process.argv[2];
+  if (only !== undefined && !Object.hasOwn(TARGETS, only)) {
+    console.error(`build: unknown target "${only}"; known are ${Object.keys(TARGETS).join(", ")}`);
+    process.exit(2);
+  }
+  try {
+    for (const name of only === undefined ? Object.keys(TARGETS) : [only]) build(name);
+  } catch (error) {
+    console.error(`build: ${error.message}`);
+    process.exit(1);
+  }
 }

@@ -1,0 +1,102 @@
+// Makes a fresh clone runnable: installs the locked packages and builds, each only when it is out of date.
+// Plain Node, because it runs before anything is installed. Says one line for each thing done, on standard error.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, isFresh } from "./build.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const LOCK_TIMEOUT_MS = 10 * 60_000; // npm ci on a slow line takes minutes
+const LOCK_POLL_MS = 100;
+
+const steps = [
+  {
+    name: "installed packages (npm ci)",
+    isDone: isInstalled,
+    run: () => npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"),
+  },
+  { name: "built WASM kernels", isDone: () => isFresh("wasm"), run: () => build("wasm") },
+  { name: "built TypeScript", isDone: () => isFresh("ts"), run: () => build("ts") },
+];
+
+/** Whether node_modules holds what package-lock.json asks for; npm writes its own copy of the lock there last. */
+function isInstalled() {
+  const wanted = packagesOf(join(root, "package-lock.json"));
+  const found = packagesOf(join(root, "node_modules/.package-lock.json"));
+  if (!wanted || !found) return false;
+  return Object.entries(wanted).every(
+    ([path, { version, optional }]) =>
+      path === "" || found[path]?.version === version || (optional && !found[path]),
+  );
+}
+
+function packagesOf(path) {
+  try {
+    return JSON.parse(readFileSync(path, "utf8")).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+function npm(...args) {
+  const options = { cwd: root, stdio: ["ignore", "ignore", process.stderr] };
+  if (process.platform === "win32") execFileSync("npm.cmd", args, { ...options, shell: true });
+  else execFileSync("npm", args, options);
+}
+
+/** Runs `work` while no other set-up of this checkout does. The lock lies outside node_modules, which npm empties. */
+function withLock(work) {
+  const key = createHash("sha256").update(root).digest("hex").slice(0, 16);
+  const path = join(tmpdir(), `lessismore-setup-${key}.lock`);
+  const deadline = Date.now() + LOCK_TIMEOUT_MS;
+  while (!tryLock(path)) {
+    if (Date.now() > deadline) throw new Error(`another set-up holds ${path}; remove it if none is running`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_POLL_MS);
+  }
+  try {
+    work();
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+function tryLock(path) {
+  try {
+    const file = openSync(path, "wx");
+    writeSync(file, String(process.pid));
+    closeSync(file);
+    return true;
+  } catch (error) {
+    if (error.code !== "EEXIST") throw error;
+    if (!isHeld(path)) rmSync(path, { force: true });
+    return false;
+  }
+}
+
+function isHeld(path) {
+  try {
+    const pid = Number(readFileSync(path, "utf8"));
+    if (pid > 0) process.kill(pid, 0);
+    return true; // alive, or its id not yet written
+  } catch (error) {
+    return error.code === "EPERM"; // alive, another user's; gone otherwise
+  }
+}
+
+try {
+  if (!steps.every((step) => step.isDone()))
+    withLock(() => {
+      for (const step of steps) {
+        if (step.isDone()) continue;
+        const start = Date.now();
+        step.run();
+        console.error(`setup: ${step.name} in ${((Date.now() - start) / 1000).toFixed(1)} s`);
+      }
+    });
+} catch (error) {
+  console.error(`setup: ${error.message}`);
+  process.exit(1);
+}
