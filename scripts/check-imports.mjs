@@ -59,7 +59,10 @@ export function checkImports(root) {
 
 /** The module specifiers a source text imports or re-exports from, statically, dynamically or as types. */
 export function importsOf(source) {
-  const code = source.replace(COMMENT_OR_STRING, (text) => (text.startsWith("/") ? " " : text));
+  const code = source.replace(COMMENT_OR_STRING, (text) =>
+    // On one line a template's text cannot be taken for a statement.
+    text.startsWith("/") ? " " : text.replaceAll("\n", " "),
+  );
   return [...code.matchAll(STATEMENT), ...code.matchAll(DYNAMIC)].map((match) => match[2]);
 }
 

@@ -1,0 +1,74 @@
+import { graph } from "./graph.ts";
+import { Random } from "./random.ts";
+import { registers } from "./registers.ts";
+import type { Problem, Task } from "./task.ts";
+import { variables } from "./variables.ts";
+
+export type TaskName = "registers" | "variables" | "graph";
+
+/** The tasks that pico-reasoner was trained on, drawn as `training/tasks.py` draws them. */
+export const TASKS: Readonly<Record<TaskName, Task>> = { registers, variables, graph };
+
+/** The budget that makes a problem of the task about one token long for each token asked, measured in training. */
+const BUDGET_PER_TOKEN: Readonly<Record<TaskName, number>> = { registers: 1.18, variables: 1.1, graph: 1.35 };
+/** Aimed at below the limit, so that few draws are too long and have to be drawn again. */
+const AIM = 0.8;
+
+/** What `makeProblems` needs of a tokenizer. */
+export interface TokenCounter {
+  encode(text: string): ArrayLike<number>;
+}
+
+export interface SizedProblem extends Problem {
+  readonly task: TaskName;
+  /** Tokens of the prompt in its chat format. */
+  readonly promptTokens: number;
+  /** Tokens of the right chain of thought and answer. */
+  readonly reasoningTokens: number;
+}
+
+export interface ProblemSetOptions {
+  /** Prompt and reasoning together stay below this. */
+  readonly totalTokens: number;
+  readonly count: number;
+  readonly seed: number;
+  readonly tokenizer: TokenCounter;
+}
+
+/** Prompt and completion as the model was trained on them. */
+export function chatText(problem: Problem): { prompt: string; completion: string } {
+  return {
+    prompt: `<|im_start|>user\n${problem.problem}<|im_end|>\n<|im_start|>assistant\n<think>\n`,
+    completion: `${problem.reasoning}\n</think>\n\nThe answer is \\boxed{${problem.answer}}.<|im_end|>\n`,
+  };
+}
+
+/** Whether a generated text ends at the right answer: it holds `\boxed{ANSWER}`. */
+export function isCorrect(problem: Problem, text: string): boolean {
+  return text.includes(`\\boxed{${problem.answer}}`);
+}
+
+/**
+ * The problems of a task at a length, the same ones for the same task, length and seed; a longer set starts with the
+ * shorter one.
+ * @throws RangeError when hardly any problem of the task is that short.
+ */
+export function makeProblems(task: TaskName, options: ProblemSetOptions): SizedProblem[] {
+  const { totalTokens, count, seed, tokenizer } = options;
+  const random = new Random(seed * 100_000 + totalTokens);
+  const budget = Math.trunc(totalTokens * BUDGET_PER_TOKEN[task] * AIM);
+  const problems: SizedProblem[] = [];
+  for (let draws = 0; problems.length < count; draws++) {
+    if (draws >= 100 * (problems.length + 1))
+      throw new RangeError(
+        `hardly any ${task} problem is shorter than ${totalTokens} tokens; ask for more tokens`,
+      );
+    const problem = TASKS[task](random, budget);
+    const { prompt, completion } = chatText(problem);
+    const promptTokens = tokenizer.encode(prompt).length;
+    const reasoningTokens = tokenizer.encode(completion).length;
+    if (promptTokens + reasoningTokens < totalTokens)
+      problems.push({ ...problem, task, promptTokens, reasoningTokens });
+  }
+  return problems;
+}

@@ -1,0 +1,26 @@
+import type { Random } from "./random.ts";
+
+/** A problem with its one right chain of thought. */
+export interface Problem {
+  readonly problem: string;
+  /** One step a line, as the model writes it between its thinking markers. */
+  readonly reasoning: string;
+  readonly answer: string;
+}
+
+/** Draws a problem whose text and reasoning come to about `budget` tokens. */
+export type Task = (random: Random, budget: number) => Problem;
+
+export const LETTERS = "abcdefghijklmnopqrstuvwxyz";
+
+/** Arithmetic of the tasks: modulo 100, never negative. */
+export function calculate(left: number, sign: string, right: number): number {
+  return (sign === "+" ? left + right : left - right + 100) % 100;
+}
+
+/** The value at a key that is known to be there. */
+export function lookUp<K, V>(map: ReadonlyMap<K, V>, key: K): V {
+  const value = map.get(key);
+  if (value === undefined) throw new Error(`no entry for ${String(key)}`);
+  return value;
+}

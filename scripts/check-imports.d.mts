@@ -1,0 +1,2 @@
+export function checkImports(root: string): { files: number; problems: string[] };
+export function importsOf(source: string): string[];
