@@ -1,0 +1,211 @@
+/** The composition root: puts an engine together. The only place that names concrete backends. */
+import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
+import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
+import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
+import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
+import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
+import { GenerationEngine } from "./engine/engine.ts";
+import type { Generation, GenerationRequest } from "./engine/request.ts";
+import type { FileFolder } from "./load/byte-source.ts";
+import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
+import type { Tokenizer } from "./load/tokenizer.ts";
+import { defaultSelectionLayers } from "./model/selection-layers.ts";
+import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { createRope } from "./model/rope.ts";
+import { loadWeights } from "./model/weights.ts";
+
+export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
+
+export interface EngineOptions {
+  /** Default "auto": the fastest backend this machine can run. */
+  readonly backend?: BackendChoice;
+  /** Threads that compute, the caller's included; default: all cores. */
+  readonly threads?: number;
+  /** The policy of requests that name none: a value or a spec; default: the checkpoint's own, else full. */
+  readonly attention?: AttentionPolicy | string;
+  /** Longest sequence, prompt and output together; default: what the model was made for, or what fits in memory. */
+  readonly contextLength?: number;
+  /** Requests that run at the same time. Default 4. */
+  readonly maxConcurrent?: number;
+  /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
+  readonly pageSize?: number;
+}
+
+/** What the place the engine runs in gives it. */
+export interface EngineHost {
+  readonly folder: FileFolder;
+  readonly wasm: WasmHost;
+}
+
+export interface EngineReport {
+  readonly model: {
+    readonly name: string;
+    readonly architecture: string;
+    readonly contextLength: number;
+    readonly maxPositionEmbeddings: number;
+    readonly kvBytesPerToken: number;
+  };
+  readonly backend: BackendReport & { /** Why this backend. */ readonly why: string };
+  readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
+  readonly loadMs: number;
+}
+
+export interface Engine {
+  readonly tokenizer: Tokenizer;
+  /** Queues a request. What cannot run is an error here. @throws RequestError, ConfigError */
+  generate(request: GenerationRequest): Generation;
+  /** Dense logits of every position: f32 [tokenIds.length, vocabSize]. */
+  logits(tokenIds: ArrayLike<number>): Promise<Float32Array>;
+  report(): EngineReport;
+  /** Aborts what runs, ends threads, frees memory. Calling it twice is allowed. */
+  close(): Promise<void>;
+}
+
+/** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
+const MAX_BATCH_ROWS = 256;
+
+/** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
+export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
+  const started = performance.now();
+  const checkpoint = await openCheckpoint(host.folder);
+  try {
+    const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
+    const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
+    const { backend, why } = await chooseBackend(host, options, backendShape(config, options));
+    try {
+      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
+      const engine = new GenerationEngine({
+        backend,
+        weights,
+        attentionModel,
+        rope: createRope(config.rope),
+        tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
+        renderChat: (messages) => chatTemplateOf(checkpoint)(messages),
+        eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
+        sampling: checkpoint.generationConfig,
+        attentionDefaults: checkpoint.generationConfig.attention,
+        attention: options.attention ?? checkpoint.generationConfig.attention ?? "full",
+      });
+      const loadMs = performance.now() - started;
+      return {
+        tokenizer: engine.tokenizer,
+        generate: (request) => engine.generate(request),
+        logits: (tokenIds) => engine.logits(tokenIds),
+        report: () => report(checkpoint, config, backend, why, engine.policyOf(undefined), loadMs),
+        close: () => engine.close(),
+      };
+    } catch (error) {
+      await backend.close();
+      throw error;
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** The sizes that policies see. */
+export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
+  const { numLayers, numQueryHeads, numKvHeads } = config;
+  return { numLayers, numQueryHeads, numKvHeads, pageSize, defaultSelectionLayers: defaultSelectionLayers(config) };
+}
+
+function backendShape(config: ModelConfig, options: EngineOptions): BackendShape {
+  const pageSize = option("pageSize", options.pageSize ?? 16, 4);
+  if (Math.log2(pageSize) % 1 !== 0)
+    throw new ConfigError(`pageSize must be a power of two, got ${pageSize}`);
+  const maxSequenceLength = option("contextLength", options.contextLength ?? config.maxPositionEmbeddings, 2);
+  if (maxSequenceLength > config.maxPositionEmbeddings)
+    throw new ConfigError(
+      `contextLength ${maxSequenceLength} is more than the ${config.maxPositionEmbeddings} positions the model was made for`,
+    );
+  const maxBatchSequences = option("maxConcurrent", options.maxConcurrent ?? 4, 1);
+  return {
+    numLayers: config.numLayers,
+    hiddenSize: config.hiddenSize,
+    intermediateSize: config.intermediateSize,
+    numQueryHeads: config.numQueryHeads,
+    numKvHeads: config.numKvHeads,
+    headDim: config.headDim,
+    vocabSize: config.vocabSize,
+    rmsNormEps: config.rmsNormEps,
+    pageSize,
+    numPages: Math.ceil(maxSequenceLength / pageSize) * maxBatchSequences,
+    maxSequenceLength,
+    maxBatchRows: Math.max(MAX_BATCH_ROWS, maxBatchSequences),
+    maxBatchSequences,
+  };
+}
+
+function option(name: string, value: number, least: number): number {
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new ConfigError(`${name} must be a whole number of at least ${least}, got ${value}`);
+  return value;
+}
+
+async function chooseBackend(
+  host: EngineHost,
+  options: EngineOptions,
+  shape: BackendShape,
+): Promise<{ backend: Backend; why: string }> {
+  const choice = options.backend ?? "auto";
+  if (options.threads !== undefined) option("threads", options.threads, 1);
+  switch (choice) {
+    case "reference":
+      return { backend: await createReferenceBackend(shape), why: "asked for" };
+    case "webgpu":
+      throw new BackendError("backend webgpu is not part of this version; use wasm, reference or auto");
+    case "wasm":
+    case "auto": {
+      const threads = options.threads === undefined ? {} : { threads: options.threads };
+      const why = choice === "wasm" ? "asked for" : "auto: the fastest backend of this version";
+      return { backend: await openWasmBackend(shape, host.wasm, threads), why };
+    }
+    default:
+      throw new ConfigError(`unknown backend "${String(choice satisfies never)}"; known are auto, webgpu, wasm, reference`);
+  }
+}
+
+function chatTemplateOf(checkpoint: Checkpoint) {
+  if (!checkpoint.chatTemplate)
+    throw new ConfigError(
+      `${checkpoint.name} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json); ` +
+        "give a prompt instead of messages",
+    );
+  return checkpoint.chatTemplate;
+}
+
+/** Checkpoints without a tokenizer still run on token ids; only text is refused. */
+function noTokenizer(name: string): Tokenizer {
+  const refuse = () => {
+    throw new ModelFileError(`${name} has no tokenizer.json; give tokenIds instead of text`);
+  };
+  return { encode: refuse, decode: () => "", tokenId: () => undefined, token: () => undefined };
+}
+
+function report(
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+  backend: Backend,
+  why: string,
+  policy: AttentionPolicy,
+  loadMs: number,
+): EngineReport {
+  const { maxSequenceLength } = backend.shape;
+  return {
+    model: {
+      name: checkpoint.name,
+      architecture: config.family.architecture,
+      contextLength: maxSequenceLength,
+      maxPositionEmbeddings: config.maxPositionEmbeddings,
+      kvBytesPerToken: kvBytesPerToken(config),
+    },
+    backend: { ...backend.report(), why },
+    attention: { name: policy.name, settings: policy.settings },
+    loadMs,
+  };
+}
+
+/** Bytes of one token's keys and values over all layers, stored as f32. */
+export function kvBytesPerToken(config: ModelConfig): number {
+  return 2 * 4 * config.numLayers * config.numKvHeads * config.headDim;
+}
