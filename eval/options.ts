@@ -1,0 +1,38 @@
+import { TASKS, type TaskName } from "./tasks/index.ts";
+
+/** Reads a whole number of at least `least`. @throws RangeError naming the flag. */
+export function readWhole(flag: string, text: string, least: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
+    throw new RangeError(`${flag} must be a whole number of at least ${least}, got "${text}"`);
+  return value;
+}
+
+/** @throws RangeError on an unknown task. */
+export function readTask(text: string): TaskName {
+  if (text === "registers" || text === "variables" || text === "graph") return text;
+  throw new RangeError(`unknown task "${text}"; known are ${Object.keys(TASKS).join(", ")}`);
+}
+
+/** @throws RangeError on an unknown backend. */
+export function readBackend(text: string): "auto" | "webgpu" | "wasm" | "reference" {
+  if (text === "auto" || text === "webgpu" || text === "wasm" || text === "reference") return text;
+  throw new RangeError(`unknown backend "${text}"; known are auto, webgpu, wasm, reference`);
+}
+
+/** Runs a program's main function: what it throws becomes one line and exit code 1, or 2 for a wrong command line. */
+export async function runMain(name: string, main: () => Promise<void>): Promise<void> {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0); // the reader has seen enough
+    throw error;
+  });
+  try {
+    await main();
+  } catch (error) {
+    const isUsage =
+      error instanceof RangeError ||
+      (error instanceof TypeError && String(Reflect.get(error, "code")).startsWith("ERR_PARSE_ARGS"));
+    console.error(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = isUsage ? 2 : 1;
+  }
+}
