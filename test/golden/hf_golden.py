@@ -1,0 +1,38 @@
+"""Writes golden.json into checkpoint folders: logits and greedy tokens as `transformers` 5.17 computes them in f32.
+
+    python test/golden/hf_golden.py test/golden/hf/*/
+
+The checkpoint is loaded by `from_pretrained`, as a user loads it: casting a model with `.to(torch.bfloat16)` instead
+would also round RoPE's inverse frequencies to bf16, which no loaded checkpoint has.
+"""
+import json
+import pathlib
+import sys
+
+import torch
+from transformers import AutoModelForCausalLM
+
+POSITIONS = (0, 10, 63, 64, 150, 199)
+
+for folder in map(pathlib.Path, sys.argv[1:]):
+    path = folder / "golden.json"
+    if path.exists():
+        input_ids = json.loads(path.read_text())["input_ids"]
+    else:
+        torch.manual_seed(1)
+        vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
+        input_ids = torch.randint(0, vocab, (200,)).tolist()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    x = torch.tensor([input_ids])
+    with torch.no_grad():
+        logits = model(x).logits[0].double()
+        greedy = model.generate(
+            x[:, :50], attention_mask=torch.ones(1, 50, dtype=torch.long), max_new_tokens=60, do_sample=False,
+            eos_token_id=None, pad_token_id=0,
+        )[0, 50:].tolist()
+    path.write_text(json.dumps({
+        "input_ids": input_ids,
+        "logits": {str(p): [round(v, 5) for v in logits[p].tolist()] for p in POSITIONS},
+        "greedy_from_first_50": greedy,
+    }))
+    print(folder.name)
