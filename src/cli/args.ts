@@ -1,0 +1,45 @@
+import { InvalidArgumentError } from "commander";
+import { parseAttention } from "../attention/spec.ts";
+import { ConfigError } from "../base/errors.ts";
+
+/** The command line asks for something that cannot be: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** A reader of whole numbers of at least `least`, in decimal digits only. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`Expected a whole number of at least ${least}.`);
+    return value;
+  };
+}
+
+/** A reader of decimal numbers; `expected` says in words what `isValid` takes. */
+export function decimal(expected: string, isValid: (value: number) => boolean): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) || !Number.isFinite(value) || !isValid(value))
+      throw new InvalidArgumentError(`Expected ${expected}.`);
+    return value;
+  };
+}
+
+/** Reads an attention spec only to refuse it early; the engine reads it again with the model at hand. */
+export function attentionSpec(text: string): string {
+  try {
+    parseAttention(text);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new UsageError(error.message);
+    throw error;
+  }
+  return text;
+}
+
+/** Gathers the values of an option that may be given more than once. */
+export function collect(text: string, previous: readonly string[] = []): readonly string[] {
+  if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
+  return [...previous, text];
+}
