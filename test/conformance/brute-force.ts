@@ -1,0 +1,141 @@
+/**
+ * Every step written from the contracts of `src/backend/backend.ts`, on plain arrays in f64. It shares no code with any
+ * backend, knows no pages (a sequence is a list of keys and values), and is as short as it can be.
+ */
+import type { Ends, SamplingParams } from "../../src/backend/backend.ts";
+
+/** A weight as its elements are read: f64 [rows, cols]. */
+export interface PlainWeight {
+  readonly rows: number;
+  readonly cols: number;
+  readonly values: Float64Array;
+}
+
+type Vector = ArrayLike<number>;
+
+export function dot(a: Vector, b: Vector): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+/** W · x (+ bias). */
+export function matvec(weight: PlainWeight, x: Vector, bias?: PlainWeight): Float64Array {
+  return Float64Array.from({ length: weight.rows }, (_, r) => {
+    const row = weight.values.subarray(r * weight.cols, (r + 1) * weight.cols);
+    return dot(row, x) + (bias ? bias.values[r] : 0);
+  });
+}
+
+export function rmsNorm(x: Vector, weight: Vector, eps: number): Float64Array {
+  const rms = Math.sqrt(dot(x, x) / x.length + eps);
+  return Float64Array.from({ length: x.length }, (_, i) => (x[i] / rms) * weight[i]);
+}
+
+/** Rotate-half RoPE of one head. rope: cos of the headDim/2 angles, then sin. */
+export function rotate(head: Vector, rope: Vector): Float64Array {
+  const half = head.length / 2;
+  return Float64Array.from({ length: head.length }, (_, i) => {
+    const [cos, sin] = [rope[i % half], rope[half + (i % half)]];
+    return i < half ? head[i] * cos - head[i + half] * sin : head[i] * cos + head[i - half] * sin;
+  });
+}
+
+/** Cuts [count, size] into its rows. */
+export function split(values: Float64Array, size: number): Float64Array[] {
+  return Array.from({ length: values.length / size }, (_, i) => values.slice(i * size, (i + 1) * size));
+}
+
+/** Scaled logits of one head's query against keys. */
+export function headScores(query: Vector, keys: readonly Vector[]): number[] {
+  return keys.map((key) => dot(query, key) * query.length ** -0.5);
+}
+
+/** Softmax attention of one head over the keys and values given. */
+export function attention(query: Vector, keys: readonly Vector[], values: readonly Vector[]): Float64Array {
+  const scores = headScores(query, keys);
+  const largest = scores.reduce((a, b) => Math.max(a, b));
+  const weights = scores.map((score) => Math.exp(score - largest));
+  const mass = weights.reduce((a, b) => a + b);
+  return Float64Array.from({ length: query.length }, (_, i) =>
+    weights.reduce((sum, weight, t) => sum + (weight / mass) * values[t][i], 0),
+  );
+}
+
+export function silu(x: number): number {
+  return x / (1 + Math.exp(-x));
+}
+
+/** Units between the ends by score descending, ties (also of +0 and -0) to the lower position, NaN last. */
+export function topK(scores: Vector, ends: Ends, count: number): number[] {
+  const units = Array.from({ length: scores.length }, (_, u) => u).slice(
+    ends.sinks,
+    scores.length - ends.recent,
+  );
+  const isNumber = (u: number) => !Number.isNaN(scores[u]);
+  const ranked = units
+    .filter(isNumber)
+    .sort((a, b) => (scores[a] === scores[b] ? a - b : scores[a] > scores[b] ? -1 : 1));
+  return [...ranked, ...units.filter((u) => !isNumber(u))].slice(0, count);
+}
+
+/** The stream rank 0 of every head, rank 1 of every head, …; its first `count` distinct units. */
+export function mergeByRank(heads: readonly Vector[], ends: Ends, count: number): number[] {
+  const ranked = heads.map((scores) => topK(scores, ends, count));
+  const stream = Array.from({ length: count }, (_, rank) => ranked.map((units) => units[rank])).flat();
+  return stream.filter((unit, i) => stream.indexOf(unit) === i).slice(0, count);
+}
+
+/** Positions whose unit is in the set, among the first `sinks`, or among the last `recent`. */
+export function withEnds(units: Iterable<number>, unit: number, length: number, ends: Ends): number[] {
+  const chosen = new Set(units);
+  const numUnits = Math.ceil(length / unit);
+  return Array.from({ length }, (_, t) => t).filter((t) => {
+    const u = Math.floor(t / unit);
+    return chosen.has(u) || u < ends.sinks || u >= numUnits - ends.recent;
+  });
+}
+
+/** Quest's bound of one run of keys: what the best key made of the run's channels could score, unscaled. */
+export function pageScore(query: Vector, keys: readonly Vector[]): number {
+  let sum = 0;
+  for (let c = 0; c < query.length; c++) {
+    const channel = keys.map((key) => key[c]);
+    sum += Math.max(query[c] * Math.min(...channel), query[c] * Math.max(...channel));
+  }
+  return sum;
+}
+
+/** The tokens a draw may give and their probabilities, in Hugging Face's order of warpers. */
+export function samplingDistribution(
+  logits: Vector,
+  params: SamplingParams,
+  seen: Iterable<number>,
+): Map<number, number> {
+  const seenTokens = new Set(seen);
+  const penalised = Array.from(logits, (logit, id) =>
+    !seenTokens.has(id)
+      ? logit
+      : logit < 0
+        ? logit * params.repetitionPenalty
+        : logit / params.repetitionPenalty,
+  );
+  let kept = topK(penalised, { sinks: 0, recent: 0 }, penalised.length);
+  const best = penalised[kept[0]];
+  if (params.temperature === 0) return new Map([[kept[0], 1]]);
+  const weight = (id: number) => Math.exp((penalised[id] - best) / params.temperature);
+  const mass = () => kept.reduce((sum, id) => sum + weight(id), 0);
+  if (params.topK > 0) kept = kept.slice(0, params.topK);
+  if (params.topP < 1) {
+    const total = mass();
+    let before = 0;
+    kept = kept.filter((id, i) => {
+      const stays = i === 0 || before / total < params.topP;
+      before += weight(id);
+      return stays;
+    });
+  }
+  if (params.minP > 0) kept = kept.filter((id) => weight(id) >= params.minP);
+  const total = mass();
+  return new Map(kept.map((id) => [id, weight(id) / total]));
+}
