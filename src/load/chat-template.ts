@@ -2,15 +2,27 @@ import { Template } from "@huggingface/jinja";
 import { ModelFileError, RequestError } from "../base/errors.ts";
 import { isJsonObject, type JsonObject } from "./json-file.ts";
 
-/** Renders messages as the model was trained to see them. */
-export type ChatTemplate = (
-  messages: readonly { readonly role: string; readonly content: string }[],
-  options?: Readonly<Record<string, unknown>>,
-) => string;
+export interface TemplateMessage {
+  readonly role: string;
+  readonly content: string;
+}
+
+export interface RenderOptions {
+  /** End with the opening of the assistant's turn. Default true. */
+  readonly addGenerationPrompt?: boolean;
+  /** Handed to templates that know `enable_thinking` (Qwen3); left undefined where it is not given. */
+  readonly enableThinking?: boolean;
+}
+
+/**
+ * Messages as the model was trained to see them.
+ * @throws RequestError when the template refuses the messages.
+ */
+export type ChatTemplate = (messages: readonly TemplateMessage[], options?: RenderOptions) => string;
 
 /**
  * The checkpoint's template: chat_template.jinja, else `chat_template` of tokenizer_config.json (a text or a list of
- * named texts), or undefined when there is none.
+ * named texts, of which "default" or the first), or undefined when there is none.
  * @throws ModelFileError when the template does not parse.
  */
 export function createChatTemplate(
@@ -20,18 +32,33 @@ export function createChatTemplate(
 ): ChatTemplate | undefined {
   const source = jinjaFile ?? fromConfig(tokenizerConfig);
   if (source === undefined) return undefined;
+  const tokens: Record<string, string> = {};
+  for (const key of ["bos_token", "eos_token", "unk_token", "pad_token"]) {
+    const text = tokenText(tokenizerConfig[key]);
+    if (text !== undefined) tokens[key] = text;
+  }
   let template: Template;
   try {
     template = new Template(source);
   } catch (cause) {
-    throw new ModelFileError(`reading ${folderName}: its chat template does not parse (${String(cause)})`, { cause });
+    throw new ModelFileError(`reading ${folderName}: its chat template does not parse (${String(cause)})`, {
+      cause,
+    });
   }
-  const variables = { bos_token: tokenText(tokenizerConfig.bos_token), eos_token: tokenText(tokenizerConfig.eos_token) };
-  return (messages, options) => {
+  return (messages, { addGenerationPrompt = true, enableThinking } = {}) => {
+    const thinking = enableThinking === undefined ? {} : { enable_thinking: enableThinking };
     try {
-      return template.render({ ...variables, add_generation_prompt: true, messages, ...options });
+      return template.render({
+        ...tokens,
+        ...thinking,
+        add_generation_prompt: addGenerationPrompt,
+        messages,
+      });
     } catch (cause) {
-      throw new RequestError(`rendering the chat template of ${folderName}: ${String(cause)}`, { cause });
+      throw new RequestError(
+        `the chat template of ${folderName} does not take these messages: ${String(cause)}`,
+        { cause },
+      );
     }
   };
 }
@@ -46,7 +73,7 @@ function fromConfig(config: JsonObject): string | undefined {
 }
 
 /** Special tokens stand in tokenizer_config.json as text or as an object with `content`. */
-function tokenText(value: unknown): string {
+function tokenText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
-  return isJsonObject(value) && typeof value.content === "string" ? value.content : "";
+  return isJsonObject(value) && typeof value.content === "string" ? value.content : undefined;
 }

@@ -6,7 +6,7 @@ import type { JsonObject } from "./json-file.ts";
 export interface Tokenizer {
   /** addSpecialTokens: put in what the tokenizer's post-processor adds (a BOS, say). Default true. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /** skipSpecialTokens: leave special tokens out. Default false. */
+  /** Ids without a token (padding of the vocabulary) give no text. skipSpecialTokens: default false. */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
   tokenId(token: string): number | undefined;
   token(id: number): string | undefined;
@@ -17,27 +17,38 @@ export interface Tokenizer {
  * @throws ModelFileError naming the file when the contents make no tokenizer.
  */
 export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, fileName: string): Tokenizer {
-  let hub: HubTokenizer;
+  const hub = build(tokenizerJson, config, fileName);
+  return {
+    encode: (text, options) =>
+      hub.encode(text, { add_special_tokens: options?.addSpecialTokens ?? true }).ids,
+    decode: (ids, options) => {
+      const known: number[] = [];
+      for (let i = 0; i < ids.length; i++) {
+        const id = ids[i];
+        if (id !== undefined && hub.id_to_token(id) !== undefined) known.push(id);
+      }
+      if (known.length === 0) return "";
+      return hub.decode(known, { skip_special_tokens: options?.skipSpecialTokens ?? false });
+    },
+    tokenId: (token) => hub.token_to_id(token),
+    token: (id) => hub.id_to_token(id),
+  };
+}
+
+function build(tokenizerJson: JsonObject, config: JsonObject, fileName: string): HubTokenizer {
   try {
-    // byte-level decoders give the text back exactly; white space is cleaned up only where the checkpoint asks for it
-    hub = new HubTokenizer(tokenizerJson, { clean_up_tokenization_spaces: false, ...config });
-    hub.encode("probe");
+    // the library cleans up white space by default; HF does only where the checkpoint asks for it
+    const clean = config.clean_up_tokenization_spaces === true;
+    const hub = new HubTokenizer(
+      { added_tokens: [], ...tokenizerJson },
+      { ...config, clean_up_tokenization_spaces: clean },
+    );
+    hub.encode("a probe: 1\n");
+    return hub;
   } catch (cause) {
     throw new ModelFileError(
       `reading ${fileName}: its contents make no tokenizer (${String(cause)}); download the file again`,
       { cause },
     );
   }
-  return {
-    encode: (text, options) =>
-      text === "" && options?.addSpecialTokens === false
-        ? []
-        : hub.encode(text, { add_special_tokens: options?.addSpecialTokens ?? true }).ids,
-    decode: (ids, options) =>
-      ids.length === 0
-        ? ""
-        : hub.decode(Array.from(ids), { skip_special_tokens: options?.skipSpecialTokens ?? false }),
-    tokenId: (token) => hub.token_to_id(token),
-    token: (id) => hub.id_to_token(id),
-  };
 }

@@ -48,7 +48,8 @@ export function parseModelConfig(json: JsonObject, fileName: string): ModelConfi
   const headDim = size("head_dim", family.defaults.headDim ?? hiddenSize / numQueryHeads);
   if (headDim % 2 !== 0) throw fail("head_dim", `an even size (it is ${headDim})`);
   const rmsNormEps = json.rms_norm_eps ?? family.defaults.rmsNormEps;
-  if (typeof rmsNormEps !== "number" || !(rmsNormEps >= 0)) throw fail("rms_norm_eps", "a number of at least 0");
+  if (typeof rmsNormEps !== "number" || !(rmsNormEps >= 0))
+    throw fail("rms_norm_eps", "a number of at least 0");
   const attentionBias = flag("attention_bias", false);
   const maxPositionEmbeddings = size("max_position_embeddings", family.defaults.maxPositionEmbeddings);
   refuseSlidingWindow(json, maxPositionEmbeddings, fail);
@@ -74,7 +75,9 @@ export function parseModelConfig(json: JsonObject, fileName: string): ModelConfi
 function findFamily(json: JsonObject, fileName: string): Family {
   const architecture = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
   const found = FAMILIES.find(
-    (family) => family.architecture === architecture || (architecture === undefined && family.modelType === json.model_type),
+    (family) =>
+      family.architecture === architecture ||
+      (architecture === undefined && family.modelType === json.model_type),
   );
   if (!found)
     throw new ConfigError(
@@ -99,6 +102,10 @@ function refuseSlidingWindow(json: JsonObject, maxPositions: number, fail: Fail)
   const window = json.sliding_window;
   const isShort = typeof window === "number" && window < maxPositions;
   if (json.use_sliding_window === true && isShort) throw fail("use_sliding_window", "false");
-  if (json.use_sliding_window !== false && Array.isArray(json.layer_types) && json.layer_types.some((type) => type !== "full_attention"))
+  if (
+    json.use_sliding_window !== false &&
+    Array.isArray(json.layer_types) &&
+    json.layer_types.some((type) => type !== "full_attention")
+  )
     throw fail("layer_types", '"full_attention" in every layer');
 }

@@ -42,16 +42,23 @@ export function parseRopeConfig(
   const number = (key: string, otherwise?: number) => {
     const value = values[key] ?? otherwise;
     if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
-      throw new ConfigError(`reading ${fileName}: ${where}.${key} is ${JSON.stringify(values[key])}, expected a number above 0`);
+      throw new ConfigError(
+        `reading ${fileName}: ${where}.${key} is ${JSON.stringify(values[key])}, expected a number above 0`,
+      );
     return value;
   };
   const theta = values.rope_theta ?? json.rope_theta ?? 10000;
   if (typeof theta !== "number" || !(theta > 0))
-    throw new ConfigError(`reading ${fileName}: rope_theta is ${JSON.stringify(theta)}, expected a number above 0`);
+    throw new ConfigError(
+      `reading ${fileName}: rope_theta is ${JSON.stringify(theta)}, expected a number above 0`,
+    );
   const type = values.rope_type ?? values.type ?? "default";
   const base = { theta, headDim };
   const original = () =>
-    number("original_max_position_embeddings", ofNumber(json.original_max_position_embeddings) ?? maxPositions);
+    number(
+      "original_max_position_embeddings",
+      ofNumber(json.original_max_position_embeddings) ?? maxPositions,
+    );
   switch (type) {
     case "default":
       return { ...base, type: "default" };

@@ -4,10 +4,10 @@ import type {
   Backend,
   FeedForwardWeights,
 } from "../backend/backend.ts";
-import type { WeightDtype } from "../base/dtype.ts";
+import { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
 import type { WeightRef } from "../base/tensor-ref.ts";
-import { rowBytes, type TensorEntry } from "../load/safetensors.ts";
+import type { TensorEntry } from "../load/safetensors.ts";
 import type { ModelConfig } from "./config.ts";
 
 /** Weights by their part in the decoder. */
@@ -130,8 +130,12 @@ function findWeight(
   return { entry, dtype: entry.dtype, rows: shape.length === 1 ? 1 : (shape[0] ?? 1), cols };
 }
 
-async function stream({ entry, rows: numRows }: WeightPlan, weight: WeightRef, backend: Backend): Promise<void> {
-  const bytes = rowBytes(entry);
+async function stream(
+  { entry, dtype, rows: numRows, cols }: WeightPlan,
+  weight: WeightRef,
+  backend: Backend,
+): Promise<void> {
+  const bytes = cols * dtypeBytes(dtype);
   const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
   for (let row = 0; row < numRows; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numRows - row);
