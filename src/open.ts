@@ -2,16 +2,15 @@
 import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
 import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
-import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
 import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
-import { defaultSelectionLayers } from "./model/selection-layers.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { createRope } from "./model/rope.ts";
+import { defaultSelectionLayers } from "./model/selection-layers.ts";
 import { loadWeights } from "./model/weights.ts";
 
 export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
@@ -34,13 +33,13 @@ export interface EngineOptions {
 /** What the place the engine runs in gives it. */
 export interface EngineHost {
   readonly folder: FileFolder;
-  readonly wasm: WasmHost;
 }
 
 export interface EngineReport {
   readonly model: {
     readonly name: string;
     readonly architecture: string;
+    readonly parameters: number;
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
     readonly kvBytesPerToken: number;
@@ -71,7 +70,7 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
-    const { backend, why } = await chooseBackend(host, options, backendShape(config, options));
+    const { backend, why } = await chooseBackend(options, backendShape(config, options));
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
       const engine = new GenerationEngine({
@@ -106,7 +105,13 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
 /** The sizes that policies see. */
 export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
   const { numLayers, numQueryHeads, numKvHeads } = config;
-  return { numLayers, numQueryHeads, numKvHeads, pageSize, defaultSelectionLayers: defaultSelectionLayers(config) };
+  return {
+    numLayers,
+    numQueryHeads,
+    numKvHeads,
+    pageSize,
+    defaultSelectionLayers: defaultSelectionLayers(config),
+  };
 }
 
 function backendShape(config: ModelConfig, options: EngineOptions): BackendShape {
@@ -143,7 +148,6 @@ function option(name: string, value: number, least: number): number {
 }
 
 async function chooseBackend(
-  host: EngineHost,
   options: EngineOptions,
   shape: BackendShape,
 ): Promise<{ backend: Backend; why: string }> {
@@ -155,13 +159,13 @@ async function chooseBackend(
     case "webgpu":
       throw new BackendError("backend webgpu is not part of this version; use wasm, reference or auto");
     case "wasm":
-    case "auto": {
-      const threads = options.threads === undefined ? {} : { threads: options.threads };
-      const why = choice === "wasm" ? "asked for" : "auto: the fastest backend of this version";
-      return { backend: await openWasmBackend(shape, host.wasm, threads), why };
-    }
+      throw new BackendError("backend wasm is not part of this version; use reference or auto");
+    case "auto":
+      return { backend: await createReferenceBackend(shape), why: "auto: the only backend of this version" };
     default:
-      throw new ConfigError(`unknown backend "${String(choice satisfies never)}"; known are auto, webgpu, wasm, reference`);
+      throw new ConfigError(
+        `unknown backend "${String(choice satisfies never)}"; known are auto, webgpu, wasm, reference`,
+      );
   }
 }
 
@@ -195,6 +199,7 @@ function report(
     model: {
       name: checkpoint.name,
       architecture: config.family.architecture,
+      parameters: countParameters(checkpoint),
       contextLength: maxSequenceLength,
       maxPositionEmbeddings: config.maxPositionEmbeddings,
       kvBytesPerToken: kvBytesPerToken(config),
@@ -208,4 +213,11 @@ function report(
 /** Bytes of one token's keys and values over all layers, stored as f32. */
 export function kvBytesPerToken(config: ModelConfig): number {
   return 2 * 4 * config.numLayers * config.numKvHeads * config.headDim;
+}
+
+/** Elements of all tensors; tied ones count once. */
+export function countParameters(checkpoint: Checkpoint): number {
+  let count = 0;
+  for (const { shape } of checkpoint.tensors.values()) count += shape.reduce((a, b) => a * b, 1);
+  return count;
 }

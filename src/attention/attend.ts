@@ -55,9 +55,12 @@ export class Attention {
       if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, scores));
       return;
     }
-    if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, undefined));
+    if (role.selects)
+      state.selection = policy.select?.(state.workspace.start(layer, range, query, undefined));
     if (!state.selection)
-      throw new TypeError(`attention ${policy.name}: layer ${layer} attends to a selection, but none was made`);
+      throw new TypeError(
+        `attention ${policy.name}: layer ${layer} attends to a selection, but none was made`,
+      );
     this.#backend.attendSelected(layer, range, query, state.selection, output);
   }
 

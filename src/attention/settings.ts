@@ -3,14 +3,18 @@ import { ConfigError } from "../base/errors.ts";
 /** Throws ConfigError unless the value is an integer of at least `least`. Returns it. */
 export function wholeNumber(policy: string, key: string, value: unknown, least: number): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
-    throw new ConfigError(`attention ${policy}: ${key} must be a whole number of at least ${least}, got ${show(value)}`);
+    throw new ConfigError(
+      `attention ${policy}: ${key} must be a whole number of at least ${least}, got ${show(value)}`,
+    );
   return value;
 }
 
 /** Throws ConfigError unless the value is a number in [0, 1). Returns it. */
 export function share(policy: string, key: string, value: unknown): number {
   if (typeof value !== "number" || !(value >= 0 && value < 1))
-    throw new ConfigError(`attention ${policy}: ${key} is a share of the budget in [0, 1), got ${show(value)}`);
+    throw new ConfigError(
+      `attention ${policy}: ${key} is a share of the budget in [0, 1), got ${show(value)}`,
+    );
   return value;
 }
 
@@ -20,7 +24,9 @@ export function layerList(policy: string, key: string, value: unknown): readonly
     throw new ConfigError(`attention ${policy}: ${key} must name at least one layer, got ${show(value)}`);
   const layers = value.map((layer) => wholeNumber(policy, key, layer, 0));
   if (layers.some((layer, i) => i > 0 && layer <= (layers[i - 1] ?? -1)))
-    throw new ConfigError(`attention ${policy}: ${key} must be ascending without repeats, got ${layers.join("+")}`);
+    throw new ConfigError(
+      `attention ${policy}: ${key} must be ascending without repeats, got ${layers.join("+")}`,
+    );
   return layers;
 }
 

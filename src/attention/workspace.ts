@@ -1,13 +1,6 @@
+import type { Backend, Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend/backend.ts";
 import type { TensorDtype } from "../base/dtype.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
-import type {
-  Backend,
-  Ends,
-  Scores,
-  SequenceRange,
-  TokenSelection,
-  UnitSet,
-} from "../backend/backend.ts";
 import type { AttentionModel, SelectionStep } from "./policy.ts";
 
 /** Tensors for selection, handed back and reused, so that nothing is made in steady state. */

@@ -214,7 +214,14 @@ export interface Backend {
    * logits[i] = output · norm(x[rows[i]]) for i < count. rows: owned by the caller, copied.
    * logits: f32 [>= count, vocabSize].
    */
-  logits(norm: WeightRef, output: WeightRef, x: TensorRef, rows: Uint32Array, count: number, logits: TensorRef): void;
+  logits(
+    norm: WeightRef,
+    output: WeightRef,
+    x: TensorRef,
+    rows: Uint32Array,
+    count: number,
+    logits: TensorRef,
+  ): void;
   /** Draws one token for each of the first rows.length logits rows into out. One await a step. */
   sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void>;
 

@@ -17,7 +17,7 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
   const largest = logits[order[0]];
   let sum = 0;
   for (let i = 0; i < order.length; i++) {
-    const weight = Math.exp(((logits[order[i]]) - largest) / params.temperature);
+    const weight = Math.exp((logits[order[i]] - largest) / params.temperature);
     weights[i] = weight;
     sum += weight;
   }
@@ -29,7 +29,7 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
     kept = Math.max(1, kept);
   }
   // weights[0] is 1 (the largest), so the min-p floor relative to it is minP itself
-  if (params.minP > 0) while (kept > 1 && (weights[kept - 1]) < params.minP) kept--;
+  if (params.minP > 0) while (kept > 1 && weights[kept - 1] < params.minP) kept--;
   let mass = 0;
   for (let i = 0; i < kept; i++) mass += weights[i];
   let rest = hashUnit(params.seed, row.draw, 0x5a11, 0) * mass;
@@ -68,10 +68,13 @@ function penalise(logits: Float32Array, seen: ArrayLike<number>, penalty: number
 function candidates(logits: Float32Array, topK: number): Uint32Array {
   const ids = new Uint32Array(logits.length);
   for (let i = 0; i < ids.length; i++) ids[i] = i;
-  const byLogit = (a: number, b: number) => (logits[b]) - (logits[a]) || a - b;
+  const byLogit = (a: number, b: number) => logits[b] - logits[a] || a - b;
   if (topK === 0 || topK >= ids.length) return ids.sort(byLogit);
   const floor = nthLargest(logits, topK);
-  return ids.filter((id) => (logits[id]) >= floor).sort(byLogit).subarray(0, topK);
+  return ids
+    .filter((id) => logits[id] >= floor)
+    .sort(byLogit)
+    .subarray(0, topK);
 }
 
 /** The n-th largest value (n >= 1). */

@@ -1,6 +1,6 @@
 import { Attention, attendedRows } from "../attention/attend.ts";
-import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import { full } from "../attention/policies/full.ts";
+import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import { parseAttention } from "../attention/spec.ts";
 import type { Backend, SamplingRow } from "../backend/backend.ts";
 import { AbortedError, RequestError } from "../base/errors.ts";
@@ -98,7 +98,9 @@ export class GenerationEngine {
     if (prompt.length === 0) throw new RequestError("the prompt is empty; give at least one token");
     for (const id of prompt)
       if (!Number.isSafeInteger(id) || id < 0 || id >= vocabSize)
-        throw new RequestError(`token id ${id} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`);
+        throw new RequestError(
+          `token id ${id} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`,
+        );
     if (prompt.length >= maxSequenceLength)
       throw new RequestError(
         `the prompt has ${prompt.length} tokens, but the context holds ${maxSequenceLength} with at least one generated; ` +
@@ -122,7 +124,9 @@ export class GenerationEngine {
     const { messages, prompt, tokenIds } = request;
     const given = [messages, prompt, tokenIds].filter((source) => source !== undefined).length;
     if (given !== 1)
-      throw new RequestError(`give exactly one of messages, prompt and tokenIds; got ${given === 0 ? "none" : given}`);
+      throw new RequestError(
+        `give exactly one of messages, prompt and tokenIds; got ${given === 0 ? "none" : given}`,
+      );
     if (tokenIds) return Array.from(tokenIds);
     if (prompt !== undefined) return this.tokenizer.encode(prompt);
     return this.tokenizer.encode(this.#parts.renderChat(messages ?? []), { addSpecialTokens: false });
@@ -185,7 +189,15 @@ export class GenerationEngine {
       if (!generation) return [];
       generation.start(now);
       const { tokens, pages, cachedTokens, plan } = generation;
-      const run = { tokens, pages, firstPosition: cachedTokens, numRows, isPrefill, policy: plan.policy, generation };
+      const run = {
+        tokens,
+        pages,
+        firstPosition: cachedTokens,
+        numRows,
+        isPrefill,
+        policy: plan.policy,
+        generation,
+      };
       return [run];
     });
     const ordered = this.#batch.fill(entries) as readonly (SequenceRun & { generation: RunningGeneration })[];
@@ -203,7 +215,11 @@ export class GenerationEngine {
       if (!isPrefill) this.#count(generation, policy, firstPosition + 1);
       if (generation.cachedTokens < generation.tokens.length) return;
       this.#logitRows[rows.length] = (this.#batch.firstRows[sequence] ?? 0) + numRows - 1;
-      rows.push({ params: generation.plan.sampling, draw: generation.numGenerated, seenTokens: generation.tokens });
+      rows.push({
+        params: generation.plan.sampling,
+        draw: generation.numGenerated,
+        seenTokens: generation.tokens,
+      });
       drawn.push(generation);
     });
     if (rows.length === 0) return;
@@ -249,7 +265,11 @@ export class GenerationEngine {
   /** Frees what ended requests held. */
   #sweep(): void {
     if (this.#waiting.some((generation) => generation.isDone))
-      this.#waiting.splice(0, this.#waiting.length, ...this.#waiting.filter((generation) => !generation.isDone));
+      this.#waiting.splice(
+        0,
+        this.#waiting.length,
+        ...this.#waiting.filter((generation) => !generation.isDone),
+      );
     if (!this.#running.some((generation) => generation.isDone)) return;
     for (const generation of this.#running.filter((one) => one.isDone)) {
       this.#pages.release(generation.pages);

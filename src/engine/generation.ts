@@ -1,8 +1,8 @@
-import type { SamplingParams } from "../backend/backend.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
+import type { SamplingParams } from "../backend/backend.ts";
 import { AbortedError } from "../base/errors.ts";
-import type { FinishReason, Generation, GenerationPart, GenerationResult } from "./request.ts";
 import type { OutputStream } from "./reasoning.ts";
+import type { FinishReason, Generation, GenerationPart, GenerationResult } from "./request.ts";
 
 /** Parts a consumer may be behind before its request pauses. */
 const MAX_WAITING_PARTS = 64;
@@ -71,7 +71,10 @@ export class RunningGeneration implements Generation {
       this.#firstTokenAt = now;
       this.#prefillMs = now - this.#started;
     }
-    if (this.plan.eosTokenIds.includes(tokenId)) return this.#finish("stop", now);
+    if (this.plan.eosTokenIds.includes(tokenId)) {
+      this.#finish("stop", now);
+      return;
+    }
     this.#give(this.#output.push(tokenId));
     if (this.#output.isStopped) this.#finish("stop", now);
     else if (this.numGenerated >= this.plan.maxTokens) this.#finish("length", now);

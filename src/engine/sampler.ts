@@ -28,7 +28,12 @@ export function resolveSampling(request: GenerationRequest, defaults: SamplingDe
   check("topK", params.topK, (k) => Number.isSafeInteger(k) && k >= 0, "a whole number, 0 for all");
   check("topP", params.topP, (p) => p > 0 && p <= 1, "in (0, 1]");
   check("minP", params.minP, (p) => p >= 0 && p <= 1, "in [0, 1]");
-  check("repetitionPenalty", params.repetitionPenalty, (r) => r > 0 && r < Number.POSITIVE_INFINITY, "above 0");
+  check(
+    "repetitionPenalty",
+    params.repetitionPenalty,
+    (r) => r > 0 && r < Number.POSITIVE_INFINITY,
+    "above 0",
+  );
   check("seed", params.seed, Number.isSafeInteger, "a whole number");
   return params;
 }

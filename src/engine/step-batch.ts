@@ -92,7 +92,10 @@ function groupRuns(runs: readonly SequenceRun[]): AttentionGroup[] {
     const last = groups[groups.length - 1];
     const sparse = isSparse(run);
     if (last && last.policy === run.policy && last.isSparse === sparse)
-      groups[groups.length - 1] = { ...last, range: { first: last.range.first, count: last.range.count + 1 } };
+      groups[groups.length - 1] = {
+        ...last,
+        range: { first: last.range.first, count: last.range.count + 1 },
+      };
     else groups.push({ policy: run.policy, range: { first: sequence, count: 1 }, isSparse: sparse });
   });
   return groups;

@@ -39,6 +39,8 @@ export class PageAllocator {
   /** Throws when more pages are free than the pool has: one was released twice. */
   checkIntegrity(): void {
     if (this.#free.length > this.numPages)
-      throw new RangeError(`${this.#free.length} free pages in a pool of ${this.numPages}: a page was released twice`);
+      throw new RangeError(
+        `${this.#free.length} free pages in a pool of ${this.numPages}: a page was released twice`,
+      );
   }
 }

@@ -36,7 +36,12 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   const first = layers?.[0] ?? 0;
   return {
     name,
-    settings: { budget: tokenBudget, recency: recencyShare, sinks: parts.ends.sinks, ...(layers && { layers }) },
+    settings: {
+      budget: tokenBudget,
+      recency: recencyShare,
+      sinks: parts.ends.sinks,
+      ...(layers && { layers }),
+    },
     tokenBudget,
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
     select: (step) => step.withEnds(step.mergeByRank(step.scores(), parts.ranked, parts.ends), parts.ends),

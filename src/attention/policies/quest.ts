@@ -29,7 +29,9 @@ export function quest(options: QuestOptions = {}): AttentionPolicy {
   const denseLayers = wholeNumber(name, "dense-layers", options.denseLayers ?? 2, 0);
   const pages = Math.floor(tokenBudget / pageSize);
   if (pages < 1)
-    throw new ConfigError(`attention ${name}: a budget of ${tokenBudget} holds no page of ${pageSize} tokens`);
+    throw new ConfigError(
+      `attention ${name}: a budget of ${tokenBudget} holds no page of ${pageSize} tokens`,
+    );
   return {
     name,
     settings: { budget: tokenBudget, page: pageSize, "dense-layers": denseLayers },

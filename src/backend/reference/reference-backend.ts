@@ -72,7 +72,8 @@ function integers(ref: TensorRef): Uint32Array {
 }
 
 function matrix(ref: WeightRef): ReferenceWeight {
-  if (!(ref instanceof ReferenceWeight)) throw new ShapeError(`weight ${ref.name} was made by another backend`);
+  if (!(ref instanceof ReferenceWeight))
+    throw new ShapeError(`weight ${ref.name} was made by another backend`);
   return ref;
 }
 
@@ -201,13 +202,7 @@ class ReferenceBackend implements Backend {
     }));
   }
 
-  attendAll(
-    layer: number,
-    range: SequenceRange,
-    query: TensorRef,
-    output: TensorRef,
-    scores?: Scores,
-  ): void {
+  attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
     const batch = this.#step();
     const cache = this.#layers[layer];
     for (let s = range.first; s < range.first + range.count; s++) {
@@ -393,7 +388,9 @@ class ReferenceBackend implements Backend {
 
   #writeUnits(out: UnitSet, row: number, units: readonly number[]): void {
     if (units.length !== out.count)
-      throw new ShapeError(`selecting ${out.count} units, but only ${units.length} candidates lie between the ends`);
+      throw new ShapeError(
+        `selecting ${out.count} units, but only ${units.length} candidates lie between the ends`,
+      );
     integers(out.units).set(units, row * (out.units.shape[2] ?? 0));
   }
 

@@ -1,0 +1,48 @@
+/** Public exports that run anywhere; `lessismore` in Node adds what opens files (src/node/index.ts). */
+
+export {
+  full,
+  lessIsMore,
+  oracleTopK,
+  quest,
+  randomTokens,
+  streamingLlm,
+  tidalDecode,
+} from "./attention/policies/index.ts";
+export type {
+  AttentionModel,
+  AttentionPolicy,
+  LayerRole,
+  SelectionStep,
+} from "./attention/policy.ts";
+export { parseAttention } from "./attention/spec.ts";
+export {
+  AbortedError,
+  BackendError,
+  ConfigError,
+  EngineError,
+  type EngineErrorCode,
+  ModelFileError,
+  OutOfPagesError,
+  RequestError,
+  ShapeError,
+} from "./base/errors.ts";
+export type {
+  ChatMessage,
+  FinishReason,
+  Generation,
+  GenerationPart,
+  GenerationRequest,
+  GenerationResult,
+} from "./engine/request.ts";
+export { type CheckpointReport, inspectFolder } from "./inspect.ts";
+export type { ByteSource, FileFolder } from "./load/byte-source.ts";
+export type { Tokenizer } from "./load/tokenizer.ts";
+export {
+  type BackendChoice,
+  type Engine,
+  type EngineHost,
+  type EngineOptions,
+  type EngineReport,
+  openEngineWith,
+} from "./open.ts";

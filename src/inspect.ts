@@ -1,0 +1,121 @@
+import { attendedRows } from "./attention/attend.ts";
+import { parseAttention } from "./attention/spec.ts";
+import { dtypeBytes } from "./base/dtype.ts";
+import type { FileFolder } from "./load/byte-source.ts";
+import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
+import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
+import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { attentionModelOf, countParameters, kvBytesPerToken } from "./open.ts";
+
+/** What is in a checkpoint, and what attention would read. */
+export interface CheckpointReport {
+  readonly name: string;
+  readonly architecture: string;
+  readonly family: string;
+  readonly layers: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocabSize: number;
+  readonly contextLength: number;
+  readonly rope: string;
+  readonly tiedEmbeddings: boolean;
+  readonly parameters: number;
+  readonly dtypes: readonly string[];
+  readonly weightBytes: number;
+  readonly files: readonly string[];
+  /** Keys and values of one token over all layers, stored as f32. */
+  readonly kvBytesPerToken: number;
+  readonly tokenizer: boolean;
+  readonly chatTemplate: boolean;
+  readonly eosTokenIds: readonly number[];
+  readonly attention: AttentionReport;
+  /** Whether the weights were read to look for values that are not finite. */
+  readonly scannedWeights: boolean;
+  /** Tensors with such values. */
+  readonly problems: readonly WeightProblem[];
+}
+
+/** What one policy reads in a decode step. */
+export interface AttentionReport {
+  readonly name: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly layers: readonly {
+    readonly layer: number;
+    readonly role: "dense" | "selects" | "reuses" | "selects for itself";
+  }[];
+  readonly reads: readonly {
+    readonly context: number;
+    readonly attendedFraction: number;
+    readonly kvBytes: number;
+  }[];
+}
+
+/**
+ * Reports on a checkpoint without opening an engine.
+ * @throws ModelFileError, ConfigError as opening it would.
+ */
+export async function inspectFolder(
+  folder: FileFolder,
+  options: { readonly attention?: string; readonly scanWeights?: boolean } = {},
+): Promise<CheckpointReport> {
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
+    const tensors = [...checkpoint.tensors.values()];
+    return {
+      name: checkpoint.name,
+      architecture: config.family.architecture,
+      family: config.family.modelType,
+      layers: config.numLayers,
+      hiddenSize: config.hiddenSize,
+      intermediateSize: config.intermediateSize,
+      queryHeads: config.numQueryHeads,
+      kvHeads: config.numKvHeads,
+      headDim: config.headDim,
+      vocabSize: config.vocabSize,
+      contextLength: config.maxPositionEmbeddings,
+      rope: `${config.rope.type}, theta ${config.rope.theta}`,
+      tiedEmbeddings: config.tieWordEmbeddings,
+      parameters: countParameters(checkpoint),
+      dtypes: [...new Set(tensors.map((entry) => entry.fileDtype))].sort(),
+      weightBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      files: checkpoint.files,
+      kvBytesPerToken: kvBytesPerToken(config),
+      tokenizer: checkpoint.tokenizer !== undefined,
+      chatTemplate: checkpoint.chatTemplate !== undefined,
+      eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
+      attention: reportAttention(checkpoint, config, options.attention),
+      scannedWeights: options.scanWeights ?? false,
+      problems: options.scanWeights ? await scanWeights(checkpoint) : [],
+    };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function reportAttention(
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+  spec: string | undefined,
+): AttentionReport {
+  const own = checkpoint.generationConfig.attention;
+  const named = parseAttention(spec ?? own ?? "full", own);
+  const policy = named.forModel?.(attentionModelOf(config, 16)) ?? named;
+  const layers = Array.from({ length: config.numLayers }, (_, layer) => {
+    const { attends, selects } = policy.layerRole(layer);
+    if (attends === "all") return { layer, role: selects ? ("selects" as const) : ("dense" as const) };
+    return { layer, role: selects ? ("selects for itself" as const) : ("reuses" as const) };
+  });
+  const contexts = [1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072].filter(
+    (context) => context <= config.maxPositionEmbeddings,
+  );
+  const rowBytes = 2 * dtypeBytes("f32") * config.numKvHeads * config.headDim;
+  const reads = contexts.map((context) => {
+    const rows = attendedRows(policy, config.numLayers, context);
+    return { context, attendedFraction: rows / (config.numLayers * context), kvBytes: rows * rowBytes };
+  });
+  return { name: policy.name, settings: policy.settings, layers, reads };
+}

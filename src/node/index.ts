@@ -1,0 +1,37 @@
+/** `lessismore` in Node: the public exports, and opening of folders on disk. */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { ModelFileError } from "../base/errors.ts";
+import { type CheckpointReport, inspectFolder } from "../inspect.ts";
+import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
+import { openFileFolder } from "./file-folder.ts";
+
+export * from "../index.ts";
+export { openFileFolder } from "./file-folder.ts";
+
+/** Opens the checkpoint in a folder; the bundled model where none is named. */
+export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
+  const { model, ...rest } = options;
+  const folder = await openFileFolder(model ?? bundledModelFolder());
+  return openEngineWith({ folder }, rest);
+}
+
+/** Reports on the checkpoint in a folder; the bundled model where none is named. */
+export async function inspectCheckpoint(
+  model?: string,
+  options: { readonly attention?: string; readonly scanWeights?: boolean } = {},
+): Promise<CheckpointReport> {
+  return inspectFolder(await openFileFolder(model ?? bundledModelFolder()), options);
+}
+
+/** The folder of the model that comes with the package. */
+export function bundledModelFolder(): string {
+  // from src/node/ the package's root is two levels up, from dist/src/node/ three
+  for (const up of ["../../", "../../../"]) {
+    const path = fileURLToPath(new URL(`${up}models/pico-reasoner`, import.meta.url));
+    if (existsSync(path)) return path;
+  }
+  throw new ModelFileError(
+    "the bundled model models/pico-reasoner is not beside this installation; name a model folder",
+  );
+}
