@@ -50,8 +50,8 @@ await runMain("demo", async () => {
 async function compare(engine: Engine, problem: SizedProblem, totalTokens: number): Promise<void> {
   const { model, backend } = engine.report();
   const sparse = lessIsMore({ tokenBudget: 256, selectionLayers: [2, 7] });
-  print(`${model.name}: ${(model.parameters / 1e6).toFixed(1)} M parameters, ${model.architecture}`);
-  print(`${backend.description}\n`);
+  print(`Model: ${model.name} (${model.architecture}, context ${model.contextLength})`);
+  print(`Backend: ${backend.name}, ${backend.description} (${backend.why})\n`);
   print(
     `The problem (${problem.promptTokens} tokens; its right chain of thought has ${problem.reasoningTokens}):\n`,
   );

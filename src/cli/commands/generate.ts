@@ -85,10 +85,13 @@ export function generateCommand(done: (exitCode: number) => void): Command {
 async function generate(argument: string | undefined, options: GenerateOptions): Promise<number> {
   const source = await readPrompt(argument, options, process.stdin);
   return withInterrupt(async (signal, begin) => {
+    const { backend, threads, contextLength } = options;
     const engine = await openEngine({
       model: options.model ?? bundledModelFolder(),
-      backend: options.backend,
-      ...defined({ threads: options.threads, contextLength: options.contextLength }),
+      backend,
+      ...defined({ threads, contextLength }),
+    }).catch((error: unknown) => {
+      throw contextLength === undefined ? error : asUsage(error);
     });
     try {
       begin();
@@ -130,14 +133,17 @@ async function generate(argument: string | undefined, options: GenerateOptions):
 type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Report = ReturnType<Engine["report"]>;
 
-/** Queues the request; an attention spec that is impossible for this model is a mistake of the command line. */
 function start(engine: Engine, request: GenerationRequest): Generation {
   try {
     return engine.generate(request);
   } catch (error) {
-    if (error instanceof ConfigError && request.attention !== undefined) throw new UsageError(error.message);
-    throw error;
+    throw request.attention === undefined ? error : asUsage(error);
   }
+}
+
+/** An attention spec or context length that is impossible for this model is a mistake of the command line. */
+function asUsage(error: unknown): unknown {
+  return error instanceof ConfigError ? new UsageError(error.message) : error;
 }
 
 function toJson(result: GenerationResult, report: Report) {

@@ -23,7 +23,7 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
     .option("--json", "print one JSON object")
     .action(async (model: string | undefined, options: InspectOptions) => {
       const report = await inspect(model ?? bundledModelFolder(), options);
-      process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, options.scan));
+      process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report));
       done(0);
     });
 }
@@ -41,34 +41,38 @@ async function inspect(model: string, options: InspectOptions): Promise<Report> 
   }
 }
 
-function describe(report: Report, isScanned: boolean): string {
+function describe(report: Report): string {
+  const { attention } = report;
   const rows: [string, string][] = [
-    ["architecture", `${report.architecture} (family ${report.family})`],
+    ["model", report.name],
+    ["architecture", `${report.architecture} (${report.family})`],
     ["layers", String(report.layers)],
-    ["hidden size", String(report.hiddenSize)],
+    ["hidden size", `${report.hiddenSize}, intermediate ${report.intermediateSize}`],
     ["heads", `${report.queryHeads} query, ${report.kvHeads} kv, headDim ${report.headDim}`],
     ["vocabulary", `${report.vocabSize}${report.tiedEmbeddings ? ", embeddings tied" : ""}`],
     ["context", `${report.contextLength} tokens`],
-    ["rope", typeof report.rope === "string" ? report.rope : JSON.stringify(report.rope)],
+    ["rope", report.rope],
     ["parameters", `${(report.parameters / 1e6).toFixed(1)} M`],
-    ["weights", formatBytes(report.weightBytes)],
+    ["weights", `${formatBytes(report.weightBytes)} (${report.dtypes.join(", ")})`],
     ["kv cache", `${formatBytes(report.kvBytesPerToken)} a token`],
-    ["chat template", report.chatTemplate ? "yes" : "no"],
+    ["tokenizer", report.hasTokenizer ? "yes" : "no: runs on token ids only"],
+    ["chat template", report.hasChatTemplate ? "yes" : "no: takes raw prompts only"],
+    ["attention", formatAttention(attention.name, attention.settings)],
+    ...groupLayers(attention.layers),
+    ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [
+      `  at ${context}`,
+      `attends to ${(100 * attendedFraction).toFixed(0)} % of the cache, reads ${formatBytes(kvBytes)} a token`,
+    ]),
   ];
-  if (report.attention !== undefined)
-    rows.push(["attention", formatAttention(report.attention.name, report.attention.settings)]);
-  const lines = rows.map(([name, value]) => `${name.padEnd(14)} ${value}`);
-  for (const { layer, role } of report.attention?.layers ?? [])
-    lines.push(`  layer ${layer}: ${describeRole(role)}`);
-  if (isScanned && report.problems.length === 0) lines.push(`${"scan".padEnd(14)} every weight is finite`);
-  for (const { tensor, nan, infinite } of report.problems)
-    lines.push(`problem: ${tensor} has ${nan} NaN and ${infinite} infinite values`);
-  return `${lines.join("\n")}\n`;
+  if (report.problems?.length === 0) rows.push(["scan", "every weight is finite"]);
+  for (const { tensor, nan, infinite } of report.problems ?? [])
+    rows.push(["problem", `${tensor} has ${nan} NaN and ${infinite} infinite values`]);
+  return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
 }
 
-function describeRole(role: unknown): string {
-  if (typeof role === "string") return role;
-  if (typeof role !== "object" || role === null) return String(role);
-  const attends = `attends to ${Reflect.get(role, "attends") === "all" ? "all tokens" : "the selection"}`;
-  return Reflect.get(role, "selects") === true ? `${attends}, selects` : attends;
+/** One line for each role: `  selects   layers 2, 7`. */
+function groupLayers(layers: Report["attention"]["layers"]): [string, string][] {
+  const groups = new Map<string, number[]>();
+  for (const { layer, role } of layers) groups.set(role, [...(groups.get(role) ?? []), layer]);
+  return [...groups].map(([role, members]) => [`  ${role}`, `layers ${members.join(", ")}`]);
 }
