@@ -83,7 +83,7 @@ export function topK(scores: Vector, ends: Ends, count: number): number[] {
 export function mergeByRank(heads: readonly Vector[], ends: Ends, count: number): number[] {
   const ranked = heads.map((scores) => topK(scores, ends, count));
   const stream = Array.from({ length: count }, (_, rank) => ranked.map((units) => units[rank])).flat();
-  return stream.filter((unit, i) => stream.indexOf(unit) === i).slice(0, count);
+  return [...new Set(stream)].slice(0, count);
 }
 
 /** Positions whose unit is in the set, among the first `sinks`, or among the last `recent`. */
