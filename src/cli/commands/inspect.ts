@@ -55,8 +55,8 @@ function describe(report: Report): string {
     ["parameters", `${(report.parameters / 1e6).toFixed(1)} M`],
     ["weights", `${formatBytes(report.weightBytes)} (${report.dtypes.join(", ")})`],
     ["kv cache", `${formatBytes(report.kvBytesPerToken)} a token`],
-    ["tokenizer", report.hasTokenizer ? "yes" : "no: runs on token ids only"],
-    ["chat template", report.hasChatTemplate ? "yes" : "no: takes raw prompts only"],
+    ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
+    ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention.name, attention.settings)],
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [

@@ -1,0 +1,223 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const MAIN = join(ROOT, "dist/src/cli/main.js");
+const golden: {
+  task: string;
+  prompt: string;
+  prompt_ids: number[];
+  greedy_ids: number[];
+  greedy_text: string;
+  answer: string;
+}[] = JSON.parse(readFileSync(join(ROOT, "test/golden/pico-reasoner.json"), "utf8"));
+const [first] = golden;
+if (first === undefined) throw new Error("the golden file is empty");
+const problem = first.prompt.slice("<|im_start|>user\n".length, first.prompt.indexOf("<|im_end|>"));
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "lessismore-cli-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function run(args: readonly string[], input = "") {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    input,
+    encoding: "utf8",
+  });
+  return { status, stdout, stderr };
+}
+
+function file(name: string, content: string): string {
+  writeFileSync(join(folder, name), content);
+  return join(folder, name);
+}
+
+describe("generate", () => {
+  const greedy = ["generate", "--temperature", "0", "--attention", "full", "--json"];
+
+  it("solves the golden problem from the argument: text, counts, timings and nothing else", () => {
+    const { status, stdout } = run([...greedy, problem]);
+    expect(status).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(Object.keys(result)).toEqual([
+      ...["text", "reasoning", "answer", "promptTokens", "completionTokens", "tokenIds", "finishReason"],
+      ...["backend", "attention", "timings", "attendedFraction"],
+    ]);
+    expect(result.tokenIds).toEqual(first.greedy_ids);
+    expect(result.promptTokens).toBe(first.prompt_ids.length);
+    expect(result.completionTokens).toBe(first.greedy_ids.length);
+    expect(result.answer).toContain(`\\boxed{${first.answer}}`);
+    expect(result.finishReason).toBe("stop");
+    expect(result.attention).toEqual({ name: "full", settings: {} });
+    expect(result.attendedFraction).toBe(1);
+    expect(Object.keys(result.timings)).toEqual(["loadMs", "prefillMs", "decodeMs", "msPerToken"]);
+  });
+
+  it("gives the same from standard input, a file, a raw text and token ids", () => {
+    const sources: [string[], string?][] = [
+      [[], `${problem}\n`],
+      [["--prompt-file", file("problem.txt", `${problem}\n`)]],
+      [["--raw", "--prompt-file", file("raw.txt", first.prompt)]],
+      [["--token-ids", file("ids.json", JSON.stringify(first.prompt_ids))]],
+    ];
+    for (const [args, input] of sources) {
+      const { status, stdout, stderr } = run([...greedy, "--max-tokens", "12", ...args], input);
+      expect(status, stderr).toBe(0);
+      expect(JSON.parse(stdout).tokenIds).toEqual(first.greedy_ids.slice(0, 12));
+    }
+  });
+
+  it("writes reasoning, a blank line and the answer to standard output, the summary to standard error", () => {
+    const { status, stdout, stderr } = run(["generate", "--attention", "full", problem]);
+    expect(status).toBe(0);
+    expect(stdout).toBe(`${first.greedy_text.replace("\n</think>\n\n", "\n\n").replace("<|im_end|>", "")}\n`);
+    expect(stderr).toMatch(/ms a token .*full attended 100 %/);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  it("uses the model's own attention where none is named, and prints its settings", () => {
+    const { stdout } = run(["generate", "--max-tokens", "4", "--json", problem]);
+    const { attention } = JSON.parse(stdout);
+    expect(attention.name).toBe("less-is-more");
+    expect(attention.settings).toMatchObject({ budget: 256, layers: [2, 7] });
+  });
+
+  it("runs past the end of sequence when asked, and ends at a stop text", () => {
+    const more = run([...greedy, "--ignore-eos", "--max-tokens", "100", problem]);
+    expect(JSON.parse(more.stdout)).toMatchObject({ completionTokens: 100, finishReason: "length" });
+    const less = run([...greedy, "--stop", "\\boxed", problem]);
+    expect(JSON.parse(less.stdout)).toMatchObject({ answer: "The answer is ", finishReason: "stop" });
+  });
+});
+
+describe("inspect", () => {
+  it("reports on the bundled model", () => {
+    const { status, stdout } = run(["inspect", "--json"]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      layers: 10,
+      queryHeads: 8,
+      kvHeads: 2,
+      headDim: 64,
+      problems: [],
+    });
+    expect(run(["inspect", "--attention", "quest:budget=128"]).stdout).toContain("quest:budget=128");
+  });
+});
+
+describe("a wrong command line ends with 2, one line on standard error and nothing on standard output", () => {
+  it.each<[string, string[]]>([
+    ["an unknown command", ["generat"]],
+    ["an unknown option", ["generate", "x", "--max-token", "3"]],
+    ["an option without its value", ["generate", "x", "--max-tokens"]],
+    ["two arguments", ["generate", "x", "y"]],
+    ["no prompt", ["generate"]],
+    ["two prompts", ["generate", "x", "--prompt-file", "p.txt"]],
+    ["a prompt and token ids", ["generate", "x", "--token-ids", "t.json"]],
+    ["an unknown backend", ["generate", "x", "--backend", "cuda"]],
+    ["threads that are no number", ["generate", "x", "--threads", "abc"]],
+    ["half a thread", ["generate", "x", "--threads", "1.5"]],
+    ["no thread", ["generate", "x", "--threads", "0"]],
+    ["NaN tokens", ["generate", "x", "--max-tokens", "NaN"]],
+    ["negative tokens", ["generate", "x", "--max-tokens=-1"]],
+    ["no tokens", ["generate", "x", "--max-tokens", "0"]],
+    ["a negative temperature", ["generate", "x", "--temperature=-1"]],
+    ["an infinite temperature", ["generate", "x", "--temperature", "Infinity"]],
+    ["a top-p of 0", ["generate", "x", "--top-p", "0"]],
+    ["a top-p above 1", ["generate", "x", "--top-p", "1.5"]],
+    ["a broken top-k", ["generate", "x", "--top-k", "1.5"]],
+    ["a min-p above 1", ["generate", "x", "--min-p", "2"]],
+    ["a repetition penalty of 0", ["generate", "x", "--repetition-penalty", "0"]],
+    ["a seed that is no number", ["generate", "x", "--seed", "now"]],
+    ["an empty stop text", ["generate", "x", "--stop", ""]],
+    ["a context past the model's", ["generate", "x", "--context-length", "99999999"]],
+    ["an unknown attention", ["generate", "x", "--attention", "fulll"]],
+    ["an unknown setting", ["generate", "x", "--attention", "less-is-more:budgt=3"]],
+    ["an impossible budget", ["generate", "x", "--attention", "less-is-more:budget=0"]],
+    ["a layer the model lacks", ["generate", "x", "--attention", "less-is-more:layers=2+99"]],
+    ["an unknown attention to inspect", ["inspect", "--attention", "fulll"]],
+    ["a layer the inspected model lacks", ["inspect", "--attention", "less-is-more:layers=2+99"]],
+    ["two models", ["inspect", "a", "b"]],
+  ])("%s", (_, args) => {
+    const { status, stdout, stderr } = run([...args, ...(args[0] === "generat" ? [] : ["--json"])]);
+    expect(stdout).toBe("");
+    expect(stderr).toMatch(/^lessismore: [^\n]+\n$/);
+    expect(status).toBe(2);
+  });
+});
+
+describe("work that fails ends with 1, one line on standard error and nothing on standard output", () => {
+  it.each<[string, () => string[]]>([
+    ["a model that is not there", () => ["generate", "x", "--model", join(folder, "none")]],
+    ["a folder that holds no model", () => ["inspect", folder]],
+    ["a backend that is not built", () => ["generate", "x", "--backend", "webgpu"]],
+    ["a prompt file that is not there", () => ["generate", "--prompt-file", join(folder, "none")]],
+    ["token ids that are no JSON", () => ["generate", "--token-ids", file("bad.json", "[1,")]],
+    ["token ids outside the vocabulary", () => ["generate", "--token-ids", file("big.json", "[512]")]],
+    ["a prompt longer than the context", () => ["generate", problem, "--context-length", "16"]],
+  ])("%s", (_, args) => {
+    const { status, stdout, stderr } = run([...args(), "--json"]);
+    expect(stdout).toBe("");
+    expect(stderr).toMatch(/^lessismore: [^\n]+\n$/);
+    expect(status).toBe(1);
+  });
+});
+
+describe("other ways to end", () => {
+  it("help and version end with 0 on standard output", () => {
+    expect(run(["--help"])).toMatchObject({ status: 0, stderr: "" });
+    expect(run(["generate", "--help"]).stdout).toContain("--attention");
+    expect(run(["--version"]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(run([])).toMatchObject({ status: 2, stdout: "" });
+  });
+
+  it("Ctrl-C keeps what is written and ends with 130", async () => {
+    const { code, stdout, stderr } = await interrupt([
+      "generate",
+      "--ignore-eos",
+      "--max-tokens",
+      "8000",
+      problem,
+    ]);
+    expect(stdout.length).toBeGreaterThan(0);
+    expect(stdout.endsWith("\n")).toBe(true);
+    expect(stderr).toBe("lessismore: interrupted\n");
+    expect(code).toBe(130);
+  });
+
+  it("a reader that leaves early is no error", async () => {
+    const child = spawn(process.execPath, [MAIN, "generate", "--ignore-eos", "--max-tokens", "400", problem]);
+    let stderr = "";
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    child.stdout.once("data", () => child.stdout.destroy());
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+  });
+});
+
+/** Starts the program and sends SIGINT once it has written something. */
+function interrupt(
+  args: readonly string[],
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [MAIN, ...args]);
+  let [stdout, stderr] = ["", ""];
+  child.stdout.once("data", () => child.kill("SIGINT"));
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((resolve) => {
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
