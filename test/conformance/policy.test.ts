@@ -1,0 +1,335 @@
+/**
+ * Every policy through the attention driver, on every backend: the tokens each layer attends to are those of the
+ * policy's definition, written here anew, and the output is attention over exactly those.
+ */
+import { afterAll, describe, expect, it } from "vitest";
+import { Attention, type AttentionGroup, attendedRows, isSparseAt } from "../../src/attention/attend.ts";
+import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
+import { parseAttention } from "../../src/attention/spec.ts";
+import type { Backend, TokenSelection } from "../../src/backend/backend.ts";
+import { hashUnit } from "../../src/base/random.ts";
+import { BACKENDS } from "./backend-table.ts";
+import { attention, headScores, mergeByRank, pageScore, topK, withEnds } from "./brute-force.ts";
+import { nmse, type Part, shapeOf, Trial, type TrialSequence } from "./trial.ts";
+
+const MODEL: AttentionModel = {
+  numLayers: 5,
+  numQueryHeads: 6,
+  numKvHeads: 2,
+  pageSize: 8,
+  defaultSelectionLayers: [1, 3],
+};
+
+/** What a definition sees of one sequence in one layer: queries and keys per query head. */
+interface Seen {
+  readonly layer: number;
+  readonly length: number;
+  readonly queries: readonly Float64Array[];
+  readonly keys: readonly (readonly Float64Array[])[];
+}
+
+/** Positions per query head; "all" where the layer is dense, "last" where it attends to the last selection. */
+type Definition = (
+  seen: Seen,
+) => "all" | "last" | { readonly attends: "all" | "set"; readonly sets: number[][] };
+
+const CURRENT = { sinks: 0, recent: 1 };
+const perHead = (sets: (head: number) => number[]) => Array.from({ length: 6 }, (_, h) => sets(h));
+const scoresOf = ({ queries, keys }: Seen) => queries.map((query, h) => headScores(query, keys[h]));
+const bestAndCurrent = (scores: ArrayLike<number>, budget: number) =>
+  withEnds(topK(scores, CURRENT, budget - 1), 1, scores.length, CURRENT);
+
+function lessIsMore(budget: number, topShare: number, sinks: number, layers: number[]): Definition {
+  return (seen) => {
+    if (seen.layer < layers[0]) return "all";
+    if (!layers.includes(seen.layer)) return "last";
+    const mid = Math.min(budget - 1, Math.trunc(budget * topShare));
+    const rest = budget - mid;
+    const ends = rest > sinks ? { sinks, recent: rest - sinks } : { sinks: 0, recent: rest };
+    const set = withEnds(mergeByRank(scoresOf(seen), ends, mid), 1, seen.length, ends);
+    return { attends: "all", sets: perHead(() => set) };
+  };
+}
+
+function tidalDecode(budget: number, layers: number[]): Definition {
+  return (seen) => {
+    if (seen.layer < layers[0]) return "all";
+    if (!layers.includes(seen.layer)) return "last";
+    const scores = scoresOf(seen);
+    return { attends: "all", sets: perHead((h) => bestAndCurrent(scores[h], budget)) };
+  };
+}
+
+function quest(budget: number, page: number, denseLayers: number): Definition {
+  return (seen) => {
+    if (seen.layer < denseLayers) return "all";
+    const numPages = Math.ceil(seen.length / page);
+    const sets = perHead((h) => {
+      const bounds = Array.from({ length: numPages }, (_, p) =>
+        pageScore(seen.queries[h], seen.keys[h].slice(p * page, (p + 1) * page)),
+      );
+      return withEnds(topK(bounds, CURRENT, Math.floor(budget / page) - 1), page, seen.length, CURRENT);
+    });
+    return { attends: "set", sets };
+  };
+}
+
+function streamingLlm(budget: number, sinks: number): Definition {
+  return ({ length }) => {
+    const all = Array.from({ length }, (_, t) => t);
+    const set = all.filter((t) => t < sinks || t >= length - (budget - sinks));
+    return { attends: "set", sets: perHead(() => set) };
+  };
+}
+
+function oracleTopK(budget: number): Definition {
+  return (seen) => {
+    const scores = scoresOf(seen);
+    return { attends: "set", sets: perHead((h) => bestAndCurrent(scores[h], budget)) };
+  };
+}
+
+function randomTokens(budget: number, seed: number): Definition {
+  return ({ layer, length }) => {
+    const scores = Array.from({ length }, (_, t) => hashUnit(seed, layer, length, t));
+    return { attends: "set", sets: perHead(() => bestAndCurrent(scores, budget)) };
+  };
+}
+
+const POLICIES: readonly { readonly spec: string; readonly definition: Definition }[] = [
+  { spec: "full", definition: () => "all" },
+  { spec: "less-is-more:budget=24,layers=1+3", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
+  { spec: "less-is-more:budget=24", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
+  { spec: "less-is-more:budget=24,layers=0", definition: lessIsMore(24, 0.75, 4, [0]) },
+  // The recency share of 3, or of 4, has no room for 4 sinks and the current token.
+  { spec: "less-is-more:budget=12,layers=2", definition: lessIsMore(12, 0.75, 4, [2]) },
+  { spec: "less-is-more:budget=16,layers=1+4", definition: lessIsMore(16, 0.75, 4, [1, 4]) },
+  { spec: "less-is-more:budget=20,recency=0,layers=0+2", definition: lessIsMore(20, 1, 4, [0, 2]) },
+  { spec: "less-is-more:budget=20,recency=0.5,sinks=0,layers=2", definition: lessIsMore(20, 0.5, 0, [2]) },
+  { spec: "less-is-more:budget=1,sinks=0,layers=1", definition: lessIsMore(1, 0.75, 0, [1]) },
+  { spec: "tidal-decode:budget=24,layers=1+3", definition: tidalDecode(24, [1, 3]) },
+  { spec: "tidal-decode:budget=2,layers=2", definition: tidalDecode(2, [2]) },
+  { spec: "quest:budget=24,page=8", definition: quest(24, 8, 2) },
+  { spec: "quest:budget=30,page=8,dense-layers=1", definition: quest(30, 8, 1) },
+  { spec: "quest:budget=48,page=16,dense-layers=0", definition: quest(48, 16, 0) },
+  { spec: "quest:budget=8,page=8,dense-layers=0", definition: quest(8, 8, 0) },
+  { spec: "streaming-llm:budget=24", definition: streamingLlm(24, 4) },
+  { spec: "streaming-llm:budget=9,sinks=0", definition: streamingLlm(9, 0) },
+  { spec: "oracle-top-k:budget=24", definition: oracleTopK(24) },
+  { spec: "random-tokens:budget=24,seed=5", definition: randomTokens(24, 5) },
+  { spec: "random-tokens:budget=17", definition: randomTokens(17, 1) },
+];
+
+function policyOf(spec: string): AttentionPolicy {
+  const policy = parseAttention(spec);
+  return policy.forModel?.(MODEL) ?? policy;
+}
+
+/** Sequences of one policy. */
+interface Share {
+  readonly policy: AttentionPolicy;
+  readonly definition: Definition;
+  readonly sequences: TrialSequence[];
+}
+
+describe.each(BACKENDS)("$name", ({ open }) => {
+  const opened: Backend[] = [];
+  afterAll(async () => {
+    for (const backend of opened) await backend.close();
+  });
+
+  /** A driver on a trial that keeps the selections its layers attend to. */
+  class PolicyTrial {
+    readonly trial: Trial;
+    readonly attention: Attention;
+    /** Selections of the last attend call, by the range's first sequence. */
+    readonly attended = new Map<number, TokenSelection>();
+
+    constructor(backend: Backend, seed: number) {
+      const attendSelected = backend.attendSelected.bind(backend);
+      backend.attendSelected = (layer, range, query, selection, output) => {
+        this.attended.set(range.first, selection);
+        attendSelected(layer, range, query, selection, output);
+      };
+      this.trial = new Trial(backend, seed).withInputs();
+      this.attention = new Attention(backend, MODEL);
+    }
+
+    async filled(policy: AttentionPolicy, length: number): Promise<TrialSequence> {
+      const sequence = this.trial.newSequence();
+      while (sequence.length < length) {
+        this.trial.begin([this.trial.part(sequence, Math.min(21, length - sequence.length))]);
+        for (let layer = 0; layer < MODEL.numLayers; layer++) {
+          this.trial.attentionInput(layer);
+          const group = { policy, range: { first: 0, count: 1 }, isSparse: false };
+          this.attention.attend(layer, [group], this.trial.query, this.trial.output);
+        }
+      }
+      return sequence;
+    }
+
+    /** One decode step of all shares in one batch, checked layer by layer. */
+    async step(shares: readonly Share[]): Promise<void> {
+      const { trial } = this;
+      const parts: Part[] = shares.flatMap(({ sequences }) =>
+        sequences.map((sequence) => trial.part(sequence, 1)),
+      );
+      trial.begin(parts);
+      const groups: AttentionGroup[] = [];
+      for (const { policy, sequences } of shares)
+        for (const sequence of sequences) {
+          const isSparse = isSparseAt(policy, sequence.length);
+          const last = groups.at(-1);
+          if (last && last.policy === policy && last.isSparse === isSparse)
+            groups[groups.length - 1] = { ...last, range: { ...last.range, count: last.range.count + 1 } };
+          else {
+            const first = last ? last.range.first + last.range.count : 0;
+            groups.push({ policy, range: { first, count: 1 }, isSparse });
+          }
+        }
+      const definitions = shares.flatMap(({ definition, sequences }) => sequences.map(() => definition));
+      const lastSets = new Map<number, number[][]>();
+      const rows = new Map<number, number>();
+      for (let layer = 0; layer < MODEL.numLayers; layer++) {
+        trial.attentionInput(layer);
+        this.attended.clear();
+        trial.backend.attendAll(layer, { first: 0, count: parts.length }, trial.query, trial.output);
+        const dense = await trial.floats(trial.output);
+        trial.backend.write(trial.output, new Float32Array(dense.length).fill(Number.NaN));
+        this.attention.attend(layer, groups, trial.query, trial.output);
+        const output = await trial.floats(trial.output);
+        for (const group of groups)
+          for (let i = 0; i < group.range.count; i++) {
+            const s = group.range.first + i;
+            const read = await this.#check(layer, group, i, definitions[s], lastSets, dense, output);
+            rows.set(s, (rows.get(s) ?? 0) + read);
+          }
+      }
+      for (const { policy, range } of groups)
+        for (let s = range.first; s < range.first + range.count; s++)
+          expect(rows.get(s)).toBe(attendedRows(policy, MODEL.numLayers, parts[s].sequence.length));
+    }
+
+    /** Checks one sequence in one layer; gives the cached tokens that its heads attended to. */
+    async #check(
+      layer: number,
+      group: AttentionGroup,
+      i: number,
+      definition: Definition,
+      lastSets: Map<number, number[][]>,
+      dense: Float32Array,
+      output: Float32Array,
+    ): Promise<number> {
+      const { trial } = this;
+      const s = group.range.first + i;
+      const { sequence } = trial.parts[s];
+      const width = 6 * trial.backend.shape.headDim;
+      const actual = output.slice(s * width, (s + 1) * width);
+      const keys = perHeadKeys(trial, sequence, layer);
+      const seen: Seen = { layer, length: sequence.length, queries: trial.queries[s], keys };
+      const expected = group.isSparse ? definition(seen) : "all";
+      if (typeof expected === "object") lastSets.set(s, expected.sets);
+      const isDense = expected === "all" || (typeof expected === "object" && expected.attends === "all");
+      const selection = this.attended.get(group.range.first);
+      if (isDense) {
+        expect(selection).toBeUndefined();
+        expect(actual).toEqual(dense.slice(s * width, (s + 1) * width));
+        return sequence.length;
+      }
+      const sets = lastSets.get(s);
+      if (!selection || !sets) throw new Error(`layer ${layer} attended to no selection`);
+      const selected = (await trial.selected(selection, i + 1))[i];
+      const headsPerGroup = 6 / selection.groups;
+      for (let h = 0; h < 6; h++) expect(selected[Math.floor(h / headsPerGroup)]).toEqual(sets[h]);
+      const { policy } = group;
+      expect(sets[0].length).toBe(policy.selectedTokens?.(sequence.length) ?? policy.tokenBudget);
+      expect(sets[0].length).toBeLessThanOrEqual(policy.tokenBudget);
+      const values = Array.from({ length: 6 }, (_, h) => trial.valuesOf(sequence, layer, h));
+      const wanted = trial.queries[s].flatMap((query, h) => [
+        ...attention(
+          query,
+          sets[h].map((t) => keys[h][t]),
+          sets[h].map((t) => values[h][t]),
+        ),
+      ]);
+      expect(nmse(actual, wanted)).toBeLessThan(1e-11);
+      return sets[0].length;
+    }
+  }
+
+  function perHeadKeys(trial: Trial, sequence: TrialSequence, layer: number) {
+    return Array.from({ length: 6 }, (_, h) => trial.keysOf(sequence, layer, h));
+  }
+
+  async function openTrial(seed: number): Promise<PolicyTrial> {
+    const { numLayers, numQueryHeads, numKvHeads, pageSize } = MODEL;
+    const backend = await open(
+      shapeOf({ numLayers, numQueryHeads, numKvHeads, pageSize, headDim: 10, hiddenSize: 24, numPages: 200 }),
+    );
+    opened.push(backend);
+    return new PolicyTrial(backend, seed);
+  }
+
+  async function shareOf(
+    t: PolicyTrial,
+    row: (typeof POLICIES)[number],
+    lengths: readonly number[],
+  ): Promise<Share> {
+    const policy = policyOf(row.spec);
+    const sequences: TrialSequence[] = [];
+    for (const length of lengths) sequences.push(await t.filled(policy, length - 1));
+    return { policy, definition: row.definition, sequences };
+  }
+
+  it.each(POLICIES)("$spec at lengths around the budget: sets exactly, output NMSE < 1e-11", async (row) => {
+    const t = await openTrial(5);
+    const { tokenBudget } = policyOf(row.spec);
+    const budget = Number.isFinite(tokenBudget) ? tokenBudget : 24;
+    const lengths = [budget - 1, budget, budget + 1, 3 * budget].filter((length) => length > 0);
+    const share = await shareOf(t, row, lengths);
+    // Budget - 1 grows past the budget, page edges are crossed, and each step selects anew.
+    for (let step = 0; step < 4; step++) await t.step([share]);
+  });
+
+  it.each(POLICIES)("$spec with budget ≥ length equals full attention exactly", async (row) => {
+    const t = await openTrial(6);
+    const { tokenBudget } = policyOf(row.spec);
+    const longest = Math.min(tokenBudget, 48);
+    const share = await shareOf(t, row, [1, Math.ceil(longest / 2), longest]);
+    const full: Share = { ...share, definition: () => "all" };
+    expect(share.sequences.every(({ length }) => !isSparseAt(share.policy, length + 1))).toBe(true);
+    await t.step([full]);
+  });
+
+  it("policies share a batch without touching each other's selections", async () => {
+    const t = await openTrial(7);
+    const rows = [1, 9, 11, 0, 15].map((at) => POLICIES[at]);
+    const shares: Share[] = [];
+    for (const [i, row] of rows.entries()) shares.push(await shareOf(t, row, i < 3 ? [30 + i, 70] : [41]));
+    for (let step = 0; step < 3; step++) await t.step(shares);
+    // One ends, its buffers go to another that comes.
+    t.attention.forget(shares[0].policy);
+    const late = await shareOf(t, POLICIES[17], [33, 50]);
+    for (let step = 0; step < 2; step++) await t.step([...shares.slice(1), late]);
+  });
+
+  it("a policy's tensors are all made in the first sparse step", async () => {
+    for (const row of POLICIES) {
+      const t = await openTrial(8);
+      const share = await shareOf(t, row, [60, 90]);
+      await t.step([share]);
+      const { backend } = t.trial;
+      backend.createTensor = () => {
+        throw new Error(`${row.spec} made a tensor in steady state`);
+      };
+      await t.step([share]);
+    }
+  });
+
+  it("random-tokens draws anew in each layer and at each length", () => {
+    const sets = [0, 1].flatMap((layer) =>
+      [50, 51].map((length) => JSON.stringify(randomTokens(24, 5)({ layer, length, queries: [], keys: [] }))),
+    );
+    expect(new Set(sets).size).toBe(4);
+  });
+});
