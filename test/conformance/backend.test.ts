@@ -1,4 +1,7 @@
-/** Every step of the backend interface, on every backend, against brute force in f64. Bounds are measured × 10 or more. */
+/**
+ * Every step of the backend interface, on every backend, against brute force in f64. Bounds are
+ * some 40 times what plain f32 sums in sequence measure (at most 2.4e-13).
+ */
 import { afterAll, describe, expect, it } from "vitest";
 import type { Backend, BackendShape, SamplingParams, Scores } from "../../src/backend/backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
@@ -111,7 +114,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     return values.slice(start, start + units);
   }
 
-  describe.each(MODELS)("a layer of $name", (model) => {
+  describe.each(MODELS.map((model) => [model.name, model] as const))("a layer of %s", (_, model) => {
     const { dtype, bias, headNorm } = model;
 
     it("embed gives the rows exactly", async () => {
@@ -336,7 +339,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       [64, 1, 8],
       [128, 1, 4],
     ])("headDim %i, %i kv heads × %i", (headDim, numKvHeads, groupSize) => {
-      it("attendAll NMSE < 1e-11; its scores equal those of scores, NMSE < 1e-11", async () => {
+      it("attendAll NMSE < 1e-11; its scores equal those of scores exactly, NMSE < 1e-11", async () => {
         const trial = await decodeBatch(headDim, numKvHeads, groupSize);
         const { backend, query, output } = trial;
         const heads = backend.shape.numQueryHeads;
@@ -345,14 +348,17 @@ describe.each(BACKENDS)("$name", ({ open }) => {
         backend.attendAll(0, all, query, output, handedOn);
         backend.scores(0, all, query, computed);
         expect(nmse(await trial.floats(output), attended(trial).flat())).toBeLessThan(1e-11);
+        // One figure over all lengths: a single score near 0 has no relative precision.
+        const actual: number[] = [];
+        const expected: number[] = [];
         for (const [s, { sequence }] of trial.parts.entries())
           for (let h = 0; h < heads; h++) {
             const a = await scoresOf(trial, handedOn, s, h, sequence.length);
-            const b = await scoresOf(trial, computed, s, h, sequence.length);
-            expect([...a]).toEqual([...b]);
-            const expected = headScores(trial.queries[s][h], trial.keysOf(sequence, 0, h));
-            expect(nmse(a, expected)).toBeLessThan(1e-11);
+            expect([...a]).toEqual([...(await scoresOf(trial, computed, s, h, sequence.length))]);
+            actual.push(...a);
+            expected.push(...headScores(trial.queries[s][h], trial.keysOf(sequence, 0, h)));
           }
+        expect(nmse(actual, expected)).toBeLessThan(1e-11);
       });
 
       it("attendSelected with everything selected equals attendAll, NMSE < 1e-12, for every grouping", async () => {

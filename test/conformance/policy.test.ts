@@ -120,6 +120,8 @@ const POLICIES: readonly { readonly spec: string; readonly definition: Definitio
   { spec: "random-tokens:budget=17", definition: randomTokens(17, 1) },
 ];
 
+const ROWS = POLICIES.map((row) => [row.spec, row] as const);
+
 function policyOf(spec: string): AttentionPolicy {
   const policy = parseAttention(spec);
   return policy.forModel?.(MODEL) ?? policy;
@@ -281,7 +283,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     return { policy, definition: row.definition, sequences };
   }
 
-  it.each(POLICIES)("$spec at lengths around the budget: sets exactly, output NMSE < 1e-11", async (row) => {
+  it.each(ROWS)("%s at lengths around the budget: sets exactly, output NMSE < 1e-11", async (_, row) => {
     const t = await openTrial(5);
     const { tokenBudget } = policyOf(row.spec);
     const budget = Number.isFinite(tokenBudget) ? tokenBudget : 24;
@@ -291,7 +293,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     for (let step = 0; step < 4; step++) await t.step([share]);
   });
 
-  it.each(POLICIES)("$spec with budget ≥ length equals full attention exactly", async (row) => {
+  it.each(ROWS)("%s with budget ≥ length equals full attention exactly", async (_, row) => {
     const t = await openTrial(6);
     const { tokenBudget } = policyOf(row.spec);
     const longest = Math.min(tokenBudget, 48);
