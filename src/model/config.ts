@@ -1,7 +1,6 @@
 import { ConfigError } from "../base/errors.ts";
-import { parseTokenIds } from "../load/generation-config.ts";
-import type { JsonObject } from "../load/json-file.ts";
-import { FAMILIES, type Family } from "./families.ts";
+import { isJsonObject, type JsonObject, showValue } from "../load/json-file.ts";
+import { DEFAULT_RMS_NORM_EPS, FAMILIES, type Family } from "./families.ts";
 import { parseRopeConfig, type RopeConfig } from "./rope-config.ts";
 
 /** The sizes and choices of a model, from config.json. */
@@ -11,7 +10,9 @@ export interface ModelConfig {
   readonly hiddenSize: number;
   readonly intermediateSize: number;
   readonly numQueryHeads: number;
+  /** A divisor of numQueryHeads. */
   readonly numKvHeads: number;
+  /** Even. */
   readonly headDim: number;
   readonly vocabSize: number;
   readonly rmsNormEps: number;
@@ -21,91 +22,168 @@ export interface ModelConfig {
   readonly hasOutputBias: boolean;
   readonly rope: RopeConfig;
   readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | undefined;
 }
 
-/** Reads config.json. @throws ConfigError naming the file, the key, the value and what is supported. */
-export function parseModelConfig(json: JsonObject, fileName: string): ModelConfig {
-  const fail = (key: string, expected: string) =>
-    new ConfigError(`reading ${fileName}: ${key} is ${JSON.stringify(json[key])}, expected ${expected}`);
-  const size = (key: string, otherwise?: number) => {
-    const value = json[key] ?? otherwise;
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1)
-      throw fail(key, "a whole number of at least 1");
-    return value;
-  };
-  const flag = (key: string, otherwise: boolean) => {
-    const value = json[key] ?? otherwise;
-    if (typeof value !== "boolean") throw fail(key, "true or false");
-    return value;
-  };
+/**
+ * Reads config.json. Keys that are left out get the values of `transformers` 5.17, the five sizes of the tensors
+ * excepted: a config without those is damaged.
+ * @throws ConfigError naming the file, the key, the value and what is supported.
+ */
+export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
+  if (!isJsonObject(json))
+    throw new ConfigError(`reading ${fileName}: expected an object, got ${showValue(json)}`);
   const family = findFamily(json, fileName);
-  refuseUnsupported(json, fail);
-  const hiddenSize = size("hidden_size");
-  const numQueryHeads = size("num_attention_heads");
-  const numKvHeads = size("num_key_value_heads", numQueryHeads);
-  if (numQueryHeads % numKvHeads !== 0)
-    throw fail("num_key_value_heads", `a divisor of num_attention_heads (${numQueryHeads})`);
-  const headDim = size("head_dim", family.defaults.headDim ?? hiddenSize / numQueryHeads);
-  if (headDim % 2 !== 0) throw fail("head_dim", `an even size (it is ${headDim})`);
-  const rmsNormEps = json.rms_norm_eps ?? family.defaults.rmsNormEps;
-  if (typeof rmsNormEps !== "number" || !(rmsNormEps >= 0))
-    throw fail("rms_norm_eps", "a number of at least 0");
-  const attentionBias = flag("attention_bias", false);
-  const maxPositionEmbeddings = size("max_position_embeddings", family.defaults.maxPositionEmbeddings);
-  refuseSlidingWindow(json, maxPositionEmbeddings, fail);
+  const reader = new ConfigReader(json, fileName);
+  refuseUnsupported(json, reader);
+  const hiddenSize = reader.size("hidden_size");
+  const numQueryHeads = reader.size("num_attention_heads");
+  const heads = readHeads(reader, family, hiddenSize, numQueryHeads);
+  const maxPositionEmbeddings = reader.size("max_position_embeddings", family.defaults.maxPositionEmbeddings);
+  const numLayers = reader.size("num_hidden_layers");
+  refuseSlidingWindow(json, reader, numLayers, maxPositionEmbeddings);
+  const hasAttentionBias = reader.flag("attention_bias", false);
   return {
     family,
-    numLayers: size("num_hidden_layers"),
+    numLayers,
     hiddenSize,
-    intermediateSize: size("intermediate_size"),
+    intermediateSize: reader.size("intermediate_size"),
     numQueryHeads,
-    numKvHeads,
-    headDim,
-    vocabSize: size("vocab_size"),
-    rmsNormEps,
+    ...heads,
+    vocabSize: reader.size("vocab_size"),
+    rmsNormEps: reader.number(
+      "rms_norm_eps",
+      DEFAULT_RMS_NORM_EPS,
+      (eps) => eps >= 0,
+      "a number of at least 0",
+    ),
     maxPositionEmbeddings,
-    tieWordEmbeddings: flag("tie_word_embeddings", false),
-    hasQkvBias: family.qkvBias === "always" || attentionBias,
-    hasOutputBias: family.hasOutputBias && attentionBias,
-    rope: parseRopeConfig(json, headDim, maxPositionEmbeddings, fileName),
-    eosTokenIds: parseTokenIds(json.eos_token_id, "eos_token_id", fileName) ?? [],
+    tieWordEmbeddings: reader.flag("tie_word_embeddings", false),
+    hasQkvBias: family.qkvBias === "always" || hasAttentionBias,
+    hasOutputBias: family.hasOutputBias && hasAttentionBias,
+    rope: parseRopeConfig(json, heads.headDim, maxPositionEmbeddings, fileName),
+    eosTokenIds: reader.tokenIds("eos_token_id", family.defaults.eosTokenIds),
+    bosTokenId: reader.tokenIds("bos_token_id", ofOne(family.defaults.bosTokenId))[0],
   };
+}
+
+/** Values of one config, each checked as it is read. */
+class ConfigReader {
+  readonly #json: JsonObject;
+  readonly #fileName: string;
+
+  constructor(json: JsonObject, fileName: string) {
+    this.#json = json;
+    this.#fileName = fileName;
+  }
+
+  fail(key: string, expected: string): ConfigError {
+    const value = this.#json[key];
+    const got = value === undefined ? "is missing" : `is ${showValue(value)}`;
+    return new ConfigError(`reading ${this.#fileName}: ${key} ${got}; expected ${expected}`);
+  }
+
+  number(key: string, otherwise: number | undefined, isValid: (value: number) => boolean, expected: string) {
+    const value = this.#json[key] ?? otherwise;
+    if (typeof value !== "number" || !Number.isFinite(value) || !isValid(value))
+      throw this.fail(key, expected);
+    return value;
+  }
+
+  size(key: string, otherwise?: number): number {
+    return this.number(
+      key,
+      otherwise,
+      (value) => Number.isSafeInteger(value) && value > 0,
+      "a whole number above 0",
+    );
+  }
+
+  flag(key: string, otherwise: boolean): boolean {
+    const value = this.#json[key] ?? otherwise;
+    if (typeof value !== "boolean") throw this.fail(key, "true or false");
+    return value;
+  }
+
+  /** A token id, a list of them, or null for none. */
+  tokenIds(key: string, otherwise: readonly number[]): readonly number[] {
+    const value = this.#json[key];
+    if (value === undefined) return otherwise;
+    if (value === null) return [];
+    const ids: unknown[] = Array.isArray(value) ? value : [value];
+    const isId = (id: unknown): id is number => typeof id === "number" && Number.isSafeInteger(id) && id >= 0;
+    if (!ids.every(isId)) throw this.fail(key, "a token id or a list of token ids");
+    return ids;
+  }
+}
+
+function ofOne(id: number | undefined): readonly number[] {
+  return id === undefined ? [] : [id];
 }
 
 function findFamily(json: JsonObject, fileName: string): Family {
-  const architecture = Array.isArray(json.architectures) ? json.architectures[0] : undefined;
-  const found = FAMILIES.find(
-    (family) =>
-      family.architecture === architecture ||
-      (architecture === undefined && family.modelType === json.model_type),
+  const { model_type: modelType, architectures } = json;
+  const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined;
+  const family = FAMILIES.find(
+    (one) =>
+      (architecture ?? one.architecture) === one.architecture &&
+      (modelType ?? one.modelType) === one.modelType,
   );
-  if (!found)
-    throw new ConfigError(
-      `reading ${fileName}: architecture ${JSON.stringify(architecture ?? json.model_type)} is not supported; ` +
-        `supported are ${FAMILIES.map((family) => family.architecture).join(", ")}`,
-    );
-  return found;
+  if (family && (architecture !== undefined || modelType !== undefined)) return family;
+  throw new ConfigError(
+    `reading ${fileName}: architectures ${showValue(architectures)} with model_type ${showValue(modelType)} is not ` +
+      `supported; supported are ${FAMILIES.map((one) => `${one.architecture} (${one.modelType})`).join(", ")}`,
+  );
 }
 
-type Fail = (key: string, expected: string) => ConfigError;
+function readHeads(reader: ConfigReader, family: Family, hiddenSize: number, numQueryHeads: number) {
+  const numKvHeads = reader.size("num_key_value_heads", numQueryHeads);
+  if (numQueryHeads % numKvHeads !== 0)
+    throw reader.fail(
+      "num_key_value_heads",
+      `a divisor of num_attention_heads, which is ${numQueryHeads} (here ${numKvHeads})`,
+    );
+  const quotient = hiddenSize / numQueryHeads;
+  const headDim = reader.size("head_dim", family.defaults.headDim ?? quotient);
+  if (headDim % 2 !== 0)
+    throw reader.fail("head_dim", `an even size, because RoPE turns pairs (here ${headDim})`);
+  return { numKvHeads, headDim };
+}
 
-function refuseUnsupported(json: JsonObject, fail: Fail): void {
-  if ((json.hidden_act ?? "silu") !== "silu") throw fail("hidden_act", '"silu"');
-  if (json.mlp_bias === true) throw fail("mlp_bias", "false: biases in the MLP are not supported");
-  if (json.quantization_config !== undefined && json.quantization_config !== null)
-    throw fail("quantization_config", "none: take the checkpoint in bf16, f16 or f32");
-  if ((json.partial_rotary_factor ?? 1) !== 1) throw fail("partial_rotary_factor", "1");
+function refuseUnsupported(json: JsonObject, reader: ConfigReader): void {
+  const { hidden_act: activation = "silu" } = json;
+  if (activation !== "silu" && activation !== "swish") throw reader.fail("hidden_act", '"silu"');
+  if (reader.flag("mlp_bias", false))
+    throw reader.fail("mlp_bias", "false; biases in the MLP are not supported");
+  for (const key of ["quantization_config", "quantization"])
+    if (json[key] !== undefined && json[key] !== null)
+      throw reader.fail(key, "none; take the checkpoint in bf16, f16 or f32");
+  if ((json.partial_rotary_factor ?? 1) !== 1) throw reader.fail("partial_rotary_factor", "1");
 }
 
 /** A sliding window as long as the context changes nothing; a shorter one would change the model. */
-function refuseSlidingWindow(json: JsonObject, maxPositions: number, fail: Fail): void {
-  const window = json.sliding_window;
-  const isShort = typeof window === "number" && window < maxPositions;
-  if (json.use_sliding_window === true && isShort) throw fail("use_sliding_window", "false");
-  if (
-    json.use_sliding_window !== false &&
-    Array.isArray(json.layer_types) &&
-    json.layer_types.some((type) => type !== "full_attention")
-  )
-    throw fail("layer_types", '"full_attention" in every layer');
+function refuseSlidingWindow(
+  json: JsonObject,
+  reader: ConfigReader,
+  numLayers: number,
+  maxPositions: number,
+): void {
+  const { layer_types: types } = json;
+  const isSliding = reader.flag("use_sliding_window", false);
+  // by default the first 28 layers are full and the window is 4096, if it is used at all
+  const window = reader.size("sliding_window", isSliding ? 4096 : maxPositions);
+  const firstSliding = reader.number("max_window_layers", 28, (n) => n >= 0, "a number of layers");
+  if (types === undefined || types === null) {
+    if (isSliding && firstSliding < numLayers && window < maxPositions)
+      throw reader.fail(
+        "use_sliding_window",
+        `false, or a sliding_window of ${maxPositions} or more (here ${window})`,
+      );
+    return;
+  }
+  if (!Array.isArray(types) || types.length !== numLayers)
+    throw reader.fail("layer_types", `a list of ${numLayers} layers`);
+  const isKnown = (type: unknown) =>
+    type === "full_attention" || (type === "sliding_attention" && window >= maxPositions);
+  if (!types.every(isKnown)) throw reader.fail("layer_types", '"full_attention" in every layer');
 }

@@ -3,17 +3,19 @@ export interface Family {
   /** `model_type` in config.json. */
   readonly modelType: string;
   readonly architecture: string;
-  /** Biases on the q, k and v projections, always (Qwen2) or as `attention_bias` says. */
+  /** Biases on the q, k and v projections: always (Qwen2), or where `attention_bias` is set. */
   readonly qkvBias: "always" | "attention_bias";
   /** A bias on the output projection where `attention_bias` is set. */
   readonly hasOutputBias: boolean;
   /** RMS norm of every q and k head before RoPE. */
   readonly hasQkNorm: boolean;
-  /** Values that `transformers` takes where config.json leaves them out. */
+  /** Values that `transformers` 5.17 takes where config.json leaves the key out. */
   readonly defaults: {
-    readonly rmsNormEps: number;
+    /** undefined: hiddenSize / numQueryHeads. */
     readonly headDim: number | undefined;
     readonly maxPositionEmbeddings: number;
+    readonly eosTokenIds: readonly number[];
+    readonly bosTokenId: number | undefined;
   };
 }
 
@@ -24,7 +26,12 @@ export const FAMILIES: readonly Family[] = [
     qkvBias: "attention_bias",
     hasOutputBias: true,
     hasQkNorm: false,
-    defaults: { rmsNormEps: 1e-6, headDim: undefined, maxPositionEmbeddings: 2048 },
+    defaults: {
+      headDim: undefined,
+      maxPositionEmbeddings: 2048,
+      eosTokenIds: [2],
+      bosTokenId: 1,
+    },
   },
   {
     modelType: "qwen2",
@@ -32,7 +39,12 @@ export const FAMILIES: readonly Family[] = [
     qkvBias: "always",
     hasOutputBias: false,
     hasQkNorm: false,
-    defaults: { rmsNormEps: 1e-6, headDim: undefined, maxPositionEmbeddings: 32768 },
+    defaults: {
+      headDim: undefined,
+      maxPositionEmbeddings: 32768,
+      eosTokenIds: [],
+      bosTokenId: undefined,
+    },
   },
   {
     modelType: "qwen3",
@@ -40,6 +52,14 @@ export const FAMILIES: readonly Family[] = [
     qkvBias: "attention_bias",
     hasOutputBias: true,
     hasQkNorm: true,
-    defaults: { rmsNormEps: 1e-6, headDim: 128, maxPositionEmbeddings: 32768 },
+    defaults: {
+      headDim: 128,
+      maxPositionEmbeddings: 32768,
+      eosTokenIds: [],
+      bosTokenId: undefined,
+    },
   },
 ];
+
+/** Of all three families. */
+export const DEFAULT_RMS_NORM_EPS = 1e-6;

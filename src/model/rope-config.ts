@@ -1,5 +1,5 @@
 import { ConfigError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject } from "../load/json-file.ts";
+import { isJsonObject, type JsonObject, showValue } from "../load/json-file.ts";
 
 /** Rotary position embedding of one of the supported types. */
 export type RopeConfig = { readonly theta: number; readonly headDim: number } & (
@@ -25,7 +25,9 @@ export type RopeConfig = { readonly theta: number; readonly headDim: number } & 
 
 /**
  * Reads RoPE in both spellings: `rope_parameters`, or `rope_theta` beside `rope_scaling` (whose type is `rope_type` or
- * `type`). Source of the rules: transformers 5.17, modeling_rope_utils.py.
+ * `type`). As in `transformers`, `rope_scaling` counts where both are given, and an
+ * `original_max_position_embeddings` beside them counts before one inside.
+ * Source: transformers 5.17, modeling_rope_utils.py.
  * @throws ConfigError naming the file, the key and the value.
  */
 export function parseRopeConfig(
@@ -34,75 +36,118 @@ export function parseRopeConfig(
   maxPositions: number,
   fileName: string,
 ): RopeConfig {
-  const scaling = json.rope_parameters ?? json.rope_scaling;
-  const where = json.rope_parameters ? "rope_parameters" : "rope_scaling";
-  if (scaling !== undefined && scaling !== null && !isJsonObject(scaling))
-    throw new ConfigError(`reading ${fileName}: ${where} is ${JSON.stringify(scaling)}, expected an object`);
-  const values: JsonObject = isJsonObject(scaling) ? scaling : {};
-  const number = (key: string, otherwise?: number) => {
-    const value = values[key] ?? otherwise;
-    if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
-      throw new ConfigError(
-        `reading ${fileName}: ${where}.${key} is ${JSON.stringify(values[key])}, expected a number above 0`,
-      );
-    return value;
-  };
-  const theta = values.rope_theta ?? json.rope_theta ?? 10000;
-  if (typeof theta !== "number" || !(theta > 0))
-    throw new ConfigError(
-      `reading ${fileName}: rope_theta is ${JSON.stringify(theta)}, expected a number above 0`,
-    );
-  const type = values.rope_type ?? values.type ?? "default";
-  const base = { theta, headDim };
-  const original = () =>
-    number(
-      "original_max_position_embeddings",
-      ofNumber(json.original_max_position_embeddings) ?? maxPositions,
-    );
+  const values = new RopeReader(json, fileName);
+  if (values.number("partial_rotary_factor", 1) !== 1) throw values.fail("partial_rotary_factor", "1");
+  const base = { theta: values.number("rope_theta", values.beside("rope_theta") ?? DEFAULT_THETA), headDim };
+  const type = values.get("rope_type") ?? values.get("type") ?? "default";
+  const originalMaxPositions = () =>
+    values.beside("original_max_position_embeddings") ??
+    values.number("original_max_position_embeddings", maxPositions);
   switch (type) {
     case "default":
       return { ...base, type: "default" };
     case "linear":
-      return { ...base, type: "linear", factor: number("factor") };
-    case "llama3":
+      return { ...base, type: "linear", factor: values.number("factor") };
+    case "llama3": {
+      const factor = values.number("factor");
+      const lowFreqFactor = values.number("low_freq_factor");
+      const highFreqFactor = values.number("high_freq_factor");
+      if (highFreqFactor <= lowFreqFactor)
+        throw values.fail("high_freq_factor", `more than low_freq_factor, which is ${lowFreqFactor}`);
       return {
         ...base,
         type: "llama3",
-        factor: number("factor"),
-        lowFreqFactor: number("low_freq_factor"),
-        highFreqFactor: number("high_freq_factor"),
-        originalMaxPositions: original(),
-      };
-    case "yarn": {
-      const originalMaxPositions = original();
-      const factor = number("factor", maxPositions / originalMaxPositions);
-      return {
-        ...base,
-        type: "yarn",
         factor,
-        originalMaxPositions,
-        betaFast: number("beta_fast", 32),
-        betaSlow: number("beta_slow", 1),
-        attentionFactor: ofNumber(values.attention_factor) ?? yarnAttentionFactor(values, factor),
-        truncate: values.truncate !== false,
+        lowFreqFactor,
+        highFreqFactor,
+        originalMaxPositions: originalMaxPositions(),
       };
     }
+    case "yarn":
+      return { ...base, type: "yarn", ...readYarn(values, originalMaxPositions(), maxPositions) };
     default:
-      throw new ConfigError(
-        `reading ${fileName}: RoPE type ${JSON.stringify(type)} is not supported; supported are default, linear, llama3, yarn`,
+      throw values.fail(
+        values.get("rope_type") === undefined ? "type" : "rope_type",
+        "default, linear, llama3 or yarn",
       );
   }
 }
 
-function ofNumber(value: unknown): number | undefined {
-  return typeof value === "number" ? value : undefined;
+const DEFAULT_THETA = 10_000;
+
+/** RoPE's values of one config, each checked as it is read. */
+class RopeReader {
+  readonly #json: JsonObject;
+  readonly #values: JsonObject;
+  readonly #fileName: string;
+  readonly #where: string;
+
+  constructor(json: JsonObject, fileName: string) {
+    const { rope_scaling: scaling, rope_parameters: parameters } = json;
+    const isScaling =
+      scaling !== undefined && scaling !== null && !(isJsonObject(scaling) && isEmpty(scaling));
+    const values = isScaling ? scaling : (parameters ?? {});
+    this.#json = json;
+    this.#fileName = fileName;
+    this.#where = isScaling ? "rope_scaling" : "rope_parameters";
+    if (!isJsonObject(values))
+      throw new ConfigError(
+        `reading ${fileName}: ${this.#where} is ${showValue(values)}; expected an object`,
+      );
+    this.#values = values;
+    for (const [key, value] of Object.entries(values))
+      if (isJsonObject(value)) throw this.fail(key, "one RoPE for all layers");
+  }
+
+  get(key: string): unknown {
+    return this.#values[key] ?? undefined;
+  }
+
+  /** A number above 0. */
+  number(key: string, otherwise?: number): number {
+    const value = this.get(key) ?? otherwise;
+    if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
+      throw this.fail(key, "a number above 0");
+    return value;
+  }
+
+  /** A number above 0 that stands beside rope_scaling in config.json, where there is one. */
+  beside(key: string): number | undefined {
+    const value = this.#json[key] ?? undefined;
+    if (value === undefined) return undefined;
+    if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
+      throw new ConfigError(
+        `reading ${this.#fileName}: ${key} is ${showValue(value)}; expected a number above 0`,
+      );
+    return value;
+  }
+
+  fail(key: string, expected: string): ConfigError {
+    const value = this.#values[key];
+    const got = value === undefined ? "is missing" : `is ${showValue(value)}`;
+    return new ConfigError(`reading ${this.#fileName}: ${this.#where}.${key} ${got}; expected ${expected}`);
+  }
+}
+
+function isEmpty(object: JsonObject): boolean {
+  return Object.keys(object).length === 0;
+}
+
+/** A factor of null means the quotient of the two context lengths. */
+function readYarn(values: RopeReader, originalMaxPositions: number, maxPositions: number) {
+  const factor = values.number("factor", maxPositions / originalMaxPositions);
+  const truncate = values.get("truncate") ?? true;
+  if (typeof truncate !== "boolean") throw values.fail("truncate", "true or false");
+  const betaFast = values.number("beta_fast", 32);
+  const betaSlow = values.number("beta_slow", 1);
+  if (betaFast < betaSlow) throw values.fail("beta_fast", `at least beta_slow, which is ${betaSlow}`);
+  const attentionFactor = values.number("attention_factor", yarnAttentionFactor(values, factor));
+  return { factor, originalMaxPositions, betaFast, betaSlow, attentionFactor, truncate };
 }
 
 /** The factor on cos and sin: 0.1 ln(factor) + 1, or the quotient of the two mscale forms. arXiv 2309.00071, §3.4. */
-function yarnAttentionFactor(values: JsonObject, factor: number): number {
+function yarnAttentionFactor(values: RopeReader, factor: number): number {
   const scale = (mscale: number) => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
-  const { mscale, mscale_all_dim: allDim } = values;
-  if (typeof mscale === "number" && typeof allDim === "number" && mscale !== 0 && allDim !== 0)
-    return scale(mscale) / scale(allDim);
-  return scale(1);
+  if (!values.get("mscale") || !values.get("mscale_all_dim")) return scale(1);
+  return scale(values.number("mscale")) / scale(values.number("mscale_all_dim"));
 }

@@ -15,7 +15,7 @@ const f32 = Math.fround;
 export function createRope(config: RopeConfig): Rope {
   const half = config.headDim / 2;
   const inverse = inverseFrequencies(config);
-  const factor = config.type === "yarn" ? config.attentionFactor : 1;
+  const factor = f32(config.type === "yarn" ? config.attentionFactor : 1);
   return {
     writeRow(position, out, offset) {
       for (let i = 0; i < half; i++) {
@@ -27,35 +27,40 @@ export function createRope(config: RopeConfig): Rope {
   };
 }
 
-/** f32 [headDim / 2] */
+/**
+ * f32 [headDim / 2]. Every step is rounded as torch rounds it: scalars become f32 where they meet a tensor, and a scalar
+ * over a tensor is the tensor's reciprocal times the scalar.
+ */
 export function inverseFrequencies(config: RopeConfig): Float32Array {
   const { theta, headDim } = config;
-  const half = headDim / 2;
-  const plain = Float32Array.from({ length: half }, (_, i) => f32(1 / f32(theta ** f32((2 * i) / headDim))));
+  const length = headDim / 2;
+  const wavelengths = Float32Array.from({ length }, (_, i) => f32(theta) ** f32((2 * i) / headDim));
   switch (config.type) {
     case "default":
-      return plain;
+      return wavelengths.map((wavelength) => 1 / wavelength);
     case "linear":
-      return plain.map((frequency) => f32(frequency / config.factor));
+      return wavelengths.map((wavelength) => f32(1 / wavelength) / f32(config.factor));
     case "llama3":
-      return plain.map((frequency) => llama3Frequency(frequency, config));
+      return wavelengths.map((wavelength) => llama3Frequency(f32(1 / wavelength), config));
     case "yarn":
-      return yarnFrequencies(plain, config);
+      return yarnFrequencies(wavelengths, config);
   }
 }
 
 /** Long wavelengths are stretched by the factor, short ones kept, those between interpolated. */
 function llama3Frequency(frequency: number, config: RopeConfig & { type: "llama3" }): number {
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = config;
-  const wavelength = (2 * Math.PI) / frequency;
-  if (wavelength < originalMaxPositions / highFreqFactor) return frequency;
-  if (wavelength > originalMaxPositions / lowFreqFactor) return f32(frequency / factor);
-  const smooth = (originalMaxPositions / wavelength - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
-  return f32(((1 - smooth) * frequency) / factor + smooth * frequency);
+  const wavelength = f32(f32(1 / frequency) * f32(2 * Math.PI));
+  if (wavelength < f32(originalMaxPositions / highFreqFactor)) return frequency;
+  if (wavelength > f32(originalMaxPositions / lowFreqFactor)) return frequency / f32(factor);
+  const turns = f32(f32(1 / wavelength) * f32(originalMaxPositions));
+  const smooth = f32(f32(turns - f32(lowFreqFactor)) / f32(highFreqFactor - lowFreqFactor));
+  const stretched = f32(f32(f32(1 - smooth) * frequency) / f32(factor));
+  return stretched + f32(smooth * frequency);
 }
 
 /** YaRN: a linear ramp over the channels from the frequencies as they are to those divided by the factor. */
-function yarnFrequencies(plain: Float32Array, config: RopeConfig & { type: "yarn" }): Float32Array {
+function yarnFrequencies(wavelengths: Float32Array, config: RopeConfig & { type: "yarn" }): Float32Array {
   const { theta, headDim, factor, originalMaxPositions, betaFast, betaSlow, truncate } = config;
   // the channel whose wavelength turns `rotations` times over the original context
   const channel = (rotations: number) =>
@@ -63,8 +68,10 @@ function yarnFrequencies(plain: Float32Array, config: RopeConfig & { type: "yarn
   const low = Math.max(truncate ? Math.floor(channel(betaFast)) : channel(betaFast), 0);
   const upper = Math.min(truncate ? Math.ceil(channel(betaSlow)) : channel(betaSlow), headDim - 1);
   const high = low === upper ? upper + 0.001 : upper; // as the source does, so that the ramp has a slope
-  return plain.map((frequency, i) => {
-    const ramp = Math.min(1, Math.max(0, (i - low) / (high - low)));
-    return f32((frequency / factor) * ramp + frequency * (1 - ramp));
+  return wavelengths.map((wavelength, i) => {
+    const ramp = Math.min(1, Math.max(0, f32(f32(i - f32(low)) / f32(high - low))));
+    const kept = f32(1 - ramp);
+    const interpolated = f32(1 / f32(f32(factor) * wavelength));
+    return f32(interpolated * f32(1 - kept)) + f32(f32(1 / wavelength) * kept);
   });
 }

@@ -47,8 +47,16 @@ export async function loadWeights(
   checkpointName: string,
 ): Promise<ModelWeights> {
   const find: Find = (name, shape) => findWeight(tensors, name, shape, checkpointName);
+  const names = nameEnds(tensors, config);
+  describeWeights(config, names, find, () => undefined); // a dry run: everything is checked before anything is read
+  if (
+    config.tieWordEmbeddings &&
+    names.output &&
+    (await haveSameBytes(tensors, names.embedding, names.output))
+  )
+    names.output = undefined;
   const plans: WeightPlan[] = [];
-  describeWeights(config, find, (plan) => plans.push(plan)); // a dry run: everything is checked first
+  describeWeights(config, names, find, (plan) => plans.push(plan));
   const places = new Map<WeightPlan, WeightRef>();
   const reserved = plans.map((plan) => {
     const weight = backend.createWeight(plan.entry.name, plan.dtype, plan.rows, plan.cols);
@@ -56,19 +64,62 @@ export async function loadWeights(
     return weight;
   });
   let next = 0;
-  const weights = describeWeights(config, find, () => reserved[next++]);
+  const weights = describeWeights(config, names, find, () => reserved[next++]);
   for (const [plan, weight] of places) await stream(plan, weight, backend);
   return weights;
 }
 
+/** Names of the matrices at both ends of the decoder; output undefined: it is the embedding. */
+interface EndNames {
+  embedding: string;
+  output: string | undefined;
+}
+
+const EMBEDDING = "model.embed_tokens.weight";
+const OUTPUT = "lm_head.weight";
+
+/**
+ * Tied ends as `transformers` 5.17 ties them (`tie_weights`): whichever of the two is stored serves as both; where both
+ * are stored and differ, each serves as itself.
+ */
+function nameEnds(tensors: ReadonlyMap<string, TensorEntry>, config: ModelConfig): EndNames {
+  if (!config.tieWordEmbeddings) return { embedding: EMBEDDING, output: OUTPUT };
+  const hasOutput = tensors.has(OUTPUT);
+  const hasEmbedding = findEntry(tensors, EMBEDDING) !== undefined;
+  if (hasOutput && !hasEmbedding) return { embedding: OUTPUT, output: undefined };
+  return { embedding: EMBEDDING, output: hasOutput ? OUTPUT : undefined };
+}
+
+async function haveSameBytes(
+  tensors: ReadonlyMap<string, TensorEntry>,
+  a: string,
+  b: string,
+): Promise<boolean> {
+  const first = findEntry(tensors, a);
+  const second = findEntry(tensors, b);
+  if (!first || !second || first.dtype !== second.dtype || first.sizeBytes !== second.sizeBytes) return false;
+  for (let at = 0; at < first.sizeBytes; at += SLICE_BYTES) {
+    const length = Math.min(SLICE_BYTES, first.sizeBytes - at);
+    const bytes = await first.source.read(first.offset + at, length);
+    const others = await second.source.read(second.offset + at, length);
+    if (bytes.some((byte, i) => byte !== others[i])) return false;
+  }
+  return true;
+}
+
 /** Every weight of the decoder in order, each handed to `place`. */
-function describeWeights<T>(config: ModelConfig, find: Find, place: (plan: WeightPlan) => T) {
+function describeWeights<T>(
+  config: ModelConfig,
+  names: Readonly<EndNames>,
+  find: Find,
+  place: (plan: WeightPlan) => T,
+) {
   const { hiddenSize, headDim, intermediateSize, vocabSize } = config;
   const queryWidth = config.numQueryHeads * headDim;
   const kvWidth = config.numKvHeads * headDim;
   const matrix = (name: string, rows: number, cols: number) => place(find(`${name}.weight`, [rows, cols]));
   const vector = (name: string, size: number) => place(find(name, [size]));
-  const embedding = matrix("model.embed_tokens", vocabSize, hiddenSize);
+  const embedding = place(find(names.embedding, [vocabSize, hiddenSize]));
   const layers = Array.from({ length: config.numLayers }, (_, layer) => {
     const attention = `model.layers.${layer}.self_attn`;
     const mlp = `model.layers.${layer}.mlp`;
@@ -101,8 +152,13 @@ function describeWeights<T>(config: ModelConfig, find: Find, place: (plan: Weigh
     };
   });
   const norm = vector("model.norm.weight", hiddenSize);
-  const output = config.tieWordEmbeddings ? embedding : matrix("lm_head", vocabSize, hiddenSize);
+  const output = names.output ? place(find(names.output, [vocabSize, hiddenSize])) : embedding;
   return { embedding, layers, norm, output };
+}
+
+/** Some checkpoints are saved without the prefix of the model around the decoder. */
+function findEntry(tensors: ReadonlyMap<string, TensorEntry>, name: string): TensorEntry | undefined {
+  return tensors.get(name) ?? tensors.get(name.replace(/^model\./, ""));
 }
 
 function findWeight(
@@ -111,11 +167,11 @@ function findWeight(
   shape: readonly number[],
   checkpointName: string,
 ): WeightPlan {
-  // some checkpoints are saved without the wrapper's prefix
-  const entry = tensors.get(name) ?? tensors.get(name.replace(/^model\./, ""));
+  const entry = findEntry(tensors, name);
   if (!entry)
     throw new ModelFileError(
-      `opening ${checkpointName}: tensor "${name}" is missing; config.json asks for it with shape [${shape}]`,
+      `opening ${checkpointName}: tensor "${name}" is missing; config.json asks for it with shape [${shape}]; ` +
+        "config and weights belong to different models or versions",
     );
   if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i]))
     throw new ModelFileError(
