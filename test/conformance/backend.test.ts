@@ -2,7 +2,7 @@
  * Every step of the backend interface, on every backend, against brute force in f64. Bounds are
  * some 40 times what plain f32 sums in sequence measure (at most 2.4e-13).
  */
-import { afterAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, BackendShape, SamplingParams, Scores } from "../../src/backend/backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { ShapeError } from "../../src/base/errors.ts";
@@ -67,8 +67,8 @@ const MODELS: readonly ModelCase[] = [
 
 describe.each(BACKENDS)("$name", ({ open }) => {
   const opened: Backend[] = [];
-  afterAll(async () => {
-    for (const backend of opened) await backend.close();
+  afterEach(async () => {
+    for (const backend of opened.splice(0)) await backend.close();
   });
   async function openTrial(shape: Partial<BackendShape>, seed = 1): Promise<Trial> {
     const backend = await open(shapeOf(shape));
@@ -444,6 +444,38 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     }
     expect(results[1]).toEqual(results[0]);
     expect(results[2]).toEqual(results[0]);
+  });
+
+  it("what a page held before, past the length, is not read: NaN there changes nothing, NMSE < 1e-11", async () => {
+    const trial = (await openTrial({ headDim: 18, numPages: 12 })).withInputs();
+    const { backend, query, output } = trial;
+    const before = trial.newSequence();
+    trial.run([
+      { sequence: before, rows: Array.from({ length: 64 }, () => new Float64Array(30).fill(Number.NaN)) },
+    ]);
+    backend.updatePageBounds(0, { first: 0, count: 1 });
+    trial.end(before);
+    const all = { first: 0, count: 2 };
+    const parts = [trial.part(trial.newSequence(), 36), trial.part(trial.newSequence(), 2)];
+    trial.run(parts);
+    backend.updatePageBounds(0, all);
+    backend.attendAll(0, all, query, output);
+    expect(nmse(await trial.floats(output), attended(trial).flat())).toBeLessThan(1e-11);
+    trial.run(parts.map(({ sequence }) => trial.part(sequence, 1)));
+    backend.updatePageBounds(0, all);
+    const [scores, pages] = [newScores(trial, 4), newScores(trial, 4, 16)];
+    backend.attendAll(0, all, query, output, scores);
+    backend.pageScores(0, all, query, pages);
+    expect(nmse(await trial.floats(output), attended(trial).flat())).toBeLessThan(1e-11);
+    for (const [s, length] of [37, 3].entries()) {
+      expect([...(await scoresOf(trial, scores, s, 3, length))].every(Number.isFinite)).toBe(true);
+      expect([...(await scoresOf(trial, pages, s, 3, Math.ceil(length / 16)))].every(Number.isFinite)).toBe(
+        true,
+      );
+    }
+    const everything = [37, 3].map((length) => [Array.from({ length }, (_, t) => t)]);
+    backend.attendSelected(0, all, query, trial.selection(everything, 40), output);
+    expect(nmse(await trial.floats(output), attended(trial).flat())).toBeLessThan(1e-11);
   });
 
   it("large logits do not overflow the softmax, NMSE < 1e-9", async () => {

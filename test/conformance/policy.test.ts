@@ -2,7 +2,7 @@
  * Every policy through the attention driver, on every backend: the tokens each layer attends to are those of the
  * policy's definition, written here anew, and the output is attention over exactly those.
  */
-import { afterAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { Attention, type AttentionGroup, attendedRows, isSparseAt } from "../../src/attention/attend.ts";
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
@@ -136,8 +136,8 @@ interface Share {
 
 describe.each(BACKENDS)("$name", ({ open }) => {
   const opened: Backend[] = [];
-  afterAll(async () => {
-    for (const backend of opened) await backend.close();
+  afterEach(async () => {
+    for (const backend of opened.splice(0)) await backend.close();
   });
 
   /** A driver on a trial that keeps the selections its layers attend to. */

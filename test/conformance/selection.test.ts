@@ -3,7 +3,7 @@
  * backend.
  */
 import fc from "fast-check";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, Ends, Scores, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { mergeByRank, topK, withEnds } from "./brute-force.ts";
@@ -89,8 +89,8 @@ const SHAPE = {
 
 describe.each(BACKENDS)("$name", ({ open }) => {
   const opened: Backend[] = [];
-  afterAll(async () => {
-    for (const backend of opened) await backend.close();
+  afterEach(async () => {
+    for (const backend of opened.splice(0)) await backend.close();
   });
   async function openTrial(maxSequenceLength: number): Promise<SelectionTrial> {
     const backend = await open(shapeOf({ ...SHAPE, maxSequenceLength }));
