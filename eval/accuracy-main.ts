@@ -1,4 +1,5 @@
 // node dist/eval/accuracy-main.js --attention A --attention B --tokens 1024 --problems 32 --json
+import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledModelFolder, openEngine } from "../src/node/index.ts";
 import { formatAccuracy, measureAccuracy } from "./accuracy.ts";
@@ -68,7 +69,7 @@ await runMain("accuracy", async () => {
       process.stdout.write(`${JSON.stringify({ model, backend, totalTokens, problems, seed, rows })}\n`);
     } else
       process.stdout.write(
-        `${report.model.name}, ${report.backend.description}, problems below ${options.totalTokens} tokens, seed ${options.seed}\n${formatAccuracy(rows)}\n`,
+        `${basename(report.model.name)}, ${report.backend.description}, problems below ${options.totalTokens} tokens, seed ${options.seed}\n${formatAccuracy(rows)}\n`,
       );
   } finally {
     await engine.close();

@@ -1,4 +1,5 @@
 // What `npm start` shows: one long problem, thought through with LessIsMore and then with full attention.
+import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledModelFolder, type GenerationResult, lessIsMore, openEngine } from "../src/node/index.ts";
 import { describeAttention, formatTable, percent, solveRequest } from "./accuracy.ts";
@@ -11,6 +12,7 @@ const USAGE = `Solves one long problem with LessIsMore and with full attention, 
 `;
 /** Tokens decoded before anything is timed, so that both runs find compiled code. */
 const WARM_UP_TOKENS = 24;
+const HEADER = ["attention", "answer", "tokens", "of the cache attended", "ms a token"];
 const DIM = "\u001b[2m";
 const PLAIN = "\u001b[0m";
 
@@ -50,7 +52,7 @@ await runMain("demo", async () => {
 async function compare(engine: Engine, problem: SizedProblem, totalTokens: number): Promise<void> {
   const { model, backend } = engine.report();
   const sparse = lessIsMore({ tokenBudget: 256, selectionLayers: [2, 7] });
-  print(`Model: ${model.name} (${model.architecture}, context ${model.contextLength})`);
+  print(`Model: ${basename(model.name)} (${model.architecture}, context ${model.contextLength})`);
   print(`Backend: ${backend.name}, ${backend.description} (${backend.why})\n`);
   print(
     `The problem (${problem.promptTokens} tokens; its right chain of thought has ${problem.reasoningTokens}):\n`,
@@ -80,8 +82,6 @@ async function compare(engine: Engine, problem: SizedProblem, totalTokens: numbe
   print("Try: npm start -- --task registers --seed 2    or    node dist/src/cli/main.js generate --help");
 }
 
-const HEADER = ["attention", "answer", "tokens", "of the cache attended", "ms a token"];
-
 function describe(result: GenerationResult, problem: SizedProblem): string[] {
   return [
     describeAttention(result.attention),
@@ -100,8 +100,13 @@ async function showThinking(
 ): Promise<GenerationResult> {
   const generation = engine.generate(solveRequest(problem, totalTokens, attention));
   const isTerminal = process.stdout.isTTY;
-  for await (const part of generation)
-    process.stdout.write(isTerminal && part.kind === "reasoning" ? `${DIM}${part.text}${PLAIN}` : part.text);
+  let isReasoning = true;
+  for await (const part of generation) {
+    if (part.kind === "answer" && isReasoning) print("\n");
+    isReasoning = part.kind === "reasoning";
+    const text = isReasoning ? part.text : part.text.replace(/^\n+/, "");
+    process.stdout.write(isTerminal && isReasoning ? `${DIM}${text}${PLAIN}` : text);
+  }
   print("");
   return generation.result();
 }
