@@ -19,8 +19,10 @@ export interface Tokenizer {
 export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, fileName: string): Tokenizer {
   const hub = build(tokenizerJson, config, fileName);
   return {
-    encode: (text, options) =>
-      hub.encode(text, { add_special_tokens: options?.addSpecialTokens ?? true }).ids,
+    encode: (text, options) => {
+      const { ids } = hub.encode(text, { add_special_tokens: options?.addSpecialTokens ?? true });
+      return ids.filter((id) => typeof id === "number"); // as in Python, what no token covers is left out
+    },
     decode: (ids, options) => {
       const known: number[] = [];
       for (let i = 0; i < ids.length; i++) {
@@ -44,6 +46,8 @@ function build(tokenizerJson: JsonObject, config: JsonObject, fileName: string):
       { ...config, clean_up_tokenization_spaces: clean },
     );
     hub.encode("a probe: 1\n");
+    const words = [...hub.get_vocab(false).keys()].filter((word) => typeof word === "string");
+    if (words.length === 0) throw new Error("the vocabulary is empty");
     return hub;
   } catch (cause) {
     throw new ModelFileError(
