@@ -1,6 +1,6 @@
 // Makes a fresh clone runnable: installs the locked packages and builds, each only when it is out of date.
 // Plain Node, because it runs before anything is installed. Says one line for each thing done, on standard error.
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,10 +41,15 @@ function packagesOf(path) {
   }
 }
 
+/** Runs npm quietly; of its errors it shows the reason and not the manual that npm adds to it. */
 function npm(...args) {
-  const options = { cwd: root, stdio: ["ignore", "ignore", process.stderr] };
-  if (process.platform === "win32") execFileSync("npm.cmd", args, { ...options, shell: true });
-  else execFileSync("npm", args, options);
+  const isWindows = process.platform === "win32";
+  const options = { cwd: root, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8", shell: isWindows };
+  const { status, error, stderr } = spawnSync(isWindows ? "npm.cmd" : "npm", args, options);
+  if (error) throw error;
+  if (status === 0) return;
+  console.error(stderr.split(/^npm error (?:Usage:|A complete log)/m, 1)[0]?.trimEnd());
+  throw new Error(`npm ${args[0]} failed`);
 }
 
 /** Runs `work` while no other set-up of this checkout does. The lock lies outside node_modules, which npm empties. */
