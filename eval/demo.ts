@@ -23,7 +23,7 @@ await runMain("demo", async () => {
     options: {
       task: { type: "string", default: "graph" },
       tokens: { type: "string", default: "2048" },
-      seed: { type: "string", default: "1" },
+      seed: { type: "string", default: "4" },
       backend: { type: "string", default: "auto" },
       threads: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
