@@ -21,9 +21,9 @@ type Engine = Awaited<ReturnType<typeof openEngine>>;
 await runMain("demo", async () => {
   const { values } = parseArgs({
     options: {
-      task: { type: "string", default: "graph" },
+      task: { type: "string", default: "registers" },
       tokens: { type: "string", default: "2048" },
-      seed: { type: "string", default: "4" },
+      seed: { type: "string", default: "1" },
       backend: { type: "string", default: "auto" },
       threads: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
@@ -79,7 +79,7 @@ async function compare(engine: Engine, problem: SizedProblem, totalTokens: numbe
   print(
     `\nOver these ${length} tokens LessIsMore decodes at ${ratio.toFixed(2)} x the speed of full attention.`,
   );
-  print("Try: npm start -- --task registers --seed 2    or    node dist/src/cli/main.js generate --help");
+  print("Try: npm start -- --task graph --seed 4    or    node dist/src/cli/main.js generate --help");
 }
 
 function describe(result: GenerationResult, problem: SizedProblem): string[] {
