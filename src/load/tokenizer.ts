@@ -21,7 +21,7 @@ export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, f
   return {
     encode: (text, options) => {
       const { ids } = hub.encode(text, { add_special_tokens: options?.addSpecialTokens ?? true });
-      return ids.filter((id) => typeof id === "number"); // as in Python, what no token covers is left out
+      return ids.filter((id: unknown): id is number => typeof id === "number"); // as in Python, what no token covers is left out
     },
     decode: (ids, options) => {
       const known: number[] = [];

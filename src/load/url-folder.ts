@@ -63,6 +63,7 @@ function rangeSource(name: string, sizeBytes: number, first: Uint8Array, fetchFi
     sizeBytes,
     read: async (offset, length) => {
       checkRange({ name, sizeBytes }, offset, length);
+      if (length === 0) return new Uint8Array(0); // HTTP has no empty range
       if (offset + length <= first.length) return first.slice(offset, offset + length);
       const end = offset + length - 1;
       const response = await request(name, fetchFile, { headers: { Range: `bytes=${offset}-${end}` } });
