@@ -40,12 +40,20 @@ describe("decimal", () => {
     expect(probability(text)).toBe(value);
   });
 
-  it.each(["abc", "", "NaN", "Infinity", "-0.5", "1.5", "0.5x", "0,5", "1e999", "."])(
-    "refuses %j",
-    (text) => {
-      expect(() => probability(text)).toThrow("a number from 0 to 1");
-    },
-  );
+  it.each([
+    "abc",
+    "",
+    "NaN",
+    "Infinity",
+    "-0.5",
+    "1.5",
+    "0.5x",
+    "0,5",
+    "1e999",
+    ".",
+  ])("refuses %j", (text) => {
+    expect(() => probability(text)).toThrow("a number from 0 to 1");
+  });
 });
 
 describe("attentionSpec", () => {

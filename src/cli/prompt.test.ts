@@ -46,14 +46,19 @@ it("reads token ids", async () => {
   });
 });
 
-it.each(["{}", "[]", "[1.5]", '["1"]', "[-1]", "[1", "[null]"])(
-  "refuses %s as token ids",
-  async (content) => {
-    await expect(readPrompt(undefined, { tokenIds: file("bad", content) }, terminal)).rejects.toThrow(
-      "JSON array",
-    );
-  },
-);
+it.each([
+  "{}",
+  "[]",
+  "[1.5]",
+  '["1"]',
+  "[-1]",
+  "[1",
+  "[null]",
+])("refuses %s as token ids", async (content) => {
+  await expect(readPrompt(undefined, { tokenIds: file("bad", content) }, terminal)).rejects.toThrow(
+    "JSON array",
+  );
+});
 
 it.each<[string, string | undefined, PromptOptions, PromptInput]>([
   ["no prompt on a terminal", undefined, {}, terminal],

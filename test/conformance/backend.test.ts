@@ -211,37 +211,38 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   });
 
   describe("weights", () => {
-    it.each(["f32", "f16", "bf16"] as const)(
-      "%s written in slices equal the same written at once",
-      async (dtype) => {
-        const trial = await openTrial({ vocabSize: 51, hiddenSize: 30 });
-        const { backend } = trial;
-        const whole = makeWeight(backend, "whole", dtype, 51, 30, trial.random);
-        const sliced = backend.createWeight("sliced", dtype, 51, 30);
-        const rowBytes = whole.bytes.length / 51;
-        // Out of order, at odd addresses, and with the buffer reused afterwards.
-        for (const [first, end] of [
-          [40, 51],
-          [0, 8],
-          [16, 40],
-          [8, 16],
-        ]) {
-          const bytes = new Uint8Array((end - first) * rowBytes + 1).subarray(1);
-          bytes.set(whole.bytes.subarray(first * rowBytes, end * rowBytes));
-          backend.writeWeight(sliced, first, bytes);
-          bytes.fill(0);
-        }
-        trial.begin([trial.part(trial.newSequence(), 3)]);
-        const norm = makeWeight(backend, "norm", "f32", 1, 30, trial.random);
-        const results: number[][] = [];
-        for (const ref of [whole.ref, sliced]) {
-          const logits = trial.tensor("f32", 3, 51);
-          backend.logits(norm.ref, ref, trial.x, Uint32Array.from([0, 1, 2]), 3, logits);
-          results.push([...(await trial.floats(logits))]);
-        }
-        expect(results[1]).toEqual(results[0]);
-      },
-    );
+    it.each([
+      "f32",
+      "f16",
+      "bf16",
+    ] as const)("%s written in slices equal the same written at once", async (dtype) => {
+      const trial = await openTrial({ vocabSize: 51, hiddenSize: 30 });
+      const { backend } = trial;
+      const whole = makeWeight(backend, "whole", dtype, 51, 30, trial.random);
+      const sliced = backend.createWeight("sliced", dtype, 51, 30);
+      const rowBytes = whole.bytes.length / 51;
+      // Out of order, at odd addresses, and with the buffer reused afterwards.
+      for (const [first, end] of [
+        [40, 51],
+        [0, 8],
+        [16, 40],
+        [8, 16],
+      ]) {
+        const bytes = new Uint8Array((end - first) * rowBytes + 1).subarray(1);
+        bytes.set(whole.bytes.subarray(first * rowBytes, end * rowBytes));
+        backend.writeWeight(sliced, first, bytes);
+        bytes.fill(0);
+      }
+      trial.begin([trial.part(trial.newSequence(), 3)]);
+      const norm = makeWeight(backend, "norm", "f32", 1, 30, trial.random);
+      const results: number[][] = [];
+      for (const ref of [whole.ref, sliced]) {
+        const logits = trial.tensor("f32", 3, 51);
+        backend.logits(norm.ref, ref, trial.x, Uint32Array.from([0, 1, 2]), 3, logits);
+        results.push([...(await trial.floats(logits))]);
+      }
+      expect(results[1]).toEqual(results[0]);
+    });
   });
 
   describe("batches", () => {
