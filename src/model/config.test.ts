@@ -1,0 +1,226 @@
+import { readdirSync, readFileSync } from "node:fs";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { ConfigError } from "../base/errors.ts";
+import { parseModelConfig } from "./config.ts";
+
+const BASE = {
+  architectures: ["Qwen3ForCausalLM"],
+  model_type: "qwen3",
+  vocab_size: 512,
+  hidden_size: 256,
+  intermediate_size: 640,
+  num_hidden_layers: 4,
+  num_attention_heads: 8,
+  num_key_value_heads: 2,
+  head_dim: 64,
+  max_position_embeddings: 8192,
+  rope_theta: 100000,
+};
+const llama = { ...BASE, architectures: ["LlamaForCausalLM"], model_type: "llama" };
+const qwen2 = { ...BASE, architectures: ["Qwen2ForCausalLM"], model_type: "qwen2" };
+const without = (json: object, ...keys: string[]) =>
+  Object.fromEntries(Object.entries(json).filter(([key]) => !keys.includes(key)));
+const parse = (json: unknown) => parseModelConfig(json, "m/config.json");
+
+test("every fixture and the bundled model parse", () => {
+  const root = new URL("../../", import.meta.url);
+  const folders = readdirSync(new URL("test/golden/hf", root)).map((name) => `test/golden/hf/${name}`);
+  expect(folders.length).toBeGreaterThanOrEqual(9);
+  for (const folder of [...folders, "models/pico-reasoner"]) {
+    const json = JSON.parse(readFileSync(new URL(`${folder}/config.json`, root), "utf8"));
+    expect(parse(json).numLayers).toBe(json.num_hidden_layers);
+  }
+});
+
+test("keys that are left out get the defaults of transformers 5.17", () => {
+  const sizes = without(BASE, "head_dim", "num_key_value_heads", "max_position_embeddings", "rope_theta");
+  const common = { numKvHeads: 8, rmsNormEps: 1e-6, tieWordEmbeddings: false, hasOutputBias: false };
+  const one = (family: object) => parse({ ...sizes, ...family });
+  expect(one({ architectures: llama.architectures, model_type: "llama" })).toMatchObject({
+    ...common,
+    headDim: 32,
+    maxPositionEmbeddings: 2048,
+    hasQkvBias: false,
+    eosTokenIds: [2],
+    bosTokenId: 1,
+    rope: { type: "default", theta: 10000, headDim: 32 },
+  });
+  expect(one({ architectures: qwen2.architectures, model_type: "qwen2" })).toMatchObject({
+    ...common,
+    headDim: 32,
+    maxPositionEmbeddings: 32768,
+    hasQkvBias: true,
+    eosTokenIds: [],
+    bosTokenId: undefined,
+  });
+  expect(one({})).toMatchObject({ ...common, headDim: 128, maxPositionEmbeddings: 32768, hasQkvBias: false });
+});
+
+test("null stands for what follows from the other sizes; token ids may be null, one or many", () => {
+  const json = {
+    ...llama,
+    head_dim: null,
+    num_key_value_heads: null,
+    eos_token_id: null,
+    bos_token_id: null,
+  };
+  expect(parse(json)).toMatchObject({ headDim: 32, numKvHeads: 8, eosTokenIds: [], bosTokenId: undefined });
+  expect(parse({ ...BASE, eos_token_id: 7, bos_token_id: 3 })).toMatchObject({
+    eosTokenIds: [7],
+    bosTokenId: 3,
+  });
+  expect(parse({ ...BASE, eos_token_id: [7, 8] }).eosTokenIds).toEqual([7, 8]);
+});
+
+test("attention_bias puts biases on q, k, v and o of Llama and Qwen3; Qwen2 has its own", () => {
+  const biases = (json: object) => {
+    const { hasQkvBias, hasOutputBias } = parse(json);
+    return [hasQkvBias, hasOutputBias];
+  };
+  expect(biases({ ...llama, attention_bias: true })).toEqual([true, true]);
+  expect(biases({ ...BASE, attention_bias: true })).toEqual([true, true]);
+  expect(biases({ ...BASE, attention_bias: false })).toEqual([false, false]);
+  expect(biases({ ...qwen2, attention_bias: true })).toEqual([true, false]);
+});
+
+test("the family is found by either name", () => {
+  expect(parse(without(llama, "model_type")).family.modelType).toBe("llama");
+  expect(parse(without(llama, "architectures")).family.architecture).toBe("LlamaForCausalLM");
+});
+
+test("a sliding window that changes nothing is taken", () => {
+  for (const json of [
+    { use_sliding_window: false, sliding_window: 4096, max_window_layers: 2 },
+    { use_sliding_window: true, sliding_window: 8192 },
+    { use_sliding_window: true, sliding_window: 128, max_window_layers: 4 },
+    { use_sliding_window: true, sliding_window: 9000, layer_types: Array(4).fill("sliding_attention") },
+    { sliding_window: null, layer_types: Array(4).fill("full_attention") },
+  ])
+    expect(parse({ ...BASE, ...json }).numLayers).toBe(4);
+});
+
+test.each<[string, unknown]>([
+  ["architectures", ["MistralForCausalLM"]],
+  ["architectures", ["LlamaForCausalLM"]],
+  ["model_type", "qwen3_moe"],
+  ...["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"].flatMap(
+    (key): [string, unknown][] =>
+      [undefined, null, 0, -1, 1.5, "8", [8], 2 ** 60].map((value) => [key, value]),
+  ),
+  ["num_key_value_heads", 3],
+  ["num_key_value_heads", 16],
+  ["num_key_value_heads", 1.5],
+  ["head_dim", 63],
+  ["head_dim", 0],
+  ["max_position_embeddings", "many"],
+  ["rms_norm_eps", -1],
+  ["rms_norm_eps", "1e-6"],
+  ["tie_word_embeddings", "true"],
+  ["attention_bias", 1],
+  ["mlp_bias", true],
+  ["hidden_act", "gelu"],
+  ["partial_rotary_factor", 0.5],
+  ["quantization_config", { quant_method: "gptq" }],
+  ["quantization", { bits: 4 }],
+  ["use_sliding_window", true],
+  ["layer_types", ["sliding_attention", "full_attention", "full_attention", "full_attention"]],
+  ["layer_types", ["full_attention"]],
+  ["layer_types", Array(4).fill("linear_attention")],
+  ["eos_token_id", "x"],
+  ["eos_token_id", [1.5]],
+  ["bos_token_id", -1],
+  ["rope_theta", 0],
+  ["rope_theta", "1e4"],
+])("%s %j is a ConfigError that names file, key and value", (key, value) => {
+  // use_sliding_window bites where the window is short and some layers use it
+  const parsing = () => parse({ ...BASE, sliding_window: 512, max_window_layers: 0, [key]: value });
+  expect(parsing).toThrow(ConfigError);
+  expect(parsing).toThrow("m/config.json");
+  expect(parsing).toThrow(key);
+  expect(parsing).toThrow(value === undefined ? "is missing" : JSON.stringify(value).slice(0, 100));
+});
+
+const llama3 = {
+  rope_type: "llama3",
+  factor: 8,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 64,
+};
+test.each<[string, object, string]>([
+  [
+    "an unknown type",
+    { rope_type: "longrope" },
+    'rope_scaling.rope_type is "longrope"; expected default, linear, llama3 or yarn',
+  ],
+  ["a type of another layout", { type: "mrope", mrope_section: [1] }, 'rope_scaling.type is "mrope"'],
+  ["dynamic scaling", { type: "dynamic", factor: 2 }, '"dynamic"'],
+  ["a number as type", { type: 3 }, "rope_scaling.type is 3"],
+  ["linear without a factor", { type: "linear" }, "rope_scaling.factor is missing"],
+  ["a factor of 0", { type: "linear", factor: 0 }, "rope_scaling.factor is 0"],
+  ["llama3 without low_freq_factor", without(llama3, "low_freq_factor"), "low_freq_factor is missing"],
+  [
+    "llama3 with its factors swapped",
+    { ...llama3, high_freq_factor: 1 },
+    "high_freq_factor is 1; expected more than",
+  ],
+  ["yarn with a truncate of a text", { type: "yarn", factor: 2, truncate: "no" }, 'truncate is "no"'],
+  ["yarn with its betas swapped", { type: "yarn", factor: 2, beta_fast: 1, beta_slow: 32 }, "beta_fast is 1"],
+  ["yarn with a bad mscale", { type: "yarn", factor: 2, mscale: "a", mscale_all_dim: 1 }, 'mscale is "a"'],
+  ["a RoPE a layer type", { full_attention: { rope_type: "default" } }, "expected one RoPE for all layers"],
+  [
+    "partial rotation",
+    { type: "default", partial_rotary_factor: 0.5 },
+    "partial_rotary_factor is 0.5; expected 1",
+  ],
+])("RoPE of %s is a ConfigError", (_, scaling, message) => {
+  const old = () => parse({ ...BASE, rope_scaling: scaling });
+  expect(old).toThrow(ConfigError);
+  expect(old).toThrow(message);
+  const renewed = () => parse({ ...BASE, rope_parameters: scaling });
+  expect(renewed).toThrow(message.replace("rope_scaling", "rope_parameters"));
+});
+
+test("RoPE values count in the order of transformers", () => {
+  const rope = (json: object) => parse({ ...BASE, ...json }).rope;
+  expect(rope({ rope_parameters: { rope_type: "default", rope_theta: 5 } }).theta).toBe(5);
+  const linear = { type: "linear", factor: 2 };
+  expect(rope({ rope_scaling: linear, rope_parameters: { rope_type: "default" } }).type).toBe("linear");
+  expect(rope({ rope_scaling: {}, rope_parameters: linear }).type).toBe("linear");
+  expect(rope({ rope_scaling: null }).type).toBe("default");
+  expect(rope({ rope_scaling: { ...linear, rope_type: "default" } }).type).toBe("default");
+  const yarn = { type: "yarn", factor: 4, original_max_position_embeddings: 64 };
+  expect(rope({ rope_scaling: yarn })).toMatchObject({
+    originalMaxPositions: 64,
+    betaFast: 32,
+    betaSlow: 1,
+    truncate: true,
+  });
+  expect(rope({ rope_scaling: yarn, original_max_position_embeddings: 128 })).toMatchObject({
+    originalMaxPositions: 128,
+  });
+  expect(rope({ rope_scaling: { type: "yarn", factor: 4 } })).toMatchObject({ originalMaxPositions: 8192 });
+  expect(rope({ rope_scaling: { ...yarn, factor: null } })).toMatchObject({ factor: 128 });
+});
+
+test("any JSON with any of the keys ends in a config or a ConfigError", () => {
+  const key = fc.constantFrom(
+    ...Object.keys(BASE),
+    "rope_scaling",
+    "rope_parameters",
+    "layer_types",
+    "eos_token_id",
+  );
+  fc.assert(
+    fc.property(fc.array(fc.tuple(key, fc.jsonValue({ maxDepth: 2 })), { maxLength: 3 }), (changes) => {
+      try {
+        expect(parse({ ...BASE, ...Object.fromEntries(changes) }).headDim % 2).toBe(0);
+      } catch (error) {
+        expect(error).toBeInstanceOf(ConfigError);
+      }
+    }),
+    { numRuns: 500 },
+  );
+  for (const json of [null, [], "x", 3]) expect(() => parse(json)).toThrow(ConfigError);
+});
