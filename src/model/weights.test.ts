@@ -1,0 +1,221 @@
+import { expect, test } from "vitest";
+import { memorySource, safetensorsFile } from "../../test/golden/memory-folder.ts";
+import type { Backend } from "../backend/backend.ts";
+import { createReferenceBackend } from "../backend/reference/reference-backend.ts";
+import { ModelFileError } from "../base/errors.ts";
+import type { WeightRef } from "../base/tensor-ref.ts";
+import { readSafetensors, type TensorEntry } from "../load/safetensors.ts";
+import { type ModelConfig, parseModelConfig } from "./config.ts";
+import { loadWeights } from "./weights.ts";
+
+const ELEMENT_BYTES: Record<string, number> = { F32: 4, BF16: 2, F16: 2, I8: 1 };
+
+/** One tensor to be: its shape, and its dtype where it is not BF16. */
+type Tensors = Record<string, { shape: number[]; dtype?: string; fill?: number }>;
+
+const json = (change: object = {}) => ({
+  architectures: ["Qwen3ForCausalLM"],
+  vocab_size: 20,
+  hidden_size: 12,
+  intermediate_size: 9,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 6,
+  max_position_embeddings: 64,
+  tie_word_embeddings: false,
+  attention_bias: true,
+  ...change,
+});
+
+function tensorsOf(config: ModelConfig, prefix = "model."): Tensors {
+  const { hiddenSize, headDim, intermediateSize, vocabSize } = config;
+  const width = {
+    q: config.numQueryHeads * headDim,
+    k: config.numKvHeads * headDim,
+    v: config.numKvHeads * headDim,
+  };
+  const tensors: Tensors = {
+    [`${prefix}embed_tokens.weight`]: { shape: [vocabSize, hiddenSize] },
+    [`${prefix}norm.weight`]: { shape: [hiddenSize] },
+  };
+  if (!config.tieWordEmbeddings) tensors["lm_head.weight"] = { shape: [vocabSize, hiddenSize] };
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    const at = `${prefix}layers.${layer}`;
+    for (const name of ["q", "k", "v"] as const) {
+      tensors[`${at}.self_attn.${name}_proj.weight`] = { shape: [width[name], hiddenSize] };
+      if (config.hasQkvBias) tensors[`${at}.self_attn.${name}_proj.bias`] = { shape: [width[name]] };
+    }
+    tensors[`${at}.self_attn.o_proj.weight`] = { shape: [hiddenSize, width.q] };
+    if (config.hasOutputBias) tensors[`${at}.self_attn.o_proj.bias`] = { shape: [hiddenSize] };
+    for (const name of config.family.hasQkNorm ? ["q", "k"] : [])
+      tensors[`${at}.self_attn.${name}_norm.weight`] = { shape: [headDim] };
+    for (const name of ["gate", "up"])
+      tensors[`${at}.mlp.${name}_proj.weight`] = { shape: [intermediateSize, hiddenSize] };
+    tensors[`${at}.mlp.down_proj.weight`] = { shape: [hiddenSize, intermediateSize] };
+    for (const name of ["input", "post_attention"])
+      tensors[`${at}.${name}_layernorm.weight`] = { shape: [hiddenSize] };
+  }
+  return tensors;
+}
+
+/** The tensors as an open file; the bytes of each are counted up from its `fill` or its number. */
+async function fileOf(tensors: Tensors) {
+  const header: Record<string, object> = {};
+  const parts: Uint8Array[] = [];
+  let end = 0;
+  for (const [name, { shape, dtype = "BF16", fill = parts.length }] of Object.entries(tensors)) {
+    const size = shape.reduce((a, b) => a * b, ELEMENT_BYTES[dtype] ?? 0);
+    header[name] = { dtype, shape, data_offsets: [end, end + size] };
+    parts.push(Uint8Array.from({ length: size }, (_, i) => (fill + i) % 251));
+    end += size;
+  }
+  const source = memorySource(safetensorsFile(header, Buffer.concat(parts)), "w.safetensors");
+  const entries = await readSafetensors(source);
+  source.reads.length = 0;
+  return { source, tensors: new Map<string, TensorEntry>(entries.map((entry) => [entry.name, entry])) };
+}
+
+/** The reference backend, with a record of what is made and written. */
+async function recordingBackend(config: ModelConfig) {
+  const made: WeightRef[] = [];
+  const writes: { name: string; firstRow: number; bytes: Uint8Array }[] = [];
+  const pool = { pageSize: 4, numPages: 16, maxSequenceLength: 64, maxBatchRows: 8, maxBatchSequences: 1 };
+  const real = await createReferenceBackend({ ...config, ...pool });
+  const backend: Backend = Object.assign(Object.create(real), {
+    createWeight: (...given: Parameters<Backend["createWeight"]>) => {
+      const weight = real.createWeight(...given);
+      made.push(weight);
+      return weight;
+    },
+    writeWeight: (weight: WeightRef, firstRow: number, bytes: Uint8Array) => {
+      real.writeWeight(weight, firstRow, bytes);
+      writes.push({ name: weight.name, firstRow, bytes });
+    },
+  });
+  return { backend, made, writes };
+}
+
+async function load(config: ModelConfig, tensors: Tensors) {
+  const file = await fileOf(tensors);
+  const { backend, made, writes } = await recordingBackend(config);
+  const loading = loadWeights(file.tensors, config, backend, "folder");
+  return { ...file, made, writes, loading };
+}
+
+test("every weight is made with its shape and dtype and written once, byte for byte", async () => {
+  const config = parseModelConfig(json(), "config.json");
+  const wanted = tensorsOf(config);
+  wanted["model.norm.weight"] = { shape: [12], dtype: "F32" };
+  wanted["lm_head.weight"] = { shape: [20, 12], dtype: "F16" };
+  const { tensors, source, made, writes, loading } = await load(config, wanted);
+  const weights = await loading;
+  expect(made.map((weight) => weight.name).sort()).toEqual(Object.keys(wanted).sort());
+  for (const { name, dtype, rows, cols } of made) {
+    const entry = tensors.get(name);
+    expect([dtype, rows * cols, cols]).toEqual([
+      entry?.dtype,
+      entry?.shape.reduce((a, b) => a * b),
+      entry?.shape.at(-1),
+    ]);
+    const written = writes.filter((write) => write.name === name).map((write) => write.bytes);
+    const stored = await source.read(entry?.offset ?? 0, entry?.sizeBytes ?? 0);
+    expect(Buffer.compare(Buffer.concat(written), stored), name).toBe(0);
+  }
+  const [first] = weights.layers;
+  expect(first.attentionInput).toMatchObject({
+    norm: { name: "model.layers.0.input_layernorm.weight", rows: 1, cols: 12 },
+    q: { name: "model.layers.0.self_attn.q_proj.weight", rows: 24, cols: 12 },
+    kBias: { name: "model.layers.0.self_attn.k_proj.bias", rows: 1, cols: 12 },
+    qNorm: { name: "model.layers.0.self_attn.q_norm.weight", rows: 1, cols: 6 },
+  });
+  expect(first.attentionOutput.oBias?.name).toBe("model.layers.0.self_attn.o_proj.bias");
+  expect(first.feedForward.norm.name).toBe("model.layers.0.post_attention_layernorm.weight");
+  expect(weights.output).toMatchObject({ name: "lm_head.weight", dtype: "f16" });
+});
+
+test("weights are streamed in slices of at most 4 MiB that start at multiples of 8 rows", async () => {
+  const config = parseModelConfig(
+    json({ vocab_size: 1501, hidden_size: 1000, intermediate_size: 8, num_hidden_layers: 1 }),
+    "config.json",
+  );
+  const wanted = tensorsOf(config);
+  wanted["lm_head.weight"] = { shape: [1501, 1000], dtype: "F32" };
+  const { source, writes, loading } = await load(config, wanted);
+  await loading;
+  expect(Math.max(...source.reads.map(([, length]) => length))).toBeLessThanOrEqual(4 << 20);
+  const slices = writes.filter(({ name }) => name === "lm_head.weight");
+  expect(slices.map(({ firstRow }) => firstRow)).toEqual([0, 1048]);
+  expect(slices.map(({ bytes }) => bytes.length / 4000)).toEqual([1048, 453]);
+});
+
+test("names without the prefix are found, and tensors that no layer asks for are left alone", async () => {
+  const config = parseModelConfig(json({ tie_word_embeddings: true, attention_bias: false }), "config.json");
+  const extra = {
+    "rotary_emb.inv_freq": { shape: [3], dtype: "F32" },
+    "layers.0.extra": { shape: [3], dtype: "I8" },
+  };
+  const wanted = tensorsOf(config, "");
+  const { made, loading } = await load(config, { ...wanted, ...extra });
+  const weights = await loading;
+  expect(weights.output).toBe(weights.embedding);
+  expect(weights.layers[0].attentionInput.qBias).toBeUndefined();
+  expect(made.map((weight) => weight.name).sort()).toEqual(Object.keys(wanted).sort());
+});
+
+test("tied ends follow transformers: equal is one, different is two, one alone serves as both", async () => {
+  const config = parseModelConfig(json({ tie_word_embeddings: true }), "config.json");
+  const wanted = tensorsOf(config);
+  const head = { shape: [20, 12] };
+  const load2 = async (tensors: Tensors) => (await load(config, tensors)).loading;
+
+  const same = await load2({ ...wanted, "lm_head.weight": { ...head, fill: 0 } });
+  expect(same.output).toBe(same.embedding);
+  const other = await load2({ ...wanted, "lm_head.weight": { ...head, fill: 1 } });
+  expect([other.embedding.name, other.output.name]).toEqual(["model.embed_tokens.weight", "lm_head.weight"]);
+  const wider = await load2({ ...wanted, "lm_head.weight": { ...head, dtype: "F32" } });
+  expect(wider.output.dtype).toBe("f32");
+  const { "model.embed_tokens.weight": embedding, ...rest } = wanted;
+  const alone = await load2({ ...rest, "lm_head.weight": embedding });
+  expect(alone.embedding.name).toBe("lm_head.weight");
+  expect(alone.output).toBe(alone.embedding);
+});
+
+test.each<[string, Tensors | string, string]>([
+  [
+    "a missing matrix",
+    "model.layers.1.mlp.up_proj.weight",
+    '"model.layers.1.mlp.up_proj.weight" is missing; config.json asks for it with shape [9,12]',
+  ],
+  ["a missing norm", "model.norm.weight", '"model.norm.weight" is missing'],
+  ["a missing bias", "model.layers.0.self_attn.v_proj.bias", "v_proj.bias"],
+  ["a missing head norm", "model.layers.0.self_attn.q_norm.weight", "q_norm.weight"],
+  ["a missing output", "lm_head.weight", '"lm_head.weight" is missing'],
+  ["a missing embedding", "model.embed_tokens.weight", '"model.embed_tokens.weight" is missing'],
+  [
+    "a matrix turned",
+    { "model.layers.0.mlp.down_proj.weight": { shape: [9, 12] } },
+    "has shape [9,12], but config.json asks for [12,9]",
+  ],
+  [
+    "another vocabulary",
+    { "model.embed_tokens.weight": { shape: [21, 12] } },
+    "has shape [21,12], but config.json asks for [20,12]",
+  ],
+  ["a vector for a matrix", { "lm_head.weight": { shape: [240] } }, "has shape [240]"],
+  [
+    "a quantised matrix",
+    { "model.layers.1.self_attn.o_proj.weight": { shape: [12, 24], dtype: "I8" } },
+    "is stored as I8; supported are BF16, F16 and F32",
+  ],
+])("%s is a ModelFileError before anything is read or made", async (_, change, message) => {
+  const config = parseModelConfig(json(), "config.json");
+  const wanted = tensorsOf(config);
+  if (typeof change === "string") delete wanted[change];
+  else Object.assign(wanted, change);
+  const { source, made, loading } = await load(config, wanted);
+  await expect(loading).rejects.toThrow(ModelFileError);
+  await expect(loading).rejects.toThrow(message);
+  await expect(loading).rejects.toThrow("folder");
+  expect([source.reads.length, made.length]).toEqual([0, 0]);
+});
