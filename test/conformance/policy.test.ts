@@ -43,9 +43,10 @@ function lessIsMore(budget: number, topShare: number, sinks: number, layers: num
   return (seen) => {
     if (seen.layer < layers[0]) return "all";
     if (!layers.includes(seen.layer)) return "last";
-    const mid = Math.min(budget - 1, Math.trunc(budget * topShare));
-    const rest = budget - mid;
-    const ends = rest > sinks ? { sinks, recent: rest - sinks } : { sinks: 0, recent: rest };
+    const share = budget - Math.trunc(budget * topShare);
+    const kept = share >= sinks ? sinks : 0;
+    const ends = { sinks: kept, recent: Math.max(1, share - kept) };
+    const mid = budget - ends.sinks - ends.recent;
     const set = withEnds(mergeByRank(scoresOf(seen), ends, mid), 1, seen.length, ends);
     return { attends: "all", sets: perHead(() => set) };
   };
@@ -101,7 +102,7 @@ const POLICIES: readonly { readonly spec: string; readonly definition: Definitio
   { spec: "less-is-more:budget=24,layers=1+3", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
   { spec: "less-is-more:budget=24", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
   { spec: "less-is-more:budget=24,layers=0", definition: lessIsMore(24, 0.75, 4, [0]) },
-  // The recency share of 3, or of 4, has no room for 4 sinks and the current token.
+  // A recency share of 3 gives the 4 sinks up; one of 4 takes the current token out of the ranked part.
   { spec: "less-is-more:budget=12,layers=2", definition: lessIsMore(12, 0.75, 4, [2]) },
   { spec: "less-is-more:budget=16,layers=1+4", definition: lessIsMore(16, 0.75, 4, [1, 4]) },
   { spec: "less-is-more:budget=20,recency=0,layers=0+2", definition: lessIsMore(20, 1, 4, [0, 2]) },

@@ -21,8 +21,8 @@ export interface LessIsMoreOptions {
  * next selection layer. Selection is done anew in every decode step.
  *
  * Source: arXiv 2508.07101. Departures, where paper and published code contradict each other: sinks come out of the
- * recency share (as the code does) and are given up where that share cannot hold them; the token being decoded is
- * always seen, also with a recency share of 0; ties go to the lower position.
+ * recency share (as the code does) and are given up where that share is smaller than they are; the token being decoded
+ * is always seen, at the cost of one ranked token where the share has no room for it; ties go to the lower position.
  */
 export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   const name = "less-is-more";
@@ -55,8 +55,8 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
 
 /** Tokens taken by rank, and both ends; together exactly the budget. The 1e-9 undoes the rounding of 1 - share. */
 function splitBudget(tokenBudget: number, recencyShare: number, sinks: number) {
-  const ranked = Math.min(tokenBudget - 1, Math.trunc(tokenBudget * (1 - recencyShare) + 1e-9));
-  const rest = tokenBudget - ranked;
-  const kept = rest > sinks ? sinks : 0;
-  return { ranked, ends: { sinks: kept, recent: rest - kept } };
+  const shared = tokenBudget - Math.trunc(tokenBudget * (1 - recencyShare) + 1e-9);
+  const kept = shared < sinks ? 0 : sinks;
+  const recent = Math.max(1, shared - kept);
+  return { ranked: tokenBudget - kept - recent, ends: { sinks: kept, recent } };
 }
