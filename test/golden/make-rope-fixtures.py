@@ -26,5 +26,6 @@ case("yarn qwen3",128,131072,dict(rope_type="yarn",rope_theta=1e6,factor=4.0,ori
 case("yarn mscale",64,163840,dict(rope_type="yarn",rope_theta=1e4,factor=40,mscale=0.707,mscale_all_dim=1.0,beta_fast=32,beta_slow=1,original_max_position_embeddings=4096))
 case("yarn not truncated",64,131072,dict(rope_type="yarn",rope_theta=150000,factor=32.0,beta_fast=32.0,beta_slow=1.0,truncate=False,original_max_position_embeddings=4096))
 case("yarn attention factor, tight range",16,4096,dict(rope_type="yarn",rope_theta=1e4,factor=2.0,attention_factor=1.25,beta_fast=2,beta_slow=1.9,original_max_position_embeddings=64))
+case("yarn, no ramp", 16, 12, dict(rope_type="yarn", rope_theta=1e4, factor=2.0, original_max_position_embeddings=6))
 case("yarn factor null",32,8192,dict(rope_type="yarn",rope_theta=1e4,factor=None,original_max_position_embeddings=1024))
 json.dump(cases,open("test/golden/rope.json", "w"), separators=(",", ":"))
