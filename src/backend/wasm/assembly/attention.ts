@@ -1,0 +1,168 @@
+/**
+ * Attention of one row a sequence, dense or over selected tokens, in chunks of 256 positions. Both build a list of row
+ * offsets and run the same kernel, so that a selection of everything equals dense bit for bit. A list serves the query
+ * heads that read the same kv head and the same tokens; its K and V rows are read once for all of them.
+ */
+import { logits1, logits2, softmax, values1, values2 } from "./attention-tiles";
+import { fork } from "./control";
+import { Job } from "./dispatch";
+import { exp1, madd } from "./math";
+import { batch, param, scratch, setParam, shape } from "./state";
+
+const CHUNK: u32 = 256;
+/** Params: keys, values, query, output, first, count, lists a sequence, indices or 0, groups, capacity, counts, scores
+ * or 0, scores capacity, 1 for scores alone. */
+const SEQUENCES: usize = 5;
+const LISTS: usize = 6;
+
+/** Offsets, then logits [heads][CHUNK], then queries [heads][rowFloats]. */
+export function attentionScratch(): u32 {
+  const heads = shape.queryHeads() / shape.kvHeads();
+  return 1152 + heads * (CHUNK + shape.rowFloats()) * 4;
+}
+
+export function attend(layer: u32, first: u32, count: u32, query: usize, output: usize, indices: usize, groups: u32,
+  capacity: u32, counts: usize, scores: usize, scoresCapacity: u32, scoresOnly: u32): void {
+  const lists = groups == shape.queryHeads() ? groups : shape.kvHeads();
+  setParam(0, <u32>shape.keys(layer));
+  setParam(1, <u32>shape.values(layer));
+  setParam(2, <u32>query);
+  setParam(3, <u32>output);
+  setParam(4, first);
+  setParam(SEQUENCES, count);
+  setParam(LISTS, lists);
+  setParam(7, <u32>indices);
+  setParam(8, groups);
+  setParam(9, capacity);
+  setParam(10, <u32>counts);
+  setParam(11, <u32>scores);
+  setParam(12, scoresCapacity);
+  setParam(13, scoresOnly);
+  let items: u32 = 0;
+  for (let s: u32 = 0; s < count; s++) items += chunksOf(s);
+  fork(Job.ATTEND, items * lists);
+  if (!scoresOnly) fork(Job.MERGE, count * shape.queryHeads());
+}
+
+// @ts-ignore: decorator
+@inline function tokensOf(s: u32): u32 {
+  if (param(7)) return load<u32>(<usize>(param(10) + s * 4));
+  return batch.rowCount(param(4) + s) == 1 ? batch.length(param(4) + s) : 0;
+}
+
+// @ts-ignore: decorator
+@inline function chunksOf(s: u32): u32 { return (tokensOf(s) + CHUNK - 1) / CHUNK; }
+
+/** Largest logit, sum of weights, two unused words, then rowFloats sums of one head and chunk. */
+// @ts-ignore: decorator
+@inline function partial(s: u32, head: u32, chunk: u32): usize {
+  const maxChunks = (shape.maxLength() + CHUNK - 1) / CHUNK;
+  return shape.partials() + <usize>(((s * shape.queryHeads() + head) * maxChunks + chunk) * (shape.rowFloats() + 4) * 4);
+}
+
+export function attendItem(item: u32): void {
+  const lists = param(LISTS);
+  let s: u32 = 0;
+  let chunk = item / lists;
+  const list = item % lists;
+  while (chunk >= chunksOf(s)) chunk -= chunksOf(s++);
+  const n = min<u32>(CHUNK, tokensOf(s) - chunk * CHUNK);
+  const heads = shape.queryHeads() / lists;
+  const kvHead = list / (lists / shape.kvHeads());
+  const firstHead = list * heads;
+  const offsets = scratch;
+  const logits = offsets + 1152;
+  const queries = logits + <usize>(heads * CHUNK * 4);
+  const rowBytes = <usize>(shape.rowFloats() * 4);
+  const padded = (n + 3) & ~3;
+  listRows(offsets, s, list, kvHead, chunk * CHUNK, n);
+  for (let i = n; i < padded; i++)
+    store<u32>(offsets + <usize>(i * 4), load<u32>(offsets + <usize>((n - 1) * 4)));
+  copyQueries(s, firstHead, heads, queries);
+
+  const keys = <usize>param(0);
+  let h: u32 = 0;
+  for (; h + 1 < heads; h += 2)
+    logits2(keys, offsets, padded, queries + <usize>h * rowBytes, rowBytes, logits + <usize>(h * CHUNK * 4));
+  if (h < heads) logits1(keys, offsets, padded, queries + <usize>h * rowBytes, rowBytes, logits + <usize>(h * CHUNK * 4));
+
+  if (param(11))
+    for (h = 0; h < heads; h++)
+      memory.copy(<usize>(param(11) + ((s * shape.queryHeads() + firstHead + h) * param(12) + chunk * CHUNK) * 4),
+        logits + <usize>(h * CHUNK * 4), <usize>(n * 4));
+  if (param(13)) return;
+
+  for (h = 0; h < heads; h++) softmax(logits + <usize>(h * CHUNK * 4), n, padded, partial(s, firstHead + h, chunk));
+  const values = <usize>param(1);
+  for (h = 0; h + 1 < heads; h += 2)
+    values2(values, offsets, n, logits + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16,
+      partial(s, firstHead + h + 1, chunk) + 16);
+  if (h < heads)
+    values1(values, offsets, n, logits + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16);
+}
+
+/** Byte offsets of the chunk's rows in the layer's K and V. */
+function listRows(offsets: usize, s: u32, list: u32, kvHead: u32, start: u32, n: u32): void {
+  const table = batch.pageTable(param(4) + s);
+  const shift = shape.pageShift();
+  const mask = shape.pageSize() - 1;
+  const rowBytes = shape.rowFloats() * 4;
+  const kvHeads = shape.kvHeads();
+  if (param(7)) {
+    const group = list * param(8) / param(LISTS);
+    let index = <usize>(param(7) + ((s * param(8) + group) * param(9) + start) * 4);
+    for (const end = index + <usize>(n * 4); index < end; index += 4, offsets += 4) {
+      const position = load<u32>(index);
+      const page = load<u32>(table + <usize>((position >> shift) * 4));
+      store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * rowBytes);
+    }
+    return;
+  }
+  for (let position = start; position < start + n; position++, offsets += 4) {
+    const page = load<u32>(table + <usize>((position >> shift) * 4));
+    store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * rowBytes);
+  }
+}
+
+/** Queries times headDim ** -0.5, padded with zeros to rowFloats. */
+function copyQueries(s: u32, firstHead: u32, heads: u32, to: usize): void {
+  const d = shape.headDim();
+  const scale: f32 = <f32>1 / sqrt<f32>(<f32>d);
+  const row = batch.firstRow(param(4) + s);
+  let from = <usize>(param(2) + (row * shape.queryHeads() + firstHead) * d * 4);
+  const pad = shape.rowFloats() - d;
+  for (let h: u32 = 0; h < heads; h++) {
+    for (let i: u32 = 0; i < d; i++, from += 4, to += 4) store<f32>(to, load<f32>(from) * scale);
+    for (let i: u32 = 0; i < pad; i++, to += 4) store<f32>(to, 0);
+  }
+}
+
+/** Joins the chunks of one head of one sequence, in ascending order. */
+export function mergeItem(item: u32): void {
+  const queryHeads = shape.queryHeads();
+  const s = item / queryHeads;
+  const h = item % queryHeads;
+  const chunks = chunksOf(s);
+  if (chunks == 0) return;
+  const first = partial(s, h, 0);
+  const bytes = <usize>(shape.rowFloats() * 4);
+  const stride = bytes + 16;
+  let largest = load<f32>(first);
+  for (let c: u32 = 1; c < chunks; c++) largest = max<f32>(largest, load<f32>(first + <usize>c * stride));
+  let mass: f32 = 0;
+  for (let c: u32 = 0; c < chunks; c++) {
+    const from = first + <usize>c * stride;
+    const factor = exp1(load<f32>(from) - largest);
+    mass += load<f32>(from, 4) * factor;
+    const f = f32x4.splat(factor);
+    if (c == 0)
+      for (let i: usize = 0; i < bytes; i += 16) v128.store(first + i, f32x4.mul(v128.load(first + i, 16), f), 16);
+    else
+      for (let i: usize = 0; i < bytes; i += 16)
+        v128.store(first + i, madd(v128.load(from + i, 16), f, v128.load(first + i, 16)), 16);
+  }
+  const d = shape.headDim();
+  const row = batch.firstRow(param(4) + s);
+  const out = <usize>(param(3) + (row * queryHeads + h) * d * 4);
+  for (let i: usize = 0; i < <usize>(d * 4); i += 4) store<f32>(out + i, load<f32>(first + i, 16) / mass);
+}

@@ -1,0 +1,238 @@
+/**
+ * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job holds up to three
+ * weights that read the same x. An item is a few 8-row blocks of one weight.
+ */
+import { fork } from "./control";
+import { Job } from "./dispatch";
+import { f16High, f16Low, f16Special, madd, siluTimes4 } from "./math";
+import { tile8x4 } from "./tile";
+import { param, roundUp, scratch, setParam, shape, weight } from "./state";
+import { blockBytes, expandPanel } from "./weights";
+
+/** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
+const PANEL_COLS: u32 = 512;
+/** Below this many rows of x a block is run row by row, bitwise as for one row. */
+const FEW_ROWS: u32 = 8;
+/** Weight bytes of an item for one row of x. */
+const ITEM_BYTES: u32 = 32768;
+
+export namespace Mode {
+  export const STORE: u32 = 0;
+  export const ADD: u32 = 1;
+  export const SILU: u32 = 2;
+}
+
+const SEGMENT: usize = 8;
+const SEGMENT_WORDS: usize = 12;
+
+export function linearScratch(): u32 { return PANEL_COLS * 32 + roundUp(shape.maxRows(), 4) * 64; }
+
+/** Starts a job: x f32 [rows, cols]. */
+export function begin(x: usize, rows: u32, cols: u32): void {
+  setParam(0, rows);
+  setParam(1, <u32>x);
+  setParam(2, cols * 4);
+  setParam(3, 0);
+  setParam(4, 0);
+}
+
+/** Adds a weight. second: the up weight of SILU. bias: f32 [rows] or 0. out: f32 [rows of x, rows of w]. */
+export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize): void {
+  const s = param(3);
+  const at = SEGMENT + <usize>s * SEGMENT_WORDS;
+  const blocks = (weight.rows(w) + 7) >> 3;
+  const bytes = blockBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
+  const perItem = max<u32>(1, param(0) < FEW_ROWS ? ITEM_BYTES / bytes : 1);
+  const items = (blocks + perItem - 1) / perItem;
+  setParam(at, <u32>w);
+  setParam(at + 1, <u32>second);
+  setParam(at + 2, mode);
+  setParam(at + 3, <u32>bias);
+  setParam(at + 4, <u32>out);
+  setParam(at + 5, blocks);
+  setParam(at + 6, perItem);
+  setParam(at + 7, param(4));
+  setParam(3, s + 1);
+  setParam(4, param(4) + items);
+}
+
+export function run(): void { fork(Job.LINEAR, param(4)); }
+
+export function linearItem(item: u32): void {
+  let s = param(3) - 1;
+  while (param(SEGMENT + <usize>s * SEGMENT_WORDS + 7) > item) s--;
+  const at = SEGMENT + <usize>s * SEGMENT_WORDS;
+  const w = <usize>param(at);
+  const second = <usize>param(at + 1);
+  const perItem = param(at + 6);
+  const first = (item - param(at + 7)) * perItem;
+  const last = min<u32>(first + perItem, param(at + 5));
+  const sums = scratch + <usize>(PANEL_COLS * 32);
+  const sums2 = sums + <usize>(roundUp(shape.maxRows(), 4) * 32);
+  for (let block = first; block < last; block++) {
+    blockTimesX(w, block, sums);
+    if (second) blockTimesX(second, block, sums2);
+    finish(at, w, block, sums, sums2);
+  }
+}
+
+/** out[t][8] = block · x[t] for all rows of x. */
+function blockTimesX(w: usize, block: u32, out: usize): void {
+  const rows = param(0);
+  const x = <usize>param(1);
+  const stride = <usize>param(2);
+  const cols = weight.cols(w);
+  const dtype = weight.dtype(w);
+  const data = weight.data(w) + <usize>(block * blockBytes(dtype, cols));
+  if (rows < FEW_ROWS) {
+    for (let t: u32 = 0; t < rows; t++) {
+      const xt = x + <usize>t * stride;
+      const to = out + <usize>(t * 32);
+      if (dtype == 0) matvecF32(data, cols, xt, to);
+      else if (dtype == 1) matvecBf16(data, cols, xt, to);
+      else if (dtype == 2) matvecF16(data, cols, xt, to);
+      else matvecF16Special(data, cols, xt, to);
+    }
+    return;
+  }
+  for (let k: u32 = 0; k < cols; k += PANEL_COLS) {
+    const n = min<u32>(PANEL_COLS, cols - k);
+    let panel = data + <usize>(k * 32);
+    if (dtype != 0) {
+      panel = scratch;
+      expandPanel(dtype, data + <usize>(k * 16), n, panel);
+    }
+    const xk = x + <usize>(k * 4);
+    for (let t: u32 = 0; t < rows; t += 4) {
+      const left = rows - t;
+      const x0 = xk + <usize>t * stride;
+      tile8x4(panel, n, x0, x0 + (left > 1 ? stride : 0), x0 + (left > 2 ? stride * 2 : 0),
+        x0 + (left > 3 ? stride * 3 : 0), out + <usize>(t * 32), 32, k != 0);
+    }
+  }
+}
+
+function finish(at: usize, w: usize, block: u32, sums: usize, sums2: usize): void {
+  const total = weight.rows(w);
+  const n = min<u32>(8, total - block * 8);
+  const mode = param(at + 2);
+  let bias = <usize>param(at + 3);
+  if (bias) bias += <usize>(block * 32);
+  let out = <usize>param(at + 4) + <usize>(block * 32);
+  for (let t = param(0); t > 0; t--, sums += 32, sums2 += 32, out += <usize>(total * 4)) {
+    let a = v128.load(sums);
+    let b = v128.load(sums, 16);
+    if (mode == Mode.SILU) {
+      a = siluTimes4(a, v128.load(sums2));
+      b = siluTimes4(b, v128.load(sums2, 16));
+    }
+    if (n == 8) {
+      if (bias) {
+        a = f32x4.add(a, v128.load(bias));
+        b = f32x4.add(b, v128.load(bias, 16));
+      }
+      if (mode == Mode.ADD) {
+        a = f32x4.add(a, v128.load(out));
+        b = f32x4.add(b, v128.load(out, 16));
+      }
+      v128.store(out, a);
+      v128.store(out, b, 16);
+    } else {
+      v128.store(sums, a);
+      v128.store(sums, b, 16);
+      for (let i: usize = 0; i < <usize>n; i++) {
+        let v = load<f32>(sums + (i << 2));
+        if (bias) v += load<f32>(bias + (i << 2));
+        if (mode == Mode.ADD) v += load<f32>(out + (i << 2));
+        store<f32>(out + (i << 2), v);
+      }
+    }
+  }
+}
+
+function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+  const end4 = x + <usize>((cols & ~3) * 4);
+  const end = x + <usize>(cols * 4);
+  for (; x < end4; x += 16, p += 128) {
+    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+    a0 = madd(v128.load(p), x0, a0);
+    b0 = madd(v128.load(p, 16), x0, b0);
+    a1 = madd(v128.load(p, 32), x1, a1);
+    b1 = madd(v128.load(p, 48), x1, b1);
+    const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
+    a2 = madd(v128.load(p, 64), x2, a2);
+    b2 = madd(v128.load(p, 80), x2, b2);
+    a3 = madd(v128.load(p, 96), x3, a3);
+    b3 = madd(v128.load(p, 112), x3, b3);
+  }
+  for (; x < end; x += 4, p += 32) {
+    const x0 = v128.load32_splat(x);
+    a0 = madd(v128.load(p), x0, a0);
+    b0 = madd(v128.load(p, 16), x0, b0);
+  }
+  v128.store(out, f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3)));
+  v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
+}
+
+function matvecBf16(p: usize, cols: u32, x: usize, out: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+  const end4 = x + <usize>((cols & ~3) * 4);
+  const end = x + <usize>(cols * 4);
+  for (; x < end4; x += 16, p += 64) {
+    const w0 = v128.load(p), w1 = v128.load(p, 16);
+    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+    a0 = madd(i32x4.shl(w0, 16), x0, a0);
+    b0 = madd(v128.and(w0, i32x4.splat(0xffff0000)), x0, b0);
+    a1 = madd(i32x4.shl(w1, 16), x1, a1);
+    b1 = madd(v128.and(w1, i32x4.splat(0xffff0000)), x1, b1);
+    const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
+    const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
+    a2 = madd(i32x4.shl(w2, 16), x2, a2);
+    b2 = madd(v128.and(w2, i32x4.splat(0xffff0000)), x2, b2);
+    a3 = madd(i32x4.shl(w3, 16), x3, a3);
+    b3 = madd(v128.and(w3, i32x4.splat(0xffff0000)), x3, b3);
+  }
+  for (; x < end; x += 4, p += 16) {
+    const w = v128.load(p);
+    const x0 = v128.load32_splat(x);
+    a0 = madd(i32x4.shl(w, 16), x0, a0);
+    b0 = madd(v128.and(w, i32x4.splat(0xffff0000)), x0, b0);
+  }
+  v128.store(out, f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3)));
+  v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
+}
+
+function matvecF16(p: usize, cols: u32, x: usize, out: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
+  const end2 = x + <usize>((cols & ~1) * 4);
+  const end = x + <usize>(cols * 4);
+  for (; x < end2; x += 8, p += 32) {
+    const w0 = v128.load(p), w1 = v128.load(p, 16);
+    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+    a0 = madd(f16Low(w0), x0, a0);
+    b0 = madd(f16High(w0), x0, b0);
+    a1 = madd(f16Low(w1), x1, a1);
+    b1 = madd(f16High(w1), x1, b1);
+  }
+  for (; x < end; x += 4, p += 16) {
+    const w = v128.load(p);
+    const x0 = v128.load32_splat(x);
+    a0 = madd(f16Low(w), x0, a0);
+    b0 = madd(f16High(w), x0, b0);
+  }
+  v128.store(out, f32x4.add(a0, a1));
+  v128.store(out, f32x4.add(b0, b1), 16);
+}
+
+function matvecF16Special(p: usize, cols: u32, x: usize, out: usize): void {
+  let a = f32x4.splat(0), b = a;
+  for (const end = x + <usize>(cols * 4); x < end; x += 4, p += 16) {
+    const w = v128.load(p);
+    const x0 = v128.load32_splat(x);
+    a = madd(f16Special(f16Low(w)), x0, a);
+    b = madd(f16Special(f16High(w)), x0, b);
+  }
+  v128.store(out, a);
+  v128.store(out, b, 16);
+}

@@ -1,0 +1,79 @@
+/** Vector arithmetic shared by the kernels. */
+
+/** a * b + c; fused where the build has relaxed SIMD. */
+// @ts-ignore: decorator
+@inline export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** e^x to about 1 ulp; 0 below -87.3, e^88.3 above 88.3; NaN stays NaN. */
+// @ts-ignore: decorator
+@inline export function exp4(x: v128): v128 {
+  const small = f32x4.lt(x, f32x4.splat(-87.33));
+  x = f32x4.min(f32x4.max(x, f32x4.splat(-87.33)), f32x4.splat(88.3));
+  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.44269504088896341)));
+  let r = f32x4.sub(x, f32x4.mul(n, f32x4.splat(0.693359375)));
+  r = f32x4.add(r, f32x4.mul(n, f32x4.splat(2.12194440e-4)));
+  let p = f32x4.splat(1.9875691500e-4);
+  p = madd(p, r, f32x4.splat(1.3981999507e-3));
+  p = madd(p, r, f32x4.splat(8.3334519073e-3));
+  p = madd(p, r, f32x4.splat(4.1665795894e-2));
+  p = madd(p, r, f32x4.splat(1.6666665459e-1));
+  p = madd(p, r, f32x4.splat(5.0000001201e-1));
+  p = madd(p, f32x4.mul(r, r), f32x4.add(r, f32x4.splat(1)));
+  const scale = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return v128.andnot(f32x4.mul(p, scale), small);
+}
+
+// @ts-ignore: decorator
+@inline export function exp1(x: f32): f32 { return f32x4.extract_lane(exp4(f32x4.splat(x)), 0); }
+
+/** x / (1 + e^-x) * y */
+// @ts-ignore: decorator
+@inline export function siluTimes4(x: v128, y: v128): v128 {
+  return f32x4.mul(f32x4.div(x, f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x)))), y);
+}
+
+// @ts-ignore: decorator
+@inline export function sum4(v: v128): f32 {
+  return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 2)) + (f32x4.extract_lane(v, 1) + f32x4.extract_lane(v, 3));
+}
+
+// @ts-ignore: decorator
+@inline export function max4(v: v128): f32 {
+  return max<f32>(
+    max<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
+    max<f32>(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)),
+  );
+}
+
+/** [Σa, Σb, Σc, Σd] */
+// @ts-ignore: decorator
+@inline export function sumRows(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** Two vectors of f16 in the halves of u32 lanes: the low halves as f32, exact for finite values. */
+// @ts-ignore: decorator
+@inline export function f16Low(w: v128): v128 {
+  const bits = i32x4.shl(v128.and(w, i32x4.splat(0x7fff)), 13);
+  const sign = i32x4.shl(v128.and(w, i32x4.splat(0x8000)), 16);
+  return v128.or(f32x4.mul(bits, f32x4.splat(5.192296858534828e33)), sign);
+}
+
+// @ts-ignore: decorator
+@inline export function f16High(w: v128): v128 {
+  const bits = v128.and(i32x4.shr_u(w, 3), i32x4.splat(0x0fffe000));
+  const sign = v128.and(w, i32x4.splat(0x80000000));
+  return v128.or(f32x4.mul(bits, f32x4.splat(5.192296858534828e33)), sign);
+}
+
+/** Makes Inf and NaN of what `f16Low` and `f16High` give for them. */
+// @ts-ignore: decorator
+@inline export function f16Special(v: v128): v128 {
+  const special = f32x4.ge(f32x4.abs(v), f32x4.splat(65536));
+  return v128.or(v, v128.and(special, i32x4.splat(0x7f800000)));
+}

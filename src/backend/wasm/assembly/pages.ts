@@ -1,0 +1,155 @@
+/** Bounds of the keys of each page, Quest's page scores, and pseudo-random scores. */
+import { fork } from "./control";
+import { Job } from "./dispatch";
+import { madd, sum4 } from "./math";
+import { batch, param, roundUp, scratch, setParam, shape } from "./state";
+
+/** Units of a page score item. */
+const UNITS: u32 = 64;
+/** Positions of a random score item. */
+const POSITIONS: u32 = 4096;
+
+export function updateBounds(layer: u32, first: u32, count: u32): void {
+  setParam(0, layer);
+  setParam(1, first);
+  fork(Job.BOUNDS, count * shape.kvHeads());
+}
+
+export function boundsItem(item: u32): void {
+  const kvHeads = shape.kvHeads();
+  const s = param(1) + item / kvHeads;
+  const head = item % kvHeads;
+  const table = batch.pageTable(s);
+  const shift = shape.pageShift();
+  const mask = shape.pageSize() - 1;
+  const bytes = <usize>(shape.rowFloats() * 4);
+  const length = batch.length(s);
+  for (let position = length - batch.rowCount(s); position < length; position++) {
+    const page = load<u32>(table + <usize>((position >> shift) * 4));
+    const at = page * kvHeads + head;
+    const key = shape.keys(param(0)) + <usize>((at << shift) + (position & mask)) * bytes;
+    const low = shape.bounds(param(0)) + <usize>at * bytes * 2;
+    if ((position & mask) == 0) {
+      memory.copy(low, key, bytes);
+      memory.copy(low + bytes, key, bytes);
+    } else
+      for (let i: usize = 0; i < bytes; i += 16) {
+        const k = v128.load(key + i);
+        v128.store(low + i, f32x4.min(v128.load(low + i), k));
+        v128.store(low + bytes + i, f32x4.max(v128.load(low + bytes + i), k));
+      }
+  }
+}
+
+/** Lowest and highest key of a unit, then the group's queries padded to rowFloats. */
+export function pagesScratch(): u32 {
+  return (2 + shape.queryHeads() / shape.kvHeads()) * shape.rowFloats() * 4;
+}
+
+export function pageScores(layer: u32, first: u32, count: u32, query: usize, out: usize, capacity: u32, unit: u32): void {
+  setParam(0, layer);
+  setParam(1, first);
+  setParam(2, <u32>query);
+  setParam(3, <u32>out);
+  setParam(4, capacity);
+  setParam(5, unit);
+  let items: u32 = 0;
+  for (let s: u32 = 0; s < count; s++) items += chunks(first + s);
+  fork(Job.PAGE_SCORES, items * shape.kvHeads());
+}
+
+// @ts-ignore: decorator
+@inline function chunks(s: u32): u32 { return ((batch.length(s) + param(5) - 1) / param(5) + UNITS - 1) / UNITS; }
+
+export function pageScoresItem(item: u32): void {
+  const kvHeads = shape.kvHeads();
+  const heads = shape.queryHeads() / kvHeads;
+  const kvHead = item % kvHeads;
+  let chunk = item / kvHeads;
+  let s = param(1);
+  while (chunk >= chunks(s)) chunk -= chunks(s++);
+  const floats = shape.rowFloats();
+  const bytes = <usize>(floats * 4);
+  const d = shape.headDim();
+  const low = scratch;
+  const high = low + bytes;
+  const queries = high + bytes;
+  for (let h: u32 = 0; h < heads; h++) {
+    const to = queries + <usize>h * bytes;
+    memory.fill(to, 0, bytes);
+    memory.copy(to, <usize>(param(2) + (batch.firstRow(s) * shape.queryHeads() + kvHead * heads + h) * d * 4), <usize>(d * 4));
+  }
+  const unit = param(5);
+  const length = batch.length(s);
+  const last = min<u32>((length + unit - 1) / unit, (chunk + 1) * UNITS);
+  const table = batch.pageTable(s);
+  for (let u = chunk * UNITS; u < last; u++) {
+    const from = u * unit;
+    const to = min<u32>(length, from + unit);
+    for (let p = from; p < to; p += shape.pageSize()) {
+      const page = load<u32>(table + <usize>((p >> shape.pageShift()) * 4));
+      const at = shape.bounds(param(0)) + <usize>(page * kvHeads + kvHead) * bytes * 2;
+      if (p == from) memory.copy(low, at, bytes * 2);
+      else
+        for (let i: usize = 0; i < bytes; i += 16) {
+          v128.store(low + i, f32x4.min(v128.load(low + i), v128.load(at + i)));
+          v128.store(high + i, f32x4.max(v128.load(high + i), v128.load(at + bytes + i)));
+        }
+    }
+    for (let h: u32 = 0; h < heads; h++) {
+      const q = queries + <usize>h * bytes;
+      let sum = f32x4.splat(0);
+      for (let i: usize = 0; i < bytes; i += 16) {
+        const v = v128.load(q + i);
+        sum = f32x4.add(sum, f32x4.max(f32x4.mul(v, v128.load(low + i)), f32x4.mul(v, v128.load(high + i))));
+      }
+      const row = (s - param(1)) * shape.queryHeads() + kvHead * heads + h;
+      store<f32>(<usize>(param(3) + (row * param(4) + u) * 4), sum4(sum));
+    }
+  }
+}
+
+/** hash32 of src/base/random.ts: one round. */
+// @ts-ignore: decorator
+@inline function mix(word: u32): u32 {
+  let h = word + 0x9e3779b9;
+  h = (h ^ (h >> 16)) * 0x85ebca6b;
+  h = (h ^ (h >> 13)) * 0xc2b2ae35;
+  return h ^ (h >> 16);
+}
+
+export function randomScores(layer: u32, first: u32, count: u32, seed: u32, out: usize, stride: u32): void {
+  setParam(0, layer);
+  setParam(1, first);
+  setParam(2, seed);
+  setParam(3, <u32>out);
+  setParam(4, stride);
+  let items: u32 = 0;
+  for (let s: u32 = 0; s < count; s++) items += (batch.length(first + s) + POSITIONS - 1) / POSITIONS;
+  fork(Job.RANDOM, items);
+}
+
+export function randomItem(item: u32): void {
+  let s = param(1);
+  for (;;) {
+    const n = (batch.length(s) + POSITIONS - 1) / POSITIONS;
+    if (item < n) break;
+    item -= n;
+    s++;
+  }
+  const length = batch.length(s);
+  const base = mix(mix(mix(param(2)) ^ param(0)) ^ length);
+  const last = min<u32>(length, (item + 1) * POSITIONS);
+  const out = <usize>(param(3) + (s - param(1)) * param(4) * 4);
+  let p = item * POSITIONS;
+  for (; p + 4 <= last; p += 4) {
+    let h = i32x4.add(i32x4.splat(p), i32x4(0, 1, 2, 3));
+    h = i32x4.add(v128.xor(h, i32x4.splat(base)), i32x4.splat(0x9e3779b9));
+    h = i32x4.mul(v128.xor(h, i32x4.shr_u(h, 16)), i32x4.splat(0x85ebca6b));
+    h = i32x4.mul(v128.xor(h, i32x4.shr_u(h, 13)), i32x4.splat(0xc2b2ae35));
+    h = i32x4.shr_u(v128.xor(h, i32x4.shr_u(h, 16)), 8);
+    v128.store(out + <usize>(p * 4), f32x4.mul(f32x4.convert_i32x4_s(h), f32x4.splat(1.0 / 16777216.0)));
+  }
+  for (; p < last; p++)
+    store<f32>(out + <usize>(p * 4), <f32>(mix(base ^ p) >> 8) * <f32>(1.0 / 16777216.0));
+}

@@ -1,0 +1,258 @@
+/**
+ * Selection: the best units of each head, the union by rank, and the ascending token positions. Exact: the sampled
+ * threshold only decides how much is looked at twice.
+ */
+import { fork } from "./control";
+import { Job } from "./dispatch";
+import { batch, param, scratch, setParam, shape } from "./state";
+
+/** Elements of the sample that the threshold is taken from. */
+const SAMPLE: u32 = 1024;
+/** Fewest candidates for which sampling pays. */
+const SAMPLED_FROM: u32 = 4096;
+const HISTOGRAM_BYTES: usize = 16384;
+
+/** Histograms, then two lists of (key, unit) pairs; or a bitmap. */
+export function selectScratch(): u32 {
+  return <u32>HISTOGRAM_BYTES + (max<u32>(shape.maxLength(), SAMPLE) + 16) * 16;
+}
+
+/** Ascending keys are descending scores; -0 equals +0; NaN comes last. */
+// @ts-ignore: decorator
+@inline function keyOf(score: f32): u32 {
+  if (score != score) return 0xffffffff;
+  const bits = reinterpret<u32>(score + <f32>0);
+  return bits & 0x80000000 ? bits : ~(bits | 0x80000000);
+}
+
+// @ts-ignore: decorator
+@inline function entry(key: u32, unit: u32): u64 { return (<u64>unit << 32) | <u64>key; }
+
+/** Params: 0 first, 1 scores, 2 heads, 3 capacity, 4 unit, 5 sinks, 6 recent, 7 count, 8 out, 9 out capacity. */
+function setUp(first: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
+  setParam(0, first);
+  setParam(1, <u32>scores);
+  setParam(2, heads);
+  setParam(3, capacity);
+  setParam(4, unit);
+  setParam(5, sinks);
+  setParam(6, recent);
+  setParam(7, count);
+  setParam(8, <u32>out);
+  setParam(9, outCapacity);
+}
+
+export function topK(first: u32, sequences: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
+  setUp(first, scores, heads, capacity, unit, sinks, recent, count, out, outCapacity);
+  fork(Job.TOP_K, sequences * heads);
+}
+
+export function topKItem(item: u32): void {
+  const heads = param(2);
+  const s = param(0) + item / heads;
+  const units = (batch.length(s) + param(4) - 1) / param(4);
+  const sinks = param(5);
+  best(<usize>(param(1) + (item * param(3) + sinks) * 4), units - sinks - param(6), sinks, param(7),
+    <usize>(param(8) + item * param(9) * 4));
+}
+
+/** Writes the units (from `base`) of the k best of n scores to out, best first. */
+function best(scores: usize, n: u32, base: u32, k: u32, out: usize): void {
+  if (k == 0) return;
+  const list = scratch + HISTOGRAM_BYTES;
+  let size: u32 = 0;
+  if (n >= SAMPLED_FROM && k * 4 <= n) {
+    size = filter(scores, n, base, sampledThreshold(scores, n, k, list), list);
+    if (size < k) size = 0;
+  }
+  if (size == 0) size = exactSet(scores, n, base, k, list);
+  const sorted = sort(list, list + <usize>((max<u32>(shape.maxLength(), SAMPLE) + 16) * 8), size);
+  for (let i: usize = 0; i < <usize>k; i++) store<u32>(out + (i << 2), load<u32>(sorted + (i << 3), 4));
+}
+
+/** A score that somewhat more than k of the n are expected to reach. */
+function sampledThreshold(scores: usize, n: u32, k: u32, keys: usize): f32 {
+  const step = n / SAMPLE;
+  for (let i: u32 = 0; i < SAMPLE; i++)
+    store<u64>(keys + <usize>(i * 8), entry(keyOf(load<f32>(scores + <usize>(i * step * 4))), 0));
+  const expected = <f32>k * <f32>SAMPLE / <f32>n;
+  const rank = min<u32>(SAMPLE, <u32>(expected + 3 * sqrt<f32>(expected)) + 4);
+  const key = nthKey(keys, 8, SAMPLE, rank, false);
+  if (key >= 0xff800000) return -Infinity;
+  return reinterpret<f32>(key & 0x80000000 ? key : ~key & 0x7fffffff);
+}
+
+/** The n-th smallest (n >= 1) key; items are pairs with keys, or scores. Two passes of 12 bits, one of 8. */
+function nthKey(items: usize, stride: usize, count: u32, n: u32, areScores: bool): u32 {
+  let prefix: u32 = 0;
+  let mask: u32 = 0;
+  for (let pass: u32 = 0; pass < 3; pass++) {
+    const shift: u32 = pass == 0 ? 20 : pass == 1 ? 8 : 0;
+    const digits: u32 = pass == 2 ? 0xff : 0xfff;
+    memory.fill(scratch, 0, <usize>((digits + 1) * 4));
+    const end = items + <usize>count * stride;
+    for (let p = items; p < end; p += stride) {
+      const key = areScores ? keyOf(load<f32>(p)) : load<u32>(p);
+      if ((key & mask) != prefix) continue;
+      const at = scratch + <usize>(((key >> shift) & digits) * 4);
+      store<u32>(at, load<u32>(at) + 1);
+    }
+    let digit: u32 = 0;
+    for (;;) {
+      const here = load<u32>(scratch + <usize>(digit * 4));
+      if (here >= n) break;
+      n -= here;
+      digit++;
+    }
+    prefix |= digit << shift;
+    mask |= digits << shift;
+  }
+  return prefix;
+}
+
+/** Lists all scores >= threshold, in ascending order of unit. */
+function filter(scores: usize, n: u32, base: u32, threshold: f32, list: usize): u32 {
+  const t = f32x4.splat(threshold);
+  const start = list;
+  let i: u32 = 0;
+  for (; i + 16 <= n; i += 16) {
+    const p = scores + <usize>(i * 4);
+    const a = f32x4.ge(v128.load(p), t), b = f32x4.ge(v128.load(p, 16), t);
+    const c = f32x4.ge(v128.load(p, 32), t), d = f32x4.ge(v128.load(p, 48), t);
+    let hits: u32 = i8x16.bitmask(i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
+    while (hits) {
+      const at = ctz(hits);
+      hits &= hits - 1;
+      store<u64>(list, entry(keyOf(load<f32>(p + <usize>(at * 4))), base + i + at));
+      list += 8;
+    }
+  }
+  for (; i < n; i++) {
+    const score = load<f32>(scores + <usize>(i * 4));
+    if (score >= threshold) {
+      store<u64>(list, entry(keyOf(score), base + i));
+      list += 8;
+    }
+  }
+  return <u32>(list - start) >> 3;
+}
+
+/** Lists exactly the k best, in ascending order of unit, by radix selection over all n. */
+function exactSet(scores: usize, n: u32, base: u32, k: u32, list: usize): u32 {
+  const worst = k < n ? nthKey(scores, 4, n, k, true) : 0xffffffff;
+  let better: u32 = 0;
+  for (let i: u32 = 0; i < n; i++) better += u32(keyOf(load<f32>(scores + <usize>(i * 4))) < worst);
+  let ties = k - better;
+  for (let i: u32 = 0; i < n; i++) {
+    const key = keyOf(load<f32>(scores + <usize>(i * 4)));
+    if (key > worst) continue;
+    if (key == worst) {
+      if (ties == 0) continue;
+      ties--;
+    }
+    store<u64>(list, entry(key, base + i));
+    list += 8;
+  }
+  return k;
+}
+
+/** Stable sort by key: radix passes of 8 bits, those where all digits are equal left out. Returns where the result is. */
+function sort(from: usize, to: usize, count: u32): usize {
+  const counts = scratch;
+  memory.fill(counts, 0, 4096);
+  const end = from + <usize>(count * 8);
+  for (let p = from; p < end; p += 8) {
+    const key = load<u32>(p);
+    for (let digit: u32 = 0; digit < 4; digit++) {
+      const at = counts + <usize>((digit << 10) + (((key >> (digit * 8)) & 255) << 2));
+      store<u32>(at, load<u32>(at) + 1);
+    }
+  }
+  for (let digit: u32 = 0; digit < 4; digit++) {
+    const table = counts + <usize>(digit << 10);
+    const shift = digit * 8;
+    if (load<u32>(table + <usize>(((load<u32>(from) >> shift) & 255) << 2)) == count) continue;
+    let sum = <u32>to;
+    for (let i: usize = 0; i < 1024; i += 4) {
+      const here = load<u32>(table + i);
+      store<u32>(table + i, sum);
+      sum += here << 3;
+    }
+    const stop = from + <usize>(count * 8);
+    for (let p = from; p < stop; p += 8) {
+      const e = load<u64>(p);
+      const at = table + <usize>(((<u32>e >> shift) & 255) << 2);
+      const place = load<u32>(at);
+      store<u64>(<usize>place, e);
+      store<u32>(at, place + 8);
+    }
+    const swap = from;
+    from = to;
+    to = swap;
+  }
+  return from;
+}
+
+export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
+  const ranks = shape.ranks();
+  const stride = shape.maxLength();
+  for (let s: u32 = 0; s < sequences; s++) {
+    setUp(first + s, scores + <usize>(s * heads * capacity * 4), heads, capacity, unit, sinks, recent, count, ranks, stride);
+    fork(Job.TOP_K, heads);
+    const bitmap = scratch;
+    memory.fill(bitmap, 0, <usize>((shape.maxLength() >> 5) + 1) * 4);
+    let to = out + <usize>(s * outCapacity * 4);
+    const end = to + <usize>(count * 4);
+    for (let rank: u32 = 0; rank < count && to < end; rank++)
+      for (let h: u32 = 0; h < heads && to < end; h++) {
+        const u = load<u32>(ranks + <usize>((h * stride + rank) * 4));
+        if (setBit(bitmap, u)) {
+          store<u32>(to, u);
+          to += 4;
+        }
+      }
+  }
+}
+
+/** Sets a bit; whether it was clear. */
+// @ts-ignore: decorator
+@inline function setBit(bitmap: usize, i: u32): bool {
+  const at = bitmap + <usize>((i >> 5) << 2);
+  const word = load<u32>(at);
+  const bit: u32 = 1 << (i & 31);
+  store<u32>(at, word | bit);
+  return (word & bit) == 0;
+}
+
+/** Params: 0 first, 1 units or 0, 2 groups, 3 capacity, 4 unit, 5 sinks, 6 recent, 7 count, 8 out, 9 out capacity, 10 counts. */
+export function withEnds(first: u32, sequences: u32, units: usize, groups: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32, counts: usize): void {
+  setUp(first, units, groups, capacity, unit, sinks, recent, count, out, outCapacity);
+  setParam(10, <u32>counts);
+  fork(Job.WITH_ENDS, sequences * groups);
+}
+
+export function withEndsItem(item: u32): void {
+  const s = item / param(2);
+  const length = batch.length(param(0) + s);
+  const unit = param(4);
+  const numUnits = (length + unit - 1) / unit;
+  const words = (numUnits + 31) >> 5;
+  const bitmap = scratch;
+  memory.fill(bitmap, 0, <usize>(words * 4));
+  const from = <usize>(param(1) + item * param(3) * 4);
+  if (param(1)) for (let i: usize = 0; i < <usize>param(7); i++) setBit(bitmap, load<u32>(from + (i << 2)));
+  for (let u: u32 = 0; u < min<u32>(param(5), numUnits); u++) setBit(bitmap, u);
+  for (let u: u32 = numUnits - min<u32>(param(6), numUnits); u < numUnits; u++) setBit(bitmap, u);
+  const out = <usize>(param(8) + item * param(9) * 4);
+  let to = out;
+  for (let w: u32 = 0; w < words; w++) {
+    let bits = load<u32>(bitmap + <usize>(w * 4));
+    while (bits) {
+      const u = (w << 5) + ctz(bits);
+      bits &= bits - 1;
+      const last = min<u32>(length, (u + 1) * unit);
+      for (let p = u * unit; p < last; p++, to += 4) store<u32>(to, p);
+    }
+  }
+  if (item % param(2) == 0) store<u32>(<usize>(param(10) + s * 4), <u32>(to - out) >> 2);
+}

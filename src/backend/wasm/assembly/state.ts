@@ -1,0 +1,107 @@
+/**
+ * Words in linear memory that JS writes and kernels read. The order of `Word` is that of WORDS in ../memory-map.ts.
+ * Memory below memoryBase: control block at 1024, job parameters at 2048, words at 4096, thread scratch pointers none
+ * (scratch of thread i is scratchBase + i * scratchBytes).
+ */
+const WORDS: usize = 4096;
+/** Parameters of the running job: 32-bit words. */
+export const PARAMS: usize = 2048;
+
+// @ts-ignore: decorator
+@inline function word(i: usize): u32 { return load<u32>(WORDS + (i << 2)); }
+
+export namespace shape {
+  // @ts-ignore: decorator
+  @inline export function hidden(): u32 { return word(0); }
+  // @ts-ignore: decorator
+  @inline export function intermediate(): u32 { return word(1); }
+  // @ts-ignore: decorator
+  @inline export function queryHeads(): u32 { return word(2); }
+  // @ts-ignore: decorator
+  @inline export function kvHeads(): u32 { return word(3); }
+  // @ts-ignore: decorator
+  @inline export function headDim(): u32 { return word(4); }
+  /** headDim rounded up to 4: floats of a cached row. */
+  // @ts-ignore: decorator
+  @inline export function rowFloats(): u32 { return word(5); }
+  // @ts-ignore: decorator
+  @inline export function eps(): f32 { return load<f32>(WORDS + (7 << 2)); }
+  // @ts-ignore: decorator
+  @inline export function pageSize(): u32 { return word(8); }
+  // @ts-ignore: decorator
+  @inline export function pageShift(): u32 { return word(9); }
+  // @ts-ignore: decorator
+  @inline export function maxLength(): u32 { return word(10); }
+  // @ts-ignore: decorator
+  @inline export function maxRows(): u32 { return word(11); }
+  /** First byte of K of a layer: [page][kvHead][pageSize][rowFloats] f32. */
+  // @ts-ignore: decorator
+  @inline export function keys(layer: u32): usize { return <usize>(word(13) + layer * word(15)); }
+  // @ts-ignore: decorator
+  @inline export function values(layer: u32): usize { return <usize>(word(14) + layer * word(15)); }
+  /** First byte of the page bounds of a layer: [page][kvHead][2][rowFloats] f32. */
+  // @ts-ignore: decorator
+  @inline export function bounds(layer: u32): usize { return <usize>(word(16) + layer * word(27)); }
+  // @ts-ignore: decorator
+  @inline export function normed(): usize { return <usize>word(17); }
+  // @ts-ignore: decorator
+  @inline export function gate(): usize { return <usize>word(18); }
+  // @ts-ignore: decorator
+  @inline export function newKeys(): usize { return <usize>word(19); }
+  // @ts-ignore: decorator
+  @inline export function newValues(): usize { return <usize>word(20); }
+  // @ts-ignore: decorator
+  @inline export function partials(): usize { return <usize>word(21); }
+  // @ts-ignore: decorator
+  @inline export function ranks(): usize { return <usize>word(22); }
+  // @ts-ignore: decorator
+  @inline export function scratch(thread: u32): usize { return <usize>(word(23) + thread * word(24)); }
+  // @ts-ignore: decorator
+  @inline export function workers(): u32 { return word(25); }
+}
+
+export namespace batch {
+  // @ts-ignore: decorator
+  @inline export function rows(): u32 { return word(32); }
+  // @ts-ignore: decorator
+  @inline export function tokenId(row: u32): u32 { return load<u32>(<usize>(word(34) + (row << 2))); }
+  // @ts-ignore: decorator
+  @inline export function slot(row: u32): u32 { return load<u32>(<usize>(word(35) + (row << 2))); }
+  // @ts-ignore: decorator
+  @inline export function rope(row: u32): usize { return <usize>(word(36) + row * shape.headDim() * 4); }
+  // @ts-ignore: decorator
+  @inline export function firstRow(s: u32): u32 { return load<u32>(<usize>(word(37) + (s << 2))); }
+  // @ts-ignore: decorator
+  @inline export function rowCount(s: u32): u32 { return load<u32>(<usize>(word(38) + (s << 2))); }
+  // @ts-ignore: decorator
+  @inline export function length(s: u32): u32 { return load<u32>(<usize>(word(39) + (s << 2))); }
+  // @ts-ignore: decorator
+  @inline export function pageTable(s: u32): usize { return <usize>(word(40) + s * word(41) * 4); }
+  /** Rows of x that `logits` reads: u32 [maxRows]. */
+  // @ts-ignore: decorator
+  @inline export function logitsRow(i: u32): u32 { return load<u32>(<usize>(word(42) + (i << 2))); }
+}
+
+// @ts-ignore: decorator
+@inline export function param(i: usize): u32 { return load<u32>(PARAMS + (i << 2)); }
+// @ts-ignore: decorator
+@inline export function setParam(i: usize, value: u32): void { store<u32>(PARAMS + (i << 2), value); }
+
+/** Weight descriptor, 16 bytes: address, rows, cols, dtype. dtype: 0 f32, 1 bf16, 2 f16, 3 f16 with Inf or NaN. */
+export namespace weight {
+  // @ts-ignore: decorator
+  @inline export function data(w: usize): usize { return <usize>load<u32>(w); }
+  // @ts-ignore: decorator
+  @inline export function rows(w: usize): u32 { return load<u32>(w, 4); }
+  // @ts-ignore: decorator
+  @inline export function cols(w: usize): u32 { return load<u32>(w, 8); }
+  // @ts-ignore: decorator
+  @inline export function dtype(w: usize): u32 { return load<u32>(w, 12); }
+}
+
+/** Scratch of this instance's thread; set once. */
+export let scratch: usize = 0;
+export function setThread(index: u32): void { scratch = shape.scratch(index); }
+
+// @ts-ignore: decorator
+@inline export function roundUp(n: u32, to: u32): u32 { return (n + to - 1) & ~(to - 1); }

@@ -1,0 +1,105 @@
+import type { BackendShape } from "../backend.ts";
+
+/** Where the words that kernels read stand; see assembly/state.ts. */
+export const WORDS_ADDRESS = 4096;
+/** First byte that is the arena's: past the kernels' own data. */
+export const ARENA_START = 131072;
+export const PAGE_BYTES = 65536;
+/** What a 32-bit address reaches. */
+export const MAX_BYTES = 2 ** 32;
+/** Positions of an attention chunk; CHUNK in assembly/attention.ts. */
+const CHUNK = 256;
+
+/** Index of each word; the order is that of assembly/state.ts. */
+export const WORDS = {
+  hiddenSize: 0,
+  intermediateSize: 1,
+  numQueryHeads: 2,
+  numKvHeads: 3,
+  headDim: 4,
+  rowFloats: 5,
+  vocabSize: 6,
+  rmsNormEps: 7,
+  pageSize: 8,
+  pageShift: 9,
+  maxSequenceLength: 10,
+  maxBatchRows: 11,
+  maxBatchSequences: 12,
+  keys: 13,
+  values: 14,
+  layerBytes: 15,
+  bounds: 16,
+  normed: 17,
+  gate: 18,
+  newKeys: 19,
+  newValues: 20,
+  partials: 21,
+  ranks: 22,
+  scratch: 23,
+  scratchBytes: 24,
+  workers: 25,
+  boundsLayerBytes: 27,
+  numRows: 32,
+  numSequences: 33,
+  tokenIds: 34,
+  slots: 35,
+  rope: 36,
+  firstRows: 37,
+  rowCounts: 38,
+  lengths: 39,
+  pageTables: 40,
+  maxPagesPerSequence: 41,
+  logitsRows: 42,
+} as const;
+
+export type Word = keyof typeof WORDS;
+
+/** Floats of a cached row: headDim rounded up to a vector. */
+export function rowFloats(shape: BackendShape): number {
+  return Math.ceil(shape.headDim / 4) * 4;
+}
+
+/** Bytes of K (or of V) of one layer. */
+export function layerBytes(shape: BackendShape): number {
+  return 4 * shape.numPages * shape.numKvHeads * shape.pageSize * rowFloats(shape);
+}
+
+/** Bytes of the page bounds of one layer: f32 [numPages, numKvHeads, 2, rowFloats]. */
+export function boundsLayerBytes(shape: BackendShape): number {
+  return 8 * shape.numPages * shape.numKvHeads * rowFloats(shape);
+}
+
+/** Bytes of the staging area that weights pass on the way to their place: at least 8 f32 rows of any weight. */
+export function stagingBytes(shape: BackendShape): number {
+  const cols = Math.max(
+    shape.hiddenSize,
+    shape.intermediateSize,
+    shape.numQueryHeads * shape.headDim,
+    shape.vocabSize,
+  );
+  return Math.max(1 << 20, 32 * cols);
+}
+
+/** Regions of fixed size that the kernels use, in bytes, by the word that holds their address. */
+export function regions(shape: BackendShape): readonly (readonly [Word, number])[] {
+  const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = shape;
+  const maxPages = Math.ceil(length / shape.pageSize);
+  const kvRow = shape.numKvHeads * shape.headDim;
+  const partials = sequences * shape.numQueryHeads * Math.ceil(length / CHUNK) * (rowFloats(shape) + 4);
+  return [
+    ["tokenIds", 4 * rows],
+    ["slots", 4 * rows],
+    ["rope", 4 * rows * shape.headDim],
+    ["firstRows", 4 * sequences],
+    ["rowCounts", 4 * sequences],
+    ["lengths", 4 * sequences],
+    ["pageTables", 4 * sequences * maxPages],
+    ["logitsRows", 4 * rows],
+    ["normed", 4 * rows * shape.hiddenSize],
+    ["gate", 4 * rows * shape.intermediateSize],
+    ["newKeys", 4 * rows * kvRow],
+    ["newValues", 4 * rows * kvRow],
+    ["partials", 4 * partials],
+    ["ranks", 4 * shape.numQueryHeads * length],
+  ];
+}

@@ -1,0 +1,446 @@
+import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
+import { BackendError, ShapeError } from "../../base/errors.ts";
+import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import type {
+  AttentionInputWeights,
+  AttentionOutputWeights,
+  Backend,
+  BackendReport,
+  BackendShape,
+  Ends,
+  FeedForwardWeights,
+  SamplingRow,
+  Scores,
+  SequenceRange,
+  StepBatch,
+  TokenSelection,
+  UnitSet,
+} from "../backend.ts";
+import { sampleToken } from "../sample-token.ts";
+import { Arena } from "./arena.ts";
+import type { WasmExports } from "./exports.ts";
+import {
+  boundsLayerBytes,
+  layerBytes,
+  regions,
+  rowFloats,
+  stagingBytes,
+  WORDS,
+  WORDS_ADDRESS,
+  type Word,
+} from "./memory-map.ts";
+import type { StartedWorker } from "./open-wasm.ts";
+import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor, WasmWeight } from "./refs.ts";
+
+/** f16 that holds Inf or NaN, which its fast path would lose. */
+const F16_SPECIAL = 3;
+const DTYPE_CODES = { f32: 0, bf16: 1, f16: 2 } as const;
+
+/** Kernels in WebAssembly over one linear memory. Steps run at once; only `read` and `sample` are asynchronous in type. */
+export class WasmBackend implements Backend {
+  readonly shape: BackendShape;
+  readonly arena: Arena;
+  readonly #exports: WasmExports;
+  readonly #threads: number;
+  readonly #description: string;
+  readonly #staging: number;
+  readonly #workers: StartedWorker[] = [];
+  #weightBytes = 0;
+  #hasBounds = false;
+  #hasBatch = false;
+  #isClosed = false;
+  #failure: unknown;
+
+  constructor(
+    shape: BackendShape,
+    memory: WebAssembly.Memory,
+    exports: WebAssembly.Exports,
+    options: { readonly threads: number; readonly description: string },
+  ) {
+    this.shape = shape;
+    this.arena = new Arena(memory);
+    this.#exports = exports as unknown as WasmExports;
+    this.#threads = options.threads;
+    this.#description = options.description;
+    this.#writeShape();
+    for (const [word, bytes] of regions(shape)) this.#setWord(word, this.arena.allocate(bytes, word));
+    const scratchBytes = Math.ceil((this.#exports.scratchBytes() + 128) / 64) * 64;
+    this.#setWord("scratchBytes", scratchBytes);
+    this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
+    this.#staging = this.arena.allocate(stagingBytes(shape), "weight staging");
+    const cacheBytes = shape.numLayers * layerBytes(shape);
+    const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
+    this.#setWord("keys", this.arena.allocate(cacheBytes, what));
+    this.#setWord("values", this.arena.allocate(cacheBytes, what));
+    this.#exports.startMain();
+  }
+
+  #writeShape(): void {
+    const { shape } = this;
+    const sizes = [
+      ...(["hiddenSize", "intermediateSize", "numQueryHeads", "numKvHeads", "headDim", "vocabSize"] as const),
+      ...(["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const),
+    ];
+    for (const name of sizes) this.#setWord(name, shape[name]);
+    this.#setWord("rowFloats", rowFloats(shape));
+    this.#setWord("pageShift", Math.log2(shape.pageSize));
+    this.#setWord("layerBytes", layerBytes(shape));
+    this.#setWord("boundsLayerBytes", boundsLayerBytes(shape));
+    this.#setWord("maxPagesPerSequence", Math.ceil(shape.maxSequenceLength / shape.pageSize));
+    this.arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = shape.rmsNormEps;
+  }
+
+  #setWord(word: Word, value: number): void {
+    this.arena.integers[WORDS_ADDRESS / 4 + WORDS[word]] = value;
+  }
+
+  #word(word: Word): number {
+    return this.arena.integers[WORDS_ADDRESS / 4 + WORDS[word]];
+  }
+
+  /** Lets a started worker take part. */
+  addWorker(worker: StartedWorker): void {
+    worker.onFailure((error) => {
+      this.#failure ??= error;
+    });
+    this.#workers.push(worker);
+    this.#setWord("workers", this.#workers.length);
+  }
+
+  /** Runs a kernel; a trap or a lost worker becomes a BackendError, now and ever after. */
+  #run(what: string, kernel: (exports: WasmExports) => void): void {
+    if (this.#isClosed) throw new BackendError(`${what}: the wasm backend is closed; open a new one`);
+    if (this.#failure === undefined)
+      try {
+        kernel(this.#exports);
+      } catch (error) {
+        this.#failure = error;
+      }
+    if (this.#failure !== undefined)
+      throw new BackendError(
+        `${what}: the wasm backend failed (${String(this.#failure)}), or a thread of it stopped answering; ` +
+          "open it again, with threads: 1 if it stays",
+        { cause: this.#failure },
+      );
+  }
+
+  #step(what: string, kernel: (exports: WasmExports) => void): void {
+    if (!this.#hasBatch) throw new ShapeError(`${what} was recorded before beginStep`);
+    this.#run(what, kernel);
+  }
+
+  report(): BackendReport {
+    return {
+      name: "wasm",
+      description: this.#description,
+      threads: this.#threads,
+      weightBytes: this.#weightBytes,
+      kvCacheBytes: 2 * this.shape.numLayers * layerBytes(this.shape),
+    };
+  }
+
+  createTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef {
+    const size = shape.reduce((a, b) => a * b, 1);
+    return new WasmTensor(dtype, shape, this.arena.allocate(size * 4, `a tensor [${shape.join(", ")}]`));
+  }
+
+  write(ref: TensorRef, data: Float32Array | Uint32Array): void {
+    const { address, size } = addressOf(ref, data instanceof Float32Array ? "f32" : "u32");
+    if (data.length > size) throw new ShapeError(`writing ${data.length} elements into a tensor of ${size}`);
+    if (data instanceof Float32Array) this.arena.floats.set(data, address / 4);
+    else this.arena.integers.set(data, address / 4);
+  }
+
+  async read(ref: TensorRef): Promise<Float32Array | Uint32Array> {
+    const { address, size } = addressOf(ref);
+    const from = ref.dtype === "f32" ? this.arena.floats : this.arena.integers;
+    return from.slice(address / 4, address / 4 + size);
+  }
+
+  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
+    const isVector = rows === 1;
+    const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * cols * dtypeBytes(dtype);
+    const descriptor = this.arena.allocate(16, `weight ${name}`);
+    const address = this.arena.allocate(bytes, `weight ${name} [${rows}, ${cols}] in ${dtype}`);
+    this.arena.integers.set([address, rows, cols, isVector ? 0 : DTYPE_CODES[dtype]], descriptor / 4);
+    this.#weightBytes += bytes;
+    return new WasmWeight(name, dtype, rows, cols, address, descriptor);
+  }
+
+  writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
+    const { name, dtype, rows, cols, address, descriptor } = WasmWeight.of(ref);
+    const rowBytes = cols * dtypeBytes(dtype);
+    const count = bytes.byteLength / rowBytes;
+    if (!Number.isInteger(count) || firstRow % 8 !== 0 || firstRow + count > rows)
+      throw new ShapeError(
+        `writing ${bytes.byteLength} bytes at row ${firstRow} of ${name} [${rows}, ${cols}] in ${dtype}`,
+      );
+    const code = DTYPE_CODES[dtype];
+    const most = Math.floor(stagingBytes(this.shape) / (8 * rowBytes)) * 8;
+    if (rows > 1 && most === 0)
+      throw new ShapeError(`weight ${name} has ${cols} columns, more than any of the backend's shape`);
+    for (let row = 0; row < count; row += most || 1) {
+      const n = Math.min(most || 1, count - row);
+      this.arena.bytes.set(bytes.subarray(row * rowBytes, (row + n) * rowBytes), this.#staging);
+      this.#run("writeWeight", (kernels) => {
+        if (rows === 1) kernels.decodeVector(code, this.#staging, address, cols);
+        else {
+          const target = address + (firstRow + row) * rowBytes;
+          if (kernels.packRows(code, this.#staging, target, n, cols))
+            this.arena.integers[descriptor / 4 + 3] = F16_SPECIAL;
+        }
+      });
+    }
+  }
+
+  beginStep(batch: StepBatch): void {
+    const { maxBatchRows, maxBatchSequences, headDim } = this.shape;
+    const { numRows, numSequences } = batch;
+    if (numRows > maxBatchRows || numSequences > maxBatchSequences)
+      throw new ShapeError(
+        `a batch of ${numRows} rows and ${numSequences} sequences; the backend was opened for ${maxBatchRows} and ${maxBatchSequences}`,
+      );
+    const maxPages = this.#word("maxPagesPerSequence");
+    if (Math.min(batch.maxPagesPerSequence, maxPages) * this.shape.pageSize < this.#longest(batch))
+      throw new ShapeError(
+        `a sequence of ${this.#longest(batch)} tokens; the backend was opened for ${this.shape.maxSequenceLength}`,
+      );
+    this.#setWord("numRows", numRows);
+    this.#setWord("numSequences", numSequences);
+    this.#copy("tokenIds", batch.tokenIds, numRows);
+    this.#copy("slots", batch.slots, numRows);
+    const rope = this.#word("rope") / 4;
+    for (let i = 0; i < numRows * headDim; i++) this.arena.floats[rope + i] = batch.rope[i];
+    this.#copy("firstRows", batch.firstRows, numSequences);
+    this.#copy("rowCounts", batch.rowCounts, numSequences);
+    this.#copy("lengths", batch.lengths, numSequences);
+    const tables = this.#word("pageTables") / 4;
+    for (let s = 0; s < numSequences; s++) {
+      const pages = Math.ceil(batch.lengths[s] / this.shape.pageSize);
+      for (let i = 0; i < pages; i++)
+        this.arena.integers[tables + s * maxPages + i] = batch.pageTables[s * batch.maxPagesPerSequence + i];
+    }
+    this.#hasBatch = true;
+  }
+
+  #longest(batch: StepBatch): number {
+    let longest = 0;
+    for (let s = 0; s < batch.numSequences; s++) longest = Math.max(longest, batch.lengths[s]);
+    return longest;
+  }
+
+  /** Copies the first `count` integers into the region of a word; nothing is allocated. */
+  #copy(word: Word, from: Uint32Array, count: number): void {
+    const to = this.#word(word) / 4;
+    for (let i = 0; i < count; i++) this.arena.integers[to + i] = from[i];
+  }
+
+  #length(s: number): number {
+    return this.arena.integers[this.#word("lengths") / 4 + s];
+  }
+
+  embed(embedding: WeightRef, x: TensorRef): void {
+    this.#step("embed", (k) => k.embed(descriptorOf(embedding), addressOf(x, "f32").address));
+  }
+
+  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
+    const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
+    this.#step("attentionInput", (kernels) =>
+      kernels.attentionInput(
+        layer,
+        vectorOf(norm),
+        descriptorOf(q),
+        descriptorOf(k),
+        descriptorOf(v),
+        vectorOf(qBias),
+        vectorOf(kBias),
+        vectorOf(vBias),
+        vectorOf(qNorm),
+        vectorOf(kNorm),
+        addressOf(x, "f32").address,
+        addressOf(query, "f32").address,
+      ),
+    );
+  }
+
+  attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
+    const { first, count } = range;
+    const [q, out] = [addressOf(query, "f32").address, addressOf(output, "f32").address];
+    const into = scores ? this.#scores(range, scores) : 0;
+    const capacity = scores ? capacityOf(scores.values) : 0;
+    this.#step("attendAll", (k) => k.attendAll(layer, first, count, q, out, into, capacity));
+  }
+
+  /** Address of scores that have room for the range's sequences. */
+  #scores(range: SequenceRange, scores: Scores): number {
+    const capacity = capacityOf(scores.values);
+    for (let i = 0; i < range.count; i++) {
+      const units = this.#unitsOf(range, i, scores.unit);
+      if (units > capacity)
+        throw new ShapeError(`scores of ${units} units do not fit into a tensor with room for ${capacity}`);
+    }
+    return addressOf(scores.values, "f32").address;
+  }
+
+  #unitsOf(range: SequenceRange, i: number, unit: number): number {
+    return Math.ceil(this.#length(range.first + i) / unit);
+  }
+
+  attendSelected(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    selection: TokenSelection,
+    output: TensorRef,
+  ): void {
+    const { indices, counts, groups } = selection;
+    const [list, sizes] = [addressOf(indices, "u32").address, addressOf(counts, "u32").address];
+    const [q, out] = [addressOf(query, "f32").address, addressOf(output, "f32").address];
+    const capacity = capacityOf(indices);
+    this.#step("attendSelected", (k) =>
+      k.attendSelected(layer, range.first, range.count, q, list, groups, capacity, sizes, out),
+    );
+  }
+
+  attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+    const [from, to] = [addressOf(attended, "f32").address, addressOf(x, "f32").address];
+    this.#step("attentionOutput", (k) =>
+      k.attentionOutput(descriptorOf(weights.o), vectorOf(weights.oBias), from, to),
+    );
+  }
+
+  feedForward(weights: FeedForwardWeights, x: TensorRef): void {
+    const { norm, gate, up, down } = weights;
+    this.#step("feedForward", (k) =>
+      k.feedForward(
+        vectorOf(norm),
+        descriptorOf(gate),
+        descriptorOf(up),
+        descriptorOf(down),
+        addressOf(x, "f32").address,
+      ),
+    );
+  }
+
+  logits(
+    norm: WeightRef,
+    output: WeightRef,
+    x: TensorRef,
+    rows: Uint32Array,
+    count: number,
+    logits: TensorRef,
+  ): void {
+    if (count > this.shape.maxBatchRows || count * this.shape.vocabSize > addressOf(logits).size)
+      throw new ShapeError(`logits of ${count} rows do not fit into [${logits.shape.join(", ")}]`);
+    this.#copy("logitsRows", rows, count);
+    const [from, to] = [addressOf(x, "f32").address, addressOf(logits, "f32").address];
+    this.#step("logits", (k) => k.logits(vectorOf(norm), descriptorOf(output), from, count, to));
+  }
+
+  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+    const { vocabSize } = this.shape;
+    const start = addressOf(logits, "f32").address / 4;
+    rows.forEach((row, i) => {
+      const at = start + i * vocabSize;
+      out[i] = sampleToken(this.arena.floats.subarray(at, at + vocabSize), row);
+    });
+  }
+
+  scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    const to = this.#scores(range, out);
+    const q = addressOf(query, "f32").address;
+    this.#step("scores", (k) => k.scores(layer, range.first, range.count, q, to, capacityOf(out.values)));
+  }
+
+  randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
+    const to = this.#scores(range, out);
+    const stride = out.heads * capacityOf(out.values);
+    this.#step("randomScores", (k) => k.randomScores(layer, range.first, range.count, seed, to, stride));
+  }
+
+  updatePageBounds(layer: number, range: SequenceRange): void {
+    if (!this.#hasBounds) {
+      const bytes = this.shape.numLayers * boundsLayerBytes(this.shape);
+      this.#setWord("bounds", this.arena.allocate(bytes, "page bounds"));
+      this.#hasBounds = true;
+    }
+    this.#step("updatePageBounds", (k) => k.updateBounds(layer, range.first, range.count));
+  }
+
+  pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    if (!this.#hasBounds) throw new ShapeError("pageScores before any updatePageBounds");
+    const to = this.#scores(range, out);
+    const q = addressOf(query, "f32").address;
+    const capacity = capacityOf(out.values);
+    this.#step("pageScores", (k) => k.pageScores(layer, range.first, range.count, q, to, capacity, out.unit));
+  }
+
+  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    this.#rank("topK", range, scores, ends, out);
+  }
+
+  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    this.#rank("mergeByRank", range, scores, ends, out);
+  }
+
+  #rank(name: "topK" | "mergeByRank", range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    const { first, count } = range;
+    const { sinks, recent } = ends;
+    for (let i = 0; i < count; i++) {
+      const candidates = Math.max(0, this.#unitsOf(range, i, scores.unit) - sinks - recent);
+      if (candidates < out.count)
+        throw new ShapeError(
+          `selecting ${out.count} units, but only ${candidates} candidates lie between the ends`,
+        );
+    }
+    if (out.count > capacityOf(out.units))
+      throw new ShapeError(
+        `${out.count} units do not fit into a tensor with room for ${capacityOf(out.units)}`,
+      );
+    const [from, to] = [addressOf(scores.values, "f32").address, addressOf(out.units, "u32").address];
+    const [capacity, room] = [capacityOf(scores.values), capacityOf(out.units)];
+    this.#step(name, (k) =>
+      k[name](first, count, from, scores.heads, capacity, scores.unit, sinks, recent, out.count, to, room),
+    );
+  }
+
+  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
+    const { sinks, recent } = ends;
+    const unit = set?.unit ?? 1;
+    const count = set?.count ?? 0;
+    const room = capacityOf(out.indices);
+    for (let i = 0; i < range.count; i++) {
+      const most = Math.min(this.#length(range.first + i), (count + sinks + recent) * unit);
+      if (most > room)
+        throw new ShapeError(
+          `a selection of ${most} tokens does not fit into a tensor with room for ${room}`,
+        );
+    }
+    const [units, capacity] = set ? [addressOf(set.units, "u32").address, capacityOf(set.units)] : [0, 0];
+    const [to, counts] = [addressOf(out.indices, "u32").address, addressOf(out.counts, "u32").address];
+    const { first } = range;
+    this.#step("withEnds", (k) =>
+      k.withEnds(
+        first,
+        range.count,
+        units,
+        out.groups,
+        capacity,
+        unit,
+        sinks,
+        recent,
+        count,
+        to,
+        room,
+        counts,
+      ),
+    );
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#exports.stop();
+    await Promise.all(this.#workers.splice(0).map((worker) => worker.terminate()));
+  }
+}

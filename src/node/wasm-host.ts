@@ -1,0 +1,40 @@
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { WasmHost, WasmModuleName } from "../backend/wasm/open-wasm.ts";
+import { BackendError } from "../base/errors.ts";
+
+/** Node's side of the WASM backend: files of the package, and worker threads. */
+export function createWasmHost(): WasmHost {
+  return {
+    maxThreads: availableParallelism(),
+    loadModule,
+    startWorker: (source, data) => {
+      const worker = new Worker(source, { eval: true, workerData: data });
+      // An open backend alone does not keep a process alive.
+      worker.unref();
+      return {
+        onFailure: (callback) => {
+          worker.once("error", callback);
+        },
+        terminate: async () => {
+          await worker.terminate();
+        },
+      };
+    },
+  };
+}
+
+/** Reads wasm/NAME.wasm of the package: two folders up from the sources, three from the compiled files. */
+async function loadModule(name: WasmModuleName): Promise<Uint8Array<ArrayBuffer>> {
+  let failure: unknown;
+  for (const up of ["../../wasm/", "../../../wasm/"])
+    try {
+      return new Uint8Array(await readFile(new URL(`${up}${name}.wasm`, import.meta.url)));
+    } catch (error) {
+      failure ??= error;
+    }
+  throw new BackendError(`the kernels wasm/${name}.wasm are missing; run \`npm run setup\``, {
+    cause: failure,
+  });
+}
