@@ -2,6 +2,7 @@
 import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
 import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
+import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
 import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
@@ -33,6 +34,7 @@ export interface EngineOptions {
 /** What the place the engine runs in gives it. */
 export interface EngineHost {
   readonly folder: FileFolder;
+  readonly wasm: WasmHost;
 }
 
 export interface EngineReport {
@@ -70,7 +72,7 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
-    const { backend, why } = await chooseBackend(options, backendShape(config, options));
+    const { backend, why } = await chooseBackend(host, options, backendShape(config, options));
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
       const engine = new GenerationEngine({
@@ -148,6 +150,7 @@ function option(name: string, value: number, least: number): number {
 }
 
 async function chooseBackend(
+  host: EngineHost,
   options: EngineOptions,
   shape: BackendShape,
 ): Promise<{ backend: Backend; why: string }> {
@@ -159,9 +162,11 @@ async function chooseBackend(
     case "webgpu":
       throw new BackendError("backend webgpu is not part of this version; use wasm, reference or auto");
     case "wasm":
-      throw new BackendError("backend wasm is not part of this version; use reference or auto");
-    case "auto":
-      return { backend: await createReferenceBackend(shape), why: "auto: the only backend of this version" };
+    case "auto": {
+      const threads = options.threads === undefined ? {} : { threads: options.threads };
+      const why = choice === "wasm" ? "asked for" : "auto: the fastest backend of this version";
+      return { backend: await openWasmBackend(shape, host.wasm, threads), why };
+    }
     default:
       throw new ConfigError(
         `unknown backend "${String(choice satisfies never)}"; known are auto, webgpu, wasm, reference`,

@@ -5,6 +5,7 @@ import { ModelFileError } from "../base/errors.ts";
 import { type CheckpointReport, inspectFolder } from "../inspect.ts";
 import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
 import { openFileFolder } from "./file-folder.ts";
+import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
 export { openFileFolder } from "./file-folder.ts";
@@ -13,7 +14,7 @@ export { openFileFolder } from "./file-folder.ts";
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
   const { model, ...rest } = options;
   const folder = await openFileFolder(model ?? bundledModelFolder());
-  return openEngineWith({ folder }, rest);
+  return openEngineWith({ folder, wasm: createWasmHost() }, rest);
 }
 
 /** Reports on the checkpoint in a folder; the bundled model where none is named. */

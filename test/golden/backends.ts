@@ -6,4 +6,8 @@ export const BACKENDS: readonly {
   readonly options: { readonly backend: BackendChoice; readonly threads?: number };
   /** Golden problems to solve: plain loops take seconds for the long ones. */
   readonly picoProblems: number;
-}[] = [{ name: "reference", options: { backend: "reference" }, picoProblems: 3 }];
+}[] = [
+  { name: "reference", options: { backend: "reference" }, picoProblems: 3 },
+  { name: "wasm, 1 thread", options: { backend: "wasm", threads: 1 }, picoProblems: 6 },
+  { name: "wasm, 2 threads", options: { backend: "wasm", threads: 2 }, picoProblems: 6 },
+];
