@@ -1,5 +1,5 @@
 import { BackendError } from "../../base/errors.ts";
-import { ARENA_START, MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
+import { ARENA_START, MAX_BYTES, PAGE_BYTES, WORDS, WORDS_ADDRESS, type Word } from "./memory-map.ts";
 
 const ALIGNMENT = 64;
 
@@ -44,6 +44,15 @@ export class Arena {
     }
     this.#end = end;
     return start;
+  }
+
+  /** A word that kernels read. */
+  setWord(word: Word, value: number): void {
+    this.integers[WORDS_ADDRESS / 4 + WORDS[word]] = value;
+  }
+
+  word(word: Word): number {
+    return this.integers[WORDS_ADDRESS / 4 + WORDS[word]];
   }
 
   #refresh(): void {

@@ -1,33 +1,11 @@
 import { BackendError } from "../../base/errors.ts";
 import type { Backend, BackendShape } from "../backend.ts";
+import type { WasmHost, WasmModuleName } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 import { WORKER_SOURCE } from "./worker-source.ts";
 
-/** The four builds of the kernels. */
-export type WasmModuleName = "simd-threads" | "simd-single" | "relaxed-threads" | "relaxed-single";
-
-/** What a worker gets. */
-export interface WorkerData {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
-  /** 1, 2, …: the caller's thread is 0. */
-  readonly index: number;
-}
-
-export interface StartedWorker {
-  /** Calls back once if the worker fails. */
-  onFailure(callback: (error: unknown) => void): void;
-  terminate(): Promise<void> | void;
-}
-
-/** What the place the backend runs in gives it. */
-export interface WasmHost {
-  readonly maxThreads: number;
-  loadModule(name: WasmModuleName): Promise<BufferSource>;
-  /** Left out where there are no workers. source: a script that finds its data as worker-source.ts says. */
-  startWorker?(source: string, data: WorkerData): StartedWorker;
-}
+export type { StartedWorker, WasmHost, WasmModuleName, WorkerData } from "./host.ts";
 
 export interface WasmOptions {
   /** Threads that compute, the caller's included; default: as many as the host names. */

@@ -1,5 +1,5 @@
-import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
-import { BackendError, ShapeError } from "../../base/errors.ts";
+import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import { BackendError, EngineError, ShapeError } from "../../base/errors.ts";
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
@@ -18,23 +18,21 @@ import type {
 } from "../backend.ts";
 import { sampleToken } from "../sample-token.ts";
 import { Arena } from "./arena.ts";
+import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
+import type { StartedWorker } from "./host.ts";
 import {
   boundsLayerBytes,
   layerBytes,
   regions,
   rowFloats,
-  stagingBytes,
   WORDS,
   WORDS_ADDRESS,
   type Word,
 } from "./memory-map.ts";
-import type { StartedWorker } from "./open-wasm.ts";
-import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor, WasmWeight } from "./refs.ts";
 
-/** f16 that holds Inf or NaN, which its fast path would lose. */
-const F16_SPECIAL = 3;
-const DTYPE_CODES = { f32: 0, bf16: 1, f16: 2 } as const;
+import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
+import { WeightStore } from "./weight-store.ts";
 
 /** Kernels in WebAssembly over one linear memory. Steps run at once; only `read` and `sample` are asynchronous in type. */
 export class WasmBackend implements Backend {
@@ -43,9 +41,9 @@ export class WasmBackend implements Backend {
   readonly #exports: WasmExports;
   readonly #threads: number;
   readonly #description: string;
-  readonly #staging: number;
+  readonly #weights: WeightStore;
+  readonly #batch: BatchRegion;
   readonly #workers: StartedWorker[] = [];
-  #weightBytes = 0;
   #hasBounds = false;
   #hasBatch = false;
   #isClosed = false;
@@ -67,7 +65,8 @@ export class WasmBackend implements Backend {
     const scratchBytes = Math.ceil((this.#exports.scratchBytes() + 128) / 64) * 64;
     this.#setWord("scratchBytes", scratchBytes);
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
-    this.#staging = this.arena.allocate(stagingBytes(shape), "weight staging");
+    this.#weights = new WeightStore(this.arena, shape);
+    this.#batch = new BatchRegion(this.arena, shape);
     const cacheBytes = shape.numLayers * layerBytes(shape);
     const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
     this.#setWord("keys", this.arena.allocate(cacheBytes, what));
@@ -91,11 +90,7 @@ export class WasmBackend implements Backend {
   }
 
   #setWord(word: Word, value: number): void {
-    this.arena.integers[WORDS_ADDRESS / 4 + WORDS[word]] = value;
-  }
-
-  #word(word: Word): number {
-    return this.arena.integers[WORDS_ADDRESS / 4 + WORDS[word]];
+    this.arena.setWord(word, value);
   }
 
   /** Lets a started worker take part. */
@@ -114,6 +109,7 @@ export class WasmBackend implements Backend {
       try {
         kernel(this.#exports);
       } catch (error) {
+        if (error instanceof EngineError) throw error;
         this.#failure = error;
       }
     if (this.#failure !== undefined)
@@ -134,7 +130,7 @@ export class WasmBackend implements Backend {
       name: "wasm",
       description: this.#description,
       threads: this.#threads,
-      weightBytes: this.#weightBytes,
+      weightBytes: this.#weights.bytes,
       kvCacheBytes: 2 * this.shape.numLayers * layerBytes(this.shape),
     };
   }
@@ -158,85 +154,16 @@ export class WasmBackend implements Backend {
   }
 
   createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
-    const isVector = rows === 1;
-    const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * cols * dtypeBytes(dtype);
-    const descriptor = this.arena.allocate(16, `weight ${name}`);
-    const address = this.arena.allocate(bytes, `weight ${name} [${rows}, ${cols}] in ${dtype}`);
-    this.arena.integers.set([address, rows, cols, isVector ? 0 : DTYPE_CODES[dtype]], descriptor / 4);
-    this.#weightBytes += bytes;
-    return new WasmWeight(name, dtype, rows, cols, address, descriptor);
+    return this.#weights.create(name, dtype, rows, cols);
   }
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
-    const { name, dtype, rows, cols, address, descriptor } = WasmWeight.of(ref);
-    const rowBytes = cols * dtypeBytes(dtype);
-    const count = bytes.byteLength / rowBytes;
-    if (!Number.isInteger(count) || firstRow % 8 !== 0 || firstRow + count > rows)
-      throw new ShapeError(
-        `writing ${bytes.byteLength} bytes at row ${firstRow} of ${name} [${rows}, ${cols}] in ${dtype}`,
-      );
-    const code = DTYPE_CODES[dtype];
-    const most = Math.floor(stagingBytes(this.shape) / (8 * rowBytes)) * 8;
-    if (rows > 1 && most === 0)
-      throw new ShapeError(`weight ${name} has ${cols} columns, more than any of the backend's shape`);
-    for (let row = 0; row < count; row += most || 1) {
-      const n = Math.min(most || 1, count - row);
-      this.arena.bytes.set(bytes.subarray(row * rowBytes, (row + n) * rowBytes), this.#staging);
-      this.#run("writeWeight", (kernels) => {
-        if (rows === 1) kernels.decodeVector(code, this.#staging, address, cols);
-        else {
-          const target = address + (firstRow + row) * rowBytes;
-          if (kernels.packRows(code, this.#staging, target, n, cols))
-            this.arena.integers[descriptor / 4 + 3] = F16_SPECIAL;
-        }
-      });
-    }
+    this.#run("writeWeight", (kernels) => this.#weights.write(kernels, ref, firstRow, bytes));
   }
 
   beginStep(batch: StepBatch): void {
-    const { maxBatchRows, maxBatchSequences, headDim } = this.shape;
-    const { numRows, numSequences } = batch;
-    if (numRows > maxBatchRows || numSequences > maxBatchSequences)
-      throw new ShapeError(
-        `a batch of ${numRows} rows and ${numSequences} sequences; the backend was opened for ${maxBatchRows} and ${maxBatchSequences}`,
-      );
-    const maxPages = this.#word("maxPagesPerSequence");
-    if (Math.min(batch.maxPagesPerSequence, maxPages) * this.shape.pageSize < this.#longest(batch))
-      throw new ShapeError(
-        `a sequence of ${this.#longest(batch)} tokens; the backend was opened for ${this.shape.maxSequenceLength}`,
-      );
-    this.#setWord("numRows", numRows);
-    this.#setWord("numSequences", numSequences);
-    this.#copy("tokenIds", batch.tokenIds, numRows);
-    this.#copy("slots", batch.slots, numRows);
-    const rope = this.#word("rope") / 4;
-    for (let i = 0; i < numRows * headDim; i++) this.arena.floats[rope + i] = batch.rope[i];
-    this.#copy("firstRows", batch.firstRows, numSequences);
-    this.#copy("rowCounts", batch.rowCounts, numSequences);
-    this.#copy("lengths", batch.lengths, numSequences);
-    const tables = this.#word("pageTables") / 4;
-    for (let s = 0; s < numSequences; s++) {
-      const pages = Math.ceil(batch.lengths[s] / this.shape.pageSize);
-      for (let i = 0; i < pages; i++)
-        this.arena.integers[tables + s * maxPages + i] = batch.pageTables[s * batch.maxPagesPerSequence + i];
-    }
+    this.#batch.upload(batch);
     this.#hasBatch = true;
-  }
-
-  #longest(batch: StepBatch): number {
-    let longest = 0;
-    for (let s = 0; s < batch.numSequences; s++) longest = Math.max(longest, batch.lengths[s]);
-    return longest;
-  }
-
-  /** Copies the first `count` integers into the region of a word; nothing is allocated. */
-  #copy(word: Word, from: Uint32Array, count: number): void {
-    const to = this.#word(word) / 4;
-    for (let i = 0; i < count; i++) this.arena.integers[to + i] = from[i];
-  }
-
-  #length(s: number): number {
-    return this.arena.integers[this.#word("lengths") / 4 + s];
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
@@ -283,7 +210,7 @@ export class WasmBackend implements Backend {
   }
 
   #unitsOf(range: SequenceRange, i: number, unit: number): number {
-    return Math.ceil(this.#length(range.first + i) / unit);
+    return Math.ceil(this.#batch.length(range.first + i) / unit);
   }
 
   attendSelected(
@@ -332,7 +259,7 @@ export class WasmBackend implements Backend {
   ): void {
     if (count > this.shape.maxBatchRows || count * this.shape.vocabSize > addressOf(logits).size)
       throw new ShapeError(`logits of ${count} rows do not fit into [${logits.shape.join(", ")}]`);
-    this.#copy("logitsRows", rows, count);
+    this.#batch.copy("logitsRows", rows, count);
     const [from, to] = [addressOf(x, "f32").address, addressOf(logits, "f32").address];
     this.#step("logits", (k) => k.logits(vectorOf(norm), descriptorOf(output), from, count, to));
   }
@@ -410,7 +337,7 @@ export class WasmBackend implements Backend {
     const count = set?.count ?? 0;
     const room = capacityOf(out.indices);
     for (let i = 0; i < range.count; i++) {
-      const most = Math.min(this.#length(range.first + i), (count + sinks + recent) * unit);
+      const most = Math.min(this.#batch.length(range.first + i), (count + sinks + recent) * unit);
       if (most > room)
         throw new ShapeError(
           `a selection of ${most} tokens does not fit into a tensor with room for ${room}`,

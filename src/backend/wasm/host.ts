@@ -1,0 +1,24 @@
+/** The four builds of the kernels. */
+export type WasmModuleName = "simd-threads" | "simd-single" | "relaxed-threads" | "relaxed-single";
+
+/** What a worker gets. */
+export interface WorkerData {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  /** 1, 2, …: the caller's thread is 0. */
+  readonly index: number;
+}
+
+export interface StartedWorker {
+  /** Calls back once if the worker fails. */
+  onFailure(callback: (error: unknown) => void): void;
+  terminate(): Promise<void> | void;
+}
+
+/** What the place the backend runs in gives it. */
+export interface WasmHost {
+  readonly maxThreads: number;
+  loadModule(name: WasmModuleName): Promise<BufferSource>;
+  /** Left out where there are no workers. source: a script that finds its data as worker-source.ts says. */
+  startWorker?(source: string, data: WorkerData): StartedWorker;
+}
