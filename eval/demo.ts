@@ -79,7 +79,7 @@ async function compare(engine: Engine, problem: SizedProblem, totalTokens: numbe
   print(
     `\nOver these ${length} tokens LessIsMore decodes at ${ratio.toFixed(2)} x the speed of full attention.`,
   );
-  print("Try: npm start -- --task graph --seed 4    or    node dist/src/cli/main.js generate --help");
+  print("Try: npm start -- --task graph --seed 4    or    node dist/cli/main.js generate --help");
 }
 
 function describe(result: GenerationResult, problem: SizedProblem): string[] {

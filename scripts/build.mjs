@@ -62,6 +62,9 @@ function buildWasm() {
 function buildTypeScript() {
   rmSync(join(root, "dist"), { recursive: true, force: true });
   runNode("typescript/bin/tsc", ["-p", "tsconfig.json"]);
+  // The documented way to run a checkout: `node dist/cli/main.js`.
+  mkdirSync(join(root, "dist/cli"));
+  writeFileSync(join(root, "dist/cli/main.js"), '#!/usr/bin/env node\nimport "../src/cli/main.js";\n');
 }
 
 function runNode(script, args) {

@@ -38,7 +38,7 @@ import { WeightStore } from "./weight-store.ts";
 export class WasmBackend implements Backend {
   readonly shape: BackendShape;
   readonly arena: Arena;
-  readonly #exports: WasmExports;
+  readonly kernels: WasmExports;
   readonly #threads: number;
   readonly #description: string;
   readonly #weights: WeightStore;
@@ -57,12 +57,12 @@ export class WasmBackend implements Backend {
   ) {
     this.shape = shape;
     this.arena = new Arena(memory);
-    this.#exports = exports as unknown as WasmExports;
+    this.kernels = exports as unknown as WasmExports;
     this.#threads = options.threads;
     this.#description = options.description;
     this.#writeShape();
     for (const [word, bytes] of regions(shape)) this.#setWord(word, this.arena.allocate(bytes, word));
-    const scratchBytes = Math.ceil((this.#exports.scratchBytes() + 128) / 64) * 64;
+    const scratchBytes = Math.ceil((this.kernels.scratchBytes() + 128) / 64) * 64;
     this.#setWord("scratchBytes", scratchBytes);
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, shape);
@@ -71,7 +71,7 @@ export class WasmBackend implements Backend {
     const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
     this.#setWord("keys", this.arena.allocate(cacheBytes, what));
     this.#setWord("values", this.arena.allocate(cacheBytes, what));
-    this.#exports.startMain();
+    this.kernels.startMain();
   }
 
   #writeShape(): void {
@@ -107,7 +107,7 @@ export class WasmBackend implements Backend {
     if (this.#isClosed) throw new BackendError(`${what}: the wasm backend is closed; open a new one`);
     if (this.#failure === undefined)
       try {
-        kernel(this.#exports);
+        kernel(this.kernels);
       } catch (error) {
         if (error instanceof EngineError) throw error;
         this.#failure = error;
@@ -367,7 +367,7 @@ export class WasmBackend implements Backend {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#exports.stop();
+    this.kernels.stop();
     await Promise.all(this.#workers.splice(0).map((worker) => worker.terminate()));
   }
 }
