@@ -1,0 +1,77 @@
+/** WebGPU in Node: Dawn, from the optional package `webgpu`. */
+import { existsSync, readdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { BackendError } from "../base/errors.ts";
+
+export interface DawnOptions {
+  /** Dawn toggles to switch on besides our own. */
+  readonly enable?: readonly string[];
+  /** Dawn toggles to switch off besides our own. */
+  readonly disable?: readonly string[];
+  /** Further flags of webgpu's `create`, such as "adapter=NAME" or "verbose=1". */
+  readonly flags?: readonly string[];
+}
+
+/** Dawn holds f16 back on NVIDIA under Vulkan and coarsens timestamps to 100 us; a program of one's own needs neither. */
+const ENABLE = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
+const DISABLE = ["timestamp_quantization"];
+
+/** Collecting a GPU object while its devices are in use takes the instance from under them. */
+const kept = new Set<GPU>();
+
+/**
+ * Loads Dawn and returns its GPU object. Devices made from it do not keep the process alive.
+ * @throws BackendError when the package, or on Linux a Vulkan driver, is missing.
+ */
+export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
+  if (process.platform === "linux" && !hasVulkanDriver())
+    throw new BackendError(
+      "opening WebGPU: no Vulkan driver was found (no ICD file in the Vulkan folders, nor in VK_DRIVER_FILES); " +
+        "install the GPU's Vulkan driver and libvulkan1, or use the wasm backend",
+    );
+  const { create } = await importDawn();
+  const gpu = create([
+    // Dawn's other backends on Linux (OpenGL) lack subgroups.
+    ...(process.platform === "linux" ? ["backend=vulkan"] : []),
+    `enable-dawn-features=${[...ENABLE, ...(options.enable ?? [])].join(",")}`,
+    `disable-dawn-features=${[...DISABLE, ...(options.disable ?? [])].join(",")}`,
+    ...(options.flags ?? []),
+  ]);
+  kept.add(gpu);
+  return gpu;
+}
+
+async function importDawn(): Promise<{ create(flags: string[]): GPU }> {
+  try {
+    return await import("webgpu");
+  } catch (cause) {
+    throw new BackendError(
+      `opening WebGPU: the package webgpu did not load on ${process.platform}-${process.arch}: ` +
+        `${cause instanceof Error ? cause.message : String(cause)}; run \`npm install webgpu\`, or use the wasm backend`,
+      { cause },
+    );
+  }
+}
+
+/** Whether the Vulkan loader would find a driver; asking Dawn instead prints its warnings on every run without one. */
+function hasVulkanDriver(): boolean {
+  const { env } = process;
+  const named = env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES ?? env.VK_ADD_DRIVER_FILES;
+  if (named) return named.split(delimiter).some((path) => existsSync(path));
+  const roots = [
+    ...["/etc", "/usr/local/etc", "/usr/share", "/usr/local/share", "/run/opengl-driver/share"],
+    ...(env.XDG_CONFIG_HOME ? [env.XDG_CONFIG_HOME] : [join(homedir(), ".config")]),
+    ...(env.XDG_DATA_HOME ? [env.XDG_DATA_HOME] : [join(homedir(), ".local/share")]),
+    ...(env.XDG_DATA_DIRS?.split(delimiter) ?? []),
+  ];
+  return roots.some((root) => holdsJson(join(root, "vulkan/icd.d")));
+}
+
+function holdsJson(folder: string): boolean {
+  try {
+    return readdirSync(folder).some((name) => name.endsWith(".json"));
+  } catch {
+    return false;
+  }
+}
