@@ -1,0 +1,6 @@
+/** Run by itself (dawn.test.ts): uses a device, destroys it and ends, with nothing that calls `process.exit`. */
+import { openDawn } from "../../src/node/dawn.ts";
+import { sumWithSubgroups } from "./subgroup-sum.ts";
+
+const { sum } = await sumWithSubgroups(await openDawn());
+console.log(sum);
