@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const ASSEMBLY = "src/backend/wasm/assembly";
+const KERNELS = "src/backend/webgpu/kernels";
+const KERNEL_SOURCES = "src/backend/webgpu/kernel-sources.ts";
 
 /** What can be built: the sources and settings it depends on, where it lands, and how. */
 const TARGETS = {
@@ -33,6 +35,7 @@ export function isFresh(name) {
 /** Builds a target. Sources that change meanwhile leave the stamp stale, never wrongly fresh. */
 export function build(name) {
   const { folder, sources, build } = TARGETS[name];
+  bundleKernels();
   const before = fingerprint(sources);
   rmSync(join(root, folder, ".stamp"), { force: true });
   build();
@@ -65,6 +68,20 @@ function buildTypeScript() {
   // The documented way to run a checkout: `node dist/cli/main.js`.
   mkdirSync(join(root, "dist/cli"));
   writeFileSync(join(root, "dist/cli/main.js"), '#!/usr/bin/env node\nimport "../src/cli/main.js";\n');
+}
+
+/** Makes the WGSL files a module: browsers and bundlers have no common way to import text. */
+function bundleKernels() {
+  const files = readdirSync(join(root, KERNELS)).filter((file) => file.endsWith(".wgsl"));
+  const entries = files
+    .sort()
+    .map((file) => [file.replace(/\.wgsl$/, ""), readFileSync(join(root, KERNELS, file), "utf8")]);
+  const text =
+    `// Made by scripts/build.mjs from ${KERNELS}/*.wgsl.\n` +
+    `export const KERNEL_SOURCES: Readonly<Record<string, string>> = ${JSON.stringify(Object.fromEntries(entries), null, 2)};\n`;
+  const path = join(root, KERNEL_SOURCES);
+  // untouched where nothing changed, so that the build made from it stays fresh
+  if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
 }
 
 function runNode(script, args) {

@@ -2,7 +2,10 @@
 import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
 import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
+import { isSoftwareAdapter } from "./backend/software-adapter.ts";
 import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
+import type { CacheDtype } from "./backend/webgpu/context.ts";
+import { openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
 import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
@@ -29,12 +32,16 @@ export interface EngineOptions {
   readonly maxConcurrent?: number;
   /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
   readonly pageSize?: number;
+  /** How the WebGPU backend stores keys and values. Default f16. */
+  readonly cacheDtype?: CacheDtype;
 }
 
 /** What the place the engine runs in gives it. */
 export interface EngineHost {
   readonly folder: FileFolder;
   readonly wasm: WasmHost;
+  /** WebGPU of this place. @throws BackendError where there is none, with the reason. */
+  readonly openGpu: () => Promise<GPU>;
 }
 
 export interface EngineReport {
@@ -160,18 +167,53 @@ async function chooseBackend(
     case "reference":
       return { backend: await createReferenceBackend(shape), why: "asked for" };
     case "webgpu":
-      throw new BackendError("backend webgpu is not part of this version; use wasm, reference or auto");
+      return { backend: await openGpuBackend(await requestAdapter(host), options, shape), why: "asked for" };
     case "wasm":
+      return { backend: await openCpuBackend(host, options, shape), why: "asked for" };
     case "auto": {
-      const threads = options.threads === undefined ? {} : { threads: options.threads };
-      const why = choice === "wasm" ? "asked for" : "auto: the fastest backend of this version";
-      return { backend: await openWasmBackend(shape, host.wasm, threads), why };
+      const adapter = await findGpu(host);
+      if (typeof adapter !== "string") {
+        const why = "auto: a GPU is there";
+        return { backend: await openGpuBackend(adapter, options, shape), why };
+      }
+      return { backend: await openCpuBackend(host, options, shape), why: `auto: ${adapter}` };
     }
     default:
       throw new ConfigError(
         `unknown backend "${String(choice satisfies never)}"; known are auto, webgpu, wasm, reference`,
       );
   }
+}
+
+/** The adapter of a real GPU, or why there is none. */
+async function findGpu(host: EngineHost): Promise<GPUAdapter | string> {
+  try {
+    const adapter = await requestAdapter(host);
+    return isSoftwareAdapter(adapter.info) ? "the only WebGPU adapter computes on the CPU" : adapter;
+  } catch (error) {
+    if (error instanceof BackendError) return `no GPU (${error.message})`;
+    throw error;
+  }
+}
+
+async function requestAdapter(host: EngineHost): Promise<GPUAdapter> {
+  const gpu = await host.openGpu();
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter)
+    throw new BackendError(
+      "opening WebGPU: it offers no adapter; check the GPU's driver, or use the wasm backend",
+    );
+  return adapter;
+}
+
+function openGpuBackend(adapter: GPUAdapter, options: EngineOptions, shape: BackendShape): Promise<Backend> {
+  const { cacheDtype } = options;
+  return openWebGpuBackend(shape, adapter, cacheDtype === undefined ? {} : { cacheDtype });
+}
+
+function openCpuBackend(host: EngineHost, options: EngineOptions, shape: BackendShape): Promise<Backend> {
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  return openWasmBackend(shape, host.wasm, threads);
 }
 
 function chatTemplateOf(checkpoint: Checkpoint) {

@@ -179,8 +179,9 @@ export interface Backend {
   /**
    * Puts whole rows into their final place, once.
    * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
+   * Resolves when there is room for more; the bytes are taken when it returns.
    */
-  writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void;
+  writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
   /** Starts a step: uploads ids, slots, RoPE rows, lengths and page tables. */
   beginStep(batch: StepBatch): void;

@@ -195,6 +195,6 @@ async function stream(
   const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
   for (let row = 0; row < numRows; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numRows - row);
-    backend.writeWeight(weight, row, await entry.source.read(entry.offset + row * bytes, rows * bytes));
+    await backend.writeWeight(weight, row, await entry.source.read(entry.offset + row * bytes, rows * bytes));
   }
 }

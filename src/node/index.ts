@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../base/errors.ts";
 import { type CheckpointReport, inspectFolder } from "../inspect.ts";
 import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
+import { openDawn } from "./dawn.ts";
 import { openFileFolder } from "./file-folder.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
@@ -14,7 +15,7 @@ export { openFileFolder } from "./file-folder.ts";
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
   const { model, ...rest } = options;
   const folder = await openFileFolder(model ?? bundledModelFolder());
-  return openEngineWith({ folder, wasm: createWasmHost() }, rest);
+  return openEngineWith({ folder, wasm: createWasmHost(), openGpu: openDawn }, rest);
 }
 
 /** Reports on the checkpoint in a folder; the bundled model where none is named. */

@@ -1,11 +1,23 @@
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
+import { openWebGpuBackend, type WebGpuOptions } from "../../src/backend/webgpu/open-webgpu.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
+import { webgpuForTests } from "../webgpu/environment.ts";
 
 export interface BackendRow {
   readonly name: string;
   readonly open: BackendFactory;
+}
+
+const { gpu } = await webgpuForTests();
+
+function openWebGpu(options: WebGpuOptions): BackendFactory {
+  return async (shape) => {
+    const adapter = await gpu?.requestAdapter();
+    if (!adapter) throw new Error("WebGPU had an adapter and has none now");
+    return openWebGpuBackend(shape, adapter, options);
+  };
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
@@ -13,4 +25,10 @@ export const BACKENDS: readonly BackendRow[] = [
   { name: "reference", open: createReferenceBackend },
   { name: "wasm, 1 thread", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 1 }) },
   { name: "wasm, 2 threads", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 2 }) },
+  ...(gpu
+    ? [
+        { name: "webgpu", open: openWebGpu({ cacheDtype: "f32" }) },
+        { name: "webgpu, no subgroups", open: openWebGpu({ cacheDtype: "f32", noSubgroups: true }) },
+      ]
+    : []),
 ];

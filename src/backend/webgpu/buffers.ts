@@ -1,0 +1,57 @@
+import { BackendError } from "../../base/errors.ts";
+import type { NumberedBuffer } from "./refs.ts";
+
+/** GPUBufferUsage and GPUMapMode, which Node does not define globally. */
+export const USAGE = {
+  mapRead: 0x1,
+  copySource: 0x4,
+  copyTarget: 0x8,
+  uniform: 0x40,
+  storage: 0x80,
+  queryResolve: 0x200,
+} as const;
+export const MAP_READ = 1;
+
+/** Makes the buffers of a backend, numbers them, counts their bytes, and destroys them all at the end. */
+export class Buffers {
+  readonly device: GPUDevice;
+  readonly #all = new Map<number, GPUBuffer>();
+  #next = 1;
+  sizeBytes = 0;
+
+  constructor(device: GPUDevice) {
+    this.device = device;
+  }
+
+  /** @throws BackendError when the device does not allow a buffer of that size. */
+  create(label: string, sizeBytes: number, usage: number): NumberedBuffer {
+    const size = Math.max(16, Math.ceil(sizeBytes / 16) * 16);
+    const { maxBufferSize } = this.device.limits;
+    if (size > maxBufferSize)
+      throw new BackendError(
+        `backend webgpu: ${label} needs a buffer of ${size} bytes, but the device allows ${maxBufferSize}; ` +
+          "choose a shorter context length or a smaller model",
+      );
+    const buffer = this.device.createBuffer({ label, size, usage });
+    const id = this.#next++;
+    this.#all.set(id, buffer);
+    this.sizeBytes += size;
+    return { id, buffer };
+  }
+
+  storage(label: string, sizeBytes: number): NumberedBuffer {
+    return this.create(label, sizeBytes, USAGE.storage | USAGE.copySource | USAGE.copyTarget);
+  }
+
+  destroy({ id, buffer }: NumberedBuffer): void {
+    if (!this.#all.delete(id)) return;
+    this.sizeBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  destroyAll(): void {
+    for (const buffer of this.#all.values()) buffer.destroy();
+    this.#all.clear();
+    this.sizeBytes = 0;
+  }
+}

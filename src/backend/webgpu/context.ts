@@ -1,0 +1,84 @@
+import type { BackendShape } from "../backend.ts";
+import type { Buffers } from "./buffers.ts";
+import type { Recorder } from "./recorder.ts";
+import type { StepBuffer } from "./step-buffer.ts";
+import type { WeightStore } from "./weight-store.ts";
+
+/** How keys and values are stored. */
+export type CacheDtype = "f16" | "f32";
+
+/** What the device can do, as far as kernels care. */
+export interface DeviceTraits {
+  /** 0 where there are no subgroups. */
+  readonly minSubgroupSize: number;
+  readonly maxSubgroupSize: number;
+  readonly maxInvocations: number;
+  readonly workgroupBytes: number;
+  readonly hasF16: boolean;
+  /** f16 × f16 to f32 at 16 × 16 × 16. */
+  readonly hasMatrixUnits: boolean;
+}
+
+/** Sizes of the batch under way. */
+export interface BatchSizes {
+  numRows: number;
+  readonly firstRows: Uint32Array;
+  readonly rowCounts: Uint32Array;
+  readonly lengths: Uint32Array;
+}
+
+/** What all groups of steps share. */
+export interface GpuContext {
+  readonly device: GPUDevice;
+  readonly shape: BackendShape;
+  readonly traits: DeviceTraits;
+  readonly cacheDtype: CacheDtype;
+  readonly buffers: Buffers;
+  readonly recorder: Recorder;
+  readonly weights: WeightStore;
+  readonly step: StepBuffer;
+}
+
+/** Preludes that reduce over a workgroup; subgroups where the device has them. */
+export function reducePrelude(traits: DeviceTraits): string {
+  return traits.minSubgroupSize >= 4 ? "reduce-subgroups" : "reduce-shared";
+}
+
+export function scanPrelude(traits: DeviceTraits): string {
+  return traits.minSubgroupSize >= 4 ? "scan-subgroups" : "scan-shared";
+}
+
+/** Invocations of a workgroup that works alone on a large problem. */
+export function wideThreads(traits: DeviceTraits): number {
+  return traits.maxInvocations >= 1024 ? 1024 : 256;
+}
+
+/** Constants of step.wgsl. */
+export function stepConstants({ step, shape, cacheDtype }: GpuContext) {
+  const { layout } = step;
+  return {
+    TOKEN_IDS: layout.tokenIds,
+    SLOTS: layout.slots,
+    FIRST_ROWS: layout.firstRows,
+    LENGTHS: layout.lengths,
+    ROW_COUNTS: layout.rowCounts,
+    ROW_SEQUENCES: layout.rowSequences,
+    ROW_LENGTHS: layout.rowLengths,
+    ROPE: layout.rope,
+    PAGE_TABLES: layout.pageTables,
+    MAX_PAGES: layout.maxPages,
+    PAGE_SIZE: shape.pageSize,
+    KV_HEADS: shape.numKvHeads,
+    ROW_PIECES: cacheRowPieces(shape, cacheDtype),
+  };
+}
+
+/** Pieces of 16 bytes of one key or value of one head. */
+export function cacheRowPieces(shape: BackendShape, dtype: CacheDtype): number {
+  return Math.ceil(shape.headDim / (dtype === "f16" ? 8 : 4));
+}
+
+/** Channels of a cache row with its padding. */
+export function paddedHeadDim(shape: BackendShape, dtype: CacheDtype): number {
+  return cacheRowPieces(shape, dtype) * (dtype === "f16" ? 8 : 4);
+}

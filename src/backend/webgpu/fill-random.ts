@@ -1,0 +1,16 @@
+import type { WeightDtype } from "../../base/dtype.ts";
+import type { Recorder } from "./recorder.ts";
+import { DTYPE_CODES, type NumberedBuffer } from "./refs.ts";
+
+/** Fills a buffer with numbers of either sign and magnitudes of 2^exponent to 2^(exponent + 1), by a hash of place and seed. */
+export function fillRandom(
+  recorder: Recorder,
+  buffer: NumberedBuffer,
+  dtype: WeightDtype,
+  seed: number,
+  exponent: number,
+): void {
+  const kernel = recorder.kernel(["fill-random"], { DTYPE: DTYPE_CODES[dtype] });
+  const bias = dtype === "f16" ? 15 : 127;
+  recorder.dispatch("rest", kernel, [seed, bias + exponent], [buffer], 8192);
+}

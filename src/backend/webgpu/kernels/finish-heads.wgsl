@@ -1,0 +1,87 @@
+// Norm of each query and key head where given, RoPE, and the store of keys and values into their pages.
+// With: storage, step, reduce. One workgroup of THREADS = LANES for each row and head: queries, then keys, then values.
+const HEAD_DIM: u32 = 4u;
+const QUERY_HEADS: u32 = 1u;
+const EPS: f32 = 1e-6;
+const HALF: u32 = HEAD_DIM / 2u;
+const PADDED: u32 = ROW_PIECES * PIECE;
+
+struct Params {
+  q_norm: u32, // first element + 1; 0: none
+  k_norm: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> vectors: array<f32>;
+@group(0) @binding(3) var<storage, read> projected: array<f32>; // [rows, (QUERY_HEADS + 2 KV_HEADS) * HEAD_DIM]
+@group(0) @binding(4) var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
+@group(0) @binding(5) var<storage, read_write> keys: array<u32>;
+@group(0) @binding(6) var<storage, read_write> values: array<u32>;
+
+var<workgroup> head_space: array<f32, PADDED>;
+
+fn packed(i: u32) -> u32 {
+  if (DTYPE == 0u) {
+    return bitcast<u32>(head_space[i]);
+  }
+  return pack2x16float(vec2f(head_space[2u * i], head_space[2u * i + 1u]));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let row = group.y;
+  let head = group.x;
+  let origin = (row * (QUERY_HEADS + 2u * KV_HEADS) + head) * HEAD_DIM;
+  var norm = 0u;
+  if (head < QUERY_HEADS) {
+    norm = params.q_norm;
+  } else if (head < QUERY_HEADS + KV_HEADS) {
+    norm = params.k_norm;
+  }
+  var squares = 0f;
+  for (var i = thread; i < HEAD_DIM; i += THREADS) {
+    squares += projected[origin + i] * projected[origin + i];
+  }
+  let scale = inverseSqrt(team_sum(vec4f(squares), thread).x / f32(HEAD_DIM) + EPS);
+  for (var i = thread; i < PADDED; i += THREADS) {
+    var value = 0f;
+    if (i < HEAD_DIM) {
+      value = projected[origin + i];
+      if (norm > 0u) {
+        value *= scale * vectors[norm - 1u + i];
+      }
+    }
+    head_space[i] = value;
+  }
+  workgroupBarrier();
+  if (head < QUERY_HEADS + KV_HEADS) {
+    for (var i = thread; i < HALF; i += THREADS) {
+      let c = bitcast<f32>(step[ROPE + row * HEAD_DIM + i]);
+      let s = bitcast<f32>(step[ROPE + row * HEAD_DIM + HALF + i]);
+      let a = head_space[i];
+      let b = head_space[i + HALF];
+      head_space[i] = a * c - b * s;
+      head_space[i + HALF] = b * c + a * s;
+    }
+    workgroupBarrier();
+  }
+  if (head < QUERY_HEADS) {
+    for (var i = thread; i < HEAD_DIM; i += THREADS) {
+      query[(row * QUERY_HEADS + head) * HEAD_DIM + i] = head_space[i];
+    }
+    return;
+  }
+  let kv_head = (head - QUERY_HEADS) % KV_HEADS;
+  let slot = step[SLOTS + row];
+  let at = cache_row(slot / PAGE_SIZE, kv_head, slot % PAGE_SIZE) * 4u;
+  for (var i = thread; i < ROW_PIECES * 4u; i += THREADS) {
+    if (head < QUERY_HEADS + KV_HEADS) {
+      keys[at + i] = packed(i);
+    } else {
+      values[at + i] = packed(i);
+    }
+  }
+}

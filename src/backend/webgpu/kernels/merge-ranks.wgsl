@@ -1,0 +1,36 @@
+// One set for all heads: visits rank 0 of every head, then rank 1, and keeps first occurrences until `count` are kept.
+// A place (rank × heads + head) is a first occurrence where `best` of its unit is that place. With: scan.
+// One workgroup a sequence.
+struct Params {
+  heads: u32,
+  count: u32,
+  best_capacity: u32,
+  out_capacity: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> ranked: array<u32>; // [sequences, count, heads]
+@group(0) @binding(2) var<storage, read> best: array<u32>;
+@group(0) @binding(3) var<storage, read_write> units: array<u32>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let places = params.count * params.heads;
+  let origin = group.x * places;
+  var kept = 0u;
+  for (var base = 0u; base < places && kept < params.count; base += THREADS) {
+    let place = base + thread;
+    var unit = 0u;
+    var is_first = 0u;
+    if (place < places) {
+      unit = ranked[origin + place];
+      if (best[group.x * params.best_capacity + unit] == place) {
+        is_first = 1u;
+      }
+    }
+    let sums = scan(is_first, thread);
+    if (is_first == 1u && kept + sums < params.count) {
+      units[group.x * params.out_capacity + kept + sums] = unit;
+    }
+    kept += scan_sum();
+  }
+}

@@ -1,0 +1,43 @@
+// Takes this step's keys into the per-channel minimum and maximum of their pages; a page's first token starts it anew.
+// With: storage, step. One workgroup of 64 channels for each page of a sequence that the step wrote to.
+const PADDED: u32 = ROW_PIECES * PIECE;
+
+struct Params {
+  sequence: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> keys: array<vec4u>;
+@group(0) @binding(3) var<storage, read_write> bounds: array<vec2f>; // [pages, kv heads, PADDED]: minimum, maximum
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let length = step[LENGTHS + params.sequence];
+  let start = length - step[ROW_COUNTS + params.sequence];
+  let slot_page = start / PAGE_SIZE + group.y;
+  let channel = group.x * 64u + thread;
+  if (slot_page * PAGE_SIZE >= length || channel >= KV_HEADS * PADDED) {
+    return;
+  }
+  let page = step[PAGE_TABLES + params.sequence * MAX_PAGES + slot_page];
+  let kv_head = channel / PADDED;
+  let d = channel % PADDED;
+  let origin = max(start, slot_page * PAGE_SIZE) - slot_page * PAGE_SIZE;
+  let to = min(length - slot_page * PAGE_SIZE, PAGE_SIZE);
+  let at = page * KV_HEADS * PADDED + channel;
+  var bound = vec2f(3e38, -3e38);
+  if (origin > 0u) {
+    bound = bounds[at];
+  }
+  for (var offset = origin; offset < to; offset++) {
+    let bits = keys[cache_row(page, kv_head, offset) + d / PIECE];
+    var key = 0f;
+    if (d % PIECE < 4u) {
+      key = low(bits)[d % PIECE];
+    } else {
+      key = high(bits)[d % PIECE - 4u];
+    }
+    bound = vec2f(min(bound.x, key), max(bound.y, key));
+  }
+  bounds[at] = bound;
+}

@@ -1,0 +1,21 @@
+// The repetition penalty on the tokens seen: logits below 0 times it, others over it. One invocation a token.
+struct Params {
+  row: u32,
+  vocab: u32,
+  first: u32, // of the row's tokens in `seen`
+  count: u32,
+  penalty: f32,
+}
+@group(0) @binding(0) var<storage, read> rows: array<Params>;
+@group(0) @binding(1) var<storage, read> seen: array<u32>;
+@group(0) @binding(2) var<storage, read_write> logits: array<f32>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let row = rows[id.y];
+  if (id.x >= row.count) {
+    return;
+  }
+  let at = row.row * row.vocab + seen[row.first + id.x];
+  logits[at] = select(logits[at] / row.penalty, logits[at] * row.penalty, logits[at] < 0f);
+}

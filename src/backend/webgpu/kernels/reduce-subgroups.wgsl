@@ -1,0 +1,38 @@
+// Prelude: sums over teams of LANES consecutive invocations, by subgroups. LANES is a multiple of the subgroup size.
+const THREADS: u32 = 256u;
+const LANES: u32 = 256u;
+
+var<workgroup> team_space: array<vec4f, THREADS / 4u>;
+
+// The sum over the caller's team, in each of its invocations. Every invocation of the workgroup must call it.
+fn team_sum(value: vec4f, thread: u32) -> vec4f {
+  let subgroup_size = subgroupAdd(1u);
+  let sum = subgroupAdd(value);
+  if (thread % subgroup_size == 0u) {
+    team_space[thread / subgroup_size] = sum;
+  }
+  workgroupBarrier();
+  let parts = LANES / subgroup_size;
+  var total = vec4f();
+  for (var i = 0u; i < parts; i++) {
+    total += team_space[thread / LANES * parts + i];
+  }
+  workgroupBarrier();
+  return total;
+}
+
+fn team_max(value: vec4f, thread: u32) -> vec4f {
+  let subgroup_size = subgroupAdd(1u);
+  let largest = subgroupMax(value);
+  if (thread % subgroup_size == 0u) {
+    team_space[thread / subgroup_size] = largest;
+  }
+  workgroupBarrier();
+  let parts = LANES / subgroup_size;
+  var total = team_space[thread / LANES * parts];
+  for (var i = 1u; i < parts; i++) {
+    total = max(total, team_space[thread / LANES * parts + i]);
+  }
+  workgroupBarrier();
+  return total;
+}

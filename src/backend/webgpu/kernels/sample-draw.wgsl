@@ -1,0 +1,150 @@
+// Draws one token a row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by
+// logit descending, ties to the lower id; what each filter keeps is the head of that order, found by a descent over the
+// bits of the order-preserving keys. With: reduce (LANES = THREADS), scan. One workgroup a row.
+struct Draw {
+  row: u32,
+  top_k: u32, // 0 keeps all
+  top_p: f32, // 1 keeps all
+  min_p: f32, // 0 keeps all
+  inverse_temperature: f32,
+  unit: f32, // the draw, in [0, 1)
+}
+struct Params {
+  vocab: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> draws: array<Draw>;
+@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(3) var<storage, read_write> drawn: array<u32>;
+
+var<workgroup> chosen: atomic<u32>;
+
+fn key_of(logit: f32) -> u32 {
+  let bits = bitcast<u32>(logit + 0f);
+  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}
+
+fn logit_of(key: u32) -> f32 {
+  return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u));
+}
+
+// x: tokens, y: mass of the tokens with keys of at least `least`.
+fn head(at: u32, least: u32, largest: f32, scale: f32, thread: u32) -> vec2f {
+  var sum = vec2f();
+  for (var i = thread; i < params.vocab; i += THREADS) {
+    let logit = logits[at + i];
+    if (key_of(logit) >= least) {
+      sum += vec2f(1f, exp((logit - largest) * scale));
+    }
+  }
+  return team_sum(vec4f(sum, 0f, 0f), thread).xy;
+}
+
+// The largest key whose head has at least `wanted` tokens (of_mass = false), or mass of at least or, where strict, above it.
+fn descend(at: u32, wanted: f32, of_mass: bool, strict: bool, largest: f32, scale: f32, thread: u32) -> u32 {
+  var key = 0u;
+  for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
+    let sums = head(at, key | bit, largest, scale, thread);
+    let value = select(sums.x, sums.y, of_mass);
+    if (value > wanted || (value == wanted && !strict)) {
+      key |= bit;
+    }
+  }
+  return key;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let draw = draws[group.x];
+  let at = draw.row * params.vocab;
+  let scale = draw.inverse_temperature;
+  var most = -3.4e38;
+  for (var i = thread; i < params.vocab; i += THREADS) {
+    most = max(most, logits[at + i]);
+  }
+  let largest = team_max(vec4f(most), thread).x;
+
+  // What is kept: keys above `cut`, and the first `of_cut` tokens whose key is `cut`.
+  var cut = 0u;
+  var of_cut = params.vocab;
+  let limit = select(f32(min(draw.top_k, params.vocab)), f32(params.vocab), draw.top_k == 0u);
+  let by_count = descend(at, limit, false, false, largest, scale, thread);
+  let above_count = head(at, by_count + 1u, largest, scale, thread);
+  let with_count = head(at, by_count, largest, scale, thread);
+  if (draw.top_k > 0u && draw.top_k < params.vocab) {
+    cut = by_count;
+    of_cut = u32(limit - above_count.x);
+  }
+  let cut_weight = exp((logit_of(by_count) - largest) * scale);
+  var mass = with_count.y;
+  if (draw.top_k > 0u && draw.top_k < params.vocab) {
+    mass = above_count.y + f32(of_cut) * cut_weight;
+  }
+
+  let by_mass = descend(at, draw.top_p * mass, true, false, largest, scale, thread);
+  let above_mass = head(at, by_mass + 1u, largest, scale, thread);
+  let mass_weight = exp((logit_of(by_mass) - largest) * scale);
+  let is_cut_by_mass = draw.top_p < 1f && by_mass >= cut;
+  let with_mass = head(at, by_mass, largest, scale, thread);
+  if (is_cut_by_mass) {
+    let most_of = min(select(params.vocab, of_cut, by_mass == cut), u32(with_mass.x - above_mass.x));
+    of_cut = min(most_of, u32(max(1f, ceil((draw.top_p * mass - above_mass.y) / mass_weight))));
+    cut = by_mass;
+    mass = above_mass.y + f32(of_cut) * mass_weight;
+  }
+
+  // min-p: the least key whose weight reaches it
+  var least = 0xffffffffu;
+  for (var i = thread; i < params.vocab; i += THREADS) {
+    let logit = logits[at + i];
+    if (exp((logit - largest) * scale) >= draw.min_p) {
+      least = min(least, key_of(logit));
+    }
+  }
+  // keys as two halves, each exact in f32
+  let high_half = 65535f - team_max(vec4f(65535f - f32(least >> 16u)), thread).x;
+  var low_half = 0f;
+  if (least >> 16u == u32(high_half)) {
+    low_half = 65535f - f32(least & 0xffffu);
+  }
+  let floor_key = (u32(high_half) << 16u) | (65535u - u32(team_max(vec4f(low_half), thread).x));
+  let floor_sums = head(at, floor_key, largest, scale, thread);
+  if (draw.min_p > 0f && floor_key > cut) {
+    cut = floor_key;
+    of_cut = params.vocab;
+    mass = floor_sums.y;
+  }
+
+  // The first token at which the mass so far passes the draw, among those kept.
+  let target_mass = draw.unit * mass;
+  let key = max(cut, descend(at, target_mass, true, true, largest, scale, thread));
+  let before = head(at, key + 1u, largest, scale, thread);
+  let here = head(at, key, largest, scale, thread);
+  let weight = exp((logit_of(key) - largest) * scale);
+  var of_key = u32(here.x - before.x);
+  if (key == cut) {
+    of_key = min(of_key, of_cut);
+  }
+  let index = min(u32(max(0f, floor((target_mass - before.y) / weight))), max(of_key, 1u) - 1u);
+  if (thread == 0u) {
+    atomicStore(&chosen, 0xffffffffu);
+  }
+  workgroupBarrier();
+  var passed = 0u;
+  for (var base = 0u; base < params.vocab; base += THREADS) {
+    let i = base + thread;
+    var is_here = 0u;
+    if (i < params.vocab && key_of(logits[at + min(i, params.vocab - 1u)]) == key) {
+      is_here = 1u;
+    }
+    let place = scan(is_here, thread);
+    if (is_here == 1u && passed + place == index) {
+      atomicMin(&chosen, i);
+    }
+    passed += scan_sum();
+  }
+  workgroupBarrier();
+  if (thread == 0u) {
+    drawn[draw.row] = atomicLoad(&chosen);
+  }
+}

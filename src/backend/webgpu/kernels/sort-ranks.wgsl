@@ -1,0 +1,85 @@
+// Ranks each head's best units (bitonic sort: key descending, ties to the lower unit), lists them by rank, and notes for
+// each unit the least of (rank × heads + head) over the heads. One workgroup a head and sequence.
+const THREADS: u32 = 256u;
+const SIZE: u32 = 2048u; // a power of two, at least count
+const SHARED: bool = true; // sort in workgroup memory; else in `keyed` itself, which then has SIZE pairs a head
+
+struct Params {
+  heads: u32,
+  count: u32,
+  keyed_capacity: u32, // pairs of a head
+  best_capacity: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> keyed: array<vec2u>; // [sequences, heads, keyed_capacity]
+@group(0) @binding(2) var<storage, read_write> ranked: array<u32>; // [sequences, count, heads]
+@group(0) @binding(3) var<storage, read_write> best: array<atomic<u32>>;
+
+const SPACE: u32 = select(1u, SIZE, SHARED);
+var<workgroup> pairs: array<vec2u, SPACE>;
+
+fn comes_first(a: vec2u, b: vec2u) -> bool {
+  return a.y > b.y || (a.y == b.y && a.x < b.x);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let origin = (group.y * params.heads + group.x) * params.keyed_capacity;
+  for (var i = thread; i < SIZE; i += THREADS) {
+    // (0xffffffff, 0) comes after every unit
+    var pair = vec2u(0xffffffffu, 0u);
+    if (i < params.count) {
+      pair = keyed[origin + i];
+    }
+    if (SHARED) {
+      pairs[i] = pair;
+    } else {
+      keyed[origin + i] = pair;
+    }
+  }
+  for (var run = 2u; run <= SIZE; run *= 2u) {
+    for (var gap = run / 2u; gap > 0u; gap /= 2u) {
+      if (SHARED) {
+        workgroupBarrier();
+      } else {
+        storageBarrier();
+      }
+      for (var i = thread; i < SIZE / 2u; i += THREADS) {
+        let a = (i / gap) * gap * 2u + i % gap;
+        let b = a + gap;
+        let is_down = (a & run) == 0u;
+        if (SHARED) {
+          let x = pairs[a];
+          let y = pairs[b];
+          if (comes_first(y, x) == is_down) {
+            pairs[a] = y;
+            pairs[b] = x;
+          }
+        } else {
+          let x = keyed[origin + a];
+          let y = keyed[origin + b];
+          if (comes_first(y, x) == is_down) {
+            keyed[origin + a] = y;
+            keyed[origin + b] = x;
+          }
+        }
+      }
+    }
+  }
+  if (SHARED) {
+    workgroupBarrier();
+  } else {
+    storageBarrier();
+  }
+  for (var rank = thread; rank < params.count; rank += THREADS) {
+    var unit = 0u;
+    if (SHARED) {
+      unit = pairs[rank].x;
+    } else {
+      unit = keyed[origin + rank].x;
+    }
+    let place = rank * params.heads + group.x;
+    ranked[group.y * params.count * params.heads + place] = unit;
+    atomicMin(&best[group.y * params.best_capacity + unit], place);
+  }
+}

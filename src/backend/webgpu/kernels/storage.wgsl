@@ -1,0 +1,28 @@
+// Prelude of kernels that read weights or cache rows. They come in pieces of 16 bytes: 4 f32, or 8 f16 or bf16.
+const DTYPE: u32 = 0u; // 0 f32, 1 f16, 2 bf16
+const PIECE: u32 = select(8u, 4u, DTYPE == 0u); // elements of a piece
+const PIECE4: u32 = PIECE / 4u;
+
+fn pair(bits: u32) -> vec2f {
+  if (DTYPE == 1u) {
+    return unpack2x16float(bits);
+  }
+  return vec2f(bitcast<f32>(bits << 16u), bitcast<f32>(bits & 0xffff0000u));
+}
+
+// Elements 0 to 3 of a piece.
+fn low(piece: vec4u) -> vec4f {
+  if (DTYPE == 0u) {
+    return bitcast<vec4f>(piece);
+  }
+  return vec4f(pair(piece.x), pair(piece.y));
+}
+
+// Elements 4 to 7 of a piece of 16-bit elements.
+fn high(piece: vec4u) -> vec4f {
+  return vec4f(pair(piece.z), pair(piece.w));
+}
+
+fn fma4(a: vec4f, b: vec4f, sum: f32) -> f32 {
+  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}

@@ -1,0 +1,107 @@
+import { BackendError } from "../../base/errors.ts";
+import type { Backend, BackendShape } from "../backend.ts";
+import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
+import { WebGpuBackend } from "./webgpu-backend.ts";
+
+export interface WebGpuOptions {
+  /** How keys and values are stored. Default f16. */
+  readonly cacheDtype?: CacheDtype;
+  /** Do without subgroups although the device has them. For tests. */
+  readonly noSubgroups?: boolean;
+}
+
+const OPTIONAL_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
+] as const;
+const RAISED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+/**
+ * Opens the backend on an adapter.
+ * @throws BackendError when the device cannot be had or is too small: what is needed, what there is, what to do.
+ */
+export async function openWebGpuBackend(
+  shape: BackendShape,
+  adapter: GPUAdapter,
+  options: WebGpuOptions = {},
+): Promise<Backend> {
+  const cacheDtype = options.cacheDtype ?? "f16";
+  checkLimits(shape, adapter, cacheDtype);
+  const features = OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature));
+  const requiredLimits: Record<string, number> = {};
+  for (const limit of RAISED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({
+      label: "lessismore",
+      requiredFeatures: features as unknown as GPUFeatureName[],
+      requiredLimits,
+    });
+  } catch (error) {
+    throw new BackendError(`backend webgpu: the adapter gave no device: ${String(error)}`, { cause: error });
+  }
+  try {
+    const traits = traitsOf(adapter, device, options);
+    return new WebGpuBackend(shape, { device, traits, cacheDtype, description: describe(adapter, traits) });
+  } catch (error) {
+    device.destroy();
+    throw error;
+  }
+}
+
+function checkLimits(shape: BackendShape, adapter: GPUAdapter, cacheDtype: CacheDtype): void {
+  const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+  const cacheBytes =
+    shape.numPages * shape.pageSize * shape.numKvHeads * cacheRowPieces(shape, cacheDtype) * 16;
+  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  if (cacheBytes > most) {
+    const tokens = shape.numPages * shape.pageSize;
+    const fits = Math.floor((most / cacheBytes) * tokens);
+    throw new BackendError(
+      `backend webgpu: the keys of one layer need ${cacheBytes} bytes for ${tokens} cached tokens, but the device binds ` +
+        `at most ${most} bytes at once (about ${fits} tokens); choose a shorter contextLength or fewer concurrent requests`,
+    );
+  }
+  if (maxStorageBuffersPerShaderStage < 8)
+    throw new BackendError(
+      `backend webgpu: kernels use up to 8 storage buffers, but the device allows ${maxStorageBuffersPerShaderStage}`,
+    );
+}
+
+function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions): DeviceTraits {
+  const hasSubgroups = device.features.has("subgroups") && !options.noSubgroups;
+  const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info as {
+    subgroupMinSize?: number;
+    subgroupMaxSize?: number;
+  };
+  return {
+    minSubgroupSize: hasSubgroups ? subgroupMinSize : 0,
+    maxSubgroupSize: hasSubgroups ? subgroupMaxSize : 1,
+    maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
+    workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+    hasF16: device.features.has("shader-f16"),
+    hasMatrixUnits: device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName),
+  };
+}
+
+function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
+  const { vendor, architecture, description } = adapter.info;
+  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+  const has = [
+    traits.minSubgroupSize
+      ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
+      : "no subgroups",
+    traits.hasF16 ? "shader-f16" : "no shader-f16",
+    ...(traits.hasMatrixUnits ? ["matrix units"] : []),
+  ];
+  return `${name}; ${has.join(", ")}`;
+}

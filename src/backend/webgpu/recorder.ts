@@ -1,0 +1,212 @@
+import { BackendError } from "../../base/errors.ts";
+import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import type { NumberedBuffer } from "./refs.ts";
+import { type Constants, shaderText } from "./shader.ts";
+import type { StepTimer } from "./step-timer.ts";
+
+/** What a dispatch belongs to in a profile. */
+export type Part = "weights" | "dense attention" | "selection" | "sparse attention" | "rest";
+
+/** A kernel specialised for one use. */
+export interface Kernel {
+  readonly id: number;
+  readonly pipeline: GPUComputePipeline;
+}
+
+/** A compute call made before, found again by what it binds. */
+type BindGroups = Map<string, GPUBindGroup>;
+
+/** Distinct bindings kept; a decode step of a large model has some hundreds. */
+const MAX_BIND_GROUPS = 16384;
+const UNIFORM_BYTES = 256;
+const UNIFORMS_A_BUFFER = 1024;
+
+/**
+ * Records dispatches into a command encoder, in order, and submits them. Pipelines, uniforms and bind groups are made
+ * when first needed and found again by key, so that nothing is made in steady state.
+ */
+export class Recorder {
+  readonly device: GPUDevice;
+  readonly #buffers: Buffers;
+  readonly #kernels = new Map<string, Kernel>();
+  readonly #bindGroups: BindGroups = new Map();
+  readonly #uniformBlocks: NumberedBuffer[] = [];
+  #uniformsUsed = 0;
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
+  #failure: BackendError | undefined;
+  #kernelPrefix: string;
+  /** Set while a profile is taken. */
+  timer: StepTimer | undefined;
+  /** Dispatches recorded since the backend was opened. */
+  dispatches = 0;
+
+  constructor(device: GPUDevice, buffers: Buffers, hasSubgroups: boolean) {
+    this.device = device;
+    this.#buffers = buffers;
+    this.#kernelPrefix = hasSubgroups ? "enable subgroups;\n" : "";
+    device.addEventListener("uncapturederror", (event) => {
+      this.#failure ??= new BackendError(
+        `backend webgpu: the device refused a command: ${event.error.message}`,
+      );
+    });
+    void device.lost.then((info) => {
+      if (info.reason === "destroyed") return;
+      this.#failure = new BackendError(
+        `backend webgpu: the device was lost (${info.message || info.reason}); close the engine and open it again`,
+      );
+    });
+  }
+
+  /** @throws BackendError when the device was lost or refused an earlier command. */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** A kernel of the files given, specialised. Compiled once. */
+  kernel(files: readonly string[], constants: Constants, enable = ""): Kernel {
+    const key = files.join("+") + JSON.stringify(constants);
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      const label = files[files.length - 1] ?? "";
+      const code = enable + this.#kernelPrefix + shaderText(files, constants);
+      const module = this.device.createShaderModule({ label, code });
+      const pipeline = this.device.createComputePipeline({ label, layout: "auto", compute: { module } });
+      kernel = { id: this.#kernels.size, pipeline };
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  /**
+   * Records one dispatch.
+   *
+   * uniform   words of binding 0
+   * bindings  binding number to buffer; those that the kernel does not use must be left out
+   */
+  dispatch(
+    part: Part,
+    kernel: Kernel,
+    uniform: readonly number[] | undefined,
+    bindings: readonly (NumberedBuffer | undefined)[],
+    x: number,
+    y = 1,
+    z = 1,
+  ): void {
+    this.check();
+    if (x === 0 || y === 0 || z === 0) return;
+    let key = `${kernel.id}`;
+    for (const binding of bindings) key += binding ? `,${binding.id}` : ",";
+    if (uniform) key += `|${uniform.join()}`;
+    const group = this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, uniform, bindings);
+    const pass = this.#passFor(part);
+    pass.setPipeline(kernel.pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(x, y, z);
+    this.dispatches++;
+  }
+
+  #makeBindGroup(
+    key: string,
+    kernel: Kernel,
+    uniform: readonly number[] | undefined,
+    bindings: readonly (NumberedBuffer | undefined)[],
+  ): GPUBindGroup {
+    if (this.#bindGroups.size >= MAX_BIND_GROUPS) this.#forgetBindGroups();
+    const entries: GPUBindGroupEntry[] = [];
+    if (uniform) {
+      const { block, offset } = this.#writeUniform(uniform);
+      entries.push({ binding: 0, resource: { buffer: block.buffer, offset, size: UNIFORM_BYTES } });
+    }
+    bindings.forEach((binding, i) => {
+      if (binding) entries.push({ binding: i + (uniform ? 1 : 0), resource: { buffer: binding.buffer } });
+    });
+    const layout = kernel.pipeline.getBindGroupLayout(0);
+    const group = this.device.createBindGroup({ layout, entries });
+    this.#bindGroups.set(key, group);
+    return group;
+  }
+
+  #writeUniform(words: readonly number[]): { block: NumberedBuffer; offset: number } {
+    if (this.#uniformsUsed === this.#uniformBlocks.length * UNIFORMS_A_BUFFER)
+      this.#uniformBlocks.push(
+        this.#buffers.create("uniforms", UNIFORMS_A_BUFFER * UNIFORM_BYTES, USAGE.uniform | USAGE.copyTarget),
+      );
+    const block = this.#uniformBlocks[this.#uniformBlocks.length - 1] as NumberedBuffer;
+    const offset = (this.#uniformsUsed++ % UNIFORMS_A_BUFFER) * UNIFORM_BYTES;
+    // a place is written once, so what was recorded before is not changed
+    this.device.queue.writeBuffer(block.buffer, offset, Uint32Array.from(words));
+    return { block, offset };
+  }
+
+  #forgetBindGroups(): void {
+    this.submit();
+    this.#bindGroups.clear();
+    for (const block of this.#uniformBlocks.splice(0)) this.#buffers.destroy(block);
+    this.#uniformsUsed = 0;
+  }
+
+  #passFor(part: Part): GPUComputePassEncoder {
+    this.#encoder ??= this.device.createCommandEncoder();
+    if (this.timer) {
+      this.#pass?.end();
+      this.#pass = undefined;
+      const timestampWrites = this.timer.next(part);
+      this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
+    }
+    this.#pass ??= this.#encoder.beginComputePass();
+    return this.#pass;
+  }
+
+  /** Copies on the device, in order with the dispatches. */
+  copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, sizeBytes: number): void {
+    this.check();
+    this.#pass?.end();
+    this.#pass = undefined;
+    this.#encoder ??= this.device.createCommandEncoder();
+    this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, sizeBytes);
+  }
+
+  /** Submits what was recorded. */
+  submit(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+    if (!this.#encoder) return;
+    const commands = this.#encoder.finish();
+    this.#encoder = undefined;
+    this.device.queue.submit([commands]);
+  }
+
+  /** Writes after everything recorded so far, before everything recorded later. */
+  write(buffer: NumberedBuffer, offsetBytes: number, data: Float32Array | Uint32Array, count: number): void {
+    this.check();
+    this.submit();
+    this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data as GPUAllowSharedBufferSource, 0, count);
+  }
+
+  /** Submits, waits, and hands over the bytes of a mapped copy. */
+  async read(buffer: NumberedBuffer, sizeBytes: number): Promise<ArrayBuffer> {
+    const staging = this.#buffers.create("read", sizeBytes, USAGE.mapRead | USAGE.copyTarget);
+    try {
+      this.copy(buffer.buffer, 0, staging.buffer, 0, sizeBytes);
+      this.submit();
+      await this.map(staging.buffer);
+      return staging.buffer.getMappedRange(0, sizeBytes).slice(0);
+    } finally {
+      this.#buffers.destroy(staging);
+    }
+  }
+
+  /** Waits until a staging buffer is mapped. @throws BackendError when the device was lost meanwhile. */
+  async map(staging: GPUBuffer): Promise<void> {
+    try {
+      await staging.mapAsync(MAP_READ);
+    } catch (error) {
+      this.check();
+      throw new BackendError(`backend webgpu: reading from the device failed: ${String(error)}`, {
+        cause: error,
+      });
+    }
+    this.check();
+  }
+}

@@ -1,0 +1,105 @@
+import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
+import { ShapeError } from "../../base/errors.ts";
+import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+
+/** A buffer with a number that stands for it in the keys of bind groups. */
+export interface NumberedBuffer {
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+}
+
+/** Step data, row-major without padding. */
+export class WebGpuTensor implements TensorRef, NumberedBuffer {
+  readonly dtype: TensorDtype;
+  readonly shape: readonly number[];
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+  readonly size: number;
+
+  constructor(dtype: TensorDtype, shape: readonly number[], storage: NumberedBuffer) {
+    this.dtype = dtype;
+    this.shape = shape;
+    this.id = storage.id;
+    this.buffer = storage.buffer;
+    this.size = shape.reduce((a, b) => a * b, 1);
+  }
+
+  static of(ref: TensorRef): WebGpuTensor {
+    if (!(ref instanceof WebGpuTensor)) throw new ShapeError("this tensor was made by another backend");
+    return ref;
+  }
+
+  /** Length of the last dimension. */
+  get capacity(): number {
+    return this.shape[this.shape.length - 1] ?? 1;
+  }
+}
+
+/** Rows of a weight that lie in one buffer. */
+export interface WeightPart {
+  readonly firstRow: number;
+  readonly rows: number;
+  /** Set when the buffers are made. */
+  chunk: NumberedBuffer | undefined;
+  /** First byte in the chunk; a multiple of 16. */
+  readonly offset: number;
+  readonly chunkIndex: number;
+}
+
+/**
+ * A weight on the device. Matrices keep their dtype; rows are padded with zeros to whole pieces of 16 bytes and may be
+ * spread over buffers. Vectors (one row) are f32 in the vector buffer.
+ */
+export class WebGpuWeight implements WeightRef {
+  readonly name: string;
+  readonly dtype: WeightDtype;
+  readonly rows: number;
+  readonly cols: number;
+  readonly parts: readonly WeightPart[];
+  /** First element in the vector buffer; undefined for a matrix. */
+  readonly vectorOffset: number | undefined;
+
+  constructor(
+    name: string,
+    dtype: WeightDtype,
+    rows: number,
+    cols: number,
+    place: { readonly parts: readonly WeightPart[]; readonly vectorOffset: number | undefined },
+  ) {
+    this.name = name;
+    this.dtype = dtype;
+    this.rows = rows;
+    this.cols = cols;
+    this.parts = place.parts;
+    this.vectorOffset = place.vectorOffset;
+  }
+
+  static of(ref: WeightRef): WebGpuWeight {
+    if (!(ref instanceof WebGpuWeight))
+      throw new ShapeError(`weight ${ref.name} was made by another backend`);
+    return ref;
+  }
+
+  /** Pieces of 16 bytes of one row. */
+  get stride(): number {
+    return rowPieces(this.dtype, this.cols);
+  }
+
+  /** First element of a norm or bias. */
+  get vector(): number {
+    if (this.vectorOffset === undefined)
+      throw new ShapeError(`weight ${this.name} is a matrix [${this.rows}, ${this.cols}], expected one row`);
+    return this.vectorOffset;
+  }
+}
+
+/** The DTYPE constant of the kernels. */
+export const DTYPE_CODES: Readonly<Record<WeightDtype, number>> = { f32: 0, f16: 1, bf16: 2 };
+
+export function pieceElements(dtype: WeightDtype): number {
+  return 16 / dtypeBytes(dtype);
+}
+
+export function rowPieces(dtype: WeightDtype, cols: number): number {
+  return Math.ceil(cols / pieceElements(dtype));
+}

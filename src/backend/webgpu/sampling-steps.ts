@@ -1,0 +1,134 @@
+import { hashUnit } from "../../base/random.ts";
+import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { SamplingRow } from "../backend.ts";
+import { USAGE } from "./buffers.ts";
+import { type GpuContext, reducePrelude, scanPrelude, wideThreads } from "./context.ts";
+import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
+
+/** Parts of a row of logits that are searched side by side. */
+const PARTS = 128;
+
+/** Draws tokens on the device; only their ids come back. */
+export class SamplingSteps {
+  /** u32 [maxBatchSequences]: the tokens of the last draw. */
+  readonly drawn: NumberedBuffer;
+  readonly #context: GpuContext;
+  readonly #parts: NumberedBuffer;
+  readonly #draws: NumberedBuffer;
+  readonly #penalties: NumberedBuffer;
+  readonly #staging: NumberedBuffer[] = [];
+  #seen: NumberedBuffer;
+
+  constructor(context: GpuContext) {
+    const { buffers, shape } = context;
+    const rows = shape.maxBatchSequences;
+    this.#context = context;
+    this.drawn = buffers.storage("drawn tokens", rows * 4);
+    this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
+    this.#draws = buffers.storage("draws", rows * 24);
+    this.#penalties = buffers.storage("penalties", rows * 20);
+    this.#seen = buffers.storage("seen tokens", 4096);
+  }
+
+  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+    this.record(logits, rows);
+    const { recorder, buffers } = this.#context;
+    const sizeBytes = Math.ceil((rows.length * 4) / 4) * 4;
+    const staging =
+      this.#staging.pop() ??
+      buffers.create("drawn tokens read", this.drawn.buffer.size, USAGE.mapRead | USAGE.copyTarget);
+    recorder.copy(this.drawn.buffer, 0, staging.buffer, 0, sizeBytes);
+    recorder.submit();
+    await recorder.map(staging.buffer);
+    out.set(new Uint32Array(staging.buffer.getMappedRange(0, sizeBytes)));
+    staging.buffer.unmap();
+    this.#staging.push(staging);
+  }
+
+  /** Records the draw into `drawn`. */
+  record(logits: TensorRef, rows: readonly SamplingRow[]): void {
+    if (rows.some(({ params }) => params.repetitionPenalty !== 1)) this.#penalise(logits, rows);
+    if (rows.some(({ params }) => params.temperature === 0)) this.#greedy(logits, rows.length);
+    if (rows.some(({ params }) => params.temperature !== 0)) this.#draw(logits, rows);
+  }
+
+  #greedy(logits: TensorRef, rows: number): void {
+    const { recorder, shape } = this.#context;
+    const none = this.#context.weights.vectors;
+    const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
+    const tensor = WebGpuTensor.of(logits);
+    const first = recorder.kernel(["argmax"], { FINAL: false });
+    recorder.dispatch(
+      "rest",
+      first,
+      [shape.vocabSize, parts],
+      [tensor, this.#parts, this.drawn],
+      parts,
+      rows,
+    );
+    const last = recorder.kernel(["argmax"], { FINAL: true });
+    recorder.dispatch("rest", last, [parts, parts], [none, this.#parts, this.drawn], 1, rows);
+  }
+
+  #draw(logits: TensorRef, rows: readonly SamplingRow[]): void {
+    const { recorder, shape, traits } = this.#context;
+    const random = rows.flatMap((row, i) => (row.params.temperature === 0 ? [] : [{ row, i }]));
+    const words = new Uint32Array(random.length * 6);
+    const floats = new Float32Array(words.buffer);
+    random.forEach(({ row: { params, draw }, i }, n) => {
+      words[n * 6] = i;
+      words[n * 6 + 1] = params.topK;
+      floats[n * 6 + 2] = params.topP;
+      floats[n * 6 + 3] = params.minP;
+      floats[n * 6 + 4] = 1 / params.temperature;
+      floats[n * 6 + 5] = hashUnit(params.seed, draw, 0x5a11, 0);
+    });
+    recorder.write(this.#draws, 0, words, words.length);
+    const threads = wideThreads(traits);
+    const kernel = recorder.kernel([reducePrelude(traits), scanPrelude(traits), "sample-draw"], {
+      THREADS: threads,
+      LANES: threads,
+    });
+    recorder.dispatch(
+      "rest",
+      kernel,
+      [shape.vocabSize],
+      [this.#draws, WebGpuTensor.of(logits), this.drawn],
+      random.length,
+    );
+  }
+
+  #penalise(logits: TensorRef, rows: readonly SamplingRow[]): void {
+    const { recorder, buffers, shape } = this.#context;
+    const tokens: number[] = [];
+    const penalised = rows.flatMap((row, i) => {
+      if (row.params.repetitionPenalty === 1) return [];
+      const first = tokens.length;
+      for (const id of new Set(Array.from(row.seenTokens))) tokens.push(id);
+      return [{ i, first, count: tokens.length - first, penalty: row.params.repetitionPenalty }];
+    });
+    const most = penalised.reduce((max, { count }) => Math.max(max, count), 0);
+    if (most === 0) return;
+    if (tokens.length * 4 > this.#seen.buffer.size) {
+      recorder.submit();
+      buffers.destroy(this.#seen);
+      this.#seen = buffers.storage("seen tokens", tokens.length * 8);
+    }
+    const words = new Uint32Array(penalised.length * 5);
+    const floats = new Float32Array(words.buffer);
+    penalised.forEach(({ i, first, count, penalty }, n) => {
+      words.set([i, shape.vocabSize, first, count], n * 5);
+      floats[n * 5 + 4] = penalty;
+    });
+    recorder.write(this.#penalties, 0, words, words.length);
+    recorder.write(this.#seen, 0, Uint32Array.from(tokens), tokens.length);
+    recorder.dispatch(
+      "rest",
+      recorder.kernel(["penalise"], {}),
+      undefined,
+      [this.#penalties, this.#seen, WebGpuTensor.of(logits)],
+      Math.ceil(most / 256),
+      penalised.length,
+    );
+  }
+}

@@ -1,0 +1,57 @@
+import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import type { NumberedBuffer } from "./refs.ts";
+
+/** GPU time of each part of the steps recorded while it is in place: each dispatch is a pass with two timestamps. */
+export class StepTimer {
+  readonly #buffers: Buffers;
+  readonly #capacity: number;
+  readonly #querySet: GPUQuerySet;
+  readonly #resolved: NumberedBuffer;
+  readonly #staging: NumberedBuffer;
+  readonly #parts: string[] = [];
+
+  /** capacity: most dispatches; at most 2048 (a query set holds 4096). */
+  constructor(device: GPUDevice, buffers: Buffers, capacity = 2048) {
+    this.#buffers = buffers;
+    this.#capacity = capacity;
+    this.#querySet = device.createQuerySet({ type: "timestamp", count: capacity * 2 });
+    this.#resolved = buffers.create("timestamps", capacity * 16, USAGE.queryResolve | USAGE.copySource);
+    this.#staging = buffers.create("timestamps read", capacity * 16, USAGE.mapRead | USAGE.copyTarget);
+  }
+
+  next(part: string): GPUComputePassTimestampWrites | undefined {
+    if (this.#parts.length >= this.#capacity) return undefined;
+    const index = this.#parts.push(part) - 1;
+    return {
+      querySet: this.#querySet,
+      beginningOfPassWriteIndex: index * 2,
+      endOfPassWriteIndex: index * 2 + 1,
+    };
+  }
+
+  /** Milliseconds by part, and from the first dispatch to the last ("all"). Submit before. */
+  async read(device: GPUDevice): Promise<Record<string, number>> {
+    const count = this.#parts.length;
+    if (count === 0) return { all: 0 };
+    const encoder = device.createCommandEncoder();
+    encoder.resolveQuerySet(this.#querySet, 0, count * 2, this.#resolved.buffer, 0);
+    encoder.copyBufferToBuffer(this.#resolved.buffer, 0, this.#staging.buffer, 0, count * 16);
+    device.queue.submit([encoder.finish()]);
+    await this.#staging.buffer.mapAsync(MAP_READ);
+    const times = new BigUint64Array(this.#staging.buffer.getMappedRange(0, count * 16).slice(0));
+    this.#staging.buffer.unmap();
+    const sums: Record<string, number> = {};
+    this.#parts.forEach((part, i) => {
+      const nanoseconds = Number((times[i * 2 + 1] ?? 0n) - (times[i * 2] ?? 0n));
+      sums[part] = (sums[part] ?? 0) + nanoseconds / 1e6;
+    });
+    sums.all = Number((times[count * 2 - 1] ?? 0n) - (times[0] ?? 0n)) / 1e6;
+    return sums;
+  }
+
+  destroy(): void {
+    this.#querySet.destroy();
+    this.#buffers.destroy(this.#resolved);
+    this.#buffers.destroy(this.#staging);
+  }
+}

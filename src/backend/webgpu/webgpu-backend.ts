@@ -1,0 +1,386 @@
+/**
+ * The WebGPU backend: every step a few dispatches, recorded in order; nothing is made and nothing is read back inside a
+ * step. Only `read` and `sample` submit and wait.
+ */
+import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import { BackendError, ShapeError } from "../../base/errors.ts";
+import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import type {
+  AttentionInputWeights,
+  AttentionOutputWeights,
+  Backend,
+  BackendReport,
+  BackendShape,
+  Ends,
+  FeedForwardWeights,
+  SamplingRow,
+  Scores,
+  SequenceRange,
+  StepBatch,
+  TokenSelection,
+  UnitSet,
+} from "../backend.ts";
+import { AttentionSteps } from "./attention-steps.ts";
+import { Buffers } from "./buffers.ts";
+import {
+  type BatchSizes,
+  type CacheDtype,
+  type DeviceTraits,
+  type GpuContext,
+  stepConstants,
+} from "./context.ts";
+import { LinearSteps, padded } from "./linear-steps.ts";
+import { Recorder } from "./recorder.ts";
+import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import { SamplingSteps } from "./sampling-steps.ts";
+import { SelectionSteps } from "./selection-steps.ts";
+import { StepBuffer } from "./step-buffer.ts";
+import { StepTimer } from "./step-timer.ts";
+import { WeightStore } from "./weight-store.ts";
+
+export interface WebGpuBackendOptions {
+  readonly device: GPUDevice;
+  readonly description: string;
+  readonly traits: DeviceTraits;
+  readonly cacheDtype: CacheDtype;
+}
+
+export class WebGpuBackend implements Backend {
+  readonly shape: BackendShape;
+  readonly #context: GpuContext;
+  readonly #description: string;
+  readonly #linear: LinearSteps;
+  readonly #attention: AttentionSteps;
+  readonly #selection: SelectionSteps;
+  readonly #sampling: SamplingSteps;
+  /** f32 [rows, (query + 2 kv heads) * headDim] */
+  readonly #projected: NumberedBuffer;
+  /** f32 [rows, padded(intermediateSize)] */
+  readonly #gated: NumberedBuffer;
+  readonly #logitRows: NumberedBuffer;
+  #batch: BatchSizes | undefined;
+  #isClosed = false;
+
+  constructor(shape: BackendShape, options: WebGpuBackendOptions) {
+    const { device, traits, cacheDtype } = options;
+    const buffers = new Buffers(device);
+    const recorder = new Recorder(device, buffers, traits.minSubgroupSize >= 4);
+    this.shape = shape;
+    this.#description = options.description;
+    this.#context = {
+      device,
+      shape,
+      traits,
+      cacheDtype,
+      buffers,
+      recorder,
+      weights: new WeightStore(device, buffers),
+      step: new StepBuffer(device, buffers, shape),
+    };
+    this.#linear = new LinearSteps(this.#context);
+    this.#attention = new AttentionSteps(this.#context);
+    this.#selection = new SelectionSteps(this.#context, this.#attention);
+    this.#sampling = new SamplingSteps(this.#context);
+    const rows = shape.maxBatchRows;
+    this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
+    this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
+    this.#logitRows = buffers.storage("logit rows", rows * 4);
+  }
+
+  get #projectedWidth(): number {
+    const { numQueryHeads, numKvHeads, headDim } = this.shape;
+    return (numQueryHeads + 2 * numKvHeads) * headDim;
+  }
+
+  report(): BackendReport {
+    return {
+      name: "webgpu",
+      description: this.#description,
+      threads: 1,
+      weightBytes: this.#context.weights.sizeBytes,
+      kvCacheBytes: this.#attention.sizeBytes,
+    };
+  }
+
+  createTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef {
+    this.#check("createTensor");
+    const size = shape.reduce((a, b) => a * b, 1);
+    return new WebGpuTensor(dtype, shape, this.#context.buffers.storage(`tensor [${shape}]`, size * 4));
+  }
+
+  write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
+    this.#check("write");
+    const target = WebGpuTensor.of(tensor);
+    if (data.length > target.size)
+      throw new ShapeError(`write: ${data.length} elements do not fit the tensor [${target.shape}]`);
+    this.#context.recorder.write(target, 0, data, data.length);
+  }
+
+  async read(tensor: TensorRef): Promise<Float32Array | Uint32Array> {
+    this.#check("read");
+    const from = WebGpuTensor.of(tensor);
+    const bytes = await this.#context.recorder.read(from, from.size * 4);
+    return from.dtype === "f32" ? new Float32Array(bytes) : new Uint32Array(bytes);
+  }
+
+  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
+    this.#check("createWeight");
+    return this.#context.weights.create(name, dtype, rows, cols);
+  }
+
+  writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
+    this.#check("writeWeight");
+    return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
+  }
+
+  beginStep(batch: StepBatch): void {
+    this.#check("beginStep");
+    this.#context.recorder.submit();
+    this.#batch = copySizes(batch, this.#batch);
+    this.#context.step.upload(batch);
+  }
+
+  embed(embedding: WeightRef, x: TensorRef): void {
+    const { recorder, step } = this.#context;
+    const { hiddenSize, vocabSize } = this.shape;
+    const weight = LinearSteps.weight(embedding, vocabSize, hiddenSize);
+    const kernel = recorder.kernel(["storage", "step", "embed"], {
+      ...stepConstants(this.#context),
+      DTYPE: DTYPE_CODES[weight.dtype],
+      COLS: hiddenSize,
+      STRIDE: weight.stride,
+    });
+    for (const part of weight.parts)
+      recorder.dispatch(
+        "rest",
+        kernel,
+        [part.offset / 16, part.firstRow, part.rows],
+        [part.chunk, step.storage, this.#sampling.drawn, WebGpuTensor.of(x)],
+        this.#step().numRows,
+      );
+  }
+
+  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.shape;
+    const { numRows } = this.#step();
+    const queryWidth = numQueryHeads * headDim;
+    const kvWidth = numKvHeads * headDim;
+    const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
+    this.#linear.multiply(
+      [
+        { weight: LinearSteps.weight(weights.q, queryWidth, hiddenSize), out: 0, bias: bias(weights.qBias) },
+        {
+          weight: LinearSteps.weight(weights.k, kvWidth, hiddenSize),
+          out: queryWidth,
+          bias: bias(weights.kBias),
+        },
+        {
+          weight: LinearSteps.weight(weights.v, kvWidth, hiddenSize),
+          out: queryWidth + kvWidth,
+          bias: bias(weights.vBias),
+        },
+      ],
+      { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows },
+      { storage: this.#projected, stride: this.#projectedWidth },
+      { norm: WebGpuWeight.of(weights.norm) },
+    );
+    this.#attention.finishHeads(layer, weights, this.#projected, query, numRows);
+  }
+
+  attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
+    this.#attention.attendAll(this.#step(), layer, range, query, output, scores);
+  }
+
+  attendSelected(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    selection: TokenSelection,
+    output: TensorRef,
+  ): void {
+    this.#attention.attendSelected(this.#step(), layer, range, query, selection, output);
+  }
+
+  attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+    const { hiddenSize, numQueryHeads, headDim } = this.shape;
+    const width = numQueryHeads * headDim;
+    const bias = weights.oBias && WebGpuWeight.of(weights.oBias);
+    this.#linear.multiply(
+      [{ weight: LinearSteps.weight(weights.o, hiddenSize, width), out: 0, bias }],
+      { storage: WebGpuTensor.of(attended), stride: width, count: this.#step().numRows },
+      { storage: WebGpuTensor.of(x), stride: hiddenSize },
+      { add: true },
+    );
+  }
+
+  feedForward(weights: FeedForwardWeights, x: TensorRef): void {
+    const { hiddenSize, intermediateSize } = this.shape;
+    const { numRows } = this.#step();
+    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
+    const stride = padded(intermediateSize);
+    this.#linear.multiply(
+      [
+        { weight: LinearSteps.weight(weights.gate, intermediateSize, hiddenSize), out: 0 },
+        { weight: LinearSteps.weight(weights.up, intermediateSize, hiddenSize), out: 0 },
+      ],
+      rows,
+      { storage: this.#gated, stride },
+      { norm: WebGpuWeight.of(weights.norm), isPair: true },
+    );
+    this.#linear.multiply(
+      [{ weight: LinearSteps.weight(weights.down, hiddenSize, intermediateSize), out: 0 }],
+      { storage: this.#gated, stride, count: numRows },
+      { storage: rows.storage, stride: hiddenSize },
+      { add: true },
+    );
+  }
+
+  logits(
+    norm: WeightRef,
+    output: WeightRef,
+    x: TensorRef,
+    rows: Uint32Array,
+    count: number,
+    logits: TensorRef,
+  ): void {
+    const { hiddenSize, vocabSize } = this.shape;
+    const { recorder } = this.#context;
+    const weight = LinearSteps.weight(output, vocabSize, hiddenSize);
+    const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
+    const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
+    if (isInOrder(rows, count)) {
+      this.#linear.multiply([{ weight, out: 0 }], source, target, { norm: WebGpuWeight.of(norm) });
+      return;
+    }
+    recorder.write(this.#logitRows, 0, rows, count);
+    const prepared = this.#linear.prepare(source, hiddenSize, WebGpuWeight.of(norm), this.#logitRows);
+    this.#linear.multiply([{ weight, out: 0 }], prepared, target);
+  }
+
+  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+    this.#check("sample");
+    await this.#sampling.sample(logits, rows, out);
+  }
+
+  /** Records a draw whose tokens stay on the device, for the next step to embed. */
+  sampleOnDevice(logits: TensorRef, rows: readonly SamplingRow[]): void {
+    this.#sampling.record(logits, rows);
+  }
+
+  scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    this.#attention.scores(this.#step(), layer, range, query, out);
+  }
+
+  randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
+    this.#selection.randomScores(this.#step(), layer, range, seed, out);
+  }
+
+  updatePageBounds(layer: number, range: SequenceRange): void {
+    this.#selection.updatePageBounds(this.#step(), layer, range);
+  }
+
+  pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    this.#selection.pageScores(this.#step(), layer, range, query, out);
+  }
+
+  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    this.#selection.topK(this.#step(), range, scores, ends, out);
+  }
+
+  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    this.#selection.mergeByRank(this.#step(), range, scores, ends, out);
+  }
+
+  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
+    this.#step();
+    this.#selection.withEnds(range, set, ends, out);
+  }
+
+  /** Submits what was recorded and waits until the device has done it. */
+  async finish(): Promise<void> {
+    this.#context.recorder.submit();
+    await this.#context.device.queue.onSubmittedWorkDone();
+    this.#context.recorder.check();
+  }
+
+  /** Submits what was recorded without waiting. */
+  flush(): void {
+    this.#context.recorder.submit();
+  }
+
+  /** GPU milliseconds by part of what `work` records. Needs the feature timestamp-query. */
+  async profile(work: () => void): Promise<Record<string, number>> {
+    const { device, buffers, recorder } = this.#context;
+    const timer = new StepTimer(device, buffers);
+    recorder.submit();
+    recorder.timer = timer;
+    try {
+      work();
+      recorder.submit();
+    } finally {
+      recorder.timer = undefined;
+    }
+    try {
+      return await timer.read(device);
+    } finally {
+      timer.destroy();
+    }
+  }
+
+  /** Gives all weights and the cache pseudo-random values made on the device; norms become 1. For benchmarks. */
+  fillRandom(seed: number): void {
+    this.#context.weights.fillRandom(this.#context.recorder, seed);
+    this.#attention.fillRandom(seed);
+  }
+
+  get context(): GpuContext {
+    return this.#context;
+  }
+
+  get caches() {
+    return this.#attention.caches;
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { device, buffers, recorder } = this.#context;
+    recorder.submit();
+    await device.queue.onSubmittedWorkDone();
+    buffers.destroyAll();
+    device.destroy();
+  }
+
+  #check(what: string): void {
+    if (this.#isClosed) throw new BackendError(`${what}: the webgpu backend is closed; open a new one`);
+    this.#context.recorder.check();
+  }
+
+  #step(): BatchSizes {
+    this.#check("step");
+    if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
+    return this.#batch;
+  }
+}
+
+/** Copies what later steps of the batch ask for into `into`, made once. */
+function copySizes(batch: StepBatch, into: BatchSizes | undefined): BatchSizes {
+  const { numRows, numSequences } = batch;
+  const size = batch.lengths.length;
+  const copy = into ?? {
+    numRows,
+    firstRows: new Uint32Array(size),
+    rowCounts: new Uint32Array(size),
+    lengths: new Uint32Array(size),
+  };
+  copy.numRows = numRows;
+  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
+  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
+  copy.lengths.set(batch.lengths.subarray(0, numSequences));
+  return copy;
+}
+
+function isInOrder(rows: Uint32Array, count: number): boolean {
+  for (let i = 0; i < count; i++) if (rows[i] !== i) return false;
+  return true;
+}
