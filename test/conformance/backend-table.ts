@@ -1,7 +1,11 @@
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
-import { openWebGpuBackend, type WebGpuOptions } from "../../src/backend/webgpu/open-webgpu.ts";
+import {
+  openWebGpuBackend,
+  requestWebGpuDevice,
+  type WebGpuOptions,
+} from "../../src/backend/webgpu/open-webgpu.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
 
@@ -12,12 +16,12 @@ export interface BackendRow {
 
 const { gpu } = await webgpuForTests();
 
-function openWebGpu(options: WebGpuOptions): BackendFactory {
-  return async (shape) => {
-    const adapter = await gpu?.requestAdapter();
-    if (!adapter) throw new Error("WebGPU had an adapter and has none now");
-    return openWebGpuBackend(shape, adapter, options);
-  };
+/** One device for all tests of a file: kernels are compiled once. */
+async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
+  const adapter = await gpu?.requestAdapter();
+  if (!adapter) throw new Error("WebGPU had an adapter and has none now");
+  const device = await requestWebGpuDevice(adapter);
+  return (shape) => openWebGpuBackend(shape, adapter, { ...options, device });
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
@@ -25,10 +29,5 @@ export const BACKENDS: readonly BackendRow[] = [
   { name: "reference", open: createReferenceBackend },
   { name: "wasm, 1 thread", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 1 }) },
   { name: "wasm, 2 threads", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 2 }) },
-  ...(gpu
-    ? [
-        { name: "webgpu", open: openWebGpu({ cacheDtype: "f32" }) },
-        { name: "webgpu, no subgroups", open: openWebGpu({ cacheDtype: "f32", noSubgroups: true }) },
-      ]
-    : []),
+  ...(gpu ? [{ name: "webgpu", open: await openWebGpu({ cacheDtype: "f32" }) }] : []),
 ];

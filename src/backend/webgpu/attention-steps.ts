@@ -138,7 +138,17 @@ export class AttentionSteps {
       let longest = 0;
       for (let s = first; s < next; s++) longest = Math.max(longest, batch.lengths[s]);
       const rows = isDecode ? next - first : batch.rowCounts[first];
-      this.#attendRows(layer, batch.firstRows[first], rows, longest, range.first, query, output, pass);
+      this.#attendRows(
+        layer,
+        batch.firstRows[first],
+        rows,
+        longest,
+        isDecode,
+        range.first,
+        query,
+        output,
+        pass,
+      );
       first = next;
     }
   }
@@ -148,6 +158,7 @@ export class AttentionSteps {
     firstRow: number,
     numRows: number,
     longest: number,
+    isDecode: boolean,
     firstSequence: number,
     query: TensorRef,
     output: TensorRef | undefined,
@@ -159,12 +170,10 @@ export class AttentionSteps {
     const blocks = shape.numQueryHeads / heads;
     const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
     const padding = paddedHeadDim(shape, cacheDtype);
-    const wanted = Math.ceil(WANTED_GROUPS / (blocks * numRows));
-    const splits = Math.max(
-      Math.ceil(most / this.#maxChunk),
-      Math.min(wanted, Math.ceil(most / LEAST_SHARE), 256),
-      1,
-    );
+    // decode rows are cut fine enough to keep the device busy; prefill rows are many
+    const shares = isDecode ? Math.max(1, Math.floor(WANTED_GROUPS / blocks)) : 1;
+    const share = Math.min(this.#maxChunk, Math.max(LEAST_SHARE, Math.ceil(most / shares)));
+    const splits = Math.ceil(most / share);
     const rowBytes = shape.numQueryHeads * splits * (padding + 2) * 4;
     const rowsAtOnce = Math.max(1, Math.min(numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)));
     const partials = this.#reservePartials(rowsAtOnce * rowBytes);
@@ -181,6 +190,7 @@ export class AttentionSteps {
         HEAD_DIM: shape.headDim,
         SCALE: shape.headDim ** -0.5,
         CHUNK: this.#maxChunk,
+        LEAST_SHARE,
         SELECTED: selection !== undefined,
         HAND_ON: scores !== undefined,
         ONLY_SCORES: onlyScores,
@@ -203,6 +213,7 @@ export class AttentionSteps {
           selection ? WebGpuTensor.of(selection.indices).capacity : 0,
           scores ? WebGpuTensor.of(scores.values).capacity : 0,
           splits,
+          shares,
         ],
         [
           step.storage,

@@ -8,6 +8,8 @@ export interface WebGpuOptions {
   readonly cacheDtype?: CacheDtype;
   /** Do without subgroups although the device has them. For tests. */
   readonly noSubgroups?: boolean;
+  /** A device to share: it stays open, and kernels compiled for it are used again. For tests. */
+  readonly device?: GPUDevice;
 }
 
 const OPTIONAL_FEATURES = [
@@ -36,25 +38,35 @@ export async function openWebGpuBackend(
 ): Promise<Backend> {
   const cacheDtype = options.cacheDtype ?? "f16";
   checkLimits(shape, adapter, cacheDtype);
+  const device = options.device ?? (await requestWebGpuDevice(adapter));
+  try {
+    const traits = traitsOf(adapter, device, options);
+    return new WebGpuBackend(shape, {
+      device,
+      isShared: options.device !== undefined,
+      traits,
+      cacheDtype,
+      description: describe(adapter, traits),
+    });
+  } catch (error) {
+    if (!options.device) device.destroy();
+    throw error;
+  }
+}
+
+/** A device with all that the adapter has and the kernels can use. @throws BackendError */
+export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const features = OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature));
   const requiredLimits: Record<string, number> = {};
   for (const limit of RAISED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
-  let device: GPUDevice;
   try {
-    device = await adapter.requestDevice({
+    return await adapter.requestDevice({
       label: "lessismore",
       requiredFeatures: features as unknown as GPUFeatureName[],
       requiredLimits,
     });
   } catch (error) {
     throw new BackendError(`backend webgpu: the adapter gave no device: ${String(error)}`, { cause: error });
-  }
-  try {
-    const traits = traitsOf(adapter, device, options);
-    return new WebGpuBackend(shape, { device, traits, cacheDtype, description: describe(adapter, traits) });
-  } catch (error) {
-    device.destroy();
-    throw error;
   }
 }
 

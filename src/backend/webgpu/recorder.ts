@@ -16,6 +16,8 @@ export interface Kernel {
 /** A compute call made before, found again by what it binds. */
 type BindGroups = Map<string, GPUBindGroup>;
 
+/** Kernels live as long as their device. */
+const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
 const UNIFORM_BYTES = 256;
@@ -28,7 +30,7 @@ const UNIFORMS_A_BUFFER = 1024;
 export class Recorder {
   readonly device: GPUDevice;
   readonly #buffers: Buffers;
-  readonly #kernels = new Map<string, Kernel>();
+  readonly #kernels: Map<string, Kernel>;
   readonly #bindGroups: BindGroups = new Map();
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
@@ -44,6 +46,8 @@ export class Recorder {
   constructor(device: GPUDevice, buffers: Buffers, hasSubgroups: boolean) {
     this.device = device;
     this.#buffers = buffers;
+    this.#kernels = COMPILED.get(device) ?? new Map();
+    COMPILED.set(device, this.#kernels);
     this.#kernelPrefix = hasSubgroups ? "enable subgroups;\n" : "";
     device.addEventListener("uncapturederror", (event) => {
       this.#failure ??= new BackendError(

@@ -40,6 +40,8 @@ import { WeightStore } from "./weight-store.ts";
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
+  /** Others use the device too: it outlives the backend. */
+  readonly isShared: boolean;
   readonly description: string;
   readonly traits: DeviceTraits;
   readonly cacheDtype: CacheDtype;
@@ -49,6 +51,7 @@ export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
   readonly #context: GpuContext;
   readonly #description: string;
+  readonly #isShared: boolean;
   readonly #linear: LinearSteps;
   readonly #attention: AttentionSteps;
   readonly #selection: SelectionSteps;
@@ -67,6 +70,7 @@ export class WebGpuBackend implements Backend {
     const recorder = new Recorder(device, buffers, traits.minSubgroupSize >= 4);
     this.shape = shape;
     this.#description = options.description;
+    this.#isShared = options.isShared;
     this.#context = {
       device,
       shape,
@@ -348,7 +352,7 @@ export class WebGpuBackend implements Backend {
     recorder.submit();
     await device.queue.onSubmittedWorkDone();
     buffers.destroyAll();
-    device.destroy();
+    if (!this.#isShared) device.destroy();
   }
 
   #check(what: string): void {

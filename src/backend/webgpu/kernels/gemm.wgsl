@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let first_b = group.y * TILE;
   let tx = thread % 16u;
   let ty = thread / 16u;
-  var sums: array<f32, SIDE * SIDE>;
+  var sums: array<f32, SIDE * SIDE> = array<f32, SIDE * SIDE>();
   for (var strip = 0u; strip * STRIP < STRIDE * PIECE; strip++) {
     for (var i = thread; i < TILE * STRIP / 4u; i += 256u) {
       let b = i / (STRIP / 4u);
@@ -69,23 +69,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     for (var k = 0u; k < STRIP; k++) {
-      var xs: array<f32, SIDE>;
-      var ws: array<f32, SIDE>;
-      for (var i = 0u; i < SIDE; i++) {
+      var xs: array<f32, SIDE> = array<f32, SIDE>();
+      var ws: array<f32, SIDE> = array<f32, SIDE>();
+      /* unroll */ for (var i = 0u; i < SIDE; i++) {
         xs[i] = x_tile[k][(i / 4u) * 64u + ty * 4u + i % 4u];
         ws[i] = w_tile[k][(i / 4u) * 64u + tx * 4u + i % 4u];
       }
-      for (var i = 0u; i < SIDE; i++) {
-        for (var j = 0u; j < SIDE; j++) {
+      /* unroll */ for (var i = 0u; i < SIDE; i++) {
+        /* unroll */ for (var j = 0u; j < SIDE; j++) {
           sums[i * SIDE + j] = fma(xs[i], ws[j], sums[i * SIDE + j]);
         }
       }
     }
     workgroupBarrier();
   }
-  for (var i = 0u; i < SIDE; i++) {
+  /* unroll */ for (var i = 0u; i < SIDE; i++) {
     let b = first_b + (i / 4u) * 64u + ty * 4u + i % 4u;
-    for (var j = 0u; j < SIDE; j++) {
+    /* unroll */ for (var j = 0u; j < SIDE; j++) {
       let row = first_row + (j / 4u) * 64u + tx * 4u + j % 4u;
       if (b < params.batch && row < params.rows) {
         let at = b * params.out_stride + params.out + row;

@@ -67,29 +67,29 @@ fn main(
   }
   let first = block * OUTPUTS;
   let last = section.rows - 1u;
-  var starts: array<u32, ROWS>;
-  for (var r = 0u; r < ROWS; r++) {
+  var starts: array<u32, ROWS> = array<u32, ROWS>();
+  /* unroll */ for (var r = 0u; r < ROWS; r++) {
     if (PAIR && r >= OUTPUTS) {
       starts[r] = params.sections[1].piece + min(first + r - OUTPUTS, last) * STRIDE;
     } else {
       starts[r] = section.piece + min(first + r, last) * STRIDE;
     }
   }
-  var sums: array<f32, ROWS * BATCH>;
-  var squares: array<f32, BATCH>;
+  var sums: array<f32, ROWS * BATCH> = array<f32, ROWS * BATCH>();
+  var squares: array<f32, BATCH> = array<f32, BATCH>();
   for (var piece = lane; piece < STRIDE; piece += LANES) {
-    var w: array<vec4u, ROWS>;
-    for (var r = 0u; r < ROWS; r++) {
+    var w: array<vec4u, ROWS> = array<vec4u, ROWS>();
+    /* unroll */ for (var r = 0u; r < ROWS; r++) {
       w[r] = weights[starts[r] + piece];
     }
-    for (var b = 0u; b < BATCH; b++) {
+    /* unroll */ for (var b = 0u; b < BATCH; b++) {
       let at = b * X_STRIDE + piece * PIECE4;
       var a = x[at];
       if (NORM) {
         squares[b] = fma4(a, a, squares[b]);
         a *= vectors[params.norm + piece * PIECE4];
       }
-      for (var r = 0u; r < ROWS; r++) {
+      /* unroll */ for (var r = 0u; r < ROWS; r++) {
         sums[r * BATCH + b] = fma4(low(w[r]), a, sums[r * BATCH + b]);
       }
       if (PIECE == 8u) {
@@ -98,29 +98,30 @@ fn main(
           squares[b] = fma4(c, c, squares[b]);
           c *= vectors[params.norm + piece * PIECE4 + 1u];
         }
-        for (var r = 0u; r < ROWS; r++) {
+        /* unroll */ for (var r = 0u; r < ROWS; r++) {
           sums[r * BATCH + b] = fma4(high(w[r]), c, sums[r * BATCH + b]);
         }
       }
     }
   }
-  for (var b = 0u; b < BATCH; b++) {
+  /* unroll */ for (var b = 0u; b < BATCH; b++) {
     var scale = 1f;
     if (NORM) {
       scale = inverseSqrt(team_sum(vec4f(squares[b]), thread).x / f32(COLS) + EPS);
     }
-    for (var r = 0u; r < ROWS; r += 4u) {
+    /* unroll */ for (var r4 = 0u; r4 < ROWS / 4u; r4++) {
+      const r = 4u * r4;
       let part = vec4f(
         sums[r * BATCH + b], sums[(r + 1u) * BATCH + b], sums[(r + 2u) * BATCH + b], sums[(r + 3u) * BATCH + b]);
       let total = scale * team_sum(part, thread);
-      for (var i = 0u; i < 4u; i++) {
+      /* unroll */ for (var i = 0u; i < 4u; i++) {
         sums[(r + i) * BATCH + b] = total[i];
       }
     }
-    for (var r = 0u; r < OUTPUTS; r++) {
+    /* unroll */ for (var r = 0u; r < OUTPUTS; r++) {
       if (lane == r) {
         if (PAIR) {
-          store(b, section, first + r, silu(sums[r * BATCH + b]) * sums[(r + OUTPUTS) * BATCH + b]);
+          store(b, section, first + r, silu(sums[r * BATCH + b]) * sums[((r + OUTPUTS) % ROWS) * BATCH + b]);
         } else {
           store(b, section, first + r, sums[r * BATCH + b]);
         }
