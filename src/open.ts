@@ -3,12 +3,14 @@ import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
 import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "./backend/software-adapter.ts";
+import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
 import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
 import type { CacheDtype } from "./backend/webgpu/context.ts";
 import { openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
 import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
+import { type FittedShape, fitContext } from "./fit-context.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
@@ -56,6 +58,8 @@ export interface EngineReport {
   readonly backend: BackendReport & { /** Why this backend. */ readonly why: string };
   readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
   readonly loadMs: number;
+  /** Why the context is shorter than the model's, where memory made it so. */
+  readonly contextNote?: string;
 }
 
 export interface Engine {
@@ -79,7 +83,8 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
-    const { backend, why } = await chooseBackend(host, options, backendShape(config, options));
+    const { shape, contextNote } = fit(backendShape(config, options), checkpoint, options);
+    const { backend, why } = await chooseBackend(host, options, shape);
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
       const engine = new GenerationEngine({
@@ -99,7 +104,10 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => report(checkpoint, config, backend, why, engine.policyOf(undefined), loadMs),
+        report: () => ({
+          ...report(checkpoint, config, backend, why, engine.policyOf(undefined), loadMs),
+          ...(contextNote !== undefined && { contextNote }),
+        }),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -148,6 +156,15 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
     maxBatchRows: Math.max(MAX_BATCH_ROWS, maxBatchSequences),
     maxBatchSequences,
   };
+}
+
+/** The shape cut down to the backend's memory; the reference backend has no limit of its own. */
+function fit(shape: BackendShape, checkpoint: Checkpoint, options: EngineOptions): FittedShape {
+  const { backend = "auto", contextLength } = options;
+  if (backend !== "auto" && backend !== "wasm") return { shape, contextNote: undefined };
+  const weightBytes = [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const limit = { sizeBytes: MAX_BYTES - PAGE_BYTES, name: "32-bit WebAssembly memory", workingBytes };
+  return fitContext(shape, weightBytes, limit, contextLength !== undefined);
 }
 
 function option(name: string, value: number, least: number): number {

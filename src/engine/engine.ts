@@ -43,7 +43,7 @@ export class GenerationEngine {
   readonly #decoder: Decoder;
   readonly #batch: StepBatchBuilder;
   readonly #pages: PageAllocator;
-  readonly #policies = new Map<string, { policy: AttentionPolicy; uses: number }>();
+  readonly #policies = new Map<unknown, { policy: AttentionPolicy; uses: number }>();
   readonly #waiting: RunningGeneration[] = [];
   #running: RunningGeneration[] = [];
   #isPumping = false;
@@ -110,10 +110,13 @@ export class GenerationEngine {
     const { maxTokens } = request;
     if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))
       throw new RequestError(`maxTokens must be a whole number of at least 1, got ${maxTokens}`);
+    const given = request.attention ?? this.#parts.attention;
+    const policy = this.policyOf(given);
     return {
       prompt,
       maxTokens: Math.min(maxTokens ?? room, room),
-      policy: this.policyOf(request.attention),
+      policy,
+      policyKey: typeof given === "string" ? policyKey(policy) : given,
       sampling: resolveSampling(request, this.#parts.sampling),
       eosTokenIds: request.ignoreEos ? [] : this.#parts.eosTokenIds,
       signal: request.signal,
@@ -252,10 +255,9 @@ export class GenerationEngine {
     }
   }
 
-  /** Requests with equal policies share one value, so that they run in one group. */
+  /** Requests with the same spec, or the same policy value, share one bound policy, so that they run in one group. */
   #usePolicy(generation: RunningGeneration): void {
-    const { policy } = generation.plan;
-    const key = policyKey(policy);
+    const { policy, policyKey: key } = generation.plan;
     const known = this.#policies.get(key);
     if (known) known.uses++;
     else this.#policies.set(key, { policy, uses: 1 });
@@ -274,7 +276,7 @@ export class GenerationEngine {
     for (const generation of this.#running.filter((one) => one.isDone)) {
       this.#pages.release(generation.pages);
       generation.pages = [];
-      const key = policyKey(generation.plan.policy);
+      const key = generation.plan.policyKey;
       const use = this.#policies.get(key);
       if (use && --use.uses === 0) {
         this.#policies.delete(key);
@@ -330,6 +332,7 @@ export class GenerationEngine {
   }
 }
 
+/** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
 function policyKey(policy: AttentionPolicy): string {
   return `${policy.name}:${JSON.stringify(policy.settings)}`;
 }

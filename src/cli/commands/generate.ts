@@ -95,6 +95,8 @@ async function generate(argument: string | undefined, options: GenerateOptions):
     });
     try {
       begin();
+      const { contextNote } = engine.report();
+      if (contextNote !== undefined) process.stderr.write(`lessismore: ${contextNote}\n`);
       const {
         attention,
         maxTokens,
