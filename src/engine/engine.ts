@@ -82,7 +82,9 @@ export class GenerationEngine {
     if (this.#isClosed) throw new RequestError("generate: the engine is closed; open a new one");
     const plan = this.#plan(request);
     const stops = typeof request.stop === "string" ? [request.stop] : (request.stop ?? []);
-    if (stops.some((stop) => stop === "")) throw new RequestError("stop must not be an empty text");
+    for (const stop of stops)
+      if (typeof stop !== "string" || stop === "")
+        throw new RequestError(`stop must be a text that is not empty, got ${JSON.stringify(stop)}`);
     const output = new OutputStream(this.tokenizer, plan.prompt, stops);
     const generation = new RunningGeneration(plan, output, () => void this.#pump());
     this.#waiting.push(generation);
@@ -131,6 +133,9 @@ export class GenerationEngine {
         `give exactly one of messages, prompt and tokenIds; got ${given === 0 ? "none" : given}`,
       );
     if (tokenIds) return Array.from(tokenIds);
+    if (prompt !== undefined && typeof prompt !== "string")
+      throw new RequestError(`prompt must be a text, got ${JSON.stringify(prompt)}`);
+    if (messages !== undefined) checkMessages(messages);
     if (prompt !== undefined) return this.tokenizer.encode(prompt);
     return this.tokenizer.encode(this.#parts.renderChat(messages ?? []), { addSpecialTokens: false });
   }
@@ -330,6 +335,18 @@ export class GenerationEngine {
     await this.#exclusively(async () => this.#sweep());
     await this.#parts.backend.close();
   }
+}
+
+function checkMessages(messages: unknown): void {
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw new RequestError(
+      `messages must be a list of at least one { role, content }, got ${JSON.stringify(messages)}`,
+    );
+  for (const message of messages)
+    if (typeof message?.role !== "string" || typeof message?.content !== "string")
+      throw new RequestError(
+        `a message must have a role and a content, both texts, got ${JSON.stringify(message)}`,
+      );
 }
 
 /** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
