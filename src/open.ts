@@ -17,7 +17,7 @@ import type { Tokenizer } from "./load/tokenizer.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { createRope } from "./model/rope.ts";
 import { defaultSelectionLayers } from "./model/selection-layers.ts";
-import { loadWeights } from "./model/weights.ts";
+import { checkWeights, loadWeights } from "./model/weights.ts";
 
 export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
 
@@ -76,6 +76,9 @@ export interface Engine {
 /** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
 const MAX_BATCH_ROWS = 256;
 
+/** More than any machine this runs on has; each takes memory of its own. */
+const MAX_THREADS = 256;
+
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
 export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
@@ -83,6 +86,7 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
+    checkWeights(checkpoint.tensors, config, checkpoint.name);
     const { shape, contextNote } = fit(backendShape(config, options), checkpoint, options);
     const { backend, why } = await chooseBackend(host, options, shape);
     try {
@@ -179,7 +183,8 @@ async function chooseBackend(
   shape: BackendShape,
 ): Promise<{ backend: Backend; why: string }> {
   const choice = options.backend ?? "auto";
-  if (options.threads !== undefined) option("threads", options.threads, 1);
+  if (options.threads !== undefined && option("threads", options.threads, 1) > MAX_THREADS)
+    throw new ConfigError(`threads must be at most ${MAX_THREADS}, got ${options.threads}`);
   switch (choice) {
     case "reference":
       return { backend: await createReferenceBackend(shape), why: "asked for" };
