@@ -10,7 +10,7 @@ import { openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
 import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
-import { type FittedShape, fitContext } from "./fit-context.ts";
+import { fitContext } from "./fit-context.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
@@ -87,8 +87,8 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
     checkWeights(checkpoint.tensors, config, checkpoint.name);
-    const { shape, contextNote } = fit(backendShape(config, options), checkpoint, options);
-    const { backend, why } = await chooseBackend(host, options, shape);
+    const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
+    const { backend, why, contextNote } = await chooseBackend(host, options, plan);
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
       const engine = new GenerationEngine({
@@ -162,13 +162,8 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
   };
 }
 
-/** The shape cut down to the backend's memory; the reference backend has no limit of its own. */
-function fit(shape: BackendShape, checkpoint: Checkpoint, options: EngineOptions): FittedShape {
-  const { backend = "auto", contextLength } = options;
-  if (backend !== "auto" && backend !== "wasm") return { shape, contextNote: undefined };
-  const weightBytes = [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const limit = { sizeBytes: MAX_BYTES - PAGE_BYTES, name: "32-bit WebAssembly memory", workingBytes };
-  return fitContext(shape, weightBytes, limit, contextLength !== undefined);
+function weightBytesOf(checkpoint: Checkpoint): number {
+  return [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 function option(name: string, value: number, least: number): number {
@@ -177,11 +172,24 @@ function option(name: string, value: number, least: number): number {
   return value;
 }
 
+/** What the model asks of a backend. */
+interface BackendPlan {
+  readonly shape: BackendShape;
+  readonly weightBytes: number;
+}
+
+interface ChosenBackend {
+  readonly backend: Backend;
+  /** Why the context is shorter than the plan's, where it is. */
+  readonly contextNote?: string | undefined;
+}
+
 async function chooseBackend(
   host: EngineHost,
   options: EngineOptions,
-  shape: BackendShape,
-): Promise<{ backend: Backend; why: string }> {
+  plan: BackendPlan,
+): Promise<ChosenBackend & { why: string }> {
+  const { shape } = plan;
   const choice = options.backend ?? "auto";
   if (options.threads !== undefined && option("threads", options.threads, 1) > MAX_THREADS)
     throw new ConfigError(`threads must be at most ${MAX_THREADS}, got ${options.threads}`);
@@ -191,14 +199,14 @@ async function chooseBackend(
     case "webgpu":
       return { backend: await openGpuBackend(await requestAdapter(host), options, shape), why: "asked for" };
     case "wasm":
-      return { backend: await openCpuBackend(host, options, shape), why: "asked for" };
+      return { ...(await openCpuBackend(host, options, plan)), why: "asked for" };
     case "auto": {
       const adapter = await findGpu(host);
       if (typeof adapter !== "string") {
         const why = "auto: a GPU is there";
         return { backend: await openGpuBackend(adapter, options, shape), why };
       }
-      return { backend: await openCpuBackend(host, options, shape), why: `auto: ${adapter}` };
+      return { ...(await openCpuBackend(host, options, plan)), why: `auto: ${adapter}` };
     }
     default:
       throw new ConfigError(
@@ -233,9 +241,17 @@ function openGpuBackend(adapter: GPUAdapter, options: EngineOptions, shape: Back
   return openWebGpuBackend(shape, adapter, cacheDtype === undefined ? {} : { cacheDtype });
 }
 
-function openCpuBackend(host: EngineHost, options: EngineOptions, shape: BackendShape): Promise<Backend> {
+/** The WASM backend with as much context as 32-bit memory holds. */
+async function openCpuBackend(
+  host: EngineHost,
+  options: EngineOptions,
+  plan: BackendPlan,
+): Promise<ChosenBackend> {
+  const limit = { sizeBytes: MAX_BYTES - PAGE_BYTES, name: "32-bit WebAssembly memory", workingBytes };
+  const isAskedFor = options.contextLength !== undefined;
+  const { shape, contextNote } = fitContext(plan.shape, plan.weightBytes, limit, isAskedFor);
   const threads = options.threads === undefined ? {} : { threads: options.threads };
-  return openWasmBackend(shape, host.wasm, threads);
+  return { backend: await openWasmBackend(shape, host.wasm, threads), contextNote };
 }
 
 function chatTemplateOf(checkpoint: Checkpoint) {
