@@ -15,6 +15,7 @@ const LAYERS = {
   model: 4,
   engine: 5,
   "open.ts": 6,
+  "fit-context.ts": 6,
   "inspect.ts": 6,
   "index.ts": 6,
   node: 6,

@@ -5,6 +5,7 @@ import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { checkWeights } from "./model/weights.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./open.ts";
 
 /** What is in a checkpoint, and what attention would read. */
@@ -64,6 +65,7 @@ export async function inspectFolder(
   const checkpoint = await openCheckpoint(folder);
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
+    checkWeights(checkpoint.tensors, config, checkpoint.name);
     const tensors = [...checkpoint.tensors.values()];
     return {
       name: checkpoint.name,

@@ -3,19 +3,21 @@ import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
 import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "./backend/software-adapter.ts";
+import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
 import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
 import type { CacheDtype } from "./backend/webgpu/context.ts";
 import { openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
 import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
+import { fitContext } from "./fit-context.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { createRope } from "./model/rope.ts";
 import { defaultSelectionLayers } from "./model/selection-layers.ts";
-import { loadWeights } from "./model/weights.ts";
+import { checkWeights, loadWeights } from "./model/weights.ts";
 
 export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
 
@@ -56,6 +58,8 @@ export interface EngineReport {
   readonly backend: BackendReport & { /** Why this backend. */ readonly why: string };
   readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
   readonly loadMs: number;
+  /** Why the context is shorter than the model's, where memory made it so. */
+  readonly contextNote?: string;
 }
 
 export interface Engine {
@@ -72,6 +76,9 @@ export interface Engine {
 /** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
 const MAX_BATCH_ROWS = 256;
 
+/** More than any machine this runs on has; each takes memory of its own. */
+const MAX_THREADS = 256;
+
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
 export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
@@ -79,7 +86,9 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
-    const { backend, why } = await chooseBackend(host, options, backendShape(config, options));
+    checkWeights(checkpoint.tensors, config, checkpoint.name);
+    const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
+    const { backend, why, contextNote } = await chooseBackend(host, options, plan);
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
       const engine = new GenerationEngine({
@@ -99,7 +108,10 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => report(checkpoint, config, backend, why, engine.policyOf(undefined), loadMs),
+        report: () => ({
+          ...report(checkpoint, config, backend, why, engine.policyOf(undefined), loadMs),
+          ...(contextNote !== undefined && { contextNote }),
+        }),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -150,33 +162,51 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
   };
 }
 
+function weightBytesOf(checkpoint: Checkpoint): number {
+  return [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
 function option(name: string, value: number, least: number): number {
   if (!Number.isSafeInteger(value) || value < least)
     throw new ConfigError(`${name} must be a whole number of at least ${least}, got ${value}`);
   return value;
 }
 
+/** What the model asks of a backend. */
+interface BackendPlan {
+  readonly shape: BackendShape;
+  readonly weightBytes: number;
+}
+
+interface ChosenBackend {
+  readonly backend: Backend;
+  /** Why the context is shorter than the plan's, where it is. */
+  readonly contextNote?: string | undefined;
+}
+
 async function chooseBackend(
   host: EngineHost,
   options: EngineOptions,
-  shape: BackendShape,
-): Promise<{ backend: Backend; why: string }> {
+  plan: BackendPlan,
+): Promise<ChosenBackend & { why: string }> {
+  const { shape } = plan;
   const choice = options.backend ?? "auto";
-  if (options.threads !== undefined) option("threads", options.threads, 1);
+  if (options.threads !== undefined && option("threads", options.threads, 1) > MAX_THREADS)
+    throw new ConfigError(`threads must be at most ${MAX_THREADS}, got ${options.threads}`);
   switch (choice) {
     case "reference":
       return { backend: await createReferenceBackend(shape), why: "asked for" };
     case "webgpu":
       return { backend: await openGpuBackend(await requestAdapter(host), options, shape), why: "asked for" };
     case "wasm":
-      return { backend: await openCpuBackend(host, options, shape), why: "asked for" };
+      return { ...(await openCpuBackend(host, options, plan)), why: "asked for" };
     case "auto": {
       const adapter = await findGpu(host);
       if (typeof adapter !== "string") {
         const why = "auto: a GPU is there";
         return { backend: await openGpuBackend(adapter, options, shape), why };
       }
-      return { backend: await openCpuBackend(host, options, shape), why: `auto: ${adapter}` };
+      return { ...(await openCpuBackend(host, options, plan)), why: `auto: ${adapter}` };
     }
     default:
       throw new ConfigError(
@@ -211,9 +241,17 @@ function openGpuBackend(adapter: GPUAdapter, options: EngineOptions, shape: Back
   return openWebGpuBackend(shape, adapter, cacheDtype === undefined ? {} : { cacheDtype });
 }
 
-function openCpuBackend(host: EngineHost, options: EngineOptions, shape: BackendShape): Promise<Backend> {
+/** The WASM backend with as much context as 32-bit memory holds. */
+async function openCpuBackend(
+  host: EngineHost,
+  options: EngineOptions,
+  plan: BackendPlan,
+): Promise<ChosenBackend> {
+  const limit = { sizeBytes: MAX_BYTES - PAGE_BYTES, name: "32-bit WebAssembly memory", workingBytes };
+  const isAskedFor = options.contextLength !== undefined;
+  const { shape, contextNote } = fitContext(plan.shape, plan.weightBytes, limit, isAskedFor);
   const threads = options.threads === undefined ? {} : { threads: options.threads };
-  return openWasmBackend(shape, host.wasm, threads);
+  return { backend: await openWasmBackend(shape, host.wasm, threads), contextNote };
 }
 
 function chatTemplateOf(checkpoint: Checkpoint) {

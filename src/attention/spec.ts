@@ -16,6 +16,15 @@ export function parseAttention(spec: string, defaults?: string): AttentionPolicy
   return row.make(own?.name === name ? { ...own.options, ...options } : options);
 }
 
+/**
+ * Checks the spelling of a spec alone: name, keys and numbers. Whether the values go together is known only with the
+ * checkpoint's own settings at hand.
+ * @throws ConfigError
+ */
+export function checkSpelling(spec: string): void {
+  readSpec(spec);
+}
+
 function readSpec(spec: string): { name: string; options: Record<string, unknown> } {
   const colon = spec.indexOf(":");
   const name = colon < 0 ? spec : spec.slice(0, colon);

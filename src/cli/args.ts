@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "commander";
-import { parseAttention } from "../attention/spec.ts";
+import { checkSpelling } from "../attention/spec.ts";
 import { ConfigError } from "../base/errors.ts";
 
 /** The command line asks for something that cannot be: exit code 2. */
@@ -27,10 +27,18 @@ export function decimal(expected: string, isValid: (value: number) => boolean): 
   };
 }
 
-/** Reads an attention spec only to refuse it early; the engine reads it again with the model at hand. */
+/** A reader of whole numbers of either sign. */
+export function integer(text: string): number {
+  const value = Number(text);
+  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError("Expected a whole number.");
+  return value;
+}
+
+/** Refuses a misspelt attention spec early; the engine reads its values with the model at hand. */
 export function attentionSpec(text: string): string {
   try {
-    parseAttention(text);
+    checkSpelling(text);
   } catch (error) {
     if (error instanceof ConfigError) throw new UsageError(error.message);
     throw error;

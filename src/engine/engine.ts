@@ -43,7 +43,7 @@ export class GenerationEngine {
   readonly #decoder: Decoder;
   readonly #batch: StepBatchBuilder;
   readonly #pages: PageAllocator;
-  readonly #policies = new Map<string, { policy: AttentionPolicy; uses: number }>();
+  readonly #policies = new Map<unknown, { policy: AttentionPolicy; uses: number }>();
   readonly #waiting: RunningGeneration[] = [];
   #running: RunningGeneration[] = [];
   #isPumping = false;
@@ -82,7 +82,9 @@ export class GenerationEngine {
     if (this.#isClosed) throw new RequestError("generate: the engine is closed; open a new one");
     const plan = this.#plan(request);
     const stops = typeof request.stop === "string" ? [request.stop] : (request.stop ?? []);
-    if (stops.some((stop) => stop === "")) throw new RequestError("stop must not be an empty text");
+    for (const stop of stops)
+      if (typeof stop !== "string" || stop === "")
+        throw new RequestError(`stop must be a text that is not empty, got ${JSON.stringify(stop)}`);
     const output = new OutputStream(this.tokenizer, plan.prompt, stops);
     const generation = new RunningGeneration(plan, output, () => void this.#pump());
     this.#waiting.push(generation);
@@ -110,10 +112,13 @@ export class GenerationEngine {
     const { maxTokens } = request;
     if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))
       throw new RequestError(`maxTokens must be a whole number of at least 1, got ${maxTokens}`);
+    const given = request.attention ?? this.#parts.attention;
+    const policy = this.policyOf(given);
     return {
       prompt,
       maxTokens: Math.min(maxTokens ?? room, room),
-      policy: this.policyOf(request.attention),
+      policy,
+      policyKey: typeof given === "string" ? policyKey(policy) : given,
       sampling: resolveSampling(request, this.#parts.sampling),
       eosTokenIds: request.ignoreEos ? [] : this.#parts.eosTokenIds,
       signal: request.signal,
@@ -128,6 +133,9 @@ export class GenerationEngine {
         `give exactly one of messages, prompt and tokenIds; got ${given === 0 ? "none" : given}`,
       );
     if (tokenIds) return Array.from(tokenIds);
+    if (prompt !== undefined && typeof prompt !== "string")
+      throw new RequestError(`prompt must be a text, got ${JSON.stringify(prompt)}`);
+    if (messages !== undefined) checkMessages(messages);
     if (prompt !== undefined) return this.tokenizer.encode(prompt);
     return this.tokenizer.encode(this.#parts.renderChat(messages ?? []), { addSpecialTokens: false });
   }
@@ -252,10 +260,9 @@ export class GenerationEngine {
     }
   }
 
-  /** Requests with equal policies share one value, so that they run in one group. */
+  /** Requests with the same spec, or the same policy value, share one bound policy, so that they run in one group. */
   #usePolicy(generation: RunningGeneration): void {
-    const { policy } = generation.plan;
-    const key = policyKey(policy);
+    const { policy, policyKey: key } = generation.plan;
     const known = this.#policies.get(key);
     if (known) known.uses++;
     else this.#policies.set(key, { policy, uses: 1 });
@@ -274,7 +281,7 @@ export class GenerationEngine {
     for (const generation of this.#running.filter((one) => one.isDone)) {
       this.#pages.release(generation.pages);
       generation.pages = [];
-      const key = policyKey(generation.plan.policy);
+      const key = generation.plan.policyKey;
       const use = this.#policies.get(key);
       if (use && --use.uses === 0) {
         this.#policies.delete(key);
@@ -330,6 +337,19 @@ export class GenerationEngine {
   }
 }
 
+function checkMessages(messages: unknown): void {
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw new RequestError(
+      `messages must be a list of at least one { role, content }, got ${JSON.stringify(messages)}`,
+    );
+  for (const message of messages)
+    if (typeof message?.role !== "string" || typeof message?.content !== "string")
+      throw new RequestError(
+        `a message must have a role and a content, both texts, got ${JSON.stringify(message)}`,
+      );
+}
+
+/** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
 function policyKey(policy: AttentionPolicy): string {
   return `${policy.name}:${JSON.stringify(policy.settings)}`;
 }

@@ -12,6 +12,8 @@ export interface GenerationPlan {
   readonly prompt: readonly number[];
   readonly maxTokens: number;
   readonly policy: AttentionPolicy;
+  /** Equal for requests that may share one policy value. */
+  readonly policyKey: unknown;
   readonly sampling: SamplingParams;
   readonly eosTokenIds: readonly number[];
   readonly signal: AbortSignal | undefined;

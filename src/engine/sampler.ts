@@ -1,5 +1,6 @@
 import type { SamplingParams } from "../backend/backend.ts";
 import { RequestError } from "../base/errors.ts";
+import { hash32 } from "../base/random.ts";
 import type { GenerationRequest } from "./request.ts";
 
 /** Sampling values a checkpoint recommends. */
@@ -35,7 +36,13 @@ export function resolveSampling(request: GenerationRequest, defaults: SamplingDe
     "above 0",
   );
   check("seed", params.seed, Number.isSafeInteger, "a whole number");
-  return params;
+  return { ...params, seed: wordOf(params.seed) };
+}
+
+/** The 32 bits that kernels draw from; seeds past 32 bits and negative ones are hashed, so that they do not collide with small ones. */
+function wordOf(seed: number): number {
+  if (seed >= 0 && seed < 2 ** 32) return seed;
+  return hash32(seed % 2 ** 32, Math.floor(seed / 2 ** 32), 0, 0);
 }
 
 function check(name: string, value: number, isValid: (value: number) => boolean, expected: string): void {

@@ -48,7 +48,7 @@ export async function loadWeights(
 ): Promise<ModelWeights> {
   const find: Find = (name, shape) => findWeight(tensors, name, shape, checkpointName);
   const names = nameEnds(tensors, config);
-  describeWeights(config, names, find, () => undefined); // a dry run: everything is checked before anything is read
+  checkWeights(tensors, config, checkpointName);
   if (
     config.tieWordEmbeddings &&
     names.output &&
@@ -67,6 +67,27 @@ export async function loadWeights(
   const weights = describeWeights(config, names, find, () => reserved[next++]);
   for (const [plan, weight] of places) await stream(plan, weight, backend);
   return weights;
+}
+
+/**
+ * Checks the tensors against the config from their headers alone.
+ * @throws ModelFileError on a tensor that is missing, of another shape or dtype, or of a layer that the config lacks.
+ */
+export function checkWeights(
+  tensors: ReadonlyMap<string, TensorEntry>,
+  config: ModelConfig,
+  checkpointName: string,
+): void {
+  const find: Find = (name, shape) => findWeight(tensors, name, shape, checkpointName);
+  describeWeights(config, nameEnds(tensors, config), find, () => undefined);
+  for (const name of tensors.keys()) {
+    const layer = /^(?:model\.)?layers\.(\d+)\./.exec(name)?.[1];
+    if (layer !== undefined && Number(layer) >= config.numLayers)
+      throw new ModelFileError(
+        `opening ${checkpointName}: tensor "${name}" is of layer ${layer}, but config.json has num_hidden_layers ` +
+          `${config.numLayers}; config and weights belong to different models or versions`,
+      );
+  }
 }
 
 /** Names of the matrices at both ends of the decoder; output undefined: it is the embedding. */

@@ -80,6 +80,19 @@ export function stagingBytes(shape: BackendShape): number {
   return Math.max(1 << 20, 32 * cols);
 }
 
+/**
+ * Bytes of everything but the weights: fixed regions, staging, KV cache, page bounds, and room for the scores and
+ * selections of policies (three sets of scores for every sequence) and for logits.
+ */
+export function workingBytes(shape: BackendShape): number {
+  const fixed = regions(shape).reduce((sum, [, bytes]) => sum + bytes, 0);
+  const cache = shape.numLayers * (2 * layerBytes(shape) + boundsLayerBytes(shape));
+  const scores = 12 * shape.maxBatchSequences * shape.numQueryHeads * shape.maxSequenceLength;
+  const steps = 4 * shape.maxBatchRows * (2 * shape.hiddenSize + 2 * shape.numQueryHeads * shape.headDim);
+  const logits = 4 * Math.max(16, shape.maxBatchSequences) * shape.vocabSize;
+  return fixed + stagingBytes(shape) + cache + scores + steps + logits + (64 << 20);
+}
+
 /** Regions of fixed size that the kernels use, in bytes, by the word that holds their address. */
 export function regions(shape: BackendShape): readonly (readonly [Word, number])[] {
   const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = shape;

@@ -2,7 +2,7 @@ import { Argument, Command, Option } from "commander";
 import { ConfigError } from "../../base/errors.ts";
 import type { Generation, GenerationRequest, GenerationResult } from "../../engine/request.ts";
 import { bundledModelFolder, openEngine } from "../../node/index.ts";
-import { attentionSpec, collect, decimal, UsageError, wholeNumber } from "../args.ts";
+import { attentionSpec, collect, decimal, integer, UsageError, wholeNumber } from "../args.ts";
 import { INTERRUPTED, withInterrupt } from "../interrupt.ts";
 import { formatAttention, PartWriter } from "../output.ts";
 import { type PromptOptions, readPrompt } from "../prompt.ts";
@@ -70,7 +70,7 @@ export function generateCommand(done: (exitCode: number) => void): Command {
       "above 1 discourages tokens already seen",
       decimal("a number above 0", (r) => r > 0),
     )
-    .option("--seed <s>", "makes sampling repeatable", wholeNumber(0))
+    .option("--seed <s>", "makes sampling repeatable", integer)
     .option("--stop <text>", "text that ends the answer; repeatable", collect)
     .option("--prompt-file <file>", "read the prompt from a file")
     .option("--token-ids <file>", "read the prompt as a JSON array of token ids")
@@ -95,6 +95,8 @@ async function generate(argument: string | undefined, options: GenerateOptions):
     });
     try {
       begin();
+      const { contextNote } = engine.report();
+      if (contextNote !== undefined) process.stderr.write(`lessismore: ${contextNote}\n`);
       const {
         attention,
         maxTokens,

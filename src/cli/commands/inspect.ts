@@ -24,6 +24,11 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
     .action(async (model: string | undefined, options: InspectOptions) => {
       const report = await inspect(model ?? bundledModelFolder(), options);
       process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report));
+      // the report is what was asked for, so the work has not failed; the notice is for those who read no JSON
+      if (report.problems.length > 0)
+        process.stderr.write(
+          `lessismore: ${report.problems.length} tensors hold values that are not finite\n`,
+        );
       done(0);
     });
 }

@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  AbortedError,
+  type AttentionPolicy,
+  type Engine,
+  type GenerationRequest,
+  openEngine,
+  RequestError,
+  streamingLlm,
+} from "../node/index.ts";
+
+const ids = Array.from({ length: 48 }, (_, i) => 20 + ((i * 37) % 200));
+const base = { maxTokens: 10, ignoreEos: true, temperature: 0 };
+
+/** Streaming attention of another window behind a name and settings that others share. */
+function disguised(tokenBudget: number): AttentionPolicy {
+  return { ...streamingLlm({ tokenBudget }), name: "mine", settings: {} };
+}
+
+describe.each(["wasm", "reference"] as const)("%s", (backend) => {
+  let engine: Engine;
+  beforeAll(async () => {
+    engine = await openEngine({ backend, threads: 1, contextLength: 256 });
+  });
+  afterAll(() => engine.close());
+  const run = async (request: GenerationRequest) => (await engine.generate(request).result()).tokenIds;
+
+  test("concurrent requests give what each gives alone, policies of one name and settings included", async () => {
+    const requests: GenerationRequest[] = [
+      { ...base, tokenIds: ids, attention: disguised(8) },
+      { ...base, tokenIds: ids, attention: disguised(44) },
+      { ...base, tokenIds: ids.slice(5), attention: "less-is-more:budget=24,layers=2+7" },
+      { ...base, tokenIds: ids.slice(9), attention: "quest:budget=32" },
+      { ...base, tokenIds: ids.slice(20), attention: "full", temperature: 1, seed: 3 },
+    ];
+    const alone: (readonly number[])[] = [];
+    for (const request of requests) alone.push(await run(request));
+    expect(alone[0]).not.toEqual(alone[1]);
+    expect(await Promise.all(requests.map(run))).toEqual(alone);
+  });
+
+  test("an abort, before or during, is an AbortedError; breaking out frees the pages for the next", async () => {
+    await expect(run({ ...base, tokenIds: ids, signal: AbortSignal.abort() })).rejects.toThrow(AbortedError);
+    const controller = new AbortController();
+    const generation = engine.generate({ ...base, tokenIds: ids, signal: controller.signal });
+    const read = async () => {
+      for await (const _ of generation) controller.abort();
+    };
+    await expect(read()).rejects.toThrow(AbortedError);
+    for (let i = 0; i < 5; i++)
+      for await (const _ of engine.generate({ tokenIds: ids, ignoreEos: true })) break; // asks for every page of a sequence
+    expect(await run({ ...base, tokenIds: ids })).toHaveLength(10);
+  });
+
+  test("close ends what runs with an AbortedError and may be called twice", async () => {
+    const other = await openEngine({ backend, threads: 1, contextLength: 256 });
+    const running = other.generate({ ...base, tokenIds: ids }).result();
+    const failed = expect(running).rejects.toThrow(AbortedError);
+    await other.close();
+    await other.close();
+    await failed;
+    expect(() => other.generate({ tokenIds: ids })).toThrow("the engine is closed");
+  });
+
+  test.each<[string, object, string]>([
+    ["no source", {}, "got none"],
+    ["two sources", { prompt: "a", tokenIds: [1] }, "got 2"],
+    ["an empty prompt", { prompt: "" }, "the prompt is empty"],
+    ["no messages", { messages: [] }, "got []"],
+    ["a message without content", { messages: [{ role: "user" }] }, '{"role":"user"}'],
+    ["a prompt that is no text", { prompt: 5 }, "got 5"],
+    ["a token past the vocabulary", { tokenIds: [512] }, "token id 512"],
+    ["a negative token", { tokenIds: [-1] }, "token id -1"],
+    ["half a token", { tokenIds: [1.5] }, "token id 1.5"],
+    ["a prompt as long as the context", { tokenIds: Array(256).fill(40) }, "has 256 tokens"],
+    ["an empty stop text", { tokenIds: [1], stop: ["x", ""] }, 'got ""'],
+    ["a stop that is no text", { tokenIds: [1], stop: [5] }, "got 5"],
+    ["no tokens", { tokenIds: [1], maxTokens: 0 }, "got 0"],
+  ])("%s is a RequestError that names the value", (_, request, value) => {
+    const start = () => engine.generate(request as GenerationRequest);
+    expect(start).toThrow(RequestError);
+    expect(start).toThrow(value);
+  });
+});
