@@ -1,6 +1,6 @@
 /**
- * Whole decode steps of the bundled model: every attention at every context, prefill against decode, two threads against
- * one, WASM against the reference backend. Rounds alternate between the sides, medians are taken over rounds, so that
+ * Whole decode steps of the bundled model: every attention at every context, prefill against decode.
+ * Rounds alternate between attentions and medians are taken over rounds, so that
  * ratios hold on a noisy machine.
  */
 import { type Engine, type EngineOptions, openEngine } from "../src/node/index.ts";
@@ -11,7 +11,9 @@ export interface DecodeOptions {
   readonly attention: readonly string[];
   readonly steps: number;
   readonly rounds: number;
-  readonly threads: number;
+  readonly threads?: number;
+  readonly backend: "wasm" | "reference";
+  readonly model?: string;
 }
 
 export interface DecodeRow {
@@ -23,6 +25,8 @@ export interface DecodeRow {
   readonly attendedFraction: number;
   readonly speedupOverFull: number;
 }
+
+type BenchEngineOptions = EngineOptions & { readonly model?: string };
 
 interface Run {
   readonly msPerToken: number;
@@ -49,7 +53,7 @@ async function run(engine: Engine, context: number, attention: string, steps: nu
   };
 }
 
-async function withEngine<T>(options: EngineOptions, work: (engine: Engine) => Promise<T>): Promise<T> {
+async function withEngine<T>(options: BenchEngineOptions, work: (engine: Engine) => Promise<T>): Promise<T> {
   const engine = await openEngine({ maxConcurrent: 1, ...options });
   try {
     return await work(engine);
@@ -68,7 +72,9 @@ export async function benchDecode(options: DecodeOptions): Promise<{
     ratio: number;
   }[];
 }> {
-  return withEngine({ backend: "wasm", threads: options.threads }, async (engine) => {
+  const { backend, model, threads } = options;
+  const engineOptions = { backend, ...(model && { model }), ...(threads && { threads }) };
+  return withEngine(engineOptions, async (engine) => {
     await run(engine, 512, "full", 64); // warms the compiler and the workers
     const rows: DecodeRow[] = [];
     const prefill = [];
@@ -102,26 +108,4 @@ export async function benchDecode(options: DecodeOptions): Promise<{
     }
     return { rows, prefill };
   });
-}
-
-/** Full-attention decode of two engines in alternated rounds: how many times faster the second is. */
-export async function compareEngines(
-  slow: EngineOptions,
-  fast: EngineOptions,
-  context: number,
-  steps: number,
-  rounds: number,
-): Promise<{ slowMs: number; fastMs: number; speedup: number }> {
-  return withEngine(slow, (one) =>
-    withEngine(fast, async (other) => {
-      const times = { slow: [] as number[], fast: [] as number[] };
-      for (let round = 0; round < rounds; round++) {
-        times.slow.push((await run(one, context, "full", steps)).msPerToken);
-        times.fast.push((await run(other, context, "full", steps)).msPerToken);
-      }
-      const slowMs = median(times.slow);
-      const fastMs = median(times.fast);
-      return { slowMs, fastMs, speedup: slowMs / fastMs };
-    }),
-  );
 }

@@ -9,19 +9,8 @@ export function logits2(keys: usize, offsets: usize, rows: u32, q: usize, bytes:
     let q0 = q, q1 = q + bytes;
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     let u: v128, v: v128, k: v128;
-    for (const stop = q + (bytes & ~31); q0 < stop; q0 += 32, q1 += 32, k0 += 32, k1 += 32, k2 += 32, k3 += 32) {
-      u = v128.load(q0); v = v128.load(q1);
-      k = v128.load(k0); a0 = madd(u, k, a0); b0 = madd(v, k, b0);
-      k = v128.load(k1); a1 = madd(u, k, a1); b1 = madd(v, k, b1);
-      k = v128.load(k2); a2 = madd(u, k, a2); b2 = madd(v, k, b2);
-      k = v128.load(k3); a3 = madd(u, k, a3); b3 = madd(v, k, b3);
-      u = v128.load(q0, 16); v = v128.load(q1, 16);
-      k = v128.load(k0, 16); a0 = madd(u, k, a0); b0 = madd(v, k, b0);
-      k = v128.load(k1, 16); a1 = madd(u, k, a1); b1 = madd(v, k, b1);
-      k = v128.load(k2, 16); a2 = madd(u, k, a2); b2 = madd(v, k, b2);
-      k = v128.load(k3, 16); a3 = madd(u, k, a3); b3 = madd(v, k, b3);
-    }
-    if (bytes & 16) {
+    // One vector a turn: V8 lifts all loads of a block to its top, and those of two turns spill to the stack.
+    for (const stop = q + bytes; q0 < stop; q0 += 16, q1 += 16, k0 += 16, k1 += 16, k2 += 16, k3 += 16) {
       u = v128.load(q0); v = v128.load(q1);
       k = v128.load(k0); a0 = madd(u, k, a0); b0 = madd(v, k, b0);
       k = v128.load(k1); a1 = madd(u, k, a1); b1 = madd(v, k, b1);

@@ -77,16 +77,20 @@ function sampledThreshold(scores: usize, n: u32, k: u32, keys: usize): f32 {
     store<u64>(keys + <usize>(i * 8), entry(keyOf(load<f32>(scores + <usize>(i * step * 4))), 0));
   const expected = <f32>k * <f32>SAMPLE / <f32>n;
   const rank = min<u32>(SAMPLE, <u32>(expected + 3 * sqrt<f32>(expected)) + 4);
-  const key = nthKey(keys, 8, SAMPLE, rank, false);
+  // The last 8 bits of a threshold decide nothing: the lowest value that shares the first 24.
+  const key = nthKey(keys, 8, SAMPLE, rank, false, 2) | 0xff;
   if (key >= 0xff800000) return -Infinity;
   return reinterpret<f32>(key & 0x80000000 ? key : ~key & 0x7fffffff);
 }
 
-/** The n-th smallest (n >= 1) key; items are pairs with keys, or scores. Two passes of 12 bits, one of 8. */
-function nthKey(items: usize, stride: usize, count: u32, n: u32, areScores: bool): u32 {
+/**
+ * The n-th smallest (n >= 1) key; items are pairs with keys, or scores. Two passes of 12 bits, one of 8; after two the
+ * last 8 bits are zero.
+ */
+function nthKey(items: usize, stride: usize, count: u32, n: u32, areScores: bool, passes: u32): u32 {
   let prefix: u32 = 0;
   let mask: u32 = 0;
-  for (let pass: u32 = 0; pass < 3; pass++) {
+  for (let pass: u32 = 0; pass < passes; pass++) {
     const shift: u32 = pass == 0 ? 20 : pass == 1 ? 8 : 0;
     const digits: u32 = pass == 2 ? 0xff : 0xfff;
     memory.fill(scratch, 0, <usize>((digits + 1) * 4));
@@ -139,7 +143,7 @@ function filter(scores: usize, n: u32, base: u32, threshold: f32, list: usize): 
 
 /** Lists exactly the k best, in ascending order of unit, by radix selection over all n. */
 function exactSet(scores: usize, n: u32, base: u32, k: u32, list: usize): u32 {
-  const worst = k < n ? nthKey(scores, 4, n, k, true) : 0xffffffff;
+  const worst = k < n ? nthKey(scores, 4, n, k, true, 3) : 0xffffffff;
   let better: u32 = 0;
   for (let i: u32 = 0; i < n; i++) better += u32(keyOf(load<f32>(scores + <usize>(i * 4))) < worst);
   let ties = k - better;
@@ -156,19 +160,31 @@ function exactSet(scores: usize, n: u32, base: u32, k: u32, list: usize): u32 {
   return k;
 }
 
-/** Stable sort by key: radix passes of 8 bits, those where all digits are equal left out. Returns where the result is. */
+/**
+ * Stable sort by key: radix passes of 8 bits, those where all digits are equal left out. Keys count from the smallest,
+ * because the best of many lie close together: that saves a pass. Returns where the result is.
+ */
 function sort(from: usize, to: usize, count: u32): usize {
   const counts = scratch;
   memory.fill(counts, 0, 4096);
   const end = from + <usize>(count * 8);
+  let least: u32 = 0xffffffff;
+  let most: u32 = 0;
   for (let p = from; p < end; p += 8) {
     const key = load<u32>(p);
-    for (let digit: u32 = 0; digit < 4; digit++) {
+    least = min<u32>(least, key);
+    most = max<u32>(most, key);
+  }
+  const digits: u32 = (39 - clz<u32>((most - least) | 1)) >> 3;
+  for (let p = from; p < end; p += 8) {
+    const key = load<u32>(p) - least;
+    store<u32>(p, key);
+    for (let digit: u32 = 0; digit < digits; digit++) {
       const at = counts + <usize>((digit << 10) + (((key >> (digit * 8)) & 255) << 2));
       store<u32>(at, load<u32>(at) + 1);
     }
   }
-  for (let digit: u32 = 0; digit < 4; digit++) {
+  for (let digit: u32 = 0; digit < digits; digit++) {
     const table = counts + <usize>(digit << 10);
     const shift = digit * 8;
     if (load<u32>(table + <usize>(((load<u32>(from) >> shift) & 255) << 2)) == count) continue;

@@ -14,30 +14,8 @@ export function tile8x4(panel: usize, k: u32, x0: usize, x1: usize, x2: usize, x
     a3 = v128.load(c3); b3 = v128.load(c3, 16);
   }
   let w0: v128, w1: v128, x: v128;
-  const end4 = panel + <usize>((k & ~3) * 32);
+  // One column a turn: V8 lifts all loads of a block to its top, and those of four columns spill to the stack.
   const end = panel + <usize>(k * 32);
-  for (; panel < end4; panel += 128, x0 += 16, x1 += 16, x2 += 16, x3 += 16) {
-    w0 = v128.load(panel); w1 = v128.load(panel, 16);
-    x = v128.load32_splat(x0); a0 = madd(w0, x, a0); b0 = madd(w1, x, b0);
-    x = v128.load32_splat(x1); a1 = madd(w0, x, a1); b1 = madd(w1, x, b1);
-    x = v128.load32_splat(x2); a2 = madd(w0, x, a2); b2 = madd(w1, x, b2);
-    x = v128.load32_splat(x3); a3 = madd(w0, x, a3); b3 = madd(w1, x, b3);
-    w0 = v128.load(panel, 32); w1 = v128.load(panel, 48);
-    x = v128.load32_splat(x0, 4); a0 = madd(w0, x, a0); b0 = madd(w1, x, b0);
-    x = v128.load32_splat(x1, 4); a1 = madd(w0, x, a1); b1 = madd(w1, x, b1);
-    x = v128.load32_splat(x2, 4); a2 = madd(w0, x, a2); b2 = madd(w1, x, b2);
-    x = v128.load32_splat(x3, 4); a3 = madd(w0, x, a3); b3 = madd(w1, x, b3);
-    w0 = v128.load(panel, 64); w1 = v128.load(panel, 80);
-    x = v128.load32_splat(x0, 8); a0 = madd(w0, x, a0); b0 = madd(w1, x, b0);
-    x = v128.load32_splat(x1, 8); a1 = madd(w0, x, a1); b1 = madd(w1, x, b1);
-    x = v128.load32_splat(x2, 8); a2 = madd(w0, x, a2); b2 = madd(w1, x, b2);
-    x = v128.load32_splat(x3, 8); a3 = madd(w0, x, a3); b3 = madd(w1, x, b3);
-    w0 = v128.load(panel, 96); w1 = v128.load(panel, 112);
-    x = v128.load32_splat(x0, 12); a0 = madd(w0, x, a0); b0 = madd(w1, x, b0);
-    x = v128.load32_splat(x1, 12); a1 = madd(w0, x, a1); b1 = madd(w1, x, b1);
-    x = v128.load32_splat(x2, 12); a2 = madd(w0, x, a2); b2 = madd(w1, x, b2);
-    x = v128.load32_splat(x3, 12); a3 = madd(w0, x, a3); b3 = madd(w1, x, b3);
-  }
   for (; panel < end; panel += 32, x0 += 4, x1 += 4, x2 += 4, x3 += 4) {
     w0 = v128.load(panel); w1 = v128.load(panel, 16);
     x = v128.load32_splat(x0); a0 = madd(w0, x, a0); b0 = madd(w1, x, b0);

@@ -3,13 +3,14 @@
  * against all. Ratios are taken within one run, from medians of alternated rounds, because a shared machine's memory
  * speed changes by the second.
  */
-import { pathToFileURL } from "node:url";
-import type { StepBatch } from "../src/backend/backend.ts";
-import { openWasmBackend } from "../src/backend/wasm/open-wasm.ts";
-import { WasmWeight } from "../src/backend/wasm/refs.ts";
-import { WasmBackend } from "../src/backend/wasm/wasm-backend.ts";
-import type { TensorRef } from "../src/base/tensor-ref.ts";
-import { createWasmHost } from "../src/node/wasm-host.ts";
+import type { StepBatch } from "../../src/backend/backend.ts";
+import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
+import { WasmWeight } from "../../src/backend/wasm/refs.ts";
+import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
+import type { TensorRef } from "../../src/base/tensor-ref.ts";
+import { createWasmHost } from "../../src/node/wasm-host.ts";
+import { median } from "../statistics.ts";
+import type { KernelFigure } from "./figure.ts";
 
 const SIZE = 4096;
 const MATRICES = 12;
@@ -19,14 +20,6 @@ const KV_HEADS = 2;
 const HEAD_DIM = 64;
 const PAGE_SIZE = 16;
 const ROWS = 256;
-
-/** One figure: a median over rounds. */
-export interface KernelFigure {
-  readonly name: string;
-  readonly threads: number;
-  readonly value: number;
-  readonly unit: string;
-}
 
 class Bench {
   readonly backend: WasmBackend;
@@ -92,13 +85,8 @@ function timeOf(run: () => void): number {
   return elapsed / calls;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1];
-}
-
 /** Measures all kernels on one thread and on all of them. */
-export async function benchKernels(threads?: number): Promise<readonly KernelFigure[]> {
+export async function benchWasmKernels(threads?: number): Promise<readonly KernelFigure[]> {
   const maxPages = LENGTH / PAGE_SIZE;
   const backend = await openWasmBackend(
     {
@@ -333,12 +321,4 @@ function benchTopK(bench: Bench): void {
       },
     ]);
   }
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const figures = await benchKernels();
-  if (process.argv.includes("--json")) console.log(JSON.stringify(figures, undefined, 1));
-  else
-    for (const { name, threads, value, unit } of figures)
-      console.log(`${name.padEnd(40)} ${threads}T ${value.toFixed(value < 10 ? 2 : 1).padStart(9)} ${unit}`);
 }

@@ -1,0 +1,23 @@
+import { execFileSync } from "node:child_process";
+import { availableParallelism, cpus, release } from "node:os";
+
+/** What a figure needs beside it to be judged. */
+export function describeRun(): Readonly<Record<string, string | number>> {
+  return {
+    date: new Date().toISOString(),
+    commit: git("describe", "--always", "--dirty"),
+    command: `npm run bench -- ${process.argv.slice(2).join(" ")}`,
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: availableParallelism(),
+    node: process.version,
+    system: `${process.platform} ${release()}`,
+  };
+}
+
+function git(...args: string[]): string {
+  try {
+    return execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return "unknown"; // not a checkout
+  }
+}
