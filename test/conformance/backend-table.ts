@@ -1,5 +1,6 @@
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
+import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
 import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
 import {
   openWebGpuBackend,
@@ -12,6 +13,8 @@ import { webgpuForTests } from "../webgpu/environment.ts";
 export interface BackendRow {
   readonly name: string;
   readonly open: BackendFactory;
+  /** A GPU emulated on the CPU: suites run a cross-section of their cases on it. */
+  readonly isSlow?: boolean;
 }
 
 const { gpu } = await webgpuForTests();
@@ -24,10 +27,13 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
   return (shape) => openWebGpuBackend(shape, adapter, { ...options, device });
 }
 
+const adapter = await gpu?.requestAdapter();
+const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
+
 /** Every backend the conformance suites run on; one more row is one more backend. */
 export const BACKENDS: readonly BackendRow[] = [
   { name: "reference", open: createReferenceBackend },
   { name: "wasm, 1 thread", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 1 }) },
   { name: "wasm, 2 threads", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 2 }) },
-  ...(gpu ? [{ name: "webgpu", open: await openWebGpu({ cacheDtype: "f32" }) }] : []),
+  ...(gpu ? [{ name: "webgpu", open: await openWebGpu({ cacheDtype: "f32" }), isSlow }] : []),
 ];
