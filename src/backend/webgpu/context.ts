@@ -13,6 +13,8 @@ export interface DeviceTraits {
   readonly minSubgroupSize: number;
   readonly maxSubgroupSize: number;
   readonly maxInvocations: number;
+  /** Emulated on the CPU, where a barrier costs a turn of every invocation. */
+  readonly isEmulated: boolean;
   readonly workgroupBytes: number;
   readonly hasF16: boolean;
   /** f16 × f16 to f32 at 16 × 16 × 16. */
@@ -50,6 +52,7 @@ export function scanPrelude(traits: DeviceTraits): string {
 
 /** Invocations of a workgroup that works alone on a large problem. */
 export function wideThreads(traits: DeviceTraits): number {
+  if (traits.isEmulated) return 64;
   return traits.maxInvocations >= 1024 ? 1024 : 256;
 }
 

@@ -1,5 +1,6 @@
 import { BackendError } from "../../base/errors.ts";
 import type { Backend, BackendShape } from "../backend.ts";
+import { isSoftwareAdapter } from "../software-adapter.ts";
 import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
@@ -98,6 +99,7 @@ function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions
   return {
     minSubgroupSize: hasSubgroups ? subgroupMinSize : 0,
     maxSubgroupSize: hasSubgroups ? subgroupMaxSize : 1,
+    isEmulated: isSoftwareAdapter(adapter.info),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
     hasF16: device.features.has("shader-f16"),
