@@ -2,6 +2,7 @@ import type { BackendShape } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { Recorder } from "./recorder.ts";
 import type { StepBuffer } from "./step-buffer.ts";
+import type { Tuning } from "./tuning.ts";
 import type { WeightStore } from "./weight-store.ts";
 
 /** How keys and values are stored. */
@@ -34,6 +35,7 @@ export interface GpuContext {
   readonly device: GPUDevice;
   readonly shape: BackendShape;
   readonly traits: DeviceTraits;
+  readonly tuning: Tuning;
   readonly cacheDtype: CacheDtype;
   readonly buffers: Buffers;
   readonly recorder: Recorder;
@@ -41,9 +43,12 @@ export interface GpuContext {
   readonly step: StepBuffer;
 }
 
-/** Preludes that reduce over a workgroup; subgroups where the device has them. */
-export function reducePrelude(traits: DeviceTraits): string {
-  return traits.minSubgroupSize >= 4 ? "reduce-subgroups" : "reduce-shared";
+/** The prelude that reduces over teams of `lanes` invocations; by subgroups where the device has them. */
+export function reducePrelude(traits: DeviceTraits, lanes: number): string {
+  if (traits.minSubgroupSize === lanes && traits.maxSubgroupSize === lanes) return "reduce-subgroup";
+  return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
+    ? "reduce-subgroups"
+    : "reduce-shared";
 }
 
 export function scanPrelude(traits: DeviceTraits): string {

@@ -1,6 +1,7 @@
+import type { WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
-import { type GpuContext, reducePrelude } from "./context.ts";
+import { type DeviceTraits, type GpuContext, reducePrelude, stepConstants } from "./context.ts";
 import type { Part } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight, type WeightPart } from "./refs.ts";
 
@@ -71,7 +72,7 @@ export class LinearSteps {
     const isVector =
       x.count <= MAX_VECTOR_ROWS &&
       !(options.isPair && groups.some(([gate, up]) => gate?.part.chunk !== up?.part.chunk));
-    const isDirect = isVector && x.stride % 4 === 0 && cols % pieceElements(dtype) === 0;
+    const isDirect = isVector && isStreamed(x, cols, dtype);
     const norm = options.norm;
     const isNormedOnTheWay = isDirect && norm !== undefined && norm.vector % 4 === 0;
     const isReady = isDirect ? norm === undefined || isNormedOnTheWay : isTiled(x, cols) && !norm;
@@ -83,14 +84,58 @@ export class LinearSteps {
     }
   }
 
+  /**
+   * Query, key and value products of few rows, with RoPE, straight into the query and the pages.
+   * False where that cannot be done at once: nothing was recorded then.
+   */
+  multiplyHeads(
+    products: readonly Product[],
+    x: Rows,
+    norm: WebGpuWeight,
+    out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
+  ): boolean {
+    const { recorder, weights, step, shape, cacheDtype, tuning } = this.#context;
+    const [first] = products;
+    if (!first || x.count > MAX_VECTOR_ROWS || shape.headDim % tuning.matvecRows !== 0) return false;
+    const { cols, dtype } = first.weight;
+    if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
+    const groups = this.#groupSections(products, false);
+    // heads must not be cut between buffers
+    if (products.some(({ weight }) => weight.parts.length > 1)) return false;
+    for (const sections of groups) {
+      const [head] = sections;
+      if (!head) continue;
+      const core = this.#core(head, x, cols, true);
+      const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
+        ...stepConstants(this.#context),
+        ...core.constants,
+        HEAD_DIM: shape.headDim,
+        QUERY_HEADS: shape.numQueryHeads,
+        CACHE_IS_F16: cacheDtype === "f16",
+      });
+      const blocks = sections.reduce((sum, { part }) => sum + part.rows / core.constants.ROWS, 0);
+      const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
+      recorder.dispatch(
+        "weights",
+        kernel,
+        [...sectionWords(sections), norm.vector / 4, x.count],
+        [head.part.chunk, x.storage, weights.vectors, step.storage, out.query, out.keys, out.values],
+        columns,
+        rows,
+      );
+    }
+    return true;
+  }
+
   /** Rows copied, gathered by `rows`, normed; padded with zeros to whole pieces. */
   prepare(x: Rows, cols: number, norm?: WebGpuWeight, gather?: NumberedBuffer): Rows {
     const { recorder, weights, shape, traits } = this.#context;
     if (x.stride !== cols) throw new ShapeError(`rows of ${cols} lie ${x.stride} apart`);
     const stride = padded(cols);
-    const kernel = recorder.kernel([reducePrelude(traits), "prepare"], {
-      THREADS: 256,
-      LANES: 256,
+    const threads = traits.isEmulated ? 64 : 256;
+    const kernel = recorder.kernel([reducePrelude(traits, threads), "prepare"], {
+      THREADS: threads,
+      LANES: threads,
       COLS: cols,
       OUT_STRIDE: stride,
       NORM: norm !== undefined,
@@ -147,51 +192,58 @@ export class LinearSteps {
     out: { readonly storage: NumberedBuffer; readonly stride: number },
     options: ProductOptions,
   ): void {
-    const { recorder, weights, traits, shape } = this.#context;
+    const { recorder, weights } = this.#context;
     const [first] = sections;
     if (!first) return;
     const isPair = options.isPair ?? false;
-    const { stride } = first;
-    const lanes = lanesFor(stride, traits.maxSubgroupSize);
-    const batch = 2 ** Math.ceil(Math.log2(x.count));
-    const rowsOfTeam = 4;
-    const outputs = isPair ? rowsOfTeam / 2 : rowsOfTeam;
-    const kernel = recorder.kernel(["storage", reducePrelude(traits), "matvec"], {
-      DTYPE: DTYPE_CODES[first.dtype],
-      THREADS: 256,
-      LANES: lanes,
-      ROWS: rowsOfTeam,
-      BATCH: batch,
-      STRIDE: stride,
-      X_STRIDE: x.stride / 4,
-      COLS: cols,
-      NORM: options.norm !== undefined,
+    const core = this.#core(first, x, cols, options.norm !== undefined);
+    const outputs = isPair ? core.constants.ROWS / 2 : core.constants.ROWS;
+    const kernel = recorder.kernel([...core.files, "matvec"], {
+      ...core.constants,
       PAIR: isPair,
       ADD: options.add ?? false,
-      EPS: shape.rmsNormEps,
     });
-    const uniform: number[] = [];
-    for (let i = 0; i < 3; i++) {
-      const section = sections[i];
-      if (section) uniform.push(section.part.offset / 16, section.part.rows, section.out, section.bias);
-      else uniform.push(0, 0, 0, 0);
-    }
-    uniform.push((options.norm?.vector ?? 0) / 4, x.count, out.stride);
-    const teams = 256 / lanes;
     const blocks = (isPair ? [first] : sections).reduce(
       (sum, { part }) => sum + Math.ceil(part.rows / outputs),
       0,
     );
-    const groups = Math.ceil(blocks / teams);
-    const columns = Math.min(groups, MAX_GROUPS);
+    const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
     recorder.dispatch(
       "weights" satisfies Part,
       kernel,
-      uniform,
+      [...sectionWords(sections), (options.norm?.vector ?? 0) / 4, x.count, out.stride],
       [first.part.chunk, x.storage, weights.vectors, out.storage],
       columns,
-      Math.ceil(groups / columns),
+      rows,
     );
+  }
+
+  /** The part that all matrix-vector kernels share: its files and constants, and the teams of a workgroup. */
+  #core(first: Section, x: Rows, cols: number, isNormed: boolean) {
+    const { traits, tuning, shape } = this.#context;
+    const { stride } = first;
+    const lanes = lanesFor(stride, traits);
+    const threads = Math.max(tuning.matvecThreads, lanes);
+    const batch = 2 ** Math.ceil(Math.log2(x.count));
+    const constants = {
+      DTYPE: DTYPE_CODES[first.dtype],
+      THREADS: threads,
+      LANES: lanes,
+      ROWS: tuning.matvecRows,
+      BATCH: batch,
+      // sums of many rows of x take the registers that loads in flight would
+      UNROLL: Math.max(1, Math.min(Math.floor(tuning.matvecUnroll / batch) || 1, Math.ceil(stride / lanes))),
+      STRIDE: stride,
+      X_STRIDE: x.stride / 4,
+      COLS: cols,
+      NORM: isNormed,
+      EPS: shape.rmsNormEps,
+    };
+    return {
+      files: ["storage", reducePrelude(traits, lanes), "matvec-core"],
+      constants,
+      teams: threads / lanes,
+    };
   }
 
   #tiles(
@@ -239,14 +291,35 @@ export function padded(cols: number): number {
   return Math.ceil(cols / 8) * 8;
 }
 
+/** Whether the matrix-vector kernels can read x as it lies, by whole pieces. */
+function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
+  return x.stride % 4 === 0 && cols % pieceElements(dtype) === 0;
+}
+
 function isTiled(x: Rows, cols: number): boolean {
   return x.stride === padded(cols);
 }
 
-/** Invocations that share a row: enough to have a piece each, a power of two, at least a subgroup. */
-function lanesFor(stride: number, maxSubgroupSize: number): number {
+/** Invocations that share a row: one subgroup where all have the same size, else enough to have a piece each. */
+function lanesFor(stride: number, traits: DeviceTraits): number {
+  const { minSubgroupSize, maxSubgroupSize } = traits;
+  if (minSubgroupSize === maxSubgroupSize && minSubgroupSize >= 16) return minSubgroupSize;
   const wanted = 2 ** Math.floor(Math.log2(Math.max(1, stride)));
-  return Math.min(256, Math.max(wanted, maxSubgroupSize, 32));
+  return Math.min(traits.isEmulated ? 64 : 256, Math.max(wanted, maxSubgroupSize, 32));
+}
+
+/** The uniform words of up to three sections. */
+function sectionWords(sections: readonly Section[]): number[] {
+  return [0, 1, 2].flatMap((i) => {
+    const section = sections[i];
+    return section ? [section.part.offset / 16, section.part.rows, section.out, section.bias] : [0, 0, 0, 0];
+  });
+}
+
+/** Workgroups as columns and rows: a dimension takes at most 65535. */
+function gridOf(groups: number): readonly [columns: number, rows: number] {
+  const columns = Math.min(groups, MAX_GROUPS);
+  return [columns, Math.ceil(groups / columns)];
 }
 
 /** Gate and up by rows that lie in one buffer each; cut where either is cut. */

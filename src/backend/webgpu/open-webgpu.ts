@@ -2,6 +2,7 @@ import { BackendError } from "../../base/errors.ts";
 import type { Backend, BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
+import { type Tuning, tuningFor } from "./tuning.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
 export interface WebGpuOptions {
@@ -9,6 +10,8 @@ export interface WebGpuOptions {
   readonly cacheDtype?: CacheDtype;
   /** Do without subgroups although the device has them. For tests. */
   readonly noSubgroups?: boolean;
+  /** Sizes of kernels. For benchmarks. */
+  readonly tuning?: Partial<Tuning>;
   /** A device to share: it stays open, and kernels compiled for it are used again. For tests. */
   readonly device?: GPUDevice;
 }
@@ -46,6 +49,7 @@ export async function openWebGpuBackend(
       device,
       isShared: options.device !== undefined,
       traits,
+      tuning: tuningFor(traits, options.tuning),
       cacheDtype,
       description: describe(adapter, traits),
     });

@@ -85,7 +85,7 @@ export class SamplingSteps {
     });
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);
-    const kernel = recorder.kernel([reducePrelude(traits), scanPrelude(traits), "sample-draw"], {
+    const kernel = recorder.kernel([reducePrelude(traits, threads), scanPrelude(traits), "sample-draw"], {
       THREADS: threads,
       LANES: threads,
     });

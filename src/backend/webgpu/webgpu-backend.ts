@@ -20,7 +20,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { AttentionSteps } from "./attention-steps.ts";
+import { AttentionSteps, type LayerCache } from "./attention-steps.ts";
 import { Buffers } from "./buffers.ts";
 import {
   type BatchSizes,
@@ -36,6 +36,7 @@ import { SamplingSteps } from "./sampling-steps.ts";
 import { SelectionSteps } from "./selection-steps.ts";
 import { StepBuffer } from "./step-buffer.ts";
 import { StepTimer } from "./step-timer.ts";
+import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
 export interface WebGpuBackendOptions {
@@ -44,6 +45,7 @@ export interface WebGpuBackendOptions {
   readonly isShared: boolean;
   readonly description: string;
   readonly traits: DeviceTraits;
+  readonly tuning: Tuning;
   readonly cacheDtype: CacheDtype;
 }
 
@@ -65,7 +67,7 @@ export class WebGpuBackend implements Backend {
   #isClosed = false;
 
   constructor(shape: BackendShape, options: WebGpuBackendOptions) {
-    const { device, traits, cacheDtype } = options;
+    const { device, traits, tuning, cacheDtype } = options;
     const buffers = new Buffers(device);
     const recorder = new Recorder(device, buffers, traits.minSubgroupSize >= 4);
     this.shape = shape;
@@ -75,6 +77,7 @@ export class WebGpuBackend implements Backend {
       device,
       shape,
       traits,
+      tuning,
       cacheDtype,
       buffers,
       recorder,
@@ -170,23 +173,30 @@ export class WebGpuBackend implements Backend {
     const queryWidth = numQueryHeads * headDim;
     const kvWidth = numKvHeads * headDim;
     const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
+    const q = LinearSteps.weight(weights.q, queryWidth, hiddenSize);
+    const k = LinearSteps.weight(weights.k, kvWidth, hiddenSize);
+    const v = LinearSteps.weight(weights.v, kvWidth, hiddenSize);
+    const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
+    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
+    const norm = WebGpuWeight.of(weights.norm);
+    if (!weights.qNorm && !weights.kNorm) {
+      const kinds = [
+        { weight: q, out: 0, bias: qBias },
+        { weight: k, out: 1, bias: kBias },
+        { weight: v, out: 2, bias: vBias },
+      ];
+      const { keys, values } = this.#attention.caches[layer] as LayerCache;
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query: WebGpuTensor.of(query), keys, values })) return;
+    }
     this.#linear.multiply(
       [
-        { weight: LinearSteps.weight(weights.q, queryWidth, hiddenSize), out: 0, bias: bias(weights.qBias) },
-        {
-          weight: LinearSteps.weight(weights.k, kvWidth, hiddenSize),
-          out: queryWidth,
-          bias: bias(weights.kBias),
-        },
-        {
-          weight: LinearSteps.weight(weights.v, kvWidth, hiddenSize),
-          out: queryWidth + kvWidth,
-          bias: bias(weights.vBias),
-        },
+        { weight: q, out: 0, bias: qBias },
+        { weight: k, out: queryWidth, bias: kBias },
+        { weight: v, out: queryWidth + kvWidth, bias: vBias },
       ],
-      { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows },
+      rows,
       { storage: this.#projected, stride: this.#projectedWidth },
-      { norm: WebGpuWeight.of(weights.norm) },
+      { norm },
     );
     this.#attention.finishHeads(layer, weights, this.#projected, query, numRows);
   }
