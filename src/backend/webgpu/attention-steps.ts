@@ -160,18 +160,41 @@ export class AttentionSteps {
     output: TensorRef,
     part: Part,
   ): void {
-    const { recorder, shape, step, cacheDtype } = this.#context;
-    const padding = paddedHeadDim(shape, cacheDtype);
-    const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
+    const { recorder, shape, step, cacheDtype, traits } = this.#context;
+    const cache = this.#cache(layer);
+    const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
       QUERY_HEADS: shape.numQueryHeads,
       HEAD_DIM: shape.headDim,
       SCALE: shape.headDim ** -0.5,
+    };
+    if (traits.hasMatrixUnits && cacheDtype === "f16" && shape.headDim % 16 === 0) {
+      const heads = headsOfWorkgroup(shape);
+      const rowBlocks = Math.floor(8 / heads);
+      const kernel = recorder.kernel(["storage", "matrix", "step", "attend-matrix"], {
+        ...constants,
+        HEADS: heads,
+        ROW_BLOCKS: rowBlocks,
+        // keys, values, scores and weights within 48 KiB
+        BLOCK: shape.headDim > 128 ? 16 : 32,
+      });
+      recorder.dispatch(
+        part,
+        kernel,
+        [firstRow, rows, sequence],
+        [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
+        Math.ceil(rows / (16 * rowBlocks)),
+        shape.numQueryHeads / heads,
+      );
+      return;
+    }
+    const padding = paddedHeadDim(shape, cacheDtype);
+    const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
+      ...constants,
       // 4 KiB of values at a time, within the 16 KiB of any device
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
-    const cache = this.#cache(layer);
     recorder.dispatch(
       part,
       kernel,

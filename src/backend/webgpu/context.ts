@@ -18,7 +18,7 @@ export interface DeviceTraits {
   readonly isEmulated: boolean;
   readonly workgroupBytes: number;
   readonly hasF16: boolean;
-  /** f16 × f16 to f32 at 16 × 16 × 16. */
+  /** f16 × f16 to f32 at 16 × 16 × 16, by subgroups of 32. */
   readonly hasMatrixUnits: boolean;
 }
 

@@ -13,6 +13,15 @@ export interface Tuning {
   readonly attendGroups: number;
   /** Fewest tokens of a workgroup of decode attention: below it, bringing partial sums together costs more. */
   readonly attendLeastShare: number;
+  /**
+   * Products on the matrix units: rows of x and of the weight of a workgroup, columns of a strip, and how its subgroups
+   * share the outputs.
+   */
+  readonly matrixTileX: number;
+  readonly matrixTileW: number;
+  readonly matrixStrip: number;
+  readonly matrixSplitX: number;
+  readonly matrixSplitW: number;
   /** Invocations of a workgroup that brings partial sums together. */
   readonly mergeThreads: number;
 }
@@ -25,6 +34,11 @@ const GPU: Tuning = {
   attendTokens: 4,
   attendGroups: 512,
   attendLeastShare: 64,
+  matrixTileX: 128,
+  matrixTileW: 128,
+  matrixStrip: 32,
+  matrixSplitX: 2,
+  matrixSplitW: 4,
   mergeThreads: 256,
 };
 

@@ -29,7 +29,8 @@ import {
   type GpuContext,
   stepConstants,
 } from "./context.ts";
-import { LinearSteps, padded } from "./linear-steps.ts";
+import { LinearSteps } from "./linear-steps.ts";
+import { padded } from "./prepared-rows.ts";
 import { Recorder } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingSteps } from "./sampling-steps.ts";
@@ -186,7 +187,8 @@ export class WebGpuBackend implements Backend {
         { weight: v, out: 2, bias: vBias },
       ];
       const { keys, values } = this.#attention.caches[layer] as LayerCache;
-      if (this.#linear.multiplyHeads(kinds, rows, norm, { query: WebGpuTensor.of(query), keys, values })) return;
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query: WebGpuTensor.of(query), keys, values }))
+        return;
     }
     this.#linear.multiply(
       [
@@ -232,14 +234,12 @@ export class WebGpuBackend implements Backend {
     const { numRows } = this.#step();
     const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
     const stride = padded(intermediateSize);
-    this.#linear.multiply(
-      [
-        { weight: LinearSteps.weight(weights.gate, intermediateSize, hiddenSize), out: 0 },
-        { weight: LinearSteps.weight(weights.up, intermediateSize, hiddenSize), out: 0 },
-      ],
+    this.#linear.multiplyPair(
+      { weight: LinearSteps.weight(weights.gate, intermediateSize, hiddenSize), out: 0 },
+      { weight: LinearSteps.weight(weights.up, intermediateSize, hiddenSize), out: 0 },
       rows,
       { storage: this.#gated, stride },
-      { norm: WebGpuWeight.of(weights.norm), isPair: true },
+      { norm: WebGpuWeight.of(weights.norm) },
     );
     this.#linear.multiply(
       [{ weight: LinearSteps.weight(weights.down, hiddenSize, intermediateSize), out: 0 }],
@@ -262,13 +262,13 @@ export class WebGpuBackend implements Backend {
     const weight = LinearSteps.weight(output, vocabSize, hiddenSize);
     const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
     const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
+    const options = { norm: WebGpuWeight.of(norm) };
     if (isInOrder(rows, count)) {
-      this.#linear.multiply([{ weight, out: 0 }], source, target, { norm: WebGpuWeight.of(norm) });
+      this.#linear.multiply([{ weight, out: 0 }], source, target, options);
       return;
     }
     recorder.write(this.#logitRows, 0, rows, count);
-    const prepared = this.#linear.prepare(source, hiddenSize, WebGpuWeight.of(norm), this.#logitRows);
-    this.#linear.multiply([{ weight, out: 0 }], prepared, target);
+    this.#linear.multiply([{ weight, out: 0 }], source, target, { ...options, gather: this.#logitRows });
   }
 
   async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {

@@ -7,6 +7,7 @@ const STRIDE: u32 = 1u; // pieces of a weight row
 const X_STRIDE: u32 = 1u; // vec4s of a row of x
 const COLS: u32 = 4u;
 const NORM: bool = false; // x is normed on the way: x / rms(x) * norm
+const PAIR: bool = false; // the second half of the rows are of another matrix
 const EPS: f32 = 1e-6;
 const TEAMS: u32 = THREADS / LANES;
 const TURN: u32 = LANES * UNROLL;
@@ -22,6 +23,7 @@ struct Section {
 @group(0) @binding(1) var<storage, read> weights: array<vec4u>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> vectors: array<vec4f>;
+@group(0) @binding(4) var<storage, read> partner: array<vec4u>; // where the second half of the rows lies, where PAIR
 
 alias Products = array<f32, ROWS * BATCH>; // row r, x b: [r * BATCH + b]
 
@@ -44,7 +46,11 @@ fn products(starts: array<u32, ROWS>, norm: u32, thread: u32) -> Products {
         piece = min(piece, STRIDE - 1u);
       }
       /* unroll */ for (var r = 0u; r < ROWS; r++) {
-        w[u * ROWS + r] = weights[starts[r] + piece];
+        if (PAIR && r >= ROWS / 2u) {
+          w[u * ROWS + r] = partner[starts[r] + piece];
+        } else {
+          w[u * ROWS + r] = weights[starts[r] + piece];
+        }
       }
     }
     /* unroll */ for (var u = 0u; u < UNROLL; u++) {

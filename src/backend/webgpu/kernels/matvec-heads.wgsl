@@ -14,10 +14,10 @@ struct Params {
   batch: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(4) var<storage, read> step: array<u32>;
-@group(0) @binding(5) var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
-@group(0) @binding(6) var<storage, read_write> keys: array<u32>;
-@group(0) @binding(7) var<storage, read_write> values: array<u32>;
+@group(0) @binding(5) var<storage, read> step: array<u32>;
+@group(0) @binding(6) var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
+@group(0) @binding(7) var<storage, read_write> keys: array<u32>;
+@group(0) @binding(8) var<storage, read_write> values: array<u32>;
 
 // Two neighbouring elements of a head, at `d` and d + 1, to where they belong.
 fn store_two(row: u32, kind: u32, head: u32, d: u32, pair: vec2f) {

@@ -1,5 +1,5 @@
-// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, reduce, matvec-core. A team makes OUTPUTS rows of out.
-const PAIR: bool = false; // out = silu(first matrix) * second matrix; a team takes half of its rows from each
+// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, reduce, matvec-core. A team makes OUTPUTS rows of out;
+// where PAIR, out = silu(first matrix) * second matrix, and it takes half of its rows from each.
 const ADD: bool = false; // out += instead of out =
 const OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
 
@@ -10,7 +10,7 @@ struct Params {
   out_stride: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
 fn silu(v: f32) -> f32 {
   return v / (1f + exp(-v));
