@@ -7,6 +7,7 @@ import {
   paddedHeadDim,
   reducePrelude,
   stepConstants,
+  subgroupConstants,
 } from "./context.ts";
 import { fillRandom } from "./fill-random.ts";
 import type { Kernel, Part } from "./recorder.ts";
@@ -71,6 +72,7 @@ export class AttentionSteps {
     const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, threads), "finish-heads"], {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
+      ...subgroupConstants(traits),
       THREADS: threads,
       LANES: threads,
       HEAD_DIM: shape.headDim,
@@ -268,6 +270,7 @@ export class AttentionSteps {
     const { recorder, shape, traits, cacheDtype, tuning } = this.#context;
     const threads = tuning.mergeThreads;
     const merge = recorder.kernel([reducePrelude(traits, threads), "merge"], {
+      ...subgroupConstants(traits),
       THREADS: threads,
       LANES: threads,
       QUERY_HEADS: shape.numQueryHeads,
@@ -309,6 +312,7 @@ export class AttentionSteps {
       const threads = traits.isEmulated ? 64 : 256;
       const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
         ...constants,
+        ...subgroupConstants(traits),
         THREADS: threads,
         LANES: threads,
         CHUNK: chunk,

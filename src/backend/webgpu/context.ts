@@ -55,10 +55,24 @@ export function scanPrelude(traits: DeviceTraits): string {
   return traits.minSubgroupSize >= 4 ? "scan-subgroups" : "scan-shared";
 }
 
+/** Constants of those preludes. */
+export function subgroupConstants({ minSubgroupSize, maxSubgroupSize }: DeviceTraits) {
+  return {
+    SUBGROUP: minSubgroupSize === maxSubgroupSize ? minSubgroupSize : 0,
+    MIN_SUBGROUP: Math.max(4, minSubgroupSize),
+  };
+}
+
 /** Invocations of a workgroup that works alone on a large problem. */
 export function wideThreads(traits: DeviceTraits): number {
   if (traits.isEmulated) return 64;
   return traits.maxInvocations >= 1024 ? 1024 : 256;
+}
+
+/** Pairs of candidates.wgsl that fit workgroup memory beside `otherBytes` and the sums of the preludes. */
+export function candidateSpace({ workgroupBytes }: DeviceTraits, otherBytes: number): number {
+  const sumBytes = 6144; // a float and a vec4 for every four of 1024 invocations, and some more
+  return 2 ** Math.floor(Math.log2((Math.min(workgroupBytes, 49152) - otherBytes - sumBytes) / 8));
 }
 
 /** Constants of step.wgsl. */

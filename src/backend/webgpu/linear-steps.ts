@@ -1,7 +1,13 @@
 import type { WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
-import { type DeviceTraits, type GpuContext, reducePrelude, stepConstants } from "./context.ts";
+import {
+  type DeviceTraits,
+  type GpuContext,
+  reducePrelude,
+  stepConstants,
+  subgroupConstants,
+} from "./context.ts";
 import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from "./refs.ts";
 import { groupSections, type Product, pairSections, type Section, sectionWords } from "./sections.ts";
@@ -181,6 +187,7 @@ export class LinearSteps {
     // sums of many rows of x take the registers that loads in flight would
     const unroll = Math.min(Math.floor(tuning.matvecUnroll / batch), Math.ceil(stride / lanes));
     const constants = {
+      ...subgroupConstants(traits),
       DTYPE: DTYPE_CODES[dtype],
       THREADS: threads,
       LANES: lanes,

@@ -1,4 +1,4 @@
-import { type GpuContext, reducePrelude } from "./context.ts";
+import { type GpuContext, reducePrelude, subgroupConstants } from "./context.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 
 /** Rows of x: where they are and how they lie. */
@@ -66,6 +66,7 @@ export class PreparedRows {
     const { recorder, weights, shape, traits } = this.#context;
     const threads = traits.isEmulated ? 64 : 256;
     const kernel = recorder.kernel([reducePrelude(traits, threads), name], {
+      ...subgroupConstants(traits),
       THREADS: threads,
       LANES: threads,
       COLS: cols,

@@ -2,7 +2,14 @@ import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { SamplingRow } from "../backend.ts";
 import { USAGE } from "./buffers.ts";
-import { type GpuContext, reducePrelude, scanPrelude, wideThreads } from "./context.ts";
+import {
+  candidateSpace,
+  type GpuContext,
+  reducePrelude,
+  scanPrelude,
+  subgroupConstants,
+  wideThreads,
+} from "./context.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Parts of a row of logits that are searched side by side. */
@@ -85,10 +92,15 @@ export class SamplingSteps {
     });
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);
-    const kernel = recorder.kernel([reducePrelude(traits, threads), scanPrelude(traits), "sample-draw"], {
-      THREADS: threads,
-      LANES: threads,
-    });
+    const kernel = recorder.kernel(
+      [reducePrelude(traits, threads), scanPrelude(traits), "candidates", "sample-draw"],
+      {
+        ...subgroupConstants(traits),
+        SPACE: candidateSpace(traits, 1024),
+        THREADS: threads,
+        LANES: threads,
+      },
+    );
     recorder.dispatch(
       "rest",
       kernel,
