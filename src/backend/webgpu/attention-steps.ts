@@ -19,7 +19,7 @@ const MAX_PARTIAL_BYTES = 64 << 20;
 const MAX_GROUPS = 65535;
 /** Rows of a chunk that are attended one by one, split over the tokens; more go by tiles. */
 const MAX_SPLIT_ROWS = 8;
-/** Of merge.wgsl. */
+/** Most splits of a row. */
 const MAX_SPLITS = 1024;
 /** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
 const MAX_KEPT = 48;
@@ -316,16 +316,13 @@ export class AttentionSteps {
     output: NumberedBuffer,
     part: Part,
   ): void {
-    const { recorder, shape, traits, cacheDtype, tuning } = this.#context;
+    const { recorder, shape, cacheDtype, tuning } = this.#context;
     const threads = tuning.mergeThreads;
-    const merge = recorder.kernel([reducePrelude(traits, threads), "merge"], {
-      ...subgroupConstants(traits),
+    const merge = recorder.kernel(["merge"], {
       THREADS: threads,
-      LANES: threads,
       QUERY_HEADS: shape.numQueryHeads,
       HEAD_DIM: shape.headDim,
       PADDED4: paddedHeadDim(shape, cacheDtype) / 4,
-      MAX_SPLITS,
     });
     recorder.dispatch(part, merge, [firstRow, splits], [partials, output], shape.numQueryHeads, rows);
   }
@@ -376,13 +373,15 @@ export class AttentionSteps {
         CHUNK: split.chunk,
         LEAST_SHARE,
       });
-    const sumBytes = (threads / lanes) * paddedHeadDim(shape, cacheDtype) * 4; // of a head
+    const isTwin = traits.minSubgroupSize >= 2 * lanes;
+    const sumBytes = (threads / lanes / (isTwin ? 2 : 1)) * paddedHeadDim(shape, cacheDtype) * 4; // of a head
     return recorder.kernel(["storage", "step", "attend"], {
       ...constants,
       LANES: lanes,
       TOKENS: split.tokens,
       HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
       LEAST_TURNS: split.leastTurns,
+      TWINS: isTwin,
       // 8 KiB, beside the query and the states within the 16 KiB of any device
       SUM_HEADS: Math.max(1, Math.min(heads, Math.floor(8192 / sumBytes))),
     });

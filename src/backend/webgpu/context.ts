@@ -45,7 +45,6 @@ export interface GpuContext {
 
 /** The prelude that reduces over teams of `lanes` invocations; by subgroups where the device has them. */
 export function reducePrelude(traits: DeviceTraits, lanes: number): string {
-  if (traits.minSubgroupSize === lanes && traits.maxSubgroupSize === lanes) return "reduce-subgroup";
   return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
     ? "reduce-subgroups"
     : "reduce-shared";

@@ -1,13 +1,7 @@
 import type { WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
-import {
-  type DeviceTraits,
-  type GpuContext,
-  reducePrelude,
-  stepConstants,
-  subgroupConstants,
-} from "./context.ts";
+import { type GpuContext, stepConstants } from "./context.ts";
 import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from "./refs.ts";
 import { groupSections, type Product, pairSections, type Section, sectionWords } from "./sections.ts";
@@ -15,6 +9,11 @@ import { groupSections, type Product, pairSections, type Section, sectionWords }
 /** Most rows of x that the matrix-vector kernel takes; past them tiles are faster. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_GROUPS = 65535;
+/** A team makes at least two runs of two rows of a head. */
+const LEAST_HEAD_ROWS = 4;
+/** Most sums of an invocation at once, and most vec4s of x that it keeps in registers. */
+const MAX_SUMS = 32;
+const MAX_KEPT_VECTORS = 16;
 
 /** Where outputs go. */
 export interface Target {
@@ -112,10 +111,9 @@ export class LinearSteps {
     norm: WebGpuWeight,
     out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
   ): boolean {
-    const { recorder, weights, step, shape, cacheDtype, tuning } = this.#context;
+    const { recorder, weights, step, shape, cacheDtype } = this.#context;
     const [first] = products;
-    const headRows = Math.max(4, tuning.matvecRows); // two runs of at least two rows
-    if (!first || x.count > MAX_VECTOR_ROWS || shape.headDim % headRows !== 0) return false;
+    if (!first || x.count > MAX_VECTOR_ROWS || shape.headDim % LEAST_HEAD_ROWS !== 0) return false;
     const { cols, dtype } = first.weight;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
     // heads must not be cut between buffers
@@ -123,7 +121,7 @@ export class LinearSteps {
     for (const sections of groupSections(products)) {
       const [head] = sections;
       if (!head) continue;
-      const core = this.#core(head, x, true, headRows);
+      const core = this.#core(head, x, true, "heads");
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
         ...stepConstants(this.#context),
         ...core.constants,
@@ -131,7 +129,7 @@ export class LinearSteps {
         QUERY_HEADS: shape.numQueryHeads,
         CACHE_IS_F16: cacheDtype === "f16",
       });
-      const blocks = sections.reduce((sum, { part }) => sum + part.rows / core.constants.ROWS, 0);
+      const blocks = sections.reduce((sum, { part }) => sum + part.rows / core.outputs, 0);
       const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
       const { chunk } = head.part;
       recorder.dispatch(
@@ -157,16 +155,13 @@ export class LinearSteps {
     const { recorder, weights } = this.#context;
     const [first] = sections;
     if (!first) return;
-    const isPair = partner !== undefined;
-    const { matvecRows } = this.#context.tuning;
-    const core = this.#core(first, x, norm !== undefined, isPair ? Math.max(2, matvecRows) : matvecRows);
-    const outputs = isPair ? core.constants.ROWS / 2 : core.constants.ROWS;
+    const core = this.#core(first, x, norm !== undefined, partner ? "pair" : "plain");
     const kernel = recorder.kernel([...core.files, "matvec"], {
       ...core.constants,
-      PAIR: isPair,
+      PAIR: partner !== undefined,
       ADD: isAdded,
     });
-    const blocks = sections.reduce((sum, { part }) => sum + Math.ceil(part.rows / outputs), 0);
+    const blocks = sections.reduce((sum, { part }) => sum + Math.ceil(part.rows / core.outputs), 0);
     const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
     const all = partner ? [first, partner] : sections;
     recorder.dispatch(
@@ -179,35 +174,40 @@ export class LinearSteps {
     );
   }
 
-  /** The part that all matrix-vector kernels share: its files and constants, and the teams of a workgroup. */
-  #core(first: Section, x: Rows, isNormed: boolean, rowsOfTeam: number) {
+  /** The part that all matrix-vector kernels share: its files and constants, teams of a workgroup and outputs of a team. */
+  #core(first: Section, x: Rows, isNormed: boolean, kind: "plain" | "pair" | "heads") {
     const { traits, tuning, shape } = this.#context;
     const { stride, dtype } = first;
-    const lanes = lanesFor(stride, traits);
-    const threads = Math.max(tuning.matvecThreads, lanes);
+    const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
+    const lanes = Math.max(fold, Math.min(tuning.matvecLanes, 2 ** Math.ceil(Math.log2(stride))));
+    const threads = Math.max(lanes, Math.min(64, tuning.matvecLanes));
+    const pieces = Math.ceil(stride / lanes);
     const batch = 2 ** Math.ceil(Math.log2(x.count));
-    // sums of many rows of x take the registers that loads in flight would
-    const unroll = Math.min(Math.floor(tuning.matvecUnroll / batch), Math.ceil(stride / lanes));
+    // loads in flight are registers, and so are sums
+    const atOnce = Math.max(1, Math.min(tuning.matvecLoads / pieces, MAX_SUMS / batch));
+    const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
+    let teamRows = Math.max(tuning.matvecTeamRows, rowsAtOnce);
+    if (kind === "heads") while (teamRows > LEAST_HEAD_ROWS && shape.headDim % teamRows !== 0) teamRows /= 2;
+    const rows = Math.min(rowsAtOnce, teamRows);
+    const vectors = (batch * pieces * pieceElements(dtype)) / 4;
     const constants = {
-      ...subgroupConstants(traits),
       DTYPE: DTYPE_CODES[dtype],
+      FOLD: fold,
       THREADS: threads,
       LANES: lanes,
-      ROWS: rowsOfTeam,
+      ROWS: rows,
+      TURNS: teamRows / rows,
       BATCH: batch,
-      UNROLL: Math.max(1, unroll),
       STRIDE: stride,
       X_STRIDE: x.stride / 4,
       // x is normed on the way only where its rows are whole pieces
       COLS: stride * pieceElements(dtype),
       NORM: isNormed,
+      KEEP_X: vectors <= MAX_KEPT_VECTORS,
       EPS: shape.rmsNormEps,
     };
-    return {
-      files: ["storage", reducePrelude(traits, lanes), "matvec-core"],
-      constants,
-      teams: threads / lanes,
-    };
+    const files = ["storage", traits.minSubgroupSize > 0 ? "fold-subgroups" : "fold-none", "matvec-core"];
+    return { files, constants, teams: threads / lanes, outputs: kind === "pair" ? teamRows / 2 : teamRows };
   }
 
   #tiles(section: Section, x: Rows, out: Target, isAdded = false, isPair = false): void {
@@ -285,14 +285,6 @@ export class LinearSteps {
 /** Whether the matrix-vector kernels can read x as it lies, by whole pieces. */
 function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
   return x.stride % 4 === 0 && cols % pieceElements(dtype) === 0;
-}
-
-/** Invocations that share a row: one subgroup where all have the same size, else enough to have a piece each. */
-function lanesFor(stride: number, traits: DeviceTraits): number {
-  const { minSubgroupSize, maxSubgroupSize } = traits;
-  if (minSubgroupSize === maxSubgroupSize && minSubgroupSize >= 16) return minSubgroupSize;
-  const wanted = 2 ** Math.floor(Math.log2(Math.max(1, stride)));
-  return Math.min(traits.isEmulated ? 64 : 256, Math.max(wanted, maxSubgroupSize, 32));
 }
 
 /** Workgroups as columns and rows: a dimension takes at most 65535. */

@@ -19,7 +19,7 @@ export function shaderText(files: readonly string[], constants: Constants): stri
     })
     .join("\n")
     .replace(
-      /^const (\w+): (u32|f32|bool) = (.*);.*$/gm,
+      /^const (\w+): (u32|f32|bool) = ([^;]*);.*$/gm,
       (line, name: string, type: string, text: string) => {
         // preludes may declare the same constant: once is enough
         if (values.has(name)) return "";

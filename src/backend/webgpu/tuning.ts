@@ -3,10 +3,12 @@ import type { DeviceTraits } from "./context.ts";
 
 /** Sizes that change how fast kernels are, not what they compute. */
 export interface Tuning {
-  /** Matrix-vector products: invocations of a workgroup; rows of a team; steps whose loads are in flight together. */
-  readonly matvecThreads: number;
-  readonly matvecRows: number;
-  readonly matvecUnroll: number;
+  /**
+   * Matrix-vector products: most invocations of a team, pieces of weights that each has in flight, rows of a team.
+   */
+  readonly matvecLanes: number;
+  readonly matvecLoads: number;
+  readonly matvecTeamRows: number;
   /** Decode attention: invocations of a workgroup; tokens of a team in flight; workgroups for all of a row. */
   readonly attendThreads: number;
   readonly attendTokens: number;
@@ -27,9 +29,9 @@ export interface Tuning {
 }
 
 const GPU: Tuning = {
-  matvecThreads: 256,
-  matvecRows: 4,
-  matvecUnroll: 4,
+  matvecLanes: 256,
+  matvecLoads: 16,
+  matvecTeamRows: 16,
   attendThreads: 128,
   attendTokens: 4,
   attendGroups: 512,
@@ -45,8 +47,9 @@ const GPU: Tuning = {
 /** On a CPU a workgroup is a loop, and a barrier a turn of every invocation. */
 const EMULATED: Tuning = {
   ...GPU,
-  matvecThreads: 64,
-  matvecUnroll: 1,
+  matvecLanes: 16,
+  matvecLoads: 4,
+  matvecTeamRows: 8,
   attendThreads: 32,
   attendGroups: 16,
   mergeThreads: 64,

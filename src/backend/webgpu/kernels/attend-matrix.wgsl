@@ -93,7 +93,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
-      var dots: subgroup_matrix_result<f32, 16, 16>;
+      // a matrix declared in a loop keeps what it held the turn before, unless it is set
+      var dots = subgroup_matrix_result<f32, 16, 16>(0f);
       /* unroll */ for (var s = 0u; s < STEPS; s++) {
         let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(
           &k_tile, n * 16u * ROW_STRIDE + s * 2u, ROW_STRIDE);

@@ -17,6 +17,8 @@ const HAND_ON: bool = false; // scores of all query heads are written out
 const ONLY_SCORES: bool = false;
 const LEAST_TURNS: u32 = 1u; // of a workgroup
 const SUM_HEADS: u32 = 1u; // heads whose sums are brought together at once
+const TWINS: bool = false; // every subgroup holds teams in pairs, whose sums are added before they go into memory
+const SHARERS: u32 = select(1u, 2u, TWINS);
 const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
 const PADDED: u32 = ROW_PIECES * PIECE;
 const PADDED4: u32 = PADDED / 4u;
@@ -48,7 +50,7 @@ struct Params {
 
 var<workgroup> q_space: array<vec4f, HEADS * PADDED4>;
 var<workgroup> state_space: array<vec2f, TEAMS * HEADS_PADDED>; // largest score and mass of each team and head
-var<workgroup> sum_space: array<vec4f, TEAMS * SUM_HEADS * PADDED4>;
+var<workgroup> sum_space: array<vec4f, TEAMS / SHARERS * SUM_HEADS * PADDED4>;
 
 alias Tokens = array<u32, TOKENS>;
 
@@ -83,6 +85,34 @@ fn starts_of(positions: Tokens, table: u32, kv_head: u32, lane: u32) -> Tokens {
     }
   }
   return starts;
+}
+
+alias Rows = array<vec4u, TOKENS * LANE_PIECES>;
+
+fn load_keys(starts: Tokens, lane: u32) -> Rows {
+  var rows = Rows();
+  /* unroll */ for (var t = 0u; t < TOKENS; t++) {
+    /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
+      if (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES) {
+        rows[t * LANE_PIECES + j] = keys[starts[t] + j * LANES];
+      }
+    }
+  }
+  return rows;
+}
+
+fn load_values(starts: Tokens, lane: u32) -> Rows {
+  var rows = Rows();
+  if (!ONLY_SCORES) {
+    /* unroll */ for (var t = 0u; t < TOKENS; t++) {
+      /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
+        if (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES) {
+          rows[t * LANE_PIECES + j] = values[starts[t] + j * LANES];
+        }
+      }
+    }
+  }
+  return rows;
 }
 
 @compute @workgroup_size(THREADS)
@@ -148,27 +178,11 @@ fn main(
   let origin = min(begin, length - 1u); // a workgroup without tokens still looks ahead
   var position = positions_of(team * TOKENS, list, origin, size);
   var start = starts_of(position, table, kv_head, lane);
+  var key = load_keys(start, lane);
+  var value = load_values(start, lane);
   for (var base = 0u; base < size; base += TURN) {
     let first = base + team * TOKENS;
-    var key: array<vec4u, TOKENS * LANE_PIECES> = array<vec4u, TOKENS * LANE_PIECES>();
-    var value: array<vec4u, TOKENS * LANE_PIECES> = array<vec4u, TOKENS * LANE_PIECES>();
-    /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-      /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-        if (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES) {
-          key[t * LANE_PIECES + j] = keys[start[t] + j * LANES];
-        }
-      }
-    }
-    if (!ONLY_SCORES) {
-      /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-        /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-          if (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES) {
-            value[t * LANE_PIECES + j] = values[start[t] + j * LANES];
-          }
-        }
-      }
-    }
-
+    let is_last = base + TURN >= size;
     let next_position = positions_of(first + TURN, list, origin, size);
     let next_start = starts_of(next_position, table, kv_head, lane);
 
@@ -217,6 +231,10 @@ fn main(
         }
       }
     }
+    // the keys are used up: those of the next turn may take their place
+    if (!is_last) {
+      key = load_keys(next_start, lane);
+    }
     if (!ONLY_SCORES) {
       var has_grown = false;
       var shrink: array<f32, OWN> = array<f32, OWN>();
@@ -262,6 +280,9 @@ fn main(
           }
         }
       }
+      if (!is_last) {
+        value = load_values(next_start, lane);
+      }
     }
     position = next_position;
     start = next_start;
@@ -279,29 +300,30 @@ fn main(
   let partial = ((group.z * QUERY_HEADS + first_head) * params.splits + group.x) * (PADDED4 + 1u);
   /* unroll */ for (var h0 = 0u; h0 < (HEADS + SUM_HEADS - 1u) / SUM_HEADS; h0++) {
     /* unroll */ for (var i = 0u; i < SUM_HEADS; i++) {
-      const h = h0 * SUM_HEADS + i;
-      if (h < HEADS) {
-        var top = LEAST;
+      const h = min(h0 * SUM_HEADS + i, HEADS - 1u);
+      var top = LEAST;
+      for (var other = 0u; other < TEAMS; other++) {
+        top = max(top, state_space[other * HEADS_PADDED + h].x);
+      }
+      let factor = exp(state_space[team * HEADS_PADDED + h].x - top);
+      /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
+        /* unroll */ for (var k = 0u; k < PIECE4; k++) {
+          var sum = factor * sums[(h * LANE_PIECES + j) * PIECE4 + k];
+          if (TWINS) {
+            sum += subgroupShuffleXor(sum, LANES);
+          }
+          if ((!TWINS || team % 2u == 0u) && (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES)) {
+            sum_space[(team / SHARERS * SUM_HEADS + i) * PADDED4 + (j * LANES + lane) * PIECE4 + k] = sum;
+          }
+        }
+      }
+      if (thread == 0u) {
+        var total = 0f;
         for (var other = 0u; other < TEAMS; other++) {
-          top = max(top, state_space[other * HEADS_PADDED + h].x);
+          let state = state_space[other * HEADS_PADDED + h];
+          total += exp(state.x - top) * state.y;
         }
-        let factor = exp(state_space[team * HEADS_PADDED + h].x - top);
-        /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-          /* unroll */ for (var k = 0u; k < PIECE4; k++) {
-            if (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES) {
-              sum_space[(team * SUM_HEADS + i) * PADDED4 + (j * LANES + lane) * PIECE4 + k] =
-                factor * sums[(min(h, HEADS - 1u) * LANE_PIECES + j) * PIECE4 + k];
-            }
-          }
-        }
-        if (thread == 0u) {
-          var total = 0f;
-          for (var other = 0u; other < TEAMS; other++) {
-            let state = state_space[other * HEADS_PADDED + h];
-            total += exp(state.x - top) * state.y;
-          }
-          partials[partial + h * params.splits * (PADDED4 + 1u) + PADDED4] = vec4f(top, total, 0f, 0f);
-        }
+        partials[partial + h * params.splits * (PADDED4 + 1u) + PADDED4] = vec4f(top, total, 0f, 0f);
       }
     }
     workgroupBarrier();
@@ -309,12 +331,14 @@ fn main(
       let h = h0 * SUM_HEADS + i / PADDED4;
       if (h < HEADS) {
         var total = vec4f();
-        for (var other = 0u; other < TEAMS; other++) {
+        for (var other = 0u; other < TEAMS / SHARERS; other++) {
           total += sum_space[other * SUM_HEADS * PADDED4 + i];
         }
         partials[partial + h * params.splits * (PADDED4 + 1u) + i % PADDED4] = total;
       }
     }
-    workgroupBarrier();
+    if (h0 + 1u < (HEADS + SUM_HEADS - 1u) / SUM_HEADS) {
+      workgroupBarrier();
+    }
   }
 }

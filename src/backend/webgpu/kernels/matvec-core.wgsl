@@ -1,18 +1,28 @@
-// Prelude: products of ROWS weight rows with up to BATCH rows of x, by a team of LANES invocations. With: storage, reduce.
-// Reads the weights once; the loads of a turn (UNROLL steps of ROWS rows) are all in flight before the first is used.
-const ROWS: u32 = 4u;
-const BATCH: u32 = 1u;
-const UNROLL: u32 = 1u;
+// Prelude: products of weight rows with up to BATCH rows of x. With: storage, fold.
+// A team of LANES invocations takes TEAM_ROWS rows, ROWS at a time, each invocation PIECES pieces of each. All loads of a
+// turn are in flight together, those of the next turn before the sums of this one are brought together; x stays in
+// registers where it fits. The sums of each fold of invocations go into workgroup memory, where the rest is added up.
+// A kernel says where the rows are: row_start, is_of_partner.
+const THREADS: u32 = 256u;
+const LANES: u32 = 256u; // a multiple of FOLD
+const ROWS: u32 = 8u; // a power of two
+const TURNS: u32 = 2u;
+const BATCH: u32 = 1u; // a power of two
 const STRIDE: u32 = 1u; // pieces of a weight row
 const X_STRIDE: u32 = 1u; // vec4s of a row of x
 const COLS: u32 = 4u;
 const NORM: bool = false; // x is normed on the way: x / rms(x) * norm
-const PAIR: bool = false; // the second half of the rows are of another matrix
+const KEEP_X: bool = true;
 const EPS: f32 = 1e-6;
+const PIECES: u32 = (STRIDE + LANES - 1u) / LANES;
+const IS_WHOLE: bool = PIECES * LANES == STRIDE;
 const TEAMS: u32 = THREADS / LANES;
-const TURN: u32 = LANES * UNROLL;
-const TURNS: u32 = (STRIDE + TURN - 1u) / TURN;
-const IS_WHOLE: bool = TURNS * TURN == STRIDE;
+const TEAM_ROWS: u32 = ROWS * TURNS;
+const SUMS: u32 = ROWS * BATCH; // of a turn; row r, x b: [r * BATCH + b]
+const OWN: u32 = max(SUMS / FOLD, 1u); // sums that an invocation is left with
+const KEEPERS: u32 = max(FOLD / SUMS, 1u); // invocations that are left with the same
+const FOLDS: u32 = LANES / FOLD; // of a team
+const SPACE: u32 = TEAM_ROWS * BATCH + BATCH; // sums of a fold, then its squares
 
 struct Section {
   piece: u32, // first piece of the matrix
@@ -23,88 +33,159 @@ struct Section {
 @group(0) @binding(1) var<storage, read> weights: array<vec4u>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> vectors: array<vec4f>;
-@group(0) @binding(4) var<storage, read> partner: array<vec4u>; // where the second half of the rows lies, where PAIR
+@group(0) @binding(4) var<storage, read> partner: array<vec4u>; // where rows of a second matrix lie
 
-alias Products = array<f32, ROWS * BATCH>; // row r, x b: [r * BATCH + b]
+var<workgroup> sum_space: array<f32, THREADS / FOLD * SPACE>;
+
+alias Weights = array<vec4u, ROWS * PIECES>;
 
 fn bias_of(section: Section, row: u32) -> f32 {
   let at = section.bias - 1u + row;
   return vectors[at / 4u][at % 4u];
 }
 
-// starts: first piece of each row. norm: first vec4 of the norm weights. Every invocation must call it.
-fn products(starts: array<u32, ROWS>, norm: u32, thread: u32) -> Products {
-  let lane = thread % LANES;
-  var sums: Products = Products();
-  var squares: array<f32, BATCH> = array<f32, BATCH>();
-  for (var turn = 0u; turn < TURNS; turn++) {
-    let origin = turn * TURN + lane;
-    var w: array<vec4u, ROWS * UNROLL> = array<vec4u, ROWS * UNROLL>();
-    /* unroll */ for (var u = 0u; u < UNROLL; u++) {
-      var piece = origin + u * LANES;
+fn load_rows(section: Section, block: u32, turn: u32, lane: u32) -> Weights {
+  var w = Weights();
+  /* unroll */ for (var r = 0u; r < ROWS; r++) {
+    let start = row_start(section, block, turn * ROWS + r);
+    /* unroll */ for (var j = 0u; j < PIECES; j++) {
+      var piece = lane + j * LANES;
       if (!IS_WHOLE) {
         piece = min(piece, STRIDE - 1u);
       }
-      /* unroll */ for (var r = 0u; r < ROWS; r++) {
-        if (PAIR && r >= ROWS / 2u) {
-          w[u * ROWS + r] = partner[starts[r] + piece];
-        } else {
-          w[u * ROWS + r] = weights[starts[r] + piece];
+      if (is_of_partner(r)) {
+        w[r * PIECES + j] = partner[start + piece];
+      } else {
+        w[r * PIECES + j] = weights[start + piece];
+      }
+    }
+  }
+  return w;
+}
+
+// The i-th vec4 of an invocation's piece j of row b of x; zero past the row.
+fn load_x(b: u32, j: u32, i: u32, lane: u32) -> vec4f {
+  var at = (lane + j * LANES) * PIECE4 + i;
+  var kept = 1f;
+  if (!IS_WHOLE) {
+    kept = select(0f, 1f, lane + j * LANES < STRIDE);
+    at = min(at, STRIDE * PIECE4 - 1u);
+  }
+  return kept * x[b * X_STRIDE + at];
+}
+
+// The same, normed but for the scale.
+fn normed(value: vec4f, j: u32, i: u32, norm: u32, lane: u32) -> vec4f {
+  if (!NORM) {
+    return value;
+  }
+  return value * vectors[norm + min((lane + j * LANES) * PIECE4 + i, STRIDE * PIECE4 - 1u)];
+}
+
+// Leaves the sums of the team's rows in sum_space. norm: first vec4 of the norm weights. Every invocation must call it,
+// and meet at a barrier before it reads.
+fn stream(section: Section, block: u32, norm: u32, thread: u32) {
+  let lane = thread % LANES;
+  let fold = thread / FOLD;
+  var w = load_rows(section, block, 0u, lane);
+  var xs: array<vec4f, select(1u, BATCH * PIECES * PIECE4, KEEP_X)>;
+  var squares: array<f32, BATCH> = array<f32, BATCH>();
+  if (KEEP_X || NORM) {
+    /* unroll */ for (var b = 0u; b < BATCH; b++) {
+      /* unroll */ for (var j = 0u; j < PIECES; j++) {
+        /* unroll */ for (var i = 0u; i < PIECE4; i++) {
+          let value = load_x(b, j, i, lane);
+          squares[b] = fma4(value, value, squares[b]);
+          if (KEEP_X) {
+            xs[min((b * PIECES + j) * PIECE4 + i, select(0u, BATCH * PIECES * PIECE4 - 1u, KEEP_X))] =
+              normed(value, j, i, norm, lane);
+          }
         }
       }
     }
-    /* unroll */ for (var u = 0u; u < UNROLL; u++) {
-      var piece = origin + u * LANES;
-      var kept = 1f;
-      if (!IS_WHOLE) {
-        kept = select(0f, 1f, piece < STRIDE);
-        piece = min(piece, STRIDE - 1u);
-      }
-      /* unroll */ for (var b = 0u; b < BATCH; b++) {
-        let at = b * X_STRIDE + piece * PIECE4;
-        var a = x[at];
-        if (!IS_WHOLE) {
-          a *= kept;
-        }
-        if (NORM) {
-          squares[b] = fma4(a, a, squares[b]);
-          a *= vectors[norm + piece * PIECE4];
-        }
-        /* unroll */ for (var r = 0u; r < ROWS; r++) {
-          sums[r * BATCH + b] = fma4(low(w[u * ROWS + r]), a, sums[r * BATCH + b]);
-        }
-        if (PIECE == 8u) {
-          var c = x[at + 1u];
-          if (!IS_WHOLE) {
-            c *= kept;
-          }
-          if (NORM) {
-            squares[b] = fma4(c, c, squares[b]);
-            c *= vectors[norm + piece * PIECE4 + 1u];
+  }
+  for (var turn = 0u; turn < TURNS; turn++) {
+    var sums: array<f32, SUMS> = array<f32, SUMS>();
+    /* unroll */ for (var j = 0u; j < PIECES; j++) {
+      /* unroll */ for (var i = 0u; i < PIECE4; i++) {
+        /* unroll */ for (var b = 0u; b < BATCH; b++) {
+          var a = vec4f();
+          if (KEEP_X) {
+            a = xs[min((b * PIECES + j) * PIECE4 + i, select(0u, BATCH * PIECES * PIECE4 - 1u, KEEP_X))];
+          } else {
+            a = normed(load_x(b, j, i, lane), j, i, norm, lane);
           }
           /* unroll */ for (var r = 0u; r < ROWS; r++) {
-            sums[r * BATCH + b] = fma4(high(w[u * ROWS + r]), c, sums[r * BATCH + b]);
+            if (i == 0u) {
+              sums[r * BATCH + b] = fma4(low(w[r * PIECES + j]), a, sums[r * BATCH + b]);
+            } else {
+              sums[r * BATCH + b] = fma4(high(w[r * PIECES + j]), a, sums[r * BATCH + b]);
+            }
           }
         }
       }
     }
-  }
-  /* unroll */ for (var b = 0u; b < BATCH; b++) {
-    var scale = 1f;
-    if (NORM) {
-      scale = inverseSqrt(team_sum(vec4f(squares[b]), thread).x / f32(COLS) + EPS);
+    if (turn + 1u < TURNS) {
+      w = load_rows(section, block, turn + 1u, lane);
     }
-    /* unroll */ for (var r4 = 0u; r4 < (ROWS + 3u) / 4u; r4++) {
-      const r = 4u * r4;
-      var part = vec4f();
-      /* unroll */ for (var i = 0u; i < min(ROWS, 4u); i++) {
-        part[i] = sums[(r + i) * BATCH + b];
+    // In each round an invocation keeps half of its sums and hands the others over, until it is left with OWN.
+    /* unroll */ for (var round = 0u; round < 7u; round++) {
+      const width = FOLD >> (round + 1u);
+      const kept = SUMS >> (round + 1u);
+      if (width > 0u) {
+        if (kept > 0u) {
+          let is_upper = (thread & width) != 0u;
+          /* unroll */ for (var i = 0u; i < SUMS / 2u; i++) {
+            if (i < kept) {
+              const other = min(i + kept, SUMS - 1u);
+              let mine = select(sums[i], sums[other], is_upper);
+              let given = select(sums[other], sums[i], is_upper);
+              sums[i] = mine + of_other(given, max(width, 1u));
+            }
+          }
+        } else {
+          sums[0] += of_other(sums[0], max(width, 1u));
+        }
       }
-      let total = scale * team_sum(part, thread);
-      /* unroll */ for (var i = 0u; i < min(ROWS, 4u); i++) {
-        sums[(r + i) * BATCH + b] = total[i];
+    }
+    if (thread % KEEPERS == 0u) {
+      /* unroll */ for (var o = 0u; o < OWN; o++) {
+        sum_space[fold * SPACE + turn * SUMS + thread % FOLD / KEEPERS * OWN + o] = sums[o];
       }
     }
   }
-  return sums;
+  if (NORM) {
+    /* unroll */ for (var b = 0u; b < BATCH; b++) {
+      var sum = squares[b];
+      /* unroll */ for (var round = 0u; round < 7u; round++) {
+        const width = FOLD >> (round + 1u);
+        if (width > 0u) {
+          sum += of_other(sum, max(width, 1u));
+        }
+      }
+      if (thread % FOLD == 0u) {
+        sum_space[fold * SPACE + TEAM_ROWS * BATCH + b] = sum;
+      }
+    }
+  }
+}
+
+fn sum_of(team: u32, i: u32) -> f32 {
+  var sum = 0f;
+  for (var fold = 0u; fold < FOLDS; fold++) {
+    sum += sum_space[(team * FOLDS + fold) * SPACE + i];
+  }
+  return sum;
+}
+
+// What the team's products with x[b] are to be multiplied by.
+fn scale_of(team: u32, b: u32) -> f32 {
+  if (!NORM) {
+    return 1f;
+  }
+  return inverseSqrt(sum_of(team, TEAM_ROWS * BATCH + b) / f32(COLS) + EPS);
+}
+
+fn product_of(team: u32, row: u32, b: u32) -> f32 {
+  return sum_of(team, row * BATCH + b);
 }

@@ -1,11 +1,11 @@
 // Query, key and value projections of few rows of x, with RoPE, and the store of keys and values into their pages, for
-// heads that have no norm of their own. With: storage, step, reduce, matvec-core.
-// A team makes two runs of RUN rows of one head, half a head apart: the elements that RoPE turns together.
-const HEAD_DIM: u32 = 4u; // a multiple of ROWS
+// heads that have no norm of their own. With: storage, step, fold, matvec-core.
+// A team's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE turns together.
+const HEAD_DIM: u32 = 16u; // a multiple of TEAM_ROWS
 const QUERY_HEADS: u32 = 1u;
 const CACHE_IS_F16: bool = false;
 const HALF: u32 = HEAD_DIM / 2u;
-const RUN: u32 = ROWS / 2u;
+const RUN: u32 = TEAM_ROWS / 2u; // at least 2
 const HEAD_BLOCKS: u32 = HALF / RUN;
 
 struct Params {
@@ -47,57 +47,61 @@ fn store_two(row: u32, kind: u32, head: u32, d: u32, pair: vec2f) {
   }
 }
 
+fn is_of_partner(r: u32) -> bool {
+  return false;
+}
+
+fn row_start(section: Section, block: u32, r: u32) -> u32 {
+  let row = block / HEAD_BLOCKS * HEAD_DIM + block % HEAD_BLOCKS * RUN + r / RUN * HALF + r % RUN;
+  return section.piece + min(row, section.rows - 1u) * STRIDE;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let lane = thread % LANES;
-  var block = (group.y * groups.x + group.x) * TEAMS + thread / LANES;
+  let team = thread / LANES;
+  var block = (group.y * groups.x + group.x) * TEAMS + team;
   var section = params.sections[0];
   for (var i = 0u; i < 2u; i++) {
-    let blocks = section.rows / ROWS;
+    let blocks = section.rows / TEAM_ROWS;
     if (block >= blocks && params.sections[i + 1u].rows > 0u) {
       block -= blocks;
       section = params.sections[i + 1u];
     }
   }
-  let is_here = block < section.rows / ROWS;
-  block = min(block, section.rows / ROWS - 1u);
-  let head = block / HEAD_BLOCKS;
-  let first = (block % HEAD_BLOCKS) * RUN;
-  var starts: array<u32, ROWS> = array<u32, ROWS>();
-  /* unroll */ for (var r = 0u; r < ROWS; r++) {
-    starts[r] = section.piece + (head * HEAD_DIM + first + r / RUN * HALF + r % RUN) * STRIDE;
-  }
-  let sums = products(starts, params.norm, thread);
-  if (!is_here) {
+  stream(section, block, params.norm, thread);
+  workgroupBarrier();
+  if (block >= section.rows / TEAM_ROWS) {
     return;
   }
-  /* unroll */ for (var b = 0u; b < BATCH; b++) {
-    /* unroll */ for (var pair = 0u; pair < RUN / 2u; pair++) {
-      if (b < params.batch && lane == pair) {
-        const r = 2u * pair;
-        let d = first + r;
-        var low_half = vec2f(sums[r * BATCH + b], sums[(r + 1u) * BATCH + b]);
-        var high_half = vec2f(sums[(RUN + r) * BATCH + b], sums[(RUN + r + 1u) * BATCH + b]);
-        if (section.bias > 0u) {
-          let at = head * HEAD_DIM + d;
-          low_half += vec2f(bias_of(section, at), bias_of(section, at + 1u));
-          high_half += vec2f(bias_of(section, at + HALF), bias_of(section, at + HALF + 1u));
-        }
-        if (section.out < 2u) {
-          let at = ROPE + b * HEAD_DIM + d;
-          let c = vec2f(bitcast<f32>(step[at]), bitcast<f32>(step[at + 1u]));
-          let s = vec2f(bitcast<f32>(step[at + HALF]), bitcast<f32>(step[at + HALF + 1u]));
-          let turned = low_half * c - high_half * s;
-          high_half = high_half * c + low_half * s;
-          low_half = turned;
-        }
-        store_two(b, section.out, head, d, low_half);
-        store_two(b, section.out, head, d + HALF, high_half);
-      }
+  let head = block / HEAD_BLOCKS;
+  for (var i = thread % LANES; i < RUN / 2u * BATCH; i += LANES) {
+    let b = i % BATCH;
+    if (b >= params.batch) {
+      continue;
     }
+    let r = i / BATCH * 2u; // of the first run
+    let d = block % HEAD_BLOCKS * RUN + r;
+    let scale = scale_of(team, b);
+    var low_half = scale * vec2f(product_of(team, r, b), product_of(team, r + 1u, b));
+    var high_half = scale * vec2f(product_of(team, RUN + r, b), product_of(team, RUN + r + 1u, b));
+    if (section.bias > 0u) {
+      let at = head * HEAD_DIM + d;
+      low_half += vec2f(bias_of(section, at), bias_of(section, at + 1u));
+      high_half += vec2f(bias_of(section, at + HALF), bias_of(section, at + HALF + 1u));
+    }
+    if (section.out < 2u) {
+      let at = ROPE + b * HEAD_DIM + d;
+      let c = vec2f(bitcast<f32>(step[at]), bitcast<f32>(step[at + 1u]));
+      let s = vec2f(bitcast<f32>(step[at + HALF]), bitcast<f32>(step[at + HALF + 1u]));
+      let turned = low_half * c - high_half * s;
+      high_half = high_half * c + low_half * s;
+      low_half = turned;
+    }
+    store_two(b, section.out, head, d, low_half);
+    store_two(b, section.out, head, d + HALF, high_half);
   }
 }

@@ -1,7 +1,9 @@
-// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, reduce, matvec-core. A team makes OUTPUTS rows of out;
-// where PAIR, out = silu(first matrix) * second matrix, and it takes half of its rows from each.
+// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, fold, matvec-core. A team makes OUTPUTS rows of out;
+// where PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
+const PAIR: bool = false;
 const ADD: bool = false; // out += instead of out =
-const OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
+const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
+const OUTPUTS: u32 = TURN_OUTPUTS * TURNS;
 
 struct Params {
   sections: array<Section, 3>, // matrices stacked; unused ones have no rows. Where PAIR, the second is the partner
@@ -16,19 +18,13 @@ fn silu(v: f32) -> f32 {
   return v / (1f + exp(-v));
 }
 
-fn store(b: u32, section: Section, row: u32, value: f32) {
-  if (b >= params.batch || row >= section.rows) {
-    return;
-  }
-  let at = b * params.out_stride + section.out + row;
-  var sum = value;
-  if (section.bias > 0u) {
-    sum += bias_of(section, row);
-  }
-  if (ADD) {
-    sum += out[at];
-  }
-  out[at] = sum;
+fn is_of_partner(r: u32) -> bool {
+  return PAIR && r >= ROWS / 2u;
+}
+
+fn row_start(section: Section, block: u32, r: u32) -> u32 {
+  let row = min(block * OUTPUTS + r / ROWS * TURN_OUTPUTS + r % ROWS % TURN_OUTPUTS, section.rows - 1u);
+  return select(section.piece, params.sections[1].piece, is_of_partner(r % ROWS)) + row * STRIDE;
 }
 
 @compute @workgroup_size(THREADS)
@@ -37,8 +33,8 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let lane = thread % LANES;
-  var block = (group.y * groups.x + group.x) * TEAMS + thread / LANES;
+  let team = thread / LANES;
+  var block = (group.y * groups.x + group.x) * TEAMS + team;
   var section = params.sections[0];
   for (var i = 0u; i < select(2u, 0u, PAIR); i++) {
     let blocks = (section.rows + OUTPUTS - 1u) / OUTPUTS;
@@ -47,26 +43,27 @@ fn main(
       section = params.sections[i + 1u];
     }
   }
-  let first = block * OUTPUTS;
-  let last = section.rows - 1u;
-  var starts: array<u32, ROWS> = array<u32, ROWS>();
-  /* unroll */ for (var r = 0u; r < ROWS; r++) {
-    if (PAIR && r >= OUTPUTS) {
-      starts[r] = params.sections[1].piece + min(first + r - OUTPUTS, last) * STRIDE;
-    } else {
-      starts[r] = section.piece + min(first + r, last) * STRIDE;
-    }
-  }
-  let sums = products(starts, params.norm, thread);
-  /* unroll */ for (var b = 0u; b < BATCH; b++) {
-    /* unroll */ for (var r = 0u; r < OUTPUTS; r++) {
-      if (lane == r) {
-        if (PAIR) {
-          store(b, section, first + r, silu(sums[r * BATCH + b]) * sums[((r + OUTPUTS) % ROWS) * BATCH + b]);
-        } else {
-          store(b, section, first + r, sums[r * BATCH + b]);
-        }
+  stream(section, block, params.norm, thread);
+  workgroupBarrier();
+  for (var i = thread % LANES; i < OUTPUTS * BATCH; i += LANES) {
+    let r = i / BATCH; // of the team's outputs
+    let b = i % BATCH;
+    let row = block * OUTPUTS + r;
+    if (b < params.batch && row < section.rows) {
+      let turn_row = r / TURN_OUTPUTS * ROWS + r % TURN_OUTPUTS;
+      let scale = scale_of(team, b);
+      var sum = scale * product_of(team, turn_row, b);
+      if (PAIR) {
+        sum = silu(sum) * scale * product_of(team, turn_row + ROWS / 2u, b);
       }
+      if (section.bias > 0u) {
+        sum += bias_of(section, row);
+      }
+      let at = b * params.out_stride + section.out + row;
+      if (ADD) {
+        sum += out[at];
+      }
+      out[at] = sum;
     }
   }
 }

@@ -1,11 +1,12 @@
-// Brings the partial sums of attention together. One workgroup of THREADS for each query head and row. With: reduce
-// (LANES = THREADS).
+// Brings the partial sums of attention together. One workgroup of THREADS for each query head and row: COLUMNS invocations
+// side by side take four channels each, SHARES of them one above the other take every SHARES-th split, with a running
+// largest score, and are brought together at the end.
+const THREADS: u32 = 256u;
 const QUERY_HEADS: u32 = 1u;
 const HEAD_DIM: u32 = 4u;
 const PADDED4: u32 = 1u;
-const MAX_SPLITS: u32 = 1024u;
-const COLUMNS: u32 = min(PADDED4, THREADS); // invocations side by side, four channels each
-const SHARES: u32 = THREADS / COLUMNS; // of the splits, one above the other
+const COLUMNS: u32 = min(PADDED4, THREADS);
+const SHARES: u32 = THREADS / COLUMNS;
 
 struct Params {
   first_row: u32,
@@ -15,41 +16,43 @@ struct Params {
 @group(0) @binding(1) var<storage, read> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]: sums; largest, mass
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 
-var<workgroup> weight_space: array<f32, MAX_SPLITS>;
 var<workgroup> sum_space: array<vec4f, THREADS>;
+var<workgroup> state_space: array<vec2f, THREADS>; // largest score and mass
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let origin = (group.y * QUERY_HEADS + group.x) * params.splits * (PADDED4 + 1u);
-  var top = -3e38;
-  for (var s = thread; s < params.splits; s += THREADS) {
-    top = max(top, partials[origin + s * (PADDED4 + 1u) + PADDED4].x);
-  }
-  top = team_max(vec4f(top), thread).x;
-  var mass = 0f;
-  for (var s = thread; s < params.splits; s += THREADS) {
-    let state = partials[origin + s * (PADDED4 + 1u) + PADDED4];
-    let weight = exp(state.x - top);
-    weight_space[s] = weight;
-    mass = fma(weight, state.y, mass);
-  }
-  mass = team_sum(vec4f(mass), thread).x;
-  workgroupBarrier();
   let share = thread / COLUMNS;
   for (var block = 0u; block < PADDED4; block += COLUMNS) {
     let column = block + thread % COLUMNS;
+    var state = vec2f(-3e38, 0f);
     var sum = vec4f();
     if (share < SHARES && column < PADDED4) {
       for (var s = share; s < params.splits; s += SHARES) {
-        sum = fma(vec4f(weight_space[s]), partials[origin + s * (PADDED4 + 1u) + column], sum);
+        let other = partials[origin + s * (PADDED4 + 1u) + PADDED4].xy;
+        let part = partials[origin + s * (PADDED4 + 1u) + column];
+        let top = max(state.x, other.x);
+        let mine = exp(state.x - top);
+        let theirs = exp(other.x - top);
+        state = vec2f(top, state.y * mine + other.y * theirs);
+        sum = sum * mine + part * theirs;
       }
     }
     sum_space[thread] = sum;
+    state_space[thread] = state;
     workgroupBarrier();
     if (share == 0u && column < PADDED4) {
-      var total = vec4f();
+      var top = -3e38;
       for (var s = 0u; s < SHARES; s++) {
-        total += sum_space[s * COLUMNS + thread];
+        top = max(top, state_space[s * COLUMNS + thread].x);
+      }
+      var total = vec4f();
+      var mass = 0f;
+      for (var s = 0u; s < SHARES; s++) {
+        let other = state_space[s * COLUMNS + thread];
+        let weight = exp(other.x - top);
+        total = fma(vec4f(weight), sum_space[s * COLUMNS + thread], total);
+        mass = fma(weight, other.y, mass);
       }
       let at = ((params.first_row + group.y) * QUERY_HEADS + group.x) * HEAD_DIM + column * 4u;
       /* unroll */ for (var k = 0u; k < 4u; k++) {
