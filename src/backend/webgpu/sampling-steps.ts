@@ -88,7 +88,7 @@ export class SamplingSteps {
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);
     const kernel = recorder.kernel(
-      [reducePrelude(traits, threads), scanPrelude(traits), "candidates", "sample-draw"],
+      [reducePrelude(traits, threads), scanPrelude(traits), "keys", "candidates", "sample-draw"],
       {
         ...subgroupConstants(traits),
         SPACE: candidateSpace(traits, 1024),

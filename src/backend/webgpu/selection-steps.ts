@@ -7,7 +7,6 @@ import {
   candidateSpace,
   type GpuContext,
   paddedHeadDim,
-  reducePrelude,
   scanPrelude,
   stepConstants,
   subgroupConstants,
@@ -15,13 +14,19 @@ import {
 } from "./context.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-const WORDS = 2048; // of the bitmap in with-ends.wgsl
 /** Tokens by which grids grow. */
 const BLOCK = 4096;
-/** Fewest candidates of a head for which a sample is taken first. */
-const LEAST_SAMPLED = 4096;
 /** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
-const MERGE_GROUPS = 64;
+const MERGE_GROUPS = 128;
+
+/** Where select-top.wgsl marks the places at which units come first, `words` a sequence. */
+interface MarkBuffers {
+  readonly firsts: NumberedBuffer;
+  /** Marks of the merge before, to be cleared. */
+  readonly stale: NumberedBuffer;
+  readonly words: number;
+  readonly staleWords: number;
+}
 
 /** Selection: everything stays on the device. */
 export class SelectionSteps {
@@ -29,6 +34,9 @@ export class SelectionSteps {
   readonly #attention: AttentionSteps;
   readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
+  /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
+  #isOdd = false;
+  #staleWords = 0;
 
   constructor(context: GpuContext, attention: AttentionSteps) {
     this.#context = context;
@@ -106,7 +114,7 @@ export class SelectionSteps {
     const units = WebGpuTensor.of(out.units);
     const blocks = blocksOf(batch, range);
     this.#context.recorder.plan(`top ${keyOf(range, scores, ends, out)},${blocks}`, () =>
-      this.#selectTop(blocks, range, scores, ends, out.count, { units, capacity: units.capacity }),
+      this.#selectTop(range, scores, ends, out.count, { out: units, capacity: units.capacity }),
     );
   }
 
@@ -114,51 +122,70 @@ export class SelectionSteps {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const blocks = blocksOf(batch, range);
-    this.#context.recorder.plan(`merge ${keyOf(range, scores, ends, out)},${blocks}`, () => {
-      if (out.count <= this.#space) this.#mergeInPlace(blocks, range, scores, ends, out);
-      else this.#mergeByLists(blocks, range, scores, ends, out);
-    });
+    const key = `merge ${keyOf(range, scores, ends, out)},${blocks}`;
+    const { recorder } = this.#context;
+    if (out.count <= this.#space) {
+      const marks = this.#nextMarks(range, scores.heads, out.count);
+      recorder.plan(`${key},${marks.firsts.id},${marks.staleWords}`, () =>
+        this.#mergeInPlace(blocks, range, scores, ends, out, marks),
+      );
+    } else {
+      recorder.plan(key, () => this.#mergeByLists(range, scores, ends, out));
+    }
   }
 
   /** Heads are ranked in workgroup memory; the merge counts the marks of first occurrences. */
-  #mergeInPlace(blocks: number, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  #mergeInPlace(
+    blocks: number,
+    range: SequenceRange,
+    scores: Scores,
+    ends: Ends,
+    out: UnitSet,
+    marks: MarkBuffers,
+  ): void {
     const { recorder, traits, shape, step } = this.#context;
-    const { heads, unit } = scores;
+    const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
     const sequences = shape.maxBatchSequences;
-    const words = Math.ceil((out.count * heads) / 32);
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
-    const firsts = this.#spare("first places", sequences * words * 4);
     const counters = this.#spare("units taken", sequences * 4);
-    this.#selectTop(blocks, range, scores, ends, out.count, { best, firsts, counters, words });
-    const constants = { LENGTHS: step.layout.lengths, UNIT: unit };
-    const most = Math.ceil((blocks * BLOCK) / unit);
-    recorder.dispatch(
-      "selection",
-      recorder.kernel(["first-places"], constants),
-      [range.first, capacity, words],
-      [step.storage, best, firsts],
-      Math.ceil(most / 256),
-      range.count,
-    );
+    this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
     const units = WebGpuTensor.of(out.units);
     const threads = traits.isEmulated ? 64 : 256;
     recorder.dispatch(
       "selection",
-      recorder.kernel([scanPrelude(traits), "merge-places"], {
-        ...constants,
+      recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
+        LENGTHS: step.layout.lengths,
+        UNIT: unit,
         ...subgroupConstants(traits),
         THREADS: threads,
       }),
-      [range.first, capacity, words, out.count, units.capacity],
-      [step.storage, firsts, best, units, counters],
-      Math.min(MERGE_GROUPS, Math.ceil(most / threads)),
+      [range.first, capacity, marks.words, out.count, units.capacity],
+      [step.storage, marks.firsts, best, units, counters],
+      Math.min(MERGE_GROUPS, Math.ceil((blocks * BLOCK) / unit / threads)),
       range.count,
     );
   }
 
+  /** Buffers for the marks of a merge: clean ones, and those of the merge before, which this one cleans. */
+  #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
+    const words = Math.ceil((count * heads) / 32);
+    const bytes = this.#context.shape.maxBatchSequences * words * 4;
+    const buffers = [this.#spare("places, even", bytes), this.#spare("places, odd", bytes)];
+    const [firsts, stale] = this.#isOdd ? buffers.reverse() : buffers;
+    const marks = {
+      firsts: firsts as NumberedBuffer,
+      stale: stale as NumberedBuffer,
+      words,
+      staleWords: this.#staleWords,
+    };
+    this.#isOdd = !this.#isOdd;
+    this.#staleWords = range.count * words;
+    return marks;
+  }
+
   /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
-  #mergeByLists(blocks: number, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  #mergeByLists(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     const { recorder, traits, shape } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
@@ -168,8 +195,8 @@ export class SelectionSteps {
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
     const best = this.#spare("best", sequences * bestCapacity * 4);
-    this.#selectTop(blocks, range, scores, ends, out.count, { keyed, best, capacity: size });
-    const sort = recorder.kernel(["sort-ranks"], {
+    this.#selectTop(range, scores, ends, out.count, { out: keyed, isKeyed: true, best, capacity: size });
+    const sort = recorder.kernel(["keys", "sort-ranks"], {
       THREADS: Math.min(wideThreads(traits), Math.max(64, size / 2)),
       SIZE: size,
       SHARED: isShared,
@@ -197,46 +224,35 @@ export class SelectionSteps {
   }
 
   #selectTop(
-    blocks: number,
     range: SequenceRange,
     scores: Scores,
     ends: Ends,
     count: number,
     to: {
-      /** Units go out, `capacity` a head. */
-      readonly units?: NumberedBuffer;
-      /** Keyed units go out, `capacity` a head. */
-      readonly keyed?: NumberedBuffer;
+      /** Units or, where keyed, pairs of unit and key go out, `capacity` a head. */
+      readonly out?: NumberedBuffer;
+      readonly isKeyed?: boolean;
       readonly capacity?: number;
-      /** Ranks go into it. */
+      /** Least places go into it. */
       readonly best?: NumberedBuffer;
-      readonly firsts?: NumberedBuffer;
+      readonly marks?: MarkBuffers;
       readonly counters?: NumberedBuffer;
-      readonly words?: number;
     },
   ): void {
     const { recorder, traits, step } = this.#context;
-    const isRanked = to.firsts !== undefined;
-    const isKeyed = to.keyed !== undefined;
-    // a sample pays where a pass over all candidates costs more than sorting what it leaves
-    const isSampled = ((blocks - 1) * BLOCK) / scores.unit >= LEAST_SAMPLED;
-    const isFast = isSampled && !isKeyed && count * 4 <= this.#space * 3;
-    const needed = 2 ** Math.ceil(Math.log2(Math.max(64, count)));
-    const threads = wideThreads(traits);
-    const kernel = recorder.kernel(
-      [reducePrelude(traits, threads), scanPrelude(traits), "candidates", "select-top"],
-      {
-        ...subgroupConstants(traits),
-        THREADS: threads,
-        LANES: threads,
-        UNIT: scores.unit,
-        LENGTHS: step.layout.lengths,
-        FAST: isFast,
-        SPACE: isFast ? this.#space : isRanked ? needed : 1,
-        RANKED: isRanked,
-        KEYED: isKeyed,
-      },
-    );
+    const { marks, isKeyed = false } = to;
+    const isFast = !isKeyed && count * 4 <= this.#space * 3;
+    const preludes = [scanPrelude(traits), "keys", "bins", "select-radix"];
+    const kernel = recorder.kernel([...preludes, "select-top"], {
+      ...subgroupConstants(traits),
+      THREADS: wideThreads(traits),
+      UNIT: scores.unit,
+      LENGTHS: step.layout.lengths,
+      FAST: isFast,
+      SPACE: isFast || marks ? this.#space : 1,
+      RANKED: marks !== undefined,
+      KEYED: isKeyed,
+    });
     const values = WebGpuTensor.of(scores.values);
     // writable bindings must not share a buffer
     const none = (name: string) => this.#spare(`no ${name}`, 16);
@@ -245,17 +261,15 @@ export class SelectionSteps {
       kernel,
       [
         ...[range.first, scores.heads, values.capacity, ends.sinks, ends.recent, count],
-        ...[to.capacity ?? 0, to.words ?? 0],
+        ...[to.capacity ?? 0, marks?.words ?? 0, marks?.staleWords ?? 0],
       ],
       [
+        ...[step.storage, values, to.out ?? none("units"), to.best ?? none("best")],
         ...[
-          step.storage,
-          values,
-          to.units ?? none("units"),
-          to.keyed ?? none("keyed"),
-          to.best ?? none("best"),
+          marks?.firsts ?? none("firsts"),
+          marks?.stale ?? none("stale"),
+          to.counters ?? none("counters"),
         ],
-        ...[to.firsts ?? none("firsts"), to.counters ?? none("counters")],
       ],
       scores.heads,
       range.count,
@@ -268,7 +282,7 @@ export class SelectionSteps {
   }
 
   withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
-    const { recorder, traits, step, shape } = this.#context;
+    const { recorder, traits, step } = this.#context;
     const unit = set?.unit ?? 1;
     const units = set && WebGpuTensor.of(set.units);
     const indices = WebGpuTensor.of(out.indices);
@@ -279,13 +293,12 @@ export class SelectionSteps {
     recorder.plan(key, () =>
       recorder.dispatch(
         "selection",
-        recorder.kernel([scanPrelude(traits), "with-ends"], {
+        recorder.kernel([scanPrelude(traits), "bits", "with-ends"], {
           ...subgroupConstants(traits),
           THREADS: wideThreads(traits),
           UNIT: unit,
           LENGTHS: step.layout.lengths,
-          WORDS,
-          MAX_UNITS: Math.ceil(shape.maxSequenceLength / unit),
+          WORDS: traits.workgroupBytes >= 32768 ? 2048 : 1024,
         }),
         [
           ...[range.first, out.groups, set?.count ?? 0, units?.capacity ?? 0],

@@ -1,24 +1,8 @@
-// Prelude: the best of many numbers as pairs in workgroup memory: order-preserving keys, a threshold from a sample, a sort.
-// With: reduce (LANES = THREADS).
+// Prelude: the best of many numbers as pairs in workgroup memory: a threshold from a sample, and a sort.
+// With: reduce (LANES = THREADS), keys.
 const SPACE: u32 = 1u; // pairs in workgroup memory
 
 var<workgroup> pairs: array<vec2u, SPACE>; // position, key
-
-// Larger numbers have larger keys; NaN has the least.
-fn key_of(number: f32) -> u32 {
-  let bits = bitcast<u32>(number);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) {
-    return 0u;
-  }
-  if ((bits & 0x7fffffffu) == 0u) {
-    return 0x80000000u;
-  }
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
-}
-
-fn number_of(key: u32) -> f32 {
-  return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u));
-}
 
 fn pair_at(i: u32) -> vec2u {
   return pairs[min(i, SPACE - 1u)];
@@ -41,10 +25,6 @@ fn sampled_threshold(sample: u32, count: u32, size: u32, thread: u32) -> u32 {
     threshold |= (u32(counts.x >= wanted) + u32(counts.y >= wanted) + u32(counts.z >= wanted)) << shift;
   }
   return threshold;
-}
-
-fn comes_first(a: vec2u, b: vec2u) -> bool {
-  return a.y > b.y || (a.y == b.y && a.x < b.x);
 }
 
 // Sorts the first `size` pairs, known to be the same for all: key descending, ties to the lower position.

@@ -1,5 +1,5 @@
-// One set for all heads: the `count` units with the least places, found by counting the marks of first-places.wgsl from
-// the least place up. With: scan. A workgroup of THREADS takes THREADS units a turn, and leaves `best` as it was before.
+// One set for all heads: the `count` units with the least places, found by counting the marks of select-top.wgsl from the
+// least place up. With: scan, bits. A workgroup of THREADS takes THREADS units a turn, and leaves `best` as it was before.
 const UNIT: u32 = 1u;
 const LENGTHS: u32 = 0u;
 
@@ -26,49 +26,50 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
+  let length = step[LENGTHS + params.first_sequence + group.y];
+  let all = (length + UNIT - 1u) / UNIT;
+  let best_row = group.y * params.capacity;
+  var next = best[best_row + min(group.x * THREADS + thread, all - 1u)];
+
   // the place of the count-th mark
   let run = (params.first_words + THREADS - 1u) / THREADS;
   let origin = group.y * params.first_words;
+  let first_word = min(thread * run, params.first_words);
+  let last_word = min(first_word + run, params.first_words);
   var sum = 0u;
-  for (var i = thread * run; i < min((thread + 1u) * run, params.first_words); i++) {
+  for (var i = first_word; i < last_word; i++) {
     sum += countOneBits(firsts[origin + i]);
   }
   var before = scan(sum, thread);
-  _ = scan_sum();
   if (before < params.count && before + sum >= params.count) {
-    for (var i = thread * run; i < min((thread + 1u) * run, params.first_words); i++) {
-      var bits = firsts[origin + i];
-      while (bits != 0u) {
-        before++;
-        if (before == params.count) {
-          last_place = i * 32u + countTrailingZeros(bits);
-        }
-        bits &= bits - 1u;
+    for (var i = first_word; i < last_word; i++) {
+      let word = firsts[origin + i];
+      let here = countOneBits(word);
+      if (before < params.count && before + here >= params.count) {
+        last_place = i * 32u + nth_bit(word, params.count - before - 1u);
       }
+      before += here;
     }
   }
   let last = workgroupUniformLoad(&last_place);
 
-  let length = step[LENGTHS + params.first_sequence + group.y];
-  let all = (length + UNIT - 1u) / UNIT;
   for (var base = group.x * THREADS; base < all; base += groups.x * THREADS) {
     let unit = base + thread;
-    var is_taken = 0u;
-    if (unit < all) {
-      let place = best[group.y * params.capacity + unit];
-      if (place != 0xffffffffu) {
-        best[group.y * params.capacity + unit] = 0xffffffffu;
-        is_taken = u32(place <= last);
-      }
+    let place = next;
+    next = best[best_row + min(unit + groups.x * THREADS, all - 1u)];
+    if (unit < all && place != 0xffffffffu) {
+      best[best_row + unit] = 0xffffffffu;
     }
-    let place = scan(is_taken, thread);
+    // marks exist only for units that some head took
+    let is_taken = unit < all && place <= last;
+    let earlier = scan(u32(is_taken), thread);
     let taken = scan_sum();
     if (thread == 0u) {
       start = atomicAdd(&counters[group.y], taken);
     }
     let first = workgroupUniformLoad(&start);
-    if (is_taken == 1u) {
-      units[group.y * params.out_capacity + first + place] = unit;
+    if (is_taken) {
+      units[group.y * params.out_capacity + first + earlier] = unit;
     }
   }
 }

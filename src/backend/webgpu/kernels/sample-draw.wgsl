@@ -1,6 +1,6 @@
 // Draws one token a row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by
 // logit descending, ties to the lower id; what each filter keeps is the head of that order. With: reduce (LANES =
-// THREADS), scan, candidates. One workgroup a row.
+// THREADS), scan, keys, candidates. One workgroup a row.
 //
 // The best tokens are taken into workgroup memory and sorted; there the filters and the draw are sums over the order.
 // Where the draw may fall behind them (a flat distribution, or a filter that keeps more than fit), the head of the order is
