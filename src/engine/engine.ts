@@ -51,7 +51,6 @@ export class GenerationEngine {
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
   readonly #logitRows: Uint32Array;
-  readonly #drawn: Uint32Array;
   #lastYield = 0;
 
   constructor(parts: EngineParts) {
@@ -63,7 +62,6 @@ export class GenerationEngine {
     this.#batch = new StepBatchBuilder(shape, parts.rope);
     this.#pages = new PageAllocator(shape.numPages, shape.pageSize);
     this.#logitRows = new Uint32Array(this.#decoder.logitRows);
-    this.#drawn = new Uint32Array(shape.maxBatchSequences);
     this.policyOf(parts.attention); // an impossible default is an error now, not at the first request
   }
 
@@ -232,10 +230,10 @@ export class GenerationEngine {
     });
     if (rows.length === 0) return;
     this.#decoder.computeLogits(this.#logitRows, rows.length);
-    await this.#parts.backend.sample(this.#decoder.logits, rows, this.#drawn);
+    const tokens = await this.#parts.backend.sample(this.#decoder.logits, rows).tokens();
     const now = performance.now();
     drawn.forEach((generation, i) => {
-      if (!generation.isDone) generation.accept(this.#drawn[i] ?? 0, now);
+      if (!generation.isDone) generation.accept(tokens[i] ?? 0, now);
     });
   }
 

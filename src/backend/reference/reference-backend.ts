@@ -12,6 +12,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  Draw,
   Ends,
   FeedForwardWeights,
   SamplingRow,
@@ -21,7 +22,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { sampleToken } from "../sample-token.ts";
+import { DrawnTokens } from "../drawn-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
 import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
@@ -30,6 +31,8 @@ import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
 class ReferenceBackend implements Backend {
   readonly shape: BackendShape;
+  readonly runsAhead = false;
+  readonly #drawn = new DrawnTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
@@ -84,9 +87,11 @@ class ReferenceBackend implements Backend {
   }
 
   beginStep(batch: StepBatch): void {
+    const tokenIds = batch.tokenIds.slice();
+    this.#drawn.resolve(tokenIds, batch.numRows);
     this.#batch = {
       ...batch,
-      tokenIds: batch.tokenIds.slice(),
+      tokenIds,
       slots: batch.slots.slice(),
       rope: batch.rope.slice(),
       firstRows: batch.firstRows.slice(),
@@ -240,11 +245,9 @@ class ReferenceBackend implements Backend {
     }
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     const { vocabSize } = this.shape;
-    rows.forEach((row, i) => {
-      out[i] = sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row);
-    });
+    return this.#drawn.draw(rows, (i) => floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize));
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {

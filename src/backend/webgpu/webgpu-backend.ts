@@ -1,6 +1,6 @@
 /**
  * The WebGPU backend: every step a few dispatches, recorded in order; nothing is made and nothing is read back inside a
- * step. Only `read` and `sample` submit and wait.
+ * step. Only `read` waits, and whoever asks for the tokens of a draw.
  */
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
@@ -11,6 +11,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  Draw,
   Ends,
   FeedForwardWeights,
   SamplingRow,
@@ -20,6 +21,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkDrawnRows } from "../drawn-tokens.ts";
 import { AttentionSteps } from "./attention-steps.ts";
 import { Buffers } from "./buffers.ts";
 import {
@@ -49,6 +51,7 @@ export interface WebGpuBackendOptions {
 
 export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
+  readonly runsAhead = true;
   readonly #context: GpuContext;
   readonly #description: string;
   readonly #isShared: boolean;
@@ -139,6 +142,7 @@ export class WebGpuBackend implements Backend {
 
   beginStep(batch: StepBatch): void {
     this.#check("beginStep");
+    checkDrawnRows(batch.tokenIds, batch.numRows, this.#sampling.drawnRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch);
     this.#context.step.upload(batch);
@@ -261,9 +265,9 @@ export class WebGpuBackend implements Backend {
     this.#linear.multiply([{ weight, out: 0 }], prepared, target);
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     this.#check("sample");
-    await this.#sampling.sample(logits, rows, out);
+    return this.#sampling.sample(logits, rows);
   }
 
   /** Records a draw whose tokens stay on the device, for the next step to embed. */
