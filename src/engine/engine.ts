@@ -1,39 +1,23 @@
 import { Attention, attendedRows } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
-import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
+import type { AttentionPolicy } from "../attention/policy.ts";
 import { parseAttention } from "../attention/spec.ts";
-import type { Backend, SamplingRow } from "../backend/backend.ts";
+import type { SamplingRow } from "../backend/backend.ts";
 import { AbortedError, RequestError } from "../base/errors.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import { PageAllocator } from "../kv/page-allocator.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
-import type { ModelWeights } from "../model/weights.ts";
+import type { EngineParts } from "./engine-parts.ts";
 import { type GenerationPlan, RunningGeneration } from "./generation.ts";
+import { planRequest } from "./plan-request.ts";
 import { OutputStream } from "./reasoning.ts";
-import type { ChatMessage, Generation, GenerationRequest } from "./request.ts";
-import { resolveSampling, type SamplingDefaults } from "./sampler.ts";
+import type { Generation, GenerationRequest } from "./request.ts";
 import { schedule } from "./scheduler.ts";
-import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
+import { type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** Most milliseconds the engine computes on end before timers, signals and streams get a turn. */
 const MAX_BUSY_MS = 8;
-
-/** Everything an engine is made of; `open.ts` puts it together. */
-export interface EngineParts {
-  readonly backend: Backend;
-  readonly weights: ModelWeights;
-  readonly attentionModel: AttentionModel;
-  readonly rope: RopeWriter;
-  readonly tokenizer: Tokenizer;
-  readonly renderChat: (messages: readonly ChatMessage[]) => string;
-  readonly eosTokenIds: readonly number[];
-  readonly sampling: SamplingDefaults;
-  /** The checkpoint's own attention spec: stands in for settings that a request leaves out. */
-  readonly attentionDefaults: string | undefined;
-  /** The policy of requests that name none. */
-  readonly attention: AttentionPolicy | string;
-}
 
 /** Decides which tokens run now: queues requests, fills batches, draws tokens, ends requests. */
 export class GenerationEngine {
@@ -79,11 +63,7 @@ export class GenerationEngine {
   generate(request: GenerationRequest): Generation {
     if (this.#isClosed) throw new RequestError("generate: the engine is closed; open a new one");
     const plan = this.#plan(request);
-    const stops = typeof request.stop === "string" ? [request.stop] : (request.stop ?? []);
-    for (const stop of stops)
-      if (typeof stop !== "string" || stop === "")
-        throw new RequestError(`stop must be a text that is not empty, got ${JSON.stringify(stop)}`);
-    const output = new OutputStream(this.tokenizer, plan.prompt, stops);
+    const output = new OutputStream(this.tokenizer, plan.prompt, plan.stops);
     const generation = new RunningGeneration(plan, output, () => void this.#pump());
     this.#waiting.push(generation);
     plan.signal?.addEventListener("abort", () => this.#abort(generation), { once: true });
@@ -93,49 +73,7 @@ export class GenerationEngine {
   }
 
   #plan(request: GenerationRequest): GenerationPlan {
-    const { vocabSize, maxSequenceLength } = this.#parts.backend.shape;
-    const prompt = this.#promptTokens(request);
-    if (prompt.length === 0) throw new RequestError("the prompt is empty; give at least one token");
-    for (const id of prompt)
-      if (!Number.isSafeInteger(id) || id < 0 || id >= vocabSize)
-        throw new RequestError(
-          `token id ${id} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`,
-        );
-    if (prompt.length >= maxSequenceLength)
-      throw new RequestError(
-        `the prompt has ${prompt.length} tokens, but the context holds ${maxSequenceLength} with at least one generated; ` +
-          "shorten the prompt or open the engine with a larger contextLength",
-      );
-    const room = maxSequenceLength - prompt.length;
-    const { maxTokens } = request;
-    if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))
-      throw new RequestError(`maxTokens must be a whole number of at least 1, got ${maxTokens}`);
-    const given = request.attention ?? this.#parts.attention;
-    const policy = this.policyOf(given);
-    return {
-      prompt,
-      maxTokens: Math.min(maxTokens ?? room, room),
-      policy,
-      policyKey: typeof given === "string" ? policyKey(policy) : given,
-      sampling: resolveSampling(request, this.#parts.sampling),
-      eosTokenIds: request.ignoreEos ? [] : this.#parts.eosTokenIds,
-      signal: request.signal,
-    };
-  }
-
-  #promptTokens(request: GenerationRequest): number[] {
-    const { messages, prompt, tokenIds } = request;
-    const given = [messages, prompt, tokenIds].filter((source) => source !== undefined).length;
-    if (given !== 1)
-      throw new RequestError(
-        `give exactly one of messages, prompt and tokenIds; got ${given === 0 ? "none" : given}`,
-      );
-    if (tokenIds) return Array.from(tokenIds);
-    if (prompt !== undefined && typeof prompt !== "string")
-      throw new RequestError(`prompt must be a text, got ${JSON.stringify(prompt)}`);
-    if (messages !== undefined) checkMessages(messages);
-    if (prompt !== undefined) return this.tokenizer.encode(prompt);
-    return this.tokenizer.encode(this.#parts.renderChat(messages ?? []), { addSpecialTokens: false });
+    return planRequest(request, this.#parts, (attention) => this.policyOf(attention));
   }
 
   #abort(generation: RunningGeneration): void {
@@ -333,21 +271,4 @@ export class GenerationEngine {
     await this.#exclusively(async () => this.#sweep());
     await this.#parts.backend.close();
   }
-}
-
-function checkMessages(messages: unknown): void {
-  if (!Array.isArray(messages) || messages.length === 0)
-    throw new RequestError(
-      `messages must be a list of at least one { role, content }, got ${JSON.stringify(messages)}`,
-    );
-  for (const message of messages)
-    if (typeof message?.role !== "string" || typeof message?.content !== "string")
-      throw new RequestError(
-        `a message must have a role and a content, both texts, got ${JSON.stringify(message)}`,
-      );
-}
-
-/** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
-function policyKey(policy: AttentionPolicy): string {
-  return `${policy.name}:${JSON.stringify(policy.settings)}`;
 }

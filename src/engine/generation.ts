@@ -16,6 +16,7 @@ export interface GenerationPlan {
   readonly policyKey: unknown;
   readonly sampling: SamplingParams;
   readonly eosTokenIds: readonly number[];
+  readonly stops: readonly string[];
   readonly signal: AbortSignal | undefined;
 }
 
