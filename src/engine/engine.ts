@@ -66,20 +66,12 @@ export class GenerationEngine {
     const output = new OutputStream(this.tokenizer, plan.prompt, plan.stops);
     const generation = new RunningGeneration(plan, output, () => void this.#pump());
     this.#waiting.push(generation);
-    plan.signal?.addEventListener("abort", () => this.#abort(generation), { once: true });
-    if (plan.signal?.aborted) this.#abort(generation);
     void this.#pump();
     return generation;
   }
 
   #plan(request: GenerationRequest): GenerationPlan {
     return planRequest(request, this.#parts, (attention) => this.policyOf(attention));
-  }
-
-  #abort(generation: RunningGeneration): void {
-    const reason: unknown = generation.plan.signal?.reason;
-    generation.fail(new AbortedError("the request was aborted by its signal", { cause: reason }));
-    void this.#pump();
   }
 
   /** Runs steps while there is something to run. One at a time. */

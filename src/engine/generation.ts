@@ -41,12 +41,19 @@ export class RunningGeneration implements Generation {
   #started = 0;
   #firstTokenAt = 0;
   #prefillMs = 0;
+  readonly #onAbort = (): void => {
+    const cause: unknown = this.plan.signal?.reason;
+    this.fail(new AbortedError("the request was aborted by its signal", { cause }));
+    this.#wakeEngine();
+  };
 
   constructor(plan: GenerationPlan, output: OutputStream, wakeEngine: () => void) {
     this.plan = plan;
     this.tokens = [...plan.prompt];
     this.#output = output;
     this.#wakeEngine = wakeEngine;
+    plan.signal?.addEventListener("abort", this.#onAbort);
+    if (plan.signal?.aborted) this.#onAbort();
   }
 
   get promptTokens(): number {
@@ -86,8 +93,14 @@ export class RunningGeneration implements Generation {
   /** Ends the request with an error; the consumer gets it at its next turn. */
   fail(error: Error): void {
     if (this.isDone) return;
-    this.isDone = true;
     this.#error = error;
+    this.#end();
+  }
+
+  /** Wakes the consumer for the last time, and lets go of a signal that may outlive many requests. */
+  #end(): void {
+    this.isDone = true;
+    this.plan.signal?.removeEventListener("abort", this.#onAbort);
     this.#wake();
   }
 
@@ -95,7 +108,6 @@ export class RunningGeneration implements Generation {
     this.#give(this.#output.finish());
     const { policy } = this.plan;
     const decodeMs = now - this.#firstTokenAt;
-    this.isDone = true;
     this.#result = {
       text: this.#output.text,
       reasoning: this.#output.reasoning,
@@ -114,7 +126,7 @@ export class RunningGeneration implements Generation {
         attendedFraction: this.cachedRows === 0 ? 1 : this.attendedRows / this.cachedRows,
       },
     };
-    this.#wake();
+    this.#end();
   }
 
   #give(part: GenerationPart | undefined): void {
