@@ -1,8 +1,7 @@
-import { Attention, attendedRows } from "../attention/attend.ts";
+import { Attention } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { parseAttention } from "../attention/spec.ts";
-import type { SamplingRow } from "../backend/backend.ts";
 import { AbortedError, RequestError } from "../base/errors.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import { PageAllocator } from "../kv/page-allocator.ts";
@@ -14,7 +13,7 @@ import { planRequest } from "./plan-request.ts";
 import { OutputStream } from "./reasoning.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import { schedule } from "./scheduler.ts";
-import { type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
+import { type Step, StepRunner } from "./step-runner.ts";
 
 /** Most milliseconds the engine computes on end before timers, signals and streams get a turn. */
 const MAX_BUSY_MS = 8;
@@ -24,17 +23,19 @@ export class GenerationEngine {
   readonly tokenizer: Tokenizer;
   readonly #parts: EngineParts;
   readonly #attention: Attention;
-  readonly #decoder: Decoder;
-  readonly #batch: StepBatchBuilder;
+  readonly #steps: StepRunner;
   readonly #pages: PageAllocator;
   readonly #policies = new Map<unknown, { policy: AttentionPolicy; uses: number }>();
   readonly #waiting: RunningGeneration[] = [];
   #running: RunningGeneration[] = [];
+  /** The last step, where its tokens have not been read: the next one is recorded first. */
+  #unread: Step | undefined;
   #isPumping = false;
+  /** Something has come up since the last turn began. */
+  #isWanted = false;
   #isClosed = false;
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
-  readonly #logitRows: Uint32Array;
   #lastYield = 0;
 
   constructor(parts: EngineParts) {
@@ -42,10 +43,9 @@ export class GenerationEngine {
     this.#parts = parts;
     this.tokenizer = parts.tokenizer;
     this.#attention = new Attention(parts.backend, parts.attentionModel);
-    this.#decoder = new Decoder(parts.backend, parts.weights, this.#attention);
-    this.#batch = new StepBatchBuilder(shape, parts.rope);
+    const decoder = new Decoder(parts.backend, parts.weights, this.#attention);
+    this.#steps = new StepRunner(parts.backend, decoder, parts.rope);
     this.#pages = new PageAllocator(shape.numPages, shape.pageSize);
-    this.#logitRows = new Uint32Array(this.#decoder.logitRows);
     this.policyOf(parts.attention); // an impossible default is an error now, not at the first request
   }
 
@@ -74,14 +74,17 @@ export class GenerationEngine {
     return planRequest(request, this.#parts, (attention) => this.policyOf(attention));
   }
 
-  /** Runs steps while there is something to run. One at a time. */
+  /** Takes turns while there is something to do. One at a time. */
   async #pump(): Promise<void> {
+    this.#isWanted = true;
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {
       // a turn of the event loop first: the caller may still attach its consumer or abort
       await Promise.resolve();
-      while (!this.#isClosed && (await this.#exclusively(() => this.#step()))) {
+      while (this.#isWanted && !this.#isClosed) {
+        this.#isWanted = false;
+        if (await this.#exclusively(() => this.#step())) this.#isWanted = true;
         if (performance.now() - this.#lastYield < MAX_BUSY_MS) continue;
         await yieldToEventLoop();
         this.#lastYield = performance.now();
@@ -109,68 +112,28 @@ export class GenerationEngine {
     }
   }
 
-  /** One step of the engine; false when nothing can run. */
+  /**
+   * One turn: schedule, run, postprocess. False when nothing is left to do.
+   * Where the backend runs ahead, the tokens of a step are read when the next one is recorded, at most one step later, so
+   * that the device has work while the host reads, detokenises and records.
+   */
   async #step(): Promise<boolean> {
     this.#sweep();
     this.#admit();
-    const { backend } = this.#parts;
-    const runs = schedule(this.#running, {
-      maxRows: backend.shape.maxBatchRows,
-      maxSequences: backend.shape.maxBatchSequences,
-    });
-    if (runs.length === 0) return false;
-    const now = performance.now();
-    const entries = runs.flatMap(({ index, numRows, isPrefill }) => {
-      const generation = this.#running[index];
-      if (!generation) return [];
-      generation.start(now);
-      const { tokens, pages, cachedTokens, plan } = generation;
-      const run = {
-        tokens,
-        pages,
-        firstPosition: cachedTokens,
-        numRows,
-        isPrefill,
-        policy: plan.policy,
-        generation,
-      };
-      return [run];
-    });
-    const ordered = this.#batch.fill(entries) as readonly (SequenceRun & { generation: RunningGeneration })[];
-    this.#decoder.forward(this.#batch, this.#batch.groups);
-    await this.#draw(ordered);
-    return true;
-  }
-
-  /** Draws a token for every sequence whose cache is complete after this step. */
-  async #draw(runs: readonly (SequenceRun & { generation: RunningGeneration })[]): Promise<void> {
-    const rows: SamplingRow[] = [];
-    const drawn: RunningGeneration[] = [];
-    runs.forEach(({ generation, numRows, isPrefill, policy, firstPosition }, sequence) => {
-      generation.cachedTokens += numRows;
-      if (!isPrefill) this.#count(generation, policy, firstPosition + 1);
-      if (generation.cachedTokens < generation.tokens.length) return;
-      this.#logitRows[rows.length] = (this.#batch.firstRows[sequence] ?? 0) + numRows - 1;
-      rows.push({
-        params: generation.plan.sampling,
-        draw: generation.numGenerated,
-        seenTokens: generation.tokens,
-      });
-      drawn.push(generation);
-    });
-    if (rows.length === 0) return;
-    this.#decoder.computeLogits(this.#logitRows, rows.length);
-    const tokens = await this.#parts.backend.sample(this.#decoder.logits, rows).tokens();
-    const now = performance.now();
-    drawn.forEach((generation, i) => {
-      if (!generation.isDone) generation.accept(tokens[i] ?? 0, now);
-    });
-  }
-
-  #count(generation: RunningGeneration, policy: AttentionPolicy, length: number): void {
-    const { numLayers } = this.#parts.backend.shape;
-    generation.attendedRows += attendedRows(policy, numLayers, length);
-    generation.cachedRows += numLayers * length;
+    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#parts.backend.shape;
+    const runs = schedule(this.#running, { maxRows, maxSequences });
+    const before = this.#unread;
+    this.#unread = undefined;
+    let step: Step | undefined;
+    try {
+      if (runs.length > 0) step = this.#steps.run(this.#running, runs);
+    } finally {
+      // where the step failed, too: what was drawn before it is right
+      if (before) await this.#steps.postprocess(before);
+    }
+    if (step?.canStayUnread) this.#unread = step;
+    else if (step) await this.#steps.postprocess(step);
+    return step !== undefined || before !== undefined;
   }
 
   /** Moves waiting requests in while their pages fit; first come, first served. */
@@ -224,34 +187,13 @@ export class GenerationEngine {
     if (this.#isClosed) throw new RequestError("logits: the engine is closed; open a new one");
     const { prompt } = this.#plan({ tokenIds, maxTokens: 1, attention: full() });
     return this.#exclusively(async () => {
-      const needed = this.#pages.pagesFor(prompt.length);
-      const pages = this.#pages.allocate(needed);
+      const pages = this.#pages.allocate(this.#pages.pagesFor(prompt.length));
       try {
-        return await this.#denseLogits(prompt, pages);
+        return await this.#steps.denseLogits(prompt, pages);
       } finally {
         this.#pages.release(pages);
       }
     });
-  }
-
-  async #denseLogits(tokens: readonly number[], pages: readonly number[]): Promise<Float32Array> {
-    const { backend } = this.#parts;
-    const { vocabSize, maxBatchRows } = backend.shape;
-    const out = new Float32Array(tokens.length * vocabSize);
-    const policy = full();
-    for (let first = 0; first < tokens.length; first += maxBatchRows) {
-      const numRows = Math.min(maxBatchRows, tokens.length - first);
-      this.#batch.fill([{ tokens, pages, firstPosition: first, numRows, isPrefill: true, policy }]);
-      this.#decoder.forward(this.#batch, this.#batch.groups);
-      for (let row = 0; row < numRows; row += this.#decoder.logitRows) {
-        const count = Math.min(this.#decoder.logitRows, numRows - row);
-        for (let i = 0; i < count; i++) this.#logitRows[i] = row + i;
-        this.#decoder.computeLogits(this.#logitRows, count);
-        const values = await backend.read(this.#decoder.logits);
-        out.set(values.subarray(0, count * vocabSize), (first + row) * vocabSize);
-      }
-    }
-    return out;
   }
 
   /** Aborts what runs, then frees everything. Calling it twice is allowed. */
@@ -261,6 +203,7 @@ export class GenerationEngine {
     for (const generation of [...this.#running, ...this.#waiting])
       generation.fail(new AbortedError("the request was aborted: the engine was closed"));
     await this.#exclusively(async () => this.#sweep());
+    this.#unread = undefined;
     await this.#parts.backend.close();
   }
 }

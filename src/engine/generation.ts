@@ -27,10 +27,14 @@ export class RunningGeneration implements Generation {
   readonly tokens: number[];
   pages: number[] = [];
   cachedTokens = 0;
-  /** Key/value rows read and cached over all decode steps, for the attended fraction. */
-  attendedRows = 0;
-  cachedRows = 0;
   isDone = false;
+  /** Row of the last draw that holds the newest token, where that has not been read. */
+  unreadRow: number | undefined;
+  /** Tokens drawn and not read. */
+  #numUnread = 0;
+  /** Key/value rows read and cached over all decode steps, for the attended fraction. */
+  #attendedRows = 0;
+  #cachedRows = 0;
   readonly #output: OutputStream;
   readonly #wakeEngine: () => void;
   readonly #parts: GenerationPart[] = [];
@@ -64,6 +68,16 @@ export class RunningGeneration implements Generation {
     return this.tokens.length - this.plan.prompt.length;
   }
 
+  /** Tokens generated, those not read yet included. */
+  get numDrawn(): number {
+    return this.numGenerated + this.#numUnread;
+  }
+
+  /** Its last token is drawn, unless one before it turns out to end the request. */
+  get isFullyDrawn(): boolean {
+    return this.numDrawn >= this.plan.maxTokens;
+  }
+
   /** True while the consumer is too far behind. */
   get isPaused(): boolean {
     return !this.#isDraining && this.#parts.length >= MAX_WAITING_PARTS;
@@ -74,9 +88,22 @@ export class RunningGeneration implements Generation {
     if (this.#started === 0) this.#started = now;
   }
 
-  /** Takes a drawn token. Sets isDone at an end-of-sequence token, a stop text or the last token. */
+  /** Takes note that a draw under way has a token for it. */
+  expect(row: number): void {
+    this.#numUnread++;
+    this.unreadRow = row;
+  }
+
+  /** Counts the key/value rows that a decode step read, and those that dense attention would have read. */
+  count(attendedRows: number, cachedRows: number): void {
+    this.#attendedRows += attendedRows;
+    this.#cachedRows += cachedRows;
+  }
+
+  /** Takes the token of the oldest draw under way. Sets isDone at an end-of-sequence token, a stop text or the last token. */
   accept(tokenId: number, now: number): void {
     this.tokens.push(tokenId);
+    if (--this.#numUnread === 0) this.unreadRow = undefined;
     if (this.numGenerated === 1) {
       this.#firstTokenAt = now;
       this.#prefillMs = now - this.#started;
@@ -123,7 +150,7 @@ export class RunningGeneration implements Generation {
       attention: {
         name: policy.name,
         settings: policy.settings,
-        attendedFraction: this.cachedRows === 0 ? 1 : this.attendedRows / this.cachedRows,
+        attendedFraction: this.#cachedRows === 0 ? 1 : this.#attendedRows / this.#cachedRows,
       },
     };
     this.#end();
