@@ -42,7 +42,7 @@ export class DrawReads {
 
   async #fetch(staging: NumberedBuffer, rows: number): Promise<Uint32Array> {
     try {
-      await this.#recorder.map(staging.buffer);
+      await this.#recorder.map(staging, "drawn tokens");
       const tokens = new Uint32Array(staging.buffer.getMappedRange(0, rows * 4)).slice();
       staging.buffer.unmap();
       this.#free.push(staging);

@@ -1,7 +1,9 @@
 import { BackendError } from "../../base/errors.ts";
 import type { Backend, BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
+import { Buffers } from "./buffers.ts";
 import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
+import { DeviceWatch } from "./device-watch.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
 export interface WebGpuOptions {
@@ -40,16 +42,22 @@ export async function openWebGpuBackend(
   const cacheDtype = options.cacheDtype ?? "f16";
   checkLimits(shape, adapter, cacheDtype);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
+  const buffers = new Buffers(device);
+  const watch = new DeviceWatch(device);
   try {
     const traits = traitsOf(adapter, device, options);
     return new WebGpuBackend(shape, {
       device,
       isShared: options.device !== undefined,
+      buffers,
+      watch,
       traits,
       cacheDtype,
       description: describe(adapter, traits),
     });
   } catch (error) {
+    watch.close();
+    buffers.destroyAll();
     if (!options.device) device.destroy();
     throw error;
   }

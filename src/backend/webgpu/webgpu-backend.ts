@@ -23,14 +23,16 @@ import type {
 } from "../backend.ts";
 import { checkDrawnRows } from "../drawn-tokens.ts";
 import { AttentionSteps } from "./attention-steps.ts";
-import { Buffers } from "./buffers.ts";
+import type { Buffers } from "./buffers.ts";
 import {
   type BatchSizes,
   type CacheDtype,
+  copySizes,
   type DeviceTraits,
   type GpuContext,
   stepConstants,
 } from "./context.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import { LinearSteps, padded } from "./linear-steps.ts";
 import { Recorder } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
@@ -44,6 +46,9 @@ export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
   /** Others use the device too: it outlives the backend. */
   readonly isShared: boolean;
+  /** The backend's from here on. */
+  readonly buffers: Buffers;
+  readonly watch: DeviceWatch;
   readonly description: string;
   readonly traits: DeviceTraits;
   readonly cacheDtype: CacheDtype;
@@ -53,6 +58,7 @@ export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
   readonly runsAhead = true;
   readonly #context: GpuContext;
+  readonly #watch: DeviceWatch;
   readonly #description: string;
   readonly #isShared: boolean;
   readonly #linear: LinearSteps;
@@ -68,9 +74,9 @@ export class WebGpuBackend implements Backend {
   #isClosed = false;
 
   constructor(shape: BackendShape, options: WebGpuBackendOptions) {
-    const { device, traits, cacheDtype } = options;
-    const buffers = new Buffers(device);
-    const recorder = new Recorder(device, buffers, traits.minSubgroupSize >= 4);
+    const { device, buffers, watch, traits, cacheDtype } = options;
+    const recorder = new Recorder(device, buffers, watch, traits.minSubgroupSize >= 4);
+    this.#watch = watch;
     this.shape = shape;
     this.#description = options.description;
     this.#isShared = options.isShared;
@@ -81,7 +87,7 @@ export class WebGpuBackend implements Backend {
       cacheDtype,
       buffers,
       recorder,
-      weights: new WeightStore(device, buffers),
+      weights: new WeightStore(device, buffers, watch),
       step: new StepBuffer(device, buffers, shape),
     };
     this.#linear = new LinearSteps(this.#context);
@@ -307,8 +313,7 @@ export class WebGpuBackend implements Backend {
   /** Submits what was recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.#context.recorder.submit();
-    await this.#context.device.queue.onSubmittedWorkDone();
-    this.#context.recorder.check();
+    await this.#context.recorder.finish("the recorded steps");
   }
 
   /** Submits what was recorded without waiting. */
@@ -325,12 +330,10 @@ export class WebGpuBackend implements Backend {
     try {
       work();
       recorder.submit();
+      recorder.timer = undefined;
+      return await timer.read(device, this.#watch);
     } finally {
       recorder.timer = undefined;
-    }
-    try {
-      return await timer.read(device);
-    } finally {
       timer.destroy();
     }
   }
@@ -353,10 +356,17 @@ export class WebGpuBackend implements Backend {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const { device, buffers, recorder } = this.#context;
-    recorder.submit();
-    await device.queue.onSubmittedWorkDone();
-    buffers.destroyAll();
-    if (!this.#isShared) device.destroy();
+    try {
+      if (this.#watch.hasFailed) return;
+      recorder.submit();
+      await recorder.finish("the last steps before closing");
+    } catch {
+      // a device that fails at the end leaves nothing undone that anybody waits for
+    } finally {
+      this.#watch.close();
+      buffers.destroyAll();
+      if (!this.#isShared) device.destroy();
+    }
   }
 
   #check(what: string): void {
@@ -369,23 +379,6 @@ export class WebGpuBackend implements Backend {
     if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
     return this.#batch;
   }
-}
-
-/** Copies what later steps of the batch ask for into `into`, made once. */
-function copySizes(batch: StepBatch, into: BatchSizes | undefined): BatchSizes {
-  const { numRows, numSequences } = batch;
-  const size = batch.lengths.length;
-  const copy = into ?? {
-    numRows,
-    firstRows: new Uint32Array(size),
-    rowCounts: new Uint32Array(size),
-    lengths: new Uint32Array(size),
-  };
-  copy.numRows = numRows;
-  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
-  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
-  copy.lengths.set(batch.lengths.subarray(0, numSequences));
-  return copy;
 }
 
 function isInOrder(rows: Uint32Array, count: number): boolean {

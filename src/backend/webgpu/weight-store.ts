@@ -1,6 +1,7 @@
 import { decodeWeights, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { Buffers } from "./buffers.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
 import type { Recorder } from "./recorder.ts";
 import { type NumberedBuffer, rowPieces, WebGpuWeight, type WeightPart } from "./refs.ts";
@@ -20,6 +21,7 @@ interface Chunk {
  */
 export class WeightStore {
   readonly #device: GPUDevice;
+  readonly #watch: DeviceWatch;
   readonly #buffers: Buffers;
   readonly #maxChunkBytes: number;
   readonly #chunks: Chunk[] = [];
@@ -29,8 +31,9 @@ export class WeightStore {
   #vectors: NumberedBuffer;
   #pendingBytes = 0;
 
-  constructor(device: GPUDevice, buffers: Buffers) {
+  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch) {
     this.#device = device;
+    this.#watch = watch;
     this.#buffers = buffers;
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     this.#maxChunkBytes = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / 256) * 256;
@@ -158,7 +161,7 @@ export class WeightStore {
     if (this.#pendingBytes < MAX_PENDING_BYTES) return undefined;
     this.#pendingBytes = 0;
     this.#device.queue.submit([]);
-    return this.#device.queue.onSubmittedWorkDone();
+    return this.#watch.wait("the upload of weights", this.#device.queue.onSubmittedWorkDone());
   }
 }
 
