@@ -107,7 +107,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   }
 
   describe.each(
-    (isSlow ? [MODELS[2], MODELS[5]] : MODELS).map((model) => [model.name, model] as const),
+    (isSlow ? [MODELS[2], MODELS[5], MODELS[6]] : MODELS).map((model) => [model.name, model] as const),
   )("a layer of %s", (_, model) => {
     const { dtype, bias, headNorm } = model;
 
@@ -137,6 +137,26 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       ).toBeLessThan(1e-11);
       trial.backend.attendAll(0, { first: 0, count: trial.parts.length }, trial.query, trial.output);
       expect(nmse(await trial.floats(trial.output), attended(trial).flat())).toBeLessThan(1e-11);
+    });
+
+    it("attentionInput and attendAll of 1, 3 and 8 decode rows, NMSE < 1e-11", async () => {
+      const trial = (await openTrial(model.shape)).withInputs({ dtype, bias, headNorm });
+      for (const rows of [1, 3, 8]) {
+        const parts: Part[] = [];
+        for (let s = 0; s < rows; s++) parts.push(trial.part(await trial.filled(s), 1));
+        trial.run(parts);
+        const width = trial.backend.shape.numQueryHeads * trial.backend.shape.headDim;
+        const query = (await trial.floats(trial.query)).slice(0, rows * width);
+        expect(
+          nmse(
+            query,
+            trial.queries.flatMap((heads) => heads.flatMap((head) => [...head])),
+          ),
+        ).toBeLessThan(1e-11);
+        trial.backend.attendAll(0, { first: 0, count: rows }, trial.query, trial.output);
+        const output = (await trial.floats(trial.output)).slice(0, rows * width);
+        expect(nmse(output, attended(trial).flat())).toBeLessThan(1e-11);
+      }
     });
 
     it("attentionOutput adds o(attended), NMSE < 1e-11", async () => {

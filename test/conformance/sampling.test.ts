@@ -9,6 +9,7 @@ import {
   type SamplingParams,
 } from "../../src/backend/backend.ts";
 import { ShapeError } from "../../src/base/errors.ts";
+import { hashUnit } from "../../src/base/random.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { samplingDistribution } from "./brute-force.ts";
@@ -113,6 +114,35 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const again = [numDraws - 1, 17, 0, 17].map((draw) => ({ params, draw, seenTokens }));
       const repeated = await trial.backend.sample(logits, again).tokens();
       expect([...repeated]).toEqual([draws[numDraws - 1], draws[17], draws[0], draws[17]]);
+    });
+
+    it.each<[string, number, Partial<SamplingParams>]>([
+      ["flat", 0.01, { temperature: 1 }],
+      ["flat", 0.01, { temperature: 1, topP: 0.9 }],
+      ["flat", 0.01, { temperature: 1, minP: 0.97 }],
+      ["flat", 0.01, { temperature: 0.5, topK: 3000, topP: 0.99 }],
+      ["steep", 3, { temperature: 1 }],
+      ["steep", 3, { temperature: 0.6, topK: 20, topP: 0.95 }],
+      ["steep", 3, { temperature: 0.7, topP: 0.95, minP: 0.001 }],
+      ["full of ties", 0, { temperature: 1, topK: 100 }],
+    ])("draws from 6000 %s logits (deviation %d) by %j are those of the definition", async (_, deviation, some) => {
+      const size = 6000;
+      const trial = await openTrial({ vocabSize: size });
+      const params = { ...GREEDY, ...some };
+      const row = new Random(5).row(size).map((value) => Math.fround(value * deviation));
+      const logits = trial.tensor("f32", 8, size);
+      const order = [...samplingDistribution(row, params, [])];
+      trial.backend.write(logits, Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat()));
+      const rows = Array.from({ length: 8 }, (_, draw) => ({ params, draw, seenTokens: [] }));
+      const out = await trial.backend.sample(logits, rows).tokens();
+      for (const [draw, id] of out.entries()) {
+        const at = order.findIndex(([token]) => token === id);
+        const before = order.slice(0, at).reduce((sum, [, probability]) => sum + probability, 0);
+        const wanted = hashUnit(params.seed, draw, 0x5a11, 0);
+        // sums of f32 may fall on the other side of a border
+        expect(wanted).toBeGreaterThan(before - 1e-4);
+        expect(wanted).toBeLessThan(before + order[at][1] + 1e-4);
+      }
     });
   });
 

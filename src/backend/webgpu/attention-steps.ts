@@ -7,17 +7,24 @@ import {
   paddedHeadDim,
   reducePrelude,
   stepConstants,
+  subgroupConstants,
 } from "./context.ts";
 import { fillRandom } from "./fill-random.ts";
-import type { Part } from "./recorder.ts";
+import type { Kernel, Part } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import { headsOfWorkgroup } from "./tuning.ts";
 
-/** Partial sums of prefill rows that are kept at once. */
+/** Partial sums of rows that are kept at once. */
 const MAX_PARTIAL_BYTES = 64 << 20;
-/** Workgroups that keep a large device busy. */
-const WANTED_GROUPS = 1024;
-const LEAST_SHARE = 64;
 const MAX_GROUPS = 65535;
+/** Rows of a chunk that are attended one by one, split over the tokens; more go by tiles. */
+const MAX_SPLIT_ROWS = 8;
+/** Of merge.wgsl. */
+const MAX_SPLITS = 1024;
+/** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
+const MAX_KEPT = 48;
+/** attend-shared.wgsl: fewest tokens of a workgroup. */
+const LEAST_SHARE = 64;
 
 export interface LayerCache {
   readonly keys: NumberedBuffer;
@@ -36,19 +43,16 @@ interface Pass {
 export class AttentionSteps {
   readonly caches: readonly LayerCache[];
   readonly #context: GpuContext;
-  readonly #maxChunk: number;
   #partials: NumberedBuffer | undefined;
 
   constructor(context: GpuContext) {
-    const { shape, buffers, cacheDtype, traits } = context;
+    const { shape, buffers, cacheDtype } = context;
     this.#context = context;
     const bytes = shape.numPages * shape.pageSize * shape.numKvHeads * cacheRowPieces(shape, cacheDtype) * 16;
     this.caches = Array.from({ length: shape.numLayers }, (_, layer) => ({
       keys: buffers.storage(`keys of layer ${layer}`, bytes),
       values: buffers.storage(`values of layer ${layer}`, bytes),
     }));
-    // scores of a share are kept in workgroup memory, a vec4 for every four heads
-    this.#maxChunk = traits.workgroupBytes >= 32768 ? 512 : this.#headsOfGroup() > 4 ? 128 : 256;
   }
 
   get sizeBytes(): number {
@@ -65,9 +69,10 @@ export class AttentionSteps {
   ): void {
     const { recorder, shape, cacheDtype, traits, step, weights: store } = this.#context;
     const threads = Math.max(64, traits.maxSubgroupSize);
-    const kernel = recorder.kernel(["storage", "step", reducePrelude(traits), "finish-heads"], {
+    const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, threads), "finish-heads"], {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
+      ...subgroupConstants(traits),
       THREADS: threads,
       LANES: threads,
       HEAD_DIM: shape.headDim,
@@ -120,7 +125,7 @@ export class AttentionSteps {
     this.#attend(batch, layer, range, query, undefined, { scores: out, onlyScores: true, part: "selection" });
   }
 
-  /** Runs of rows that see about as much; each row is split alike. */
+  /** Runs of decode rows, split over their tokens, and chunks of prefill, by tiles. */
   #attend(
     batch: BatchSizes,
     layer: number,
@@ -132,75 +137,95 @@ export class AttentionSteps {
     const end = range.first + range.count;
     let first = range.first;
     while (first < end) {
-      const isDecode = batch.rowCounts[first] === 1;
+      const rows = batch.rowCounts[first];
+      const isDecode = rows === 1;
       let next = first + 1;
       if (isDecode) while (next < end && batch.rowCounts[next] === 1) next++;
-      let longest = 0;
-      for (let s = first; s < next; s++) longest = Math.max(longest, batch.lengths[s]);
-      const rows = isDecode ? next - first : batch.rowCounts[first];
-      this.#attendRows(
-        layer,
-        batch.firstRows[first],
-        rows,
-        longest,
-        isDecode,
-        range.first,
-        query,
-        output,
-        pass,
-      );
+      if (rows > MAX_SPLIT_ROWS && output) {
+        this.#attendTiles(layer, batch.firstRows[first], rows, first, query, output, pass.part);
+      } else {
+        let longest = 0;
+        for (let s = first; s < next; s++) longest = Math.max(longest, batch.lengths[s]);
+        const run = { firstRow: batch.firstRows[first], numRows: isDecode ? next - first : rows, longest };
+        this.#attendRows(layer, run, range.first, query, output, pass);
+      }
       first = next;
     }
   }
 
-  #attendRows(
+  #attendTiles(
     layer: number,
     firstRow: number,
-    numRows: number,
-    longest: number,
-    isDecode: boolean,
+    rows: number,
+    sequence: number,
+    query: TensorRef,
+    output: TensorRef,
+    part: Part,
+  ): void {
+    const { recorder, shape, step, cacheDtype, traits } = this.#context;
+    const cache = this.#cache(layer);
+    const constants = {
+      ...stepConstants(this.#context),
+      DTYPE: DTYPE_CODES[cacheDtype],
+      QUERY_HEADS: shape.numQueryHeads,
+      HEAD_DIM: shape.headDim,
+      SCALE: shape.headDim ** -0.5,
+    };
+    if (traits.hasMatrixUnits && cacheDtype === "f16" && shape.headDim % 16 === 0) {
+      const heads = headsOfWorkgroup(shape);
+      const rowBlocks = Math.floor(8 / heads);
+      const kernel = recorder.kernel(["storage", "matrix", "step", "attend-matrix"], {
+        ...constants,
+        HEADS: heads,
+        ROW_BLOCKS: rowBlocks,
+        // keys, values, scores and weights within 48 KiB
+        BLOCK: shape.headDim > 128 ? 16 : 32,
+      });
+      recorder.dispatch(
+        part,
+        kernel,
+        [firstRow, rows, sequence],
+        [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
+        Math.ceil(rows / (16 * rowBlocks)),
+        shape.numQueryHeads / heads,
+      );
+      return;
+    }
+    const padding = paddedHeadDim(shape, cacheDtype);
+    const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
+      ...constants,
+      // 4 KiB of values at a time, within the 16 KiB of any device
+      VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
+    });
+    recorder.dispatch(
+      part,
+      kernel,
+      [firstRow, rows, sequence],
+      [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
+      Math.ceil(rows / 32),
+      shape.numQueryHeads,
+    );
+  }
+
+  #attendRows(
+    layer: number,
+    run: { readonly firstRow: number; readonly numRows: number; readonly longest: number },
     firstSequence: number,
     query: TensorRef,
     output: TensorRef | undefined,
     pass: Pass,
   ): void {
-    const { recorder, shape, step, cacheDtype, traits } = this.#context;
+    const { recorder, shape, step, weights } = this.#context;
     const { selection, scores, onlyScores = false } = pass;
-    const heads = selection && selection.groups > shape.numKvHeads ? 1 : this.#headsOfGroup();
-    const blocks = shape.numQueryHeads / heads;
-    const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
-    const padding = paddedHeadDim(shape, cacheDtype);
-    // decode rows are cut fine enough to keep the device busy; prefill rows are many
-    const shares = isDecode ? Math.max(1, Math.floor(WANTED_GROUPS / blocks)) : 1;
-    const share = Math.min(this.#maxChunk, Math.max(LEAST_SHARE, Math.ceil(most / shares)));
-    const splits = Math.ceil(most / share);
-    const rowBytes = shape.numQueryHeads * splits * (padding + 2) * 4;
+    const { kernel, heads, shares, splits } = this.#splitKernel(run.longest, pass);
+    const rowBytes = shape.numQueryHeads * splits * (paddedHeadDim(shape, this.#context.cacheDtype) + 4) * 4;
+    const { firstRow, numRows } = run;
     const rowsAtOnce = Math.max(1, Math.min(numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)));
-    const partials = this.#reservePartials(rowsAtOnce * rowBytes);
-    const isWide = traits.minSubgroupSize >= 8;
-    const kernel = recorder.kernel(
-      ["storage", "step", reducePrelude(traits), isWide ? "lanes-eight" : "lanes-one", "attend"],
-      {
-        ...stepConstants(this.#context),
-        DTYPE: DTYPE_CODES[cacheDtype],
-        THREADS: 256,
-        LANES: 256,
-        HEADS: heads,
-        QUERY_HEADS: shape.numQueryHeads,
-        HEAD_DIM: shape.headDim,
-        SCALE: shape.headDim ** -0.5,
-        CHUNK: this.#maxChunk,
-        LEAST_SHARE,
-        SELECTED: selection !== undefined,
-        HAND_ON: scores !== undefined,
-        ONLY_SCORES: onlyScores,
-        ROW_LANES: isWide ? 8 : 1,
-      },
-    );
+    const partials = onlyScores ? this.#nothing() : this.#reservePartials(rowsAtOnce * rowBytes);
     const cache = this.#cache(layer);
-    const { weights } = this.#context;
     const none = weights.vectors; // stands where the kernel reads nothing
-    const scoreTensor = scores ? WebGpuTensor.of(scores.values) : this.#nothing();
+    const selected = selection && WebGpuTensor.of(selection.indices);
+    const scoreTensor = scores ? WebGpuTensor.of(scores.values) : undefined;
     for (let row = 0; row < numRows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, numRows - row);
       recorder.dispatch(
@@ -210,8 +235,8 @@ export class AttentionSteps {
           firstRow + row,
           firstSequence,
           selection?.groups ?? 1,
-          selection ? WebGpuTensor.of(selection.indices).capacity : 0,
-          scores ? WebGpuTensor.of(scores.values).capacity : 0,
+          selected?.capacity ?? 0,
+          scoreTensor?.capacity ?? 0,
           splits,
           shares,
         ],
@@ -220,38 +245,109 @@ export class AttentionSteps {
           WebGpuTensor.of(query),
           cache.keys,
           cache.values,
-          selection ? WebGpuTensor.of(selection.indices) : none,
+          selected ?? none,
           selection ? WebGpuTensor.of(selection.counts) : none,
           partials,
-          scoreTensor,
+          scoreTensor ?? this.#nothing(),
         ],
         splits,
-        blocks,
+        shape.numQueryHeads / heads,
         count,
       );
-      if (!output || onlyScores) continue;
-      const merge = recorder.kernel(["merge"], {
-        QUERY_HEADS: shape.numQueryHeads,
-        HEAD_DIM: shape.headDim,
-        PADDED: padding,
-      });
-      recorder.dispatch(
-        pass.part,
-        merge,
-        [firstRow + row, splits],
-        [partials, WebGpuTensor.of(output)],
-        shape.numQueryHeads,
-        count,
-      );
+      if (output && !onlyScores)
+        this.#merge(firstRow + row, count, splits, partials, WebGpuTensor.of(output), pass.part);
     }
   }
 
-  /** Query heads that one workgroup serves: all of a kv head, or the largest even share of them up to eight. */
-  #headsOfGroup(): number {
-    const { numQueryHeads, numKvHeads } = this.#context.shape;
-    const group = numQueryHeads / numKvHeads;
-    for (let heads = Math.min(8, group); heads > 1; heads--) if (group % heads === 0) return heads;
-    return 1;
+  #merge(
+    firstRow: number,
+    rows: number,
+    splits: number,
+    partials: NumberedBuffer,
+    output: NumberedBuffer,
+    part: Part,
+  ): void {
+    const { recorder, shape, traits, cacheDtype, tuning } = this.#context;
+    const threads = tuning.mergeThreads;
+    const merge = recorder.kernel([reducePrelude(traits, threads), "merge"], {
+      ...subgroupConstants(traits),
+      THREADS: threads,
+      LANES: threads,
+      QUERY_HEADS: shape.numQueryHeads,
+      HEAD_DIM: shape.headDim,
+      PADDED4: paddedHeadDim(shape, cacheDtype) / 4,
+      MAX_SPLITS,
+    });
+    recorder.dispatch(part, merge, [firstRow, splits], [partials, output], shape.numQueryHeads, rows);
+  }
+
+  /** The kernel for rows split over `longest` tokens or fewer, and how they are split. */
+  #splitKernel(
+    longest: number,
+    pass: Pass,
+  ): { kernel: Kernel; heads: number; shares: number; splits: number } {
+    const { recorder, shape, cacheDtype, traits, tuning } = this.#context;
+    const { selection, scores, onlyScores = false } = pass;
+    const heads = selection && selection.groups > shape.numKvHeads ? 1 : headsOfWorkgroup(shape);
+    const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
+    const wanted = Math.max(
+      1,
+      Math.min(MAX_SPLITS, Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads)),
+    );
+    const constants = {
+      ...stepConstants(this.#context),
+      DTYPE: DTYPE_CODES[cacheDtype],
+      HEADS: heads,
+      QUERY_HEADS: shape.numQueryHeads,
+      HEAD_DIM: shape.headDim,
+      SCALE: shape.headDim ** -0.5,
+      SELECTED: selection !== undefined,
+      HAND_ON: scores !== undefined,
+      ONLY_SCORES: onlyScores,
+    };
+    const lanes = this.#teamLanes(heads);
+    if (lanes === 0) {
+      // scores of a share are kept in workgroup memory, a vec4 for every four heads
+      const chunk = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
+      const threads = traits.isEmulated ? 64 : 256;
+      const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
+        ...constants,
+        ...subgroupConstants(traits),
+        THREADS: threads,
+        LANES: threads,
+        CHUNK: chunk,
+        LEAST_SHARE,
+      });
+      const splits = Math.max(Math.ceil(most / chunk), Math.min(wanted, Math.ceil(most / LEAST_SHARE)));
+      return { kernel, heads, shares: wanted, splits };
+    }
+    const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
+    const tokens = Math.min(tuning.attendTokens, shape.pageSize);
+    const teams = threads / lanes;
+    const turn = teams * tokens;
+    const leastTurns = Math.ceil(tuning.attendLeastShare / turn);
+    const rowBytes = teams * paddedHeadDim(shape, cacheDtype) * 4;
+    const kernel = recorder.kernel(["storage", "step", "attend"], {
+      ...constants,
+      THREADS: threads,
+      LANES: lanes,
+      TOKENS: tokens,
+      HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
+      LEAST_TURNS: leastTurns,
+      // 8 KiB, beside the query and the states within the 16 KiB of any device
+      SUM_HEADS: Math.max(1, Math.min(heads, Math.floor(8192 / rowBytes))),
+    });
+    return { kernel, heads, shares: wanted, splits: Math.min(wanted, Math.ceil(most / (leastTurns * turn))) };
+  }
+
+  /** Invocations that share a key in attend.wgsl; 0 where the device's subgroups are too small or absent. */
+  #teamLanes(heads: number): number {
+    const { traits, shape, cacheDtype } = this.#context;
+    const pieces = cacheRowPieces(shape, cacheDtype);
+    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
+    if (lanes < Math.min(4, pieces)) return 0;
+    const kept = 2 * heads * Math.ceil(pieces / lanes) * (cacheDtype === "f32" ? 1 : 2);
+    return kept <= MAX_KEPT ? lanes : 0;
   }
 
   #cache(layer: number): LayerCache {

@@ -2,6 +2,7 @@ import type { BackendShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { Recorder } from "./recorder.ts";
 import type { StepBuffer } from "./step-buffer.ts";
+import type { Tuning } from "./tuning.ts";
 import type { WeightStore } from "./weight-store.ts";
 
 /** How keys and values are stored. */
@@ -17,7 +18,7 @@ export interface DeviceTraits {
   readonly isEmulated: boolean;
   readonly workgroupBytes: number;
   readonly hasF16: boolean;
-  /** f16 × f16 to f32 at 16 × 16 × 16. */
+  /** f16 × f16 to f32 at 16 × 16 × 16, by subgroups of 32. */
   readonly hasMatrixUnits: boolean;
 }
 
@@ -51,6 +52,7 @@ export interface GpuContext {
   readonly device: GPUDevice;
   readonly shape: BackendShape;
   readonly traits: DeviceTraits;
+  readonly tuning: Tuning;
   readonly cacheDtype: CacheDtype;
   readonly buffers: Buffers;
   readonly recorder: Recorder;
@@ -58,19 +60,36 @@ export interface GpuContext {
   readonly step: StepBuffer;
 }
 
-/** Preludes that reduce over a workgroup; subgroups where the device has them. */
-export function reducePrelude(traits: DeviceTraits): string {
-  return traits.minSubgroupSize >= 4 ? "reduce-subgroups" : "reduce-shared";
+/** The prelude that reduces over teams of `lanes` invocations; by subgroups where the device has them. */
+export function reducePrelude(traits: DeviceTraits, lanes: number): string {
+  if (traits.minSubgroupSize === lanes && traits.maxSubgroupSize === lanes) return "reduce-subgroup";
+  return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
+    ? "reduce-subgroups"
+    : "reduce-shared";
 }
 
 export function scanPrelude(traits: DeviceTraits): string {
   return traits.minSubgroupSize >= 4 ? "scan-subgroups" : "scan-shared";
 }
 
+/** Constants of those preludes. */
+export function subgroupConstants({ minSubgroupSize, maxSubgroupSize }: DeviceTraits) {
+  return {
+    SUBGROUP: minSubgroupSize === maxSubgroupSize ? minSubgroupSize : 0,
+    MIN_SUBGROUP: Math.max(4, minSubgroupSize),
+  };
+}
+
 /** Invocations of a workgroup that works alone on a large problem. */
 export function wideThreads(traits: DeviceTraits): number {
   if (traits.isEmulated) return 64;
   return traits.maxInvocations >= 1024 ? 1024 : 256;
+}
+
+/** Pairs of candidates.wgsl that fit workgroup memory beside `otherBytes` and the sums of the preludes. */
+export function candidateSpace({ workgroupBytes }: DeviceTraits, otherBytes: number): number {
+  const sumBytes = 6144; // a float and a vec4 for every four of 1024 invocations, and some more
+  return 2 ** Math.floor(Math.log2((Math.min(workgroupBytes, 49152) - otherBytes - sumBytes) / 8));
 }
 
 /** Constants of step.wgsl. */

@@ -4,6 +4,7 @@ import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
 import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
 import { DeviceWatch } from "./device-watch.ts";
+import { type Tuning, tuningFor } from "./tuning.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
 export interface WebGpuOptions {
@@ -11,6 +12,10 @@ export interface WebGpuOptions {
   readonly cacheDtype?: CacheDtype;
   /** Do without subgroups although the device has them. For tests. */
   readonly noSubgroups?: boolean;
+  /** Do without matrix units although the device has them. For benchmarks and tests. */
+  readonly noMatrixUnits?: boolean;
+  /** Sizes of kernels. For benchmarks. */
+  readonly tuning?: Partial<Tuning>;
   /** A device to share: it stays open, and kernels compiled for it are used again. For tests. */
   readonly device?: GPUDevice;
 }
@@ -52,6 +57,7 @@ export async function openWebGpuBackend(
       buffers,
       watch,
       traits,
+      tuning: tuningFor(traits, options.tuning),
       cacheDtype,
       description: describe(adapter, traits),
     });
@@ -111,8 +117,30 @@ function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
     hasF16: device.features.has("shader-f16"),
-    hasMatrixUnits: device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName),
+    hasMatrixUnits: !options.noMatrixUnits && hasMatrixUnits(adapter, device, hasSubgroups),
   };
+}
+
+/** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */
+function hasMatrixUnits(adapter: GPUAdapter, device: GPUDevice, hasSubgroups: boolean): boolean {
+  const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info as {
+    subgroupMinSize?: number;
+    subgroupMaxSize?: number;
+    subgroupMatrixConfigs?: Iterable<Readonly<Record<string, unknown>>>;
+  };
+  const isWanted = (config: Readonly<Record<string, unknown>>) =>
+    config.componentType === "f16" &&
+    config.resultComponentType === "f32" &&
+    [config.M, config.N, config.K].every((size) => size === 16);
+  return (
+    hasSubgroups &&
+    subgroupMinSize === 32 &&
+    subgroupMaxSize === 32 &&
+    device.features.has("shader-f16") &&
+    device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName) &&
+    device.limits.maxComputeWorkgroupStorageSize >= 49152 &&
+    [...(subgroupMatrixConfigs ?? [])].some(isWanted)
+  );
 }
 
 function describe(adapter: GPUAdapter, traits: DeviceTraits): string {

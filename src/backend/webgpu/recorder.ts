@@ -20,6 +20,10 @@ type BindGroups = Map<string, GPUBindGroup>;
 const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
+/** Which matrix a subgroup takes depends on the subgroup, which the analysis cannot tell from divergence. */
+const MATRIX_DIRECTIVES =
+  "diagnostic(off, chromium.subgroup_matrix_uniformity);\n" +
+  "enable f16;\nenable subgroups;\nenable chromium_experimental_subgroup_matrix;\n";
 const UNIFORM_BYTES = 256;
 const UNIFORMS_A_BUFFER = 1024;
 
@@ -37,7 +41,7 @@ export class Recorder {
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
-  #kernelPrefix: string;
+  readonly #directives: string;
   /** Set while a profile is taken. */
   timer: StepTimer | undefined;
   /** Dispatches recorded since the backend was opened. */
@@ -49,7 +53,7 @@ export class Recorder {
     this.#buffers = buffers;
     this.#kernels = COMPILED.get(device) ?? new Map();
     COMPILED.set(device, this.#kernels);
-    this.#kernelPrefix = hasSubgroups ? "enable subgroups;\n" : "";
+    this.#directives = hasSubgroups ? "enable subgroups;\n" : "";
   }
 
   /** @throws BackendError when the device was lost or refused an earlier command. */
@@ -58,12 +62,13 @@ export class Recorder {
   }
 
   /** A kernel of the files given, specialised. Compiled once. */
-  kernel(files: readonly string[], constants: Constants, enable = ""): Kernel {
+  kernel(files: readonly string[], constants: Constants): Kernel {
     const key = files.join("+") + JSON.stringify(constants);
     let kernel = this.#kernels.get(key);
     if (!kernel) {
       const label = files[files.length - 1] ?? "";
-      const code = enable + this.#kernelPrefix + shaderText(files, constants);
+      const directives = files.includes("matrix") ? MATRIX_DIRECTIVES : this.#directives;
+      const code = directives + shaderText(files, constants);
       const module = this.device.createShaderModule({ label, code });
       const pipeline = this.device.createComputePipeline({ label, layout: "auto", compute: { module } });
       kernel = { id: this.#kernels.size, pipeline };

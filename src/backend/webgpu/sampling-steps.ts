@@ -1,7 +1,14 @@
 import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Draw, SamplingRow } from "../backend.ts";
-import { type GpuContext, reducePrelude, scanPrelude, wideThreads } from "./context.ts";
+import {
+  candidateSpace,
+  type GpuContext,
+  reducePrelude,
+  scanPrelude,
+  subgroupConstants,
+  wideThreads,
+} from "./context.ts";
 import { DrawReads } from "./draw-reads.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
@@ -80,10 +87,15 @@ export class SamplingSteps {
     });
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);
-    const kernel = recorder.kernel([reducePrelude(traits), scanPrelude(traits), "sample-draw"], {
-      THREADS: threads,
-      LANES: threads,
-    });
+    const kernel = recorder.kernel(
+      [reducePrelude(traits, threads), scanPrelude(traits), "candidates", "sample-draw"],
+      {
+        ...subgroupConstants(traits),
+        SPACE: candidateSpace(traits, 1024),
+        THREADS: threads,
+        LANES: threads,
+      },
+    );
     recorder.dispatch(
       "rest",
       kernel,

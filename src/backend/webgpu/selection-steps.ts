@@ -4,15 +4,22 @@ import type { Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../ba
 import type { AttentionSteps } from "./attention-steps.ts";
 import {
   type BatchSizes,
+  candidateSpace,
   type GpuContext,
   paddedHeadDim,
+  reducePrelude,
   scanPrelude,
   stepConstants,
+  subgroupConstants,
   wideThreads,
 } from "./context.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 const WORDS = 2048; // of the bitmap in with-ends.wgsl
+/** Fewest candidates of a head for which a sample is taken first. */
+const LEAST_SAMPLED = 4096;
+/** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
+const MERGE_GROUPS = 64;
 
 /** Selection: everything stays on the device. */
 export class SelectionSteps {
@@ -88,19 +95,55 @@ export class SelectionSteps {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
-    const spare = this.#spare("keyed", 16);
-    this.#selectTop(range, scores, ends, out.count, {
-      units,
-      capacity: units.capacity,
-      keyed: spare,
-      best: this.#spare("best", 16),
-      isKeyed: false,
-    });
+    this.#selectTop(batch, range, scores, ends, out.count, { units, capacity: units.capacity });
   }
 
   mergeByRank(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
+    if (out.count <= this.#space) this.#mergeInPlace(batch, range, scores, ends, out);
+    else this.#mergeByLists(batch, range, scores, ends, out);
+  }
+
+  /** Heads are ranked in workgroup memory; the merge counts the marks of first occurrences. */
+  #mergeInPlace(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+    const { recorder, traits, shape, step } = this.#context;
+    const { heads, unit } = scores;
+    const capacity = WebGpuTensor.of(scores.values).capacity;
+    const sequences = shape.maxBatchSequences;
+    const words = Math.ceil((out.count * heads) / 32);
+    const best = this.#spare("least places", sequences * capacity * 4, ~0);
+    const firsts = this.#spare("first places", sequences * words * 4);
+    const counters = this.#spare("units taken", sequences * 4);
+    this.#selectTop(batch, range, scores, ends, out.count, { best, firsts, counters, words });
+    const constants = { LENGTHS: step.layout.lengths, UNIT: unit };
+    const most = Math.ceil(longest(batch, range) / unit);
+    recorder.dispatch(
+      "selection",
+      recorder.kernel(["first-places"], constants),
+      [range.first, capacity, words],
+      [step.storage, best, firsts],
+      Math.ceil(most / 256),
+      range.count,
+    );
+    const units = WebGpuTensor.of(out.units);
+    const threads = traits.isEmulated ? 64 : 256;
+    recorder.dispatch(
+      "selection",
+      recorder.kernel([scanPrelude(traits), "merge-places"], {
+        ...constants,
+        ...subgroupConstants(traits),
+        THREADS: threads,
+      }),
+      [range.first, capacity, words, out.count, units.capacity],
+      [step.storage, firsts, best, units, counters],
+      Math.min(MERGE_GROUPS, Math.ceil(most / threads)),
+      range.count,
+    );
+  }
+
+  /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
+  #mergeByLists(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     const { recorder, traits, shape } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
@@ -110,13 +153,7 @@ export class SelectionSteps {
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
     const best = this.#spare("best", sequences * bestCapacity * 4);
-    this.#selectTop(range, scores, ends, out.count, {
-      units: this.#spare("units", 16),
-      capacity: size,
-      keyed,
-      best,
-      isKeyed: true,
-    });
+    this.#selectTop(batch, range, scores, ends, out.count, { keyed, best, capacity: size });
     const sort = recorder.kernel(["sort-ranks"], {
       THREADS: Math.min(wideThreads(traits), Math.max(64, size / 2)),
       SIZE: size,
@@ -130,7 +167,10 @@ export class SelectionSteps {
       heads,
       range.count,
     );
-    const merge = recorder.kernel([scanPrelude(traits), "merge-ranks"], { THREADS: wideThreads(traits) });
+    const merge = recorder.kernel([scanPrelude(traits), "merge-ranks"], {
+      ...subgroupConstants(traits),
+      THREADS: wideThreads(traits),
+    });
     const units = WebGpuTensor.of(out.units);
     recorder.dispatch(
       "selection",
@@ -142,40 +182,81 @@ export class SelectionSteps {
   }
 
   #selectTop(
+    batch: BatchSizes,
     range: SequenceRange,
     scores: Scores,
     ends: Ends,
     count: number,
     to: {
-      readonly units: NumberedBuffer;
-      readonly keyed: NumberedBuffer;
-      readonly best: NumberedBuffer;
-      readonly capacity: number;
-      readonly isKeyed: boolean;
+      /** Units go out, `capacity` a head. */
+      readonly units?: NumberedBuffer;
+      /** Keyed units go out, `capacity` a head. */
+      readonly keyed?: NumberedBuffer;
+      readonly capacity?: number;
+      /** Ranks go into it. */
+      readonly best?: NumberedBuffer;
+      readonly firsts?: NumberedBuffer;
+      readonly counters?: NumberedBuffer;
+      readonly words?: number;
     },
   ): void {
     const { recorder, traits, step } = this.#context;
-    const kernel = recorder.kernel([scanPrelude(traits), "select-top"], {
-      THREADS: wideThreads(traits),
-      UNIT: scores.unit,
-      LENGTHS: step.layout.lengths,
-      KEYED: to.isKeyed,
-    });
+    const isRanked = to.firsts !== undefined;
+    const isKeyed = to.keyed !== undefined;
+    const candidates = Math.ceil(longest(batch, range) / scores.unit);
+    // a sample pays where a pass over all candidates costs more than sorting what it leaves
+    const isFast = !isKeyed && count * 4 <= this.#space * 3 && candidates >= LEAST_SAMPLED;
+    const needed = 2 ** Math.ceil(Math.log2(Math.max(64, count)));
+    const threads = wideThreads(traits);
+    const kernel = recorder.kernel(
+      [reducePrelude(traits, threads), scanPrelude(traits), "candidates", "select-top"],
+      {
+        ...subgroupConstants(traits),
+        THREADS: threads,
+        LANES: threads,
+        UNIT: scores.unit,
+        LENGTHS: step.layout.lengths,
+        FAST: isFast,
+        SPACE: isFast ? this.#space : isRanked ? needed : 1,
+        RANKED: isRanked,
+        KEYED: isKeyed,
+      },
+    );
     const values = WebGpuTensor.of(scores.values);
+    // writable bindings must not share a buffer
+    const none = (name: string) => this.#spare(`no ${name}`, 16);
     recorder.dispatch(
       "selection",
       kernel,
-      [range.first, scores.heads, values.capacity, ends.sinks, ends.recent, count, to.capacity],
-      [step.storage, values, to.units, to.keyed, to.best],
+      [
+        ...[range.first, scores.heads, values.capacity, ends.sinks, ends.recent, count],
+        ...[to.capacity ?? 0, to.words ?? 0],
+      ],
+      [
+        ...[
+          step.storage,
+          values,
+          to.units ?? none("units"),
+          to.keyed ?? none("keyed"),
+          to.best ?? none("best"),
+        ],
+        ...[to.firsts ?? none("firsts"), to.counters ?? none("counters")],
+      ],
       scores.heads,
       range.count,
     );
+  }
+
+  /** Pairs that select-top.wgsl has room for beside its bins. */
+  get #space(): number {
+    return candidateSpace(this.#context.traits, 8192);
   }
 
   withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
     const { recorder, traits, step, shape } = this.#context;
     const unit = set?.unit ?? 1;
     const kernel = recorder.kernel([scanPrelude(traits), "with-ends"], {
+      ...subgroupConstants(traits),
       THREADS: wideThreads(traits),
       UNIT: unit,
       LENGTHS: step.layout.lengths,
@@ -213,8 +294,9 @@ export class SelectionSteps {
     return bounds;
   }
 
-  #spare(name: string, bytes: number): NumberedBuffer {
-    const { buffers, recorder } = this.#context;
+  /** A buffer kept for later calls; grown where it is too small. fill: each of its words, where not 0. */
+  #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
+    const { buffers, recorder, device } = this.#context;
     const known = this.#scratch.get(name);
     if (known && known.buffer.size >= bytes) return known;
     if (known) {
@@ -222,6 +304,8 @@ export class SelectionSteps {
       buffers.destroy(known);
     }
     const made = buffers.storage(name, bytes);
+    if (fill !== 0)
+      device.queue.writeBuffer(made.buffer, 0, new Uint32Array(made.buffer.size / 4).fill(fill));
     this.#scratch.set(name, made);
     return made;
   }

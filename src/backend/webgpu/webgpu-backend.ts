@@ -22,7 +22,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkDrawnRows } from "../drawn-tokens.ts";
-import { AttentionSteps } from "./attention-steps.ts";
+import { AttentionSteps, type LayerCache } from "./attention-steps.ts";
 import type { Buffers } from "./buffers.ts";
 import {
   type BatchSizes,
@@ -33,13 +33,15 @@ import {
   stepConstants,
 } from "./context.ts";
 import type { DeviceWatch } from "./device-watch.ts";
-import { LinearSteps, padded } from "./linear-steps.ts";
+import { LinearSteps } from "./linear-steps.ts";
+import { padded } from "./prepared-rows.ts";
 import { Recorder } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingSteps } from "./sampling-steps.ts";
 import { SelectionSteps } from "./selection-steps.ts";
 import { StepBuffer } from "./step-buffer.ts";
 import { StepTimer } from "./step-timer.ts";
+import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
 export interface WebGpuBackendOptions {
@@ -51,6 +53,7 @@ export interface WebGpuBackendOptions {
   readonly watch: DeviceWatch;
   readonly description: string;
   readonly traits: DeviceTraits;
+  readonly tuning: Tuning;
   readonly cacheDtype: CacheDtype;
 }
 
@@ -74,7 +77,7 @@ export class WebGpuBackend implements Backend {
   #isClosed = false;
 
   constructor(shape: BackendShape, options: WebGpuBackendOptions) {
-    const { device, buffers, watch, traits, cacheDtype } = options;
+    const { device, buffers, watch, traits, tuning, cacheDtype } = options;
     const recorder = new Recorder(device, buffers, watch, traits.minSubgroupSize >= 4);
     this.#watch = watch;
     this.shape = shape;
@@ -84,6 +87,7 @@ export class WebGpuBackend implements Backend {
       device,
       shape,
       traits,
+      tuning,
       cacheDtype,
       buffers,
       recorder,
@@ -180,23 +184,31 @@ export class WebGpuBackend implements Backend {
     const queryWidth = numQueryHeads * headDim;
     const kvWidth = numKvHeads * headDim;
     const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
+    const q = LinearSteps.weight(weights.q, queryWidth, hiddenSize);
+    const k = LinearSteps.weight(weights.k, kvWidth, hiddenSize);
+    const v = LinearSteps.weight(weights.v, kvWidth, hiddenSize);
+    const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
+    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
+    const norm = WebGpuWeight.of(weights.norm);
+    if (!weights.qNorm && !weights.kNorm) {
+      const kinds = [
+        { weight: q, out: 0, bias: qBias },
+        { weight: k, out: 1, bias: kBias },
+        { weight: v, out: 2, bias: vBias },
+      ];
+      const { keys, values } = this.#attention.caches[layer] as LayerCache;
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query: WebGpuTensor.of(query), keys, values }))
+        return;
+    }
     this.#linear.multiply(
       [
-        { weight: LinearSteps.weight(weights.q, queryWidth, hiddenSize), out: 0, bias: bias(weights.qBias) },
-        {
-          weight: LinearSteps.weight(weights.k, kvWidth, hiddenSize),
-          out: queryWidth,
-          bias: bias(weights.kBias),
-        },
-        {
-          weight: LinearSteps.weight(weights.v, kvWidth, hiddenSize),
-          out: queryWidth + kvWidth,
-          bias: bias(weights.vBias),
-        },
+        { weight: q, out: 0, bias: qBias },
+        { weight: k, out: queryWidth, bias: kBias },
+        { weight: v, out: queryWidth + kvWidth, bias: vBias },
       ],
-      { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows },
+      rows,
       { storage: this.#projected, stride: this.#projectedWidth },
-      { norm: WebGpuWeight.of(weights.norm) },
+      { norm },
     );
     this.#attention.finishHeads(layer, weights, this.#projected, query, numRows);
   }
@@ -232,14 +244,12 @@ export class WebGpuBackend implements Backend {
     const { numRows } = this.#step();
     const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
     const stride = padded(intermediateSize);
-    this.#linear.multiply(
-      [
-        { weight: LinearSteps.weight(weights.gate, intermediateSize, hiddenSize), out: 0 },
-        { weight: LinearSteps.weight(weights.up, intermediateSize, hiddenSize), out: 0 },
-      ],
+    this.#linear.multiplyPair(
+      { weight: LinearSteps.weight(weights.gate, intermediateSize, hiddenSize), out: 0 },
+      { weight: LinearSteps.weight(weights.up, intermediateSize, hiddenSize), out: 0 },
       rows,
       { storage: this.#gated, stride },
-      { norm: WebGpuWeight.of(weights.norm), isPair: true },
+      { norm: WebGpuWeight.of(weights.norm) },
     );
     this.#linear.multiply(
       [{ weight: LinearSteps.weight(weights.down, hiddenSize, intermediateSize), out: 0 }],
@@ -262,13 +272,13 @@ export class WebGpuBackend implements Backend {
     const weight = LinearSteps.weight(output, vocabSize, hiddenSize);
     const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
     const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
+    const options = { norm: WebGpuWeight.of(norm) };
     if (isInOrder(rows, count)) {
-      this.#linear.multiply([{ weight, out: 0 }], source, target, { norm: WebGpuWeight.of(norm) });
+      this.#linear.multiply([{ weight, out: 0 }], source, target, options);
       return;
     }
     recorder.write(this.#logitRows, 0, rows, count);
-    const prepared = this.#linear.prepare(source, hiddenSize, WebGpuWeight.of(norm), this.#logitRows);
-    this.#linear.multiply([{ weight, out: 0 }], prepared, target);
+    this.#linear.multiply([{ weight, out: 0 }], source, target, { ...options, gather: this.#logitRows });
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
