@@ -4,13 +4,19 @@ import type { BackendFactory } from "../../src/backend/backend.ts";
 import { DeviceWatch } from "../../src/backend/webgpu/device-watch.ts";
 import { openWebGpuBackend, requestWebGpuDevice } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import { BackendError } from "../../src/base/errors.ts";
+import { BackendError, ConfigError } from "../../src/base/errors.ts";
+import { openFileFolder } from "../../src/node/file-folder.ts";
+import { createWasmHost } from "../../src/node/wasm-host.ts";
+import { type EngineOptions, openEngineWith } from "../../src/open.ts";
 import { shapeOf } from "../conformance/trial.ts";
-import { openTiny } from "../engine/tiny-engine.ts";
+import { openTiny, TINY_MODEL } from "../engine/tiny-engine.ts";
+import { repositoryPath } from "../golden/open-fixture.ts";
 import { type CountedGpu, countedGpu } from "./counted-gpu.ts";
 import { webgpuForTests } from "./environment.ts";
 
 const { gpu } = await webgpuForTests();
+const isSwiftShader = (await gpu?.requestAdapter())?.info.architecture === "swiftshader";
+if (gpu && !isSwiftShader) console.warn("the test of a GPU without memory is skipped: it needs SwiftShader");
 const ids = [5, 40, 77, 3, 150];
 const NOTHING_LEFT = { buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: false };
 
@@ -80,5 +86,76 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
     }
     expect(on.counts).toEqual([NOTHING_LEFT]);
     device.destroy();
+  });
+
+  describe("that is too small", () => {
+    const openOn = async (on: CountedGpu, options: EngineOptions & { model?: string } = {}) => {
+      const { model = TINY_MODEL, ...rest } = options;
+      const folder = await openFileFolder(model);
+      const openGpu = async () => on.gpu;
+      return openEngineWith({ folder, wasm: createWasmHost(), openGpu }, { backend: "webgpu", ...rest });
+    };
+    /** 192 bytes of keys a token and layer: 1365 tokens, 85 whole pages. */
+    const small = { maxStorageBufferBindingSize: 256 << 10 };
+
+    it("for the default context gets what fits one binding, with the reason in the report", async () => {
+      const engine = await openOn(counted(small));
+      const { model, contextNote } = engine.report();
+      expect(model.contextLength).toBe(85 * 16);
+      expect(contextNote).toBe(
+        "context lowered from 4096 to 1360 tokens: that is what fits into the 1 MiB that this GPU binds at once " +
+          "(maxStorageBufferBindingSize, maxBufferSize)",
+      );
+      await engine.close();
+    });
+
+    it.each<[string, object, EngineOptions, typeof BackendError | typeof ConfigError, string]>([
+      [
+        "for the context asked for",
+        small,
+        { contextLength: 2000 },
+        ConfigError,
+        "contextLength 2000 does not fit into the 1 MiB that this GPU binds at once " +
+          "(maxStorageBufferBindingSize, maxBufferSize); the longest that fits is 1360",
+      ],
+      ["for one page", { maxBufferSize: 3000 }, {}, BackendError, "use a smaller model"],
+      [
+        "for the kernels",
+        { maxStorageBuffersPerShaderStage: 4, maxComputeInvocationsPerWorkgroup: 128 },
+        {},
+        BackendError,
+        "maxStorageBuffersPerShaderStage must be at least 8 and is 4; " +
+          "maxComputeInvocationsPerWorkgroup must be at least 256 and is 128; use the wasm backend",
+      ],
+    ])("%s is refused before a device is made, let alone a weight read", async (_, limits, options, kind, message) => {
+      const on = counted(limits);
+      const opening = openOn(on, options);
+      await expect(opening).rejects.toThrow(kind);
+      await expect(opening).rejects.toThrow(message);
+      expect(on.devices).toHaveLength(0);
+    });
+
+    // SwiftShader has buffers of 1 GiB by its limits, but no memory for one
+    it.skipIf(!isSwiftShader)(
+      "for the cache or for the weights is a BackendError, and all is freed",
+      async () => {
+        const on = counted();
+        const model = repositoryPath("test/golden/hf/qwen3-untied"); // 128 bytes of keys a token and layer
+        const opening = openOn(on, { model, contextLength: 4096, maxConcurrent: 2048 });
+        await expect(opening).rejects.toThrow(BackendError);
+        await expect(opening).rejects.toThrow(
+          /no memory left for the KV cache of 8388608 tokens and its steps \(\d+ MiB\): .+; choose a shorter contextLength/,
+        );
+        expect(on.counts).toEqual([{ ...NOTHING_LEFT, destroyed: true }]);
+
+        const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
+        const backend = await openWebGpuBackend(shapeOf(), adapter);
+        const weight = backend.createWeight("large", "f32", 262144, 1024);
+        const writing = backend.writeWeight(weight, 0, new Uint8Array(8 * 4096));
+        await expect(writing).rejects.toThrow(/no memory left for 1025 MiB of weights beside \d+ MiB: .+/);
+        await backend.close();
+        expect(on.counts[1]).toEqual({ ...NOTHING_LEFT, destroyed: true });
+      },
+    );
   });
 });

@@ -34,7 +34,10 @@ export class DeviceWatch {
   }
 
   readonly #onError = ({ error }: GPUUncapturedErrorEvent): void => {
-    this.#fail(`the device refused a command: ${error.message}; close the engine and open it again`);
+    // Node has no global GPUOutOfMemoryError to compare with
+    const isMemory = error.constructor.name === "GPUOutOfMemoryError";
+    const what = isMemory ? "the device ran out of memory" : "the device refused a command";
+    this.#fail(`${what}: ${error.message}; close the engine and open it again`);
   };
 
   /** The first failure stays; whoever waits hears of it. */
@@ -94,9 +97,40 @@ export class DeviceWatch {
     });
   }
 
+  /**
+   * Runs what makes buffers and fills them, and waits until the device has said whether it has the memory.
+   * what: completes "no memory left for …".
+   * @throws BackendError when it has not.
+   */
+  async allocate<T>(make: () => T, what: () => string): Promise<T> {
+    // a buffer that got no memory refuses what is done with it next
+    this.#device.pushErrorScope("validation");
+    this.#device.pushErrorScope("out-of-memory");
+    let scopes: Promise<readonly (GPUError | null)[]> | undefined;
+    let made: T;
+    try {
+      made = make();
+    } finally {
+      scopes = Promise.all([this.#device.popErrorScope(), this.#device.popErrorScope()]);
+      scopes.catch(() => {}); // where `make` threw, nobody waits
+    }
+    const [outOfMemory, refused] = await this.wait("memory", scopes);
+    if (outOfMemory)
+      throw new BackendError(
+        `backend webgpu: the device has no memory left for ${what()}: ${firstLine(outOfMemory)}; choose a shorter ` +
+          "contextLength, fewer concurrent requests or a smaller model, or use the wasm backend",
+      );
+    if (refused) throw new BackendError(`backend webgpu: the device refused ${what()}: ${refused.message}`);
+    return made;
+  }
+
   /** Stops listening: what happens to the device from now on is no failure. */
   close(): void {
     this.#device.removeEventListener("uncapturederror", this.#onError);
     this.#forgetLoss();
   }
+}
+
+function firstLine({ message }: GPUError): string {
+  return message.split("\n")[0] ?? "";
 }

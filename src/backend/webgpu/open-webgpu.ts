@@ -1,8 +1,10 @@
 import { BackendError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
 import type { Backend, BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
-import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
+import type { CacheDtype, DeviceTraits } from "./context.ts";
+import { checkLimits } from "./device-limits.ts";
 import { DeviceWatch } from "./device-watch.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
@@ -45,22 +47,27 @@ export async function openWebGpuBackend(
   options: WebGpuOptions = {},
 ): Promise<Backend> {
   const cacheDtype = options.cacheDtype ?? "f16";
-  checkLimits(shape, adapter, cacheDtype);
+  checkLimits(shape, adapter.limits, cacheDtype);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
   const buffers = new Buffers(device);
   const watch = new DeviceWatch(device);
   try {
     const traits = traitsOf(adapter, device, options);
-    return new WebGpuBackend(shape, {
-      device,
-      isShared: options.device !== undefined,
-      buffers,
-      watch,
-      traits,
-      tuning: tuningFor(traits, options.tuning),
-      cacheDtype,
-      description: describe(adapter, traits),
-    });
+    return await watch.allocate(
+      () =>
+        new WebGpuBackend(shape, {
+          device,
+          isShared: options.device !== undefined,
+          buffers,
+          watch,
+          traits,
+          tuning: tuningFor(traits, options.tuning),
+          cacheDtype,
+          description: describe(adapter, traits),
+        }),
+      () =>
+        `the KV cache of ${shape.numPages * shape.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
+    );
   } catch (error) {
     watch.close();
     buffers.destroyAll();
@@ -83,25 +90,6 @@ export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevic
   } catch (error) {
     throw new BackendError(`backend webgpu: the adapter gave no device: ${String(error)}`, { cause: error });
   }
-}
-
-function checkLimits(shape: BackendShape, adapter: GPUAdapter, cacheDtype: CacheDtype): void {
-  const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
-  const cacheBytes =
-    shape.numPages * shape.pageSize * shape.numKvHeads * cacheRowPieces(shape, cacheDtype) * 16;
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  if (cacheBytes > most) {
-    const tokens = shape.numPages * shape.pageSize;
-    const fits = Math.floor((most / cacheBytes) * tokens);
-    throw new BackendError(
-      `backend webgpu: the keys of one layer need ${cacheBytes} bytes for ${tokens} cached tokens, but the device binds ` +
-        `at most ${most} bytes at once (about ${fits} tokens); choose a shorter contextLength or fewer concurrent requests`,
-    );
-  }
-  if (maxStorageBuffersPerShaderStage < 8)
-    throw new BackendError(
-      `backend webgpu: kernels use up to 8 storage buffers, but the device allows ${maxStorageBuffersPerShaderStage}`,
-    );
 }
 
 function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions): DeviceTraits {

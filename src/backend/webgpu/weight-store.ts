@@ -1,5 +1,6 @@
 import { decodeWeights, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
@@ -107,6 +108,11 @@ export class WeightStore {
     return parts;
   }
 
+  /** Every place handed out has its buffer. */
+  get #hasRoom(): boolean {
+    return this.#chunks.every(({ storage }) => storage !== undefined);
+  }
+
   /** Makes the buffers of all places handed out since the last time. */
   #seal(): void {
     for (const chunk of this.#chunks) chunk.storage ??= this.#buffers.storage("weights", chunk.sizeBytes);
@@ -136,7 +142,21 @@ export class WeightStore {
       throw new ShapeError(
         `weight ${weight.name}: ${bytes.byteLength} bytes from row ${firstRow} do not fit [${weight.rows}, ${cols}]`,
       );
-    this.#seal();
+    if (this.#hasRoom) return this.#put(weight, firstRow, bytes);
+    return this.#watch.allocate(
+      () => {
+        this.#seal();
+        void this.#put(weight, firstRow, bytes);
+      },
+      () =>
+        `${mebibytes(this.sizeBytes)} of weights beside ${mebibytes(this.#buffers.sizeBytes - this.sizeBytes)}`,
+    );
+  }
+
+  #put(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void | Promise<void> {
+    const { dtype, cols } = weight;
+    const rowBytes = cols * dtypeBytes(dtype);
+    const rows = bytes.byteLength / rowBytes;
     if (weight.vectorOffset !== undefined) {
       const values = new Float32Array(cols);
       decodeWeights(bytes, dtype, values);
