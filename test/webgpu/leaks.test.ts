@@ -1,0 +1,58 @@
+import { expect, it } from "vitest";
+import type { BackendFactory } from "../../src/backend/backend.ts";
+import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import type { GenerationEngine } from "../../src/engine/engine.ts";
+import type { GenerationRequest } from "../../src/engine/request.ts";
+import { openTiny } from "../engine/tiny-engine.ts";
+import { countedGpu } from "./counted-gpu.ts";
+import { webgpuForTests } from "./environment.ts";
+
+const { gpu } = await webgpuForTests();
+const ids = [5, 40, 77, 3, 150];
+
+/** Ten requests at once: every kind of draw, sparse attention, ends by a signal at once and midway, and by the consumer. */
+async function tenRequests(engine: GenerationEngine): Promise<void> {
+  const one: GenerationRequest = { tokenIds: ids.slice(0, 1), maxTokens: 1, temperature: 0 };
+  const controller = new AbortController();
+  const ending: readonly GenerationRequest[] = [
+    one,
+    { ...one, temperature: 1, topK: 5, seed: 1 },
+    { ...one, temperature: 1, topP: 0.9, seed: 2 },
+    { ...one, repetitionPenalty: 1.2 },
+    { ...one, tokenIds: ids, maxTokens: 2, attention: "less-is-more:budget=4,sinks=1,layers=0" },
+  ];
+  const aborted: readonly GenerationRequest[] = [
+    { ...one, signal: AbortSignal.abort() },
+    { ...one, signal: AbortSignal.abort(), attention: "streaming-llm:budget=5" },
+    { ...one, maxTokens: 50, signal: controller.signal },
+    { ...one, maxTokens: 50, signal: controller.signal, temperature: 1 },
+  ];
+  const results = Promise.allSettled(
+    [...ending, ...aborted].map((request) => engine.generate(request).result()),
+  );
+  for await (const _ of engine.generate({ ...one, maxTokens: 50 })) break;
+  controller.abort();
+  expect((await results).map(({ status }) => status)).toEqual([
+    ...ending.map(() => "fulfilled"),
+    ...aborted.map(() => "rejected"),
+  ]);
+}
+
+it.skipIf(gpu === undefined)(
+  "after 1000 requests as many buffers and bytes are live as after 10, and none after close",
+  async () => {
+    const on = countedGpu(gpu as GPU);
+    const open: BackendFactory = async (shape) =>
+      openWebGpuBackend(shape, (await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" });
+    const engine = await openTiny(open, {
+      shape: { maxBatchSequences: 10, maxBatchRows: 14, numPages: 240 },
+    });
+    await tenRequests(engine);
+    const after10 = { ...on.counts[0] };
+    expect(after10.buffers).toBeGreaterThan(20);
+    for (let round = 1; round < 100; round++) await tenRequests(engine);
+    expect(on.counts[0]).toEqual(after10);
+    await engine.close();
+    expect(on.counts[0]).toEqual({ buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: true });
+  },
+);
