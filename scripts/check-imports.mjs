@@ -16,6 +16,7 @@ const LAYERS = {
   engine: 5,
   "open.ts": 6,
   "choose-backend.ts": 6,
+  "self-test.ts": 6,
   "fit-context.ts": 6,
   "inspect.ts": 6,
   "index.ts": 6,

@@ -1,15 +1,16 @@
 /** Chooses and opens a backend. The only place that names concrete ones. */
-import type { Backend, BackendShape } from "./backend/backend.ts";
+import type { Backend, BackendFactory, BackendShape } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "./backend/software-adapter.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
 import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
 import type { CacheDtype } from "./backend/webgpu/context.ts";
 import { bindingBytes, largestBuffer } from "./backend/webgpu/device-limits.ts";
-import { openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
+import { adapterName, adapterTraits, openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
 import { BackendError, ConfigError } from "./base/errors.ts";
 import { mebibytes } from "./base/mebibytes.ts";
 import { fitContext } from "./fit-context.ts";
+import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE, type SelfTest } from "./self-test.ts";
 
 export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
 
@@ -43,6 +44,8 @@ export interface ChosenBackend {
   readonly why: string;
   /** Why the context is shorter than the plan's, where it is. */
   readonly contextNote?: string | undefined;
+  /** What the self-test of the GPU took, when it was run: once in a process. */
+  readonly selfTestMs?: number;
 }
 
 /** More than any machine this runs on has; each takes memory of its own. */
@@ -58,18 +61,19 @@ export async function chooseBackend(
   if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= MAX_THREADS))
     throw new ConfigError(`threads must be a whole number from 1 to ${MAX_THREADS}, got ${threads}`);
   const choice = options.backend ?? "auto";
+  const openGpu = (adapter: GPUAdapter, why: string) => openGpuBackend(host, adapter, options, plan, why);
   switch (choice) {
     case "reference":
       return { backend: await createReferenceBackend(plan.shape), why: "asked for" };
     case "webgpu":
-      return openGpuBackend(await requestAdapter(host), options, plan, "asked for");
+      return openGpu(await requestAdapter(host), "asked for");
     case "wasm":
       return openCpuBackend(host, options, plan, "asked for");
     case "auto": {
       const adapter = await findGpu(host);
       return typeof adapter === "string"
         ? openCpuBackend(host, options, plan, `auto: ${adapter}`)
-        : openGpuBackend(adapter, options, plan, "auto: a GPU is there");
+        : openGpu(adapter, "auto: a GPU is there");
     }
     default:
       throw new ConfigError(
@@ -101,6 +105,7 @@ async function requestAdapter(host: BackendHost): Promise<GPUAdapter> {
 
 /** The WebGPU backend with as much context as one binding reaches. Whether all of it fits the GPU shows when it is made. */
 async function openGpuBackend(
+  host: BackendHost,
   adapter: GPUAdapter,
   options: BackendOptions,
   plan: BackendPlan,
@@ -113,7 +118,60 @@ async function openGpuBackend(
     name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
   };
   const { shape, contextNote } = fitContext(plan.shape, limit, options.contextLength !== undefined);
-  return { backend: await openWebGpuBackend(shape, adapter, { cacheDtype }), why, contextNote };
+  const { rows, elapsedMs } = await selfTestGpu(host, adapter.info, cacheDtype);
+  const wrong = rows.find(({ isRight }) => !isRight);
+  if (wrong)
+    throw new BackendError(
+      `opening webgpu: the self-test of ${adapterName(adapter.info)} failed at ${wrong.step}: error ${wrong.error}, ` +
+        `allowed ${wrong.allowed}; update the GPU's driver, or use the wasm backend (lessismore doctor shows all steps)`,
+    );
+  const backend = await openWebGpuBackend(shape, adapter, { cacheDtype });
+  return { backend, why, contextNote, selfTestMs: elapsedMs };
+}
+
+/** Self-tests of this process: a GPU does not change while it runs. */
+const TESTED = new Map<string, Promise<SelfTest>>();
+
+/** Runs the self-test on a device of its own, once for each GPU and way to store keys and values. */
+async function selfTestGpu(
+  host: BackendHost,
+  { vendor, architecture, device, description }: GPUAdapterInfo,
+  cacheDtype: CacheDtype,
+): Promise<SelfTest> {
+  const key = [vendor, architecture, device, description, cacheDtype].join("|");
+  let test = TESTED.get(key);
+  if (!test) {
+    test = requestAdapter(host).then((adapter) => testAdapter(adapter, cacheDtype));
+    TESTED.set(key, test);
+    test.catch(() => TESTED.delete(key)); // a device that could not be had may be had the next time
+  }
+  return test;
+}
+
+/** Runs the self-test on an adapter, and uses that up. */
+export async function testAdapter(adapter: GPUAdapter, cacheDtype: CacheDtype): Promise<SelfTest> {
+  const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasMatrixUnits;
+  return selfTest(
+    (shape) => openWebGpuBackend(shape, adapter, { cacheDtype }),
+    ALLOWED_ERROR[isRounded ? "f16" : "f32"],
+  );
+}
+
+/** Runs the self-test on the CPU backend. */
+export function testCpu(host: BackendHost): Promise<SelfTest> {
+  return selfTest((shape) => openWasmBackend(shape, host.wasm), ALLOWED_ERROR.f32);
+}
+
+async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest> {
+  const started = performance.now();
+  const backend = await open(SELF_TEST_SHAPE);
+  try {
+    const reference = await createReferenceBackend(SELF_TEST_SHAPE);
+    const rows = await runSelfTest(backend, reference, allowed);
+    return { rows, elapsedMs: performance.now() - started };
+  } finally {
+    await backend.close();
+  }
 }
 
 /** The WASM backend with as much context as 32-bit memory holds. */

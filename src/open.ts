@@ -1,8 +1,13 @@
 /** The composition root: puts an engine together. */
 import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
-import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
+import type { BackendReport, BackendShape } from "./backend/backend.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
-import { type BackendHost, type BackendOptions, chooseBackend } from "./choose-backend.ts";
+import {
+  type BackendHost,
+  type BackendOptions,
+  type ChosenBackend,
+  chooseBackend,
+} from "./choose-backend.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
 import type { FileFolder } from "./load/byte-source.ts";
@@ -36,7 +41,12 @@ export interface EngineReport {
     readonly maxPositionEmbeddings: number;
     readonly kvBytesPerToken: number;
   };
-  readonly backend: BackendReport & { /** Why this backend. */ readonly why: string };
+  readonly backend: BackendReport & {
+    /** Why this backend. */
+    readonly why: string;
+    /** What the self-test of the GPU took; it runs once in a process. */
+    readonly selfTestMs?: number;
+  };
   readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
   readonly loadMs: number;
   /** Why the context is shorter than the model's, where memory made it so. */
@@ -66,7 +76,8 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
     checkWeights(checkpoint.tensors, config, checkpoint.name);
     const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
-    const { backend, why, contextNote } = await chooseBackend(host, options, plan);
+    const chosen = await chooseBackend(host, options, plan);
+    const { backend } = chosen;
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
       const engine = new GenerationEngine({
@@ -86,10 +97,7 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => ({
-          ...report(checkpoint, config, backend, why, engine.policyOf(undefined), loadMs),
-          ...(contextNote !== undefined && { contextNote }),
-        }),
+        report: () => report(checkpoint, config, chosen, engine.policyOf(undefined), loadMs),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -170,8 +178,7 @@ function noTokenizer(name: string): Tokenizer {
 function report(
   checkpoint: Checkpoint,
   config: ModelConfig,
-  backend: Backend,
-  why: string,
+  { backend, why, contextNote, selfTestMs }: ChosenBackend,
   policy: AttentionPolicy,
   loadMs: number,
 ): EngineReport {
@@ -185,9 +192,10 @@ function report(
       maxPositionEmbeddings: config.maxPositionEmbeddings,
       kvBytesPerToken: kvBytesPerToken(config),
     },
-    backend: { ...backend.report(), why },
+    backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
     attention: { name: policy.name, settings: policy.settings },
     loadMs,
+    ...(contextNote !== undefined && { contextNote }),
   };
 }
 

@@ -9,8 +9,11 @@ export interface DeviceCounts {
 }
 
 /** Counts at the calls themselves, so that the backend's own books are not asked. */
-function countDevice(device: GPUDevice): DeviceCounts {
+function countDevice(device: GPUDevice, rewriteShader: (code: string) => string): DeviceCounts {
   const counts = { buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: false };
+  const { createShaderModule } = device;
+  device.createShaderModule = (descriptor) =>
+    createShaderModule.call(device, { ...descriptor, code: rewriteShader(descriptor.code) });
   const { createBuffer, createQuerySet, addEventListener, removeEventListener, destroy } = device;
   device.createBuffer = (descriptor) => {
     const buffer = createBuffer.call(device, descriptor);
@@ -60,33 +63,37 @@ export interface CountedGpu {
   readonly counts: readonly DeviceCounts[];
 }
 
-/** limits: what its adapters say they have, in place of what they do. */
+export interface CountedOptions {
+  /** What its adapters say they have, in place of what they do. */
+  readonly limits?: Partial<Record<keyof GPUSupportedLimits, number>>;
+  /** Makes its devices run other kernels than they are given. */
+  readonly rewriteShader?: (code: string) => string;
+}
+
 export function countedGpu(
   real: GPU,
-  limits: Partial<Record<keyof GPUSupportedLimits, number>> = {},
+  { limits = {}, rewriteShader = (code) => code }: CountedOptions = {},
 ): CountedGpu {
   const devices: GPUDevice[] = [];
   const counts: DeviceCounts[] = [];
   const requestAdapter: GPU["requestAdapter"] = async (options) => {
     const adapter = await real.requestAdapter(options);
     if (!adapter) return adapter;
-    const requestDevice = adapter.requestDevice.bind(adapter);
-    return new Proxy(adapter, {
-      get(target, key) {
-        if (key === "limits")
-          return new Proxy(target.limits, {
-            get: (has, name) => Reflect.get(limits, name) ?? Reflect.get(has, name, has),
-          });
-        if (key === "requestDevice")
-          return async (descriptor?: GPUDeviceDescriptor) => {
-            const device = await requestDevice(descriptor);
-            devices.push(device);
-            counts.push(countDevice(device));
-            return device;
-          };
-        return Reflect.get(target, key, target);
-      },
-    });
+    const requestDevice = async (descriptor?: GPUDeviceDescriptor): Promise<GPUDevice> => {
+      const device = await adapter.requestDevice(descriptor);
+      devices.push(device);
+      counts.push(countDevice(device, rewriteShader));
+      return device;
+    };
+    const { info, features } = adapter;
+    return {
+      info,
+      features,
+      limits: new Proxy(adapter.limits, {
+        get: (has, name) => Reflect.get(limits, name) ?? Reflect.get(has, name, has),
+      }),
+      requestDevice,
+    } as GPUAdapter;
   };
   return { gpu: { requestAdapter } as GPU, devices, counts };
 }

@@ -21,7 +21,7 @@ const ids = [5, 40, 77, 3, 150];
 const NOTHING_LEFT = { buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: false };
 
 describe.skipIf(gpu === undefined)("a WebGPU device", () => {
-  const counted = (limits = {}): CountedGpu => countedGpu(gpu as GPU, limits);
+  const counted = (limits = {}): CountedGpu => countedGpu(gpu as GPU, { limits });
 
   it("lost under running requests is a BackendError of each; opening again gives the same tokens", async () => {
     const on = counted();
@@ -146,7 +146,8 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
         await expect(opening).rejects.toThrow(
           /no memory left for the KV cache of 8388608 tokens and its steps \(\d+ MiB\): .+; choose a shorter contextLength/,
         );
-        expect(on.counts).toEqual([{ ...NOTHING_LEFT, destroyed: true }]);
+        expect(on.counts.length).toBeGreaterThan(0);
+        for (const counts of on.counts) expect(counts).toEqual({ ...NOTHING_LEFT, destroyed: true });
 
         const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
         const backend = await openWebGpuBackend(shapeOf(), adapter);
@@ -154,7 +155,7 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
         const writing = backend.writeWeight(weight, 0, new Uint8Array(8 * 4096));
         await expect(writing).rejects.toThrow(/no memory left for 1025 MiB of weights beside \d+ MiB: .+/);
         await backend.close();
-        expect(on.counts[1]).toEqual({ ...NOTHING_LEFT, destroyed: true });
+        expect(on.counts.at(-1)).toEqual({ ...NOTHING_LEFT, destroyed: true });
       },
     );
   });

@@ -92,7 +92,15 @@ export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevic
   }
 }
 
-function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions): DeviceTraits {
+/** What has features and limits: a device, or an adapter for the device that would have all of its own. */
+type Capabilities = Pick<GPUDevice, "features" | "limits">;
+
+/** What kernels could use on an adapter. */
+export function adapterTraits(adapter: GPUAdapter): DeviceTraits {
+  return traitsOf(adapter, adapter, {});
+}
+
+function traitsOf(adapter: GPUAdapter, device: Capabilities, options: WebGpuOptions): DeviceTraits {
   const hasSubgroups = device.features.has("subgroups") && !options.noSubgroups;
   const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info as {
     subgroupMinSize?: number;
@@ -110,7 +118,7 @@ function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions
 }
 
 /** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */
-function hasMatrixUnits(adapter: GPUAdapter, device: GPUDevice, hasSubgroups: boolean): boolean {
+function hasMatrixUnits(adapter: GPUAdapter, device: Capabilities, hasSubgroups: boolean): boolean {
   const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info as {
     subgroupMinSize?: number;
     subgroupMaxSize?: number;
@@ -131,9 +139,12 @@ function hasMatrixUnits(adapter: GPUAdapter, device: GPUDevice, hasSubgroups: bo
   );
 }
 
+/** What people call an adapter. */
+export function adapterName({ vendor, architecture, description }: GPUAdapterInfo): string {
+  return description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
 function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
-  const { vendor, architecture, description } = adapter.info;
-  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
   const has = [
     traits.minSubgroupSize
       ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
@@ -141,5 +152,5 @@ function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
     traits.hasF16 ? "shader-f16" : "no shader-f16",
     ...(traits.hasMatrixUnits ? ["matrix units"] : []),
   ];
-  return `${name}; ${has.join(", ")}`;
+  return `${adapterName(adapter.info)}; ${has.join(", ")}`;
 }
