@@ -17,6 +17,7 @@ const LAYERS = {
   "open.ts": 6,
   "choose-backend.ts": 6,
   "self-test.ts": 6,
+  "doctor.ts": 6,
   "fit-context.ts": 6,
   "inspect.ts": 6,
   "index.ts": 6,

@@ -12,6 +12,8 @@ import { mebibytes } from "./base/mebibytes.ts";
 import { fitContext } from "./fit-context.ts";
 import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE, type SelfTest } from "./self-test.ts";
 
+export { type AdapterReport, reportAdapter } from "./backend/webgpu/adapter-report.ts";
+
 export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
 
 export interface BackendOptions {
@@ -70,10 +72,8 @@ export async function chooseBackend(
     case "wasm":
       return openCpuBackend(host, options, plan, "asked for");
     case "auto": {
-      const adapter = await findGpu(host);
-      return typeof adapter === "string"
-        ? openCpuBackend(host, options, plan, `auto: ${adapter}`)
-        : openGpu(adapter, "auto: a GPU is there");
+      const { adapter, why } = await chooseForMachine(host);
+      return adapter ? openGpu(adapter, why) : openCpuBackend(host, options, plan, why);
     }
     default:
       throw new ConfigError(
@@ -82,13 +82,17 @@ export async function chooseBackend(
   }
 }
 
-/** The adapter of a real GPU, or why there is none. */
-export async function findGpu(host: BackendHost): Promise<GPUAdapter | string> {
+/** What "auto" takes here: the adapter of a real GPU where there is one, the CPU otherwise. */
+export async function chooseForMachine(
+  host: BackendHost,
+): Promise<{ readonly adapter?: GPUAdapter; readonly why: string }> {
   try {
     const adapter = await requestAdapter(host);
-    return isSoftwareAdapter(adapter.info) ? "the only WebGPU adapter computes on the CPU" : adapter;
+    return isSoftwareAdapter(adapter.info)
+      ? { why: "auto: the only WebGPU adapter computes on the CPU" }
+      : { adapter, why: "auto: a GPU is there" };
   } catch (error) {
-    if (error instanceof BackendError) return `no GPU (${error.message})`;
+    if (error instanceof BackendError) return { why: `auto: no GPU (${error.message})` };
     throw error;
   }
 }
@@ -148,7 +152,7 @@ async function selfTestGpu(
   return test;
 }
 
-/** Runs the self-test on an adapter, and uses that up. */
+/** Runs the self-test on an adapter, and uses that up. @throws BackendError when it gives no device. */
 export async function testAdapter(adapter: GPUAdapter, cacheDtype: CacheDtype): Promise<SelfTest> {
   const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasMatrixUnits;
   return selfTest(
@@ -157,9 +161,9 @@ export async function testAdapter(adapter: GPUAdapter, cacheDtype: CacheDtype): 
   );
 }
 
-/** Runs the self-test on the CPU backend. */
-export function testCpu(host: BackendHost): Promise<SelfTest> {
-  return selfTest((shape) => openWasmBackend(shape, host.wasm), ALLOWED_ERROR.f32);
+/** Runs the self-test on the WASM backend as this machine gets it. @throws BackendError when it cannot be opened. */
+export function testCpu({ wasm }: BackendHost): Promise<SelfTest> {
+  return selfTest((shape) => openWasmBackend(shape, wasm), ALLOWED_ERROR.f32);
 }
 
 async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest> {

@@ -28,6 +28,7 @@ export {
   ShapeError,
 } from "./base/errors.ts";
 export type { BackendChoice, BackendHost, BackendOptions } from "./choose-backend.ts";
+export { examineMachineWith, type MachineReport, type TestReport } from "./doctor.ts";
 export type {
   ChatMessage,
   FinishReason,
