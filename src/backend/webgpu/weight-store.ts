@@ -142,27 +142,29 @@ export class WeightStore {
       throw new ShapeError(
         `weight ${weight.name}: ${bytes.byteLength} bytes from row ${firstRow} do not fit [${weight.rows}, ${cols}]`,
       );
-    if (this.#hasRoom) return this.#put(weight, firstRow, bytes);
-    return this.#watch.allocate(
-      () => {
-        this.#seal();
-        void this.#put(weight, firstRow, bytes);
-      },
-      () =>
-        `${mebibytes(this.sizeBytes)} of weights beside ${mebibytes(this.#buffers.sizeBytes - this.sizeBytes)}`,
-    );
+    if (this.#hasRoom) {
+      this.#put(weight, firstRow, bytes);
+      return this.#drain();
+    }
+    const make = () => {
+      this.#seal();
+      this.#put(weight, firstRow, bytes);
+    };
+    const what = () =>
+      `${mebibytes(this.sizeBytes)} of weights beside ${mebibytes(this.#buffers.sizeBytes - this.sizeBytes)}`;
+    return this.#watch.allocate(make, what).then(() => this.#drain());
   }
 
-  #put(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void | Promise<void> {
+  #put(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void {
     const { dtype, cols } = weight;
-    const rowBytes = cols * dtypeBytes(dtype);
-    const rows = bytes.byteLength / rowBytes;
     if (weight.vectorOffset !== undefined) {
       const values = new Float32Array(cols);
       decodeWeights(bytes, dtype, values);
       this.#device.queue.writeBuffer(this.#vectors.buffer, weight.vectorOffset * 4, values);
-      return undefined;
+      return;
     }
+    const rowBytes = cols * dtypeBytes(dtype);
+    const rows = bytes.byteLength / rowBytes;
     const stride = weight.stride * 16;
     const padded = stride === rowBytes ? wholeWords(bytes) : padRows(bytes, rowBytes, stride);
     for (const part of weight.parts) {
@@ -178,6 +180,10 @@ export class WeightStore {
       );
     }
     this.#pendingBytes += padded.byteLength;
+  }
+
+  /** Gives the queue time where it has much to take. */
+  #drain(): void | Promise<void> {
     if (this.#pendingBytes < MAX_PENDING_BYTES) return undefined;
     this.#pendingBytes = 0;
     this.#device.queue.submit([]);
