@@ -1,6 +1,7 @@
 import { attendedRows } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
 import type { Backend, Draw, SamplingRow } from "../backend/backend.ts";
+import { BackendError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import type { RunningGeneration } from "./generation.ts";
 import type { ScheduledRun } from "./scheduler.ts";
@@ -82,14 +83,16 @@ export class StepRunner {
     if (!draw) return;
     const tokens = await draw.tokens();
     const now = performance.now();
-    const { numLayers } = this.#backend.shape;
+    const { numLayers, vocabSize } = this.#backend.shape;
     drawn.forEach(({ generation, isPrefill, policy, firstPosition }, row) => {
       if (generation.isDone) return;
       if (!isPrefill) {
         const length = firstPosition + 1;
         generation.count(attendedRows(policy, numLayers, length), numLayers * length);
       }
-      generation.accept(tokens[row] ?? 0, now);
+      const token = tokens[row] ?? vocabSize;
+      if (token < vocabSize) generation.accept(token, now);
+      else generation.fail(new BackendError(noToken(token, vocabSize)));
     });
   }
 
@@ -113,4 +116,11 @@ export class StepRunner {
     }
     return out;
   }
+}
+
+function noToken(token: number, vocabSize: number): string {
+  return (
+    `the backend drew token ${token} of a vocabulary of ${vocabSize}: its logits are no finite numbers; ` +
+    "look for such weights with `lessismore inspect`, and for wrong kernels with `lessismore doctor`"
+  );
 }

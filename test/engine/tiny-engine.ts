@@ -18,6 +18,8 @@ export interface TinyOptions {
   readonly runsAhead?: boolean;
   readonly eosTokenIds?: readonly number[];
   readonly shape?: Partial<BackendShape>;
+  /** Changes the tokens of every draw. */
+  readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
   readonly onCall?: (step: string) => void;
 }
@@ -60,7 +62,8 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
 }
 
 /** The backend itself, seen through a window that changes `runsAhead` and tells of calls. */
-function wrap(backend: Backend, { runsAhead = backend.runsAhead, onCall = () => {} }: TinyOptions): Backend {
+function wrap(backend: Backend, options: TinyOptions): Backend {
+  const { runsAhead = backend.runsAhead, onCall = () => {} } = options;
   return new Proxy(backend, {
     get(target, key) {
       if (key === "runsAhead") return runsAhead;
@@ -69,17 +72,17 @@ function wrap(backend: Backend, { runsAhead = backend.runsAhead, onCall = () => 
       return (...args: unknown[]): unknown => {
         onCall(String(key));
         const result: unknown = value.apply(target, args);
-        return key === "sample" ? watch(result as Draw, onCall) : result;
+        return key === "sample" ? watch(result as Draw, options) : result;
       };
     },
   });
 }
 
-function watch(draw: Draw, onCall: (call: string) => void): Draw {
+function watch(draw: Draw, { onCall, changeTokens = (tokens) => tokens }: TinyOptions): Draw {
   return {
-    tokens: () => {
-      onCall("tokens");
-      return draw.tokens();
+    tokens: async () => {
+      onCall?.("tokens");
+      return changeTokens(await draw.tokens());
     },
   };
 }
