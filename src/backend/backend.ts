@@ -250,7 +250,8 @@ export interface Backend {
     logits: TensorRef,
   ): void;
   /**
-   * Draws one token for each of the first rows.length logits rows, at most maxBatchSequences of them.
+   * Draws one token for each of the first rows.length logits rows, at most maxBatchSequences of them. Of no rows it draws
+   * nothing, and its tokens, none, arrive when the steps before it are done.
    * @throws BackendError when `MAX_DRAWS_UNDER_WAY` draws have not arrived yet.
    */
   sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw;

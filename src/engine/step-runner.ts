@@ -14,8 +14,7 @@ type Run = SequenceRun & { readonly generation: RunningGeneration };
 export interface Step {
   /** Requests that get a token, in the order of the draw's rows. */
   readonly drawn: readonly Run[];
-  /** Left out where no request gets a token: all of the step is prefill that goes on. */
-  readonly draw: Draw | undefined;
+  readonly draw: Draw;
   /** The next step may be recorded before this one's tokens are read. */
   readonly canStayUnread: boolean;
 }
@@ -63,8 +62,8 @@ export class StepRunner {
       rows.push({ params, draw: generation.numDrawn, seenTokens: generation.tokens });
       drawn.push(run);
     });
-    if (rows.length === 0) return { drawn, draw: undefined, canStayUnread: true };
-    this.#decoder.computeLogits(this.#logitRows, rows.length);
+    if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);
+    // a chunk that draws nothing has a draw, too: what is waited for, so that a long prompt is not queued all at once
     const draw = this.#backend.sample(this.#decoder.logits, rows);
     drawn.forEach(({ generation }, row) => {
       generation.expect(row);
@@ -80,7 +79,6 @@ export class StepRunner {
    * dropped: its pages may be another's by now, as the device works in order.
    */
   async postprocess({ drawn, draw }: Step): Promise<void> {
-    if (!draw) return;
     const tokens = await draw.tokens();
     const now = performance.now();
     const { numLayers, vocabSize } = this.#backend.shape;

@@ -180,6 +180,13 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       expect([...(await last.tokens())]).toEqual([9, 50, 30]);
     });
 
+    it("a draw of no rows gives no tokens", async () => {
+      const trial = await openTrial({});
+      const logits = trial.tensor("f32", 8, trial.backend.shape.vocabSize);
+      expect([...(await trial.backend.sample(logits, []).tokens())]).toEqual([]);
+      expect([...(await drawIds(trial, logits, [7]).tokens())]).toEqual([7]);
+    });
+
     it("a row that the last draw did not have is a ShapeError", async () => {
       const trial = await openTrial({});
       const logits = trial.tensor("f32", 8, trial.backend.shape.vocabSize);

@@ -32,7 +32,8 @@ export class DrawReads {
     const size = this.#drawn.buffer.size;
     const staging =
       this.#free.pop() ?? this.#buffers.create("drawn tokens read", size, USAGE.mapRead | USAGE.copyTarget);
-    this.#recorder.copy(this.#drawn.buffer, 0, staging.buffer, 0, rows * 4);
+    // a copy in any case: mapping waits for the last use of the buffer
+    this.#recorder.copy(this.#drawn.buffer, 0, staging.buffer, 0, Math.max(1, rows) * 4);
     this.#recorder.submit();
     this.#underWay++;
     const tokens = this.#fetch(staging, rows);
@@ -43,7 +44,7 @@ export class DrawReads {
   async #fetch(staging: NumberedBuffer, rows: number): Promise<Uint32Array> {
     try {
       await this.#recorder.map(staging, "drawn tokens");
-      const tokens = new Uint32Array(staging.buffer.getMappedRange(0, rows * 4)).slice();
+      const tokens = new Uint32Array(staging.buffer.getMappedRange()).slice(0, rows);
       staging.buffer.unmap();
       this.#free.push(staging);
       return tokens;
