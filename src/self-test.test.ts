@@ -13,6 +13,9 @@ import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE } from "./self-test.ts";
 
 const { gpu } = await webgpuForTests();
 
+/** SwiftShader compiles the kernels for 10 s of a core, which it may have to share. */
+const COMPILING_MS = 300_000;
+
 /** The steps of a test that are wrong. */
 async function wrongSteps(tested: Backend): Promise<readonly string[]> {
   const rows = await runSelfTest(tested, await createReferenceBackend(SELF_TEST_SHAPE), ALLOWED_ERROR.f32);
@@ -20,11 +23,15 @@ async function wrongSteps(tested: Backend): Promise<readonly string[]> {
   return rows.filter(({ isRight }) => !isRight).map(({ step }) => step);
 }
 
-test.each(BACKENDS)("$name: every step within 1e-5, every choice the same", async ({ open }) => {
-  const backend = await open(SELF_TEST_SHAPE);
-  expect(await wrongSteps(backend)).toEqual([]);
-  await backend.close();
-});
+test.each(BACKENDS)(
+  "$name: every step within 1e-5, every choice the same",
+  async ({ open }) => {
+    const backend = await open(SELF_TEST_SHAPE);
+    expect(await wrongSteps(backend)).toEqual([]);
+    await backend.close();
+  },
+  COMPILING_MS,
+);
 
 /** A backend on which one call is made otherwise. */
 function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Backend[K]): Backend {
@@ -99,4 +106,5 @@ it.skipIf(gpu === undefined)(
     );
     for (const counts of on.counts) expect(counts).toMatchObject({ buffers: 0, destroyed: true });
   },
+  COMPILING_MS,
 );
