@@ -39,6 +39,30 @@ interface Pass {
   readonly part: Part;
 }
 
+/** Consecutive rows of a batch that are attended alike. */
+interface RowRun {
+  readonly firstRow: number;
+  readonly numRows: number;
+  /** Most tokens that one of them sees. */
+  readonly longest: number;
+}
+
+/** How rows are split over workgroups. */
+interface Split {
+  /** Query heads of a workgroup. */
+  readonly heads: number;
+  /** Workgroups wanted for the tokens of a row, and most that a row here has. */
+  readonly shares: number;
+  readonly splits: number;
+  readonly threads: number;
+  /** Invocations of a team of attend.wgsl, tokens it has in flight, fewest turns; 0 lanes: attend-shared.wgsl. */
+  readonly lanes: number;
+  readonly tokens: number;
+  readonly leastTurns: number;
+  /** Most tokens of a workgroup of attend-shared.wgsl. */
+  readonly chunk: number;
+}
+
 /** Keys and values into pages, and attention over them. */
 export class AttentionSteps {
   readonly caches: readonly LayerCache[];
@@ -142,7 +166,12 @@ export class AttentionSteps {
       let next = first + 1;
       if (isDecode) while (next < end && batch.rowCounts[next] === 1) next++;
       if (rows > MAX_SPLIT_ROWS && output) {
-        this.#attendTiles(layer, batch.firstRows[first], rows, first, query, output, pass.part);
+        const firstRow = batch.firstRows[first];
+        const key = `tiles ${layer},${firstRow},${rows},${first},${idOf(query)},${idOf(output)}`;
+        const sequence = first;
+        this.#context.recorder.plan(key, () =>
+          this.#attendTiles(layer, firstRow, rows, sequence, query, output, pass.part),
+        );
       } else {
         let longest = 0;
         for (let s = first; s < next; s++) longest = Math.max(longest, batch.lengths[s]);
@@ -209,7 +238,27 @@ export class AttentionSteps {
 
   #attendRows(
     layer: number,
-    run: { readonly firstRow: number; readonly numRows: number; readonly longest: number },
+    run: RowRun,
+    firstSequence: number,
+    query: TensorRef,
+    output: TensorRef | undefined,
+    pass: Pass,
+  ): void {
+    const { selection, scores } = pass;
+    const split = this.#split(run.longest, pass);
+    const key =
+      `rows ${layer},${run.firstRow},${run.numRows},${firstSequence},${split.splits},${split.shares},` +
+      `${idOf(query)},${idOf(output)},${idOf(scores?.values)},${pass.onlyScores},` +
+      `${selection?.groups},${idOf(selection?.indices)},${idOf(selection?.counts)}`;
+    this.#context.recorder.plan(key, () =>
+      this.#recordRows(layer, run, split, firstSequence, query, output, pass),
+    );
+  }
+
+  #recordRows(
+    layer: number,
+    { firstRow, numRows }: RowRun,
+    split: Split,
     firstSequence: number,
     query: TensorRef,
     output: TensorRef | undefined,
@@ -217,9 +266,9 @@ export class AttentionSteps {
   ): void {
     const { recorder, shape, step, weights } = this.#context;
     const { selection, scores, onlyScores = false } = pass;
-    const { kernel, heads, shares, splits } = this.#splitKernel(run.longest, pass);
+    const { heads, shares, splits } = split;
+    const kernel = this.#splitKernel(split, pass);
     const rowBytes = shape.numQueryHeads * splits * (paddedHeadDim(shape, this.#context.cacheDtype) + 4) * 4;
-    const { firstRow, numRows } = run;
     const rowsAtOnce = Math.max(1, Math.min(numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)));
     const partials = onlyScores ? this.#nothing() : this.#reservePartials(rowsAtOnce * rowBytes);
     const cache = this.#cache(layer);
@@ -281,22 +330,36 @@ export class AttentionSteps {
     recorder.dispatch(part, merge, [firstRow, splits], [partials, output], shape.numQueryHeads, rows);
   }
 
-  /** The kernel for rows split over `longest` tokens or fewer, and how they are split. */
-  #splitKernel(
-    longest: number,
-    pass: Pass,
-  ): { kernel: Kernel; heads: number; shares: number; splits: number } {
-    const { recorder, shape, cacheDtype, traits, tuning } = this.#context;
-    const { selection, scores, onlyScores = false } = pass;
+  /** How rows that see `longest` tokens or fewer are split. */
+  #split(longest: number, { selection }: Pass): Split {
+    const { shape, traits, tuning } = this.#context;
     const heads = selection && selection.groups > shape.numKvHeads ? 1 : headsOfWorkgroup(shape);
     const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
-    const wanted = Math.max(
-      1,
-      Math.min(MAX_SPLITS, Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads)),
-    );
+    const groups = Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads);
+    const shares = Math.max(1, Math.min(MAX_SPLITS, groups));
+    const lanes = this.#teamLanes(heads);
+    if (lanes > 0) {
+      const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
+      const tokens = Math.min(tuning.attendTokens, shape.pageSize);
+      const turn = (threads / lanes) * tokens;
+      const leastTurns = Math.ceil(tuning.attendLeastShare / turn);
+      const splits = Math.min(shares, Math.ceil(most / (leastTurns * turn)));
+      return { heads, shares, splits, threads, lanes, tokens, leastTurns, chunk: 0 };
+    }
+    // scores of a share are kept in workgroup memory, a vec4 for every four heads
+    const chunk = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
+    const splits = Math.max(Math.ceil(most / chunk), Math.min(shares, Math.ceil(most / LEAST_SHARE)));
+    const threads = traits.isEmulated ? 64 : 256;
+    return { heads, shares, splits, threads, lanes, tokens: 0, leastTurns: 0, chunk };
+  }
+
+  #splitKernel(split: Split, { selection, scores, onlyScores = false }: Pass): Kernel {
+    const { recorder, shape, cacheDtype, traits } = this.#context;
+    const { heads, threads, lanes } = split;
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
+      THREADS: threads,
       HEADS: heads,
       QUERY_HEADS: shape.numQueryHeads,
       HEAD_DIM: shape.headDim,
@@ -305,39 +368,24 @@ export class AttentionSteps {
       HAND_ON: scores !== undefined,
       ONLY_SCORES: onlyScores,
     };
-    const lanes = this.#teamLanes(heads);
-    if (lanes === 0) {
-      // scores of a share are kept in workgroup memory, a vec4 for every four heads
-      const chunk = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
-      const threads = traits.isEmulated ? 64 : 256;
-      const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
+    if (lanes === 0)
+      return recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
         ...constants,
         ...subgroupConstants(traits),
-        THREADS: threads,
         LANES: threads,
-        CHUNK: chunk,
+        CHUNK: split.chunk,
         LEAST_SHARE,
       });
-      const splits = Math.max(Math.ceil(most / chunk), Math.min(wanted, Math.ceil(most / LEAST_SHARE)));
-      return { kernel, heads, shares: wanted, splits };
-    }
-    const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
-    const tokens = Math.min(tuning.attendTokens, shape.pageSize);
-    const teams = threads / lanes;
-    const turn = teams * tokens;
-    const leastTurns = Math.ceil(tuning.attendLeastShare / turn);
-    const rowBytes = teams * paddedHeadDim(shape, cacheDtype) * 4;
-    const kernel = recorder.kernel(["storage", "step", "attend"], {
+    const sumBytes = (threads / lanes) * paddedHeadDim(shape, cacheDtype) * 4; // of a head
+    return recorder.kernel(["storage", "step", "attend"], {
       ...constants,
-      THREADS: threads,
       LANES: lanes,
-      TOKENS: tokens,
+      TOKENS: split.tokens,
       HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
-      LEAST_TURNS: leastTurns,
+      LEAST_TURNS: split.leastTurns,
       // 8 KiB, beside the query and the states within the 16 KiB of any device
-      SUM_HEADS: Math.max(1, Math.min(heads, Math.floor(8192 / rowBytes))),
+      SUM_HEADS: Math.max(1, Math.min(heads, Math.floor(8192 / sumBytes))),
     });
-    return { kernel, heads, shares: wanted, splits: Math.min(wanted, Math.ceil(most / (leastTurns * turn))) };
   }
 
   /** Invocations that share a key in attend.wgsl; 0 where the device's subgroups are too small or absent. */
@@ -373,4 +421,8 @@ export class AttentionSteps {
     this.#empty ??= this.#context.buffers.storage("nothing", 16);
     return this.#empty;
   }
+}
+
+function idOf(ref: TensorRef | undefined): number | undefined {
+  return ref && WebGpuTensor.of(ref).id;
 }

@@ -114,7 +114,8 @@ export class LinearSteps {
   ): boolean {
     const { recorder, weights, step, shape, cacheDtype, tuning } = this.#context;
     const [first] = products;
-    if (!first || x.count > MAX_VECTOR_ROWS || shape.headDim % tuning.matvecRows !== 0) return false;
+    const headRows = Math.max(4, tuning.matvecRows); // two runs of at least two rows
+    if (!first || x.count > MAX_VECTOR_ROWS || shape.headDim % headRows !== 0) return false;
     const { cols, dtype } = first.weight;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
     // heads must not be cut between buffers
@@ -122,7 +123,7 @@ export class LinearSteps {
     for (const sections of groupSections(products)) {
       const [head] = sections;
       if (!head) continue;
-      const core = this.#core(head, x, true);
+      const core = this.#core(head, x, true, headRows);
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
         ...stepConstants(this.#context),
         ...core.constants,
@@ -156,8 +157,9 @@ export class LinearSteps {
     const { recorder, weights } = this.#context;
     const [first] = sections;
     if (!first) return;
-    const core = this.#core(first, x, norm !== undefined);
     const isPair = partner !== undefined;
+    const { matvecRows } = this.#context.tuning;
+    const core = this.#core(first, x, norm !== undefined, isPair ? Math.max(2, matvecRows) : matvecRows);
     const outputs = isPair ? core.constants.ROWS / 2 : core.constants.ROWS;
     const kernel = recorder.kernel([...core.files, "matvec"], {
       ...core.constants,
@@ -178,7 +180,7 @@ export class LinearSteps {
   }
 
   /** The part that all matrix-vector kernels share: its files and constants, and the teams of a workgroup. */
-  #core(first: Section, x: Rows, isNormed: boolean) {
+  #core(first: Section, x: Rows, isNormed: boolean, rowsOfTeam: number) {
     const { traits, tuning, shape } = this.#context;
     const { stride, dtype } = first;
     const lanes = lanesFor(stride, traits);
@@ -191,7 +193,7 @@ export class LinearSteps {
       DTYPE: DTYPE_CODES[dtype],
       THREADS: threads,
       LANES: lanes,
-      ROWS: tuning.matvecRows,
+      ROWS: rowsOfTeam,
       BATCH: batch,
       UNROLL: Math.max(1, unroll),
       STRIDE: stride,

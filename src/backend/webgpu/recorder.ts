@@ -16,10 +16,27 @@ export interface Kernel {
 /** A compute call made before, found again by what it binds. */
 type BindGroups = Map<string, GPUBindGroup>;
 
+/** A dispatch with all it binds. */
+interface Dispatch {
+  readonly part: Part;
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+/** Dispatches that were recorded together; they hold while no buffer is destroyed. */
+interface Plan {
+  readonly generation: number;
+  readonly dispatches: readonly Dispatch[];
+}
+
 /** Kernels live as long as their device. */
 const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
+const MAX_PLANS = 16384;
 /** Which matrix a subgroup takes depends on the subgroup, which the analysis cannot tell from divergence. */
 const MATRIX_DIRECTIVES =
   "diagnostic(off, chromium.subgroup_matrix_uniformity);\n" +
@@ -37,10 +54,15 @@ export class Recorder {
   readonly #buffers: Buffers;
   readonly #kernels: Map<string, Kernel>;
   readonly #bindGroups: BindGroups = new Map();
+  readonly #plans = new Map<string, Plan>();
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
+  /** Set in the pass. */
+  #pipeline: GPUComputePipeline | undefined;
+  /** Of the plan that is being made. */
+  #captured: Dispatch[] | undefined;
   readonly #directives: string;
   /** Set while a profile is taken. */
   timer: StepTimer | undefined;
@@ -78,6 +100,35 @@ export class Recorder {
   }
 
   /**
+   * Records what `record` dispatches, and remembers it: under the same key it is recorded again without calling `record`,
+   * which costs the host a tenth. The key must say everything that the dispatches depend on.
+   */
+  plan(key: string, record: () => void): void {
+    this.check();
+    const known = this.#plans.get(key);
+    if (known && known.generation === this.#buffers.generation) {
+      for (const dispatch of known.dispatches) this.#record(dispatch);
+      return;
+    }
+    if (this.#captured) {
+      record(); // a plan within a plan belongs to the outer one
+      return;
+    }
+    const { generation } = this.#buffers;
+    const dispatches: Dispatch[] = [];
+    this.#captured = dispatches;
+    try {
+      record();
+    } finally {
+      this.#captured = undefined;
+    }
+    // where a buffer was replaced on the way, the first dispatches name the old one
+    if (generation !== this.#buffers.generation) return;
+    if (this.#plans.size >= MAX_PLANS) this.#plans.clear();
+    this.#plans.set(key, { generation, dispatches });
+  }
+
+  /**
    * Records one dispatch.
    *
    * uniform   words of binding 0
@@ -98,8 +149,15 @@ export class Recorder {
     for (const binding of bindings) key += binding ? `,${binding.id}` : ",";
     if (uniform) key += `|${uniform.join()}`;
     const group = this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, uniform, bindings);
+    const dispatch = { part, pipeline: kernel.pipeline, group, x, y, z };
+    this.#captured?.push(dispatch);
+    this.#record(dispatch);
+  }
+
+  #record({ part, pipeline, group, x, y, z }: Dispatch): void {
     const pass = this.#passFor(part);
-    pass.setPipeline(kernel.pipeline);
+    if (pipeline !== this.#pipeline) pass.setPipeline(pipeline);
+    this.#pipeline = pipeline;
     pass.setBindGroup(0, group);
     pass.dispatchWorkgroups(x, y, z);
     this.dispatches++;
@@ -147,9 +205,8 @@ export class Recorder {
 
   #passFor(part: Part): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
-    if (this.timer) {
-      this.#pass?.end();
-      this.#pass = undefined;
+    if (this.timer && (this.timer.isByPart || !this.#pass)) {
+      this.#endPass();
       const timestampWrites = this.timer.next(part);
       this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
     }
@@ -157,19 +214,23 @@ export class Recorder {
     return this.#pass;
   }
 
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+    this.#pipeline = undefined;
+  }
+
   /** Copies on the device, in order with the dispatches. */
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, sizeBytes: number): void {
     this.check();
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#endPass();
     this.#encoder ??= this.device.createCommandEncoder();
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, sizeBytes);
   }
 
   /** Submits what was recorded. */
   submit(): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#endPass();
     if (!this.#encoder) return;
     const commands = this.#encoder.finish();
     this.#encoder = undefined;

@@ -55,21 +55,16 @@ export class SamplingSteps {
   }
 
   #greedy(logits: TensorRef, rows: number): void {
-    const { recorder, shape } = this.#context;
-    const none = this.#context.weights.vectors;
+    const { recorder, shape, weights } = this.#context;
     const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
-    const first = recorder.kernel(["argmax"], { FINAL: false });
-    recorder.dispatch(
-      "rest",
-      first,
-      [shape.vocabSize, parts],
-      [tensor, this.#parts, this.drawn],
-      parts,
-      rows,
-    );
-    const last = recorder.kernel(["argmax"], { FINAL: true });
-    recorder.dispatch("rest", last, [parts, parts], [none, this.#parts, this.drawn], 1, rows);
+    recorder.plan(`argmax ${tensor.id},${rows}`, () => {
+      const first = recorder.kernel(["argmax"], { FINAL: false });
+      const bindings = [tensor, this.#parts, this.drawn];
+      recorder.dispatch("rest", first, [shape.vocabSize, parts], bindings, parts, rows);
+      const last = recorder.kernel(["argmax"], { FINAL: true });
+      recorder.dispatch("rest", last, [parts, parts], [weights.vectors, this.#parts, this.drawn], 1, rows);
+    });
   }
 
   #draw(logits: TensorRef, rows: readonly SamplingRow[]): void {

@@ -16,6 +16,8 @@ import {
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 const WORDS = 2048; // of the bitmap in with-ends.wgsl
+/** Tokens by which grids grow. */
+const BLOCK = 4096;
 /** Fewest candidates of a head for which a sample is taken first. */
 const LEAST_SAMPLED = 4096;
 /** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
@@ -35,36 +37,39 @@ export class SelectionSteps {
 
   randomScores(batch: BatchSizes, layer: number, range: SequenceRange, seed: number, out: Scores): void {
     const { recorder, step } = this.#context;
-    const kernel = recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths });
     const values = WebGpuTensor.of(out.values);
-    recorder.dispatch(
-      "selection",
-      kernel,
-      [range.first, layer, seed >>> 0, values.capacity],
-      [step.storage, values],
-      Math.ceil(longest(batch, range) / 256),
-      range.count,
+    const blocks = blocksOf(batch, range);
+    recorder.plan(`random ${range.first},${range.count},${layer},${seed},${values.id},${blocks}`, () =>
+      recorder.dispatch(
+        "selection",
+        recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths }),
+        [range.first, layer, seed >>> 0, values.capacity],
+        [step.storage, values],
+        (blocks * BLOCK) / 256,
+        range.count,
+      ),
     );
   }
 
   updatePageBounds(batch: BatchSizes, layer: number, range: SequenceRange): void {
     const { recorder, step, shape, cacheDtype } = this.#context;
     const channels = shape.numKvHeads * paddedHeadDim(shape, cacheDtype);
-    const kernel = recorder.kernel(["storage", "step", "page-bounds"], {
-      ...stepConstants(this.#context),
-      DTYPE: DTYPE_CODES[cacheDtype],
-    });
     const keys = this.#attention.caches[layer]?.keys;
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.lengths[s] - batch.rowCounts[s];
       const pages = Math.ceil(batch.lengths[s] / shape.pageSize) - Math.floor(start / shape.pageSize);
-      recorder.dispatch(
-        "selection",
-        kernel,
-        [s],
-        [step.storage, keys, this.#boundsOf(layer)],
-        Math.ceil(channels / 64),
-        pages,
+      recorder.plan(`bounds ${layer},${s},${pages}`, () =>
+        recorder.dispatch(
+          "selection",
+          recorder.kernel(["storage", "step", "page-bounds"], {
+            ...stepConstants(this.#context),
+            DTYPE: DTYPE_CODES[cacheDtype],
+          }),
+          [s],
+          [step.storage, keys, this.#boundsOf(layer)],
+          Math.ceil(channels / 64),
+          pages,
+        ),
       );
     }
   }
@@ -72,22 +77,26 @@ export class SelectionSteps {
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const { recorder, step, shape, cacheDtype } = this.#context;
     if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
-    const kernel = recorder.kernel(["step", "page-scores"], {
-      ...stepConstants(this.#context),
-      UNIT: out.unit,
-      HEAD_DIM: shape.headDim,
-      PADDED: paddedHeadDim(shape, cacheDtype),
-      QUERY_HEADS: shape.numQueryHeads,
-    });
     const values = WebGpuTensor.of(out.values);
-    recorder.dispatch(
-      "selection",
-      kernel,
-      [range.first, values.capacity],
-      [step.storage, WebGpuTensor.of(query), this.#boundsOf(layer), values],
-      Math.ceil(longest(batch, range) / out.unit / 64),
-      shape.numQueryHeads,
-      range.count,
+    const from = WebGpuTensor.of(query);
+    const blocks = blocksOf(batch, range);
+    const key = `pages ${layer},${range.first},${range.count},${from.id},${values.id},${out.unit},${blocks}`;
+    recorder.plan(key, () =>
+      recorder.dispatch(
+        "selection",
+        recorder.kernel(["step", "page-scores"], {
+          ...stepConstants(this.#context),
+          UNIT: out.unit,
+          HEAD_DIM: shape.headDim,
+          PADDED: paddedHeadDim(shape, cacheDtype),
+          QUERY_HEADS: shape.numQueryHeads,
+        }),
+        [range.first, values.capacity],
+        [step.storage, from, this.#boundsOf(layer), values],
+        Math.ceil((blocks * BLOCK) / out.unit / 64),
+        shape.numQueryHeads,
+        range.count,
+      ),
     );
   }
 
@@ -95,18 +104,24 @@ export class SelectionSteps {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
-    this.#selectTop(batch, range, scores, ends, out.count, { units, capacity: units.capacity });
+    const blocks = blocksOf(batch, range);
+    this.#context.recorder.plan(`top ${keyOf(range, scores, ends, out)},${blocks}`, () =>
+      this.#selectTop(blocks, range, scores, ends, out.count, { units, capacity: units.capacity }),
+    );
   }
 
   mergeByRank(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
-    if (out.count <= this.#space) this.#mergeInPlace(batch, range, scores, ends, out);
-    else this.#mergeByLists(batch, range, scores, ends, out);
+    const blocks = blocksOf(batch, range);
+    this.#context.recorder.plan(`merge ${keyOf(range, scores, ends, out)},${blocks}`, () => {
+      if (out.count <= this.#space) this.#mergeInPlace(blocks, range, scores, ends, out);
+      else this.#mergeByLists(blocks, range, scores, ends, out);
+    });
   }
 
   /** Heads are ranked in workgroup memory; the merge counts the marks of first occurrences. */
-  #mergeInPlace(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  #mergeInPlace(blocks: number, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     const { recorder, traits, shape, step } = this.#context;
     const { heads, unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
@@ -115,9 +130,9 @@ export class SelectionSteps {
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
     const firsts = this.#spare("first places", sequences * words * 4);
     const counters = this.#spare("units taken", sequences * 4);
-    this.#selectTop(batch, range, scores, ends, out.count, { best, firsts, counters, words });
+    this.#selectTop(blocks, range, scores, ends, out.count, { best, firsts, counters, words });
     const constants = { LENGTHS: step.layout.lengths, UNIT: unit };
-    const most = Math.ceil(longest(batch, range) / unit);
+    const most = Math.ceil((blocks * BLOCK) / unit);
     recorder.dispatch(
       "selection",
       recorder.kernel(["first-places"], constants),
@@ -143,7 +158,7 @@ export class SelectionSteps {
   }
 
   /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
-  #mergeByLists(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  #mergeByLists(blocks: number, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     const { recorder, traits, shape } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
@@ -153,7 +168,7 @@ export class SelectionSteps {
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
     const best = this.#spare("best", sequences * bestCapacity * 4);
-    this.#selectTop(batch, range, scores, ends, out.count, { keyed, best, capacity: size });
+    this.#selectTop(blocks, range, scores, ends, out.count, { keyed, best, capacity: size });
     const sort = recorder.kernel(["sort-ranks"], {
       THREADS: Math.min(wideThreads(traits), Math.max(64, size / 2)),
       SIZE: size,
@@ -182,7 +197,7 @@ export class SelectionSteps {
   }
 
   #selectTop(
-    batch: BatchSizes,
+    blocks: number,
     range: SequenceRange,
     scores: Scores,
     ends: Ends,
@@ -203,9 +218,9 @@ export class SelectionSteps {
     const { recorder, traits, step } = this.#context;
     const isRanked = to.firsts !== undefined;
     const isKeyed = to.keyed !== undefined;
-    const candidates = Math.ceil(longest(batch, range) / scores.unit);
     // a sample pays where a pass over all candidates costs more than sorting what it leaves
-    const isFast = !isKeyed && count * 4 <= this.#space * 3 && candidates >= LEAST_SAMPLED;
+    const isSampled = ((blocks - 1) * BLOCK) / scores.unit >= LEAST_SAMPLED;
+    const isFast = isSampled && !isKeyed && count * 4 <= this.#space * 3;
     const needed = 2 ** Math.ceil(Math.log2(Math.max(64, count)));
     const threads = wideThreads(traits);
     const kernel = recorder.kernel(
@@ -255,31 +270,31 @@ export class SelectionSteps {
   withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
     const { recorder, traits, step, shape } = this.#context;
     const unit = set?.unit ?? 1;
-    const kernel = recorder.kernel([scanPrelude(traits), "with-ends"], {
-      ...subgroupConstants(traits),
-      THREADS: wideThreads(traits),
-      UNIT: unit,
-      LENGTHS: step.layout.lengths,
-      WORDS,
-      MAX_UNITS: Math.ceil(shape.maxSequenceLength / unit),
-    });
-    const units = set ? WebGpuTensor.of(set.units) : undefined;
+    const units = set && WebGpuTensor.of(set.units);
     const indices = WebGpuTensor.of(out.indices);
-    recorder.dispatch(
-      "selection",
-      kernel,
-      [
-        range.first,
+    const counts = WebGpuTensor.of(out.counts);
+    const key =
+      `ends ${range.first},${range.count},${units?.id},${set?.count},${unit},${ends.sinks},${ends.recent},` +
+      `${indices.id},${counts.id},${out.groups}`;
+    recorder.plan(key, () =>
+      recorder.dispatch(
+        "selection",
+        recorder.kernel([scanPrelude(traits), "with-ends"], {
+          ...subgroupConstants(traits),
+          THREADS: wideThreads(traits),
+          UNIT: unit,
+          LENGTHS: step.layout.lengths,
+          WORDS,
+          MAX_UNITS: Math.ceil(shape.maxSequenceLength / unit),
+        }),
+        [
+          ...[range.first, out.groups, set?.count ?? 0, units?.capacity ?? 0],
+          ...[ends.sinks, ends.recent, indices.capacity],
+        ],
+        [step.storage, units ?? this.#spare("no units", 16), indices, counts],
         out.groups,
-        set?.count ?? 0,
-        units?.capacity ?? 0,
-        ends.sinks,
-        ends.recent,
-        indices.capacity,
-      ],
-      [step.storage, units ?? this.#spare("units", 16), indices, WebGpuTensor.of(out.counts)],
-      out.groups,
-      range.count,
+        range.count,
+      ),
     );
   }
 
@@ -311,10 +326,16 @@ export class SelectionSteps {
   }
 }
 
-function longest(batch: BatchSizes, range: SequenceRange): number {
+/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that plans hold for a while. */
+function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   let most = 0;
   for (let s = range.first; s < range.first + range.count; s++) most = Math.max(most, batch.lengths[s]);
-  return most;
+  return Math.ceil(most / BLOCK);
+}
+
+function keyOf(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): string {
+  const [values, units] = [WebGpuTensor.of(scores.values), WebGpuTensor.of(out.units)];
+  return `${range.first},${range.count},${values.id},${scores.heads},${scores.unit},${ends.sinks},${ends.recent},${units.id},${out.count}`;
 }
 
 function checkCandidates(

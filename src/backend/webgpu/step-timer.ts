@@ -2,8 +2,13 @@ import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
-/** GPU time of each part of the steps recorded while it is in place: each dispatch is a pass with two timestamps. */
+/**
+ * GPU time of what is recorded while it is in place: of each part, where each dispatch is a pass with two timestamps, or of
+ * all together, where the dispatches share a pass.
+ */
 export class StepTimer {
+  /** Each dispatch is timed by itself. */
+  readonly isByPart: boolean;
   readonly #buffers: Buffers;
   readonly #capacity: number;
   readonly #querySet: GPUQuerySet;
@@ -12,7 +17,8 @@ export class StepTimer {
   readonly #parts: string[] = [];
 
   /** capacity: most dispatches; at most 2048 (a query set holds 4096). */
-  constructor(device: GPUDevice, buffers: Buffers, capacity = 2048) {
+  constructor(device: GPUDevice, buffers: Buffers, isByPart: boolean, capacity = 2048) {
+    this.isByPart = isByPart;
     this.#buffers = buffers;
     this.#capacity = capacity;
     this.#querySet = device.createQuerySet({ type: "timestamp", count: capacity * 2 });

@@ -34,7 +34,7 @@ import {
 } from "./context.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { LinearSteps } from "./linear-steps.ts";
-import { padded } from "./prepared-rows.ts";
+import { padded, type Rows } from "./prepared-rows.ts";
 import { Recorder } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingSteps } from "./sampling-steps.ts";
@@ -161,26 +161,40 @@ export class WebGpuBackend implements Backend {
   embed(embedding: WeightRef, x: TensorRef): void {
     const { recorder, step } = this.#context;
     const { hiddenSize, vocabSize } = this.shape;
+    const { numRows } = this.#step();
     const weight = LinearSteps.weight(embedding, vocabSize, hiddenSize);
-    const kernel = recorder.kernel(["storage", "step", "embed"], {
-      ...stepConstants(this.#context),
-      DTYPE: DTYPE_CODES[weight.dtype],
-      COLS: hiddenSize,
-      STRIDE: weight.stride,
+    const out = WebGpuTensor.of(x);
+    recorder.plan(`embed ${weight.id},${out.id},${numRows}`, () => {
+      const kernel = recorder.kernel(["storage", "step", "embed"], {
+        ...stepConstants(this.#context),
+        DTYPE: DTYPE_CODES[weight.dtype],
+        COLS: hiddenSize,
+        STRIDE: weight.stride,
+      });
+      for (const part of weight.parts)
+        recorder.dispatch(
+          "rest",
+          kernel,
+          [part.offset / 16, part.firstRow, part.rows],
+          [part.chunk, step.storage, this.#sampling.drawn, out],
+          numRows,
+        );
     });
-    for (const part of weight.parts)
-      recorder.dispatch(
-        "rest",
-        kernel,
-        [part.offset / 16, part.firstRow, part.rows],
-        [part.chunk, step.storage, this.#sampling.drawn, WebGpuTensor.of(x)],
-        this.#step().numRows,
-      );
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.shape;
     const { numRows } = this.#step();
+    const rows = { storage: WebGpuTensor.of(x), stride: this.shape.hiddenSize, count: numRows };
+    const out = WebGpuTensor.of(query);
+    const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
+    const key = idsOf(norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm);
+    this.#context.recorder.plan(`input ${layer},${numRows},${rows.storage.id},${out.id},${key}`, () =>
+      this.#recordInput(layer, weights, rows, out),
+    );
+  }
+
+  #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.shape;
     const queryWidth = numQueryHeads * headDim;
     const kvWidth = numKvHeads * headDim;
     const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
@@ -188,7 +202,6 @@ export class WebGpuBackend implements Backend {
     const k = LinearSteps.weight(weights.k, kvWidth, hiddenSize);
     const v = LinearSteps.weight(weights.v, kvWidth, hiddenSize);
     const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
-    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
     const norm = WebGpuWeight.of(weights.norm);
     if (!weights.qNorm && !weights.kNorm) {
       const kinds = [
@@ -197,8 +210,7 @@ export class WebGpuBackend implements Backend {
         { weight: v, out: 2, bias: vBias },
       ];
       const { keys, values } = this.#attention.caches[layer] as LayerCache;
-      if (this.#linear.multiplyHeads(kinds, rows, norm, { query: WebGpuTensor.of(query), keys, values }))
-        return;
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values })) return;
     }
     this.#linear.multiply(
       [
@@ -210,7 +222,7 @@ export class WebGpuBackend implements Backend {
       { storage: this.#projected, stride: this.#projectedWidth },
       { norm },
     );
-    this.#attention.finishHeads(layer, weights, this.#projected, query, numRows);
+    this.#attention.finishHeads(layer, weights, this.#projected, query, rows.count);
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
@@ -230,12 +242,17 @@ export class WebGpuBackend implements Backend {
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const { hiddenSize, numQueryHeads, headDim } = this.shape;
     const width = numQueryHeads * headDim;
-    const bias = weights.oBias && WebGpuWeight.of(weights.oBias);
-    this.#linear.multiply(
-      [{ weight: LinearSteps.weight(weights.o, hiddenSize, width), out: 0, bias }],
-      { storage: WebGpuTensor.of(attended), stride: width, count: this.#step().numRows },
-      { storage: WebGpuTensor.of(x), stride: hiddenSize },
-      { add: true },
+    const { numRows } = this.#step();
+    const [source, target] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
+    const { o, oBias } = weights;
+    const key = `output ${numRows},${source.id},${target.id},${idsOf(o, oBias)}`;
+    this.#context.recorder.plan(key, () =>
+      this.#linear.multiply(
+        [{ weight: LinearSteps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
+        { storage: source, stride: width, count: numRows },
+        { storage: target, stride: hiddenSize },
+        { add: true },
+      ),
     );
   }
 
@@ -244,19 +261,23 @@ export class WebGpuBackend implements Backend {
     const { numRows } = this.#step();
     const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
     const stride = padded(intermediateSize);
-    this.#linear.multiplyPair(
-      { weight: LinearSteps.weight(weights.gate, intermediateSize, hiddenSize), out: 0 },
-      { weight: LinearSteps.weight(weights.up, intermediateSize, hiddenSize), out: 0 },
-      rows,
-      { storage: this.#gated, stride },
-      { norm: WebGpuWeight.of(weights.norm) },
-    );
-    this.#linear.multiply(
-      [{ weight: LinearSteps.weight(weights.down, hiddenSize, intermediateSize), out: 0 }],
-      { storage: this.#gated, stride, count: numRows },
-      { storage: rows.storage, stride: hiddenSize },
-      { add: true },
-    );
+    const { norm, gate, up, down } = weights;
+    const key = `feed ${numRows},${rows.storage.id},${idsOf(norm, gate, up, down)}`;
+    this.#context.recorder.plan(key, () => {
+      this.#linear.multiplyPair(
+        { weight: LinearSteps.weight(gate, intermediateSize, hiddenSize), out: 0 },
+        { weight: LinearSteps.weight(up, intermediateSize, hiddenSize), out: 0 },
+        rows,
+        { storage: this.#gated, stride },
+        { norm: WebGpuWeight.of(norm) },
+      );
+      this.#linear.multiply(
+        [{ weight: LinearSteps.weight(down, hiddenSize, intermediateSize), out: 0 }],
+        { storage: this.#gated, stride, count: numRows },
+        { storage: rows.storage, stride: hiddenSize },
+        { add: true },
+      );
+    });
   }
 
   logits(
@@ -269,16 +290,20 @@ export class WebGpuBackend implements Backend {
   ): void {
     const { hiddenSize, vocabSize } = this.shape;
     const { recorder } = this.#context;
-    const weight = LinearSteps.weight(output, vocabSize, hiddenSize);
-    const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
+    this.#step();
+    const gather = isInOrder(rows, count) ? undefined : this.#logitRows;
+    if (gather) recorder.write(gather, 0, rows, count);
     const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
-    const options = { norm: WebGpuWeight.of(norm) };
-    if (isInOrder(rows, count)) {
-      this.#linear.multiply([{ weight, out: 0 }], source, target, options);
-      return;
-    }
-    recorder.write(this.#logitRows, 0, rows, count);
-    this.#linear.multiply([{ weight, out: 0 }], source, target, { ...options, gather: this.#logitRows });
+    const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
+    const key = `logits ${count},${gather?.id},${source.storage.id},${target.storage.id},${idsOf(norm, output)}`;
+    recorder.plan(key, () =>
+      this.#linear.multiply(
+        [{ weight: LinearSteps.weight(output, vocabSize, hiddenSize), out: 0 }],
+        source,
+        target,
+        { norm: WebGpuWeight.of(norm), gather },
+      ),
+    );
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
@@ -331,10 +356,13 @@ export class WebGpuBackend implements Backend {
     this.#context.recorder.submit();
   }
 
-  /** GPU milliseconds by part of what `work` records. Needs the feature timestamp-query. */
-  async profile(work: () => void): Promise<Record<string, number>> {
+  /**
+   * GPU milliseconds of what `work` records: by part, each dispatch timed by itself, or only "all", with what lies between
+   * the dispatches. Needs the feature timestamp-query.
+   */
+  async profile(work: () => void, isByPart = true): Promise<Record<string, number>> {
     const { device, buffers, recorder } = this.#context;
-    const timer = new StepTimer(device, buffers);
+    const timer = new StepTimer(device, buffers, isByPart);
     recorder.submit();
     recorder.timer = timer;
     try {
@@ -389,6 +417,13 @@ export class WebGpuBackend implements Backend {
     if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
     return this.#batch;
   }
+}
+
+/** Numbers of weights, for the keys of plans. */
+function idsOf(...refs: readonly (WeightRef | undefined)[]): string {
+  let key = "";
+  for (const ref of refs) key += ref ? `${WebGpuWeight.of(ref).id},` : ",";
+  return key;
 }
 
 function isInOrder(rows: Uint32Array, count: number): boolean {

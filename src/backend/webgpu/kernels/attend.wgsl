@@ -50,6 +50,41 @@ var<workgroup> q_space: array<vec4f, HEADS * PADDED4>;
 var<workgroup> state_space: array<vec2f, TEAMS * HEADS_PADDED>; // largest score and mass of each team and head
 var<workgroup> sum_space: array<vec4f, TEAMS * SUM_HEADS * PADDED4>;
 
+alias Tokens = array<u32, TOKENS>;
+
+// Positions of a team's tokens, the share's `first` and those after it; past the end, of the last ones.
+fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
+  var positions = Tokens();
+  if (SELECTED) {
+    /* unroll */ for (var t = 0u; t < TOKENS; t++) {
+      positions[t] = indices[list + begin + min(first + t, max(size, 1u) - 1u)];
+    }
+  } else {
+    // within the page of the first of them: shares and turns are whole multiples of TOKENS
+    let at = min(first, (max(size, 1u) - 1u) / TOKENS * TOKENS);
+    /* unroll */ for (var t = 0u; t < TOKENS; t++) {
+      positions[t] = begin + min(at + t, max(size, 1u) - 1u);
+    }
+  }
+  return positions;
+}
+
+// The pieces at which an invocation's part of their keys and values begins.
+fn starts_of(positions: Tokens, table: u32, kv_head: u32, lane: u32) -> Tokens {
+  var starts = Tokens();
+  if (SELECTED) {
+    /* unroll */ for (var t = 0u; t < TOKENS; t++) {
+      starts[t] = cache_row(step[table + positions[t] / PAGE_SIZE], kv_head, positions[t] % PAGE_SIZE) + lane;
+    }
+  } else {
+    let page = cache_row(step[table + positions[0] / PAGE_SIZE], kv_head, 0u) + lane;
+    /* unroll */ for (var t = 0u; t < TOKENS; t++) {
+      starts[t] = page + positions[t] % PAGE_SIZE * ROW_PIECES;
+    }
+  }
+  return starts;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -109,26 +144,12 @@ fn main(
   }
   var sums: array<vec4f, HEADS * LANE_PIECES * PIECE4> = array<vec4f, HEADS * LANE_PIECES * PIECE4>();
 
+  // Where the tokens of a turn lie is looked up a turn ahead, behind loads that take longer.
+  let origin = min(begin, length - 1u); // a workgroup without tokens still looks ahead
+  var position = positions_of(team * TOKENS, list, origin, size);
+  var start = starts_of(position, table, kv_head, lane);
   for (var base = 0u; base < size; base += TURN) {
     let first = base + team * TOKENS;
-    var position: array<u32, TOKENS> = array<u32, TOKENS>();
-    var start: array<u32, TOKENS> = array<u32, TOKENS>();
-    if (SELECTED) {
-      /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-        position[t] = indices[list + begin + min(first + t, size - 1u)];
-      }
-      /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-        start[t] = cache_row(step[table + position[t] / PAGE_SIZE], kv_head, position[t] % PAGE_SIZE) + lane;
-      }
-    } else {
-      // shares and turns are whole multiples of TOKENS, so the tokens of a turn lie in one page
-      let at = begin + min(first, (size - 1u) / TOKENS * TOKENS);
-      let page = cache_row(step[table + at / PAGE_SIZE], kv_head, 0u) + lane;
-      /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-        position[t] = min(at + t, begin + size - 1u);
-        start[t] = page + position[t] % PAGE_SIZE * ROW_PIECES;
-      }
-    }
     var key: array<vec4u, TOKENS * LANE_PIECES> = array<vec4u, TOKENS * LANE_PIECES>();
     var value: array<vec4u, TOKENS * LANE_PIECES> = array<vec4u, TOKENS * LANE_PIECES>();
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
@@ -147,6 +168,9 @@ fn main(
         }
       }
     }
+
+    let next_position = positions_of(first + TURN, list, origin, size);
+    let next_start = starts_of(next_position, table, kv_head, lane);
 
     var own: array<f32, TOKENS * OWN> = array<f32, TOKENS * OWN>();
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
@@ -239,6 +263,8 @@ fn main(
         }
       }
     }
+    position = next_position;
+    start = next_start;
   }
   if (ONLY_SCORES) {
     return;

@@ -1,6 +1,6 @@
 // Prelude: products of ROWS weight rows with up to BATCH rows of x, by a team of LANES invocations. With: storage, reduce.
 // Reads the weights once; the loads of a turn (UNROLL steps of ROWS rows) are all in flight before the first is used.
-const ROWS: u32 = 4u; // a multiple of 4
+const ROWS: u32 = 4u;
 const BATCH: u32 = 1u;
 const UNROLL: u32 = 1u;
 const STRIDE: u32 = 1u; // pieces of a weight row
@@ -94,12 +94,14 @@ fn products(starts: array<u32, ROWS>, norm: u32, thread: u32) -> Products {
     if (NORM) {
       scale = inverseSqrt(team_sum(vec4f(squares[b]), thread).x / f32(COLS) + EPS);
     }
-    /* unroll */ for (var r4 = 0u; r4 < ROWS / 4u; r4++) {
+    /* unroll */ for (var r4 = 0u; r4 < (ROWS + 3u) / 4u; r4++) {
       const r = 4u * r4;
-      let part = vec4f(
-        sums[r * BATCH + b], sums[(r + 1u) * BATCH + b], sums[(r + 2u) * BATCH + b], sums[(r + 3u) * BATCH + b]);
+      var part = vec4f();
+      /* unroll */ for (var i = 0u; i < min(ROWS, 4u); i++) {
+        part[i] = sums[(r + i) * BATCH + b];
+      }
       let total = scale * team_sum(part, thread);
-      /* unroll */ for (var i = 0u; i < 4u; i++) {
+      /* unroll */ for (var i = 0u; i < min(ROWS, 4u); i++) {
         sums[(r + i) * BATCH + b] = total[i];
       }
     }

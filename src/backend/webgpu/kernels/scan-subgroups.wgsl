@@ -16,14 +16,14 @@ fn scan(value: u32, thread: u32) -> u32 {
   }
   workgroupBarrier();
   var sum = before;
-  if (SUBGROUP > 0u && THREADS / max(SUBGROUP, 1u) <= SUBGROUP) {
+  if (THREADS <= SUBGROUP * SUBGROUP) {
     // each subgroup sums up the sums of all
-    let lane = thread % SUBGROUP;
+    const size = max(SUBGROUP, 1u);
     var part = 0u;
-    if (lane < THREADS / max(SUBGROUP, 1u)) {
-      part = scan_space[lane];
+    if (thread % size < THREADS / size) {
+      part = scan_space[thread % size];
     }
-    sum += subgroupShuffle(subgroupExclusiveAdd(part), thread / SUBGROUP);
+    sum += subgroupShuffle(subgroupExclusiveAdd(part), thread / size);
   } else {
     for (var i = 0u; i < thread / subgroup_size; i++) {
       sum += scan_space[i];
