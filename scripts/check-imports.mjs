@@ -15,6 +15,9 @@ const LAYERS = {
   model: 4,
   engine: 5,
   "open.ts": 6,
+  "choose-backend.ts": 6,
+  "self-test.ts": 6,
+  "doctor.ts": 6,
   "fit-context.ts": 6,
   "inspect.ts": 6,
   "index.ts": 6,
@@ -94,9 +97,10 @@ function judgeFile(file, target) {
   if (to === undefined) return "the target has no layer";
   if (POLICY.test(file) && POLICY.test(target)) return "a policy imports no other policy";
   const implementation = IMPLEMENTATION.exec(target)?.[1];
-  if (implementation !== undefined && file !== "src/open.ts" && from.name !== "node") {
+  if (implementation !== undefined && file !== "src/choose-backend.ts" && from.name !== "node") {
     const own = IMPLEMENTATION.exec(file)?.[1];
-    if (own !== implementation) return "only src/open.ts, src/node and tests name a concrete backend";
+    if (own !== implementation)
+      return "only src/choose-backend.ts, src/node and tests name a concrete backend";
   }
   if (from.name === to.name || to.layer < from.layer) return undefined;
   if (from.layer === 6 && to.layer === 6 && to.name !== "node") return undefined;

@@ -32,7 +32,8 @@ describe("the import law", () => {
       "src/attention/policies/quest.ts": ["../policy.ts"],
       "src/attention/policies/index.ts": ["./quest.ts"],
       "src/engine/engine.test.ts": ["../backend/wasm/backend.ts", "../cli/main.ts", "node:fs"],
-      "src/open.ts": ["./backend/wasm/backend.ts", "./attention/policies/quest.ts"],
+      "src/choose-backend.ts": ["./backend/wasm/backend.ts"],
+      "src/open.ts": ["./choose-backend.ts", "./attention/policies/quest.ts"],
       "src/node/index.ts": ["../open.ts", "node:fs"],
       "src/cli/main.ts": ["../node/index.ts", "node:process", "commander"],
       "src/server/listen.ts": ["node:http"],
@@ -41,7 +42,7 @@ describe("the import law", () => {
       "eval/tasks/graph.ts": [],
     });
     expect(problems).toEqual([]);
-    expect(files).toBe(14);
+    expect(files).toBe(15);
   });
 
   it.each([
@@ -63,6 +64,7 @@ describe("the import law", () => {
       "./reference/backend.ts",
       "concrete backend",
     ],
+    ["a concrete backend from open", "src/open.ts", "./backend/wasm/backend.ts", "concrete backend"],
     ["one implementation from another", "src/backend/webgpu/a.ts", "../wasm/backend.ts", "concrete backend"],
     ["a backend from a policy", "src/attention/policies/a.ts", "../../backend/wasm/a.ts", "concrete backend"],
     ["one policy from another", "src/attention/policies/a.ts", "./quest.ts", "no other policy"],

@@ -7,6 +7,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  Draw,
   Ends,
   FeedForwardWeights,
   SamplingRow,
@@ -16,7 +17,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { sampleToken } from "../sample-token.ts";
+import { DrawnTokens } from "../drawn-tokens.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
@@ -34,9 +35,10 @@ import {
 import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
 import { WeightStore } from "./weight-store.ts";
 
-/** Kernels in WebAssembly over one linear memory. Steps run at once; only `read` and `sample` are asynchronous in type. */
+/** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
 export class WasmBackend implements Backend {
   readonly shape: BackendShape;
+  readonly runsAhead = false;
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -44,6 +46,7 @@ export class WasmBackend implements Backend {
   readonly #weights: WeightStore;
   readonly #batch: BatchRegion;
   readonly #workers: StartedWorker[] = [];
+  readonly #drawn = new DrawnTokens();
   #hasBounds = false;
   #hasBatch = false;
   #isClosed = false;
@@ -162,7 +165,7 @@ export class WasmBackend implements Backend {
   }
 
   beginStep(batch: StepBatch): void {
-    this.#batch.upload(batch);
+    this.#batch.upload(batch, this.#drawn);
     this.#hasBatch = true;
   }
 
@@ -264,13 +267,12 @@ export class WasmBackend implements Backend {
     this.#step("logits", (k) => k.logits(vectorOf(norm), descriptorOf(output), from, count, to));
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     const { vocabSize } = this.shape;
     const start = addressOf(logits, "f32").address / 4;
-    rows.forEach((row, i) => {
-      const at = start + i * vocabSize;
-      out[i] = sampleToken(this.arena.floats.subarray(at, at + vocabSize), row);
-    });
+    return this.#drawn.draw(rows, (i) =>
+      this.arena.floats.subarray(start + i * vocabSize, start + (i + 1) * vocabSize),
+    );
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {

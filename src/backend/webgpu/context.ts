@@ -1,4 +1,4 @@
-import type { BackendShape } from "../backend.ts";
+import type { BackendShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { Recorder } from "./recorder.ts";
 import type { StepBuffer } from "./step-buffer.ts";
@@ -28,6 +28,23 @@ export interface BatchSizes {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
+}
+
+/** Copies what later steps of the batch ask for into `into`, made once. */
+export function copySizes(batch: StepBatch, into: BatchSizes | undefined): BatchSizes {
+  const { numRows, numSequences } = batch;
+  const size = batch.lengths.length;
+  const copy = into ?? {
+    numRows,
+    firstRows: new Uint32Array(size),
+    rowCounts: new Uint32Array(size),
+    lengths: new Uint32Array(size),
+  };
+  copy.numRows = numRows;
+  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
+  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
+  copy.lengths.set(batch.lengths.subarray(0, numSequences));
+  return copy;
 }
 
 /** What all groups of steps share. */

@@ -1,7 +1,11 @@
 import { BackendError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
 import type { Backend, BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
-import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
+import { Buffers } from "./buffers.ts";
+import type { CacheDtype, DeviceTraits } from "./context.ts";
+import { checkLimits } from "./device-limits.ts";
+import { DeviceWatch } from "./device-watch.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
@@ -43,19 +47,30 @@ export async function openWebGpuBackend(
   options: WebGpuOptions = {},
 ): Promise<Backend> {
   const cacheDtype = options.cacheDtype ?? "f16";
-  checkLimits(shape, adapter, cacheDtype);
+  checkLimits(shape, adapter.limits, cacheDtype);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
+  const buffers = new Buffers(device);
+  const watch = new DeviceWatch(device);
   try {
     const traits = traitsOf(adapter, device, options);
-    return new WebGpuBackend(shape, {
-      device,
-      isShared: options.device !== undefined,
-      traits,
-      tuning: tuningFor(traits, options.tuning),
-      cacheDtype,
-      description: describe(adapter, traits),
-    });
+    return await watch.allocate(
+      () =>
+        new WebGpuBackend(shape, {
+          device,
+          isShared: options.device !== undefined,
+          buffers,
+          watch,
+          traits,
+          tuning: tuningFor(traits, options.tuning),
+          cacheDtype,
+          description: describe(adapter, traits),
+        }),
+      () =>
+        `the KV cache of ${shape.numPages * shape.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
+    );
   } catch (error) {
+    watch.close();
+    buffers.destroyAll();
     if (!options.device) device.destroy();
     throw error;
   }
@@ -77,26 +92,15 @@ export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevic
   }
 }
 
-function checkLimits(shape: BackendShape, adapter: GPUAdapter, cacheDtype: CacheDtype): void {
-  const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
-  const cacheBytes =
-    shape.numPages * shape.pageSize * shape.numKvHeads * cacheRowPieces(shape, cacheDtype) * 16;
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  if (cacheBytes > most) {
-    const tokens = shape.numPages * shape.pageSize;
-    const fits = Math.floor((most / cacheBytes) * tokens);
-    throw new BackendError(
-      `backend webgpu: the keys of one layer need ${cacheBytes} bytes for ${tokens} cached tokens, but the device binds ` +
-        `at most ${most} bytes at once (about ${fits} tokens); choose a shorter contextLength or fewer concurrent requests`,
-    );
-  }
-  if (maxStorageBuffersPerShaderStage < 8)
-    throw new BackendError(
-      `backend webgpu: kernels use up to 8 storage buffers, but the device allows ${maxStorageBuffersPerShaderStage}`,
-    );
+/** What has features and limits: a device, or an adapter for the device that would have all of its own. */
+type Capabilities = Pick<GPUDevice, "features" | "limits">;
+
+/** What kernels could use on an adapter. */
+export function adapterTraits(adapter: GPUAdapter): DeviceTraits {
+  return traitsOf(adapter, adapter, {});
 }
 
-function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions): DeviceTraits {
+function traitsOf(adapter: GPUAdapter, device: Capabilities, options: WebGpuOptions): DeviceTraits {
   const hasSubgroups = device.features.has("subgroups") && !options.noSubgroups;
   const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info as {
     subgroupMinSize?: number;
@@ -114,7 +118,7 @@ function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions
 }
 
 /** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */
-function hasMatrixUnits(adapter: GPUAdapter, device: GPUDevice, hasSubgroups: boolean): boolean {
+function hasMatrixUnits(adapter: GPUAdapter, device: Capabilities, hasSubgroups: boolean): boolean {
   const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info as {
     subgroupMinSize?: number;
     subgroupMaxSize?: number;
@@ -135,9 +139,12 @@ function hasMatrixUnits(adapter: GPUAdapter, device: GPUDevice, hasSubgroups: bo
   );
 }
 
+/** What people call an adapter. */
+export function adapterName({ vendor, architecture, description }: GPUAdapterInfo): string {
+  return description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
 function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
-  const { vendor, architecture, description } = adapter.info;
-  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
   const has = [
     traits.minSubgroupSize
       ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
@@ -145,5 +152,5 @@ function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
     traits.hasF16 ? "shader-f16" : "no shader-f16",
     ...(traits.hasMatrixUnits ? ["matrix units"] : []),
   ];
-  return `${name}; ${has.join(", ")}`;
+  return `${adapterName(adapter.info)}; ${has.join(", ")}`;
 }

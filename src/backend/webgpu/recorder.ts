@@ -1,5 +1,5 @@
-import { BackendError } from "../../base/errors.ts";
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import { type Constants, shaderText } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
@@ -50,6 +50,7 @@ const UNIFORMS_A_BUFFER = 1024;
  */
 export class Recorder {
   readonly device: GPUDevice;
+  readonly #watch: DeviceWatch;
   readonly #buffers: Buffers;
   readonly #kernels: Map<string, Kernel>;
   readonly #bindGroups: BindGroups = new Map();
@@ -62,35 +63,24 @@ export class Recorder {
   #pipeline: GPUComputePipeline | undefined;
   /** Of the plan that is being made. */
   #captured: Dispatch[] | undefined;
-  #failure: BackendError | undefined;
   readonly #directives: string;
   /** Set while a profile is taken. */
   timer: StepTimer | undefined;
   /** Dispatches recorded since the backend was opened. */
   dispatches = 0;
 
-  constructor(device: GPUDevice, buffers: Buffers, hasSubgroups: boolean) {
+  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch, hasSubgroups: boolean) {
     this.device = device;
+    this.#watch = watch;
     this.#buffers = buffers;
     this.#kernels = COMPILED.get(device) ?? new Map();
     COMPILED.set(device, this.#kernels);
     this.#directives = hasSubgroups ? "enable subgroups;\n" : "";
-    device.addEventListener("uncapturederror", (event) => {
-      this.#failure ??= new BackendError(
-        `backend webgpu: the device refused a command: ${event.error.message}`,
-      );
-    });
-    void device.lost.then((info) => {
-      if (info.reason === "destroyed") return;
-      this.#failure = new BackendError(
-        `backend webgpu: the device was lost (${info.message || info.reason}); close the engine and open it again`,
-      );
-    });
   }
 
   /** @throws BackendError when the device was lost or refused an earlier command. */
   check(): void {
-    if (this.#failure) throw this.#failure;
+    this.#watch.check();
   }
 
   /** A kernel of the files given, specialised. Compiled once. */
@@ -260,23 +250,23 @@ export class Recorder {
     try {
       this.copy(buffer.buffer, 0, staging.buffer, 0, sizeBytes);
       this.submit();
-      await this.map(staging.buffer);
+      await this.map(staging, "the contents of a tensor");
       return staging.buffer.getMappedRange(0, sizeBytes).slice(0);
     } finally {
       this.#buffers.destroy(staging);
     }
   }
 
-  /** Waits until a staging buffer is mapped. @throws BackendError when the device was lost meanwhile. */
-  async map(staging: GPUBuffer): Promise<void> {
-    try {
-      await staging.mapAsync(MAP_READ);
-    } catch (error) {
-      this.check();
-      throw new BackendError(`backend webgpu: reading from the device failed: ${String(error)}`, {
-        cause: error,
-      });
-    }
-    this.check();
+  /**
+   * Waits until a staging buffer is mapped. what: what it brings, for messages.
+   * @throws BackendError when the device fails meanwhile or does not answer.
+   */
+  async map(staging: NumberedBuffer, what: string): Promise<void> {
+    await this.#watch.wait(what, staging.buffer.mapAsync(MAP_READ));
+  }
+
+  /** Waits until the device has done what was submitted. what: what that is, for messages. */
+  async finish(what: string): Promise<void> {
+    await this.#watch.wait(what, this.device.queue.onSubmittedWorkDone());
   }
 }

@@ -1,4 +1,5 @@
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
 /**
@@ -36,14 +37,14 @@ export class StepTimer {
   }
 
   /** Milliseconds by part, and from the first dispatch to the last ("all"). Submit before. */
-  async read(device: GPUDevice): Promise<Record<string, number>> {
+  async read(device: GPUDevice, watch: DeviceWatch): Promise<Record<string, number>> {
     const count = this.#parts.length;
     if (count === 0) return { all: 0 };
     const encoder = device.createCommandEncoder();
     encoder.resolveQuerySet(this.#querySet, 0, count * 2, this.#resolved.buffer, 0);
     encoder.copyBufferToBuffer(this.#resolved.buffer, 0, this.#staging.buffer, 0, count * 16);
     device.queue.submit([encoder.finish()]);
-    await this.#staging.buffer.mapAsync(MAP_READ);
+    await watch.wait("timestamps", this.#staging.buffer.mapAsync(MAP_READ));
     const times = new BigUint64Array(this.#staging.buffer.getMappedRange(0, count * 16).slice(0));
     this.#staging.buffer.unmap();
     const sums: Record<string, number> = {};

@@ -1,6 +1,6 @@
 /**
  * The WebGPU backend: every step a few dispatches, recorded in order; nothing is made and nothing is read back inside a
- * step. Only `read` and `sample` submit and wait.
+ * step. Only `read` waits, and whoever asks for the tokens of a draw.
  */
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
@@ -11,6 +11,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  Draw,
   Ends,
   FeedForwardWeights,
   SamplingRow,
@@ -20,15 +21,18 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkDrawnRows } from "../drawn-tokens.ts";
 import { AttentionSteps, type LayerCache } from "./attention-steps.ts";
-import { Buffers } from "./buffers.ts";
+import type { Buffers } from "./buffers.ts";
 import {
   type BatchSizes,
   type CacheDtype,
+  copySizes,
   type DeviceTraits,
   type GpuContext,
   stepConstants,
 } from "./context.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import { LinearSteps } from "./linear-steps.ts";
 import { padded, type Rows } from "./prepared-rows.ts";
 import { Recorder } from "./recorder.ts";
@@ -44,6 +48,9 @@ export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
   /** Others use the device too: it outlives the backend. */
   readonly isShared: boolean;
+  /** The backend's from here on. */
+  readonly buffers: Buffers;
+  readonly watch: DeviceWatch;
   readonly description: string;
   readonly traits: DeviceTraits;
   readonly tuning: Tuning;
@@ -52,7 +59,9 @@ export interface WebGpuBackendOptions {
 
 export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
+  readonly runsAhead = true;
   readonly #context: GpuContext;
+  readonly #watch: DeviceWatch;
   readonly #description: string;
   readonly #isShared: boolean;
   readonly #linear: LinearSteps;
@@ -68,9 +77,9 @@ export class WebGpuBackend implements Backend {
   #isClosed = false;
 
   constructor(shape: BackendShape, options: WebGpuBackendOptions) {
-    const { device, traits, tuning, cacheDtype } = options;
-    const buffers = new Buffers(device);
-    const recorder = new Recorder(device, buffers, traits.minSubgroupSize >= 4);
+    const { device, buffers, watch, traits, tuning, cacheDtype } = options;
+    const recorder = new Recorder(device, buffers, watch, traits.minSubgroupSize >= 4);
+    this.#watch = watch;
     this.shape = shape;
     this.#description = options.description;
     this.#isShared = options.isShared;
@@ -82,7 +91,7 @@ export class WebGpuBackend implements Backend {
       cacheDtype,
       buffers,
       recorder,
-      weights: new WeightStore(device, buffers),
+      weights: new WeightStore(device, buffers, watch),
       step: new StepBuffer(device, buffers, shape),
     };
     this.#linear = new LinearSteps(this.#context);
@@ -143,6 +152,7 @@ export class WebGpuBackend implements Backend {
 
   beginStep(batch: StepBatch): void {
     this.#check("beginStep");
+    checkDrawnRows(batch.tokenIds, batch.numRows, this.#sampling.drawnRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch);
     this.#context.step.upload(batch);
@@ -296,9 +306,9 @@ export class WebGpuBackend implements Backend {
     );
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     this.#check("sample");
-    await this.#sampling.sample(logits, rows, out);
+    return this.#sampling.sample(logits, rows);
   }
 
   /** Records a draw whose tokens stay on the device, for the next step to embed. */
@@ -338,8 +348,7 @@ export class WebGpuBackend implements Backend {
   /** Submits what was recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.#context.recorder.submit();
-    await this.#context.device.queue.onSubmittedWorkDone();
-    this.#context.recorder.check();
+    await this.#context.recorder.finish("the recorded steps");
   }
 
   /** Submits what was recorded without waiting. */
@@ -359,12 +368,10 @@ export class WebGpuBackend implements Backend {
     try {
       work();
       recorder.submit();
+      recorder.timer = undefined;
+      return await timer.read(device, this.#watch);
     } finally {
       recorder.timer = undefined;
-    }
-    try {
-      return await timer.read(device);
-    } finally {
       timer.destroy();
     }
   }
@@ -387,10 +394,17 @@ export class WebGpuBackend implements Backend {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const { device, buffers, recorder } = this.#context;
-    recorder.submit();
-    await device.queue.onSubmittedWorkDone();
-    buffers.destroyAll();
-    if (!this.#isShared) device.destroy();
+    try {
+      if (this.#watch.hasFailed) return;
+      recorder.submit();
+      await recorder.finish("the last steps before closing");
+    } catch {
+      // a device that fails at the end leaves nothing undone that anybody waits for
+    } finally {
+      this.#watch.close();
+      buffers.destroyAll();
+      if (!this.#isShared) device.destroy();
+    }
   }
 
   #check(what: string): void {
@@ -410,23 +424,6 @@ function idsOf(...refs: readonly (WeightRef | undefined)[]): string {
   let key = "";
   for (const ref of refs) key += ref ? `${WebGpuWeight.of(ref).id},` : ",";
   return key;
-}
-
-/** Copies what later steps of the batch ask for into `into`, made once. */
-function copySizes(batch: StepBatch, into: BatchSizes | undefined): BatchSizes {
-  const { numRows, numSequences } = batch;
-  const size = batch.lengths.length;
-  const copy = into ?? {
-    numRows,
-    firstRows: new Uint32Array(size),
-    rowCounts: new Uint32Array(size),
-    lengths: new Uint32Array(size),
-  };
-  copy.numRows = numRows;
-  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
-  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
-  copy.lengths.set(batch.lengths.subarray(0, numSequences));
-  return copy;
 }
 
 function isInOrder(rows: Uint32Array, count: number): boolean {
