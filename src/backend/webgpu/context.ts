@@ -1,5 +1,6 @@
 import type { BackendShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
+import type { DeviceTraits } from "./device-traits.ts";
 import type { Recorder } from "./recorder.ts";
 import type { StepBuffer } from "./step-buffer.ts";
 import type { Tuning } from "./tuning.ts";
@@ -7,20 +8,6 @@ import type { WeightStore } from "./weight-store.ts";
 
 /** How keys and values are stored. */
 export type CacheDtype = "f16" | "f32";
-
-/** What the device can do, as far as kernels care. */
-export interface DeviceTraits {
-  /** 0 where there are no subgroups. */
-  readonly minSubgroupSize: number;
-  readonly maxSubgroupSize: number;
-  readonly maxInvocations: number;
-  /** Emulated on the CPU, where a barrier costs a turn of every invocation. */
-  readonly isEmulated: boolean;
-  readonly workgroupBytes: number;
-  readonly hasF16: boolean;
-  /** f16 × f16 to f32 at 16 × 16 × 16, by subgroups of 32. */
-  readonly hasMatrixUnits: boolean;
-}
 
 /** Sizes of the batch under way. */
 export interface BatchSizes {
@@ -58,37 +45,6 @@ export interface GpuContext {
   readonly recorder: Recorder;
   readonly weights: WeightStore;
   readonly step: StepBuffer;
-}
-
-/** The prelude that reduces over teams of `lanes` invocations; by subgroups where the device has them. */
-export function reducePrelude(traits: DeviceTraits, lanes: number): string {
-  return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
-    ? "reduce-subgroups"
-    : "reduce-shared";
-}
-
-export function scanPrelude(traits: DeviceTraits): string {
-  return traits.minSubgroupSize >= 4 ? "scan-subgroups" : "scan-shared";
-}
-
-/** Constants of those preludes. */
-export function subgroupConstants({ minSubgroupSize, maxSubgroupSize }: DeviceTraits) {
-  return {
-    SUBGROUP: minSubgroupSize === maxSubgroupSize ? minSubgroupSize : 0,
-    MIN_SUBGROUP: Math.max(4, minSubgroupSize),
-  };
-}
-
-/** Invocations of a workgroup that works alone on a large problem. */
-export function wideThreads(traits: DeviceTraits): number {
-  if (traits.isEmulated) return 64;
-  return traits.maxInvocations >= 1024 ? 1024 : 256;
-}
-
-/** Pairs of candidates.wgsl that fit workgroup memory beside `otherBytes` and the sums of the preludes. */
-export function candidateSpace({ workgroupBytes }: DeviceTraits, otherBytes: number): number {
-  const sumBytes = 6144; // a float and a vec4 for every four of 1024 invocations, and some more
-  return 2 ** Math.floor(Math.log2((Math.min(workgroupBytes, 49152) - otherBytes - sumBytes) / 8));
 }
 
 /** Constants of step.wgsl. */

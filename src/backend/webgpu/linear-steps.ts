@@ -179,15 +179,20 @@ export class LinearSteps {
     const { traits, tuning, shape } = this.#context;
     const { stride, dtype } = first;
     const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
-    const lanes = Math.max(fold, Math.min(tuning.matvecLanes, 2 ** Math.ceil(Math.log2(stride))));
-    const threads = Math.max(lanes, Math.min(64, tuning.matvecLanes));
-    const pieces = Math.ceil(stride / lanes);
     const batch = 2 ** Math.ceil(Math.log2(x.count));
+    // more rows of x in registers, fewer columns of each
+    const most = Math.min(tuning.matvecLanes * (batch >= 4 ? 2 : 1), traits.maxInvocations);
+    const lanes = teamSize(stride, fold, Math.max(fold, most));
+    const threads = lanes * Math.max(1, Math.floor(Math.min(64, most) / lanes));
+    const pieces = Math.ceil(stride / lanes);
     // loads in flight are registers, and so are sums
     const atOnce = Math.max(1, Math.min(tuning.matvecLoads / pieces, MAX_SUMS / batch));
     const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
     let teamRows = Math.max(tuning.matvecTeamRows, rowsAtOnce);
-    if (kind === "heads") while (teamRows > LEAST_HEAD_ROWS && shape.headDim % teamRows !== 0) teamRows /= 2;
+    if (kind === "heads") {
+      teamRows = Math.max(LEAST_HEAD_ROWS, teamRows);
+      while (teamRows > LEAST_HEAD_ROWS && shape.headDim % teamRows !== 0) teamRows /= 2;
+    }
     const rows = Math.min(rowsAtOnce, teamRows);
     const vectors = (batch * pieces * pieceElements(dtype)) / 4;
     const constants = {
@@ -248,6 +253,7 @@ export class LinearSteps {
       STRIP: matrixStrip,
       SPLIT_X: matrixSplitX,
       SPLIT_W: matrixSplitW,
+      BUFFERS: tuning.matrixBuffers,
       STRIDE: section.stride,
       X_STRIDE: x.pieces,
       PAIR: isPair,
@@ -280,6 +286,19 @@ export class LinearSteps {
       );
     return weight;
   }
+}
+
+/** Invocations that share a row of `stride` pieces: whole folds, few that idle at the end of a row, not too few. */
+function teamSize(stride: number, fold: number, most: number): number {
+  let best = fold;
+  let least = Number.POSITIVE_INFINITY;
+  const enough = Math.ceil(stride / fold) * fold; // for one piece each
+  const fewest = Math.max(fold, Math.floor(most / 2 / fold) * fold);
+  for (let lanes = Math.min(fewest, enough); lanes <= Math.min(most, enough); lanes += fold) {
+    const idle = Math.ceil(stride / lanes) * lanes - stride;
+    if (idle <= least) [best, least] = [lanes, idle];
+  }
+  return best;
 }
 
 /** Whether the matrix-vector kernels can read x as it lies, by whole pieces. */

@@ -3,8 +3,9 @@ import { mebibytes } from "../../base/mebibytes.ts";
 import type { Backend, BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
-import type { CacheDtype, DeviceTraits } from "./context.ts";
+import type { CacheDtype } from "./context.ts";
 import { checkLimits } from "./device-limits.ts";
+import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
@@ -12,10 +13,8 @@ import { WebGpuBackend } from "./webgpu-backend.ts";
 export interface WebGpuOptions {
   /** How keys and values are stored. Default f16. */
   readonly cacheDtype?: CacheDtype;
-  /** Do without subgroups although the device has them. For tests. */
-  readonly noSubgroups?: boolean;
-  /** Do without matrix units although the device has them. For benchmarks and tests. */
-  readonly noMatrixUnits?: boolean;
+  /** What kernels are to take the device for, where that is not what it has. For benchmarks and tests. */
+  readonly traits?: Partial<DeviceTraits>;
   /** Sizes of kernels. For benchmarks. */
   readonly tuning?: Partial<Tuning>;
   /** A device to share: it stays open, and kernels compiled for it are used again. For tests. */
@@ -35,6 +34,7 @@ const RAISED_LIMITS = [
   "maxComputeInvocationsPerWorkgroup",
   "maxComputeWorkgroupSizeX",
   "maxStorageBuffersPerShaderStage",
+  "maxImmediateSize",
 ] as const;
 
 /**
@@ -52,7 +52,7 @@ export async function openWebGpuBackend(
   const buffers = new Buffers(device);
   const watch = new DeviceWatch(device);
   try {
-    const traits = traitsOf(adapter, device, options);
+    const traits = { ...traitsOf(adapter, device), ...options.traits };
     return await watch.allocate(
       () =>
         new WebGpuBackend(shape, {
@@ -80,7 +80,9 @@ export async function openWebGpuBackend(
 export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const features = OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature));
   const requiredLimits: Record<string, number> = {};
-  for (const limit of RAISED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
+  // a limit that a browser does not know yet must not be asked for
+  for (const limit of RAISED_LIMITS)
+    if (adapter.limits[limit] !== undefined) requiredLimits[limit] = adapter.limits[limit];
   try {
     return await adapter.requestDevice({
       label: "lessismore",
@@ -97,11 +99,11 @@ type Capabilities = Pick<GPUDevice, "features" | "limits">;
 
 /** What kernels could use on an adapter. */
 export function adapterTraits(adapter: GPUAdapter): DeviceTraits {
-  return traitsOf(adapter, adapter, {});
+  return traitsOf(adapter, adapter);
 }
 
-function traitsOf(adapter: GPUAdapter, device: Capabilities, options: WebGpuOptions): DeviceTraits {
-  const hasSubgroups = device.features.has("subgroups") && !options.noSubgroups;
+function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
+  const hasSubgroups = device.features.has("subgroups");
   const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info as {
     subgroupMinSize?: number;
     subgroupMaxSize?: number;
@@ -112,8 +114,9 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities, options: WebGpuOpti
     isEmulated: isSoftwareAdapter(adapter.info),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+    hasImmediates: (device.limits.maxImmediateSize ?? 0) >= 64,
     hasF16: device.features.has("shader-f16"),
-    hasMatrixUnits: !options.noMatrixUnits && hasMatrixUnits(adapter, device, hasSubgroups),
+    hasMatrixUnits: hasMatrixUnits(adapter, device, hasSubgroups),
   };
 }
 

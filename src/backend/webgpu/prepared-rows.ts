@@ -1,4 +1,5 @@
-import { type GpuContext, reducePrelude, subgroupConstants } from "./context.ts";
+import type { GpuContext } from "./context.ts";
+import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 
 /** Rows of x: where they are and how they lie. */

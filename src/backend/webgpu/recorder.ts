@@ -1,4 +1,5 @@
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import { type Constants, shaderText } from "./shader.ts";
@@ -21,6 +22,8 @@ interface Dispatch {
   readonly part: Part;
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
+  /** Parameters that come with the dispatch, where they are not in a uniform of the group. */
+  readonly immediates: Uint32Array<ArrayBuffer> | undefined;
   readonly x: number;
   readonly y: number;
   readonly z: number;
@@ -64,18 +67,20 @@ export class Recorder {
   /** Of the plan that is being made. */
   #captured: Dispatch[] | undefined;
   readonly #directives: string;
+  readonly #hasImmediates: boolean;
   /** Set while a profile is taken. */
   timer: StepTimer | undefined;
   /** Dispatches recorded since the backend was opened. */
   dispatches = 0;
 
-  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch, hasSubgroups: boolean) {
+  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch, traits: DeviceTraits) {
     this.device = device;
     this.#watch = watch;
     this.#buffers = buffers;
     this.#kernels = COMPILED.get(device) ?? new Map();
     COMPILED.set(device, this.#kernels);
-    this.#directives = hasSubgroups ? "enable subgroups;\n" : "";
+    this.#directives = traits.minSubgroupSize >= 4 ? "enable subgroups;\n" : "";
+    this.#hasImmediates = traits.hasImmediates;
   }
 
   /** @throws BackendError when the device was lost or refused an earlier command. */
@@ -85,12 +90,12 @@ export class Recorder {
 
   /** A kernel of the files given, specialised. Compiled once. */
   kernel(files: readonly string[], constants: Constants): Kernel {
-    const key = files.join("+") + JSON.stringify(constants);
+    const key = `${files.join("+")} ${this.#hasImmediates} ${JSON.stringify(constants)}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
       const label = files[files.length - 1] ?? "";
       const directives = files.includes("matrix") ? MATRIX_DIRECTIVES : this.#directives;
-      const code = directives + shaderText(files, constants);
+      const code = directives + shaderText(files, constants, this.#hasImmediates);
       const module = this.device.createShaderModule({ label, code });
       const pipeline = this.device.createComputePipeline({ label, layout: "auto", compute: { module } });
       kernel = { id: this.#kernels.size, pipeline };
@@ -131,13 +136,14 @@ export class Recorder {
   /**
    * Records one dispatch.
    *
-   * uniform   words of binding 0
-   * bindings  binding number to buffer; those that the kernel does not use must be left out
+   * parameters  words of the kernel's Params, at most 16
+   * bindings    binding number to buffer, from 1 where there are parameters; those that the kernel does not use must be
+   *             left out
    */
   dispatch(
     part: Part,
     kernel: Kernel,
-    uniform: readonly number[] | undefined,
+    parameters: readonly number[] | undefined,
     bindings: readonly (NumberedBuffer | undefined)[],
     x: number,
     y = 1,
@@ -147,18 +153,22 @@ export class Recorder {
     if (x === 0 || y === 0 || z === 0) return;
     let key = `${kernel.id}`;
     for (const binding of bindings) key += binding ? `,${binding.id}` : ",";
-    if (uniform) key += `|${uniform.join()}`;
-    const group = this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, uniform, bindings);
-    const dispatch = { part, pipeline: kernel.pipeline, group, x, y, z };
+    const inGroup = this.#hasImmediates ? undefined : parameters;
+    if (inGroup) key += `|${inGroup.join()}`;
+    const group =
+      this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, inGroup, bindings, parameters ? 1 : 0);
+    const immediates = this.#hasImmediates && parameters ? Uint32Array.from(parameters) : undefined;
+    const dispatch = { part, pipeline: kernel.pipeline, group, immediates, x, y, z };
     this.#captured?.push(dispatch);
     this.#record(dispatch);
   }
 
-  #record({ part, pipeline, group, x, y, z }: Dispatch): void {
-    const pass = this.#passFor(part);
+  #record({ part, pipeline, group, immediates, x, y, z }: Dispatch): void {
+    const pass = this.#passFor(part, pipeline);
     if (pipeline !== this.#pipeline) pass.setPipeline(pipeline);
     this.#pipeline = pipeline;
     pass.setBindGroup(0, group);
+    if (immediates) pass.setImmediates(0, immediates);
     pass.dispatchWorkgroups(x, y, z);
     this.dispatches++;
   }
@@ -168,6 +178,7 @@ export class Recorder {
     kernel: Kernel,
     uniform: readonly number[] | undefined,
     bindings: readonly (NumberedBuffer | undefined)[],
+    firstBinding: number,
   ): GPUBindGroup {
     if (this.#bindGroups.size >= MAX_BIND_GROUPS) this.#forgetBindGroups();
     const entries: GPUBindGroupEntry[] = [];
@@ -176,7 +187,7 @@ export class Recorder {
       entries.push({ binding: 0, resource: { buffer: block.buffer, offset, size: UNIFORM_BYTES } });
     }
     bindings.forEach((binding, i) => {
-      if (binding) entries.push({ binding: i + (uniform ? 1 : 0), resource: { buffer: binding.buffer } });
+      if (binding) entries.push({ binding: i + firstBinding, resource: { buffer: binding.buffer } });
     });
     const layout = kernel.pipeline.getBindGroupLayout(0);
     const group = this.device.createBindGroup({ layout, entries });
@@ -203,11 +214,11 @@ export class Recorder {
     this.#uniformsUsed = 0;
   }
 
-  #passFor(part: Part): GPUComputePassEncoder {
+  #passFor(part: Part, pipeline: GPUComputePipeline): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
-    if (this.timer && (this.timer.isByPart || !this.#pass)) {
+    if (this.timer && (this.timer.by !== "all" || !this.#pass)) {
       this.#endPass();
-      const timestampWrites = this.timer.next(part);
+      const timestampWrites = this.timer.next(part, pipeline.label);
       this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
     }
     this.#pass ??= this.#encoder.beginComputePass();

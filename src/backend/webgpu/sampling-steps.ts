@@ -1,14 +1,14 @@
 import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Draw, SamplingRow } from "../backend.ts";
+import type { GpuContext } from "./context.ts";
 import {
   candidateSpace,
-  type GpuContext,
   reducePrelude,
   scanPrelude,
   subgroupConstants,
   wideThreads,
-} from "./context.ts";
+} from "./device-traits.ts";
 import { DrawReads } from "./draw-reads.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 

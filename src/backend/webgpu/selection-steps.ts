@@ -1,17 +1,9 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
-import type { AttentionSteps } from "./attention-steps.ts";
-import {
-  type BatchSizes,
-  candidateSpace,
-  type GpuContext,
-  paddedHeadDim,
-  scanPrelude,
-  stepConstants,
-  subgroupConstants,
-  wideThreads,
-} from "./context.ts";
+import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
+import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Tokens by which grids grow. */
@@ -31,16 +23,16 @@ interface MarkBuffers {
 /** Selection: everything stays on the device. */
 export class SelectionSteps {
   readonly #context: GpuContext;
-  readonly #attention: AttentionSteps;
+  readonly #cache: KvCache;
   readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
   /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
   #isOdd = false;
   #staleWords = 0;
 
-  constructor(context: GpuContext, attention: AttentionSteps) {
+  constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
-    this.#attention = attention;
+    this.#cache = cache;
   }
 
   randomScores(batch: BatchSizes, layer: number, range: SequenceRange, seed: number, out: Scores): void {
@@ -62,7 +54,7 @@ export class SelectionSteps {
   updatePageBounds(batch: BatchSizes, layer: number, range: SequenceRange): void {
     const { recorder, step, shape, cacheDtype } = this.#context;
     const channels = shape.numKvHeads * paddedHeadDim(shape, cacheDtype);
-    const keys = this.#attention.caches[layer]?.keys;
+    const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.lengths[s] - batch.rowCounts[s];
       const pages = Math.ceil(batch.lengths[s] / shape.pageSize) - Math.floor(start / shape.pageSize);
@@ -265,11 +257,7 @@ export class SelectionSteps {
       ],
       [
         ...[step.storage, values, to.out ?? none("units"), to.best ?? none("best")],
-        ...[
-          marks?.firsts ?? none("firsts"),
-          marks?.stale ?? none("stale"),
-          to.counters ?? none("counters"),
-        ],
+        ...[marks?.firsts ?? none("firsts"), marks?.stale ?? none("stale"), to.counters ?? none("counters")],
       ],
       scores.heads,
       range.count,

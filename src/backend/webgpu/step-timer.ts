@@ -2,13 +2,15 @@ import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
+/** Each dispatch is timed by itself and counted for its part or its kernel, or all are timed together. */
+export type TimedBy = "part" | "kernel" | "all";
+
 /**
- * GPU time of what is recorded while it is in place: of each part, where each dispatch is a pass with two timestamps, or of
- * all together, where the dispatches share a pass.
+ * GPU time of what is recorded while it is in place. Where dispatches are timed by themselves each is a pass with two
+ * timestamps; else they share a pass.
  */
 export class StepTimer {
-  /** Each dispatch is timed by itself. */
-  readonly isByPart: boolean;
+  readonly by: TimedBy;
   readonly #buffers: Buffers;
   readonly #capacity: number;
   readonly #querySet: GPUQuerySet;
@@ -17,8 +19,8 @@ export class StepTimer {
   readonly #parts: string[] = [];
 
   /** capacity: most dispatches; at most 2048 (a query set holds 4096). */
-  constructor(device: GPUDevice, buffers: Buffers, isByPart: boolean, capacity = 2048) {
-    this.isByPart = isByPart;
+  constructor(device: GPUDevice, buffers: Buffers, by: TimedBy, capacity = 2048) {
+    this.by = by;
     this.#buffers = buffers;
     this.#capacity = capacity;
     this.#querySet = device.createQuerySet({ type: "timestamp", count: capacity * 2 });
@@ -26,9 +28,10 @@ export class StepTimer {
     this.#staging = buffers.create("timestamps read", capacity * 16, USAGE.mapRead | USAGE.copyTarget);
   }
 
-  next(part: string): GPUComputePassTimestampWrites | undefined {
+  /** For the next pass. */
+  next(part: string, kernel: string): GPUComputePassTimestampWrites | undefined {
     if (this.#parts.length >= this.#capacity) return undefined;
-    const index = this.#parts.push(part) - 1;
+    const index = this.#parts.push(this.by === "kernel" ? kernel : part) - 1;
     return {
       querySet: this.#querySet,
       beginningOfPassWriteIndex: index * 2,

@@ -1,10 +1,10 @@
 import type { BackendShape } from "../backend.ts";
-import type { DeviceTraits } from "./context.ts";
+import type { DeviceTraits } from "./device-traits.ts";
 
 /** Sizes that change how fast kernels are, not what they compute. */
 export interface Tuning {
   /**
-   * Matrix-vector products: most invocations of a team, pieces of weights that each has in flight, rows of a team.
+   * Matrix-vector products: most invocations of a team, pieces of weights that each has in flight, least rows of a team.
    */
   readonly matvecLanes: number;
   readonly matvecLoads: number;
@@ -16,14 +16,18 @@ export interface Tuning {
   /** Fewest tokens of a workgroup of decode attention: below it, bringing partial sums together costs more. */
   readonly attendLeastShare: number;
   /**
-   * Products on the matrix units: rows of x and of the weight of a workgroup, columns of a strip, and how its subgroups
-   * share the outputs.
+   * Products on the matrix units: rows of x and of the weight of a workgroup, columns of a strip, how its subgroups share
+   * the outputs, and strips in workgroup memory.
    */
   readonly matrixTileX: number;
   readonly matrixTileW: number;
   readonly matrixStrip: number;
   readonly matrixSplitX: number;
   readonly matrixSplitW: number;
+  readonly matrixBuffers: number;
+  /** Prefill attention on the matrix units: subgroups of a workgroup, keys a turn. */
+  readonly matrixSubgroups: number;
+  readonly matrixKeys: number;
   /** Invocations of a workgroup that brings partial sums together. */
   readonly mergeThreads: number;
 }
@@ -31,16 +35,19 @@ export interface Tuning {
 const GPU: Tuning = {
   matvecLanes: 256,
   matvecLoads: 16,
-  matvecTeamRows: 16,
+  matvecTeamRows: 1,
   attendThreads: 128,
   attendTokens: 4,
   attendGroups: 512,
   attendLeastShare: 64,
   matrixTileX: 128,
   matrixTileW: 128,
-  matrixStrip: 32,
+  matrixStrip: 64,
   matrixSplitX: 2,
   matrixSplitW: 4,
+  matrixBuffers: 1,
+  matrixSubgroups: 8,
+  matrixKeys: 32,
   mergeThreads: 256,
 };
 

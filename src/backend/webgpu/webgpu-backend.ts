@@ -22,25 +22,20 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkDrawnRows } from "../drawn-tokens.ts";
-import { AttentionSteps, type LayerCache } from "./attention-steps.ts";
+import { AttentionSteps } from "./attention-steps.ts";
 import type { Buffers } from "./buffers.ts";
-import {
-  type BatchSizes,
-  type CacheDtype,
-  copySizes,
-  type DeviceTraits,
-  type GpuContext,
-  stepConstants,
-} from "./context.ts";
+import { type BatchSizes, type CacheDtype, copySizes, type GpuContext, stepConstants } from "./context.ts";
+import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
+import { KvCache } from "./kv-cache.ts";
 import { LinearSteps } from "./linear-steps.ts";
-import { padded, type Rows } from "./prepared-rows.ts";
+import { ProjectionSteps } from "./projection-steps.ts";
 import { Recorder } from "./recorder.ts";
-import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import { DTYPE_CODES, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingSteps } from "./sampling-steps.ts";
 import { SelectionSteps } from "./selection-steps.ts";
 import { StepBuffer } from "./step-buffer.ts";
-import { StepTimer } from "./step-timer.ts";
+import { StepTimer, type TimedBy } from "./step-timer.ts";
 import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
@@ -64,21 +59,17 @@ export class WebGpuBackend implements Backend {
   readonly #watch: DeviceWatch;
   readonly #description: string;
   readonly #isShared: boolean;
-  readonly #linear: LinearSteps;
+  readonly #cache: KvCache;
+  readonly #projections: ProjectionSteps;
   readonly #attention: AttentionSteps;
   readonly #selection: SelectionSteps;
   readonly #sampling: SamplingSteps;
-  /** f32 [rows, (query + 2 kv heads) * headDim] */
-  readonly #projected: NumberedBuffer;
-  /** f32 [rows, padded(intermediateSize)] */
-  readonly #gated: NumberedBuffer;
-  readonly #logitRows: NumberedBuffer;
   #batch: BatchSizes | undefined;
   #isClosed = false;
 
   constructor(shape: BackendShape, options: WebGpuBackendOptions) {
     const { device, buffers, watch, traits, tuning, cacheDtype } = options;
-    const recorder = new Recorder(device, buffers, watch, traits.minSubgroupSize >= 4);
+    const recorder = new Recorder(device, buffers, watch, traits);
     this.#watch = watch;
     this.shape = shape;
     this.#description = options.description;
@@ -94,19 +85,11 @@ export class WebGpuBackend implements Backend {
       weights: new WeightStore(device, buffers, watch),
       step: new StepBuffer(device, buffers, shape),
     };
-    this.#linear = new LinearSteps(this.#context);
-    this.#attention = new AttentionSteps(this.#context);
-    this.#selection = new SelectionSteps(this.#context, this.#attention);
+    this.#cache = new KvCache(this.#context);
+    this.#projections = new ProjectionSteps(this.#context, this.#cache);
+    this.#attention = new AttentionSteps(this.#context, this.#cache);
+    this.#selection = new SelectionSteps(this.#context, this.#cache);
     this.#sampling = new SamplingSteps(this.#context);
-    const rows = shape.maxBatchRows;
-    this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
-    this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
-    this.#logitRows = buffers.storage("logit rows", rows * 4);
-  }
-
-  get #projectedWidth(): number {
-    const { numQueryHeads, numKvHeads, headDim } = this.shape;
-    return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
   report(): BackendReport {
@@ -115,7 +98,7 @@ export class WebGpuBackend implements Backend {
       description: this.#description,
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
-      kvCacheBytes: this.#attention.sizeBytes,
+      kvCacheBytes: this.#cache.sizeBytes,
     };
   }
 
@@ -183,46 +166,7 @@ export class WebGpuBackend implements Backend {
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    const { numRows } = this.#step();
-    const rows = { storage: WebGpuTensor.of(x), stride: this.shape.hiddenSize, count: numRows };
-    const out = WebGpuTensor.of(query);
-    const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
-    const key = idsOf(norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm);
-    this.#context.recorder.plan(`input ${layer},${numRows},${rows.storage.id},${out.id},${key}`, () =>
-      this.#recordInput(layer, weights, rows, out),
-    );
-  }
-
-  #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.shape;
-    const queryWidth = numQueryHeads * headDim;
-    const kvWidth = numKvHeads * headDim;
-    const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
-    const q = LinearSteps.weight(weights.q, queryWidth, hiddenSize);
-    const k = LinearSteps.weight(weights.k, kvWidth, hiddenSize);
-    const v = LinearSteps.weight(weights.v, kvWidth, hiddenSize);
-    const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
-    const norm = WebGpuWeight.of(weights.norm);
-    if (!weights.qNorm && !weights.kNorm) {
-      const kinds = [
-        { weight: q, out: 0, bias: qBias },
-        { weight: k, out: 1, bias: kBias },
-        { weight: v, out: 2, bias: vBias },
-      ];
-      const { keys, values } = this.#attention.caches[layer] as LayerCache;
-      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values })) return;
-    }
-    this.#linear.multiply(
-      [
-        { weight: q, out: 0, bias: qBias },
-        { weight: k, out: queryWidth, bias: kBias },
-        { weight: v, out: queryWidth + kvWidth, bias: vBias },
-      ],
-      rows,
-      { storage: this.#projected, stride: this.#projectedWidth },
-      { norm },
-    );
-    this.#attention.finishHeads(layer, weights, this.#projected, query, rows.count);
+    this.#projections.attentionInput(this.#step().numRows, layer, weights, x, query);
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
@@ -240,44 +184,11 @@ export class WebGpuBackend implements Backend {
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const { hiddenSize, numQueryHeads, headDim } = this.shape;
-    const width = numQueryHeads * headDim;
-    const { numRows } = this.#step();
-    const [source, target] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
-    const { o, oBias } = weights;
-    const key = `output ${numRows},${source.id},${target.id},${idsOf(o, oBias)}`;
-    this.#context.recorder.plan(key, () =>
-      this.#linear.multiply(
-        [{ weight: LinearSteps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
-        { storage: source, stride: width, count: numRows },
-        { storage: target, stride: hiddenSize },
-        { add: true },
-      ),
-    );
+    this.#projections.attentionOutput(this.#step().numRows, weights, attended, x);
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    const { hiddenSize, intermediateSize } = this.shape;
-    const { numRows } = this.#step();
-    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
-    const stride = padded(intermediateSize);
-    const { norm, gate, up, down } = weights;
-    const key = `feed ${numRows},${rows.storage.id},${idsOf(norm, gate, up, down)}`;
-    this.#context.recorder.plan(key, () => {
-      this.#linear.multiplyPair(
-        { weight: LinearSteps.weight(gate, intermediateSize, hiddenSize), out: 0 },
-        { weight: LinearSteps.weight(up, intermediateSize, hiddenSize), out: 0 },
-        rows,
-        { storage: this.#gated, stride },
-        { norm: WebGpuWeight.of(norm) },
-      );
-      this.#linear.multiply(
-        [{ weight: LinearSteps.weight(down, hiddenSize, intermediateSize), out: 0 }],
-        { storage: this.#gated, stride, count: numRows },
-        { storage: rows.storage, stride: hiddenSize },
-        { add: true },
-      );
-    });
+    this.#projections.feedForward(this.#step().numRows, weights, x);
   }
 
   logits(
@@ -288,22 +199,8 @@ export class WebGpuBackend implements Backend {
     count: number,
     logits: TensorRef,
   ): void {
-    const { hiddenSize, vocabSize } = this.shape;
-    const { recorder } = this.#context;
     this.#step();
-    const gather = isInOrder(rows, count) ? undefined : this.#logitRows;
-    if (gather) recorder.write(gather, 0, rows, count);
-    const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
-    const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
-    const key = `logits ${count},${gather?.id},${source.storage.id},${target.storage.id},${idsOf(norm, output)}`;
-    recorder.plan(key, () =>
-      this.#linear.multiply(
-        [{ weight: LinearSteps.weight(output, vocabSize, hiddenSize), out: 0 }],
-        source,
-        target,
-        { norm: WebGpuWeight.of(norm), gather },
-      ),
-    );
+    this.#projections.logits(norm, output, x, rows, count, logits);
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
@@ -357,12 +254,12 @@ export class WebGpuBackend implements Backend {
   }
 
   /**
-   * GPU milliseconds of what `work` records: by part, each dispatch timed by itself, or only "all", with what lies between
-   * the dispatches. Needs the feature timestamp-query.
+   * GPU milliseconds of what `work` records: by part or by kernel, each dispatch timed by itself, or only "all", with what
+   * lies between the dispatches. Needs the feature timestamp-query.
    */
-  async profile(work: () => void, isByPart = true): Promise<Record<string, number>> {
+  async profile(work: () => void, by: TimedBy = "part"): Promise<Record<string, number>> {
     const { device, buffers, recorder } = this.#context;
-    const timer = new StepTimer(device, buffers, isByPart);
+    const timer = new StepTimer(device, buffers, by);
     recorder.submit();
     recorder.timer = timer;
     try {
@@ -379,7 +276,7 @@ export class WebGpuBackend implements Backend {
   /** Gives all weights and the cache pseudo-random values made on the device; norms become 1. For benchmarks. */
   fillRandom(seed: number): void {
     this.#context.weights.fillRandom(this.#context.recorder, seed);
-    this.#attention.fillRandom(seed);
+    this.#cache.fillRandom(seed);
   }
 
   get context(): GpuContext {
@@ -387,7 +284,7 @@ export class WebGpuBackend implements Backend {
   }
 
   get caches() {
-    return this.#attention.caches;
+    return this.#cache.layers;
   }
 
   async close(): Promise<void> {
@@ -417,16 +314,4 @@ export class WebGpuBackend implements Backend {
     if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
     return this.#batch;
   }
-}
-
-/** Numbers of weights, for the keys of plans. */
-function idsOf(...refs: readonly (WeightRef | undefined)[]): string {
-  let key = "";
-  for (const ref of refs) key += ref ? `${WebGpuWeight.of(ref).id},` : ",";
-  return key;
-}
-
-function isInOrder(rows: Uint32Array, count: number): boolean {
-  for (let i = 0; i < count; i++) if (rows[i] !== i) return false;
-  return true;
 }

@@ -1,6 +1,7 @@
 // Causal attention of many rows of one sequence over everything cached (prefill), on the matrix units. With: storage, matrix, step.
 // A workgroup makes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head: a subgroup for each block and head,
-// BLOCK keys a turn. Keys and values serve all of them. Weights of the softmax are taken against a largest score that may
+// BLOCK keys a turn. Keys and values serve all of them; those of the next turn are on their way in registers, and the pages
+// of the turn after it are looked up. Weights of the softmax are taken against a largest score that may
 // lag behind by LAG, so that sums are seldom rescaled: results of the matrix units can only be scaled in memory.
 const HEADS: u32 = 1u;
 const ROW_BLOCKS: u32 = 8u;
@@ -20,6 +21,7 @@ const WEIGHT_STRIDE: u32 = BLOCK / 8u + 1u; // pieces
 const WEIGHT_SPACE: u32 = 16u * WEIGHT_STRIDE;
 const SIDE: u32 = SUBGROUP / 16u; // invocations of a row in the softmax
 const ROW_KEYS: u32 = BLOCK / SIDE; // scores of an invocation
+const LOADS: u32 = (BLOCK * ROW_PIECES + THREADS - 1u) / THREADS; // pieces of keys, and of values, of an invocation
 const LEAST: f32 = -3e38;
 
 struct Params {
@@ -38,8 +40,32 @@ var<workgroup> k_tile: array<vec4u, BLOCK * ROW_STRIDE>;
 var<workgroup> v_tile: array<vec4u, BLOCK * ROW_STRIDE>;
 var<workgroup> score_space: array<f32, SUBGROUPS * SCORE_SPACE>;
 var<workgroup> weight_space: array<vec4u, SUBGROUPS * WEIGHT_SPACE>;
-var<workgroup> is_rescaled: array<atomic<u32>, 2>; // of even and odd turns
-var<workgroup> rescale: u32;
+var<workgroup> rescales: atomic<u32>;
+
+alias Pages = array<u32, LOADS>;
+alias Rows = array<vec4u, LOADS>;
+
+// The token of a turn of which an invocation loads its i-th piece; past the last one, the last.
+fn token_of(i: u32, thread: u32, base: u32, end: u32) -> u32 {
+  return min(base + (i * THREADS + thread) / ROW_PIECES, end - 1u);
+}
+
+fn pages_of(table: u32, thread: u32, base: u32, end: u32) -> Pages {
+  var pages = Pages();
+  /* unroll */ for (var i = 0u; i < LOADS; i++) {
+    pages[i] = step[table + token_of(i, thread, base, end) / PAGE_SIZE];
+  }
+  return pages;
+}
+
+fn places_of(pages: Pages, kv_head: u32, thread: u32, base: u32, end: u32) -> Pages {
+  var places = Pages();
+  /* unroll */ for (var i = 0u; i < LOADS; i++) {
+    places[i] = cache_row(pages[i], kv_head, token_of(i, thread, base, end) % PAGE_SIZE)
+      + (i * THREADS + thread) % ROW_PIECES;
+  }
+  return places;
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -80,18 +106,35 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var top = LEAST;
   var mass = 0f;
 
+  var key = Rows();
+  var value = Rows();
+  var place = places_of(pages_of(table, thread, 0u, end), kv_head, thread, 0u, end);
+  /* unroll */ for (var i = 0u; i < LOADS; i++) {
+    key[i] = keys[place[i]];
+    value[i] = values[place[i]];
+  }
+  var page = pages_of(table, thread, BLOCK, end);
   for (var base = 0u; base < end; base += BLOCK) {
     workgroupBarrier();
-    for (var i = thread; i < BLOCK * ROW_PIECES; i += THREADS) {
-      let position = min(base + i / ROW_PIECES, end - 1u);
-      let at = cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + i % ROW_PIECES;
-      k_tile[i / ROW_PIECES * ROW_STRIDE + i % ROW_PIECES] = keys[at];
-      v_tile[i / ROW_PIECES * ROW_STRIDE + i % ROW_PIECES] = values[at];
+    /* unroll */ for (var i = 0u; i < LOADS; i++) {
+      let at = i * THREADS + thread;
+      if (BLOCK * ROW_PIECES % THREADS == 0u || at < BLOCK * ROW_PIECES) {
+        k_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = key[i];
+        v_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = value[i];
+      }
     }
     if (thread == 0u) {
-      atomicStore(&is_rescaled[base / BLOCK % 2u], 0u);
+      atomicStore(&rescales, 0u);
     }
     workgroupBarrier();
+    if (base + BLOCK < end) {
+      place = places_of(page, kv_head, thread, base + BLOCK, end);
+      /* unroll */ for (var i = 0u; i < LOADS; i++) {
+        key[i] = keys[place[i]];
+        value[i] = values[place[i]];
+      }
+      page = pages_of(table, thread, base + 2u * BLOCK, end);
+    }
     /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
       // a matrix declared in a loop keeps what it held the turn before, unless it is set
       var dots = subgroup_matrix_result<f32, 16, 16>(0f);
@@ -119,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     } else if (largest > top + LAG) {
       shrink = exp(top - largest);
       top = largest;
-      atomicStore(&is_rescaled[base / BLOCK % 2u], 1u);
+      atomicStore(&rescales, 1u);
     }
     mass *= shrink;
     /* unroll */ for (var i = 0u; i < ROW_KEYS / 8u; i++) {
@@ -134,11 +177,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
       weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (ROW_KEYS / 8u) + i] = piece;
     }
-    workgroupBarrier();
-    if (thread == 0u) {
-      rescale = atomicLoad(&is_rescaled[base / BLOCK % 2u]);
-    }
-    if (workgroupUniformLoad(&rescale) != 0u) {
+    // also orders the weights before their use
+    if (workgroupUniformLoad(&rescales) != 0u) {
       /* unroll */ for (var s = 0u; s < STEPS; s++) {
         workgroupBarrier();
         subgroupMatrixStore<row_major>(&score_space, scores, sums[s], SCORE_STRIDE);

@@ -30,6 +30,11 @@ struct Section {
   out: u32, // where its outputs begin
   bias: u32, // first element of the bias + 1; 0: none
 }
+// Where a team works.
+struct Place {
+  section: Section,
+  block: u32, // of the section
+}
 @group(0) @binding(1) var<storage, read> weights: array<vec4u>;
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;
 @group(0) @binding(3) var<storage, read> vectors: array<vec4f>;
@@ -38,6 +43,20 @@ struct Section {
 var<workgroup> sum_space: array<f32, THREADS / FOLD * SPACE>;
 
 alias Weights = array<vec4u, ROWS * PIECES>;
+
+// Sections are stacked, each whole blocks of `outputs` rows; those without rows are not there.
+fn place_of(block: u32, outputs: u32, first: Section, second: Section, third: Section) -> Place {
+  var place = Place(first, block);
+  let first_blocks = (first.rows + outputs - 1u) / outputs;
+  if (block >= first_blocks && second.rows > 0u) {
+    place = Place(second, block - first_blocks);
+    let second_blocks = (second.rows + outputs - 1u) / outputs;
+    if (place.block >= second_blocks && third.rows > 0u) {
+      place = Place(third, place.block - second_blocks);
+    }
+  }
+  return place;
+}
 
 fn bias_of(section: Section, row: u32) -> f32 {
   let at = section.bias - 1u + row;

@@ -9,7 +9,9 @@ const RUN: u32 = TEAM_ROWS / 2u; // at least 2
 const HEAD_BLOCKS: u32 = HALF / RUN;
 
 struct Params {
-  sections: array<Section, 3>, // of queries, keys or values; `out` is 0, 1 or 2 for which
+  first: Section, // of queries, keys or values; `out` is 0, 1 or 2 for which
+  second: Section,
+  third: Section,
   norm: u32, // first vec4 of the norm weights
   batch: u32,
 }
@@ -63,15 +65,10 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let team = thread / LANES;
-  var block = (group.y * groups.x + group.x) * TEAMS + team;
-  var section = params.sections[0];
-  for (var i = 0u; i < 2u; i++) {
-    let blocks = section.rows / TEAM_ROWS;
-    if (block >= blocks && params.sections[i + 1u].rows > 0u) {
-      block -= blocks;
-      section = params.sections[i + 1u];
-    }
-  }
+  let number = (group.y * groups.x + group.x) * TEAMS + team;
+  let place = place_of(number, TEAM_ROWS, params.first, params.second, params.third);
+  let section = place.section;
+  let block = place.block;
   stream(section, block, params.norm, thread);
   workgroupBarrier();
   if (block >= section.rows / TEAM_ROWS) {

@@ -6,7 +6,9 @@ const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
 const OUTPUTS: u32 = TURN_OUTPUTS * TURNS;
 
 struct Params {
-  sections: array<Section, 3>, // matrices stacked; unused ones have no rows. Where PAIR, the second is the partner
+  first: Section, // matrices stacked; unused ones have no rows
+  second: Section, // where PAIR, the partner
+  third: Section,
   norm: u32, // first vec4 of the norm weights
   batch: u32,
   out_stride: u32,
@@ -24,7 +26,7 @@ fn is_of_partner(r: u32) -> bool {
 
 fn row_start(section: Section, block: u32, r: u32) -> u32 {
   let row = min(block * OUTPUTS + r / ROWS * TURN_OUTPUTS + r % ROWS % TURN_OUTPUTS, section.rows - 1u);
-  return select(section.piece, params.sections[1].piece, is_of_partner(r % ROWS)) + row * STRIDE;
+  return select(section.piece, params.second.piece, is_of_partner(r % ROWS)) + row * STRIDE;
 }
 
 @compute @workgroup_size(THREADS)
@@ -34,15 +36,12 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let team = thread / LANES;
-  var block = (group.y * groups.x + group.x) * TEAMS + team;
-  var section = params.sections[0];
-  for (var i = 0u; i < select(2u, 0u, PAIR); i++) {
-    let blocks = (section.rows + OUTPUTS - 1u) / OUTPUTS;
-    if (block >= blocks && params.sections[i + 1u].rows > 0u) {
-      block -= blocks;
-      section = params.sections[i + 1u];
-    }
+  var place = Place(params.first, (group.y * groups.x + group.x) * TEAMS + team);
+  if (!PAIR) {
+    place = place_of(place.block, OUTPUTS, params.first, params.second, params.third);
   }
+  let section = place.section;
+  let block = place.block;
   stream(section, block, params.norm, thread);
   workgroupBarrier();
   for (var i = thread % LANES; i < OUTPUTS * BATCH; i += LANES) {

@@ -7,6 +7,7 @@ const HEAD_DIM: u32 = 4u;
 const PADDED4: u32 = 1u;
 const COLUMNS: u32 = min(PADDED4, THREADS);
 const SHARES: u32 = THREADS / COLUMNS;
+const AHEAD: u32 = 8u; // splits of an invocation in flight
 
 struct Params {
   first_row: u32,
@@ -28,14 +29,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     var state = vec2f(-3e38, 0f);
     var sum = vec4f();
     if (share < SHARES && column < PADDED4) {
-      for (var s = share; s < params.splits; s += SHARES) {
-        let other = partials[origin + s * (PADDED4 + 1u) + PADDED4].xy;
-        let part = partials[origin + s * (PADDED4 + 1u) + column];
-        let top = max(state.x, other.x);
+      for (var first = share; first < params.splits; first += AHEAD * SHARES) {
+        var others: array<vec2f, AHEAD>;
+        var parts: array<vec4f, AHEAD>;
+        /* unroll */ for (var i = 0u; i < AHEAD; i++) {
+          let at = origin + min(first + i * SHARES, params.splits - 1u) * (PADDED4 + 1u);
+          others[i] = partials[at + PADDED4].xy;
+          parts[i] = partials[at + column];
+        }
+        var top = state.x;
+        /* unroll */ for (var i = 0u; i < AHEAD; i++) {
+          top = max(top, others[i].x);
+        }
         let mine = exp(state.x - top);
-        let theirs = exp(other.x - top);
-        state = vec2f(top, state.y * mine + other.y * theirs);
-        sum = sum * mine + part * theirs;
+        state = vec2f(top, state.y * mine);
+        sum *= mine;
+        /* unroll */ for (var i = 0u; i < AHEAD; i++) {
+          let theirs = select(0f, exp(others[i].x - top), first + i * SHARES < params.splits);
+          state.y += others[i].y * theirs;
+          sum = fma(vec4f(theirs), parts[i], sum);
+        }
       }
     }
     sum_space[thread] = sum;

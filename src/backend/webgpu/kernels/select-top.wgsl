@@ -10,7 +10,7 @@ const FAST: bool = false;
 const SPACE: u32 = 1u; // pairs in workgroup memory
 const RANKED: bool = false; // SPACE is at least count; `best` takes the least rank × heads + head of each unit
 const KEYED: bool = false; // [unit, key] pairs go out, for sort-ranks.wgsl, and `best` is cleared
-const AHEAD: u32 = 8u; // scores of an invocation in flight
+const AHEAD: u32 = 4u; // fours of scores of an invocation in flight
 const SAMPLES: u32 = 4u; // of an invocation
 
 struct Params {
@@ -26,7 +26,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> scores: array<f32>;
+@group(0) @binding(2) var<storage, read> scores: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> out: array<u32>; // units, or pairs where KEYED
 @group(0) @binding(4) var<storage, read_write> best: array<atomic<u32>>; // [sequences, capacity]
 @group(0) @binding(5) var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place at which a unit comes first
@@ -51,7 +51,7 @@ fn put(i: u32, unit: u32, key: u32) {
 }
 
 fn key_at(i: u32) -> u32 {
-  return key_of(scores[i]);
+  return key_of(scores[i / 4u][i % 4u]);
 }
 
 // Notes in `best` and `firsts` that a unit has a place. Marks are toggled, so that the order in which heads come does not
@@ -120,14 +120,20 @@ fn main(
 
     clear_bins(thread);
     workgroupBarrier();
-    for (var base = thread; base < size; base += THREADS * AHEAD) {
-      var key: array<u32, AHEAD> = array<u32, AHEAD>();
+    // rows need not begin at a whole four
+    let last4 = (origin + size - 1u) / 4u;
+    for (var base = origin / 4u + thread; base <= last4; base += THREADS * AHEAD) {
+      var four: array<vec4f, AHEAD> = array<vec4f, AHEAD>();
       /* unroll */ for (var i = 0u; i < AHEAD; i++) {
-        key[i] = key_at(origin + min(base + i * THREADS, size - 1u));
+        four[i] = scores[min(base + i * THREADS, last4)];
       }
       /* unroll */ for (var i = 0u; i < AHEAD; i++) {
-        if (base + i * THREADS < size && key[i] >= least) {
-          atomicAdd(&bins[bin_of(key[i], least, shift)], 1u);
+        /* unroll */ for (var c = 0u; c < 4u; c++) {
+          let at = (base + i * THREADS) * 4u + c;
+          let key = key_of(four[i][c]);
+          if (key >= least && at >= origin && at < origin + size) {
+            atomicAdd(&bins[bin_of(key, least, shift)], 1u);
+          }
         }
       }
     }
@@ -135,15 +141,19 @@ fn main(
     let cut = cut_of(params.count, thread);
     taken = cut.total;
     if (taken <= SPACE) {
-      for (var base = thread; base < size; base += THREADS * AHEAD) {
-        var key: array<u32, AHEAD> = array<u32, AHEAD>();
+      for (var base = origin / 4u + thread; base <= last4; base += THREADS * AHEAD) {
+        var four: array<vec4f, AHEAD> = array<vec4f, AHEAD>();
         /* unroll */ for (var i = 0u; i < AHEAD; i++) {
-          key[i] = key_at(origin + min(base + i * THREADS, size - 1u));
+          four[i] = scores[min(base + i * THREADS, last4)];
         }
         /* unroll */ for (var i = 0u; i < AHEAD; i++) {
-          let bin = bin_of(key[i], least, shift);
-          if (base + i * THREADS < size && key[i] >= least && bin >= cut.bin) {
-            pairs[min(atomicAdd(&bins[bin], 1u), SPACE - 1u)] = vec2u(first + base + i * THREADS, key[i]);
+          /* unroll */ for (var c = 0u; c < 4u; c++) {
+            let at = (base + i * THREADS) * 4u + c;
+            let key = key_of(four[i][c]);
+            let bin = bin_of(key, least, shift);
+            if (key >= least && bin >= cut.bin && at >= origin && at < origin + size) {
+              pairs[min(atomicAdd(&bins[bin], 1u), SPACE - 1u)] = vec2u(first + at - origin, key);
+            }
           }
         }
       }
