@@ -10,7 +10,7 @@ import { build, type PreviewServer, preview } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { chromiumLaunchOptions } from "../../scripts/chromium.mjs";
 import { repositoryPath } from "../golden/open-fixture.ts";
-import type { PageOutcome } from "./page/outcome.ts";
+import type { PageOutcome, Solution } from "./page/outcome.ts";
 
 const WAIT_MS = 100_000; // SwiftShader beside a busy machine
 
@@ -81,8 +81,11 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
     return page;
   }
 
-  async function solve(headers: Record<string, string>): Promise<{ page: Page; outcome: PageOutcome }> {
-    const query = `?prompt=${encodeURIComponent(golden.prompt)}`;
+  async function solve(
+    headers: Record<string, string>,
+    place: "page" | "worker" = "page",
+  ): Promise<{ page: Page; outcome: PageOutcome }> {
+    const query = `?prompt=${encodeURIComponent(golden.prompt)}${place === "worker" ? "&worker" : ""}`;
     const page = await open(join(folder, "page"), headers, query, () => globalThis.outcome !== undefined);
     const outcome = await page.evaluate(() => globalThis.outcome);
     if (!outcome) throw new Error("the page left no outcome");
@@ -90,42 +93,40 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
   }
 
   /** The golden text, streamed, with attention that reads part of the cache. */
-  function expectGolden(outcome: PageOutcome): void {
+  function expectGolden(outcome: PageOutcome): Solution {
     if ("error" in outcome) throw new Error(outcome.error);
     expect(`${outcome.text}<|im_end|>`).toBe(golden.greedy_text);
     expect(outcome.attendedFraction).toBeLessThan(0.7);
     expect(outcome.partsAtMs.length).toBeGreaterThan(50);
     expect(outcome.partsAtMs[0]).toBeLessThan((outcome.partsAtMs.at(-1) ?? 0) / 2);
+    return outcome;
   }
 
-  test("streams the golden text of LessIsMore on auto, with all threads where it is isolated", async () => {
-    const { page, outcome } = await solve(ISOLATED);
-    expectGolden(outcome);
+  test.each([
+    "page",
+    "worker",
+  ] as const)("streams the golden text of LessIsMore on auto, isolated, in a %s, on all cores", async (place) => {
+    const { page, outcome } = await solve(ISOLATED, place);
+    const { backend } = expectGolden(outcome);
     const [reasoning, answer] = golden.greedy_text.replace("<|im_end|>", "").split("</think>");
     expect(await page.textContent("#reasoning")).toBe(reasoning?.trimEnd());
     expect(await page.textContent("#answer")).toBe(answer?.trim());
     const cores = await page.evaluate(() => navigator.hardwareConcurrency);
-    expect(await page.textContent("#backend")).toMatch(
+    expect(backend).toMatch(
       new RegExp(`^(webgpu: .*auto: a GPU is there|wasm: .*, ${cores} threads?.* CPU)`),
     );
-    if (process.env.LESSISMORE_SCREENSHOT) await page.screenshot({ path: process.env.LESSISMORE_SCREENSHOT });
   });
 
   test("streams the same on a page that is not isolated, and says why it has one thread", async () => {
-    const { page, outcome } = await solve({});
-    expectGolden(outcome);
-    expect(await page.textContent("#backend")).toMatch(
-      /^(webgpu|wasm: WebAssembly, relaxed SIMD, 1 thread \(the page is not)/,
-    );
+    const { backend } = expectGolden((await solve({})).outcome);
+    expect(backend).toMatch(/^(webgpu|wasm: WebAssembly, relaxed SIMD, 1 thread \(the page is not)/);
   });
 
   test("names the policy that keeps threads from starting", async () => {
-    const { page, outcome } = await solve({
-      ...ISOLATED,
-      "Content-Security-Policy": "worker-src 'self'",
-    });
-    if ((await page.textContent("#backend"))?.startsWith("webgpu")) return expectGolden(outcome);
-    expect("error" in outcome && outcome.error).toMatch(/BackendError.*must allow worker-src blob:/);
+    const { outcome } = await solve({ ...ISOLATED, "Content-Security-Policy": "worker-src 'self'" });
+    // a GPU needs no workers
+    if ("backend" in outcome && outcome.backend.startsWith("webgpu")) expectGolden(outcome);
+    else expect("error" in outcome && outcome.error).toMatch(/BackendError.*must allow worker-src blob:/);
   });
 
   test("runs the README's example", async () => {

@@ -1,35 +1,40 @@
-/** A page that solves one problem of the bundled model, for browser.test.ts. The query holds the prompt. */
-import { lessIsMore, openEngine } from "lessismore";
-import type { PageOutcome } from "./outcome.ts";
+/**
+ * A page that solves one problem of the bundled model, for browser.test.ts. The query holds the prompt, and `worker`
+ * where the engine is to run in one.
+ */
+import type { GenerationPart } from "lessismore";
+import type { PageOutcome, WorkerMessage } from "./outcome.ts";
+import { solve } from "./solve.ts";
 
 function show(id: string, text: string): void {
   document.getElementById(id)?.append(text);
 }
 
-async function solve(prompt: string): Promise<PageOutcome> {
-  const engine = await openEngine({
-    model: "/models/pico-reasoner",
-    attention: lessIsMore({ tokenBudget: 128, selectionLayers: [2, 7] }),
-    cacheDtype: "f32", // as the golden text was made
-  });
-  const { backend } = engine.report();
-  show("backend", `${backend.name}: ${backend.description} (${backend.why})`);
-  const started = performance.now();
-  const partsAtMs: number[] = [];
-  const generation = engine.generate({ prompt, temperature: 0 });
-  for await (const part of generation) {
-    show(part.kind, part.text);
-    partsAtMs.push(performance.now() - started);
-  }
-  const { text, attention } = await generation.result();
-  await engine.close();
-  return { text, attendedFraction: attention.attendedFraction, partsAtMs };
+function showPart(part: GenerationPart): void {
+  show(part.kind, part.text);
 }
 
-try {
-  globalThis.outcome = await solve(new URLSearchParams(location.search).get("prompt") ?? "");
-  show("state", ", done");
-} catch (error) {
-  globalThis.outcome = { error: String(error) };
-  show("state", `, failed: ${String(error)}`);
+function solveInWorker(prompt: string): Promise<PageOutcome> {
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  worker.postMessage(prompt);
+  return new Promise((resolve) => {
+    worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
+      if ("part" in data) showPart(data.part);
+      else resolve(data.outcome);
+    };
+    worker.onerror = (event) => resolve({ error: `the worker failed: ${event.message}` });
+  });
 }
+
+async function run(query: URLSearchParams): Promise<PageOutcome> {
+  const prompt = query.get("prompt") ?? "";
+  try {
+    return await (query.has("worker") ? solveInWorker(prompt) : solve(prompt, showPart));
+  } catch (error) {
+    return { error: String(error) };
+  }
+}
+
+const outcome = await run(new URLSearchParams(location.search));
+show("state", "error" in outcome ? `failed: ${outcome.error}` : `done on ${outcome.backend}`);
+globalThis.outcome = outcome;
