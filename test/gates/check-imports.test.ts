@@ -34,7 +34,9 @@ describe("the import law", () => {
       "src/engine/engine.test.ts": ["../backend/wasm/backend.ts", "../cli/main.ts", "node:fs"],
       "src/choose-backend.ts": ["./backend/wasm/backend.ts"],
       "src/open.ts": ["./choose-backend.ts", "./attention/policies/quest.ts"],
-      "src/node/index.ts": ["../open.ts", "node:fs"],
+      "src/node/index.ts": ["../open.ts", "node:fs", "../backend/wasm/backend.ts"],
+      "src/browser/index.ts": ["../open.ts", "../backend/wasm/backend.ts"],
+      "web/main.ts": ["../src/browser/index.ts"],
       "src/cli/main.ts": ["../node/index.ts", "node:process", "commander"],
       "src/server/listen.ts": ["node:http"],
       "bench/kernels/wasm.ts": ["../../src/backend/wasm/backend.ts", "../../src/base/errors.ts"],
@@ -42,7 +44,7 @@ describe("the import law", () => {
       "eval/tasks/graph.ts": [],
     });
     expect(problems).toEqual([]);
-    expect(files).toBe(15);
+    expect(files).toBe(17);
   });
 
   it.each([
@@ -51,6 +53,9 @@ describe("the import law", () => {
     ["backend from load", "src/backend/a.ts", "../load/load.ts", "layer"],
     ["engine from open", "src/engine/a.ts", "../open.ts", "layer"],
     ["node from the core", "src/open.ts", "./node/index.ts", "layer"],
+    ["browser from the core", "src/open.ts", "./browser/index.ts", "layer"],
+    ["browser from node", "src/node/index.ts", "../browser/index.ts", "layer"],
+    ["node from browser", "src/browser/index.ts", "../node/index.ts", "layer"],
     ["server from cli's layer", "src/server/a.ts", "../cli/main.ts", "layer"],
     [
       "a concrete backend from the engine",
@@ -75,6 +80,7 @@ describe("the import law", () => {
     ["the engine from a kernel benchmark", "bench/kernels/a.ts", "../../src/engine/a.ts", "may import only"],
     ["eval from bench", "bench/a.ts", "../eval/index.ts", "may import only"],
     ["a Node module in the core", "src/engine/a.ts", "node:fs", "runs in browsers"],
+    ["a Node module in browsers", "src/browser/a.ts", "node:fs", "runs in browsers"],
     ["a bare Node module in the core", "src/load/a.ts", "fs/promises", "runs in browsers"],
     ["a Node module in the server", "src/server/app.ts", "node:http", "runs in browsers"],
   ])("refuses %s", (_, file, target, reason) => {

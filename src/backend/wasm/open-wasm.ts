@@ -16,7 +16,7 @@ export interface WasmOptions {
 
 /** (module (func (result v128) i32x4.splat 0, three times, then f32x4.relaxed_madd)) */
 const RELAXED_PROBE = new Uint8Array([
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 18, 1, 16, 0],
+  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0],
   ...[65, 0, 253, 17, 65, 0, 253, 17, 65, 0, 253, 17, 253, 133, 2, 11],
 ]);
 
@@ -37,6 +37,11 @@ export async function openWasmBackend(
     );
   const isRelaxed = options.simd === "simd" ? false : hasRelaxed;
   const startWorker = typeof SharedArrayBuffer === "undefined" ? undefined : host.startWorker?.bind(host);
+  const reason = host.whyOneThread ?? "there is no SharedArrayBuffer here";
+  if (!startWorker && (options.threads ?? 1) > 1)
+    throw new BackendError(
+      `the wasm backend was asked for ${options.threads} threads and can have one: ${reason}`,
+    );
   const threads = startWorker ? Math.max(1, Math.floor(options.threads ?? host.maxThreads)) : 1;
   const isThreaded = threads > 1 && startWorker !== undefined;
   const name: WasmModuleName = `${isRelaxed ? "relaxed" : "simd"}-${isThreaded ? "threads" : "single"}`;
@@ -53,7 +58,9 @@ export async function openWasmBackend(
   });
   const backend = new WasmBackend(shape, memory, instance.exports, {
     threads,
-    description: `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}`,
+    description:
+      `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
+      (!startWorker && options.threads === undefined ? ` (${reason})` : ""),
   });
   if (startWorker)
     for (let index = 1; index < threads; index++)
