@@ -5,9 +5,12 @@ import { type GpuContext, stepConstants } from "./context.ts";
 import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from "./refs.ts";
 import { groupSections, type Product, pairSections, type Section, sectionWords } from "./sections.ts";
+import type { MatrixTile } from "./tuning.ts";
 
 /** Most rows of x that the matrix-vector kernel takes; past them tiles are faster. */
 const MAX_VECTOR_ROWS = 8;
+/** Rows of x of one batch of decode steps, for which the matrix units only have to keep up with memory. */
+const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
 /** A team makes at least two runs of two rows of a head. */
 const LEAST_HEAD_ROWS = 4;
@@ -88,13 +91,13 @@ export class LinearSteps {
   ): void {
     const { cols, dtype } = weight;
     const { norm, gather } = options;
-    const { traits, tuning } = this.#context;
+    const { traits } = this.#context;
     if (x.count <= MAX_VECTOR_ROWS) {
       const isDirect = isStreamed(x, cols, dtype) && !gather && (!norm || norm.vector % 4 === 0);
       if (isDirect) by.vector(x, norm);
       else by.vector(this.#prepared.floats(x, cols, options), undefined);
     } else if (traits.hasMatrixUnits && dtype !== "f32") {
-      by.matrix(this.#prepared.halves(x, cols, tuning.matrixStrip, options));
+      by.matrix(this.#prepared.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
       by.tiles(isDirect ? x : this.#prepared.floats(x, cols, options));
@@ -243,23 +246,23 @@ export class LinearSteps {
   #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, isAdded = false): void {
     const { recorder, weights, tuning } = this.#context;
     const { part } = section;
-    const { matrixTileW, matrixStrip, matrixSplitX, matrixSplitW } = tuning;
-    const tileX = Math.min(tuning.matrixTileX, x.count <= 32 ? 32 : x.count <= 64 ? 64 : 128);
     const isPair = partner !== undefined;
+    const tile = x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, part.rows, isPair) : tuning.matrixTile;
     const kernel = recorder.kernel(["storage", "matrix", "gemm-matrix"], {
       DTYPE: DTYPE_CODES[section.dtype],
-      TILE_X: tileX,
-      TILE_W: matrixTileW,
-      STRIP: matrixStrip,
-      SPLIT_X: matrixSplitX,
-      SPLIT_W: matrixSplitW,
-      BUFFERS: tuning.matrixBuffers,
+      TILE_X: tile.x,
+      TILE_W: tile.w,
+      STRIP: tile.strip,
+      SPLIT_X: tile.splitX,
+      SPLIT_W: tile.splitW,
+      SPLIT_K: tile.splitK,
+      DEPTH: tile.depth,
+      BUFFERS: tile.buffers,
       STRIDE: section.stride,
       X_STRIDE: x.pieces,
       PAIR: isPair,
       ADD: isAdded,
     });
-    const rowsOfTile = isPair ? matrixTileW / 2 : matrixTileW;
     recorder.dispatch(
       "weights",
       kernel,
@@ -273,8 +276,8 @@ export class LinearSteps {
         (partner?.part.offset ?? 0) / 16,
       ],
       [part.chunk, x.storage, weights.vectors, x.scales, (partner ?? section).part.chunk, out.storage],
-      Math.ceil(x.count / tileX),
-      Math.ceil(part.rows / rowsOfTile),
+      Math.ceil(x.count / tile.x),
+      Math.ceil(part.rows / (isPair ? tile.w / 2 : tile.w)),
     );
   }
 
@@ -286,6 +289,14 @@ export class LinearSteps {
       );
     return weight;
   }
+}
+
+/** Few rows of x: long strips of few rows of the weight, whose columns four subgroups share. */
+function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
+  const x = Math.ceil(count / 16) * 16;
+  // enough workgroups for all of a large GPU
+  const w = isPair || rows >= 16384 ? 32 : 16;
+  return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
 }
 
 /** Invocations that share a row of `stride` pieces: whole folds, few that idle at the end of a row, not too few. */

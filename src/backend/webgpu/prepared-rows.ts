@@ -2,6 +2,9 @@ import type { GpuContext } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 
+/** Columns to whole numbers of which f16 rows are padded. */
+export const PREPARED_STRIP = 256;
+
 /** Rows of x: where they are and how they lie. */
 export interface Rows {
   readonly storage: NumberedBuffer;
@@ -45,9 +48,9 @@ export class PreparedRows {
     return { storage: this.#floats, stride, count: x.count };
   }
 
-  /** f16 rows, padded with zeros to whole strips of `strip` columns. */
-  halves(x: Rows, cols: number, strip: number, { norm, gather }: PrepareOptions): HalfRows {
-    const stride = Math.ceil(cols / strip) * strip;
+  /** f16 rows, padded with zeros to whole strips of any length. */
+  halves(x: Rows, cols: number, { norm, gather }: PrepareOptions): HalfRows {
+    const stride = Math.ceil(cols / PREPARED_STRIP) * PREPARED_STRIP;
     this.#halves = this.#reserve(this.#halves, "prepared f16 rows", x.count * stride * 2);
     this.#scales = this.#reserve(this.#scales, "scales of rows", x.count * 4);
     const constants = { OUT_STRIDE: stride / 2 };

@@ -1,6 +1,22 @@
 import type { BackendShape } from "../backend.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 
+/** How a workgroup of gemm-matrix.wgsl goes about its outputs. */
+export interface MatrixTile {
+  /** Rows of x and of the weight. */
+  readonly x: number;
+  readonly w: number;
+  /** Columns at a time; a divisor of PREPARED_STRIP. */
+  readonly strip: number;
+  /** How its subgroups share the outputs, and the columns. */
+  readonly splitX: number;
+  readonly splitW: number;
+  readonly splitK: number;
+  /** Strips on their way in registers, and strips in workgroup memory. */
+  readonly depth: number;
+  readonly buffers: number;
+}
+
 /** Sizes that change how fast kernels are, not what they compute. */
 export interface Tuning {
   /**
@@ -15,16 +31,8 @@ export interface Tuning {
   readonly attendGroups: number;
   /** Fewest tokens of a workgroup of decode attention: below it, bringing partial sums together costs more. */
   readonly attendLeastShare: number;
-  /**
-   * Products on the matrix units: rows of x and of the weight of a workgroup, columns of a strip, how its subgroups share
-   * the outputs, and strips in workgroup memory.
-   */
-  readonly matrixTileX: number;
-  readonly matrixTileW: number;
-  readonly matrixStrip: number;
-  readonly matrixSplitX: number;
-  readonly matrixSplitW: number;
-  readonly matrixBuffers: number;
+  /** Products of many rows on the matrix units. */
+  readonly matrixTile: MatrixTile;
   /** Prefill attention on the matrix units: subgroups of a workgroup, keys a turn. */
   readonly matrixSubgroups: number;
   readonly matrixKeys: number;
@@ -40,12 +48,7 @@ const GPU: Tuning = {
   attendTokens: 4,
   attendGroups: 512,
   attendLeastShare: 64,
-  matrixTileX: 128,
-  matrixTileW: 128,
-  matrixStrip: 64,
-  matrixSplitX: 2,
-  matrixSplitW: 4,
-  matrixBuffers: 1,
+  matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 1, buffers: 1 },
   matrixSubgroups: 8,
   matrixKeys: 32,
   mergeThreads: 256,
