@@ -73,7 +73,13 @@ export class AttentionSteps {
       } else {
         let longest = 0;
         for (let s = first; s < next; s++) longest = Math.max(longest, batch.lengths[s]);
-        const run = { firstRow: batch.firstRows[first], numRows: isDecode ? next - first : rows, longest };
+        const run = {
+          firstRow: batch.firstRows[first],
+          numRows: isDecode ? next - first : rows,
+          sequence: first,
+          sequenceStep: isDecode ? 1 : 0,
+          longest,
+        } as const;
         this.#decode.attend(layer, run, range.first, query, output, pass);
       }
       first = next;

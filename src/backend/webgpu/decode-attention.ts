@@ -16,10 +16,6 @@ const MAX_SPLITS = 1024;
 const MAX_KEPT = 48;
 /** attend-shared.wgsl: fewest tokens of a workgroup. */
 const LEAST_SHARE = 64;
-/** attend-split-matrix.wgsl: tokens of a workgroup a turn, and most turns; most channels of a head. */
-const MATRIX_TURN = 64;
-const MATRIX_MOST_TURNS = 8;
-const MATRIX_MOST_CHANNELS = 128;
 
 /** What a pass over keys is for. */
 export interface Pass {
@@ -33,6 +29,9 @@ export interface Pass {
 export interface RowRun {
   readonly firstRow: number;
   readonly numRows: number;
+  /** Of the first row, and from row to row. */
+  readonly sequence: number;
+  readonly sequenceStep: 0 | 1;
   /** Most tokens that one of them sees. */
   readonly longest: number;
 }
@@ -45,8 +44,8 @@ interface Split {
   readonly shares: number;
   readonly splits: number;
   readonly threads: number;
-  /** On the matrix units; by teams that stream; by workgroups that keep their scores. */
-  readonly kind: "matrix" | "teams" | "shared";
+  /** By teams that stream, or by workgroups that keep their scores. */
+  readonly kind: "teams" | "shared";
   /** Fewest turns of a workgroup, where it makes turns. */
   readonly leastTurns: number;
   /** Of a team: invocations, and tokens it has in flight. */
@@ -68,7 +67,7 @@ export class DecodeAttention {
     this.#cache = cache;
   }
 
-  /** Attention, or only scores, of a run of rows; their sequences begin at `firstSequence`. */
+  /** Attention, or only scores, of a run of rows; selections and scores begin with the sequence `firstSequence`. */
   attend(
     layer: number,
     run: RowRun,
@@ -80,7 +79,7 @@ export class DecodeAttention {
     const { selection, scores } = pass;
     const split = this.#split(run.longest, pass);
     const key =
-      `rows ${layer},${run.firstRow},${run.numRows},${firstSequence},${split.splits},${split.shares},` +
+      `rows ${layer},${run.firstRow},${run.numRows},${run.sequence},${run.sequenceStep},${firstSequence},${split.splits},${split.shares},` +
       `${idOf(query)},${idOf(output)},${idOf(scores?.values)},${pass.onlyScores},` +
       `${selection?.groups},${idOf(selection?.indices)},${idOf(selection?.counts)}`;
     this.#context.recorder.plan(key, () =>
@@ -90,7 +89,7 @@ export class DecodeAttention {
 
   #recordRows(
     layer: number,
-    { firstRow, numRows }: RowRun,
+    { firstRow, numRows, sequence, sequenceStep }: RowRun,
     split: Split,
     firstSequence: number,
     query: TensorRef,
@@ -115,7 +114,9 @@ export class DecodeAttention {
         kernel,
         [
           firstRow + row,
-          firstSequence,
+          sequence + row * sequenceStep,
+          sequenceStep,
+          sequence - firstSequence + row * sequenceStep,
           selection?.groups ?? 1,
           selected?.capacity ?? 0,
           scoreTensor?.capacity ?? 0,
@@ -168,12 +169,6 @@ export class DecodeAttention {
     const groups = Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads);
     const shares = Math.max(1, Math.min(MAX_SPLITS, groups));
     const one = { heads, shares, lanes: 0, tokens: 0, leastTurns: 0, chunk: 0 };
-    if (this.#isOnMatrixUnits) {
-      const leastTurns = Math.ceil(tuning.attendLeastShare / MATRIX_TURN);
-      const needed = Math.max(shares, Math.ceil(most / (MATRIX_TURN * MATRIX_MOST_TURNS)));
-      const splits = Math.min(needed, Math.ceil(most / (leastTurns * MATRIX_TURN)));
-      return { ...one, kind: "matrix", splits, threads: 128, leastTurns };
-    }
     const lanes = this.#teamLanes(heads);
     if (lanes > 0) {
       const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
@@ -204,12 +199,6 @@ export class DecodeAttention {
       HAND_ON: scores !== undefined,
       ONLY_SCORES: onlyScores,
     };
-    if (split.kind === "matrix")
-      return recorder.kernel(["storage", "matrix", "step", "attend-split-matrix"], {
-        ...constants,
-        LEAST_TURNS: split.leastTurns,
-        MOST_TURNS: MATRIX_MOST_TURNS,
-      });
     if (split.kind === "shared")
       return recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
         ...constants,
@@ -232,17 +221,6 @@ export class DecodeAttention {
       // 8 KiB, beside the query and the states within the 16 KiB of any device
       SUM_HEADS: Math.max(1, Math.min(heads, Math.floor(8192 / sumBytes))),
     });
-  }
-
-  get #isOnMatrixUnits(): boolean {
-    const { traits, shape, cacheDtype } = this.#context;
-    const { headDim } = shape;
-    return (
-      traits.hasMatrixUnits &&
-      cacheDtype === "f16" &&
-      headDim % 16 === 0 &&
-      headDim <= MATRIX_MOST_CHANNELS
-    );
   }
 
   /** Invocations that share a key in attend.wgsl; 0 where the device's subgroups are too small or absent. */

@@ -42,13 +42,17 @@ export class KvCache {
     numRows: number,
   ): void {
     const { recorder, shape, cacheDtype, traits, step, weights: store } = this.#context;
-    const threads = Math.max(64, traits.maxSubgroupSize);
-    const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, threads), "finish-heads"], {
+    // a subgroup for each head, where it has a size
+    const { maxSubgroupSize } = traits;
+    const lanes = traits.isEmulated ? 64 : Math.max(32, maxSubgroupSize);
+    // many rows fill a device with wide workgroups, one needs all it can get
+    const threads = numRows >= 16 ? Math.max(lanes, 256) : Math.max(lanes, 64);
+    const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, lanes), "finish-heads"], {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
       ...subgroupConstants(traits),
       THREADS: threads,
-      LANES: threads,
+      LANES: lanes,
       HEAD_DIM: shape.headDim,
       QUERY_HEADS: shape.numQueryHeads,
       EPS: shape.rmsNormEps,
@@ -60,7 +64,7 @@ export class KvCache {
       kernel,
       [norm(weights.qNorm), norm(weights.kNorm)],
       [step.storage, store.vectors, projected, WebGpuTensor.of(query), cache.keys, cache.values],
-      shape.numQueryHeads + 2 * shape.numKvHeads,
+      Math.ceil((shape.numQueryHeads + 2 * shape.numKvHeads) / (threads / lanes)),
       numRows,
     );
   }

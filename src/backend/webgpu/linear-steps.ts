@@ -125,6 +125,7 @@ export class LinearSteps {
       const [head] = sections;
       if (!head) continue;
       const core = this.#core(head, x, true, "heads");
+      if (core.constants.BATCH > core.constants.LANES) return false;
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
         ...stepConstants(this.#context),
         ...core.constants,
@@ -194,7 +195,12 @@ export class LinearSteps {
     let teamRows = Math.max(tuning.matvecTeamRows, rowsAtOnce);
     if (kind === "heads") {
       teamRows = Math.max(LEAST_HEAD_ROWS, teamRows);
-      while (teamRows > LEAST_HEAD_ROWS && shape.headDim % teamRows !== 0) teamRows /= 2;
+      // an invocation finishes at most one pair of pairs
+      while (
+        teamRows > LEAST_HEAD_ROWS &&
+        (shape.headDim % teamRows !== 0 || (teamRows / LEAST_HEAD_ROWS) * batch > lanes)
+      )
+        teamRows /= 2;
     }
     const rows = Math.min(rowsAtOnce, teamRows);
     const vectors = (batch * pieces * pieceElements(dtype)) / 4;

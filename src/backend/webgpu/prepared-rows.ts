@@ -1,6 +1,7 @@
 import type { GpuContext } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
+import type { Constants } from "./shader.ts";
 
 /** Columns to whole numbers of which f16 rows are padded. */
 export const PREPARED_STRIP = 256;
@@ -53,7 +54,8 @@ export class PreparedRows {
     const stride = Math.ceil(cols / PREPARED_STRIP) * PREPARED_STRIP;
     this.#halves = this.#reserve(this.#halves, "prepared f16 rows", x.count * stride * 2);
     this.#scales = this.#reserve(this.#scales, "scales of rows", x.count * 4);
-    const constants = { OUT_STRIDE: stride / 2 };
+    const isWide = cols % 4 === 0 && x.stride % 4 === 0 && (norm?.vector ?? 0) % 4 === 0;
+    const constants = { OUT_STRIDE: stride / 2, WIDE: isWide };
     this.#record("prepare-halves", x, cols, norm, gather, constants, [this.#halves, this.#scales]);
     return { storage: this.#halves, scales: this.#scales, pieces: stride / 8, count: x.count };
   }
@@ -64,7 +66,7 @@ export class PreparedRows {
     cols: number,
     norm: WebGpuWeight | undefined,
     gather: NumberedBuffer | undefined,
-    constants: { readonly OUT_STRIDE: number },
+    constants: Constants,
     out: readonly NumberedBuffer[],
   ): void {
     const { recorder, weights, shape, traits } = this.#context;

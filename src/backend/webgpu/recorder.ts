@@ -93,7 +93,9 @@ export class Recorder {
     const key = `${files.join("+")} ${this.#hasImmediates} ${JSON.stringify(constants)}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
-      const label = files[files.length - 1] ?? "";
+      const label = [files[files.length - 1], constants.PAIR && "pair", constants.ADD && "add"]
+        .filter(Boolean)
+        .join(" ");
       const directives = files.includes("matrix") ? MATRIX_DIRECTIVES : this.#directives;
       const code = directives + shaderText(files, constants, this.#hasImmediates);
       const module = this.device.createShaderModule({ label, code });

@@ -10,11 +10,7 @@ export type Constants = Readonly<Record<string, number | boolean>>;
  * hasImmediates  the parameters come with the dispatch, so that no workgroup begins by waiting for memory
  * @throws TypeError when a constant or a file is not there: a mistake in the backend.
  */
-export function shaderText(
-  files: readonly string[],
-  constants: Constants,
-  hasImmediates = false,
-): string {
+export function shaderText(files: readonly string[], constants: Constants, hasImmediates = false): string {
   const missing = new Set(Object.keys(constants));
   const values = new Map<string, number>();
   const text = files

@@ -20,7 +20,9 @@ const LEAST: f32 = -3e38;
 
 struct Params {
   first_row: u32,
-  first_sequence: u32, // row of the selection and of the scores = sequence - first_sequence
+  sequence: u32, // of the first row; of the selection and the scores it is row `of_selection`
+  sequence_step: u32, // from row to row
+  of_selection: u32,
   groups: u32, // of the selection
   capacity: u32, // of a list of the selection
   score_capacity: u32,
@@ -49,14 +51,13 @@ fn main(
   let row = params.first_row + group.z;
   let first_head = group.y * HEADS;
   let kv_head = first_head / GROUP_SIZE;
-  let sequence = step[ROW_SEQUENCES + row];
-  let table = PAGE_TABLES + sequence * MAX_PAGES;
+  let table = PAGE_TABLES + (params.sequence + group.z * params.sequence_step) * MAX_PAGES;
+  let of_selection = params.of_selection + group.z * params.sequence_step;
   var length = step[ROW_LENGTHS + row];
   var list = 0u;
   if (SELECTED) {
-    length = counts[sequence - params.first_sequence];
-    list = ((sequence - params.first_sequence) * params.groups + first_head * params.groups / QUERY_HEADS)
-      * params.capacity;
+    length = counts[of_selection];
+    list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
   }
   // of the row's own length alone, so that a row's sums do not depend on the rows beside it
   let share = clamp((length + params.shares - 1u) / params.shares, LEAST_SHARE, CHUNK);
@@ -100,7 +101,7 @@ fn main(
     }
     if (HAND_ON) {
       /* unroll */ for (var h = 0u; h < HEADS; h++) {
-        scores[((sequence - params.first_sequence) * QUERY_HEADS + first_head + h) * params.score_capacity + position]
+        scores[(of_selection * QUERY_HEADS + first_head + h) * params.score_capacity + position]
           = dots[h];
       }
     }

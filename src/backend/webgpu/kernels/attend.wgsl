@@ -31,7 +31,9 @@ const LEAST: f32 = -3e38;
 
 struct Params {
   first_row: u32,
-  first_sequence: u32, // row of the selection and of the scores = sequence - first_sequence
+  sequence: u32, // of the first row; of the selection and the scores it is row `of_selection`
+  sequence_step: u32, // from row to row
+  of_selection: u32,
   groups: u32, // of the selection
   capacity: u32, // of a list of the selection
   score_capacity: u32,
@@ -40,7 +42,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> query: array<f32>;
+@group(0) @binding(2) var<storage, read> query: array<vec4f>;
 @group(0) @binding(3) var<storage, read> keys: array<vec4u>;
 @group(0) @binding(4) var<storage, read> values: array<vec4u>;
 @group(0) @binding(5) var<storage, read> indices: array<u32>;
@@ -48,9 +50,21 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
 @group(0) @binding(8) var<storage, read_write> scores: array<f32>;
 
-var<workgroup> q_space: array<vec4f, HEADS * PADDED4>;
 var<workgroup> state_space: array<vec2f, TEAMS * HEADS_PADDED>; // largest score and mass of each team and head
 var<workgroup> sum_space: array<vec4f, TEAMS / SHARERS * SUM_HEADS * PADDED4>;
+
+// Channels d to d + 3 of a query that begins at `origin`, scaled; zero past its end.
+fn load_query(origin: u32, d: u32) -> vec4f {
+  if (HEAD_DIM % 4u == 0u) {
+    return select(0f, SCALE, d < HEAD_DIM) * query[(origin + min(d, HEAD_DIM - 4u)) / 4u];
+  }
+  var q = vec4f();
+  /* unroll */ for (var k = 0u; k < 4u; k++) {
+    let at = origin + min(d + k, HEAD_DIM - 1u);
+    q[k] = select(0f, SCALE, d + k < HEAD_DIM) * query[at / 4u][at % 4u];
+  }
+  return q;
+}
 
 alias Tokens = array<u32, TOKENS>;
 
@@ -124,33 +138,21 @@ fn main(
   let row = params.first_row + group.z;
   let first_head = group.y * HEADS;
   let kv_head = first_head / GROUP_SIZE;
-  let sequence = step[ROW_SEQUENCES + row];
-  let table = PAGE_TABLES + sequence * MAX_PAGES;
-  var length = step[ROW_LENGTHS + row];
+  let table = PAGE_TABLES + (params.sequence + group.z * params.sequence_step) * MAX_PAGES;
+  let of_selection = params.of_selection + group.z * params.sequence_step;
+  var length = 0u;
   var list = 0u;
   if (SELECTED) {
-    length = counts[sequence - params.first_sequence];
-    list = ((sequence - params.first_sequence) * params.groups + first_head * params.groups / QUERY_HEADS)
-      * params.capacity;
+    length = counts[of_selection];
+    list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
+  } else {
+    length = step[ROW_LENGTHS + row];
   }
   // of the row's own length alone, so that a row's sums do not depend on the rows beside it
   let turns = max((length + params.shares * TURN - 1u) / (params.shares * TURN), LEAST_TURNS);
   let share = turns * TURN;
   let begin = min(group.x * share, length);
   let size = min(share, length - begin);
-
-  for (var i = thread; i < HEADS * PADDED4; i += THREADS) {
-    let head = first_head + i / PADDED4;
-    var q = vec4f();
-    /* unroll */ for (var k = 0u; k < 4u; k++) {
-      let d = (i % PADDED4) * 4u + k;
-      if (d < HEAD_DIM) {
-        q[k] = SCALE * query[(row * QUERY_HEADS + head) * HEAD_DIM + d];
-      }
-    }
-    q_space[i] = q;
-  }
-  workgroupBarrier();
 
   let lane = thread % LANES;
   let team = thread / LANES;
@@ -160,10 +162,8 @@ fn main(
   /* unroll */ for (var h = 0u; h < HEADS; h++) {
     /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
       /* unroll */ for (var k = 0u; k < PIECE4; k++) {
-        let piece = j * LANES + lane;
-        if (piece < ROW_PIECES) {
-          q[(h * LANE_PIECES + j) * PIECE4 + k] = q_space[h * PADDED4 + piece * PIECE4 + k];
-        }
+        let d = ((j * LANES + lane) * PIECE4 + k) * 4u;
+        q[(h * LANE_PIECES + j) * PIECE4 + k] = load_query((row * QUERY_HEADS + first_head + h) * HEAD_DIM, d);
       }
     }
   }
@@ -225,7 +225,7 @@ fn main(
         own[t * OWN + o] = select(LEAST, dots[o], is_in);
         if (HAND_ON) {
           if (is_in && lane % KEEPERS == t % KEEPERS && first_own + o < HEADS) {
-            scores[((sequence - params.first_sequence) * QUERY_HEADS + first_head + first_own + o)
+            scores[(of_selection * QUERY_HEADS + first_head + first_own + o)
               * params.score_capacity + position[t]] = dots[o];
           }
         }

@@ -191,7 +191,7 @@ fn stream(section: Section, block: u32, norm: u32, thread: u32) {
 
 fn sum_of(team: u32, i: u32) -> f32 {
   var sum = 0f;
-  for (var fold = 0u; fold < FOLDS; fold++) {
+  /* unroll */ for (var fold = 0u; fold < FOLDS; fold++) {
     sum += sum_space[(team * FOLDS + fold) * SPACE + i];
   }
   return sum;

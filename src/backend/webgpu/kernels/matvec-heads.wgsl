@@ -1,6 +1,7 @@
 // Query, key and value projections of few rows of x, with RoPE, and the store of keys and values into their pages, for
 // heads that have no norm of their own. With: storage, step, fold, matvec-core.
-// A team's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE turns together.
+// A team's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE turns together. RUN / 2 × BATCH
+// is at most LANES.
 const HEAD_DIM: u32 = 16u; // a multiple of TEAM_ROWS
 const QUERY_HEADS: u32 = 1u;
 const CACHE_IS_F16: bool = false;
@@ -21,16 +22,13 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> keys: array<u32>;
 @group(0) @binding(8) var<storage, read_write> values: array<u32>;
 
-// Two neighbouring elements of a head, at `d` and d + 1, to where they belong.
-fn store_two(row: u32, kind: u32, head: u32, d: u32, pair: vec2f) {
+// Two neighbouring elements of a head, at `d` and d + 1, to where they belong. `at`: of the row in the query, or in the pages.
+fn store_two(kind: u32, at: u32, d: u32, pair: vec2f) {
   if (kind == 0u) {
-    let at = (row * QUERY_HEADS + head) * HEAD_DIM + d;
-    query[at] = pair.x;
-    query[at + 1u] = pair.y;
+    query[at + d] = pair.x;
+    query[at + d + 1u] = pair.y;
     return;
   }
-  let slot = step[SLOTS + row];
-  let at = cache_row(slot / PAGE_SIZE, head, slot % PAGE_SIZE) * 4u;
   if (CACHE_IS_F16) {
     let word = pack2x16float(pair);
     if (kind == 1u) {
@@ -69,36 +67,38 @@ fn main(
   let place = place_of(number, TEAM_ROWS, params.first, params.second, params.third);
   let section = place.section;
   let block = place.block;
+  let head = block / HEAD_BLOCKS;
+  let first = block % HEAD_BLOCKS * RUN; // of its elements, and half a head on
+  // Where the outputs go and how far they are turned is asked for ahead of the weights. An invocation makes two pairs.
+  let b = min(thread % LANES % BATCH, params.batch - 1u);
+  let d = first + min(thread % LANES / BATCH, RUN / 2u - 1u) * 2u;
+  var at = (b * QUERY_HEADS + head) * HEAD_DIM;
+  if (section.out > 0u) {
+    let slot = step[SLOTS + b];
+    at = cache_row(slot / PAGE_SIZE, head, slot % PAGE_SIZE) * 4u;
+  }
+  var c = vec2f(1f);
+  var s = vec2f();
+  if (section.out < 2u) {
+    let angle = ROPE + b * HEAD_DIM + d;
+    c = vec2f(bitcast<f32>(step[angle]), bitcast<f32>(step[angle + 1u]));
+    s = vec2f(bitcast<f32>(step[angle + HALF]), bitcast<f32>(step[angle + HALF + 1u]));
+  }
   stream(section, block, params.norm, thread);
   workgroupBarrier();
-  if (block >= section.rows / TEAM_ROWS) {
+  let i = thread % LANES;
+  if (block >= section.rows / TEAM_ROWS || i >= RUN / 2u * BATCH || i % BATCH >= params.batch) {
     return;
   }
-  let head = block / HEAD_BLOCKS;
-  for (var i = thread % LANES; i < RUN / 2u * BATCH; i += LANES) {
-    let b = i % BATCH;
-    if (b >= params.batch) {
-      continue;
-    }
-    let r = i / BATCH * 2u; // of the first run
-    let d = block % HEAD_BLOCKS * RUN + r;
-    let scale = scale_of(team, b);
-    var low_half = scale * vec2f(product_of(team, r, b), product_of(team, r + 1u, b));
-    var high_half = scale * vec2f(product_of(team, RUN + r, b), product_of(team, RUN + r + 1u, b));
-    if (section.bias > 0u) {
-      let at = head * HEAD_DIM + d;
-      low_half += vec2f(bias_of(section, at), bias_of(section, at + 1u));
-      high_half += vec2f(bias_of(section, at + HALF), bias_of(section, at + HALF + 1u));
-    }
-    if (section.out < 2u) {
-      let at = ROPE + b * HEAD_DIM + d;
-      let c = vec2f(bitcast<f32>(step[at]), bitcast<f32>(step[at + 1u]));
-      let s = vec2f(bitcast<f32>(step[at + HALF]), bitcast<f32>(step[at + HALF + 1u]));
-      let turned = low_half * c - high_half * s;
-      high_half = high_half * c + low_half * s;
-      low_half = turned;
-    }
-    store_two(b, section.out, head, d, low_half);
-    store_two(b, section.out, head, d + HALF, high_half);
+  let r = d - first;
+  let scale = scale_of(team, b);
+  var low_half = scale * vec2f(product_of(team, r, b), product_of(team, r + 1u, b));
+  var high_half = scale * vec2f(product_of(team, RUN + r, b), product_of(team, RUN + r + 1u, b));
+  if (section.bias > 0u) {
+    let bias = head * HEAD_DIM + d;
+    low_half += vec2f(bias_of(section, bias), bias_of(section, bias + 1u));
+    high_half += vec2f(bias_of(section, bias + HALF), bias_of(section, bias + HALF + 1u));
   }
+  store_two(section.out, at, d, low_half * c - high_half * s);
+  store_two(section.out, at, d + HALF, high_half * c + low_half * s);
 }

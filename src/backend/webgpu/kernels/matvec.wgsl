@@ -42,6 +42,13 @@ fn main(
   }
   let section = place.section;
   let block = place.block;
+  // what is added to is asked for ahead of the weights
+  const IS_ADDED_AHEAD = ADD && OUTPUTS * BATCH <= LANES;
+  var added = 0f;
+  if (IS_ADDED_AHEAD) {
+    let row = min(block * OUTPUTS + thread % LANES / BATCH, section.rows - 1u);
+    added = out[min(thread % BATCH, params.batch - 1u) * params.out_stride + section.out + row];
+  }
   stream(section, block, params.norm, thread);
   workgroupBarrier();
   for (var i = thread % LANES; i < OUTPUTS * BATCH; i += LANES) {
@@ -59,7 +66,9 @@ fn main(
         sum += bias_of(section, row);
       }
       let at = b * params.out_stride + section.out + row;
-      if (ADD) {
+      if (IS_ADDED_AHEAD) {
+        sum += added;
+      } else if (ADD) {
         sum += out[at];
       }
       out[at] = sum;
