@@ -231,7 +231,7 @@ export class SelectionSteps {
       readonly counters?: NumberedBuffer;
     },
   ): void {
-    const { recorder, traits, step } = this.#context;
+    const { recorder, traits, tuning, step } = this.#context;
     const { marks, isKeyed = false } = to;
     const isFast = !isKeyed && count * 4 <= this.#space * 3;
     const preludes = [scanPrelude(traits), "keys", "bins", "select-radix"];
@@ -241,6 +241,7 @@ export class SelectionSteps {
       UNIT: scores.unit,
       LENGTHS: step.layout.lengths,
       FAST: isFast,
+      AHEAD: tuning.selectFours,
       SPACE: isFast || marks ? this.#space : 1,
       RANKED: marks !== undefined,
       KEYED: isKeyed,

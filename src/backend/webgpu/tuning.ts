@@ -31,6 +31,8 @@ export interface Tuning {
   readonly attendGroups: number;
   /** Fewest tokens of a workgroup of decode attention: below it, bringing partial sums together costs more. */
   readonly attendLeastShare: number;
+  /** Selection: fours of scores that an invocation has in flight. */
+  readonly selectFours: number;
   /** Products of many rows on the matrix units. */
   readonly matrixTile: MatrixTile;
   /** Prefill attention on the matrix units: subgroups of a workgroup, keys a turn. */
@@ -46,9 +48,10 @@ const GPU: Tuning = {
   matvecTeamRows: 1,
   attendThreads: 128,
   attendTokens: 4,
-  attendGroups: 512,
+  attendGroups: 396,
   attendLeastShare: 64,
-  matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 1, buffers: 1 },
+  selectFours: 4,
+  matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
   matrixSubgroups: 8,
   matrixKeys: 32,
   mergeThreads: 256,
@@ -62,6 +65,7 @@ const EMULATED: Tuning = {
   matvecTeamRows: 8,
   attendThreads: 32,
   attendGroups: 16,
+  selectFours: 1,
   mergeThreads: 64,
 };
 
