@@ -44,7 +44,7 @@ export function softmax(logits: usize, n: u32, padded: u32, out: usize): void {
   for (let i = n; i < padded; i++) store<f32>(logits + <usize>(i * 4), -Infinity);
   const end = logits + <usize>(padded * 4);
   let m = f32x4.splat(-Infinity);
-  for (let p = logits; p < end; p += 16) m = f32x4.max(m, v128.load(p));
+  for (let p = logits; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
   const largest = max4(m);
   m = f32x4.splat(largest);
   let sum = f32x4.splat(0);

@@ -174,7 +174,7 @@ function softmaxRow(row: usize, seen: u32, n: u32, largest: usize, mass: usize, 
     return;
   }
   let m = f32x4.splat(-Infinity);
-  for (let p = row; p < end; p += 16) m = f32x4.max(m, v128.load(p));
+  for (let p = row; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
   const before = load<f32>(largest);
   const now = max<f32>(before, max4(m));
   m = f32x4.splat(now);
