@@ -237,11 +237,9 @@ function begin(bench: Bench, length: number, rows: number): void {
 
 function benchAttention(bench: Bench): void {
   const { backend } = bench;
-  for (const word of ["keys", "values"] as const) {
-    const start = backend.arena.word(word) / 4;
-    for (let i = 0; i < LENGTH * KV_HEADS * HEAD_DIM; i++)
-      backend.arena.floats[start + i] = bench.unit() - 0.5;
-  }
+  const start = backend.arena.word("cache") / 4;
+  for (let i = 0; i < 2 * LENGTH * KV_HEADS * HEAD_DIM; i++)
+    backend.arena.floats[start + i] = bench.unit() - 0.5;
   const range = { first: 0, count: 1 };
   const query = vectorOf(bench, ROWS * HEADS * HEAD_DIM);
   const output = vectorOf(bench, ROWS * HEADS * HEAD_DIM);

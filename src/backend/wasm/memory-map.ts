@@ -25,8 +25,7 @@ export const WORDS = {
   maxSequenceLength: 10,
   maxBatchRows: 11,
   maxBatchSequences: 12,
-  keys: 13,
-  values: 14,
+  cache: 13,
   layerBytes: 15,
   bounds: 16,
   normed: 17,
@@ -59,9 +58,9 @@ export function rowFloats(shape: BackendShape): number {
   return Math.ceil(shape.headDim / 4) * 4;
 }
 
-/** Bytes of K (or of V) of one layer. */
+/** Bytes of K and V of one layer: f32 [numPages, numKvHeads, pageSize, 2, rowFloats]. */
 export function layerBytes(shape: BackendShape): number {
-  return 4 * shape.numPages * shape.numKvHeads * shape.pageSize * rowFloats(shape);
+  return 8 * shape.numPages * shape.numKvHeads * shape.pageSize * rowFloats(shape);
 }
 
 /** Bytes of the page bounds of one layer: f32 [numPages, numKvHeads, 2, rowFloats]. */
@@ -86,7 +85,7 @@ export function stagingBytes(shape: BackendShape): number {
  */
 export function workingBytes(shape: BackendShape): number {
   const fixed = regions(shape).reduce((sum, [, bytes]) => sum + bytes, 0);
-  const cache = shape.numLayers * (2 * layerBytes(shape) + boundsLayerBytes(shape));
+  const cache = shape.numLayers * (layerBytes(shape) + boundsLayerBytes(shape));
   const scores = 12 * shape.maxBatchSequences * shape.numQueryHeads * shape.maxSequenceLength;
   const steps = 4 * shape.maxBatchRows * (2 * shape.hiddenSize + 2 * shape.numQueryHeads * shape.headDim);
   const logits = 4 * Math.max(16, shape.maxBatchSequences) * shape.vocabSize;

@@ -69,8 +69,7 @@ export class WasmBackend implements Backend {
     this.#batch = new BatchRegion(this.arena, shape);
     const cacheBytes = shape.numLayers * layerBytes(shape);
     const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
-    this.#setWord("keys", this.arena.allocate(cacheBytes, what));
-    this.#setWord("values", this.arena.allocate(cacheBytes, what));
+    this.#setWord("cache", this.arena.allocate(cacheBytes, what));
     this.kernels.startMain();
   }
 
@@ -131,7 +130,7 @@ export class WasmBackend implements Backend {
       description: this.#description,
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
-      kvCacheBytes: 2 * this.shape.numLayers * layerBytes(this.shape),
+      kvCacheBytes: this.shape.numLayers * layerBytes(this.shape),
     };
   }
 

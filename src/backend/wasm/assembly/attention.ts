@@ -106,7 +106,7 @@ function listRows(offsets: usize, s: u32, list: u32, kvHead: u32, start: u32, n:
   const table = batch.pageTable(param(4) + s);
   const shift = shape.pageShift();
   const mask = shape.pageSize() - 1;
-  const rowBytes = shape.rowFloats() * 4;
+  const slotBytes = shape.slotBytes();
   const kvHeads = shape.kvHeads();
   if (param(7)) {
     const group = list * param(8) / param(LISTS);
@@ -114,13 +114,13 @@ function listRows(offsets: usize, s: u32, list: u32, kvHead: u32, start: u32, n:
     for (const end = index + <usize>(n * 4); index < end; index += 4, offsets += 4) {
       const position = load<u32>(index);
       const page = load<u32>(table + <usize>((position >> shift) * 4));
-      store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * rowBytes);
+      store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * slotBytes);
     }
     return;
   }
   for (let position = start; position < start + n; position++, offsets += 4) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
-    store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * rowBytes);
+    store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * slotBytes);
   }
 }
 

@@ -135,14 +135,14 @@ function packBlock(s: u32, kvHead: u32, key: u32, n: u32, keyPanels: usize, valu
   // Pages hold a multiple of 4 keys, and blocks start at multiples of 4: four keys lie in a row.
   for (let j: u32 = 0; j < n; j += 4) {
     const page = load<u32>(table + <usize>(((key + j) >> shift) * 4));
-    const at = <usize>((((page * shape.kvHeads() + kvHead) << shift) + ((key + j) & (shape.pageSize() - 1))) * floats * 4);
+    const at = <usize>((((page * shape.kvHeads() + kvHead) << shift) + ((key + j) & (shape.pageSize() - 1))) * shape.slotBytes());
     let k = <usize>param(0) + at;
     let v = <usize>param(1) + at;
-    const bytes = <usize>(floats * 4);
+    const bytes = <usize>(floats * 4), stride = <usize>shape.slotBytes();
     let to = keyPanels + <usize>(j >> 3) * panelBytes + <usize>((j & 4) * 4);
     if (j + 4 <= n) {
       for (const end = k + bytes; k < end; k += 16, to += 128) {
-        const a = v128.load(k), b = v128.load(k + bytes), c = v128.load(k + bytes * 2), d = v128.load(k + bytes * 3);
+        const a = v128.load(k), b = v128.load(k + stride), c = v128.load(k + stride * 2), d = v128.load(k + stride * 3);
         const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
         const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
         v128.store(to, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
@@ -153,9 +153,9 @@ function packBlock(s: u32, kvHead: u32, key: u32, n: u32, keyPanels: usize, valu
     } else {
       for (let i: u32 = 0; j + i < n; i++)
         for (let c: u32 = 0; c < floats; c++)
-          store<f32>(to + <usize>(c * 32 + i * 4), load<f32>(k + <usize>((i * floats + c) * 4)));
+          store<f32>(to + <usize>(c * 32 + i * 4), load<f32>(k + <usize>i * stride + <usize>(c * 4)));
     }
-    for (let i: u32 = j; i < min<u32>(n, j + 4); i++, v += bytes) {
+    for (let i: u32 = j; i < min<u32>(n, j + 4); i++, v += stride) {
       let out = valuePanels + <usize>(i * 32);
       for (let c: u32 = 0; c < floats; c += 8, out += KEYS * 32) {
         v128.store(out, v128.load(v + <usize>(c * 4)));
