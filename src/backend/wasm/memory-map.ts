@@ -26,6 +26,7 @@ export const WORDS = {
   maxBatchRows: 11,
   maxBatchSequences: 12,
   cache: 13,
+  packed: 14,
   layerBytes: 15,
   bounds: 16,
   normed: 17,
@@ -96,6 +97,7 @@ export function workingBytes(shape: BackendShape): number {
 export function regions(shape: BackendShape): readonly (readonly [Word, number])[] {
   const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = shape;
   const maxPages = Math.ceil(length / shape.pageSize);
+  const widest = Math.max(shape.hiddenSize, shape.intermediateSize, shape.numQueryHeads * shape.headDim);
   const kvRow = shape.numKvHeads * shape.headDim;
   const partials = sequences * shape.numQueryHeads * Math.ceil(length / CHUNK) * (rowFloats(shape) + 4);
   return [
@@ -109,6 +111,7 @@ export function regions(shape: BackendShape): readonly (readonly [Word, number])
     ["logitsRows", 4 * rows],
     ["normed", 4 * rows * shape.hiddenSize],
     ["gate", 4 * rows * shape.intermediateSize],
+    ["packed", 4 * Math.ceil(rows / 4) * 4 * widest],
     ["newKeys", 4 * rows * kvRow],
     ["newValues", 4 * rows * kvRow],
     ["partials", 4 * partials],

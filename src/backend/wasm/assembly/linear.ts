@@ -5,7 +5,7 @@
 import { fork } from "./control";
 import { Job } from "./dispatch";
 import { f16High, f16Low, f16Special, madd, siluTimes4 } from "./math";
-import { tile8x4 } from "./tile";
+import { packFour, tile8x4 } from "./tile";
 import { param, roundUp, scratch, setParam, shape, weight } from "./state";
 import { blockBytes, expandPanel } from "./weights";
 
@@ -13,6 +13,8 @@ import { blockBytes, expandPanel } from "./weights";
 const PANEL_COLS: u32 = 512;
 /** Below this many rows of x a block is run row by row, bitwise as for one row. */
 const FEW_ROWS: u32 = 8;
+/** Rows of x that one item packs. */
+const PACK_ROWS: u32 = 16;
 /** Weight bytes of an item for one row of x. */
 const ITEM_BYTES: u32 = 32768;
 
@@ -27,11 +29,15 @@ const SEGMENT_WORDS: usize = 12;
 
 export function linearScratch(): u32 { return PANEL_COLS * 32 + roundUp(shape.maxRows(), 4) * 64; }
 
-/** Starts a job: x f32 [rows, cols]. */
+/** Starts a job: x f32 [rows, cols]. Many rows are packed first: 4 side by side, [rows / 4][cols][4]. */
 export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(0, rows);
   setParam(1, <u32>x);
   setParam(2, cols * 4);
+  if (rows >= FEW_ROWS) {
+    fork(Job.PACK, (rows + PACK_ROWS - 1) / PACK_ROWS);
+    setParam(1, <u32>shape.packed());
+  }
   setParam(3, 0);
   setParam(4, 0);
 }
@@ -57,6 +63,13 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
 }
 
 export function run(): void { fork(Job.LINEAR, param(4)); }
+
+export function packItem(item: u32): void {
+  const stride = <usize>param(2);
+  const last = min<u32>(param(0), (item + 1) * PACK_ROWS);
+  for (let t = item * PACK_ROWS; t < last; t += 4)
+    packFour(<usize>param(1) + <usize>t * stride, stride, last - t, <u32>stride >> 2, shape.packed() + <usize>t * stride);
+}
 
 export function linearItem(item: u32): void {
   let s = param(3) - 1;
@@ -102,13 +115,8 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
       panel = scratch;
       expandPanel(dtype, data + <usize>(k * 16), n, panel);
     }
-    const xk = x + <usize>(k * 4);
-    for (let t: u32 = 0; t < rows; t += 4) {
-      const left = rows - t;
-      const x0 = xk + <usize>t * stride;
-      tile8x4(panel, n, x0, x0 + (left > 1 ? stride : 0), x0 + (left > 2 ? stride * 2 : 0),
-        x0 + (left > 3 ? stride * 3 : 0), out + <usize>(t * 32), 32, k != 0);
-    }
+    for (let t: u32 = 0; t < rows; t += 4)
+      tile8x4(panel, n, x + <usize>t * stride + <usize>(k * 16), 16, out + <usize>(t * 32), 32, k != 0);
   }
 }
 

@@ -42,6 +42,9 @@ export namespace shape {
   /** Bytes from a cached key to the key after it. */
   // @ts-ignore: decorator
   @inline export function slotBytes(): u32 { return rowFloats() * 8; }
+  /** Rows of x, four side by side: see `begin` in linear.ts. */
+  // @ts-ignore: decorator
+  @inline export function packed(): usize { return <usize>word(14); }
   /** First byte of the page bounds of a layer: [page][kvHead][2][rowFloats] f32. */
   // @ts-ignore: decorator
   @inline export function bounds(layer: u32): usize { return <usize>(word(16) + layer * word(27)); }
