@@ -15,6 +15,8 @@ const PANEL_COLS: u32 = 512;
 const FEW_ROWS: u32 = 8;
 /** Rows of x that one item packs. */
 const PACK_ROWS: u32 = 16;
+/** Bytes of 16-bit weights that are touched together, ahead of their use. */
+const AHEAD: usize = 1024;
 /** Weight bytes of an item for one row of x. */
 const ITEM_BYTES: u32 = 32768;
 
@@ -98,12 +100,13 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
   const dtype = weight.dtype(w);
   const data = weight.data(w) + <usize>(block * blockBytes(dtype, cols));
   if (rows < FEW_ROWS) {
+    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * blockBytes(dtype, cols));
     for (let t: u32 = 0; t < rows; t++) {
       const xt = x + <usize>t * stride;
       const to = out + <usize>(t * 32);
       if (dtype == 0) matvecF32(data, cols, xt, to);
-      else if (dtype == 1) matvecBf16(data, cols, xt, to);
-      else if (dtype == 2) matvecF16(data, cols, xt, to);
+      else if (dtype == 1) matvecBf16(data, cols, xt, to, limit);
+      else if (dtype == 2) matvecF16(data, cols, xt, to, limit);
       else matvecF16Special(data, cols, xt, to);
     }
     return;
@@ -183,24 +186,44 @@ function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
   v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
 }
 
-function matvecBf16(p: usize, cols: u32, x: usize, out: usize): void {
+/**
+ * Loads one word of each line at p .. p + AHEAD. A loop over 16-bit weights is too long for the next lines' misses to
+ * begin while one is waited for; here they all begin at once.
+ */
+// @ts-ignore: decorator
+@inline function touch(p: usize): u32 {
+  return touch256(p) ^ touch256(p + 256) ^ touch256(p + 512) ^ touch256(p + 768);
+}
+
+// @ts-ignore: decorator
+@inline function touch256(p: usize): u32 {
+  return load<u32>(p) ^ load<u32>(p, 64) ^ load<u32>(p, 128) ^ load<u32>(p, 192);
+}
+
+/** `limit` is the end of the weight: nothing past it is touched. */
+function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
   const end4 = x + <usize>((cols & ~3) * 4);
   const end = x + <usize>(cols * 4);
-  for (; x < end4; x += 16, p += 64) {
-    const w0 = v128.load(p), w1 = v128.load(p, 16);
-    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-    a0 = madd(i32x4.shl(w0, 16), x0, a0);
-    b0 = madd(v128.and(w0, i32x4.splat(0xffff0000)), x0, b0);
-    a1 = madd(i32x4.shl(w1, 16), x1, a1);
-    b1 = madd(v128.and(w1, i32x4.splat(0xffff0000)), x1, b1);
-    const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
-    const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
-    a2 = madd(i32x4.shl(w2, 16), x2, a2);
-    b2 = madd(v128.and(w2, i32x4.splat(0xffff0000)), x2, b2);
-    a3 = madd(i32x4.shl(w3, 16), x3, a3);
-    b3 = madd(v128.and(w3, i32x4.splat(0xffff0000)), x3, b3);
+  let seen: u32 = 0;
+  while (x < end4) {
+    if (p + 2 * AHEAD <= limit) seen ^= touch(p + AHEAD);
+    for (const stop = min<usize>(end4, x + AHEAD / 4); x < stop; x += 16, p += 64) {
+      const w0 = v128.load(p), w1 = v128.load(p, 16);
+      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+      a0 = madd(i32x4.shl(w0, 16), x0, a0);
+      b0 = madd(v128.and(w0, i32x4.splat(0xffff0000)), x0, b0);
+      a1 = madd(i32x4.shl(w1, 16), x1, a1);
+      b1 = madd(v128.and(w1, i32x4.splat(0xffff0000)), x1, b1);
+      const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
+      const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
+      a2 = madd(i32x4.shl(w2, 16), x2, a2);
+      b2 = madd(v128.and(w2, i32x4.splat(0xffff0000)), x2, b2);
+      a3 = madd(i32x4.shl(w3, 16), x3, a3);
+      b3 = madd(v128.and(w3, i32x4.splat(0xffff0000)), x3, b3);
+    }
   }
+  store<u32>(scratch, seen);
   for (; x < end; x += 4, p += 16) {
     const w = v128.load(p);
     const x0 = v128.load32_splat(x);
@@ -211,18 +234,23 @@ function matvecBf16(p: usize, cols: u32, x: usize, out: usize): void {
   v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
 }
 
-function matvecF16(p: usize, cols: u32, x: usize, out: usize): void {
+function matvecF16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
   const end2 = x + <usize>((cols & ~1) * 4);
   const end = x + <usize>(cols * 4);
-  for (; x < end2; x += 8, p += 32) {
-    const w0 = v128.load(p), w1 = v128.load(p, 16);
-    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-    a0 = madd(f16Low(w0), x0, a0);
-    b0 = madd(f16High(w0), x0, b0);
-    a1 = madd(f16Low(w1), x1, a1);
-    b1 = madd(f16High(w1), x1, b1);
+  let seen: u32 = 0;
+  while (x < end2) {
+    if (p + 2 * AHEAD <= limit) seen ^= touch(p + AHEAD);
+    for (const stop = min<usize>(end2, x + AHEAD / 4); x < stop; x += 8, p += 32) {
+      const w0 = v128.load(p), w1 = v128.load(p, 16);
+      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+      a0 = madd(f16Low(w0), x0, a0);
+      b0 = madd(f16High(w0), x0, b0);
+      a1 = madd(f16Low(w1), x1, a1);
+      b1 = madd(f16High(w1), x1, b1);
+    }
   }
+  store<u32>(scratch, seen);
   for (; x < end; x += 4, p += 16) {
     const w = v128.load(p);
     const x0 = v128.load32_splat(x);
