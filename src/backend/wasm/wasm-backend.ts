@@ -16,7 +16,6 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { sampleToken } from "../sample-token.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
@@ -32,6 +31,7 @@ import {
 } from "./memory-map.ts";
 
 import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
+import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
 
 /** Kernels that run between `beginStep` and the next. */
@@ -49,8 +49,8 @@ export class WasmBackend implements Backend {
   readonly #description: string;
   readonly #weights: WeightStore;
   readonly #batch: BatchRegion;
+  readonly #sampler: TokenSampler;
   readonly #workers: StartedWorker[] = [];
-  readonly #logitsRows: Float32Array[] = [];
   #hasBounds = false;
   #hasBatch = false;
   #isClosed = false;
@@ -74,6 +74,7 @@ export class WasmBackend implements Backend {
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, shape);
     this.#batch = new BatchRegion(this.arena, shape);
+    this.#sampler = new TokenSampler(this.arena, shape.vocabSize);
     const cacheBytes = shape.numLayers * layerBytes(shape);
     const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
     this.#setWord("cache", this.arena.allocate(cacheBytes, what));
@@ -274,23 +275,12 @@ export class WasmBackend implements Backend {
   }
 
   async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
-    const { vocabSize } = this.shape;
     const { address } = addressOf(logits, "f32");
     let i = 0;
     for (const row of rows) {
-      out[i] = sampleToken(this.#logitsRow(i, address + 4 * i * vocabSize), row);
+      out[i] = this.#sampler.draw(address, i, row);
       i++;
     }
-  }
-
-  /** Row `i` of the logits that are sampled: a view that is made anew only when memory has grown or moved. */
-  #logitsRow(i: number, address: number): Float32Array {
-    const known = this.#logitsRows[i];
-    const { buffer } = this.arena.memory;
-    if (known?.buffer === buffer && known.byteOffset === address) return known;
-    const made = new Float32Array(buffer, address, this.shape.vocabSize);
-    this.#logitsRows[i] = made;
-    return made;
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
