@@ -1,5 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { availableParallelism, cpus, release } from "node:os";
+import { availableParallelism, cpus, loadavg, release } from "node:os";
+
+/** Processes that wanted a core in the minute before this one started. */
+const LOAD_BEFORE = loadavg()[0] ?? 0;
 
 /** What a figure needs beside it to be judged. */
 export function describeRun(): Readonly<Record<string, string | number>> {
@@ -9,6 +12,8 @@ export function describeRun(): Readonly<Record<string, string | number>> {
     command: `npm run bench -- ${process.argv.slice(2).join(" ")}`,
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
+    /** Above 0 before the run began: others used the machine too. */
+    loadBefore: Number(LOAD_BEFORE.toFixed(2)),
     node: process.version,
     system: `${process.platform} ${release()}`,
   };
