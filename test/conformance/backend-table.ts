@@ -1,7 +1,8 @@
+import { setFlagsFromString } from "node:v8";
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
+import { openWasmBackend, type WasmOptions } from "../../src/backend/wasm/open-wasm.ts";
 import {
   openWebGpuBackend,
   requestWebGpuDevice,
@@ -13,7 +14,7 @@ import { webgpuForTests } from "../webgpu/environment.ts";
 export interface BackendRow {
   readonly name: string;
   readonly open: BackendFactory;
-  /** A GPU emulated on the CPU: suites run a cross-section of their cases on it. */
+  /** A GPU emulated on the CPU, or the same kernels built again: suites run a cross-section of their cases on it. */
   readonly isSlow?: boolean;
 }
 
@@ -30,10 +31,18 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
 const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
+// Node 20 has relaxed SIMD behind a flag, later versions have it on and know no such flag.
+if (Number.parseInt(process.versions.node, 10) < 22) setFlagsFromString("--experimental-wasm-relaxed-simd");
+
+function openWasm(options: WasmOptions): BackendFactory {
+  return (shape) => openWasmBackend(shape, createWasmHost(), options);
+}
+
 /** Every backend the conformance suites run on; one more row is one more backend. */
 export const BACKENDS: readonly BackendRow[] = [
   { name: "reference", open: createReferenceBackend },
-  { name: "wasm, 1 thread", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 1 }) },
-  { name: "wasm, 2 threads", open: (shape) => openWasmBackend(shape, createWasmHost(), { threads: 2 }) },
+  { name: "wasm, 1 thread", open: openWasm({ threads: 1, simd: "simd" }) },
+  { name: "wasm, 2 threads", open: openWasm({ threads: 2, simd: "simd" }) },
+  { name: "wasm, relaxed SIMD", open: openWasm({ threads: 2, simd: "relaxed" }), isSlow: true },
   ...(gpu ? [{ name: "webgpu", open: await openWebGpu({ cacheDtype: "f32" }), isSlow }] : []),
 ];
