@@ -1,8 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { availableParallelism, cpus, loadavg, release } from "node:os";
-
-/** Processes that wanted a core in the minute before this one started. */
-const LOAD_BEFORE = loadavg()[0] ?? 0;
+import { availableParallelism, cpus, release } from "node:os";
 
 /** What a figure needs beside it to be judged. */
 export function describeRun(): Readonly<Record<string, string | number>> {
@@ -12,11 +9,24 @@ export function describeRun(): Readonly<Record<string, string | number>> {
     command: `npm run bench -- ${process.argv.slice(2).join(" ")}`,
     cpu: cpus()[0]?.model ?? "unknown",
     cores: availableParallelism(),
-    /** Above 0 before the run began: others used the machine too. */
-    loadBefore: Number(LOAD_BEFORE.toFixed(2)),
     node: process.version,
     system: `${process.platform} ${release()}`,
+    othersBusy: othersBusy(),
   };
+}
+
+/** Milliseconds that all cores together were busy since the system started. */
+function busyMs(): number {
+  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+}
+
+const STARTED = { ms: performance.now(), busyMs: busyMs() };
+
+/** Share of the cores' time that other processes took since this one started: above a few hundredths it was shared. */
+function othersBusy(): number {
+  const { user, system } = process.cpuUsage();
+  const others = busyMs() - STARTED.busyMs - (user + system) / 1000;
+  return Math.max(0, others / (performance.now() - STARTED.ms) / availableParallelism());
 }
 
 function git(...args: string[]): string {
