@@ -1,6 +1,10 @@
 import { median } from "../statistics.ts";
 import { ModelStepper } from "./model-stepper.ts";
 
+/** Steps of a turn before those measured: the backend before has filled the caches. */
+const SETTLING_STEPS = 4;
+const MEASURED_STEPS = 4;
+
 export interface BackendRow {
   readonly backend: string;
   readonly threads: number;
@@ -28,8 +32,10 @@ export async function benchBackends(options: {
     for (let round = 0; round < rounds; round++)
       for (const { stepper, stepMs, prefillMs } of all) {
         prefillMs.push(stepper.prefill(context));
-        await stepper.step(context, "full"); // wakes the workers
-        stepMs.push(await stepper.step(context, "full"));
+        for (let i = -SETTLING_STEPS; i < MEASURED_STEPS; i++) {
+          const ms = await stepper.step(context, "full");
+          if (i >= 0) stepMs.push(ms);
+        }
       }
   } finally {
     for (const { stepper } of all) await stepper.backend.close();
