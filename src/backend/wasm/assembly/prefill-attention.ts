@@ -11,7 +11,7 @@ import { packFour, tile8x4 } from "./tile";
 
 const KEYS: u32 = 64;
 /** Query vectors (rows × heads of a kv head) of a tile, where one row has no more. */
-const TILE: u32 = 64;
+const TILE: u32 = 128;
 /** Bytes of one channel, or one key, of a panel. */
 const PANEL: usize = 32;
 
