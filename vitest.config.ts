@@ -1,11 +1,66 @@
-import { defineConfig } from "vitest/config";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig, type TestProjectConfiguration } from "vitest/config";
+import { chromiumLaunchOptions } from "./scripts/chromium.mjs";
+
+const requiresWebGpu = process.env.LESSISMORE_REQUIRE_WEBGPU === "1";
+
+/** What every project shares. */
+const common = {
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  provide: { requiresWebGpu, goldenFolders: readdirSync(join(import.meta.dirname, "test/golden/hf")) },
+};
+
+const BROWSER_ONLY = "src/browser/**/*.test.ts";
+const BOTH = ["test/conformance/*.test.ts", "test/golden/*.test.ts"];
+
+const node: TestProjectConfiguration = {
+  test: {
+    ...common,
+    name: "node",
+    include: ["src/**/*.test.ts", "eval/**/*.test.ts", "test/**/*.test.ts"],
+    exclude: [BROWSER_ONLY, "node_modules", "dist"],
+    pool: "forks",
+    sequence: { groupOrder: 0 },
+  },
+};
+
+/** Pages are cross-origin isolated, so that threads may share memory. */
+const headers = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+function browser(): TestProjectConfiguration[] {
+  const launchOptions = chromiumLaunchOptions();
+  if (launchOptions === undefined && !requiresWebGpu) {
+    console.warn("tests in a browser are skipped: no Chromium was found (CONTRIBUTING.md)");
+    return [];
+  }
+  return [
+    {
+      server: { headers },
+      optimizeDeps: { exclude: ["webgpu"] }, // Node's, and optional
+      test: {
+        ...common,
+        name: "browser",
+        include: [BROWSER_ONLY, ...BOTH],
+        maxWorkers: 2,
+        sequence: { groupOrder: 1 }, // after Node's: two cores are few
+        browser: {
+          enabled: true,
+          headless: true,
+          screenshotFailures: false,
+          provider: playwright({ launchOptions: launchOptions ?? { executablePath: "/usr/bin/chromium" } }),
+          instances: [{ browser: "chromium" }],
+        },
+      },
+    },
+  ];
+}
 
 export default defineConfig({
-  test: {
-    include: ["src/**/*.test.ts", "eval/**/*.test.ts", "test/**/*.test.ts"],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    pool: "forks",
-    maxWorkers: 2,
-  },
+  test: { maxWorkers: 2, projects: [node, ...browser()] },
 });

@@ -1,8 +1,17 @@
-// Builds the WASM kernels (four variants) into wasm/ and the TypeScript into dist/. Each folder gets a stamp that
-// names the sources it was made from. `node scripts/build.mjs [wasm|ts]`; both when left out.
+// Builds the WASM kernels (four variants) into wasm/, and the TypeScript with a copy of them into dist/. Each folder gets
+// a stamp that names the sources it was made from. `node scripts/build.mjs [wasm|ts]`; both when left out.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -20,7 +29,16 @@ const TARGETS = {
   },
   ts: {
     folder: "dist",
-    sources: ["src", "eval", "bench", "test", "tsconfig.json", "scripts/build.mjs", "package-lock.json"],
+    sources: [
+      "src",
+      "eval",
+      "bench",
+      "test",
+      "wasm",
+      "tsconfig.json",
+      "scripts/build.mjs",
+      "package-lock.json",
+    ],
     build: buildTypeScript,
   },
 };
@@ -68,6 +86,11 @@ function buildTypeScript() {
   // The documented way to run a checkout: `node dist/cli/main.js`.
   mkdirSync(join(root, "dist/cli"));
   writeFileSync(join(root, "dist/cli/main.js"), '#!/usr/bin/env node\nimport "../src/cli/main.js";\n');
+  // The kernels stand as far from dist/src as they do from src: one relative URL is right in both, also for bundlers.
+  cpSync(join(root, "wasm"), join(root, "dist/wasm"), {
+    recursive: true,
+    filter: (path) => !path.endsWith(".stamp"),
+  });
 }
 
 /** Makes the WGSL files a module: browsers and bundlers have no common way to import text. */

@@ -15,10 +15,14 @@ const LAYERS = {
   model: 4,
   engine: 5,
   "open.ts": 6,
+  "choose-backend.ts": 6,
+  "self-test.ts": 6,
+  "doctor.ts": 6,
   "fit-context.ts": 6,
   "inspect.ts": 6,
   "index.ts": 6,
   node: 6,
+  browser: 6,
   server: 7,
   cli: 8,
 };
@@ -28,7 +32,9 @@ const MAY_USE_BACKENDS = /^bench\/kernels\//;
 const BENCHED = /^src\/(base|backend|node)\//;
 // Whole steps without an engine: the benchmark puts decoder and backend together itself.
 const DRIVES_DECODER = /^bench\/(webgpu|steps)\//;
-const PUBLIC = ["src/index.ts", "src/node/index.ts"];
+const PUBLIC = ["src/index.ts", "src/node/index.ts", "src/browser/index.ts"];
+/** The folders that know their place; nothing beside them imports them. */
+const PLACES = ["node", "browser"];
 const IMPLEMENTATION = /^src\/backend\/([^/]+)\//;
 const POLICY = /^src\/attention\/policies\/(?!index\.ts$)/;
 const MAY_USE_NODE = /^(src\/node\/|src\/cli\/|src\/server\/listen\.ts$|eval\/|bench\/)/;
@@ -94,12 +100,13 @@ function judgeFile(file, target) {
   if (to === undefined) return "the target has no layer";
   if (POLICY.test(file) && POLICY.test(target)) return "a policy imports no other policy";
   const implementation = IMPLEMENTATION.exec(target)?.[1];
-  if (implementation !== undefined && file !== "src/open.ts" && from.name !== "node") {
+  if (implementation !== undefined && file !== "src/choose-backend.ts" && !PLACES.includes(from.name)) {
     const own = IMPLEMENTATION.exec(file)?.[1];
-    if (own !== implementation) return "only src/open.ts, src/node and tests name a concrete backend";
+    if (own !== implementation)
+      return "only src/choose-backend.ts, src/node, src/browser and tests name a concrete backend";
   }
   if (from.name === to.name || to.layer < from.layer) return undefined;
-  if (from.layer === 6 && to.layer === 6 && to.name !== "node") return undefined;
+  if (from.layer === 6 && to.layer === 6 && !PLACES.includes(to.name)) return undefined;
   return `${from.name} is layer ${from.layer}, ${to.name} is layer ${to.layer}`;
 }
 

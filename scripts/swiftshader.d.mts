@@ -1,1 +1,3 @@
 export function prepareVulkan(): string | undefined;
+export function hasRealGpu(): boolean;
+export function hasSwiftShader(): boolean;

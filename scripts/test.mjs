@@ -7,11 +7,15 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** Far more than the tests take: it ends a run that hangs, such as a page whose thread is blocked. */
+const TESTS_LIMIT_MS = 30 * 60_000;
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 /** Runs one Node script of the checkout with its output passed on; true when it exits 0. */
 function runScript(script, ...args) {
-  const result = spawnSync(process.execPath, [join(root, script), ...args], { cwd: root, stdio: "inherit" });
+  const options = { cwd: root, stdio: "inherit", timeout: TESTS_LIMIT_MS };
+  const result = spawnSync(process.execPath, [join(root, script), ...args], options);
+  if (result.error) console.error(`${script}: ${result.error.message}`);
   return result.status === 0;
 }
 

@@ -27,6 +27,8 @@ export {
   RequestError,
   ShapeError,
 } from "./base/errors.ts";
+export type { BackendChoice, BackendHost, BackendOptions } from "./choose-backend.ts";
+export { examineMachineWith, type MachineReport, type TestReport } from "./doctor.ts";
 export type {
   ChatMessage,
   FinishReason,
@@ -39,7 +41,6 @@ export { type CheckpointReport, inspectFolder } from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export type { Tokenizer } from "./load/tokenizer.ts";
 export {
-  type BackendChoice,
   type Engine,
   type EngineHost,
   type EngineOptions,

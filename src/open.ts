@@ -1,16 +1,15 @@
-/** The composition root: puts an engine together. The only place that names concrete backends. */
+/** The composition root: puts an engine together. */
 import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
-import type { Backend, BackendReport, BackendShape } from "./backend/backend.ts";
-import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
-import { isSoftwareAdapter } from "./backend/software-adapter.ts";
-import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
-import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
-import type { CacheDtype } from "./backend/webgpu/context.ts";
-import { openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
-import { BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
+import type { BackendReport, BackendShape } from "./backend/backend.ts";
+import { ConfigError, ModelFileError } from "./base/errors.ts";
+import {
+  type BackendHost,
+  type BackendOptions,
+  type ChosenBackend,
+  chooseBackend,
+} from "./choose-backend.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
-import { fitContext } from "./fit-context.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
@@ -19,31 +18,18 @@ import { createRope } from "./model/rope.ts";
 import { defaultSelectionLayers } from "./model/selection-layers.ts";
 import { checkWeights, loadWeights } from "./model/weights.ts";
 
-export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
-
-export interface EngineOptions {
-  /** Default "auto": the fastest backend this machine can run. */
-  readonly backend?: BackendChoice;
-  /** Threads that compute, the caller's included; default: all cores. */
-  readonly threads?: number;
+export interface EngineOptions extends BackendOptions {
   /** The policy of requests that name none: a value or a spec; default: the checkpoint's own, else full. */
   readonly attention?: AttentionPolicy | string;
-  /** Longest sequence, prompt and output together; default: what the model was made for, or what fits in memory. */
-  readonly contextLength?: number;
   /** Requests that run at the same time. Default 4. */
   readonly maxConcurrent?: number;
   /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
   readonly pageSize?: number;
-  /** How the WebGPU backend stores keys and values. Default f16. */
-  readonly cacheDtype?: CacheDtype;
 }
 
 /** What the place the engine runs in gives it. */
-export interface EngineHost {
+export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
-  readonly wasm: WasmHost;
-  /** WebGPU of this place. @throws BackendError where there is none, with the reason. */
-  readonly openGpu: () => Promise<GPU>;
 }
 
 export interface EngineReport {
@@ -55,7 +41,12 @@ export interface EngineReport {
     readonly maxPositionEmbeddings: number;
     readonly kvBytesPerToken: number;
   };
-  readonly backend: BackendReport & { /** Why this backend. */ readonly why: string };
+  readonly backend: BackendReport & {
+    /** Why this backend. */
+    readonly why: string;
+    /** What the self-test of the GPU took; it runs once in a process. */
+    readonly selfTestMs?: number;
+  };
   readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
   readonly loadMs: number;
   /** Why the context is shorter than the model's, where memory made it so. */
@@ -76,9 +67,6 @@ export interface Engine {
 /** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
 const MAX_BATCH_ROWS = 256;
 
-/** More than any machine this runs on has; each takes memory of its own. */
-const MAX_THREADS = 256;
-
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
 export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
@@ -88,7 +76,8 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
     checkWeights(checkpoint.tensors, config, checkpoint.name);
     const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
-    const { backend, why, contextNote } = await chooseBackend(host, options, plan);
+    const chosen = await chooseBackend(host, options, plan);
+    const { backend } = chosen;
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
       const engine = new GenerationEngine({
@@ -108,10 +97,7 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => ({
-          ...report(checkpoint, config, backend, why, engine.policyOf(undefined), loadMs),
-          ...(contextNote !== undefined && { contextNote }),
-        }),
+        report: () => report(checkpoint, config, chosen, engine.policyOf(undefined), loadMs),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -172,88 +158,6 @@ function option(name: string, value: number, least: number): number {
   return value;
 }
 
-/** What the model asks of a backend. */
-interface BackendPlan {
-  readonly shape: BackendShape;
-  readonly weightBytes: number;
-}
-
-interface ChosenBackend {
-  readonly backend: Backend;
-  /** Why the context is shorter than the plan's, where it is. */
-  readonly contextNote?: string | undefined;
-}
-
-async function chooseBackend(
-  host: EngineHost,
-  options: EngineOptions,
-  plan: BackendPlan,
-): Promise<ChosenBackend & { why: string }> {
-  const { shape } = plan;
-  const choice = options.backend ?? "auto";
-  if (options.threads !== undefined && option("threads", options.threads, 1) > MAX_THREADS)
-    throw new ConfigError(`threads must be at most ${MAX_THREADS}, got ${options.threads}`);
-  switch (choice) {
-    case "reference":
-      return { backend: await createReferenceBackend(shape), why: "asked for" };
-    case "webgpu":
-      return { backend: await openGpuBackend(await requestAdapter(host), options, shape), why: "asked for" };
-    case "wasm":
-      return { ...(await openCpuBackend(host, options, plan)), why: "asked for" };
-    case "auto": {
-      const adapter = await findGpu(host);
-      if (typeof adapter !== "string") {
-        const why = "auto: a GPU is there";
-        return { backend: await openGpuBackend(adapter, options, shape), why };
-      }
-      return { ...(await openCpuBackend(host, options, plan)), why: `auto: ${adapter}` };
-    }
-    default:
-      throw new ConfigError(
-        `unknown backend "${String(choice satisfies never)}"; known are auto, webgpu, wasm, reference`,
-      );
-  }
-}
-
-/** The adapter of a real GPU, or why there is none. */
-async function findGpu(host: EngineHost): Promise<GPUAdapter | string> {
-  try {
-    const adapter = await requestAdapter(host);
-    return isSoftwareAdapter(adapter.info) ? "the only WebGPU adapter computes on the CPU" : adapter;
-  } catch (error) {
-    if (error instanceof BackendError) return `no GPU (${error.message})`;
-    throw error;
-  }
-}
-
-async function requestAdapter(host: EngineHost): Promise<GPUAdapter> {
-  const gpu = await host.openGpu();
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter)
-    throw new BackendError(
-      "opening WebGPU: it offers no adapter; check the GPU's driver, or use the wasm backend",
-    );
-  return adapter;
-}
-
-function openGpuBackend(adapter: GPUAdapter, options: EngineOptions, shape: BackendShape): Promise<Backend> {
-  const { cacheDtype } = options;
-  return openWebGpuBackend(shape, adapter, cacheDtype === undefined ? {} : { cacheDtype });
-}
-
-/** The WASM backend with as much context as 32-bit memory holds. */
-async function openCpuBackend(
-  host: EngineHost,
-  options: EngineOptions,
-  plan: BackendPlan,
-): Promise<ChosenBackend> {
-  const limit = { sizeBytes: MAX_BYTES - PAGE_BYTES, name: "32-bit WebAssembly memory", workingBytes };
-  const isAskedFor = options.contextLength !== undefined;
-  const { shape, contextNote } = fitContext(plan.shape, plan.weightBytes, limit, isAskedFor);
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
-  return { backend: await openWasmBackend(shape, host.wasm, threads), contextNote };
-}
-
 function chatTemplateOf(checkpoint: Checkpoint) {
   if (!checkpoint.chatTemplate)
     throw new ConfigError(
@@ -274,8 +178,7 @@ function noTokenizer(name: string): Tokenizer {
 function report(
   checkpoint: Checkpoint,
   config: ModelConfig,
-  backend: Backend,
-  why: string,
+  { backend, why, contextNote, selfTestMs }: ChosenBackend,
   policy: AttentionPolicy,
   loadMs: number,
 ): EngineReport {
@@ -289,9 +192,10 @@ function report(
       maxPositionEmbeddings: config.maxPositionEmbeddings,
       kvBytesPerToken: kvBytesPerToken(config),
     },
-    backend: { ...backend.report(), why },
+    backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
     attention: { name: policy.name, settings: policy.settings },
     loadMs,
+    ...(contextNote !== undefined && { contextNote }),
   };
 }
 

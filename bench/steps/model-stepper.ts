@@ -43,7 +43,6 @@ export class ModelStepper {
   readonly #pages: readonly number[];
   readonly #tokens: Uint32Array;
   readonly #drawRow = Uint32Array.of(0);
-  readonly #drawn = new Uint32Array(1);
   #wasm: WasmBackend | undefined;
   readonly #draws: readonly SamplingRow[] = [{ params: GREEDY, draw: 0, seenTokens: [] }];
 
@@ -93,7 +92,7 @@ export class ModelStepper {
     const started = performance.now();
     this.#forward(length - 1, 1, false, this.policy(attention));
     this.#decoder.computeLogits(this.#drawRow, 1);
-    await this.backend.sample(this.#decoder.logits, this.#draws, this.#drawn);
+    await this.backend.sample(this.#decoder.logits, this.#draws).tokens();
     return performance.now() - started;
   }
 

@@ -3,7 +3,7 @@
  * webgpu), one conformance suite (`test/conformance/backend.test.ts`).
  *
  * The grain is a step of the decoder, not tensor algebra, so that a backend can fuse. Steps are recorded in order and
- * return nothing; data comes back only by `read`, `readLogits` and `sample`. No step allocates.
+ * return nothing; data comes back only by `read` and by the `Draw` that `sample` gives. No step allocates.
  *
  * Words: a *row* is one token of the batch; a *sequence* is one request's run of consecutive rows; `T` = rows of the
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
@@ -53,7 +53,7 @@ export interface BackendReport {
 export interface StepBatch {
   numRows: number;
   numSequences: number;
-  /** [numRows] */
+  /** [numRows] ids, or `DRAWN_TOKEN | row` for a token of the last draw. */
   readonly tokenIds: Uint32Array;
   /** [numRows] cache slot (page × pageSize + offset) that receives the row's key and value. */
   readonly slots: Uint32Array;
@@ -163,8 +163,31 @@ export interface SamplingRow {
   readonly seenTokens: ArrayLike<number>;
 }
 
+/**
+ * A token id with this bit stands for the token that the last `sample` drew for row `id & ~DRAWN_TOKEN` of its logits:
+ * a step can be recorded before the tokens it goes on from have been read.
+ */
+export const DRAWN_TOKEN = 0x80000000;
+
+/** Most draws whose tokens have not arrived: one being read, one recorded ahead of it, and as many given up. */
+export const MAX_DRAWS_UNDER_WAY = 4;
+
+/** Tokens being drawn. */
+export interface Draw {
+  /**
+   * One token a row, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
+   * called, and a draw nobody asks for costs nothing.
+   */
+  tokens(): Promise<Uint32Array>;
+}
+
 export interface Backend {
   readonly shape: BackendShape;
+  /**
+   * True where recorded steps queue up on a device, so that it pays to record the next one before the last draw is read.
+   * Where it is false, steps have run when they return.
+   */
+  readonly runsAhead: boolean;
   report(): BackendReport;
 
   /** Makes a zeroed tensor. Called at open and when a new size is first needed, never in steady state. */
@@ -183,7 +206,10 @@ export interface Backend {
    */
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
-  /** Starts a step: uploads ids, slots, RoPE rows, lengths and page tables. */
+  /**
+   * Starts a step: uploads ids, slots, RoPE rows, lengths and page tables.
+   * @throws ShapeError when an id stands for a row that the last draw did not have.
+   */
   beginStep(batch: StepBatch): void;
   /** x[t] = embedding[tokenIds[t]]. x: f32 [maxBatchRows, hiddenSize]. */
   embed(embedding: WeightRef, x: TensorRef): void;
@@ -223,8 +249,12 @@ export interface Backend {
     count: number,
     logits: TensorRef,
   ): void;
-  /** Draws one token for each of the first rows.length logits rows into out. One await a step. */
-  sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void>;
+  /**
+   * Draws one token for each of the first rows.length logits rows, at most maxBatchSequences of them. Of no rows it draws
+   * nothing, and its tokens, none, arrive when the steps before it are done.
+   * @throws BackendError when `MAX_DRAWS_UNDER_WAY` draws have not arrived yet.
+   */
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw;
 
   // ---- selection: one row a sequence; all of it deterministic, ties to the lower position ----
 

@@ -8,6 +8,17 @@ export type EngineErrorCode =
   | "request"
   | "aborted";
 
+/** Written out: minifiers rename classes. */
+const NAMES: Readonly<Record<EngineErrorCode, string>> = {
+  config: "ConfigError",
+  "model-file": "ModelFileError",
+  shape: "ShapeError",
+  backend: "BackendError",
+  "out-of-pages": "OutOfPagesError",
+  request: "RequestError",
+  aborted: "AbortedError",
+};
+
 /**
  * Base of every error the engine raises on purpose.
  * The message says what was being done, what was expected, what came, and what to do next.
@@ -17,7 +28,7 @@ export class EngineError extends Error {
   constructor(code: EngineErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
-    this.name = new.target.name;
+    this.name = NAMES[code];
   }
 }
 

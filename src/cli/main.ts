@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "./args.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 
@@ -20,7 +21,8 @@ async function run(args: readonly string[]): Promise<number> {
   const program = new Command("lessismore")
     .description("Runs reasoning LLMs with training-free sparse attention.")
     .version(readVersion());
-  for (const command of [generateCommand(done), inspectCommand(done)]) program.addCommand(command);
+  for (const command of [generateCommand(done), inspectCommand(done), doctorCommand(done)])
+    program.addCommand(command);
   for (const command of [program, ...program.commands])
     command.exitOverride().configureOutput({ outputError: () => {} }); // said once, below
   try {

@@ -49,10 +49,18 @@ function lineBreaksAtEnd(text: string): number {
 
 /** 1234567 bytes as "1.2 MB". */
 export function formatBytes(sizeBytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
+  return formatSize(sizeBytes, 1000, ["B", "kB", "MB", "GB", "TB"]);
+}
+
+/** 32768 bytes as "32 KiB": for limits, which are mostly powers of two. */
+export function formatLimit(sizeBytes: number): string {
+  return formatSize(sizeBytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]).replace(".0 ", " ");
+}
+
+function formatSize(sizeBytes: number, step: number, units: readonly string[]): string {
   let [value, unit] = [sizeBytes, 0];
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
+  while (value >= step && unit < units.length - 1) {
+    value /= step;
     unit++;
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ""}`;

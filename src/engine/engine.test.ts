@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   AbortedError,
   type AttentionPolicy,
@@ -50,6 +50,16 @@ describe.each(["wasm", "reference"] as const)("%s", (backend) => {
     for (let i = 0; i < 5; i++)
       for await (const _ of engine.generate({ tokenIds: ids, ignoreEos: true })) break; // asks for every page of a sequence
     expect(await run({ ...base, tokenIds: ids })).toHaveLength(10);
+  });
+
+  test("requests that share a signal let go of it when they end", async () => {
+    const { signal } = new AbortController();
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    for (let i = 0; i < 3; i++) await run({ ...base, tokenIds: ids, maxTokens: 2, signal });
+    for await (const _ of engine.generate({ ...base, tokenIds: ids, signal })) break;
+    expect(added).toHaveBeenCalledTimes(4);
+    expect(removed.mock.calls).toEqual(added.mock.calls);
   });
 
   test("close ends what runs with an AbortedError and may be called twice", async () => {

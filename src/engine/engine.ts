@@ -1,57 +1,41 @@
-import { Attention, attendedRows } from "../attention/attend.ts";
+import { Attention } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
-import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
+import type { AttentionPolicy } from "../attention/policy.ts";
 import { parseAttention } from "../attention/spec.ts";
-import type { Backend, SamplingRow } from "../backend/backend.ts";
 import { AbortedError, RequestError } from "../base/errors.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import { PageAllocator } from "../kv/page-allocator.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
-import type { ModelWeights } from "../model/weights.ts";
+import type { EngineParts } from "./engine-parts.ts";
 import { type GenerationPlan, RunningGeneration } from "./generation.ts";
+import { planRequest } from "./plan-request.ts";
 import { OutputStream } from "./reasoning.ts";
-import type { ChatMessage, Generation, GenerationRequest } from "./request.ts";
-import { resolveSampling, type SamplingDefaults } from "./sampler.ts";
+import type { Generation, GenerationRequest } from "./request.ts";
 import { schedule } from "./scheduler.ts";
-import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
+import { type Step, StepRunner } from "./step-runner.ts";
 
 /** Most milliseconds the engine computes on end before timers, signals and streams get a turn. */
 const MAX_BUSY_MS = 8;
-
-/** Everything an engine is made of; `open.ts` puts it together. */
-export interface EngineParts {
-  readonly backend: Backend;
-  readonly weights: ModelWeights;
-  readonly attentionModel: AttentionModel;
-  readonly rope: RopeWriter;
-  readonly tokenizer: Tokenizer;
-  readonly renderChat: (messages: readonly ChatMessage[]) => string;
-  readonly eosTokenIds: readonly number[];
-  readonly sampling: SamplingDefaults;
-  /** The checkpoint's own attention spec: stands in for settings that a request leaves out. */
-  readonly attentionDefaults: string | undefined;
-  /** The policy of requests that name none. */
-  readonly attention: AttentionPolicy | string;
-}
 
 /** Decides which tokens run now: queues requests, fills batches, draws tokens, ends requests. */
 export class GenerationEngine {
   readonly tokenizer: Tokenizer;
   readonly #parts: EngineParts;
   readonly #attention: Attention;
-  readonly #decoder: Decoder;
-  readonly #batch: StepBatchBuilder;
+  readonly #steps: StepRunner;
   readonly #pages: PageAllocator;
   readonly #policies = new Map<unknown, { policy: AttentionPolicy; uses: number }>();
   readonly #waiting: RunningGeneration[] = [];
   #running: RunningGeneration[] = [];
+  /** The last step, where its tokens have not been read: the next one is recorded first. */
+  #unread: Step | undefined;
   #isPumping = false;
+  /** Something has come up since the last turn began. */
+  #isWanted = false;
   #isClosed = false;
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
-  readonly #logitRows: Uint32Array;
-  readonly #drawn: Uint32Array;
   #lastYield = 0;
 
   constructor(parts: EngineParts) {
@@ -59,11 +43,9 @@ export class GenerationEngine {
     this.#parts = parts;
     this.tokenizer = parts.tokenizer;
     this.#attention = new Attention(parts.backend, parts.attentionModel);
-    this.#decoder = new Decoder(parts.backend, parts.weights, this.#attention);
-    this.#batch = new StepBatchBuilder(shape, parts.rope);
+    const decoder = new Decoder(parts.backend, parts.weights, this.#attention);
+    this.#steps = new StepRunner(parts.backend, decoder, parts.rope);
     this.#pages = new PageAllocator(shape.numPages, shape.pageSize);
-    this.#logitRows = new Uint32Array(this.#decoder.logitRows);
-    this.#drawn = new Uint32Array(shape.maxBatchSequences);
     this.policyOf(parts.attention); // an impossible default is an error now, not at the first request
   }
 
@@ -81,79 +63,28 @@ export class GenerationEngine {
   generate(request: GenerationRequest): Generation {
     if (this.#isClosed) throw new RequestError("generate: the engine is closed; open a new one");
     const plan = this.#plan(request);
-    const stops = typeof request.stop === "string" ? [request.stop] : (request.stop ?? []);
-    for (const stop of stops)
-      if (typeof stop !== "string" || stop === "")
-        throw new RequestError(`stop must be a text that is not empty, got ${JSON.stringify(stop)}`);
-    const output = new OutputStream(this.tokenizer, plan.prompt, stops);
+    const output = new OutputStream(this.tokenizer, plan.prompt, plan.stops);
     const generation = new RunningGeneration(plan, output, () => void this.#pump());
     this.#waiting.push(generation);
-    plan.signal?.addEventListener("abort", () => this.#abort(generation), { once: true });
-    if (plan.signal?.aborted) this.#abort(generation);
     void this.#pump();
     return generation;
   }
 
   #plan(request: GenerationRequest): GenerationPlan {
-    const { vocabSize, maxSequenceLength } = this.#parts.backend.shape;
-    const prompt = this.#promptTokens(request);
-    if (prompt.length === 0) throw new RequestError("the prompt is empty; give at least one token");
-    for (const id of prompt)
-      if (!Number.isSafeInteger(id) || id < 0 || id >= vocabSize)
-        throw new RequestError(
-          `token id ${id} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`,
-        );
-    if (prompt.length >= maxSequenceLength)
-      throw new RequestError(
-        `the prompt has ${prompt.length} tokens, but the context holds ${maxSequenceLength} with at least one generated; ` +
-          "shorten the prompt or open the engine with a larger contextLength",
-      );
-    const room = maxSequenceLength - prompt.length;
-    const { maxTokens } = request;
-    if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))
-      throw new RequestError(`maxTokens must be a whole number of at least 1, got ${maxTokens}`);
-    const given = request.attention ?? this.#parts.attention;
-    const policy = this.policyOf(given);
-    return {
-      prompt,
-      maxTokens: Math.min(maxTokens ?? room, room),
-      policy,
-      policyKey: typeof given === "string" ? policyKey(policy) : given,
-      sampling: resolveSampling(request, this.#parts.sampling),
-      eosTokenIds: request.ignoreEos ? [] : this.#parts.eosTokenIds,
-      signal: request.signal,
-    };
+    return planRequest(request, this.#parts, (attention) => this.policyOf(attention));
   }
 
-  #promptTokens(request: GenerationRequest): number[] {
-    const { messages, prompt, tokenIds } = request;
-    const given = [messages, prompt, tokenIds].filter((source) => source !== undefined).length;
-    if (given !== 1)
-      throw new RequestError(
-        `give exactly one of messages, prompt and tokenIds; got ${given === 0 ? "none" : given}`,
-      );
-    if (tokenIds) return Array.from(tokenIds);
-    if (prompt !== undefined && typeof prompt !== "string")
-      throw new RequestError(`prompt must be a text, got ${JSON.stringify(prompt)}`);
-    if (messages !== undefined) checkMessages(messages);
-    if (prompt !== undefined) return this.tokenizer.encode(prompt);
-    return this.tokenizer.encode(this.#parts.renderChat(messages ?? []), { addSpecialTokens: false });
-  }
-
-  #abort(generation: RunningGeneration): void {
-    const reason: unknown = generation.plan.signal?.reason;
-    generation.fail(new AbortedError("the request was aborted by its signal", { cause: reason }));
-    void this.#pump();
-  }
-
-  /** Runs steps while there is something to run. One at a time. */
+  /** Takes turns while there is something to do. One at a time. */
   async #pump(): Promise<void> {
+    this.#isWanted = true;
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {
       // a turn of the event loop first: the caller may still attach its consumer or abort
       await Promise.resolve();
-      while (!this.#isClosed && (await this.#exclusively(() => this.#step()))) {
+      while (this.#isWanted && !this.#isClosed) {
+        this.#isWanted = false;
+        if (await this.#exclusively(() => this.#step())) this.#isWanted = true;
         if (performance.now() - this.#lastYield < MAX_BUSY_MS) continue;
         await yieldToEventLoop();
         this.#lastYield = performance.now();
@@ -181,68 +112,28 @@ export class GenerationEngine {
     }
   }
 
-  /** One step of the engine; false when nothing can run. */
+  /**
+   * One turn: schedule, run, postprocess. False when nothing is left to do.
+   * Where the backend runs ahead, the tokens of a step are read when the next one is recorded, at most one step later, so
+   * that the device has work while the host reads, detokenises and records.
+   */
   async #step(): Promise<boolean> {
     this.#sweep();
     this.#admit();
-    const { backend } = this.#parts;
-    const runs = schedule(this.#running, {
-      maxRows: backend.shape.maxBatchRows,
-      maxSequences: backend.shape.maxBatchSequences,
-    });
-    if (runs.length === 0) return false;
-    const now = performance.now();
-    const entries = runs.flatMap(({ index, numRows, isPrefill }) => {
-      const generation = this.#running[index];
-      if (!generation) return [];
-      generation.start(now);
-      const { tokens, pages, cachedTokens, plan } = generation;
-      const run = {
-        tokens,
-        pages,
-        firstPosition: cachedTokens,
-        numRows,
-        isPrefill,
-        policy: plan.policy,
-        generation,
-      };
-      return [run];
-    });
-    const ordered = this.#batch.fill(entries) as readonly (SequenceRun & { generation: RunningGeneration })[];
-    this.#decoder.forward(this.#batch, this.#batch.groups);
-    await this.#draw(ordered);
-    return true;
-  }
-
-  /** Draws a token for every sequence whose cache is complete after this step. */
-  async #draw(runs: readonly (SequenceRun & { generation: RunningGeneration })[]): Promise<void> {
-    const rows: SamplingRow[] = [];
-    const drawn: RunningGeneration[] = [];
-    runs.forEach(({ generation, numRows, isPrefill, policy, firstPosition }, sequence) => {
-      generation.cachedTokens += numRows;
-      if (!isPrefill) this.#count(generation, policy, firstPosition + 1);
-      if (generation.cachedTokens < generation.tokens.length) return;
-      this.#logitRows[rows.length] = (this.#batch.firstRows[sequence] ?? 0) + numRows - 1;
-      rows.push({
-        params: generation.plan.sampling,
-        draw: generation.numGenerated,
-        seenTokens: generation.tokens,
-      });
-      drawn.push(generation);
-    });
-    if (rows.length === 0) return;
-    this.#decoder.computeLogits(this.#logitRows, rows.length);
-    await this.#parts.backend.sample(this.#decoder.logits, rows, this.#drawn);
-    const now = performance.now();
-    drawn.forEach((generation, i) => {
-      if (!generation.isDone) generation.accept(this.#drawn[i] ?? 0, now);
-    });
-  }
-
-  #count(generation: RunningGeneration, policy: AttentionPolicy, length: number): void {
-    const { numLayers } = this.#parts.backend.shape;
-    generation.attendedRows += attendedRows(policy, numLayers, length);
-    generation.cachedRows += numLayers * length;
+    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#parts.backend.shape;
+    const runs = schedule(this.#running, { maxRows, maxSequences });
+    const before = this.#unread;
+    this.#unread = undefined;
+    let step: Step | undefined;
+    try {
+      if (runs.length > 0) step = this.#steps.run(this.#running, runs);
+    } finally {
+      // where the step failed, too: what was drawn before it is right
+      if (before) await this.#steps.postprocess(before);
+    }
+    if (step?.canStayUnread) this.#unread = step;
+    else if (step) await this.#steps.postprocess(step);
+    return step !== undefined || before !== undefined;
   }
 
   /** Moves waiting requests in while their pages fit; first come, first served. */
@@ -296,34 +187,13 @@ export class GenerationEngine {
     if (this.#isClosed) throw new RequestError("logits: the engine is closed; open a new one");
     const { prompt } = this.#plan({ tokenIds, maxTokens: 1, attention: full() });
     return this.#exclusively(async () => {
-      const needed = this.#pages.pagesFor(prompt.length);
-      const pages = this.#pages.allocate(needed);
+      const pages = this.#pages.allocate(this.#pages.pagesFor(prompt.length));
       try {
-        return await this.#denseLogits(prompt, pages);
+        return await this.#steps.denseLogits(prompt, pages);
       } finally {
         this.#pages.release(pages);
       }
     });
-  }
-
-  async #denseLogits(tokens: readonly number[], pages: readonly number[]): Promise<Float32Array> {
-    const { backend } = this.#parts;
-    const { vocabSize, maxBatchRows } = backend.shape;
-    const out = new Float32Array(tokens.length * vocabSize);
-    const policy = full();
-    for (let first = 0; first < tokens.length; first += maxBatchRows) {
-      const numRows = Math.min(maxBatchRows, tokens.length - first);
-      this.#batch.fill([{ tokens, pages, firstPosition: first, numRows, isPrefill: true, policy }]);
-      this.#decoder.forward(this.#batch, this.#batch.groups);
-      for (let row = 0; row < numRows; row += this.#decoder.logitRows) {
-        const count = Math.min(this.#decoder.logitRows, numRows - row);
-        for (let i = 0; i < count; i++) this.#logitRows[i] = row + i;
-        this.#decoder.computeLogits(this.#logitRows, count);
-        const values = await backend.read(this.#decoder.logits);
-        out.set(values.subarray(0, count * vocabSize), (first + row) * vocabSize);
-      }
-    }
-    return out;
   }
 
   /** Aborts what runs, then frees everything. Calling it twice is allowed. */
@@ -333,23 +203,7 @@ export class GenerationEngine {
     for (const generation of [...this.#running, ...this.#waiting])
       generation.fail(new AbortedError("the request was aborted: the engine was closed"));
     await this.#exclusively(async () => this.#sweep());
+    this.#unread = undefined;
     await this.#parts.backend.close();
   }
-}
-
-function checkMessages(messages: unknown): void {
-  if (!Array.isArray(messages) || messages.length === 0)
-    throw new RequestError(
-      `messages must be a list of at least one { role, content }, got ${JSON.stringify(messages)}`,
-    );
-  for (const message of messages)
-    if (typeof message?.role !== "string" || typeof message?.content !== "string")
-      throw new RequestError(
-        `a message must have a role and a content, both texts, got ${JSON.stringify(message)}`,
-      );
-}
-
-/** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
-function policyKey(policy: AttentionPolicy): string {
-  return `${policy.name}:${JSON.stringify(policy.settings)}`;
 }

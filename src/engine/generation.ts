@@ -16,6 +16,7 @@ export interface GenerationPlan {
   readonly policyKey: unknown;
   readonly sampling: SamplingParams;
   readonly eosTokenIds: readonly number[];
+  readonly stops: readonly string[];
   readonly signal: AbortSignal | undefined;
 }
 
@@ -26,10 +27,14 @@ export class RunningGeneration implements Generation {
   readonly tokens: number[];
   pages: number[] = [];
   cachedTokens = 0;
-  /** Key/value rows read and cached over all decode steps, for the attended fraction. */
-  attendedRows = 0;
-  cachedRows = 0;
   isDone = false;
+  /** Row of the last draw that holds the newest token, where that has not been read. */
+  unreadRow: number | undefined;
+  /** Tokens drawn and not read. */
+  #numUnread = 0;
+  /** Key/value rows read and cached over all decode steps, for the attended fraction. */
+  #attendedRows = 0;
+  #cachedRows = 0;
   readonly #output: OutputStream;
   readonly #wakeEngine: () => void;
   readonly #parts: GenerationPart[] = [];
@@ -40,12 +45,19 @@ export class RunningGeneration implements Generation {
   #started = 0;
   #firstTokenAt = 0;
   #prefillMs = 0;
+  readonly #onAbort = (): void => {
+    const cause: unknown = this.plan.signal?.reason;
+    this.fail(new AbortedError("the request was aborted by its signal", { cause }));
+    this.#wakeEngine();
+  };
 
   constructor(plan: GenerationPlan, output: OutputStream, wakeEngine: () => void) {
     this.plan = plan;
     this.tokens = [...plan.prompt];
     this.#output = output;
     this.#wakeEngine = wakeEngine;
+    plan.signal?.addEventListener("abort", this.#onAbort);
+    if (plan.signal?.aborted) this.#onAbort();
   }
 
   get promptTokens(): number {
@@ -54,6 +66,16 @@ export class RunningGeneration implements Generation {
 
   get numGenerated(): number {
     return this.tokens.length - this.plan.prompt.length;
+  }
+
+  /** Tokens generated, those not read yet included. */
+  get numDrawn(): number {
+    return this.numGenerated + this.#numUnread;
+  }
+
+  /** Its last token is drawn, unless one before it turns out to end the request. */
+  get isFullyDrawn(): boolean {
+    return this.numDrawn >= this.plan.maxTokens;
   }
 
   /** True while the consumer is too far behind. */
@@ -66,9 +88,22 @@ export class RunningGeneration implements Generation {
     if (this.#started === 0) this.#started = now;
   }
 
-  /** Takes a drawn token. Sets isDone at an end-of-sequence token, a stop text or the last token. */
+  /** Takes note that a draw under way has a token for it. */
+  expect(row: number): void {
+    this.#numUnread++;
+    this.unreadRow = row;
+  }
+
+  /** Counts the key/value rows that a decode step read, and those that dense attention would have read. */
+  count(attendedRows: number, cachedRows: number): void {
+    this.#attendedRows += attendedRows;
+    this.#cachedRows += cachedRows;
+  }
+
+  /** Takes the token of the oldest draw under way. Sets isDone at an end-of-sequence token, a stop text or the last token. */
   accept(tokenId: number, now: number): void {
     this.tokens.push(tokenId);
+    if (--this.#numUnread === 0) this.unreadRow = undefined;
     if (this.numGenerated === 1) {
       this.#firstTokenAt = now;
       this.#prefillMs = now - this.#started;
@@ -85,8 +120,14 @@ export class RunningGeneration implements Generation {
   /** Ends the request with an error; the consumer gets it at its next turn. */
   fail(error: Error): void {
     if (this.isDone) return;
-    this.isDone = true;
     this.#error = error;
+    this.#end();
+  }
+
+  /** Wakes the consumer for the last time, and lets go of a signal that may outlive many requests. */
+  #end(): void {
+    this.isDone = true;
+    this.plan.signal?.removeEventListener("abort", this.#onAbort);
     this.#wake();
   }
 
@@ -94,7 +135,6 @@ export class RunningGeneration implements Generation {
     this.#give(this.#output.finish());
     const { policy } = this.plan;
     const decodeMs = now - this.#firstTokenAt;
-    this.isDone = true;
     this.#result = {
       text: this.#output.text,
       reasoning: this.#output.reasoning,
@@ -110,10 +150,10 @@ export class RunningGeneration implements Generation {
       attention: {
         name: policy.name,
         settings: policy.settings,
-        attendedFraction: this.cachedRows === 0 ? 1 : this.attendedRows / this.cachedRows,
+        attendedFraction: this.#cachedRows === 0 ? 1 : this.#attendedRows / this.#cachedRows,
       },
     };
-    this.#wake();
+    this.#end();
   }
 
   #give(part: GenerationPart | undefined): void {

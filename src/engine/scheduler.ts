@@ -9,6 +9,8 @@ export interface SchedulerEntry {
   readonly promptTokens: number;
   /** The consumer has not taken what was generated; do not run ahead of it. */
   readonly isPaused: boolean;
+  /** Its last token is drawn, though perhaps not read: there is nothing left to run. */
+  readonly isFullyDrawn: boolean;
 }
 
 export interface ScheduledRun {
@@ -26,7 +28,7 @@ export function schedule(
   let rows = 0;
   const room = () => runs.length < limits.maxSequences && rows < limits.maxRows;
   entries.forEach((entry, index) => {
-    if (entry.isPaused || entry.cachedTokens < entry.promptTokens || !room()) return;
+    if (entry.isPaused || entry.isFullyDrawn || entry.cachedTokens < entry.promptTokens || !room()) return;
     runs.push({ index, numRows: 1, isPrefill: false });
     rows++;
   });

@@ -1,7 +1,7 @@
 import type { AttentionGroup } from "../attention/attend.ts";
 import { isSparseAt } from "../attention/attend.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import type { BackendShape, StepBatch } from "../backend/backend.ts";
+import { type BackendShape, DRAWN_TOKEN, type StepBatch } from "../backend/backend.ts";
 
 /** Writes a position's RoPE row: headDim/2 cos, then headDim/2 sin. */
 export interface RopeWriter {
@@ -11,6 +11,8 @@ export interface RopeWriter {
 /** One sequence's part in a step. */
 export interface SequenceRun {
   readonly tokens: ArrayLike<number>;
+  /** Row of the last draw that holds the token after `tokens`, where it is drawn but not read. */
+  readonly unreadRow?: number | undefined;
   readonly pages: readonly number[];
   readonly firstPosition: number;
   readonly numRows: number;
@@ -74,7 +76,7 @@ export class StepBatchBuilder implements StepBatch {
     for (let i = 0; i < run.numRows; i++) {
       const position = run.firstPosition + i;
       const row = this.numRows++;
-      this.tokenIds[row] = run.tokens[position] ?? 0;
+      this.tokenIds[row] = run.tokens[position] ?? DRAWN_TOKEN | (run.unreadRow ?? 0);
       const page = run.pages[Math.floor(position / this.#pageSize)] ?? 0;
       this.slots[row] = page * this.#pageSize + (position % this.#pageSize);
       this.#rope.writeRow(position, this.rope, row * this.#headDim);

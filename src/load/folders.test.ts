@@ -26,6 +26,8 @@ function server(does: { ranges?: boolean; contentRange?: boolean; short?: boolea
     if (pathname === "/m/broken.bin") return new Response("no", { status: 503, statusText: "Unavailable" });
     if (pathname === "/m/offline.bin") throw new TypeError("network down");
     const bytes = FILES[pathname.slice("/m/".length)];
+    const page = { headers: { "content-type": "text/html; charset=utf-8" } };
+    if (pathname.endsWith("/start-page.json")) return new Response("<!doctype html>", page);
     if (!bytes) return new Response("not here", { status: 404 });
     if (init.method === "HEAD")
       return new Response(null, { headers: { "content-length": `${bytes.length}` } });
@@ -106,6 +108,10 @@ describe("URL folder", () => {
       "GET /m/big.bin bytes=0-65535",
       "GET /m/big.bin bytes=100000-100004",
     ]);
+  });
+
+  test("a page in place of a file, as single-page servers send it, is no file", async () => {
+    expect(await createUrlFolder("http://host/m", server().serve).open("start-page.json")).toBeUndefined();
   });
 
   test("refusals, a dead network and short answers are ModelFileErrors that name the address", async () => {

@@ -27,10 +27,15 @@ export function createUrlFolder(
   };
 }
 
-/** One file behind a URL; undefined when the server says there is none. @throws ModelFileError */
+/**
+ * One file behind a URL; undefined when the server says there is none, or answers with a page as servers of
+ * single-page applications do for any unknown path: no file of a checkpoint is HTML.
+ * @throws ModelFileError
+ */
 async function openUrl(url: string, fetchFile: Fetch): Promise<ByteSource | undefined> {
   const response = await request(url, fetchFile, { headers: { Range: `bytes=0-${FIRST_BYTES - 1}` } });
-  if (response.status === 404 || response.status === 410) {
+  const isPage = response.ok && /^text\/html\b/i.test(response.headers.get("content-type") ?? "");
+  if (response.status === 404 || response.status === 410 || isPage) {
     await response.body?.cancel();
     return undefined;
   }

@@ -1,7 +1,9 @@
 /** `lessismore` in Node: the public exports, and opening of folders on disk. */
 import { existsSync } from "node:fs";
+import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../base/errors.ts";
+import { examineMachineWith, type MachineReport } from "../doctor.ts";
 import { type CheckpointReport, inspectFolder } from "../inspect.ts";
 import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
 import { openDawn } from "./dawn.ts";
@@ -24,6 +26,18 @@ export async function inspectCheckpoint(
   options: { readonly attention?: string; readonly scanWeights?: boolean } = {},
 ): Promise<CheckpointReport> {
   return inspectFolder(await openFileFolder(model ?? bundledModelFolder()), options);
+}
+
+/** What this machine has to compute with, and whether it computes rightly. */
+export async function examineMachine(): Promise<
+  MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }
+> {
+  return {
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    ...(await examineMachineWith({ wasm: createWasmHost(), openGpu: openDawn })),
+  };
 }
 
 /** The folder of the model that comes with the package. */

@@ -25,16 +25,11 @@ export function createWasmHost(): WasmHost {
   };
 }
 
-/** Reads wasm/NAME.wasm of the package: two folders up from the sources, three from the compiled files. */
+/** Reads wasm/NAME.wasm of the checkout, or dist/wasm/NAME.wasm from the compiled files. */
 async function loadModule(name: WasmModuleName): Promise<Uint8Array<ArrayBuffer>> {
-  let failure: unknown;
-  for (const up of ["../../wasm/", "../../../wasm/"])
-    try {
-      return new Uint8Array(await readFile(new URL(`${up}${name}.wasm`, import.meta.url)));
-    } catch (error) {
-      failure ??= error;
-    }
-  throw new BackendError(`the kernels wasm/${name}.wasm are missing; run \`npm run setup\``, {
-    cause: failure,
-  });
+  try {
+    return new Uint8Array(await readFile(new URL(`../../wasm/${name}.wasm`, import.meta.url)));
+  } catch (cause) {
+    throw new BackendError(`the kernels wasm/${name}.wasm are missing; run \`npm run setup\``, { cause });
+  }
 }

@@ -1,4 +1,3 @@
-import { setFlagsFromString } from "node:v8";
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
@@ -8,7 +7,7 @@ import {
   requestWebGpuDevice,
   type WebGpuOptions,
 } from "../../src/backend/webgpu/open-webgpu.ts";
-import { createWasmHost } from "../../src/node/wasm-host.ts";
+import { place } from "../place/here.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
 
 export interface BackendRow {
@@ -31,16 +30,14 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
 const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
-// Node 20 has relaxed SIMD behind a flag, later versions have it on and know no such flag.
-if (Number.parseInt(process.versions.node, 10) < 22) setFlagsFromString("--experimental-wasm-relaxed-simd");
-
 function openWasm(options: WasmOptions): BackendFactory {
-  return (shape) => openWasmBackend(shape, createWasmHost(), options);
+  return (shape) => openWasmBackend(shape, place.createWasmHost(), options);
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
 export const BACKENDS: readonly BackendRow[] = [
-  { name: "reference", open: createReferenceBackend },
+  // plain loops are the same in a browser
+  ...(place.name === "Node" ? [{ name: "reference", open: createReferenceBackend }] : []),
   { name: "wasm, 1 thread", open: openWasm({ threads: 1, simd: "simd" }) },
   { name: "wasm, 2 threads", open: openWasm({ threads: 2, simd: "simd" }) },
   { name: "wasm, relaxed SIMD", open: openWasm({ threads: 2, simd: "relaxed" }), isSlow: true },

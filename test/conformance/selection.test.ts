@@ -303,6 +303,16 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     });
   });
 
+  it("5000 of 9000 units, more than fit into workgroup memory: mergeByRank exactly", async () => {
+    const n = 9000;
+    const t = await openTrial(n);
+    const rows = [1, 2, 3].map((seed) => gaussian(new Random(seed), n));
+    t.begin([n]);
+    const [scores, merged] = [t.scores([rows]), t.units(1, 5000)];
+    t.trial.backend.mergeByRank({ first: 0, count: 1 }, scores, CURRENT, merged);
+    expect(await t.read(merged, 0, 0)).toEqual(ascending(mergeByRank(rows, CURRENT, 5000)));
+  });
+
   it("100,000 units: topK, mergeByRank and withEnds exactly", async () => {
     const n = 100_000;
     const t = await openTrial(n);

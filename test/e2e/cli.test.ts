@@ -169,6 +169,26 @@ describe("work that fails ends with 1, one line on standard error and nothing on
   });
 });
 
+describe("doctor", () => {
+  it("says what there is as one JSON object, and ends with 0 where all that counts is right", () => {
+    const { status, stdout } = run(["doctor", "--json"]);
+    const report = JSON.parse(stdout);
+    expect(Object.keys(report)).toEqual(["node", "platform", "cpu", "wasm", "webgpu", "auto", "isSound"]);
+    expect(report.node).toBe(process.version);
+    expect(report.wasm.selfTest.rows.length).toBeGreaterThan(10);
+    expect(["wasm", "webgpu"]).toContain(report.auto.backend);
+    expect(status).toBe(report.isSound ? 0 : 1);
+  });
+
+  it("says it to people, with no line past 120 columns", () => {
+    const { status, stdout, stderr } = run(["doctor"]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toMatch(/^node {11}v\d+/);
+    expect(stdout).toMatch(/\nauto {11}(wasm|webgpu): .+\n$/);
+    expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThan(120);
+  });
+});
+
 describe("other ways to end", () => {
   it("help and version end with 0 on standard output", () => {
     expect(run(["--help"])).toMatchObject({ status: 0, stderr: "" });

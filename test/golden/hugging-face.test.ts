@@ -1,8 +1,17 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Engine, openEngine } from "../../src/node/index.ts";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { Engine } from "../../src/open.ts";
+import { place } from "../place/here.ts";
 import { BACKENDS } from "./backends.ts";
-import { repositoryPath } from "./open-fixture.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The folders of test/golden/hf. */
+    readonly goldenFolders: readonly string[];
+  }
+}
+
+/** A long text on an emulated GPU of a busy machine. */
+const LONG_TEXT_MS = 300_000;
 
 interface Golden {
   readonly input_ids: readonly number[];
@@ -25,19 +34,17 @@ function worstError(logits: Float32Array, position: number, expected: readonly n
   return Math.max(...expected.map((logit, i) => Math.abs(logit - logits[position * expected.length + i]))) / scale;
 }
 
-function readJson<T>(path: string): T {
-  return JSON.parse(readFileSync(path, "utf8")) as T;
+async function readJson<T>(path: string): Promise<T> {
+  return JSON.parse(await place.readText(path)) as T;
 }
 
-const fixtures = readdirSync(repositoryPath("test/golden/hf")).filter((name) =>
-  existsSync(repositoryPath(`test/golden/hf/${name}/golden.json`)),
-);
+const problems = await readJson<Problem[]>("test/golden/pico-reasoner.json");
 
 describe.each(BACKENDS)("$name", (backend) => {
-  test.each(fixtures)("%s: logits within 1e-4 of the largest, greedy tokens identical", async (name) => {
-    const model = repositoryPath(`test/golden/hf/${name}`);
-    const golden = readJson<Golden>(`${model}/golden.json`);
-    const engine = await openEngine({ ...backend.options, model });
+  test.each(backend.checkpoints ?? inject("goldenFolders"))("%s: logits within 1e-4 of the largest, greedy tokens identical", async (name) => {
+    const model = `test/golden/hf/${name}`;
+    const golden = await readJson<Golden>(`${model}/golden.json`);
+    const engine = await place.openEngine({ ...backend.options, model });
     const logits = await engine.logits(golden.input_ids);
     for (const [position, expected] of Object.entries(golden.logits))
       expect(worstError(logits, Number(position), expected), `position ${position}`).toBeLessThan(1e-4);
@@ -50,11 +57,14 @@ describe.each(BACKENDS)("$name", (backend) => {
   describe("pico-reasoner", () => {
     let engine: Engine;
     beforeAll(async () => {
-      engine = await openEngine({ ...backend.options, attention: "full" });
+      engine = await place.openEngine({
+        ...backend.options,
+        model: "models/pico-reasoner",
+        attention: "full",
+      });
     });
     afterAll(() => engine.close());
 
-    const problems = readJson<Problem[]>(repositoryPath("test/golden/pico-reasoner.json"));
     test.each(problems.slice(0, backend.picoProblems).map((problem) => [problem.task, problem] as const))(
       "%s: prompt tokens, last logits within 1e-4 of the largest, greedy tokens and text identical",
       async (_, problem) => {
@@ -67,6 +77,7 @@ describe.each(BACKENDS)("$name", (backend) => {
         expect(`${result.text}<|im_end|>`).toBe(problem.greedy_text);
         expect(result.finishReason).toBe("stop");
       },
+      LONG_TEXT_MS,
     );
   });
 });

@@ -1,7 +1,13 @@
 /** The WebGPU that tests run on: the machine's GPU, else SwiftShader. */
+import { inject } from "vitest";
+import { place } from "../place/here.ts";
 
-import { prepareVulkan } from "../../scripts/swiftshader.mjs";
-import { openDawn } from "../../src/node/dawn.ts";
+declare module "vitest" {
+  interface ProvidedContext {
+    /** Whether a test that is skipped for want of WebGPU is a failure. */
+    readonly requiresWebGpu: boolean;
+  }
+}
 
 /** What tests get: a GPU with at least one adapter, or the reason why there is none. */
 export type TestGpu =
@@ -20,20 +26,18 @@ export function webgpuForTests(): Promise<TestGpu> {
 }
 
 async function findGpu(): Promise<TestGpu> {
-  const missing = prepareVulkan();
-  if (missing !== undefined) return without(missing);
   try {
-    const gpu = await openDawn();
+    const gpu = await place.openGpu();
     if (await gpu.requestAdapter()) return { gpu };
-    return without("Dawn found no adapter that it can use");
+    return without("WebGPU offers no adapter that can be used");
   } catch (error) {
     return without(error instanceof Error ? error.message : String(error));
   }
 }
 
 function without(reason: string): TestGpu {
-  if (process.env.LESSISMORE_REQUIRE_WEBGPU === "1")
-    throw new Error(`LESSISMORE_REQUIRE_WEBGPU=1 and no WebGPU to test on: ${reason}`);
-  console.warn(`WebGPU tests are skipped: ${reason}`);
+  if (inject("requiresWebGpu"))
+    throw new Error(`LESSISMORE_REQUIRE_WEBGPU=1 and no WebGPU to test on in ${place.name}: ${reason}`);
+  console.warn(`WebGPU tests in ${place.name} are skipped: ${reason}`);
   return { reason };
 }

@@ -12,6 +12,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  Draw,
   Ends,
   FeedForwardWeights,
   SamplingRow,
@@ -21,64 +22,18 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { DrawnTokens } from "../drawn-tokens.ts";
 import { sampleToken } from "../sample-token.ts";
 import { attendHead, headLogits } from "./attention.ts";
 import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
-import { type Matrix, matvec, rmsNorm, rotateHalf } from "./linear.ts";
+import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
+import { floats, integers, matrix, ReferenceTensor, ReferenceWeight, tensor } from "./refs.ts";
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
-
-class ReferenceTensor implements TensorRef {
-  readonly dtype: TensorDtype;
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Uint32Array;
-  constructor(dtype: TensorDtype, shape: readonly number[]) {
-    const size = shape.reduce((a, b) => a * b, 1);
-    this.dtype = dtype;
-    this.shape = shape;
-    this.data = dtype === "f32" ? new Float32Array(size) : new Uint32Array(size);
-  }
-}
-
-class ReferenceWeight implements WeightRef, Matrix {
-  readonly name: string;
-  readonly dtype: WeightDtype;
-  readonly rows: number;
-  readonly cols: number;
-  readonly values: Float32Array;
-  constructor(name: string, dtype: WeightDtype, rows: number, cols: number) {
-    this.name = name;
-    this.dtype = dtype;
-    this.rows = rows;
-    this.cols = cols;
-    this.values = new Float32Array(rows * cols);
-  }
-}
-
-function tensor(ref: TensorRef): ReferenceTensor {
-  if (!(ref instanceof ReferenceTensor)) throw new ShapeError("this tensor was made by another backend");
-  return ref;
-}
-
-function floats(ref: TensorRef): Float32Array {
-  const { data } = tensor(ref);
-  if (!(data instanceof Float32Array)) throw new ShapeError(`expected an f32 tensor, got ${ref.dtype}`);
-  return data;
-}
-
-function integers(ref: TensorRef): Uint32Array {
-  const { data } = tensor(ref);
-  if (!(data instanceof Uint32Array)) throw new ShapeError(`expected a u32 tensor, got ${ref.dtype}`);
-  return data;
-}
-
-function matrix(ref: WeightRef): ReferenceWeight {
-  if (!(ref instanceof ReferenceWeight))
-    throw new ShapeError(`weight ${ref.name} was made by another backend`);
-  return ref;
-}
 
 class ReferenceBackend implements Backend {
   readonly shape: BackendShape;
+  readonly runsAhead = false;
+  readonly #drawn = new DrawnTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
@@ -133,9 +88,11 @@ class ReferenceBackend implements Backend {
   }
 
   beginStep(batch: StepBatch): void {
+    const tokenIds = batch.tokenIds.slice();
+    this.#drawn.resolve(tokenIds, batch.numRows);
     this.#batch = {
       ...batch,
-      tokenIds: batch.tokenIds.slice(),
+      tokenIds,
       slots: batch.slots.slice(),
       rope: batch.rope.slice(),
       firstRows: batch.firstRows.slice(),
@@ -289,11 +246,11 @@ class ReferenceBackend implements Backend {
     }
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     const { vocabSize } = this.shape;
-    rows.forEach((row, i) => {
-      out[i] = sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row);
-    });
+    return this.#drawn.draw(rows, (row, i) =>
+      sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row),
+    );
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {

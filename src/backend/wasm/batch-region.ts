@@ -1,5 +1,6 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { BackendShape, StepBatch } from "../backend.ts";
+import type { DrawnTokens } from "../drawn-tokens.ts";
 import type { Arena } from "./arena.ts";
 import type { Word } from "./memory-map.ts";
 
@@ -13,8 +14,8 @@ export class BatchRegion {
     this.#shape = shape;
   }
 
-  /** @throws ShapeError when the batch is larger than the backend was opened for. */
-  upload(batch: StepBatch): void {
+  /** @throws ShapeError when the batch is larger than the backend was opened for, or an id stands for no drawn token. */
+  upload(batch: StepBatch, drawn: DrawnTokens): void {
     const { maxBatchRows, maxBatchSequences, headDim, pageSize } = this.#shape;
     const { numRows, numSequences } = batch;
     if (numRows > maxBatchRows || numSequences > maxBatchSequences)
@@ -36,6 +37,7 @@ export class BatchRegion {
     this.#arena.setWord("numRows", numRows);
     this.#arena.setWord("numSequences", numSequences);
     this.copy("tokenIds", batch.tokenIds, numRows);
+    drawn.resolve(this.#arena.integers.subarray(this.#arena.word("tokenIds") / 4), numRows);
     this.copy("slots", batch.slots, numRows);
     this.copy("firstRows", batch.firstRows, numSequences);
     this.copy("rowCounts", batch.rowCounts, numSequences);

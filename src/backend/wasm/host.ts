@@ -21,4 +21,6 @@ export interface WasmHost {
   loadModule(name: WasmModuleName): Promise<BufferSource>;
   /** Left out where there are no workers. source: a script that finds its data as worker-source.ts says. */
   startWorker?(source: string, data: WorkerData): StartedWorker;
+  /** Where there are no workers: the reason, and what to do about it. */
+  readonly whyOneThread?: string;
 }

@@ -37,6 +37,11 @@ export async function openWasmBackend(
     );
   const isRelaxed = options.simd === "simd" ? false : hasRelaxed;
   const startWorker = typeof SharedArrayBuffer === "undefined" ? undefined : host.startWorker?.bind(host);
+  const reason = host.whyOneThread ?? "there is no SharedArrayBuffer here";
+  if (!startWorker && (options.threads ?? 1) > 1)
+    throw new BackendError(
+      `the wasm backend was asked for ${options.threads} threads and can have one: ${reason}`,
+    );
   const threads = startWorker ? Math.max(1, Math.floor(options.threads ?? host.maxThreads)) : 1;
   const isThreaded = threads > 1 && startWorker !== undefined;
   const name: WasmModuleName = `${isRelaxed ? "relaxed" : "simd"}-${isThreaded ? "threads" : "single"}`;
@@ -53,7 +58,9 @@ export async function openWasmBackend(
   });
   const backend = new WasmBackend(shape, memory, instance.exports, {
     threads,
-    description: `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}`,
+    description:
+      `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
+      (!startWorker && options.threads === undefined ? ` (${reason})` : ""),
   });
   if (startWorker)
     for (let index = 1; index < threads; index++)

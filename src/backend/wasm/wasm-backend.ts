@@ -7,6 +7,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  Draw,
   Ends,
   FeedForwardWeights,
   SamplingRow,
@@ -16,6 +17,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { DrawnTokens } from "../drawn-tokens.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
@@ -40,9 +42,10 @@ type StepKernel = Exclude<
   "scratchBytes" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
 >;
 
-/** Kernels in WebAssembly over one linear memory. Steps run at once; only `read` and `sample` are asynchronous in type. */
+/** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
 export class WasmBackend implements Backend {
   readonly shape: BackendShape;
+  readonly runsAhead = false;
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -51,6 +54,7 @@ export class WasmBackend implements Backend {
   readonly #batch: BatchRegion;
   readonly #sampler: TokenSampler;
   readonly #workers: StartedWorker[] = [];
+  readonly #drawn = new DrawnTokens();
   #hasBounds = false;
   #hasBatch = false;
   #isClosed = false;
@@ -179,7 +183,7 @@ export class WasmBackend implements Backend {
   }
 
   beginStep(batch: StepBatch): void {
-    this.#batch.upload(batch);
+    this.#batch.upload(batch, this.#drawn);
     this.#hasBatch = true;
   }
 
@@ -274,13 +278,9 @@ export class WasmBackend implements Backend {
     this.#step("logits", vectorOf(norm), descriptorOf(output), from, count, to);
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     const { address } = addressOf(logits, "f32");
-    let i = 0;
-    for (const row of rows) {
-      out[i] = this.#sampler.draw(address, i, row);
-      i++;
-    }
+    return this.#drawn.draw(rows, (row, i) => this.#sampler.draw(address, i, row));
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {

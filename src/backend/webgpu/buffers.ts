@@ -18,6 +18,8 @@ export class Buffers {
   readonly #all = new Map<number, GPUBuffer>();
   #next = 1;
   sizeBytes = 0;
+  /** Changes whenever a buffer is destroyed. */
+  generation = 0;
 
   constructor(device: GPUDevice) {
     this.device = device;
@@ -46,6 +48,7 @@ export class Buffers {
   destroy({ id, buffer }: NumberedBuffer): void {
     if (!this.#all.delete(id)) return;
     this.sizeBytes -= buffer.size;
+    this.generation++;
     buffer.destroy();
   }
 

@@ -1,25 +1,13 @@
-import type { BackendShape } from "../backend.ts";
+import type { BackendShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
+import type { DeviceTraits } from "./device-traits.ts";
 import type { Recorder } from "./recorder.ts";
 import type { StepBuffer } from "./step-buffer.ts";
+import type { Tuning } from "./tuning.ts";
 import type { WeightStore } from "./weight-store.ts";
 
 /** How keys and values are stored. */
 export type CacheDtype = "f16" | "f32";
-
-/** What the device can do, as far as kernels care. */
-export interface DeviceTraits {
-  /** 0 where there are no subgroups. */
-  readonly minSubgroupSize: number;
-  readonly maxSubgroupSize: number;
-  readonly maxInvocations: number;
-  /** Emulated on the CPU, where a barrier costs a turn of every invocation. */
-  readonly isEmulated: boolean;
-  readonly workgroupBytes: number;
-  readonly hasF16: boolean;
-  /** f16 × f16 to f32 at 16 × 16 × 16. */
-  readonly hasMatrixUnits: boolean;
-}
 
 /** Sizes of the batch under way. */
 export interface BatchSizes {
@@ -29,31 +17,34 @@ export interface BatchSizes {
   readonly lengths: Uint32Array;
 }
 
+/** Copies what later steps of the batch ask for into `into`, made once. */
+export function copySizes(batch: StepBatch, into: BatchSizes | undefined): BatchSizes {
+  const { numRows, numSequences } = batch;
+  const size = batch.lengths.length;
+  const copy = into ?? {
+    numRows,
+    firstRows: new Uint32Array(size),
+    rowCounts: new Uint32Array(size),
+    lengths: new Uint32Array(size),
+  };
+  copy.numRows = numRows;
+  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
+  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
+  copy.lengths.set(batch.lengths.subarray(0, numSequences));
+  return copy;
+}
+
 /** What all groups of steps share. */
 export interface GpuContext {
   readonly device: GPUDevice;
   readonly shape: BackendShape;
   readonly traits: DeviceTraits;
+  readonly tuning: Tuning;
   readonly cacheDtype: CacheDtype;
   readonly buffers: Buffers;
   readonly recorder: Recorder;
   readonly weights: WeightStore;
   readonly step: StepBuffer;
-}
-
-/** Preludes that reduce over a workgroup; subgroups where the device has them. */
-export function reducePrelude(traits: DeviceTraits): string {
-  return traits.minSubgroupSize >= 4 ? "reduce-subgroups" : "reduce-shared";
-}
-
-export function scanPrelude(traits: DeviceTraits): string {
-  return traits.minSubgroupSize >= 4 ? "scan-subgroups" : "scan-shared";
-}
-
-/** Invocations of a workgroup that works alone on a large problem. */
-export function wideThreads(traits: DeviceTraits): number {
-  if (traits.isEmulated) return 64;
-  return traits.maxInvocations >= 1024 ? 1024 : 256;
 }
 
 /** Constants of step.wgsl. */

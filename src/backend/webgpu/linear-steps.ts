@@ -1,227 +1,290 @@
+import type { WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
-import { type GpuContext, reducePrelude } from "./context.ts";
-import type { Part } from "./recorder.ts";
-import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight, type WeightPart } from "./refs.ts";
+import { type GpuContext, stepConstants } from "./context.ts";
+import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
+import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from "./refs.ts";
+import { groupSections, type Product, pairSections, type Section, sectionWords } from "./sections.ts";
+import type { MatrixTile } from "./tuning.ts";
 
 /** Most rows of x that the matrix-vector kernel takes; past them tiles are faster. */
 const MAX_VECTOR_ROWS = 8;
+/** Rows of x of one batch of decode steps, for which the matrix units only have to keep up with memory. */
+const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
+/** A team makes at least two runs of two rows of a head. */
+const LEAST_HEAD_ROWS = 4;
+/** Most sums of an invocation at once, and most vec4s of x that it keeps in registers. */
+const MAX_SUMS = 32;
+const MAX_KEPT_VECTORS = 16;
 
-/** Rows of x: where they are and how they lie. */
-export interface Rows {
+/** Where outputs go. */
+export interface Target {
   readonly storage: NumberedBuffer;
   /** Elements from row to row. */
   readonly stride: number;
-  readonly count: number;
 }
 
-/** One product of a dispatch: out[:, out + row] (+)= W[row] · x (+ bias). */
-export interface Product {
-  readonly weight: WebGpuWeight;
-  /** Column of its first output. */
-  readonly out: number;
-  readonly bias?: WebGpuWeight | undefined;
-}
-
-export interface ProductOptions {
-  /** x is normed on the way. */
-  readonly norm?: WebGpuWeight | undefined;
+export interface ProductOptions extends PrepareOptions {
   /** out += instead of out =. */
   readonly add?: boolean;
-  /** Of the two products: out = silu(first) * second. */
-  readonly isPair?: boolean;
 }
 
-interface Section {
-  readonly part: WeightPart;
-  readonly out: number;
-  readonly bias: number;
-  readonly dtype: WebGpuWeight["dtype"];
-  readonly stride: number;
-}
-
-/** Matrix products: few rows by a kernel that streams the weights once, many by tiles. */
+/** Matrix products: few rows by a kernel that streams the weights once, many by tiles or on the matrix units. */
 export class LinearSteps {
   readonly #context: GpuContext;
-  /** f32 rows normed, gathered or padded for a product. */
-  readonly #prepared: NumberedBuffer;
-  readonly #preparedWidth: number;
+  readonly #prepared: PreparedRows;
 
   constructor(context: GpuContext) {
-    const { shape, buffers } = context;
     this.#context = context;
-    const widest = Math.max(shape.hiddenSize, shape.intermediateSize, shape.numQueryHeads * shape.headDim);
-    this.#preparedWidth = padded(widest);
-    this.#prepared = buffers.storage("prepared rows", shape.maxBatchRows * this.#preparedWidth * 4);
+    this.#prepared = new PreparedRows(context);
   }
 
-  /** out[b] (+)= products of x[b]; x has `cols` columns. */
-  multiply(
-    products: readonly Product[],
-    x: Rows,
-    out: { readonly storage: NumberedBuffer; readonly stride: number },
-    options: ProductOptions = {},
-  ): void {
+  /** out[b] (+)= products of x[b], normed and gathered where asked. */
+  multiply(products: readonly Product[], x: Rows, out: Target, options: ProductOptions = {}): void {
     const [first] = products;
     if (!first || x.count === 0) return;
-    const { cols, dtype } = first.weight;
-    const groups = this.#groupSections(products, options.isPair ?? false);
-    // a pair in two buffers is out of reach of one dispatch
-    const isVector =
-      x.count <= MAX_VECTOR_ROWS &&
-      !(options.isPair && groups.some(([gate, up]) => gate?.part.chunk !== up?.part.chunk));
-    const isDirect = isVector && x.stride % 4 === 0 && cols % pieceElements(dtype) === 0;
-    const norm = options.norm;
-    const isNormedOnTheWay = isDirect && norm !== undefined && norm.vector % 4 === 0;
-    const isReady = isDirect ? norm === undefined || isNormedOnTheWay : isTiled(x, cols) && !norm;
-    const rows = isReady ? x : this.prepare(x, cols, norm);
-    const kernelOptions = { ...options, norm: isNormedOnTheWay ? norm : undefined };
-    for (const sections of groups) {
-      if (isVector) this.#vector(sections, rows, cols, out, kernelOptions);
-      else this.#tiles(sections, rows, out, kernelOptions);
-    }
-  }
-
-  /** Rows copied, gathered by `rows`, normed; padded with zeros to whole pieces. */
-  prepare(x: Rows, cols: number, norm?: WebGpuWeight, gather?: NumberedBuffer): Rows {
-    const { recorder, weights, shape, traits } = this.#context;
-    if (x.stride !== cols) throw new ShapeError(`rows of ${cols} lie ${x.stride} apart`);
-    const stride = padded(cols);
-    const kernel = recorder.kernel([reducePrelude(traits), "prepare"], {
-      THREADS: 256,
-      LANES: 256,
-      COLS: cols,
-      OUT_STRIDE: stride,
-      NORM: norm !== undefined,
-      GATHER: gather !== undefined,
-      EPS: shape.rmsNormEps,
+    const groups = groupSections(products);
+    this.#record(first.weight, x, options, {
+      vector: (rows, norm) => {
+        for (const sections of groups) this.#vector(sections, undefined, rows, norm, out, options.add);
+      },
+      tiles: (rows) => {
+        for (const section of groups.flat()) this.#tiles(section, rows, out, options.add, false);
+      },
+      matrix: (rows) => {
+        for (const section of groups.flat()) this.#matrix(section, undefined, rows, out, options.add);
+      },
     });
-    const none = weights.vectors;
-    recorder.dispatch(
-      "weights",
-      kernel,
-      [norm?.vector ?? 0],
-      [x.storage, weights.vectors, gather ?? none, this.#prepared],
-      x.count,
-    );
-    return { storage: this.#prepared, stride, count: x.count };
   }
 
-  /** Parts of the products in groups that one dispatch can reach: the same buffer and dtype, at most three. */
-  #groupSections(products: readonly Product[], isPair: boolean): Section[][] {
-    const sections = products.map(({ weight, out, bias }) =>
-      weight.parts.map((part) => ({
-        part,
-        out: out + part.firstRow,
-        bias: bias ? bias.vector + part.firstRow + 1 : 0,
-        dtype: weight.dtype,
-        stride: weight.stride,
-      })),
-    );
-    if (isPair) {
-      const [gates = [], ups = []] = sections;
-      return pairUp(gates, ups);
+  /** out[b] = silu(first of x[b]) * second of x[b]. */
+  multiplyPair(first: Product, second: Product, x: Rows, out: Target, options: PrepareOptions): void {
+    if (x.count === 0) return;
+    const pairs = pairSections(first, second);
+    this.#record(first.weight, x, options, {
+      vector: (rows, norm) => {
+        for (const [one, other] of pairs) this.#vector([one], other, rows, norm, out);
+      },
+      tiles: (rows) => {
+        for (const [one, other] of pairs) {
+          this.#tiles(one, rows, out, false, false);
+          this.#tiles(other, rows, out, false, true);
+        }
+      },
+      matrix: (rows) => {
+        for (const [one, other] of pairs) this.#matrix(one, other, rows, out);
+      },
+    });
+  }
+
+  /** Makes x ready for the kernel that suits its rows, and hands it on. */
+  #record(
+    weight: WebGpuWeight,
+    x: Rows,
+    options: PrepareOptions,
+    by: {
+      vector(rows: Rows, norm: WebGpuWeight | undefined): void;
+      tiles(rows: Rows): void;
+      matrix(rows: HalfRows): void;
+    },
+  ): void {
+    const { cols, dtype } = weight;
+    const { norm, gather } = options;
+    const { traits } = this.#context;
+    if (x.count <= MAX_VECTOR_ROWS) {
+      const isDirect = isStreamed(x, cols, dtype) && !gather && (!norm || norm.vector % 4 === 0);
+      if (isDirect) by.vector(x, norm);
+      else by.vector(this.#prepared.floats(x, cols, options), undefined);
+    } else if (traits.hasMatrixUnits && dtype !== "f32") {
+      by.matrix(this.#prepared.halves(x, cols, options));
+    } else {
+      const isDirect = x.stride === padded(cols) && !norm && !gather;
+      by.tiles(isDirect ? x : this.#prepared.floats(x, cols, options));
     }
-    const groups: Section[][] = [];
-    for (const section of sections.flat()) {
-      const last = groups[groups.length - 1];
-      const head = last?.[0];
-      if (
-        last &&
-        head &&
-        last.length < 3 &&
-        head.part.chunk === section.part.chunk &&
-        head.dtype === section.dtype
-      )
-        last.push(section);
-      else groups.push([section]);
+  }
+
+  /**
+   * Query, key and value products of few rows, with RoPE, straight into the query and the pages.
+   * False where that cannot be done at once: nothing was recorded then.
+   */
+  multiplyHeads(
+    products: readonly Product[],
+    x: Rows,
+    norm: WebGpuWeight,
+    out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
+  ): boolean {
+    const { recorder, weights, step, shape, cacheDtype } = this.#context;
+    const [first] = products;
+    if (!first || x.count > MAX_VECTOR_ROWS || shape.headDim % LEAST_HEAD_ROWS !== 0) return false;
+    const { cols, dtype } = first.weight;
+    if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
+    // heads must not be cut between buffers
+    if (products.some(({ weight }) => weight.parts.length > 1)) return false;
+    for (const sections of groupSections(products)) {
+      const [head] = sections;
+      if (!head) continue;
+      const core = this.#core(head, x, true, "heads");
+      if (core.constants.BATCH > core.constants.LANES) return false;
+      const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
+        ...stepConstants(this.#context),
+        ...core.constants,
+        HEAD_DIM: shape.headDim,
+        QUERY_HEADS: shape.numQueryHeads,
+        CACHE_IS_F16: cacheDtype === "f16",
+      });
+      const blocks = sections.reduce((sum, { part }) => sum + part.rows / core.outputs, 0);
+      const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
+      const { chunk } = head.part;
+      recorder.dispatch(
+        "weights",
+        kernel,
+        [...sectionWords(sections), norm.vector / 4, x.count],
+        [chunk, x.storage, weights.vectors, chunk, step.storage, out.query, out.keys, out.values],
+        columns,
+        rows,
+      );
     }
-    return groups;
+    return true;
   }
 
   #vector(
     sections: readonly Section[],
+    partner: Section | undefined,
     x: Rows,
-    cols: number,
-    out: { readonly storage: NumberedBuffer; readonly stride: number },
-    options: ProductOptions,
+    norm: WebGpuWeight | undefined,
+    out: Target,
+    isAdded = false,
   ): void {
-    const { recorder, weights, traits, shape } = this.#context;
+    const { recorder, weights } = this.#context;
     const [first] = sections;
     if (!first) return;
-    const isPair = options.isPair ?? false;
-    const { stride } = first;
-    const lanes = lanesFor(stride, traits.maxSubgroupSize);
-    const batch = 2 ** Math.ceil(Math.log2(x.count));
-    const rowsOfTeam = 4;
-    const outputs = isPair ? rowsOfTeam / 2 : rowsOfTeam;
-    const kernel = recorder.kernel(["storage", reducePrelude(traits), "matvec"], {
-      DTYPE: DTYPE_CODES[first.dtype],
-      THREADS: 256,
-      LANES: lanes,
-      ROWS: rowsOfTeam,
-      BATCH: batch,
-      STRIDE: stride,
-      X_STRIDE: x.stride / 4,
-      COLS: cols,
-      NORM: options.norm !== undefined,
-      PAIR: isPair,
-      ADD: options.add ?? false,
-      EPS: shape.rmsNormEps,
+    const core = this.#core(first, x, norm !== undefined, partner ? "pair" : "plain");
+    const kernel = recorder.kernel([...core.files, "matvec"], {
+      ...core.constants,
+      PAIR: partner !== undefined,
+      ADD: isAdded,
     });
-    const uniform: number[] = [];
-    for (let i = 0; i < 3; i++) {
-      const section = sections[i];
-      if (section) uniform.push(section.part.offset / 16, section.part.rows, section.out, section.bias);
-      else uniform.push(0, 0, 0, 0);
-    }
-    uniform.push((options.norm?.vector ?? 0) / 4, x.count, out.stride);
-    const teams = 256 / lanes;
-    const blocks = (isPair ? [first] : sections).reduce(
-      (sum, { part }) => sum + Math.ceil(part.rows / outputs),
-      0,
-    );
-    const groups = Math.ceil(blocks / teams);
-    const columns = Math.min(groups, MAX_GROUPS);
+    const blocks = sections.reduce((sum, { part }) => sum + Math.ceil(part.rows / core.outputs), 0);
+    const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
+    const all = partner ? [first, partner] : sections;
     recorder.dispatch(
-      "weights" satisfies Part,
+      "weights",
       kernel,
-      uniform,
-      [first.part.chunk, x.storage, weights.vectors, out.storage],
+      [...sectionWords(all), (norm?.vector ?? 0) / 4, x.count, out.stride],
+      [first.part.chunk, x.storage, weights.vectors, (partner ?? first).part.chunk, out.storage],
       columns,
-      Math.ceil(groups / columns),
+      rows,
     );
   }
 
-  #tiles(
-    sections: readonly Section[],
-    x: Rows,
-    out: { readonly storage: NumberedBuffer; readonly stride: number },
-    options: ProductOptions,
-  ): void {
+  /** The part that all matrix-vector kernels share: its files and constants, teams of a workgroup and outputs of a team. */
+  #core(first: Section, x: Rows, isNormed: boolean, kind: "plain" | "pair" | "heads") {
+    const { traits, tuning, shape } = this.#context;
+    const { stride, dtype } = first;
+    const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
+    const batch = 2 ** Math.ceil(Math.log2(x.count));
+    // more rows of x in registers, fewer columns of each
+    const most = Math.min(tuning.matvecLanes * (batch >= 4 ? 2 : 1), traits.maxInvocations);
+    const lanes = teamSize(stride, fold, Math.max(fold, most));
+    const threads = lanes * Math.max(1, Math.floor(Math.min(64, most) / lanes));
+    const pieces = Math.ceil(stride / lanes);
+    // loads in flight are registers, and so are sums
+    const atOnce = Math.max(1, Math.min(tuning.matvecLoads / pieces, MAX_SUMS / batch));
+    const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
+    let teamRows = Math.max(tuning.matvecTeamRows, rowsAtOnce);
+    if (kind === "heads") {
+      teamRows = Math.max(LEAST_HEAD_ROWS, teamRows);
+      // an invocation finishes at most one pair of pairs
+      while (
+        teamRows > LEAST_HEAD_ROWS &&
+        (shape.headDim % teamRows !== 0 || (teamRows / LEAST_HEAD_ROWS) * batch > lanes)
+      )
+        teamRows /= 2;
+    }
+    const rows = Math.min(rowsAtOnce, teamRows);
+    const vectors = (batch * pieces * pieceElements(dtype)) / 4;
+    const constants = {
+      DTYPE: DTYPE_CODES[dtype],
+      FOLD: fold,
+      THREADS: threads,
+      LANES: lanes,
+      ROWS: rows,
+      TURNS: teamRows / rows,
+      BATCH: batch,
+      STRIDE: stride,
+      X_STRIDE: x.stride / 4,
+      // x is normed on the way only where its rows are whole pieces
+      COLS: stride * pieceElements(dtype),
+      NORM: isNormed,
+      KEEP_X: vectors <= MAX_KEPT_VECTORS,
+      EPS: shape.rmsNormEps,
+    };
+    const files = ["storage", traits.minSubgroupSize > 0 ? "fold-subgroups" : "fold-none", "matvec-core"];
+    return { files, constants, teams: threads / lanes, outputs: kind === "pair" ? teamRows / 2 : teamRows };
+  }
+
+  #tiles(section: Section, x: Rows, out: Target, isAdded = false, isPair = false): void {
     const { recorder, weights } = this.#context;
-    sections.forEach((section, i) => {
-      const isSmall = x.count <= 64 || section.part.rows <= 1024;
-      const side = isSmall ? 4 : 8;
-      const kernel = recorder.kernel(["storage", "gemm"], {
-        DTYPE: DTYPE_CODES[section.dtype],
-        SIDE: side,
-        STRIDE: section.stride,
-        X_STRIDE: x.stride / 4,
-        PAIR: (options.isPair ?? false) && i === 1,
-        ADD: options.add ?? false,
-      });
-      const { part } = section;
-      recorder.dispatch(
-        "weights",
-        kernel,
-        [part.offset / 16, part.rows, section.out, section.bias, x.count, out.stride],
-        [part.chunk, x.storage, weights.vectors, out.storage],
-        Math.ceil(part.rows / (16 * side)),
-        Math.ceil(x.count / (16 * side)),
-      );
+    const { part } = section;
+    // small tiles where large ones would leave most of a device idle
+    const isSmall = x.count <= 64 || part.rows <= 1024;
+    const side = isSmall ? 1 : 2;
+    const kernel = recorder.kernel(["storage", "gemm"], {
+      DTYPE: DTYPE_CODES[section.dtype],
+      SIDE_X: side,
+      SIDE_W: side,
+      STRIDE: section.stride,
+      X_STRIDE: x.stride / 4,
+      PAIR: isPair,
+      ADD: isAdded,
     });
+    recorder.dispatch(
+      "weights",
+      kernel,
+      [part.offset / 16, part.rows, section.out, section.bias, x.count, out.stride],
+      [part.chunk, x.storage, weights.vectors, out.storage],
+      Math.ceil(x.count / (64 * side)),
+      Math.ceil(part.rows / (64 * side)),
+    );
+  }
+
+  #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, isAdded = false): void {
+    const { recorder, weights, tuning } = this.#context;
+    const { part } = section;
+    const isPair = partner !== undefined;
+    const tile = x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, part.rows, isPair) : tuning.matrixTile;
+    const kernel = recorder.kernel(["storage", "matrix", "gemm-matrix"], {
+      DTYPE: DTYPE_CODES[section.dtype],
+      TILE_X: tile.x,
+      TILE_W: tile.w,
+      STRIP: tile.strip,
+      SPLIT_X: tile.splitX,
+      SPLIT_W: tile.splitW,
+      SPLIT_K: tile.splitK,
+      DEPTH: tile.depth,
+      BUFFERS: tile.buffers,
+      STRIDE: section.stride,
+      X_STRIDE: x.pieces,
+      PAIR: isPair,
+      ADD: isAdded,
+    });
+    recorder.dispatch(
+      "weights",
+      kernel,
+      [
+        part.offset / 16,
+        part.rows,
+        section.out,
+        section.bias,
+        x.count,
+        out.stride,
+        (partner?.part.offset ?? 0) / 16,
+      ],
+      [part.chunk, x.storage, weights.vectors, x.scales, (partner ?? section).part.chunk, out.storage],
+      Math.ceil(x.count / tile.x),
+      Math.ceil(part.rows / (isPair ? tile.w / 2 : tile.w)),
+    );
   }
 
   static weight(ref: WeightRef, rows: number, cols: number): WebGpuWeight {
@@ -234,39 +297,34 @@ export class LinearSteps {
   }
 }
 
-/** Columns with the padding of prepared rows: whole pieces of every dtype. */
-export function padded(cols: number): number {
-  return Math.ceil(cols / 8) * 8;
+/** Few rows of x: long strips of few rows of the weight, whose columns four subgroups share. */
+function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
+  const x = Math.ceil(count / 16) * 16;
+  // enough workgroups for all of a large GPU
+  const w = isPair || rows >= 16384 ? 32 : 16;
+  return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
 }
 
-function isTiled(x: Rows, cols: number): boolean {
-  return x.stride === padded(cols);
+/** Invocations that share a row of `stride` pieces: whole folds, few that idle at the end of a row, not too few. */
+function teamSize(stride: number, fold: number, most: number): number {
+  let best = fold;
+  let least = Number.POSITIVE_INFINITY;
+  const enough = Math.ceil(stride / fold) * fold; // for one piece each
+  const fewest = Math.max(fold, Math.floor(most / 2 / fold) * fold);
+  for (let lanes = Math.min(fewest, enough); lanes <= Math.min(most, enough); lanes += fold) {
+    const idle = Math.ceil(stride / lanes) * lanes - stride;
+    if (idle <= least) [best, least] = [lanes, idle];
+  }
+  return best;
 }
 
-/** Invocations that share a row: enough to have a piece each, a power of two, at least a subgroup. */
-function lanesFor(stride: number, maxSubgroupSize: number): number {
-  const wanted = 2 ** Math.floor(Math.log2(Math.max(1, stride)));
-  return Math.min(256, Math.max(wanted, maxSubgroupSize, 32));
+/** Whether the matrix-vector kernels can read x as it lies, by whole pieces. */
+function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
+  return x.stride % 4 === 0 && cols % pieceElements(dtype) === 0;
 }
 
-/** Gate and up by rows that lie in one buffer each; cut where either is cut. */
-function pairUp(gates: readonly Section[], ups: readonly Section[]): Section[][] {
-  const pairs: Section[][] = [];
-  for (const gate of gates)
-    for (const up of ups) {
-      const from = Math.max(gate.part.firstRow, up.part.firstRow);
-      const to = Math.min(gate.part.firstRow + gate.part.rows, up.part.firstRow + up.part.rows);
-      if (from < to) pairs.push([cut(gate, from, to), cut(up, from, to)]);
-    }
-  return pairs;
-}
-
-function cut(section: Section, from: number, to: number): Section {
-  const { part } = section;
-  const skipped = from - part.firstRow;
-  return {
-    ...section,
-    out: section.out + skipped,
-    part: { ...part, firstRow: from, rows: to - from, offset: part.offset + skipped * section.stride * 16 },
-  };
+/** Workgroups as columns and rows: a dimension takes at most 65535. */
+function gridOf(groups: number): readonly [columns: number, rows: number] {
+  const columns = Math.min(groups, MAX_GROUPS);
+  return [columns, Math.ceil(groups / columns)];
 }

@@ -1,14 +1,22 @@
 import { BackendError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
 import type { Backend, BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
-import { type CacheDtype, cacheRowPieces, type DeviceTraits } from "./context.ts";
+import { Buffers } from "./buffers.ts";
+import type { CacheDtype } from "./context.ts";
+import { checkLimits } from "./device-limits.ts";
+import type { DeviceTraits } from "./device-traits.ts";
+import { DeviceWatch } from "./device-watch.ts";
+import { type Tuning, tuningFor } from "./tuning.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
 export interface WebGpuOptions {
   /** How keys and values are stored. Default f16. */
   readonly cacheDtype?: CacheDtype;
-  /** Do without subgroups although the device has them. For tests. */
-  readonly noSubgroups?: boolean;
+  /** What kernels are to take the device for, where that is not what it has. For benchmarks and tests. */
+  readonly traits?: Partial<DeviceTraits>;
+  /** Sizes of kernels. For benchmarks. */
+  readonly tuning?: Partial<Tuning>;
   /** A device to share: it stays open, and kernels compiled for it are used again. For tests. */
   readonly device?: GPUDevice;
 }
@@ -26,6 +34,7 @@ const RAISED_LIMITS = [
   "maxComputeInvocationsPerWorkgroup",
   "maxComputeWorkgroupSizeX",
   "maxStorageBuffersPerShaderStage",
+  "maxImmediateSize",
 ] as const;
 
 /**
@@ -38,18 +47,30 @@ export async function openWebGpuBackend(
   options: WebGpuOptions = {},
 ): Promise<Backend> {
   const cacheDtype = options.cacheDtype ?? "f16";
-  checkLimits(shape, adapter, cacheDtype);
+  checkLimits(shape, adapter.limits, cacheDtype);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
+  const buffers = new Buffers(device);
+  const watch = new DeviceWatch(device);
   try {
-    const traits = traitsOf(adapter, device, options);
-    return new WebGpuBackend(shape, {
-      device,
-      isShared: options.device !== undefined,
-      traits,
-      cacheDtype,
-      description: describe(adapter, traits),
-    });
+    const traits = { ...traitsOf(adapter, device), ...options.traits };
+    return await watch.allocate(
+      () =>
+        new WebGpuBackend(shape, {
+          device,
+          isShared: options.device !== undefined,
+          buffers,
+          watch,
+          traits,
+          tuning: tuningFor(traits, options.tuning),
+          cacheDtype,
+          description: describe(adapter, traits),
+        }),
+      () =>
+        `the KV cache of ${shape.numPages * shape.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
+    );
   } catch (error) {
+    watch.close();
+    buffers.destroyAll();
     if (!options.device) device.destroy();
     throw error;
   }
@@ -59,7 +80,9 @@ export async function openWebGpuBackend(
 export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const features = OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature));
   const requiredLimits: Record<string, number> = {};
-  for (const limit of RAISED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
+  // a limit that a browser does not know yet must not be asked for
+  for (const limit of RAISED_LIMITS)
+    if (adapter.limits[limit] !== undefined) requiredLimits[limit] = adapter.limits[limit];
   try {
     return await adapter.requestDevice({
       label: "lessismore",
@@ -71,27 +94,16 @@ export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevic
   }
 }
 
-function checkLimits(shape: BackendShape, adapter: GPUAdapter, cacheDtype: CacheDtype): void {
-  const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
-  const cacheBytes =
-    shape.numPages * shape.pageSize * shape.numKvHeads * cacheRowPieces(shape, cacheDtype) * 16;
-  const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  if (cacheBytes > most) {
-    const tokens = shape.numPages * shape.pageSize;
-    const fits = Math.floor((most / cacheBytes) * tokens);
-    throw new BackendError(
-      `backend webgpu: the keys of one layer need ${cacheBytes} bytes for ${tokens} cached tokens, but the device binds ` +
-        `at most ${most} bytes at once (about ${fits} tokens); choose a shorter contextLength or fewer concurrent requests`,
-    );
-  }
-  if (maxStorageBuffersPerShaderStage < 8)
-    throw new BackendError(
-      `backend webgpu: kernels use up to 8 storage buffers, but the device allows ${maxStorageBuffersPerShaderStage}`,
-    );
+/** What has features and limits: a device, or an adapter for the device that would have all of its own. */
+type Capabilities = Pick<GPUDevice, "features" | "limits">;
+
+/** What kernels could use on an adapter. */
+export function adapterTraits(adapter: GPUAdapter): DeviceTraits {
+  return traitsOf(adapter, adapter);
 }
 
-function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions): DeviceTraits {
-  const hasSubgroups = device.features.has("subgroups") && !options.noSubgroups;
+function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
+  const hasSubgroups = device.features.has("subgroups");
   const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info as {
     subgroupMinSize?: number;
     subgroupMaxSize?: number;
@@ -102,14 +114,40 @@ function traitsOf(adapter: GPUAdapter, device: GPUDevice, options: WebGpuOptions
     isEmulated: isSoftwareAdapter(adapter.info),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+    hasImmediates: (device.limits.maxImmediateSize ?? 0) >= 64,
     hasF16: device.features.has("shader-f16"),
-    hasMatrixUnits: device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName),
+    hasMatrixUnits: hasMatrixUnits(adapter, device, hasSubgroups),
   };
 }
 
+/** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */
+function hasMatrixUnits(adapter: GPUAdapter, device: Capabilities, hasSubgroups: boolean): boolean {
+  const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info as {
+    subgroupMinSize?: number;
+    subgroupMaxSize?: number;
+    subgroupMatrixConfigs?: Iterable<Readonly<Record<string, unknown>>>;
+  };
+  const isWanted = (config: Readonly<Record<string, unknown>>) =>
+    config.componentType === "f16" &&
+    config.resultComponentType === "f32" &&
+    [config.M, config.N, config.K].every((size) => size === 16);
+  return (
+    hasSubgroups &&
+    subgroupMinSize === 32 &&
+    subgroupMaxSize === 32 &&
+    device.features.has("shader-f16") &&
+    device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName) &&
+    device.limits.maxComputeWorkgroupStorageSize >= 49152 &&
+    [...(subgroupMatrixConfigs ?? [])].some(isWanted)
+  );
+}
+
+/** What people call an adapter. */
+export function adapterName({ vendor, architecture, description }: GPUAdapterInfo): string {
+  return description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
 function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
-  const { vendor, architecture, description } = adapter.info;
-  const name = description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
   const has = [
     traits.minSubgroupSize
       ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
@@ -117,5 +155,5 @@ function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
     traits.hasF16 ? "shader-f16" : "no shader-f16",
     ...(traits.hasMatrixUnits ? ["matrix units"] : []),
   ];
-  return `${name}; ${has.join(", ")}`;
+  return `${adapterName(adapter.info)}; ${has.join(", ")}`;
 }

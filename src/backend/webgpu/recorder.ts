@@ -1,5 +1,6 @@
-import { BackendError } from "../../base/errors.ts";
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import type { DeviceTraits } from "./device-traits.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import { type Constants, shaderText } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
@@ -16,10 +17,33 @@ export interface Kernel {
 /** A compute call made before, found again by what it binds. */
 type BindGroups = Map<string, GPUBindGroup>;
 
+/** A dispatch with all it binds. */
+interface Dispatch {
+  readonly part: Part;
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  /** Parameters that come with the dispatch, where they are not in a uniform of the group. */
+  readonly immediates: Uint32Array<ArrayBuffer> | undefined;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+/** Dispatches that were recorded together; they hold while no buffer is destroyed. */
+interface Plan {
+  readonly generation: number;
+  readonly dispatches: readonly Dispatch[];
+}
+
 /** Kernels live as long as their device. */
 const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
+const MAX_PLANS = 16384;
+/** Which matrix a subgroup takes depends on the subgroup, which the analysis cannot tell from divergence. */
+const MATRIX_DIRECTIVES =
+  "diagnostic(off, chromium.subgroup_matrix_uniformity);\n" +
+  "enable f16;\nenable subgroups;\nenable chromium_experimental_subgroup_matrix;\n";
 const UNIFORM_BYTES = 256;
 const UNIFORMS_A_BUFFER = 1024;
 
@@ -29,51 +53,51 @@ const UNIFORMS_A_BUFFER = 1024;
  */
 export class Recorder {
   readonly device: GPUDevice;
+  readonly #watch: DeviceWatch;
   readonly #buffers: Buffers;
   readonly #kernels: Map<string, Kernel>;
   readonly #bindGroups: BindGroups = new Map();
+  readonly #plans = new Map<string, Plan>();
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
-  #failure: BackendError | undefined;
-  #kernelPrefix: string;
+  /** Set in the pass. */
+  #pipeline: GPUComputePipeline | undefined;
+  /** Of the plan that is being made. */
+  #captured: Dispatch[] | undefined;
+  readonly #directives: string;
+  readonly #hasImmediates: boolean;
   /** Set while a profile is taken. */
   timer: StepTimer | undefined;
   /** Dispatches recorded since the backend was opened. */
   dispatches = 0;
 
-  constructor(device: GPUDevice, buffers: Buffers, hasSubgroups: boolean) {
+  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch, traits: DeviceTraits) {
     this.device = device;
+    this.#watch = watch;
     this.#buffers = buffers;
     this.#kernels = COMPILED.get(device) ?? new Map();
     COMPILED.set(device, this.#kernels);
-    this.#kernelPrefix = hasSubgroups ? "enable subgroups;\n" : "";
-    device.addEventListener("uncapturederror", (event) => {
-      this.#failure ??= new BackendError(
-        `backend webgpu: the device refused a command: ${event.error.message}`,
-      );
-    });
-    void device.lost.then((info) => {
-      if (info.reason === "destroyed") return;
-      this.#failure = new BackendError(
-        `backend webgpu: the device was lost (${info.message || info.reason}); close the engine and open it again`,
-      );
-    });
+    this.#directives = traits.minSubgroupSize >= 4 ? "enable subgroups;\n" : "";
+    this.#hasImmediates = traits.hasImmediates;
   }
 
   /** @throws BackendError when the device was lost or refused an earlier command. */
   check(): void {
-    if (this.#failure) throw this.#failure;
+    this.#watch.check();
   }
 
   /** A kernel of the files given, specialised. Compiled once. */
-  kernel(files: readonly string[], constants: Constants, enable = ""): Kernel {
-    const key = files.join("+") + JSON.stringify(constants);
+  kernel(files: readonly string[], constants: Constants): Kernel {
+    const key = `${files.join("+")} ${this.#hasImmediates} ${JSON.stringify(constants)}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
-      const label = files[files.length - 1] ?? "";
-      const code = enable + this.#kernelPrefix + shaderText(files, constants);
+      const label = [files[files.length - 1], constants.PAIR && "pair", constants.ADD && "add"]
+        .filter(Boolean)
+        .join(" ");
+      const directives = files.includes("matrix") ? MATRIX_DIRECTIVES : this.#directives;
+      const code = directives + shaderText(files, constants, this.#hasImmediates);
       const module = this.device.createShaderModule({ label, code });
       const pipeline = this.device.createComputePipeline({ label, layout: "auto", compute: { module } });
       kernel = { id: this.#kernels.size, pipeline };
@@ -83,15 +107,45 @@ export class Recorder {
   }
 
   /**
+   * Records what `record` dispatches, and remembers it: under the same key it is recorded again without calling `record`,
+   * which costs the host a tenth. The key must say everything that the dispatches depend on.
+   */
+  plan(key: string, record: () => void): void {
+    this.check();
+    const known = this.#plans.get(key);
+    if (known && known.generation === this.#buffers.generation) {
+      for (const dispatch of known.dispatches) this.#record(dispatch);
+      return;
+    }
+    if (this.#captured) {
+      record(); // a plan within a plan belongs to the outer one
+      return;
+    }
+    const { generation } = this.#buffers;
+    const dispatches: Dispatch[] = [];
+    this.#captured = dispatches;
+    try {
+      record();
+    } finally {
+      this.#captured = undefined;
+    }
+    // where a buffer was replaced on the way, the first dispatches name the old one
+    if (generation !== this.#buffers.generation) return;
+    if (this.#plans.size >= MAX_PLANS) this.#plans.clear();
+    this.#plans.set(key, { generation, dispatches });
+  }
+
+  /**
    * Records one dispatch.
    *
-   * uniform   words of binding 0
-   * bindings  binding number to buffer; those that the kernel does not use must be left out
+   * parameters  words of the kernel's Params, at most 16
+   * bindings    binding number to buffer, from 1 where there are parameters; those that the kernel does not use must be
+   *             left out
    */
   dispatch(
     part: Part,
     kernel: Kernel,
-    uniform: readonly number[] | undefined,
+    parameters: readonly number[] | undefined,
     bindings: readonly (NumberedBuffer | undefined)[],
     x: number,
     y = 1,
@@ -101,11 +155,22 @@ export class Recorder {
     if (x === 0 || y === 0 || z === 0) return;
     let key = `${kernel.id}`;
     for (const binding of bindings) key += binding ? `,${binding.id}` : ",";
-    if (uniform) key += `|${uniform.join()}`;
-    const group = this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, uniform, bindings);
-    const pass = this.#passFor(part);
-    pass.setPipeline(kernel.pipeline);
+    const inGroup = this.#hasImmediates ? undefined : parameters;
+    if (inGroup) key += `|${inGroup.join()}`;
+    const group =
+      this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, inGroup, bindings, parameters ? 1 : 0);
+    const immediates = this.#hasImmediates && parameters ? Uint32Array.from(parameters) : undefined;
+    const dispatch = { part, pipeline: kernel.pipeline, group, immediates, x, y, z };
+    this.#captured?.push(dispatch);
+    this.#record(dispatch);
+  }
+
+  #record({ part, pipeline, group, immediates, x, y, z }: Dispatch): void {
+    const pass = this.#passFor(part, pipeline);
+    if (pipeline !== this.#pipeline) pass.setPipeline(pipeline);
+    this.#pipeline = pipeline;
     pass.setBindGroup(0, group);
+    if (immediates) pass.setImmediates(0, immediates);
     pass.dispatchWorkgroups(x, y, z);
     this.dispatches++;
   }
@@ -115,6 +180,7 @@ export class Recorder {
     kernel: Kernel,
     uniform: readonly number[] | undefined,
     bindings: readonly (NumberedBuffer | undefined)[],
+    firstBinding: number,
   ): GPUBindGroup {
     if (this.#bindGroups.size >= MAX_BIND_GROUPS) this.#forgetBindGroups();
     const entries: GPUBindGroupEntry[] = [];
@@ -123,7 +189,7 @@ export class Recorder {
       entries.push({ binding: 0, resource: { buffer: block.buffer, offset, size: UNIFORM_BYTES } });
     }
     bindings.forEach((binding, i) => {
-      if (binding) entries.push({ binding: i + (uniform ? 1 : 0), resource: { buffer: binding.buffer } });
+      if (binding) entries.push({ binding: i + firstBinding, resource: { buffer: binding.buffer } });
     });
     const layout = kernel.pipeline.getBindGroupLayout(0);
     const group = this.device.createBindGroup({ layout, entries });
@@ -150,31 +216,34 @@ export class Recorder {
     this.#uniformsUsed = 0;
   }
 
-  #passFor(part: Part): GPUComputePassEncoder {
+  #passFor(part: Part, pipeline: GPUComputePipeline): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
-    if (this.timer) {
-      this.#pass?.end();
-      this.#pass = undefined;
-      const timestampWrites = this.timer.next(part);
+    if (this.timer && (this.timer.by !== "all" || !this.#pass)) {
+      this.#endPass();
+      const timestampWrites = this.timer.next(part, pipeline.label);
       this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
     }
     this.#pass ??= this.#encoder.beginComputePass();
     return this.#pass;
   }
 
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+    this.#pipeline = undefined;
+  }
+
   /** Copies on the device, in order with the dispatches. */
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, sizeBytes: number): void {
     this.check();
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#endPass();
     this.#encoder ??= this.device.createCommandEncoder();
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, sizeBytes);
   }
 
   /** Submits what was recorded. */
   submit(): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#endPass();
     if (!this.#encoder) return;
     const commands = this.#encoder.finish();
     this.#encoder = undefined;
@@ -194,23 +263,23 @@ export class Recorder {
     try {
       this.copy(buffer.buffer, 0, staging.buffer, 0, sizeBytes);
       this.submit();
-      await this.map(staging.buffer);
+      await this.map(staging, "the contents of a tensor");
       return staging.buffer.getMappedRange(0, sizeBytes).slice(0);
     } finally {
       this.#buffers.destroy(staging);
     }
   }
 
-  /** Waits until a staging buffer is mapped. @throws BackendError when the device was lost meanwhile. */
-  async map(staging: GPUBuffer): Promise<void> {
-    try {
-      await staging.mapAsync(MAP_READ);
-    } catch (error) {
-      this.check();
-      throw new BackendError(`backend webgpu: reading from the device failed: ${String(error)}`, {
-        cause: error,
-      });
-    }
-    this.check();
+  /**
+   * Waits until a staging buffer is mapped. what: what it brings, for messages.
+   * @throws BackendError when the device fails meanwhile or does not answer.
+   */
+  async map(staging: NumberedBuffer, what: string): Promise<void> {
+    await this.#watch.wait(what, staging.buffer.mapAsync(MAP_READ));
+  }
+
+  /** Waits until the device has done what was submitted. what: what that is, for messages. */
+  async finish(what: string): Promise<void> {
+    await this.#watch.wait(what, this.device.queue.onSubmittedWorkDone());
   }
 }

@@ -51,6 +51,9 @@ export interface WeightPart {
  * spread over buffers. Vectors (one row) are f32 in the vector buffer.
  */
 export class WebGpuWeight implements WeightRef {
+  static #next = 1;
+  /** Stands for it in the keys of plans. */
+  readonly id = WebGpuWeight.#next++;
   readonly name: string;
   readonly dtype: WeightDtype;
   readonly rows: number;

@@ -1,8 +1,15 @@
 import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
-import type { SamplingRow } from "../backend.ts";
-import { USAGE } from "./buffers.ts";
-import { type GpuContext, reducePrelude, scanPrelude, wideThreads } from "./context.ts";
+import type { Draw, SamplingRow } from "../backend.ts";
+import type { GpuContext } from "./context.ts";
+import {
+  candidateSpace,
+  reducePrelude,
+  scanPrelude,
+  subgroupConstants,
+  wideThreads,
+} from "./device-traits.ts";
+import { DrawReads } from "./draw-reads.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Parts of a row of logits that are searched side by side. */
@@ -16,58 +23,48 @@ export class SamplingSteps {
   readonly #parts: NumberedBuffer;
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
-  readonly #staging: NumberedBuffer[] = [];
+  readonly #reads: DrawReads;
+  /** Rows of the last draw. */
+  drawnRows = 0;
   #seen: NumberedBuffer;
 
   constructor(context: GpuContext) {
-    const { buffers, shape } = context;
+    const { buffers, recorder, shape } = context;
     const rows = shape.maxBatchSequences;
     this.#context = context;
     this.drawn = buffers.storage("drawn tokens", rows * 4);
+    this.#reads = new DrawReads(recorder, buffers, this.drawn);
     this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
     this.#draws = buffers.storage("draws", rows * 24);
     this.#penalties = buffers.storage("penalties", rows * 20);
     this.#seen = buffers.storage("seen tokens", 4096);
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
+    this.#reads.check();
     this.record(logits, rows);
-    const { recorder, buffers } = this.#context;
-    const sizeBytes = Math.ceil((rows.length * 4) / 4) * 4;
-    const staging =
-      this.#staging.pop() ??
-      buffers.create("drawn tokens read", this.drawn.buffer.size, USAGE.mapRead | USAGE.copyTarget);
-    recorder.copy(this.drawn.buffer, 0, staging.buffer, 0, sizeBytes);
-    recorder.submit();
-    await recorder.map(staging.buffer);
-    out.set(new Uint32Array(staging.buffer.getMappedRange(0, sizeBytes)));
-    staging.buffer.unmap();
-    this.#staging.push(staging);
+    return this.#reads.start(rows.length);
   }
 
   /** Records the draw into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
+    this.drawnRows = rows.length;
     if (rows.some(({ params }) => params.repetitionPenalty !== 1)) this.#penalise(logits, rows);
     if (rows.some(({ params }) => params.temperature === 0)) this.#greedy(logits, rows.length);
     if (rows.some(({ params }) => params.temperature !== 0)) this.#draw(logits, rows);
   }
 
   #greedy(logits: TensorRef, rows: number): void {
-    const { recorder, shape } = this.#context;
-    const none = this.#context.weights.vectors;
+    const { recorder, shape, weights } = this.#context;
     const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
-    const first = recorder.kernel(["argmax"], { FINAL: false });
-    recorder.dispatch(
-      "rest",
-      first,
-      [shape.vocabSize, parts],
-      [tensor, this.#parts, this.drawn],
-      parts,
-      rows,
-    );
-    const last = recorder.kernel(["argmax"], { FINAL: true });
-    recorder.dispatch("rest", last, [parts, parts], [none, this.#parts, this.drawn], 1, rows);
+    recorder.plan(`argmax ${tensor.id},${rows}`, () => {
+      const first = recorder.kernel(["argmax"], { FINAL: false });
+      const bindings = [tensor, this.#parts, this.drawn];
+      recorder.dispatch("rest", first, [shape.vocabSize, parts], bindings, parts, rows);
+      const last = recorder.kernel(["argmax"], { FINAL: true });
+      recorder.dispatch("rest", last, [parts, parts], [weights.vectors, this.#parts, this.drawn], 1, rows);
+    });
   }
 
   #draw(logits: TensorRef, rows: readonly SamplingRow[]): void {
@@ -85,10 +82,15 @@ export class SamplingSteps {
     });
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);
-    const kernel = recorder.kernel([reducePrelude(traits), scanPrelude(traits), "sample-draw"], {
-      THREADS: threads,
-      LANES: threads,
-    });
+    const kernel = recorder.kernel(
+      [reducePrelude(traits, threads), scanPrelude(traits), "keys", "candidates", "sample-draw"],
+      {
+        ...subgroupConstants(traits),
+        SPACE: candidateSpace(traits, 1024),
+        THREADS: threads,
+        LANES: threads,
+      },
+    );
     recorder.dispatch(
       "rest",
       kernel,

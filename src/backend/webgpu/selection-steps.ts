@@ -1,63 +1,75 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
-import type { AttentionSteps } from "./attention-steps.ts";
-import {
-  type BatchSizes,
-  type GpuContext,
-  paddedHeadDim,
-  scanPrelude,
-  stepConstants,
-  wideThreads,
-} from "./context.ts";
+import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
+import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-const WORDS = 2048; // of the bitmap in with-ends.wgsl
+/** Tokens by which grids grow. */
+const BLOCK = 4096;
+/** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
+const MERGE_GROUPS = 128;
+
+/** Where select-top.wgsl marks the places at which units come first, `words` a sequence. */
+interface MarkBuffers {
+  readonly firsts: NumberedBuffer;
+  /** Marks of the merge before, to be cleared. */
+  readonly stale: NumberedBuffer;
+  readonly words: number;
+  readonly staleWords: number;
+}
 
 /** Selection: everything stays on the device. */
 export class SelectionSteps {
   readonly #context: GpuContext;
-  readonly #attention: AttentionSteps;
+  readonly #cache: KvCache;
   readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
+  /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
+  #isOdd = false;
+  #staleWords = 0;
 
-  constructor(context: GpuContext, attention: AttentionSteps) {
+  constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
-    this.#attention = attention;
+    this.#cache = cache;
   }
 
   randomScores(batch: BatchSizes, layer: number, range: SequenceRange, seed: number, out: Scores): void {
     const { recorder, step } = this.#context;
-    const kernel = recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths });
     const values = WebGpuTensor.of(out.values);
-    recorder.dispatch(
-      "selection",
-      kernel,
-      [range.first, layer, seed >>> 0, values.capacity],
-      [step.storage, values],
-      Math.ceil(longest(batch, range) / 256),
-      range.count,
+    const blocks = blocksOf(batch, range);
+    recorder.plan(`random ${range.first},${range.count},${layer},${seed},${values.id},${blocks}`, () =>
+      recorder.dispatch(
+        "selection",
+        recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths }),
+        [range.first, layer, seed >>> 0, values.capacity],
+        [step.storage, values],
+        (blocks * BLOCK) / 256,
+        range.count,
+      ),
     );
   }
 
   updatePageBounds(batch: BatchSizes, layer: number, range: SequenceRange): void {
     const { recorder, step, shape, cacheDtype } = this.#context;
     const channels = shape.numKvHeads * paddedHeadDim(shape, cacheDtype);
-    const kernel = recorder.kernel(["storage", "step", "page-bounds"], {
-      ...stepConstants(this.#context),
-      DTYPE: DTYPE_CODES[cacheDtype],
-    });
-    const keys = this.#attention.caches[layer]?.keys;
+    const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.lengths[s] - batch.rowCounts[s];
       const pages = Math.ceil(batch.lengths[s] / shape.pageSize) - Math.floor(start / shape.pageSize);
-      recorder.dispatch(
-        "selection",
-        kernel,
-        [s],
-        [step.storage, keys, this.#boundsOf(layer)],
-        Math.ceil(channels / 64),
-        pages,
+      recorder.plan(`bounds ${layer},${s},${pages}`, () =>
+        recorder.dispatch(
+          "selection",
+          recorder.kernel(["storage", "step", "page-bounds"], {
+            ...stepConstants(this.#context),
+            DTYPE: DTYPE_CODES[cacheDtype],
+          }),
+          [s],
+          [step.storage, keys, this.#boundsOf(layer)],
+          Math.ceil(channels / 64),
+          pages,
+        ),
       );
     }
   }
@@ -65,22 +77,26 @@ export class SelectionSteps {
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const { recorder, step, shape, cacheDtype } = this.#context;
     if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
-    const kernel = recorder.kernel(["step", "page-scores"], {
-      ...stepConstants(this.#context),
-      UNIT: out.unit,
-      HEAD_DIM: shape.headDim,
-      PADDED: paddedHeadDim(shape, cacheDtype),
-      QUERY_HEADS: shape.numQueryHeads,
-    });
     const values = WebGpuTensor.of(out.values);
-    recorder.dispatch(
-      "selection",
-      kernel,
-      [range.first, values.capacity],
-      [step.storage, WebGpuTensor.of(query), this.#boundsOf(layer), values],
-      Math.ceil(longest(batch, range) / out.unit / 64),
-      shape.numQueryHeads,
-      range.count,
+    const from = WebGpuTensor.of(query);
+    const blocks = blocksOf(batch, range);
+    const key = `pages ${layer},${range.first},${range.count},${from.id},${values.id},${out.unit},${blocks}`;
+    recorder.plan(key, () =>
+      recorder.dispatch(
+        "selection",
+        recorder.kernel(["step", "page-scores"], {
+          ...stepConstants(this.#context),
+          UNIT: out.unit,
+          HEAD_DIM: shape.headDim,
+          PADDED: paddedHeadDim(shape, cacheDtype),
+          QUERY_HEADS: shape.numQueryHeads,
+        }),
+        [range.first, values.capacity],
+        [step.storage, from, this.#boundsOf(layer), values],
+        Math.ceil((blocks * BLOCK) / out.unit / 64),
+        shape.numQueryHeads,
+        range.count,
+      ),
     );
   }
 
@@ -88,19 +104,80 @@ export class SelectionSteps {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
-    const spare = this.#spare("keyed", 16);
-    this.#selectTop(range, scores, ends, out.count, {
-      units,
-      capacity: units.capacity,
-      keyed: spare,
-      best: this.#spare("best", 16),
-      isKeyed: false,
-    });
+    const blocks = blocksOf(batch, range);
+    this.#context.recorder.plan(`top ${keyOf(range, scores, ends, out)},${blocks}`, () =>
+      this.#selectTop(range, scores, ends, out.count, { out: units, capacity: units.capacity }),
+    );
   }
 
   mergeByRank(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
+    const blocks = blocksOf(batch, range);
+    const key = `merge ${keyOf(range, scores, ends, out)},${blocks}`;
+    const { recorder } = this.#context;
+    if (out.count <= this.#space) {
+      const marks = this.#nextMarks(range, scores.heads, out.count);
+      recorder.plan(`${key},${marks.firsts.id},${marks.staleWords}`, () =>
+        this.#mergeInPlace(blocks, range, scores, ends, out, marks),
+      );
+    } else {
+      recorder.plan(key, () => this.#mergeByLists(range, scores, ends, out));
+    }
+  }
+
+  /** Heads are ranked in workgroup memory; the merge counts the marks of first occurrences. */
+  #mergeInPlace(
+    blocks: number,
+    range: SequenceRange,
+    scores: Scores,
+    ends: Ends,
+    out: UnitSet,
+    marks: MarkBuffers,
+  ): void {
+    const { recorder, traits, shape, step } = this.#context;
+    const { unit } = scores;
+    const capacity = WebGpuTensor.of(scores.values).capacity;
+    const sequences = shape.maxBatchSequences;
+    const best = this.#spare("least places", sequences * capacity * 4, ~0);
+    const counters = this.#spare("units taken", sequences * 4);
+    this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
+    const units = WebGpuTensor.of(out.units);
+    const threads = traits.isEmulated ? 64 : 256;
+    recorder.dispatch(
+      "selection",
+      recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
+        LENGTHS: step.layout.lengths,
+        UNIT: unit,
+        ...subgroupConstants(traits),
+        THREADS: threads,
+      }),
+      [range.first, capacity, marks.words, out.count, units.capacity],
+      [step.storage, marks.firsts, best, units, counters],
+      Math.min(MERGE_GROUPS, Math.ceil((blocks * BLOCK) / unit / threads)),
+      range.count,
+    );
+  }
+
+  /** Buffers for the marks of a merge: clean ones, and those of the merge before, which this one cleans. */
+  #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
+    const words = Math.ceil((count * heads) / 32);
+    const bytes = this.#context.shape.maxBatchSequences * words * 4;
+    const buffers = [this.#spare("places, even", bytes), this.#spare("places, odd", bytes)];
+    const [firsts, stale] = this.#isOdd ? buffers.reverse() : buffers;
+    const marks = {
+      firsts: firsts as NumberedBuffer,
+      stale: stale as NumberedBuffer,
+      words,
+      staleWords: this.#staleWords,
+    };
+    this.#isOdd = !this.#isOdd;
+    this.#staleWords = range.count * words;
+    return marks;
+  }
+
+  /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
+  #mergeByLists(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
     const { recorder, traits, shape } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
@@ -110,14 +187,8 @@ export class SelectionSteps {
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
     const best = this.#spare("best", sequences * bestCapacity * 4);
-    this.#selectTop(range, scores, ends, out.count, {
-      units: this.#spare("units", 16),
-      capacity: size,
-      keyed,
-      best,
-      isKeyed: true,
-    });
-    const sort = recorder.kernel(["sort-ranks"], {
+    this.#selectTop(range, scores, ends, out.count, { out: keyed, isKeyed: true, best, capacity: size });
+    const sort = recorder.kernel(["keys", "sort-ranks"], {
       THREADS: Math.min(wideThreads(traits), Math.max(64, size / 2)),
       SIZE: size,
       SHARED: isShared,
@@ -130,7 +201,10 @@ export class SelectionSteps {
       heads,
       range.count,
     );
-    const merge = recorder.kernel([scanPrelude(traits), "merge-ranks"], { THREADS: wideThreads(traits) });
+    const merge = recorder.kernel([scanPrelude(traits), "merge-ranks"], {
+      ...subgroupConstants(traits),
+      THREADS: wideThreads(traits),
+    });
     const units = WebGpuTensor.of(out.units);
     recorder.dispatch(
       "selection",
@@ -147,58 +221,81 @@ export class SelectionSteps {
     ends: Ends,
     count: number,
     to: {
-      readonly units: NumberedBuffer;
-      readonly keyed: NumberedBuffer;
-      readonly best: NumberedBuffer;
-      readonly capacity: number;
-      readonly isKeyed: boolean;
+      /** Units or, where keyed, pairs of unit and key go out, `capacity` a head. */
+      readonly out?: NumberedBuffer;
+      readonly isKeyed?: boolean;
+      readonly capacity?: number;
+      /** Least places go into it. */
+      readonly best?: NumberedBuffer;
+      readonly marks?: MarkBuffers;
+      readonly counters?: NumberedBuffer;
     },
   ): void {
     const { recorder, traits, step } = this.#context;
-    const kernel = recorder.kernel([scanPrelude(traits), "select-top"], {
+    const { marks, isKeyed = false } = to;
+    const isFast = !isKeyed && count * 4 <= this.#space * 3;
+    const preludes = [scanPrelude(traits), "keys", "bins", "select-radix"];
+    const kernel = recorder.kernel([...preludes, "select-top"], {
+      ...subgroupConstants(traits),
       THREADS: wideThreads(traits),
       UNIT: scores.unit,
       LENGTHS: step.layout.lengths,
-      KEYED: to.isKeyed,
+      FAST: isFast,
+      SPACE: isFast || marks ? this.#space : 1,
+      RANKED: marks !== undefined,
+      KEYED: isKeyed,
     });
     const values = WebGpuTensor.of(scores.values);
+    // writable bindings must not share a buffer
+    const none = (name: string) => this.#spare(`no ${name}`, 16);
     recorder.dispatch(
       "selection",
       kernel,
-      [range.first, scores.heads, values.capacity, ends.sinks, ends.recent, count, to.capacity],
-      [step.storage, values, to.units, to.keyed, to.best],
+      [
+        ...[range.first, scores.heads, values.capacity, ends.sinks, ends.recent, count],
+        ...[to.capacity ?? 0, marks?.words ?? 0, marks?.staleWords ?? 0],
+      ],
+      [
+        ...[step.storage, values, to.out ?? none("units"), to.best ?? none("best")],
+        ...[marks?.firsts ?? none("firsts"), marks?.stale ?? none("stale"), to.counters ?? none("counters")],
+      ],
       scores.heads,
       range.count,
     );
   }
 
+  /** Pairs that select-top.wgsl has room for beside its bins. */
+  get #space(): number {
+    return candidateSpace(this.#context.traits, 8192);
+  }
+
   withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
-    const { recorder, traits, step, shape } = this.#context;
+    const { recorder, traits, step } = this.#context;
     const unit = set?.unit ?? 1;
-    const kernel = recorder.kernel([scanPrelude(traits), "with-ends"], {
-      THREADS: wideThreads(traits),
-      UNIT: unit,
-      LENGTHS: step.layout.lengths,
-      WORDS,
-      MAX_UNITS: Math.ceil(shape.maxSequenceLength / unit),
-    });
-    const units = set ? WebGpuTensor.of(set.units) : undefined;
+    const units = set && WebGpuTensor.of(set.units);
     const indices = WebGpuTensor.of(out.indices);
-    recorder.dispatch(
-      "selection",
-      kernel,
-      [
-        range.first,
+    const counts = WebGpuTensor.of(out.counts);
+    const key =
+      `ends ${range.first},${range.count},${units?.id},${set?.count},${unit},${ends.sinks},${ends.recent},` +
+      `${indices.id},${counts.id},${out.groups}`;
+    recorder.plan(key, () =>
+      recorder.dispatch(
+        "selection",
+        recorder.kernel([scanPrelude(traits), "bits", "with-ends"], {
+          ...subgroupConstants(traits),
+          THREADS: wideThreads(traits),
+          UNIT: unit,
+          LENGTHS: step.layout.lengths,
+          WORDS: traits.workgroupBytes >= 32768 ? 2048 : 1024,
+        }),
+        [
+          ...[range.first, out.groups, set?.count ?? 0, units?.capacity ?? 0],
+          ...[ends.sinks, ends.recent, indices.capacity],
+        ],
+        [step.storage, units ?? this.#spare("no units", 16), indices, counts],
         out.groups,
-        set?.count ?? 0,
-        units?.capacity ?? 0,
-        ends.sinks,
-        ends.recent,
-        indices.capacity,
-      ],
-      [step.storage, units ?? this.#spare("units", 16), indices, WebGpuTensor.of(out.counts)],
-      out.groups,
-      range.count,
+        range.count,
+      ),
     );
   }
 
@@ -213,8 +310,9 @@ export class SelectionSteps {
     return bounds;
   }
 
-  #spare(name: string, bytes: number): NumberedBuffer {
-    const { buffers, recorder } = this.#context;
+  /** A buffer kept for later calls; grown where it is too small. fill: each of its words, where not 0. */
+  #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
+    const { buffers, recorder, device } = this.#context;
     const known = this.#scratch.get(name);
     if (known && known.buffer.size >= bytes) return known;
     if (known) {
@@ -222,15 +320,23 @@ export class SelectionSteps {
       buffers.destroy(known);
     }
     const made = buffers.storage(name, bytes);
+    if (fill !== 0)
+      device.queue.writeBuffer(made.buffer, 0, new Uint32Array(made.buffer.size / 4).fill(fill));
     this.#scratch.set(name, made);
     return made;
   }
 }
 
-function longest(batch: BatchSizes, range: SequenceRange): number {
+/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that plans hold for a while. */
+function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   let most = 0;
   for (let s = range.first; s < range.first + range.count; s++) most = Math.max(most, batch.lengths[s]);
-  return most;
+  return Math.ceil(most / BLOCK);
+}
+
+function keyOf(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): string {
+  const [values, units] = [WebGpuTensor.of(scores.values), WebGpuTensor.of(out.units)];
+  return `${range.first},${range.count},${values.id},${scores.heads},${scores.unit},${ends.sinks},${ends.recent},${units.id},${out.count}`;
 }
 
 function checkCandidates(

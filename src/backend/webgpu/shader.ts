@@ -6,9 +6,11 @@ export type Constants = Readonly<Record<string, number | boolean>>;
 /**
  * The text of a kernel: its preludes, then itself, with the constants that are named replaced and the loops marked
  * `/* unroll *\/` written out. Drivers keep an array in registers only where every index is a constant.
+ *
+ * hasImmediates  the parameters come with the dispatch, so that no workgroup begins by waiting for memory
  * @throws TypeError when a constant or a file is not there: a mistake in the backend.
  */
-export function shaderText(files: readonly string[], constants: Constants): string {
+export function shaderText(files: readonly string[], constants: Constants, hasImmediates = false): string {
   const missing = new Set(Object.keys(constants));
   const values = new Map<string, number>();
   const text = files
@@ -19,7 +21,7 @@ export function shaderText(files: readonly string[], constants: Constants): stri
     })
     .join("\n")
     .replace(
-      /^const (\w+): (u32|f32|bool) = (.*);.*$/gm,
+      /^const (\w+): (u32|f32|bool) = ([^;]*);.*$/gm,
       (line, name: string, type: string, text: string) => {
         // preludes may declare the same constant: once is enough
         if (values.has(name)) return "";
@@ -30,8 +32,11 @@ export function shaderText(files: readonly string[], constants: Constants): stri
       },
     );
   if (missing.size > 0) throw new TypeError(`${files.join(", ")}: no constant ${[...missing].join(", ")}`);
-  return unroll(text, values);
+  return unroll(hasImmediates ? text.replace(UNIFORM, "var<immediate> params") : text, values);
 }
+
+/** The few words that differ between dispatches of a kernel. */
+const UNIFORM = "@group(0) @binding(0) var<uniform> params";
 
 function literal(value: number | boolean, type: string): string {
   if (type === "bool") return String(Boolean(value));

@@ -1,8 +1,16 @@
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
-/** GPU time of each part of the steps recorded while it is in place: each dispatch is a pass with two timestamps. */
+/** Each dispatch is timed by itself and counted for its part or its kernel, or all are timed together. */
+export type TimedBy = "part" | "kernel" | "all";
+
+/**
+ * GPU time of what is recorded while it is in place. Where dispatches are timed by themselves each is a pass with two
+ * timestamps; else they share a pass.
+ */
 export class StepTimer {
+  readonly by: TimedBy;
   readonly #buffers: Buffers;
   readonly #capacity: number;
   readonly #querySet: GPUQuerySet;
@@ -11,7 +19,8 @@ export class StepTimer {
   readonly #parts: string[] = [];
 
   /** capacity: most dispatches; at most 2048 (a query set holds 4096). */
-  constructor(device: GPUDevice, buffers: Buffers, capacity = 2048) {
+  constructor(device: GPUDevice, buffers: Buffers, by: TimedBy, capacity = 2048) {
+    this.by = by;
     this.#buffers = buffers;
     this.#capacity = capacity;
     this.#querySet = device.createQuerySet({ type: "timestamp", count: capacity * 2 });
@@ -19,9 +28,10 @@ export class StepTimer {
     this.#staging = buffers.create("timestamps read", capacity * 16, USAGE.mapRead | USAGE.copyTarget);
   }
 
-  next(part: string): GPUComputePassTimestampWrites | undefined {
+  /** For the next pass. */
+  next(part: string, kernel: string): GPUComputePassTimestampWrites | undefined {
     if (this.#parts.length >= this.#capacity) return undefined;
-    const index = this.#parts.push(part) - 1;
+    const index = this.#parts.push(this.by === "kernel" ? kernel : part) - 1;
     return {
       querySet: this.#querySet,
       beginningOfPassWriteIndex: index * 2,
@@ -30,14 +40,14 @@ export class StepTimer {
   }
 
   /** Milliseconds by part, and from the first dispatch to the last ("all"). Submit before. */
-  async read(device: GPUDevice): Promise<Record<string, number>> {
+  async read(device: GPUDevice, watch: DeviceWatch): Promise<Record<string, number>> {
     const count = this.#parts.length;
     if (count === 0) return { all: 0 };
     const encoder = device.createCommandEncoder();
     encoder.resolveQuerySet(this.#querySet, 0, count * 2, this.#resolved.buffer, 0);
     encoder.copyBufferToBuffer(this.#resolved.buffer, 0, this.#staging.buffer, 0, count * 16);
     device.queue.submit([encoder.finish()]);
-    await this.#staging.buffer.mapAsync(MAP_READ);
+    await watch.wait("timestamps", this.#staging.buffer.mapAsync(MAP_READ));
     const times = new BigUint64Array(this.#staging.buffer.getMappedRange(0, count * 16).slice(0));
     this.#staging.buffer.unmap();
     const sums: Record<string, number> = {};

@@ -1,6 +1,6 @@
 /**
  * The WebGPU backend: every step a few dispatches, recorded in order; nothing is made and nothing is read back inside a
- * step. Only `read` and `sample` submit and wait.
+ * step. Only `read` waits, and whoever asks for the tokens of a draw.
  */
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
@@ -11,6 +11,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  Draw,
   Ends,
   FeedForwardWeights,
   SamplingRow,
@@ -20,54 +21,56 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkDrawnRows } from "../drawn-tokens.ts";
 import { AttentionSteps } from "./attention-steps.ts";
-import { Buffers } from "./buffers.ts";
-import {
-  type BatchSizes,
-  type CacheDtype,
-  type DeviceTraits,
-  type GpuContext,
-  stepConstants,
-} from "./context.ts";
-import { LinearSteps, padded } from "./linear-steps.ts";
+import type { Buffers } from "./buffers.ts";
+import { type BatchSizes, type CacheDtype, copySizes, type GpuContext, stepConstants } from "./context.ts";
+import type { DeviceTraits } from "./device-traits.ts";
+import type { DeviceWatch } from "./device-watch.ts";
+import { KvCache } from "./kv-cache.ts";
+import { LinearSteps } from "./linear-steps.ts";
+import { ProjectionSteps } from "./projection-steps.ts";
 import { Recorder } from "./recorder.ts";
-import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import { DTYPE_CODES, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingSteps } from "./sampling-steps.ts";
 import { SelectionSteps } from "./selection-steps.ts";
 import { StepBuffer } from "./step-buffer.ts";
-import { StepTimer } from "./step-timer.ts";
+import { StepTimer, type TimedBy } from "./step-timer.ts";
+import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
   /** Others use the device too: it outlives the backend. */
   readonly isShared: boolean;
+  /** The backend's from here on. */
+  readonly buffers: Buffers;
+  readonly watch: DeviceWatch;
   readonly description: string;
   readonly traits: DeviceTraits;
+  readonly tuning: Tuning;
   readonly cacheDtype: CacheDtype;
 }
 
 export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
+  readonly runsAhead = true;
   readonly #context: GpuContext;
+  readonly #watch: DeviceWatch;
   readonly #description: string;
   readonly #isShared: boolean;
-  readonly #linear: LinearSteps;
+  readonly #cache: KvCache;
+  readonly #projections: ProjectionSteps;
   readonly #attention: AttentionSteps;
   readonly #selection: SelectionSteps;
   readonly #sampling: SamplingSteps;
-  /** f32 [rows, (query + 2 kv heads) * headDim] */
-  readonly #projected: NumberedBuffer;
-  /** f32 [rows, padded(intermediateSize)] */
-  readonly #gated: NumberedBuffer;
-  readonly #logitRows: NumberedBuffer;
   #batch: BatchSizes | undefined;
   #isClosed = false;
 
   constructor(shape: BackendShape, options: WebGpuBackendOptions) {
-    const { device, traits, cacheDtype } = options;
-    const buffers = new Buffers(device);
-    const recorder = new Recorder(device, buffers, traits.minSubgroupSize >= 4);
+    const { device, buffers, watch, traits, tuning, cacheDtype } = options;
+    const recorder = new Recorder(device, buffers, watch, traits);
+    this.#watch = watch;
     this.shape = shape;
     this.#description = options.description;
     this.#isShared = options.isShared;
@@ -75,25 +78,18 @@ export class WebGpuBackend implements Backend {
       device,
       shape,
       traits,
+      tuning,
       cacheDtype,
       buffers,
       recorder,
-      weights: new WeightStore(device, buffers),
+      weights: new WeightStore(device, buffers, watch),
       step: new StepBuffer(device, buffers, shape),
     };
-    this.#linear = new LinearSteps(this.#context);
-    this.#attention = new AttentionSteps(this.#context);
-    this.#selection = new SelectionSteps(this.#context, this.#attention);
+    this.#cache = new KvCache(this.#context);
+    this.#projections = new ProjectionSteps(this.#context, this.#cache);
+    this.#attention = new AttentionSteps(this.#context, this.#cache);
+    this.#selection = new SelectionSteps(this.#context, this.#cache);
     this.#sampling = new SamplingSteps(this.#context);
-    const rows = shape.maxBatchRows;
-    this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
-    this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
-    this.#logitRows = buffers.storage("logit rows", rows * 4);
-  }
-
-  get #projectedWidth(): number {
-    const { numQueryHeads, numKvHeads, headDim } = this.shape;
-    return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
   report(): BackendReport {
@@ -102,7 +98,7 @@ export class WebGpuBackend implements Backend {
       description: this.#description,
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
-      kvCacheBytes: this.#attention.sizeBytes,
+      kvCacheBytes: this.#cache.sizeBytes,
     };
   }
 
@@ -139,6 +135,7 @@ export class WebGpuBackend implements Backend {
 
   beginStep(batch: StepBatch): void {
     this.#check("beginStep");
+    checkDrawnRows(batch.tokenIds, batch.numRows, this.#sampling.drawnRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch);
     this.#context.step.upload(batch);
@@ -147,48 +144,29 @@ export class WebGpuBackend implements Backend {
   embed(embedding: WeightRef, x: TensorRef): void {
     const { recorder, step } = this.#context;
     const { hiddenSize, vocabSize } = this.shape;
+    const { numRows } = this.#step();
     const weight = LinearSteps.weight(embedding, vocabSize, hiddenSize);
-    const kernel = recorder.kernel(["storage", "step", "embed"], {
-      ...stepConstants(this.#context),
-      DTYPE: DTYPE_CODES[weight.dtype],
-      COLS: hiddenSize,
-      STRIDE: weight.stride,
+    const out = WebGpuTensor.of(x);
+    recorder.plan(`embed ${weight.id},${out.id},${numRows}`, () => {
+      const kernel = recorder.kernel(["storage", "step", "embed"], {
+        ...stepConstants(this.#context),
+        DTYPE: DTYPE_CODES[weight.dtype],
+        COLS: hiddenSize,
+        STRIDE: weight.stride,
+      });
+      for (const part of weight.parts)
+        recorder.dispatch(
+          "rest",
+          kernel,
+          [part.offset / 16, part.firstRow, part.rows],
+          [part.chunk, step.storage, this.#sampling.drawn, out],
+          numRows,
+        );
     });
-    for (const part of weight.parts)
-      recorder.dispatch(
-        "rest",
-        kernel,
-        [part.offset / 16, part.firstRow, part.rows],
-        [part.chunk, step.storage, this.#sampling.drawn, WebGpuTensor.of(x)],
-        this.#step().numRows,
-      );
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.shape;
-    const { numRows } = this.#step();
-    const queryWidth = numQueryHeads * headDim;
-    const kvWidth = numKvHeads * headDim;
-    const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
-    this.#linear.multiply(
-      [
-        { weight: LinearSteps.weight(weights.q, queryWidth, hiddenSize), out: 0, bias: bias(weights.qBias) },
-        {
-          weight: LinearSteps.weight(weights.k, kvWidth, hiddenSize),
-          out: queryWidth,
-          bias: bias(weights.kBias),
-        },
-        {
-          weight: LinearSteps.weight(weights.v, kvWidth, hiddenSize),
-          out: queryWidth + kvWidth,
-          bias: bias(weights.vBias),
-        },
-      ],
-      { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows },
-      { storage: this.#projected, stride: this.#projectedWidth },
-      { norm: WebGpuWeight.of(weights.norm) },
-    );
-    this.#attention.finishHeads(layer, weights, this.#projected, query, numRows);
+    this.#projections.attentionInput(this.#step().numRows, layer, weights, x, query);
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
@@ -206,37 +184,11 @@ export class WebGpuBackend implements Backend {
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const { hiddenSize, numQueryHeads, headDim } = this.shape;
-    const width = numQueryHeads * headDim;
-    const bias = weights.oBias && WebGpuWeight.of(weights.oBias);
-    this.#linear.multiply(
-      [{ weight: LinearSteps.weight(weights.o, hiddenSize, width), out: 0, bias }],
-      { storage: WebGpuTensor.of(attended), stride: width, count: this.#step().numRows },
-      { storage: WebGpuTensor.of(x), stride: hiddenSize },
-      { add: true },
-    );
+    this.#projections.attentionOutput(this.#step().numRows, weights, attended, x);
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    const { hiddenSize, intermediateSize } = this.shape;
-    const { numRows } = this.#step();
-    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
-    const stride = padded(intermediateSize);
-    this.#linear.multiply(
-      [
-        { weight: LinearSteps.weight(weights.gate, intermediateSize, hiddenSize), out: 0 },
-        { weight: LinearSteps.weight(weights.up, intermediateSize, hiddenSize), out: 0 },
-      ],
-      rows,
-      { storage: this.#gated, stride },
-      { norm: WebGpuWeight.of(weights.norm), isPair: true },
-    );
-    this.#linear.multiply(
-      [{ weight: LinearSteps.weight(weights.down, hiddenSize, intermediateSize), out: 0 }],
-      { storage: this.#gated, stride, count: numRows },
-      { storage: rows.storage, stride: hiddenSize },
-      { add: true },
-    );
+    this.#projections.feedForward(this.#step().numRows, weights, x);
   }
 
   logits(
@@ -247,23 +199,13 @@ export class WebGpuBackend implements Backend {
     count: number,
     logits: TensorRef,
   ): void {
-    const { hiddenSize, vocabSize } = this.shape;
-    const { recorder } = this.#context;
-    const weight = LinearSteps.weight(output, vocabSize, hiddenSize);
-    const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
-    const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
-    if (isInOrder(rows, count)) {
-      this.#linear.multiply([{ weight, out: 0 }], source, target, { norm: WebGpuWeight.of(norm) });
-      return;
-    }
-    recorder.write(this.#logitRows, 0, rows, count);
-    const prepared = this.#linear.prepare(source, hiddenSize, WebGpuWeight.of(norm), this.#logitRows);
-    this.#linear.multiply([{ weight, out: 0 }], prepared, target);
+    this.#step();
+    this.#projections.logits(norm, output, x, rows, count, logits);
   }
 
-  async sample(logits: TensorRef, rows: readonly SamplingRow[], out: Uint32Array): Promise<void> {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     this.#check("sample");
-    await this.#sampling.sample(logits, rows, out);
+    return this.#sampling.sample(logits, rows);
   }
 
   /** Records a draw whose tokens stay on the device, for the next step to embed. */
@@ -303,8 +245,7 @@ export class WebGpuBackend implements Backend {
   /** Submits what was recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.#context.recorder.submit();
-    await this.#context.device.queue.onSubmittedWorkDone();
-    this.#context.recorder.check();
+    await this.#context.recorder.finish("the recorded steps");
   }
 
   /** Submits what was recorded without waiting. */
@@ -312,21 +253,22 @@ export class WebGpuBackend implements Backend {
     this.#context.recorder.submit();
   }
 
-  /** GPU milliseconds by part of what `work` records. Needs the feature timestamp-query. */
-  async profile(work: () => void): Promise<Record<string, number>> {
+  /**
+   * GPU milliseconds of what `work` records: by part or by kernel, each dispatch timed by itself, or only "all", with what
+   * lies between the dispatches. Needs the feature timestamp-query.
+   */
+  async profile(work: () => void, by: TimedBy = "part"): Promise<Record<string, number>> {
     const { device, buffers, recorder } = this.#context;
-    const timer = new StepTimer(device, buffers);
+    const timer = new StepTimer(device, buffers, by);
     recorder.submit();
     recorder.timer = timer;
     try {
       work();
       recorder.submit();
+      recorder.timer = undefined;
+      return await timer.read(device, this.#watch);
     } finally {
       recorder.timer = undefined;
-    }
-    try {
-      return await timer.read(device);
-    } finally {
       timer.destroy();
     }
   }
@@ -334,7 +276,7 @@ export class WebGpuBackend implements Backend {
   /** Gives all weights and the cache pseudo-random values made on the device; norms become 1. For benchmarks. */
   fillRandom(seed: number): void {
     this.#context.weights.fillRandom(this.#context.recorder, seed);
-    this.#attention.fillRandom(seed);
+    this.#cache.fillRandom(seed);
   }
 
   get context(): GpuContext {
@@ -342,17 +284,24 @@ export class WebGpuBackend implements Backend {
   }
 
   get caches() {
-    return this.#attention.caches;
+    return this.#cache.layers;
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const { device, buffers, recorder } = this.#context;
-    recorder.submit();
-    await device.queue.onSubmittedWorkDone();
-    buffers.destroyAll();
-    if (!this.#isShared) device.destroy();
+    try {
+      if (this.#watch.hasFailed) return;
+      recorder.submit();
+      await recorder.finish("the last steps before closing");
+    } catch {
+      // a device that fails at the end leaves nothing undone that anybody waits for
+    } finally {
+      this.#watch.close();
+      buffers.destroyAll();
+      if (!this.#isShared) device.destroy();
+    }
   }
 
   #check(what: string): void {
@@ -365,26 +314,4 @@ export class WebGpuBackend implements Backend {
     if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
     return this.#batch;
   }
-}
-
-/** Copies what later steps of the batch ask for into `into`, made once. */
-function copySizes(batch: StepBatch, into: BatchSizes | undefined): BatchSizes {
-  const { numRows, numSequences } = batch;
-  const size = batch.lengths.length;
-  const copy = into ?? {
-    numRows,
-    firstRows: new Uint32Array(size),
-    rowCounts: new Uint32Array(size),
-    lengths: new Uint32Array(size),
-  };
-  copy.numRows = numRows;
-  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
-  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
-  copy.lengths.set(batch.lengths.subarray(0, numSequences));
-  return copy;
-}
-
-function isInOrder(rows: Uint32Array, count: number): boolean {
-  for (let i = 0; i < count; i++) if (rows[i] !== i) return false;
-  return true;
 }

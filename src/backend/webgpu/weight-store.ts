@@ -1,6 +1,8 @@
 import { decodeWeights, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
 import type { Buffers } from "./buffers.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
 import type { Recorder } from "./recorder.ts";
 import { type NumberedBuffer, rowPieces, WebGpuWeight, type WeightPart } from "./refs.ts";
@@ -20,6 +22,7 @@ interface Chunk {
  */
 export class WeightStore {
   readonly #device: GPUDevice;
+  readonly #watch: DeviceWatch;
   readonly #buffers: Buffers;
   readonly #maxChunkBytes: number;
   readonly #chunks: Chunk[] = [];
@@ -29,8 +32,9 @@ export class WeightStore {
   #vectors: NumberedBuffer;
   #pendingBytes = 0;
 
-  constructor(device: GPUDevice, buffers: Buffers) {
+  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch) {
     this.#device = device;
+    this.#watch = watch;
     this.#buffers = buffers;
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     this.#maxChunkBytes = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / 256) * 256;
@@ -104,6 +108,11 @@ export class WeightStore {
     return parts;
   }
 
+  /** Every place handed out has its buffer. */
+  get #hasRoom(): boolean {
+    return this.#chunks.every(({ storage }) => storage !== undefined);
+  }
+
   /** Makes the buffers of all places handed out since the last time. */
   #seal(): void {
     for (const chunk of this.#chunks) chunk.storage ??= this.#buffers.storage("weights", chunk.sizeBytes);
@@ -133,13 +142,29 @@ export class WeightStore {
       throw new ShapeError(
         `weight ${weight.name}: ${bytes.byteLength} bytes from row ${firstRow} do not fit [${weight.rows}, ${cols}]`,
       );
-    this.#seal();
+    if (this.#hasRoom) {
+      this.#put(weight, firstRow, bytes);
+      return this.#drain();
+    }
+    const make = () => {
+      this.#seal();
+      this.#put(weight, firstRow, bytes);
+    };
+    const what = () =>
+      `${mebibytes(this.sizeBytes)} of weights beside ${mebibytes(this.#buffers.sizeBytes - this.sizeBytes)}`;
+    return this.#watch.allocate(make, what).then(() => this.#drain());
+  }
+
+  #put(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void {
+    const { dtype, cols } = weight;
     if (weight.vectorOffset !== undefined) {
       const values = new Float32Array(cols);
       decodeWeights(bytes, dtype, values);
       this.#device.queue.writeBuffer(this.#vectors.buffer, weight.vectorOffset * 4, values);
-      return undefined;
+      return;
     }
+    const rowBytes = cols * dtypeBytes(dtype);
+    const rows = bytes.byteLength / rowBytes;
     const stride = weight.stride * 16;
     const padded = stride === rowBytes ? wholeWords(bytes) : padRows(bytes, rowBytes, stride);
     for (const part of weight.parts) {
@@ -155,10 +180,14 @@ export class WeightStore {
       );
     }
     this.#pendingBytes += padded.byteLength;
+  }
+
+  /** Gives the queue time where it has much to take. */
+  #drain(): void | Promise<void> {
     if (this.#pendingBytes < MAX_PENDING_BYTES) return undefined;
     this.#pendingBytes = 0;
     this.#device.queue.submit([]);
-    return this.#device.queue.onSubmittedWorkDone();
+    return this.#watch.wait("the upload of weights", this.#device.queue.onSubmittedWorkDone());
   }
 }
 

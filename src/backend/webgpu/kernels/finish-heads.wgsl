@@ -1,10 +1,12 @@
 // Norm of each query and key head where given, RoPE, and the store of keys and values into their pages.
-// With: storage, step, reduce. One workgroup of THREADS = LANES for each row and head: queries, then keys, then values.
+// With: storage, step, reduce. A team of LANES invocations for each row and head: queries, then keys, then values.
 const HEAD_DIM: u32 = 4u;
 const QUERY_HEADS: u32 = 1u;
 const EPS: f32 = 1e-6;
 const HALF: u32 = HEAD_DIM / 2u;
 const PADDED: u32 = ROW_PIECES * PIECE;
+const TEAMS: u32 = THREADS / LANES;
+const HEADS: u32 = QUERY_HEADS + 2u * KV_HEADS;
 
 struct Params {
   q_norm: u32, // first element + 1; 0: none
@@ -18,13 +20,14 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> keys: array<u32>;
 @group(0) @binding(6) var<storage, read_write> values: array<u32>;
 
-var<workgroup> head_space: array<f32, PADDED>;
+var<workgroup> head_space: array<f32, TEAMS * PADDED>;
 
-fn packed(i: u32) -> u32 {
+// The i-th word of a row of the cache.
+fn packed(space: u32, i: u32) -> u32 {
   if (DTYPE == 0u) {
-    return bitcast<u32>(head_space[i]);
+    return bitcast<u32>(head_space[space + i]);
   }
-  return pack2x16float(vec2f(head_space[2u * i], head_space[2u * i + 1u]));
+  return pack2x16float(vec2f(head_space[space + 2u * i], head_space[space + 2u * i + 1u]));
 }
 
 @compute @workgroup_size(THREADS)
@@ -33,20 +36,27 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let row = group.y;
-  let head = group.x;
-  let origin = (row * (QUERY_HEADS + 2u * KV_HEADS) + head) * HEAD_DIM;
+  let lane = thread % LANES;
+  let space = thread / LANES * PADDED;
+  // teams past the last head do the last one's work again, and store nothing
+  let is_here = group.x * TEAMS + thread / LANES < HEADS;
+  let head = min(group.x * TEAMS + thread / LANES, HEADS - 1u);
+  let origin = (row * HEADS + head) * HEAD_DIM;
   var norm = 0u;
   if (head < QUERY_HEADS) {
     norm = params.q_norm;
   } else if (head < QUERY_HEADS + KV_HEADS) {
     norm = params.k_norm;
   }
-  var squares = 0f;
-  for (var i = thread; i < HEAD_DIM; i += THREADS) {
-    squares += projected[origin + i] * projected[origin + i];
+  var scale = 1f;
+  if (params.q_norm > 0u || params.k_norm > 0u) {
+    var squares = 0f;
+    for (var i = lane; i < HEAD_DIM; i += LANES) {
+      squares += projected[origin + i] * projected[origin + i];
+    }
+    scale = inverseSqrt(team_sum(vec4f(squares), thread).x / f32(HEAD_DIM) + EPS);
   }
-  let scale = inverseSqrt(team_sum(vec4f(squares), thread).x / f32(HEAD_DIM) + EPS);
-  for (var i = thread; i < PADDED; i += THREADS) {
+  for (var i = lane; i < PADDED; i += LANES) {
     var value = 0f;
     if (i < HEAD_DIM) {
       value = projected[origin + i];
@@ -54,34 +64,37 @@ fn main(
         value *= scale * vectors[norm - 1u + i];
       }
     }
-    head_space[i] = value;
+    head_space[space + i] = value;
   }
   workgroupBarrier();
   if (head < QUERY_HEADS + KV_HEADS) {
-    for (var i = thread; i < HALF; i += THREADS) {
+    for (var i = lane; i < HALF; i += LANES) {
       let c = bitcast<f32>(step[ROPE + row * HEAD_DIM + i]);
       let s = bitcast<f32>(step[ROPE + row * HEAD_DIM + HALF + i]);
-      let a = head_space[i];
-      let b = head_space[i + HALF];
-      head_space[i] = a * c - b * s;
-      head_space[i + HALF] = b * c + a * s;
+      let a = head_space[space + i];
+      let b = head_space[space + i + HALF];
+      head_space[space + i] = a * c - b * s;
+      head_space[space + i + HALF] = b * c + a * s;
     }
-    workgroupBarrier();
+  }
+  workgroupBarrier();
+  if (!is_here) {
+    return;
   }
   if (head < QUERY_HEADS) {
-    for (var i = thread; i < HEAD_DIM; i += THREADS) {
-      query[(row * QUERY_HEADS + head) * HEAD_DIM + i] = head_space[i];
+    for (var i = lane; i < HEAD_DIM; i += LANES) {
+      query[(row * QUERY_HEADS + head) * HEAD_DIM + i] = head_space[space + i];
     }
     return;
   }
   let kv_head = (head - QUERY_HEADS) % KV_HEADS;
   let slot = step[SLOTS + row];
   let at = cache_row(slot / PAGE_SIZE, kv_head, slot % PAGE_SIZE) * 4u;
-  for (var i = thread; i < ROW_PIECES * 4u; i += THREADS) {
+  for (var i = lane; i < ROW_PIECES * 4u; i += LANES) {
     if (head < QUERY_HEADS + KV_HEADS) {
-      keys[at + i] = packed(i);
+      keys[at + i] = packed(space, i);
     } else {
-      values[at + i] = packed(i);
+      values[at + i] = packed(space, i);
     }
   }
 }

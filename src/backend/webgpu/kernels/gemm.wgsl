@@ -1,12 +1,19 @@
 // out[b][row] = W[row] · x[b] for many rows b of x: tiles in workgroup memory. With: storage.
-// A workgroup of 256 makes TILE × TILE outputs, each invocation SIDE × SIDE of them, over strips of 16 columns.
-const SIDE: u32 = 4u; // 4 or 8
-const TILE: u32 = 16u * SIDE;
-const STRIP: u32 = 16u;
+// A workgroup of 256 makes 64 SIDE_X × 64 SIDE_W outputs, each invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
+// columns; the next strip is on its way while one is used. 16 KiB of workgroup memory at most.
+const SIDE_X: u32 = 1u; // 1 or 2: vec4s of rows of x of an invocation
+const SIDE_W: u32 = 1u; // 1 or 2
 const STRIDE: u32 = 1u; // pieces of a weight row
-const X_STRIDE: u32 = 1u; // vec4s of a row of x
+const X_STRIDE: u32 = 1u; // vec4s of a row of x, zeros past its columns
 const PAIR: bool = false; // out = silu(out) * this matrix: the partner's product stands in out
 const ADD: bool = false;
+const TILE_X: u32 = 64u * SIDE_X;
+const TILE_W: u32 = 64u * SIDE_W;
+const STRIP: u32 = 16u;
+const STRIPS: u32 = (STRIDE * PIECE + STRIP - 1u) / STRIP;
+const X_LOADS: u32 = SIDE_X; // vec4s of x of an invocation a strip
+const ROW_PARTS: u32 = STRIP / PIECE; // pieces of a weight row in a strip
+const W_LOADS: u32 = max(TILE_W * ROW_PARTS / 256u, 1u);
 
 struct Params {
   piece: u32,
@@ -22,8 +29,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> vectors: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
 
-var<workgroup> x_tile: array<array<f32, TILE>, STRIP>;
-var<workgroup> w_tile: array<array<f32, TILE>, STRIP>;
+var<workgroup> x_tile: array<vec4f, STRIP * TILE_X / 4u>; // [column][row of x]
+var<workgroup> w_tile: array<vec4f, STRIP * TILE_W / 4u>; // [column][row of the weight]
 
 fn silu(v: f32) -> f32 {
   return v / (1f + exp(-v));
@@ -31,65 +38,90 @@ fn silu(v: f32) -> f32 {
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let first_row = group.x * TILE;
-  let first_b = group.y * TILE;
+  // workgroups side by side share the weights, which are the larger of the two
+  let first_b = group.x * TILE_X;
+  let first_row = group.y * TILE_W;
   let tx = thread % 16u;
   let ty = thread / 16u;
-  var sums: array<f32, SIDE * SIDE> = array<f32, SIDE * SIDE>();
-  for (var strip = 0u; strip * STRIP < STRIDE * PIECE; strip++) {
-    for (var i = thread; i < TILE * STRIP / 4u; i += 256u) {
-      let b = i / (STRIP / 4u);
-      let part = i % (STRIP / 4u);
-      var value = vec4f();
-      if (first_b + b < params.batch && strip * (STRIP / 4u) + part < STRIDE * PIECE4) {
-        value = x[(first_b + b) * X_STRIDE + strip * (STRIP / 4u) + part];
+  var sums: array<vec4f, 4u * SIDE_X * SIDE_W> = array<vec4f, 4u * SIDE_X * SIDE_W>();
+  var x_next: array<vec4f, X_LOADS> = array<vec4f, X_LOADS>();
+  var w_next: array<vec4u, W_LOADS> = array<vec4u, W_LOADS>();
+  for (var strip = 0u; strip <= STRIPS; strip++) {
+    if (strip > 0u) {
+      workgroupBarrier();
+      /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
+        let at = i * 256u + thread;
+        let b = at / 4u;
+        /* unroll */ for (var k = 0u; k < 4u; k++) {
+          x_tile[((at % 4u) * 4u + k) * (TILE_X / 4u) + b / 4u][b % 4u] = x_next[i][k];
+        }
       }
-      for (var k = 0u; k < 4u; k++) {
-        x_tile[part * 4u + k][b] = value[k];
+      /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
+        let at = i * 256u + thread;
+        let row = at / ROW_PARTS;
+        if (row < TILE_W) {
+          let column = (at % ROW_PARTS) * PIECE;
+          let a = low(w_next[i]);
+          /* unroll */ for (var k = 0u; k < 4u; k++) {
+            w_tile[(column + k) * (TILE_W / 4u) + row / 4u][row % 4u] = a[k];
+          }
+          if (PIECE == 8u) {
+            let c = high(w_next[i]);
+            /* unroll */ for (var k = 0u; k < 4u; k++) {
+              w_tile[(column + PIECE - 4u + k) * (TILE_W / 4u) + row / 4u][row % 4u] = c[k];
+            }
+          }
+        }
       }
+      workgroupBarrier();
     }
-    for (var i = thread; i < TILE * STRIP / PIECE; i += 256u) {
-      let row = i / (STRIP / PIECE);
-      let part = i % (STRIP / PIECE);
-      let piece = strip * (STRIP / PIECE) + part;
-      var bits = vec4u();
-      if (first_row + row < params.rows && piece < STRIDE) {
-        bits = weights[params.piece + (first_row + row) * STRIDE + piece];
+    if (strip < STRIPS) {
+      /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
+        let at = i * 256u + thread;
+        let b = first_b + at / 4u;
+        let column = strip * 4u + at % 4u;
+        x_next[i] = vec4f();
+        if (b < params.batch && column < X_STRIDE) {
+          x_next[i] = x[b * X_STRIDE + column];
+        }
       }
-      let a = low(bits);
-      for (var k = 0u; k < 4u; k++) {
-        w_tile[part * PIECE + k][row] = a[k];
-      }
-      if (PIECE == 8u) {
-        let c = high(bits);
-        for (var k = 0u; k < 4u; k++) {
-          w_tile[part * PIECE + 4u + k][row] = c[k];
+      /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
+        let at = i * 256u + thread;
+        let row = first_row + at / ROW_PARTS;
+        let piece = strip * ROW_PARTS + at % ROW_PARTS;
+        w_next[i] = vec4u();
+        if (row < params.rows && piece < STRIDE) {
+          w_next[i] = weights[params.piece + row * STRIDE + piece];
         }
       }
     }
-    workgroupBarrier();
-    for (var k = 0u; k < STRIP; k++) {
-      var xs: array<f32, SIDE> = array<f32, SIDE>();
-      var ws: array<f32, SIDE> = array<f32, SIDE>();
-      /* unroll */ for (var i = 0u; i < SIDE; i++) {
-        xs[i] = x_tile[k][(i / 4u) * 64u + ty * 4u + i % 4u];
-        ws[i] = w_tile[k][(i / 4u) * 64u + tx * 4u + i % 4u];
-      }
-      /* unroll */ for (var i = 0u; i < SIDE; i++) {
-        /* unroll */ for (var j = 0u; j < SIDE; j++) {
-          sums[i * SIDE + j] = fma(xs[i], ws[j], sums[i * SIDE + j]);
+    if (strip > 0u) {
+      for (var k = 0u; k < STRIP; k++) {
+        var xs: array<vec4f, SIDE_X> = array<vec4f, SIDE_X>();
+        var ws: array<vec4f, SIDE_W> = array<vec4f, SIDE_W>();
+        /* unroll */ for (var i = 0u; i < SIDE_X; i++) {
+          xs[i] = x_tile[k * (TILE_X / 4u) + i * 16u + ty];
+        }
+        /* unroll */ for (var j = 0u; j < SIDE_W; j++) {
+          ws[j] = w_tile[k * (TILE_W / 4u) + j * 16u + tx];
+        }
+        /* unroll */ for (var i = 0u; i < SIDE_X; i++) {
+          /* unroll */ for (var r = 0u; r < 4u; r++) {
+            /* unroll */ for (var j = 0u; j < SIDE_W; j++) {
+              sums[(i * 4u + r) * SIDE_W + j] = fma(vec4f(xs[i][r]), ws[j], sums[(i * 4u + r) * SIDE_W + j]);
+            }
+          }
         }
       }
     }
-    workgroupBarrier();
   }
-  /* unroll */ for (var i = 0u; i < SIDE; i++) {
+  /* unroll */ for (var i = 0u; i < 4u * SIDE_X; i++) {
     let b = first_b + (i / 4u) * 64u + ty * 4u + i % 4u;
-    /* unroll */ for (var j = 0u; j < SIDE; j++) {
+    /* unroll */ for (var j = 0u; j < 4u * SIDE_W; j++) {
       let row = first_row + (j / 4u) * 64u + tx * 4u + j % 4u;
       if (b < params.batch && row < params.rows) {
         let at = b * params.out_stride + params.out + row;
-        var sum = sums[i * SIDE + j];
+        var sum = sums[i * SIDE_W + j / 4u][j % 4u];
         if (params.bias > 0u) {
           sum += vectors[(params.bias - 1u + row) / 4u][(params.bias - 1u + row) % 4u];
         }

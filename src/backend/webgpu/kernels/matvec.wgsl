@@ -1,52 +1,32 @@
-// out[b][row] = W[row] · x[b] for few rows b of x: reads the weights once. With: storage, reduce.
-// A team of LANES invocations makes ROWS outputs of up to BATCH rows of x; all its loads of weights are independent.
-const ROWS: u32 = 4u; // a multiple of 4; half of them of each matrix where PAIR
-const BATCH: u32 = 1u;
-const STRIDE: u32 = 1u; // pieces of a weight row
-const X_STRIDE: u32 = 1u; // vec4s of a row of x
-const COLS: u32 = 4u;
-const NORM: bool = false; // x is normed on the way: x / rms(x) * norm
-const PAIR: bool = false; // out = silu(first matrix) * second matrix
+// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, fold, matvec-core. A team makes OUTPUTS rows of out;
+// where PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
+const PAIR: bool = false;
 const ADD: bool = false; // out += instead of out =
-const EPS: f32 = 1e-6;
-const TEAMS: u32 = THREADS / LANES;
-const OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR); // rows of the output a team makes
+const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
+const OUTPUTS: u32 = TURN_OUTPUTS * TURNS;
 
-struct Section {
-  piece: u32, // first piece of the matrix
-  rows: u32,
-  out: u32, // column of its first output
-  bias: u32, // first element of the bias + 1; 0: none
-}
 struct Params {
-  sections: array<Section, 3>, // matrices stacked; unused ones have no rows. Where PAIR, the second is the partner
+  first: Section, // matrices stacked; unused ones have no rows
+  second: Section, // where PAIR, the partner
+  third: Section,
   norm: u32, // first vec4 of the norm weights
   batch: u32,
   out_stride: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<vec4u>;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> vectors: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
 fn silu(v: f32) -> f32 {
   return v / (1f + exp(-v));
 }
 
-fn store(b: u32, section: Section, row: u32, value: f32) {
-  if (b >= params.batch || row >= section.rows) {
-    return;
-  }
-  let at = b * params.out_stride + section.out + row;
-  var sum = value;
-  if (section.bias > 0u) {
-    sum += vectors[(section.bias - 1u + row) / 4u][(section.bias - 1u + row) % 4u];
-  }
-  if (ADD) {
-    sum += out[at];
-  }
-  out[at] = sum;
+fn is_of_partner(r: u32) -> bool {
+  return PAIR && r >= ROWS / 2u;
+}
+
+fn row_start(section: Section, block: u32, r: u32) -> u32 {
+  let row = min(block * OUTPUTS + r / ROWS * TURN_OUTPUTS + r % ROWS % TURN_OUTPUTS, section.rows - 1u);
+  return select(section.piece, params.second.piece, is_of_partner(r % ROWS)) + row * STRIDE;
 }
 
 @compute @workgroup_size(THREADS)
@@ -55,77 +35,43 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let lane = thread % LANES;
-  var block = (group.y * groups.x + group.x) * TEAMS + thread / LANES;
-  var section = params.sections[0];
-  for (var i = 0u; i < select(2u, 0u, PAIR); i++) {
-    let blocks = (section.rows + OUTPUTS - 1u) / OUTPUTS;
-    if (block >= blocks && params.sections[i + 1u].rows > 0u) {
-      block -= blocks;
-      section = params.sections[i + 1u];
-    }
+  let team = thread / LANES;
+  var place = Place(params.first, (group.y * groups.x + group.x) * TEAMS + team);
+  if (!PAIR) {
+    place = place_of(place.block, OUTPUTS, params.first, params.second, params.third);
   }
-  let first = block * OUTPUTS;
-  let last = section.rows - 1u;
-  var starts: array<u32, ROWS> = array<u32, ROWS>();
-  /* unroll */ for (var r = 0u; r < ROWS; r++) {
-    if (PAIR && r >= OUTPUTS) {
-      starts[r] = params.sections[1].piece + min(first + r - OUTPUTS, last) * STRIDE;
-    } else {
-      starts[r] = section.piece + min(first + r, last) * STRIDE;
-    }
+  let section = place.section;
+  let block = place.block;
+  // what is added to is asked for ahead of the weights
+  const IS_ADDED_AHEAD = ADD && OUTPUTS * BATCH <= LANES;
+  var added = 0f;
+  if (IS_ADDED_AHEAD) {
+    let row = min(block * OUTPUTS + thread % LANES / BATCH, section.rows - 1u);
+    added = out[min(thread % BATCH, params.batch - 1u) * params.out_stride + section.out + row];
   }
-  var sums: array<f32, ROWS * BATCH> = array<f32, ROWS * BATCH>();
-  var squares: array<f32, BATCH> = array<f32, BATCH>();
-  for (var piece = lane; piece < STRIDE; piece += LANES) {
-    var w: array<vec4u, ROWS> = array<vec4u, ROWS>();
-    /* unroll */ for (var r = 0u; r < ROWS; r++) {
-      w[r] = weights[starts[r] + piece];
-    }
-    /* unroll */ for (var b = 0u; b < BATCH; b++) {
-      let at = b * X_STRIDE + piece * PIECE4;
-      var a = x[at];
-      if (NORM) {
-        squares[b] = fma4(a, a, squares[b]);
-        a *= vectors[params.norm + piece * PIECE4];
+  stream(section, block, params.norm, thread);
+  workgroupBarrier();
+  for (var i = thread % LANES; i < OUTPUTS * BATCH; i += LANES) {
+    let r = i / BATCH; // of the team's outputs
+    let b = i % BATCH;
+    let row = block * OUTPUTS + r;
+    if (b < params.batch && row < section.rows) {
+      let turn_row = r / TURN_OUTPUTS * ROWS + r % TURN_OUTPUTS;
+      let scale = scale_of(team, b);
+      var sum = scale * product_of(team, turn_row, b);
+      if (PAIR) {
+        sum = silu(sum) * scale * product_of(team, turn_row + ROWS / 2u, b);
       }
-      /* unroll */ for (var r = 0u; r < ROWS; r++) {
-        sums[r * BATCH + b] = fma4(low(w[r]), a, sums[r * BATCH + b]);
+      if (section.bias > 0u) {
+        sum += bias_of(section, row);
       }
-      if (PIECE == 8u) {
-        var c = x[at + 1u];
-        if (NORM) {
-          squares[b] = fma4(c, c, squares[b]);
-          c *= vectors[params.norm + piece * PIECE4 + 1u];
-        }
-        /* unroll */ for (var r = 0u; r < ROWS; r++) {
-          sums[r * BATCH + b] = fma4(high(w[r]), c, sums[r * BATCH + b]);
-        }
+      let at = b * params.out_stride + section.out + row;
+      if (IS_ADDED_AHEAD) {
+        sum += added;
+      } else if (ADD) {
+        sum += out[at];
       }
-    }
-  }
-  /* unroll */ for (var b = 0u; b < BATCH; b++) {
-    var scale = 1f;
-    if (NORM) {
-      scale = inverseSqrt(team_sum(vec4f(squares[b]), thread).x / f32(COLS) + EPS);
-    }
-    /* unroll */ for (var r4 = 0u; r4 < ROWS / 4u; r4++) {
-      const r = 4u * r4;
-      let part = vec4f(
-        sums[r * BATCH + b], sums[(r + 1u) * BATCH + b], sums[(r + 2u) * BATCH + b], sums[(r + 3u) * BATCH + b]);
-      let total = scale * team_sum(part, thread);
-      /* unroll */ for (var i = 0u; i < 4u; i++) {
-        sums[(r + i) * BATCH + b] = total[i];
-      }
-    }
-    /* unroll */ for (var r = 0u; r < OUTPUTS; r++) {
-      if (lane == r) {
-        if (PAIR) {
-          store(b, section, first + r, silu(sums[r * BATCH + b]) * sums[((r + OUTPUTS) % ROWS) * BATCH + b]);
-        } else {
-          store(b, section, first + r, sums[r * BATCH + b]);
-        }
-      }
+      out[at] = sum;
     }
   }
 }

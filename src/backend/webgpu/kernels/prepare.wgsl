@@ -1,6 +1,7 @@
 // Rows ready for a matrix product: copied, normed where asked, each row padded with zeros to OUT_STRIDE.
 // With: reduce. One workgroup of THREADS = LANES a row.
 const COLS: u32 = 4u;
+const X_STRIDE: u32 = 4u; // elements from row to row of x
 const OUT_STRIDE: u32 = 4u;
 const NORM: bool = false;
 const GATHER: bool = false; // row i is x[rows[i]]
@@ -29,7 +30,7 @@ fn main(
   if (NORM) {
     var squares = 0f;
     for (var c = thread; c < COLS; c += THREADS) {
-      let value = x[origin * COLS + c];
+      let value = x[origin * X_STRIDE + c];
       squares += value * value;
     }
     scale = inverseSqrt(team_sum(vec4f(squares), thread).x / f32(COLS) + EPS);
@@ -37,7 +38,7 @@ fn main(
   for (var c = thread; c < OUT_STRIDE; c += THREADS) {
     var value = 0f;
     if (c < COLS) {
-      value = x[origin * COLS + c] * scale;
+      value = x[origin * X_STRIDE + c] * scale;
       if (NORM) {
         value *= vectors[params.norm + c];
       }

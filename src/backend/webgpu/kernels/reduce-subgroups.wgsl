@@ -1,8 +1,10 @@
 // Prelude: sums over teams of LANES consecutive invocations, by subgroups. LANES is a multiple of the subgroup size.
 const THREADS: u32 = 256u;
 const LANES: u32 = 256u;
+const SUBGROUP: u32 = 0u; // size of every subgroup; 0 where they differ
+const MIN_SUBGROUP: u32 = 4u;
 
-var<workgroup> team_space: array<vec4f, THREADS / 4u>;
+var<workgroup> team_space: array<vec4f, THREADS / MIN_SUBGROUP>;
 
 // The sum over the caller's team, in each of its invocations. Every invocation of the workgroup must call it.
 fn team_sum(value: vec4f, thread: u32) -> vec4f {
@@ -14,9 +16,10 @@ fn team_sum(value: vec4f, thread: u32) -> vec4f {
   workgroupBarrier();
   let parts = LANES / subgroup_size;
   var total = vec4f();
-  for (var i = 0u; i < parts; i++) {
+  for (var i = thread % subgroup_size; i < parts; i += subgroup_size) {
     total += team_space[thread / LANES * parts + i];
   }
+  total = subgroupAdd(total);
   workgroupBarrier();
   return total;
 }
@@ -29,10 +32,11 @@ fn team_max(value: vec4f, thread: u32) -> vec4f {
   }
   workgroupBarrier();
   let parts = LANES / subgroup_size;
-  var total = team_space[thread / LANES * parts];
-  for (var i = 1u; i < parts; i++) {
+  var total = largest;
+  for (var i = thread % subgroup_size; i < parts; i += subgroup_size) {
     total = max(total, team_space[thread / LANES * parts + i]);
   }
+  total = subgroupMax(total);
   workgroupBarrier();
   return total;
 }

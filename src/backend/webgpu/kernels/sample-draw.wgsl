@@ -1,6 +1,10 @@
 // Draws one token a row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by
-// logit descending, ties to the lower id; what each filter keeps is the head of that order, found by a descent over the
-// bits of the order-preserving keys. With: reduce (LANES = THREADS), scan. One workgroup a row.
+// logit descending, ties to the lower id; what each filter keeps is the head of that order. With: reduce (LANES =
+// THREADS), scan, keys, candidates. One workgroup a row.
+//
+// The best tokens are taken into workgroup memory and sorted; there the filters and the draw are sums over the order.
+// Where the draw may fall behind them (a flat distribution, or a filter that keeps more than fit), the head of the order is
+// found by a descent over the bits of the keys, a pass over all logits a bit.
 struct Draw {
   row: u32,
   top_k: u32, // 0 keeps all
@@ -17,16 +21,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> logits: array<f32>;
 @group(0) @binding(3) var<storage, read_write> drawn: array<u32>;
 
+const CANDIDATES: u32 = 256u; // wanted where no top-k says how many
+
 var<workgroup> chosen: atomic<u32>;
-
-fn key_of(logit: f32) -> u32 {
-  let bits = bitcast<u32>(logit + 0f);
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
-}
-
-fn logit_of(key: u32) -> f32 {
-  return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u));
-}
+var<workgroup> count_space: u32;
+var<workgroup> mass_space: array<f32, THREADS>;
 
 // x: tokens, y: mass of the tokens with keys of at least `least`.
 fn head(at: u32, least: u32, largest: f32, scale: f32, thread: u32) -> vec2f {
@@ -53,17 +52,9 @@ fn descend(at: u32, wanted: f32, of_mass: bool, strict: bool, largest: f32, scal
   return key;
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let draw = draws[group.x];
+fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   let at = draw.row * params.vocab;
   let scale = draw.inverse_temperature;
-  var most = -3.4e38;
-  for (var i = thread; i < params.vocab; i += THREADS) {
-    most = max(most, logits[at + i]);
-  }
-  let largest = team_max(vec4f(most), thread).x;
-
   // What is kept: keys above `cut`, and the first `of_cut` tokens whose key is `cut`.
   var cut = 0u;
   var of_cut = params.vocab;
@@ -75,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     cut = by_count;
     of_cut = u32(limit - above_count.x);
   }
-  let cut_weight = exp((logit_of(by_count) - largest) * scale);
+  let cut_weight = exp((number_of(by_count) - largest) * scale);
   var mass = with_count.y;
   if (draw.top_k > 0u && draw.top_k < params.vocab) {
     mass = above_count.y + f32(of_cut) * cut_weight;
@@ -83,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
   let by_mass = descend(at, draw.top_p * mass, true, false, largest, scale, thread);
   let above_mass = head(at, by_mass + 1u, largest, scale, thread);
-  let mass_weight = exp((logit_of(by_mass) - largest) * scale);
+  let mass_weight = exp((number_of(by_mass) - largest) * scale);
   let is_cut_by_mass = draw.top_p < 1f && by_mass >= cut;
   let with_mass = head(at, by_mass, largest, scale, thread);
   if (is_cut_by_mass) {
@@ -120,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let key = max(cut, descend(at, target_mass, true, true, largest, scale, thread));
   let before = head(at, key + 1u, largest, scale, thread);
   let here = head(at, key, largest, scale, thread);
-  let weight = exp((logit_of(key) - largest) * scale);
+  let weight = exp((number_of(key) - largest) * scale);
   var of_key = u32(here.x - before.x);
   if (key == cut) {
     of_key = min(of_key, of_cut);
@@ -147,4 +138,150 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (thread == 0u) {
     drawn[draw.row] = atomicLoad(&chosen);
   }
+}
+
+// x: the sum of value over the invocations before this one, y: over all. Every invocation must call it.
+fn scan_masses(value: f32, thread: u32) -> vec2f {
+  var sum = value;
+  for (var width = 1u; width < THREADS; width *= 2u) {
+    mass_space[thread] = sum;
+    workgroupBarrier();
+    if (thread >= width) {
+      sum += mass_space[thread - width];
+    }
+    workgroupBarrier();
+  }
+  mass_space[thread] = sum;
+  workgroupBarrier();
+  let total = mass_space[THREADS - 1u];
+  let earlier = select(0f, mass_space[max(thread, 1u) - 1u], thread > 0u);
+  workgroupBarrier();
+  return vec2f(earlier, total);
+}
+
+// Draws among the sorted candidates; false where the token drawn may not be one of them. `all_mass` is that of all tokens.
+fn draw_by_order(draw: Draw, size: u32, largest: f32, all_mass: f32, thread: u32) -> bool {
+  let scale = draw.inverse_temperature;
+  let run = (size + THREADS - 1u) / THREADS; // of candidates of an invocation
+  let first = min(thread * run, size);
+  let last = min(first + run, size);
+
+  // top-k
+  let has_count = draw.top_k > 0u && draw.top_k < params.vocab;
+  let count = select(size, min(draw.top_k, size), has_count);
+  var mass = 0f;
+  for (var i = first; i < min(last, count); i++) {
+    mass += exp((number_of(pair_at(i).y) - largest) * scale);
+  }
+  let sums = scan_masses(mass, thread);
+  let before = sums.x; // mass of the candidates before the invocation's own
+  let kept_mass = select(all_mass, sums.y, has_count);
+
+  // top-p and min-p: how many of the order they keep, and the mass of those; the least over all invocations wins
+  var kept = count;
+  var sum = before;
+  for (var i = first; i < min(last, count); i++) {
+    let weight = exp((number_of(pair_at(i).y) - largest) * scale);
+    if (i > 0u && ((draw.top_p < 1f && sum >= draw.top_p * kept_mass) || weight < draw.min_p)) {
+      kept = min(kept, i);
+    }
+    sum += weight;
+  }
+  if (thread == 0u) {
+    atomicStore(&chosen, count);
+  }
+  workgroupBarrier();
+  atomicMin(&chosen, kept);
+  workgroupBarrier();
+  if (thread == 0u) {
+    count_space = atomicLoad(&chosen);
+  }
+  kept = workgroupUniformLoad(&count_space);
+  // nothing cut the candidates short: there may be more behind them
+  let is_open = !has_count && kept == size && size < params.vocab;
+  sum = 0f;
+  for (var i = first; i < min(last, kept); i++) {
+    sum += exp((number_of(pair_at(i).y) - largest) * scale);
+  }
+  let final_mass = select(team_sum(vec4f(sum), thread).x, all_mass, is_open);
+
+  // The first token at which the mass so far passes the draw.
+  let wanted = draw.unit * final_mass;
+  if (thread == 0u) {
+    atomicStore(&chosen, select(kept - 1u, size, is_open));
+  }
+  workgroupBarrier();
+  sum = before;
+  for (var i = first; i < min(last, kept); i++) {
+    sum += exp((number_of(pair_at(i).y) - largest) * scale);
+    if (sum > wanted) {
+      atomicMin(&chosen, i);
+      break;
+    }
+  }
+  workgroupBarrier();
+  if (thread == 0u) {
+    count_space = atomicLoad(&chosen);
+  }
+  let index = workgroupUniformLoad(&count_space);
+  // an open draw for which top-p or min-p would cut behind the candidates
+  if (index >= size || (is_open && (draw.top_p < 1f || draw.min_p > 0f))) {
+    return false;
+  }
+  if (thread == 0u) {
+    drawn[draw.row] = pair_at(index).x;
+  }
+  return true;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let draw = draws[group.x];
+  let at = draw.row * params.vocab;
+  let scale = draw.inverse_temperature;
+  var most = -3.4e38;
+  for (var i = thread; i < params.vocab; i += THREADS) {
+    most = max(most, logits[at + i]);
+  }
+  let largest = team_max(vec4f(most), thread).x;
+
+  let sample = key_of(logits[at + u32(f32(params.vocab) * (f32(thread) / f32(THREADS)))]);
+  let count = min(select(draw.top_k, CANDIDATES, draw.top_k == 0u), params.vocab);
+  var threshold = 0u;
+  if (params.vocab > SPACE) {
+    threshold = sampled_threshold(sample, count, params.vocab, thread);
+  }
+  if (thread == 0u) {
+    atomicStore(&places, 0u);
+  }
+  workgroupBarrier();
+  var mass = 0f;
+  for (var base = 0u; base < params.vocab; base += THREADS) {
+    let i = base + thread;
+    let logit = logits[at + min(i, params.vocab - 1u)];
+    let key = key_of(logit);
+    let is_here = i < params.vocab;
+    mass += select(0f, exp((logit - largest) * scale), is_here);
+    let place = place_of(is_here && key >= threshold, thread);
+    if (place < SPACE) {
+      set_pair(place, vec2u(i, key));
+    }
+  }
+  let all_mass = team_sum(vec4f(mass), thread).x;
+  if (thread == 0u) {
+    count_space = atomicLoad(&places);
+  }
+  let size = workgroupUniformLoad(&count_space);
+  if (size <= SPACE && size >= min(count, SPACE)) {
+    sort_pairs(size, thread);
+    if (thread == 0u) {
+      count_space = 0u;
+    }
+    workgroupBarrier();
+    let is_drawn = draw_by_order(draw, size, largest, all_mass, thread);
+    if (is_drawn) {
+      return;
+    }
+  }
+  draw_by_descent(draw, largest, thread);
 }

@@ -1,8 +1,11 @@
 // Prelude: sums over all earlier invocations of the workgroup, without subgroups.
 const THREADS: u32 = 256u;
+const SUBGROUP: u32 = 0u; // size of every subgroup; 0 where they differ
+const MIN_SUBGROUP: u32 = 4u;
 
 var<workgroup> scan_space: array<u32, THREADS>;
 var<workgroup> scan_total: u32;
+var<workgroup> places: atomic<u32>; // given out by place_of
 
 // The sum of value over the invocations before this one. Every invocation must call it, and then scan_sum.
 fn scan(value: u32, thread: u32) -> u32 {
@@ -26,4 +29,12 @@ fn scan(value: u32, thread: u32) -> u32 {
 // The sum over all of the last scan, known to be the same for all.
 fn scan_sum() -> u32 {
   return workgroupUniformLoad(&scan_total);
+}
+
+// A place of its own for each invocation that asks for one, counted by `places`; 0xffffffff for the others.
+fn place_of(is_asking: bool, thread: u32) -> u32 {
+  if (is_asking) {
+    return atomicAdd(&places, 1u);
+  }
+  return 0xffffffffu;
 }

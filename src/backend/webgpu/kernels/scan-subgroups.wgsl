@@ -1,8 +1,11 @@
 // Prelude: sums over all earlier invocations of the workgroup, by subgroups.
 const THREADS: u32 = 256u;
+const SUBGROUP: u32 = 0u; // size of every subgroup; 0 where they differ
+const MIN_SUBGROUP: u32 = 4u;
 
-var<workgroup> scan_space: array<u32, THREADS / 4u>;
+var<workgroup> scan_space: array<u32, THREADS / MIN_SUBGROUP>;
 var<workgroup> scan_total: u32;
+var<workgroup> places: atomic<u32>; // given out by place_of
 
 // The sum of value over the invocations before this one. Every invocation must call it, and then scan_sum.
 fn scan(value: u32, thread: u32) -> u32 {
@@ -12,11 +15,20 @@ fn scan(value: u32, thread: u32) -> u32 {
     scan_space[thread / subgroup_size] = before + value;
   }
   workgroupBarrier();
-  var sum = 0u;
-  for (var i = 0u; i < thread / subgroup_size; i++) {
-    sum += scan_space[i];
+  var sum = before;
+  if (THREADS <= SUBGROUP * SUBGROUP) {
+    // each subgroup sums up the sums of all
+    const size = max(SUBGROUP, 1u);
+    var part = 0u;
+    if (thread % size < THREADS / size) {
+      part = scan_space[thread % size];
+    }
+    sum += subgroupShuffle(subgroupExclusiveAdd(part), thread / size);
+  } else {
+    for (var i = 0u; i < thread / subgroup_size; i++) {
+      sum += scan_space[i];
+    }
   }
-  sum += before;
   if (thread == THREADS - 1u) {
     scan_total = sum + value;
   }
@@ -26,4 +38,25 @@ fn scan(value: u32, thread: u32) -> u32 {
 // The sum over all of the last scan, known to be the same for all.
 fn scan_sum() -> u32 {
   return workgroupUniformLoad(&scan_total);
+}
+
+// A place of its own for each invocation that asks for one, counted by `places`; 0xffffffff for the others. Every invocation must
+// call it.
+fn place_of(is_asking: bool, thread: u32) -> u32 {
+  var place = 0xffffffffu;
+  if (SUBGROUP == 32u) {
+    // one addition for a subgroup
+    let asking = subgroupBallot(is_asking).x;
+    var start = 0u;
+    if (thread % 32u == 0u && asking != 0u) {
+      start = atomicAdd(&places, countOneBits(asking));
+    }
+    start = subgroupBroadcastFirst(start);
+    if (is_asking) {
+      place = start + countOneBits(asking & ((1u << (thread % 32u)) - 1u));
+    }
+  } else if (is_asking) {
+    place = atomicAdd(&places, 1u);
+  }
+  return place;
 }

@@ -1,9 +1,17 @@
-// The best `count` units of each head between the ends, exactly: a radix select over order-preserving keys, then one
-// pass that writes them out. Ties at the cut go to the lower position. With: scan. One workgroup a head and sequence.
+// The best `count` units of each head between the ends, exactly; ties at the cut go to the lower position. With: scan, keys,
+// bins, select-radix. One workgroup a head and sequence.
+//
+// FAST: a sample says which keys may matter; those are counted in fine bins, and what lies in the bins down to the cut goes
+// into workgroup memory, bin by bin. The rank of a unit is then the place where its bin begins, and how many in its bin come
+// before it. Where the bins say that too few or too many would be taken, and without FAST: select-radix.wgsl.
 const UNIT: u32 = 1u;
 const LENGTHS: u32 = 0u;
-const BINS: u32 = 2048u;
+const FAST: bool = false;
+const SPACE: u32 = 1u; // pairs in workgroup memory
+const RANKED: bool = false; // SPACE is at least count; `best` takes the least rank × heads + head of each unit
 const KEYED: bool = false; // [unit, key] pairs go out, for sort-ranks.wgsl, and `best` is cleared
+const AHEAD: u32 = 4u; // fours of scores of an invocation in flight
+const SAMPLES: u32 = 4u; // of an invocation
 
 struct Params {
   first_sequence: u32,
@@ -13,127 +21,174 @@ struct Params {
   recent: u32,
   count: u32,
   out_capacity: u32, // units of a head
+  first_words: u32, // words of `firsts` of a sequence
+  stale_words: u32, // words of `stale` to be cleared
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> scores: array<f32>;
-@group(0) @binding(3) var<storage, read_write> units: array<u32>;
-@group(0) @binding(4) var<storage, read_write> keyed: array<vec2u>;
-@group(0) @binding(5) var<storage, read_write> best: array<u32>; // [sequences, capacity]
+@group(0) @binding(2) var<storage, read> scores: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<u32>; // units, or pairs where KEYED
+@group(0) @binding(4) var<storage, read_write> best: array<atomic<u32>>; // [sequences, capacity]
+@group(0) @binding(5) var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place at which a unit comes first
+@group(0) @binding(6) var<storage, read_write> stale: array<u32>; // marks of the call before
+@group(0) @binding(7) var<storage, read_write> counters: array<u32>; // cleared for merge-places.wgsl where RANKED
 
-var<workgroup> bins: array<atomic<u32>, BINS>;
-var<workgroup> found: vec2u; // bin, how many to take of it
-var<workgroup> taken: atomic<u32>;
+var<workgroup> pairs: array<vec2u, SPACE>; // unit, key
 
-// Larger scores have larger keys; NaN has the least.
-fn key_of(score: f32) -> u32 {
-  let bits = bitcast<u32>(score);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) {
-    return 0u;
+fn pair_at(i: u32) -> vec2u {
+  return pairs[min(i, SPACE - 1u)];
+}
+
+fn put(i: u32, unit: u32, key: u32) {
+  if (RANKED) {
+    pairs[min(i, SPACE - 1u)] = vec2u(unit, key);
+  } else if (KEYED) {
+    out[i * 2u] = unit;
+    out[i * 2u + 1u] = key;
+  } else {
+    out[i] = unit;
   }
-  if ((bits & 0x7fffffffu) == 0u) {
-    return 0x80000000u;
+}
+
+fn key_at(i: u32) -> u32 {
+  return key_of(scores[i / 4u][i % 4u]);
+}
+
+// Notes in `best` and `firsts` that a unit has a place. Marks are toggled, so that the order in which heads come does not
+// matter: whoever takes a unit's first place over from another clears the other's mark.
+fn note_place(sequence: u32, unit: u32, place: u32) {
+  let before = atomicMin(&best[sequence * params.capacity + unit], place);
+  if (place < before) {
+    let marks = sequence * params.first_words;
+    atomicXor(&firsts[marks + place / 32u], 1u << (place % 32u));
+    if (before != 0xffffffffu) {
+      atomicXor(&firsts[marks + before / 32u], 1u << (before % 32u));
+    }
   }
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
   let head = group.x;
   let row = group.y * params.heads + head;
   let length = step[LENGTHS + params.first_sequence + group.y];
   let all = (length + UNIT - 1u) / UNIT;
   let first = params.sinks;
-  let end = all - params.recent;
-  let origin = row * params.capacity;
+  let size = all - params.recent - first;
+  let origin = row * params.capacity + first;
+  let target_ = row * params.out_capacity;
 
   if (KEYED) {
     let share = (all + params.heads - 1u) / params.heads;
     for (var i = head * share + thread; i < min(all, (head + 1u) * share); i += THREADS) {
-      best[group.y * params.capacity + i] = 0xffffffffu;
+      atomicStore(&best[group.y * params.capacity + i], 0xffffffffu);
+    }
+  }
+  if (RANKED) {
+    for (var i = row * THREADS + thread; i < params.stale_words; i += groups.y * params.heads * THREADS) {
+      stale[i] = 0u;
+    }
+    if (head == 0u && thread == 0u) {
+      counters[group.y] = 0u;
     }
   }
 
-  // Digits of 11, 11 and 10 bits from the top (the last is read with one bit of the second, which is the same in all
-  // keys left by then); `prefix` is what the key at the cut begins with.
-  var prefix = 0u;
-  var mask = 0u;
-  var need = params.count;
-  var equal = 0u;
-  for (var pass_ = 0u; pass_ < 3u; pass_++) {
-    let shift = select(select(0u, 10u, pass_ == 1u), 21u, pass_ == 0u);
-    for (var i = thread; i < BINS; i += THREADS) {
-      atomicStore(&bins[i], 0u);
-    }
+  var taken = 0xffffffffu; // into `pairs`
+  if (FAST) {
+    clear_bins(thread);
     workgroupBarrier();
-    for (var i = first + thread; i < end; i += THREADS) {
-      let key = key_of(scores[origin + i]);
-      if ((key & mask) == prefix) {
-        atomicAdd(&bins[(key >> shift) & (BINS - 1u)], 1u);
+    let stride = (size + SAMPLES * THREADS - 1u) / (SAMPLES * THREADS);
+    let sampled = (size + stride - 1u) / stride;
+    /* unroll */ for (var i = 0u; i < SAMPLES; i++) {
+      let at = i * THREADS + thread;
+      let key = key_at(origin + min(at * stride, size - 1u));
+      if (at < sampled) {
+        atomicAdd(&bins[key >> 21u], 1u);
       }
     }
     workgroupBarrier();
-    // bins from the largest down, a run of them to each invocation
-    const RUN: u32 = BINS / THREADS;
-    var sum = 0u;
-    for (var i = 0u; i < RUN; i++) {
-      sum += atomicLoad(&bins[BINS - 1u - (thread * RUN + i)]);
-    }
-    var before = scan(sum, thread);
-    _ = scan_sum();
-    for (var i = 0u; i < RUN; i++) {
-      let bin = BINS - 1u - (thread * RUN + i);
-      let here = atomicLoad(&bins[bin]);
-      if (before < need && before + here >= need) {
-        found = vec2u(bin, need - before);
-      }
-      before += here;
-    }
-    let cut = workgroupUniformLoad(&found);
-    equal = atomicLoad(&bins[cut.x]);
-    prefix |= cut.x << shift;
-    mask |= select(select(0x3ffu, 0x1ffc00u, pass_ == 1u), 0xffe00000u, pass_ == 0u);
-    need = cut.y;
+    // of a sample, three deviations more than is expected
+    let expected = f32(sampled) * f32(params.count) / f32(size);
+    let ample = min(sampled, u32(ceil(expected + 3f * sqrt(expected) + 1f)));
+    let coarse = cut_of(select(ample, params.count, stride == 1u), thread);
+    let least = coarse.bin << 21u;
+    let shift = 21u - countLeadingZeros(((coarse.top - coarse.bin + 1u) << 21u) - 1u);
+
+    clear_bins(thread);
     workgroupBarrier();
+    // rows need not begin at a whole four
+    let last4 = (origin + size - 1u) / 4u;
+    for (var base = origin / 4u + thread; base <= last4; base += THREADS * AHEAD) {
+      var four: array<vec4f, AHEAD> = array<vec4f, AHEAD>();
+      /* unroll */ for (var i = 0u; i < AHEAD; i++) {
+        four[i] = scores[min(base + i * THREADS, last4)];
+      }
+      /* unroll */ for (var i = 0u; i < AHEAD; i++) {
+        /* unroll */ for (var c = 0u; c < 4u; c++) {
+          let at = (base + i * THREADS) * 4u + c;
+          let key = key_of(four[i][c]);
+          if (key >= least && at >= origin && at < origin + size) {
+            atomicAdd(&bins[bin_of(key, least, shift)], 1u);
+          }
+        }
+      }
+    }
+    workgroupBarrier();
+    let cut = cut_of(params.count, thread);
+    taken = cut.total;
+    if (taken <= SPACE) {
+      for (var base = origin / 4u + thread; base <= last4; base += THREADS * AHEAD) {
+        var four: array<vec4f, AHEAD> = array<vec4f, AHEAD>();
+        /* unroll */ for (var i = 0u; i < AHEAD; i++) {
+          four[i] = scores[min(base + i * THREADS, last4)];
+        }
+        /* unroll */ for (var i = 0u; i < AHEAD; i++) {
+          /* unroll */ for (var c = 0u; c < 4u; c++) {
+            let at = (base + i * THREADS) * 4u + c;
+            let key = key_of(four[i][c]);
+            let bin = bin_of(key, least, shift);
+            if (key >= least && bin >= cut.bin && at >= origin && at < origin + size) {
+              pairs[min(atomicAdd(&bins[bin], 1u), SPACE - 1u)] = vec2u(first + at - origin, key);
+            }
+          }
+        }
+      }
+      workgroupBarrier();
+      // each bin now says where it ends, which is where the one below begins
+      for (var i = thread; i < taken; i += THREADS) {
+        let pair = pair_at(i);
+        let bin = bin_of(pair.y, least, shift);
+        var rank = select(atomicLoad(&bins[min(bin + 1u, BINS - 1u)]), 0u, bin == BINS - 1u);
+        let end = atomicLoad(&bins[bin]);
+        for (var j = rank; j < end; j++) {
+          rank += u32(comes_first(pair_at(j), pair));
+        }
+        if (rank < params.count) {
+          if (RANKED) {
+            note_place(group.y, pair.x, rank * params.heads + head);
+          } else {
+            put(target_ + rank, pair.x, pair.y);
+          }
+        }
+      }
+      return;
+    }
   }
 
-  let out = row * params.out_capacity;
-  atomicStore(&taken, 0u);
-  workgroupBarrier();
-  let take_all = equal == need;
-  for (var i = first + thread; i < end; i += THREADS) {
-    let key = key_of(scores[origin + i]);
-    if (key > prefix || (take_all && key == prefix)) {
-      let at = out + atomicAdd(&taken, 1u);
-      if (KEYED) {
-        keyed[at] = vec2u(i, key);
-      } else {
-        units[at] = i;
+  select_by_radix(first, origin, size, params.count, select(target_, 0u, RANKED), thread);
+  if (RANKED) {
+    workgroupBarrier();
+    for (var i = thread; i < params.count; i += THREADS) {
+      let pair = pair_at(i);
+      var rank = 0u;
+      for (var j = 0u; j < params.count; j++) {
+        rank += u32(comes_first(pair_at(j), pair));
       }
+      note_place(group.y, pair.x, rank * params.heads + head);
     }
-  }
-  if (thread == 0u) {
-    found = vec2u(select(1u, 0u, take_all), 0u);
-  }
-  if (workgroupUniformLoad(&found).x == 0u) {
-    return;
-  }
-  var kept = params.count - need;
-  for (var base = first; base < end; base += THREADS) {
-    let i = base + thread;
-    var is_equal = 0u;
-    if (i < end && key_of(scores[origin + min(i, end - 1u)]) == prefix) {
-      is_equal = 1u;
-    }
-    let place = scan(is_equal, thread);
-    let at = kept + place;
-    if (is_equal == 1u && at < params.count) {
-      if (KEYED) {
-        keyed[out + at] = vec2u(i, prefix);
-      } else {
-        units[out + at] = i;
-      }
-    }
-    kept += scan_sum();
   }
 }

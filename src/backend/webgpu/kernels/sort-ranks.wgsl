@@ -1,5 +1,6 @@
 // Ranks each head's best units (bitonic sort: key descending, ties to the lower unit), lists them by rank, and notes for
-// each unit the least of (rank × heads + head) over the heads. One workgroup a head and sequence.
+// each unit the least of (rank × heads + head) over the heads. With: keys.
+// One workgroup a head and sequence.
 const THREADS: u32 = 256u;
 const SIZE: u32 = 2048u; // a power of two, at least count
 const SHARED: bool = true; // sort in workgroup memory; else in `keyed` itself, which then has SIZE pairs a head
@@ -17,10 +18,6 @@ struct Params {
 
 const SPACE: u32 = select(1u, SIZE, SHARED);
 var<workgroup> pairs: array<vec2u, SPACE>;
-
-fn comes_first(a: vec2u, b: vec2u) -> bool {
-  return a.y > b.y || (a.y == b.y && a.x < b.x);
-}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {

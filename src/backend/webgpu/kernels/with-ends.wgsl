@@ -1,10 +1,9 @@
-// A set of units and both ends as ascending token positions: a bitmap of units, window by window, and a scan over its
-// words. With: scan. One workgroup a group and sequence.
+// A set of units and both ends as ascending token positions: a bitmap of units, window by window; then each invocation
+// looks for the units of its own places in the output. With: scan, bits. One workgroup a group and sequence.
 const UNIT: u32 = 1u;
 const LENGTHS: u32 = 0u;
-const WORDS: u32 = 2048u; // of the bitmap; a multiple of THREADS
+const WORDS: u32 = 2048u; // of the bitmap; a power of two and a multiple of THREADS
 const WINDOW: u32 = WORDS * 32u;
-const MAX_UNITS: u32 = 65536u; // of the longest sequence
 const RUN: u32 = WORDS / THREADS;
 
 struct Params {
@@ -23,9 +22,10 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>;
 
 var<workgroup> bitmap: array<atomic<u32>, WORDS>;
+var<workgroup> earlier: array<u32, WORDS>; // units in the words before
 
 fn mark(unit: u32, window: u32) {
-  if (unit >= window && unit < window + WINDOW) {
+  if (unit >= window && unit - window < WINDOW) {
     atomicOr(&bitmap[(unit - window) / 32u], 1u << (unit % 32u));
   }
 }
@@ -39,8 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let out = row * params.capacity;
   let recent = min(params.recent, all);
   var done = 0u; // units in earlier windows
-  // `all` comes from memory; the barriers need a bound the compiler knows to be the same for all
-  for (var window = 0u; window < MAX_UNITS; window += WINDOW) {
+  for (var window = 0u; window < all; window += WINDOW) {
     for (var i = thread; i < WORDS; i += THREADS) {
       atomicStore(&bitmap[i], 0u);
     }
@@ -59,34 +58,34 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     for (var i = 0u; i < RUN; i++) {
       here += countOneBits(atomicLoad(&bitmap[thread * RUN + i]));
     }
-    let sums = scan(here, thread);
-    var at = done + sums;
+    var before = scan(here, thread);
     for (var i = 0u; i < RUN; i++) {
-      var bits = atomicLoad(&bitmap[thread * RUN + i]);
-      while (bits != 0u) {
-        let unit = window + (thread * RUN + i) * 32u + countTrailingZeros(bits);
-        bits &= bits - 1u;
-        // only the last unit can be cut short, and it comes last
-        for (var k = 0u; k < UNIT && unit * UNIT + k < length; k++) {
-          indices[out + at * UNIT + k] = unit * UNIT + k;
-        }
-        at++;
-        if (unit == all - 1u) {
-          counts[group.y] = at * UNIT - (all * UNIT - length);
+      earlier[thread * RUN + i] = before;
+      before += countOneBits(atomicLoad(&bitmap[thread * RUN + i]));
+    }
+    let found = scan_sum();
+    for (var i = thread; i < found; i += THREADS) {
+      // the last word with no more than i units before it
+      var word = 0u;
+      for (var step_ = WORDS / 2u; step_ > 0u; step_ /= 2u) {
+        if (earlier[word + step_] <= i) {
+          word += step_;
         }
       }
+      let unit = window + word * 32u + nth_bit(atomicLoad(&bitmap[word]), i - earlier[word]);
+      let to = (done + i) * UNIT;
+      // only the last unit can be cut short, and it comes last
+      for (var k = 0u; k < UNIT && unit * UNIT + k < length; k++) {
+        indices[out + to + k] = unit * UNIT + k;
+      }
     }
-    done += scan_sum();
+    done += found;
+    // the last unit, where it is in, is the last of the last window
+    if (window + WINDOW >= all && thread == 0u && group.x == 0u) {
+      let last = all - 1u - window;
+      let is_cut = (atomicLoad(&bitmap[last / 32u]) & (1u << (last % 32u))) != 0u;
+      counts[group.y] = done * UNIT - select(0u, all * UNIT - length, is_cut);
+    }
     workgroupBarrier();
-  }
-  // Without the last unit all units are whole.
-  if (thread == 0u && recent == 0u) {
-    var last_is_in = false;
-    for (var i = 0u; i < params.count; i++) {
-      last_is_in = last_is_in || units[origin + i] == all - 1u;
-    }
-    if (!last_is_in && params.sinks < all) {
-      counts[group.y] = done * UNIT;
-    }
   }
 }

@@ -1,0 +1,34 @@
+import { ShapeError } from "../base/errors.ts";
+import { DRAWN_TOKEN, type Draw, type SamplingRow } from "./backend.ts";
+
+/** Draws on the CPU, done at once, and the last draw's tokens for the ids of the next step that stand for them. */
+export class DrawnTokens {
+  #last = new Uint32Array(0);
+
+  /** drawToken: the token of a row, whose logits are those of index `i`. */
+  draw(rows: readonly SamplingRow[], drawToken: (row: SamplingRow, i: number) => number): Draw {
+    const tokens = Uint32Array.from(rows, drawToken);
+    this.#last = tokens;
+    return { tokens: async () => tokens.slice() };
+  }
+
+  /** Puts drawn tokens in the place of the ids that stand for them. */
+  resolve(tokenIds: Uint32Array, numRows: number): void {
+    checkDrawnRows(tokenIds, numRows, this.#last.length);
+    for (let row = 0; row < numRows; row++) {
+      const id = tokenIds[row] ?? 0;
+      if (id >= DRAWN_TOKEN) tokenIds[row] = this.#last[id - DRAWN_TOKEN] ?? 0;
+    }
+  }
+}
+
+/** @throws ShapeError when an id stands for a row past those of the last draw. */
+export function checkDrawnRows(tokenIds: Uint32Array, numRows: number, drawnRows: number): void {
+  for (let row = 0; row < numRows; row++) {
+    const id = tokenIds[row] ?? 0;
+    if (id >= DRAWN_TOKEN + drawnRows)
+      throw new ShapeError(
+        `beginStep: row ${row} goes on from row ${id - DRAWN_TOKEN} of the last draw, which had ${drawnRows} rows`,
+      );
+  }
+}

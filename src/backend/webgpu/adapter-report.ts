@@ -1,0 +1,53 @@
+import { isSoftwareAdapter } from "../software-adapter.ts";
+import type { DeviceLimits } from "./device-limits.ts";
+import { adapterName, adapterTraits } from "./open-webgpu.ts";
+
+/** What an adapter is and has, as far as kernels care. */
+export interface AdapterReport {
+  readonly name: string;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  /** Computes on the CPU. */
+  readonly isSoftware: boolean;
+  /** Left out where there are no subgroups. */
+  readonly subgroupSizes?: { readonly min: number; readonly max: number };
+  readonly hasF16: boolean;
+  readonly hasMatrixUnits: boolean;
+  readonly features: readonly string[];
+  readonly limits: DeviceLimits;
+}
+
+export function reportAdapter(adapter: GPUAdapter): AdapterReport {
+  const { vendor, architecture, device, description } = adapter.info;
+  const { minSubgroupSize: min, maxSubgroupSize: max, hasF16, hasMatrixUnits } = adapterTraits(adapter);
+  const {
+    maxBufferSize,
+    maxStorageBufferBindingSize,
+    maxStorageBuffersPerShaderStage,
+    maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX,
+    maxComputeWorkgroupStorageSize,
+  } = adapter.limits;
+  return {
+    name: adapterName(adapter.info),
+    vendor,
+    architecture,
+    device,
+    description,
+    isSoftware: isSoftwareAdapter(adapter.info),
+    ...(min > 0 && { subgroupSizes: { min, max } }),
+    hasF16,
+    hasMatrixUnits,
+    features: [...adapter.features].sort(),
+    limits: {
+      maxBufferSize,
+      maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage,
+      maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX,
+      maxComputeWorkgroupStorageSize,
+    },
+  };
+}

@@ -1,0 +1,257 @@
+import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { Scores, TokenSelection } from "../backend.ts";
+import { cacheRowPieces, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import type { KvCache } from "./kv-cache.ts";
+import type { Kernel, Part } from "./recorder.ts";
+import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
+import { headsOfWorkgroup } from "./tuning.ts";
+
+/** Partial sums of rows that are kept at once. */
+const MAX_PARTIAL_BYTES = 64 << 20;
+const MAX_GROUPS = 65535;
+/** Most splits of a row. */
+const MAX_SPLITS = 1024;
+/** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
+const MAX_KEPT = 48;
+/** attend-shared.wgsl: fewest tokens of a workgroup. */
+const LEAST_SHARE = 64;
+
+/** What a pass over keys is for. */
+export interface Pass {
+  readonly selection?: TokenSelection | undefined;
+  readonly scores?: Scores | undefined;
+  readonly onlyScores?: boolean;
+  readonly part: Part;
+}
+
+/** Consecutive rows of a batch that are attended alike. */
+export interface RowRun {
+  readonly firstRow: number;
+  readonly numRows: number;
+  /** Of the first row, and from row to row. */
+  readonly sequence: number;
+  readonly sequenceStep: 0 | 1;
+  /** Most tokens that one of them sees. */
+  readonly longest: number;
+}
+
+/** How rows are split over workgroups. */
+interface Split {
+  /** Query heads of a workgroup. */
+  readonly heads: number;
+  /** Workgroups wanted for the tokens of a row, and most that a row here has. */
+  readonly shares: number;
+  readonly splits: number;
+  readonly threads: number;
+  /** By teams that stream, or by workgroups that keep their scores. */
+  readonly kind: "teams" | "shared";
+  /** Fewest turns of a workgroup, where it makes turns. */
+  readonly leastTurns: number;
+  /** Of a team: invocations, and tokens it has in flight. */
+  readonly lanes: number;
+  readonly tokens: number;
+  /** Most tokens of a workgroup that keeps their scores. */
+  readonly chunk: number;
+}
+
+/** Attention of single rows, each split over its tokens: partial sums, and a merge of them. */
+export class DecodeAttention {
+  readonly #context: GpuContext;
+  readonly #cache: KvCache;
+  #partials: NumberedBuffer | undefined;
+  #empty: NumberedBuffer | undefined;
+
+  constructor(context: GpuContext, cache: KvCache) {
+    this.#context = context;
+    this.#cache = cache;
+  }
+
+  /** Attention, or only scores, of a run of rows; selections and scores begin with the sequence `firstSequence`. */
+  attend(
+    layer: number,
+    run: RowRun,
+    firstSequence: number,
+    query: TensorRef,
+    output: TensorRef | undefined,
+    pass: Pass,
+  ): void {
+    const { selection, scores } = pass;
+    const split = this.#split(run.longest, pass);
+    const key =
+      `rows ${layer},${run.firstRow},${run.numRows},${run.sequence},${run.sequenceStep},${firstSequence},${split.splits},${split.shares},` +
+      `${idOf(query)},${idOf(output)},${idOf(scores?.values)},${pass.onlyScores},` +
+      `${selection?.groups},${idOf(selection?.indices)},${idOf(selection?.counts)}`;
+    this.#context.recorder.plan(key, () =>
+      this.#recordRows(layer, run, split, firstSequence, query, output, pass),
+    );
+  }
+
+  #recordRows(
+    layer: number,
+    { firstRow, numRows, sequence, sequenceStep }: RowRun,
+    split: Split,
+    firstSequence: number,
+    query: TensorRef,
+    output: TensorRef | undefined,
+    pass: Pass,
+  ): void {
+    const { recorder, shape, step, weights } = this.#context;
+    const { selection, scores, onlyScores = false } = pass;
+    const { heads, shares, splits } = split;
+    const kernel = this.#splitKernel(split, pass);
+    const rowBytes = shape.numQueryHeads * splits * (paddedHeadDim(shape, this.#context.cacheDtype) + 4) * 4;
+    const rowsAtOnce = Math.max(1, Math.min(numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)));
+    const partials = onlyScores ? this.#nothing() : this.#reservePartials(rowsAtOnce * rowBytes);
+    const cache = this.#cache.layer(layer);
+    const none = weights.vectors; // stands where the kernel reads nothing
+    const selected = selection && WebGpuTensor.of(selection.indices);
+    const scoreTensor = scores ? WebGpuTensor.of(scores.values) : undefined;
+    for (let row = 0; row < numRows; row += rowsAtOnce) {
+      const count = Math.min(rowsAtOnce, numRows - row);
+      recorder.dispatch(
+        pass.part,
+        kernel,
+        [
+          firstRow + row,
+          sequence + row * sequenceStep,
+          sequenceStep,
+          sequence - firstSequence + row * sequenceStep,
+          selection?.groups ?? 1,
+          selected?.capacity ?? 0,
+          scoreTensor?.capacity ?? 0,
+          splits,
+          shares,
+        ],
+        [
+          step.storage,
+          WebGpuTensor.of(query),
+          cache.keys,
+          cache.values,
+          selected ?? none,
+          selection ? WebGpuTensor.of(selection.counts) : none,
+          partials,
+          scoreTensor ?? this.#nothing(),
+        ],
+        splits,
+        shape.numQueryHeads / heads,
+        count,
+      );
+      if (output && !onlyScores)
+        this.#merge(firstRow + row, count, splits, partials, WebGpuTensor.of(output), pass.part);
+    }
+  }
+
+  #merge(
+    firstRow: number,
+    rows: number,
+    splits: number,
+    partials: NumberedBuffer,
+    output: NumberedBuffer,
+    part: Part,
+  ): void {
+    const { recorder, shape, cacheDtype, tuning } = this.#context;
+    const threads = tuning.mergeThreads;
+    const merge = recorder.kernel(["merge"], {
+      THREADS: threads,
+      QUERY_HEADS: shape.numQueryHeads,
+      HEAD_DIM: shape.headDim,
+      PADDED4: paddedHeadDim(shape, cacheDtype) / 4,
+    });
+    recorder.dispatch(part, merge, [firstRow, splits], [partials, output], shape.numQueryHeads, rows);
+  }
+
+  /** How rows that see `longest` tokens or fewer are split. */
+  #split(longest: number, { selection }: Pass): Split {
+    const { shape, traits, tuning } = this.#context;
+    const heads = selection && selection.groups > shape.numKvHeads ? 1 : headsOfWorkgroup(shape);
+    const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
+    const groups = Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads);
+    const shares = Math.max(1, Math.min(MAX_SPLITS, groups));
+    const one = { heads, shares, lanes: 0, tokens: 0, leastTurns: 0, chunk: 0 };
+    const lanes = this.#teamLanes(heads);
+    if (lanes > 0) {
+      const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
+      const tokens = Math.min(tuning.attendTokens, shape.pageSize);
+      const turn = (threads / lanes) * tokens;
+      const leastTurns = Math.ceil(tuning.attendLeastShare / turn);
+      const splits = Math.min(shares, Math.ceil(most / (leastTurns * turn)));
+      return { ...one, kind: "teams", splits, threads, lanes, tokens, leastTurns };
+    }
+    // scores of a share are kept in workgroup memory, a vec4 for every four heads
+    const chunk = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
+    const splits = Math.max(Math.ceil(most / chunk), Math.min(shares, Math.ceil(most / LEAST_SHARE)));
+    const threads = traits.isEmulated ? 64 : 256;
+    return { ...one, kind: "shared", splits, threads, chunk };
+  }
+
+  #splitKernel(split: Split, { selection, scores, onlyScores = false }: Pass): Kernel {
+    const { recorder, shape, cacheDtype, traits } = this.#context;
+    const { heads, threads, lanes } = split;
+    const constants = {
+      ...stepConstants(this.#context),
+      DTYPE: DTYPE_CODES[cacheDtype],
+      HEADS: heads,
+      QUERY_HEADS: shape.numQueryHeads,
+      HEAD_DIM: shape.headDim,
+      SCALE: shape.headDim ** -0.5,
+      SELECTED: selection !== undefined,
+      HAND_ON: scores !== undefined,
+      ONLY_SCORES: onlyScores,
+    };
+    if (split.kind === "shared")
+      return recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
+        ...constants,
+        THREADS: threads,
+        ...subgroupConstants(traits),
+        LANES: threads,
+        CHUNK: split.chunk,
+        LEAST_SHARE,
+      });
+    const isTwin = traits.minSubgroupSize >= 2 * lanes;
+    const sumBytes = (threads / lanes / (isTwin ? 2 : 1)) * paddedHeadDim(shape, cacheDtype) * 4; // of a head
+    return recorder.kernel(["storage", "step", "attend"], {
+      ...constants,
+      THREADS: threads,
+      LANES: lanes,
+      TOKENS: split.tokens,
+      HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
+      LEAST_TURNS: split.leastTurns,
+      TWINS: isTwin,
+      // 8 KiB, beside the query and the states within the 16 KiB of any device
+      SUM_HEADS: Math.max(1, Math.min(heads, Math.floor(8192 / sumBytes))),
+    });
+  }
+
+  /** Invocations that share a key in attend.wgsl; 0 where the device's subgroups are too small or absent. */
+  #teamLanes(heads: number): number {
+    const { traits, shape, cacheDtype } = this.#context;
+    const pieces = cacheRowPieces(shape, cacheDtype);
+    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
+    if (lanes < Math.min(4, pieces)) return 0;
+    const kept = 2 * heads * Math.ceil(pieces / lanes) * (cacheDtype === "f32" ? 1 : 2);
+    return kept <= MAX_KEPT ? lanes : 0;
+  }
+
+  #reservePartials(bytes: number): NumberedBuffer {
+    const { buffers, recorder } = this.#context;
+    if (!this.#partials || this.#partials.buffer.size < bytes) {
+      if (this.#partials) {
+        recorder.submit();
+        buffers.destroy(this.#partials);
+      }
+      this.#partials = buffers.storage("partial sums of attention", 2 ** Math.ceil(Math.log2(bytes)));
+    }
+    return this.#partials;
+  }
+
+  /** A small buffer where a kernel writes nothing. */
+  #nothing(): NumberedBuffer {
+    this.#empty ??= this.#context.buffers.storage("nothing", 16);
+    return this.#empty;
+  }
+}
+
+function idOf(ref: TensorRef | undefined): number | undefined {
+  return ref && WebGpuTensor.of(ref).id;
+}

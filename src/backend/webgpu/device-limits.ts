@@ -1,0 +1,65 @@
+import { BackendError } from "../../base/errors.ts";
+import type { BackendShape } from "../backend.ts";
+import { type CacheDtype, paddedHeadDim } from "./context.ts";
+import { stepLayout } from "./step-buffer.ts";
+
+/** The limits of an adapter or device, as far as kernels care. */
+export type DeviceLimits = Pick<
+  GPUSupportedLimits,
+  | "maxBufferSize"
+  | "maxStorageBufferBindingSize"
+  | "maxStorageBuffersPerShaderStage"
+  | "maxComputeInvocationsPerWorkgroup"
+  | "maxComputeWorkgroupSizeX"
+  | "maxComputeWorkgroupStorageSize"
+>;
+
+/** What kernels need whatever the shape; every device of core WebGPU has it, those of its compatibility mode may not. */
+const NEEDED: readonly (readonly [keyof DeviceLimits, number])[] = [
+  ["maxStorageBuffersPerShaderStage", 8],
+  ["maxComputeInvocationsPerWorkgroup", 256],
+  ["maxComputeWorkgroupSizeX", 256],
+  ["maxComputeWorkgroupStorageSize", 16384],
+];
+
+/** The largest buffer that one binding reaches. */
+export function bindingBytes({ maxBufferSize, maxStorageBufferBindingSize }: DeviceLimits): number {
+  return Math.min(maxBufferSize, maxStorageBufferBindingSize);
+}
+
+/** Of the buffers that are bound whole, the one that takes most. Weights are not among them: they are split. */
+export function largestBuffer(
+  shape: BackendShape,
+  cacheDtype: CacheDtype,
+): { readonly what: string; readonly sizeBytes: number } {
+  const { maxBatchSequences: sequences, numQueryHeads, maxSequenceLength } = shape;
+  const rowBytes = paddedHeadDim(shape, cacheDtype) * (cacheDtype === "f16" ? 2 : 4);
+  const tokens = shape.numPages * shape.pageSize;
+  // tensors of scores come in powers of two (attention/workspace.ts)
+  const scores = 4 * sequences * numQueryHeads * 2 ** Math.ceil(Math.log2(maxSequenceLength));
+  const candidates = [
+    { what: `the keys of one layer for ${tokens} tokens`, sizeBytes: tokens * shape.numKvHeads * rowBytes },
+    { what: `scores of ${sequences} sequences of ${maxSequenceLength} tokens`, sizeBytes: scores },
+    { what: `page tables of ${sequences} sequences`, sizeBytes: 4 * stepLayout(shape).size },
+    { what: "logits of 16 rows", sizeBytes: 4 * Math.max(16, sequences) * shape.vocabSize },
+  ];
+  return candidates.reduce((largest, one) => (one.sizeBytes > largest.sizeBytes ? one : largest));
+}
+
+/** @throws BackendError with all that is too small: what is needed, what there is, what to do. */
+export function checkLimits(shape: BackendShape, limits: DeviceLimits, cacheDtype: CacheDtype): void {
+  const problems = NEEDED.filter(([name, least]) => limits[name] < least).map(
+    ([name, least]) => `${name} must be at least ${least} and is ${limits[name]}`,
+  );
+  const { what, sizeBytes } = largestBuffer(shape, cacheDtype);
+  const most = bindingBytes(limits);
+  if (problems.length > 0)
+    throw new BackendError(
+      `opening webgpu: this device cannot run the kernels: ${problems.join("; ")}; use the wasm backend`,
+    );
+  if (sizeBytes > most)
+    throw new BackendError(
+      `opening webgpu: ${what} need a buffer of ${sizeBytes} bytes, but this device binds at most ${most} at once ` +
+        "(maxStorageBufferBindingSize, maxBufferSize); choose a shorter contextLength or fewer concurrent requests",
+    );
+}

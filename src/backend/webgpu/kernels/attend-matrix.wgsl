@@ -1,0 +1,217 @@
+// Causal attention of many rows of one sequence over everything cached (prefill), on the matrix units. With: storage, matrix, step.
+// A workgroup makes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head: a subgroup for each block and head,
+// BLOCK keys a turn. Keys and values serve all of them; those of the next turn are on their way in registers, and the pages
+// of the turn after it are looked up. Weights of the softmax are taken against a largest score that may
+// lag behind by LAG, so that sums are seldom rescaled: results of the matrix units can only be scaled in memory.
+const HEADS: u32 = 1u;
+const ROW_BLOCKS: u32 = 8u;
+const QUERY_HEADS: u32 = 1u;
+const HEAD_DIM: u32 = 16u; // a multiple of 16
+const SCALE: f32 = 1f;
+const BLOCK: u32 = 32u;
+const LAG: f32 = 6f; // weights stay below exp(6), far inside f16
+const SUBGROUPS: u32 = HEADS * ROW_BLOCKS;
+const THREADS: u32 = SUBGROUP * SUBGROUPS;
+const ROW_STRIDE: u32 = ROW_PIECES + 1u; // pieces of a row in workgroup memory: one more, for other banks
+const STEPS: u32 = HEAD_DIM / 16u;
+const KEY_BLOCKS: u32 = BLOCK / 16u;
+const SCORE_STRIDE: u32 = BLOCK + 4u;
+const SCORE_SPACE: u32 = 16u * SCORE_STRIDE; // of a subgroup
+const WEIGHT_STRIDE: u32 = BLOCK / 8u + 1u; // pieces
+const WEIGHT_SPACE: u32 = 16u * WEIGHT_STRIDE;
+const SIDE: u32 = SUBGROUP / 16u; // invocations of a row in the softmax
+const ROW_KEYS: u32 = BLOCK / SIDE; // scores of an invocation
+const LOADS: u32 = (BLOCK * ROW_PIECES + THREADS - 1u) / THREADS; // pieces of keys, and of values, of an invocation
+const LEAST: f32 = -3e38;
+
+struct Params {
+  first_row: u32,
+  rows: u32,
+  sequence: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> query: array<f32>;
+@group(0) @binding(3) var<storage, read> keys: array<vec4u>; // f16
+@group(0) @binding(4) var<storage, read> values: array<vec4u>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+
+var<workgroup> k_tile: array<vec4u, BLOCK * ROW_STRIDE>;
+var<workgroup> v_tile: array<vec4u, BLOCK * ROW_STRIDE>;
+var<workgroup> score_space: array<f32, SUBGROUPS * SCORE_SPACE>;
+var<workgroup> weight_space: array<vec4u, SUBGROUPS * WEIGHT_SPACE>;
+var<workgroup> rescales: atomic<u32>;
+
+alias Pages = array<u32, LOADS>;
+alias Rows = array<vec4u, LOADS>;
+
+// The token of a turn of which an invocation loads its i-th piece; past the last one, the last.
+fn token_of(i: u32, thread: u32, base: u32, end: u32) -> u32 {
+  return min(base + (i * THREADS + thread) / ROW_PIECES, end - 1u);
+}
+
+fn pages_of(table: u32, thread: u32, base: u32, end: u32) -> Pages {
+  var pages = Pages();
+  /* unroll */ for (var i = 0u; i < LOADS; i++) {
+    pages[i] = step[table + token_of(i, thread, base, end) / PAGE_SIZE];
+  }
+  return pages;
+}
+
+fn places_of(pages: Pages, kv_head: u32, thread: u32, base: u32, end: u32) -> Pages {
+  var places = Pages();
+  /* unroll */ for (var i = 0u; i < LOADS; i++) {
+    places[i] = cache_row(pages[i], kv_head, token_of(i, thread, base, end) % PAGE_SIZE)
+      + (i * THREADS + thread) % ROW_PIECES;
+  }
+  return places;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let subgroup = thread / SUBGROUP;
+  let lane = thread % SUBGROUP;
+  let head = group.y * HEADS + subgroup % HEADS;
+  let kv_head = group.y * HEADS / (QUERY_HEADS / KV_HEADS);
+  let table = PAGE_TABLES + params.sequence * MAX_PAGES;
+  // the last rows see most: they start first
+  let tile = (params.rows + ROW_BLOCKS * 16u - 1u) / (ROW_BLOCKS * 16u) - 1u - group.x;
+  let first = tile * ROW_BLOCKS * 16u;
+  let last = min(first + ROW_BLOCKS * 16u, params.rows) - 1u;
+  let end = step[ROW_LENGTHS + params.first_row + last]; // what the last row sees
+  let start = end - (last - first + 1u); // position of the first row
+  let my_row = subgroup / HEADS * 16u + lane / SIDE; // of the tile
+  let side = lane % SIDE;
+  let scores = subgroup * SCORE_SPACE;
+  let weights = subgroup * WEIGHT_SPACE;
+
+  var q: array<subgroup_matrix_left<f16, 16, 16>, STEPS>;
+  /* unroll */ for (var s = 0u; s < STEPS; s++) {
+    workgroupBarrier();
+    // an invocation's run of a row's 16 channels, as f16
+    let source = ((params.first_row + min(first + my_row, last)) * QUERY_HEADS + head) * HEAD_DIM + s * 16u + side * (16u / SIDE);
+    /* unroll */ for (var i = 0u; i < 2u / SIDE; i++) {
+      var piece = vec4u();
+      /* unroll */ for (var k = 0u; k < 4u; k++) {
+        let at = source + i * 8u + 2u * k;
+        piece[k] = pack2x16float(clamp(SCALE * vec2f(query[at], query[at + 1u]), vec2f(-65504f), vec2f(65504f)));
+      }
+      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (2u / SIDE) + i] = piece;
+    }
+    workgroupBarrier();
+    q[s] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
+      &weight_space, weights, WEIGHT_STRIDE);
+  }
+  var sums: array<subgroup_matrix_result<f32, 16, 16>, STEPS>;
+  var top = LEAST;
+  var mass = 0f;
+
+  var key = Rows();
+  var value = Rows();
+  var place = places_of(pages_of(table, thread, 0u, end), kv_head, thread, 0u, end);
+  /* unroll */ for (var i = 0u; i < LOADS; i++) {
+    key[i] = keys[place[i]];
+    value[i] = values[place[i]];
+  }
+  var page = pages_of(table, thread, BLOCK, end);
+  for (var base = 0u; base < end; base += BLOCK) {
+    workgroupBarrier();
+    /* unroll */ for (var i = 0u; i < LOADS; i++) {
+      let at = i * THREADS + thread;
+      if (BLOCK * ROW_PIECES % THREADS == 0u || at < BLOCK * ROW_PIECES) {
+        k_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = key[i];
+        v_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = value[i];
+      }
+    }
+    if (thread == 0u) {
+      atomicStore(&rescales, 0u);
+    }
+    workgroupBarrier();
+    if (base + BLOCK < end) {
+      place = places_of(page, kv_head, thread, base + BLOCK, end);
+      /* unroll */ for (var i = 0u; i < LOADS; i++) {
+        key[i] = keys[place[i]];
+        value[i] = values[place[i]];
+      }
+      page = pages_of(table, thread, base + 2u * BLOCK, end);
+    }
+    /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
+      // a matrix declared in a loop keeps what it held the turn before, unless it is set
+      var dots = subgroup_matrix_result<f32, 16, 16>(0f);
+      /* unroll */ for (var s = 0u; s < STEPS; s++) {
+        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(
+          &k_tile, n * 16u * ROW_STRIDE + s * 2u, ROW_STRIDE);
+        dots = subgroupMatrixMultiplyAccumulate(q[s], right, dots);
+      }
+      subgroupMatrixStore<row_major>(&score_space, scores + n * 16u, dots, SCORE_STRIDE);
+    }
+    workgroupBarrier();
+
+    var own: array<f32, ROW_KEYS> = array<f32, ROW_KEYS>();
+    var largest = LEAST;
+    /* unroll */ for (var i = 0u; i < ROW_KEYS; i++) {
+      let key = side * ROW_KEYS + i;
+      let score = score_space[scores + lane / SIDE * SCORE_STRIDE + key];
+      own[i] = select(LEAST, score, base + key <= start + my_row);
+      largest = max(largest, own[i]);
+    }
+    largest = max(largest, subgroupShuffleXor(largest, 1u));
+    var shrink = 1f;
+    if (base == 0u) {
+      top = largest;
+    } else if (largest > top + LAG) {
+      shrink = exp(top - largest);
+      top = largest;
+      atomicStore(&rescales, 1u);
+    }
+    mass *= shrink;
+    /* unroll */ for (var i = 0u; i < ROW_KEYS / 8u; i++) {
+      var piece = vec4u();
+      /* unroll */ for (var k = 0u; k < 4u; k++) {
+        let pair = select(
+          vec2f(),
+          exp(vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) - top),
+          vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) > vec2f(LEAST));
+        mass += pair.x + pair.y;
+        piece[k] = pack2x16float(pair);
+      }
+      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (ROW_KEYS / 8u) + i] = piece;
+    }
+    // also orders the weights before their use
+    if (workgroupUniformLoad(&rescales) != 0u) {
+      /* unroll */ for (var s = 0u; s < STEPS; s++) {
+        workgroupBarrier();
+        subgroupMatrixStore<row_major>(&score_space, scores, sums[s], SCORE_STRIDE);
+        workgroupBarrier();
+        for (var i = 0u; i < 16u / SIDE; i++) {
+          score_space[scores + lane / SIDE * SCORE_STRIDE + side * (16u / SIDE) + i] *= shrink;
+        }
+        workgroupBarrier();
+        sums[s] = subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&score_space, scores, SCORE_STRIDE);
+      }
+    }
+    /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
+      let left = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
+        &weight_space, weights + n * 2u, WEIGHT_STRIDE);
+      /* unroll */ for (var s = 0u; s < STEPS; s++) {
+        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(
+          &v_tile, n * 16u * ROW_STRIDE + s * 2u, ROW_STRIDE);
+        sums[s] = subgroupMatrixMultiplyAccumulate(left, right, sums[s]);
+      }
+    }
+  }
+
+  mass += subgroupShuffleXor(mass, 1u);
+  /* unroll */ for (var s = 0u; s < STEPS; s++) {
+    workgroupBarrier();
+    subgroupMatrixStore<row_major>(&score_space, scores, sums[s], SCORE_STRIDE);
+    workgroupBarrier();
+    if (first + my_row <= last) {
+      let to = ((params.first_row + first + my_row) * QUERY_HEADS + head) * HEAD_DIM + s * 16u;
+      /* unroll */ for (var i = 0u; i < 16u / SIDE; i++) {
+        let channel = i * SIDE + side;
+        out[to + channel] = score_space[scores + lane / SIDE * SCORE_STRIDE + channel] / mass;
+      }
+    }
+  }
+}

@@ -1,0 +1,14 @@
+// Prelude: the position of the n-th bit that is set in a word, n from 0; it must have more than n.
+fn nth_bit(word: u32, n: u32) -> u32 {
+  var at = 0u;
+  var left = n;
+  /* unroll */ for (var i = 0u; i < 5u; i++) {
+    const width = 16u >> i;
+    let here = countOneBits((word >> at) & ((1u << width) - 1u));
+    if (left >= here) {
+      left -= here;
+      at += width;
+    }
+  }
+  return at;
+}

@@ -1,0 +1,198 @@
+// out[b][row] = W[row] · x[b] for many rows b of x, on the matrix units: f16 × f16 to f32 at 16 × 16 × 16. With: storage, matrix.
+// A workgroup makes TILE_X × TILE_W outputs over strips of STRIP columns; each of its SPLIT_X × SPLIT_W subgroups has a
+// block of them in its accumulators, or SPLIT_K of them share its columns. The next DEPTH strips are on their way in registers
+// while one is used; with two BUFFERS the next is written beside it, so that subgroups seldom wait for each other.
+const TILE_X: u32 = 128u; // rows of x
+const TILE_W: u32 = 128u; // rows of the weight; where PAIR, half of them of each matrix
+const STRIP: u32 = 32u;
+const SPLIT_X: u32 = 2u;
+const SPLIT_W: u32 = 4u;
+const STRIDE: u32 = 1u; // pieces of a weight row
+const X_STRIDE: u32 = 1u; // pieces of a row of x, zeros past its columns; a whole number of strips
+const SPLIT_K: u32 = 1u;
+const DEPTH: u32 = 1u;
+const BUFFERS: u32 = 1u; // 1 or 2
+const PAIR: bool = false; // out = silu(first matrix) * second matrix
+const ADD: bool = false;
+const BLOCKS: u32 = SPLIT_X * SPLIT_W;
+const THREADS: u32 = SUBGROUP * BLOCKS * SPLIT_K;
+const PARTS: u32 = STRIP / 8u; // pieces of a row in a strip
+const TILE_STRIDE: u32 = PARTS + 1u; // one more, so that neighbouring rows lie in other banks
+const BLOCKS_X: u32 = TILE_X / SPLIT_X / 16u; // of a subgroup
+const BLOCKS_W: u32 = TILE_W / SPLIT_W / 16u;
+const HALF_W: u32 = TILE_W / 2u;
+const STRIPS: u32 = (STRIDE + PARTS - 1u) / PARTS;
+const X_LOADS: u32 = (TILE_X * PARTS + THREADS - 1u) / THREADS;
+const W_LOADS: u32 = (TILE_W * PARTS + THREADS - 1u) / THREADS;
+const OUT_BLOCKS: u32 = select(BLOCKS_W, BLOCKS_W / 2u, PAIR);
+const BUFFER: u32 = (TILE_X + TILE_W) * TILE_STRIDE; // rows of x, then of the weight
+// Outputs go through memory a row of blocks at a time: results of the matrix units can only be stored.
+const SUM_STRIDE: u32 = BLOCKS_W * 4u + 1u; // pieces of four outputs
+const SUM_SPACE: u32 = 16u * SUM_STRIDE; // of a subgroup
+const SPACE: u32 = max(BUFFERS * BUFFER, BLOCKS * SPLIT_K * SUM_SPACE);
+const OUT_COLS: u32 = OUT_BLOCKS * 16u; // of a subgroup
+const OUT_TURNS: u32 = 16u * OUT_COLS / SUBGROUP / SPLIT_K;
+
+struct Params {
+  piece: u32,
+  rows: u32, // of the weight; of each where PAIR
+  out: u32, // column of the first output
+  bias: u32, // first element of the bias + 1; 0: none
+  batch: u32,
+  out_stride: u32,
+  partner: u32, // first piece of the second matrix where PAIR
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> weights: array<vec4u>;
+@group(0) @binding(2) var<storage, read> x: array<vec4u>; // f16
+@group(0) @binding(3) var<storage, read> vectors: array<f32>;
+@group(0) @binding(4) var<storage, read> scales: array<f32>; // of each row of x
+@group(0) @binding(5) var<storage, read> partner: array<vec4u>; // where the second matrix lies, where PAIR
+@group(0) @binding(6) var<storage, read_write> out: array<f32>;
+
+var<workgroup> space: array<vec4u, SPACE>;
+
+fn silu(v: f32) -> f32 {
+  return v / (1f + exp(-v));
+}
+
+// An output of a block of subgroups, from the row of blocks that they left in memory.
+fn sum_of(block: u32, row: u32, column: u32) -> f32 {
+  var sum = 0f;
+  /* unroll */ for (var k = 0u; k < SPLIT_K; k++) {
+    sum += bitcast<f32>(space[(k * BLOCKS + block) * SUM_SPACE + row * SUM_STRIDE + column / 4u][column % 4u]);
+  }
+  return sum;
+}
+
+// Eight elements of a weight as f16.
+fn halves(piece: vec4u) -> vec4u {
+  if (DTYPE == 2u) {
+    let a = low(piece);
+    let b = high(piece);
+    return vec4u(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
+  }
+  return piece;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  // workgroups side by side share the weights
+  let first_b = group.x * TILE_X;
+  let first_row = group.y * select(TILE_W, HALF_W, PAIR);
+  let subgroup = thread / SUBGROUP;
+  let lane = thread % SUBGROUP;
+  let block = subgroup % BLOCKS;
+  let my_k = subgroup / BLOCKS;
+  let my_x = block / SPLIT_W * (BLOCKS_X * 16u); // of the tile
+  let my_w = block % SPLIT_W * (OUT_BLOCKS * 16u);
+  var sums: array<subgroup_matrix_result<f32, 16, 16>, BLOCKS_X * BLOCKS_W>;
+
+  // rows past the end are read somewhere inside: their products are not stored
+  var x_source: array<u32, X_LOADS> = array<u32, X_LOADS>();
+  var w_source: array<u32, W_LOADS> = array<u32, W_LOADS>();
+  /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
+    let at = i * THREADS + thread;
+    x_source[i] = min(first_b + at / PARTS, params.batch - 1u) * X_STRIDE + at % PARTS;
+  }
+  /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
+    let at = i * THREADS + thread;
+    let row = min(first_row + at / PARTS % select(TILE_W, HALF_W, PAIR), params.rows - 1u);
+    w_source[i] = select(params.piece, params.partner, PAIR && at / PARTS >= HALF_W) + row * STRIDE + at % PARTS;
+  }
+
+  var x_next: array<vec4u, DEPTH * X_LOADS> = array<vec4u, DEPTH * X_LOADS>();
+  var w_next: array<vec4u, DEPTH * W_LOADS> = array<vec4u, DEPTH * W_LOADS>();
+  for (var first = 0u; first < STRIPS + DEPTH; first += DEPTH) {
+    /* unroll */ for (var d = 0u; d < DEPTH; d++) {
+      // strips first .. come in while those before are used: strip - DEPTH is the one to be used
+      let strip = first + d;
+      let buffer = strip % BUFFERS * BUFFER;
+      let is_used = strip >= DEPTH && strip < STRIPS + DEPTH;
+      if (is_used) {
+        if (BUFFERS == 1u) {
+          workgroupBarrier();
+        }
+        /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
+          let at = i * THREADS + thread;
+          if (TILE_X * PARTS % THREADS == 0u || at < TILE_X * PARTS) {
+            space[buffer + at / PARTS * TILE_STRIDE + at % PARTS] = x_next[d * X_LOADS + i];
+          }
+        }
+        /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
+          let at = i * THREADS + thread;
+          if (TILE_W * PARTS % THREADS == 0u || at < TILE_W * PARTS) {
+            space[buffer + (TILE_X + at / PARTS) * TILE_STRIDE + at % PARTS] = halves(w_next[d * W_LOADS + i]);
+          }
+        }
+        workgroupBarrier();
+      }
+      if (strip < STRIPS) {
+        /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
+          x_next[d * X_LOADS + i] = x[x_source[i] + strip * PARTS];
+        }
+        /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
+          let at = i * THREADS + thread;
+          var source = w_source[i] + strip * PARTS;
+          if (STRIDE % PARTS != 0u) {
+            source -= max(strip * PARTS + at % PARTS, STRIDE - 1u) - (STRIDE - 1u); // x has zeros there
+          }
+          if (PAIR && at / PARTS >= HALF_W) {
+            w_next[d * W_LOADS + i] = partner[source];
+          } else {
+            w_next[d * W_LOADS + i] = weights[source];
+          }
+        }
+      }
+      if (is_used) {
+        /* unroll */ for (var step_ = 0u; step_ < STRIP / 16u / SPLIT_K; step_++) {
+          let k = step_ * SPLIT_K + my_k;
+          var left: array<subgroup_matrix_left<f16, 16, 16>, BLOCKS_X>;
+          /* unroll */ for (var i = 0u; i < BLOCKS_X; i++) {
+            left[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
+              &space, buffer + (my_x + i * 16u) * TILE_STRIDE + k * 2u, TILE_STRIDE);
+          }
+          /* unroll */ for (var j = 0u; j < BLOCKS_W; j++) {
+            let row = TILE_X + my_w + select(j * 16u, j / OUT_BLOCKS * HALF_W + j % OUT_BLOCKS * 16u, PAIR);
+            let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(
+              &space, buffer + row * TILE_STRIDE + k * 2u, TILE_STRIDE);
+            /* unroll */ for (var i = 0u; i < BLOCKS_X; i++) {
+              sums[i * BLOCKS_W + j] = subgroupMatrixMultiplyAccumulate(left[i], right, sums[i * BLOCKS_W + j]);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /* unroll */ for (var i = 0u; i < BLOCKS_X; i++) {
+    workgroupBarrier();
+    /* unroll */ for (var j = 0u; j < BLOCKS_W; j++) {
+      subgroupMatrixStore<row_major>(
+        &space, subgroup * SUM_SPACE + j * 4u, sums[i * BLOCKS_W + j], SUM_STRIDE);
+    }
+    workgroupBarrier();
+    for (var turn = 0u; turn < OUT_TURNS; turn++) {
+      let at = (turn * SPLIT_K + my_k) * SUBGROUP + lane;
+      let r = at / OUT_COLS;
+      let c = at % OUT_COLS;
+      let b = first_b + my_x + i * 16u + r;
+      let row = first_row + my_w + c;
+      if (b < params.batch && row < params.rows) {
+        let to = b * params.out_stride + params.out + row;
+        let scale = scales[b];
+        var sum = scale * sum_of(block, r, c);
+        if (PAIR) {
+          sum = silu(sum) * scale * sum_of(block, r, c + OUT_COLS);
+        }
+        if (params.bias > 0u) {
+          sum += vectors[params.bias - 1u + row];
+        }
+        if (ADD) {
+          sum += out[to];
+        }
+        out[to] = sum;
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+// One set for all heads: the `count` units with the least places, found by counting the marks of select-top.wgsl from the
+// least place up. With: scan, bits. A workgroup of THREADS takes THREADS units a turn, and leaves `best` as it was before.
+const UNIT: u32 = 1u;
+const LENGTHS: u32 = 0u;
+
+struct Params {
+  first_sequence: u32,
+  capacity: u32, // of `best`
+  first_words: u32,
+  count: u32,
+  out_capacity: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> firsts: array<u32>;
+@group(0) @binding(3) var<storage, read_write> best: array<u32>;
+@group(0) @binding(4) var<storage, read_write> units: array<u32>;
+@group(0) @binding(5) var<storage, read_write> counters: array<atomic<u32>>; // [sequences]: units taken so far
+
+var<workgroup> last_place: u32;
+var<workgroup> start: u32;
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let length = step[LENGTHS + params.first_sequence + group.y];
+  let all = (length + UNIT - 1u) / UNIT;
+  let best_row = group.y * params.capacity;
+  var next = best[best_row + min(group.x * THREADS + thread, all - 1u)];
+
+  // the place of the count-th mark
+  let run = (params.first_words + THREADS - 1u) / THREADS;
+  let origin = group.y * params.first_words;
+  let first_word = min(thread * run, params.first_words);
+  let last_word = min(first_word + run, params.first_words);
+  var sum = 0u;
+  for (var i = first_word; i < last_word; i++) {
+    sum += countOneBits(firsts[origin + i]);
+  }
+  var before = scan(sum, thread);
+  if (before < params.count && before + sum >= params.count) {
+    for (var i = first_word; i < last_word; i++) {
+      let word = firsts[origin + i];
+      let here = countOneBits(word);
+      if (before < params.count && before + here >= params.count) {
+        last_place = i * 32u + nth_bit(word, params.count - before - 1u);
+      }
+      before += here;
+    }
+  }
+  let last = workgroupUniformLoad(&last_place);
+
+  for (var base = group.x * THREADS; base < all; base += groups.x * THREADS) {
+    let unit = base + thread;
+    let place = next;
+    next = best[best_row + min(unit + groups.x * THREADS, all - 1u)];
+    if (unit < all && place != 0xffffffffu) {
+      best[best_row + unit] = 0xffffffffu;
+    }
+    // marks exist only for units that some head took
+    let is_taken = unit < all && place <= last;
+    let earlier = scan(u32(is_taken), thread);
+    let taken = scan_sum();
+    if (thread == 0u) {
+      start = atomicAdd(&counters[group.y], taken);
+    }
+    let first = workgroupUniformLoad(&start);
+    if (is_taken) {
+      units[group.y * params.out_capacity + first + earlier] = unit;
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import type { TensorRef } from "../../base/tensor-ref.ts";
+import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import type { KvCache } from "./kv-cache.ts";
+import type { Part } from "./recorder.ts";
+import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
+import { headsOfWorkgroup } from "./tuning.ts";
+
+/** Attention of many rows of one sequence: by tiles, on the matrix units where the device has them. */
+export class PrefillAttention {
+  readonly #context: GpuContext;
+  readonly #cache: KvCache;
+
+  constructor(context: GpuContext, cache: KvCache) {
+    this.#context = context;
+    this.#cache = cache;
+  }
+
+  /** Rows of a chunk of a prompt attend over everything cached of their sequence. */
+  attend(
+    layer: number,
+    firstRow: number,
+    rows: number,
+    sequence: number,
+    query: TensorRef,
+    output: TensorRef,
+    part: Part,
+  ): void {
+    const { recorder, shape, step, cacheDtype, traits, tuning } = this.#context;
+    const cache = this.#cache.layer(layer);
+    const constants = {
+      ...stepConstants(this.#context),
+      DTYPE: DTYPE_CODES[cacheDtype],
+      QUERY_HEADS: shape.numQueryHeads,
+      HEAD_DIM: shape.headDim,
+      SCALE: shape.headDim ** -0.5,
+    };
+    if (traits.hasMatrixUnits && cacheDtype === "f16" && shape.headDim % 16 === 0) {
+      const heads = headsOfWorkgroup(shape);
+      const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
+      const kernel = recorder.kernel(["storage", "matrix", "step", "attend-matrix"], {
+        ...constants,
+        HEADS: heads,
+        ROW_BLOCKS: rowBlocks,
+        // keys, values, scores and weights within 48 KiB
+        BLOCK: shape.headDim > 128 ? 16 : tuning.matrixKeys,
+      });
+      recorder.dispatch(
+        part,
+        kernel,
+        [firstRow, rows, sequence],
+        [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
+        Math.ceil(rows / (16 * rowBlocks)),
+        shape.numQueryHeads / heads,
+      );
+      return;
+    }
+    const padding = paddedHeadDim(shape, cacheDtype);
+    const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
+      ...constants,
+      // 4 KiB of values at a time, within the 16 KiB of any device
+      VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
+    });
+    recorder.dispatch(
+      part,
+      kernel,
+      [firstRow, rows, sequence],
+      [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
+      Math.ceil(rows / 32),
+      shape.numQueryHeads,
+    );
+  }
+}

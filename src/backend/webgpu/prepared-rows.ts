@@ -1,0 +1,105 @@
+import type { GpuContext } from "./context.ts";
+import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
+import type { Constants } from "./shader.ts";
+
+/** Columns to whole numbers of which f16 rows are padded. */
+export const PREPARED_STRIP = 256;
+
+/** Rows of x: where they are and how they lie. */
+export interface Rows {
+  readonly storage: NumberedBuffer;
+  /** Elements from row to row. */
+  readonly stride: number;
+  readonly count: number;
+}
+
+/** Rows as f16 for the matrix units. */
+export interface HalfRows {
+  readonly storage: NumberedBuffer;
+  /** f32 [count]: what the products of each row are to be multiplied by. */
+  readonly scales: NumberedBuffer;
+  /** Pieces of 16 bytes from row to row. */
+  readonly pieces: number;
+  readonly count: number;
+}
+
+export interface PrepareOptions {
+  readonly norm?: WebGpuWeight | undefined;
+  /** u32 [count]: row i is x[gather[i]]. */
+  readonly gather?: NumberedBuffer | undefined;
+}
+
+/** Makes rows ready for a product where its kernel cannot read them as they lie: normed, gathered, padded, as f16. */
+export class PreparedRows {
+  readonly #context: GpuContext;
+  #floats: NumberedBuffer | undefined;
+  #halves: NumberedBuffer | undefined;
+  #scales: NumberedBuffer | undefined;
+
+  constructor(context: GpuContext) {
+    this.#context = context;
+  }
+
+  /** f32 rows, padded with zeros to whole pieces of every dtype. */
+  floats(x: Rows, cols: number, { norm, gather }: PrepareOptions): Rows {
+    const stride = padded(cols);
+    this.#floats = this.#reserve(this.#floats, "prepared rows", x.count * stride * 4);
+    this.#record("prepare", x, cols, norm, gather, { OUT_STRIDE: stride }, [this.#floats]);
+    return { storage: this.#floats, stride, count: x.count };
+  }
+
+  /** f16 rows, padded with zeros to whole strips of any length. */
+  halves(x: Rows, cols: number, { norm, gather }: PrepareOptions): HalfRows {
+    const stride = Math.ceil(cols / PREPARED_STRIP) * PREPARED_STRIP;
+    this.#halves = this.#reserve(this.#halves, "prepared f16 rows", x.count * stride * 2);
+    this.#scales = this.#reserve(this.#scales, "scales of rows", x.count * 4);
+    const isWide = cols % 4 === 0 && x.stride % 4 === 0 && (norm?.vector ?? 0) % 4 === 0;
+    const constants = { OUT_STRIDE: stride / 2, WIDE: isWide };
+    this.#record("prepare-halves", x, cols, norm, gather, constants, [this.#halves, this.#scales]);
+    return { storage: this.#halves, scales: this.#scales, pieces: stride / 8, count: x.count };
+  }
+
+  #record(
+    name: string,
+    x: Rows,
+    cols: number,
+    norm: WebGpuWeight | undefined,
+    gather: NumberedBuffer | undefined,
+    constants: Constants,
+    out: readonly NumberedBuffer[],
+  ): void {
+    const { recorder, weights, shape, traits } = this.#context;
+    const threads = traits.isEmulated ? 64 : 256;
+    const kernel = recorder.kernel([reducePrelude(traits, threads), name], {
+      ...subgroupConstants(traits),
+      THREADS: threads,
+      LANES: threads,
+      COLS: cols,
+      X_STRIDE: x.stride,
+      ...constants,
+      NORM: norm !== undefined,
+      GATHER: gather !== undefined,
+      EPS: shape.rmsNormEps,
+    });
+    const none = weights.vectors; // stands where the kernel reads nothing
+    const bindings = [x.storage, weights.vectors, gather ?? none, ...out];
+    recorder.dispatch("weights", kernel, [norm?.vector ?? 0], bindings, x.count);
+  }
+
+  /** Space for the largest batch of such rows, made when first needed. */
+  #reserve(known: NumberedBuffer | undefined, label: string, bytes: number): NumberedBuffer {
+    if (known && known.buffer.size >= bytes) return known;
+    const { buffers, recorder } = this.#context;
+    if (known) {
+      recorder.submit();
+      buffers.destroy(known);
+    }
+    return buffers.storage(label, bytes);
+  }
+}
+
+/** Columns with the padding of prepared rows: whole pieces of every dtype. */
+export function padded(cols: number): number {
+  return Math.ceil(cols / 8) * 8;
+}

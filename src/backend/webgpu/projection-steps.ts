@@ -1,0 +1,159 @@
+import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
+import type { GpuContext } from "./context.ts";
+import type { KvCache } from "./kv-cache.ts";
+import { LinearSteps } from "./linear-steps.ts";
+import { padded, type Rows } from "./prepared-rows.ts";
+import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+
+/** The steps of a layer that multiply by weights, and the output head. */
+export class ProjectionSteps {
+  readonly #context: GpuContext;
+  readonly #cache: KvCache;
+  readonly #linear: LinearSteps;
+  /** f32 [rows, (query + 2 kv heads) * headDim] */
+  readonly #projected: NumberedBuffer;
+  /** f32 [rows, padded(intermediateSize)] */
+  readonly #gated: NumberedBuffer;
+  readonly #logitRows: NumberedBuffer;
+
+  constructor(context: GpuContext, cache: KvCache) {
+    const { buffers, shape } = context;
+    const rows = shape.maxBatchRows;
+    this.#context = context;
+    this.#cache = cache;
+    this.#linear = new LinearSteps(context);
+    this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
+    this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
+    this.#logitRows = buffers.storage("logit rows", rows * 4);
+  }
+
+  get #projectedWidth(): number {
+    const { numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    return (numQueryHeads + 2 * numKvHeads) * headDim;
+  }
+
+  attentionInput(
+    numRows: number,
+    layer: number,
+    weights: AttentionInputWeights,
+    x: TensorRef,
+    query: TensorRef,
+  ): void {
+    const rows = { storage: WebGpuTensor.of(x), stride: this.#context.shape.hiddenSize, count: numRows };
+    const out = WebGpuTensor.of(query);
+    const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
+    const key = idsOf(norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm);
+    this.#context.recorder.plan(`input ${layer},${numRows},${rows.storage.id},${out.id},${key}`, () =>
+      this.#recordInput(layer, weights, rows, out),
+    );
+  }
+
+  #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const queryWidth = numQueryHeads * headDim;
+    const kvWidth = numKvHeads * headDim;
+    const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
+    const q = LinearSteps.weight(weights.q, queryWidth, hiddenSize);
+    const k = LinearSteps.weight(weights.k, kvWidth, hiddenSize);
+    const v = LinearSteps.weight(weights.v, kvWidth, hiddenSize);
+    const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
+    const norm = WebGpuWeight.of(weights.norm);
+    if (!weights.qNorm && !weights.kNorm) {
+      const kinds = [
+        { weight: q, out: 0, bias: qBias },
+        { weight: k, out: 1, bias: kBias },
+        { weight: v, out: 2, bias: vBias },
+      ];
+      const { keys, values } = this.#cache.layer(layer);
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values })) return;
+    }
+    this.#linear.multiply(
+      [
+        { weight: q, out: 0, bias: qBias },
+        { weight: k, out: queryWidth, bias: kBias },
+        { weight: v, out: queryWidth + kvWidth, bias: vBias },
+      ],
+      rows,
+      { storage: this.#projected, stride: this.#projectedWidth },
+      { norm },
+    );
+    this.#cache.finishHeads(layer, weights, this.#projected, query, rows.count);
+  }
+
+  attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+    const { hiddenSize, numQueryHeads, headDim } = this.#context.shape;
+    const width = numQueryHeads * headDim;
+    const [source, target] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
+    const { o, oBias } = weights;
+    const key = `output ${numRows},${source.id},${target.id},${idsOf(o, oBias)}`;
+    this.#context.recorder.plan(key, () =>
+      this.#linear.multiply(
+        [{ weight: LinearSteps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
+        { storage: source, stride: width, count: numRows },
+        { storage: target, stride: hiddenSize },
+        { add: true },
+      ),
+    );
+  }
+
+  feedForward(numRows: number, weights: FeedForwardWeights, x: TensorRef): void {
+    const { hiddenSize, intermediateSize } = this.#context.shape;
+    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
+    const stride = padded(intermediateSize);
+    const { norm, gate, up, down } = weights;
+    const key = `feed ${numRows},${rows.storage.id},${idsOf(norm, gate, up, down)}`;
+    this.#context.recorder.plan(key, () => {
+      this.#linear.multiplyPair(
+        { weight: LinearSteps.weight(gate, intermediateSize, hiddenSize), out: 0 },
+        { weight: LinearSteps.weight(up, intermediateSize, hiddenSize), out: 0 },
+        rows,
+        { storage: this.#gated, stride },
+        { norm: WebGpuWeight.of(norm) },
+      );
+      this.#linear.multiply(
+        [{ weight: LinearSteps.weight(down, hiddenSize, intermediateSize), out: 0 }],
+        { storage: this.#gated, stride, count: numRows },
+        { storage: rows.storage, stride: hiddenSize },
+        { add: true },
+      );
+    });
+  }
+
+  logits(
+    norm: WeightRef,
+    output: WeightRef,
+    x: TensorRef,
+    rows: Uint32Array,
+    count: number,
+    logits: TensorRef,
+  ): void {
+    const { hiddenSize, vocabSize } = this.#context.shape;
+    const { recorder } = this.#context;
+    const gather = isInOrder(rows, count) ? undefined : this.#logitRows;
+    if (gather) recorder.write(gather, 0, rows, count);
+    const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
+    const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
+    const key = `logits ${count},${gather?.id},${source.storage.id},${target.storage.id},${idsOf(norm, output)}`;
+    recorder.plan(key, () =>
+      this.#linear.multiply(
+        [{ weight: LinearSteps.weight(output, vocabSize, hiddenSize), out: 0 }],
+        source,
+        target,
+        { norm: WebGpuWeight.of(norm), gather },
+      ),
+    );
+  }
+}
+
+/** Numbers of weights, for the keys of plans. */
+function idsOf(...refs: readonly (WeightRef | undefined)[]): string {
+  let key = "";
+  for (const ref of refs) key += ref ? `${WebGpuWeight.of(ref).id},` : ",";
+  return key;
+}
+
+function isInOrder(rows: Uint32Array, count: number): boolean {
+  for (let i = 0; i < count; i++) if (rows[i] !== i) return false;
+  return true;
+}

@@ -1,0 +1,80 @@
+import type { WeightDtype } from "../../base/dtype.ts";
+import type { WebGpuWeight, WeightPart } from "./refs.ts";
+
+/** One product of a dispatch: out[:, out + row] (+)= W[row] · x (+ bias). */
+export interface Product {
+  readonly weight: WebGpuWeight;
+  /** Column of its first output. */
+  readonly out: number;
+  readonly bias?: WebGpuWeight | undefined;
+}
+
+/** Rows of one product that lie in one buffer. */
+export interface Section {
+  readonly part: WeightPart;
+  readonly out: number;
+  /** First element of the bias + 1; 0 where there is none. */
+  readonly bias: number;
+  readonly dtype: WeightDtype;
+  /** Pieces of a row. */
+  readonly stride: number;
+}
+
+/** Most sections that a matrix-vector kernel takes. */
+const MAX_SECTIONS = 3;
+
+/** Sections of the products in groups that one dispatch can reach: the same buffer and dtype, at most three. */
+export function groupSections(products: readonly Product[]): Section[][] {
+  const groups: Section[][] = [];
+  for (const section of products.flatMap(sectionsOf)) {
+    const last = groups[groups.length - 1];
+    const head = last?.[0];
+    const isNear = head?.part.chunk === section.part.chunk && head?.dtype === section.dtype;
+    if (last && isNear && last.length < MAX_SECTIONS) last.push(section);
+    else groups.push([section]);
+  }
+  return groups;
+}
+
+/** Two products of the same rows, such as gate and up, section by section; cut where either is cut. */
+export function pairSections(first: Product, second: Product): (readonly [Section, Section])[] {
+  const pairs: (readonly [Section, Section])[] = [];
+  for (const one of sectionsOf(first))
+    for (const other of sectionsOf(second)) {
+      const from = Math.max(one.part.firstRow, other.part.firstRow);
+      const to = Math.min(one.part.firstRow + one.part.rows, other.part.firstRow + other.part.rows);
+      if (from < to) pairs.push([cut(one, from, to), cut(other, from, to)]);
+    }
+  return pairs;
+}
+
+/** The uniform words of up to three sections. */
+export function sectionWords(sections: readonly Section[]): number[] {
+  const words: number[] = [];
+  for (let i = 0; i < MAX_SECTIONS; i++) {
+    const section = sections[i];
+    if (section) words.push(section.part.offset / 16, section.part.rows, section.out, section.bias);
+    else words.push(0, 0, 0, 0);
+  }
+  return words;
+}
+
+function sectionsOf({ weight, out, bias }: Product): Section[] {
+  return weight.parts.map((part) => ({
+    part,
+    out: out + part.firstRow,
+    bias: bias ? bias.vector + part.firstRow + 1 : 0,
+    dtype: weight.dtype,
+    stride: weight.stride,
+  }));
+}
+
+function cut(section: Section, from: number, to: number): Section {
+  const { part } = section;
+  const skipped = from - part.firstRow;
+  return {
+    ...section,
+    out: section.out + skipped,
+    part: { ...part, firstRow: from, rows: to - from, offset: part.offset + skipped * section.stride * 16 },
+  };
+}

@@ -1,0 +1,27 @@
+import { afterEach, expect, test, vi } from "vitest";
+import { BackendError } from "../base/errors.ts";
+import { openNavigatorGpu } from "./gpu.ts";
+import { openEngine } from "./index.ts";
+
+afterEach(() => vi.unstubAllGlobals());
+
+test("gives navigator.gpu", async () => {
+  expect(await openNavigatorGpu()).toBe(navigator.gpu);
+});
+
+test.each([
+  [true, "this browser has no navigator.gpu"],
+  [false, "serve the page over https"],
+])("without it, on a page that is secure: %s, it is a BackendError that says why", async (isSecure, reason) => {
+  vi.stubGlobal("navigator", { hardwareConcurrency: 1 });
+  vi.stubGlobal("isSecureContext", isSecure);
+  await expect(openNavigatorGpu()).rejects.toThrow(BackendError);
+  await expect(openNavigatorGpu()).rejects.toThrow(reason);
+  const model = "/models/pico-reasoner";
+  await expect(openEngine({ model, backend: "webgpu" })).rejects.toThrow(reason);
+  const engine = await openEngine({ model, backend: "auto" });
+  const { name, why } = engine.report().backend;
+  await engine.close();
+  expect(name).toBe("wasm");
+  expect(why).toContain(reason);
+});

@@ -1,0 +1,133 @@
+import { Command } from "commander";
+import { examineMachine, type TestReport } from "../../node/index.ts";
+import { formatLimit } from "../output.ts";
+
+type Report = Awaited<ReturnType<typeof examineMachine>>;
+type Adapter = Report["webgpu"]["adapters"][number];
+
+/** `lessismore doctor`. The action's exit code goes to `done`. */
+export function doctorCommand(done: (exitCode: number) => void): Command {
+  return new Command("doctor")
+    .description("say what this machine has to compute with, and whether it computes rightly")
+    .option("--json", "print one JSON object")
+    .action(async ({ json }: { readonly json?: boolean }) => {
+      const report = await examineMachine();
+      process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeMachine(report));
+      done(report.isSound ? 0 : 1);
+    });
+}
+
+/** The report for people: a block for each backend, the self-test as a table, and what "auto" takes. */
+export function describeMachine(report: Report): string {
+  const { wasm, webgpu, auto } = report;
+  const blocks = [
+    rows([
+      ["node", `${report.node}, ${report.platform}`],
+      ["cpu", report.cpu],
+    ]),
+    rows([
+      ["wasm", `build ${wasm.build || "unknown"}, ${plural(wasm.threads, "thread")}`],
+      ["  simd", wasm.hasRelaxedSimd ? "128 bits, relaxed" : "128 bits (relaxed SIMD: Node 24 or later)"],
+      ["  self-test", summarise(wasm.selfTest)],
+    ]),
+    ...webgpu.adapters.map(describeAdapter),
+    ...(webgpu.problem === undefined ? [] : [rows([["webgpu", wrap(webgpu.problem.split(" "))]])]),
+    describeTests(report),
+    rows([
+      ["auto", `${auto.backend}: ${auto.why.replace(/^auto: /, "").replace(` (${webgpu.problem})`, "")}`],
+    ]),
+  ];
+  return blocks.filter((block) => block !== "").join("\n");
+}
+
+function describeAdapter(adapter: Adapter): string {
+  const { vendor, architecture, subgroupSizes, limits } = adapter;
+  const sizes = subgroupSizes && [...new Set([subgroupSizes.min, subgroupSizes.max])].join(" to ");
+  return rows([
+    ["webgpu", `${adapter.name}${adapter.isSoftware ? " (computes on the CPU: for tests only)" : ""}`],
+    ["  adapter", [vendor, architecture, adapter.device].filter(Boolean).join(", ") || "unnamed"],
+    ["  subgroups", sizes === undefined ? "none" : `of ${sizes}`],
+    ["  f16", adapter.hasF16 ? "yes" : "no"],
+    ["  matrix units", adapter.hasMatrixUnits ? "yes" : "no"],
+    [
+      "  buffers",
+      `${formatLimit(limits.maxBufferSize)} each, ${formatLimit(limits.maxStorageBufferBindingSize)} bound at once, ` +
+        `${limits.maxStorageBuffersPerShaderStage} in a kernel`,
+    ],
+    [
+      "  workgroups",
+      `${limits.maxComputeInvocationsPerWorkgroup} invocations, ${formatLimit(limits.maxComputeWorkgroupStorageSize)}`,
+    ],
+    ["  features", wrap(adapter.features)],
+    ["  self-test", summarise(adapter.selfTest)],
+  ]);
+}
+
+function summarise(test: TestReport): string {
+  if ("problem" in test) return wrap(["not run:", ...test.problem.split(" ")]);
+  const wrong = test.rows.filter(({ isRight }) => !isRight).length;
+  const took = `${(test.elapsedMs / 1000).toFixed(test.elapsedMs < 1000 ? 2 : 1)} s`;
+  return wrong === 0
+    ? `all ${test.rows.length} steps right, ${took}`
+    : `${wrong} of ${test.rows.length} steps WRONG, ${took}`;
+}
+
+/** Errors of every step, a column for each backend. */
+function describeTests({ wasm, webgpu }: Report): string {
+  const tests = [
+    { name: "wasm", test: wasm.selfTest },
+    ...webgpu.adapters.map(({ name, selfTest }) => ({ name, test: selfTest })),
+  ].flatMap(({ name, test }) => ("rows" in test ? [{ name, rows: test.rows }] : []));
+  const [first] = tests;
+  if (!first) return "";
+  const widths = tests.map(({ name }) => Math.max(name.length, 14) + 2);
+  const cells = (texts: readonly string[]) =>
+    texts
+      .map((text, i) => text.padEnd(widths[i] ?? 0))
+      .join("")
+      .trimEnd();
+  const table: [string, string][] = first.rows.map(({ step }, i) => [
+    `  ${step}`,
+    cells(
+      tests.map(({ rows }) => {
+        const row = rows[i];
+        if (!row) return "";
+        return row.isRight ? formatError(row.error) : `${formatError(row.error)} WRONG`;
+      }),
+    ),
+  ]);
+  const allowed = tests.map(({ rows }) => formatError(Math.max(...rows.map((row) => row.allowed))));
+  return rows(
+    [
+      ["error against the reference", cells(tests.map(({ name }) => name))],
+      ...table,
+      ["  allowed (choices: 0)", cells(allowed)],
+    ],
+    29,
+  );
+}
+
+function formatError(error: number): string {
+  return Number.isInteger(error) ? String(error) : error.toExponential(1);
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function rows(lines: readonly (readonly [string, string])[], width = 15): string {
+  return lines
+    .map(([name, value]) => `${name.padEnd(width)}${value.replaceAll("\n", `\n${" ".repeat(width)}`)}\n`)
+    .join("");
+}
+
+/** Words in lines of some 90 characters. */
+function wrap(words: readonly string[]): string {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < 90) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("\n");
+}

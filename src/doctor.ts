@@ -1,0 +1,102 @@
+/** What a machine has to compute with, whether it computes rightly, and what "auto" would take. */
+import { BackendError } from "./base/errors.ts";
+import {
+  type AdapterReport,
+  type BackendHost,
+  chooseForMachine,
+  reportAdapter,
+  testAdapter,
+  testCpu,
+} from "./choose-backend.ts";
+import type { SelfTest } from "./self-test.ts";
+
+/** A self-test, or why it could not be run. */
+export type TestReport =
+  | (SelfTest & { readonly isRight: boolean })
+  | { readonly problem: string; readonly isRight: false };
+
+export interface MachineReport {
+  readonly wasm: {
+    /** Threads the backend takes, the caller's included. */
+    readonly threads: number;
+    /** The build of the kernels that the JavaScript engine here gets, such as "simd-threads". */
+    readonly build: string;
+    readonly hasRelaxedSimd: boolean;
+    readonly selfTest: TestReport;
+  };
+  readonly webgpu: {
+    readonly adapters: readonly (AdapterReport & { readonly selfTest: TestReport })[];
+    /** Why there is no adapter, where there is none. */
+    readonly problem?: string;
+  };
+  readonly auto: { readonly backend: "webgpu" | "wasm"; readonly why: string };
+  /** What "auto" could take computes rightly: the CPU, and a real GPU where there is one. */
+  readonly isSound: boolean;
+}
+
+/** Examines a machine: runs the self-test on every adapter and on the CPU. */
+export async function examineMachineWith(host: BackendHost): Promise<MachineReport> {
+  const wasm = await examineCpu(host);
+  const webgpu = await examineGpus(host);
+  const { adapter, why } = await chooseForMachine(host);
+  const used = webgpu.adapters.filter(({ isSoftware }) => !isSoftware);
+  return {
+    wasm,
+    webgpu,
+    auto: { backend: adapter ? "webgpu" : "wasm", why },
+    isSound: [wasm, ...used].every(({ selfTest }) => selfTest.isRight),
+  };
+}
+
+async function examineCpu(host: BackendHost): Promise<MachineReport["wasm"]> {
+  const { wasm } = host;
+  let build = "";
+  // the host sees which build the backend asks it for
+  const loadModule: typeof wasm.loadModule = (name) => {
+    build = name;
+    return wasm.loadModule(name);
+  };
+  const selfTest = await report(() => testCpu({ ...host, wasm: { ...wasm, loadModule } }));
+  return {
+    threads: build.endsWith("-threads") ? wasm.maxThreads : 1,
+    build,
+    hasRelaxedSimd: build.startsWith("relaxed-"),
+    selfTest,
+  };
+}
+
+async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> {
+  const adapters = new Map<string, AdapterReport & { readonly selfTest: TestReport }>();
+  try {
+    const gpu = await host.openGpu();
+    // WebGPU lists no adapters; these are the ways to ask for another one
+    for (const options of [
+      { powerPreference: "high-performance" },
+      { powerPreference: "low-power" },
+      { forceFallbackAdapter: true },
+    ] as const) {
+      const adapter = await gpu.requestAdapter(options);
+      if (!adapter) continue;
+      const found = reportAdapter(adapter);
+      const key = JSON.stringify([found.name, found.vendor, found.architecture, found.device]);
+      if (!adapters.has(key))
+        adapters.set(key, { ...found, selfTest: await report(() => testAdapter(adapter, "f16")) });
+    }
+  } catch (error) {
+    if (error instanceof BackendError) return { adapters: [...adapters.values()], problem: error.message };
+    throw error;
+  }
+  if (adapters.size === 0)
+    return { adapters: [], problem: "WebGPU offers no adapter; check the GPU's driver" };
+  return { adapters: [...adapters.values()] };
+}
+
+async function report(run: () => Promise<SelfTest>): Promise<TestReport> {
+  try {
+    const test = await run();
+    return { ...test, isRight: test.rows.every(({ isRight }) => isRight) };
+  } catch (error) {
+    if (error instanceof BackendError) return { problem: error.message, isRight: false };
+    throw error;
+  }
+}

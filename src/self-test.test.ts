@@ -1,0 +1,110 @@
+import { describe, expect, it, test } from "vitest";
+import { BACKENDS } from "../test/conformance/backend-table.ts";
+import { TINY_MODEL } from "../test/engine/tiny-engine.ts";
+import { countedGpu } from "../test/webgpu/counted-gpu.ts";
+import { webgpuForTests } from "../test/webgpu/environment.ts";
+import type { Backend, Ends } from "./backend/backend.ts";
+import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
+import { BackendError } from "./base/errors.ts";
+import { openFileFolder } from "./node/file-folder.ts";
+import { createWasmHost } from "./node/wasm-host.ts";
+import { openEngineWith } from "./open.ts";
+import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE } from "./self-test.ts";
+
+const { gpu } = await webgpuForTests();
+
+/** SwiftShader compiles the kernels for 10 s of a core, which it may have to share. */
+const COMPILING_MS = 300_000;
+
+/** The steps of a test that are wrong. */
+async function wrongSteps(tested: Backend): Promise<readonly string[]> {
+  const rows = await runSelfTest(tested, await createReferenceBackend(SELF_TEST_SHAPE), ALLOWED_ERROR.f32);
+  expect(rows).toHaveLength(18);
+  return rows.filter(({ isRight }) => !isRight).map(({ step }) => step);
+}
+
+test.each(BACKENDS)(
+  "$name: every step within 1e-5, every choice the same",
+  async ({ open }) => {
+    const backend = await open(SELF_TEST_SHAPE);
+    expect(await wrongSteps(backend)).toEqual([]);
+    await backend.close();
+  },
+  COMPILING_MS,
+);
+
+/** A backend on which one call is made otherwise. */
+function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Backend[K]): Backend {
+  return new Proxy(backend, {
+    get(target, key) {
+      if (key === name) return instead;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+describe("a step that is wrong is found where it arises", async () => {
+  const right = await createReferenceBackend(SELF_TEST_SHAPE);
+  const half = (ends: Ends): Ends => ({ sinks: ends.sinks - 1, recent: ends.recent + 1 });
+  it.each<[string, Backend, readonly string[]]>([
+    ["embed", broken(right, "embed", () => {}), ["embed, chunk", "embed, decode"]],
+    [
+      "sparse attention to everything",
+      broken(right, "attendSelected", (layer, range, query, _selection, output) =>
+        right.attendAll(layer, range, query, output),
+      ),
+      ["attendSelected"],
+    ],
+    [
+      "a feed-forward of the wrong residual",
+      broken(right, "feedForward", (weights, x) => {
+        right.feedForward(weights, x);
+        right.feedForward(weights, x);
+      }),
+      ["feedForward, chunk", "feedForward, decode"],
+    ],
+    [
+      "a selection by other ends",
+      broken(right, "mergeByRank", (range, scores, ends, out) =>
+        right.mergeByRank(range, scores, { sinks: ends.sinks, recent: 40 }, out),
+      ),
+      ["mergeByRank"],
+    ],
+    [
+      "a window too long by one",
+      broken(right, "withEnds", (range, set, ends, out) => right.withEnds(range, set, half(ends), out)),
+      ["withEnds"],
+    ],
+    [
+      "draws that ignore the seed",
+      broken(right, "sample", (logits, rows) =>
+        right.sample(
+          logits,
+          rows.map((row) => ({ ...row, draw: row.draw + 1 })),
+        ),
+      ),
+      ["sample, drawn"],
+    ],
+  ])("%s", async (_, backend, expected) => {
+    expect(await wrongSteps(backend)).toEqual(expected);
+  });
+});
+
+it.skipIf(gpu === undefined)(
+  "a GPU that computes wrongly is a BackendError at open, with step, error and adapter",
+  async () => {
+    const on = countedGpu(gpu as GPU, { rewriteShader: (code) => code.replaceAll("exp(", "exp2(") });
+    const folder = await openFileFolder(TINY_MODEL);
+    const opening = openEngineWith(
+      { folder, wasm: createWasmHost(), openGpu: async () => on.gpu },
+      { backend: "webgpu" },
+    );
+    await expect(opening).rejects.toThrow(BackendError);
+    await expect(opening).rejects.toThrow(
+      /^opening webgpu: the self-test of .+ failed at attendAll, chunk: error 0\.\d+, allowed 0\.005; update the GPU's driver/,
+    );
+    for (const counts of on.counts) expect(counts).toMatchObject({ buffers: 0, destroyed: true });
+  },
+  COMPILING_MS,
+);

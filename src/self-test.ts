@@ -1,0 +1,304 @@
+/**
+ * A numerical self-test: one small layer, step by step, on a backend and on the reference. Drivers and GPUs that compute
+ * wrongly exist, and what they give looks like a model gone mad; here it has a name and a figure.
+ */
+import { full } from "./attention/policies/full.ts";
+import type {
+  Backend,
+  BackendShape,
+  SamplingRow,
+  Scores,
+  TokenSelection,
+  UnitSet,
+} from "./backend/backend.ts";
+import type { WeightDtype } from "./base/dtype.ts";
+import { hash32, hashUnit } from "./base/random.ts";
+import type { TensorRef, WeightRef } from "./base/tensor-ref.ts";
+import { StepBatchBuilder } from "./engine/step-batch.ts";
+import { createRope } from "./model/rope.ts";
+
+/** What one step gave. */
+export interface SelfTestRow {
+  readonly step: string;
+  /**
+   * Of numbers, the root of their squared error over the root of their squares; of choices, how many are others than the
+   * reference's.
+   */
+  readonly error: number;
+  readonly allowed: number;
+  readonly isRight: boolean;
+}
+
+export interface SelfTest {
+  readonly rows: readonly SelfTestRow[];
+  /** Opening the backend included, and the compiling of its kernels. */
+  readonly elapsedMs: number;
+}
+
+/**
+ * Error that rounding explains: keys, values and products of f16 keep 11 bits, so each is off by up to 5e-4 and sums by
+ * less; f32 keeps 24 bits, and sums are up to some hundred numbers long. A kernel that is wrong is off by about 1.
+ */
+export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;
+
+/** Rows of the prefill chunk: more than one share of a split attention, and no whole number of pages or tiles. */
+const CHUNK_ROWS = 75;
+
+export const SELF_TEST_SHAPE: BackendShape = {
+  numLayers: 1,
+  hiddenSize: 128,
+  intermediateSize: 192,
+  numQueryHeads: 4,
+  numKvHeads: 2,
+  headDim: 64,
+  vocabSize: 320,
+  rmsNormEps: 1e-6,
+  pageSize: 16,
+  numPages: 8,
+  maxSequenceLength: 96,
+  maxBatchRows: CHUNK_ROWS,
+  maxBatchSequences: 4,
+};
+
+const ALL = { first: 0, count: 1 };
+const ENDS = { sinks: 4, recent: 5 };
+const NUM_RANKED = 15;
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+const DRAWS: readonly SamplingRow[] = [
+  { params: GREEDY, draw: 0, seenTokens: [] },
+  { params: { ...GREEDY, temperature: 0.7, topK: 20 }, draw: 1, seenTokens: [] },
+  { params: { ...GREEDY, temperature: 1, topP: 0.9, minP: 0.01 }, draw: 2, seenTokens: [] },
+  { params: { ...GREEDY, repetitionPenalty: 1.3 }, draw: 3, seenTokens: [3, 5, 8, 13] },
+];
+
+/**
+ * Runs the layer on both backends, opened with `SELF_TEST_SHAPE`. Each step starts from the reference's numbers, so that
+ * an error is found where it arises.
+ */
+export async function runSelfTest(
+  tested: Backend,
+  reference: Backend,
+  allowed: number,
+): Promise<readonly SelfTestRow[]> {
+  const test = new LayerTest(makeSide(tested), makeSide(reference), allowed);
+  await test.layer("chunk", 0, CHUNK_ROWS);
+  await test.draws();
+  await test.layer("decode", CHUNK_ROWS, 1);
+  return test.rows;
+}
+
+/** A backend with the weights and tensors of the layer. */
+interface Side {
+  readonly backend: Backend;
+  readonly weights: ReturnType<typeof makeWeights>;
+  readonly x: TensorRef;
+  readonly query: TensorRef;
+  readonly attended: TensorRef;
+  readonly logits: TensorRef;
+  readonly scores: Scores;
+  readonly units: UnitSet;
+  readonly selection: TokenSelection;
+}
+
+function makeSide(backend: Backend): Side {
+  const { maxBatchRows, maxBatchSequences: sequences, hiddenSize, numQueryHeads: heads } = SELF_TEST_SHAPE;
+  const { headDim, vocabSize, maxSequenceLength } = SELF_TEST_SHAPE;
+  const most = NUM_RANKED + ENDS.sinks + ENDS.recent;
+  return {
+    backend,
+    weights: makeWeights(backend),
+    x: backend.createTensor("f32", [maxBatchRows, hiddenSize]),
+    query: backend.createTensor("f32", [maxBatchRows, heads * headDim]),
+    attended: backend.createTensor("f32", [maxBatchRows, heads * headDim]),
+    logits: backend.createTensor("f32", [sequences, vocabSize]),
+    scores: { values: backend.createTensor("f32", [sequences, heads, maxSequenceLength]), heads, unit: 1 },
+    units: {
+      units: backend.createTensor("u32", [sequences, 1, NUM_RANKED]),
+      groups: 1,
+      count: NUM_RANKED,
+      unit: 1,
+    },
+    selection: {
+      indices: backend.createTensor("u32", [sequences, 1, most]),
+      counts: backend.createTensor("u32", [sequences]),
+      groups: 1,
+    },
+  };
+}
+
+/** All dtypes, norms and biases, so that every way of reading weights is taken. */
+function makeWeights(backend: Backend) {
+  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = SELF_TEST_SHAPE;
+  const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
+  let seed = 0;
+  const weight = (name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef => {
+    const ref = backend.createWeight(name, dtype, rows, cols);
+    // errors of the upload surface at the first read
+    void backend.writeWeight(ref, 0, randomWeights(dtype, rows * cols, ++seed));
+    return ref;
+  };
+  const vector = (name: string, size: number) => weight(name, "f32", 1, size);
+  return {
+    embedding: weight("embedding", "bf16", vocabSize, hiddenSize),
+    attentionInput: {
+      norm: vector("attention norm", hiddenSize),
+      q: weight("q", "bf16", queryWidth, hiddenSize),
+      k: weight("k", "bf16", kvWidth, hiddenSize),
+      v: weight("v", "bf16", kvWidth, hiddenSize),
+      qBias: vector("q bias", queryWidth),
+      kBias: vector("k bias", kvWidth),
+      vBias: vector("v bias", kvWidth),
+      qNorm: vector("q norm", headDim),
+      kNorm: vector("k norm", headDim),
+    },
+    attentionOutput: { o: weight("o", "f16", hiddenSize, queryWidth) },
+    feedForward: {
+      norm: vector("feed-forward norm", hiddenSize),
+      gate: weight("gate", "f16", intermediateSize, hiddenSize),
+      up: weight("up", "f16", intermediateSize, hiddenSize),
+      down: weight("down", "f32", hiddenSize, intermediateSize),
+    },
+    norm: vector("norm", hiddenSize),
+    output: weight("output", "f32", vocabSize, hiddenSize),
+  };
+}
+
+/** Numbers of either sign and magnitudes from 1/64 to 1/4, the same on every machine. */
+function randomWeights(dtype: WeightDtype, count: number, seed: number): Uint8Array {
+  const bits = (i: number) => hash32(seed, i, 0, 0);
+  if (dtype === "f32")
+    return new Uint8Array(
+      Float32Array.from({ length: count }, (_, i) => hashUnit(seed, i, 1, 0) - 0.5).buffer,
+    );
+  const [exponent, fractionBits] = dtype === "f16" ? [9, 10] : [121, 7];
+  const words = Uint16Array.from({ length: count }, (_, i) => {
+    const word = bits(i);
+    const magnitude = ((exponent + ((word >>> 16) & 3)) << fractionBits) | (word & ((1 << fractionBits) - 1));
+    return ((word >>> 31) << 15) | magnitude;
+  });
+  return new Uint8Array(words.buffer);
+}
+
+class LayerTest {
+  readonly rows: SelfTestRow[] = [];
+  readonly #tested: Side;
+  readonly #reference: Side;
+  readonly #allowed: number;
+  readonly #batch = new StepBatchBuilder(
+    SELF_TEST_SHAPE,
+    createRope({ type: "default", theta: 10000, headDim: SELF_TEST_SHAPE.headDim }),
+  );
+
+  constructor(tested: Side, reference: Side, allowed: number) {
+    this.#tested = tested;
+    this.#reference = reference;
+    this.#allowed = allowed;
+  }
+
+  /** A layer over `numRows` rows from a position on. A decode step selects and attends again to its selection. */
+  async layer(name: "chunk" | "decode", firstPosition: number, numRows: number): Promise<void> {
+    const { vocabSize, hiddenSize, numQueryHeads, headDim, numPages } = SELF_TEST_SHAPE;
+    const isDecode = name === "decode";
+    const tokens = Array.from({ length: CHUNK_ROWS }, (_, i) => (i * 89) % vocabSize);
+    const pages = Array.from({ length: numPages }, (_, i) => (i * 5 + 3) % numPages);
+    const [xs, heads] = [numRows * hiddenSize, numRows * numQueryHeads * headDim];
+    const run = { tokens, pages, firstPosition, numRows, isPrefill: !isDecode, policy: full() };
+    // the decode step goes on from the first draw, which is not read
+    this.#batch.fill([{ ...run, unreadRow: 0 }]);
+    this.#both(({ backend, weights, x }) => {
+      backend.beginStep(this.#batch);
+      backend.embed(weights.embedding, x);
+    });
+    await this.#compare(`embed, ${name}`, ({ x }) => x, xs);
+    this.#both(({ backend, weights, x, query }) =>
+      backend.attentionInput(0, weights.attentionInput, x, query),
+    );
+    await this.#compare(`attentionInput, ${name}`, ({ query }) => query, heads);
+    this.#both(({ backend, query, attended, scores }) =>
+      backend.attendAll(0, ALL, query, attended, isDecode ? scores : undefined),
+    );
+    await this.#compare(`attendAll, ${name}`, ({ attended }) => attended, heads);
+    if (isDecode) await this.#select(heads, firstPosition + 1);
+    this.#both(({ backend, weights, x, attended }) =>
+      backend.attentionOutput(weights.attentionOutput, attended, x),
+    );
+    await this.#compare(`attentionOutput, ${name}`, ({ x }) => x, xs);
+    this.#both(({ backend, weights, x }) => backend.feedForward(weights.feedForward, x));
+    await this.#compare(`feedForward, ${name}`, ({ x }) => x, xs);
+    await this.#logits(name, isDecode ? [0] : [CHUNK_ROWS - 1, 0, 40, 7]);
+  }
+
+  async #logits(name: string, rows: readonly number[]): Promise<void> {
+    const { vocabSize } = SELF_TEST_SHAPE;
+    this.#both(({ backend, weights, x, logits }) =>
+      backend.logits(weights.norm, weights.output, x, Uint32Array.from(rows), rows.length, logits),
+    );
+    await this.#compare(`logits, ${name}`, ({ logits }) => logits, rows.length * vocabSize);
+  }
+
+  async #select(heads: number, length: number): Promise<void> {
+    const { numQueryHeads, maxSequenceLength } = SELF_TEST_SHAPE;
+    // scores past the length are nobody's, and equal in both: zero
+    const scores = (numQueryHeads - 1) * maxSequenceLength + length;
+    await this.#compare("scores handed on", ({ scores }) => scores.values, scores);
+    this.#both(({ backend, scores, units }) => backend.mergeByRank(ALL, scores, ENDS, units));
+    await this.#compareChoices("mergeByRank", ({ units }) => units.units, NUM_RANKED);
+    this.#both(({ backend, units, selection }) => backend.withEnds(ALL, units, ENDS, selection));
+    await this.#compareChoices(
+      "withEnds",
+      ({ selection }) => selection.indices,
+      NUM_RANKED + ENDS.sinks + ENDS.recent,
+    );
+    this.#both(({ backend, query, selection, attended }) =>
+      backend.attendSelected(0, ALL, query, selection, attended),
+    );
+    await this.#compare("attendSelected", ({ attended }) => attended, heads);
+  }
+
+  /** Draws from the logits of the chunk. */
+  async draws(): Promise<void> {
+    const [actual, expected] = await Promise.all(
+      [this.#tested, this.#reference].map(({ backend, logits }) => backend.sample(logits, DRAWS).tokens()),
+    );
+    const wrong = (isGreedy: boolean) =>
+      DRAWS.filter(
+        ({ params }, i) => (params.temperature === 0) === isGreedy && actual?.[i] !== expected?.[i],
+      ).length;
+    this.#add("sample, greedy", wrong(true), 0);
+    this.#add("sample, drawn", wrong(false), 0);
+  }
+
+  #both(work: (side: Side) => void): void {
+    work(this.#tested);
+    work(this.#reference);
+  }
+
+  async #compare(step: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
+    const [actual, expected] = await this.#read(pick, count);
+    let error = 0;
+    let power = 0;
+    for (let i = 0; i < count; i++) {
+      error += ((actual[i] ?? Number.NaN) - (expected[i] ?? 0)) ** 2;
+      power += (expected[i] ?? 0) ** 2;
+    }
+    this.#add(step, Math.sqrt(error / power), this.#allowed);
+  }
+
+  async #compareChoices(step: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
+    const [actual, expected] = await this.#read(pick, count);
+    const chosen = new Set(actual);
+    this.#add(step, expected.filter((position) => !chosen.has(position)).length, 0);
+  }
+
+  /** The first `count` numbers of both sides; the tested side goes on from the reference's. */
+  async #read(pick: (side: Side) => TensorRef, count: number) {
+    const actual = await this.#tested.backend.read(pick(this.#tested));
+    const expected = (await this.#reference.backend.read(pick(this.#reference))).subarray(0, count);
+    this.#tested.backend.write(pick(this.#tested), expected);
+    return [actual.subarray(0, count), expected] as const;
+  }
+
+  #add(step: string, error: number, allowed: number): void {
+    this.rows.push({ step, error, allowed, isRight: error <= allowed });
+  }
+}

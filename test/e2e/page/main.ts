@@ -1,0 +1,40 @@
+/**
+ * A page that solves one problem of the bundled model, for browser.test.ts. The query holds the prompt, and `worker`
+ * where the engine is to run in one.
+ */
+import type { GenerationPart } from "lessismore";
+import type { PageOutcome, WorkerMessage } from "./outcome.ts";
+import { solve } from "./solve.ts";
+
+function show(id: string, text: string): void {
+  document.getElementById(id)?.append(text);
+}
+
+function showPart(part: GenerationPart): void {
+  show(part.kind, part.text);
+}
+
+function solveInWorker(prompt: string): Promise<PageOutcome> {
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  worker.postMessage(prompt);
+  return new Promise((resolve) => {
+    worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
+      if ("part" in data) showPart(data.part);
+      else resolve(data.outcome);
+    };
+    worker.onerror = (event) => resolve({ error: `the worker failed: ${event.message}` });
+  });
+}
+
+async function run(query: URLSearchParams): Promise<PageOutcome> {
+  const prompt = query.get("prompt") ?? "";
+  try {
+    return await (query.has("worker") ? solveInWorker(prompt) : solve(prompt, showPart));
+  } catch (error) {
+    return { error: String(error) };
+  }
+}
+
+const outcome = await run(new URLSearchParams(location.search));
+show("state", "error" in outcome ? `failed: ${outcome.error}` : `done on ${outcome.backend}`);
+globalThis.outcome = outcome;

@@ -1,0 +1,27 @@
+import { type GenerationPart, lessIsMore, openEngine } from "lessismore";
+import type { Solution } from "./outcome.ts";
+
+/** Solves one problem of the bundled model, on the page's thread or in a worker; parts are handed on as they come. */
+export async function solve(prompt: string, onPart: (part: GenerationPart) => void): Promise<Solution> {
+  const engine = await openEngine({
+    model: "/models/pico-reasoner",
+    attention: lessIsMore({ tokenBudget: 128, selectionLayers: [2, 7] }),
+    cacheDtype: "f32", // as the golden text was made
+  });
+  const started = performance.now();
+  const partsAtMs: number[] = [];
+  const generation = engine.generate({ prompt, temperature: 0 });
+  for await (const part of generation) {
+    onPart(part);
+    partsAtMs.push(performance.now() - started);
+  }
+  const { text, attention } = await generation.result();
+  const { name, description, why } = engine.report().backend;
+  await engine.close();
+  return {
+    backend: `${name}: ${description} (${why})`,
+    text,
+    attendedFraction: attention.attendedFraction,
+    partsAtMs,
+  };
+}

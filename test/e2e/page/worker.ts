@@ -1,0 +1,15 @@
+/** The engine in a worker: it gets the prompt, and sends parts and the outcome. */
+import type { WorkerMessage } from "./outcome.ts";
+import { solve } from "./solve.ts";
+
+function send(message: WorkerMessage): void {
+  globalThis.postMessage(message);
+}
+
+globalThis.onmessage = async (event: MessageEvent<string>) => {
+  try {
+    send({ outcome: await solve(event.data, (part) => send({ part })) });
+  } catch (error) {
+    send({ outcome: { error: String(error) } });
+  }
+};

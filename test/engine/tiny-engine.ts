@@ -1,0 +1,88 @@
+/** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
+import type { Backend, BackendFactory, BackendShape, Draw } from "../../src/backend/backend.ts";
+import { GenerationEngine } from "../../src/engine/engine.ts";
+import { openCheckpoint } from "../../src/load/checkpoint.ts";
+import type { Tokenizer } from "../../src/load/tokenizer.ts";
+import { parseModelConfig } from "../../src/model/config.ts";
+import { createRope } from "../../src/model/rope.ts";
+import { loadWeights } from "../../src/model/weights.ts";
+import { openFileFolder } from "../../src/node/file-folder.ts";
+import { attentionModelOf } from "../../src/open.ts";
+import { repositoryPath } from "../golden/open-fixture.ts";
+
+/** Two layers, f32: the smallest of the golden checkpoints. */
+export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
+
+export interface TinyOptions {
+  /** In place of the backend's own. */
+  readonly runsAhead?: boolean;
+  readonly eosTokenIds?: readonly number[];
+  readonly shape?: Partial<BackendShape>;
+  /** Changes the tokens of every draw. */
+  readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
+  /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
+  readonly onCall?: (step: string) => void;
+}
+
+/** A character a token, so that texts show tokens. */
+export const characters: Tokenizer = {
+  encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
+  decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),
+  tokenId: () => undefined,
+  token: (id) => String.fromCodePoint(0x4e00 + id),
+};
+
+export async function openTiny(open: BackendFactory, options: TinyOptions = {}): Promise<GenerationEngine> {
+  const checkpoint = await openCheckpoint(await openFileFolder(TINY_MODEL));
+  const config = parseModelConfig(checkpoint.config, "config.json");
+  const shape = {
+    ...config,
+    pageSize: 4,
+    numPages: 48,
+    maxSequenceLength: 96,
+    maxBatchRows: 16,
+    maxBatchSequences: 4,
+    ...options.shape,
+  };
+  const backend = wrap(await open(shape), options);
+  const engine = new GenerationEngine({
+    backend,
+    weights: await loadWeights(checkpoint.tensors, config, backend, checkpoint.name),
+    attentionModel: attentionModelOf(config, shape.pageSize),
+    rope: createRope(config.rope),
+    tokenizer: characters,
+    renderChat: () => "",
+    eosTokenIds: options.eosTokenIds ?? [],
+    sampling: {},
+    attentionDefaults: undefined,
+    attention: "full",
+  });
+  await checkpoint.close();
+  return engine;
+}
+
+/** The backend itself, seen through a window that changes `runsAhead` and tells of calls. */
+function wrap(backend: Backend, options: TinyOptions): Backend {
+  const { runsAhead = backend.runsAhead, onCall = () => {} } = options;
+  return new Proxy(backend, {
+    get(target, key) {
+      if (key === "runsAhead") return runsAhead;
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown => {
+        onCall(String(key));
+        const result: unknown = value.apply(target, args);
+        return key === "sample" ? watch(result as Draw, options) : result;
+      };
+    },
+  });
+}
+
+function watch(draw: Draw, { onCall, changeTokens = (tokens) => tokens }: TinyOptions): Draw {
+  return {
+    tokens: async () => {
+      onCall?.("tokens");
+      return changeTokens(await draw.tokens());
+    },
+  };
+}

@@ -1,0 +1,162 @@
+/** What becomes of a device: it is lost, it hangs, it is shared, it is small, and nothing is left on it. */
+import { describe, expect, it } from "vitest";
+import type { BackendFactory } from "../../src/backend/backend.ts";
+import { DeviceWatch } from "../../src/backend/webgpu/device-watch.ts";
+import { openWebGpuBackend, requestWebGpuDevice } from "../../src/backend/webgpu/open-webgpu.ts";
+import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { BackendError, ConfigError } from "../../src/base/errors.ts";
+import { openFileFolder } from "../../src/node/file-folder.ts";
+import { createWasmHost } from "../../src/node/wasm-host.ts";
+import { type EngineOptions, openEngineWith } from "../../src/open.ts";
+import { shapeOf } from "../conformance/trial.ts";
+import { openTiny, TINY_MODEL } from "../engine/tiny-engine.ts";
+import { repositoryPath } from "../golden/open-fixture.ts";
+import { type CountedGpu, countedGpu } from "./counted-gpu.ts";
+import { webgpuForTests } from "./environment.ts";
+
+const { gpu } = await webgpuForTests();
+const isSwiftShader = (await gpu?.requestAdapter())?.info.architecture === "swiftshader";
+if (gpu && !isSwiftShader) console.warn("the test of a GPU without memory is skipped: it needs SwiftShader");
+const ids = [5, 40, 77, 3, 150];
+const NOTHING_LEFT = { buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: false };
+
+describe.skipIf(gpu === undefined)("a WebGPU device", () => {
+  const counted = (limits = {}): CountedGpu => countedGpu(gpu as GPU, { limits });
+
+  it("lost under running requests is a BackendError of each; opening again gives the same tokens", async () => {
+    const on = counted();
+    const openOn: BackendFactory = async (shape) =>
+      openWebGpuBackend(shape, (await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" });
+    const engine = await openTiny(openOn);
+    const { tokenIds } = await engine.generate({ tokenIds: ids, maxTokens: 3, temperature: 0 }).result();
+    const request = { tokenIds: ids, maxTokens: 80, temperature: 0 };
+    const read = engine.generate(request);
+    const iterator = read[Symbol.asyncIterator]();
+    const next = async () => {
+      while (!(await iterator.next()).done);
+    };
+    await iterator.next();
+    const pending = [next(), engine.generate(request).result(), engine.logits(ids), read.result()];
+    on.devices[0]?.destroy();
+    const lost = /^backend webgpu: the device was lost \(.+\); close the engine and open it again$/;
+    for (const settled of await Promise.allSettled(pending)) {
+      expect(settled).toMatchObject({ status: "rejected", reason: { message: expect.stringMatching(lost) } });
+      expect(settled.status === "rejected" && settled.reason).toBeInstanceOf(BackendError);
+    }
+    await expect(engine.generate(request).result()).rejects.toThrow(lost);
+    await expect(engine.logits(ids)).rejects.toThrow(lost);
+    await engine.close();
+
+    const again = await openTiny(openOn);
+    const result = await again.generate({ tokenIds: ids, maxTokens: 3, temperature: 0 }).result();
+    expect(result.tokenIds).toEqual(tokenIds);
+    await again.close();
+    expect(on.counts).toHaveLength(2);
+    for (const counts of on.counts) expect(counts).toEqual({ ...NOTHING_LEFT, destroyed: true });
+  });
+
+  it("that does not answer is a BackendError that says what was waited for, and fails whoever waits beside", async () => {
+    const on = counted();
+    const device = await requestWebGpuDevice((await on.gpu.requestAdapter()) as GPUAdapter);
+    const watch = new DeviceWatch(device, 30);
+    const never = new Promise<never>(() => {});
+    const beside = expect(watch.wait("the moon", never)).rejects.toThrow("waiting for ");
+    await expect(watch.wait("drawn tokens", never)).rejects.toThrow(BackendError);
+    await beside;
+    expect(watch.hasFailed).toBe(true);
+    expect(() => watch.check()).toThrow(/waiting for .+: no answer in 0.03 s/);
+    watch.close();
+    device.destroy();
+  });
+
+  it("shared by many backends one after the other keeps nothing of them", async () => {
+    const on = counted();
+    const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
+    const device = await requestWebGpuDevice(adapter);
+    for (let i = 0; i < 12; i++) {
+      const backend = await openWebGpuBackend(shapeOf(), adapter, { device });
+      backend.createTensor("f32", [100]);
+      expect(on.counts[0]?.listeners).toBe(1);
+      const fail = () => {
+        throw new Error("no work");
+      };
+      if (device.features.has("timestamp-query") && backend instanceof WebGpuBackend)
+        await expect(backend.profile(fail)).rejects.toThrow("no work");
+      await backend.close();
+    }
+    expect(on.counts).toEqual([NOTHING_LEFT]);
+    device.destroy();
+  });
+
+  describe("that is too small", () => {
+    const openOn = async (on: CountedGpu, options: EngineOptions & { model?: string } = {}) => {
+      const { model = TINY_MODEL, ...rest } = options;
+      const folder = await openFileFolder(model);
+      const openGpu = async () => on.gpu;
+      return openEngineWith({ folder, wasm: createWasmHost(), openGpu }, { backend: "webgpu", ...rest });
+    };
+    /** 192 bytes of keys a token and layer: 1365 tokens, 85 whole pages. */
+    const small = { maxStorageBufferBindingSize: 256 << 10 };
+
+    it("for the default context gets what fits one binding, with the reason in the report", async () => {
+      const engine = await openOn(counted(small));
+      const { model, contextNote } = engine.report();
+      expect(model.contextLength).toBe(85 * 16);
+      expect(contextNote).toBe(
+        "context lowered from 4096 to 1360 tokens: that is what fits into the 1 MiB that this GPU binds at once " +
+          "(maxStorageBufferBindingSize, maxBufferSize)",
+      );
+      await engine.close();
+    });
+
+    it.each<[string, object, EngineOptions, typeof BackendError | typeof ConfigError, string]>([
+      [
+        "for the context asked for",
+        small,
+        { contextLength: 2000 },
+        ConfigError,
+        "contextLength 2000 does not fit into the 1 MiB that this GPU binds at once " +
+          "(maxStorageBufferBindingSize, maxBufferSize); the longest that fits is 1360",
+      ],
+      ["for one page", { maxBufferSize: 3000 }, {}, BackendError, "use a smaller model"],
+      [
+        "for the kernels",
+        { maxStorageBuffersPerShaderStage: 4, maxComputeInvocationsPerWorkgroup: 128 },
+        {},
+        BackendError,
+        "maxStorageBuffersPerShaderStage must be at least 8 and is 4; " +
+          "maxComputeInvocationsPerWorkgroup must be at least 256 and is 128; use the wasm backend",
+      ],
+    ])("%s is refused before a device is made, let alone a weight read", async (_, limits, options, kind, message) => {
+      const on = counted(limits);
+      const opening = openOn(on, options);
+      await expect(opening).rejects.toThrow(kind);
+      await expect(opening).rejects.toThrow(message);
+      expect(on.devices).toHaveLength(0);
+    });
+
+    // SwiftShader has buffers of 1 GiB by its limits, but no memory for one
+    it.skipIf(!isSwiftShader)(
+      "for the cache or for the weights is a BackendError, and all is freed",
+      async () => {
+        const on = counted();
+        const model = repositoryPath("test/golden/hf/qwen3-untied"); // 128 bytes of keys a token and layer
+        const opening = openOn(on, { model, contextLength: 4096, maxConcurrent: 2048 });
+        await expect(opening).rejects.toThrow(BackendError);
+        await expect(opening).rejects.toThrow(
+          /no memory left for the KV cache of 8388608 tokens and its steps \(\d+ MiB\): .+; choose a shorter contextLength/,
+        );
+        expect(on.counts.length).toBeGreaterThan(0);
+        for (const counts of on.counts) expect(counts).toEqual({ ...NOTHING_LEFT, destroyed: true });
+
+        const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
+        const backend = await openWebGpuBackend(shapeOf(), adapter);
+        const weight = backend.createWeight("large", "f32", 262144, 1024);
+        const writing = backend.writeWeight(weight, 0, new Uint8Array(8 * 4096));
+        await expect(writing).rejects.toThrow(/no memory left for 1025 MiB of weights beside \d+ MiB: .+/);
+        await backend.close();
+        expect(on.counts.at(-1)).toEqual({ ...NOTHING_LEFT, destroyed: true });
+      },
+    );
+  });
+});

@@ -1,0 +1,62 @@
+import { expect, it } from "vitest";
+import type { BackendFactory } from "../../src/backend/backend.ts";
+import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import type { GenerationEngine } from "../../src/engine/engine.ts";
+import type { GenerationRequest } from "../../src/engine/request.ts";
+import { openTiny } from "../engine/tiny-engine.ts";
+import { countedGpu } from "./counted-gpu.ts";
+import { webgpuForTests } from "./environment.ts";
+
+const { gpu } = await webgpuForTests();
+const ids = [5, 40, 77, 3, 150];
+
+/**
+ * Ten requests at once: every kind of draw, and ends by a signal at once. `isLong`: sparse attention, and ends by a signal
+ * midway and by the consumer, too.
+ */
+async function tenRequests(engine: GenerationEngine, isLong: boolean): Promise<void> {
+  const one: GenerationRequest = { tokenIds: ids.slice(0, 1), maxTokens: 1, temperature: 0 };
+  const sparse = { tokenIds: ids, maxTokens: 2, attention: "less-is-more:budget=4,sinks=1,layers=0" };
+  const midway = new AbortController();
+  const ending: readonly GenerationRequest[] = [
+    one,
+    { ...one, temperature: 1, topK: 5, seed: 1 },
+    { ...one, repetitionPenalty: 1.2 },
+    { ...one, temperature: 1, topP: 0.9, seed: 2, ...(isLong && sparse) },
+  ];
+  const aborted: readonly GenerationRequest[] = [
+    { ...one, maxTokens: 50, signal: isLong ? midway.signal : AbortSignal.abort() },
+    ...["full", "streaming-llm:budget=5", "quest:budget=8,page=4", "random-tokens:budget=6"].map(
+      (attention) => ({ ...one, attention, signal: AbortSignal.abort() }),
+    ),
+  ];
+  const results = Promise.allSettled(
+    [...ending, ...aborted].map((request) => engine.generate(request).result()),
+  );
+  for await (const _ of engine.generate({ ...one, maxTokens: isLong ? 50 : 1 })) break;
+  midway.abort();
+  expect((await results).map(({ status }) => status)).toEqual([
+    ...ending.map(() => "fulfilled"),
+    ...aborted.map(() => "rejected"),
+  ]);
+}
+
+it.skipIf(gpu === undefined)(
+  "after 1000 requests as many buffers and bytes are live as after 10, and none after close",
+  async () => {
+    const on = countedGpu(gpu as GPU);
+    const open: BackendFactory = async (shape) =>
+      openWebGpuBackend(shape, (await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" });
+    const engine = await openTiny(open, {
+      shape: { maxBatchSequences: 10, maxBatchRows: 14, numPages: 240 },
+    });
+    await tenRequests(engine, true);
+    const after10 = { ...on.counts[0] };
+    expect(after10.buffers).toBeGreaterThan(20);
+    for (let round = 1; round < 100; round++) await tenRequests(engine, round % 10 === 0);
+    expect(on.counts[0]).toEqual(after10);
+    await engine.close();
+    expect(on.counts[0]).toEqual({ buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: true });
+  },
+  300_000, // 25 s of a core that SwiftShader shares with whatever else runs
+);
