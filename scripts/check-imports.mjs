@@ -30,8 +30,8 @@ const OUTSIDE = ["eval", "bench", "web"];
 // Kernel benchmarks time single backend steps, which the public exports do not show.
 const MAY_USE_BACKENDS = /^bench\/kernels\//;
 const BENCHED = /^src\/(base|backend|node)\//;
-// Whole steps of shapes without a checkpoint: the benchmark puts decoder and device together itself.
-const DRIVES_DECODER = /^bench\/webgpu\//;
+// Whole steps without an engine: the benchmark puts decoder and backend together itself.
+const DRIVES_DECODER = /^bench\/(webgpu|steps)\//;
 const PUBLIC = ["src/index.ts", "src/node/index.ts", "src/browser/index.ts"];
 /** The folders that know their place; nothing beside them imports them. */
 const PLACES = ["node", "browser"];

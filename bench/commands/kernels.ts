@@ -15,7 +15,7 @@ export function kernelsCommand(): Command {
     .action(async (options: { backend: keyof typeof BENCHES; threads?: number; json?: true }) => {
       const figures = await BENCHES[options.backend](options.threads);
       printRows(
-        figures.map(({ name, threads, value, unit }) => ({ kernel: name, threads, value, unit })),
+        figures.map(({ name, ...rest }) => ({ kernel: name, ...rest })),
         options.json === true,
       );
     });

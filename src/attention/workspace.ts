@@ -101,42 +101,39 @@ export class SelectionWorkspace implements SelectionStep {
     const unit = set?.unit ?? 1;
     const groups = set?.groups ?? 1;
     const capacity = ((set?.count ?? 0) + ends.sinks + ends.recent) * unit;
-    const out = this.#result(
-      (known): known is TokenSelection =>
-        "indices" in known && known.groups === groups && (known.indices.shape[2] ?? 0) >= capacity,
-      () => ({ indices: this.#take("u32", groups, capacity), counts: this.#take("u32", 1, 1), groups }),
-    );
+    const out = this.#selection(groups, capacity);
     this.#backend.withEnds(this.#range, set, ends, out);
     return out;
   }
 
   #scores(heads: number, unit: number): Scores {
-    return this.#result(
-      (known): known is Scores => "values" in known && known.heads === heads && known.unit === unit,
-      () => {
-        const capacity = Math.ceil(this.#backend.shape.maxSequenceLength / unit);
-        return { values: this.#take("f32", heads, capacity), heads, unit };
-      },
-    );
+    const known = this.#results[this.#call++];
+    if (known && "values" in known && known.heads === heads && known.unit === unit) return known;
+    const capacity = Math.ceil(this.#backend.shape.maxSequenceLength / unit);
+    return this.#keep({ values: this.#take("f32", heads, capacity), heads, unit });
   }
 
   #units(groups: number, count: number, unit: number): UnitSet {
-    return this.#result(
-      (known): known is UnitSet =>
-        "units" in known && known.groups === groups && known.count === count && known.unit === unit,
-      () => ({ units: this.#take("u32", groups, count), groups, count, unit }),
-    );
+    const known = this.#results[this.#call++];
+    if (known && "units" in known && known.groups === groups && known.count === count && known.unit === unit)
+      return known;
+    return this.#keep({ units: this.#take("u32", groups, count), groups, count, unit });
   }
 
-  #result<T extends Scores | UnitSet | TokenSelection>(
-    fits: (known: Scores | UnitSet | TokenSelection) => known is T,
-    make: () => T,
-  ): T {
-    const at = this.#call++;
-    const known = this.#results[at];
-    if (known && fits(known)) return known;
-    const made = make();
-    this.#results[at] = made;
+  #selection(groups: number, capacity: number): TokenSelection {
+    const known = this.#results[this.#call++];
+    if (known && "indices" in known && known.groups === groups && (known.indices.shape[2] ?? 0) >= capacity)
+      return known;
+    return this.#keep({
+      indices: this.#take("u32", groups, capacity),
+      counts: this.#take("u32", 1, 1),
+      groups,
+    });
+  }
+
+  /** The result of the call just counted, for the same call of the next step. */
+  #keep<T extends Scores | UnitSet | TokenSelection>(made: T): T {
+    this.#results[this.#call - 1] = made;
     return made;
   }
 

@@ -1,14 +1,13 @@
 import { ShapeError } from "../base/errors.ts";
 import { DRAWN_TOKEN, type Draw, type SamplingRow } from "./backend.ts";
-import { sampleToken } from "./sample-token.ts";
 
 /** Draws on the CPU, done at once, and the last draw's tokens for the ids of the next step that stand for them. */
 export class DrawnTokens {
   #last = new Uint32Array(0);
 
-  /** logitsOf: the logits of a row; overwritten where its repetition penalty is not 1. */
-  draw(rows: readonly SamplingRow[], logitsOf: (row: number) => Float32Array): Draw {
-    const tokens = Uint32Array.from(rows, (row, i) => sampleToken(logitsOf(i), row));
+  /** drawToken: the token of a row, whose logits are those of index `i`. */
+  draw(rows: readonly SamplingRow[], drawToken: (row: SamplingRow, i: number) => number): Draw {
+    const tokens = Uint32Array.from(rows, drawToken);
     this.#last = tokens;
     return { tokens: async () => tokens.slice() };
   }

@@ -1,7 +1,7 @@
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
+import { openWasmBackend, type WasmOptions } from "../../src/backend/wasm/open-wasm.ts";
 import {
   openWebGpuBackend,
   requestWebGpuDevice,
@@ -13,7 +13,7 @@ import { webgpuForTests } from "../webgpu/environment.ts";
 export interface BackendRow {
   readonly name: string;
   readonly open: BackendFactory;
-  /** A GPU emulated on the CPU: suites run a cross-section of their cases on it. */
+  /** A GPU emulated on the CPU, or the same kernels built again: suites run a cross-section of their cases on it. */
   readonly isSlow?: boolean;
 }
 
@@ -30,15 +30,16 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
 const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
-function openWasm(threads: number): BackendFactory {
-  return (shape) => openWasmBackend(shape, place.createWasmHost(), { threads });
+function openWasm(options: WasmOptions): BackendFactory {
+  return (shape) => openWasmBackend(shape, place.createWasmHost(), options);
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
 export const BACKENDS: readonly BackendRow[] = [
   // plain loops are the same in a browser
   ...(place.name === "Node" ? [{ name: "reference", open: createReferenceBackend }] : []),
-  { name: "wasm, 1 thread", open: openWasm(1) },
-  { name: "wasm, 2 threads", open: openWasm(2) },
+  { name: "wasm, 1 thread", open: openWasm({ threads: 1, simd: "simd" }) },
+  { name: "wasm, 2 threads", open: openWasm({ threads: 2, simd: "simd" }) },
+  { name: "wasm, relaxed SIMD", open: openWasm({ threads: 2, simd: "relaxed" }), isSlow: true },
   ...(gpu ? [{ name: "webgpu", open: await openWebGpu({ cacheDtype: "f32" }), isSlow }] : []),
 ];

@@ -40,6 +40,9 @@ describe("the import law", () => {
       "src/cli/main.ts": ["../node/index.ts", "node:process", "commander"],
       "src/server/listen.ts": ["node:http"],
       "bench/kernels/wasm.ts": ["../../src/backend/wasm/backend.ts", "../../src/base/errors.ts"],
+      "bench/steps/stepper.ts": ["../../src/engine/step-batch.ts", "../../src/model/decoder.ts"],
+      "src/engine/step-batch.ts": [],
+      "src/model/decoder.ts": [],
       "eval/demo.ts": ["../src/node/index.ts", "./tasks/graph.ts", "node:util"],
       "eval/tasks/graph.ts": [],
     });

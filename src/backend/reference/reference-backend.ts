@@ -23,6 +23,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { DrawnTokens } from "../drawn-tokens.ts";
+import { sampleToken } from "../sample-token.ts";
 import { attendHead, headLogits } from "./attention.ts";
 import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
@@ -247,7 +248,9 @@ class ReferenceBackend implements Backend {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
     const { vocabSize } = this.shape;
-    return this.#drawn.draw(rows, (i) => floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize));
+    return this.#drawn.draw(rows, (row, i) =>
+      sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row),
+    );
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {

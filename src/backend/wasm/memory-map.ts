@@ -25,8 +25,8 @@ export const WORDS = {
   maxSequenceLength: 10,
   maxBatchRows: 11,
   maxBatchSequences: 12,
-  keys: 13,
-  values: 14,
+  cache: 13,
+  packed: 14,
   layerBytes: 15,
   bounds: 16,
   normed: 17,
@@ -59,9 +59,9 @@ export function rowFloats(shape: BackendShape): number {
   return Math.ceil(shape.headDim / 4) * 4;
 }
 
-/** Bytes of K (or of V) of one layer. */
+/** Bytes of K and V of one layer: f32 [numPages, numKvHeads, pageSize, 2, rowFloats]. */
 export function layerBytes(shape: BackendShape): number {
-  return 4 * shape.numPages * shape.numKvHeads * shape.pageSize * rowFloats(shape);
+  return 8 * shape.numPages * shape.numKvHeads * shape.pageSize * rowFloats(shape);
 }
 
 /** Bytes of the page bounds of one layer: f32 [numPages, numKvHeads, 2, rowFloats]. */
@@ -86,7 +86,7 @@ export function stagingBytes(shape: BackendShape): number {
  */
 export function workingBytes(shape: BackendShape): number {
   const fixed = regions(shape).reduce((sum, [, bytes]) => sum + bytes, 0);
-  const cache = shape.numLayers * (2 * layerBytes(shape) + boundsLayerBytes(shape));
+  const cache = shape.numLayers * (layerBytes(shape) + boundsLayerBytes(shape));
   const scores = 12 * shape.maxBatchSequences * shape.numQueryHeads * shape.maxSequenceLength;
   const steps = 4 * shape.maxBatchRows * (2 * shape.hiddenSize + 2 * shape.numQueryHeads * shape.headDim);
   const logits = 4 * Math.max(16, shape.maxBatchSequences) * shape.vocabSize;
@@ -97,6 +97,7 @@ export function workingBytes(shape: BackendShape): number {
 export function regions(shape: BackendShape): readonly (readonly [Word, number])[] {
   const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = shape;
   const maxPages = Math.ceil(length / shape.pageSize);
+  const widest = Math.max(shape.hiddenSize, shape.intermediateSize, shape.numQueryHeads * shape.headDim);
   const kvRow = shape.numKvHeads * shape.headDim;
   const partials = sequences * shape.numQueryHeads * Math.ceil(length / CHUNK) * (rowFloats(shape) + 4);
   return [
@@ -110,6 +111,7 @@ export function regions(shape: BackendShape): readonly (readonly [Word, number])
     ["logitsRows", 4 * rows],
     ["normed", 4 * rows * shape.hiddenSize],
     ["gate", 4 * rows * shape.intermediateSize],
+    ["packed", 4 * Math.ceil(rows / 4) * 4 * widest],
     ["newKeys", 4 * rows * kvRow],
     ["newValues", 4 * rows * kvRow],
     ["partials", 4 * partials],

@@ -33,7 +33,14 @@ import {
 } from "./memory-map.ts";
 
 import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
+import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
+
+/** Kernels that run between `beginStep` and the next. */
+type StepKernel = Exclude<
+  keyof WasmExports,
+  "scratchBytes" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
+>;
 
 /** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
 export class WasmBackend implements Backend {
@@ -45,6 +52,7 @@ export class WasmBackend implements Backend {
   readonly #description: string;
   readonly #weights: WeightStore;
   readonly #batch: BatchRegion;
+  readonly #sampler: TokenSampler;
   readonly #workers: StartedWorker[] = [];
   readonly #drawn = new DrawnTokens();
   #hasBounds = false;
@@ -70,10 +78,10 @@ export class WasmBackend implements Backend {
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, shape);
     this.#batch = new BatchRegion(this.arena, shape);
+    this.#sampler = new TokenSampler(this.arena, shape.vocabSize);
     const cacheBytes = shape.numLayers * layerBytes(shape);
     const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
-    this.#setWord("keys", this.arena.allocate(cacheBytes, what));
-    this.#setWord("values", this.arena.allocate(cacheBytes, what));
+    this.#setWord("cache", this.arena.allocate(cacheBytes, what));
     this.kernels.startMain();
   }
 
@@ -105,27 +113,30 @@ export class WasmBackend implements Backend {
     this.#setWord("workers", this.#workers.length);
   }
 
-  /** Runs a kernel; a trap or a lost worker becomes a BackendError, now and ever after. */
-  #run(what: string, kernel: (exports: WasmExports) => void): void {
-    if (this.#isClosed) throw new BackendError(`${what}: the wasm backend is closed; open a new one`);
-    if (this.#failure === undefined)
-      try {
-        kernel(this.kernels);
-      } catch (error) {
-        if (error instanceof EngineError) throw error;
-        this.#failure = error;
-      }
-    if (this.#failure !== undefined)
-      throw new BackendError(
-        `${what}: the wasm backend failed (${String(this.#failure)}), or a thread of it stopped answering; ` +
-          "open it again, with threads: 1 if it stays",
-        { cause: this.#failure },
-      );
+  /**
+   * Runs a kernel of a step. Arguments are forwarded one by one, because a closure around the call would be garbage in
+   * every step of every layer. A trap or a lost worker becomes a BackendError, now and ever after.
+   */
+  #step<K extends StepKernel>(kernel: K, ...args: Parameters<WasmExports[K]>): void {
+    if (!this.#hasBatch) throw new ShapeError(`${kernel} was recorded before beginStep`);
+    this.#checkOpen(kernel);
+    try {
+      (this.kernels[kernel] as (...args: readonly number[]) => void)(...args);
+    } catch (error) {
+      this.#failure = error;
+      this.#checkOpen(kernel);
+    }
   }
 
-  #step(what: string, kernel: (exports: WasmExports) => void): void {
-    if (!this.#hasBatch) throw new ShapeError(`${what} was recorded before beginStep`);
-    this.#run(what, kernel);
+  /** @throws BackendError when the backend is closed or has failed. */
+  #checkOpen(what: string): void {
+    if (this.#isClosed) throw new BackendError(`${what}: the wasm backend is closed; open a new one`);
+    if (this.#failure === undefined) return;
+    throw new BackendError(
+      `${what}: the wasm backend failed (${String(this.#failure)}), or a thread of it stopped answering; ` +
+        "open it again, with threads: 1 if it stays",
+      { cause: this.#failure },
+    );
   }
 
   report(): BackendReport {
@@ -134,7 +145,7 @@ export class WasmBackend implements Backend {
       description: this.#description,
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
-      kvCacheBytes: 2 * this.shape.numLayers * layerBytes(this.shape),
+      kvCacheBytes: this.shape.numLayers * layerBytes(this.shape),
     };
   }
 
@@ -161,7 +172,14 @@ export class WasmBackend implements Backend {
   }
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
-    this.#run("writeWeight", (kernels) => this.#weights.write(kernels, ref, firstRow, bytes));
+    this.#checkOpen("writeWeight");
+    try {
+      this.#weights.write(this.kernels, ref, firstRow, bytes);
+    } catch (error) {
+      if (error instanceof EngineError) throw error;
+      this.#failure = error;
+      this.#checkOpen("writeWeight");
+    }
   }
 
   beginStep(batch: StepBatch): void {
@@ -170,35 +188,35 @@ export class WasmBackend implements Backend {
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
-    this.#step("embed", (k) => k.embed(descriptorOf(embedding), addressOf(x, "f32").address));
+    this.#step("embed", descriptorOf(embedding), addressOf(x, "f32").address);
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
-    this.#step("attentionInput", (kernels) =>
-      kernels.attentionInput(
-        layer,
-        vectorOf(norm),
-        descriptorOf(q),
-        descriptorOf(k),
-        descriptorOf(v),
-        vectorOf(qBias),
-        vectorOf(kBias),
-        vectorOf(vBias),
-        vectorOf(qNorm),
-        vectorOf(kNorm),
-        addressOf(x, "f32").address,
-        addressOf(query, "f32").address,
-      ),
+    this.#step(
+      "attentionInput",
+      layer,
+      vectorOf(norm),
+      descriptorOf(q),
+      descriptorOf(k),
+      descriptorOf(v),
+      vectorOf(qBias),
+      vectorOf(kBias),
+      vectorOf(vBias),
+      vectorOf(qNorm),
+      vectorOf(kNorm),
+      addressOf(x, "f32").address,
+      addressOf(query, "f32").address,
     );
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
     const { first, count } = range;
-    const [q, out] = [addressOf(query, "f32").address, addressOf(output, "f32").address];
+    const from = addressOf(query, "f32").address;
+    const to = addressOf(output, "f32").address;
     const into = scores ? this.#scores(range, scores) : 0;
     const capacity = scores ? capacityOf(scores.values) : 0;
-    this.#step("attendAll", (k) => k.attendAll(layer, first, count, q, out, into, capacity));
+    this.#step("attendAll", layer, first, count, from, to, into, capacity);
   }
 
   /** Address of scores that have room for the range's sequences. */
@@ -223,33 +241,25 @@ export class WasmBackend implements Backend {
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    const { indices, counts, groups } = selection;
-    const [list, sizes] = [addressOf(indices, "u32").address, addressOf(counts, "u32").address];
-    const [q, out] = [addressOf(query, "f32").address, addressOf(output, "f32").address];
-    const capacity = capacityOf(indices);
-    this.#step("attendSelected", (k) =>
-      k.attendSelected(layer, range.first, range.count, q, list, groups, capacity, sizes, out),
-    );
+    const { first, count } = range;
+    const from = addressOf(query, "f32").address;
+    const to = addressOf(output, "f32").address;
+    const list = addressOf(selection.indices, "u32").address;
+    const sizes = addressOf(selection.counts, "u32").address;
+    const capacity = capacityOf(selection.indices);
+    this.#step("attendSelected", layer, first, count, from, list, selection.groups, capacity, sizes, to);
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const [from, to] = [addressOf(attended, "f32").address, addressOf(x, "f32").address];
-    this.#step("attentionOutput", (k) =>
-      k.attentionOutput(descriptorOf(weights.o), vectorOf(weights.oBias), from, to),
-    );
+    const from = addressOf(attended, "f32").address;
+    const to = addressOf(x, "f32").address;
+    this.#step("attentionOutput", descriptorOf(weights.o), vectorOf(weights.oBias), from, to);
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
+    const at = addressOf(x, "f32").address;
     const { norm, gate, up, down } = weights;
-    this.#step("feedForward", (k) =>
-      k.feedForward(
-        vectorOf(norm),
-        descriptorOf(gate),
-        descriptorOf(up),
-        descriptorOf(down),
-        addressOf(x, "f32").address,
-      ),
-    );
+    this.#step("feedForward", vectorOf(norm), descriptorOf(gate), descriptorOf(up), descriptorOf(down), at);
   }
 
   logits(
@@ -263,28 +273,26 @@ export class WasmBackend implements Backend {
     if (count > this.shape.maxBatchRows || count * this.shape.vocabSize > addressOf(logits).size)
       throw new ShapeError(`logits of ${count} rows do not fit into [${logits.shape.join(", ")}]`);
     this.#batch.copy("logitsRows", rows, count);
-    const [from, to] = [addressOf(x, "f32").address, addressOf(logits, "f32").address];
-    this.#step("logits", (k) => k.logits(vectorOf(norm), descriptorOf(output), from, count, to));
+    const from = addressOf(x, "f32").address;
+    const to = addressOf(logits, "f32").address;
+    this.#step("logits", vectorOf(norm), descriptorOf(output), from, count, to);
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
-    const { vocabSize } = this.shape;
-    const start = addressOf(logits, "f32").address / 4;
-    return this.#drawn.draw(rows, (i) =>
-      this.arena.floats.subarray(start + i * vocabSize, start + (i + 1) * vocabSize),
-    );
+    const { address } = addressOf(logits, "f32");
+    return this.#drawn.draw(rows, (row, i) => this.#sampler.draw(address, i, row));
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const to = this.#scores(range, out);
     const q = addressOf(query, "f32").address;
-    this.#step("scores", (k) => k.scores(layer, range.first, range.count, q, to, capacityOf(out.values)));
+    this.#step("scores", layer, range.first, range.count, q, to, capacityOf(out.values));
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
     const to = this.#scores(range, out);
     const stride = out.heads * capacityOf(out.values);
-    this.#step("randomScores", (k) => k.randomScores(layer, range.first, range.count, seed, to, stride));
+    this.#step("randomScores", layer, range.first, range.count, seed, to, stride);
   }
 
   updatePageBounds(layer: number, range: SequenceRange): void {
@@ -293,7 +301,7 @@ export class WasmBackend implements Backend {
       this.#setWord("bounds", this.arena.allocate(bytes, "page bounds"));
       this.#hasBounds = true;
     }
-    this.#step("updatePageBounds", (k) => k.updateBounds(layer, range.first, range.count));
+    this.#step("updateBounds", layer, range.first, range.count);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
@@ -301,7 +309,7 @@ export class WasmBackend implements Backend {
     const to = this.#scores(range, out);
     const q = addressOf(query, "f32").address;
     const capacity = capacityOf(out.values);
-    this.#step("pageScores", (k) => k.pageScores(layer, range.first, range.count, q, to, capacity, out.unit));
+    this.#step("pageScores", layer, range.first, range.count, q, to, capacity, out.unit);
   }
 
   topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
@@ -326,11 +334,11 @@ export class WasmBackend implements Backend {
       throw new ShapeError(
         `${out.count} units do not fit into a tensor with room for ${capacityOf(out.units)}`,
       );
-    const [from, to] = [addressOf(scores.values, "f32").address, addressOf(out.units, "u32").address];
-    const [capacity, room] = [capacityOf(scores.values), capacityOf(out.units)];
-    this.#step(name, (k) =>
-      k[name](first, count, from, scores.heads, capacity, scores.unit, sinks, recent, out.count, to, room),
-    );
+    const from = addressOf(scores.values, "f32").address;
+    const to = addressOf(out.units, "u32").address;
+    const { heads, unit, values } = scores;
+    const room = capacityOf(out.units);
+    this.#step(name, first, count, from, heads, capacityOf(values), unit, sinks, recent, out.count, to, room);
   }
 
   withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
@@ -345,24 +353,26 @@ export class WasmBackend implements Backend {
           `a selection of ${most} tokens does not fit into a tensor with room for ${room}`,
         );
     }
-    const [units, capacity] = set ? [addressOf(set.units, "u32").address, capacityOf(set.units)] : [0, 0];
-    const [to, counts] = [addressOf(out.indices, "u32").address, addressOf(out.counts, "u32").address];
+    const units = set ? addressOf(set.units, "u32").address : 0;
+    const capacity = set ? capacityOf(set.units) : 0;
+    const to = addressOf(out.indices, "u32").address;
+    const counts = addressOf(out.counts, "u32").address;
+    const { groups } = out;
     const { first } = range;
-    this.#step("withEnds", (k) =>
-      k.withEnds(
-        first,
-        range.count,
-        units,
-        out.groups,
-        capacity,
-        unit,
-        sinks,
-        recent,
-        count,
-        to,
-        room,
-        counts,
-      ),
+    this.#step(
+      "withEnds",
+      first,
+      range.count,
+      units,
+      groups,
+      capacity,
+      unit,
+      sinks,
+      recent,
+      count,
+      to,
+      room,
+      counts,
     );
   }
 

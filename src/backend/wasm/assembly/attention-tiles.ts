@@ -44,7 +44,7 @@ export function softmax(logits: usize, n: u32, padded: u32, out: usize): void {
   for (let i = n; i < padded; i++) store<f32>(logits + <usize>(i * 4), -Infinity);
   const end = logits + <usize>(padded * 4);
   let m = f32x4.splat(-Infinity);
-  for (let p = logits; p < end; p += 16) m = f32x4.max(m, v128.load(p));
+  for (let p = logits; p < end; p += 16) m = f32x4.pmax(m, v128.load(p));
   const largest = max4(m);
   m = f32x4.splat(largest);
   let sum = f32x4.splat(0);
@@ -57,13 +57,17 @@ export function softmax(logits: usize, n: u32, padded: u32, out: usize): void {
   store<f32>(out, sum4(sum), 4);
 }
 
-/** out[head] = Σ_row p[head][row] * V[row] for 2 heads, 16 channels at a time. */
-export function values2(values: usize, offsets: usize, rows: u32, p: usize, bytes: usize, out0: usize, out1: usize): void {
+/** out[head] (+)= Σ_row p[head][row] * V[row] for 2 heads, 16 channels at a time. */
+export function values2(values: usize, offsets: usize, rows: u32, p: usize, bytes: usize, out0: usize, out1: usize, accumulate: bool): void {
   const end = offsets + <usize>(rows * 4);
   let d: usize = 0;
   for (; d + 64 <= bytes; d += 64) {
     const base = values + d;
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    if (accumulate) {
+      a0 = v128.load(out0 + d); a1 = v128.load(out0 + d, 16); a2 = v128.load(out0 + d, 32); a3 = v128.load(out0 + d, 48);
+      b0 = v128.load(out1 + d); b1 = v128.load(out1 + d, 16); b2 = v128.load(out1 + d, 32); b3 = v128.load(out1 + d, 48);
+    }
     let w = p;
     for (let o = offsets; o < end; o += 4, w += 4) {
       const row = base + <usize>load<u32>(o);
@@ -79,6 +83,10 @@ export function values2(values: usize, offsets: usize, rows: u32, p: usize, byte
   for (; d < bytes; d += 16) {
     const base = values + d;
     let a = f32x4.splat(0), b = a;
+    if (accumulate) {
+      a = v128.load(out0 + d);
+      b = v128.load(out1 + d);
+    }
     let w = p;
     for (let o = offsets; o < end; o += 4, w += 4) {
       const x = v128.load(base + <usize>load<u32>(o));
@@ -91,12 +99,15 @@ export function values2(values: usize, offsets: usize, rows: u32, p: usize, byte
 }
 
 /** The same for one head. */
-export function values1(values: usize, offsets: usize, rows: u32, p: usize, bytes: usize, out: usize): void {
+export function values1(values: usize, offsets: usize, rows: u32, p: usize, bytes: usize, out: usize, accumulate: bool): void {
   const end = offsets + <usize>(rows * 4);
   let d: usize = 0;
   for (; d + 64 <= bytes; d += 64) {
     const base = values + d;
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+    if (accumulate) {
+      a0 = v128.load(out + d); a1 = v128.load(out + d, 16); a2 = v128.load(out + d, 32); a3 = v128.load(out + d, 48);
+    }
     let w = p;
     for (let o = offsets; o < end; o += 4, w += 4) {
       const row = base + <usize>load<u32>(o);
@@ -110,7 +121,7 @@ export function values1(values: usize, offsets: usize, rows: u32, p: usize, byte
   }
   for (; d < bytes; d += 16) {
     const base = values + d;
-    let a = f32x4.splat(0);
+    let a = accumulate ? v128.load(out + d) : f32x4.splat(0);
     let w = p;
     for (let o = offsets; o < end; o += 4, w += 4)
       a = madd(v128.load32_splat(w), v128.load(base + <usize>load<u32>(o)), a);

@@ -10,15 +10,20 @@ import { exp1, madd } from "./math";
 import { batch, param, scratch, setParam, shape } from "./state";
 
 const CHUNK: u32 = 256;
+/** Bytes of K that all heads of a list pass over before the next: with its V a third of L1, or less. */
+const BLOCK_BYTES: u32 = 8192;
 /** Params: keys, values, query, output, first, count, lists a sequence, indices or 0, groups, capacity, counts, scores
  * or 0, scores capacity, 1 for scores alone. */
 const SEQUENCES: usize = 5;
 const LISTS: usize = 6;
 
+/** Bytes of the row offsets of a chunk, padded to a tile, and of the word that touching leaves behind. */
+const OFFSETS: u32 = 1152;
+
 /** Offsets, then logits [heads][CHUNK], then queries [heads][rowFloats]. */
 export function attentionScratch(): u32 {
   const heads = shape.queryHeads() / shape.kvHeads();
-  return 1152 + heads * (CHUNK + shape.rowFloats()) * 4;
+  return OFFSETS + heads * (CHUNK + shape.rowFloats()) * 4;
 }
 
 export function attend(layer: u32, first: u32, count: u32, query: usize, output: usize, indices: usize, groups: u32,
@@ -71,7 +76,7 @@ export function attendItem(item: u32): void {
   const kvHead = list / (lists / shape.kvHeads());
   const firstHead = list * heads;
   const offsets = scratch;
-  const logits = offsets + 1152;
+  const logits = offsets + OFFSETS;
   const queries = logits + <usize>(heads * CHUNK * 4);
   const rowBytes = <usize>(shape.rowFloats() * 4);
   const padded = (n + 3) & ~3;
@@ -81,10 +86,16 @@ export function attendItem(item: u32): void {
   copyQueries(s, firstHead, heads, queries);
 
   const keys = <usize>param(0);
+  const block = max<u32>(4, (BLOCK_BYTES / <u32>rowBytes) & ~3);
   let h: u32 = 0;
-  for (; h + 1 < heads; h += 2)
-    logits2(keys, offsets, padded, queries + <usize>h * rowBytes, rowBytes, logits + <usize>(h * CHUNK * 4));
-  if (h < heads) logits1(keys, offsets, padded, queries + <usize>h * rowBytes, rowBytes, logits + <usize>(h * CHUNK * 4));
+  for (let r: u32 = 0; r < padded; r += block) {
+    const rows = min<u32>(block, padded - r);
+    const at = offsets + <usize>(r * 4), to = logits + <usize>(r * 4);
+    store<u32>(offsets + OFFSETS - 4, touch(keys, at, rows, param(13) ? <u32>rowBytes : shape.slotBytes()));
+    for (h = 0; h + 1 < heads; h += 2)
+      logits2(keys, at, rows, queries + <usize>h * rowBytes, rowBytes, to + <usize>(h * CHUNK * 4));
+    if (h < heads) logits1(keys, at, rows, queries + <usize>h * rowBytes, rowBytes, to + <usize>(h * CHUNK * 4));
+  }
 
   if (param(11))
     for (h = 0; h < heads; h++)
@@ -94,11 +105,28 @@ export function attendItem(item: u32): void {
 
   for (h = 0; h < heads; h++) softmax(logits + <usize>(h * CHUNK * 4), n, padded, partial(s, firstHead + h, chunk));
   const values = <usize>param(1);
-  for (h = 0; h + 1 < heads; h += 2)
-    values2(values, offsets, n, logits + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16,
-      partial(s, firstHead + h + 1, chunk) + 16);
-  if (h < heads)
-    values1(values, offsets, n, logits + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16);
+  for (let r: u32 = 0; r < n; r += block) {
+    const rows = min<u32>(block, n - r);
+    const at = offsets + <usize>(r * 4), p = logits + <usize>(r * 4);
+    for (h = 0; h + 1 < heads; h += 2)
+      values2(values, at, rows, p + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16,
+        partial(s, firstHead + h + 1, chunk) + 16, r > 0);
+    if (h < heads)
+      values1(values, at, rows, p + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16, r > 0);
+  }
+}
+
+/**
+ * Loads one word of each line of the rows, K and V. The tiles are too long for the misses of the next rows to begin while
+ * one is waited for; here they all begin at once.
+ */
+function touch(keys: usize, offsets: usize, rows: u32, bytes: u32): u32 {
+  let seen: u32 = 0;
+  for (const end = offsets + <usize>(rows * 4); offsets < end; offsets += 4) {
+    let p = keys + <usize>load<u32>(offsets);
+    for (const stop = p + <usize>bytes; p < stop; p += 64) seen ^= load<u32>(p);
+  }
+  return seen;
 }
 
 /** Byte offsets of the chunk's rows in the layer's K and V. */
@@ -106,7 +134,7 @@ function listRows(offsets: usize, s: u32, list: u32, kvHead: u32, start: u32, n:
   const table = batch.pageTable(param(4) + s);
   const shift = shape.pageShift();
   const mask = shape.pageSize() - 1;
-  const rowBytes = shape.rowFloats() * 4;
+  const slotBytes = shape.slotBytes();
   const kvHeads = shape.kvHeads();
   if (param(7)) {
     const group = list * param(8) / param(LISTS);
@@ -114,13 +142,13 @@ function listRows(offsets: usize, s: u32, list: u32, kvHead: u32, start: u32, n:
     for (const end = index + <usize>(n * 4); index < end; index += 4, offsets += 4) {
       const position = load<u32>(index);
       const page = load<u32>(table + <usize>((position >> shift) * 4));
-      store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * rowBytes);
+      store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * slotBytes);
     }
     return;
   }
   for (let position = start; position < start + n; position++, offsets += 4) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
-    store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * rowBytes);
+    store<u32>(offsets, (((page * kvHeads + kvHead) << shift) + (position & mask)) * slotBytes);
   }
 }
 

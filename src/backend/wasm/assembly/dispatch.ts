@@ -1,6 +1,6 @@
 /** Kinds of job, and the one item of a job that a thread runs. */
 import { attendItem, mergeItem } from "./attention";
-import { linearItem } from "./linear";
+import { linearItem, packItem } from "./linear";
 import { finishItem, normItem } from "./norm-rope";
 import { boundsItem, pageScoresItem, randomItem } from "./pages";
 import { prefillItem } from "./prefill-attention";
@@ -20,6 +20,7 @@ export namespace Job {
   export const TOP_K: i32 = 9;
   export const WITH_ENDS: i32 = 10;
   export const READ: i32 = 11;
+  export const PACK: i32 = 12;
 }
 
 export function runItem(job: i32, item: u32): void {
@@ -36,5 +37,6 @@ export function runItem(job: i32, item: u32): void {
     case Job.TOP_K: topKItem(item); break;
     case Job.WITH_ENDS: withEndsItem(item); break;
     case Job.READ: readItem(item); break;
+    case Job.PACK: packItem(item); break;
   }
 }

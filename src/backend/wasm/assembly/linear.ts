@@ -5,7 +5,7 @@
 import { fork } from "./control";
 import { Job } from "./dispatch";
 import { f16High, f16Low, f16Special, madd, siluTimes4 } from "./math";
-import { tile8x4 } from "./tile";
+import { packFour, tile8x4 } from "./tile";
 import { param, roundUp, scratch, setParam, shape, weight } from "./state";
 import { blockBytes, expandPanel } from "./weights";
 
@@ -13,6 +13,10 @@ import { blockBytes, expandPanel } from "./weights";
 const PANEL_COLS: u32 = 512;
 /** Below this many rows of x a block is run row by row, bitwise as for one row. */
 const FEW_ROWS: u32 = 8;
+/** Rows of x that one item packs. */
+const PACK_ROWS: u32 = 16;
+/** Bytes of 16-bit weights that are touched together, ahead of their use. */
+const AHEAD: usize = 1024;
 /** Weight bytes of an item for one row of x. */
 const ITEM_BYTES: u32 = 32768;
 
@@ -27,11 +31,15 @@ const SEGMENT_WORDS: usize = 12;
 
 export function linearScratch(): u32 { return PANEL_COLS * 32 + roundUp(shape.maxRows(), 4) * 64; }
 
-/** Starts a job: x f32 [rows, cols]. */
+/** Starts a job: x f32 [rows, cols]. Many rows are packed first: 4 side by side, [rows / 4][cols][4]. */
 export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(0, rows);
   setParam(1, <u32>x);
   setParam(2, cols * 4);
+  if (rows >= FEW_ROWS) {
+    fork(Job.PACK, (rows + PACK_ROWS - 1) / PACK_ROWS);
+    setParam(1, <u32>shape.packed());
+  }
   setParam(3, 0);
   setParam(4, 0);
 }
@@ -57,6 +65,13 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
 }
 
 export function run(): void { fork(Job.LINEAR, param(4)); }
+
+export function packItem(item: u32): void {
+  const stride = <usize>param(2);
+  const last = min<u32>(param(0), (item + 1) * PACK_ROWS);
+  for (let t = item * PACK_ROWS; t < last; t += 4)
+    packFour(<usize>param(1) + <usize>t * stride, stride, last - t, <u32>stride >> 2, shape.packed() + <usize>t * stride);
+}
 
 export function linearItem(item: u32): void {
   let s = param(3) - 1;
@@ -85,12 +100,13 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
   const dtype = weight.dtype(w);
   const data = weight.data(w) + <usize>(block * blockBytes(dtype, cols));
   if (rows < FEW_ROWS) {
+    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * blockBytes(dtype, cols));
     for (let t: u32 = 0; t < rows; t++) {
       const xt = x + <usize>t * stride;
       const to = out + <usize>(t * 32);
       if (dtype == 0) matvecF32(data, cols, xt, to);
-      else if (dtype == 1) matvecBf16(data, cols, xt, to);
-      else if (dtype == 2) matvecF16(data, cols, xt, to);
+      else if (dtype == 1) matvecBf16(data, cols, xt, to, limit);
+      else if (dtype == 2) matvecF16(data, cols, xt, to, limit);
       else matvecF16Special(data, cols, xt, to);
     }
     return;
@@ -102,13 +118,8 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
       panel = scratch;
       expandPanel(dtype, data + <usize>(k * 16), n, panel);
     }
-    const xk = x + <usize>(k * 4);
-    for (let t: u32 = 0; t < rows; t += 4) {
-      const left = rows - t;
-      const x0 = xk + <usize>t * stride;
-      tile8x4(panel, n, x0, x0 + (left > 1 ? stride : 0), x0 + (left > 2 ? stride * 2 : 0),
-        x0 + (left > 3 ? stride * 3 : 0), out + <usize>(t * 32), 32, k != 0);
-    }
+    for (let t: u32 = 0; t < rows; t += 4)
+      tile8x4(panel, n, x + <usize>t * stride + <usize>(k * 16), 16, out + <usize>(t * 32), 32, k != 0);
   }
 }
 
@@ -175,24 +186,44 @@ function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
   v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
 }
 
-function matvecBf16(p: usize, cols: u32, x: usize, out: usize): void {
+/**
+ * Loads one word of each line at p .. p + AHEAD. A loop over 16-bit weights is too long for the next lines' misses to
+ * begin while one is waited for; here they all begin at once.
+ */
+// @ts-ignore: decorator
+@inline function touch(p: usize): u32 {
+  return touch256(p) ^ touch256(p + 256) ^ touch256(p + 512) ^ touch256(p + 768);
+}
+
+// @ts-ignore: decorator
+@inline function touch256(p: usize): u32 {
+  return load<u32>(p) ^ load<u32>(p, 64) ^ load<u32>(p, 128) ^ load<u32>(p, 192);
+}
+
+/** `limit` is the end of the weight: nothing past it is touched. */
+function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
   const end4 = x + <usize>((cols & ~3) * 4);
   const end = x + <usize>(cols * 4);
-  for (; x < end4; x += 16, p += 64) {
-    const w0 = v128.load(p), w1 = v128.load(p, 16);
-    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-    a0 = madd(i32x4.shl(w0, 16), x0, a0);
-    b0 = madd(v128.and(w0, i32x4.splat(0xffff0000)), x0, b0);
-    a1 = madd(i32x4.shl(w1, 16), x1, a1);
-    b1 = madd(v128.and(w1, i32x4.splat(0xffff0000)), x1, b1);
-    const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
-    const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
-    a2 = madd(i32x4.shl(w2, 16), x2, a2);
-    b2 = madd(v128.and(w2, i32x4.splat(0xffff0000)), x2, b2);
-    a3 = madd(i32x4.shl(w3, 16), x3, a3);
-    b3 = madd(v128.and(w3, i32x4.splat(0xffff0000)), x3, b3);
+  let seen: u32 = 0;
+  while (x < end4) {
+    if (p + 2 * AHEAD <= limit) seen ^= touch(p + AHEAD);
+    for (const stop = min<usize>(end4, x + AHEAD / 4); x < stop; x += 16, p += 64) {
+      const w0 = v128.load(p), w1 = v128.load(p, 16);
+      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+      a0 = madd(i32x4.shl(w0, 16), x0, a0);
+      b0 = madd(v128.and(w0, i32x4.splat(0xffff0000)), x0, b0);
+      a1 = madd(i32x4.shl(w1, 16), x1, a1);
+      b1 = madd(v128.and(w1, i32x4.splat(0xffff0000)), x1, b1);
+      const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
+      const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
+      a2 = madd(i32x4.shl(w2, 16), x2, a2);
+      b2 = madd(v128.and(w2, i32x4.splat(0xffff0000)), x2, b2);
+      a3 = madd(i32x4.shl(w3, 16), x3, a3);
+      b3 = madd(v128.and(w3, i32x4.splat(0xffff0000)), x3, b3);
+    }
   }
+  store<u32>(scratch, seen);
   for (; x < end; x += 4, p += 16) {
     const w = v128.load(p);
     const x0 = v128.load32_splat(x);
@@ -203,18 +234,23 @@ function matvecBf16(p: usize, cols: u32, x: usize, out: usize): void {
   v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
 }
 
-function matvecF16(p: usize, cols: u32, x: usize, out: usize): void {
+function matvecF16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
   const end2 = x + <usize>((cols & ~1) * 4);
   const end = x + <usize>(cols * 4);
-  for (; x < end2; x += 8, p += 32) {
-    const w0 = v128.load(p), w1 = v128.load(p, 16);
-    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-    a0 = madd(f16Low(w0), x0, a0);
-    b0 = madd(f16High(w0), x0, b0);
-    a1 = madd(f16Low(w1), x1, a1);
-    b1 = madd(f16High(w1), x1, b1);
+  let seen: u32 = 0;
+  while (x < end2) {
+    if (p + 2 * AHEAD <= limit) seen ^= touch(p + AHEAD);
+    for (const stop = min<usize>(end2, x + AHEAD / 4); x < stop; x += 8, p += 32) {
+      const w0 = v128.load(p), w1 = v128.load(p, 16);
+      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+      a0 = madd(f16Low(w0), x0, a0);
+      b0 = madd(f16High(w0), x0, b0);
+      a1 = madd(f16Low(w1), x1, a1);
+      b1 = madd(f16High(w1), x1, b1);
+    }
   }
+  store<u32>(scratch, seen);
   for (; x < end; x += 4, p += 16) {
     const w = v128.load(p);
     const x0 = v128.load32_splat(x);

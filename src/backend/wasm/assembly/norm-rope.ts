@@ -72,7 +72,7 @@ export function finishItem(row: u32): void {
   for (let h: u32 = 0; h < kvHeads; h++, k += bytes, v += bytes) {
     if (param(3)) rmsNorm(k, d, <usize>param(3), k);
     rotate(k, rope);
-    const at = <usize>((((page * kvHeads + h) << shape.pageShift()) + (slot & (pageSize - 1))) * shape.rowFloats() * 4);
+    const at = <usize>((((page * kvHeads + h) << shape.pageShift()) + (slot & (pageSize - 1))) * shape.slotBytes());
     memory.copy(shape.keys(param(0)) + at, k, bytes);
     memory.copy(shape.values(param(0)) + at, v, bytes);
   }

@@ -27,7 +27,7 @@ export function boundsItem(item: u32): void {
   for (let position = length - batch.rowCount(s); position < length; position++) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
     const at = page * kvHeads + head;
-    const key = shape.keys(param(0)) + <usize>((at << shift) + (position & mask)) * bytes;
+    const key = shape.keys(param(0)) + <usize>(((at << shift) + (position & mask)) * shape.slotBytes());
     const low = shape.bounds(param(0)) + <usize>at * bytes * 2;
     if ((position & mask) == 0) {
       memory.copy(low, key, bytes);

@@ -1,32 +1,31 @@
 /**
  * Dense causal attention of the many rows of a prefill chunk: tiles of query rows × the heads of a kv head, against key
- * blocks of 64, with an online softmax. Keys are packed into panels of 8 keys, values into panels of 8 channels, and both
- * products use the GEMM microtile.
+ * blocks of 64, with an online softmax. The query vectors of a tile stand in panels of 8, side by side, so that both
+ * products use the GEMM microtile and the softmax runs down the keys, 8 vectors at a time.
  */
 import { fork } from "./control";
 import { Job } from "./dispatch";
-import { exp1, exp4, max4, sum4 } from "./math";
+import { exp4 } from "./math";
 import { batch, param, roundUp, scratch, setParam, shape } from "./state";
-import { tile8x4 } from "./tile";
+import { packFour, tile8x4 } from "./tile";
 
 const KEYS: u32 = 64;
 /** Query vectors (rows × heads of a kv head) of a tile, where one row has no more. */
-const TILE: u32 = 64;
+const TILE: u32 = 128;
+/** Bytes of one channel, or one key, of a panel. */
+const PANEL: usize = 32;
 
 // @ts-ignore: decorator
 @inline function groupSize(): u32 { return shape.queryHeads() / shape.kvHeads(); }
 // @ts-ignore: decorator
 @inline function rowsPerTile(): u32 { return max<u32>(1, TILE / groupSize()); }
-/** Query vectors of a full tile, padded to the microtile. */
+/** Query vectors of a full tile, padded to panels. */
 // @ts-ignore: decorator
-@inline function tileVectors(): u32 { return roundUp(rowsPerTile() * groupSize(), 4); }
-/** Floats of a packed row. */
-// @ts-ignore: decorator
-@inline function width(): u32 { return roundUp(shape.headDim(), 8); }
+@inline function tileVectors(): u32 { return roundUp(rowsPerTile() * groupSize(), 8); }
 
-/** Queries, outputs [tile][width]; weights [tile][64]; largest, mass [tile]; key and value panels [64][width]. */
+/** Queries, outputs [panel][channel][8]; largest, mass [vector]; weights [key][8]; keys [key / 4][channel][4]; values [channel / 4][key][4]. */
 export function prefillScratch(): u32 {
-  return (tileVectors() * (2 * width() + KEYS + 2) + 2 * KEYS * width()) * 4 + 64;
+  return (tileVectors() * (2 * shape.rowFloats() + 2) + KEYS * 8 + 2 * KEYS * shape.rowFloats()) * 4;
 }
 
 /** Params: keys, values, query, output, first, count. */
@@ -64,146 +63,124 @@ export function prefillItem(item: u32): void {
   const position = batch.length(s) - total + firstRow;
   const heads = groupSize();
   const vectors = rows * heads;
-  const padded = roundUp(vectors, 4);
-  const w = width();
-  const rowBytes = <usize>(w * 4);
+  const panelBytes = <usize>shape.rowFloats() * PANEL;
 
   const queries = scratch;
-  const outputs = queries + <usize>(tileVectors() * w * 4);
-  const weights = outputs + <usize>(tileVectors() * w * 4);
-  const largest = weights + <usize>(tileVectors() * KEYS * 4);
+  const outputs = queries + <usize>(tileVectors() * shape.rowFloats() * 4);
+  const largest = outputs + <usize>(tileVectors() * shape.rowFloats() * 4);
   const mass = largest + <usize>(tileVectors() * 4);
-  const keyPanels = (mass + <usize>(tileVectors() * 4) + 15) & ~15;
-  const valuePanels = keyPanels + <usize>(KEYS * w * 4);
+  const weights = mass + <usize>(tileVectors() * 4);
+  const keys = weights + <usize>KEYS * PANEL;
+  const values = keys + <usize>(KEYS * shape.rowFloats() * 4);
 
   const at = batch.firstRow(s) + firstRow;
-  packQueries(queries, at, rows, kvHead, heads, padded);
-  memory.fill(outputs, 0, <usize>(padded * w * 4));
-  for (let m: u32 = 0; m < padded; m++) {
-    store<f32>(largest + <usize>(m * 4), -Infinity);
-    store<f32>(mass + <usize>(m * 4), 0);
-  }
+  packQueries(queries, at, rows, kvHead, heads);
+  memory.fill(outputs, 0, largest - outputs);
+  for (let p = largest; p < mass; p += 16) v128.store(p, f32x4.splat(-Infinity));
+  memory.fill(mass, 0, weights - mass);
 
   const visible = position + rows;
   for (let key: u32 = 0; key < visible; key += KEYS) {
-    const n = min<u32>(KEYS, visible - key);
-    packBlock(s, kvHead, key, n, keyPanels, valuePanels);
-    for (let panel: u32 = 0; panel * 8 < n; panel++)
-      for (let m: u32 = 0; m < padded; m += 4) {
-        const q = queries + <usize>m * rowBytes;
-        tile8x4(keyPanels + <usize>panel * 8 * rowBytes, shape.headDim(), q, q + rowBytes, q + rowBytes * 2,
-          q + rowBytes * 3, weights + <usize>(m * KEYS * 4 + panel * 32), KEYS * 4, false);
-      }
-    for (let r: u32 = 0; r < rows; r++) {
-      const p = position + r;
-      const seen: u32 = p < key ? 0 : min<u32>(n, p + 1 - key);
-      for (let m = r * heads; m < (r + 1) * heads; m++)
-        softmaxRow(weights + <usize>(m * KEYS * 4), seen, n, largest + <usize>(m * 4), mass + <usize>(m * 4),
-          outputs + <usize>m * rowBytes, rowBytes);
+    packBlock(s, kvHead, key, min<u32>(KEYS, visible - key), keys, values);
+    for (let v: u32 = 0; v < vectors; v += 8) {
+      // The panel's last row sees this many keys of the block, its first row perhaps fewer.
+      const last = position + (min<u32>(v + 8, vectors) - 1) / heads;
+      if (last < key) continue;
+      const n = min<u32>(KEYS, last + 1 - key);
+      const panel = <usize>(v >> 3) * panelBytes;
+      for (let k: u32 = 0; k < n; k += 4)
+        tile8x4(queries + panel, shape.headDim(), keys + <usize>(k * shape.rowFloats() * 4), 16, weights + <usize>k * PANEL, PANEL, false);
+      const first = position + v / heads;
+      if (first + 1 < key + n)
+        for (let i: u32 = 0; i < 8; i++) hide(weights + <usize>(i * 4), position + (v + i) / heads + 1, key, n);
+      softmaxPanel(weights, n, largest + <usize>(v * 4), mass + <usize>(v * 4), outputs + panel, panelBytes);
+      for (let c: u32 = 0; c < shape.rowFloats(); c += 4)
+        tile8x4(weights, n, values + <usize>(c * KEYS * 4), 16, outputs + panel + <usize>c * PANEL, PANEL, true);
     }
-    for (let d: u32 = 0; d < w; d += 8)
-      for (let m: u32 = 0; m < padded; m += 4) {
-        const p = weights + <usize>(m * KEYS * 4);
-        tile8x4(valuePanels + <usize>(d * KEYS * 4), n, p, p + KEYS * 4, p + KEYS * 8, p + KEYS * 12,
-          outputs + <usize>m * rowBytes + <usize>(d * 4), rowBytes, true);
-      }
   }
   writeOutputs(outputs, mass, at, rows, kvHead, heads);
 }
 
-function packQueries(to: usize, row: u32, rows: u32, kvHead: u32, heads: u32, padded: u32): void {
+function packQueries(to: usize, row: u32, rows: u32, kvHead: u32, heads: u32): void {
   const d = shape.headDim();
-  const w = width();
   const scale: f32 = <f32>1 / sqrt<f32>(<f32>d);
-  memory.fill(to, 0, <usize>(padded * w * 4));
+  const panelBytes = <usize>shape.rowFloats() * PANEL;
+  memory.fill(to, 0, <usize>(tileVectors() * shape.rowFloats() * 4));
   for (let r: u32 = 0; r < rows; r++)
     for (let h: u32 = 0; h < heads; h++) {
-      const from = <usize>(param(2) + ((row + r) * shape.queryHeads() + kvHead * heads + h) * d * 4);
-      const out = to + <usize>((r * heads + h) * w * 4);
-      for (let i: usize = 0; i < <usize>(d * 4); i += 4) store<f32>(out + i, load<f32>(from + i) * scale);
+      let from = <usize>(param(2) + ((row + r) * shape.queryHeads() + kvHead * heads + h) * d * 4);
+      const v = r * heads + h;
+      let out = to + <usize>(v >> 3) * panelBytes + <usize>((v & 7) * 4);
+      for (const end = from + <usize>(d * 4); from < end; from += 4, out += PANEL) store<f32>(out, load<f32>(from) * scale);
     }
 }
 
-/** Keys key..key+n-1 as panels [key / 8][channel][8], values as panels [channel / 8][key][8]; missing keys are zero. */
-function packBlock(s: u32, kvHead: u32, key: u32, n: u32, keyPanels: usize, valuePanels: usize): void {
+/** Keys key..key+n-1 as [key / 4][channel][4], values as [channel / 4][key][4]. */
+function packBlock(s: u32, kvHead: u32, key: u32, n: u32, keys: usize, values: usize): void {
   const table = batch.pageTable(s);
   const shift = shape.pageShift();
-  const floats = shape.rowFloats();
-  const w = width();
-  const panelBytes = <usize>(w * 32);
-  if (n & 7) memory.fill(keyPanels + <usize>(n >> 3) * panelBytes, 0, panelBytes);
+  const bytes = <usize>(shape.rowFloats() * 4);
+  const stride = <usize>shape.slotBytes();
   // Pages hold a multiple of 4 keys, and blocks start at multiples of 4: four keys lie in a row.
   for (let j: u32 = 0; j < n; j += 4) {
     const page = load<u32>(table + <usize>(((key + j) >> shift) * 4));
-    const at = <usize>((((page * shape.kvHeads() + kvHead) << shift) + ((key + j) & (shape.pageSize() - 1))) * floats * 4);
-    let k = <usize>param(0) + at;
+    const at = <usize>((((page * shape.kvHeads() + kvHead) << shift) + ((key + j) & (shape.pageSize() - 1))) * <u32>stride);
+    packFour(<usize>param(0) + at, stride, n - j, shape.rowFloats(), keys + <usize>j * bytes);
     let v = <usize>param(1) + at;
-    const bytes = <usize>(floats * 4);
-    let to = keyPanels + <usize>(j >> 3) * panelBytes + <usize>((j & 4) * 4);
-    if (j + 4 <= n) {
-      for (const end = k + bytes; k < end; k += 16, to += 128) {
-        const a = v128.load(k), b = v128.load(k + bytes), c = v128.load(k + bytes * 2), d = v128.load(k + bytes * 3);
-        const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-        const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-        v128.store(to, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
-        v128.store(to, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7), 32);
-        v128.store(to, v128.shuffle<f32>(AB, CD, 0, 1, 4, 5), 64);
-        v128.store(to, v128.shuffle<f32>(AB, CD, 2, 3, 6, 7), 96);
-      }
-    } else {
-      for (let i: u32 = 0; j + i < n; i++)
-        for (let c: u32 = 0; c < floats; c++)
-          store<f32>(to + <usize>(c * 32 + i * 4), load<f32>(k + <usize>((i * floats + c) * 4)));
-    }
-    for (let i: u32 = j; i < min<u32>(n, j + 4); i++, v += bytes) {
-      let out = valuePanels + <usize>(i * 32);
-      for (let c: u32 = 0; c < floats; c += 8, out += KEYS * 32) {
-        v128.store(out, v128.load(v + <usize>(c * 4)));
-        v128.store(out, c + 4 < floats ? v128.load(v + <usize>(c * 4), 16) : f32x4.splat(0), 16);
-      }
+    for (let i: u32 = j; i < min<u32>(n, j + 4); i++, v += stride) {
+      let out = values + <usize>(i * 16);
+      for (const end = v + bytes; v < end; v += 16, out += KEYS * 16) v128.store(out, v128.load(v));
+      v -= bytes;
     }
   }
 }
 
-/** Takes one query's logits of a block into its running softmax; weights past `seen` become 0. */
-function softmaxRow(row: usize, seen: u32, n: u32, largest: usize, mass: usize, output: usize, bytes: usize): void {
-  const end = row + <usize>(roundUp(n, 4) * 4);
-  for (let p = row + <usize>(seen * 4); p < end; p += 4) store<f32>(p, -Infinity);
-  if (seen == 0) {
-    for (let p = row; p < end; p += 16) v128.store(p, f32x4.splat(0));
-    return;
+/** Takes the keys past `visible` from one vector: lane of the weights at `lane`. */
+function hide(lane: usize, visible: u32, key: u32, n: u32): void {
+  for (let k: u32 = visible > key ? visible - key : 0; k < n; k++) store<f32>(lane + <usize>k * PANEL, -Infinity);
+}
+
+/** Takes the logits [n][8] of a block into the running softmax of a panel; they become weights. */
+function softmaxPanel(row: usize, n: u32, largest: usize, mass: usize, output: usize, bytes: usize): void {
+  const end = row + <usize>n * PANEL;
+  const before0 = v128.load(largest), before1 = v128.load(largest, 16);
+  let m0 = before0, m1 = before1;
+  for (let p = row; p < end; p += PANEL) {
+    m0 = f32x4.pmax(m0, v128.load(p));
+    m1 = f32x4.pmax(m1, v128.load(p, 16));
   }
-  let m = f32x4.splat(-Infinity);
-  for (let p = row; p < end; p += 16) m = f32x4.max(m, v128.load(p));
-  const before = load<f32>(largest);
-  const now = max<f32>(before, max4(m));
-  m = f32x4.splat(now);
-  let sum = f32x4.splat(0);
-  for (let p = row; p < end; p += 16) {
-    const e = exp4(f32x4.sub(v128.load(p), m));
-    v128.store(p, e);
-    sum = f32x4.add(sum, e);
+  let sum0 = v128.load(mass), sum1 = v128.load(mass, 16);
+  if (v128.any_true(v128.or(f32x4.ne(m0, before0), f32x4.ne(m1, before1)))) {
+    v128.store(largest, m0);
+    v128.store(largest, m1, 16);
+    const f0 = exp4(f32x4.sub(before0, m0)), f1 = exp4(f32x4.sub(before1, m1));
+    sum0 = f32x4.mul(sum0, f0);
+    sum1 = f32x4.mul(sum1, f1);
+    for (const stop = output + bytes; output < stop; output += PANEL) {
+      v128.store(output, f32x4.mul(v128.load(output), f0));
+      v128.store(output, f32x4.mul(v128.load(output, 16), f1), 16);
+    }
   }
-  if (now == before) {
-    store<f32>(mass, load<f32>(mass) + sum4(sum));
-    return;
+  for (let p = row; p < end; p += PANEL) {
+    const e0 = exp4(f32x4.sub(v128.load(p), m0)), e1 = exp4(f32x4.sub(v128.load(p, 16), m1));
+    v128.store(p, e0);
+    v128.store(p, e1, 16);
+    sum0 = f32x4.add(sum0, e0);
+    sum1 = f32x4.add(sum1, e1);
   }
-  const factor = exp1(before - now);
-  store<f32>(largest, now);
-  store<f32>(mass, load<f32>(mass) * factor + sum4(sum));
-  const f = f32x4.splat(factor);
-  for (let i: usize = 0; i < bytes; i += 16) v128.store(output + i, f32x4.mul(v128.load(output + i), f));
+  v128.store(mass, sum0);
+  v128.store(mass, sum1, 16);
 }
 
 function writeOutputs(outputs: usize, mass: usize, row: u32, rows: u32, kvHead: u32, heads: u32): void {
   const d = shape.headDim();
-  const w = width();
+  const panelBytes = <usize>shape.rowFloats() * PANEL;
   for (let r: u32 = 0; r < rows; r++)
     for (let h: u32 = 0; h < heads; h++) {
-      const m = r * heads + h;
-      const from = outputs + <usize>(m * w * 4);
-      const to = <usize>(param(3) + ((row + r) * shape.queryHeads() + kvHead * heads + h) * d * 4);
-      const scale: f32 = <f32>1 / load<f32>(mass + <usize>(m * 4));
-      for (let i: usize = 0; i < <usize>(d * 4); i += 4) store<f32>(to + i, load<f32>(from + i) * scale);
+      const v = r * heads + h;
+      let from = outputs + <usize>(v >> 3) * panelBytes + <usize>((v & 7) * 4);
+      let to = <usize>(param(3) + ((row + r) * shape.queryHeads() + kvHead * heads + h) * d * 4);
+      const scale: f32 = <f32>1 / load<f32>(mass + <usize>(v * 4));
+      for (const end = to + <usize>(d * 4); to < end; to += 4, from += PANEL) store<f32>(to, load<f32>(from) * scale);
     }
 }

@@ -6,10 +6,11 @@ import { fork } from "./control";
 import { Job } from "./dispatch";
 import { batch, param, scratch, setParam, shape } from "./state";
 
-/** Elements of the sample that the threshold is taken from. */
+/** Most elements of the sample that the threshold is taken from, and fewest scores for each. */
 const SAMPLE: u32 = 1024;
+const SAMPLE_STEP: u32 = 8;
 /** Fewest candidates for which sampling pays. */
-const SAMPLED_FROM: u32 = 4096;
+const SAMPLED_FROM: u32 = 512;
 const HISTOGRAM_BYTES: usize = 16384;
 
 /** Histograms, then two lists of (key, unit) pairs; or a bitmap. */
@@ -70,33 +71,68 @@ function best(scores: usize, n: u32, base: u32, k: u32, out: usize): void {
   for (let i: usize = 0; i < <usize>k; i++) store<u32>(out + (i << 2), load<u32>(sorted + (i << 3), 4));
 }
 
-/** A score that somewhat more than k of the n are expected to reach. */
-function sampledThreshold(scores: usize, n: u32, k: u32, keys: usize): f32 {
-  const step = n / SAMPLE;
-  for (let i: u32 = 0; i < SAMPLE; i++)
-    store<u64>(keys + <usize>(i * 8), entry(keyOf(load<f32>(scores + <usize>(i * step * 4))), 0));
-  const expected = <f32>k * <f32>SAMPLE / <f32>n;
-  const rank = min<u32>(SAMPLE, <u32>(expected + 3 * sqrt<f32>(expected)) + 4);
-  // The last 8 bits of a threshold decide nothing: the lowest value that shares the first 24.
-  const key = nthKey(keys, 8, SAMPLE, rank, false, 2) | 0xff;
-  if (key >= 0xff800000) return -Infinity;
-  return reinterpret<f32>(key & 0x80000000 ? key : ~key & 0x7fffffff);
+/**
+ * A score that somewhat more than k of the n are expected to reach: by bisection over a sample, as integers in the order
+ * of the scores, which takes at most 32 counts of vectors whatever the scores look like.
+ */
+function sampledThreshold(scores: usize, n: u32, k: u32, sample: usize): f32 {
+  const step = max<u32>(SAMPLE_STEP, n / SAMPLE);
+  const size = min<u32>(SAMPLE, n / step) & ~3;
+  const end = sample + <usize>(size * 4);
+  for (let p = sample; p < end; p += 4, scores += <usize>(step * 4)) store<u32>(p, load<u32>(scores));
+  let least = i32x4.splat(i32.MAX_VALUE), most = i32x4.splat(i32.MIN_VALUE);
+  for (let p = sample; p < end; p += 16) {
+    const v = v128.load(p);
+    // Negative scores have their bits turned round; NaN comes before all.
+    const order = v128.xor(v, i32x4.shr_u(i32x4.shr_s(v, 31), 1));
+    const key = v128.bitselect(order, i32x4.splat(i32.MIN_VALUE), f32x4.eq(v, v));
+    v128.store(p, key);
+    least = i32x4.min_s(least, key);
+    most = i32x4.max_s(most, key);
+  }
+  const expected = <f32>k * <f32>size / <f32>n;
+  const rank = min<u32>(size, <u32>(expected + 3 * sqrt<f32>(expected)) + 4);
+  // At least `rank` of the sample reach `low`; fewer reach `high`.
+  let low = <i64>lowest(least), high = <i64>-lowest(i32x4.neg(most)) + 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    const reached = countFrom(sample, end, <i32>middle);
+    if (reached < rank) {
+      high = middle;
+      continue;
+    }
+    low = middle;
+    if (reached <= rank + (rank >> 5)) break;
+  }
+  const bits = <i32>low;
+  if (bits < <i32>0x807fffff) return -Infinity;
+  return reinterpret<f32>(bits ^ ((bits >> 31) & 0x7fffffff));
 }
 
-/**
- * The n-th smallest (n >= 1) key; items are pairs with keys, or scores. Two passes of 12 bits, one of 8; after two the
- * last 8 bits are zero.
- */
-function nthKey(items: usize, stride: usize, count: u32, n: u32, areScores: bool, passes: u32): u32 {
+// @ts-ignore: decorator
+@inline function lowest(v: v128): i32 {
+  return min<i32>(min<i32>(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)), min<i32>(i32x4.extract_lane(v, 2), i32x4.extract_lane(v, 3)));
+}
+
+/** How many i32 in p..end are at least `value`, which is not the least i32. */
+function countFrom(p: usize, end: usize, value: i32): u32 {
+  const below = i32x4.splat(value - 1);
+  let count = i32x4.splat(0);
+  for (; p < end; p += 16) count = i32x4.sub(count, i32x4.gt_s(v128.load(p), below));
+  return i32x4.extract_lane(count, 0) + i32x4.extract_lane(count, 1) + i32x4.extract_lane(count, 2) + i32x4.extract_lane(count, 3);
+}
+
+/** The n-th smallest key (n >= 1) of `count` scores: two passes of 12 bits, one of 8. */
+function nthKey(scores: usize, count: u32, n: u32): u32 {
   let prefix: u32 = 0;
   let mask: u32 = 0;
-  for (let pass: u32 = 0; pass < passes; pass++) {
+  for (let pass: u32 = 0; pass < 3; pass++) {
     const shift: u32 = pass == 0 ? 20 : pass == 1 ? 8 : 0;
     const digits: u32 = pass == 2 ? 0xff : 0xfff;
     memory.fill(scratch, 0, <usize>((digits + 1) * 4));
-    const end = items + <usize>count * stride;
-    for (let p = items; p < end; p += stride) {
-      const key = areScores ? keyOf(load<f32>(p)) : load<u32>(p);
+    const end = scores + <usize>(count * 4);
+    for (let p = scores; p < end; p += 4) {
+      const key = keyOf(load<f32>(p));
       if ((key & mask) != prefix) continue;
       const at = scratch + <usize>(((key >> shift) & digits) * 4);
       store<u32>(at, load<u32>(at) + 1);
@@ -143,7 +179,7 @@ function filter(scores: usize, n: u32, base: u32, threshold: f32, list: usize): 
 
 /** Lists exactly the k best, in ascending order of unit, by radix selection over all n. */
 function exactSet(scores: usize, n: u32, base: u32, k: u32, list: usize): u32 {
-  const worst = k < n ? nthKey(scores, 4, n, k, true, 3) : 0xffffffff;
+  const worst = k < n ? nthKey(scores, n, k) : 0xffffffff;
   let better: u32 = 0;
   for (let i: u32 = 0; i < n; i++) better += u32(keyOf(load<f32>(scores + <usize>(i * 4))) < worst);
   let ties = k - better;

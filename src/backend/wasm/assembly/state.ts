@@ -34,11 +34,17 @@ export namespace shape {
   @inline export function maxLength(): u32 { return word(10); }
   // @ts-ignore: decorator
   @inline export function maxRows(): u32 { return word(11); }
-  /** First byte of K of a layer: [page][kvHead][pageSize][rowFloats] f32. */
+  /** First byte of K of a layer: [page][kvHead][pageSize][K or V][rowFloats] f32. */
   // @ts-ignore: decorator
   @inline export function keys(layer: u32): usize { return <usize>(word(13) + layer * word(15)); }
   // @ts-ignore: decorator
-  @inline export function values(layer: u32): usize { return <usize>(word(14) + layer * word(15)); }
+  @inline export function values(layer: u32): usize { return keys(layer) + <usize>(rowFloats() * 4); }
+  /** Bytes from a cached key to the key after it. */
+  // @ts-ignore: decorator
+  @inline export function slotBytes(): u32 { return rowFloats() * 8; }
+  /** Rows of x, four side by side: see `begin` in linear.ts. */
+  // @ts-ignore: decorator
+  @inline export function packed(): usize { return <usize>word(14); }
   /** First byte of the page bounds of a layer: [page][kvHead][2][rowFloats] f32. */
   // @ts-ignore: decorator
   @inline export function bounds(layer: u32): usize { return <usize>(word(16) + layer * word(27)); }

@@ -1,0 +1,63 @@
+import { Command } from "commander";
+import { collect, wholeNumber, wholeNumbers } from "../options.ts";
+import { printRows, printTables } from "../output.ts";
+import { benchBackends } from "../steps/bench-backends.ts";
+import { benchSteps } from "../steps/bench-steps.ts";
+
+interface StepsOptions {
+  readonly model?: string;
+  readonly context: readonly number[];
+  readonly attention?: readonly string[];
+  readonly steps: number;
+  readonly rounds: number;
+  readonly threads?: number;
+  readonly json?: true;
+}
+
+const ATTENTION = ["full", "less-is-more:budget=256,layers=2+7"];
+
+export function stepsCommand(): Command {
+  return new Command("steps")
+    .description(
+      "decode steps and prefill without the engine, beside their floors; the first attention is the yardstick",
+    )
+    .option("--model <folder>", "a checkpoint; default: the bundled model")
+    .option("--context <n,...>", "cached tokens", wholeNumbers, [512, 1024, 2048, 4096, 8192])
+    .option("--attention <spec>", "may be given more than once", collect)
+    .option("--steps <n>", "measured decode steps of a turn", wholeNumber, 24)
+    .option("--rounds <n>", "turns of each attention", wholeNumber, 5)
+    .option("--threads <n>", "threads, the caller's included", wholeNumber)
+    .option("--json", "print one JSON object")
+    .action(async ({ context, attention, json, ...rest }: StepsOptions) => {
+      const { steps, prefill } = await benchSteps({
+        ...rest,
+        contexts: context,
+        attention: attention ?? ATTENTION,
+      });
+      const rows = steps.map(({ parts, ...row }) => row);
+      const parts = steps.map(({ context, threads, attention, parts }) => ({
+        context,
+        threads,
+        attention,
+        ...parts,
+      }));
+      printTables({ steps: rows, parts, prefill: prefill.map((row) => ({ ...row })) }, json === true);
+    });
+}
+
+export function backendsCommand(): Command {
+  return new Command("backends")
+    .description("a decode step and a prefill on every CPU backend, against the reference backend")
+    .option("--model <folder>", "a checkpoint; default: the bundled model")
+    .option("--context <n>", "cached tokens", wholeNumber, 256)
+    .option("--rounds <n>", "alternated rounds", wholeNumber, 5)
+    .option("--json", "print one JSON object")
+    .action(
+      async ({ json, ...options }: { context: number; rounds: number; model?: string; json?: true }) => {
+        printRows(
+          await benchBackends(options).then((rows) => rows.map((row) => ({ ...row }))),
+          json === true,
+        );
+      },
+    );
+}

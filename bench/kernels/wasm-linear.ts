@@ -1,0 +1,91 @@
+/** Matrix kernels: against a plain read where they stream, against the arithmetic ceiling where they do not. */
+import type { WasmWeight } from "../../src/backend/wasm/refs.ts";
+import { addressOf, type Case, type KernelBench, MAX_ROWS } from "./kernel-bench.ts";
+import { arithmeticCeiling } from "./machine-speed.ts";
+
+export const SIZE = 4096;
+const MATRICES = 12;
+
+/** Matrices of DRAM's size, the issue's: 12 of 4096 × 4096. A call takes one, the next call the next. */
+export function benchMatvec(bench: KernelBench): void {
+  const { kernels } = bench.backend;
+  const x = addressOf(bench.vector(SIZE));
+  const out = addressOf(bench.vector(SIZE));
+  const cases = (["f32", "bf16"] as const).flatMap((dtype) => {
+    const matrices = Array.from({ length: MATRICES }, () => bench.weight(dtype, SIZE, SIZE));
+    const bytes = SIZE * SIZE * (dtype === "f32" ? 4 : 2);
+    const rate = (name: string, first: number, run: (matrix: WasmWeight) => void): Case => {
+      let turn = first;
+      return {
+        name,
+        unit: "GB/s",
+        run: () => run(matrices[turn++ % MATRICES]),
+        value: (ms) => bytes / ms / 1e6,
+      };
+    };
+    // half the matrices apart: neither finds in cache what the other has read
+    return [
+      rate(`plain read of the ${dtype}`, 0, ({ address }) => kernels.readAll(address, bytes, out)),
+      rate(`matvec ${dtype}`, MATRICES / 2, ({ descriptor }) => kernels.matmul(descriptor, x, 1, out)),
+    ];
+  });
+  bench.alternate(3 * MATRICES, cases);
+  for (const threads of bench.threadCounts)
+    for (const dtype of ["f32", "bf16"]) {
+      const share =
+        bench.figure(`matvec ${dtype}`, threads) / bench.figure(`plain read of the ${dtype}`, threads);
+      bench.ratio(`matvec ${dtype} over plain read`, threads, share, "at least 0.70");
+    }
+}
+
+/** Weights that stay in cache: what a second thread brings, and what fork and join cost. */
+export function benchCached(bench: KernelBench): void {
+  const { kernels } = bench.backend;
+  const x = addressOf(bench.vector(1024));
+  const out = addressOf(bench.vector(1024));
+  const sizes = [256, 512, 1024];
+  const ceiling = arithmeticCeiling();
+  const cases = sizes.map((size): Case => {
+    const { descriptor } = bench.weight("bf16", size, size);
+    return {
+      name: `matvec bf16 ${size}², cached`,
+      unit: "µs",
+      run: () => {
+        for (let i = 0; i < 16; i++) kernels.matmul(descriptor, x, 1, out);
+      },
+      value: (ms) => (ms * 1000) / 16,
+      floor: (threads) => (size * size) / ceiling / threads / 1000,
+    };
+  });
+  bench.alternate(21, cases);
+  if (bench.threads === 1) return;
+  for (const { name } of cases) {
+    const gain = bench.figure(name, 1) / bench.figure(name, bench.threads);
+    bench.ratio(`${name}: speed over one thread`, bench.threads, gain, "at least 1.7 for two threads");
+  }
+}
+
+export function benchGemm(bench: KernelBench): void {
+  const { kernels } = bench.backend;
+  const x = addressOf(bench.vector(MAX_ROWS * 2048));
+  const out = addressOf(bench.vector(MAX_ROWS * 2048));
+  const ceiling = arithmeticCeiling();
+  const shapes = [
+    [640, 256],
+    [2048, 768],
+    [768, 2048],
+  ] as const;
+  const cases = (["f32", "bf16"] as const).flatMap((dtype) =>
+    shapes.map(([rows, cols]): Case => {
+      const { descriptor } = bench.weight(dtype, rows, cols);
+      return {
+        name: `gemm ${dtype} ${rows}×${cols}, ${MAX_ROWS} rows`,
+        unit: "GMAC/s",
+        run: () => kernels.matmul(descriptor, x, MAX_ROWS, out),
+        value: (ms) => (rows * cols * MAX_ROWS) / ms / 1e6,
+        floor: (threads) => ceiling * threads,
+      };
+    }),
+  );
+  bench.alternate(9, cases);
+}

@@ -1,0 +1,91 @@
+import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A Qwen3 of 222 million parameters: large beside the runtime, small enough to prefill in seconds. */
+const CONFIG = {
+  architectures: ["Qwen3ForCausalLM"],
+  model_type: "qwen3",
+  hidden_size: 1024,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 16,
+  num_key_value_heads: 8,
+  head_dim: 128,
+  vocab_size: 32000,
+  max_position_embeddings: 8192,
+  rms_norm_eps: 1e-6,
+  rope_theta: 1e6,
+  tie_word_embeddings: true,
+  eos_token_id: 0,
+};
+const NOISE_BYTES = 1 << 20;
+
+/** Runs `work` with a folder that holds a checkpoint of random bf16 weights, and removes the folder. */
+export async function withRandomCheckpoint<T>(
+  work: (folder: string, fileBytes: number) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), "lessismore-memory-"));
+  try {
+    await writeFile(join(folder, "config.json"), JSON.stringify(CONFIG));
+    return await work(folder, await writeWeights(join(folder, "model.safetensors")));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function writeWeights(path: string): Promise<number> {
+  const entries: Record<string, { dtype: "BF16"; shape: readonly number[]; data_offsets: [number, number] }> =
+    {};
+  let end = 0;
+  for (const [name, shape] of shapes()) {
+    const start = end;
+    end += 2 * shape.reduce((a, b) => a * b, 1);
+    entries[name] = { dtype: "BF16", shape, data_offsets: [start, end] };
+  }
+  const header = Buffer.from(JSON.stringify(entries));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const file = await open(path, "w");
+  try {
+    await file.write(Buffer.concat([length, header]));
+    const noise = makeNoise();
+    for (let left = end; left > 0; left -= NOISE_BYTES)
+      await file.write(noise, 0, Math.min(left, NOISE_BYTES));
+  } finally {
+    await file.close();
+  }
+  return end;
+}
+
+function* shapes(): Generator<[string, readonly number[]]> {
+  const { hidden_size: hidden, intermediate_size: inner, head_dim: d } = CONFIG;
+  const { num_attention_heads: heads, num_key_value_heads: kvHeads } = CONFIG;
+  yield ["model.embed_tokens.weight", [CONFIG.vocab_size, hidden]];
+  for (let layer = 0; layer < CONFIG.num_hidden_layers; layer++) {
+    const name = (rest: string) => `model.layers.${layer}.${rest}.weight`;
+    yield [name("input_layernorm"), [hidden]];
+    yield [name("post_attention_layernorm"), [hidden]];
+    yield [name("self_attn.q_proj"), [heads * d, hidden]];
+    yield [name("self_attn.k_proj"), [kvHeads * d, hidden]];
+    yield [name("self_attn.v_proj"), [kvHeads * d, hidden]];
+    yield [name("self_attn.o_proj"), [hidden, heads * d]];
+    yield [name("self_attn.q_norm"), [d]];
+    yield [name("self_attn.k_norm"), [d]];
+    yield [name("mlp.gate_proj"), [inner, hidden]];
+    yield [name("mlp.up_proj"), [inner, hidden]];
+    yield [name("mlp.down_proj"), [hidden, inner]];
+  }
+  yield ["model.norm.weight", [hidden]];
+}
+
+/** bf16 of magnitude about 1/128, either sign. */
+function makeNoise(): Uint8Array {
+  const words = new Uint16Array(NOISE_BYTES / 2);
+  let state = 1;
+  for (let i = 0; i < words.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    words[i] = ((state >>> 16) & 0x807f) | 0x3c00;
+  }
+  return new Uint8Array(words.buffer);
+}

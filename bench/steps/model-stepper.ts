@@ -1,0 +1,179 @@
+/** A checkpoint on a CPU backend, stepped at any length without an engine: the cache is filled once, then used by all. */
+import { Attention, attendedRows } from "../../src/attention/attend.ts";
+import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
+import { parseAttention } from "../../src/attention/spec.ts";
+import type { Backend, BackendShape, SamplingRow } from "../../src/backend/backend.ts";
+import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
+import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
+import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
+import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
+import { openCheckpoint } from "../../src/load/checkpoint.ts";
+import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
+import { Decoder } from "../../src/model/decoder.ts";
+import { createRope } from "../../src/model/rope.ts";
+import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
+import { loadWeights, type ModelWeights } from "../../src/model/weights.ts";
+import { bundledModelFolder, openFileFolder } from "../../src/node/index.ts";
+import { createWasmHost } from "../../src/node/wasm-host.ts";
+import { StepClock } from "./timed-backend.ts";
+
+const PAGE_SIZE = 16;
+const CHUNK_ROWS = 256;
+/** Tokens the KV cache has room for beyond the context: plain reads of a step's bytes, weights included, go there. */
+const SPARE_TOKENS = 2048;
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+
+export interface StepperOptions {
+  readonly backend: "wasm" | "reference";
+  readonly threads?: number;
+  readonly model?: string;
+  readonly contextLength: number;
+}
+
+export class ModelStepper {
+  readonly backend: Backend;
+  readonly config: ModelConfig;
+  readonly threads: number;
+  /** Times the calls of a step; every one runs under it. */
+  readonly clock: StepClock;
+  readonly #decoder: Decoder;
+  readonly #batch: StepBatchBuilder;
+  readonly #attentionModel: AttentionModel;
+  readonly #policies = new Map<string, AttentionPolicy>();
+  readonly #pages: readonly number[];
+  readonly #tokens: Uint32Array;
+  readonly #drawRow = Uint32Array.of(0);
+  #wasm: WasmBackend | undefined;
+  readonly #draws: readonly SamplingRow[] = [{ params: GREEDY, draw: 0, seenTokens: [] }];
+
+  private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights, clock: StepClock) {
+    const { shape } = backend;
+    this.backend = backend;
+    this.config = config;
+    this.threads = backend.report().threads;
+    this.clock = clock;
+    this.#attentionModel = {
+      ...config,
+      pageSize: PAGE_SIZE,
+      defaultSelectionLayers: defaultSelectionLayers(config),
+    };
+    this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
+    this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
+    this.#pages = Array.from({ length: shape.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
+    this.#tokens = new Uint32Array(shape.maxSequenceLength).map((_, i) => (i * 7919) % config.vocabSize);
+  }
+
+  static async open(options: StepperOptions): Promise<ModelStepper> {
+    const checkpoint = await openCheckpoint(await openFileFolder(options.model ?? bundledModelFolder()));
+    try {
+      const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
+      const opened = await openBackend(shapeOf(config, options.contextLength), options);
+      const weights = await loadWeights(checkpoint.tensors, config, opened, checkpoint.name);
+      const clock = new StepClock();
+      const stepper = new ModelStepper(clock.watch(opened), config, weights, clock);
+      if (opened instanceof WasmBackend) stepper.#prepareReads(opened);
+      return stepper;
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** Fills the cache up to `length` tokens; returns the milliseconds. */
+  prefill(length: number): number {
+    const started = performance.now();
+    for (let first = 0; first < length; first += CHUNK_ROWS)
+      this.#forward(first, Math.min(CHUNK_ROWS, length - first), true, this.policy("full"));
+    this.#decoder.computeLogits(this.#drawRow, 1);
+    return performance.now() - started;
+  }
+
+  /** A decode step, embedding to drawn token, at which `length` tokens are cached; returns the milliseconds. */
+  async step(length: number, attention: string): Promise<number> {
+    const started = performance.now();
+    this.#forward(length - 1, 1, false, this.policy(attention));
+    this.#decoder.computeLogits(this.#drawRow, 1);
+    await this.backend.sample(this.#decoder.logits, this.#draws).tokens();
+    return performance.now() - started;
+  }
+
+  /** Memory never written is one page of zeros to the system, and read from cache. */
+  #prepareReads(wasm: WasmBackend): void {
+    const start = wasm.arena.word("cache") / 4;
+    wasm.arena.floats.fill(1e-3, start, start + wasm.report().kvCacheBytes / 4);
+    this.#wasm = wasm;
+  }
+
+  /** Reads `bytes` bytes from the start of the KV cache, around again where it ends; returns the milliseconds. */
+  plainRead(bytes: number): number {
+    if (!this.#wasm) throw new TypeError("a plain read is a kernel of the wasm backend");
+    const { arena, kernels } = this.#wasm;
+    const item = 65536;
+    const whole = Math.floor(this.backend.report().kvCacheBytes / item) * item;
+    const started = performance.now();
+    for (let left = Math.ceil(bytes / item) * item; left > 0; left -= whole)
+      kernels.readAll(arena.word("cache"), Math.min(left, whole), arena.word("scratch"));
+    return performance.now() - started;
+  }
+
+  /** Bytes that a step at this length has to read: weights once, and the attended rows. */
+  stepBytes(length: number, attention: string): number {
+    const { numLayers, numKvHeads, headDim } = this.config;
+    const rows = attendedRows(this.policy(attention), numLayers, length);
+    return this.backend.report().weightBytes + rows * 2 * numKvHeads * headDim * 4;
+  }
+
+  /** Multiply-adds of a step at this length. */
+  stepMultiplyAdds(length: number, attention: string): number {
+    const { numLayers, numQueryHeads, headDim, hiddenSize, vocabSize } = this.config;
+    const rows = attendedRows(this.policy(attention), numLayers, length);
+    return numLayers * this.#layerElements() + vocabSize * hiddenSize + rows * 2 * numQueryHeads * headDim;
+  }
+
+  /** Multiply-adds of the prefill of `length` tokens; only the last has logits. */
+  prefillMultiplyAdds(length: number): number {
+    const { numLayers, numQueryHeads, headDim, hiddenSize, vocabSize } = this.config;
+    const pairs = (length * (length + 1)) / 2;
+    const attention = pairs * 2 * numQueryHeads * headDim;
+    return numLayers * (length * this.#layerElements() + attention) + vocabSize * hiddenSize;
+  }
+
+  #layerElements(): number {
+    const { numQueryHeads, numKvHeads, headDim, hiddenSize, intermediateSize } = this.config;
+    return hiddenSize * (2 * (numQueryHeads + numKvHeads) * headDim + 3 * intermediateSize);
+  }
+
+  /** The policy of a spec, bound to the model. */
+  policy(spec: string): AttentionPolicy {
+    const known = this.#policies.get(spec);
+    if (known) return known;
+    const given = parseAttention(spec);
+    const policy = given.forModel?.(this.#attentionModel) ?? given;
+    this.#policies.set(spec, policy);
+    return policy;
+  }
+
+  #forward(firstPosition: number, numRows: number, isPrefill: boolean, policy: AttentionPolicy): void {
+    const run = { tokens: this.#tokens, pages: this.#pages, firstPosition, numRows, isPrefill, policy };
+    this.#batch.fill([run]);
+    this.#decoder.forward(this.#batch, this.#batch.groups);
+  }
+}
+
+function openBackend(shape: BackendShape, { backend, threads }: StepperOptions): Promise<Backend> {
+  if (backend === "reference") return createReferenceBackend(shape);
+  return openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads });
+}
+
+function shapeOf(config: ModelConfig, contextLength: number): BackendShape {
+  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
+  const { headDim, vocabSize, rmsNormEps } = config;
+  return {
+    ...{ numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads },
+    ...{ headDim, vocabSize, rmsNormEps },
+    pageSize: PAGE_SIZE,
+    numPages: Math.ceil((contextLength + SPARE_TOKENS) / PAGE_SIZE),
+    maxSequenceLength: Math.ceil(contextLength / PAGE_SIZE) * PAGE_SIZE,
+    maxBatchRows: CHUNK_ROWS,
+    maxBatchSequences: 1,
+  };
+}

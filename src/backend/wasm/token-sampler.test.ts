@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { sampleToken } from "../sample-token.ts";
+import { Arena } from "./arena.ts";
+import { TokenSampler } from "./token-sampler.ts";
+
+function samplerOf(vocabSize: number) {
+  const arena = new Arena(new WebAssembly.Memory({ initial: 16, maximum: 64 }));
+  const address = arena.allocate(vocabSize * 8, "two rows of logits");
+  return { arena, address, sampler: new TokenSampler(arena, vocabSize) };
+}
+
+const params = fc.record({
+  temperature: fc.constantFrom(0, 0.3, 1, 2),
+  topK: fc.constantFrom(0, 1, 3, 20, 1000),
+  topP: fc.constantFrom(1, 0.95, 0.5, 0.01),
+  minP: fc.constantFrom(0, 0.05, 0.9, 1),
+  repetitionPenalty: fc.constantFrom(1, 1.3),
+  seed: fc.nat(),
+});
+// few values, so that many are equal
+const logit = fc.oneof(fc.constantFrom(-2, 0, 1.5, 3), fc.float({ min: -8, max: 8, noNaN: true }));
+
+describe("TokenSampler", () => {
+  it("draws what sampleToken draws, for 1 to 60 tokens with ties, from any row", () => {
+    fc.assert(
+      fc.property(
+        fc.array(logit, { minLength: 1, maxLength: 60 }),
+        params,
+        fc.array(fc.nat({ max: 59 }), { maxLength: 10 }),
+        fc.nat({ max: 1 }),
+        (values, settings, seen, i) => {
+          const { arena, address, sampler } = samplerOf(values.length);
+          const seenTokens = seen.map((id) => id % values.length);
+          for (let draw = 0; draw < 8; draw++) {
+            const row = { params: settings, draw, seenTokens };
+            arena.floats.set(values, address / 4 + i * values.length);
+            expect(sampler.draw(address, i, row)).toBe(sampleToken(Float32Array.from(values), row));
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("draws from the new memory after it has grown", () => {
+    const { arena, address, sampler } = samplerOf(4);
+    const row = {
+      params: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 },
+      draw: 0,
+      seenTokens: [],
+    };
+    arena.floats.set([0, 1, 0, 0], address / 4);
+    expect(sampler.draw(address, 0, row)).toBe(1);
+    arena.allocate(2 ** 21, "growth");
+    arena.floats.set([0, 0, 0, 1], address / 4);
+    expect(sampler.draw(address, 0, row)).toBe(3);
+  });
+});

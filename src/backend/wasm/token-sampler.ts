@@ -1,0 +1,166 @@
+import { hashUnit } from "../../base/random.ts";
+import type { SamplingRow } from "../backend.ts";
+import type { Arena } from "./arena.ts";
+
+/**
+ * Draws the tokens that `sampleToken` draws (../sample-token.ts, the definition), without sorting the vocabulary and
+ * without making anything: tokens come off a heap, best first, only as far as the draw reaches.
+ */
+export class TokenSampler {
+  readonly #arena: Arena;
+  /** A heap in front; what has come off it stands at the end, best last. */
+  readonly #ids: Uint32Array;
+  readonly #weights: Float64Array;
+  readonly #isSeen: Uint8Array;
+  readonly #rows: Float32Array[] = [];
+  #logits: Float32Array = new Float32Array(0);
+  #count = 0;
+  #taken = 0;
+
+  constructor(arena: Arena, vocabSize: number) {
+    this.#arena = arena;
+    this.#ids = new Uint32Array(vocabSize);
+    this.#weights = new Float64Array(vocabSize);
+    this.#isSeen = new Uint8Array(vocabSize);
+  }
+
+  /**
+   * Draws from row `i` of the logits at `address`: f32 [i + 1, vocabSize], overwritten where the repetition penalty is
+   * not 1. Returns a token id; greedy takes the lowest id of the largest logit.
+   */
+  draw(address: number, i: number, row: SamplingRow): number {
+    const { params } = row;
+    this.#logits = this.#row(address + 4 * i * this.#ids.length, i);
+    if (params.repetitionPenalty !== 1) this.#penalise(row.seenTokens, params.repetitionPenalty);
+    if (params.temperature === 0) return this.#argmax();
+    this.#fillHeap(params.topK);
+    const largest = this.#logits[this.#take(0)];
+    let mass = 0;
+    for (let at = 0; at < this.#count; at++) mass += this.#weigh(this.#ids[at], largest, params.temperature);
+    let kept = this.#count;
+    if (params.topP < 1) {
+      const wanted = params.topP * mass;
+      mass = 0;
+      for (kept = 0; kept < this.#count && mass < wanted; kept++) mass += this.#weightOf(kept);
+      kept = Math.max(1, kept);
+    }
+    if (params.minP > 0) {
+      let fits = 0;
+      while (fits < kept && this.#weightOf(fits) >= params.minP) fits++;
+      kept = Math.max(1, fits);
+    }
+    if (kept < this.#count) {
+      mass = 0;
+      for (let rank = 0; rank < kept; rank++) mass += this.#weightOf(rank);
+    }
+    let rest = hashUnit(params.seed, row.draw, 0x5a11, 0) * mass;
+    for (let rank = 0; rank < kept; rank++) {
+      rest -= this.#weightOf(rank);
+      if (rest < 0) return this.#take(rank);
+    }
+    return this.#take(kept - 1);
+  }
+
+  /** A view of a row: made anew only when memory has grown or the logits stand elsewhere. */
+  #row(address: number, i: number): Float32Array {
+    const known = this.#rows[i];
+    const { buffer } = this.#arena.memory;
+    if (known?.buffer === buffer && known.byteOffset === address) return known;
+    const made = new Float32Array(buffer, address, this.#ids.length);
+    this.#rows[i] = made;
+    return made;
+  }
+
+  #argmax(): number {
+    const logits = this.#logits;
+    let best = 0;
+    let bestLogit = Number.NEGATIVE_INFINITY;
+    for (let id = 0; id < logits.length; id++) {
+      const logit = logits[id];
+      if (logit > bestLogit) {
+        bestLogit = logit;
+        best = id;
+      }
+    }
+    return best;
+  }
+
+  #penalise(seen: ArrayLike<number>, penalty: number): void {
+    for (let i = 0; i < seen.length; i++) {
+      const id = seen[i];
+      if (this.#isSeen[id] === 1) continue;
+      this.#isSeen[id] = 1;
+      const logit = this.#logits[id];
+      this.#logits[id] = logit < 0 ? logit * penalty : logit / penalty;
+    }
+    for (let i = 0; i < seen.length; i++) this.#isSeen[seen[i]] = 0;
+  }
+
+  #weigh(id: number, largest: number, temperature: number): number {
+    const weight = Math.exp((this.#logits[id] - largest) / temperature);
+    this.#weights[id] = weight;
+    return weight;
+  }
+
+  #weightOf(rank: number): number {
+    return this.#weights[this.#take(rank)];
+  }
+
+  /** The token of a rank, 0 the best; ranks are first asked for in order. */
+  #take(rank: number): number {
+    while (this.#taken <= rank) {
+      const last = this.#count - 1 - this.#taken;
+      this.#swap(0, last);
+      this.#taken++;
+      this.#sink(0, last, true);
+    }
+    return this.#ids[this.#count - 1 - rank];
+  }
+
+  /** Makes a heap of the best `topK` tokens, or of all where it is 0. */
+  #fillHeap(topK: number): void {
+    const { length } = this.#ids;
+    this.#count = topK === 0 ? length : Math.min(topK, length);
+    this.#taken = 0;
+    for (let id = 0; id < this.#count; id++) this.#ids[id] = id;
+    if (this.#count < length) {
+      // the worst of the best so far stands in front, to be replaced
+      this.#heapify(false);
+      for (let id = this.#count; id < length; id++)
+        if (this.#isBetter(id, this.#ids[0])) {
+          this.#ids[0] = id;
+          this.#sink(0, this.#count, false);
+        }
+    }
+    this.#heapify(true);
+  }
+
+  #heapify(isBestFirst: boolean): void {
+    for (let at = (this.#count >> 1) - 1; at >= 0; at--) this.#sink(at, this.#count, isBestFirst);
+  }
+
+  #sink(at: number, count: number, isBestFirst: boolean): void {
+    const ids = this.#ids;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= count) return;
+      if (child + 1 < count && this.#isBetter(ids[child + 1], ids[child]) === isBestFirst) child++;
+      if (this.#isBetter(ids[child], ids[at]) !== isBestFirst) return;
+      this.#swap(at, child);
+      at = child;
+    }
+  }
+
+  #swap(a: number, b: number): void {
+    const id = this.#ids[a];
+    this.#ids[a] = this.#ids[b];
+    this.#ids[b] = id;
+  }
+
+  /** Larger logit, or the same and a lower id. */
+  #isBetter(a: number, b: number): boolean {
+    const x = this.#logits[a];
+    const y = this.#logits[b];
+    return x > y || (x === y && a < b);
+  }
+}
