@@ -47,7 +47,7 @@ describe("the import law", () => {
       "eval/tasks/graph.ts": [],
     });
     expect(problems).toEqual([]);
-    expect(files).toBe(17);
+    expect(files).toBe(20);
   });
 
   it.each([
