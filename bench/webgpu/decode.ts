@@ -3,7 +3,7 @@ import { Attention, attendedRows } from "../../src/attention/attend.ts";
 import type { AttentionPolicy } from "../../src/attention/policy.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
 import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
-import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { openWebGpuBackend, type WebGpuOptions } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
@@ -37,8 +37,12 @@ export async function openShape(
   rows: number,
   dtype: WeightDtype,
   cacheDtype: CacheDtype,
+  options: WebGpuOptions = {},
 ): Promise<{ backend: WebGpuBackend; weights: ModelWeights }> {
-  const backend = await openWebGpuBackend(backendShape(shape, context, rows), adapter, { cacheDtype });
+  const backend = await openWebGpuBackend(backendShape(shape, context, rows), adapter, {
+    ...options,
+    cacheDtype,
+  });
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = shape;
   const matrix = (name: string, r: number, c: number) => backend.createWeight(name, dtype, r, c);
@@ -94,6 +98,10 @@ export class Stepper {
     this.#forward(length - 1, 1, false, policy);
     this.#decoder.computeLogits(this.#drawRow, 1);
     this.backend.sampleOnDevice(this.#decoder.logits, [{ params: GREEDY, draw: 0, seenTokens: [] }]);
+  }
+
+  get logits() {
+    return this.#decoder.logits;
   }
 
   /** Records the prefill of rows first .. first + count - 1. */

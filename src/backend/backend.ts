@@ -233,7 +233,7 @@ export interface Backend {
     selection: TokenSelection,
     output: TensorRef,
   ): void;
-  /** x += o(attended) (+ bias). */
+  /** x += o(attended) (+ bias). `attended` is used up: it may hold anything afterwards. */
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void;
   /** x += down(silu(gate(norm x)) * up(norm x)). */
   feedForward(weights: FeedForwardWeights, x: TensorRef): void;

@@ -12,12 +12,12 @@ const MAX_SPLIT_ROWS = 8;
 /** Attention over cached keys and values: rows of a batch go to the kernels that suit them. */
 export class AttentionSteps {
   readonly #context: GpuContext;
-  readonly #decode: DecodeAttention;
+  readonly decode: DecodeAttention;
   readonly #prefill: PrefillAttention;
 
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
-    this.#decode = new DecodeAttention(context, cache);
+    this.decode = new DecodeAttention(context, cache);
     this.#prefill = new PrefillAttention(context, cache);
   }
 
@@ -80,7 +80,7 @@ export class AttentionSteps {
           sequenceStep: isDecode ? 1 : 0,
           longest,
         } as const;
-        this.#decode.attend(layer, run, range.first, query, output, pass);
+        this.decode.attend(layer, run, range.first, query, output, pass);
       }
       first = next;
     }

@@ -36,6 +36,16 @@ export interface RowRun {
   readonly longest: number;
 }
 
+/** Partial sums that are yet to be brought together into the attention of one row. */
+export interface HeldMerge {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly splits: number;
+  readonly partials: NumberedBuffer;
+  readonly output: NumberedBuffer;
+  readonly part: Part;
+}
+
 /** How rows are split over workgroups. */
 interface Split {
   /** Query heads of a workgroup. */
@@ -55,16 +65,35 @@ interface Split {
   readonly chunk: number;
 }
 
-/** Attention of single rows, each split over its tokens: partial sums, and a merge of them. */
+/**
+ * Attention of single rows, each split over its tokens: partial sums, and a merge of them. The merge of a row alone is held
+ * back, as it may become part of a chain; whatever else is recorded must call `release` first.
+ */
 export class DecodeAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   #partials: NumberedBuffer | undefined;
   #empty: NumberedBuffer | undefined;
+  #held: HeldMerge | undefined;
 
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
     this.#cache = cache;
+  }
+
+  /** The merge that makes `output`, if it is held back; it is the caller's then. */
+  takeMerge(output: NumberedBuffer): HeldMerge | undefined {
+    if (this.#held?.output.id !== output.id) return undefined;
+    const held = this.#held;
+    this.#held = undefined;
+    return held;
+  }
+
+  /** Records what was held back. */
+  release(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held) this.merge(held);
   }
 
   /** Attention, or only scores, of a run of rows; selections and scores begin with the sequence `firstSequence`. */
@@ -82,9 +111,16 @@ export class DecodeAttention {
       `rows ${layer},${run.firstRow},${run.numRows},${run.sequence},${run.sequenceStep},${firstSequence},${split.splits},${split.shares},` +
       `${idOf(query)},${idOf(output)},${idOf(scores?.values)},${pass.onlyScores},` +
       `${selection?.groups},${idOf(selection?.indices)},${idOf(selection?.counts)}`;
+    const isHeld = output !== undefined && !pass.onlyScores && run.firstRow === 0 && run.numRows === 1;
     this.#context.recorder.plan(key, () =>
-      this.#recordRows(layer, run, split, firstSequence, query, output, pass),
+      this.#recordRows(layer, run, split, firstSequence, query, isHeld ? undefined : output, pass),
     );
+    if (isHeld)
+      this.#held = {
+        ...{ firstRow: 0, rows: 1, splits: split.splits, part: pass.part },
+        partials: this.#partials as NumberedBuffer,
+        output: WebGpuTensor.of(output),
+      };
   }
 
   #recordRows(
@@ -138,21 +174,17 @@ export class DecodeAttention {
         count,
       );
       if (output && !onlyScores)
-        this.#merge(firstRow + row, count, splits, partials, WebGpuTensor.of(output), pass.part);
+        this.merge({
+          ...{ firstRow: firstRow + row, rows: count, splits, partials, part: pass.part },
+          output: WebGpuTensor.of(output),
+        });
     }
   }
 
-  #merge(
-    firstRow: number,
-    rows: number,
-    splits: number,
-    partials: NumberedBuffer,
-    output: NumberedBuffer,
-    part: Part,
-  ): void {
+  merge({ firstRow, rows, splits, partials, output, part }: HeldMerge): void {
     const { recorder, shape, cacheDtype, tuning } = this.#context;
     const threads = tuning.mergeThreads;
-    const merge = recorder.kernel(["merge"], {
+    const merge = recorder.kernel(["merge-core", "merge"], {
       THREADS: threads,
       QUERY_HEADS: shape.numQueryHeads,
       HEAD_DIM: shape.headDim,

@@ -10,6 +10,13 @@ export interface DeviceTraits {
   readonly hasF16: boolean;
   /** A dispatch can bring 64 bytes along. */
   readonly hasImmediates: boolean;
+  /** Storage buffers of a kernel. */
+  readonly storageBuffers: number;
+  /**
+   * How one workgroup may wait for another of its dispatch: "in order" where those of lower numbers begin first, "by ticket"
+   * where all that have begun go on to their end. Undefined where neither is known.
+   */
+  readonly waits: "in order" | "by ticket" | undefined;
   /** f16 × f16 to f32 at 16 × 16 × 16, by subgroups of 32. */
   readonly hasMatrixUnits: boolean;
 }

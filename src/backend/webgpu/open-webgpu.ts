@@ -115,9 +115,17 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
     hasImmediates: (device.limits.maxImmediateSize ?? 0) >= 64,
+    storageBuffers: device.limits.maxStorageBuffersPerShaderStage,
+    waits: waitsOf(adapter.info),
     hasF16: device.features.has("shader-f16"),
     hasMatrixUnits: hasMatrixUnits(adapter, device, hasSubgroups),
   };
+}
+
+/** Only what was tried: on NVIDIA's, workgroups begin in order; SwiftShader runs each that has begun to its end. */
+function waitsOf(info: GPUAdapterInfo): DeviceTraits["waits"] {
+  if (isSoftwareAdapter(info)) return "by ticket";
+  return info.vendor === "nvidia" ? "in order" : undefined;
 }
 
 /** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */

@@ -1,28 +1,48 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
 import type { GpuContext } from "./context.ts";
+import type { DecodeAttention, HeldMerge } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { LinearSteps } from "./linear-steps.ts";
 import { padded, type Rows } from "./prepared-rows.ts";
+import { hasHeadNorm, ProjectionChain } from "./projection-chain.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
-/** The steps of a layer that multiply by weights, and the output head. */
+/** Steps that may yet become parts of a chain. */
+interface HeldSteps {
+  readonly output: AttentionOutputWeights;
+  readonly attended: TensorRef;
+  /** What makes `attended`, where that is yet to be done. */
+  readonly merge: HeldMerge | undefined;
+  readonly x: TensorRef;
+  feed: FeedForwardWeights | undefined;
+}
+
+/**
+ * The steps of a layer that multiply by weights, and the output head. Those of one row are held back until it is known
+ * whether the next ones go into the same dispatch; whatever else is recorded must call `release` first.
+ */
 export class ProjectionSteps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
+  readonly #attention: DecodeAttention;
   readonly #linear: LinearSteps;
+  readonly #chain: ProjectionChain;
+  #held: HeldSteps | undefined;
   /** f32 [rows, (query + 2 kv heads) * headDim] */
   readonly #projected: NumberedBuffer;
   /** f32 [rows, padded(intermediateSize)] */
   readonly #gated: NumberedBuffer;
   readonly #logitRows: NumberedBuffer;
 
-  constructor(context: GpuContext, cache: KvCache) {
+  constructor(context: GpuContext, cache: KvCache, attention: DecodeAttention) {
     const { buffers, shape } = context;
     const rows = shape.maxBatchRows;
     this.#context = context;
     this.#cache = cache;
+    this.#attention = attention;
     this.#linear = new LinearSteps(context);
+    this.#chain = new ProjectionChain(context, cache);
     this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
     this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
     this.#logitRows = buffers.storage("logit rows", rows * 4);
@@ -33,6 +53,20 @@ export class ProjectionSteps {
     return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
+  /** Records what was held back, the merge of attention aside. */
+  release(): void {
+    const held = this.#held;
+    if (!held) return;
+    this.#held = undefined;
+    const { output, attended, merge, x, feed } = held;
+    if (feed) {
+      this.#chain.record({ attended: merge ?? WebGpuTensor.of(attended), x, output, feed });
+      return;
+    }
+    if (merge) this.#attention.merge(merge);
+    this.#recordOutput(1, output, attended, x);
+  }
+
   attentionInput(
     numRows: number,
     layer: number,
@@ -40,12 +74,33 @@ export class ProjectionSteps {
     x: TensorRef,
     query: TensorRef,
   ): void {
+    const held = this.#held;
+    if (held?.feed && held.x === x && this.#chain.takesInput(weights, held.output)) {
+      this.#held = undefined;
+      const { output, feed } = held;
+      const attended = held.merge ?? WebGpuTensor.of(held.attended);
+      this.#chain.record(
+        { attended, x, output, feed },
+        { layer, weights, query, projected: this.#projected },
+      );
+      if (hasHeadNorm(weights)) this.#finishHeads(layer, weights, query, numRows);
+      return;
+    }
+    this.release();
+    this.#attention.release();
     const rows = { storage: WebGpuTensor.of(x), stride: this.#context.shape.hiddenSize, count: numRows };
     const out = WebGpuTensor.of(query);
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
     const key = idsOf(norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm);
     this.#context.recorder.plan(`input ${layer},${numRows},${rows.storage.id},${out.id},${key}`, () =>
       this.#recordInput(layer, weights, rows, out),
+    );
+  }
+
+  #finishHeads(layer: number, weights: AttentionInputWeights, query: TensorRef, numRows: number): void {
+    const key = `heads ${layer},${numRows},${WebGpuTensor.of(query).id},${idsOf(weights.qNorm, weights.kNorm)}`;
+    this.#context.recorder.plan(key, () =>
+      this.#cache.finishHeads(layer, weights, this.#projected, query, numRows),
     );
   }
 
@@ -59,7 +114,7 @@ export class ProjectionSteps {
     const v = LinearSteps.weight(weights.v, kvWidth, hiddenSize);
     const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
     const norm = WebGpuWeight.of(weights.norm);
-    if (!weights.qNorm && !weights.kNorm) {
+    if (!hasHeadNorm(weights)) {
       const kinds = [
         { weight: q, out: 0, bias: qBias },
         { weight: k, out: 1, bias: kBias },
@@ -81,7 +136,15 @@ export class ProjectionSteps {
     this.#cache.finishHeads(layer, weights, this.#projected, query, rows.count);
   }
 
-  attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+  attentionOutput(numRows: number, output: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+    this.release();
+    const merge = numRows === 1 ? this.#attention.takeMerge(WebGpuTensor.of(attended)) : undefined;
+    this.#attention.release();
+    if (numRows === 1) this.#held = { output, attended, merge, x, feed: undefined };
+    else this.#recordOutput(numRows, output, attended, x);
+  }
+
+  #recordOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const { hiddenSize, numQueryHeads, headDim } = this.#context.shape;
     const width = numQueryHeads * headDim;
     const [source, target] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
@@ -98,6 +161,13 @@ export class ProjectionSteps {
   }
 
   feedForward(numRows: number, weights: FeedForwardWeights, x: TensorRef): void {
+    const held = this.#held;
+    if (held && !held.feed && held.x === x && this.#chain.takes(held.output, weights)) {
+      held.feed = weights;
+      return;
+    }
+    this.release();
+    this.#attention.release();
     const { hiddenSize, intermediateSize } = this.#context.shape;
     const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
     const stride = padded(intermediateSize);
@@ -128,6 +198,7 @@ export class ProjectionSteps {
     count: number,
     logits: TensorRef,
   ): void {
+    this.release();
     const { hiddenSize, vocabSize } = this.#context.shape;
     const { recorder } = this.#context;
     const gather = isInOrder(rows, count) ? undefined : this.#logitRows;

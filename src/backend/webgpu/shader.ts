@@ -7,6 +7,8 @@ export type Constants = Readonly<Record<string, number | boolean>>;
  * The text of a kernel: its preludes, then itself, with the constants that are named replaced and the loops marked
  * `/* unroll *\/` written out. Drivers keep an array in registers only where every index is a constant.
  *
+ * files          names without .wgsl; `file:name` stands for the file with STAGE replaced by the name, so that one file can be
+ *                taken more than once
  * hasImmediates  the parameters come with the dispatch, so that no workgroup begins by waiting for memory
  * @throws TypeError when a constant or a file is not there: a mistake in the backend.
  */
@@ -15,9 +17,10 @@ export function shaderText(files: readonly string[], constants: Constants, hasIm
   const values = new Map<string, number>();
   const text = files
     .map((file) => {
-      const source = KERNEL_SOURCES[file];
-      if (source === undefined) throw new TypeError(`no kernel file ${file}.wgsl`);
-      return source;
+      const [name = "", stage] = file.split(":");
+      const source = KERNEL_SOURCES[name];
+      if (source === undefined) throw new TypeError(`no kernel file ${name}.wgsl`);
+      return stage === undefined ? source : source.replaceAll("STAGE", stage);
     })
     .join("\n")
     .replace(

@@ -25,6 +25,14 @@ export interface Tuning {
   readonly matvecLanes: number;
   readonly matvecLoads: number;
   readonly matvecTeamRows: number;
+  /** Chains of products: invocations of a workgroup, pieces of weights that each has in flight, rows of a workgroup. */
+  readonly chainThreads: number;
+  readonly chainLoads: number;
+  readonly chainRows: number;
+  /** Fewest workgroups of a stage, if its rows can be spread so far. */
+  readonly chainGroups: number;
+  /** Pieces of the vector that an invocation keeps. */
+  readonly chainPieces: number;
   /** Decode attention: invocations of a workgroup; tokens of a team in flight; workgroups for all of a row. */
   readonly attendThreads: number;
   readonly attendTokens: number;
@@ -46,6 +54,11 @@ const GPU: Tuning = {
   matvecLanes: 256,
   matvecLoads: 16,
   matvecTeamRows: 1,
+  chainThreads: 512,
+  chainLoads: 8,
+  chainRows: 32,
+  chainGroups: 128,
+  chainPieces: 2,
   attendThreads: 128,
   attendTokens: 4,
   attendGroups: 396,
@@ -63,6 +76,11 @@ const EMULATED: Tuning = {
   matvecLanes: 16,
   matvecLoads: 4,
   matvecTeamRows: 8,
+  chainThreads: 16,
+  chainLoads: 4,
+  chainRows: 8,
+  chainGroups: 1,
+  chainPieces: 2,
   attendThreads: 32,
   attendGroups: 16,
   selectFours: 1,

@@ -86,8 +86,8 @@ export class WebGpuBackend implements Backend {
       step: new StepBuffer(device, buffers, shape),
     };
     this.#cache = new KvCache(this.#context);
-    this.#projections = new ProjectionSteps(this.#context, this.#cache);
     this.#attention = new AttentionSteps(this.#context, this.#cache);
+    this.#projections = new ProjectionSteps(this.#context, this.#cache, this.#attention.decode);
     this.#selection = new SelectionSteps(this.#context, this.#cache);
     this.#sampling = new SamplingSteps(this.#context);
   }
@@ -166,7 +166,7 @@ export class WebGpuBackend implements Backend {
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    this.#projections.attentionInput(this.#step().numRows, layer, weights, x, query);
+    this.#projections.attentionInput(this.#batchSizes().numRows, layer, weights, x, query);
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
@@ -184,11 +184,11 @@ export class WebGpuBackend implements Backend {
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    this.#projections.attentionOutput(this.#step().numRows, weights, attended, x);
+    this.#projections.attentionOutput(this.#batchSizes().numRows, weights, attended, x);
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    this.#projections.feedForward(this.#step().numRows, weights, x);
+    this.#projections.feedForward(this.#batchSizes().numRows, weights, x);
   }
 
   logits(
@@ -210,6 +210,7 @@ export class WebGpuBackend implements Backend {
 
   /** Records a draw whose tokens stay on the device, for the next step to embed. */
   sampleOnDevice(logits: TensorRef, rows: readonly SamplingRow[]): void {
+    this.#check("sample");
     this.#sampling.record(logits, rows);
   }
 
@@ -244,12 +245,13 @@ export class WebGpuBackend implements Backend {
 
   /** Submits what was recorded and waits until the device has done it. */
   async finish(): Promise<void> {
-    this.#context.recorder.submit();
+    this.flush();
     await this.#context.recorder.finish("the recorded steps");
   }
 
   /** Submits what was recorded without waiting. */
   flush(): void {
+    this.#release();
     this.#context.recorder.submit();
   }
 
@@ -260,11 +262,11 @@ export class WebGpuBackend implements Backend {
   async profile(work: () => void, by: TimedBy = "part"): Promise<Record<string, number>> {
     const { device, buffers, recorder } = this.#context;
     const timer = new StepTimer(device, buffers, by);
-    recorder.submit();
+    this.flush();
     recorder.timer = timer;
     try {
       work();
-      recorder.submit();
+      this.flush();
       recorder.timer = undefined;
       return await timer.read(device, this.#watch);
     } finally {
@@ -304,13 +306,30 @@ export class WebGpuBackend implements Backend {
     }
   }
 
+  /** Before anything but projections is done: they and the end of attention may have been held back. */
   #check(what: string): void {
+    this.#checkOpen(what);
+    this.#release();
+  }
+
+  #release(): void {
+    this.#projections.release();
+    this.#attention.decode.release();
+  }
+
+  #checkOpen(what: string): void {
     if (this.#isClosed) throw new BackendError(`${what}: the webgpu backend is closed; open a new one`);
     this.#context.recorder.check();
   }
 
   #step(): BatchSizes {
-    this.#check("step");
+    const batch = this.#batchSizes();
+    this.#release();
+    return batch;
+  }
+
+  #batchSizes(): BatchSizes {
+    this.#checkOpen("step");
     if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
     return this.#batch;
   }

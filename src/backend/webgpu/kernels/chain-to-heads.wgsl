@@ -1,0 +1,121 @@
+// The chain with the next layer's queries, keys and values, turned by RoPE, and the store of keys and values into the pages, for
+// heads that have no norm of their own. With: chain, step, chain-stage as input, and a first stage.
+const CACHE_IS_F16: bool = false;
+const HALF: u32 = HEAD_DIM / 2u;
+const RUN: u32 = SUMS_input / 2u; // rows side by side of a head, a multiple of 2; as many more lie half a head on
+const HEAD_BLOCKS: u32 = HALF / RUN;
+const CACHE_PIECE: u32 = select(4u, 8u, CACHE_IS_F16); // elements of a piece of the cache
+
+@group(0) @binding(9) var<storage, read> step: array<u32>;
+@group(0) @binding(10) var<storage, read_write> query: array<f32>;
+@group(0) @binding(11) var<storage, read_write> keys: array<u32>;
+@group(0) @binding(12) var<storage, read_write> values: array<u32>;
+
+// A workgroup's rows are two runs of one head, half a head apart: the elements that RoPE turns together.
+fn row_start_input(block: u32, r: u32) -> u32 {
+  var head = block / HEAD_BLOCKS;
+  var piece = params.q;
+  if (head >= QUERY_HEADS + KV_HEADS) {
+    head -= QUERY_HEADS + KV_HEADS;
+    piece = params.v;
+  } else if (head >= QUERY_HEADS) {
+    head -= QUERY_HEADS;
+    piece = params.k;
+  }
+  let row = head * HEAD_DIM + block % HEAD_BLOCKS * RUN + r / RUN * HALF + r % RUN;
+  return piece + row * STRIDE_input;
+}
+
+// Two neighbouring elements of a key or value; `at` is even.
+fn store_two(kind: u32, at: u32, pair: vec2f) {
+  if (CACHE_IS_F16) {
+    let word = pack2x16float(pair);
+    if (kind == 1u) {
+      keys[at / 2u] = word;
+    } else {
+      values[at / 2u] = word;
+    }
+    return;
+  }
+  if (kind == 1u) {
+    keys[at] = bitcast<u32>(pair.x);
+    keys[at + 1u] = bitcast<u32>(pair.y);
+  } else {
+    values[at] = bitcast<u32>(pair.x);
+    values[at + 1u] = bitcast<u32>(pair.y);
+  }
+}
+
+fn bias_of(first: u32, i: u32) -> f32 {
+  let at = first - 1u + i;
+  return vectors[at / 4u][at % 4u];
+}
+
+fn attention_input(block: u32, thread: u32) {
+  var head = block / HEAD_BLOCKS;
+  var kind = 0u;
+  var bias = params.q_bias;
+  if (head >= QUERY_HEADS) {
+    kind = select(1u, 2u, head >= QUERY_HEADS + KV_HEADS);
+    head -= select(QUERY_HEADS, QUERY_HEADS + KV_HEADS, kind == 2u);
+    bias = select(params.k_bias, params.v_bias, kind == 2u);
+  }
+  // an invocation makes two neighbours, and the two half a head on
+  let r = min(thread, RUN / 2u - 1u) * 2u;
+  let d = block % HEAD_BLOCKS * RUN + r;
+  var at = head * HEAD_DIM + d;
+  if (kind > 0u) {
+    let slot = step[SLOTS];
+    at = cache_row(slot / PAGE_SIZE, head, slot % PAGE_SIZE) * CACHE_PIECE + d;
+  }
+  var c = vec2f(1f);
+  var s = vec2f();
+  if (kind < 2u) {
+    c = vec2f(bitcast<f32>(step[ROPE + d]), bitcast<f32>(step[ROPE + d + 1u]));
+    s = vec2f(bitcast<f32>(step[ROPE + HALF + d]), bitcast<f32>(step[ROPE + HALF + d + 1u]));
+  }
+  run_input(block, params.links + ATTENDED_LINKS + HIDDEN_LINKS + FEED_LINKS, params.input_norm, thread);
+  workgroupBarrier();
+  if (thread >= RUN / 2u) {
+    return;
+  }
+  let scale = scale_of();
+  var low_half = scale * vec2f(sum_of(r), sum_of(r + 1u));
+  var high_half = scale * vec2f(sum_of(RUN + r), sum_of(RUN + r + 1u));
+  if (bias > 0u) {
+    let first = head * HEAD_DIM + d;
+    low_half += vec2f(bias_of(bias, first), bias_of(bias, first + 1u));
+    high_half += vec2f(bias_of(bias, first + HALF), bias_of(bias, first + HALF + 1u));
+  }
+  let turned_low = low_half * c - high_half * s;
+  let turned_high = high_half * c + low_half * s;
+  if (kind == 0u) {
+    query[at] = turned_low.x;
+    query[at + 1u] = turned_low.y;
+    query[at + HALF] = turned_high.x;
+    query[at + HALF + 1u] = turned_high.y;
+  } else {
+    store_two(kind, at, turned_low);
+    store_two(kind, at + HALF, turned_high);
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let number = begin(group.x, groups.x, thread);
+  if (number < FIRST_BLOCKS) {
+    first_stage(number, thread);
+  } else if (number < FIRST_BLOCKS + O_BLOCKS) {
+    attention_output(number - FIRST_BLOCKS, thread);
+  } else if (number < FIRST_BLOCKS + O_BLOCKS + FEED_BLOCKS) {
+    feed(number - FIRST_BLOCKS - O_BLOCKS, thread);
+  } else if (number < FIRST_BLOCKS + O_BLOCKS + FEED_BLOCKS + DOWN_BLOCKS) {
+    down(number - FIRST_BLOCKS - O_BLOCKS - FEED_BLOCKS, thread);
+  } else {
+    attention_input(number - FIRST_BLOCKS - O_BLOCKS - FEED_BLOCKS - DOWN_BLOCKS, thread);
+  }
+}

@@ -1,0 +1,293 @@
+import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
+import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import type { HeldMerge } from "./decode-attention.ts";
+import type { KvCache } from "./kv-cache.ts";
+import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+
+/** What a chain takes from one attention to the next. */
+export interface ChainSteps {
+  /** What was attended, or what makes it. */
+  readonly attended: HeldMerge | WebGpuTensor;
+  readonly x: TensorRef;
+  readonly output: AttentionOutputWeights;
+  readonly feed: FeedForwardWeights;
+}
+
+/** The next layer's part of a chain. */
+export interface ChainInput {
+  readonly layer: number;
+  readonly weights: AttentionInputWeights;
+  readonly query: TensorRef;
+  /** Takes queries, keys and values where heads have a norm of their own: f32 [(query + 2 kv heads) * headDim]. */
+  readonly projected: NumberedBuffer;
+}
+
+/** chain.wgsl: no link is this before its value is there. */
+const UNSET = 0xffffffff;
+/** Storage buffers of chain-to-heads.wgsl. */
+const BUFFERS = 12;
+/** Sums that invocations bring together at once, at most. */
+const MAX_ROWS = 32;
+
+/** Rows of one stage. */
+interface Stage {
+  readonly rows: number;
+  readonly turns: number;
+  /** Pieces of an invocation at a time. */
+  readonly chunk: number;
+}
+
+/**
+ * The products of one row between two attentions in one dispatch (chain.wgsl). A dispatch alone waits for the last of the one
+ * before it and for its first weights; here the next weights are on their way meanwhile.
+ */
+export class ProjectionChain {
+  readonly #context: GpuContext;
+  readonly #cache: KvCache;
+  #links: NumberedBuffer | undefined;
+  /** Which half of the links the next dispatch uses; the other is cleared by it. */
+  #isOdd = false;
+
+  constructor(context: GpuContext, cache: KvCache) {
+    this.#context = context;
+    this.#cache = cache;
+  }
+
+  /** Whether attention output and feed-forward can be a chain. */
+  takes({ o, oBias }: AttentionOutputWeights, feed: FeedForwardWeights): boolean {
+    const { traits, shape } = this.#context;
+    const { waits, minSubgroupSize, storageBuffers } = traits;
+    if (waits === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || oBias) return false;
+    const matrices = [o, feed.gate, feed.up, feed.down].map((ref) => WebGpuWeight.of(ref));
+    return (
+      isOneKind(matrices) &&
+      chunkOf(feed.gate) === chunkOf(feed.up) &&
+      this.#stage(shape.hiddenSize, shape.numQueryHeads * shape.headDim, 1) !== undefined &&
+      this.#stage(2 * shape.intermediateSize, shape.hiddenSize, 2) !== undefined &&
+      this.#stage(shape.hiddenSize, shape.intermediateSize, 1) !== undefined &&
+      WebGpuWeight.of(feed.norm).vector % 4 === 0
+    );
+  }
+
+  /** Whether the next layer's queries, keys and values can follow. */
+  takesInput(input: AttentionInputWeights, { o }: AttentionOutputWeights): boolean {
+    const { q, k, v, norm } = input;
+    const matrices = [o, q, k, v].map((ref) => WebGpuWeight.of(ref));
+    const isNear = chunkOf(q) === chunkOf(k) && chunkOf(q) === chunkOf(v);
+    return (
+      isOneKind(matrices) &&
+      isNear &&
+      this.#inputStage(hasHeadNorm(input)) !== undefined &&
+      WebGpuWeight.of(norm).vector % 4 === 0
+    );
+  }
+
+  record({ attended, x, output, feed }: ChainSteps, input?: ChainInput): void {
+    const links = this.#linkBuffer;
+    const set = Number(this.#isOdd);
+    this.#isOdd = !this.#isOdd;
+    const ids = [output.o, feed.gate, input?.weights.q].map((ref) => ref && WebGpuWeight.of(ref).id);
+    const tensors = [x, input?.query].map((ref) => ref && WebGpuTensor.of(ref).id);
+    this.#context.recorder.plan(
+      `chain ${set},${ids},${tensors},${input?.layer},${sourceOf(attended).id},${splitsOf(attended)}`,
+      () => this.#record({ attended, x, output, feed }, input, links, set),
+    );
+  }
+
+  #record(
+    { attended, x, output, feed }: ChainSteps,
+    input: ChainInput | undefined,
+    links: NumberedBuffer,
+    set: number,
+  ): void {
+    const { recorder, traits, shape, weights, step, cacheDtype } = this.#context;
+    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = shape;
+    const width = numQueryHeads * headDim;
+    const dtype = WebGpuWeight.of(output.o).dtype;
+    const stages = {
+      o: this.#stage(hiddenSize, width, 1) as Stage,
+      feed: this.#stage(2 * intermediateSize, hiddenSize, 2) as Stage,
+      down: this.#stage(hiddenSize, intermediateSize, 1) as Stage,
+      ...(input && { input: this.#inputStage(hasHeadNorm(input.weights)) as Stage }),
+    };
+    const sums = Object.values(stages).map(({ rows, turns }) => rows * turns);
+    const splits = splitsOf(attended);
+    const threads = this.#threads;
+    const blocks = {
+      first: splits > 0 ? numQueryHeads : Math.ceil(width / threads),
+      o: hiddenSize / rowsOf(stages.o),
+      feed: (2 * intermediateSize) / rowsOf(stages.feed),
+      down: hiddenSize / rowsOf(stages.down),
+      input: stages.input ? ((numQueryHeads + 2 * numKvHeads) * headDim) / rowsOf(stages.input) : 0,
+    };
+    const constants: Record<string, number | boolean> = {
+      THREADS: threads,
+      DTYPE: DTYPE_CODES[dtype],
+      FOLD: Math.min(32, traits.minSubgroupSize),
+      EPS: shape.rmsNormEps,
+      TICKETS: traits.waits === "by ticket",
+      INPUT: input !== undefined,
+      FIRST_BLOCKS: blocks.first,
+      O_BLOCKS: blocks.o,
+      FEED_BLOCKS: blocks.feed,
+      DOWN_BLOCKS: blocks.down,
+      QUERY_HEADS: numQueryHeads,
+      HEAD_DIM: headDim,
+      ...(splits > 0 && { PADDED4: paddedHeadDim(shape, cacheDtype) / 4, PARTIALS: 8 }),
+      HIDDEN: hiddenSize,
+      ATTENDED_LINKS: this.#linksOf(width),
+      HIDDEN_LINKS: this.#linksOf(hiddenSize),
+      FEED_LINKS: this.#linksOf(intermediateSize),
+      SET_LINKS: this.#setLinks,
+      SPACE: Math.max(...sums) + 1,
+      ...stageConstants("o", 4, width, dtype, stages.o),
+      ...stageConstants("feed", 5, hiddenSize, dtype, stages.feed, true),
+      ...stageConstants("down", 6, intermediateSize, dtype, stages.down),
+    };
+    const files = ["storage", "fold-subgroups", "chain-links"];
+    files.push("chain-stage:o", "chain-stage:feed", "chain-stage:down");
+    if (stages.input) {
+      files.push("chain-stage:input");
+      Object.assign(constants, stageConstants("input", 7, hiddenSize, dtype, stages.input, true));
+    }
+    files.push("chain", ...(splits > 0 ? ["merge-core", "chain-merge"] : ["chain-copy"]));
+    const { projected, query } = input ?? {};
+    const bindings = [
+      ...[weights.vectors, WebGpuTensor.of(x), links, chunkOf(output.o), chunkOf(feed.gate)],
+      ...[chunkOf(feed.down), input && chunkOf(input.weights.q), sourceOf(attended)],
+    ];
+    if (!input || !query) {
+      files.push("chain-to-end");
+    } else if (hasHeadNorm(input.weights)) {
+      files.push("chain-to-rows");
+      Object.assign(constants, { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim });
+      bindings.push(projected);
+    } else {
+      const { keys, values } = this.#cache.layer(input.layer);
+      files.push("step", "chain-to-heads");
+      Object.assign(constants, stepConstants(this.#context), { CACHE_IS_F16: cacheDtype === "f16" });
+      bindings.push(step.storage, WebGpuTensor.of(query), keys, values);
+    }
+    const { norm, q, k, v, qBias, kBias, vBias } = input?.weights ?? {};
+    recorder.dispatch(
+      "weights",
+      recorder.kernel(files, constants),
+      [
+        splits,
+        ...[output.o, feed.gate, feed.up, feed.down].map((ref) => firstPiece(ref)),
+        WebGpuWeight.of(feed.norm).vector / 4,
+        set * this.#setLinks,
+        (1 - set) * this.#setLinks,
+        norm ? WebGpuWeight.of(norm).vector / 4 : 0,
+        ...[q, k, v].map((ref) => (ref ? firstPiece(ref) : 0)),
+        ...[qBias, kBias, vBias].map((ref) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0)),
+      ],
+      bindings,
+      Object.values(blocks).reduce((sum, count) => sum + count, 0),
+    );
+  }
+
+  /** Invocations of a workgroup: fewer where rows are short. */
+  get #threads(): number {
+    const { shape, tuning, traits } = this.#context;
+    const pieces = 2 ** Math.floor(Math.log2(shape.hiddenSize / 8));
+    const least = Math.max(16, traits.maxSubgroupSize);
+    return Math.max(least, Math.min(tuning.chainThreads, traits.maxInvocations, pieces));
+  }
+
+  /** How workgroups go about `rows` rows of `cols` columns, not across units of rows; undefined where they do not come out even. */
+  #stage(rows: number, cols: number, least: number, unit = rows): Stage | undefined {
+    const { tuning } = this.#context;
+    const { chainLoads, chainRows, chainGroups } = tuning;
+    // pieces of f16; f32 weights take twice the registers
+    const pieces = Math.ceil(cols / 8 / this.#threads);
+    const chunk = Math.min(pieces, tuning.chainPieces);
+    const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, Math.min(MAX_ROWS, chainLoads / chunk))));
+    let all = Math.max(atOnce, Math.min(MAX_ROWS, chainRows));
+    // enough workgroups for all of a device
+    while (all > least && (unit % all !== 0 || rows / all < chainGroups)) all /= 2;
+    if (unit % all !== 0 || cols % 8 !== 0) return undefined;
+    const turnRows = Math.min(atOnce, all);
+    return { rows: turnRows, turns: all / turnRows, chunk };
+  }
+
+  /** Where heads are finished at once, rows come in two runs of a head, half a head apart, each of an even number. */
+  #inputStage(isUnfinished: boolean): Stage | undefined {
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const rows = (numQueryHeads + 2 * numKvHeads) * headDim;
+    if (isUnfinished) return this.#stage(rows, hiddenSize, 1, numKvHeads * headDim);
+    return headDim % 4 === 0 ? this.#stage(rows, hiddenSize, 4, headDim) : undefined;
+  }
+
+  /** Words that the links of a vector take: whole pieces for every invocation. */
+  #linksOf(size: number): number {
+    return Math.ceil(size / 8 / this.#threads) * 8 * this.#threads;
+  }
+
+  get #setLinks(): number {
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.shape;
+    const attended = this.#linksOf(numQueryHeads * headDim);
+    return attended + 2 * this.#linksOf(hiddenSize) + this.#linksOf(intermediateSize) + 1;
+  }
+
+  get #linkBuffer(): NumberedBuffer {
+    if (!this.#links) {
+      const { buffers, recorder } = this.#context;
+      const words = new Uint32Array(2 * this.#setLinks).fill(UNSET);
+      this.#links = buffers.storage("links of chains", words.byteLength);
+      recorder.write(this.#links, 0, words, words.length);
+    }
+    return this.#links;
+  }
+}
+
+function stageConstants(
+  name: string,
+  binding: number,
+  cols: number,
+  dtype: WebGpuWeight["dtype"],
+  { rows, turns, chunk }: Stage,
+  isNormed = false,
+): Record<string, number | boolean> {
+  return {
+    [`BINDING_${name}`]: binding,
+    [`STRIDE_${name}`]: cols / pieceElements(dtype),
+    [`ROWS_${name}`]: rows,
+    [`TURNS_${name}`]: turns,
+    [`CHUNK_${name}`]: chunk,
+    [`NORM_${name}`]: isNormed,
+  };
+}
+
+/** Heads with a norm of their own are finished by a dispatch that sees them whole. */
+export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
+  return qNorm !== undefined || kNorm !== undefined;
+}
+
+function sourceOf(attended: HeldMerge | WebGpuTensor): NumberedBuffer {
+  return attended instanceof WebGpuTensor ? attended : attended.partials;
+}
+
+/** 0 where nothing has to be brought together. */
+function splitsOf(attended: HeldMerge | WebGpuTensor): number {
+  return attended instanceof WebGpuTensor ? 0 : attended.splits;
+}
+
+function rowsOf({ rows, turns }: Stage): number {
+  return rows * turns;
+}
+
+/** Whether all lie whole in a buffer each, in one dtype. */
+function isOneKind(weights: readonly WebGpuWeight[]): boolean {
+  return weights.every(({ dtype, parts }) => dtype === weights[0]?.dtype && parts.length === 1);
+}
+
+function chunkOf(ref: AttentionOutputWeights["o"]): NumberedBuffer | undefined {
+  return WebGpuWeight.of(ref).parts[0]?.chunk;
+}
+
+/** Where a matrix begins in its buffer, in pieces of 16 bytes. */
+function firstPiece(ref: AttentionOutputWeights["o"]): number {
+  return (WebGpuWeight.of(ref).parts[0]?.offset ?? 0) / 16;
+}

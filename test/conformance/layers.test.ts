@@ -1,0 +1,81 @@
+/**
+ * Steps of one decode row through two layers, recorded one after another, give what they give with a read after each. A
+ * backend that records ahead may bring them together into fewer, larger pieces of work; a read keeps them apart.
+ */
+import { afterEach, describe, expect, it } from "vitest";
+import type { Backend } from "../../src/backend/backend.ts";
+import { BACKENDS } from "./backend-table.ts";
+import { inputRefs, makeInput, makeWeight, nmse, shapeOf, Trial } from "./trial.ts";
+
+const SHAPE = {
+  numLayers: 2,
+  hiddenSize: 48,
+  intermediateSize: 136,
+  numQueryHeads: 4,
+  numKvHeads: 2,
+  headDim: 16,
+};
+const MODELS = [
+  ["f32, bias", { dtype: "f32", bias: true }],
+  ["f16", { dtype: "f16" }],
+  ["bf16, q/k norm", { dtype: "bf16", headNorm: true }],
+] as const;
+
+describe.each(BACKENDS)("$name", ({ open }) => {
+  const opened: Backend[] = [];
+  afterEach(async () => {
+    for (const backend of opened.splice(0)) await backend.close();
+  });
+
+  it.each(MODELS)("%s: at once or read in between, NMSE < 1e-11", async (_, options) => {
+    const results: Float32Array[] = [];
+    for (const isReadBetween of [true, false]) {
+      const backend = await open(shapeOf(SHAPE));
+      opened.push(backend);
+      const trial = new Trial(backend, 5);
+      const { random, x, query, output } = trial;
+      const inputs = [makeInput(backend, random, options), makeInput(backend, random, options)];
+      trial.useInputs(inputs);
+      const make = (name: string, rows: number, cols: number) =>
+        makeWeight(backend, name, options.dtype, rows, cols, random).ref;
+      const { hiddenSize: hidden, intermediateSize: wide } = SHAPE;
+      const layers = inputs.map((input) => ({
+        input: inputRefs(input),
+        output: { o: make("o", hidden, 64) },
+        feed: {
+          norm: make("norm", 1, hidden),
+          ...{
+            gate: make("gate", wide, hidden),
+            up: make("up", wide, hidden),
+            down: make("down", hidden, wide),
+          },
+        },
+      }));
+      const sequence = await trial.filled(37);
+      const range = { first: 0, count: 1 };
+      const between = async () => {
+        if (isReadBetween) await backend.read(x);
+      };
+      // more than one step: what a backend keeps from one to the next is used again
+      for (let step = 0; step < 3; step++) {
+        trial.begin([trial.part(sequence, 1)]);
+        for (const [layer, weights] of layers.entries()) {
+          backend.attentionInput(layer, weights.input, x, query);
+          await between();
+          backend.attendAll(layer, range, query, output);
+          await between();
+          backend.attentionOutput(weights.output, output, x);
+          await between();
+          backend.feedForward(weights.feed, x);
+          await between();
+        }
+        results.push((await trial.floats(x)).slice(0, hidden));
+        results.push((await trial.floats(query)).slice(0, 64));
+      }
+    }
+    const half = results.length / 2;
+    for (let i = 0; i < half; i++)
+      expect(nmse(results[half + i], results[i]), `part ${i}`).toBeLessThan(1e-11);
+    expect(results[0].some((value) => value !== 0)).toBe(true);
+  });
+});
