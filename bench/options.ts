@@ -1,4 +1,5 @@
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
+import { readShape, type Shape } from "./webgpu/shapes.ts";
 
 export function wholeNumber(text: string): number {
   if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError("Expected a whole number of at least 1.");
@@ -11,4 +12,22 @@ export function wholeNumbers(text: string): readonly number[] {
 
 export function collect(text: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, text];
+}
+
+export function shape(nameOrPath: string): Shape {
+  try {
+    return readShape(nameOrPath);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** How weights are stored that are made on the device. */
+export function dtypeOption(): Option {
+  return new Option("--dtype <dtype>", "of the weights made on the device").choices(["f16", "bf16", "f32"]);
+}
+
+/** How its keys and values are. */
+export function cacheDtypeOption(): Option {
+  return new Option("--cache-dtype <dtype>", "of the keys and values there").choices(["f16", "f32"]);
 }

@@ -1,6 +1,7 @@
 import { describeRun } from "./machine.ts";
 
-type Row = Readonly<Record<string, string | number>>;
+type Cell = string | number | undefined;
+type Row = Readonly<Record<string, Cell>>;
 
 /** One JSON object with the machine, or a table of all the rows' keys. */
 export function printRows(rows: readonly Row[], isJson: boolean): void {
@@ -21,8 +22,20 @@ export function printTables(tables: Readonly<Record<string, readonly Row[]>>, is
   }
 }
 
-function printJson(tables: Readonly<Record<string, readonly Row[]>>): void {
-  process.stdout.write(`${JSON.stringify({ run: describeRun(), ...tables }, rounded, 1)}\n`);
+export function printJson(content: Readonly<Record<string, unknown>>): void {
+  process.stdout.write(runJson(content));
+}
+
+/** The content with what a figure needs beside it. */
+export function runJson(content: Readonly<Record<string, unknown>>): string {
+  return `${JSON.stringify({ run: describeRun(), ...content }, rounded, 1)}\n`;
+}
+
+/** A table of all the rows' keys in Markdown. */
+export function markdownTable(rows: readonly Row[]): string {
+  const [names = [], ...lines] = cells(rows);
+  const line = (texts: readonly string[]) => `| ${texts.join(" | ")} |\n`;
+  return [names, names.map(() => "---"), ...lines].map(line).join("");
 }
 
 /** Four digits: more than any of these figures is good for. */
@@ -32,9 +45,8 @@ function rounded(_key: string, value: unknown): unknown {
 }
 
 function printTable(rows: readonly Row[]): void {
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const lines = [names, ...rows.map((row) => names.map((name) => format(row[name])))];
-  const widths = names.map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
+  const lines = cells(rows);
+  const widths = (lines[0] ?? []).map((_, i) => Math.max(...lines.map((line) => line[i]?.length ?? 0)));
   for (const line of lines)
     process.stdout.write(
       `${line
@@ -44,7 +56,14 @@ function printTable(rows: readonly Row[]): void {
     );
 }
 
-function format(value: string | number | undefined): string {
+/** The names of all columns, then a line for each row. */
+function cells(rows: readonly Row[]): readonly (readonly string[])[] {
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  return [names, ...rows.map((row) => names.map((name) => format(row[name])))];
+}
+
+function format(value: Cell): string {
   if (typeof value !== "number") return value ?? "";
-  return Number.isInteger(value) ? String(value) : value.toPrecision(3);
+  if (Number.isInteger(value)) return String(value);
+  return Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(3);
 }

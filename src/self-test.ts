@@ -84,6 +84,7 @@ export async function runSelfTest(
   await test.layer("chunk", 0, CHUNK_ROWS);
   await test.draws();
   await test.layer("decode", CHUNK_ROWS, 1);
+  await test.decodeAtOnce();
   return test.rows;
 }
 
@@ -160,6 +161,21 @@ function makeWeights(backend: Backend) {
     },
     norm: vector("norm", hiddenSize),
     output: weight("output", "f32", vocabSize, hiddenSize),
+    oneDtype: {
+      attentionInput: {
+        norm: vector("norm", hiddenSize),
+        q: weight("q", "f16", queryWidth, hiddenSize),
+        k: weight("k", "f16", kvWidth, hiddenSize),
+        v: weight("v", "f16", kvWidth, hiddenSize),
+      },
+      attentionOutput: { o: weight("o", "f16", hiddenSize, queryWidth) },
+      feedForward: {
+        norm: vector("norm", hiddenSize),
+        gate: weight("gate", "f16", intermediateSize, hiddenSize),
+        up: weight("up", "f16", intermediateSize, hiddenSize),
+        down: weight("down", "f16", hiddenSize, intermediateSize),
+      },
+    },
   };
 }
 
@@ -226,6 +242,36 @@ class LayerTest {
     this.#both(({ backend, weights, x }) => backend.feedForward(weights.feedForward, x));
     await this.#compare(`feedForward, ${name}`, ({ x }) => x, xs);
     await this.#logits(name, isDecode ? [0] : [CHUNK_ROWS - 1, 0, 40, 7]);
+  }
+
+  /** A decode row through a layer and into the next without a look in between: a backend may do all of it in one go. */
+  async decodeAtOnce(): Promise<void> {
+    const { vocabSize, hiddenSize, numQueryHeads, headDim, numPages } = SELF_TEST_SHAPE;
+    const tokens = Array.from({ length: CHUNK_ROWS + 2 }, (_, i) => (i * 89) % vocabSize);
+    const pages = Array.from({ length: numPages }, (_, i) => (i * 5 + 3) % numPages);
+    const run = {
+      tokens,
+      pages,
+      firstPosition: CHUNK_ROWS + 1,
+      numRows: 1,
+      isPrefill: false,
+      policy: full(),
+    };
+    this.#batch.fill([run]);
+    this.#both(({ backend, weights, x }) => {
+      backend.beginStep(this.#batch);
+      backend.embed(weights.embedding, x);
+    });
+    await this.#read(({ x }) => x, hiddenSize);
+    this.#both(({ backend, weights: { oneDtype }, x, query, attended }) => {
+      backend.attentionInput(0, oneDtype.attentionInput, x, query);
+      backend.attendAll(0, ALL, query, attended);
+      backend.attentionOutput(oneDtype.attentionOutput, attended, x);
+      backend.feedForward(oneDtype.feedForward, x);
+      backend.attentionInput(0, oneDtype.attentionInput, x, query);
+    });
+    await this.#compare("a layer at once", ({ x }) => x, hiddenSize);
+    await this.#compare("the next layer's queries", ({ query }) => query, numQueryHeads * headDim);
   }
 
   async #logits(name: string, rows: readonly number[]): Promise<void> {

@@ -1,44 +1,89 @@
-import { Command, Option } from "commander";
-import { benchDecode } from "../decode.ts";
+import { Command } from "commander";
 import { collect, wholeNumber, wholeNumbers } from "../options.ts";
-import { printRows } from "../output.ts";
+import { printJson, printRows, printTables } from "../output.ts";
+import { benchRequests } from "../requests.ts";
+import { benchShapeDecode, type ShapeDecodeRow } from "../webgpu/decode.ts";
+import { openBenchGpu } from "../webgpu/gpu.ts";
+import { measureReadBandwidth } from "../webgpu/plain-read.ts";
+import type { Shape } from "../webgpu/shapes.ts";
+import { addModes, checkModes, chosenShape, DEFAULT_DTYPE, type ModeOptions } from "./modes.ts";
 
-interface Options {
-  readonly model?: string;
-  readonly backend: "wasm" | "reference";
-  readonly context: readonly number[];
+interface Options extends ModeOptions {
+  readonly context?: readonly number[];
   readonly attention?: readonly string[];
-  readonly steps: number;
-  readonly rounds: number;
-  readonly threads?: number;
-  readonly json?: true;
+  readonly steps?: number;
+  readonly rounds?: number;
 }
 
-const ATTENTION = ["full", "less-is-more:budget=256,layers=2+7"];
+const REQUESTS = {
+  context: [1024, 2048, 4096, 8128],
+  attention: ["full", "less-is-more:budget=256,layers=2+7"],
+  steps: 64,
+  rounds: 3,
+};
+const STEPS = {
+  context: [16384, 32768, 65536, 131072],
+  attention: ["full", "less-is-more:budget=2048"],
+  steps: 10,
+  rounds: 7,
+};
 
-/** `decode` and `prefill` run the same requests and differ in what they show. */
-export function stepCommand(name: "decode" | "prefill"): Command {
-  return new Command(name)
+export function decodeCommand(): Command {
+  const both = (name: "steps" | "rounds") => `(default: ${REQUESTS[name]}, of a shape ${STEPS[name]})`;
+  return addModes(new Command("decode"))
     .description(
-      name === "decode"
-        ? "milliseconds of a decode step, by context and attention; the first attention is the yardstick"
-        : "prefill against decode, in tokens a second",
+      "milliseconds of a decode step, by context and attention. Without a shape, requests to a model go through the engine " +
+        "and the first attention is the yardstick. With --shape, or --backend webgpu alone, whole steps run on a GPU with " +
+        "weights and cache made there, beside the time that a plain read of their bytes takes in the same run",
     )
-    .option("--model <folder>", "a checkpoint; default: the bundled model")
-    .addOption(new Option("--backend <name>").choices(["wasm", "reference"]).default("wasm"))
-    .option("--context <n,...>", "cached tokens", wholeNumbers, [1024, 2048, 4096, 8128])
+    .option("--context <n,...>", "cached tokens", wholeNumbers)
     .option("--attention <spec>", "may be given more than once", collect)
-    .option("--steps <n>", "decode steps a round", wholeNumber, 64)
-    .option("--rounds <n>", "alternated rounds", wholeNumber, 3)
-    .option("--threads <n>", "threads, the caller's included", wholeNumber)
-    .option("--json", "print one JSON object")
-    .action(async ({ context, attention, json, ...rest }: Options) => {
-      const { rows, prefill } = await benchDecode({
-        ...rest,
-        contexts: context,
-        attention: attention ?? (name === "decode" ? ATTENTION : ["full"]),
-      });
-      const decode = rows.map(({ spreadMs: [leastMs, mostMs], ...row }) => ({ ...row, leastMs, mostMs }));
-      printRows(name === "decode" ? decode : prefill, json === true);
+    .option("--steps <n>", `measured steps of a turn ${both("steps")}`, wholeNumber)
+    .option("--rounds <n>", `turns of each attention, alternated ${both("rounds")}`, wholeNumber)
+    .action(async (options: Options, command: Command) => {
+      checkModes(command, options, [], []);
+      const chosen = chosenShape(options);
+      if (chosen) await benchShape(chosen, options);
+      else await sendRequests(options);
     });
+}
+
+async function sendRequests({ backend, model, threads, json, ...given }: Options): Promise<void> {
+  const { context, ...rest } = { ...REQUESTS, ...given };
+  const { rows } = await benchRequests({
+    ...{ ...rest, contexts: context, backend },
+    ...(model !== undefined && { model }),
+    ...(threads !== undefined && { threads }),
+  });
+  printRows(
+    rows.map(({ spreadMs: [leastMs, mostMs], ...row }) => ({ ...row, leastMs, mostMs })),
+    json === true,
+  );
+}
+
+async function benchShape({ name, config }: Shape, options: Options): Promise<void> {
+  const { context, attention, steps, rounds } = { ...STEPS, ...options };
+  const { dtype = DEFAULT_DTYPE, cacheDtype = "f16" } = options;
+  const gpu = await openBenchGpu();
+  const readBandwidth = await measureReadBandwidth(gpu);
+  const rows = await benchShapeDecode(gpu, config, {
+    ...{ contexts: context, attention, steps, rounds, dtype, cacheDtype, readBandwidth },
+  });
+  const run = { gpu: gpu.name, shape: name, dtype, cacheDtype, readBandwidth };
+  if (options.json) printJson({ ...run, steps, rounds, rows });
+  else
+    printTables(
+      {
+        "the run": [run],
+        "decode steps (ms): median, least and most over turns; host: to record and submit; GPU: a step by itself":
+          rows.map(({ gpuMsByPart, ...row }) => row),
+        "GPU ms by part: each dispatch between two timestamps of its own, so that together they take longer than a step":
+          rows.map(partsOf),
+      },
+      false,
+    );
+}
+
+function partsOf({ context, attention, gpuMsByPart }: ShapeDecodeRow) {
+  return { context, attention, ...gpuMsByPart };
 }

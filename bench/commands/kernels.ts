@@ -1,22 +1,71 @@
 import { Command, Option } from "commander";
+import type { KernelFigure } from "../kernels/figure.ts";
 import { benchWasmKernels } from "../kernels/wasm.ts";
-import { wholeNumber } from "../options.ts";
+import { dtypeOption, wholeNumber } from "../options.ts";
 import { printRows } from "../output.ts";
+import { openBenchGpu } from "../webgpu/gpu.ts";
+import { prefillTarget } from "../webgpu/judgement.ts";
+import { kernelPlan } from "../webgpu/kernel-plan.ts";
+import { benchWebGpuKernels } from "../webgpu/kernels.ts";
+import { benchBothPrefills, prefillPlan } from "../webgpu/report.ts";
+import type { Dtypes } from "../webgpu/step-work.ts";
+import { judge } from "../webgpu/targets.ts";
 
-/** Kernels by backend: a new one is a file in kernels/ and a row here. */
-const BENCHES = { wasm: benchWasmKernels } as const;
+interface Options {
+  readonly backend: keyof typeof BENCHES;
+  readonly threads?: number;
+  readonly dtype?: Dtypes["dtype"];
+  readonly quick?: true;
+  readonly json?: true;
+}
+
+type FigureRow = Readonly<Record<string, string | number | undefined>>;
+
+/** Kernels by backend: a new one is a function and a row here, with the options that it alone has. */
+const BENCHES = {
+  wasm: { run: wasmFigures, options: ["threads"] },
+  webgpu: { run: webGpuFigures, options: ["dtype", "quick"] },
+} as const;
 
 export function kernelsCommand(): Command {
   return new Command("kernels")
-    .description("single kernels against a plain read, and one thread against all")
+    .description(
+      "single kernels against a plain read in the same run: of the CPU on one thread and on all, or of the GPU at the sizes of " +
+        "llama-3.1-8b, with prefill of qwen3-8b, beside the targets for an NVIDIA H200",
+    )
     .addOption(new Option("--backend <name>").choices(Object.keys(BENCHES)).default("wasm"))
-    .option("--threads <n>", "threads, the caller's included", wholeNumber)
+    .option("--threads <n>", "wasm: threads, the caller's included", wholeNumber)
+    .addOption(dtypeOption())
+    .option("--quick", "webgpu: small shapes, to try it out")
     .option("--json", "print one JSON object")
-    .action(async (options: { backend: keyof typeof BENCHES; threads?: number; json?: true }) => {
-      const figures = await BENCHES[options.backend](options.threads);
-      printRows(
-        figures.map(({ name, ...rest }) => ({ kernel: name, ...rest })),
-        options.json === true,
-      );
+    .action(async (options: Options, command: Command) => {
+      const { backend, json } = options;
+      for (const [other, { options: names }] of Object.entries(BENCHES))
+        for (const option of command.options)
+          if (other !== backend && names.some((name) => name === option.attributeName()))
+            if (command.getOptionValueSource(option.attributeName()) === "cli")
+              command.error(`error: ${option.long} goes with --backend ${other}, not with ${backend}`);
+      printRows(await BENCHES[backend].run(options), json === true);
     });
+}
+
+async function wasmFigures({ threads }: Options): Promise<readonly FigureRow[]> {
+  const figures: readonly KernelFigure[] = await benchWasmKernels(threads);
+  return figures.map(({ name, ...rest }) => ({ kernel: name, ...rest }));
+}
+
+async function webGpuFigures({ dtype = "f16", quick }: Options): Promise<readonly FigureRow[]> {
+  const gpu = await openBenchGpu();
+  const isQuick = quick === true;
+  const kernels = await benchWebGpuKernels(gpu, kernelPlan(isQuick, { dtype, cacheDtype: "f16" }));
+  const prefill = await benchBothPrefills(gpu, prefillPlan(isQuick));
+  return [
+    ...kernels.map((figure) => ({ ...figure })),
+    ...prefill.map((row) => ({
+      kernel: `prefill of ${row.shape}, ${row.tokens} tokens, matrix units ${row.matrixUnits}`,
+      microseconds: row.ms * 1000,
+      teraflops: row.teraflops,
+      ...judge(prefillTarget(row), row.teraflops),
+    })),
+  ];
 }

@@ -1,200 +1,172 @@
-/** Whole decode steps of a shape on a GPU, embedding to drawn token, with weights and cache made on the device. */
-import { Attention, attendedRows } from "../../src/attention/attend.ts";
+/**
+ * Whole decode steps of a shape, embedding to drawn token, run as the engine runs them: a step is recorded and submitted
+ * while the one before it runs, then that one's token is read. Attentions take turns within a context, so that their
+ * ratios come from the same minutes.
+ */
 import type { AttentionPolicy } from "../../src/attention/policy.ts";
-import { parseAttention } from "../../src/attention/spec.ts";
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
-import { openWebGpuBackend, type WebGpuOptions } from "../../src/backend/webgpu/open-webgpu.ts";
-import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import type { WeightDtype } from "../../src/base/dtype.ts";
-import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
-import { Decoder } from "../../src/model/decoder.ts";
-import { createRope } from "../../src/model/rope.ts";
-import type { ModelWeights } from "../../src/model/weights.ts";
+import type { Draw } from "../../src/backend/backend.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { median } from "../statistics.ts";
-import { backendShape, type ModelShape, stepBytes } from "./shapes.ts";
+import { WARM_UP_MS } from "./chain-timer.ts";
+import { openDeviceModel } from "./device-model.ts";
+import { DeviceStepper } from "./device-stepper.ts";
+import type { BenchGpu } from "./gpu.ts";
+import { type Dtypes, stepBytes } from "./step-work.ts";
 
-export interface DecodeRow {
-  readonly context: number;
-  readonly attention: string;
-  readonly msPerStep: number;
-  readonly spreadMs: readonly [least: number, most: number];
-  /** Time in which the host recorded a step. */
-  readonly hostMs: number;
-  /** GPU milliseconds by part; each dispatch timed alone, so their sum is more than a step. */
-  readonly gpuMs: Readonly<Record<string, number>>;
-  readonly bytes: number;
-  readonly rooflineMs: number;
-  readonly overRoofline: number;
-  readonly speedupOverFull: number;
-}
-
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
-
-export async function openShape(
-  adapter: GPUAdapter,
-  shape: ModelShape,
-  context: number,
-  rows: number,
-  dtype: WeightDtype,
-  cacheDtype: CacheDtype,
-  options: WebGpuOptions = {},
-): Promise<{ backend: WebGpuBackend; weights: ModelWeights }> {
-  const backend = await openWebGpuBackend(backendShape(shape, context, rows), adapter, {
-    ...options,
-    cacheDtype,
-  });
-  if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
-  const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = shape;
-  const matrix = (name: string, r: number, c: number) => backend.createWeight(name, dtype, r, c);
-  const vector = (name: string, size: number) => backend.createWeight(name, "f32", 1, size);
-  const embedding = matrix("embedding", vocabSize, hiddenSize);
-  const layers = Array.from({ length: shape.numLayers }, () => ({
-    attentionInput: {
-      norm: vector("norm", hiddenSize),
-      q: matrix("q", numQueryHeads * headDim, hiddenSize),
-      k: matrix("k", numKvHeads * headDim, hiddenSize),
-      v: matrix("v", numKvHeads * headDim, hiddenSize),
-      ...(shape.hasQkNorm && { qNorm: vector("q norm", headDim), kNorm: vector("k norm", headDim) }),
-    },
-    attentionOutput: { o: matrix("o", hiddenSize, numQueryHeads * headDim) },
-    feedForward: {
-      norm: vector("norm", hiddenSize),
-      gate: matrix("gate", intermediateSize, hiddenSize),
-      up: matrix("up", intermediateSize, hiddenSize),
-      down: matrix("down", hiddenSize, intermediateSize),
-    },
-  }));
-  const norm = vector("norm", hiddenSize);
-  const output = shape.isTied ? embedding : matrix("output", vocabSize, hiddenSize);
-  backend.fillRandom(7);
-  await backend.finish();
-  return { backend, weights: { embedding, layers, norm, output } };
-}
-
-/** One sequence on one backend, stepped at any context. */
-export class Stepper {
-  readonly backend: WebGpuBackend;
-  readonly #decoder: Decoder;
-  readonly #batch: StepBatchBuilder;
-  readonly #pages: readonly number[];
-  readonly #tokens: Uint32Array;
-  readonly #drawRow = Uint32Array.of(0);
-
-  constructor(backend: WebGpuBackend, weights: ModelWeights, attention: Attention) {
-    const { shape } = backend;
-    this.backend = backend;
-    this.#decoder = new Decoder(backend, weights, attention);
-    const rope = createRope({ type: "default", theta: 1e6, headDim: shape.headDim } as Parameters<
-      typeof createRope
-    >[0]);
-    this.#batch = new StepBatchBuilder(shape, rope);
-    // pages in no order, as after a while of serving
-    this.#pages = shuffled(shape.numPages);
-    this.#tokens = new Uint32Array(shape.maxSequenceLength).map((_, i) => (i * 7919) % shape.vocabSize);
-  }
-
-  /** Records a decode step at which `length` tokens are cached. */
-  step(length: number, policy: AttentionPolicy): void {
-    this.#forward(length - 1, 1, false, policy);
-    this.#decoder.computeLogits(this.#drawRow, 1);
-    this.backend.sampleOnDevice(this.#decoder.logits, [{ params: GREEDY, draw: 0, seenTokens: [] }]);
-  }
-
-  get logits() {
-    return this.#decoder.logits;
-  }
-
-  /** Records the prefill of rows first .. first + count - 1. */
-  prefill(first: number, count: number, policy: AttentionPolicy): void {
-    this.#forward(first, count, true, policy);
-  }
-
-  #forward(first: number, count: number, isPrefill: boolean, policy: AttentionPolicy): void {
-    const run = { tokens: this.#tokens, pages: this.#pages, firstPosition: first, numRows: count };
-    this.#batch.fill([{ ...run, isPrefill, policy }]);
-    this.#decoder.forward(this.#batch, this.#batch.groups);
-  }
-}
-
-function shuffled(count: number): number[] {
-  const pages = Array.from({ length: count }, (_, i) => i);
-  let state = 1;
-  for (let i = count - 1; i > 0; i--) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const j = state % (i + 1);
-    [pages[i], pages[j]] = [pages[j] as number, pages[i] as number];
-  }
-  return pages;
-}
-
-export interface DecodeOptions {
+export interface ShapeDecodeOptions extends Dtypes {
   readonly contexts: readonly number[];
   readonly attention: readonly string[];
+  /** Measured steps of a turn. */
   readonly steps: number;
-  readonly dtype: WeightDtype;
-  readonly cacheDtype: CacheDtype;
-  /** GB/s of a plain read in this run. */
+  /** Turns of each attention. */
+  readonly rounds: number;
+  /** GB/s of a plain read in the same run. */
   readonly readBandwidth: number;
 }
 
-export async function benchDecode(
-  adapter: GPUAdapter,
-  shape: ModelShape,
-  options: DecodeOptions,
-  onRow: (row: DecodeRow) => void = () => {},
-): Promise<readonly DecodeRow[]> {
-  const longest = Math.max(...options.contexts);
-  const { dtype, cacheDtype, steps } = options;
-  const { backend, weights } = await openShape(adapter, shape, longest, 1, dtype, cacheDtype);
-  const model = { ...shape, pageSize: 16, defaultSelectionLayers: shape.selectionLayers };
-  const rows: DecodeRow[] = [];
+export interface ShapeDecodeRow {
+  readonly context: number;
+  readonly attention: string;
+  /** Median over turns. */
+  readonly msPerStep: number;
+  readonly leastMs: number;
+  readonly mostMs: number;
+  /** In which the host records and submits a step. */
+  readonly hostMs: number;
+  /** Of a step by itself, from its first dispatch to the end of its last. */
+  readonly gpuMs: number;
+  /** Every dispatch timed by itself: together more than a step. */
+  readonly gpuMsByPart: Readonly<Record<string, number>>;
+  readonly bytes: number;
+  readonly rooflineMs: number;
+  readonly overRoofline: number;
+  /** Over full attention at the same context, where that was asked for. */
+  readonly speedupOverFull?: number;
+}
+
+/** Steps of a turn that come before those measured. */
+const LEAD_STEPS = 3;
+const PROFILES = 3;
+
+export async function benchShapeDecode(
+  gpu: BenchGpu,
+  config: ModelConfig,
+  options: ShapeDecodeOptions,
+): Promise<readonly ShapeDecodeRow[]> {
+  const { contexts, dtype, cacheDtype } = options;
+  const context = Math.max(...contexts);
+  const model = await openDeviceModel(gpu, config, { context, rows: 1, dtype, cacheDtype });
   try {
-    const stepper = new Stepper(backend, weights, new Attention(backend, model));
-    for (const context of options.contexts) {
-      let fullMs = Number.NaN;
-      for (const spec of options.attention) {
-        const given = parseAttention(spec);
-        const policy = given.forModel?.(model) ?? given;
-        for (let i = 0; i < 3; i++) stepper.step(context, policy);
-        await backend.finish();
-        const rounds: number[] = [];
-        const host: number[] = [];
-        for (let round = 0; round < 5; round++) {
-          const started = performance.now();
-          for (let i = 0; i < steps; i++) stepper.step(context, policy);
-          backend.flush();
-          host.push((performance.now() - started) / steps);
-          await backend.finish();
-          rounds.push((performance.now() - started) / steps);
-        }
-        const gpuMs = await backend.profile(() => stepper.step(context, policy));
-        const bytes = stepBytes(
-          shape,
-          dtype === "f32" ? 4 : 2,
-          cacheDtype === "f32" ? 4 : 2,
-          attendedRows(policy, shape.numLayers, context),
-        );
-        const msPerStep = median(rounds);
-        if (spec === "full") fullMs = msPerStep;
-        const rooflineMs = bytes / options.readBandwidth / 1e6;
-        const row = {
-          context,
-          attention: spec,
-          msPerStep,
-          spreadMs: [Math.min(...rounds), Math.max(...rounds)] as const,
-          hostMs: median(host),
-          gpuMs,
-          bytes,
-          rooflineMs,
-          overRoofline: msPerStep / rooflineMs,
-          speedupOverFull: fullMs / msPerStep,
-        };
-        rows.push(row);
-        onRow(row);
-      }
-    }
+    const stepper = new DeviceStepper(model);
+    const rows: ShapeDecodeRow[] = [];
+    for (const length of contexts) rows.push(...(await benchContext(stepper, config, length, options)));
+    return rows;
   } finally {
-    await backend.close();
+    await model.backend.close();
   }
+}
+
+async function benchContext(
+  stepper: DeviceStepper,
+  config: ModelConfig,
+  context: number,
+  options: ShapeDecodeOptions,
+): Promise<readonly ShapeDecodeRow[]> {
+  const turns = options.attention.map((spec) => new Turns(stepper, context, spec, options.steps));
+  for (const turn of turns) await turn.compile();
+  await turns[0]?.warmUp();
+  for (let round = 0; round < options.rounds; round++) for (const turn of turns) await turn.run();
+  const fullMs = turns.find(({ spec }) => spec === "full")?.msPerStep;
+  const rows: ShapeDecodeRow[] = [];
+  for (const turn of turns) rows.push(await turn.row(config, options, fullMs));
   return rows;
+}
+
+/** The turns of one attention at one context. */
+class Turns {
+  readonly spec: string;
+  readonly #stepper: DeviceStepper;
+  readonly #context: number;
+  readonly #policy: AttentionPolicy;
+  readonly #steps: number;
+  readonly #ms: number[] = [];
+  readonly #hostMs: number[] = [];
+
+  constructor(stepper: DeviceStepper, context: number, spec: string, steps: number) {
+    this.spec = spec;
+    this.#stepper = stepper;
+    this.#context = context;
+    this.#policy = stepper.policy(spec);
+    this.#steps = steps;
+  }
+
+  get msPerStep(): number {
+    return median(this.#ms);
+  }
+
+  async compile(): Promise<void> {
+    await this.#stepper.step(this.#context, this.#policy).tokens();
+  }
+
+  async warmUp(): Promise<void> {
+    const started = performance.now();
+    while (performance.now() - started < WARM_UP_MS) await this.compile();
+  }
+
+  /** Steps that follow one another and end at the context. */
+  async run(): Promise<void> {
+    const total = LEAD_STEPS + this.#steps;
+    let unread: Draw | undefined;
+    let started = 0;
+    for (let i = 0; i < total; i++) {
+      const recorded = performance.now();
+      const draw = this.#stepper.step(Math.max(1, this.#context - total + 1 + i), this.#policy);
+      if (i >= LEAD_STEPS) this.#hostMs.push(performance.now() - recorded);
+      await unread?.tokens();
+      unread = draw;
+      // at both ends of the measured steps one more is under way
+      if (i === LEAD_STEPS - 1) started = performance.now();
+    }
+    this.#ms.push((performance.now() - started) / this.#steps);
+    await unread?.tokens();
+  }
+
+  async row(
+    config: ModelConfig,
+    options: ShapeDecodeOptions,
+    fullMs: number | undefined,
+  ): Promise<ShapeDecodeRow> {
+    const bytes = stepBytes(config, options, this.#policy, this.#context);
+    const rooflineMs = bytes / options.readBandwidth / 1e6;
+    const { all: gpuMs = Number.NaN } = await this.#profile("all");
+    const { all, ...gpuMsByPart } = await this.#profile("part");
+    return {
+      context: this.#context,
+      attention: this.spec,
+      msPerStep: this.msPerStep,
+      leastMs: Math.min(...this.#ms),
+      mostMs: Math.max(...this.#ms),
+      hostMs: median(this.#hostMs),
+      gpuMs,
+      gpuMsByPart,
+      bytes,
+      rooflineMs,
+      overRoofline: this.msPerStep / rooflineMs,
+      ...(fullMs !== undefined && { speedupOverFull: fullMs / this.msPerStep }),
+    };
+  }
+
+  /** Median GPU milliseconds of steps that each run right after another. */
+  async #profile(by: "all" | "part"): Promise<Readonly<Record<string, number>>> {
+    const step = () => this.#stepper.recordStep(this.#context, this.#policy);
+    const profiles: Record<string, number>[] = [];
+    for (let i = 0; i < PROFILES; i++) {
+      step();
+      profiles.push(await this.#stepper.backend.profile(step, by));
+    }
+    const names = Object.keys(profiles[0] ?? {});
+    return Object.fromEntries(
+      names.map((name) => [name, median(profiles.map((profile) => profile[name] ?? 0))]),
+    );
+  }
 }

@@ -1,109 +1,79 @@
-import type { BackendShape } from "../../src/backend/backend.ts";
+/** Models by their sizes alone: what stands in their config.json. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
+import { bundledModelFolder } from "../../src/node/index.ts";
 
-/** Sizes of a decoder, as in its config.json. */
-export interface ModelShape {
-  readonly numLayers: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly numQueryHeads: number;
-  readonly numKvHeads: number;
-  readonly headDim: number;
-  readonly vocabSize: number;
-  readonly isTied: boolean;
-  readonly hasQkNorm: boolean;
-  /** Layers at which policies select where a spec names none. */
-  readonly selectionLayers: readonly number[];
+export interface Shape {
+  readonly name: string;
+  readonly config: ModelConfig;
 }
 
-const qwen3 = { headDim: 128, vocabSize: 151936, hasQkNorm: true, numKvHeads: 8 };
-
-export const SHAPES: Readonly<Record<string, ModelShape>> = {
-  "llama-3.1-8b": {
-    numLayers: 32,
-    hiddenSize: 4096,
-    intermediateSize: 14336,
-    numQueryHeads: 32,
-    numKvHeads: 8,
-    headDim: 128,
-    vocabSize: 128256,
-    isTied: false,
-    hasQkNorm: false,
-    selectionLayers: [2, 13],
-  },
-  "qwen3-8b": {
-    ...qwen3,
-    numLayers: 36,
-    hiddenSize: 4096,
-    intermediateSize: 12288,
-    numQueryHeads: 32,
-    isTied: false,
-    selectionLayers: [2, 12],
-  },
-  "qwen3-4b": {
-    ...qwen3,
-    numLayers: 36,
-    hiddenSize: 2560,
-    intermediateSize: 9728,
-    numQueryHeads: 32,
-    isTied: true,
-    selectionLayers: [2, 20],
-  },
-  "qwen3-1.7b": {
-    ...qwen3,
-    numLayers: 28,
-    hiddenSize: 2048,
-    intermediateSize: 6144,
-    numQueryHeads: 16,
-    isTied: true,
-    selectionLayers: [2, 9],
-  },
-  "qwen3-0.6b": {
-    ...qwen3,
-    numLayers: 28,
-    hiddenSize: 1024,
-    intermediateSize: 3072,
-    numQueryHeads: 16,
-    isTied: true,
-    selectionLayers: [2, 9],
-  },
-  "pico-reasoner": {
-    numLayers: 10,
-    hiddenSize: 256,
-    intermediateSize: 640,
-    numQueryHeads: 8,
-    numKvHeads: 2,
-    headDim: 64,
-    vocabSize: 512,
-    isTied: true,
-    hasQkNorm: true,
-    selectionLayers: [2, 7],
+const LLAMA = {
+  model_type: "llama",
+  num_hidden_layers: 32,
+  hidden_size: 4096,
+  intermediate_size: 14336,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128256,
+  max_position_embeddings: 131072,
+  rope_theta: 500000,
+  rope_scaling: {
+    rope_type: "llama3",
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
   },
 };
 
-/** The backend's shape for one sequence of up to `context` tokens, `rows` of them a batch. */
-export function backendShape(shape: ModelShape, context: number, rows: number): BackendShape {
-  const pageSize = 16;
-  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = shape;
-  return {
-    ...{ numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize },
-    rmsNormEps: 1e-6,
-    pageSize,
-    numPages: Math.ceil(context / pageSize),
-    maxSequenceLength: context,
-    maxBatchRows: rows,
-    maxBatchSequences: 1,
-  };
+const QWEN3 = {
+  model_type: "qwen3",
+  num_key_value_heads: 8,
+  head_dim: 128,
+  vocab_size: 151936,
+  max_position_embeddings: 40960,
+  rope_theta: 1000000,
+};
+
+/** A qwen3 of some depth, widths and query heads. */
+function qwen3(
+  num_hidden_layers: number,
+  hidden_size: number,
+  intermediate_size: number,
+  num_attention_heads: number,
+  tie_word_embeddings: boolean,
+) {
+  const sizes = { num_hidden_layers, hidden_size, intermediate_size, num_attention_heads };
+  return { ...QWEN3, ...sizes, tie_word_embeddings };
 }
 
-/** Bytes one decode step must read: all matrices once, and the keys and values of `attendedRows` rows over all layers. */
-export function stepBytes(
-  shape: ModelShape,
-  weightBytes: number,
-  cacheBytes: number,
-  attendedRows: number,
-): number {
-  const { hiddenSize: hidden, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = shape;
-  const layer = hidden * (2 * numQueryHeads + 2 * numKvHeads) * headDim + 3 * hidden * intermediateSize;
-  const weights = (shape.numLayers * layer + vocabSize * hidden) * weightBytes;
-  return weights + attendedRows * 2 * numKvHeads * headDim * cacheBytes;
+const CONFIGS: Readonly<Record<string, () => unknown>> = {
+  "llama-3.1-8b": () => LLAMA,
+  "qwen3-8b": () => qwen3(36, 4096, 12288, 32, false),
+  "qwen3-4b": () => qwen3(36, 2560, 9728, 32, true),
+  "qwen3-1.7b": () => qwen3(28, 2048, 6144, 16, true),
+  "qwen3-0.6b": () => qwen3(28, 1024, 3072, 16, true),
+  "pico-reasoner": () => readJson(join(bundledModelFolder(), "config.json")),
+};
+
+export const SHAPE_NAMES = Object.keys(CONFIGS);
+
+/**
+ * A shape by its name or by the path of a config.json.
+ * @throws RangeError on neither, ConfigError on a config that cannot be.
+ */
+export function readShape(nameOrPath: string): Shape {
+  const make = Object.hasOwn(CONFIGS, nameOrPath) ? CONFIGS[nameOrPath] : undefined;
+  if (!make && !existsSync(nameOrPath))
+    throw new RangeError(
+      `no shape "${nameOrPath}"; expected ${SHAPE_NAMES.join(", ")}, or the path of a config.json`,
+    );
+  const json = make ? make() : readJson(nameOrPath);
+  return { name: nameOrPath, config: parseModelConfig(json, nameOrPath) };
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, "utf8"));
 }

@@ -1,22 +1,23 @@
 /**
- * Whole decode steps of the bundled model: every attention at every context, prefill against decode.
+ * Decode steps of requests to a model, through the engine: every attention at every context, prefill against decode.
  * Rounds alternate between attentions and medians are taken over rounds, so that
  * ratios hold on a noisy machine.
  */
-import { type Engine, type EngineOptions, openEngine } from "../src/node/index.ts";
+import { type BackendChoice, type Engine, type EngineOptions, openEngine } from "../src/node/index.ts";
 import { median } from "./statistics.ts";
 
-export interface DecodeOptions {
+export interface RequestBenchOptions {
   readonly contexts: readonly number[];
   readonly attention: readonly string[];
   readonly steps: number;
   readonly rounds: number;
   readonly threads?: number;
-  readonly backend: "wasm" | "reference";
+  readonly backend: BackendChoice;
   readonly model?: string;
 }
 
-export interface DecodeRow {
+export interface RequestRow {
+  readonly backend: string;
   readonly context: number;
   readonly attention: string;
   readonly msPerStep: number;
@@ -63,8 +64,8 @@ async function withEngine<T>(options: BenchEngineOptions, work: (engine: Engine)
 }
 
 /** Every attention at every context, in alternated rounds; the first attention is what the others are compared with. */
-export async function benchDecode(options: DecodeOptions): Promise<{
-  rows: DecodeRow[];
+export async function benchRequests(options: RequestBenchOptions): Promise<{
+  rows: RequestRow[];
   prefill: {
     context: number;
     prefillTokensPerSecond: number;
@@ -76,7 +77,7 @@ export async function benchDecode(options: DecodeOptions): Promise<{
   const engineOptions = { backend, ...(model && { model }), ...(threads && { threads }) };
   return withEngine(engineOptions, async (engine) => {
     await run(engine, 512, "full", 64); // warms the compiler and the workers
-    const rows: DecodeRow[] = [];
+    const rows: RequestRow[] = [];
     const prefill = [];
     for (const context of options.contexts) {
       const runs = new Map<string, Run[]>(options.attention.map((attention) => [attention, []]));
@@ -87,6 +88,7 @@ export async function benchDecode(options: DecodeOptions): Promise<{
       for (const [attention, done] of runs) {
         const times = done.map((one) => one.msPerToken);
         rows.push({
+          backend: engine.report().backend.name,
           context,
           attention,
           msPerStep: ms(attention),

@@ -1,0 +1,66 @@
+/** A report of ours beside a peer's, line by line where both measured the same. */
+import { readFileSync } from "node:fs";
+
+export interface ComparedRow {
+  readonly what: string;
+  readonly unit: "µs" | "ms";
+  readonly ours: number;
+  readonly theirs: number;
+  /** Ours over theirs: below 1 ours is faster. */
+  readonly times: number;
+}
+
+/** What both reports have. */
+interface Measured {
+  readonly gpu: string;
+  readonly peer?: string;
+  readonly kernels: readonly { readonly kernel: string; readonly microseconds?: number }[];
+  readonly decode: readonly {
+    readonly shape: string;
+    readonly context: number;
+    readonly attention: string;
+    readonly msPerStep: number;
+  }[];
+}
+
+/** @throws TypeError on a file of another kind. */
+export function readMeasured(path: string): Measured {
+  const json: unknown = JSON.parse(readFileSync(path, "utf8"));
+  if (!isMeasured(json))
+    throw new TypeError(
+      `${path}: expected the JSON of \`bench report --out\` or of a script in bench/peers, with gpu, kernels and decode`,
+    );
+  return json;
+}
+
+function isMeasured(json: unknown): json is Measured {
+  if (typeof json !== "object" || json === null) return false;
+  return (
+    "gpu" in json &&
+    "kernels" in json &&
+    Array.isArray(json.kernels) &&
+    "decode" in json &&
+    Array.isArray(json.decode)
+  );
+}
+
+export function compareMeasured(ours: Measured, theirs: Measured): readonly ComparedRow[] {
+  const kernels = ours.kernels.flatMap(({ kernel, microseconds }) => {
+    const peer = theirs.kernels.find((one) => one.kernel === kernel);
+    return microseconds === undefined || peer?.microseconds === undefined
+      ? []
+      : [compared(kernel, "µs", microseconds, peer.microseconds)];
+  });
+  // a peer has full attention only; it is what sparse attention is held against, too
+  const steps = ours.decode.flatMap(({ shape, context, attention, msPerStep }) => {
+    const peer = theirs.decode.find((one) => one.shape === shape && one.context === context);
+    return peer
+      ? [compared(`step of ${shape}, ${context}, ${attention}`, "ms", msPerStep, peer.msPerStep)]
+      : [];
+  });
+  return [...kernels, ...steps];
+}
+
+function compared(what: string, unit: "µs" | "ms", ours: number, theirs: number): ComparedRow {
+  return { what, unit, ours, theirs, times: ours / theirs };
+}

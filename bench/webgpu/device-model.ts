@@ -1,0 +1,89 @@
+/** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
+import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import type { ModelWeights } from "../../src/model/weights.ts";
+import type { BenchGpu } from "./gpu.ts";
+import type { Dtypes } from "./step-work.ts";
+
+export const PAGE_SIZE = 16;
+const SEED = 7;
+
+export interface DeviceModel {
+  readonly config: ModelConfig;
+  readonly backend: WebGpuBackend;
+  readonly weights: ModelWeights;
+}
+
+export interface DeviceModelOptions extends Dtypes {
+  /** Tokens that the cache holds, of one sequence. */
+  readonly context: number;
+  /** Most rows of a batch. */
+  readonly rows: number;
+  readonly hasMatrixUnits?: false;
+}
+
+export async function openDeviceModel(
+  gpu: BenchGpu,
+  config: ModelConfig,
+  { context, rows, dtype, cacheDtype, hasMatrixUnits }: DeviceModelOptions,
+): Promise<DeviceModel> {
+  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
+  const { headDim, vocabSize, rmsNormEps } = config;
+  const shape = {
+    ...{ numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads },
+    ...{ headDim, vocabSize, rmsNormEps },
+    pageSize: PAGE_SIZE,
+    numPages: Math.ceil(context / PAGE_SIZE),
+    maxSequenceLength: context,
+    maxBatchRows: rows,
+    maxBatchSequences: 1,
+  };
+  const traits = hasMatrixUnits === false ? { hasMatrixUnits } : {};
+  const backend = await openWebGpuBackend(shape, await gpu.adapter(), { cacheDtype, traits });
+  if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
+  try {
+    const weights = placeWeights(config, backend, dtype);
+    backend.fillRandom(SEED);
+    await backend.finish();
+    return { config, backend, weights };
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {
+  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = config;
+  const matrix = (name: string, rows: number, cols: number) => backend.createWeight(name, dtype, rows, cols);
+  const vector = (name: string, size: number) => backend.createWeight(name, "f32", 1, size);
+  const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
+  const embedding = matrix("embedding", vocabSize, hiddenSize);
+  const layers = Array.from({ length: numLayers }, () => ({
+    attentionInput: {
+      norm: vector("norm", hiddenSize),
+      q: matrix("q", queryWidth, hiddenSize),
+      k: matrix("k", kvWidth, hiddenSize),
+      v: matrix("v", kvWidth, hiddenSize),
+      ...(config.hasQkvBias && {
+        qBias: vector("q bias", queryWidth),
+        kBias: vector("k bias", kvWidth),
+        vBias: vector("v bias", kvWidth),
+      }),
+      ...(config.family.hasQkNorm && { qNorm: vector("q norm", headDim), kNorm: vector("k norm", headDim) }),
+    },
+    attentionOutput: {
+      o: matrix("o", hiddenSize, queryWidth),
+      ...(config.hasOutputBias && { oBias: vector("o bias", hiddenSize) }),
+    },
+    feedForward: {
+      norm: vector("norm", hiddenSize),
+      gate: matrix("gate", intermediateSize, hiddenSize),
+      up: matrix("up", intermediateSize, hiddenSize),
+      down: matrix("down", hiddenSize, intermediateSize),
+    },
+  }));
+  const norm = vector("norm", hiddenSize);
+  const output = config.tieWordEmbeddings ? embedding : matrix("output", vocabSize, hiddenSize);
+  return { embedding, layers, norm, output };
+}

@@ -1,0 +1,88 @@
+/** One sequence of a device model, stepped at any length as the engine does. */
+import { Attention } from "../../src/attention/attend.ts";
+import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
+import { parseAttention } from "../../src/attention/spec.ts";
+import type { Draw } from "../../src/backend/backend.ts";
+import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
+import { Decoder } from "../../src/model/decoder.ts";
+import { createRope } from "../../src/model/rope.ts";
+import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
+import { type DeviceModel, PAGE_SIZE } from "./device-model.ts";
+
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+const DRAWS = [{ params: GREEDY, draw: 0, seenTokens: [] }];
+
+export class DeviceStepper {
+  readonly backend: WebGpuBackend;
+  readonly #model: AttentionModel;
+  readonly #decoder: Decoder;
+  readonly #batch: StepBatchBuilder;
+  readonly #pages: readonly number[];
+  readonly #prompt: Uint32Array;
+  readonly #drawRow = Uint32Array.of(0);
+  /** A step goes on from the token of the draw before it, where there was one. */
+  #hasDrawn = false;
+
+  constructor({ backend, weights, config }: DeviceModel) {
+    const { shape } = backend;
+    this.backend = backend;
+    this.#model = { ...config, pageSize: PAGE_SIZE, defaultSelectionLayers: defaultSelectionLayers(config) };
+    this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#model));
+    this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
+    this.#pages = shuffledPages(shape.numPages);
+    this.#prompt = new Uint32Array(shape.maxSequenceLength).map((_, i) => (i * 7919) % shape.vocabSize);
+  }
+
+  /** The policy of a spec, bound to the model. */
+  policy(spec: string): AttentionPolicy {
+    const given = parseAttention(spec);
+    return given.forModel?.(this.#model) ?? given;
+  }
+
+  /** Records and submits a decode step, embedding to drawn token, at which `length` tokens are cached. */
+  step(length: number, policy: AttentionPolicy): Draw {
+    this.#decode(length, policy);
+    return this.backend.sample(this.#decoder.logits, DRAWS);
+  }
+
+  /** Records the same step; its token stays on the device. */
+  recordStep(length: number, policy: AttentionPolicy): void {
+    this.#decode(length, policy);
+    this.backend.sampleOnDevice(this.#decoder.logits, DRAWS);
+  }
+
+  /** Records the prefill of positions first .. first + count - 1. */
+  prefill(first: number, count: number, policy: AttentionPolicy): void {
+    this.#forward(this.#prompt, first, count, true, policy);
+  }
+
+  #decode(length: number, policy: AttentionPolicy): void {
+    this.#forward(this.#hasDrawn ? [] : this.#prompt, length - 1, 1, false, policy);
+    this.#decoder.computeLogits(this.#drawRow, 1);
+    this.#hasDrawn = true;
+  }
+
+  #forward(
+    tokens: ArrayLike<number>,
+    firstPosition: number,
+    numRows: number,
+    isPrefill: boolean,
+    policy: AttentionPolicy,
+  ): void {
+    this.#batch.fill([{ tokens, pages: this.#pages, firstPosition, numRows, isPrefill, policy }]);
+    this.#decoder.forward(this.#batch, this.#batch.groups);
+  }
+}
+
+/** Pages in no order, as after a while of serving. */
+export function shuffledPages(count: number): number[] {
+  const pages = Array.from({ length: count }, (_, i) => i);
+  let state = 1;
+  for (let i = count - 1; i > 0; i--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const j = state % (i + 1);
+    [pages[i], pages[j]] = [pages[j] as number, pages[i] as number];
+  }
+  return pages;
+}

@@ -1,0 +1,34 @@
+/** The GPU that benchmarks run on. */
+import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
+import { adapterName } from "../../src/backend/webgpu/open-webgpu.ts";
+import { BackendError } from "../../src/base/errors.ts";
+import { openDawn } from "../../src/node/dawn.ts";
+
+export interface BenchGpu {
+  /** What people call it. */
+  readonly name: string;
+  /** Computes on the CPU: good for trying a benchmark out, not for figures. */
+  readonly isEmulated: boolean;
+  /** An adapter for one device; every device takes its own. */
+  readonly adapter: () => Promise<GPUAdapter>;
+}
+
+/** @throws BackendError where there is no GPU, with the reason. */
+export async function openBenchGpu(): Promise<BenchGpu> {
+  const gpu = await openDawn();
+  const adapter = async () => {
+    const found = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (!found)
+      throw new BackendError(
+        "bench on WebGPU: it offers no adapter; check the GPU's driver, or bench another backend",
+      );
+    // GPU time is read from timestamps, which cannot be made up for by the host's clock
+    if (!found.features.has("timestamp-query"))
+      throw new BackendError(
+        `bench on WebGPU: ${adapterName(found.info)} has no timestamp-query, which GPU times are taken by; bench another GPU`,
+      );
+    return found;
+  };
+  const { info } = await adapter();
+  return { name: adapterName(info), isEmulated: isSoftwareAdapter(info), adapter };
+}

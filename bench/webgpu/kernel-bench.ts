@@ -1,0 +1,78 @@
+/** What the groups of kernels share: a model, its tensors, the start of a step. */
+import type { TensorRef } from "../../src/base/tensor-ref.ts";
+import type { DeviceModel } from "./device-model.ts";
+import { shuffledPages } from "./device-stepper.ts";
+import type { KernelPlan } from "./kernel-plan.ts";
+
+export class KernelBench {
+  readonly model: DeviceModel;
+  readonly plan: KernelPlan;
+  /** GB/s of the plain read in the same run. */
+  readonly readBandwidth: number;
+  /** f32 [rows of the largest batch, hiddenSize] */
+  readonly x: TensorRef;
+  /** f32 [rows of the largest batch, numQueryHeads * headDim] */
+  readonly query: TensorRef;
+  readonly output: TensorRef;
+  readonly #pageTables: Uint32Array;
+
+  constructor(model: DeviceModel, plan: KernelPlan, readBandwidth: number) {
+    const { maxBatchRows, hiddenSize, numQueryHeads, headDim, numPages } = model.backend.shape;
+    this.model = model;
+    this.plan = plan;
+    this.readBandwidth = readBandwidth;
+    this.x = this.tensor([maxBatchRows, hiddenSize], gauss);
+    this.query = this.tensor([maxBatchRows, numQueryHeads * headDim], gauss);
+    this.output = this.tensor([maxBatchRows, numQueryHeads * headDim], gauss);
+    this.#pageTables = Uint32Array.from(shuffledPages(numPages));
+  }
+
+  /** Layers are taken in turn. */
+  layer(call: number): number {
+    return call % this.model.config.numLayers;
+  }
+
+  /** An f32 tensor with a value for each place. */
+  tensor(shape: readonly number[], value: (i: number) => number): TensorRef {
+    const { backend } = this.model;
+    const made = backend.createTensor("f32", shape);
+    const length = shape.reduce((a, b) => a * b, 1);
+    backend.write(
+      made,
+      Float32Array.from({ length }, (_, i) => value(i)),
+    );
+    return made;
+  }
+
+  /** Starts a step of one sequence: `rows` rows, `length` tokens cached with them. */
+  begin(length: number, rows: number): void {
+    const { backend } = this.model;
+    const { headDim, pageSize } = backend.shape;
+    const slot = (position: number) =>
+      (this.#pageTables[Math.floor(position / pageSize)] ?? 0) * pageSize + (position % pageSize);
+    backend.beginStep({
+      numRows: rows,
+      numSequences: 1,
+      tokenIds: new Uint32Array(rows),
+      slots: Uint32Array.from({ length: rows }, (_, row) => slot(length - rows + row)),
+      rope: new Float32Array(rows * headDim).fill(Math.SQRT1_2),
+      firstRows: new Uint32Array(1),
+      rowCounts: Uint32Array.of(rows),
+      lengths: Uint32Array.of(length),
+      pageTables: this.#pageTables,
+      maxPagesPerSequence: this.#pageTables.length,
+    });
+  }
+}
+
+/** Normally distributed numbers, the same for the same place. */
+export function gauss(i: number): number {
+  return Math.sqrt(-2 * Math.log(1 - hash(2 * i))) * Math.cos(2 * Math.PI * hash(2 * i + 1));
+}
+
+function hash(n: number): number {
+  let h = Math.imul(n + 1, 0x9e3779b9);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return ((h ^ (h >>> 16)) >>> 0) / 2 ** 32;
+}

@@ -1,0 +1,36 @@
+/** What the kernel benchmarks run on: the sizes that targets are about, or small ones that try the commands out. */
+import type { ModelConfig } from "../../src/model/config.ts";
+import { readShape } from "./shapes.ts";
+import type { Dtypes } from "./step-work.ts";
+
+export interface KernelPlan extends Dtypes {
+  readonly config: ModelConfig;
+  /** Cached tokens of dense attention. */
+  readonly contexts: readonly number[];
+  /** Cached tokens of selection and sparse attention. */
+  readonly selectionContext: number;
+  readonly budget: number;
+  /** Rows of a batch of decode steps. */
+  readonly batches: readonly number[];
+}
+
+export function kernelPlan(isQuick: boolean, dtypes: Dtypes): KernelPlan {
+  const batches = [2, 4, 8, 16, 32];
+  return isQuick
+    ? {
+        ...dtypes,
+        config: readShape("pico-reasoner").config,
+        contexts: [512],
+        selectionContext: 512,
+        budget: 64,
+        batches,
+      }
+    : {
+        ...dtypes,
+        config: readShape("llama-3.1-8b").config,
+        contexts: [16384, 32768, 65536, 131072],
+        selectionContext: 32768,
+        budget: 2048,
+        batches,
+      };
+}

@@ -1,0 +1,101 @@
+/** Matrix-vector products by kind and of a whole step, beside chains of plain reads of the same sizes. */
+import { dtypeBytes } from "../../src/base/dtype.ts";
+import { type Chain, timeChains } from "./chain-timer.ts";
+import { byteFigure, type GpuFigure } from "./figure.ts";
+import type { KernelBench } from "./kernel-bench.ts";
+import { readChain } from "./plain-read.ts";
+import { layerMatrices } from "./step-work.ts";
+import { judge, TARGETS } from "./targets.ts";
+
+export const ALL_PRODUCTS = "all matrix-vector products of a step";
+
+/** A chain of products and the sizes of the matrices that a call of it reads. */
+interface ProductChain extends Chain {
+  readonly sizes: readonly number[];
+}
+
+export async function benchMatrixKernels(bench: KernelBench): Promise<readonly GpuFigure[]> {
+  const { model, plan, readBandwidth } = bench;
+  const chains = productChains(bench);
+  const times = await timeChains(model.backend, chains);
+  const figures: GpuFigure[] = [];
+  for (const { name, sizes } of chains) {
+    const bytes = sum(sizes);
+    const figure = byteFigure(name, times.get(name) ?? Number.NaN, bytes, readBandwidth);
+    figures.push({ ...figure, ...judge(TARGETS.matrixVector, figure.shareOfRead) });
+    // what is left of the plain read in a chain of reads as short: no kernel here can beat it
+    const floor = await readChain(model.backend, sizes);
+    figures.push(byteFigure(`${name}: plain reads of the same sizes`, floor, bytes, readBandwidth));
+  }
+  const feedForwardBytes = sum(sizesOf(bench).feedForward);
+  const batches = plan.batches.map((rows) => batchChain(bench, rows));
+  const batchTimes = await timeChains(model.backend, batches);
+  for (const { name } of batches)
+    figures.push(byteFigure(name, batchTimes.get(name) ?? Number.NaN, feedForwardBytes, readBandwidth));
+  return figures;
+}
+
+function sizesOf({ plan: { config, dtype } }: KernelBench) {
+  const { qkv, o, gateUp, down } = layerMatrices(config);
+  const bytes = (elements: number) => elements * dtypeBytes(dtype);
+  return {
+    qkv: [bytes(qkv)],
+    o: [bytes(o)],
+    feedForward: [bytes(gateUp), bytes(down)],
+    head: [bytes(config.vocabSize * config.hiddenSize)],
+  };
+}
+
+function productChains(bench: KernelBench): readonly ProductChain[] {
+  const { model, plan, x, query, output } = bench;
+  const { backend, weights } = model;
+  const { numLayers, vocabSize } = plan.config;
+  const logits = backend.createTensor("f32", [1, vocabSize]);
+  const firstRow = Uint32Array.of(0);
+  const layer = (call: number) => weights.layers[bench.layer(call)] as (typeof weights.layers)[number];
+  const qkv = (call: number) =>
+    backend.attentionInput(bench.layer(call), layer(call).attentionInput, x, query);
+  const o = (call: number) => backend.attentionOutput(layer(call).attentionOutput, output, x);
+  const feedForward = (call: number) => backend.feedForward(layer(call).feedForward, x);
+  const head = () => backend.logits(weights.norm, weights.output, x, firstRow, 1, logits);
+  const prepare = () => bench.begin(plan.selectionContext, 1);
+  const sizes = sizesOf(bench);
+  return [
+    { name: "qkv", sizes: sizes.qkv, prepare, run: qkv },
+    { name: "o", sizes: sizes.o, prepare, run: o },
+    { name: "feed-forward", sizes: sizes.feedForward, prepare, run: feedForward },
+    { name: "output head", sizes: sizes.head, prepare, run: head },
+    {
+      name: ALL_PRODUCTS,
+      sizes: [
+        ...Array.from({ length: numLayers }, () => [...sizes.qkv, ...sizes.o, ...sizes.feedForward]).flat(),
+        ...sizes.head,
+      ],
+      prepare,
+      run: () => {
+        for (let i = 0; i < numLayers; i++) {
+          qkv(i);
+          o(i);
+          feedForward(i);
+        }
+        head();
+      },
+    },
+  ];
+}
+
+function batchChain(bench: KernelBench, rows: number): Chain {
+  const { backend, weights } = bench.model;
+  return {
+    name: `feed-forward, ${rows} rows`,
+    prepare: () => bench.begin(bench.plan.selectionContext, rows),
+    run: (call) => {
+      const weight = weights.layers[bench.layer(call)];
+      if (weight) backend.feedForward(weight.feedForward, bench.x);
+    },
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
+}

@@ -1,0 +1,116 @@
+/** Everything that the WebGPU backend is judged by, measured in one run. */
+
+import { benchShapeDecode, type ShapeDecodeRow } from "./decode.ts";
+import type { GpuFigure } from "./figure.ts";
+import type { BenchGpu } from "./gpu.ts";
+import { type KernelPlan, kernelPlan } from "./kernel-plan.ts";
+import { benchWebGpuKernels } from "./kernels.ts";
+import { measureReadBandwidth } from "./plain-read.ts";
+import { benchShapePrefill, type ShapePrefillRow } from "./prefill.ts";
+import { readShape } from "./shapes.ts";
+import type { Dtypes } from "./step-work.ts";
+
+export const F16: Dtypes = { dtype: "f16", cacheDtype: "f16" };
+
+export interface ReportPlan {
+  readonly kernels: KernelPlan;
+  readonly decode: {
+    readonly shape: string;
+    readonly contexts: readonly number[];
+    readonly sparse: string;
+    readonly steps: number;
+    readonly rounds: number;
+  };
+  readonly prefill: PrefillPlan;
+  /** Shapes whose host time is compared with GPU time, at the shortest context. */
+  readonly hostShapes: readonly string[];
+}
+
+export interface PrefillPlan {
+  readonly shape: string;
+  readonly tokens: number;
+  readonly rounds: number;
+}
+
+export interface Report {
+  readonly gpu: string;
+  /** GB/s of the plain read that decode steps are compared with. */
+  readonly readBandwidth: number;
+  readonly kernels: readonly GpuFigure[];
+  readonly decode: readonly (ShapeDecodeRow & { readonly shape: string })[];
+  readonly prefill: readonly (ShapePrefillRow & { readonly shape: string })[];
+}
+
+export function reportPlan(isQuick: boolean): ReportPlan {
+  const kernels = kernelPlan(isQuick, F16);
+  const prefill = prefillPlan(isQuick);
+  return isQuick
+    ? {
+        kernels,
+        decode: {
+          shape: "pico-reasoner",
+          contexts: [256, 512],
+          sparse: "less-is-more:budget=64",
+          steps: 4,
+          rounds: 2,
+        },
+        prefill,
+        hostShapes: ["pico-reasoner"],
+      }
+    : {
+        kernels,
+        decode: {
+          shape: "llama-3.1-8b",
+          contexts: [16384, 32768, 65536, 131072],
+          sparse: "less-is-more:budget=2048",
+          steps: 10,
+          rounds: 7,
+        },
+        prefill,
+        hostShapes: ["qwen3-8b", "qwen3-4b", "qwen3-1.7b", "qwen3-0.6b"],
+      };
+}
+
+export function prefillPlan(isQuick: boolean): PrefillPlan {
+  return isQuick
+    ? { shape: "pico-reasoner", tokens: 512, rounds: 1 }
+    : { shape: "qwen3-8b", tokens: 4096, rounds: 5 };
+}
+
+/** say: told what comes next. */
+export async function benchReport(
+  gpu: BenchGpu,
+  plan: ReportPlan,
+  say: (what: string) => void,
+): Promise<Report> {
+  say("kernels");
+  const kernels = await benchWebGpuKernels(gpu, plan.kernels);
+  say("plain read");
+  const readBandwidth = await measureReadBandwidth(gpu);
+  const { shape, contexts, sparse, steps, rounds } = plan.decode;
+  const decodeOf = async (name: string, lengths: readonly number[]) => {
+    say(`decode steps of ${name}`);
+    const options = { ...F16, contexts: lengths, attention: ["full", sparse], steps, rounds, readBandwidth };
+    const rows = await benchShapeDecode(gpu, readShape(name).config, options);
+    return rows.map((row) => ({ shape: name, ...row }));
+  };
+  const decode = await decodeOf(shape, contexts);
+  for (const name of plan.hostShapes) decode.push(...(await decodeOf(name, contexts.slice(0, 1))));
+  say("prefill");
+  const prefill = await benchBothPrefills(gpu, plan.prefill);
+  return { gpu: gpu.name, readBandwidth, kernels, decode, prefill };
+}
+
+/** The same prompt with the matrix units and without. */
+export async function benchBothPrefills(
+  gpu: BenchGpu,
+  { shape, tokens, rounds }: PrefillPlan,
+): Promise<Report["prefill"]> {
+  const rows: (ShapePrefillRow & { readonly shape: string })[] = [];
+  for (const matrixUnits of [true, false]) {
+    const options = { ...F16, tokens: [tokens], chunkRows: tokens, rounds, matrixUnits };
+    for (const row of await benchShapePrefill(gpu, readShape(shape).config, options))
+      rows.push({ shape, ...row });
+  }
+  return rows;
+}

@@ -1,0 +1,55 @@
+/** What a step cannot do without: bytes to read, products to form. */
+import { attendedRows } from "../../src/attention/attend.ts";
+import type { AttentionPolicy } from "../../src/attention/policy.ts";
+import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
+import { dtypeBytes, type WeightDtype } from "../../src/base/dtype.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+
+export interface Dtypes {
+  readonly dtype: WeightDtype;
+  readonly cacheDtype: CacheDtype;
+}
+
+/** Elements of the matrices of a layer, in the order in which a step reads them. */
+export function layerMatrices(config: ModelConfig) {
+  const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = config;
+  return {
+    qkv: hiddenSize * (numQueryHeads + 2 * numKvHeads) * headDim,
+    o: hiddenSize * numQueryHeads * headDim,
+    gateUp: 2 * hiddenSize * intermediateSize,
+    down: hiddenSize * intermediateSize,
+  };
+}
+
+function layerElements(config: ModelConfig): number {
+  return Object.values(layerMatrices(config)).reduce((sum, one) => sum + one, 0);
+}
+
+/** Bytes of all matrices that a decode step reads, each once. */
+export function matrixBytes(config: ModelConfig, dtype: WeightDtype): number {
+  const elements = config.numLayers * layerElements(config) + config.vocabSize * config.hiddenSize;
+  return elements * dtypeBytes(dtype);
+}
+
+/** Bytes of the key and the value of a token in one layer. */
+export function cacheRowBytes({ numKvHeads, headDim }: ModelConfig, cacheDtype: CacheDtype): number {
+  return 2 * numKvHeads * headDim * dtypeBytes(cacheDtype);
+}
+
+/** Bytes that a decode step at this length reads: all matrices once, and the attended keys and values. */
+export function stepBytes(
+  config: ModelConfig,
+  { dtype, cacheDtype }: Dtypes,
+  policy: AttentionPolicy,
+  length: number,
+): number {
+  const rows = attendedRows(policy, config.numLayers, length);
+  return matrixBytes(config, dtype) + rows * cacheRowBytes(config, cacheDtype);
+}
+
+/** Floating-point operations of the prefill of a prompt, two a multiply-add; attention counts what is under the diagonal. */
+export function prefillOperations(config: ModelConfig, tokens: number): number {
+  const { numLayers, numQueryHeads, headDim } = config;
+  const pairs = (tokens * (tokens + 1)) / 2;
+  return 2 * numLayers * (tokens * layerElements(config) + 2 * pairs * numQueryHeads * headDim);
+}

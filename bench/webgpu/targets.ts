@@ -1,0 +1,38 @@
+/** What is asked of the WebGPU backend on an NVIDIA H200, f16, batch 1. */
+export interface Target {
+  readonly text: string;
+  readonly isMet: (measured: number) => boolean;
+}
+
+/** A measured value's target, as rows show it. */
+export interface Verdict {
+  readonly target: string;
+  readonly met: "met" | "missed";
+}
+
+const atLeast = (bound: number, of: string): Target => ({
+  text: `at least ${bound} ${of}`,
+  isMet: (measured) => measured >= bound,
+});
+const atMost = (bound: number, of: string): Target => ({
+  text: `at most ${bound} ${of}`,
+  isMet: (measured) => measured <= bound,
+});
+
+export const TARGETS = {
+  matrixVector: atLeast(0.8, "of the plain read"),
+  denseAttention: atLeast(0.85, "of the plain read"),
+  sparseAttention: atMost(1.5, "of dense attention over as many"),
+  selection: atMost(60, "µs"),
+  fullStep: atMost(1.25, "of the byte roofline"),
+  speedup: atLeast(0.95, "of the ratio of the byte rooflines"),
+  growth: atMost(1.25, "times"),
+  prefill: atLeast(250, "TFLOP/s"),
+  prefillWithoutMatrixUnits: atLeast(25, "TFLOP/s"),
+  hostTime: { text: "less than 1 of GPU time", isMet: (measured: number) => measured < 1 },
+} as const satisfies Readonly<Record<string, Target>>;
+
+/** condition: what else must hold for the figure to count. */
+export function judge(target: Target, measured: number, condition = true): Verdict {
+  return { target: target.text, met: condition && target.isMet(measured) ? "met" : "missed" };
+}
