@@ -9,6 +9,8 @@ import { readShape } from "./shapes.ts";
 
 /** Which number of workgroups reads fastest depends on the device and on the size. */
 const WORKGROUPS = [1024, 2048, 4096, 8192];
+/** What a workgroup reads by one load an invocation. */
+const WORKGROUP_BYTES = 4096;
 const LARGEST_BYTES = 2 ** 31;
 const EMULATED_BYTES = 2 ** 24;
 /** Buffers of one size together: more than any GPU's last-level cache holds. */
@@ -54,8 +56,10 @@ export async function readChain(backend: WebGpuBackend, sizes: readonly number[]
       run: () => {
         for (const bytes of sizes) {
           const set = sets.get(bytes) ?? [];
-          for (const part of set[next++ % set.length] ?? [])
-            recorder.dispatch("rest", kernel, undefined, [part, out], workgroups);
+          for (const part of set[next++ % set.length] ?? []) {
+            const most = Math.ceil(part.buffer.size / WORKGROUP_BYTES);
+            recorder.dispatch("rest", kernel, undefined, [part, out], Math.min(workgroups, most));
+          }
         }
       },
     }),
