@@ -6,7 +6,7 @@ import { benchShapeDecode, type ShapeDecodeRow } from "../webgpu/decode.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
 import { measureReadBandwidth } from "../webgpu/plain-read.ts";
 import type { Shape } from "../webgpu/shapes.ts";
-import { addModes, checkModes, chosenShape, DEFAULT_DTYPE, type ModeOptions } from "./modes.ts";
+import { addModes, checkModes, chosenShape, type ModeOptions } from "./modes.ts";
 
 interface Options extends ModeOptions {
   readonly context?: readonly number[];
@@ -49,9 +49,9 @@ export function decodeCommand(): Command {
 }
 
 async function sendRequests({ backend, model, threads, json, ...given }: Options): Promise<void> {
-  const { context, ...rest } = { ...REQUESTS, ...given };
+  const { context, attention, steps, rounds } = { ...REQUESTS, ...given };
   const { rows } = await benchRequests({
-    ...{ ...rest, contexts: context, backend },
+    ...{ contexts: context, attention, steps, rounds, backend },
     ...(model !== undefined && { model }),
     ...(threads !== undefined && { threads }),
   });
@@ -62,8 +62,7 @@ async function sendRequests({ backend, model, threads, json, ...given }: Options
 }
 
 async function benchShape({ name, config }: Shape, options: Options): Promise<void> {
-  const { context, attention, steps, rounds } = { ...STEPS, ...options };
-  const { dtype = DEFAULT_DTYPE, cacheDtype = "f16" } = options;
+  const { context, attention, steps, rounds, dtype, cacheDtype } = { ...STEPS, ...options };
   const gpu = await openBenchGpu();
   const readBandwidth = await measureReadBandwidth(gpu);
   const rows = await benchShapeDecode(gpu, config, {

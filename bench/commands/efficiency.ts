@@ -31,8 +31,8 @@ export function efficiencyCommand(): Command {
       shape,
       readShape("llama-3.1-8b"),
     )
-    .addOption(dtypeOption().default("f16"))
-    .addOption(cacheDtypeOption().default("f16"))
+    .addOption(dtypeOption())
+    .addOption(cacheDtypeOption())
     .option("--context <n,...>", "cached tokens", wholeNumbers, CONTEXTS)
     .option("--budget <n,...>", "token budgets", wholeNumbers, BUDGETS)
     .option("--steps <n>", "measured steps of a turn", wholeNumber, 10)

@@ -14,7 +14,7 @@ import { judge } from "../webgpu/targets.ts";
 interface Options {
   readonly backend: keyof typeof BENCHES;
   readonly threads?: number;
-  readonly dtype?: Dtypes["dtype"];
+  readonly dtype: Dtypes["dtype"];
   readonly quick?: true;
   readonly json?: true;
 }
@@ -54,7 +54,7 @@ async function wasmFigures({ threads }: Options): Promise<readonly FigureRow[]> 
   return figures.map(({ name, ...rest }) => ({ kernel: name, ...rest }));
 }
 
-async function webGpuFigures({ dtype = "f16", quick }: Options): Promise<readonly FigureRow[]> {
+async function webGpuFigures({ dtype, quick }: Options): Promise<readonly FigureRow[]> {
   const gpu = await openBenchGpu();
   const isQuick = quick === true;
   const kernels = await benchWebGpuKernels(gpu, kernelPlan(isQuick, { dtype, cacheDtype: "f16" }));

@@ -5,7 +5,7 @@ import { cacheDtypeOption, dtypeOption, shape, wholeNumber } from "../options.ts
 import { readShape, SHAPE_NAMES, type Shape } from "../webgpu/shapes.ts";
 import type { Dtypes } from "../webgpu/step-work.ts";
 
-export interface ModeOptions extends Partial<Dtypes> {
+export interface ModeOptions extends Dtypes {
   readonly backend: BackendChoice;
   readonly model?: string;
   readonly threads?: number;
@@ -14,7 +14,6 @@ export interface ModeOptions extends Partial<Dtypes> {
 }
 
 const DEFAULT_SHAPE = "llama-3.1-8b";
-export const DEFAULT_DTYPE = "f16";
 
 /** The options that choose between the two, and those that only one of them has. */
 export function addModes(command: Command): Command {

@@ -5,7 +5,7 @@ import { benchRequests } from "../requests.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
 import { benchShapePrefill } from "../webgpu/prefill.ts";
 import type { Shape } from "../webgpu/shapes.ts";
-import { addModes, checkModes, chosenShape, DEFAULT_DTYPE, type ModeOptions } from "./modes.ts";
+import { addModes, checkModes, chosenShape, type ModeOptions } from "./modes.ts";
 
 interface Options extends ModeOptions {
   readonly context?: readonly number[];
@@ -50,8 +50,7 @@ async function sendRequests({ backend, model, threads, json, ...given }: Options
 }
 
 async function benchShape({ name, config }: Shape, options: Options): Promise<void> {
-  const { context: tokens, chunkRows, rounds, matrixUnits } = { ...STEPS, ...options };
-  const { dtype = DEFAULT_DTYPE, cacheDtype = "f16" } = options;
+  const { context: tokens, chunkRows, rounds, matrixUnits, dtype, cacheDtype } = { ...STEPS, ...options };
   const gpu = await openBenchGpu();
   const rows = await benchShapePrefill(gpu, config, {
     ...{ tokens, chunkRows, rounds, matrixUnits, dtype, cacheDtype },

@@ -19,10 +19,7 @@ export function reportCommand(): Command {
       const report = await benchReport(gpu, plan, (what) => process.stderr.write(`${what} …\n`));
       const targets = judgeReport(report, plan);
       if (out !== undefined) writeFileSync(out, runJson({ ...report, targets }));
-      process.stdout.write(
-        markdownTable(
-          targets.map(({ what, target, measured, met }) => ({ what, target, [report.gpu]: measured, met })),
-        ),
-      );
+      const rows = targets.map(({ what, target, measured, met }) => ({ what, target, measured, met }));
+      process.stdout.write(`${markdownTable(rows)}\nMeasured on ${report.gpu}.\n`);
     });
 }

@@ -256,7 +256,7 @@ def main():
         row_bytes = 2 * KV_HEADS * HEAD_DIM * torch.finfo(dtype).bits // 8
         figure = byte_figure(f"dense attention, {context}", attention_us, context * row_bytes, bandwidth)
         kernels.append({**figure, "by": way, "microsecondsBy": ways})
-        step = torch.compile(model.step, fullgraph=False) if options.compile else model.step
+        step = torch.compile(model.step, dynamic=False) if options.compile else model.step
         rope = model.rope_row(context - 1)
 
         def one_step(step=step, context=context, rope=rope, attend=attend):

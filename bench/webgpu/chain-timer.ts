@@ -13,7 +13,7 @@ const SAMPLE_MS = 12;
 const MAX_CALLS = 400;
 const ROUNDS = 7;
 /** A slow device gets fewer rounds. */
-const MAX_SAMPLING_MS = 3000;
+const MAX_SAMPLING_MS = 2000;
 
 export interface Chain {
   readonly name: string;

@@ -9,6 +9,8 @@ export interface GpuFigure extends Partial<Verdict> {
   readonly gigabytesPerSecond?: number;
   /** Of the bandwidth of the plain read in the same run. */
   readonly shareOfRead?: number;
+  /** Of plain reads of the same sizes in the same order, one after another: no kernel can do with less here. */
+  readonly plainReadsMicroseconds?: number;
   /** Time over that of the kernel it is compared with. */
   readonly times?: number;
   readonly teraflops?: number;

@@ -1,14 +1,11 @@
 /** The GPU that benchmarks run on. */
-import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
 import { adapterName } from "../../src/backend/webgpu/open-webgpu.ts";
 import { BackendError } from "../../src/base/errors.ts";
 import { openDawn } from "../../src/node/dawn.ts";
 
 export interface BenchGpu {
-  /** What people call it. */
+  /** The card and its driver, as far as they say. */
   readonly name: string;
-  /** Computes on the CPU: good for trying a benchmark out, not for figures. */
-  readonly isEmulated: boolean;
   /** An adapter for one device; every device takes its own. */
   readonly adapter: () => Promise<GPUAdapter>;
 }
@@ -30,5 +27,6 @@ export async function openBenchGpu(): Promise<BenchGpu> {
     return found;
   };
   const { info } = await adapter();
-  return { name: adapterName(info), isEmulated: isSoftwareAdapter(info), adapter };
+  const name = [info.device, info.description].filter(Boolean).join(", ") || adapterName(info);
+  return { name, adapter };
 }

@@ -13,7 +13,6 @@ export interface JudgedRow extends Verdict {
   readonly measured: number;
 }
 
-/** A judged figure; the row reads what, target, measured, met. */
 function row(what: string, measured: number, target: Target, condition = true): JudgedRow {
   const { target: text, met } = judge(target, measured, condition);
   return { what, target: text, measured, met };

@@ -9,6 +9,8 @@ import { readShape } from "./shapes.ts";
 
 /** Which number of workgroups reads fastest depends on the device and on the size. */
 const WORKGROUPS = [1024, 2048, 4096, 8192];
+/** What a workgroup reads by one load an invocation. */
+const WORKGROUP_BYTES = 4096;
 const LARGEST_BYTES = 2 ** 31;
 const EMULATED_BYTES = 2 ** 24;
 /** Buffers of one size together: more than any GPU's last-level cache holds. */
@@ -43,42 +45,56 @@ export async function measureReadBandwidth(gpu: BenchGpu): Promise<number> {
 /** Microseconds of a chain of plain reads of these sizes, at the best number of workgroups. */
 export async function readChain(backend: WebGpuBackend, sizes: readonly number[]): Promise<number> {
   const { recorder, buffers } = backend.context;
-  const sets = new Map<number, readonly (readonly NumberedBuffer[])[]>();
-  for (const bytes of new Set(sizes)) sets.set(bytes, bufferSet(backend, bytes));
+  const sets = new Map([...new Set(sizes)].map((bytes) => [bytes, new BufferSet(backend, bytes)]));
   const out = buffers.storage("plain read out", 16);
   const kernel = recorder.kernel(["plain-read"], {});
-  let next = 0;
   const chains = WORKGROUPS.map(
     (workgroups): Chain => ({
       name: `${workgroups}`,
       run: () => {
-        for (const bytes of sizes) {
-          const set = sets.get(bytes) ?? [];
-          for (const part of set[next++ % set.length] ?? [])
-            recorder.dispatch("rest", kernel, undefined, [part, out], workgroups);
-        }
+        for (const bytes of sizes)
+          for (const part of sets.get(bytes)?.next() ?? []) {
+            const most = Math.ceil(part.buffer.size / WORKGROUP_BYTES);
+            recorder.dispatch("rest", kernel, undefined, [part, out], Math.min(workgroups, most));
+          }
       },
     }),
   );
   try {
     return Math.min(...(await timeChains(backend, chains)).values());
   } finally {
-    for (const buffer of [...[...sets.values()].flat(2), out]) buffers.destroy(buffer);
+    for (const set of sets.values()) set.destroy();
+    buffers.destroy(out);
   }
 }
 
-/** Several buffers of a size, each in as many parts as bindings ask for. */
-function bufferSet(backend: WebGpuBackend, bytes: number): (readonly NumberedBuffer[])[] {
-  const { recorder, buffers } = backend.context;
-  const copies = Math.min(MAX_SET, Math.max(1, Math.ceil(SET_BYTES / bytes)));
-  const parts = Math.ceil(bytes / largestBinding(backend));
-  return Array.from({ length: copies }, (_, copy) =>
-    Array.from({ length: parts }, (_, part) => {
-      const buffer = buffers.storage("plain read", bytes / parts);
-      fillRandom(recorder, buffer, "f32", copy * parts + part, 0);
-      return buffer;
-    }),
-  );
+/** Several buffers of a size, taken in turn; each in as many parts as bindings ask for. */
+class BufferSet {
+  readonly #backend: WebGpuBackend;
+  readonly #copies: readonly (readonly NumberedBuffer[])[];
+  #next = 0;
+
+  constructor(backend: WebGpuBackend, bytes: number) {
+    const { recorder, buffers } = backend.context;
+    const copies = Math.min(MAX_SET, Math.max(1, Math.ceil(SET_BYTES / bytes)));
+    const parts = Math.ceil(bytes / largestBinding(backend));
+    this.#backend = backend;
+    this.#copies = Array.from({ length: copies }, (_, copy) =>
+      Array.from({ length: parts }, (_, part) => {
+        const buffer = buffers.storage("plain read", bytes / parts);
+        fillRandom(recorder, buffer, "f32", copy * parts + part, 0);
+        return buffer;
+      }),
+    );
+  }
+
+  next(): readonly NumberedBuffer[] {
+    return this.#copies[this.#next++ % this.#copies.length] ?? [];
+  }
+
+  destroy(): void {
+    for (const buffer of this.#copies.flat()) this.#backend.context.buffers.destroy(buffer);
+  }
 }
 
 function largestBinding(backend: WebGpuBackend): number {
