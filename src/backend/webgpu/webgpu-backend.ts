@@ -137,7 +137,7 @@ export class WebGpuBackend implements Backend {
     this.#check("beginStep");
     checkDrawnRows(batch.tokenIds, batch.numRows, this.#sampling.drawnRows);
     this.#context.recorder.submit();
-    this.#batch = copySizes(batch, this.#batch);
+    this.#batch = copySizes(batch, this.#batch, this.shape);
     this.#context.step.upload(batch);
   }
 
