@@ -19,6 +19,7 @@ const CORE: DeviceTraits = {
   maxSubgroupSize: 1,
   maxInvocations: 256,
   workgroupBytes: 16384,
+  bindingBytes: 128 << 20,
   isEmulated: false,
   hasF16: false,
   hasImmediates: false,

@@ -82,7 +82,7 @@ export class WebGpuBackend implements Backend {
       cacheDtype,
       buffers,
       recorder,
-      weights: new WeightStore(device, buffers, watch),
+      weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
       step: new StepBuffer(device, buffers, shape),
     };
     this.#cache = new KvCache(this.#context);
