@@ -15,6 +15,8 @@ const MAX_GROUPS = 65535;
 const MAX_SPLITS = 1024;
 /** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
 const MAX_KEPT = 48;
+/** attend.wgsl: fewest invocations of a team. */
+const LEAST_LANES = 4;
 /** attend-shared.wgsl: fewest tokens of a workgroup. */
 const LEAST_SHARE = 64;
 
@@ -228,6 +230,7 @@ export class DecodeAttention {
         ...subgroupConstants(traits),
         LANES: threads,
         CHUNK: split.chunk,
+        UNROLL: traits.isEmulated ? 1 : 4,
         LEAST_SHARE,
       });
     const isTwin = this.#isTwin(lanes);
@@ -261,7 +264,8 @@ export class DecodeAttention {
     const { traits, shape, cacheDtype } = this.#context;
     const pieces = cacheRowPieces(shape, cacheDtype);
     const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
-    if (lanes < Math.min(4, pieces)) return 0;
+    // smaller teams keep the softmax of several heads each, which no real model needs and compilers grow on: 24 GB once
+    if (lanes < LEAST_LANES) return 0;
     const kept = 2 * heads * Math.ceil(pieces / lanes) * (cacheDtype === "f32" ? 1 : 2);
     const stateBytes = (threads / lanes) * 2 ** Math.ceil(Math.log2(heads)) * 8;
     const isRoom = this.#sumBytes(lanes, threads) + stateBytes <= traits.workgroupBytes;

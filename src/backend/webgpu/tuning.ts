@@ -64,6 +64,7 @@ const EMULATED: Tuning = {
   matvecLoads: 4,
   matvecTeamRows: 8,
   attendThreads: 32,
+  attendTokens: 2,
   attendGroups: 16,
   selectFours: 1,
   mergeThreads: 64,
