@@ -4,76 +4,14 @@
  */
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Backend, Ends, Scores, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import type { Backend, Ends } from "../../src/backend/backend.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { mergeByRank, topK, withEnds } from "./brute-force.ts";
+import { ascending, SelectionTrial } from "./selection-trial.ts";
 import { Random, shapeOf, Trial } from "./trial.ts";
 
 const NO_ENDS: Ends = { sinks: 0, recent: 0 };
 const CURRENT: Ends = { sinks: 0, recent: 1 };
-
-/** Scores of one sequence: [head][unit]. */
-type HeadScores = readonly ArrayLike<number>[];
-
-/** Selection on the first sequences of a batch whose lengths are set by the scores written. */
-class SelectionTrial {
-  readonly trial: Trial;
-  constructor(backend: Backend) {
-    this.trial = new Trial(backend, 1);
-  }
-
-  /** Begins a decode step of the lengths given; no step here reads the cache. */
-  begin(lengths: readonly number[]): void {
-    const { batch, backend } = this.trial;
-    batch.numRows = lengths.length;
-    batch.numSequences = lengths.length;
-    lengths.forEach((length, s) => {
-      batch.firstRows[s] = s;
-      batch.rowCounts[s] = 1;
-      batch.lengths[s] = length;
-    });
-    backend.beginStep(batch);
-  }
-
-  scores(sequences: readonly HeadScores[], unit = 1, spare = 5): Scores {
-    const { backend } = this.trial;
-    const heads = sequences[0].length;
-    const capacity = Math.max(...sequences.flat().map((row) => row.length)) + spare;
-    // Past the length stand the best scores of all: they must not be looked at.
-    const values = new Float32Array(backend.shape.maxBatchSequences * heads * capacity).fill(1e30);
-    sequences.forEach((rows, s) => {
-      rows.forEach((row, h) => {
-        values.set(row, (s * heads + h) * capacity);
-      });
-    });
-    const tensor = this.trial.tensor("f32", backend.shape.maxBatchSequences, heads, capacity);
-    backend.write(tensor, values);
-    return { values: tensor, heads, unit };
-  }
-
-  units(groups: number, count: number, unit = 1, spare = 3): UnitSet {
-    const { maxBatchSequences } = this.trial.backend.shape;
-    return { units: this.trial.tensor("u32", maxBatchSequences, groups, count + spare), groups, count, unit };
-  }
-
-  tokens(groups: number, capacity: number): TokenSelection {
-    const { maxBatchSequences } = this.trial.backend.shape;
-    return {
-      indices: this.trial.tensor("u32", maxBatchSequences, groups, capacity),
-      counts: this.trial.tensor("u32", maxBatchSequences),
-      groups,
-    };
-  }
-
-  /** The units of one sequence and group, sorted: a set's order is not promised. */
-  async read(set: UnitSet, sequence: number, group: number): Promise<number[]> {
-    const units = await this.trial.integers(set.units);
-    const start = (sequence * set.groups + group) * set.units.shape[2];
-    return [...units.subarray(start, start + set.count)].sort((a, b) => a - b);
-  }
-}
-
-const ascending = (units: readonly number[]) => [...units].sort((a, b) => a - b);
 
 /** Scores as f32, so that brute force sees the same ties. */
 const gaussian = (random: Random, n: number) => Float32Array.from({ length: n }, () => random.gauss());
@@ -95,7 +33,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   async function openTrial(maxSequenceLength: number): Promise<SelectionTrial> {
     const backend = await open(shapeOf({ ...SHAPE, maxSequenceLength }));
     opened.push(backend);
-    return new SelectionTrial(backend);
+    return new SelectionTrial(new Trial(backend, 1));
   }
 
   it("the worked example selects {1,2,5,7}; head-major {2,1,6} and sorted-unique {1,2,4} are wrong", async () => {

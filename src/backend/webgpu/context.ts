@@ -17,15 +17,18 @@ export interface BatchSizes {
   readonly lengths: Uint32Array;
 }
 
-/** Copies what later steps of the batch ask for into `into`, made once. */
-export function copySizes(batch: StepBatch, into: BatchSizes | undefined): BatchSizes {
+/** Copies what later steps of the batch ask for into `into`, made once for all batches of the shape. */
+export function copySizes(
+  batch: StepBatch,
+  into: BatchSizes | undefined,
+  { maxBatchSequences }: BackendShape,
+): BatchSizes {
   const { numRows, numSequences } = batch;
-  const size = batch.lengths.length;
   const copy = into ?? {
     numRows,
-    firstRows: new Uint32Array(size),
-    rowCounts: new Uint32Array(size),
-    lengths: new Uint32Array(size),
+    firstRows: new Uint32Array(maxBatchSequences),
+    rowCounts: new Uint32Array(maxBatchSequences),
+    lengths: new Uint32Array(maxBatchSequences),
   };
   copy.numRows = numRows;
   copy.firstRows.set(batch.firstRows.subarray(0, numSequences));

@@ -1,3 +1,4 @@
+import { BackendError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Scores, TokenSelection } from "../backend.ts";
 import { cacheRowPieces, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
@@ -14,6 +15,8 @@ const MAX_GROUPS = 65535;
 const MAX_SPLITS = 1024;
 /** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
 const MAX_KEPT = 48;
+/** attend.wgsl: fewest invocations of a team. */
+const LEAST_LANES = 4;
 /** attend-shared.wgsl: fewest tokens of a workgroup. */
 const LEAST_SHARE = 64;
 
@@ -201,20 +204,41 @@ export class DecodeAttention {
     const groups = Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads);
     const shares = Math.max(1, Math.min(MAX_SPLITS, groups));
     const one = { heads, shares, lanes: 0, tokens: 0, leastTurns: 0, chunk: 0 };
-    const lanes = this.#teamLanes(heads);
+    const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
+    const lanes = this.#teamLanes(heads, threads);
     if (lanes > 0) {
-      const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
       const tokens = Math.min(tuning.attendTokens, shape.pageSize);
       const turn = (threads / lanes) * tokens;
       const leastTurns = Math.ceil(tuning.attendLeastShare / turn);
       const splits = Math.min(shares, Math.ceil(most / (leastTurns * turn)));
       return { ...one, kind: "teams", splits, threads, lanes, tokens, leastTurns };
     }
-    // scores of a share are kept in workgroup memory, a vec4 for every four heads
-    const chunk = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
-    const splits = Math.max(Math.ceil(most / chunk), Math.min(shares, Math.ceil(most / LEAST_SHARE)));
-    const threads = traits.isEmulated ? 64 : 256;
-    return { ...one, kind: "shared", splits, threads, chunk };
+    const space = this.#sharedSpace(heads);
+    const splits = Math.max(Math.ceil(most / space.chunk), Math.min(shares, Math.ceil(most / LEAST_SHARE)));
+    return { ...one, ...space, kind: "shared", splits };
+  }
+
+  /** The most that fits workgroup memory: fewer tokens of a share first, then fewer invocations, then fewer heads. */
+  #sharedSpace(heads: number): Pick<Split, "heads" | "threads" | "chunk"> {
+    const { shape, traits, cacheDtype } = this.#context;
+    const leastThreads = Math.max(64, cacheRowPieces(shape, cacheDtype));
+    // a vec4 of scores for every four heads
+    const wanted = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
+    for (let threads = traits.isEmulated ? leastThreads : 256; threads >= leastThreads; threads /= 2) {
+      // the query, beside two vec4s of an invocation
+      const otherBytes = heads * paddedHeadDim(shape, cacheDtype) * 4 + threads * 32;
+      const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
+      if (room >= LEAST_SHARE)
+        return { heads, threads, chunk: Math.min(wanted, 2 ** Math.floor(Math.log2(room))) };
+    }
+    let fewer = heads - 1;
+    while (fewer > 1 && heads % fewer !== 0) fewer--;
+    if (fewer < 1)
+      throw new BackendError(
+        `backend webgpu: heads of ${shape.headDim} channels do not fit the ${traits.workgroupBytes} bytes of workgroup ` +
+          "memory of this device; use the wasm backend",
+      );
+    return this.#sharedSpace(fewer);
   }
 
   #splitKernel(split: Split, { selection, scores, onlyScores = false }: Pass): Kernel {
@@ -238,10 +262,11 @@ export class DecodeAttention {
         ...subgroupConstants(traits),
         LANES: threads,
         CHUNK: split.chunk,
+        UNROLL: traits.isEmulated ? 1 : 4,
         LEAST_SHARE,
       });
-    const isTwin = traits.minSubgroupSize >= 2 * lanes;
-    const sumBytes = (threads / lanes / (isTwin ? 2 : 1)) * paddedHeadDim(shape, cacheDtype) * 4; // of a head
+    const isTwin = this.#isTwin(lanes);
+    const sumBytes = this.#sumBytes(lanes, threads);
     return recorder.kernel(["storage", "step", "attend"], {
       ...constants,
       THREADS: threads,
@@ -255,14 +280,28 @@ export class DecodeAttention {
     });
   }
 
-  /** Invocations that share a key in attend.wgsl; 0 where the device's subgroups are too small or absent. */
-  #teamLanes(heads: number): number {
+  /** Whether subgroups hold teams in pairs. */
+  #isTwin(lanes: number): boolean {
+    return this.#context.traits.minSubgroupSize >= 2 * lanes;
+  }
+
+  /** Bytes of the sums of one head in attend.wgsl. */
+  #sumBytes(lanes: number, threads: number): number {
+    const { shape, cacheDtype } = this.#context;
+    return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(shape, cacheDtype) * 4;
+  }
+
+  /** Invocations that share a key in attend.wgsl; 0 where the device's subgroups or its memory are too small for it. */
+  #teamLanes(heads: number, threads: number): number {
     const { traits, shape, cacheDtype } = this.#context;
     const pieces = cacheRowPieces(shape, cacheDtype);
     const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
-    if (lanes < Math.min(4, pieces)) return 0;
+    // smaller teams keep the softmax of several heads each, which no real model needs and compilers grow on: 24 GB once
+    if (lanes < LEAST_LANES) return 0;
     const kept = 2 * heads * Math.ceil(pieces / lanes) * (cacheDtype === "f32" ? 1 : 2);
-    return kept <= MAX_KEPT ? lanes : 0;
+    const stateBytes = (threads / lanes) * 2 ** Math.ceil(Math.log2(heads)) * 8;
+    const isRoom = this.#sumBytes(lanes, threads) + stateBytes <= traits.workgroupBytes;
+    return kept <= MAX_KEPT && isRoom ? lanes : 0;
   }
 
   #reservePartials(bytes: number): NumberedBuffer {

@@ -7,6 +7,8 @@ export interface DeviceTraits {
   /** Emulated on the CPU, where a barrier costs a turn of every invocation. */
   readonly isEmulated: boolean;
   readonly workgroupBytes: number;
+  /** The largest buffer that one binding reaches. */
+  readonly bindingBytes: number;
   readonly hasF16: boolean;
   /** A dispatch can bring 64 bytes along. */
   readonly hasImmediates: boolean;

@@ -184,8 +184,13 @@ export class LinearSteps {
     const { stride, dtype } = first;
     const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
+    const leastRows = { plain: 1, pair: 2, heads: LEAST_HEAD_ROWS }[kind];
+    // sums of a fold, and its squares
+    const foldBytes = (rows: number) => (rows + 1) * batch * 4;
+    const mostFolds = Math.floor(traits.workgroupBytes / foldBytes(leastRows));
     // more rows of x in registers, fewer columns of each
-    const most = Math.min(tuning.matvecLanes * (batch >= 4 ? 2 : 1), traits.maxInvocations);
+    const wanted = tuning.matvecLanes * (batch >= 4 ? 2 : 1);
+    const most = Math.min(wanted, traits.maxInvocations, fold * mostFolds);
     const lanes = teamSize(stride, fold, Math.max(fold, most));
     const threads = lanes * Math.max(1, Math.floor(Math.min(64, most) / lanes));
     const pieces = Math.ceil(stride / lanes);
@@ -202,6 +207,8 @@ export class LinearSteps {
       )
         teamRows /= 2;
     }
+    while (teamRows > leastRows && (threads / fold) * foldBytes(teamRows) > traits.workgroupBytes)
+      teamRows /= 2;
     const rows = Math.min(rowsAtOnce, teamRows);
     const vectors = (batch * pieces * pieceElements(dtype)) / 4;
     const constants = {

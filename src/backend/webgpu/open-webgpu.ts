@@ -4,7 +4,7 @@ import type { Backend, BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
 import type { CacheDtype } from "./context.ts";
-import { checkLimits } from "./device-limits.ts";
+import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
@@ -114,6 +114,7 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
     isEmulated: isSoftwareAdapter(adapter.info),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+    bindingBytes: bindingBytes(device.limits),
     hasImmediates: (device.limits.maxImmediateSize ?? 0) >= 64,
     storageBuffers: device.limits.maxStorageBuffersPerShaderStage,
     waits: waitsOf(adapter.info),

@@ -147,12 +147,10 @@ export class SelectionSteps {
     recorder.dispatch(
       "selection",
       recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
-        LENGTHS: step.layout.lengths,
-        UNIT: unit,
         ...subgroupConstants(traits),
         THREADS: threads,
       }),
-      [range.first, capacity, marks.words, out.count, units.capacity],
+      [step.layout.lengths + range.first, unit, capacity, marks.words, out.count, units.capacity],
       [step.storage, marks.firsts, best, units, counters],
       Math.min(MERGE_GROUPS, Math.ceil((blocks * BLOCK) / unit / threads)),
       range.count,
@@ -238,8 +236,6 @@ export class SelectionSteps {
     const kernel = recorder.kernel([...preludes, "select-top"], {
       ...subgroupConstants(traits),
       THREADS: wideThreads(traits),
-      UNIT: scores.unit,
-      LENGTHS: step.layout.lengths,
       FAST: isFast,
       AHEAD: tuning.selectFours,
       SPACE: isFast || marks ? this.#space : 1,
@@ -253,7 +249,8 @@ export class SelectionSteps {
       "selection",
       kernel,
       [
-        ...[range.first, scores.heads, values.capacity, ends.sinks, ends.recent, count],
+        ...[step.layout.lengths + range.first, scores.unit, scores.heads, values.capacity],
+        ...[ends.sinks, ends.recent, count],
         ...[to.capacity ?? 0, marks?.words ?? 0, marks?.staleWords ?? 0],
       ],
       [
@@ -285,12 +282,10 @@ export class SelectionSteps {
         recorder.kernel([scanPrelude(traits), "bits", "with-ends"], {
           ...subgroupConstants(traits),
           THREADS: wideThreads(traits),
-          UNIT: unit,
-          LENGTHS: step.layout.lengths,
           WORDS: traits.workgroupBytes >= 32768 ? 2048 : 1024,
         }),
         [
-          ...[range.first, out.groups, set?.count ?? 0, units?.capacity ?? 0],
+          ...[step.layout.lengths + range.first, unit, out.groups, set?.count ?? 0, units?.capacity ?? 0],
           ...[ends.sinks, ends.recent, indices.capacity],
         ],
         [step.storage, units ?? this.#spare("no units", 16), indices, counts],

@@ -82,6 +82,7 @@ const EMULATED: Tuning = {
   chainGroups: 1,
   chainPieces: 2,
   attendThreads: 32,
+  attendTokens: 2,
   attendGroups: 16,
   selectFours: 1,
   mergeThreads: 64,

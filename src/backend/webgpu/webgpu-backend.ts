@@ -82,7 +82,7 @@ export class WebGpuBackend implements Backend {
       cacheDtype,
       buffers,
       recorder,
-      weights: new WeightStore(device, buffers, watch),
+      weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
       step: new StepBuffer(device, buffers, shape),
     };
     this.#cache = new KvCache(this.#context);
@@ -137,7 +137,7 @@ export class WebGpuBackend implements Backend {
     this.#check("beginStep");
     checkDrawnRows(batch.tokenIds, batch.numRows, this.#sampling.drawnRows);
     this.#context.recorder.submit();
-    this.#batch = copySizes(batch, this.#batch);
+    this.#batch = copySizes(batch, this.#batch, this.shape);
     this.#context.step.upload(batch);
   }
 

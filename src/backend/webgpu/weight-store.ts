@@ -32,12 +32,11 @@ export class WeightStore {
   #vectors: NumberedBuffer;
   #pendingBytes = 0;
 
-  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch) {
+  constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch, bindingBytes: number) {
     this.#device = device;
     this.#watch = watch;
     this.#buffers = buffers;
-    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
-    this.#maxChunkBytes = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / 256) * 256;
+    this.#maxChunkBytes = Math.floor(bindingBytes / 256) * 256;
     this.#vectors = buffers.storage("vectors", FIRST_VECTOR_BYTES);
   }
 

@@ -1,10 +1,9 @@
 // One set for all heads: the `count` units with the least places, found by counting the marks of select-top.wgsl from the
 // least place up. With: scan, bits. A workgroup of THREADS takes THREADS units a turn, and leaves `best` as it was before.
-const UNIT: u32 = 1u;
-const LENGTHS: u32 = 0u;
 
 struct Params {
-  first_sequence: u32,
+  lengths: u32, // where in `step` that of the first sequence stands
+  unit: u32, // tokens
   capacity: u32, // of `best`
   first_words: u32,
   count: u32,
@@ -26,8 +25,8 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let length = step[LENGTHS + params.first_sequence + group.y];
-  let all = (length + UNIT - 1u) / UNIT;
+  let length = step[params.lengths + group.y];
+  let all = (length + params.unit - 1u) / params.unit;
   let best_row = group.y * params.capacity;
   var next = best[best_row + min(group.x * THREADS + thread, all - 1u)];
 

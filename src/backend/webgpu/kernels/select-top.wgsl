@@ -4,8 +4,6 @@
 // FAST: a sample says which keys may matter; those are counted in fine bins, and what lies in the bins down to the cut goes
 // into workgroup memory, bin by bin. The rank of a unit is then the place where its bin begins, and how many in its bin come
 // before it. Where the bins say that too few or too many would be taken, and without FAST: select-radix.wgsl.
-const UNIT: u32 = 1u;
-const LENGTHS: u32 = 0u;
 const FAST: bool = false;
 const SPACE: u32 = 1u; // pairs in workgroup memory
 const RANKED: bool = false; // SPACE is at least count; `best` takes the least rank × heads + head of each unit
@@ -14,7 +12,8 @@ const AHEAD: u32 = 4u; // fours of scores of an invocation in flight
 const SAMPLES: u32 = 4u; // of an invocation
 
 struct Params {
-  first_sequence: u32,
+  lengths: u32, // where in `step` that of the first sequence stands
+  unit: u32, // tokens
   heads: u32,
   capacity: u32, // scores of a head
   sinks: u32,
@@ -75,8 +74,8 @@ fn main(
 ) {
   let head = group.x;
   let row = group.y * params.heads + head;
-  let length = step[LENGTHS + params.first_sequence + group.y];
-  let all = (length + UNIT - 1u) / UNIT;
+  let length = step[params.lengths + group.y];
+  let all = (length + params.unit - 1u) / params.unit;
   let first = params.sinks;
   let size = all - params.recent - first;
   let origin = row * params.capacity + first;

@@ -1,13 +1,12 @@
 // A set of units and both ends as ascending token positions: a bitmap of units, window by window; then each invocation
 // looks for the units of its own places in the output. With: scan, bits. One workgroup a group and sequence.
-const UNIT: u32 = 1u;
-const LENGTHS: u32 = 0u;
 const WORDS: u32 = 2048u; // of the bitmap; a power of two and a multiple of THREADS
 const WINDOW: u32 = WORDS * 32u;
 const RUN: u32 = WORDS / THREADS;
 
 struct Params {
-  first_sequence: u32,
+  lengths: u32, // where in `step` that of the first sequence stands
+  unit: u32, // tokens
   groups: u32,
   count: u32, // units of a group; 0: none
   unit_capacity: u32,
@@ -33,8 +32,8 @@ fn mark(unit: u32, window: u32) {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.y * params.groups + group.x;
-  let length = step[LENGTHS + params.first_sequence + group.y];
-  let all = (length + UNIT - 1u) / UNIT;
+  let length = step[params.lengths + group.y];
+  let all = (length + params.unit - 1u) / params.unit;
   let origin = row * params.unit_capacity;
   let out = row * params.capacity;
   let recent = min(params.recent, all);
@@ -73,10 +72,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         }
       }
       let unit = window + word * 32u + nth_bit(atomicLoad(&bitmap[word]), i - earlier[word]);
-      let to = (done + i) * UNIT;
+      let to = (done + i) * params.unit;
       // only the last unit can be cut short, and it comes last
-      for (var k = 0u; k < UNIT && unit * UNIT + k < length; k++) {
-        indices[out + to + k] = unit * UNIT + k;
+      for (var k = 0u; k < params.unit && unit * params.unit + k < length; k++) {
+        indices[out + to + k] = unit * params.unit + k;
       }
     }
     done += found;
@@ -84,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     if (window + WINDOW >= all && thread == 0u && group.x == 0u) {
       let last = all - 1u - window;
       let is_cut = (atomicLoad(&bitmap[last / 32u]) & (1u << (last % 32u))) != 0u;
-      counts[group.y] = done * UNIT - select(0u, all * UNIT - length, is_cut);
+      counts[group.y] = done * params.unit - select(0u, all * params.unit - length, is_cut);
     }
     workgroupBarrier();
   }

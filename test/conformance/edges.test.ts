@@ -1,0 +1,210 @@
+/**
+ * Selections for every group size, at lengths around the edges of pages, shares and workgroups. Scores lie far apart, so that
+ * no rounding may change a rank: the sets are those of brute force exactly.
+ */
+import { afterEach, describe, expect, it } from "vitest";
+import type { Backend, Ends } from "../../src/backend/backend.ts";
+import { BACKENDS } from "./backend-table.ts";
+import { headScores, mergeByRank, pageScore, topK, withEnds } from "./brute-force.ts";
+import { SelectionTrial } from "./selection-trial.ts";
+import { Random, shapeOf, Trial } from "./trial.ts";
+
+const GROUP_SIZES = [1, 2, 4, 5, 8];
+
+/** Pages of 16, shares of 64, workgroups of 256 and 1024, blocks of 4096; one batch a line. */
+const LENGTHS = [
+  [15, 16, 17, 63],
+  [64, 65, 255, 256],
+  [257, 1023, 1024, 1025],
+  [4095, 4096, 4097],
+  [8191, 8192, 8193],
+  [65535, 65536, 65537],
+  [100_000],
+];
+
+/** Positions of a head from the best on, and the scores that put them in this order, 1/64 apart. */
+function rankedScores(
+  random: Random,
+  n: number,
+): { readonly order: number[]; readonly scores: Float32Array } {
+  const order = random.shuffled(Array.from({ length: n }, (_, t) => t));
+  const scores = new Float32Array(n);
+  order.forEach((t, rank) => {
+    scores[t] = (n / 2 - rank) / 64;
+  });
+  return { order, scores };
+}
+
+/** The stream of rank 0 of all heads, rank 1 of all heads, …; its first `count` distinct positions. */
+function firstOfStream(orders: readonly (readonly number[])[], count: number): number[] {
+  const kept = new Set<number>();
+  for (let rank = 0; kept.size < count; rank++)
+    for (const order of orders) if (kept.size < count) kept.add(order[rank]);
+  return [...kept];
+}
+
+describe.each(BACKENDS)("$name", ({ open }) => {
+  const opened: Backend[] = [];
+  afterEach(async () => {
+    for (const backend of opened.splice(0)) await backend.close();
+  });
+  async function openOf(groupSize: number, maxSequenceLength: number, numPages: number): Promise<Backend> {
+    const backend = await open(
+      shapeOf({
+        numKvHeads: 1,
+        numQueryHeads: groupSize,
+        headDim: 8,
+        hiddenSize: 8,
+        numPages,
+        maxSequenceLength,
+        maxBatchRows: 1024,
+        maxBatchSequences: 4,
+      }),
+    );
+    opened.push(backend);
+    return backend;
+  }
+
+  it("topK, mergeByRank and withEnds of scores given, up to 100,000 of them", async () => {
+    const t = new SelectionTrial(new Trial(await openOf(8, 100_000, 1), 1));
+    const { backend } = t.trial;
+    const random = new Random(5);
+    for (const lengths of LENGTHS)
+      for (const heads of GROUP_SIZES) {
+        const fewest = Math.min(...lengths);
+        const ends: Ends = { sinks: 4, recent: Math.min(508, Math.floor(fewest / 4)) };
+        const count = Math.min(1536, Math.floor(fewest / 2));
+        const ranked = lengths.map((n) => Array.from({ length: heads }, () => rankedScores(random, n)));
+        const range = { first: 0, count: lengths.length };
+        const capacity = count + ends.sinks + ends.recent;
+        t.begin(lengths);
+        const scores = t.scores(ranked.map((rows) => rows.map((row) => row.scores)));
+        const [perHead, merged] = [t.units(heads, count), t.units(1, count)];
+        const [perHeadTokens, mergedTokens] = [t.tokens(heads, capacity), t.tokens(1, capacity)];
+        backend.topK(range, scores, ends, perHead);
+        backend.mergeByRank(range, scores, ends, merged);
+        backend.withEnds(range, perHead, ends, perHeadTokens);
+        backend.withEnds(range, merged, ends, mergedTokens);
+        const ofHeads = await t.trial.selected(perHeadTokens, lengths.length);
+        const ofAll = await t.trial.selected(mergedTokens, lengths.length);
+        for (const [s, n] of lengths.entries()) {
+          const between = ranked[s].map(({ order }) =>
+            order.filter((position) => position >= ends.sinks && position < n - ends.recent),
+          );
+          for (const [h, order] of between.entries())
+            expect(ofHeads[s][h]).toEqual(withEnds(order.slice(0, count), 1, n, ends));
+          expect(ofAll[s][0]).toEqual(withEnds(firstOfStream(between, count), 1, n, ends));
+        }
+      }
+  });
+
+  /** One new token each on sequences that had one less than the lengths. */
+  async function decodeBatch(groupSize: number, lengths: readonly number[]): Promise<Trial> {
+    const numPages = lengths.reduce((sum, n) => sum + Math.ceil(n / 16), 0);
+    const trial = new Trial(await openOf(groupSize, 100_000, numPages), groupSize).withInputs();
+    const range = { first: 0, count: 1 };
+    const sequences = lengths.map(() => trial.newSequence());
+    for (const [s, sequence] of sequences.entries())
+      while (sequence.length < lengths[s] - 1) {
+        trial.run([trial.part(sequence, Math.min(1024, lengths[s] - 1 - sequence.length))]);
+        trial.backend.updatePageBounds(0, range);
+      }
+    trial.run(sequences.map((sequence) => trial.part(sequence, 1)));
+    trial.backend.updatePageBounds(0, { first: 0, count: lengths.length });
+    return trial;
+  }
+
+  /** Scores of a sequence and its heads by `scoreOf`, which the test needs to lie apart: the best `count` and the next. */
+  function separated(scores: readonly Float64Array[], ends: Ends, count: number): readonly Float64Array[] {
+    for (const row of scores) {
+      const best = topK(row, ends, count + 1).map((unit) => row[unit]);
+      const gaps = best.slice(1).map((score, rank) => best[rank] - score);
+      expect(Math.min(...gaps)).toBeGreaterThan(2e-6 * Math.max(...best.map(Math.abs)));
+    }
+    return scores;
+  }
+
+  it.each(GROUP_SIZES)("of keys: mergeByRank of attention's scores, a group of %i heads", async (heads) => {
+    const lengths = [17, 64, 257, 1025];
+    const trial = await decodeBatch(heads, lengths);
+    const { backend, query, output } = trial;
+    const t = new SelectionTrial(trial);
+    const range = { first: 0, count: lengths.length };
+    const ends: Ends = { sinks: 2, recent: 3 };
+    const count = 12;
+    const scores = { values: trial.tensor("f32", 4, heads, 1025), heads, unit: 1 };
+    const [merged, tokens] = [t.units(1, count), t.tokens(1, count + 5)];
+    backend.attendAll(0, range, query, output, scores);
+    backend.mergeByRank(range, scores, ends, merged);
+    backend.withEnds(range, merged, ends, tokens);
+    const actual = await trial.selected(tokens, lengths.length);
+    for (const [s, n] of lengths.entries()) {
+      const rows = trial.queries[s].map((q, h) =>
+        Float64Array.from(headScores(q, trial.keysOf(trial.parts[s].sequence, 0, h))),
+      );
+      const best = mergeByRank(separated(rows, ends, count), ends, count);
+      expect(actual[s][0]).toEqual(withEnds(best, 1, n, ends));
+    }
+  });
+
+  it.each(GROUP_SIZES)("of keys: the best pages by Quest's bounds, a group of %i heads", async (heads) => {
+    const lengths = [255, 257, 2049];
+    const trial = await decodeBatch(heads, lengths);
+    const { backend, query } = trial;
+    const t = new SelectionTrial(trial);
+    const range = { first: 0, count: lengths.length };
+    const ends: Ends = { sinks: 1, recent: 1 };
+    const count = 6;
+    const unit = 16;
+    const capacity = Math.ceil(Math.max(...lengths) / unit);
+    const scores = { values: trial.tensor("f32", 4, heads, capacity), heads, unit };
+    const [best, tokens] = [t.units(heads, count, unit), t.tokens(heads, (count + 2) * unit)];
+    backend.pageScores(0, range, query, scores);
+    backend.topK(range, scores, ends, best);
+    backend.withEnds(range, best, ends, tokens);
+    const actual = await trial.selected(tokens, lengths.length);
+    for (const [s, n] of lengths.entries()) {
+      const rows = trial.queries[s].map((q, h) => {
+        const keys = trial.keysOf(trial.parts[s].sequence, 0, h);
+        return Float64Array.from({ length: Math.ceil(n / unit) }, (_, page) =>
+          pageScore(q, keys.slice(page * unit, (page + 1) * unit)),
+        );
+      });
+      separated(rows, ends, count).forEach((row, h) => {
+        expect(actual[s][h]).toEqual(withEnds(topK(row, ends, count), unit, n, ends));
+      });
+    }
+  });
+
+  it("of keys: the best pages by Quest's bounds of 100,000 tokens whose pages return, ties to the lower page", async () => {
+    const [heads, unit, numPages] = [4, 16, 6250];
+    const trial = await decodeBatch(heads, [2049]);
+    const [{ sequence }] = trial.parts;
+    const [distinct, own] = [sequence.pages.slice(0, 128), sequence.pages[128]];
+    const long = trial.newSequence();
+    for (let page = 0; page < numPages - 1; page++) long.pages.push(distinct[page % 128]);
+    long.pages.push(own); // the new token goes into the last one
+    long.length = numPages * unit - 1;
+    trial.run([trial.part(long, 1)]);
+    const { backend, query } = trial;
+    const t = new SelectionTrial(trial);
+    const range = { first: 0, count: 1 };
+    const ends: Ends = { sinks: 1, recent: 1 };
+    const count = 90;
+    const scores = { values: trial.tensor("f32", 4, heads, numPages), heads, unit };
+    const [best, tokens] = [t.units(heads, count, unit), t.tokens(heads, (count + 2) * unit)];
+    backend.pageScores(0, range, query, scores);
+    backend.topK(range, scores, ends, best);
+    backend.withEnds(range, best, ends, tokens);
+    const [actual] = await trial.selected(tokens, 1);
+    for (const [h, q] of trial.queries[0].entries()) {
+      const keys = trial.keysOf(sequence, 0, h);
+      const bounds = Float64Array.from({ length: 128 }, (_, page) =>
+        pageScore(q, keys.slice(page * unit, (page + 1) * unit)),
+      );
+      separated([bounds], { sinks: 0, recent: 0 }, 2); // 90 pages are the best one 48 times and the next one 42 times
+      const repeated = Float64Array.from({ length: numPages }, (_, page) => bounds[page % 128]);
+      expect(actual[h]).toEqual(withEnds(topK(repeated, ends, count), unit, numPages * unit, ends));
+    }
+  });
+});

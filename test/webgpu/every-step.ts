@@ -1,0 +1,184 @@
+/** Records every step of the backend in every way that takes another kernel; as a model it need make no sense. */
+import type { SamplingRow, Scores, StepBatch, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import type { WeightDtype } from "../../src/base/dtype.ts";
+import type { TensorRef } from "../../src/base/tensor-ref.ts";
+
+const ENDS = { sinks: 4, recent: 12 };
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+const DRAWS: readonly SamplingRow[] = [
+  { params: GREEDY, draw: 0, seenTokens: [] },
+  { params: { ...GREEDY, temperature: 1, topK: 5, repetitionPenalty: 1.5 }, draw: 1, seenTokens: [1, 2] },
+];
+/** Rows of chunks: for matrix-vector products, for tiles small and large, on the matrix units and off them. */
+const CHUNKS = [2, 6, 30, 100];
+/** Units that fit workgroup memory on any device, and that fit it on none. */
+const FEW = 100;
+const MANY = 9000;
+
+/** Records them, and waits until the device has taken them all. @throws BackendError when it refuses one. */
+export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly WeightDtype[]): Promise<void> {
+  const steps = new EverySteps(backend);
+  const layers = dtypes.flatMap((dtype) => [
+    makeWeights(backend, dtype, true),
+    makeWeights(backend, dtype, false),
+  ]);
+  backend.fillRandom(1);
+  for (const layer of layers) {
+    for (const rows of CHUNKS) steps.layer(layer, [rows], rows);
+    steps.layer(layer, [1], 20);
+    steps.layer(layer, [1, 1, 1], backend.shape.maxSequenceLength);
+  }
+  steps.attention();
+  steps.selection();
+  backend.context.recorder.kernel(["plain-read"], {}); // of the benchmarks
+  await backend.finish();
+}
+
+type LayerWeights = ReturnType<typeof makeWeights>;
+
+/** Places only: what stands there is the backend's to fill. */
+function makeWeights(backend: WebGpuBackend, dtype: WeightDtype, hasHeadNorm: boolean) {
+  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.shape;
+  const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
+  const weight = (rows: number, cols: number) => backend.createWeight("w", dtype, rows, cols);
+  const headNorms = { qNorm: weight(1, headDim), kNorm: weight(1, headDim) };
+  return {
+    embedding: weight(vocabSize, hiddenSize),
+    input: {
+      norm: weight(1, hiddenSize),
+      q: weight(queryWidth, hiddenSize),
+      k: weight(kvWidth, hiddenSize),
+      v: weight(kvWidth, hiddenSize),
+      ...(hasHeadNorm && headNorms),
+    },
+    output: { o: weight(hiddenSize, queryWidth), oBias: weight(1, hiddenSize) },
+    feedForward: {
+      norm: weight(1, hiddenSize),
+      gate: weight(intermediateSize, hiddenSize),
+      up: weight(intermediateSize, hiddenSize),
+      down: weight(hiddenSize, intermediateSize),
+    },
+  };
+}
+
+class EverySteps {
+  readonly #backend: WebGpuBackend;
+  readonly #x: TensorRef;
+  readonly #query: TensorRef;
+  readonly #attended: TensorRef;
+  readonly #logits: TensorRef;
+
+  constructor(backend: WebGpuBackend) {
+    const { maxBatchRows, hiddenSize, numQueryHeads, headDim, vocabSize, maxBatchSequences } = backend.shape;
+    this.#backend = backend;
+    this.#x = backend.createTensor("f32", [maxBatchRows, hiddenSize]);
+    this.#query = backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]);
+    this.#attended = backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]);
+    this.#logits = backend.createTensor("f32", [maxBatchSequences, vocabSize]);
+  }
+
+  #begin(rowCounts: readonly number[], length: number): number {
+    const { shape } = this.#backend;
+    const numRows = rowCounts.reduce((sum, rows) => sum + rows, 0);
+    const maxPages = Math.ceil(shape.maxSequenceLength / shape.pageSize);
+    const batch: StepBatch = {
+      numRows,
+      numSequences: rowCounts.length,
+      tokenIds: new Uint32Array(numRows),
+      slots: new Uint32Array(numRows),
+      rope: new Float32Array(numRows * shape.headDim),
+      firstRows: Uint32Array.from(rowCounts.keys()), // right for single rows and a single chunk
+      rowCounts: Uint32Array.from(rowCounts),
+      lengths: new Uint32Array(rowCounts.length).fill(length),
+      pageTables: new Uint32Array(rowCounts.length * maxPages),
+      maxPagesPerSequence: maxPages,
+    };
+    this.#backend.beginStep(batch);
+    return numRows;
+  }
+
+  /** A step of the whole model: one layer and its draws. */
+  layer(weights: LayerWeights, rowCounts: readonly number[], length: number): void {
+    const backend = this.#backend;
+    const numRows = this.#begin(rowCounts, length);
+    const range = { first: 0, count: rowCounts.length };
+    backend.embed(weights.embedding, this.#x);
+    backend.attentionInput(0, weights.input, this.#x, this.#query);
+    backend.updatePageBounds(0, range);
+    backend.attendAll(0, range, this.#query, this.#attended);
+    backend.attentionOutput(weights.output, this.#attended, this.#x);
+    backend.feedForward(weights.feedForward, this.#x);
+    for (const rows of [[numRows - 1], [numRows - 1, 0, 0]])
+      backend.logits(
+        weights.input.norm,
+        weights.embedding,
+        this.#x,
+        Uint32Array.from(rows),
+        rows.length,
+        this.#logits,
+      );
+    backend.sampleOnDevice(this.#logits, DRAWS);
+  }
+
+  /** Decode steps of every kind of pass over the cache. */
+  attention(): void {
+    const backend = this.#backend;
+    const { maxSequenceLength, numQueryHeads, numKvHeads, pageSize } = backend.shape;
+    const range = { first: 0, count: 1 };
+    this.#begin([1], maxSequenceLength);
+    const scores = this.#scores(numQueryHeads, 1);
+    backend.attendAll(0, range, this.#query, this.#attended, scores);
+    backend.scores(0, range, this.#query, scores);
+    backend.randomScores(0, range, 1, scores);
+    for (const groups of [1, numKvHeads, numQueryHeads]) {
+      const selection = this.#selection(groups, FEW);
+      backend.attendSelected(0, range, this.#query, selection, this.#attended);
+    }
+    for (const unit of [pageSize, 3 * pageSize])
+      backend.pageScores(0, range, this.#query, this.#scores(numQueryHeads, unit));
+  }
+
+  selection(): void {
+    const backend = this.#backend;
+    const { maxSequenceLength, numQueryHeads: heads, pageSize } = backend.shape;
+    const range = { first: 0, count: 1 };
+    this.#begin([1], maxSequenceLength);
+    for (const [unit, count] of [
+      [1, FEW],
+      [1, MANY],
+      [pageSize, FEW],
+    ] as const) {
+      const scores = this.#scores(heads, unit);
+      const perHead = this.#units(heads, count, unit);
+      const merged = this.#units(1, count, unit);
+      backend.topK(range, scores, ENDS, perHead);
+      backend.mergeByRank(range, scores, ENDS, merged);
+      const capacity = (count + ENDS.sinks + ENDS.recent) * unit;
+      backend.withEnds(range, perHead, ENDS, this.#selection(heads, capacity));
+      backend.withEnds(range, merged, ENDS, this.#selection(1, capacity));
+    }
+    backend.withEnds(range, undefined, ENDS, this.#selection(1, FEW));
+  }
+
+  #scores(heads: number, unit: number): Scores {
+    const { maxBatchSequences, maxSequenceLength } = this.#backend.shape;
+    const capacity = Math.ceil(maxSequenceLength / unit);
+    return { values: this.#backend.createTensor("f32", [maxBatchSequences, heads, capacity]), heads, unit };
+  }
+
+  #units(groups: number, count: number, unit: number): UnitSet {
+    const { maxBatchSequences } = this.#backend.shape;
+    const units = this.#backend.createTensor("u32", [maxBatchSequences, groups, count]);
+    return { units, groups, count, unit };
+  }
+
+  #selection(groups: number, capacity: number): TokenSelection {
+    const { maxBatchSequences } = this.#backend.shape;
+    return {
+      indices: this.#backend.createTensor("u32", [maxBatchSequences, groups, capacity]),
+      counts: this.#backend.createTensor("u32", [maxBatchSequences]),
+      groups,
+    };
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Dawn's null backend compiles and checks all that it is given and runs nothing. It has every feature and the least limits
+ * that WebGPU allows, so that kernels of devices that no test machine has are compiled here.
+ */
+import { describe, expect, it } from "vitest";
+import type { BackendShape } from "../../src/backend/backend.ts";
+import type { DeviceTraits } from "../../src/backend/webgpu/device-traits.ts";
+import { KERNEL_SOURCES } from "../../src/backend/webgpu/kernel-sources.ts";
+import { openWebGpuBackend, requestWebGpuDevice } from "../../src/backend/webgpu/open-webgpu.ts";
+import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { shapeOf } from "../conformance/trial.ts";
+import { checkKernels, type KernelCheck } from "./checked-device.ts";
+import { recordEveryStep } from "./every-step.ts";
+import { openNullGpu } from "./null-gpu.ts";
+
+/** The least that WebGPU allows. */
+const CORE: DeviceTraits = {
+  minSubgroupSize: 0,
+  maxSubgroupSize: 1,
+  maxInvocations: 256,
+  workgroupBytes: 16384,
+  bindingBytes: 128 << 20,
+  isEmulated: false,
+  hasF16: false,
+  hasImmediates: false,
+  hasMatrixUnits: false,
+};
+
+const subgroups = (minSubgroupSize: number, maxSubgroupSize: number) => ({
+  minSubgroupSize,
+  maxSubgroupSize,
+});
+
+const KINDS: readonly (readonly [name: string, DeviceTraits])[] = [
+  ["a browser without subgroups", CORE],
+  [
+    "subgroups of 4 to 128, as drivers say that do not know",
+    { ...CORE, ...subgroups(4, 128), hasImmediates: true },
+  ],
+  ["subgroups of 64, and uniforms in place of immediates", { ...CORE, ...subgroups(64, 64), hasF16: true }],
+];
+
+/** More than the null device has: some of the kernels are too large for it. */
+const LARGE: DeviceTraits = {
+  ...CORE,
+  ...subgroups(32, 32),
+  maxInvocations: 1024,
+  workgroupBytes: 49152,
+  hasF16: true,
+  hasImmediates: true,
+  hasMatrixUnits: true,
+};
+
+/** Odd sizes, whole ones, the most query heads of a workgroup, the widest heads. */
+const COMMON = { numPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
+const SHAPES: readonly Partial<BackendShape>[] = [
+  { ...COMMON, headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
+  { ...COMMON, headDim: 6, numKvHeads: 2, numQueryHeads: 2, hiddenSize: 30, intermediateSize: 45 },
+  { ...COMMON, headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, vocabSize: 20000 },
+  { ...COMMON, headDim: 256, numKvHeads: 1, numQueryHeads: 8, hiddenSize: 128, pageSize: 2 },
+];
+
+const { gpu, reason } = await openNullGpu();
+if (reason !== undefined) console.warn(`compiling every kernel is skipped: ${reason}`);
+
+interface Verdict {
+  readonly checks: readonly KernelCheck[];
+  /** The first thing that the device refused, kernel or dispatch. */
+  readonly refused: string | undefined;
+}
+
+const verdicts = new Map<DeviceTraits, Promise<Verdict>>();
+
+/** What the null device says of the kernels and dispatches that a device of these traits would be given. */
+function compileAll(traits: DeviceTraits): Promise<Verdict> {
+  const known = verdicts.get(traits) ?? askNullDevice(traits);
+  verdicts.set(traits, known);
+  return known;
+}
+
+async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
+  const adapter = await gpu?.requestAdapter();
+  if (!adapter) throw new Error("Dawn's null backend gave no adapter");
+  const device = await requestWebGpuDevice(adapter);
+  const { checks } = checkKernels(device);
+  try {
+    device.pushErrorScope("validation");
+    for (const cacheDtype of ["f16", "f32"] as const)
+      for (const shape of SHAPES) {
+        const backend = await openWebGpuBackend(shapeOf(shape), adapter, { cacheDtype, traits, device });
+        if (!(backend instanceof WebGpuBackend))
+          throw new TypeError("openWebGpuBackend gave another backend");
+        await recordEveryStep(backend, ["f32", "f16", "bf16"]);
+        await backend.close();
+      }
+    return { checks: await checks(), refused: (await device.popErrorScope())?.message };
+  } finally {
+    device.destroy();
+  }
+}
+
+it.skipIf(gpu === undefined).each(KINDS)(
+  "%s: every kernel compiles and every dispatch is taken",
+  async (_, traits) => {
+    const { checks, refused } = await compileAll(traits);
+    expect(complaints(checks, ({ textError, pipelineError }) => textError ?? pipelineError)).toEqual([]);
+    expect(refused).toBeUndefined();
+  },
+);
+
+describe.skipIf(gpu === undefined)("a large GPU with matrix units", () => {
+  it("every kernel compiles", async () => {
+    const { checks } = await compileAll(LARGE);
+    expect(complaints(checks, ({ textError }) => textError)).toEqual([]);
+  });
+
+  it("what the null device has too little of is within 1024 invocations and 48 KiB", async () => {
+    const { checks } = await compileAll(LARGE);
+    const refused = checks.filter(({ pipelineError }) => pipelineError !== undefined).map(fileOf);
+    expect(refused).toEqual(expect.arrayContaining(["gemm-matrix", "attend-matrix", "select-top"]));
+    const asksTooMuch = ({ pipelineError = "" }: KernelCheck) => {
+      const bytes = /use of workgroup storage \((\d+) bytes\)/.exec(pipelineError)?.[1] ?? 0;
+      const invocations = /uses workgroup_size\((\d+), 1, 1\)/.exec(pipelineError)?.[1] ?? 0;
+      const isOther = Number(bytes) + Number(invocations) === 0;
+      const isMore = Number(bytes) > LARGE.workgroupBytes || Number(invocations) > LARGE.maxInvocations;
+      return pipelineError && (isOther || isMore) ? pipelineError : undefined;
+    };
+    expect(complaints(checks, asksTooMuch)).toEqual([]);
+  });
+
+  it("with a browser's, these are all kernels there are", async () => {
+    const [{ checks }, { checks: others }] = [await compileAll(LARGE), await compileAll(CORE)];
+    const files = Object.keys(KERNEL_SOURCES).filter((file) => KERNEL_SOURCES[file]?.includes("@compute"));
+    expect([...new Set([...checks, ...others].map(fileOf))].sort()).toEqual(files.sort());
+  });
+});
+
+/** What is wrong with kernels, each complaint once, with the line of the kernel that it shows. */
+function complaints(
+  checks: readonly KernelCheck[],
+  errorOf: (check: KernelCheck) => string | undefined,
+): string[] {
+  const lines = checks.flatMap((check) => {
+    const error = errorOf(check);
+    return error === undefined ? [] : [`${check.label}: ${error.split("\n").slice(0, 2).join(" ")}`];
+  });
+  return [...new Set(lines)];
+}
+
+/** A label begins with the file. */
+function fileOf({ label }: KernelCheck): string {
+  return label.split(" ")[0] ?? "";
+}

@@ -1,0 +1,106 @@
+/**
+ * The steps of a decoder on devices that have less than this one, or other sizes of kernels: a cross-section, for every kernel
+ * is compiled again.
+ */
+import { afterAll, describe, expect, it } from "vitest";
+import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
+import {
+  openWebGpuBackend,
+  requestWebGpuDevice,
+  type WebGpuOptions,
+} from "../../src/backend/webgpu/open-webgpu.ts";
+import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE } from "../../src/self-test.ts";
+import { pageScore, topK } from "../conformance/brute-force.ts";
+import { nmse, shapeOf, Trial } from "../conformance/trial.ts";
+import { webgpuForTests } from "./environment.ts";
+
+const { gpu } = await webgpuForTests();
+
+interface Kind {
+  readonly name: string;
+  /** Asks for nothing beyond what every device of WebGPU has. */
+  readonly isCore?: boolean;
+  readonly options: WebGpuOptions;
+}
+
+const KINDS: readonly Kind[] = [
+  {
+    // the self-test's weights have up to 160 KiB
+    name: "the least limits of WebGPU, no features, weights split over buffers of 20 KiB",
+    isCore: true,
+    options: { cacheDtype: "f32", traits: { bindingBytes: 20480 } },
+  },
+  {
+    name: "uniforms in place of immediates, kernels of the sizes that suit a real GPU",
+    options: {
+      cacheDtype: "f32",
+      traits: { isEmulated: false, hasImmediates: false },
+      tuning: { selectFours: 1 }, // four are 15 GB of SwiftShader's compiler
+    },
+  },
+  { name: "an f16 cache", options: { cacheDtype: "f16" } },
+];
+
+/** Squared error of sums over keys of 11 bits; f32 as in the conformance suite. */
+const ALLOWED_NMSE = { f16: 1e-6, f32: 1e-11 } as const;
+
+describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, options }) => {
+  const { cacheDtype = "f16" } = options;
+  const devices: GPUDevice[] = [];
+  afterAll(() => {
+    for (const device of devices) device.destroy();
+  });
+
+  async function openOn(shape: typeof SELF_TEST_SHAPE) {
+    const adapter = await gpu?.requestAdapter();
+    if (!adapter) throw new Error("WebGPU had an adapter and has none now");
+    const device = devices[0] ?? (await (isCore ? adapter.requestDevice() : requestWebGpuDevice(adapter)));
+    devices[0] = device;
+    return openWebGpuBackend(shape, adapter, { ...options, device });
+  }
+
+  it("every step of a layer as on the reference, every choice the same", async () => {
+    const backend = await openOn(SELF_TEST_SHAPE);
+    if (isCore) expect(backend.report().description).toContain("no subgroups, no shader-f16");
+    const rows = await runSelfTest(
+      backend,
+      await createReferenceBackend(SELF_TEST_SHAPE),
+      ALLOWED_ERROR[cacheDtype],
+    );
+    expect(rows.length).toBeGreaterThan(15);
+    expect(rows.filter(({ isRight }) => !isRight)).toEqual([]);
+    await backend.close();
+  });
+
+  it("Quest's bounds as brute force has them, and the best pages by them exactly", async () => {
+    const backend = await openOn(shapeOf({ headDim: 10, maxSequenceLength: 512, numPages: 40 }));
+    const trial = new Trial(backend, 1).withInputs();
+    const range = { first: 0, count: 1 };
+    const sequence = trial.newSequence();
+    for (const rows of [64, 64, 64, 64, 64, 30, 1]) {
+      trial.run([trial.part(sequence, rows)]);
+      backend.updatePageBounds(0, range);
+    }
+    const { numQueryHeads: heads, pageSize: unit } = backend.shape;
+    const numPages = Math.ceil(sequence.length / unit);
+    const scores = { values: trial.tensor("f32", 8, heads, numPages), heads, unit };
+    const best = { units: trial.tensor("u32", 8, heads, 6), groups: heads, count: 6, unit };
+    const ends = { sinks: 1, recent: 2 };
+    backend.pageScores(0, range, trial.query, scores);
+    backend.topK(range, scores, ends, best);
+    const actual = await trial.floats(scores.values);
+    const chosen = await trial.integers(best.units);
+    for (let h = 0; h < heads; h++) {
+      const keys = trial.keysOf(sequence, 0, h);
+      const expected = Array.from({ length: numPages }, (_, p) =>
+        pageScore(trial.queries[0][h], keys.slice(p * unit, (p + 1) * unit)),
+      );
+      const given = actual.slice(h * numPages, (h + 1) * numPages);
+      expect(nmse(given, expected)).toBeLessThan(ALLOWED_NMSE[cacheDtype]);
+      expect([...chosen.slice(h * 6, h * 6 + 6)].sort((a, b) => a - b)).toEqual(
+        topK(given, ends, 6).sort((a, b) => a - b),
+      );
+    }
+    await backend.close();
+  });
+});
