@@ -5,6 +5,7 @@ import { parseAttention } from "../../src/attention/spec.ts";
 import type { Draw } from "../../src/backend/backend.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
+import { PageAllocator } from "../../src/kv/page-allocator.ts";
 import { Decoder } from "../../src/model/decoder.ts";
 import { createRope } from "../../src/model/rope.ts";
 import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
@@ -30,7 +31,7 @@ export class DeviceStepper {
     this.#model = { ...config, pageSize: PAGE_SIZE, defaultSelectionLayers: defaultSelectionLayers(config) };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#model));
     this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
-    this.#pages = shuffledPages(shape.numPages);
+    this.#pages = pagesInOrder(shape.numPages);
     this.#prompt = new Uint32Array(shape.maxSequenceLength).map((_, i) => (i * 7919) % shape.vocabSize);
   }
 
@@ -75,14 +76,7 @@ export class DeviceStepper {
   }
 }
 
-/** Pages in no order, as after a while of serving. */
-export function shuffledPages(count: number): number[] {
-  const pages = Array.from({ length: count }, (_, i) => i);
-  let state = 1;
-  for (let i = count - 1; i > 0; i--) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const j = state % (i + 1);
-    [pages[i], pages[j]] = [pages[j] as number, pages[i] as number];
-  }
-  return pages;
+/** Pages as the engine hands them to a sequence that fills the cache. */
+export function pagesInOrder(count: number): number[] {
+  return new PageAllocator(count, PAGE_SIZE).allocate(count);
 }

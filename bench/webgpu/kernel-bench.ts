@@ -1,7 +1,7 @@
 /** What the groups of kernels share: a model, its tensors, the start of a step. */
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
 import type { DeviceModel } from "./device-model.ts";
-import { shuffledPages } from "./device-stepper.ts";
+import { pagesInOrder } from "./device-stepper.ts";
 import type { KernelPlan } from "./kernel-plan.ts";
 
 export class KernelBench {
@@ -24,7 +24,7 @@ export class KernelBench {
     this.x = this.tensor([maxBatchRows, hiddenSize], gauss);
     this.query = this.tensor([maxBatchRows, numQueryHeads * headDim], gauss);
     this.output = this.tensor([maxBatchRows, numQueryHeads * headDim], gauss);
-    this.#pageTables = Uint32Array.from(shuffledPages(numPages));
+    this.#pageTables = Uint32Array.from(pagesInOrder(numPages));
   }
 
   /** Layers are taken in turn. */

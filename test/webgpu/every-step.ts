@@ -27,6 +27,7 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
   for (const layer of layers) {
     for (const rows of CHUNKS) steps.layer(layer, [rows], rows);
     steps.layer(layer, [1], 20);
+    steps.chains(layer);
     steps.layer(layer, [1, 1, 1], backend.shape.maxSequenceLength);
   }
   steps.attention();
@@ -119,6 +120,21 @@ class EverySteps {
         this.#logits,
       );
     backend.sampleOnDevice(this.#logits, DRAWS);
+  }
+
+  /** A row through layers, from an attention and from what was attended before, into the next layer and to the end. */
+  chains({ input, output, feedForward, embedding }: LayerWeights): void {
+    const backend = this.#backend;
+    this.#begin([1], 20);
+    for (const isAttended of [true, false]) {
+      if (isAttended) backend.attendAll(0, { first: 0, count: 1 }, this.#query, this.#attended);
+      backend.attentionOutput({ o: output.o }, this.#attended, this.#x);
+      backend.feedForward(feedForward, this.#x);
+      backend.attentionInput(0, input, this.#x, this.#query);
+    }
+    backend.attentionOutput({ o: output.o }, this.#attended, this.#x);
+    backend.feedForward(feedForward, this.#x);
+    backend.logits(input.norm, embedding, this.#x, Uint32Array.of(0), 1, this.#logits);
   }
 
   /** Decode steps of every kind of pass over the cache. */

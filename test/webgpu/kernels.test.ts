@@ -20,6 +20,8 @@ const CORE: DeviceTraits = {
   maxInvocations: 256,
   workgroupBytes: 16384,
   bindingBytes: 128 << 20,
+  storageBuffers: 8,
+  waits: undefined,
   isEmulated: false,
   hasF16: false,
   hasImmediates: false,
@@ -46,6 +48,8 @@ const LARGE: DeviceTraits = {
   ...subgroups(32, 32),
   maxInvocations: 1024,
   workgroupBytes: 49152,
+  storageBuffers: 16,
+  waits: "in order",
   hasF16: true,
   hasImmediates: true,
   hasMatrixUnits: true,
@@ -114,15 +118,19 @@ describe.skipIf(gpu === undefined)("a large GPU with matrix units", () => {
     expect(complaints(checks, ({ textError }) => textError)).toEqual([]);
   });
 
-  it("what the null device has too little of is within 1024 invocations and 48 KiB", async () => {
+  it("what the null device has too little of is within 1024 invocations, 48 KiB and 16 buffers", async () => {
     const { checks } = await compileAll(LARGE);
     const refused = checks.filter(({ pipelineError }) => pipelineError !== undefined).map(fileOf);
     expect(refused).toEqual(expect.arrayContaining(["gemm-matrix", "attend-matrix", "select-top"]));
     const asksTooMuch = ({ pipelineError = "" }: KernelCheck) => {
       const bytes = /use of workgroup storage \((\d+) bytes\)/.exec(pipelineError)?.[1] ?? 0;
       const invocations = /uses workgroup_size\((\d+), 1, 1\)/.exec(pipelineError)?.[1] ?? 0;
-      const isOther = Number(bytes) + Number(invocations) === 0;
-      const isMore = Number(bytes) > LARGE.workgroupBytes || Number(invocations) > LARGE.maxInvocations;
+      const buffers = /number of storage buffers \((\d+)\)/.exec(pipelineError)?.[1] ?? 0;
+      const isOther = Number(bytes) + Number(invocations) + Number(buffers) === 0;
+      const isMore =
+        Number(bytes) > LARGE.workgroupBytes ||
+        Number(invocations) > LARGE.maxInvocations ||
+        Number(buffers) > LARGE.storageBuffers;
       return pipelineError && (isOther || isMore) ? pipelineError : undefined;
     };
     expect(complaints(checks, asksTooMuch)).toEqual([]);

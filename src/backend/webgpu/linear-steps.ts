@@ -7,8 +7,9 @@ import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from ".
 import { groupSections, type Product, pairSections, type Section, sectionWords } from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
 
-/** Most rows of x that the matrix-vector kernel takes; past them tiles are faster. */
+/** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or sooner the matrix units. */
 const MAX_VECTOR_ROWS = 8;
+const MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS = 4;
 /** Rows of x of one batch of decode steps, for which the matrix units only have to keep up with memory. */
 const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
@@ -78,6 +79,14 @@ export class LinearSteps {
     });
   }
 
+  #hasMatrixUnits(dtype: WeightDtype): boolean {
+    return this.#context.traits.hasMatrixUnits && dtype !== "f32";
+  }
+
+  #maxVectorRows(dtype: WeightDtype): number {
+    return this.#hasMatrixUnits(dtype) ? MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS : MAX_VECTOR_ROWS;
+  }
+
   /** Makes x ready for the kernel that suits its rows, and hands it on. */
   #record(
     weight: WebGpuWeight,
@@ -91,12 +100,11 @@ export class LinearSteps {
   ): void {
     const { cols, dtype } = weight;
     const { norm, gather } = options;
-    const { traits } = this.#context;
-    if (x.count <= MAX_VECTOR_ROWS) {
+    if (x.count <= this.#maxVectorRows(dtype)) {
       const isDirect = isStreamed(x, cols, dtype) && !gather && (!norm || norm.vector % 4 === 0);
       if (isDirect) by.vector(x, norm);
       else by.vector(this.#prepared.floats(x, cols, options), undefined);
-    } else if (traits.hasMatrixUnits && dtype !== "f32") {
+    } else if (this.#hasMatrixUnits(dtype)) {
       by.matrix(this.#prepared.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
@@ -116,8 +124,9 @@ export class LinearSteps {
   ): boolean {
     const { recorder, weights, step, shape, cacheDtype } = this.#context;
     const [first] = products;
-    if (!first || x.count > MAX_VECTOR_ROWS || shape.headDim % LEAST_HEAD_ROWS !== 0) return false;
+    if (!first || shape.headDim % LEAST_HEAD_ROWS !== 0) return false;
     const { cols, dtype } = first.weight;
+    if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
     // heads must not be cut between buffers
     if (products.some(({ weight }) => weight.parts.length > 1)) return false;
@@ -257,10 +266,11 @@ export class LinearSteps {
   }
 
   #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, isAdded = false): void {
-    const { recorder, weights, tuning } = this.#context;
+    const { recorder, weights } = this.#context;
     const { part } = section;
     const isPair = partner !== undefined;
-    const tile = x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, part.rows, isPair) : tuning.matrixTile;
+    const tile =
+      x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, part.rows, isPair) : this.#tile(isPair || isAdded);
     const kernel = recorder.kernel(["storage", "matrix", "gemm-matrix"], {
       DTYPE: DTYPE_CODES[section.dtype],
       TILE_X: tile.x,
@@ -292,6 +302,12 @@ export class LinearSteps {
       Math.ceil(x.count / tile.x),
       Math.ceil(part.rows / (isPair ? tile.w / 2 : tile.w)),
     );
+  }
+
+  /** The larger tile brings up to a tenth where outputs are many or are read as well, and costs as much elsewhere. */
+  #tile(isLarge: boolean): MatrixTile {
+    const { matrixTile, largeMatrixTile } = this.#context.tuning;
+    return isLarge ? largeMatrixTile : matrixTile;
   }
 
   static weight(ref: WeightRef, rows: number, cols: number): WebGpuWeight {

@@ -43,6 +43,7 @@ export interface Tuning {
   readonly selectFours: number;
   /** Products of many rows on the matrix units. */
   readonly matrixTile: MatrixTile;
+  readonly largeMatrixTile: MatrixTile;
   /** Prefill attention on the matrix units: subgroups of a workgroup, keys a turn. */
   readonly matrixSubgroups: number;
   readonly matrixKeys: number;
@@ -65,6 +66,7 @@ const GPU: Tuning = {
   attendLeastShare: 64,
   selectFours: 4,
   matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
+  largeMatrixTile: { x: 192, w: 128, strip: 64, splitX: 3, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
   matrixSubgroups: 8,
   matrixKeys: 32,
   mergeThreads: 256,

@@ -39,6 +39,9 @@ import { StepTimer, type TimedBy } from "./step-timer.ts";
 import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
+/** Rows from which a batch is submitted layer by layer. */
+const CHUNK_ROWS = 64;
+
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
   /** Others use the device too: it outlives the backend. */
@@ -166,6 +169,8 @@ export class WebGpuBackend implements Backend {
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
+    // a chunk takes the device far longer than the host: it begins while the layers after this one are recorded
+    if (this.#batchSizes().numRows >= CHUNK_ROWS) this.flush();
     this.#projections.attentionInput(this.#batchSizes().numRows, layer, weights, x, query);
   }
 
