@@ -108,6 +108,7 @@ export class DecodeAttention {
     output: TensorRef | undefined,
     pass: Pass,
   ): void {
+    this.release(); // of another run of the same batch, whose partial sums this one would overwrite
     const { selection, scores } = pass;
     const split = this.#split(run.longest, pass);
     const key =

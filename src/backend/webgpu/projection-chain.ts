@@ -63,7 +63,7 @@ export class ProjectionChain {
     return (
       isOneKind(matrices) &&
       chunkOf(feed.gate) === chunkOf(feed.up) &&
-      this.#stage(shape.hiddenSize, shape.numQueryHeads * shape.headDim, 1) !== undefined &&
+      this.#outputStage !== undefined &&
       this.#stage(2 * shape.intermediateSize, shape.hiddenSize, 2) !== undefined &&
       this.#stage(shape.hiddenSize, shape.intermediateSize, 1) !== undefined &&
       WebGpuWeight.of(feed.norm).vector % 4 === 0
@@ -106,7 +106,7 @@ export class ProjectionChain {
     const width = numQueryHeads * headDim;
     const dtype = WebGpuWeight.of(output.o).dtype;
     const stages = {
-      o: this.#stage(hiddenSize, width, 1) as Stage,
+      o: this.#outputStage as Stage,
       feed: this.#stage(2 * intermediateSize, hiddenSize, 2) as Stage,
       down: this.#stage(hiddenSize, intermediateSize, 1) as Stage,
       ...(input && { input: this.#inputStage(hasHeadNorm(input.weights)) as Stage }),
@@ -197,14 +197,19 @@ export class ProjectionChain {
   }
 
   /** How workgroups go about `rows` rows of `cols` columns, not across units of rows; undefined where they do not come out even. */
-  #stage(rows: number, cols: number, least: number, unit = rows): Stage | undefined {
+  #stage(
+    rows: number,
+    cols: number,
+    least: number,
+    { unit = rows, loads = this.#context.tuning.chainLoads, most = this.#context.tuning.chainRows } = {},
+  ): Stage | undefined {
     const { tuning } = this.#context;
-    const { chainLoads, chainRows, chainGroups } = tuning;
+    const { chainGroups } = tuning;
     // pieces of f16; f32 weights take twice the registers
     const pieces = Math.ceil(cols / 8 / this.#threads);
     const chunk = Math.min(pieces, tuning.chainPieces);
-    const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, Math.min(MAX_ROWS, chainLoads / chunk))));
-    let all = Math.max(atOnce, Math.min(MAX_ROWS, chainRows));
+    const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, Math.min(MAX_ROWS, loads / chunk))));
+    let all = Math.max(atOnce, Math.min(MAX_ROWS, most));
     // enough workgroups for all of a device
     while (all > least && (unit % all !== 0 || rows / all < chainGroups)) all /= 2;
     if (unit % all !== 0 || cols % 8 !== 0) return undefined;
@@ -212,12 +217,19 @@ export class ProjectionChain {
     return { rows: turnRows, turns: all / turnRows, chunk };
   }
 
+  /** The first product waits longest: as many of its weights as can be are on their way meanwhile, in one turn. */
+  get #outputStage(): Stage | undefined {
+    const { shape, tuning } = this.#context;
+    const loads = 2 * tuning.chainLoads;
+    return this.#stage(shape.hiddenSize, shape.numQueryHeads * shape.headDim, 1, { loads, most: 1 });
+  }
+
   /** Where heads are finished at once, rows come in two runs of a head, half a head apart, each of an even number. */
   #inputStage(isUnfinished: boolean): Stage | undefined {
     const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.shape;
     const rows = (numQueryHeads + 2 * numKvHeads) * headDim;
-    if (isUnfinished) return this.#stage(rows, hiddenSize, 1, numKvHeads * headDim);
-    return headDim % 4 === 0 ? this.#stage(rows, hiddenSize, 4, headDim) : undefined;
+    if (isUnfinished) return this.#stage(rows, hiddenSize, 1, { unit: numKvHeads * headDim });
+    return headDim % 4 === 0 ? this.#stage(rows, hiddenSize, 4, { unit: headDim }) : undefined;
   }
 
   /** Words that the links of a vector take: whole pieces for every invocation. */

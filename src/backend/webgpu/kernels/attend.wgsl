@@ -27,6 +27,7 @@ const TEAMS: u32 = THREADS / LANES;
 const TURN: u32 = TEAMS * TOKENS; // tokens of a workgroup a turn
 const OWN: u32 = max(HEADS_PADDED / LANES, 1u); // heads whose softmax an invocation keeps
 const KEEPERS: u32 = max(LANES / HEADS_PADDED, 1u); // invocations of a team that keep the same head
+const TOKEN_RUNS: u32 = (TOKENS + KEEPERS - 1u) / KEEPERS;
 const LEAST: f32 = -3e38;
 
 struct Params {
@@ -223,10 +224,25 @@ fn main(
       let is_in = first + t < size;
       /* unroll */ for (var o = 0u; o < OWN; o++) {
         own[t * OWN + o] = select(LEAST, dots[o], is_in);
-        if (HAND_ON) {
-          if (is_in && lane % KEEPERS == t % KEEPERS && first_own + o < HEADS) {
-            scores[(of_selection * QUERY_HEADS + first_head + first_own + o)
-              * params.score_capacity + position[t]] = dots[o];
+      }
+    }
+    if (HAND_ON) {
+      // the keepers of a head write a token each, so that neighbours write neighbours
+      /* unroll */ for (var run = 0u; run < TOKEN_RUNS; run++) {
+        /* unroll */ for (var o = 0u; o < OWN; o++) {
+          var score = 0f;
+          var place = 0u;
+          var is_in = false;
+          /* unroll */ for (var k = 0u; k < KEEPERS; k++) {
+            const t = min(run * KEEPERS + k, TOKENS - 1u);
+            if (lane % KEEPERS == k && run * KEEPERS + k < TOKENS) {
+              score = own[t * OWN + o];
+              place = position[t];
+              is_in = first + t < size;
+            }
+          }
+          if (is_in && first_own + o < HEADS) {
+            scores[(of_selection * QUERY_HEADS + first_head + first_own + o) * params.score_capacity + place] = score;
           }
         }
       }
