@@ -63,7 +63,7 @@ export class ProjectionChain {
     return (
       isOneKind(matrices) &&
       chunkOf(feed.gate) === chunkOf(feed.up) &&
-      this.#outputStage !== undefined &&
+      this.#outputStage(true) !== undefined &&
       this.#stage(2 * shape.intermediateSize, shape.hiddenSize, 2) !== undefined &&
       this.#stage(shape.hiddenSize, shape.intermediateSize, 1) !== undefined &&
       WebGpuWeight.of(feed.norm).vector % 4 === 0
@@ -106,7 +106,7 @@ export class ProjectionChain {
     const width = numQueryHeads * headDim;
     const dtype = WebGpuWeight.of(output.o).dtype;
     const stages = {
-      o: this.#outputStage as Stage,
+      o: this.#outputStage(splitsOf(attended) > 0) as Stage,
       feed: this.#stage(2 * intermediateSize, hiddenSize, 2) as Stage,
       down: this.#stage(hiddenSize, intermediateSize, 1) as Stage,
       ...(input && { input: this.#inputStage(hasHeadNorm(input.weights)) as Stage }),
@@ -217,11 +217,14 @@ export class ProjectionChain {
     return { rows: turnRows, turns: all / turnRows, chunk };
   }
 
-  /** The first product waits longest: as many of its weights as can be are on their way meanwhile, in one turn. */
-  get #outputStage(): Stage | undefined {
+  /**
+   * Attention output. Where attention is yet to be brought together it waits longest of all: as many of its weights as can
+   * be are on their way meanwhile, in one turn.
+   */
+  #outputStage(isMerged: boolean): Stage | undefined {
     const { shape, tuning } = this.#context;
-    const loads = 2 * tuning.chainLoads;
-    return this.#stage(shape.hiddenSize, shape.numQueryHeads * shape.headDim, 1, { loads, most: 1 });
+    const most = isMerged ? { loads: 2 * tuning.chainLoads, most: 1 } : {};
+    return this.#stage(shape.hiddenSize, shape.numQueryHeads * shape.headDim, 1, most);
   }
 
   /** Where heads are finished at once, rows come in two runs of a head, half a head apart, each of an even number. */
