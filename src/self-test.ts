@@ -131,15 +131,17 @@ function makeSide(backend: Backend): Side {
 function makeWeights(backend: Backend) {
   const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = SELF_TEST_SHAPE;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
-  let seed = 0;
+  // all are placed before the first is written, as a checkpoint's are: where they lie decides which kernels take them
+  const writes: (() => void)[] = [];
   const weight = (name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef => {
     const ref = backend.createWeight(name, dtype, rows, cols);
+    const seed = writes.length + 1;
     // errors of the upload surface at the first read
-    void backend.writeWeight(ref, 0, randomWeights(dtype, rows * cols, ++seed));
+    writes.push(() => void backend.writeWeight(ref, 0, randomWeights(dtype, rows * cols, seed)));
     return ref;
   };
   const vector = (name: string, size: number) => weight(name, "f32", 1, size);
-  return {
+  const weights = {
     embedding: weight("embedding", "bf16", vocabSize, hiddenSize),
     attentionInput: {
       norm: vector("attention norm", hiddenSize),
@@ -177,6 +179,8 @@ function makeWeights(backend: Backend) {
       },
     },
   };
+  for (const write of writes) write();
+  return weights;
 }
 
 /** Numbers of either sign and magnitudes from 1/64 to 1/4, the same on every machine. */

@@ -34,6 +34,13 @@ function openWasm(options: WasmOptions): BackendFactory {
   return (shape) => openWasmBackend(shape, place.createWasmHost(), options);
 }
 
+/** WebGPU with workgroups that wait for one another: on an emulated GPU it is slow, and off. */
+export async function chainedWebGpu(): Promise<readonly BackendRow[]> {
+  if (!gpu) return [];
+  const open = await openWebGpu({ cacheDtype: "f32", traits: { waits: "by ticket" } });
+  return [{ name: "webgpu, chained", open, isSlow }];
+}
+
 /** Every backend the conformance suites run on; one more row is one more backend. */
 export const BACKENDS: readonly BackendRow[] = [
   // plain loops are the same in a browser

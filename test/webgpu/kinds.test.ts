@@ -38,7 +38,10 @@ const KINDS: readonly Kind[] = [
       tuning: { selectFours: 1 }, // four are 15 GB of SwiftShader's compiler
     },
   },
-  { name: "an f16 cache", options: { cacheDtype: "f16" } },
+  {
+    name: "an f16 cache, workgroups that wait",
+    options: { cacheDtype: "f16", traits: { waits: "by ticket" } },
+  },
 ];
 
 /** Squared error of sums over keys of 11 bits; f32 as in the conformance suite. */

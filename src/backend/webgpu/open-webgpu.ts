@@ -123,10 +123,9 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
   };
 }
 
-/** Only what was tried: on NVIDIA's, workgroups begin in order; SwiftShader runs each that has begun to its end. */
+/** Only where it was tried. An emulated GPU could wait by ticket, but waiting takes its processor from whoever is waited for. */
 function waitsOf(info: GPUAdapterInfo): DeviceTraits["waits"] {
-  if (isSoftwareAdapter(info)) return "by ticket";
-  return info.vendor === "nvidia" ? "in order" : undefined;
+  return info.vendor === "nvidia" && !isSoftwareAdapter(info) ? "in order" : undefined;
 }
 
 /** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */

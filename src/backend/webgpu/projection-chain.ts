@@ -25,7 +25,7 @@ export interface ChainInput {
 
 /** chain.wgsl: no link is this before its value is there. */
 const UNSET = 0xffffffff;
-/** Storage buffers of chain-to-heads.wgsl. */
+/** Storage buffers of a chain to heads. */
 const BUFFERS = 12;
 /** Sums that invocations bring together at once, at most. */
 const MAX_ROWS = 32;
@@ -151,7 +151,7 @@ export class ProjectionChain {
       files.push("chain-stage:input");
       Object.assign(constants, stageConstants("input", 7, hiddenSize, dtype, stages.input, true));
     }
-    files.push("chain", ...(splits > 0 ? ["merge-core", "chain-merge"] : ["chain-copy"]));
+    files.push("chain-core", ...(splits > 0 ? ["merge-core", "chain-merge"] : ["chain-copy"]));
     const { projected, query } = input ?? {};
     const bindings = [
       ...[weights.vectors, WebGpuTensor.of(x), links, chunkOf(output.o), chunkOf(feed.gate)],
@@ -170,6 +170,7 @@ export class ProjectionChain {
       bindings.push(step.storage, WebGpuTensor.of(query), keys, values);
     }
     const { norm, q, k, v, qBias, kBias, vBias } = input?.weights ?? {};
+    files.push("chain");
     recorder.dispatch(
       "weights",
       recorder.kernel(files, constants),

@@ -1,4 +1,4 @@
-// The first stage of a chain where what was attended is there already. With: chain.
+// The first stage of a chain where what was attended is there already. With: chain-core.
 @group(0) @binding(8) var<storage, read> attended: array<f32>;
 
 fn first_stage(block: u32, thread: u32) {

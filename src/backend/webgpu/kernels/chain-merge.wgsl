@@ -1,5 +1,5 @@
-// The first stage of a chain: partial sums of attention are brought together, a workgroup for each query head. With: chain,
-// merge-core.
+// The first stage of a chain: partial sums of attention are brought together, a workgroup for each query head. With:
+// chain-core, merge-core.
 fn put_channel(head: u32, channel: u32, value: f32) {
   set_link(params.links + link_place(head * HEAD_DIM + channel), value);
 }

@@ -1,18 +1,3 @@
-// The chain of the last layer. With: chain, and a first stage.
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let number = begin(group.x, groups.x, thread);
-  if (number < FIRST_BLOCKS) {
-    first_stage(number, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS) {
-    attention_output(number - FIRST_BLOCKS, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS + FEED_BLOCKS) {
-    feed(number - FIRST_BLOCKS - O_BLOCKS, thread);
-  } else {
-    down(number - FIRST_BLOCKS - O_BLOCKS - FEED_BLOCKS, thread);
-  }
+// The last stage of the last layer's chain: there is none, and no workgroup for it.
+fn last_stage(block: u32, thread: u32) {
 }

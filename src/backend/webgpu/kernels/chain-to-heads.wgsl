@@ -1,5 +1,5 @@
-// The chain with the next layer's queries, keys and values, turned by RoPE, and the store of keys and values into the pages, for
-// heads that have no norm of their own. With: chain, step, chain-stage as input, and a first stage.
+// The last stage of a chain: the next layer's queries, keys and values, turned by RoPE, and the store of keys and values into the
+// pages, for heads that have no norm of their own. With: chain-core, step, chain-stage as input.
 const CACHE_IS_F16: bool = false;
 const HALF: u32 = HEAD_DIM / 2u;
 const RUN: u32 = SUMS_input / 2u; // rows side by side of a head, a multiple of 2; as many more lie half a head on
@@ -46,12 +46,7 @@ fn store_two(kind: u32, at: u32, pair: vec2f) {
   }
 }
 
-fn bias_of(first: u32, i: u32) -> f32 {
-  let at = first - 1u + i;
-  return vectors[at / 4u][at % 4u];
-}
-
-fn attention_input(block: u32, thread: u32) {
+fn last_stage(block: u32, thread: u32) {
   var head = block / HEAD_BLOCKS;
   var kind = 0u;
   var bias = params.q_bias;
@@ -97,25 +92,5 @@ fn attention_input(block: u32, thread: u32) {
   } else {
     store_two(kind, at, turned_low);
     store_two(kind, at + HALF, turned_high);
-  }
-}
-
-@compute @workgroup_size(THREADS)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let number = begin(group.x, groups.x, thread);
-  if (number < FIRST_BLOCKS) {
-    first_stage(number, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS) {
-    attention_output(number - FIRST_BLOCKS, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS + FEED_BLOCKS) {
-    feed(number - FIRST_BLOCKS - O_BLOCKS, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS + FEED_BLOCKS + DOWN_BLOCKS) {
-    down(number - FIRST_BLOCKS - O_BLOCKS - FEED_BLOCKS, thread);
-  } else {
-    attention_input(number - FIRST_BLOCKS - O_BLOCKS - FEED_BLOCKS - DOWN_BLOCKS, thread);
   }
 }
