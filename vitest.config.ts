@@ -4,15 +4,22 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 import { chromiumLaunchOptions } from "./scripts/chromium.mjs";
 
+/** "cpu": suites and goldens leave WebGPU out, and take few problems; another Node runs them besides. */
+const isCpuOnly = process.env.LESSISMORE_TESTS === "cpu";
 const requiresWebGpu = process.env.LESSISMORE_REQUIRE_WEBGPU === "1";
 
 /** What every project shares. */
 const common = {
   testTimeout: 120_000,
   hookTimeout: 120_000,
-  provide: { requiresWebGpu, goldenFolders: readdirSync(join(import.meta.dirname, "test/golden/hf")) },
+  provide: {
+    isCpuOnly,
+    requiresWebGpu,
+    goldenFolders: readdirSync(join(import.meta.dirname, "test/golden/hf")),
+  },
 };
 
+const CACHE_HOME = join(import.meta.dirname, "node_modules/.cache");
 const BROWSER_ONLY = "src/browser/**/*.test.ts";
 const BOTH = ["test/conformance/*.test.ts", "test/golden/*.test.ts"];
 
@@ -23,6 +30,8 @@ const node: TestProjectConfiguration = {
     include: ["src/**/*.test.ts", "eval/**/*.test.ts", "test/**/*.test.ts"],
     exclude: [BROWSER_ONLY, "node_modules", "dist"],
     pool: "forks",
+    // what tests measure about this machine stays with this checkout
+    env: { XDG_CACHE_HOME: CACHE_HOME, LOCALAPPDATA: CACHE_HOME },
     sequence: { groupOrder: 0 },
   },
 };

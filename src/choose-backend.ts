@@ -1,9 +1,9 @@
 /** Chooses and opens a backend. The only place that names concrete ones. */
-import type { Backend, BackendFactory, BackendShape } from "./backend/backend.ts";
+import type { Backend, BackendFactory, BackendShape, TuningReport } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "./backend/software-adapter.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
-import { openWasmBackend, type WasmHost } from "./backend/wasm/open-wasm.ts";
+import { openWasmBackend, type TuningMode, type WasmHost } from "./backend/wasm/open-wasm.ts";
 import type { CacheDtype } from "./backend/webgpu/context.ts";
 import { bindingBytes, largestBuffer } from "./backend/webgpu/device-limits.ts";
 import { adapterName, adapterTraits, openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
@@ -12,6 +12,7 @@ import { mebibytes } from "./base/mebibytes.ts";
 import { fitContext } from "./fit-context.ts";
 import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE, type SelfTest } from "./self-test.ts";
 
+export type { TuningMode } from "./backend/wasm/open-wasm.ts";
 export { type AdapterReport, reportAdapter } from "./backend/webgpu/adapter-report.ts";
 
 export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
@@ -25,6 +26,11 @@ export interface BackendOptions {
   readonly contextLength?: number;
   /** How the WebGPU backend stores keys and values. Default f16. */
   readonly cacheDtype?: CacheDtype;
+  /**
+   * How the WASM backend has its choices for the processor, none of which changes a result. "auto", the default: those kept
+   * on this machine, else measured in less than half a second and kept; "measure": anew; "default": not measured.
+   */
+  readonly tuning?: TuningMode;
 }
 
 /** What the place the engine runs in gives to backends. */
@@ -162,8 +168,17 @@ export async function testAdapter(adapter: GPUAdapter, cacheDtype: CacheDtype): 
 }
 
 /** Runs the self-test on the WASM backend as this machine gets it. @throws BackendError when it cannot be opened. */
-export function testCpu({ wasm }: BackendHost): Promise<SelfTest> {
-  return selfTest((shape) => openWasmBackend(shape, wasm), ALLOWED_ERROR.f32);
+export async function testCpu(
+  { wasm }: BackendHost,
+  tuning: TuningMode = "auto",
+): Promise<SelfTest & { readonly tuning?: TuningReport | undefined }> {
+  let chosen: TuningReport | undefined;
+  const test = await selfTest(async (shape) => {
+    const backend = await openWasmBackend(shape, wasm, { tuning });
+    chosen = backend.report().tuning;
+    return backend;
+  }, ALLOWED_ERROR.f32);
+  return { ...test, tuning: chosen };
 }
 
 async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest> {
@@ -191,6 +206,7 @@ async function openCpuBackend(
     name: `${mebibytes(sizeBytes)} of 32-bit WebAssembly memory, ${mebibytes(plan.weightBytes)} of them weights`,
   };
   const { shape, contextNote } = fitContext(plan.shape, limit, options.contextLength !== undefined);
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
-  return { backend: await openWasmBackend(shape, host.wasm, threads), why, contextNote };
+  const { threads, tuning } = options;
+  const given = { ...(threads !== undefined && { threads }), ...(tuning !== undefined && { tuning }) };
+  return { backend: await openWasmBackend(shape, host.wasm, given), why, contextNote };
 }

@@ -1,10 +1,12 @@
 /** What a machine has to compute with, whether it computes rightly, and what "auto" would take. */
+import type { TuningReport } from "./backend/backend.ts";
 import { BackendError } from "./base/errors.ts";
 import {
   type AdapterReport,
   type BackendHost,
   chooseForMachine,
   reportAdapter,
+  type TuningMode,
   testAdapter,
   testCpu,
 } from "./choose-backend.ts";
@@ -22,6 +24,8 @@ export interface MachineReport {
     /** The build of the kernels that the JavaScript engine here gets, such as "simd-threads". */
     readonly build: string;
     readonly hasRelaxedSimd: boolean;
+    /** What was chosen for the processor; left out where the backend could not be opened. */
+    readonly tuning?: TuningReport;
     readonly selfTest: TestReport;
   };
   readonly webgpu: {
@@ -34,9 +38,17 @@ export interface MachineReport {
   readonly isSound: boolean;
 }
 
+export interface ExamineOptions {
+  /** Whether what was kept about the processor counts, or is measured anew and kept. Default "auto". */
+  readonly tuning?: TuningMode;
+}
+
 /** Examines a machine: runs the self-test on every adapter and on the CPU. */
-export async function examineMachineWith(host: BackendHost): Promise<MachineReport> {
-  const wasm = await examineCpu(host);
+export async function examineMachineWith(
+  host: BackendHost,
+  { tuning = "auto" }: ExamineOptions = {},
+): Promise<MachineReport> {
+  const wasm = await examineCpu(host, tuning);
   const webgpu = await examineGpus(host);
   const { adapter, why } = await chooseForMachine(host);
   const used = webgpu.adapters.filter(({ isSoftware }) => !isSoftware);
@@ -48,19 +60,25 @@ export async function examineMachineWith(host: BackendHost): Promise<MachineRepo
   };
 }
 
-async function examineCpu(host: BackendHost): Promise<MachineReport["wasm"]> {
+async function examineCpu(host: BackendHost, mode: TuningMode): Promise<MachineReport["wasm"]> {
   const { wasm } = host;
   let build = "";
+  let tuning: TuningReport | undefined;
   // the host sees which build the backend asks it for
   const loadModule: typeof wasm.loadModule = (name) => {
     build = name;
     return wasm.loadModule(name);
   };
-  const selfTest = await report(() => testCpu({ ...host, wasm: { ...wasm, loadModule } }));
+  const selfTest = await report(async () => {
+    const { tuning: chosen, ...test } = await testCpu({ ...host, wasm: { ...wasm, loadModule } }, mode);
+    tuning = chosen;
+    return test;
+  });
   return {
     threads: build.endsWith("-threads") ? wasm.maxThreads : 1,
     build,
     hasRelaxedSimd: build.startsWith("relaxed-"),
+    ...(tuning && { tuning }),
     selfTest,
   };
 }

@@ -27,8 +27,8 @@ export {
   RequestError,
   ShapeError,
 } from "./base/errors.ts";
-export type { BackendChoice, BackendHost, BackendOptions } from "./choose-backend.ts";
-export { examineMachineWith, type MachineReport, type TestReport } from "./doctor.ts";
+export type { BackendChoice, BackendHost, BackendOptions, TuningMode } from "./choose-backend.ts";
+export { type ExamineOptions, examineMachineWith, type MachineReport, type TestReport } from "./doctor.ts";
 export type {
   ChatMessage,
   FinishReason,

@@ -35,6 +35,18 @@ export interface BackendShape {
   readonly maxBatchSequences: number;
 }
 
+/** What a backend chose for the processor; no choice changes a result. */
+export interface TuningReport {
+  /** measured: just now; kept: measured before on this machine; default: the usual choices, not measured. */
+  readonly from: "measured" | "kept" | "default";
+  /** By name: sizes in bytes, times in microseconds, switches as 0 or 1. */
+  readonly choices: Readonly<Record<string, number>>;
+  /** What the measurement took. */
+  readonly elapsedMs?: number;
+  /** Why there is no measurement, or why it was not kept. */
+  readonly note?: string;
+}
+
 /** What is chosen and used, for `report()` and `doctor`. */
 export interface BackendReport {
   readonly name: "reference" | "wasm" | "webgpu";
@@ -44,6 +56,8 @@ export interface BackendReport {
   readonly threads: number;
   readonly weightBytes: number;
   readonly kvCacheBytes: number;
+  /** Left out where nothing depends on the processor. */
+  readonly tuning?: TuningReport;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { StartedWorker, WasmHost, WasmModuleName, WorkerData } from "../backend/wasm/open-wasm.ts";
 import { BackendError } from "../base/errors.ts";
+import { createTuningStore } from "./tuning-store.ts";
 
 /** Where the kernels lie, from the sources as from the compiled files; literals, so that bundlers find and copy them. */
 const KERNEL_URLS: Readonly<Record<WasmModuleName, URL>> = {
@@ -17,9 +18,11 @@ const MAGIC = [0x00, 0x61, 0x73, 0x6d];
  * the page may share memory with them.
  */
 export function createWasmHost(wasmFolder?: string | URL): WasmHost {
+  const tuningStore = createTuningStore();
   const host = {
     maxThreads: globalThis.navigator.hardwareConcurrency,
     loadModule: (name: WasmModuleName) => fetchKernels(kernelUrl(name, wasmFolder)),
+    ...(tuningStore && { tuningStore }),
   };
   if (globalThis.crossOriginIsolated) return { ...host, startWorker };
   return {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../base/errors.ts";
-import { examineMachineWith, type MachineReport } from "../doctor.ts";
+import { type ExamineOptions, examineMachineWith, type MachineReport } from "../doctor.ts";
 import { type CheckpointReport, inspectFolder } from "../inspect.ts";
 import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
 import { openDawn } from "./dawn.ts";
@@ -29,14 +29,14 @@ export async function inspectCheckpoint(
 }
 
 /** What this machine has to compute with, and whether it computes rightly. */
-export async function examineMachine(): Promise<
-  MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }
-> {
+export async function examineMachine(
+  options: ExamineOptions = {},
+): Promise<MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }> {
   return {
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     cpu: cpus()[0]?.model.trim() ?? "unknown",
-    ...(await examineMachineWith({ wasm: createWasmHost(), openGpu: openDawn })),
+    ...(await examineMachineWith({ wasm: createWasmHost(), openGpu: openDawn }, options)),
   };
 }
 

@@ -3,12 +3,14 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { WasmHost, WasmModuleName } from "../backend/wasm/open-wasm.ts";
 import { BackendError } from "../base/errors.ts";
+import { createTuningStore } from "./tuning-store.ts";
 
 /** Node's side of the WASM backend: files of the package, and worker threads. */
 export function createWasmHost(): WasmHost {
   return {
     maxThreads: availableParallelism(),
     loadModule,
+    tuningStore: createTuningStore(),
     startWorker: (source, data) => {
       const worker = new Worker(source, { eval: true, workerData: data });
       // An open backend alone does not keep a process alive.

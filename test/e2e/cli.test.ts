@@ -177,6 +177,8 @@ describe("doctor", () => {
     expect(report.node).toBe(process.version);
     expect(report.wasm.selfTest.rows.length).toBeGreaterThan(10);
     expect(["wasm", "webgpu"]).toContain(report.auto.backend);
+    expect(["kept", "measured", "default"]).toContain(report.wasm.tuning.from);
+    expect(report.wasm.tuning.choices.itemBf16).toBeGreaterThan(0);
     expect(status).toBe(report.isSound ? 0 : 1);
   });
 
@@ -185,7 +187,14 @@ describe("doctor", () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(stdout).toMatch(/^node {11}v\d+/);
     expect(stdout).toMatch(/\nauto {11}(wasm|webgpu): .+\n$/);
+    expect(stdout).toMatch(/\n {2}tuning {7}(measured now in \d+ ms|kept from|the usual choices)/);
     expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThan(120);
+  });
+
+  it("measures the processor anew where it is told to", () => {
+    const { tuning } = JSON.parse(run(["doctor", "--measure", "--json"]).stdout).wasm;
+    expect(tuning.from).not.toBe("kept");
+    expect(tuning.elapsedMs).toBeGreaterThanOrEqual(0);
   });
 });
 

@@ -46,6 +46,12 @@ export class Arena {
     return start;
   }
 
+  /** Gives everything back. */
+  clear(): void {
+    this.bytes.fill(0, ARENA_START, this.#end);
+    this.#end = ARENA_START;
+  }
+
   /** A word that kernels read. */
   setWord(word: Word, value: number): void {
     this.integers[WORDS_ADDRESS / 4 + WORDS[word]] = value;

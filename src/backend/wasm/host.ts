@@ -15,6 +15,16 @@ export interface StartedWorker {
   terminate(): Promise<void> | void;
 }
 
+/** Keeps what was measured about a machine: texts of a few hundred characters. */
+export interface TuningStore {
+  /** What tells this machine from others, and this JavaScript engine: processor, versions. */
+  readonly machine: string;
+  /** The text kept under a key, undefined where there is none. What fails counts as none. */
+  read(key: string): Promise<string | undefined>;
+  /** Keeps it whole or not at all. */
+  write(key: string, text: string): Promise<void>;
+}
+
 /** What the place the backend runs in gives it. */
 export interface WasmHost {
   readonly maxThreads: number;
@@ -23,4 +33,6 @@ export interface WasmHost {
   startWorker?(source: string, data: WorkerData): StartedWorker;
   /** Where there are no workers: the reason, and what to do about it. */
   readonly whyOneThread?: string;
+  /** Left out where nothing can be kept: every process measures anew. */
+  readonly tuningStore?: TuningStore;
 }

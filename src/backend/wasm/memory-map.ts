@@ -2,6 +2,8 @@ import type { BackendShape } from "../backend.ts";
 
 /** Where the words that kernels read stand; see assembly/state.ts. */
 export const WORDS_ADDRESS = 4096;
+/** Counts the workers that have started; see assembly/control.ts. */
+export const ARRIVED_ADDRESS = 1536;
 /** First byte that is the arena's: past the kernels' own data. */
 export const ARENA_START = 131072;
 export const PAGE_BYTES = 65536;
@@ -50,6 +52,20 @@ export const WORDS = {
   pageTables: 40,
   maxPagesPerSequence: 41,
   logitsRows: 42,
+  aheadF32: 64,
+  itemF32: 65,
+  aheadBf16: 66,
+  itemBf16: 67,
+  aheadF16: 68,
+  itemF16: 69,
+  aheadF16Special: 70,
+  itemF16Special: 71,
+  attendTouch: 80,
+  attendBlock: 81,
+  attendSpan: 82,
+  streamThreads: 83,
+  soloBytes: 84,
+  spinMicroseconds: 85,
 } as const;
 
 export type Word = keyof typeof WORDS;

@@ -1,17 +1,32 @@
-import { BackendError } from "../../base/errors.ts";
+import { BackendError, ConfigError } from "../../base/errors.ts";
 import type { Backend, BackendShape } from "../backend.ts";
-import type { WasmHost, WasmModuleName } from "./host.ts";
+import type { StartedWorker, WasmHost, WasmModuleName } from "./host.ts";
+import { measureTuning, TUNING_SHAPE } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
+import {
+  chooseTuning,
+  fingerprint,
+  type MeasuredTuning,
+  TUNING_MODES,
+  type TuningMode,
+  USUAL_TUNING,
+} from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 import { WORKER_SOURCE } from "./worker-source.ts";
 
-export type { StartedWorker, WasmHost, WasmModuleName, WorkerData } from "./host.ts";
+export type { StartedWorker, TuningStore, WasmHost, WasmModuleName, WorkerData } from "./host.ts";
+export type { TuningMode } from "./tuning.ts";
 
 export interface WasmOptions {
   /** Threads that compute, the caller's included; default: as many as the host names. */
   readonly threads?: number;
   /** Default "auto": relaxed where the engine has it. */
   readonly simd?: "auto" | "simd" | "relaxed";
+  /**
+   * How the choices that depend on the processor are had. "auto", the default: those kept from before, else measured
+   * in less than half a second and kept; "measure": measured anew and kept; "default": the usual ones.
+   */
+  readonly tuning?: TuningMode;
 }
 
 /** (module (func (result v128) i32x4.splat 0, three times, then f32x4.relaxed_madd)) */
@@ -45,8 +60,88 @@ export async function openWasmBackend(
   const threads = startWorker ? Math.max(1, Math.floor(options.threads ?? host.maxThreads)) : 1;
   const isThreaded = threads > 1 && startWorker !== undefined;
   const name: WasmModuleName = `${isRelaxed ? "relaxed" : "simd"}-${isThreaded ? "threads" : "single"}`;
-  const memory = createMemory(isThreaded);
-  const module = await compile(host, name);
+  const opened = { ...(await compile(host, name)), memory: createMemory(isThreaded), threads };
+  const kernels = await instantiate(opened);
+  const workers: StartedWorker[] = [];
+  const start = () => {
+    if (startWorker && workers.length === 0)
+      for (let index = 1; index < threads; index++)
+        workers.push(startWorker(WORKER_SOURCE, { module: opened.module, memory: opened.memory, index }));
+    return workers;
+  };
+  try {
+    const tuning = await chooseTuning({
+      mode: tuningMode(options.tuning),
+      build: `${name} ${opened.fingerprint} | ${threads} threads`,
+      store: host.tuningStore,
+      measure: () => measureOn(opened.memory, kernels, threads, start),
+    });
+    const description =
+      `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
+      (!startWorker && options.threads === undefined ? ` (${reason})` : "");
+    const backend = new WasmBackend(shape, opened.memory, kernels, { threads, description, tuning });
+    for (const worker of start()) backend.addWorker(worker);
+    return backend;
+  } catch (error) {
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    throw error;
+  }
+}
+
+function tuningMode(mode: TuningMode = "auto"): TuningMode {
+  if (TUNING_MODES.includes(mode)) return mode;
+  throw new ConfigError(`tuning must be one of ${TUNING_MODES.join(", ")}, got ${JSON.stringify(mode)}`);
+}
+
+/** Milliseconds that threads may take to start before the measurement goes without. */
+const START_LIMIT_MS = 1000;
+
+/** Measures on the memory and threads that the backend will have, and leaves both as they were. */
+async function measureOn(
+  memory: WebAssembly.Memory,
+  kernels: WebAssembly.Exports,
+  threads: number,
+  start: () => readonly StartedWorker[],
+): Promise<MeasuredTuning> {
+  let bench: WasmBackend | undefined;
+  try {
+    const tuning = { from: "default", choices: USUAL_TUNING } as const;
+    bench = new WasmBackend(TUNING_SHAPE, memory, kernels, { threads, description: "", tuning });
+    for (const worker of start()) bench.addWorker(worker);
+    const deadline = performance.now() + START_LIMIT_MS;
+    while (bench.startedThreads < threads) {
+      if (performance.now() > deadline) return notMeasured("its threads took too long to start");
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    return await measureTuning(bench);
+  } catch (cause) {
+    // a backend that has room for its model may have none to measure in
+    if (cause instanceof BackendError) return notMeasured(cause.message);
+    throw new BackendError(
+      `the wasm backend failed while it measured the processor (${String(cause)}); open it again, with threads: 1 if it stays`,
+      { cause },
+    );
+  } finally {
+    bench?.vacate();
+  }
+}
+
+function notMeasured(unfinished: string): MeasuredTuning {
+  return { tuning: USUAL_TUNING, elapsedMs: 0, unfinished };
+}
+
+interface CompiledKernels {
+  readonly module: WebAssembly.Module;
+  readonly fingerprint: string;
+}
+
+async function instantiate({
+  module,
+  memory,
+}: {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+}): Promise<WebAssembly.Exports> {
   const instance = await WebAssembly.instantiate(module, {
     env: {
       memory,
@@ -56,16 +151,7 @@ export async function openWasmBackend(
       },
     },
   });
-  const backend = new WasmBackend(shape, memory, instance.exports, {
-    threads,
-    description:
-      `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
-      (!startWorker && options.threads === undefined ? ` (${reason})` : ""),
-  });
-  if (startWorker)
-    for (let index = 1; index < threads; index++)
-      backend.addWorker(startWorker(WORKER_SOURCE, { module, memory, index }));
-  return backend;
+  return instance.exports;
 }
 
 function createMemory(isShared: boolean): WebAssembly.Memory {
@@ -80,9 +166,13 @@ function createMemory(isShared: boolean): WebAssembly.Memory {
   }
 }
 
-async function compile(host: WasmHost, name: WasmModuleName): Promise<WebAssembly.Module> {
+async function compile(host: WasmHost, name: WasmModuleName): Promise<CompiledKernels> {
   try {
-    return await WebAssembly.compile(await host.loadModule(name));
+    const source = await host.loadModule(name);
+    const bytes = ArrayBuffer.isView(source)
+      ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+      : new Uint8Array(source);
+    return { module: await WebAssembly.compile(source), fingerprint: fingerprint(bytes) };
   } catch (cause) {
     if (cause instanceof BackendError) throw cause;
     throw new BackendError(`the wasm backend cannot compile ${name}.wasm: ${String(cause)}`, { cause });

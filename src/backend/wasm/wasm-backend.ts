@@ -15,6 +15,7 @@ import type {
   SequenceRange,
   StepBatch,
   TokenSelection,
+  TuningReport,
   UnitSet,
 } from "../backend.ts";
 import { DrawnTokens } from "../drawn-tokens.ts";
@@ -22,19 +23,11 @@ import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
-import {
-  boundsLayerBytes,
-  layerBytes,
-  regions,
-  rowFloats,
-  WORDS,
-  WORDS_ADDRESS,
-  type Word,
-} from "./memory-map.ts";
-
+import { ARRIVED_ADDRESS, boundsLayerBytes, layerBytes, regions, type Word } from "./memory-map.ts";
 import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
+import { writeShape, writeTuning } from "./words.ts";
 
 /** Kernels that run between `beginStep` and the next. */
 type StepKernel = Exclude<
@@ -50,6 +43,7 @@ export class WasmBackend implements Backend {
   readonly kernels: WasmExports;
   readonly #threads: number;
   readonly #description: string;
+  readonly #tuning: TuningReport;
   readonly #weights: WeightStore;
   readonly #batch: BatchRegion;
   readonly #sampler: TokenSampler;
@@ -64,14 +58,15 @@ export class WasmBackend implements Backend {
     shape: BackendShape,
     memory: WebAssembly.Memory,
     exports: WebAssembly.Exports,
-    options: { readonly threads: number; readonly description: string },
+    options: { readonly threads: number; readonly description: string; readonly tuning: TuningReport },
   ) {
     this.shape = shape;
     this.arena = new Arena(memory);
     this.kernels = exports as unknown as WasmExports;
     this.#threads = options.threads;
     this.#description = options.description;
-    this.#writeShape();
+    this.#tuning = options.tuning;
+    writeShape(this.arena, shape);
     for (const [word, bytes] of regions(shape)) this.#setWord(word, this.arena.allocate(bytes, word));
     const scratchBytes = Math.ceil((this.kernels.scratchBytes() + 128) / 64) * 64;
     this.#setWord("scratchBytes", scratchBytes);
@@ -83,21 +78,14 @@ export class WasmBackend implements Backend {
     const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
     this.#setWord("cache", this.arena.allocate(cacheBytes, what));
     this.kernels.startMain();
+    this.tune(options.tuning.choices);
   }
 
-  #writeShape(): void {
-    const { shape } = this;
-    const sizes = [
-      ...(["hiddenSize", "intermediateSize", "numQueryHeads", "numKvHeads", "headDim", "vocabSize"] as const),
-      ...(["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const),
-    ];
-    for (const name of sizes) this.#setWord(name, shape[name]);
-    this.#setWord("rowFloats", rowFloats(shape));
-    this.#setWord("pageShift", Math.log2(shape.pageSize));
-    this.#setWord("layerBytes", layerBytes(shape));
-    this.#setWord("boundsLayerBytes", boundsLayerBytes(shape));
-    this.#setWord("maxPagesPerSequence", Math.ceil(shape.maxSequenceLength / shape.pageSize));
-    this.arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = shape.rmsNormEps;
+  /** Sets what suits the processor: no value changes a result. Numbers without a name are left alone. */
+  tune(choices: Readonly<Record<string, number>>): void {
+    writeTuning(this.arena, choices);
+    // All threads take part in a read: each sees anew which jobs are its own.
+    if (this.#workers.length > 0) this.kernels.readAll(0, 1 << 17, this.arena.word("scratch"));
   }
 
   #setWord(word: Word, value: number): void {
@@ -111,6 +99,19 @@ export class WasmBackend implements Backend {
     });
     this.#workers.push(worker);
     this.#setWord("workers", this.#workers.length);
+  }
+
+  /** Threads that have started, the caller's included. */
+  get startedThreads(): number {
+    return 1 + Atomics.load(this.arena.integers, ARRIVED_ADDRESS / 4);
+  }
+
+  /** Gives up the memory for another backend on the same threads: all that was used is zero again. */
+  vacate(): readonly StartedWorker[] {
+    this.#isClosed = true;
+    this.#setWord("workers", 0);
+    this.arena.clear();
+    return this.#workers.splice(0);
   }
 
   /**
@@ -146,6 +147,7 @@ export class WasmBackend implements Backend {
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
       kvCacheBytes: this.shape.numLayers * layerBytes(this.shape),
+      tuning: this.#tuning,
     };
   }
 

@@ -3,15 +3,17 @@ import { examineMachine, type TestReport } from "../../node/index.ts";
 import { formatLimit } from "../output.ts";
 
 type Report = Awaited<ReturnType<typeof examineMachine>>;
+type TuningReport = NonNullable<Report["wasm"]["tuning"]>;
 type Adapter = Report["webgpu"]["adapters"][number];
 
 /** `lessismore doctor`. The action's exit code goes to `done`. */
 export function doctorCommand(done: (exitCode: number) => void): Command {
   return new Command("doctor")
     .description("say what this machine has to compute with, and whether it computes rightly")
+    .option("--measure", "measure anew what suits the processor, and keep it")
     .option("--json", "print one JSON object")
-    .action(async ({ json }: { readonly json?: boolean }) => {
-      const report = await examineMachine();
+    .action(async ({ json, measure }: { readonly json?: boolean; readonly measure?: boolean }) => {
+      const report = await examineMachine({ tuning: measure ? "measure" : "auto" });
       process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeMachine(report));
       done(report.isSound ? 0 : 1);
     });
@@ -28,6 +30,7 @@ export function describeMachine(report: Report): string {
     rows([
       ["wasm", `build ${wasm.build || "unknown"}, ${plural(wasm.threads, "thread")}`],
       ["  simd", wasm.hasRelaxedSimd ? "128 bits, relaxed" : "128 bits (relaxed SIMD: Node 24 or later)"],
+      ...(wasm.tuning ? [["  tuning", describeTuning(wasm.tuning)] as const] : []),
       ["  self-test", summarise(wasm.selfTest)],
     ]),
     ...webgpu.adapters.map(describeAdapter),
@@ -38,6 +41,17 @@ export function describeMachine(report: Report): string {
     ]),
   ];
   return blocks.filter((block) => block !== "").join("\n");
+}
+
+/** Where the choices for the processor come from, and what they are. */
+function describeTuning({ from, choices, elapsedMs, note }: TuningReport): string {
+  const origin = {
+    measured: `measured now in ${Math.round(elapsedMs ?? 0)} ms`,
+    kept: "kept from an earlier measurement (--measure measures anew)",
+    default: "the usual choices, not measured",
+  }[from];
+  const values = Object.entries(choices).map(([name, value]) => `${name} ${value}`);
+  return `${origin}${note === undefined ? "" : `: ${note}`}\n${wrap(values.join(", ").split(" "))}`;
 }
 
 function describeAdapter(adapter: Adapter): string {

@@ -4,26 +4,27 @@
  * heads that read the same kv head and the same tokens; its K and V rows are read once for all of them.
  */
 import { logits1, logits2, softmax, values1, values2 } from "./attention-tiles";
-import { fork } from "./control";
+import { fork, streamThreads } from "./control";
 import { Job } from "./dispatch";
 import { exp1, madd } from "./math";
-import { batch, param, scratch, setParam, shape } from "./state";
+import { batch, param, scratch, setParam, shape, tuning } from "./state";
 
 const CHUNK: u32 = 256;
-/** Bytes of K that all heads of a list pass over before the next: with its V a third of L1, or less. */
-const BLOCK_BYTES: u32 = 8192;
 /** Params: keys, values, query, output, first, count, lists a sequence, indices or 0, groups, capacity, counts, scores
- * or 0, scores capacity, 1 for scores alone. */
+ * or 0, scores capacity, 1 for scores alone, lists of an item. */
 const SEQUENCES: usize = 5;
 const LISTS: usize = 6;
+const SPAN: usize = 14;
 
 /** Bytes of the row offsets of a chunk, padded to a tile, and of the word that touching leaves behind. */
 const OFFSETS: u32 = 1152;
 
+/** Items for each thread from which on an item takes all kv heads of a chunk. */
+const ITEMS_PER_THREAD: u32 = 4;
+
 /** Offsets, then logits [heads][CHUNK], then queries [heads][rowFloats]. */
 export function attentionScratch(): u32 {
-  const heads = shape.queryHeads() / shape.kvHeads();
-  return OFFSETS + heads * (CHUNK + shape.rowFloats()) * 4;
+  return OFFSETS + shape.queryHeads() * (CHUNK + shape.rowFloats()) * 4;
 }
 
 export function attend(layer: u32, first: u32, count: u32, query: usize, output: usize, indices: usize, groups: u32,
@@ -45,8 +46,15 @@ export function attend(layer: u32, first: u32, count: u32, query: usize, output:
   setParam(13, scoresOnly);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += chunksOf(s);
-  fork(Job.ATTEND, items * lists);
-  if (!scoresOnly) fork(Job.MERGE, count * shape.queryHeads());
+  // A full chunk of one list at least, as a measure of all.
+  const threads = streamThreads(<u64>(items * lists) * (CHUNK * shape.slotBytes()));
+  const takers = min<u32>(threads, shape.workers() + 1);
+  const isEnough = takers < 2 || items >= takers * ITEMS_PER_THREAD;
+  const span: u32 = groups == 1 && isEnough && tuning.attendSpan() ? lists : 1;
+  setParam(SPAN, span);
+  fork(Job.ATTEND, items * (lists / span), threads);
+  if (scoresOnly) return;
+  fork(Job.MERGE, count * shape.queryHeads(), streamThreads(<u64>(items * shape.queryHeads()) * (shape.rowFloats() * 4)));
 }
 
 // @ts-ignore: decorator
@@ -66,10 +74,10 @@ export function attend(layer: u32, first: u32, count: u32, query: usize, output:
 }
 
 export function attendItem(item: u32): void {
-  const lists = param(LISTS);
+  const lists = param(LISTS), span = param(SPAN), perChunk = lists / span;
   let s: u32 = 0;
-  let chunk = item / lists;
-  const list = item % lists;
+  let chunk = item / perChunk;
+  const list = item % perChunk * span;
   while (chunk >= chunksOf(s)) chunk -= chunksOf(s++);
   const n = min<u32>(CHUNK, tokensOf(s) - chunk * CHUNK);
   const heads = shape.queryHeads() / lists;
@@ -77,43 +85,56 @@ export function attendItem(item: u32): void {
   const firstHead = list * heads;
   const offsets = scratch;
   const logits = offsets + OFFSETS;
-  const queries = logits + <usize>(heads * CHUNK * 4);
+  const queries = logits + <usize>(heads * span * CHUNK * 4);
   const rowBytes = <usize>(shape.rowFloats() * 4);
   const padded = (n + 3) & ~3;
   listRows(offsets, s, list, kvHead, chunk * CHUNK, n);
   for (let i = n; i < padded; i++)
     store<u32>(offsets + <usize>(i * 4), load<u32>(offsets + <usize>((n - 1) * 4)));
-  copyQueries(s, firstHead, heads, queries);
+  copyQueries(s, firstHead, heads * span, queries);
 
-  const keys = <usize>param(0);
-  const block = max<u32>(4, (BLOCK_BYTES / <u32>rowBytes) & ~3);
-  let h: u32 = 0;
+  const toNext = <usize>(shape.slotBytes() << shape.pageShift());
+  const block = max<u32>(4, (tuning.attendBlock() / <u32>rowBytes) & ~3);
   for (let r: u32 = 0; r < padded; r += block) {
     const rows = min<u32>(block, padded - r);
-    const at = offsets + <usize>(r * 4), to = logits + <usize>(r * 4);
-    store<u32>(offsets + OFFSETS - 4, touch(keys, at, rows, param(13) ? <u32>rowBytes : shape.slotBytes()));
-    for (h = 0; h + 1 < heads; h += 2)
-      logits2(keys, at, rows, queries + <usize>h * rowBytes, rowBytes, to + <usize>(h * CHUNK * 4));
-    if (h < heads) logits1(keys, at, rows, queries + <usize>h * rowBytes, rowBytes, to + <usize>(h * CHUNK * 4));
+    const at = offsets + <usize>(r * 4);
+    let keys = <usize>param(0), to = logits + <usize>(r * 4), q = queries;
+    for (let l: u32 = 0; l < span; l++, keys += toNext, to += <usize>(heads * CHUNK * 4), q += <usize>heads * rowBytes) {
+      if (tuning.attendTouch())
+        store<u32>(offsets + OFFSETS - 4, touch(keys, at, rows, param(13) ? <u32>rowBytes : shape.slotBytes()));
+      logitsOf(keys, at, rows, q, rowBytes, to, heads);
+    }
   }
 
+  const all = heads * span;
   if (param(11))
-    for (h = 0; h < heads; h++)
+    for (let h: u32 = 0; h < all; h++)
       memory.copy(<usize>(param(11) + ((s * shape.queryHeads() + firstHead + h) * param(12) + chunk * CHUNK) * 4),
         logits + <usize>(h * CHUNK * 4), <usize>(n * 4));
   if (param(13)) return;
 
-  for (h = 0; h < heads; h++) softmax(logits + <usize>(h * CHUNK * 4), n, padded, partial(s, firstHead + h, chunk));
-  const values = <usize>param(1);
+  for (let h: u32 = 0; h < all; h++) softmax(logits + <usize>(h * CHUNK * 4), n, padded, partial(s, firstHead + h, chunk));
+  const toPartial = partial(s, firstHead + 1, chunk) - partial(s, firstHead, chunk);
   for (let r: u32 = 0; r < n; r += block) {
     const rows = min<u32>(block, n - r);
-    const at = offsets + <usize>(r * 4), p = logits + <usize>(r * 4);
-    for (h = 0; h + 1 < heads; h += 2)
-      values2(values, at, rows, p + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16,
-        partial(s, firstHead + h + 1, chunk) + 16, r > 0);
-    if (h < heads)
-      values1(values, at, rows, p + <usize>(h * CHUNK * 4), rowBytes, partial(s, firstHead + h, chunk) + 16, r > 0);
+    const at = offsets + <usize>(r * 4);
+    let values = <usize>param(1), p = logits + <usize>(r * 4), out = partial(s, firstHead, chunk) + 16;
+    for (let l: u32 = 0; l < span; l++, values += toNext, p += <usize>(heads * CHUNK * 4), out += <usize>heads * toPartial)
+      valuesOf(values, at, rows, p, rowBytes, out, toPartial, heads, r > 0);
   }
+}
+
+/** Logits of the heads that read one list. */
+function logitsOf(keys: usize, at: usize, rows: u32, q: usize, bytes: usize, out: usize, heads: u32): void {
+  for (; heads > 1; heads -= 2, q += bytes * 2, out += 2 * CHUNK * 4) logits2(keys, at, rows, q, bytes, out);
+  if (heads) logits1(keys, at, rows, q, bytes, out);
+}
+
+/** Sums of the heads that read one list; theirs are `step` bytes apart. */
+function valuesOf(values: usize, at: usize, rows: u32, p: usize, bytes: usize, out: usize, step: usize, heads: u32, accumulate: bool): void {
+  for (; heads > 1; heads -= 2, p += 2 * CHUNK * 4, out += 2 * step)
+    values2(values, at, rows, p, bytes, out, out + step, accumulate);
+  if (heads) values1(values, at, rows, p, bytes, out, accumulate);
 }
 
 /**

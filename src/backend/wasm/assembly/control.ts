@@ -4,31 +4,44 @@
  * sleeping worker never holds a job up, and results cannot depend on who did what.
  */
 import { runItem } from "./dispatch";
-import { setThread, shape } from "./state";
+import { setThread, shape, tuning } from "./state";
 
+/** Counts the jobs that threads of an index below `tuning.streamThreads` take part in, and who sleeps until the next. */
 const EPOCH: usize = 1024;
-const GATE: usize = 1088;
-const COUNTER: usize = 1152;
-const SLEEPERS: usize = 1216;
-const STOP: usize = 1280;
-const JOB: usize = 1344;
+const SLEEPERS: usize = 1088;
+const GATE: usize = 1152;
+const COUNTER: usize = 1216;
+/** The same for all other threads: jobs that they have no part in neither wake them nor keep them from sleep. */
+const WIDE_EPOCH: usize = 1280;
+const WIDE_SLEEPERS: usize = 1344;
+const STOP: usize = 1408;
+const JOB: usize = 1472;
+/** Workers that have started; ../memory-map.ts has it too. */
+const ARRIVED: usize = 1536;
+/** From an epoch to its sleepers. */
+const TO_SLEEPERS: usize = 64;
 const OPEN: i32 = 1 << 16;
 /** Milliseconds without a worker's answer before the join gives up. */
 const JOIN_LIMIT: f64 = 10000;
-/** Milliseconds a worker spins before it sleeps. */
-const SPIN_LIMIT: f64 = 0.2;
+/** All threads, however many there are. */
+export const MOST_THREADS: u32 = 0x7fffffff;
 
 // @ts-ignore: decorator
 @external("env", "now")
 declare function now(): f64;
 
-/** Runs items 0..count-1 of a job whose parameters are set; on one thread where that is all there is to gain. */
-export function fork(job: i32, count: i32): void {
+/** Threads for a job that reads so many bytes once: the caller alone where that is sooner done than begun together. */
+export function streamThreads(bytes: u64): u32 {
+  return bytes < <u64>tuning.soloBytes() ? 1 : tuning.streamThreads();
+}
+
+/** Runs items 0..count-1 of a job whose parameters are set: on one thread, on `tuning.streamThreads`, or on all. */
+export function fork(job: i32, count: i32, threads: u32): void {
   if (!ASC_FEATURE_THREADS) {
     for (let i = 0; i < count; i++) runItem(job, i);
     return;
   }
-  if (count < 2 || shape.workers() == 0) {
+  if (count < 2 || threads < 2 || shape.workers() == 0) {
     for (let i = 0; i < count; i++) runItem(job, i);
     return;
   }
@@ -36,8 +49,8 @@ export function fork(job: i32, count: i32): void {
   store<i32>(JOB, count, 4);
   atomic.store<i32>(COUNTER, 0);
   atomic.add<i32>(GATE, OPEN);
-  atomic.add<i32>(EPOCH, 1);
-  if (atomic.load<i32>(SLEEPERS) > 0) atomic.notify(EPOCH, -1);
+  announce(EPOCH);
+  if (threads > tuning.streamThreads()) announce(WIDE_EPOCH);
   takeItems(job, count);
   atomic.sub<i32>(GATE, OPEN);
   let spins = 0;
@@ -54,6 +67,11 @@ export function fork(job: i32, count: i32): void {
   }
 }
 
+function announce(epoch: usize): void {
+  atomic.add<i32>(epoch, 1);
+  if (atomic.load<i32>(epoch, TO_SLEEPERS) > 0) atomic.notify(epoch, -1);
+}
+
 function takeItems(job: i32, count: i32): void {
   for (;;) {
     const item = atomic.add<i32>(COUNTER, 1);
@@ -64,28 +82,38 @@ function takeItems(job: i32, count: i32): void {
 
 /** Body of a worker: returns when `stop` was called. */
 export function workerLoop(index: i32): void {
-  setThread(index);
   if (!ASC_FEATURE_THREADS) return;
-  let seen = atomic.load<i32>(EPOCH);
+  atomic.add<i32>(ARRIVED, 1);
+  let epoch = <usize>0;
+  let seen = 0;
   for (;;) {
-    if (!awaitEpoch(seen)) return;
-    seen = atomic.load<i32>(EPOCH);
+    const watched = <u32>index < tuning.streamThreads() ? EPOCH : WIDE_EPOCH;
+    if (watched != epoch) {
+      epoch = watched;
+      seen = atomic.load<i32>(epoch);
+    }
+    if (!awaitEpoch(epoch, seen)) return;
+    seen = atomic.load<i32>(epoch);
     const gate = atomic.add<i32>(GATE, 1);
-    if (gate & OPEN) takeItems(load<i32>(JOB), load<i32>(JOB, 4));
+    if (gate & OPEN) {
+      setThread(index); // another backend on these threads has its scratch elsewhere
+      takeItems(load<i32>(JOB), load<i32>(JOB, 4));
+    }
     atomic.sub<i32>(GATE, 1);
   }
 }
 
-/** Waits until the epoch is another than `seen`; false on stop. */
-function awaitEpoch(seen: i32): bool {
+/** Waits until an epoch is another than `seen`; false on stop. */
+function awaitEpoch(epoch: usize, seen: i32): bool {
   const start = now();
+  const limit = <f64>tuning.spinMicroseconds() / 1000;
   for (;;) {
-    for (let i = 0; i < 512; i++) if (atomic.load<i32>(EPOCH) != seen) return atomic.load<i32>(STOP) == 0;
+    for (let i = 0; i < 512; i++) if (atomic.load<i32>(epoch) != seen) return atomic.load<i32>(STOP) == 0;
     if (atomic.load<i32>(STOP) != 0) return false;
-    if (now() - start < SPIN_LIMIT) continue;
-    atomic.add<i32>(SLEEPERS, 1);
-    atomic.wait<i32>(EPOCH, seen, -1);
-    atomic.sub<i32>(SLEEPERS, 1);
+    if (now() - start < limit) continue;
+    atomic.add<i32>(epoch, 1, TO_SLEEPERS);
+    atomic.wait<i32>(epoch, seen, -1);
+    atomic.sub<i32>(epoch, 1, TO_SLEEPERS);
     return atomic.load<i32>(STOP) == 0;
   }
 }
@@ -96,4 +124,6 @@ export function stop(): void {
   atomic.store<i32>(STOP, 1);
   atomic.add<i32>(EPOCH, 1);
   atomic.notify(EPOCH, -1);
+  atomic.add<i32>(WIDE_EPOCH, 1);
+  atomic.notify(WIDE_EPOCH, -1);
 }

@@ -1,6 +1,6 @@
 /** Exports: the steps of the backend interface on addresses. A weight is the address of its descriptor; 0 is none. */
 import { attend, attentionScratch } from "./attention";
-import { fork } from "./control";
+import { fork, MOST_THREADS } from "./control";
 import { Job } from "./dispatch";
 import * as linear from "./linear";
 import { pagesScratch } from "./pages";
@@ -38,7 +38,7 @@ function normRows(x: usize, norm: usize, rows: u32, gathered: u32): void {
   setParam(1, <u32>weight.data(norm));
   setParam(2, rows);
   setParam(3, gathered);
-  fork(Job.NORM, (rows + 7) / 8);
+  fork(Job.NORM, (rows + 7) / 8, MOST_THREADS);
 }
 
 // @ts-ignore: decorator
@@ -56,7 +56,7 @@ export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: u
   setParam(1, <u32>query);
   setParam(2, <u32>vector(qNorm));
   setParam(3, <u32>vector(kNorm));
-  fork(Job.FINISH, rows);
+  fork(Job.FINISH, rows, MOST_THREADS);
 }
 
 /** Sequences of one row take the decode path, others the tiled one. */

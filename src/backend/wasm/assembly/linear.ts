@@ -2,11 +2,13 @@
  * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job holds up to three
  * weights that read the same x. An item is a few 8-row blocks of one weight.
  */
-import { fork } from "./control";
+import { fork, MOST_THREADS, streamThreads } from "./control";
 import { Job } from "./dispatch";
-import { f16High, f16Low, f16Special, madd, siluTimes4 } from "./math";
+import {
+  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, siluTimes4,
+} from "./math";
 import { packFour, tile8x4 } from "./tile";
-import { param, roundUp, scratch, setParam, shape, weight } from "./state";
+import { param, Dtype, roundUp, scratch, setParam, shape, tuning, weight } from "./state";
 import { blockBytes, expandPanel } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
@@ -15,10 +17,12 @@ const PANEL_COLS: u32 = 512;
 const FEW_ROWS: u32 = 8;
 /** Rows of x that one item packs. */
 const PACK_ROWS: u32 = 16;
-/** Bytes of 16-bit weights that are touched together, ahead of their use. */
-const AHEAD: usize = 1024;
-/** Weight bytes of an item for one row of x. */
-const ITEM_BYTES: u32 = 32768;
+/** Bytes of weights that are touched together. */
+const TOUCHED: usize = 1024;
+/** Most blocks of an item whose sums wait for those of a second weight. */
+const PAIRED_BLOCKS: u32 = 64;
+/** Items for each thread that takes part, where the weights suffice: the last one ends the job for all. */
+const ITEMS_PER_THREAD: u32 = 2;
 
 export namespace Mode {
   export const STORE: u32 = 0;
@@ -29,7 +33,13 @@ export namespace Mode {
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
 
-export function linearScratch(): u32 { return PANEL_COLS * 32 + roundUp(shape.maxRows(), 4) * 64; }
+/** Bytes of the sums of one weight. */
+// @ts-ignore: decorator
+@inline function sumsBytes(): u32 {
+  return max<u32>(roundUp(shape.maxRows(), 4), PAIRED_BLOCKS * FEW_ROWS) * 32;
+}
+
+export function linearScratch(): u32 { return PANEL_COLS * 32 + 2 * sumsBytes(); }
 
 /** Starts a job: x f32 [rows, cols]. Many rows are packed first: 4 side by side, [rows / 4][cols][4]. */
 export function begin(x: usize, rows: u32, cols: u32): void {
@@ -37,7 +47,7 @@ export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(1, <u32>x);
   setParam(2, cols * 4);
   if (rows >= FEW_ROWS) {
-    fork(Job.PACK, (rows + PACK_ROWS - 1) / PACK_ROWS);
+    fork(Job.PACK, (rows + PACK_ROWS - 1) / PACK_ROWS, MOST_THREADS);
     setParam(1, <u32>shape.packed());
   }
   setParam(3, 0);
@@ -49,22 +59,46 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
   const s = param(3);
   const at = SEGMENT + <usize>s * SEGMENT_WORDS;
   const blocks = (weight.rows(w) + 7) >> 3;
-  const bytes = blockBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
-  const perItem = max<u32>(1, param(0) < FEW_ROWS ? ITEM_BYTES / bytes : 1);
-  const items = (blocks + perItem - 1) / perItem;
   setParam(at, <u32>w);
   setParam(at + 1, <u32>second);
   setParam(at + 2, mode);
   setParam(at + 3, <u32>bias);
   setParam(at + 4, <u32>out);
   setParam(at + 5, blocks);
-  setParam(at + 6, perItem);
-  setParam(at + 7, param(4));
   setParam(3, s + 1);
-  setParam(4, param(4) + items);
+  setParam(4, param(4) + blocks * bytesOfBlocks(w, second));
 }
 
-export function run(): void { fork(Job.LINEAR, param(4)); }
+/** Bytes of a block, and of the second weight's. */
+// @ts-ignore: decorator
+@inline function bytesOfBlocks(w: usize, second: usize): u32 {
+  return blockBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
+}
+
+/** Divides the weights into items and runs them. Param 4: bytes of all weights. */
+export function run(): void {
+  const isFew = param(0) < FEW_ROWS;
+  const bytes = param(4);
+  const threads: u32 = isFew ? streamThreads(bytes) : MOST_THREADS;
+  const takers = min<u32>(threads, shape.workers() + 1);
+  const share = bytes / (takers * ITEMS_PER_THREAD);
+  let items: u32 = 0;
+  for (let s: u32 = 0; s < param(3); s++) {
+    const at = SEGMENT + <usize>s * SEGMENT_WORDS;
+    const w = <usize>param(at), second = <usize>param(at + 1), blocks = param(at + 5);
+    let perItem: u32 = 1;
+    if (isFew) {
+      // One thread has nothing to share: the longer the stream the better.
+      const most = takers < 2 ? share : min<u32>(share, tuning.itemBytes(weight.dtype(w)));
+      perItem = max<u32>(1, most / bytesOfBlocks(w, second));
+      if (second) perItem = min<u32>(perItem, PAIRED_BLOCKS);
+    }
+    setParam(at + 6, perItem);
+    setParam(at + 7, items);
+    items += (blocks + perItem - 1) / perItem;
+  }
+  fork(Job.LINEAR, items, threads);
+}
 
 export function packItem(item: u32): void {
   const stride = <usize>param(2);
@@ -83,12 +117,19 @@ export function linearItem(item: u32): void {
   const first = (item - param(at + 7)) * perItem;
   const last = min<u32>(first + perItem, param(at + 5));
   const sums = scratch + <usize>(PANEL_COLS * 32);
-  const sums2 = sums + <usize>(roundUp(shape.maxRows(), 4) * 32);
-  for (let block = first; block < last; block++) {
-    blockTimesX(w, block, sums);
-    if (second) blockTimesX(second, block, sums2);
-    finish(at, w, block, sums, sums2);
+  if (!second) {
+    for (let block = first; block < last; block++) {
+      blockTimesX(w, block, sums);
+      finish(at, w, block, sums, 0);
+    }
+    return;
   }
+  // One weight after the other: a processor that fetches ahead follows each through the whole item.
+  const step = <usize>(roundUp(param(0), 4) * 32);
+  const sums2 = sums + <usize>sumsBytes();
+  for (let block = first, to = sums; block < last; block++, to += step) blockTimesX(w, block, to);
+  for (let block = first, to = sums2; block < last; block++, to += step) blockTimesX(second, block, to);
+  for (let block = first, to = sums; block < last; block++, to += step) finish(at, w, block, to, to + <usize>sumsBytes());
 }
 
 /** out[t][8] = block · x[t] for all rows of x. */
@@ -104,9 +145,9 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
     for (let t: u32 = 0; t < rows; t++) {
       const xt = x + <usize>t * stride;
       const to = out + <usize>(t * 32);
-      if (dtype == 0) matvecF32(data, cols, xt, to);
-      else if (dtype == 1) matvecBf16(data, cols, xt, to, limit);
-      else if (dtype == 2) matvecF16(data, cols, xt, to, limit);
+      if (dtype == Dtype.F32) matvecF32(data, cols, xt, to);
+      else if (dtype == Dtype.BF16) matvecBf16(data, cols, xt, to, limit);
+      else if (dtype == Dtype.F16) matvecF16(data, cols, xt, to, limit);
       else matvecF16Special(data, cols, xt, to);
     }
     return;
@@ -119,7 +160,7 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
       expandPanel(dtype, data + <usize>(k * 16), n, panel);
     }
     for (let t: u32 = 0; t < rows; t += 4)
-      tile8x4(panel, n, x + <usize>t * stride + <usize>(k * 16), 16, out + <usize>(t * 32), 32, k != 0);
+      tile8x4(panel, n, x + <usize>t * stride + <usize>(k * 16), out + <usize>(t * 32), 32, k != 0);
   }
 }
 
@@ -200,27 +241,48 @@ function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
   return load<u32>(p) ^ load<u32>(p, 64) ^ load<u32>(p, 128) ^ load<u32>(p, 192);
 }
 
+/**
+ * The sums of a block over 16-bit weights: chains of sums in flight. Without a fused instruction V8 keeps four in
+ * registers, and no more; each row then has two, of every other column.
+ */
+// @ts-ignore: decorator
+@inline const CHAINS: u32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 2;
+
 /** `limit` is the end of the weight: nothing past it is touched. */
 function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-  const end4 = x + <usize>((cols & ~3) * 4);
+  const high = v128.load(HIGH_HALVES);
+  const ends = x + <usize>((cols & ~(CHAINS - 1)) * 4);
   const end = x + <usize>(cols * 4);
+  const ahead = tuning.ahead(Dtype.BF16);
   let seen: u32 = 0;
-  while (x < end4) {
-    if (p + 2 * AHEAD <= limit) seen ^= touch(p + AHEAD);
-    for (const stop = min<usize>(end4, x + AHEAD / 4); x < stop; x += 16, p += 64) {
-      const w0 = v128.load(p), w1 = v128.load(p, 16);
-      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-      a0 = madd(i32x4.shl(w0, 16), x0, a0);
-      b0 = madd(v128.and(w0, i32x4.splat(0xffff0000)), x0, b0);
-      a1 = madd(i32x4.shl(w1, 16), x1, a1);
-      b1 = madd(v128.and(w1, i32x4.splat(0xffff0000)), x1, b1);
-      const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
-      const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
-      a2 = madd(i32x4.shl(w2, 16), x2, a2);
-      b2 = madd(v128.and(w2, i32x4.splat(0xffff0000)), x2, b2);
-      a3 = madd(i32x4.shl(w3, 16), x3, a3);
-      b3 = madd(v128.and(w3, i32x4.splat(0xffff0000)), x3, b3);
+  while (x < ends) {
+    if (ahead != 0 && p + ahead + TOUCHED <= limit) seen ^= touch(p + ahead);
+    const stop = min<usize>(ends, x + TOUCHED / 4);
+    if (CHAINS == 4) {
+      for (; x < stop; x += 16, p += 64) {
+        const w0 = v128.load(p), w1 = v128.load(p, 16);
+        const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+        a0 = madd(i32x4.shl(w0, 16), x0, a0);
+        b0 = madd(v128.and(w0, high), x0, b0);
+        a1 = madd(i32x4.shl(w1, 16), x1, a1);
+        b1 = madd(v128.and(w1, high), x1, b1);
+        const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
+        const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
+        a2 = madd(i32x4.shl(w2, 16), x2, a2);
+        b2 = madd(v128.and(w2, high), x2, b2);
+        a3 = madd(i32x4.shl(w3, 16), x3, a3);
+        b3 = madd(v128.and(w3, high), x3, b3);
+      }
+    } else {
+      for (; x < stop; x += 8, p += 32) {
+        const w0 = v128.load(p), w1 = v128.load(p, 16);
+        const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
+        a0 = madd(i32x4.shl(w0, 16), x0, a0);
+        b0 = madd(v128.and(w0, high), x0, b0);
+        a1 = madd(i32x4.shl(w1, 16), x1, a1);
+        b1 = madd(v128.and(w1, high), x1, b1);
+      }
     }
   }
   store<u32>(scratch, seen);
@@ -228,37 +290,43 @@ function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): vo
     const w = v128.load(p);
     const x0 = v128.load32_splat(x);
     a0 = madd(i32x4.shl(w, 16), x0, a0);
-    b0 = madd(v128.and(w, i32x4.splat(0xffff0000)), x0, b0);
+    b0 = madd(v128.and(w, high), x0, b0);
   }
   v128.store(out, f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3)));
   v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
 }
 
+/**
+ * Finite f16, and x below 2^72. Half of the weights' missing 2^112 is in x, half in the sums, so that no product is too
+ * small.
+ */
 function matvecF16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
+  const bits = v128.load(F16_BITS), scale = v128.load(F16_SCALE);
   const end2 = x + <usize>((cols & ~1) * 4);
   const end = x + <usize>(cols * 4);
+  const ahead = tuning.ahead(Dtype.F16);
   let seen: u32 = 0;
   while (x < end2) {
-    if (p + 2 * AHEAD <= limit) seen ^= touch(p + AHEAD);
-    for (const stop = min<usize>(end2, x + AHEAD / 4); x < stop; x += 8, p += 32) {
+    if (ahead != 0 && p + ahead + TOUCHED <= limit) seen ^= touch(p + ahead);
+    for (const stop = min<usize>(end2, x + TOUCHED / 4); x < stop; x += 8, p += 32) {
       const w0 = v128.load(p), w1 = v128.load(p, 16);
-      const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-      a0 = madd(f16Low(w0), x0, a0);
-      b0 = madd(f16High(w0), x0, b0);
-      a1 = madd(f16Low(w1), x1, a1);
-      b1 = madd(f16High(w1), x1, b1);
+      const x0 = f32x4.mul(v128.load32_splat(x), scale), x1 = f32x4.mul(v128.load32_splat(x, 4), scale);
+      a0 = madd(f16LowBits(w0, bits), x0, a0);
+      b0 = madd(f16HighBits(w0, bits), x0, b0);
+      a1 = madd(f16LowBits(w1, bits), x1, a1);
+      b1 = madd(f16HighBits(w1, bits), x1, b1);
     }
   }
   store<u32>(scratch, seen);
   for (; x < end; x += 4, p += 16) {
     const w = v128.load(p);
-    const x0 = v128.load32_splat(x);
-    a0 = madd(f16Low(w), x0, a0);
-    b0 = madd(f16High(w), x0, b0);
+    const x0 = f32x4.mul(v128.load32_splat(x), scale);
+    a0 = madd(f16LowBits(w, bits), x0, a0);
+    b0 = madd(f16HighBits(w, bits), x0, b0);
   }
-  v128.store(out, f32x4.add(a0, a1));
-  v128.store(out, f32x4.add(b0, b1), 16);
+  v128.store(out, f32x4.mul(f32x4.add(a0, a1), scale));
+  v128.store(out, f32x4.mul(f32x4.add(b0, b1), scale), 16);
 }
 
 function matvecF16Special(p: usize, cols: u32, x: usize, out: usize): void {

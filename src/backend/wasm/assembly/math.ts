@@ -75,6 +75,24 @@ const ROUND: f32 = 12582912;
   return v128.or(f32x4.mul(bits, f32x4.splat(5.192296858534828e33)), sign);
 }
 
+/**
+ * Masks and factors of the 16-bit kernels. They stand in memory, and kernels load them before their loops: newer V8
+ * builds a constant of the code anew at every use.
+ */
+export const HIGH_HALVES = memory.data<u32>([0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000], 16);
+export const F16_BITS = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000], 16);
+/** 2^56, the root of 2^112. */
+export const F16_SCALE = memory.data<u32>([0x5b800000, 0x5b800000, 0x5b800000, 0x5b800000], 16);
+
+/** Finite f16 in the low halves of u32 lanes as f32 times 2^-112, exact. bits: F16_BITS. */
+// @ts-ignore: decorator
+@inline export function f16LowBits(w: v128, bits: v128): v128 {
+  return v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), bits);
+}
+
+// @ts-ignore: decorator
+@inline export function f16HighBits(w: v128, bits: v128): v128 { return v128.and(i32x4.shr_s(w, 3), bits); }
+
 /** Makes Inf and NaN of what `f16Low` and `f16High` give for them. */
 // @ts-ignore: decorator
 @inline export function f16Special(v: v128): v128 {

@@ -1,5 +1,5 @@
 /** Bounds of the keys of each page, Quest's page scores, and pseudo-random scores. */
-import { fork } from "./control";
+import { fork, MOST_THREADS } from "./control";
 import { Job } from "./dispatch";
 import { madd, sum4 } from "./math";
 import { batch, param, roundUp, scratch, setParam, shape } from "./state";
@@ -12,7 +12,7 @@ const POSITIONS: u32 = 4096;
 export function updateBounds(layer: u32, first: u32, count: u32): void {
   setParam(0, layer);
   setParam(1, first);
-  fork(Job.BOUNDS, count * shape.kvHeads());
+  fork(Job.BOUNDS, count * shape.kvHeads(), MOST_THREADS);
 }
 
 export function boundsItem(item: u32): void {
@@ -55,7 +55,7 @@ export function pageScores(layer: u32, first: u32, count: u32, query: usize, out
   setParam(5, unit);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += chunks(first + s);
-  fork(Job.PAGE_SCORES, items * shape.kvHeads());
+  fork(Job.PAGE_SCORES, items * shape.kvHeads(), MOST_THREADS);
 }
 
 // @ts-ignore: decorator
@@ -126,7 +126,7 @@ export function randomScores(layer: u32, first: u32, count: u32, seed: u32, out:
   setParam(4, stride);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += (batch.length(first + s) + POSITIONS - 1) / POSITIONS;
-  fork(Job.RANDOM, items);
+  fork(Job.RANDOM, items, MOST_THREADS);
 }
 
 export function randomItem(item: u32): void {

@@ -3,7 +3,7 @@
  * blocks of 64, with an online softmax. The query vectors of a tile stand in panels of 8, side by side, so that both
  * products use the GEMM microtile and the softmax runs down the keys, 8 vectors at a time.
  */
-import { fork } from "./control";
+import { fork, MOST_THREADS } from "./control";
 import { Job } from "./dispatch";
 import { exp4 } from "./math";
 import { batch, param, roundUp, scratch, setParam, shape } from "./state";
@@ -40,7 +40,7 @@ export function prefill(layer: u32, first: u32, count: u32, query: usize, output
   for (let s: u32 = 0; s < count; s++) tiles += tilesOf(s);
   const items = tiles * shape.kvHeads();
   setParam(6, items);
-  fork(Job.PREFILL, items);
+  fork(Job.PREFILL, items, MOST_THREADS);
 }
 
 // @ts-ignore: decorator
@@ -89,13 +89,13 @@ export function prefillItem(item: u32): void {
       const n = min<u32>(KEYS, last + 1 - key);
       const panel = <usize>(v >> 3) * panelBytes;
       for (let k: u32 = 0; k < n; k += 4)
-        tile8x4(queries + panel, shape.headDim(), keys + <usize>(k * shape.rowFloats() * 4), 16, weights + <usize>k * PANEL, PANEL, false);
+        tile8x4(queries + panel, shape.headDim(), keys + <usize>(k * shape.rowFloats() * 4), weights + <usize>k * PANEL, PANEL, false);
       const first = position + v / heads;
       if (first + 1 < key + n)
         for (let i: u32 = 0; i < 8; i++) hide(weights + <usize>(i * 4), position + (v + i) / heads + 1, key, n);
       softmaxPanel(weights, n, largest + <usize>(v * 4), mass + <usize>(v * 4), outputs + panel, panelBytes);
       for (let c: u32 = 0; c < shape.rowFloats(); c += 4)
-        tile8x4(weights, n, values + <usize>(c * KEYS * 4), 16, outputs + panel + <usize>c * PANEL, PANEL, true);
+        tile8x4(weights, n, values + <usize>(c * KEYS * 4), outputs + panel + <usize>c * PANEL, PANEL, true);
     }
   }
   writeOutputs(outputs, mass, at, rows, kvHead, heads);

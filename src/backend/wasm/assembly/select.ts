@@ -2,7 +2,7 @@
  * Selection: the best units of each head, the union by rank, and the ascending token positions. Exact: the sampled
  * threshold only decides how much is looked at twice.
  */
-import { fork } from "./control";
+import { fork, MOST_THREADS } from "./control";
 import { Job } from "./dispatch";
 import { batch, param, scratch, setParam, shape } from "./state";
 
@@ -45,7 +45,7 @@ function setUp(first: u32, scores: usize, heads: u32, capacity: u32, unit: u32, 
 
 export function topK(first: u32, sequences: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
   setUp(first, scores, heads, capacity, unit, sinks, recent, count, out, outCapacity);
-  fork(Job.TOP_K, sequences * heads);
+  fork(Job.TOP_K, sequences * heads, MOST_THREADS);
 }
 
 export function topKItem(item: u32): void {
@@ -250,7 +250,7 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
   const stride = shape.maxLength();
   for (let s: u32 = 0; s < sequences; s++) {
     setUp(first + s, scores + <usize>(s * heads * capacity * 4), heads, capacity, unit, sinks, recent, count, ranks, stride);
-    fork(Job.TOP_K, heads);
+    fork(Job.TOP_K, heads, MOST_THREADS);
     const bitmap = scratch;
     memory.fill(bitmap, 0, <usize>((shape.maxLength() >> 5) + 1) * 4);
     let to = out + <usize>(s * outCapacity * 4);
@@ -280,7 +280,7 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
 export function withEnds(first: u32, sequences: u32, units: usize, groups: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32, counts: usize): void {
   setUp(first, units, groups, capacity, unit, sinks, recent, count, out, outCapacity);
   setParam(10, <u32>counts);
-  fork(Job.WITH_ENDS, sequences * groups);
+  fork(Job.WITH_ENDS, sequences * groups, MOST_THREADS);
 }
 
 export function withEndsItem(item: u32): void {

@@ -88,12 +88,48 @@ export namespace batch {
   @inline export function logitsRow(i: u32): u32 { return load<u32>(<usize>(word(42) + (i << 2))); }
 }
 
+/** What suits the processor: see ../tuning.ts. No value changes a result. */
+export namespace tuning {
+  /** How far ahead of their use weights of a dtype are touched, in bytes; 0: not at all. */
+  // @ts-ignore: decorator
+  @inline export function ahead(dtype: u32): usize { return <usize>word(64 + 2 * dtype); }
+  /** Most weight bytes of an item for one row of x. */
+  // @ts-ignore: decorator
+  @inline export function itemBytes(dtype: u32): u32 { return word(65 + 2 * dtype); }
+  /** Whether decode attention touches lines ahead: 0 or 1. */
+  // @ts-ignore: decorator
+  @inline export function attendTouch(): u32 { return word(80); }
+  /** Bytes of K that all heads of a list pass over before the next. */
+  // @ts-ignore: decorator
+  @inline export function attendBlock(): u32 { return word(81); }
+  /** Whether an item takes a chunk of positions for all kv heads, where they share a list: 0 or 1. */
+  // @ts-ignore: decorator
+  @inline export function attendSpan(): u32 { return word(82); }
+  /** Threads for jobs that read memory once. */
+  // @ts-ignore: decorator
+  @inline export function streamThreads(): u32 { return word(83); }
+  /** Jobs that read fewer bytes run on the caller's thread. */
+  // @ts-ignore: decorator
+  @inline export function soloBytes(): u32 { return word(84); }
+  /** How long a worker spins before it sleeps. */
+  // @ts-ignore: decorator
+  @inline export function spinMicroseconds(): u32 { return word(85); }
+}
+
 // @ts-ignore: decorator
 @inline export function param(i: usize): u32 { return load<u32>(PARAMS + (i << 2)); }
 // @ts-ignore: decorator
 @inline export function setParam(i: usize, value: u32): void { store<u32>(PARAMS + (i << 2), value); }
 
-/** Weight descriptor, 16 bytes: address, rows, cols, dtype. dtype: 0 f32, 1 bf16, 2 f16, 3 f16 with Inf or NaN. */
+export namespace Dtype {
+  export const F32: u32 = 0;
+  export const BF16: u32 = 1;
+  export const F16: u32 = 2;
+  /** With Inf or NaN among them. */
+  export const F16_SPECIAL: u32 = 3;
+}
+
+/** Weight descriptor, 16 bytes: address, rows, cols, dtype. */
 export namespace weight {
   // @ts-ignore: decorator
   @inline export function data(w: usize): usize { return <usize>load<u32>(w); }
@@ -105,7 +141,7 @@ export namespace weight {
   @inline export function dtype(w: usize): u32 { return load<u32>(w, 12); }
 }
 
-/** Scratch of this instance's thread; set once. */
+/** Scratch of this instance's thread. */
 export let scratch: usize = 0;
 export function setThread(index: u32): void { scratch = shape.scratch(index); }
 

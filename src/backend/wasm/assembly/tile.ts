@@ -2,9 +2,9 @@ import { madd } from "./math";
 
 /**
  * The GEMM microtile: c[i][0..7] (+)= Σ_k panel[k][0..7] * x[k][i] for i < 4.
- * panel: f32 [k][8]; x: f32, 4 in a row, `step` bytes from one k to the next; c: f32 rows of 8, `stride` bytes apart.
+ * panel: f32 [k][8]; x: f32 [k][4]; c: f32 rows of 8, `stride` bytes apart.
  */
-export function tile8x4(panel: usize, k: u32, x: usize, step: usize, c: usize, stride: usize, accumulate: bool): void {
+export function tile8x4(panel: usize, k: u32, x: usize, c: usize, stride: usize, accumulate: bool): void {
   const c1 = c + stride, c2 = c1 + stride, c3 = c2 + stride;
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
   if (accumulate) {
@@ -14,13 +14,19 @@ export function tile8x4(panel: usize, k: u32, x: usize, step: usize, c: usize, s
     a3 = v128.load(c3); b3 = v128.load(c3, 16);
   }
   let w0: v128, w1: v128, v: v128;
-  // One k a turn: V8 lifts all loads of a block to its top, and those of four turns spill to the stack.
-  for (const end = panel + <usize>(k * 32); panel < end; panel += 32, x += step) {
-    w0 = v128.load(panel); w1 = v128.load(panel, 16);
-    v = v128.load32_splat(x); a0 = madd(w0, v, a0); b0 = madd(w1, v, b0);
-    v = v128.load32_splat(x, 4); a1 = madd(w0, v, a1); b1 = madd(w1, v, b1);
-    v = v128.load32_splat(x, 8); a2 = madd(w0, v, a2); b2 = madd(w1, v, b2);
-    v = v128.load32_splat(x, 12); a3 = madd(w0, v, a3); b3 = madd(w1, v, b3);
+  const end = panel + <usize>(k * 32);
+  // One k a turn: V8 lifts all loads of a block to its top, and those of four turns spill to the stack. The loop stands in
+  // two others that run once: Node 20 compiles deeper loops better (28.3 GMAC/s for 25.4), newer ones as well either way.
+  while (panel < end) {
+    while (panel < end) {
+      for (; panel < end; panel += 32, x += 16) {
+        w0 = v128.load(panel); w1 = v128.load(panel, 16);
+        v = v128.load32_splat(x); a0 = madd(w0, v, a0); b0 = madd(w1, v, b0);
+        v = v128.load32_splat(x, 4); a1 = madd(w0, v, a1); b1 = madd(w1, v, b1);
+        v = v128.load32_splat(x, 8); a2 = madd(w0, v, a2); b2 = madd(w1, v, b2);
+        v = v128.load32_splat(x, 12); a3 = madd(w0, v, a3); b3 = madd(w1, v, b3);
+      }
+    }
   }
   v128.store(c, a0); v128.store(c, b0, 16);
   v128.store(c1, a1); v128.store(c1, b1, 16);

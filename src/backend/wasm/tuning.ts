@@ -1,0 +1,155 @@
+/**
+ * What depends on the processor: numbers that kernels read from memory. None changes a result; they are measured the first
+ * time a backend opens on a machine (`measure-tuning.ts`), kept where the host keeps such things, and told in `report()`.
+ */
+import type { TuningReport } from "../backend.ts";
+import type { TuningStore } from "./host.ts";
+import type { Word } from "./memory-map.ts";
+
+interface Tunable {
+  /** Before anything is measured. */
+  readonly usual: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+const AHEAD: Tunable = { usual: 0, least: 0, most: 1 << 16 };
+const ITEM: Tunable = { usual: 1 << 17, least: 1 << 12, most: 1 << 22 };
+const SWITCH: Tunable = { usual: 1, least: 0, most: 1 };
+
+/** Every number, named as its word in memory; assembly/state.ts says what each does. */
+export const TUNABLES = {
+  aheadF32: AHEAD,
+  itemF32: ITEM,
+  aheadBf16: AHEAD,
+  itemBf16: ITEM,
+  aheadF16: AHEAD,
+  itemF16: ITEM,
+  attendTouch: SWITCH,
+  attendBlock: { usual: 4096, least: 1024, most: 1 << 20 },
+  attendSpan: SWITCH,
+  streamThreads: { usual: 256, least: 1, most: 256 },
+  soloBytes: { usual: 1 << 14, least: 0, most: 1 << 20 },
+  spinMicroseconds: { usual: 200, least: 50, most: 2000 },
+} as const satisfies Partial<Record<Word, Tunable>>;
+
+export type TuningName = keyof typeof TUNABLES;
+export type Tuning = Readonly<Record<TuningName, number>>;
+
+/** Kinds of weights that kernels stream, the likeliest first: a further one is its words above, and a row. */
+export const WEIGHT_KINDS = [
+  { name: "bf16", code: 1, bytes: 2, ahead: "aheadBf16", item: "itemBf16" },
+  { name: "f32", code: 0, bytes: 4, ahead: "aheadF32", item: "itemF32" },
+  { name: "f16", code: 2, bytes: 2, ahead: "aheadF16", item: "itemF16" },
+] as const satisfies readonly {
+  name: string;
+  code: number;
+  bytes: number;
+  ahead: TuningName;
+  item: TuningName;
+}[];
+
+export const TUNING_NAMES: readonly TuningName[] = Object.keys(TUNABLES).filter(isTuningName);
+
+export const USUAL_TUNING: Tuning = tuningOf((name) => TUNABLES[name].usual);
+
+function tuningOf(value: (name: TuningName) => number): Tuning {
+  const values: Partial<Record<TuningName, number>> = {};
+  for (const name of TUNING_NAMES) values[name] = value(name);
+  return values as Tuning;
+}
+
+function isTuningName(name: string): name is TuningName {
+  return Object.hasOwn(TUNABLES, name);
+}
+
+/** How the choices are had. auto: what was kept, else measured; measure: measured and kept; default: the usual ones. */
+export type TuningMode = "auto" | "measure" | "default";
+
+export const TUNING_MODES: readonly TuningMode[] = ["auto", "measure", "default"];
+
+/** What a measurement found. */
+export interface MeasuredTuning {
+  readonly tuning: Tuning;
+  readonly elapsedMs: number;
+  /** Where something was not measured, and keeps its usual value: what, and why. Such a result is not kept. */
+  readonly unfinished?: string;
+}
+
+export interface TuningRequest {
+  readonly mode: TuningMode;
+  /** What the choices depend on beside the machine: the build of the kernels, the number of threads. */
+  readonly build: string;
+  readonly store: TuningStore | undefined;
+  readonly measure: () => Promise<MeasuredTuning>;
+}
+
+/** Choices of this process by key: two backends that open at once would measure each other. */
+const CHOSEN = new Map<string, Promise<TuningReport>>();
+
+/** The choices for this machine and build. Trouble with the store is never an error: it costs a measurement. */
+export async function chooseTuning(request: TuningRequest): Promise<TuningReport> {
+  const { mode, build, store } = request;
+  if (mode === "default") return { from: "default", choices: USUAL_TUNING };
+  const key = `${store?.machine ?? "this process"} | ${build}`;
+  const known = mode === "auto" ? CHOSEN.get(key) : undefined;
+  if (known) return asKept(await known);
+  const chosen = findTuning(request, key);
+  CHOSEN.set(key, chosen);
+  try {
+    return await chosen;
+  } catch (error) {
+    CHOSEN.delete(key);
+    throw error;
+  }
+}
+
+/** What this process measured before counts as kept. */
+function asKept(report: TuningReport): TuningReport {
+  return report.from === "measured" ? { from: "kept", choices: report.choices } : report;
+}
+
+async function findTuning({ mode, store, measure }: TuningRequest, key: string): Promise<TuningReport> {
+  if (mode === "auto") {
+    const choices = await readKept(store, key);
+    if (choices) return { from: "kept", choices };
+  }
+  const { tuning, elapsedMs, unfinished } = await measure();
+  if (unfinished !== undefined) return { from: "default", choices: tuning, elapsedMs, note: unfinished };
+  try {
+    await store?.write(key, JSON.stringify({ key, choices: tuning }));
+  } catch (error) {
+    return { from: "measured", choices: tuning, elapsedMs, note: `not kept: ${String(error)}` };
+  }
+  return { from: "measured", choices: tuning, elapsedMs };
+}
+
+/** The choices kept under a key; undefined where there are none, or what is there is not ours or not whole. */
+async function readKept(store: TuningStore | undefined, key: string): Promise<Tuning | undefined> {
+  try {
+    const text = await store?.read(key);
+    return text === undefined ? undefined : parseTuning(JSON.parse(text), key);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What was kept, where every number is there and in its range. */
+export function parseTuning(kept: unknown, key: string): Tuning | undefined {
+  if (typeof kept !== "object" || kept === null || !("key" in kept) || kept.key !== key) return undefined;
+  if (!("choices" in kept) || typeof kept.choices !== "object" || kept.choices === null) return undefined;
+  const given = new Map<string, unknown>(Object.entries(kept.choices));
+  const isWhole = TUNING_NAMES.every((name) => {
+    const value = given.get(name);
+    const { least, most } = TUNABLES[name];
+    return typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
+  });
+  return isWhole ? tuningOf((name) => Number(given.get(name))) : undefined;
+}
+
+/** A short name for a build: what tells one from another, FNV-1a of its bytes. */
+export function fingerprint(bytes: Uint8Array): string {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
+}

@@ -1,0 +1,62 @@
+/** Where Node keeps what was measured about the machine: small files in the user's cache folder. */
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
+import { cpus, homedir } from "node:os";
+import { join } from "node:path";
+import type { TuningStore } from "../backend/wasm/open-wasm.ts";
+
+/** More than any text that is kept. */
+const MOST_BYTES = 1 << 16;
+
+/** The folder of this package's caches, as the system has it; undefined where the user has no home. */
+export function cacheFolder(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+  platform: string = process.platform,
+  home: string = homedir(),
+): string | undefined {
+  const named = platform === "win32" ? environment.LOCALAPPDATA : environment.XDG_CACHE_HOME;
+  // the specification of XDG has relative paths ignored
+  if (named && (platform === "win32" || named.startsWith("/"))) return join(named, "lessismore");
+  if (!home) return undefined;
+  if (platform === "win32") return join(home, "AppData", "Local", "lessismore");
+  return join(home, platform === "darwin" ? join("Library", "Caches") : ".cache", "lessismore");
+}
+
+/** A store in a folder, which is made when something is kept. */
+export function createTuningStore(folder: string | undefined = cacheFolder()): TuningStore {
+  const fileOf = (key: string) => {
+    if (folder === undefined) throw new Error("there is no folder for caches");
+    const name = createHash("sha256").update(key).digest("hex").slice(0, 16);
+    return join(folder, `tuning-${name}.json`);
+  };
+  return {
+    machine: describeMachine(),
+    read: async (key) => {
+      const file = await open(fileOf(key));
+      try {
+        const { size } = await file.stat();
+        return size > MOST_BYTES ? undefined : await file.readFile("utf8");
+      } finally {
+        await file.close();
+      }
+    },
+    write: async (key, text) => {
+      const path = fileOf(key);
+      const unfinished = `${path}.${randomUUID()}`;
+      await mkdir(join(path, ".."), { recursive: true });
+      try {
+        await writeFile(unfinished, text);
+        await rename(unfinished, path);
+      } catch (error) {
+        await rm(unfinished, { force: true });
+        throw error;
+      }
+    },
+  };
+}
+
+/** The processor, and the JavaScript engine, whose compiler the kernels go through. */
+function describeMachine(): string {
+  const model = cpus()[0]?.model.trim() ?? "unknown processor";
+  return `${model}, ${cpus().length} cores, ${process.arch} | v8 ${process.versions.v8}`;
+}
