@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command } from "commander";
+import { checkpointCommand } from "./commands/checkpoint.ts";
 import { compareCommand } from "./commands/compare.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { efficiencyCommand } from "./commands/efficiency.ts";
@@ -10,7 +11,7 @@ import { reportCommand } from "./commands/report.ts";
 import { backendsCommand, stepsCommand } from "./commands/steps.ts";
 
 const program = new Command("bench").description("Timings of kernels and of whole steps, and peak memory.");
-const single = [kernelsCommand(), stepsCommand(), backendsCommand(), memoryCommand()];
+const single = [kernelsCommand(), stepsCommand(), backendsCommand(), memoryCommand(), checkpointCommand()];
 const whole = [decodeCommand(), prefillCommand(), efficiencyCommand()];
 const judged = [reportCommand(), compareCommand()];
 for (const command of [...single, ...whole, ...judged]) program.addCommand(command);

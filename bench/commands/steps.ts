@@ -1,4 +1,5 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { RANDOM_CONFIGS, type RandomModel, withRandomCheckpoint } from "../memory/random-checkpoint.ts";
 import { collect, wholeNumber, wholeNumbers } from "../options.ts";
 import { printRows, printTables } from "../output.ts";
 import { benchBackends } from "../steps/bench-backends.ts";
@@ -6,6 +7,7 @@ import { benchSteps } from "../steps/bench-steps.ts";
 
 interface StepsOptions {
   readonly model?: string;
+  readonly shape?: RandomModel;
   readonly context: readonly number[];
   readonly attention?: readonly string[];
   readonly steps: number;
@@ -15,6 +17,8 @@ interface StepsOptions {
 }
 
 const ATTENTION = ["full", "less-is-more:budget=256,layers=2+7"];
+/** Of a shape with as many layers as a real model has. */
+const SHAPE_ATTENTION = ["full", "less-is-more:budget=512,layers=2+18"];
 
 export function stepsCommand(): Command {
   return new Command("steps")
@@ -22,18 +26,27 @@ export function stepsCommand(): Command {
       "decode steps and prefill without the engine, beside their floors; the first attention is the yardstick",
     )
     .option("--model <folder>", "a checkpoint; default: the bundled model")
+    .addOption(
+      new Option(
+        "--shape <name>",
+        "random bf16 weights in the sizes of a real model, made in a temporary folder",
+      )
+        .choices(Object.keys(RANDOM_CONFIGS))
+        .conflicts("model"),
+    )
     .option("--context <n,...>", "cached tokens", wholeNumbers, [512, 1024, 2048, 4096, 8192])
     .option("--attention <spec>", "may be given more than once", collect)
     .option("--steps <n>", "measured decode steps of a turn", wholeNumber, 24)
     .option("--rounds <n>", "turns of each attention", wholeNumber, 5)
     .option("--threads <n>", "threads, the caller's included", wholeNumber)
     .option("--json", "print one JSON object")
-    .action(async ({ context, attention, json, ...rest }: StepsOptions) => {
-      const { steps, prefill } = await benchSteps({
-        ...rest,
-        contexts: context,
-        attention: attention ?? ATTENTION,
-      });
+    .action(async ({ context, attention, shape, json, ...rest }: StepsOptions) => {
+      const options = { ...rest, contexts: context };
+      const { steps, prefill } = await (shape === undefined
+        ? benchSteps({ ...options, attention: attention ?? ATTENTION })
+        : withRandomCheckpoint(shape, (model) =>
+            benchSteps({ ...options, model, attention: attention ?? SHAPE_ATTENTION }),
+          ));
       const rows = steps.map(({ parts, ...row }) => row);
       const parts = steps.map(({ context, threads, attention, parts }) => ({
         context,

@@ -38,6 +38,53 @@ export function benchMatvec(bench: KernelBench): void {
     }
 }
 
+/** The matrices of SmolLM2-135M, by name: each stands in memory as often as its 30 layers do, together more than caches hold. */
+const REAL_SHAPES = {
+  "q, o": [576, 576],
+  "gate, up": [1536, 576],
+  down: [576, 1536],
+  output: [49152, 576],
+} as const;
+const REAL_BYTES = 96 << 20;
+
+/** Decode products at the sizes of a real model, on 16-bit and f32 weights, over a plain read of the same bytes. */
+export function benchRealShapes(bench: KernelBench): void {
+  const { kernels } = bench.backend;
+  const x = addressOf(bench.vector(1536));
+  const out = addressOf(bench.vector(49152));
+  for (const dtype of ["bf16", "f16", "f32"] as const) {
+    const bytes = dtype === "f32" ? 4 : 2;
+    const cases = Object.entries(REAL_SHAPES).map(([name, [rows, cols]]): Case => {
+      const count = Math.ceil(REAL_BYTES / (bytes * rows * cols));
+      const matrices = Array.from({ length: count }, () => bench.weight(dtype, rows, cols));
+      let turn = 0;
+      return {
+        name: `matvec ${dtype} ${rows}×${cols} (${name})`,
+        unit: "GB/s",
+        run: () => kernels.matmul(matrices[turn++ % count]?.descriptor ?? 0, x, 1, out),
+        value: (ms) => (bytes * rows * cols) / ms / 1e6,
+      };
+    });
+    const [first] = cases;
+    if (!first) continue;
+    const blocks = bench.weight(dtype, 4096, REAL_BYTES / 4096 / bytes);
+    const slice = 4 << 20;
+    let slices = 0;
+    const read: Case = {
+      name: `plain read beside ${dtype}`,
+      unit: "GB/s",
+      run: () => kernels.readAll(blocks.address + (slices++ % (REAL_BYTES / slice)) * slice, slice, out),
+      value: (ms) => slice / ms / 1e6,
+    };
+    bench.alternate(15, [read, ...cases]);
+    for (const threads of bench.threadCounts)
+      for (const { name } of cases) {
+        const share = bench.figure(name, threads) / bench.figure(read.name, threads);
+        bench.ratio(`${name} over plain read`, threads, share);
+      }
+  }
+}
+
 /** Weights that stay in cache: what a second thread brings, and what fork and join cost. */
 export function benchCached(bench: KernelBench): void {
   const { kernels } = bench.backend;

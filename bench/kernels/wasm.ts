@@ -9,7 +9,7 @@ import { createWasmHost } from "../../src/node/wasm-host.ts";
 import type { KernelFigure } from "./figure.ts";
 import { HEAD_DIM, HEADS, KernelBench, KV_HEADS, LENGTH, MAX_ROWS, PAGE_SIZE } from "./kernel-bench.ts";
 import { benchAttention } from "./wasm-attention.ts";
-import { benchCached, benchGemm, benchMatvec, SIZE } from "./wasm-linear.ts";
+import { benchCached, benchGemm, benchMatvec, benchRealShapes, SIZE } from "./wasm-linear.ts";
 import { benchSelection } from "./wasm-selection.ts";
 
 /** Measures all kernels on one thread and on all of them. */
@@ -37,6 +37,7 @@ export async function benchWasmKernels(threads?: number): Promise<readonly Kerne
     benchGemm(bench);
     benchAttention(bench);
     benchSelection(bench);
+    benchRealShapes(bench);
     benchMatvec(bench); // last: its matrices take the most memory
   } finally {
     await backend.close();

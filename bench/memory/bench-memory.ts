@@ -25,7 +25,7 @@ export function benchMemory(options: {
   readonly context: number;
   readonly threads?: number;
 }): Promise<MemoryRow> {
-  return withRandomCheckpoint(async (model, fileBytes) => {
+  return withRandomCheckpoint("qwen3-222m", async (model, fileBytes) => {
     const { context: contextLength, ...threads } = options;
     const rest = { backend: "wasm", maxConcurrent: 1, ...threads } as const;
     const small = await openEngine({ ...rest, contextLength: 512 });

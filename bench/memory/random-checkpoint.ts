@@ -1,9 +1,9 @@
-import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** A Qwen3 of 222 million parameters: large beside the runtime, small enough to prefill in seconds. */
-const CONFIG = {
+const QWEN3_222M = {
   architectures: ["Qwen3ForCausalLM"],
   model_type: "qwen3",
   hidden_size: 1024,
@@ -19,26 +19,57 @@ const CONFIG = {
   tie_word_embeddings: true,
   eos_token_id: 0,
 };
+
+/** The sizes of SmolLM2-135M, a model that people run on processors. */
+const SMOLLM2_135M = {
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  head_dim: 64,
+  vocab_size: 49152,
+  max_position_embeddings: 8192,
+  rms_norm_eps: 1e-5,
+  rope_theta: 1e5,
+  tie_word_embeddings: true,
+  eos_token_id: 2,
+};
+
+export const RANDOM_CONFIGS = { "qwen3-222m": QWEN3_222M, "smollm2-135m": SMOLLM2_135M } as const;
+export type RandomModel = keyof typeof RANDOM_CONFIGS;
+type RandomConfig = (typeof RANDOM_CONFIGS)[RandomModel];
+
 const NOISE_BYTES = 1 << 20;
+
+/** Writes a checkpoint of random bf16 weights into a folder; returns the bytes of the weights. */
+export async function writeRandomCheckpoint(model: RandomModel, folder: string): Promise<number> {
+  const config = RANDOM_CONFIGS[model];
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "config.json"), JSON.stringify(config));
+  return writeWeights(config, join(folder, "model.safetensors"));
+}
 
 /** Runs `work` with a folder that holds a checkpoint of random bf16 weights, and removes the folder. */
 export async function withRandomCheckpoint<T>(
+  model: RandomModel,
   work: (folder: string, fileBytes: number) => Promise<T>,
 ): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), "lessismore-memory-"));
   try {
-    await writeFile(join(folder, "config.json"), JSON.stringify(CONFIG));
-    return await work(folder, await writeWeights(join(folder, "model.safetensors")));
+    return await work(folder, await writeRandomCheckpoint(model, folder));
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-async function writeWeights(path: string): Promise<number> {
+async function writeWeights(config: RandomConfig, path: string): Promise<number> {
   const entries: Record<string, { dtype: "BF16"; shape: readonly number[]; data_offsets: [number, number] }> =
     {};
   let end = 0;
-  for (const [name, shape] of shapes()) {
+  for (const [name, shape] of shapes(config)) {
     const start = end;
     end += 2 * shape.reduce((a, b) => a * b, 1);
     entries[name] = { dtype: "BF16", shape, data_offsets: [start, end] };
@@ -58,11 +89,11 @@ async function writeWeights(path: string): Promise<number> {
   return end;
 }
 
-function* shapes(): Generator<[string, readonly number[]]> {
-  const { hidden_size: hidden, intermediate_size: inner, head_dim: d } = CONFIG;
-  const { num_attention_heads: heads, num_key_value_heads: kvHeads } = CONFIG;
-  yield ["model.embed_tokens.weight", [CONFIG.vocab_size, hidden]];
-  for (let layer = 0; layer < CONFIG.num_hidden_layers; layer++) {
+function* shapes(config: RandomConfig): Generator<[string, readonly number[]]> {
+  const { hidden_size: hidden, intermediate_size: inner, head_dim: d } = config;
+  const { num_attention_heads: heads, num_key_value_heads: kvHeads } = config;
+  yield ["model.embed_tokens.weight", [config.vocab_size, hidden]];
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const name = (rest: string) => `model.layers.${layer}.${rest}.weight`;
     yield [name("input_layernorm"), [hidden]];
     yield [name("post_attention_layernorm"), [hidden]];
@@ -70,8 +101,10 @@ function* shapes(): Generator<[string, readonly number[]]> {
     yield [name("self_attn.k_proj"), [kvHeads * d, hidden]];
     yield [name("self_attn.v_proj"), [kvHeads * d, hidden]];
     yield [name("self_attn.o_proj"), [hidden, heads * d]];
-    yield [name("self_attn.q_norm"), [d]];
-    yield [name("self_attn.k_norm"), [d]];
+    if (config.model_type === "qwen3") {
+      yield [name("self_attn.q_norm"), [d]];
+      yield [name("self_attn.k_norm"), [d]];
+    }
     yield [name("mlp.gate_proj"), [inner, hidden]];
     yield [name("mlp.up_proj"), [inner, hidden]];
     yield [name("mlp.down_proj"), [hidden, inner]];

@@ -61,3 +61,30 @@ describe("bench decode", () => {
     expect(stderr.trim().split("\n")).toHaveLength(1);
   });
 });
+
+describe("our side of a comparison with a peer", () => {
+  it("answers each line with the times of prefill and of every token, and ends with its input", () => {
+    const script = fileURLToPath(new URL("../../dist/bench/peers/timed-requests.js", import.meta.url));
+    const asked = ["full", "less-is-more:budget=64,layers=2+7"].map((attention) =>
+      JSON.stringify({ context: 128, steps: 6, attention }),
+    );
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [script, JSON.stringify({ threads: 1, contextLength: 256 })],
+      { encoding: "utf8", input: `${asked.join("\n")}\n`, timeout: 60_000 },
+    );
+    expect(status, stderr).toBe(0);
+    const [about, ...answers] = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(about.backend).toMatchObject({ name: "wasm", threads: 1 });
+    expect(Object.keys(about.backend.tuning.choices)).toContain("itemBf16");
+    expect(answers).toHaveLength(2);
+    for (const { prefillMs, msPerToken, stepMs } of answers) {
+      for (const ms of [prefillMs, msPerToken, ...stepMs]) expect(ms).toBeGreaterThan(0);
+      expect(stepMs.length).toBeGreaterThan(0);
+    }
+    expect(answers[1].attendedFraction).toBeLessThan(answers[0].attendedFraction);
+  });
+});

@@ -1,0 +1,59 @@
+/**
+ * Our side of a comparison with a peer: opens a checkpoint as everybody does, answers each line of standard input, one
+ * JSON object, with a line of timings, and ends with the input. A peer's script runs it beside the peer, in turn.
+ *
+ *     node timed-requests.js '{"model": FOLDER, "threads": 2, "contextLength": 4160}'
+ *     {"context": 512, "steps": 32, "attention": "full"}
+ */
+import { createInterface } from "node:readline";
+import { type Engine, openEngine } from "../../src/node/index.ts";
+
+interface Asked {
+  readonly context: number;
+  readonly steps: number;
+  readonly attention: string;
+}
+
+/** The first tokens after a prefill find the caches full of something else. */
+const SETTLING_TOKENS = 8;
+
+const engine = await openEngine({
+  maxConcurrent: 1,
+  backend: "wasm",
+  ...JSON.parse(process.argv[2] ?? "{}"),
+});
+try {
+  const { backend, model } = engine.report();
+  print({ backend, model, node: process.version });
+  for await (const line of createInterface({ input: process.stdin }))
+    if (line.trim() !== "") print(await answer(engine, JSON.parse(line)));
+} finally {
+  await engine.close();
+}
+
+/** A prompt of `context` tokens, then `steps` tokens: what a caller who counts them as they come sees. */
+async function answer(
+  engine: Engine,
+  { context, steps, attention }: Asked,
+): Promise<Readonly<Record<string, unknown>>> {
+  const tokenIds = Array.from({ length: context }, (_, i) => (i * 7919) % 500);
+  const maxTokens = steps + SETTLING_TOKENS + 1;
+  const generation = engine.generate({ tokenIds, attention, maxTokens, ignoreEos: true, temperature: 0 });
+  const stepMs: number[] = [];
+  let tokens = 0;
+  let last = performance.now();
+  for await (const part of generation) {
+    const now = performance.now();
+    tokens += part.tokenIds.length;
+    const ms = (now - last) / Math.max(1, part.tokenIds.length);
+    if (tokens > SETTLING_TOKENS + 1) for (const _ of part.tokenIds) stepMs.push(ms);
+    last = now;
+  }
+  const { timings, attention: used } = await generation.result();
+  const { prefillMs, msPerToken } = timings;
+  return { prefillMs, msPerToken, stepMs, attendedFraction: used.attendedFraction };
+}
+
+function print(line: Readonly<Record<string, unknown>>): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
