@@ -1,3 +1,4 @@
+import { inject } from "vitest";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
 import type { EngineOptions } from "../../src/open.ts";
 import { place } from "../place/here.ts";
@@ -22,13 +23,15 @@ async function webGpuRows(): Promise<GoldenBackend[]> {
   return [{ name: "webgpu", options: { backend: "webgpu", cacheDtype: "f32" }, ...share }];
 }
 
+const picoProblems = (most: number) => (inject("isCpuOnly") ? 1 : most);
+
 /** The backends that golden results are checked on; one more row a backend. */
 export const BACKENDS: readonly GoldenBackend[] = [
   // plain loops are the same in a browser
   ...(place.name === "Node"
-    ? [{ name: "reference", options: { backend: "reference" }, picoProblems: 3 } as const]
+    ? [{ name: "reference", options: { backend: "reference" }, picoProblems: picoProblems(3) } as const]
     : []),
-  { name: "wasm, 1 thread", options: { backend: "wasm", threads: 1 }, picoProblems: 6 },
-  { name: "wasm, 2 threads", options: { backend: "wasm", threads: 2 }, picoProblems: 6 },
+  { name: "wasm, 1 thread", options: { backend: "wasm", threads: 1 }, picoProblems: picoProblems(6) },
+  { name: "wasm, 2 threads", options: { backend: "wasm", threads: 2 }, picoProblems: picoProblems(6) },
   ...(await webGpuRows()),
 ];

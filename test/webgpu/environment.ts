@@ -6,6 +6,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** Whether a test that is skipped for want of WebGPU is a failure. */
     readonly requiresWebGpu: boolean;
+    /** Whether the CPU backends alone are tested: a second run, on another JavaScript engine. */
+    readonly isCpuOnly: boolean;
   }
 }
 
@@ -26,6 +28,7 @@ export function webgpuForTests(): Promise<TestGpu> {
 }
 
 async function findGpu(): Promise<TestGpu> {
+  if (inject("isCpuOnly")) return { reason: "LESSISMORE_TESTS=cpu" };
   try {
     const gpu = await place.openGpu();
     if (await gpu.requestAdapter()) return { gpu };

