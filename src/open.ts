@@ -86,7 +86,7 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
         attentionModel,
         rope: createRope(config.rope),
         tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
-        renderChat: (messages) => chatTemplateOf(checkpoint)(messages),
+        renderChat: (messages) => chatTemplateOf(checkpoint)(messages.map((message) => ({ ...message }))),
         eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
         sampling: checkpoint.generationConfig,
         attentionDefaults: checkpoint.generationConfig.attention,

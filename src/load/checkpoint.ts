@@ -1,6 +1,6 @@
 import { ModelFileError } from "../base/errors.ts";
-import { type ByteSource, type FileFolder, readText } from "./byte-source.ts";
-import { type ChatTemplate, createChatTemplate } from "./chat-template.ts";
+import type { ByteSource, FileFolder } from "./byte-source.ts";
+import { type ChatTemplate, openChatTemplate } from "./chat-template.ts";
 import { type GenerationConfig, parseGenerationConfig } from "./generation-config.ts";
 import { isJsonObject, type JsonObject, readJsonObject, showValue } from "./json-file.ts";
 import { readSafetensors, type TensorEntry } from "./safetensors.ts";
@@ -40,8 +40,7 @@ export async function openCheckpoint(folder: FileFolder): Promise<Checkpoint> {
   const tokenizerJson = await readJsonObject(folder, "tokenizer.json");
   const tokenizer =
     tokenizerJson && createTokenizer(tokenizerJson, tokenizerConfig, `${folder.name}/tokenizer.json`);
-  const jinja = await readText(folder, "chat_template.jinja");
-  const chatTemplate = createChatTemplate(jinja, tokenizerConfig, folder.name);
+  const chatTemplate = await openChatTemplate(folder, tokenizerConfig);
   const weights = await openWeightFiles(folder);
   return { name: folder.name, config, generationConfig, tokenizer, chatTemplate, ...weights };
 }
