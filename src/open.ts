@@ -172,7 +172,14 @@ function noTokenizer(name: string): Tokenizer {
   const refuse = () => {
     throw new ModelFileError(`${name} has no tokenizer.json; give tokenIds instead of text`);
   };
-  return { encode: refuse, decode: () => "", tokenId: () => undefined, token: () => undefined };
+  return {
+    encode: refuse,
+    decode: () => "",
+    decodeStream: () => ({ push: () => "", end: () => "" }),
+    minTokens: () => 0,
+    tokenId: () => undefined,
+    token: () => undefined,
+  };
 }
 
 function report(

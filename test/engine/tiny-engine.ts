@@ -28,6 +28,8 @@ export interface TinyOptions {
 export const characters: Tokenizer = {
   encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
   decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),
+  decodeStream: () => ({ push: (id) => String.fromCodePoint(0x4e00 + id), end: () => "" }),
+  minTokens: (text) => [...text].length,
   tokenId: () => undefined,
   token: (id) => String.fromCodePoint(0x4e00 + id),
 };
