@@ -65,11 +65,6 @@ test.each<[string, Record<string, Uint8Array | string | object>, string]>([
     "memory/tokenizer.json: its contents make no tokenizer",
   ],
   [
-    "a template that does not parse",
-    { ...SHARDS, "chat_template.jinja": "{% if %}" },
-    "chat template does not parse",
-  ],
-  [
     "an index without a map",
     { ...SHARDS, "model.safetensors.index.json": {} },
     "expected an object weight_map",
@@ -144,4 +139,13 @@ test("scanWeights counts NaN and infinite values of every weight dtype, over sli
     { tensor: "half", nan: 1, infinite: 2 },
     { tensor: "brain", nan: 1, infinite: 1 },
   ]);
+});
+
+test("a template that does not parse opens all the same, and is an error when a chat is rendered", async () => {
+  const { chatTemplate } = await openCheckpoint(
+    memoryFolder({ ...SHARDS, "chat_template.jinja": "{% if %}" }),
+  );
+  expect(() => chatTemplate?.([{ role: "user", content: "hi" }])).toThrow(
+    "memory/chat_template.jinja cannot be used",
+  );
 });

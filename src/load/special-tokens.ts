@@ -29,7 +29,7 @@ export function templateTokens(
 }
 
 /** Special tokens stand in the files as text or as an object with `content`. */
-function tokenText(value: unknown): string | undefined {
+export function tokenText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   return isJsonObject(value) && typeof value.content === "string" ? value.content : undefined;
 }

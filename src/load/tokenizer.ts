@@ -1,3 +1,4 @@
+import { ModelFileError } from "../base/errors.ts";
 import type { JsonObject } from "./json-file.ts";
 import { type AddedToken, AddedTokenSplitter, readAddedTokens } from "./tokenizer/added-tokens.ts";
 import {
@@ -53,9 +54,13 @@ export interface Tokenizer {
  */
 export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, fileName: string): Tokenizer {
   const file = new Fields(tokenizerJson, fileName);
-  const modelFields = file.child("model") ?? file.fail("model", "an object");
+  const modelFields = file.child("model");
+  if (!modelFields)
+    throw new ModelFileError(
+      `reading ${fileName}: its contents make no tokenizer, there is no model; download the file again`,
+    );
   const model = createModel(modelFields);
-  const added = readAddedTokens(file, model.vocabulary);
+  const added = readAddedTokens(file, new Fields(config, configName(fileName)), model.vocabulary);
   const normalizerFields = file.child("normalizer");
   const normalize = normalizerFields && createNormalizer(normalizerFields);
   const encodeText = createEncoder(file, model, added, normalize);
@@ -86,6 +91,9 @@ export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, f
     token: (id) => names.nameOf(id),
   };
 }
+
+const configName = (fileName: string): string =>
+  fileName.replace(/tokenizer\.json$/, "tokenizer_config.json");
 
 const LONE_SURROGATE = /\p{Surrogate}/gu;
 

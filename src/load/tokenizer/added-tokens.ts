@@ -1,6 +1,7 @@
 /** Tokens that are found in a text before anything else is done to it. */
 import { ModelFileError } from "../../base/errors.ts";
 import { isJsonObject, showValue } from "../json-file.ts";
+import { templateTokens, tokenText } from "../special-tokens.ts";
 import { Fields, MAX_TOKEN_ID } from "./fields.ts";
 import type { Normalizer } from "./normalizers.ts";
 
@@ -17,40 +18,91 @@ export interface AddedToken {
   readonly isNormalized: boolean;
 }
 
-/** The added tokens of a file. Ids are those of `tokenizers`: the vocabulary's, else the next one; the file's do not count. */
+/**
+ * The added tokens of tokenizer.json, then those that transformers adds from tokenizer_config.json: the entries of
+ * `added_tokens_decoder`, and the special tokens by name and in `extra_special_tokens`.
+ * Ids are those of `tokenizers`: the vocabulary's, else the next one; the ids in the files do not count.
+ */
 export function readAddedTokens(
   file: Fields,
+  config: Fields,
   vocabulary: ReadonlyMap<string, number>,
 ): readonly AddedToken[] {
-  const entries = file.raw("added_tokens") == null ? [] : file.list("added_tokens", MAX_TOKEN_ID + 1);
   const added = new Map<string, AddedToken>();
   let next = vocabulary.size;
-  for (const [i, entry] of entries.entries()) {
-    if (!isJsonObject(entry))
-      throw new ModelFileError(
-        `reading ${file.place}: expected added_tokens[${i}] to be an object, got ${showValue(entry)}`,
-      );
-    const fields = new Fields(entry, `${file.place}, added_tokens[${i}]`);
-    const content = fields.text("content");
-    fields.count("id", undefined, MAX_TOKEN_ID);
-    if (content === "") continue;
-    const id = vocabulary.get(content) ?? added.get(content)?.id ?? next;
+  const add = (token: Omit<AddedToken, "id">) => {
+    const id = vocabulary.get(token.content) ?? added.get(token.content)?.id ?? next;
     if (id > MAX_TOKEN_ID)
-      throw new ModelFileError(`reading ${file.place}: more than ${MAX_TOKEN_ID + 1} tokens`);
+      throw new ModelFileError(`reading ${file.place}: it has more than ${MAX_TOKEN_ID + 1} tokens`);
     next = Math.max(next, id + 1);
-    const isSpecial = fields.flag("special", false);
-    added.delete(content);
-    added.set(content, {
-      content,
-      id,
-      isWord: fields.flag("single_word", false),
-      takesLeft: fields.flag("lstrip", false),
-      takesRight: fields.flag("rstrip", false),
-      isSpecial,
-      isNormalized: fields.flag("normalized", !isSpecial),
-    });
+    added.delete(token.content);
+    if (token.content !== "") added.set(token.content, { ...token, id });
+  };
+  const entries = file.raw("added_tokens") == null ? [] : file.list("added_tokens", MAX_TOKEN_ID + 1);
+  for (const [i, entry] of entries.entries()) {
+    const place = `${file.place}, added_tokens[${i}]`;
+    add(readToken(entry, place));
+    new Fields(isJsonObject(entry) ? entry : {}, place).count("id", undefined, MAX_TOKEN_ID);
+  }
+  for (const token of tokensOfConfig(config)) {
+    const known = added.get(token.content);
+    if (!known || !isSame(known, token)) add(token);
+  }
+  const { named, listed } = specialNames(config);
+  for (const content of [...named, ...listed]) {
+    const known = added.get(content);
+    if (!known)
+      add({
+        content,
+        isWord: false,
+        takesLeft: false,
+        takesRight: false,
+        isSpecial: true,
+        isNormalized: false,
+      });
+    else if (named.includes(content) && config.raw("added_tokens_decoder") === undefined)
+      added.set(content, { ...known, isSpecial: true });
   }
   return [...added.values()];
+}
+
+function readToken(entry: unknown, place: string): Omit<AddedToken, "id"> {
+  if (!isJsonObject(entry))
+    throw new ModelFileError(`reading ${place}: expected an object, got ${showValue(entry)}`);
+  const fields = new Fields(entry, place);
+  const isSpecial = fields.flag("special", false);
+  return {
+    content: fields.text("content"),
+    isWord: fields.flag("single_word", false),
+    takesLeft: fields.flag("lstrip", false),
+    takesRight: fields.flag("rstrip", false),
+    isSpecial,
+    isNormalized: fields.flag("normalized", !isSpecial),
+  };
+}
+
+function tokensOfConfig(config: Fields): readonly Omit<AddedToken, "id">[] {
+  const entries = config.raw("added_tokens_decoder");
+  if (!isJsonObject(entries)) return [];
+  const ids = Object.keys(entries).sort((a, b) => Number(a) - Number(b));
+  return ids.map((id) => readToken(entries[id], `${config.place}, added_tokens_decoder[${showValue(id)}]`));
+}
+
+const isSame = (a: Omit<AddedToken, "id">, b: Omit<AddedToken, "id">): boolean =>
+  a.isWord === b.isWord &&
+  a.takesLeft === b.takesLeft &&
+  a.takesRight === b.takesRight &&
+  a.isSpecial === b.isSpecial &&
+  a.isNormalized === b.isNormalized;
+
+/** Special tokens by name, and those that are only listed; as in transformers, a list changes no token that is there. */
+function specialNames({ values }: Fields): { named: readonly string[]; listed: readonly string[] } {
+  const extra = values.extra_special_tokens ?? values.additional_special_tokens;
+  const texts = Array.isArray(extra) ? extra.map(tokenText) : [];
+  return {
+    named: [...templateTokens(values, {}).values()].filter((text) => text !== ""),
+    listed: texts.filter((text) => text !== undefined && text !== "").map(String),
+  };
 }
 
 /** A part of a text: a token's id, or text. `start` counts UTF-16 units of the text that was cut. */

@@ -13,50 +13,50 @@ const MAX_DEPTH = 10;
 
 /** An object of a tokenizer file and where it stands. */
 export class Fields {
-  readonly #values: JsonObject;
+  readonly values: JsonObject;
   readonly place: string;
   readonly #depth: number;
 
   constructor(values: JsonObject, place: string, depth = 0) {
-    this.#values = values;
+    this.values = values;
     this.place = place;
     this.#depth = depth;
   }
 
   fail(key: string, expected: string): never {
     throw new ModelFileError(
-      `reading ${this.place}: expected ${key} to be ${expected}, got ${showValue(this.#values[key])}`,
+      `reading ${this.place}: expected ${key} to be ${expected}, got ${showValue(this.values[key])}`,
     );
   }
 
   raw(key: string): unknown {
-    return this.#values[key];
+    return this.values[key];
   }
 
   text(key: string, byDefault?: string): string {
-    const value = this.#values[key] ?? byDefault;
+    const value = this.values[key] ?? byDefault;
     return typeof value === "string" ? value : this.fail(key, "a text");
   }
 
   optionalText(key: string): string | undefined {
-    const value = this.#values[key] ?? undefined;
+    const value = this.values[key] ?? undefined;
     return value === undefined || typeof value === "string" ? value : this.fail(key, "a text or null");
   }
 
   flag(key: string, byDefault: boolean): boolean {
-    const value = this.#values[key] ?? byDefault;
+    const value = this.values[key] ?? byDefault;
     return typeof value === "boolean" ? value : this.fail(key, "true or false");
   }
 
   count(key: string, byDefault: number | undefined, most: number): number {
-    const value = this.#values[key] ?? byDefault;
+    const value = this.values[key] ?? byDefault;
     return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most
       ? value
       : this.fail(key, `a whole number from 0 to ${most}`);
   }
 
   list(key: string, most: number): readonly unknown[] {
-    const value = this.#values[key];
+    const value = this.values[key];
     if (!Array.isArray(value)) this.fail(key, "a list");
     if (value.length > most)
       throw new ModelFileError(
@@ -67,7 +67,7 @@ export class Fields {
 
   /** An object inside this one, or undefined where there is none. */
   child(key: string): Fields | undefined {
-    const value = this.#values[key] ?? undefined;
+    const value = this.values[key] ?? undefined;
     if (value === undefined) return undefined;
     if (!isJsonObject(value)) this.fail(key, "an object or null");
     return this.#inside(value, key);
@@ -90,7 +90,7 @@ export class Fields {
   /** @throws ModelFileError that names the kind of step. */
   unknownType(what: string): never {
     throw new ModelFileError(
-      `reading ${this.place}: the ${what} ${showValue(this.#values.type)} is unknown or not supported`,
+      `reading ${this.place}: the ${what} ${showValue(this.values.type)} is unknown or not supported`,
     );
   }
 }

@@ -36,6 +36,8 @@ const TRUSTED: ReadonlySet<string> = new Set([
   `${WORD_OF_CASES}${ENGLISH}?|${WORD_OF_CAPITALS}${ENGLISH}?|\\p{N}{1,3}|${signs("[\\r\\n/]*")}|${SPACES}`,
   // Mistral's Tekken
   `${WORD_OF_CASES}|${WORD_OF_CAPITALS}|\\p{N}|${signs("[\\r\\n/]*")}|${SPACES}`,
+  // Phi-4
+  "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
   // DeepSeek V3 and R1
   "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
 ]);
