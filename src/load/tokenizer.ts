@@ -1,21 +1,16 @@
 import { ModelFileError } from "../base/errors.ts";
 import type { JsonObject } from "./json-file.ts";
 import { type AddedToken, AddedTokenSplitter, readAddedTokens } from "./tokenizer/added-tokens.ts";
-import {
-  chain,
-  cleanUp,
-  createDecoder,
-  type Decoder,
-  type DecodeStep,
-  spacedDecoder,
-} from "./tokenizer/decoders.ts";
+import type { Decoder, DecodeStep } from "./tokenizer/decode-step.ts";
+import { chain, cleanUp, createDecoder, spacedDecoder } from "./tokenizer/decoders.ts";
 import { Fields } from "./tokenizer/fields.ts";
 import { lossesOf } from "./tokenizer/losses.ts";
-import { createModel, type TokenModel } from "./tokenizer/models.ts";
+import { createModel } from "./tokenizer/models.ts";
 import { createNormalizer, type Normalizer } from "./tokenizer/normalizers.ts";
 import { createPostProcessor } from "./tokenizer/post-processors.ts";
 import { createPreTokenizer } from "./tokenizer/pre-tokenizers.ts";
 import { createTokenBound } from "./tokenizer/token-bound.ts";
+import type { TokenModel } from "./tokenizer/token-model.ts";
 
 export interface DecodeOptions {
   /** Leave out special tokens. Default false. */

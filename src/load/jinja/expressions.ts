@@ -1,7 +1,8 @@
 import type { CallArguments, Expression } from "./ast.ts";
 import { Attributes } from "./attributes.ts";
 import { type Budget, TemplateRuntimeError } from "./budget.ts";
-import { type FilterContext, filterNamed } from "./filters.ts";
+import type { FilterContext } from "./filter.ts";
+import { filterNamed } from "./filters.ts";
 import { Loop } from "./loop.ts";
 import { binary, compares, negative } from "./operators.ts";
 import type { Scope } from "./scope.ts";

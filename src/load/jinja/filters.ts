@@ -1,7 +1,7 @@
 /** The filters that make or change one value; those over lists are in list-filters.ts. */
 
-import type { Attributes } from "./attributes.ts";
-import { type Budget, TemplateRuntimeError } from "./budget.ts";
+import { TemplateRuntimeError } from "./budget.ts";
+import type { Filter } from "./filter.ts";
 import { fixed, formatPercent } from "./format.ts";
 import { type JsonOptions, toJson } from "./json.ts";
 import { LIST_FILTERS } from "./list-filters.ts";
@@ -17,7 +17,6 @@ import {
   strip,
 } from "./text.ts";
 import {
-  type Arguments,
   bind,
   Dict,
   known,
@@ -33,17 +32,6 @@ import {
   Undefined,
   type Value,
 } from "./values.ts";
-
-/** What filters need of a render. */
-export interface FilterContext {
-  readonly budget: Budget;
-  readonly attributes: Attributes;
-  /** Applies a filter or a test by its name, for `map`, `select` and their like. */
-  filter(name: string, value: Value, args: Arguments): Value;
-  test(name: string, value: Value, args: Arguments): boolean;
-}
-
-export type Filter = (value: Value, args: Arguments, context: FilterContext) => Value;
 
 /** A filter that takes any value as text. */
 const onText =

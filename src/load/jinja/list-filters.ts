@@ -1,6 +1,6 @@
 /** The filters over lists. */
 import { TemplateRuntimeError } from "./budget.ts";
-import type { Filter, FilterContext } from "./filters.ts";
+import type { Filter, FilterContext } from "./filter.ts";
 import { binary } from "./operators.ts";
 import { codePoints } from "./text.ts";
 import {

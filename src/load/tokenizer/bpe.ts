@@ -2,7 +2,7 @@ import { ModelFileError } from "../../base/errors.ts";
 import { showValue } from "../json-file.ts";
 import { BYTE_LETTERS, byteToken } from "./bytes.ts";
 import { type Fields, MAX_MERGES, MAX_TOKEN_ID, readVocabulary } from "./fields.ts";
-import type { TokenModel } from "./models.ts";
+import type { TokenModel } from "./token-model.ts";
 
 const CACHED_WORDS = 10_000;
 const LONGEST_CACHED = 256;

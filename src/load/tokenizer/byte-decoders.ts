@@ -1,6 +1,6 @@
 /** The two ways in which tokens are bytes of UTF-8. */
 import { LETTER_BYTES } from "./bytes.ts";
-import type { DecodeStep } from "./decoders.ts";
+import type { DecodeStep } from "./decode-step.ts";
 
 const encoder = new TextEncoder();
 const REPLACEMENT = "\ufffd";

@@ -3,25 +3,11 @@
  * can change. Decoding a list is a stream that ends, so that pieces always join to the whole.
  */
 import { createByteFallback, createByteLevel } from "./byte-decoders.ts";
+import type { Decoder, DecodeStep } from "./decode-step.ts";
 import type { Fields } from "./fields.ts";
 import { readPattern, replace } from "./normalizers.ts";
 import { literalPattern } from "./pattern.ts";
 import { collecting, mapping, replacing, stripping } from "./text-steps.ts";
-
-/** One step over one stream. */
-export interface DecodeStep {
-  /** What is certain after one more token: tokens, or, after a step that fuses, further pieces of one text. */
-  push(token: string): readonly string[];
-  /** What was held back. */
-  end(): readonly string[];
-}
-
-export interface Decoder {
-  /** The tokens become one text, which comes in pieces. */
-  readonly fuses: boolean;
-  /** A fresh stream. isFused: the tokens that come are pieces of one text. */
-  open(isFused: boolean): DecodeStep;
-}
 
 /** Marks, in order, that are cleaned up: no space before them. */
 const CLEANED: readonly (readonly [string, string])[] = [

@@ -1,21 +1,9 @@
-/** What all models of `tokenizers` have in common. */
 import { ModelFileError } from "../../base/errors.ts";
 import { BytePairModel } from "./bpe.ts";
 import type { Fields } from "./fields.ts";
+import type { TokenModel } from "./token-model.ts";
 import { UnigramModel } from "./unigram.ts";
 import { WordLevelModel, WordPieceModel } from "./word-models.ts";
-
-export interface TokenModel {
-  readonly kind: "BPE" | "Unigram" | "WordPiece" | "WordLevel";
-  readonly vocabulary: ReadonlyMap<string, number>;
-  /** Appends the ids of one piece. */
-  encode(piece: string, ids: number[]): void;
-  /**
-   * Whether a text of these characters surely gives tokens that cover them: neither dropped, nor many in one unknown
-   * token.
-   */
-  covers(point: string): boolean;
-}
 
 /** @throws ModelFileError when the model is unknown or does not hold together. */
 export function createModel(fields: Fields): TokenModel {

@@ -1,5 +1,5 @@
 /** Steps over tokens, and over one text that comes in pieces. */
-import type { DecodeStep } from "./decoders.ts";
+import type { DecodeStep } from "./decode-step.ts";
 
 /** A step that changes each token by itself. */
 export function mapping(change: (token: string) => string): DecodeStep {

@@ -1,7 +1,7 @@
 import type { AddedToken } from "./added-tokens.ts";
 import { BYTE_LETTERS, toByteLetters } from "./bytes.ts";
-import type { TokenModel } from "./models.ts";
 import type { Normalizer } from "./normalizers.ts";
+import type { TokenModel } from "./token-model.ts";
 
 /** What may fall away between a text and its tokens. */
 export interface Losses {

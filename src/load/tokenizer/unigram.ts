@@ -2,7 +2,7 @@ import { ModelFileError } from "../../base/errors.ts";
 import { showValue } from "../json-file.ts";
 import { BYTE_LETTERS, byteToken } from "./bytes.ts";
 import { type Fields, MAX_TOKEN_ID } from "./fields.ts";
-import type { TokenModel } from "./models.ts";
+import type { TokenModel } from "./token-model.ts";
 
 /** How much worse an unknown character is than the worst token. */
 const UNKNOWN_PENALTY = 10;

@@ -1,5 +1,5 @@
 import { type Fields, readVocabulary } from "./fields.ts";
-import type { TokenModel } from "./models.ts";
+import type { TokenModel } from "./token-model.ts";
 
 /** Whole words, or the unknown token. */
 export class WordLevelModel implements TokenModel {
