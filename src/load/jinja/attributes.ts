@@ -89,6 +89,7 @@ export class Attributes implements Reach {
     if (object instanceof Tuple || Array.isArray(object)) {
       const own = object instanceof Tuple ? object.attribute(name) : undefined;
       if (own !== undefined) return own;
+      if (name === "copy" && Array.isArray(object)) return callable(() => object.slice());
       return listMethod(object instanceof Tuple ? object.items : object, name, this.#budget);
     }
     return object instanceof PyObject ? object.attribute(name) : undefined;
@@ -138,7 +139,6 @@ function listMethod(items: readonly Value[], name: string, budget: Budget): Valu
       if (index < 0) throw new TemplateRuntimeError(`${repr(wanted, budget)} is not in list`);
       return BigInt(index);
     },
-    copy: () => items.slice(),
   };
   const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
   return method && callable(method);

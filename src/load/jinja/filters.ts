@@ -1,6 +1,6 @@
 /** The filters that make or change one value; those over lists are in list-filters.ts. */
 
-import { TemplateRuntimeError } from "./budget.ts";
+import { type Budget, TemplateRuntimeError } from "./budget.ts";
 import type { Filter } from "./filter.ts";
 import { fixed, formatPercent } from "./format.ts";
 import { type JsonOptions, toJson } from "./json.ts";
@@ -19,6 +19,7 @@ import {
 import {
   bind,
   Dict,
+  iterable,
   known,
   length,
   NO_ARGUMENTS,
@@ -26,11 +27,13 @@ import {
   str,
   Tuple,
   toInt,
+  toList,
   toText,
   truth,
   typeName,
   Undefined,
   type Value,
+  walk,
 } from "./values.ts";
 
 /** A filter that takes any value as text. */
@@ -77,6 +80,7 @@ const toInteger: Filter = (value, args) => {
     const whole = wholeOf(value, toInt(base));
     if (whole !== undefined) return whole;
   }
+  if (value instanceof Undefined) known(value);
   if (typeof value === "bigint") return value;
   const number = floatOf(value);
   return number === undefined || !Number.isFinite(number) ? otherwise : BigInt(Math.trunc(number));
@@ -117,6 +121,7 @@ function floatOf(value: Value): number | undefined {
 
 const toFloat: Filter = (value, args) => {
   const [otherwise = 0] = bind("float", args, ["default"]);
+  if (value instanceof Undefined) known(value);
   return floatOf(value) ?? otherwise;
 };
 
@@ -134,6 +139,7 @@ const round: Filter = (value, args) => {
     throw new TemplateRuntimeError("method must be common, ceil or floor");
   known(value);
   const places = toInt(precision);
+  if (typeof value === "boolean") return BigInt(value);
   if (typeof value !== "number" && typeof value !== "bigint")
     throw new TemplateRuntimeError(`type ${typeName(value)} doesn't define __round__ method`);
   if (method !== "common") return Math[method](Number(value) * 10 ** places) / 10 ** places;
@@ -188,11 +194,11 @@ const truncate: Filter = (value, args) => {
     "end",
     "leeway",
   ]);
-  const text = toText(value, "the value to truncate");
   const tail = toText(end, "end");
   const keep = toInt(size) - lengthOf(tail);
   if (keep < 0) throw new TemplateRuntimeError(`expected length >= ${lengthOf(tail)}, got ${toInt(size)}`);
-  if (lengthOf(text) <= toInt(size) + toInt(leeway)) return text;
+  if ((length(value) ?? Number.POSITIVE_INFINITY) <= toInt(size) + toInt(leeway)) return value;
+  const text = toText(value, "the value to truncate");
   const head = codePoints(text).slice(0, keep).join("");
   return (truth(cutsWords) ? head : (splitAtRight(head, " ", 1)[0] ?? "")) + tail;
 };
@@ -222,10 +228,26 @@ const escapeHtml: Filter = (value, _args, { budget }) => {
   return text.replace(/[&<>"']/g, (one) => HTML[one] ?? one);
 };
 
-const urlEncode: Filter = (value, _args, { budget }) =>
-  encodeURIComponent(str(value, budget))
-    .replace(/%2F/g, "/")
-    .replace(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`);
+/** `urllib.parse.quote`; in a query, "/" is quoted and a space becomes a plus. */
+function quote(value: Value, isQuery: boolean, budget: Budget): string {
+  const text = str(value, budget);
+  budget.text(text.length * 9);
+  const percent = (one: string) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`;
+  const quoted = encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd")).replace(/[!'()*]/g, percent);
+  return isQuery ? quoted.replaceAll("%20", "+") : quoted.replaceAll("%2F", "/");
+}
+
+const urlEncode: Filter = (value, _args, { budget }) => {
+  const isPlain = typeof value === "string" || iterable(value) === undefined;
+  if (isPlain) return quote(value, false, budget);
+  const pairs = value instanceof Dict ? Array.from(value.entries(), (pair) => new Tuple(pair)) : walk(value);
+  return Array.from(pairs, (pair) => {
+    const items = toList(pair, budget);
+    if (items.length !== 2)
+      throw new TemplateRuntimeError(`expected 2 values to unpack, got ${items.length}`);
+    return items.map((item) => quote(item, true, budget)).join("=");
+  }).join("&");
+};
 
 const tojson: Filter = (value, args, { budget }) => {
   const names = ["ensure_ascii", "indent", "separators", "sort_keys"];

@@ -5,6 +5,7 @@ import {
   type Arguments,
   Dict,
   known,
+  Range,
   repr,
   reprFloat,
   str,
@@ -58,7 +59,8 @@ export function formatPercent(text: string, values: Value, budget: Budget): stri
     };
     return pad(percentText(value, spec, budget), spec, budget);
   });
-  if (next < list.length && !(values instanceof Dict) && !(next === 0 && text.includes("%(")))
+  // Python takes a list for a mapping here, too
+  if (next < list.length && !(values instanceof Dict || values instanceof Range || Array.isArray(values)))
     throw new TemplateRuntimeError("not all arguments converted during string formatting");
   return made;
 }

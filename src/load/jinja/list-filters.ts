@@ -83,7 +83,7 @@ const reverse: Filter = (value, _args, { budget }) => {
 
 /** `map('filter', ...)` and `map(attribute=..., default=...)`. */
 const map: Filter = (value, args, context) => {
-  const values = truth(value) || !(value instanceof Undefined || value === undefined) ? walk(value) : [];
+  const values = truth(value) ? walk(value) : [];
   return new Generator(mapped(values, mapper(args, context), context));
 };
 
@@ -127,7 +127,9 @@ const selecting =
     const rest = { positional, keyword: args.keyword };
     const passes = (item: Value) =>
       name === undefined ? truth(item) : context.test(String(name), item, rest);
-    return new Generator(kept(walk(value), (item) => passes(get(item)) === wanted, context));
+    return new Generator(
+      kept(truth(value) ? walk(value) : [], (item) => passes(get(item)) === wanted, context),
+    );
   };
 
 const sort: Filter = (value, args, context) => {

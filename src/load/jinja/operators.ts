@@ -7,10 +7,12 @@ import {
   isEqual,
   iterable,
   known,
+  PyObject,
   Range,
   Tuple,
   toInt,
   typeName,
+  Undefined,
   type Value,
 } from "./values.ts";
 
@@ -156,6 +158,13 @@ export function compares(operator: string, left: Value, right: Value, budget: Bu
   }
 }
 
+/** Functions and ranges can be keys in Python, and are none here. */
+const isHashable = (value: Value): boolean =>
+  !(value instanceof PyObject) ||
+  value instanceof Dict ||
+  value instanceof Tuple ||
+  value instanceof Undefined;
+
 /** `item in values`. */
 export function contains(values: Value, item: Value, budget: Budget): boolean {
   if (typeof values === "string") {
@@ -164,7 +173,7 @@ export function contains(values: Value, item: Value, budget: Budget): boolean {
     budget.text(values.length);
     return values.includes(item);
   }
-  if (values instanceof Dict) return values.has(item);
+  if (values instanceof Dict) return isHashable(item) && values.has(item);
   if (values instanceof Range && typeof item === "bigint") {
     const { start, step, length } = values;
     const offset = item - start;

@@ -75,7 +75,7 @@ export const TESTS: ReadonlyMap<string, Test> = new Map<string, Test>([
   ["mapping", alone((value) => value instanceof Dict)],
   ["iterable", alone((value) => iterable(value) !== undefined)],
   ["sequence", alone((value) => isUndefined(value) || isSequence(value))],
-  ["callable", alone((value) => value instanceof Callable)],
+  ["callable", alone((value) => value instanceof Callable || isUndefined(value))],
   ["escaped", alone(() => false)],
   ["lower", hasCase("islower")],
   ["upper", hasCase("isupper")],

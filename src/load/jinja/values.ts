@@ -238,6 +238,7 @@ export function hashOf(value: Value): string {
   if (typeof value === "number") return Number.isInteger(value) ? `n${BigInt(value)}` : `n${value}`;
   if (value === null) return "None";
   if (value instanceof Tuple) return `t${JSON.stringify(value.items.map(hashOf))}`;
+  if (value === undefined || value instanceof Undefined) return "Undefined";
   throw new TemplateRuntimeError(`unhashable type: '${typeName(value)}'`);
 }
 
