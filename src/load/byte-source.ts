@@ -26,8 +26,15 @@ export interface FileFolder {
 /** Texts of a checkpoint are held in memory whole; the largest tokenizer.json in use has about 35 MB. */
 const MAX_TEXT_BYTES = 256 << 20;
 
-/** The whole file as text, or undefined when there is none. @throws ModelFileError when it is no UTF-8. */
-export async function readText(folder: FileFolder, path: string): Promise<string | undefined> {
+/**
+ * The whole file as text, or undefined when there is none. @throws ModelFileError when it is no UTF-8.
+ * ignoreBOM: a byte-order mark at the start is part of the text. Default false.
+ */
+export async function readText(
+  folder: FileFolder,
+  path: string,
+  ignoreBOM = false,
+): Promise<string | undefined> {
   const source = await folder.open(path);
   if (!source) return undefined;
   try {
@@ -37,7 +44,7 @@ export async function readText(folder: FileFolder, path: string): Promise<string
       );
     const bytes = await source.read(0, source.sizeBytes);
     try {
-      return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM }).decode(bytes);
     } catch (cause) {
       throw new ModelFileError(`reading ${source.name}: not valid UTF-8; download the file again`, { cause });
     }

@@ -84,6 +84,10 @@ describe("which template is taken, as transformers chooses", () => {
     await expect(open(config(named.slice(0, 1)))).rejects.toThrow('"tool_use"');
   });
 
+  test("a byte-order mark at the start of a file is part of the prompt", async () => {
+    expect(await open({ ...config(null), "chat_template.jinja": "\ufeffx" })).toBe("\ufeffx");
+  });
+
   test("a file with CRLF renders as one with LF", async () => {
     const lines = "{% for m in messages %}\r\n  {{ m.content }}\r\n{% endfor %}\r\nend\r\n";
     expect(await open({ ...config(null), "chat_template.jinja": lines })).toBe("  hi\nend");
@@ -210,6 +214,7 @@ describe("what a hostile template can cost", () => {
     ["wide padding", "{{ 'a'.center(1000000000) }}"],
     ["deep indents", "{{ {'a': {'b': 1}}|tojson(indent=1000000000) }}"],
     ["a replacement of nothing", `{{ ('a' * 100000)|replace('', 'a' * 100000) }}`],
+    ["a template of two million characters", " ".repeat(2_000_000)],
     ["parentheses", `{{ ${"(".repeat(100_000)}1${")".repeat(100_000)} }}`],
     ["blocks in blocks", "{% if 1 %}".repeat(100_000)],
     ["a long sum", `{{ ${"1 + ".repeat(200_000)}1 }}`],

@@ -59,10 +59,10 @@ export async function openChatTemplate(
 ): Promise<ChatTemplate | undefined> {
   const additional = new Map<string, string>();
   for (const name of NAMED) {
-    const text = await readText(folder, `${FOLDER}/${name}.jinja`);
+    const text = await readText(folder, `${FOLDER}/${name}.jinja`, true);
     if (text !== undefined) additional.set(name, text);
   }
-  return createChatTemplate(await readText(folder, FILE), tokenizerConfig, folder.name, {
+  return createChatTemplate(await readText(folder, FILE, true), tokenizerConfig, folder.name, {
     additional,
     specialTokensMap: (await readJsonObject(folder, "special_tokens_map.json")) ?? {},
     legacy: (await readJsonObject(folder, "chat_template.json")) ?? {},

@@ -1,11 +1,17 @@
 import type { Expression, MacroShape, Parameter, Statement } from "./ast.ts";
+import { TemplateSyntaxError } from "./budget.ts";
 import { ExpressionParser } from "./expression-parser.ts";
 import { tokenize } from "./lexer.ts";
+
+/** Longest template, in UTF-16 units; the longest in use have some 20,000. */
+const MAX_TEMPLATE = 2 ** 20;
 
 const SPECIAL = ["caller", "varargs", "kwargs"];
 
 /** The statements of a template. @throws TemplateSyntaxError with the line. */
 export function parseTemplate(template: string): readonly Statement[] {
+  if (template.length > MAX_TEMPLATE)
+    throw new TemplateSyntaxError(`it is longer than ${MAX_TEMPLATE} characters`);
   return new Parser(tokenize(template)).template();
 }
 
