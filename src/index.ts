@@ -39,7 +39,7 @@ export type {
 } from "./engine/request.ts";
 export { type CheckpointReport, inspectFolder } from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
-export type { Tokenizer } from "./load/tokenizer.ts";
+export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export {
   type Engine,
   type EngineHost,

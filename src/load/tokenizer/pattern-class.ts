@@ -15,19 +15,19 @@ const HEX = "0-9A-Fa-f";
 const SETS: Readonly<Record<string, string>> = { d: "\\p{Nd}", s: "\\p{White_Space}", h: HEX };
 const CONTROLS: Readonly<Record<string, number>> = { t: 9, n: 10, v: 11, f: 12, r: 13, a: 7, e: 27 };
 
-const POSIX: Readonly<Record<string, string>> = {
-  alpha: "\\p{Alphabetic}",
-  alnum: "\\p{Alphabetic}\\p{Nd}",
-  digit: "\\p{Nd}",
-  lower: "\\p{Lowercase}",
-  upper: "\\p{Uppercase}",
-  space: "\\p{White_Space}",
-  blank: "\\t\\p{Zs}",
-  punct: "\\p{P}\\p{S}",
-  cntrl: "\\p{Cc}",
-  word: WORD_IN_CLASS,
-  xdigit: HEX,
-};
+const POSIX: ReadonlyMap<string, string> = new Map([
+  ["alpha", "\\p{Alphabetic}"],
+  ["alnum", "\\p{Alphabetic}\\p{Nd}"],
+  ["digit", "\\p{Nd}"],
+  ["lower", "\\p{Lowercase}"],
+  ["upper", "\\p{Uppercase}"],
+  ["space", "\\p{White_Space}"],
+  ["blank", "\\t\\p{Zs}"],
+  ["punct", "\\p{P}\\p{S}"],
+  ["cntrl", "\\p{Cc}"],
+  ["word", WORD_IN_CLASS],
+  ["xdigit", HEX],
+]);
 
 /** One code point, safe in a class of `v` mode. */
 export function escapePoint(point: string): string {
@@ -52,7 +52,7 @@ export function propertySource(name: string, isNegated: boolean): string {
   const isInverse = name.startsWith("^");
   const plain = name.replace(/^\^/, "").replace(/[ _-]/g, "").toLowerCase();
   const letter = isInverse !== isNegated ? "P" : "p";
-  const posix = POSIX[plain];
+  const posix = POSIX.get(plain);
   if (posix !== undefined) return letter === "p" ? `[${posix}]` : `[^${posix}]`;
   for (const candidate of [name.replace(/^\^/, ""), `Script=${name.replace(/^\^/, "")}`]) {
     if (!/^\w+(=\w+)?$/.test(candidate)) break;
@@ -141,7 +141,7 @@ function readMember(reader: Reader, isFolded: boolean, depth: number): string {
   if (points[reader.at] === "[") {
     const posix = /^\[:(\^?)([a-z]+):\]/.exec(points.slice(reader.at, reader.at + 20).join(""));
     if (posix) {
-      const set = POSIX[posix[2] ?? ""];
+      const set = POSIX.get(posix[2] ?? "");
       if (set === undefined) throw new PatternError(`the class [:${posix[2]}:] is unknown`);
       reader.at += posix[0].length;
       return `[${posix[1] === "^" ? "^" : ""}${set}]`;
