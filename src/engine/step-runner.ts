@@ -1,6 +1,6 @@
 import { attendedRows } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
-import type { Backend, Draw, SamplingRow } from "../backend/backend.ts";
+import { type Backend, type Draw, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
 import { BackendError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import type { RunningGeneration } from "./generation.ts";
@@ -88,9 +88,9 @@ export class StepRunner {
         const length = firstPosition + 1;
         generation.count(attendedRows(policy, numLayers, length), numLayers * length);
       }
-      const token = tokens[row] ?? vocabSize;
+      const token = tokens[row] ?? NO_TOKEN;
       if (token < vocabSize) generation.accept(token, now);
-      else generation.fail(new BackendError(noToken(token, vocabSize)));
+      else generation.fail(new BackendError(noToken(token, generation.tokens.length, vocabSize)));
     });
   }
 
@@ -116,9 +116,17 @@ export class StepRunner {
   }
 }
 
-function noToken(token: number, vocabSize: number): string {
+/** What is wrong, of the token drawn after `position` tokens, and where to look. */
+function noToken(token: number, position: number, vocabSize: number): string {
+  const where = `decoding the token at position ${position}`;
+  if (token !== NO_TOKEN)
+    return (
+      `${where}: the backend drew token ${token} of a vocabulary of ${vocabSize}; ` +
+      "look for wrong kernels with `lessismore doctor`"
+    );
   return (
-    `the backend drew token ${token} of a vocabulary of ${vocabSize}: its logits are no finite numbers; ` +
-    "look for such weights with `lessismore inspect`, and for wrong kernels with `lessismore doctor`"
+    `${where}: the logits hold NaN or infinity, so that no token can be drawn; look for such weights with ` +
+    '`lessismore inspect`; where there are none a number has overflowed: try cacheDtype: "f32" on WebGPU, another ' +
+    "backend, and `lessismore doctor`"
   );
 }

@@ -1,6 +1,7 @@
 /** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
 import type { Backend, BackendFactory, BackendShape, Draw } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
+import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
@@ -18,6 +19,8 @@ export interface TinyOptions {
   readonly runsAhead?: boolean;
   readonly eosTokenIds?: readonly number[];
   readonly shape?: Partial<BackendShape>;
+  /** In place of `TINY_MODEL`. */
+  readonly folder?: FileFolder;
   /** Changes the tokens of every draw. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
@@ -33,7 +36,7 @@ export const characters: Tokenizer = {
 };
 
 export async function openTiny(open: BackendFactory, options: TinyOptions = {}): Promise<GenerationEngine> {
-  const checkpoint = await openCheckpoint(await openFileFolder(TINY_MODEL));
+  const checkpoint = await openCheckpoint(options.folder ?? (await openFileFolder(TINY_MODEL)));
   const config = parseModelConfig(checkpoint.config, "config.json");
   const shape = {
     ...config,
