@@ -23,6 +23,8 @@ struct Params {
 
 const CANDIDATES: u32 = 256u; // wanted where no top-k says how many
 const LEAST: f32 = -0x1.fffffep+127f; // finite number
+const LEAST_MASS: u32 = 0x3f000000u; // bits of 0.5
+const INFINITE: u32 = 0x7f800000u; // bits of +Infinity; of NaN, and of what is negative, they are larger
 const COMPLETE: u32 = 0x80000000u; // added to the number of candidates where they are all tokens but the masked ones
 
 var<workgroup> chosen: atomic<u32>;
@@ -246,18 +248,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let draw = draws[group.x];
   let at = draw.row * params.vocab;
   let scale = draw.inverse_temperature;
-  var most = 0u;
+  var most = LEAST;
   for (var i = thread; i < params.vocab; i += THREADS) {
-    most = max(most, logit_key(logits[at + i]));
+    most = max(most, bitcast<f32>(logits[at + i]));
   }
-  let is_infinite = most >= INFINITE_KEY; // or NaN
-  let is_finite = !is_infinite && most >= FIRST_KEY;
-  let found = team_max(
-    vec4f(select(LEAST, number_of(most), is_finite), f32(u32(is_infinite)), f32(u32(is_finite)), 0f),
-    thread,
-  );
-  let largest = found.x;
-  let is_drawable = found.y == 0f && found.z == 1f;
+  let largest = team_max(vec4f(most), thread).x;
 
   let sample = logit_key(logits[at + u32(f32(params.vocab) * (f32(thread) / f32(THREADS)))]);
   let count = min(select(draw.top_k, CANDIDATES, draw.top_k == 0u), params.vocab);
@@ -284,7 +279,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let all_mass = team_sum(vec4f(mass), thread).x;
   if (thread == 0u) {
     count_space = atomicLoad(&places) | select(0u, COMPLETE, threshold == FIRST_KEY);
-    count_space = select(NO_TOKEN, count_space, is_drawable);
+    // NaN makes the mass NaN, and so does infinity less itself; masks alone have none, and the best of any other row has 1
+    let mass_bits = bitcast<u32>(all_mass);
+    if (mass_bits < LEAST_MASS || mass_bits >= INFINITE) {
+      count_space = NO_TOKEN;
+    }
   }
   let candidates = workgroupUniformLoad(&count_space);
   if (candidates == NO_TOKEN) {
