@@ -1,13 +1,8 @@
 /** The composition root: puts an engine together. */
-import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
+import type { AttentionModel, AttentionPolicy, SelectionLayersSource } from "./attention/policy.ts";
 import type { BackendReport, BackendShape } from "./backend/backend.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
-import {
-  type BackendHost,
-  type BackendOptions,
-  type ChosenBackend,
-  chooseBackend,
-} from "./choose-backend.ts";
+import { type BackendHost, type ChosenBackend, chooseBackend } from "./choose-backend.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
 import type { FileFolder } from "./load/byte-source.ts";
@@ -15,17 +10,11 @@ import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { createRope } from "./model/rope.ts";
-import { defaultSelectionLayers } from "./model/selection-layers.ts";
+import { defaultSelectionLayers, guessNote } from "./model/selection-layers.ts";
 import { checkWeights, loadWeights } from "./model/weights.ts";
+import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
-export interface EngineOptions extends BackendOptions {
-  /** The policy of requests that name none: a value or a spec; default: the checkpoint's own, else full. */
-  readonly attention?: AttentionPolicy | string;
-  /** Requests that run at the same time. Default 4. */
-  readonly maxConcurrent?: number;
-  /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
-  readonly pageSize?: number;
-}
+export type { EngineOptions } from "./open-options.ts";
 
 /** What the place the engine runs in gives it. */
 export interface EngineHost extends BackendHost {
@@ -47,10 +36,17 @@ export interface EngineReport {
     /** What the self-test of the GPU took; it runs once in a process. */
     readonly selfTestMs?: number;
   };
-  readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
+  readonly attention: {
+    readonly name: string;
+    readonly settings: Readonly<Record<string, unknown>>;
+    /** Who named the policy's selection layers, where it has any. */
+    readonly selectionLayersFrom?: SelectionLayersSource;
+  };
   readonly loadMs: number;
   /** Why the context is shorter than the model's, where memory made it so. */
   readonly contextNote?: string;
+  /** What a person should know: the note above, and selection layers that are a guess. */
+  readonly notes: readonly string[];
 }
 
 export interface Engine {
@@ -66,38 +62,42 @@ export interface Engine {
 
 /** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
 const MAX_BATCH_ROWS = 256;
+/** Tokens of a page of the KV cache. */
+export const DEFAULT_PAGE_SIZE = 16;
 
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
 export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
+  checkEngineOptions(options, {});
   const checkpoint = await openCheckpoint(host.folder);
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-    const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
+    const attentionModel = attentionModelOf(config, options.pageSize ?? DEFAULT_PAGE_SIZE);
     checkWeights(checkpoint.tensors, config, checkpoint.name);
     const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
     const chosen = await chooseBackend(host, options, plan);
     const { backend } = chosen;
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
+      const attention = options.attention ?? checkpoint.generationConfig.attention ?? "full";
       const engine = new GenerationEngine({
         backend,
         weights,
         attentionModel,
         rope: createRope(config.rope),
         tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
-        renderChat: (messages) => chatTemplateOf(checkpoint)(messages),
+        renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
         eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
-        sampling: checkpoint.generationConfig,
+        generationDefaults: checkpoint.generationConfig,
         attentionDefaults: checkpoint.generationConfig.attention,
-        attention: options.attention ?? checkpoint.generationConfig.attention ?? "full",
+        attention,
       });
       const loadMs = performance.now() - started;
       return {
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => report(checkpoint, config, chosen, engine.policyOf(undefined), loadMs),
+        report: () => report(checkpoint, config, chosen, engine.policyOf(attention), loadMs),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -112,25 +112,24 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
 /** The sizes that policies see. */
 export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
   const { numLayers, numQueryHeads, numKvHeads } = config;
+  const { layers, from } = defaultSelectionLayers(config);
   return {
     numLayers,
     numQueryHeads,
     numKvHeads,
     pageSize,
-    defaultSelectionLayers: defaultSelectionLayers(config),
+    defaultSelectionLayers: layers,
+    defaultSelectionLayersFrom: from,
   };
 }
 
 function backendShape(config: ModelConfig, options: EngineOptions): BackendShape {
-  const pageSize = option("pageSize", options.pageSize ?? 16, 4);
-  if (Math.log2(pageSize) % 1 !== 0)
-    throw new ConfigError(`pageSize must be a power of two, got ${pageSize}`);
-  const maxSequenceLength = option("contextLength", options.contextLength ?? config.maxPositionEmbeddings, 2);
+  const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = 4 } = options;
+  const maxSequenceLength = options.contextLength ?? config.maxPositionEmbeddings;
   if (maxSequenceLength > config.maxPositionEmbeddings)
     throw new ConfigError(
       `contextLength ${maxSequenceLength} is more than the ${config.maxPositionEmbeddings} positions the model was made for`,
     );
-  const maxBatchSequences = option("maxConcurrent", options.maxConcurrent ?? 4, 1);
   return {
     numLayers: config.numLayers,
     hiddenSize: config.hiddenSize,
@@ -152,12 +151,6 @@ function weightBytesOf(checkpoint: Checkpoint): number {
   return [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
-function option(name: string, value: number, least: number): number {
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new ConfigError(`${name} must be a whole number of at least ${least}, got ${value}`);
-  return value;
-}
-
 function chatTemplateOf(checkpoint: Checkpoint) {
   if (!checkpoint.chatTemplate)
     throw new ConfigError(
@@ -172,7 +165,13 @@ function noTokenizer(name: string): Tokenizer {
   const refuse = () => {
     throw new ModelFileError(`${name} has no tokenizer.json; give tokenIds instead of text`);
   };
-  return { encode: refuse, decode: () => "", tokenId: () => undefined, token: () => undefined };
+  return {
+    encode: refuse,
+    decode: () => "",
+    minTokens: () => 0,
+    tokenId: () => undefined,
+    token: () => undefined,
+  };
 }
 
 function report(
@@ -183,6 +182,7 @@ function report(
   loadMs: number,
 ): EngineReport {
   const { maxSequenceLength } = backend.shape;
+  const { name, settings, selectionLayersFrom: from } = policy;
   return {
     model: {
       name: checkpoint.name,
@@ -193,9 +193,12 @@ function report(
       kvBytesPerToken: kvBytesPerToken(config),
     },
     backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
-    attention: { name: policy.name, settings: policy.settings },
+    attention: { name, settings, ...(from && { selectionLayersFrom: from }) },
     loadMs,
     ...(contextNote !== undefined && { contextNote }),
+    notes: [contextNote, from === "guess" ? guessNote(name, settings.layers) : undefined].filter(
+      (note) => note !== undefined,
+    ),
   };
 }
 

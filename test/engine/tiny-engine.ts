@@ -31,6 +31,7 @@ export interface TinyOptions {
 export const characters: Tokenizer = {
   encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
   decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),
+  minTokens: (text) => text.length / 2,
   tokenId: () => undefined,
   token: (id) => String.fromCodePoint(0x4e00 + id),
 };
@@ -56,7 +57,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     tokenizer: characters,
     renderChat: () => "",
     eosTokenIds: options.eosTokenIds ?? [],
-    sampling: {},
+    generationDefaults: {},
     attentionDefaults: undefined,
     attention: "full",
   });
