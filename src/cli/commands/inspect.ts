@@ -2,7 +2,7 @@ import { Argument, Command } from "commander";
 import { ConfigError } from "../../base/errors.ts";
 import { bundledModelFolder, inspectCheckpoint } from "../../node/index.ts";
 import { attentionSpec, UsageError } from "../args.ts";
-import { formatAttention, formatBytes } from "../output.ts";
+import { formatAttention, formatBytes, NoteWriter } from "../output.ts";
 
 interface InspectOptions {
   readonly attention?: string;
@@ -10,6 +10,13 @@ interface InspectOptions {
   readonly scan: boolean;
   readonly json?: boolean;
 }
+
+const LAYERS_FROM = {
+  request: "--attention",
+  checkpoint: "the checkpoint",
+  paper: "the paper",
+  guess: "a guess by the model's depth",
+} as const;
 
 type Report = Awaited<ReturnType<typeof inspectCheckpoint>>;
 
@@ -24,10 +31,11 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
     .action(async (model: string | undefined, options: InspectOptions) => {
       const report = await inspect(model ?? bundledModelFolder(), options);
       process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report));
+      new NoteWriter(process.stderr).write(report.attention.notes);
       // the report is what was asked for, so the work has not failed; the notice is for those who read no JSON
       if (report.problems.length > 0)
         process.stderr.write(
-          `lessismore: ${report.problems.length} tensors hold values that are not finite\n`,
+          `lessismore: ${report.problems.length} of the tensors hold values that are not finite\n`,
         );
       done(0);
     });
@@ -63,14 +71,18 @@ function describe(report: Report): string {
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention.name, attention.settings)],
+    ...(attention.selectionLayersFrom === undefined
+      ? []
+      : [["  layers from", LAYERS_FROM[attention.selectionLayersFrom]] satisfies [string, string]]),
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [
       `  at ${context}`,
       `attends to ${(100 * attendedFraction).toFixed(0)} % of the cache, reads ${formatBytes(kvBytes)} a token`,
     ]),
   ];
-  if (report.problems?.length === 0) rows.push(["scan", "every weight is finite"]);
-  for (const { tensor, nan, infinite } of report.problems ?? [])
+  if (!report.scannedWeights) rows.push(["scan", "not done (--no-scan)"]);
+  else if (report.problems.length === 0) rows.push(["scan", "every weight is finite"]);
+  for (const { tensor, nan, infinite } of report.problems)
     rows.push(["problem", `${tensor} has ${nan} NaN and ${infinite} infinite values`]);
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
 }
