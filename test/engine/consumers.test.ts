@@ -96,10 +96,24 @@ describe("one failure is one request's", () => {
     const [one, two] = [engine.generate(base), engine.generate(base)];
     await expect(one.result()).rejects.toThrow("the device is gone");
     await expect(two.result()).rejects.toThrow("the device is gone");
-    const later = () => engine.generate(base);
-    expect(later).toThrow(BackendError);
-    expect(later).toThrow("failed earlier (the device is gone); close the engine and open a new one");
-    await expect(engine.logits([1, 2])).rejects.toThrow("failed earlier (the device is gone)");
+    await expect(engine.generate(base).result()).rejects.toThrow("the device is gone");
+    const read = async () => {
+      for await (const _ of engine.generate(base)) throw new Error("there is no part");
+    };
+    await expect(read()).rejects.toThrow("the device is gone");
+    await expect(engine.logits([1, 2])).rejects.toThrow("the device is gone");
+  });
+
+  test("whatever else a step throws is a BackendError of everybody", async () => {
+    const engine = await openEngine({
+      onCall: (call) => {
+        if (call === "logits") throw new TypeError("no such thing");
+      },
+    });
+    await expect(engine.generate(base).result()).rejects.toThrow(BackendError);
+    await expect(engine.generate(base).result()).rejects.toThrow(
+      "a step failed: no such thing; close the engine and open a new one",
+    );
   });
 });
 
