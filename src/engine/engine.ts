@@ -2,7 +2,7 @@ import { Attention } from "../attention/attend.ts";
 import { isPolicy } from "../attention/is-policy.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { parseAttention } from "../attention/spec.ts";
-import { AbortedError, BackendError, ConfigError, RequestError } from "../base/errors.ts";
+import { AbortedError, BackendError, ConfigError, type EngineError, RequestError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
@@ -37,7 +37,7 @@ export class GenerationEngine {
   #isWanted = false;
   #isClosed = false;
   /** Why nothing runs any more. */
-  #failure: Error | undefined;
+  #failure: EngineError | undefined;
   #numRequests = 0;
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
@@ -66,11 +66,12 @@ export class GenerationEngine {
   }
 
   /**
-   * Queues a request. What cannot run is an error here, not later.
-   * @throws RequestError, ConfigError, and BackendError where the backend has failed.
+   * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
+   * with that failure.
+   * @throws RequestError, ConfigError
    */
   generate(request: GenerationRequest): Generation {
-    this.#checkUsable("generate");
+    this.#checkOpen("generate");
     const plan = planRequest(request, this.#parts, (attention) => this.policyOf(attention));
     const output = new OutputStream(this.tokenizer, plan.start, plan.stops);
     const name = `request ${++this.#numRequests}`;
@@ -78,18 +79,14 @@ export class GenerationEngine {
       wake: (one) => this.#wake(one),
       whyWaiting: () => this.#admission.whyWaiting(),
     });
-    this.#admission.queue(generation);
+    if (this.#failure) generation.fail(this.#failure);
+    else this.#admission.queue(generation);
     void this.#pump();
     return generation;
   }
 
-  #checkUsable(doing: string): void {
+  #checkOpen(doing: string): void {
     if (this.#isClosed) throw new RequestError(`${doing}: the engine is closed; open a new one`);
-    if (this.#failure)
-      throw new BackendError(
-        `${doing}: the engine's backend failed earlier (${this.#failure.message}); close the engine and open a new one`,
-        { cause: this.#failure },
-      );
   }
 
   /** A generation was read on, asked for its result, or ended. */
@@ -117,7 +114,7 @@ export class GenerationEngine {
         this.#lastYield = performance.now();
       }
     } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error(String(error));
+      this.#failure = fatal(error);
       this.#unread = undefined;
       this.#admission.failAll(this.#failure);
     } finally {
@@ -183,7 +180,8 @@ export class GenerationEngine {
    * @throws RequestError, AbortedError when the engine is closed meanwhile
    */
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
-    this.#checkUsable("logits");
+    this.#checkOpen("logits");
+    if (this.#failure) throw this.#failure;
     const { maxSequenceLength, vocabSize } = this.#parts.backend.shape;
     if (typeof tokenIds !== "object" || tokenIds === null || !("length" in tokenIds))
       throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
@@ -219,6 +217,13 @@ export class GenerationEngine {
     });
     await this.#parts.backend.close();
   }
+}
+
+/** An error of no single request: nothing is known of the backend's state after it. */
+function fatal(error: unknown): EngineError {
+  if (error instanceof BackendError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new BackendError(`a step failed: ${message}; close the engine and open a new one`, { cause: error });
 }
 
 function closedError(): AbortedError {

@@ -123,22 +123,33 @@ function renderChat(
   variables: Readonly<Record<string, unknown>>,
   { renderChat: render }: EngineParts,
 ): { readonly text: string; readonly start: OutputStart } {
-  const text = render(messages, { addGenerationPrompt: true, variables });
+  const text = render(messages, { variables });
   if (!hasMarker(text)) return { text, start: { kind: "answer", isAfterMarker: false } };
-  const without = render(messages, { addGenerationPrompt: false, variables });
-  const isBefore = text.length > without.length && text.startsWith(without);
-  return {
-    text,
-    start: startAfter(isBefore ? text.slice(without.length) : afterLastContent(text, messages)),
-  };
+  return { text, start: startAfter(generationPrompt(text, messages, (some) => render(some, { variables }))) };
 }
 
-/** What a template that always ends in the same way writes after the last message. */
-function afterLastContent(text: string, messages: readonly ChatMessage[]): string {
-  const content = messages.at(-1)?.content;
-  const last = typeof content === "string" ? content.trim() : "";
-  const at = last === "" ? -1 : text.lastIndexOf(last);
-  return at < 0 ? "" : text.slice(at + last.length);
+/** A character of private use: no template looks for it, and no text has it. */
+const END_OF_CONTENT = "\u{10f8d1}";
+
+/**
+ * What the template writes after the last message. Found by a mark at the end of that message, and not by leaving the
+ * generation prompt out: there are templates that always write it.
+ */
+function generationPrompt(
+  text: string,
+  messages: readonly ChatMessage[],
+  render: (messages: readonly ChatMessage[]) => string,
+): string {
+  const last = messages.at(-1);
+  if (!last?.content) return "";
+  const content =
+    typeof last.content === "string"
+      ? last.content + END_OF_CONTENT
+      : [...last.content, { type: "text", text: END_OF_CONTENT }];
+  const marked = render([...messages.slice(0, -1), { ...last, content }]);
+  const at = marked.lastIndexOf(END_OF_CONTENT);
+  const after = at < 0 ? "" : marked.slice(at + END_OF_CONTENT.length);
+  return text.endsWith(after) ? after : "";
 }
 
 /** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */

@@ -38,14 +38,14 @@ const MESSAGE =
 const message = v.custom<ChatMessage>(isMessage, MESSAGE);
 
 function isMessage(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  if (!isObject(value)) return false;
   const { role, content, tool_calls: calls } = value as Record<string, unknown>;
   if (typeof role !== "string") return false;
   if (content === undefined || content === null) return Array.isArray(calls) && calls.length > 0;
-  return typeof content === "string" || (Array.isArray(content) && content.every(isPart));
+  return typeof content === "string" || (Array.isArray(content) && content.every(isObject));
 }
 
-function isPart(value: unknown): boolean {
+function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -58,7 +58,9 @@ const REQUEST = v.object({
   ),
   prompt: v.optional(v.string("a text")),
   tokenIds: v.optional(tokenIds),
-  chatTemplateOptions: v.optional(v.record(v.string(), v.unknown(), "an object of template variables")),
+  chatTemplateOptions: v.optional(
+    v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
+  ),
   startsInReasoning: flag(),
   attention: attentionChoice(),
   maxTokens: wholeNumberFrom(1),

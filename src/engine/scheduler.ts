@@ -33,7 +33,7 @@ export interface SchedulerLimits {
  * Prompts are cut at multiples of this, and no rest is smaller: kernels that take few rows another way round otherwise,
  * and where a prompt is cut depends on time and on other requests.
  */
-const CHUNK_ROWS = 8;
+export const CHUNK_ROWS = 8;
 
 export function schedule<Entry extends SchedulerEntry>(
   entries: readonly Entry[],

@@ -4,7 +4,7 @@ import { type Backend, type Draw, NO_TOKEN, type SamplingRow } from "../backend/
 import { BackendError, RequestError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import type { RunningGeneration } from "./generation.ts";
-import type { ScheduledRun } from "./scheduler.ts";
+import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** One request's part in a step. */
@@ -58,7 +58,7 @@ export class StepRunner {
     try {
       this.#batch.check(run);
     } catch (error) {
-      generation.fail(errorOf(error));
+      generation.fail(failure(name, error));
       return undefined;
     }
     generation.start(now);
@@ -72,9 +72,7 @@ export class StepRunner {
     const left: (Run | undefined)[] = [...runs];
     for (const [{ range, policy }, thrown] of failures)
       for (let sequence = range.first; sequence < range.first + range.count; sequence++) {
-        left[sequence]?.generation.fail(
-          new RequestError(`attention ${policy.name} failed: ${errorOf(thrown).message}`, { cause: thrown }),
-        );
+        left[sequence]?.generation.fail(failure(`attention ${policy.name}`, thrown));
         left[sequence] = undefined;
       }
     return left;
@@ -117,7 +115,7 @@ export class StepRunner {
       try {
         this.#handOver(run, tokens[row], now);
       } catch (error) {
-        run.generation.fail(errorOf(error)); // its policy, or its tokenizer: nobody else's concern
+        run.generation.fail(failure(run.name, error)); // its policy, or its tokenizer: nobody else's concern
       }
     });
   }
@@ -156,16 +154,20 @@ export class StepRunner {
     this.#decoder.forward(this.#batch, this.#batch.groups);
     for (let row = 0; row < numRows; row += logitRows) {
       const count = Math.min(logitRows, numRows - row);
-      for (let i = 0; i < count; i++) this.#logitRows[i] = row + i;
-      this.#decoder.computeLogits(this.#logitRows, count);
+      // kernels take few rows another way round: a last row may come again, so that chunks change no bit
+      const computed = Math.min(logitRows, Math.max(count, CHUNK_ROWS));
+      for (let i = 0; i < computed; i++) this.#logitRows[i] = row + Math.min(i, count - 1);
+      this.#decoder.computeLogits(this.#logitRows, computed);
       const values = await this.#backend.read(logits);
       out.set(values.subarray(0, count * vocabSize), (first + row) * vocabSize);
     }
   }
 }
 
-function errorOf(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
+/** What ends a request whose own policy, tokenizer or place in the batch failed. */
+function failure(what: string, thrown: unknown): RequestError {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new RequestError(`${what} failed: ${message}`, { cause: thrown });
 }
 
 /** What is wrong, of the token drawn after `position` tokens, and where to look. */

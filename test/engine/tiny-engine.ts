@@ -21,6 +21,7 @@ export interface TinyOptions {
   readonly shape?: Partial<BackendShape>;
   /** In place of `TINY_MODEL`. */
   readonly folder?: FileFolder;
+  readonly tokenizer?: Tokenizer;
   /** Changes the tokens of every draw. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
@@ -54,7 +55,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     weights: await loadWeights(checkpoint.tensors, config, backend, checkpoint.name),
     attentionModel: attentionModelOf(config, shape.pageSize),
     rope: createRope(config.rope),
-    tokenizer: characters,
+    tokenizer: options.tokenizer ?? characters,
     renderChat: () => "",
     eosTokenIds: options.eosTokenIds ?? [],
     generationDefaults: {},

@@ -2,7 +2,7 @@ import { Argument, Command } from "commander";
 import { ConfigError } from "../../base/errors.ts";
 import { bundledModelFolder, inspectCheckpoint } from "../../node/index.ts";
 import { attentionSpec, UsageError } from "../args.ts";
-import { formatAttention, formatBytes, NoteWriter } from "../output.ts";
+import { formatAttention, formatBytes } from "../output.ts";
 
 interface InspectOptions {
   readonly attention?: string;
@@ -10,13 +10,6 @@ interface InspectOptions {
   readonly scan: boolean;
   readonly json?: boolean;
 }
-
-const LAYERS_FROM = {
-  request: "--attention",
-  checkpoint: "the checkpoint",
-  paper: "the paper",
-  guess: "a guess by the model's depth",
-} as const;
 
 type Report = Awaited<ReturnType<typeof inspectCheckpoint>>;
 
@@ -31,12 +24,12 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
     .action(async (model: string | undefined, options: InspectOptions) => {
       const report = await inspect(model ?? bundledModelFolder(), options);
       process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report));
-      new NoteWriter(process.stderr).write(report.attention.notes);
       // the report is what was asked for, so the work has not failed; the notice is for those who read no JSON
       if (report.problems.length > 0)
         process.stderr.write(
           `lessismore: ${report.problems.length} of the tensors hold values that are not finite\n`,
         );
+      for (const note of report.attention.notes) process.stderr.write(`lessismore: ${note}\n`);
       done(0);
     });
 }
@@ -71,9 +64,7 @@ function describe(report: Report): string {
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention.name, attention.settings)],
-    ...(attention.selectionLayersFrom === undefined
-      ? []
-      : [["  layers from", LAYERS_FROM[attention.selectionLayersFrom]] satisfies [string, string]]),
+    ...layersFrom(attention.selectionLayersFrom),
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [
       `  at ${context}`,
@@ -85,6 +76,12 @@ function describe(report: Report): string {
   for (const { tensor, nan, infinite } of report.problems)
     rows.push(["problem", `${tensor} has ${nan} NaN and ${infinite} infinite values`]);
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
+}
+
+function layersFrom(source: Report["attention"]["selectionLayersFrom"]): [string, string][] {
+  return source === undefined
+    ? []
+    : [["  layers from", source === "guess" ? "a GUESS: see the notice" : `the ${source}`]];
 }
 
 /** One line for each role: `  selects   layers 2, 7`. */
