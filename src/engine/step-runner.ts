@@ -127,7 +127,7 @@ export class StepRunner {
       generation.count(attendedRows(policy, numLayers, length), numLayers * length);
     }
     if (token < vocabSize) generation.accept(token, now);
-    else generation.fail(new BackendError(noToken(token, generation.tokens.length, vocabSize)));
+    else generation.fail(new BackendError(noToken(token, generation, vocabSize)));
   }
 
   /**
@@ -170,16 +170,18 @@ function failure(what: string, thrown: unknown): RequestError {
   return new RequestError(`${what} failed: ${message}`, { cause: thrown });
 }
 
-/** What is wrong, of the token drawn after `position` tokens, and where to look. */
-function noToken(token: number, position: number, vocabSize: number): string {
-  const where = `decoding the token at position ${position}`;
+/** Why a request has no next token, and where to look. */
+function noToken(token: number, { tokens, plan }: RunningGeneration, vocabSize: number): string {
+  const where = `decoding the token at position ${tokens.length}`;
   if (token !== NO_TOKEN)
     return (
       `${where}: the backend drew token ${token} of a vocabulary of ${vocabSize}; ` +
       "look for wrong kernels with `lessismore doctor`"
     );
+  const { repetitionPenalty } = plan.sampling;
+  const penalty = repetitionPenalty === 1 ? "" : `, after the repetition penalty of ${repetitionPenalty},`;
   return (
-    `${where}: the logits hold NaN or infinity, so that no token can be drawn; look for such weights with ` +
+    `${where}: the logits${penalty} hold NaN or infinity, so that no token can be drawn; look for such weights with ` +
     '`lessismore inspect`; where there are none a number has overflowed: try cacheDtype: "f32" on WebGPU, another ' +
     "backend, and `lessismore doctor`"
   );

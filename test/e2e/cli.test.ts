@@ -98,6 +98,8 @@ describe("a wrong command line ends with 2, one line on standard error and nothi
     ["threads that are no number", ["generate", "x", "--threads", "abc"]],
     ["half a thread", ["generate", "x", "--threads", "1.5"]],
     ["no thread", ["generate", "x", "--threads", "0"]],
+    ["threads beyond any machine", ["generate", "x", "--backend", "wasm", "--threads", "99999"]],
+    ["a context of one token", ["generate", "x", "--context-length", "1"]],
     ["NaN tokens", ["generate", "x", "--max-tokens", "NaN"]],
     ["negative tokens", ["generate", "x", "--max-tokens=-1"]],
     ["no tokens", ["generate", "x", "--max-tokens", "0"]],

@@ -47,7 +47,7 @@ async function open(options: GenerateOptions, progress: ProgressLine): Promise<E
   try {
     return await openEngine({ model, backend, ...defined({ threads, contextLength }) });
   } catch (error) {
-    throw contextLength === undefined ? error : asUsage(error);
+    throw contextLength === undefined && threads === undefined ? error : asUsage(error);
   } finally {
     progress.erase();
   }
@@ -108,7 +108,7 @@ function start(engine: Engine, request: GenerationRequest): Generation {
   }
 }
 
-/** An attention spec or context length that is impossible for this model is a mistake of the command line. */
+/** An attention spec, a context length or a number of threads that cannot be is a mistake of the command line. */
 function asUsage(error: unknown): unknown {
   return error instanceof ConfigError ? new UsageError(error.message) : error;
 }
