@@ -182,7 +182,7 @@ export const MAX_DRAWS_UNDER_WAY = 4;
 /** Tokens being drawn. */
 export interface Draw {
   /**
-   * One token a row, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
+   * One token a row or `NO_TOKEN`, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
    * called, and a draw nobody asks for costs nothing.
    */
   tokens(): Promise<Uint32Array>;
