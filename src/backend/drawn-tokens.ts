@@ -16,9 +16,9 @@ export class DrawnTokens {
   resolve(tokenIds: Uint32Array, numRows: number): void {
     checkDrawnRows(tokenIds, numRows, this.#last.length);
     for (let row = 0; row < numRows; row++) {
-      const id = tokenIds[row] ?? 0;
+      const id = tokenIds[row];
       if (id < DRAWN_TOKEN) continue;
-      const drawn = this.#last[id - DRAWN_TOKEN] ?? NO_TOKEN;
+      const drawn = this.#last[id - DRAWN_TOKEN];
       tokenIds[row] = drawn === NO_TOKEN ? 0 : drawn;
     }
   }
@@ -27,7 +27,7 @@ export class DrawnTokens {
 /** @throws ShapeError when an id stands for a row past those of the last draw. */
 export function checkDrawnRows(tokenIds: Uint32Array, numRows: number, drawnRows: number): void {
   for (let row = 0; row < numRows; row++) {
-    const id = tokenIds[row] ?? 0;
+    const id = tokenIds[row];
     if (id >= DRAWN_TOKEN + drawnRows)
       throw new ShapeError(
         `beginStep: row ${row} goes on from row ${id - DRAWN_TOKEN} of the last draw, which had ${drawnRows} rows`,
