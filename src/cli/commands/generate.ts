@@ -120,7 +120,7 @@ function noAnswer({ answer, reasoning, finishReason, usage }: GenerationResult):
     return [
       `no answer: the reasoning had not ended after ${usage.completionTokens} tokens; raise --max-tokens`,
     ];
-  return ["no answer: the model ended without one"];
+  return [`no answer: the output ended ${reasoning === "" ? "at once" : "with the reasoning"}`];
 }
 
 function toJson(result: GenerationResult, report: Report) {
