@@ -1,6 +1,7 @@
 /** The composition root: puts an engine together. */
 import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
 import type { BackendReport, BackendShape } from "./backend/backend.ts";
+import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
 import {
   type BackendHost,
@@ -16,7 +17,7 @@ import type { Tokenizer } from "./load/tokenizer.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { createRope } from "./model/rope.ts";
 import { defaultSelectionLayers } from "./model/selection-layers.ts";
-import { checkWeights, loadWeights } from "./model/weights.ts";
+import { checkWeights, loadWeights, unusedOutput } from "./model/weights.ts";
 
 export interface EngineOptions extends BackendOptions {
   /** The policy of requests that name none: a value or a spec; default: the checkpoint's own, else full. */
@@ -25,6 +26,8 @@ export interface EngineOptions extends BackendOptions {
   readonly maxConcurrent?: number;
   /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
   readonly pageSize?: number;
+  /** Ends the opening with an AbortedError; once the engine is open it has no effect. */
+  readonly signal?: AbortSignal;
 }
 
 /** What the place the engine runs in gives it. */
@@ -40,6 +43,10 @@ export interface EngineReport {
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
     readonly kvBytesPerToken: number;
+    /** Tensors that no step uses, as `transformers` leaves them out: how many, and the first of their names. */
+    readonly ignoredTensors: IgnoredTensors;
+    /** What else was passed over: files that may not be read, values that are not followed. For people. */
+    readonly notes: readonly string[];
   };
   readonly backend: BackendReport & {
     /** Why this backend. */
@@ -49,8 +56,13 @@ export interface EngineReport {
   };
   readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
   readonly loadMs: number;
-  /** Why the context is shorter than the model's, where memory made it so. */
+  /** Where the context comes from, if not from max_position_embeddings: a scaling of RoPE, or what memory holds. */
   readonly contextNote?: string;
+}
+
+export interface IgnoredTensors {
+  readonly count: number;
+  readonly names: readonly string[];
 }
 
 export interface Engine {
@@ -67,19 +79,21 @@ export interface Engine {
 /** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
 const MAX_BATCH_ROWS = 256;
 
-/** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
+/** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
 export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
-  const checkpoint = await openCheckpoint(host.folder);
+  const { signal } = options;
+  const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
-    checkWeights(checkpoint.tensors, config, checkpoint.name);
-    const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
-    const chosen = await chooseBackend(host, options, plan);
+    const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
+    const plan = { shape: backendShape(config, options), weightBytes: check.usedBytes };
+    const choosing = chooseBackend(host, options, plan);
+    const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
     const { backend } = chosen;
     try {
-      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
+      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name, signal);
       const engine = new GenerationEngine({
         backend,
         weights,
@@ -92,12 +106,13 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
         attentionDefaults: checkpoint.generationConfig.attention,
         attention: options.attention ?? checkpoint.generationConfig.attention ?? "full",
       });
+      const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
       const loadMs = performance.now() - started;
       return {
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => report(checkpoint, config, chosen, engine.policyOf(undefined), loadMs),
+        report: () => report(checkpoint, config, ignored, chosen, engine.policyOf(undefined), loadMs),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -125,10 +140,11 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
   const pageSize = option("pageSize", options.pageSize ?? 16, 4);
   if (Math.log2(pageSize) % 1 !== 0)
     throw new ConfigError(`pageSize must be a power of two, got ${pageSize}`);
-  const maxSequenceLength = option("contextLength", options.contextLength ?? config.maxPositionEmbeddings, 2);
-  if (maxSequenceLength > config.maxPositionEmbeddings)
+  const maxSequenceLength = option("contextLength", options.contextLength ?? config.contextLength, 2);
+  if (maxSequenceLength > config.contextLength)
     throw new ConfigError(
-      `contextLength ${maxSequenceLength} is more than the ${config.maxPositionEmbeddings} positions the model was made for`,
+      `contextLength ${maxSequenceLength} is more than the ${config.contextLength} positions the model was made for ` +
+        `(${config.contextNote ?? "max_position_embeddings of its config.json"})`,
     );
   const maxBatchSequences = option("maxConcurrent", options.maxConcurrent ?? 4, 1);
   return {
@@ -146,10 +162,6 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
     maxBatchRows: Math.max(MAX_BATCH_ROWS, maxBatchSequences),
     maxBatchSequences,
   };
-}
-
-function weightBytesOf(checkpoint: Checkpoint): number {
-  return [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 function option(name: string, value: number, least: number): number {
@@ -178,11 +190,17 @@ function noTokenizer(name: string): Tokenizer {
 function report(
   checkpoint: Checkpoint,
   config: ModelConfig,
+  ignored: readonly string[],
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
   policy: AttentionPolicy,
   loadMs: number,
 ): EngineReport {
   const { maxSequenceLength } = backend.shape;
+  // a context below max_position_embeddings owes nothing to a scaling
+  const isScaled = maxSequenceLength > config.maxPositionEmbeddings || contextNote !== undefined;
+  const contextNotes = [isScaled ? config.contextNote : undefined, contextNote].filter(
+    (note) => note !== undefined,
+  );
   return {
     model: {
       name: checkpoint.name,
@@ -191,12 +209,19 @@ function report(
       contextLength: maxSequenceLength,
       maxPositionEmbeddings: config.maxPositionEmbeddings,
       kvBytesPerToken: kvBytesPerToken(config),
+      ignoredTensors: ignoredTensors(ignored),
+      notes: checkpoint.notes,
     },
     backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
     attention: { name: policy.name, settings: policy.settings },
     loadMs,
-    ...(contextNote !== undefined && { contextNote }),
+    ...(contextNotes.length > 0 && { contextNote: contextNotes.join("; ") }),
   };
+}
+
+/** Names in a report, each cut: they come from files. */
+export function ignoredTensors(names: readonly string[]): IgnoredTensors {
+  return { count: names.length, names: names.slice(0, 20).map((name) => name.slice(0, 200)) };
 }
 
 /** Bytes of one token's keys and values over all layers, stored as f32. */

@@ -21,7 +21,7 @@ export interface BrowserEngineOptions extends EngineOptions {
   readonly wasmFolder?: string | URL;
 }
 
-/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError */
+/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError, AbortedError */
 export async function openEngine(options: BrowserEngineOptions): Promise<Engine> {
   const { model, wasmFolder, ...rest } = options;
   const wasm = createWasmHost(wasmFolder);

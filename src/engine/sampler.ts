@@ -1,5 +1,5 @@
 import type { SamplingParams } from "../backend/backend.ts";
-import { RequestError } from "../base/errors.ts";
+import { type EngineError, RequestError } from "../base/errors.ts";
 import { hash32 } from "../base/random.ts";
 import type { GenerationRequest } from "./request.ts";
 
@@ -10,13 +10,19 @@ export interface SamplingDefaults {
   readonly topP?: number | undefined;
   readonly minP?: number | undefined;
   readonly repetitionPenalty?: number | undefined;
+  /** Recommended values that cannot be, by their names in a request, each as the error for a request that leaves it open. */
+  readonly problems?: ReadonlyMap<keyof GenerationRequest, EngineError>;
 }
 
 /**
  * The values of one request: the request's own, then the checkpoint's, then greedy.
- * @throws RequestError on a value that cannot be.
+ * @throws RequestError on a value that cannot be, ModelFileError where it is the checkpoint's.
  */
 export function resolveSampling(request: GenerationRequest, defaults: SamplingDefaults): SamplingParams {
+  for (const [name, problem] of defaults.problems ?? []) {
+    const isUsed = request.temperature !== 0 || name === "repetitionPenalty" || name === "maxTokens";
+    if (isUsed && request[name] === undefined) throw problem;
+  }
   const params = {
     temperature: request.temperature ?? defaults.temperature ?? 0,
     topK: request.topK ?? defaults.topK ?? 0,

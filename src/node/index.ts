@@ -13,7 +13,10 @@ import { createWasmHost } from "./wasm-host.ts";
 export * from "../index.ts";
 export { openFileFolder } from "./file-folder.ts";
 
-/** Opens the checkpoint in a folder; the bundled model where none is named. */
+/**
+ * Opens the checkpoint in a folder; the bundled model where none is named.
+ * @throws ConfigError, ModelFileError, BackendError, AbortedError
+ */
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
   const { model, ...rest } = options;
   const folder = await openFileFolder(model ?? bundledModelFolder());
