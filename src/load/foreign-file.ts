@@ -49,10 +49,16 @@ const TEXTS: readonly (readonly [RegExp, string])[] = [
 export function describeForeign(head: Uint8Array, sizeBytes: number): string | undefined {
   if (sizeBytes === 0) return `empty (0 bytes); ${AGAIN}`;
   const latin1 = String.fromCharCode(...head);
-  const magic = MAGIC.find(([start]) => latin1.startsWith(start));
-  if (magic) return magic[1];
+  const magic = describeMagic(head);
+  if (magic !== undefined) return magic;
   if (head.length >= 16 && head.every((byte) => byte === 0))
     return `filled with zeros where its content should begin: a download that was cut off; ${AGAIN}`;
   const text = latin1.replace(/^(\xef\xbb\xbf)?\s*/, "").toLowerCase();
   return TEXTS.find(([pattern]) => pattern.test(text))?.[1];
+}
+
+/** The same from the first 4 bytes alone, for files of other formats. */
+export function describeMagic(lead: Uint8Array): string | undefined {
+  const latin1 = String.fromCharCode(...lead.subarray(0, 4));
+  return MAGIC.find(([start]) => latin1.startsWith(start))?.[1];
 }

@@ -23,7 +23,7 @@ export function findExcess(json: string, { maxDepth, maxValues }: JsonLimits): s
         break;
       case OPEN_BRACE:
       case OPEN_BRACKET:
-        values++;
+        if (++values > maxValues) return `it holds more than ${maxValues} values`;
         if (++depth > maxDepth) return `it is nested deeper than ${maxDepth} levels`;
         break;
       case CLOSE_BRACE:

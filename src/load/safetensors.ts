@@ -6,7 +6,7 @@
 import type { WeightDtype } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
 import type { ByteSource } from "./byte-source.ts";
-import { describeForeign, HEAD_BYTES } from "./foreign-file.ts";
+import { describeForeign, describeMagic, HEAD_BYTES } from "./foreign-file.ts";
 import { isJsonObject, parseJsonObject, showValue } from "./json-file.ts";
 import { findDuplicateKey } from "./json-text.ts";
 
@@ -74,7 +74,7 @@ export async function readSafetensors(source: ByteSource): Promise<TensorEntry[]
       `reading ${source.name}: ${what}; the file is damaged or cut short, download it again`,
     );
   const lead = await source.read(0, Math.min(LENGTH_BYTES, source.sizeBytes));
-  const foreign = describeForeign(lead, source.sizeBytes) ?? (await describeText(lead, source));
+  const foreign = describeMagic(lead) ?? (await describeText(lead, source));
   if (foreign !== undefined) throw new ModelFileError(`reading ${source.name}: it is ${foreign}`);
   const dataStart = findDataStart(lead, source, fail);
   const headerBytes = await source.read(LENGTH_BYTES, dataStart - LENGTH_BYTES);
