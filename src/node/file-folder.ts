@@ -1,4 +1,4 @@
-import type { BigIntStats } from "node:fs";
+import { type BigIntStats, fstatSync } from "node:fs";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelFileError } from "../base/errors.ts";
@@ -62,7 +62,7 @@ function fileSource(name: string, handle: FileHandle, before: BigIntStats): Byte
         throw new ModelFileError(`reading ${name}: the file became shorter while it was read; try again`);
       filled += bytesRead;
     }
-    const now = await handle.stat({ bigint: true });
+    const now = fstatSync(handle.fd, { bigint: true }); // 2 µs; through the thread pool it is 50, at every read
     if (now.size !== before.size || now.mtimeNs !== before.mtimeNs)
       throw new ModelFileError(
         `reading ${name}: the file was written to since it was opened (${before.size} bytes then, ${now.size} now); ` +
