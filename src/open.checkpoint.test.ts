@@ -183,12 +183,12 @@ test.each<[string, object, string]>([
     "num_hidden_layers is 4294967296; expected a whole number above 0",
   ],
   ["layers within bounds", { num_hidden_layers: 4000, layer_types: null }, "layers.2."],
-  ["heads", { head_dim: 2 ** 30 }, "config.json asks for"],
+  ["heads", { head_dim: 2 ** 30 }, "head_dim is 1073741824; expected a whole number above 0, at most 65536"],
   ["a vocabulary", { vocab_size: 2 ** 31 - 1 }, "config.json asks for"],
   ["a width", { hidden_size: 2 ** 31 - 1, head_dim: 16 }, "config.json asks for"],
   [
     "products past 2^53",
-    { num_attention_heads: 2 ** 30, num_key_value_heads: 1, head_dim: 2 ** 30 },
+    { num_attention_heads: 2 ** 30, num_key_value_heads: 1, head_dim: 65536 },
     "asks for",
   ],
 ])("%s that no tensor has are refused from the headers, before anything is made", async (_, config, message) => {

@@ -151,7 +151,7 @@ function readWeightMap(index: JsonObject, fileName: string): ReadonlyMap<string,
   const result = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
     // a shard lies beside its index; anything else would let a checkpoint read other files of the machine
-    if (typeof file !== "string" || !/^[\w.-]+\.safetensors$/.test(file))
+    if (typeof file !== "string" || !/^[\w.-]{1,200}\.safetensors$/.test(file))
       throw new ModelFileError(
         `reading ${fileName}: tensor ${showValue(tensor)} must be in a .safetensors file of the same folder, ` +
           `got ${showValue(file)}`,

@@ -50,7 +50,7 @@ export function parseGenerationConfig(json: JsonObject, fileName: string): Gener
     return undefined;
   };
   const attention = json.sparse_attention ?? undefined;
-  if (attention !== undefined && typeof attention !== "string")
+  if (attention !== undefined && (typeof attention !== "string" || attention.length > MAX_SPEC_LENGTH))
     throw new ModelFileError(
       `reading ${fileName}: sparse_attention must be an attention spec, got ${showValue(attention)}`,
     );
@@ -64,6 +64,9 @@ export function parseGenerationConfig(json: JsonObject, fileName: string): Gener
     unsupported: findUnsupported(json),
   };
 }
+
+/** Characters of an attention spec, which stands in messages whole. */
+const MAX_SPEC_LENGTH = 500;
 
 type Read = (
   name: RecommendedName,
@@ -92,7 +95,8 @@ function readSampling(json: JsonObject, number: Read) {
 function readLengths(json: JsonObject, number: Read) {
   const expected = "a number of at least 1";
   const isLength = (length: number) => length >= 1;
-  const whole = (length: number | undefined) => (length === undefined ? undefined : Math.ceil(length));
+  const whole = (length: number | undefined) =>
+    length === undefined ? undefined : Math.min(Math.ceil(length), Number.MAX_SAFE_INTEGER);
   if ((json.max_new_tokens ?? undefined) !== undefined)
     return {
       maxNewTokens: whole(number("maxTokens", "max_new_tokens", expected, isLength)),

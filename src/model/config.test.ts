@@ -291,6 +291,8 @@ test.each<[string, object, string]>([
   ["a factor of 0", { type: "linear", factor: 0 }, "rope_scaling.factor is 0"],
   ["llama3 without low_freq_factor", without(llama3, "low_freq_factor"), "low_freq_factor is missing"],
   ["yarn with a bad mscale", { type: "yarn", factor: 2, mscale: "a", mscale_all_dim: 1 }, 'mscale is "a"'],
+  ["yarn without finite frequencies", { type: "yarn", factor: 2, beta_fast: 1e-320 }, "not finite"],
+  ["yarn of theta 1", { type: "yarn", factor: 2, rope_theta: 1 }, "not finite"],
   ["a RoPE a layer type", { full_attention: { rope_type: "default" } }, "expected one RoPE for all layers"],
   [
     "partial rotation",

@@ -2,6 +2,7 @@ import { ConfigError } from "../base/errors.ts";
 import { isJsonObject, type JsonObject, showValue } from "../load/json-file.ts";
 import { refuseQuantized } from "../load/quantization.ts";
 import { DEFAULT_RMS_NORM_EPS, FAMILIES, type Family } from "./families.ts";
+import { inverseFrequencies } from "./rope.ts";
 import { parseRopeConfig, type RopeConfig, scaledContext } from "./rope-config.ts";
 
 /** The sizes and choices of a model, from config.json. */
@@ -48,6 +49,11 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const maxPositionEmbeddings = reader.size("max_position_embeddings", family.defaults.maxPositionEmbeddings);
   const numLayers = reader.size("num_hidden_layers", undefined, MAX_LAYERS);
   const rope = parseRopeConfig(json, heads.headDim, maxPositionEmbeddings, fileName);
+  if (!inverseFrequencies(rope).every(Number.isFinite))
+    throw new ConfigError(
+      `reading ${fileName}: RoPE of ${showValue(rope)} gives frequencies that are not finite; check rope_theta and the ` +
+        "factors beside it",
+    );
   const context = scaledContext(rope, maxPositionEmbeddings);
   refuseSlidingWindow(json, family, reader, numLayers, context.contextLength);
   const hasAttentionBias = family.qkvBias === "attention_bias" && reader.flag("attention_bias", false);
@@ -77,6 +83,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
 
 /** Above all models in use, so that products of sizes stay exact and lists of layers short. */
 const MAX_LAYERS = 4096;
+const MAX_HEAD_DIM = 65536;
 const MAX_SIZE = 2 ** 31 - 1;
 
 /** Values of one config, each checked as it is read. */
@@ -150,7 +157,7 @@ function readHeads(reader: ConfigReader, family: Family, hiddenSize: number, num
       `a divisor of num_attention_heads, which is ${numQueryHeads} (here ${numKvHeads})`,
     );
   const quotient = hiddenSize / numQueryHeads;
-  const headDim = reader.size("head_dim", family.defaults.headDim ?? quotient);
+  const headDim = reader.size("head_dim", family.defaults.headDim ?? quotient, MAX_HEAD_DIM);
   if (headDim % 2 !== 0)
     throw reader.fail("head_dim", `an even size, because RoPE turns pairs (here ${headDim})`);
   return { numKvHeads, headDim };

@@ -115,7 +115,7 @@ export interface FuzzedFile {
 }
 
 /** What is done to one file: changes of its JSON, then of its bytes. */
-interface Damage {
+export interface Damage {
   readonly file: string;
   readonly changes: readonly Change[];
   readonly bytes: "none" | "none, gone" | "cut" | "mark" | "flip" | "length";
@@ -131,26 +131,30 @@ const BYTES: readonly Damage["bytes"][] = [
   "length",
 ];
 
-/** Checkpoints of the given files with one to three of them damaged. */
-export function damagedFolders(
-  files: Readonly<Record<string, FuzzedFile>>,
-): fc.Arbitrary<Record<string, Uint8Array>> {
+/** One to three damages of the given files. Small as a counterexample, where the bytes would fill the screen. */
+export function damagesOf(names: readonly string[]): fc.Arbitrary<readonly Damage[]> {
   const damage: fc.Arbitrary<Damage> = fc.record({
-    file: fc.constantFrom(...Object.keys(files)),
+    file: fc.constantFrom(...names),
     changes: fc.array(change, { minLength: 1, maxLength: 4 }),
     bytes: fc.constantFrom(...BYTES),
     at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
   });
-  return fc.array(damage, { minLength: 1, maxLength: 3 }).map((damages) => {
-    const result: Record<string, Uint8Array> = {};
-    for (const [name, file] of Object.entries(files)) {
-      const own = damages.filter((one) => one.file === name);
-      const json = own.flatMap(({ changes }) => changes).reduce(changed, file.json);
-      const bytes = own.reduce<Uint8Array | undefined>(damageBytes, bytesOf({ ...file, json }));
-      if (bytes) result[name] = bytes;
-    }
-    return result;
-  });
+  return fc.array(damage, { minLength: 1, maxLength: 3 });
+}
+
+/** The bytes of the files, with the damages done. */
+export function damagedFolder(
+  files: Readonly<Record<string, FuzzedFile>>,
+  damages: readonly Damage[],
+): Record<string, Uint8Array> {
+  const result: Record<string, Uint8Array> = {};
+  for (const [name, file] of Object.entries(files)) {
+    const own = damages.filter((one) => one.file === name);
+    const json = own.flatMap(({ changes }) => changes).reduce(changed, file.json);
+    const bytes = own.reduce<Uint8Array | undefined>(damageBytes, bytesOf({ ...file, json }));
+    if (bytes) result[name] = bytes;
+  }
+  return result;
 }
 
 function bytesOf({ json, data }: FuzzedFile): Uint8Array {
