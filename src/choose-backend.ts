@@ -51,18 +51,12 @@ export interface ChosenBackend {
   readonly selfTestMs?: number;
 }
 
-/** More than any machine this runs on has; each takes memory of its own. */
-const MAX_THREADS = 256;
-
 /** @throws ConfigError on options that cannot be, BackendError when the backend cannot be opened. */
 export async function chooseBackend(
   host: BackendHost,
   options: BackendOptions,
   plan: BackendPlan,
 ): Promise<ChosenBackend> {
-  const { threads } = options;
-  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= MAX_THREADS))
-    throw new ConfigError(`threads must be a whole number from 1 to ${MAX_THREADS}, got ${threads}`);
   const choice = options.backend ?? "auto";
   const openGpu = (adapter: GPUAdapter, why: string) => openGpuBackend(host, adapter, options, plan, why);
   switch (choice) {

@@ -1,14 +1,20 @@
+import * as v from "valibot";
 import { attendedRows } from "./attention/attend.ts";
+import type { SelectionLayersSource } from "./attention/policy.ts";
 import { parseAttention } from "./attention/spec.ts";
+import { checkOptions, flag } from "./base/check-options.ts";
 import { dtypeBytes } from "./base/dtype.ts";
+import { ConfigError } from "./base/errors.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { guessNote } from "./model/selection-layers.ts";
 import { checkWeights } from "./model/weights.ts";
 import {
   attentionModelOf,
   countParameters,
+  DEFAULT_PAGE_SIZE,
   type IgnoredTensors,
   ignoredTensors,
   kvBytesPerToken,
@@ -55,6 +61,10 @@ export interface CheckpointReport {
 export interface AttentionReport {
   readonly name: string;
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Who named the policy's selection layers, where it has any. */
+  readonly selectionLayersFrom?: SelectionLayersSource;
+  /** What a person should know: selection layers that are a guess. */
+  readonly notes: readonly string[];
   readonly layers: readonly {
     readonly layer: number;
     readonly role: "dense" | "selects" | "reuses" | "selects for itself";
@@ -66,14 +76,27 @@ export interface AttentionReport {
   }[];
 }
 
+export interface InspectOptions {
+  /** The policy to report on, as a spec; default: the checkpoint's own, else full. */
+  readonly attention?: string;
+  /** Read every weight and count those that are not finite. */
+  readonly scanWeights?: boolean;
+}
+
+const INSPECT_OPTIONS = v.object({
+  attention: v.optional(v.string("an attention spec")),
+  scanWeights: flag(),
+});
+
 /**
  * Reports on a checkpoint without opening an engine.
  * @throws ModelFileError, ConfigError as opening it would.
  */
 export async function inspectFolder(
   folder: FileFolder,
-  options: { readonly attention?: string; readonly scanWeights?: boolean } = {},
+  options: InspectOptions = {},
 ): Promise<CheckpointReport> {
+  checkOptions(INSPECT_OPTIONS, options, "inspect", ConfigError);
   const checkpoint = await openCheckpoint(folder);
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
@@ -120,7 +143,7 @@ function reportAttention(
 ): AttentionReport {
   const own = checkpoint.generationConfig.attention;
   const named = parseAttention(spec ?? own ?? "full", own);
-  const policy = named.forModel?.(attentionModelOf(config, 16)) ?? named;
+  const policy = named.forModel?.(attentionModelOf(config, DEFAULT_PAGE_SIZE)) ?? named;
   const layers = Array.from({ length: config.numLayers }, (_, layer) => {
     const { attends, selects } = policy.layerRole(layer);
     if (attends === "all") return { layer, role: selects ? ("selects" as const) : ("dense" as const) };
@@ -134,5 +157,10 @@ function reportAttention(
     const rows = attendedRows(policy, config.numLayers, context);
     return { context, attendedFraction: rows / (config.numLayers * context), kvBytes: rows * rowBytes };
   });
-  return { name: policy.name, settings: policy.settings, layers, reads };
+  const { name, settings, selectionLayersFrom: from } = policy;
+  return {
+    ...{ name, settings, layers, reads },
+    ...(from && { selectionLayersFrom: from }),
+    notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
+  };
 }

@@ -13,7 +13,10 @@ export function parseAttention(spec: string, defaults?: string): AttentionPolicy
   const own = defaults === undefined ? undefined : readSpec(defaults);
   const row = POLICIES[name];
   if (!row) throw unknownName(name);
-  return row.make(own?.name === name ? { ...own.options, ...options } : options);
+  if (own?.name !== name) return row.make(options);
+  const policy = row.make({ ...own.options, ...options });
+  const isOwn = spec === defaults || !("selectionLayers" in options);
+  return isOwn && policy.selectionLayersFrom ? { ...policy, selectionLayersFrom: "checkpoint" } : policy;
 }
 
 /**

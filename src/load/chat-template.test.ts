@@ -25,7 +25,7 @@ test.each(Object.keys(golden.templates))("%s renders as transformers renders it"
   const renders = golden.renders.filter((one) => one.template === name);
   expect(renders.length).toBe(30);
   for (const { messages, addGenerationPrompt, enableThinking, text } of renders) {
-    const thinking = enableThinking === null ? {} : { enableThinking };
+    const thinking = enableThinking === null ? {} : { variables: { enable_thinking: enableThinking } };
     expect(render?.(messages, { addGenerationPrompt, ...thinking })).toBe(text);
     if (addGenerationPrompt) expect(render?.(messages, thinking)).toBe(text);
   }

@@ -4,14 +4,15 @@ import { isJsonObject, type JsonObject } from "./json-file.ts";
 
 export interface TemplateMessage {
   readonly role: string;
-  readonly content: string;
+  readonly content?: string | null | readonly object[];
+  readonly [key: string]: unknown;
 }
 
 export interface RenderOptions {
   /** End with the opening of the assistant's turn. Default true. */
   readonly addGenerationPrompt?: boolean;
-  /** Handed to templates that know `enable_thinking` (Qwen3); left undefined where it is not given. */
-  readonly enableThinking?: boolean;
+  /** Variables besides messages: `enable_thinking`, `tools`, `documents` and any other. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -45,12 +46,11 @@ export function createChatTemplate(
       cause,
     });
   }
-  return (messages, { addGenerationPrompt = true, enableThinking } = {}) => {
-    const thinking = enableThinking === undefined ? {} : { enable_thinking: enableThinking };
+  return (messages, { addGenerationPrompt = true, variables = {} } = {}) => {
     try {
       return template.render({
         ...tokens,
-        ...thinking,
+        ...variables,
         add_generation_prompt: addGenerationPrompt,
         messages,
       });

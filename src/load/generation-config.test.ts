@@ -103,7 +103,7 @@ test.each<[object, object]>([
   expect(parse(json)).toMatchObject(expected);
 });
 
-const REQUEST = { prompt: "x" };
+const REQUEST = { seed: 1 };
 test.each<[string, unknown, object]>([
   ["temperature", -1, { temperature: 0.5 }],
   ["temperature", "0.6", { temperature: 0 }],

@@ -8,6 +8,8 @@ export interface Tokenizer {
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
   /** Ids without a token (padding of the vocabulary) give no text. skipSpecialTokens: default false. */
   decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
+  /** A lower bound of the tokens of a text, from its length alone. */
+  minTokens(text: string): number;
   tokenId(token: string): number | undefined;
   token(id: number): string | undefined;
 }
@@ -32,6 +34,7 @@ export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, f
       if (known.length === 0) return "";
       return hub.decode(known, { skip_special_tokens: options?.skipSpecialTokens ?? false });
     },
+    minTokens: () => 0,
     tokenId: (token) => hub.token_to_id(token),
     token: (id) => hub.id_to_token(id),
   };

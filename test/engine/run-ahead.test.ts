@@ -166,16 +166,18 @@ describe("on the reference backend, made to run ahead", () => {
     await expect(read()).rejects.toThrow("the device is gone");
     expect(tokens).toHaveLength(failAt - 1);
     await expect(generation.result()).rejects.toThrow(BackendError);
+    await engine.close();
 
+    const { engine: other } = await opened();
     const controller = new AbortController();
-    const aborted = engine.generate({ ...base, tokenIds: ids, maxTokens: 30, signal: controller.signal });
-    const other = engine.generate({ ...base, tokenIds: ids, maxTokens: 30 });
+    const aborted = other.generate({ ...base, tokenIds: ids, maxTokens: 30, signal: controller.signal });
+    const beside = other.generate({ ...base, tokenIds: ids, maxTokens: 30 });
     const abort = async () => {
       for await (const _ of aborted) controller.abort();
     };
     await expect(abort()).rejects.toThrow(AbortedError);
-    expect((await other.result()).tokenIds).toHaveLength(30);
-    await engine.close();
+    expect((await beside.result()).tokenIds).toHaveLength(30);
+    await other.close();
   });
 
   test("logits between steps and a request after the last one do not get lost, however they interleave", async () => {

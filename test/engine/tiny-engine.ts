@@ -18,6 +18,7 @@ export interface TinyOptions {
   readonly runsAhead?: boolean;
   readonly eosTokenIds?: readonly number[];
   readonly shape?: Partial<BackendShape>;
+  readonly tokenizer?: Tokenizer;
   /** Changes the tokens of every draw. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
@@ -28,6 +29,7 @@ export interface TinyOptions {
 export const characters: Tokenizer = {
   encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
   decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),
+  minTokens: (text) => text.length / 2,
   tokenId: () => undefined,
   token: (id) => String.fromCodePoint(0x4e00 + id),
 };
@@ -50,10 +52,10 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     weights: await loadWeights(checkpoint.tensors, config, backend, checkpoint.name),
     attentionModel: attentionModelOf(config, shape.pageSize),
     rope: createRope(config.rope),
-    tokenizer: characters,
+    tokenizer: options.tokenizer ?? characters,
     renderChat: () => "",
     eosTokenIds: options.eosTokenIds ?? [],
-    sampling: {},
+    generationDefaults: {},
     attentionDefaults: undefined,
     attention: "full",
   });

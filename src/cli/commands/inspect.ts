@@ -29,6 +29,7 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
         process.stderr.write(
           `lessismore: ${report.problems.length} tensors hold values that are not finite\n`,
         );
+      for (const note of report.attention.notes) process.stderr.write(`lessismore: ${note}\n`);
       done(0);
     });
 }
@@ -63,6 +64,7 @@ function describe(report: Report): string {
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention.name, attention.settings)],
+    ...layersFrom(attention.selectionLayersFrom),
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [
       `  at ${context}`,
@@ -78,6 +80,12 @@ function describe(report: Report): string {
   for (const { tensor, nan, infinite } of report.problems ?? [])
     rows.push(["problem", `${tensor} has ${nan} NaN and ${infinite} infinite values`]);
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
+}
+
+function layersFrom(source: Report["attention"]["selectionLayersFrom"]): [string, string][] {
+  return source === undefined
+    ? []
+    : [["  layers from", source === "guess" ? "a GUESS: see the notice" : `the ${source}`]];
 }
 
 /** One line for each role: `  selects   layers 2, 7`. */
