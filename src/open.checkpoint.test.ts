@@ -145,11 +145,25 @@ test("tensors and values that nothing uses are told in the report and by inspect
     { "model.safetensors": weights, "generation_config.json": { num_beams: 4 } },
   );
   const ignoredTensors = { count: 1, names: ["visual.patch_embed.weight"] };
-  const notes = ["generation_config.json: num_beams 4 is not followed"];
+  const notes = ["what memory recommends for generation is not followed: num_beams 4"];
   const engine = await open(folder, { contextLength: 64 });
   expect(engine.report()).toMatchObject({ model: { ignoredTensors }, notes });
   await engine.close();
   expect(await inspectFolder(folder)).toMatchObject({ ignoredTensors, notes });
+});
+
+test("a checkpoint's own attention is judged where it is used: not by requests for another policy", async () => {
+  const folder = checkpoint(SMALL, {}, { "generation_config.json": { sparse_attention: "quest:budget=x" } });
+  await expect(open(folder)).rejects.toThrow(ConfigError);
+  const engine = await open(folder, { attention: "full" });
+  expect(() => engine.generate({ tokenIds: [1], attention: "quest:budget=64" })).toThrow(
+    "budget must be a number",
+  );
+  const { tokenIds } = await engine
+    .generate({ tokenIds: [1], maxTokens: 2, attention: "streaming-llm:budget=64" })
+    .result();
+  expect(tokenIds).toHaveLength(2);
+  await engine.close();
 });
 
 test("an index that names a tensor nobody needs does not block", async () => {

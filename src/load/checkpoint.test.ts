@@ -32,6 +32,30 @@ test("a folder of shards gives all tensors, each in its file; close closes every
   expect(folder.opened.size).toBe(0);
 });
 
+test("without generation_config.json its values count from config.json; with one, none of them", async () => {
+  const config = {
+    model_type: "llama",
+    max_length: 55,
+    eos_token_id: 254,
+    do_sample: true,
+    temperature: 5,
+    sparse_attention: {},
+  };
+  const open = async (files: object) =>
+    (await openCheckpoint(memoryFolder({ ...SHARDS, "config.json": config, ...files }))).generationConfig;
+  expect(await open({})).toMatchObject({
+    maxLength: 55,
+    eosTokenIds: [254],
+    temperature: 5,
+    attention: undefined,
+  });
+  expect(await open({ "generation_config.json": {} })).toMatchObject({
+    maxLength: undefined,
+    eosTokenIds: undefined,
+    temperature: 0,
+  });
+});
+
 test("model.safetensors counts before an index, as in transformers", async () => {
   const checkpoint = await openCheckpoint(memoryFolder({ ...SHARDS, "model.safetensors": one("c") }));
   expect([...checkpoint.tensors.keys()]).toEqual(["c"]);

@@ -50,8 +50,7 @@ export async function openCheckpoint(
   const config = await readJsonObject(folder, "config.json");
   if (!config) throw await missingFiles(folder, ["config.json"]);
   refuseQuantized(config, `${folder.name}/config.json`);
-  const generation = (await readJsonObject(folder, "generation_config.json")) ?? {};
-  const generationConfig = parseGenerationConfig(generation, `${folder.name}/generation_config.json`);
+  const generationConfig = await readGenerationConfig(folder, config);
   const tokenizerConfig = (await readJsonObject(folder, "tokenizer_config.json")) ?? {};
   const tokenizerJson = await readJsonObject(folder, "tokenizer.json");
   const tokenizer =
@@ -61,9 +60,19 @@ export async function openCheckpoint(
   const weights = await openWeightFiles(folder);
   const notes = [
     ...OPTIONAL_FILES.flatMap((path) => folder.whyMissing?.(path) ?? []),
-    ...generationConfig.unsupported.map((value) => `generation_config.json: ${value} is not followed`),
+    ...generationConfig.unsupported.map(
+      (value) => `what ${folder.name} recommends for generation is not followed: ${value}`,
+    ),
   ];
   return { name: folder.name, config, generationConfig, tokenizer, chatTemplate, notes, ...weights };
+}
+
+/** Without a generation_config.json its values count from config.json, where older versions of transformers kept them. */
+async function readGenerationConfig(folder: FileFolder, config: JsonObject): Promise<GenerationConfig> {
+  const generation = await readJsonObject(folder, "generation_config.json");
+  if (generation) return parseGenerationConfig(generation, `${folder.name}/generation_config.json`);
+  const { sparse_attention: _, ...values } = config; // our own key, which there may mean something else
+  return parseGenerationConfig(values, `${folder.name}/config.json`);
 }
 
 const OPTIONAL_FILES = [

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { safetensorsFile } from "../../test/golden/memory-folder.ts";
 import { AbortedError, ModelFileError } from "../base/errors.ts";
@@ -217,6 +218,64 @@ describe("a server that does not end is left", () => {
     const folder = createUrlFolder("http://host/m", deaf, { stallMs: STALL_MS });
     await expect(folder.open("config.json")).rejects.toThrow(stalled);
   });
+});
+
+test("whatever a server answers ends in as many bytes as were asked for, or in a ModelFileError", async () => {
+  const header = fc.constantFrom(
+    "content-range",
+    "content-length",
+    "content-type",
+    "etag",
+    "last-modified",
+    "content-encoding",
+  );
+  const value = fc.constantFrom(
+    ...[
+      "bytes 0-65535/200000",
+      "bytes 0-9/10",
+      "bytes */0",
+      "bytes 5-1/3",
+      "0",
+      "-1",
+      "10",
+      "65536",
+      "1e99",
+      "x",
+      "identity",
+      "gzip",
+    ],
+  );
+  const answer = fc.record({
+    status: fc.constantFrom(200, 200, 206, 206, 206, 302, 401, 403, 404, 416, 500),
+    headers: fc.dictionary(header, value, { maxKeys: 3 }),
+    size: fc.constantFrom(0, 1, 10, 1000, 65536, 65537),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(answer, { minLength: 1, maxLength: 4 }),
+      fc.nat(70_000),
+      async (answers, offset) => {
+        let next = 0;
+        const serve: Fetch = async () => {
+          const { status, headers, size } = answers[next++ % answers.length];
+          return new Response(new Uint8Array(size), { status, headers });
+        };
+        try {
+          const source = await createUrlFolder("http://host/m", serve, { stallMs: STALL_MS }).open(
+            "config.json",
+          );
+          const bytes = source && (await source.read(Math.min(offset, source.sizeBytes), 0));
+          expect(bytes?.length ?? 0).toBe(0);
+          const rest = source && Math.min(10, source.sizeBytes - Math.min(offset, source.sizeBytes));
+          if (source && rest) expect(await source.read(source.sizeBytes - rest, rest)).toHaveLength(rest);
+        } catch (error) {
+          if (!(error instanceof ModelFileError)) throw error;
+          expect(error.message).toContain("http://host/m/config.json");
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
 });
 
 test("the signal ends a request that waits, and the connection with it", { timeout: BRIEF_MS }, async () => {
