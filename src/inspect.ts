@@ -11,7 +11,14 @@ import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { guessNote } from "./model/selection-layers.ts";
 import { checkWeights } from "./model/weights.ts";
-import { attentionModelOf, countParameters, DEFAULT_PAGE_SIZE, kvBytesPerToken } from "./open.ts";
+import {
+  attentionModelOf,
+  countParameters,
+  DEFAULT_PAGE_SIZE,
+  type IgnoredTensors,
+  ignoredTensors,
+  kvBytesPerToken,
+} from "./open.ts";
 
 /** What is in a checkpoint, and what attention would read. */
 export interface CheckpointReport {
@@ -26,12 +33,18 @@ export interface CheckpointReport {
   readonly headDim: number;
   readonly vocabSize: number;
   readonly contextLength: number;
+  /** Where the context comes from, if not from max_position_embeddings. */
+  readonly contextNote?: string;
   readonly rope: string;
   readonly tiedEmbeddings: boolean;
   readonly parameters: number;
   readonly dtypes: readonly string[];
   readonly weightBytes: number;
   readonly files: readonly string[];
+  /** Tensors that no step uses: how many, and the first of their names. */
+  readonly ignoredTensors: IgnoredTensors;
+  /** What else was passed over: files that may not be read, values that are not followed. For people. */
+  readonly notes: readonly string[];
   /** Keys and values of one token over all layers, stored as f32. */
   readonly kvBytesPerToken: number;
   readonly tokenizer: boolean;
@@ -87,7 +100,7 @@ export async function inspectFolder(
   const checkpoint = await openCheckpoint(folder);
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-    checkWeights(checkpoint.tensors, config, checkpoint.name);
+    const { ignored } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const tensors = [...checkpoint.tensors.values()];
     return {
       name: checkpoint.name,
@@ -100,13 +113,16 @@ export async function inspectFolder(
       kvHeads: config.numKvHeads,
       headDim: config.headDim,
       vocabSize: config.vocabSize,
-      contextLength: config.maxPositionEmbeddings,
+      contextLength: config.contextLength,
+      ...(config.contextNote !== undefined && { contextNote: config.contextNote }),
       rope: `${config.rope.type}, theta ${config.rope.theta}`,
       tiedEmbeddings: config.tieWordEmbeddings,
       parameters: countParameters(checkpoint),
       dtypes: [...new Set(tensors.map((entry) => entry.fileDtype))].sort(),
       weightBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       files: checkpoint.files,
+      ignoredTensors: ignoredTensors(ignored),
+      notes: checkpoint.notes,
       kvBytesPerToken: kvBytesPerToken(config),
       tokenizer: checkpoint.tokenizer !== undefined,
       chatTemplate: checkpoint.chatTemplate !== undefined,
@@ -134,7 +150,7 @@ function reportAttention(
     return { layer, role: selects ? ("selects for itself" as const) : ("reuses" as const) };
   });
   const contexts = [1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072].filter(
-    (context) => context <= config.maxPositionEmbeddings,
+    (context) => context <= config.contextLength,
   );
   const rowBytes = 2 * dtypeBytes("f32") * config.numKvHeads * config.headDim;
   const reads = contexts.map((context) => {

@@ -1,6 +1,7 @@
 /** The composition root: puts an engine together. */
 import type { AttentionModel, AttentionPolicy, SelectionLayersSource } from "./attention/policy.ts";
 import type { BackendReport, BackendShape } from "./backend/backend.ts";
+import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
 import { type BackendHost, type ChosenBackend, chooseBackend } from "./choose-backend.ts";
 import { GenerationEngine } from "./engine/engine.ts";
@@ -11,7 +12,7 @@ import type { Tokenizer } from "./load/tokenizer.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { createRope } from "./model/rope.ts";
 import { defaultSelectionLayers, guessNote } from "./model/selection-layers.ts";
-import { checkWeights, loadWeights } from "./model/weights.ts";
+import { checkWeights, loadWeights, unusedOutput } from "./model/weights.ts";
 import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
 export type { EngineOptions } from "./open-options.ts";
@@ -29,6 +30,8 @@ export interface EngineReport {
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
     readonly kvBytesPerToken: number;
+    /** Tensors that no step uses, as `transformers` leaves them out: how many, and the first of their names. */
+    readonly ignoredTensors: IgnoredTensors;
   };
   readonly backend: BackendReport & {
     /** Why this backend. */
@@ -43,10 +46,18 @@ export interface EngineReport {
     readonly selectionLayersFrom?: SelectionLayersSource;
   };
   readonly loadMs: number;
-  /** Why the context is shorter than the model's, where memory made it so. */
+  /** Where the context comes from, if not from max_position_embeddings: a scaling of RoPE, or what memory holds. */
   readonly contextNote?: string;
-  /** What a person should know: the note above, and selection layers that are a guess. */
+  /**
+   * What a person should know: the note above, selection layers that are a guess, files that were taken for missing since
+   * they may not be read, values of the checkpoint that are not followed.
+   */
   readonly notes: readonly string[];
+}
+
+export interface IgnoredTensors {
+  readonly count: number;
+  readonly names: readonly string[];
 }
 
 export interface Engine {
@@ -65,20 +76,23 @@ const MAX_BATCH_ROWS = 256;
 /** Tokens of a page of the KV cache. */
 export const DEFAULT_PAGE_SIZE = 16;
 
-/** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
-export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
+/** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
+export async function openEngineWith(host: EngineHost, given: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
-  checkEngineOptions(options, {});
-  const checkpoint = await openCheckpoint(host.folder);
+  checkEngineOptions(given, {});
+  const options = { ...given };
+  const { signal } = options;
+  const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? DEFAULT_PAGE_SIZE);
-    checkWeights(checkpoint.tensors, config, checkpoint.name);
-    const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
-    const chosen = await chooseBackend(host, options, plan);
+    const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
+    const plan = { shape: backendShape(config, options), weightBytes: check.usedBytes };
+    const choosing = chooseBackend(host, options, plan);
+    const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
     const { backend } = chosen;
     try {
-      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
+      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name, signal);
       const attention = options.attention ?? checkpoint.generationConfig.attention ?? "full";
       const engine = new GenerationEngine({
         backend,
@@ -92,12 +106,13 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
         attentionDefaults: checkpoint.generationConfig.attention,
         attention,
       });
+      const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
       const loadMs = performance.now() - started;
       return {
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => report(checkpoint, config, chosen, engine.policyOf(attention), loadMs),
+        report: () => report(checkpoint, config, ignored, chosen, engine.policyOf(attention), loadMs),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -125,10 +140,11 @@ export function attentionModelOf(config: ModelConfig, pageSize: number): Attenti
 
 function backendShape(config: ModelConfig, options: EngineOptions): BackendShape {
   const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = 4 } = options;
-  const maxSequenceLength = options.contextLength ?? config.maxPositionEmbeddings;
-  if (maxSequenceLength > config.maxPositionEmbeddings)
+  const maxSequenceLength = options.contextLength ?? config.contextLength;
+  if (maxSequenceLength > config.contextLength)
     throw new ConfigError(
-      `contextLength ${maxSequenceLength} is more than the ${config.maxPositionEmbeddings} positions the model was made for`,
+      `contextLength ${maxSequenceLength} is more than the ${config.contextLength} positions the model was made for ` +
+        `(${config.contextNote ?? "max_position_embeddings of its config.json"})`,
     );
   return {
     numLayers: config.numLayers,
@@ -145,10 +161,6 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
     maxBatchRows: Math.max(MAX_BATCH_ROWS, maxBatchSequences),
     maxBatchSequences,
   };
-}
-
-function weightBytesOf(checkpoint: Checkpoint): number {
-  return [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 function chatTemplateOf(checkpoint: Checkpoint) {
@@ -177,12 +189,19 @@ function noTokenizer(name: string): Tokenizer {
 function report(
   checkpoint: Checkpoint,
   config: ModelConfig,
+  ignored: readonly string[],
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
   policy: AttentionPolicy,
   loadMs: number,
 ): EngineReport {
   const { maxSequenceLength } = backend.shape;
+  // a context below max_position_embeddings owes nothing to a scaling
+  const isScaled = maxSequenceLength > config.maxPositionEmbeddings || contextNote !== undefined;
+  const contextNotes = [isScaled ? config.contextNote : undefined, contextNote].filter(
+    (note) => note !== undefined,
+  );
   const { name, settings, selectionLayersFrom: from } = policy;
+  const guess = from === "guess" ? [guessNote(name, settings.layers)] : [];
   return {
     model: {
       name: checkpoint.name,
@@ -191,15 +210,19 @@ function report(
       contextLength: maxSequenceLength,
       maxPositionEmbeddings: config.maxPositionEmbeddings,
       kvBytesPerToken: kvBytesPerToken(config),
+      ignoredTensors: ignoredTensors(ignored),
     },
     backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
     attention: { name, settings, ...(from && { selectionLayersFrom: from }) },
     loadMs,
-    ...(contextNote !== undefined && { contextNote }),
-    notes: [contextNote, from === "guess" ? guessNote(name, settings.layers) : undefined].filter(
-      (note) => note !== undefined,
-    ),
+    ...(contextNotes.length > 0 && { contextNote: contextNotes.join("; ") }),
+    notes: [...contextNotes, ...guess, ...checkpoint.notes],
   };
+}
+
+/** Names in a report, each cut: they come from files. */
+export function ignoredTensors(names: readonly string[]): IgnoredTensors {
+  return { count: names.length, names: names.slice(0, 20).map((name) => name.slice(0, 200)) };
 }
 
 /** Bytes of one token's keys and values over all layers, stored as f32. */

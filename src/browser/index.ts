@@ -23,10 +23,10 @@ export interface BrowserEngineOptions extends EngineOptions {
   readonly wasmFolder?: string | URL;
 }
 
-/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError */
+/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError, AbortedError */
 export async function openEngine(options: BrowserEngineOptions): Promise<Engine> {
   // folderOf and createWasmHost judge the two places
-  checkEngineOptions(options, { model: v.any(), wasmFolder: v.any() });
+  checkEngineOptions(options, { model: v.optional(v.any()), wasmFolder: v.optional(v.any()) });
   const { model, wasmFolder, ...rest } = options;
   const wasm = createWasmHost(wasmFolder);
   return openEngineWith({ folder: folderOf(model), wasm, openGpu: openNavigatorGpu }, rest);

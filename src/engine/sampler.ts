@@ -1,4 +1,5 @@
 import type { SamplingParams } from "../backend/backend.ts";
+import type { EngineError } from "../base/errors.ts";
 import { hash32 } from "../base/random.ts";
 
 /** Sampling values as a request or a checkpoint gives them, checked. */
@@ -8,13 +9,25 @@ export interface SamplingDefaults {
   readonly topP?: number | undefined;
   readonly minP?: number | undefined;
   readonly repetitionPenalty?: number | undefined;
+  /** A checkpoint's values that cannot be, by their names in a request, each as the error for a request that leaves it open. */
+  readonly problems?: ReadonlyMap<keyof OpenValues, EngineError>;
 }
 
-/** The values of one request: the request's own, then the checkpoint's, then greedy. */
+/** What a request may leave to the checkpoint. */
+type OpenValues = Omit<SamplingDefaults, "problems"> & { readonly maxTokens?: number | undefined };
+
+/**
+ * The values of one request: the request's own, then the checkpoint's, then greedy.
+ * @throws the checkpoint's problem with a value that the request leaves to it.
+ */
 export function resolveSampling(
-  request: SamplingDefaults & { readonly seed?: number | undefined },
+  request: OpenValues & { readonly seed?: number | undefined },
   defaults: SamplingDefaults,
 ): SamplingParams {
+  for (const [name, problem] of defaults.problems ?? []) {
+    const isUsed = request.temperature !== 0 || name === "repetitionPenalty" || name === "maxTokens";
+    if (isUsed && request[name] === undefined) throw problem;
+  }
   return {
     temperature: request.temperature ?? defaults.temperature ?? 0,
     topK: request.topK ?? defaults.topK ?? 0,

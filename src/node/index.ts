@@ -15,7 +15,10 @@ import { createWasmHost } from "./wasm-host.ts";
 export * from "../index.ts";
 export { openFileFolder } from "./file-folder.ts";
 
-/** Opens the checkpoint in a folder; the bundled model where none is named. */
+/**
+ * Opens the checkpoint in a folder; the bundled model where none is named.
+ * @throws ConfigError, ModelFileError, BackendError, AbortedError
+ */
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
   checkEngineOptions(options, { model: v.optional(v.string("the path of a checkpoint's folder")) });
   const { model, ...rest } = options;

@@ -27,6 +27,7 @@ import { sampleToken } from "../sample-token.ts";
 import { attendHead, headLogits } from "./attention.ts";
 import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
+import { cacheBytes, checkShape } from "./memory.ts";
 import { floats, integers, matrix, ReferenceTensor, ReferenceWeight, tensor } from "./refs.ts";
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
@@ -39,6 +40,7 @@ class ReferenceBackend implements Backend {
   #weightBytes = 0;
 
   constructor(shape: BackendShape) {
+    checkShape(shape);
     this.shape = shape;
     this.#layers = Array.from({ length: shape.numLayers }, () => createLayerCache(shape));
   }
@@ -50,8 +52,7 @@ class ReferenceBackend implements Backend {
       description: "plain loops in TypeScript, f32 storage, f64 sums",
       threads: 1,
       weightBytes: this.#weightBytes,
-      kvCacheBytes:
-        2 * 4 * shape.numLayers * shape.numPages * shape.pageSize * shape.numKvHeads * shape.headDim,
+      kvCacheBytes: cacheBytes(shape),
     };
   }
 
@@ -370,7 +371,7 @@ class ReferenceBackend implements Backend {
   }
 }
 
-/** Opens the reference backend. It runs everywhere, slowly. */
+/** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the shape is beyond it */
 export async function createReferenceBackend(shape: BackendShape): Promise<Backend> {
   return new ReferenceBackend(shape);
 }

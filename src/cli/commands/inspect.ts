@@ -71,6 +71,11 @@ function describe(report: Report): string {
       `attends to ${(100 * attendedFraction).toFixed(0)} % of the cache, reads ${formatBytes(kvBytes)} a token`,
     ]),
   ];
+  const { count, names } = report.ignoredTensors;
+  if (report.contextNote !== undefined) rows.push(["note", report.contextNote]);
+  if (count > 0)
+    rows.push(["not used", `${count} tensors: ${names.slice(0, 4).join(", ")}${count > 4 ? ", …" : ""}`]);
+  for (const note of report.notes) rows.push(["note", note]);
   if (!report.scannedWeights) rows.push(["scan", "not done (--no-scan)"]);
   else if (report.problems.length === 0) rows.push(["scan", "every weight is finite"]);
   for (const { tensor, nan, infinite } of report.problems)
