@@ -68,6 +68,11 @@ describe("a server is not believed", () => {
       "the server sent others (bytes 101000-101999/200000)",
     ],
     [
+      "a range that begins before",
+      faulty({ headers: { "content-range": "bytes 99999-100999/200000" } }),
+      "the server sent others",
+    ],
+    [
       "the right range of a file of another size",
       faulty({ headers: { "content-range": "bytes 100000-100999/200001" } }),
       "the server sent others",
