@@ -13,6 +13,7 @@ export type {
   AttentionModel,
   AttentionPolicy,
   LayerRole,
+  SelectionLayersSource,
   SelectionStep,
 } from "./attention/policy.ts";
 export { parseAttention } from "./attention/spec.ts";
@@ -34,10 +35,11 @@ export type {
   FinishReason,
   Generation,
   GenerationPart,
+  GenerationProgress,
   GenerationRequest,
   GenerationResult,
 } from "./engine/request.ts";
-export { type CheckpointReport, inspectFolder } from "./inspect.ts";
+export { type CheckpointReport, type InspectOptions, inspectFolder } from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export {

@@ -26,6 +26,8 @@ export class Attention {
   readonly #pool: TensorPool;
   readonly #states = new Map<AttentionPolicy, PolicyState>();
   #denseScores: Scores | undefined;
+  /** Groups of the step whose policy threw. */
+  #failures = new Map<AttentionGroup, unknown>();
 
   constructor(backend: Backend, model: AttentionModel) {
     this.#backend = backend;
@@ -34,14 +36,35 @@ export class Attention {
   }
 
   /**
-   * Records the attention of one layer for all groups of the batch.
+   * Records the attention of one layer for all groups of the batch. A group whose policy throws drops out of the step:
+   * its rows are undefined from then on and touch no others. `takeFailures` tells of it.
    * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
    */
   attend(layer: number, groups: readonly AttentionGroup[], query: TensorRef, output: TensorRef): void {
     for (const group of groups) {
+      if (this.#failures.has(group)) continue;
       if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
-      if (group.isSparse) this.#attendSparsely(layer, group, query, output);
-      else this.#backend.attendAll(layer, group.range, query, output);
+      if (!group.isSparse) this.#backend.attendAll(layer, group.range, query, output);
+      else this.#attendOrFail(layer, group, query, output);
+    }
+  }
+
+  /** The groups of the step since the last call whose policies threw, and what they threw. */
+  takeFailures(): ReadonlyMap<AttentionGroup, unknown> {
+    const failures = this.#failures;
+    if (failures.size > 0) this.#failures = new Map();
+    return failures;
+  }
+
+  /**
+   * Whatever is thrown here fails this group alone. Where the device itself is gone, the next step of the decoder
+   * throws, too.
+   */
+  #attendOrFail(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
+    try {
+      this.#attendSparsely(layer, group, query, output);
+    } catch (error) {
+      this.#failures.set(group, error);
     }
   }
 

@@ -10,10 +10,13 @@ import type { AttentionPolicy } from "./policy.ts";
  */
 export function parseAttention(spec: string, defaults?: string): AttentionPolicy {
   const { name, options } = readSpec(spec);
-  const own = defaults === undefined ? undefined : readSpec(defaults);
   const row = POLICIES[name];
   if (!row) throw unknownName(name);
-  return row.make(own?.name === name ? { ...own.options, ...options } : options);
+  // a checkpoint's spec of another policy is not used, and so not judged
+  if (defaults === undefined || defaults.split(":", 1)[0] !== name) return row.make(options);
+  const policy = row.make({ ...readSpec(defaults).options, ...options });
+  const isOwn = spec === defaults || !("selectionLayers" in options);
+  return isOwn && policy.selectionLayersFrom ? { ...policy, selectionLayersFrom: "checkpoint" } : policy;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Backend, Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend/backend.ts";
 import type { TensorDtype } from "../base/dtype.ts";
-import type { TensorRef } from "../base/tensor-ref.ts";
+import { capacityOf, type TensorRef } from "../base/tensor-ref.ts";
 import type { AttentionModel, SelectionStep } from "./policy.ts";
 
 /** Tensors for selection, handed back and reused, so that nothing is made in steady state. */
@@ -122,7 +122,7 @@ export class SelectionWorkspace implements SelectionStep {
 
   #selection(groups: number, capacity: number): TokenSelection {
     const known = this.#results[this.#call++];
-    if (known && "indices" in known && known.groups === groups && (known.indices.shape[2] ?? 0) >= capacity)
+    if (known && "indices" in known && known.groups === groups && capacityOf(known.indices) >= capacity)
       return known;
     return this.#keep({
       indices: this.#take("u32", groups, capacity),

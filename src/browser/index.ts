@@ -1,9 +1,11 @@
 /** `lessismore` in browsers: the public exports, and opening of checkpoints behind URLs or in chosen files. */
+import * as v from "valibot";
 import { ConfigError } from "../base/errors.ts";
 import type { FileFolder } from "../load/byte-source.ts";
 import { createFileListFolder } from "../load/file-list-folder.ts";
 import { createUrlFolder } from "../load/url-folder.ts";
 import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
+import { checkEngineOptions } from "../open-options.ts";
 import { openNavigatorGpu } from "./gpu.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
@@ -21,8 +23,10 @@ export interface BrowserEngineOptions extends EngineOptions {
   readonly wasmFolder?: string | URL;
 }
 
-/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError */
+/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError, AbortedError */
 export async function openEngine(options: BrowserEngineOptions): Promise<Engine> {
+  // folderOf and createWasmHost judge the two places
+  checkEngineOptions(options, { model: v.optional(v.any()), wasmFolder: v.optional(v.any()) });
   const { model, wasmFolder, ...rest } = options;
   const wasm = createWasmHost(wasmFolder);
   return openEngineWith({ folder: folderOf(model), wasm, openGpu: openNavigatorGpu }, rest);

@@ -13,7 +13,7 @@ import { templateTokens } from "./special-tokens.ts";
 export interface TemplateMessage {
   readonly role: string;
   /** A text, or a list of parts ({ type: "text", text }), or nothing beside tool calls. */
-  readonly content?: string | readonly Readonly<Record<string, unknown>>[] | null;
+  readonly content?: string | null | readonly object[];
   readonly [key: string]: unknown;
 }
 
@@ -59,10 +59,10 @@ export async function openChatTemplate(
 ): Promise<ChatTemplate | undefined> {
   const additional = new Map<string, string>();
   for (const name of NAMED) {
-    const text = await readText(folder, `${FOLDER}/${name}.jinja`, true);
+    const text = await readText(folder, `${FOLDER}/${name}.jinja`);
     if (text !== undefined) additional.set(name, text);
   }
-  return createChatTemplate(await readText(folder, FILE, true), tokenizerConfig, folder.name, {
+  return createChatTemplate(await readText(folder, FILE), tokenizerConfig, folder.name, {
     additional,
     specialTokensMap: (await readJsonObject(folder, "special_tokens_map.json")) ?? {},
     legacy: (await readJsonObject(folder, "chat_template.json")) ?? {},

@@ -43,10 +43,15 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
       ...(layers && { layers }),
     },
     tokenBudget,
+    ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
     select: (step) => step.withEnds(step.mergeByRank(step.scores(), parts.ranked, parts.ends), parts.ends),
     forModel(model) {
-      if (!layers) return lessIsMore({ ...options, selectionLayers: model.defaultSelectionLayers });
+      if (!layers)
+        return {
+          ...lessIsMore({ ...options, selectionLayers: model.defaultSelectionLayers }),
+          selectionLayersFrom: model.defaultSelectionLayersFrom,
+        };
       checkLayers(name, "layers", layers, model.numLayers);
       return this;
     },

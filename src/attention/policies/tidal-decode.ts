@@ -27,10 +27,15 @@ export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
     name,
     settings: { budget: tokenBudget, ...(layers && { layers }) },
     tokenBudget,
+    ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
     select: (step) => step.withEnds(step.topK(step.scores(), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
     forModel(model) {
-      if (!layers) return tidalDecode({ ...options, selectionLayers: model.defaultSelectionLayers });
+      if (!layers)
+        return {
+          ...tidalDecode({ ...options, selectionLayers: model.defaultSelectionLayers }),
+          selectionLayersFrom: model.defaultSelectionLayersFrom,
+        };
       checkLayers(name, "layers", layers, model.numLayers);
       return this;
     },

@@ -1,6 +1,6 @@
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { BackendError, EngineError, ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import { capacityOf, type TensorRef, type WeightRef } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -32,7 +32,7 @@ import {
   type Word,
 } from "./memory-map.ts";
 
-import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
+import { addressOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
 
