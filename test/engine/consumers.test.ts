@@ -77,7 +77,8 @@ describe("one failure is one request's", () => {
     expect(expected.indexOf(expected[4] ?? 0)).toBe(4);
     const decode = (tokens: ArrayLike<number>) =>
       Array.from(tokens).includes(expected[4] ?? 0) ? boom() : characters.decode(tokens);
-    const other = await openEngine({ tokenizer: { ...characters, decode } });
+    const decodeStream = () => ({ push: (id: number) => decode([id]), end: () => "" });
+    const other = await openEngine({ tokenizer: { ...characters, decode, decodeStream } });
     const [broken, healthy] = await Promise.allSettled([
       other.generate(drawn).result(),
       other.generate({ ...drawn, maxTokens: 4 }).result(),
