@@ -38,8 +38,15 @@ export type {
   GenerationProgress,
   GenerationRequest,
   GenerationResult,
+  GenerationTimings,
+  PartKind,
 } from "./engine/request.ts";
-export { type CheckpointReport, type InspectOptions, inspectFolder } from "./inspect.ts";
+export {
+  type AttentionReport,
+  type CheckpointReport,
+  type InspectOptions,
+  inspectFolder,
+} from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export {
@@ -47,5 +54,6 @@ export {
   type EngineHost,
   type EngineOptions,
   type EngineReport,
+  type IgnoredTensors,
   openEngineWith,
 } from "./open.ts";

@@ -64,7 +64,11 @@ export interface Engine {
   readonly tokenizer: Tokenizer;
   /** Queues a request. What cannot run is an error here. @throws RequestError, ConfigError */
   generate(request: GenerationRequest): Generation;
-  /** Dense logits of every position: f32 [tokenIds.length, vocabSize]. */
+  /**
+   * Dense logits of every position: f32 [tokenIds.length, vocabSize], of at most contextLength tokens. Queues for its pages
+   * like a request, and takes its turns between the steps of others.
+   * @throws RequestError, BackendError, AbortedError when the engine is closed meanwhile
+   */
   logits(tokenIds: ArrayLike<number>): Promise<Float32Array>;
   report(): EngineReport;
   /** Aborts what runs, ends threads, frees memory. Calling it twice is allowed. */
@@ -80,7 +84,7 @@ export const DEFAULT_PAGE_SIZE = 16;
 export async function openEngineWith(host: EngineHost, given: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
   checkEngineOptions(given, {});
-  const options = { ...given };
+  const options = { ...given }; // the caller's object may change while files are read
   const { signal } = options;
   const checkpoint = await openCheckpoint(host.folder, { signal });
   try {

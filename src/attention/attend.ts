@@ -57,13 +57,14 @@ export class Attention {
   }
 
   /**
-   * Whatever is thrown here fails this group alone. Where the device itself is gone, the next step of the decoder
-   * throws, too.
+   * What a policy throws, or the backend on account of what the policy asked, fails this group alone. A lost device fails
+   * everyone: the draw of this step throws, too. So does a trap, after which the kernels' memory is not to be trusted.
    */
   #attendOrFail(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
     try {
       this.#attendSparsely(layer, group, query, output);
     } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) throw error;
       this.#failures.set(group, error);
     }
   }

@@ -1,4 +1,5 @@
 import { ConfigError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import { POLICIES, type SpecKey } from "./policies/index.ts";
 import type { AttentionPolicy } from "./policy.ts";
 
@@ -9,6 +10,8 @@ import type { AttentionPolicy } from "./policy.ts";
  * @throws ConfigError on an unknown name or key, a repeated key, or an impossible value.
  */
 export function parseAttention(spec: string, defaults?: string): AttentionPolicy {
+  if (typeof spec !== "string")
+    throw new ConfigError(`expected an attention spec such as "full", got ${printValue(spec)}`);
   const { name, options } = readSpec(spec);
   const row = POLICIES[name];
   if (!row) throw unknownName(name);

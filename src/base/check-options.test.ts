@@ -32,7 +32,7 @@ describe("a value in a message", () => {
     ["an object without prototype", Object.create(null), "{}"],
     ["a cycle", circular, '{"self":{"self":{"self":{"self":{...}}}}}'],
     ["a deep value", deep, "[[[[[...]]]]]"],
-    ["a getter that throws", throwing, "a object that cannot be shown"],
+    ["a getter that throws", throwing, "a value that cannot be shown"],
   ])("%s", (_, value, text) => {
     expect(printValue(value)).toBe(text);
   });

@@ -11,7 +11,7 @@ export function printValue(value: unknown): string {
   try {
     text = print(value, MAX_DEPTH);
   } catch {
-    text = `a ${typeof value} that cannot be shown`; // a getter or a proxy threw
+    text = `a value that cannot be shown`; // a getter or a proxy threw
   }
   return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 3)}...` : text;
 }

@@ -11,7 +11,7 @@ import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
 export { createFileListFolder } from "../load/file-list-folder.ts";
-export { createUrlFolder } from "../load/url-folder.ts";
+export { createUrlFolder, type Fetch, type UrlFolderOptions } from "../load/url-folder.ts";
 
 export interface BrowserEngineOptions extends EngineOptions {
   /** The checkpoint: the URL of its folder, or the files of it that a person chose or dropped. */
@@ -23,17 +23,33 @@ export interface BrowserEngineOptions extends EngineOptions {
   readonly wasmFolder?: string | URL;
 }
 
+const isPath = (value: unknown) => typeof value === "string" || value instanceof URL;
+const isFileList = (value: unknown) =>
+  typeof value === "object" &&
+  value !== null &&
+  Symbol.iterator in value &&
+  [...(value as Iterable<unknown>)].every((file) => file instanceof File);
+
+const PLACE = {
+  model: v.optional(
+    v.custom<BrowserEngineOptions["model"]>(
+      (value) => isPath(value) || isFileList(value),
+      "the URL of a checkpoint's folder, or its files",
+    ),
+  ),
+  wasmFolder: v.optional(v.custom<string | URL>(isPath, "the URL of a folder")),
+};
+
 /** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError, AbortedError */
 export async function openEngine(options: BrowserEngineOptions): Promise<Engine> {
-  // folderOf and createWasmHost judge the two places
-  checkEngineOptions(options, { model: v.optional(v.any()), wasmFolder: v.optional(v.any()) });
+  checkEngineOptions(options, PLACE);
   const { model, wasmFolder, ...rest } = options;
   const wasm = createWasmHost(wasmFolder);
   return openEngineWith({ folder: folderOf(model), wasm, openGpu: openNavigatorGpu }, rest);
 }
 
 function folderOf(model: BrowserEngineOptions["model"] | undefined): FileFolder {
-  if (typeof model === "string" || model instanceof URL) return urlFolder(model);
+  if (typeof model === "string" || model instanceof URL) return createUrlFolder(model);
   const files = model === undefined ? [] : [...model];
   if (files.length === 0)
     throw new ConfigError(
@@ -41,14 +57,4 @@ function folderOf(model: BrowserEngineOptions["model"] | undefined): FileFolder 
         `*.safetensors), got ${model === undefined ? "nothing" : "an empty list of files"}; name it in \`model\``,
     );
   return createFileListFolder(files);
-}
-
-function urlFolder(url: string | URL): FileFolder {
-  try {
-    return createUrlFolder(url);
-  } catch (cause) {
-    throw new ConfigError(`opening a model: "${url}" is no URL; name the URL of a checkpoint's folder`, {
-      cause,
-    });
-  }
 }

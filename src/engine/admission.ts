@@ -8,10 +8,13 @@ const LONG_WAIT_MS = 10_000;
 
 /** Something that waits for pages: a request, or `logits`. */
 interface Applicant {
+  readonly name: string;
   readonly numPages: number;
   /** Set for a request, which takes one of the places in a batch, too. */
   readonly generation?: RunningGeneration;
   readonly since: number;
+  /** Who had what it needs, when it last had to wait. */
+  waitsFor?: string;
   readonly isDone: () => boolean;
   readonly admit: (pages: readonly number[]) => void;
   readonly fail: (error: Error) => void;
@@ -26,14 +29,23 @@ export class Admission {
   readonly #maxRunning: number;
   readonly #forget: (policy: AttentionPolicy) => void;
   readonly #policies = new Map<unknown, { policy: AttentionPolicy; uses: number }>();
+  readonly #now: () => number;
+  /** Pages held by others than requests: name and number. */
+  readonly #reserved = new Map<string, number>();
+  #numReservations = 0;
   #waiting: Applicant[] = [];
   #running: RunningGeneration[] = [];
 
-  /** forget: gives the buffers of a policy back when its last request has ended. */
+  /**
+   * forget: gives the buffers of a policy back when its last request has ended.
+   * now: milliseconds of a clock
+   */
   constructor(
     { numPages, pageSize, maxBatchSequences }: BackendShape,
     forget: (policy: AttentionPolicy) => void,
+    now = () => performance.now(),
   ) {
+    this.#now = now;
     this.#pages = new PageAllocator(numPages, pageSize);
     this.#maxRunning = maxBatchSequences;
     this.#forget = forget;
@@ -48,9 +60,10 @@ export class Admission {
   queue(generation: RunningGeneration): void {
     generation.isSetAside = false;
     this.#waiting.push({
+      name: generation.name,
       numPages: this.#pages.pagesFor(generation.longestCache),
       generation,
-      since: performance.now(),
+      since: this.#now(),
       isDone: () => generation.isDone,
       admit: (pages) => {
         generation.pages = pages;
@@ -61,17 +74,20 @@ export class Admission {
     });
   }
 
-  /** Pages for so many tokens, once it is their turn. `release` may come before that. */
+  /** Pages for so many tokens of `logits`, once it is their turn. `release` may come before that. */
   reserve(tokens: number): { readonly pages: Promise<readonly number[]>; readonly release: () => void } {
+    const name = `logits ${++this.#numReservations}`;
     let held: readonly number[] = [];
     let isReleased = false;
     const pages = new Promise<readonly number[]>((resolve, reject) => {
       this.#waiting.push({
+        name,
         numPages: this.#pages.pagesFor(tokens),
-        since: performance.now(),
+        since: this.#now(),
         isDone: () => isReleased,
         admit: (given) => {
           held = given;
+          this.#reserved.set(name, given.length);
           resolve(given);
         },
         fail: (error) => {
@@ -84,6 +100,7 @@ export class Admission {
       pages,
       release: () => {
         isReleased = true;
+        this.#reserved.delete(name);
         this.#pages.release(held);
         held = [];
       },
@@ -94,11 +111,14 @@ export class Admission {
   admit(): void {
     this.#sweep();
     for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      if (!this.#makeRoom(next)) return;
+      if (!this.#makeRoom(next)) {
+        next.waitsFor = this.whyWaiting();
+        return;
+      }
       this.#waiting.shift();
-      const waitedMs = performance.now() - next.since;
-      if (waitedMs > LONG_WAIT_MS)
-        next.generation?.note(`waited ${(waitedMs / 1000).toFixed(0)} s for ${this.whyWaiting()}`);
+      const waitedMs = this.#now() - next.since;
+      if (waitedMs > LONG_WAIT_MS && next.waitsFor !== undefined)
+        next.generation?.note(`waited ${(waitedMs / 1000).toFixed(0)} s for ${next.waitsFor}`);
       next.admit(this.#pages.allocate(next.numPages));
     }
   }
@@ -113,12 +133,13 @@ export class Admission {
   /** Who has what a waiting request needs, for people. */
   whyWaiting(): string {
     const { numFree, numPages, pageSize } = this.#pages;
-    const holders = this.#running.map(
-      ({ name, pages, isPaused }) => `${name} (${pages?.length ?? 0}${isPaused ? ", not read" : ""})`,
+    const requests = this.#running.map(
+      ({ name, pages = [], isPaused }) => `${name} (${pages.length}${isPaused ? ", not read" : ""})`,
     );
+    const others = [...this.#reserved].map(([name, count]) => `${name} (${count})`);
     return (
       `a place: ${this.#running.length} of ${this.#maxRunning} requests run, ${numFree} of ${numPages} pages of ` +
-      `${pageSize} tokens are free; pages are held by ${holders.join(", ") || "no request"}`
+      `${pageSize} tokens are free; pages are held by ${[...requests, ...others].join(", ") || "no request"}`
     );
   }
 

@@ -12,6 +12,8 @@ export interface GenerationDefaults extends SamplingDefaults {
   readonly maxNewTokens?: number | undefined;
   /** Most tokens of prompt and output together; counts where maxNewTokens is left out. */
   readonly maxLength?: number | undefined;
+  /** Values that would change what `transformers` generates and that are not followed. */
+  readonly unsupported?: readonly string[];
 }
 
 /** Everything an engine is made of; `open.ts` puts it together. */

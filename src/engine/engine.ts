@@ -3,6 +3,7 @@ import { isPolicy } from "../attention/is-policy.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { parseAttention } from "../attention/spec.ts";
 import { AbortedError, BackendError, ConfigError, type EngineError, RequestError } from "../base/errors.ts";
+import { mebibytes } from "../base/mebibytes.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
@@ -14,6 +15,7 @@ import { OutputStream } from "./output-stream.ts";
 import { checkTokens, planRequest } from "./plan-request.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
+import { isTokenList } from "./request-schema.ts";
 import { chunkOf, schedule } from "./scheduler.ts";
 import { type Step, StepRunner } from "./step-runner.ts";
 
@@ -59,10 +61,19 @@ export class GenerationEngine {
   policyOf(attention: AttentionPolicy | string): AttentionPolicy {
     const policy =
       typeof attention === "string" ? parseAttention(attention, this.#parts.attentionDefaults) : attention;
-    const bound = policy.forModel?.(this.#parts.attentionModel) ?? policy;
+    const bound = this.#bind(policy);
     if (!isPolicy(bound))
       throw new ConfigError(`attention ${policy.name}: forModel gave no policy but ${printValue(bound)}`);
     return bound;
+  }
+
+  #bind(policy: AttentionPolicy): AttentionPolicy {
+    try {
+      return policy.forModel?.(this.#parts.attentionModel) ?? policy;
+    } catch (error) {
+      if (error instanceof ConfigError) throw error;
+      throw new ConfigError(`attention ${policy.name}: forModel failed: ${String(error)}`, { cause: error });
+    }
   }
 
   /**
@@ -114,12 +125,18 @@ export class GenerationEngine {
         this.#lastYield = performance.now();
       }
     } catch (error) {
-      this.#failure = fatal(error);
-      this.#unread = undefined;
-      this.#admission.failAll(this.#failure);
+      this.#fail(error);
     } finally {
       this.#isPumping = false;
     }
+  }
+
+  /** An error of no single request: nothing is known of the backend's state after it. */
+  #fail(error: unknown): EngineError {
+    this.#failure ??= fatal(error);
+    this.#unread = undefined;
+    this.#admission.failAll(this.#failure);
+    return this.#failure;
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -183,19 +200,20 @@ export class GenerationEngine {
     this.#checkOpen("logits");
     if (this.#failure) throw this.#failure;
     const { maxSequenceLength, vocabSize } = this.#parts.backend.shape;
-    if (typeof tokenIds !== "object" || tokenIds === null || !("length" in tokenIds))
+    if (!isTokenList(tokenIds))
       throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
     const tokens = checkTokens(tokenIds, this.#parts, maxSequenceLength);
+    const out = allocateLogits(tokens.length, vocabSize);
     const reserved = this.#admission.reserve(tokens.length);
     void this.#pump();
     const pages = await reserved.pages;
     try {
-      const out = new Float32Array(tokens.length * vocabSize);
       for (let first = 0; first < tokens.length; ) {
         if (this.#isClosed) throw closedError();
+        if (this.#failure) throw this.#failure;
         const numRows = chunkOf(tokens.length - first, this.#chunkRows);
         const started = performance.now();
-        await this.#exclusively(() => this.#steps.denseLogits({ tokens, pages }, { first, numRows }, out));
+        await this.#exclusively(() => this.#denseLogits({ tokens, pages }, { first, numRows }, out));
         this.#pacer.record(numRows, performance.now() - started);
         first += numRows;
         if (first < tokens.length) await yieldToEventLoop();
@@ -204,6 +222,14 @@ export class GenerationEngine {
     } finally {
       reserved.release();
       void this.#pump();
+    }
+  }
+
+  async #denseLogits(...args: Parameters<StepRunner["denseLogits"]>): Promise<void> {
+    try {
+      await this.#steps.denseLogits(...args);
+    } catch (error) {
+      throw this.#fail(error);
     }
   }
 
@@ -219,7 +245,19 @@ export class GenerationEngine {
   }
 }
 
-/** An error of no single request: nothing is known of the backend's state after it. */
+/** @throws RequestError where there is no memory for so many. */
+function allocateLogits(numTokens: number, vocabSize: number): Float32Array {
+  try {
+    return new Float32Array(numTokens * vocabSize);
+  } catch (cause) {
+    throw new RequestError(
+      `logits: ${numTokens} tokens of a vocabulary of ${vocabSize} take ${mebibytes(4 * numTokens * vocabSize)}, for ` +
+        "which there is no memory; ask for fewer tokens at a time",
+      { cause },
+    );
+  }
+}
+
 function fatal(error: unknown): EngineError {
   if (error instanceof BackendError) return error;
   const message = error instanceof Error ? error.message : String(error);

@@ -27,6 +27,8 @@ export function planRequest(
   const policy = bind(attention);
   const { prompt, start } = readPrompt(request, parts, maxSequenceLength - 1);
   const notes: string[] = [];
+  for (const value of parts.generationDefaults.unsupported ?? [])
+    notes.push(`generation_config.json: ${value} is not followed`);
   if (policy.selectionLayersFrom === "guess") notes.push(guessNote(policy.name, policy.settings.layers));
   return {
     prompt,
@@ -42,7 +44,10 @@ export function planRequest(
   };
 }
 
-/** The request's own, then the checkpoint's max_new_tokens, then its max_length, then all that the context holds. */
+/**
+ * The request's own, then the checkpoint's max_new_tokens, then its max_length, then all that the context holds.
+ * @throws RequestError where the checkpoint's max_length leaves no room, as `transformers` does
+ */
 function resolveMaxTokens(
   asked: number | undefined,
   promptTokens: number,
@@ -51,11 +56,22 @@ function resolveMaxTokens(
 ): number {
   const { maxSequenceLength } = backend.shape;
   const room = maxSequenceLength - promptTokens;
-  const ofLength = maxLength !== undefined && maxLength > promptTokens ? maxLength - promptTokens : undefined;
-  const wanted = asked ?? maxNewTokens ?? ofLength ?? room;
+  if (
+    asked === undefined &&
+    maxNewTokens === undefined &&
+    maxLength !== undefined &&
+    maxLength <= promptTokens
+  )
+    throw new RequestError(
+      `max_length ${maxLength} of the checkpoint's generation_config.json leaves no room after a prompt of ` +
+        `${promptTokens} tokens; give maxTokens`,
+    );
+  const ofLength = maxLength === undefined ? room : maxLength - promptTokens;
+  const wanted = asked ?? maxNewTokens ?? ofLength;
   if (wanted <= room) return wanted;
+  const whose = asked === undefined ? "the checkpoint's" : "the request's";
   notes.push(
-    `maxTokens lowered from ${wanted} to ${room}: the context holds ${maxSequenceLength} tokens, ` +
+    `maxTokens lowered from ${whose} ${wanted} to ${room}: the context holds ${maxSequenceLength} tokens, ` +
       `${promptTokens} of them the prompt's`,
   );
   return room;
@@ -125,30 +141,32 @@ function renderChat(
 ): { readonly text: string; readonly start: OutputStart } {
   const text = render(messages, { variables });
   if (!hasMarker(text)) return { text, start: { kind: "answer", isAfterMarker: false } };
-  return { text, start: startAfter(generationPrompt(text, messages, (some) => render(some, { variables }))) };
+  const without = render(messages, { variables, addGenerationPrompt: false });
+  const isAsked = text.length > without.length && text.startsWith(without);
+  const prompt = isAsked
+    ? text.slice(without.length)
+    : afterLastMessage(text, messages, (some) => render(some, { variables }));
+  return { text, start: startAfter(prompt) };
 }
 
 /** A character of private use: no template looks for it, and no text has it. */
 const END_OF_CONTENT = "\u{10f8d1}";
 
-/**
- * What the template writes after the last message. Found by a mark at the end of that message, and not by leaving the
- * generation prompt out: there are templates that always write it.
- */
-function generationPrompt(
+/** What a template that always writes its generation prompt writes after the last message, found by a mark at its end. */
+function afterLastMessage(
   text: string,
   messages: readonly ChatMessage[],
   render: (messages: readonly ChatMessage[]) => string,
 ): string {
   const last = messages.at(-1);
-  if (!last?.content) return "";
-  const content =
-    typeof last.content === "string"
-      ? last.content + END_OF_CONTENT
-      : [...last.content, { type: "text", text: END_OF_CONTENT }];
-  const marked = render([...messages.slice(0, -1), { ...last, content }]);
-  const at = marked.lastIndexOf(END_OF_CONTENT);
-  const after = at < 0 ? "" : marked.slice(at + END_OF_CONTENT.length);
+  const content = last?.content ?? "";
+  const marked =
+    typeof content === "string"
+      ? content + END_OF_CONTENT
+      : [...content, { type: "text", text: END_OF_CONTENT }];
+  const rendered = render([...messages.slice(0, -1), { role: "user", ...last, content: marked }]);
+  const at = rendered.lastIndexOf(END_OF_CONTENT);
+  const after = at < 0 ? "" : rendered.slice(at + END_OF_CONTENT.length);
   return text.endsWith(after) ? after : "";
 }
 

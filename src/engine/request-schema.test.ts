@@ -26,7 +26,11 @@ describe("a request that cannot be is a RequestError that names the value", () =
       { messages: "hi" },
       'messages must be a list of at least one { role, content }, got "hi"',
     ],
-    ["a message without content", { messages: [{ role: "user" }] }, "messages[0] must be a message"],
+    [
+      "a message without content",
+      { messages: [{ role: "user" }] },
+      "messages[0].content must be a text, or left out beside tool_calls",
+    ],
     [
       "content null without calls",
       { messages: [{ role: "user", content: null }] },
@@ -35,7 +39,7 @@ describe("a request that cannot be is a RequestError that names the value", () =
     [
       "a role that is no text",
       { messages: [{ role: "user", content: "" }, circular] },
-      "messages[1] must be",
+      "messages[1].role must be",
     ],
     ["a message that is a list", { messages: [[]] }, "messages[0] must be"],
     ["a prompt that is no text", { prompt: 5 }, "prompt must be a text, got 5"],

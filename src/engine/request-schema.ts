@@ -3,6 +3,7 @@ import { isPolicy } from "../attention/is-policy.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { abortSignal, checkOptions, flag, numberThat, wholeNumberFrom } from "../base/check-options.ts";
 import { RequestError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
 
 /** A policy value or a spec; the schema of the engine's options uses it too. */
@@ -18,49 +19,83 @@ const stopText = v.pipe(
   v.string("a text that is not empty"),
   v.check((text) => text !== "", "a text that is not empty"),
 );
+/** Each is looked for in every character. */
+const MAX_STOPS = 256;
+const stopList = v.pipe(v.array(stopText), v.maxLength(MAX_STOPS, `at most ${MAX_STOPS} texts`));
 const stops = v.optional(
   v.pipe(
-    v.lazy((input) => (Array.isArray(input) ? v.array(stopText) : stopText)),
+    v.lazy((input) => (Array.isArray(input) ? stopList : stopText)),
     v.transform((given): readonly string[] => (typeof given === "string" ? [given] : given)),
   ),
 );
 
-const tokenIds = v.custom<ArrayLike<number>>(isList, "a list of token ids");
+const tokenIds = v.custom<ArrayLike<number>>(isTokenList, "a list of token ids");
 
-function isList(value: unknown): boolean {
+/** Whether a value has the shape of a list of token ids; what its entries are is not looked at. */
+export function isTokenList(value: unknown): boolean {
   if (typeof value !== "object" || value === null || !("length" in value)) return false;
   const { length } = value;
   return typeof length === "number" && Number.isSafeInteger(length) && length >= 0;
 }
 
-const MESSAGE =
-  "a message with a role and a content, both texts (no content only beside tool_calls; a list of parts where the template takes them)";
-const message = v.custom<ChatMessage>(isMessage, MESSAGE);
+const ROLE = 'a text such as "user"';
+const OBJECT = "an object with a role and a content";
+const part = v.custom<object>(isObject, "an object");
+const content = v.nullish(
+  v.lazy((input) => (Array.isArray(input) ? v.array(part) : v.string("a text or a list of parts"))),
+);
+const messageObject = v.pipe(
+  v.looseObject(
+    { role: v.pipe(v.string(ROLE), v.minLength(1, ROLE)), content, tool_calls: v.optional(v.unknown()) },
+    () => ROLE, // the only key that can be missing
+  ),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed || hasContent(dataset.value)) return;
+    const { content: input } = dataset.value;
+    const path = {
+      type: "object",
+      origin: "value",
+      input: dataset.value,
+      key: "content",
+      value: input,
+    } as const;
+    addIssue({ message: "a text, or left out beside tool_calls", path: [path] });
+  }),
+  v.transform((checked) => checked as ChatMessage),
+);
+// a list would pass for an object without keys
+const message = v.lazy((input) =>
+  isObject(input) ? messageObject : v.custom<ChatMessage>(() => false, OBJECT),
+);
 
-function isMessage(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { role, content, tool_calls: calls } = value as Record<string, unknown>;
-  if (typeof role !== "string") return false;
-  if (content === undefined || content === null) return Array.isArray(calls) && calls.length > 0;
-  return typeof content === "string" || (Array.isArray(content) && content.every(isObject));
+function hasContent(checked: { readonly content?: unknown; readonly tool_calls?: unknown }): boolean {
+  const { content: given, tool_calls: calls } = checked;
+  return (given !== undefined && given !== null) || (Array.isArray(calls) && calls.length > 0);
 }
 
-function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+const LIST = "a list of at least one { role, content }";
+const MESSAGES = v.object({ messages: v.pipe(v.array(message, LIST), v.minLength(1, LIST)) });
+
+/** Messages checked and copied, one by one. @throws RequestError naming the message by its index, and the key */
+export function checkMessages(messages: unknown, doing: string): readonly ChatMessage[] {
+  return checkOptions(MESSAGES, { messages }, doing, RequestError).messages;
 }
+
+/** Names that a template gets from the engine and not from a request's options. */
+const RESERVED = ["messages", "add_generation_prompt"];
+const templateOptions = v.pipe(
+  v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
+  v.check(
+    (options) => !RESERVED.some((name) => Object.hasOwn(options, name)),
+    `free of ${RESERVED.join(" and ")}, which the engine gives`,
+  ),
+);
 
 const REQUEST = v.object({
-  messages: v.optional(
-    v.pipe(
-      v.array(message, "a list of at least one { role, content }"),
-      v.minLength(1, "a list of at least one { role, content }"),
-    ),
-  ),
+  messages: v.optional(MESSAGES.entries.messages),
   prompt: v.optional(v.string("a text")),
   tokenIds: v.optional(tokenIds),
-  chatTemplateOptions: v.optional(
-    v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
-  ),
+  chatTemplateOptions: v.optional(templateOptions),
   startsInReasoning: flag(),
   attention: attentionChoice(),
   maxTokens: wholeNumberFrom(1),

@@ -28,13 +28,20 @@ export interface GenerationRequest {
   readonly startsInReasoning?: boolean;
   /** A policy value or a spec such as "less-is-more:budget=256,layers=2+7"; the engine's own where left out. */
   readonly attention?: AttentionPolicy | string;
-  /** Most tokens to generate; what the checkpoint says or the context has room for where left out. */
+  /**
+   * Most tokens to generate; what the checkpoint says or the context has room for where left out. One that does not fit is
+   * lowered, with a note in the result.
+   */
   readonly maxTokens?: number;
-  /** 0 is greedy. */
+  /** 0 or more; 0 is greedy. */
   readonly temperature?: number;
+  /** Draws from the k likeliest tokens; 0 from all. */
   readonly topK?: number;
+  /** In (0, 1]: draws from the likeliest tokens that have this probability together. */
   readonly topP?: number;
+  /** In [0, 1]: draws from tokens that are at least this likely, relative to the likeliest. */
   readonly minP?: number;
+  /** Above 0: divides the logits of tokens that were seen; 1 changes nothing. */
   readonly repetitionPenalty?: number;
   /** Any integer; a fresh one for each request where left out. */
   readonly seed?: number;

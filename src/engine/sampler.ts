@@ -16,6 +16,8 @@ export interface SamplingDefaults {
 /** What a request may leave to the checkpoint. */
 type OpenValues = Omit<SamplingDefaults, "problems"> & { readonly maxTokens?: number | undefined };
 
+const OF_SAMPLING: ReadonlySet<string> = new Set(["temperature", "topK", "topP", "minP"]);
+
 /**
  * The values of one request: the request's own, then the checkpoint's, then greedy.
  * @throws the checkpoint's problem with a value that the request leaves to it.
@@ -24,8 +26,9 @@ export function resolveSampling(
   request: OpenValues & { readonly seed?: number | undefined },
   defaults: SamplingDefaults,
 ): SamplingParams {
+  const isGreedy = (request.temperature ?? defaults.temperature ?? 0) === 0;
   for (const [name, problem] of defaults.problems ?? []) {
-    const isUsed = request.temperature !== 0 || name === "repetitionPenalty" || name === "maxTokens";
+    const isUsed = !isGreedy || !OF_SAMPLING.has(name);
     if (isUsed && request[name] === undefined) throw problem;
   }
   return {

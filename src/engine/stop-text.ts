@@ -58,7 +58,8 @@ export class StopText {
     for (let i = 0; i < text.length; i++) {
       this.#length++;
       if (counts) this.#endOfCounting = this.#length;
-      const ends = this.#patterns.filter((pattern) => pattern.push(text[i] ?? ""));
+      const character = text.charAt(i);
+      const ends = this.#patterns.filter((pattern) => pattern.push(character));
       const starts = ends.map(({ length }) => this.#length - length).filter((at) => at < this.#endOfCounting);
       if (starts.length === 0) continue;
       this.foundAt = Math.min(...starts);
@@ -69,6 +70,6 @@ export class StopText {
   /** Characters of the stream, from its start, that are certainly before any stop text. */
   get safeLength(): number {
     if (this.foundAt !== undefined) return this.foundAt;
-    return this.#length - Math.max(0, ...this.#patterns.map(({ matched }) => matched));
+    return this.#length - this.#patterns.reduce((held, { matched }) => Math.max(held, matched), 0);
   }
 }

@@ -35,7 +35,7 @@ export interface TextRun {
 
 /**
  * Cuts a stream of text into reasoning, answer and markers. Markers are found in the text, whatever tokens spell them.
- * One exception: in the middle of a line of the answer, `<think>` spelt over several tokens is prose about the marker.
+ * One exception: in the middle of a line of the answer, a marker spelt over several tokens is prose about it.
  */
 export class ThinkingSplitter {
   #kind: PartKind;
@@ -50,7 +50,8 @@ export class ThinkingSplitter {
 
   /** piece: the text of one token, as far as it is whole characters. */
   push(piece: string): TextRun[] {
-    const isOneToken = piece.trim() === OPEN;
+    const token = piece.trim();
+    const isOneToken = token === OPEN || token === CLOSE;
     const runs: TextRun[] = [];
     let rest = this.#held + piece;
     for (;;) {
@@ -59,8 +60,7 @@ export class ThinkingSplitter {
       const marker = rest.startsWith(OPEN, at) ? OPEN : CLOSE;
       this.#addText(runs, rest.slice(0, at));
       rest = rest.slice(at + marker.length);
-      if (marker === OPEN && this.#kind === "answer" && this.#isMidLine && !isOneToken)
-        this.#addText(runs, marker);
+      if (this.#kind === "answer" && this.#isMidLine && !isOneToken) this.#addText(runs, marker);
       else this.#addMarker(runs, marker);
     }
     const hold = Math.max(overlap(rest, OPEN), overlap(rest, CLOSE));

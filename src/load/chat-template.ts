@@ -1,4 +1,6 @@
 import { ConfigError, RequestError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import { type FileFolder, readText } from "./byte-source.ts";
 import type { Statement } from "./jinja/ast.ts";
 import { TemplateLimitError, TemplateRuntimeError, TemplateSyntaxError } from "./jinja/budget.ts";
@@ -6,7 +8,7 @@ import { render } from "./jinja/interpreter.ts";
 import { parseTemplate } from "./jinja/parser.ts";
 import { toValue } from "./jinja/template-data.ts";
 import type { Value } from "./jinja/values.ts";
-import { isJsonObject, type JsonObject, readJsonObject, showValue } from "./json-file.ts";
+import { type JsonObject, readJsonObject } from "./json-file.ts";
 import { templateTokens } from "./special-tokens.ts";
 
 /** A message as chat templates see it. Beside role and content: `tool_calls`, `reasoning_content`, `tool_call_id`, `name` … */
@@ -123,8 +125,8 @@ function templatesOf(
   if (typeof template === "string") return new Map([["default", { place: file, text: template }]]);
   const templates = new Map<string, TemplateSource>();
   for (const one of Array.isArray(template) ? template : [])
-    if (isJsonObject(one) && typeof one.name === "string" && typeof one.template === "string")
-      templates.set(one.name, { place: `${file} (template ${showValue(one.name)})`, text: one.template });
+    if (isObject(one) && typeof one.name === "string" && typeof one.template === "string")
+      templates.set(one.name, { place: `${file} (template ${printValue(one.name)})`, text: one.template });
   return templates;
 }
 
@@ -137,7 +139,7 @@ function chooseTemplate(
   if (chosen) return chosen;
   const [first] = templates.values();
   throw new ConfigError(
-    `rendering a chat: ${first?.place ?? "the checkpoint"} has templates named ${[...templates.keys()].map(showValue).join(", ")}, ` +
+    `rendering a chat: ${first?.place ?? "the checkpoint"} has templates named ${[...templates.keys()].map(printValue).join(", ")}, ` +
       'but none is the "default"; give the prompt as text or token ids',
   );
 }
@@ -180,7 +182,7 @@ function templateContext(
 
 function checkObjects(name: string, value: unknown): void {
   if (value === undefined || value === null) return;
-  if (!Array.isArray(value) || !value.every(isJsonObject))
+  if (!Array.isArray(value) || !value.every(isObject))
     throw new RequestError(`rendering a chat: ${name} must be a list of objects, got ${showShort(value)}`);
 }
 
@@ -192,7 +194,7 @@ const REASONING = ["reasoning_content", "thinking", "reasoning"];
 
 /** A message without its empty keys, its reasoning under the names that templates read. */
 function templateMessage(message: unknown): JsonObject {
-  if (!isJsonObject(message))
+  if (!isObject(message))
     throw new RequestError(`rendering a chat: a message must be an object, got ${showShort(message)}`);
   const full = Object.fromEntries(
     Object.entries(message).filter(([, value]) => value !== null && value !== undefined),

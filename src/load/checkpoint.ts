@@ -1,9 +1,11 @@
 import { ModelFileError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import type { ByteSource, FileFolder } from "./byte-source.ts";
 import { type ChatTemplate, openChatTemplate } from "./chat-template.ts";
 import { type GenerationConfig, parseGenerationConfig } from "./generation-config.ts";
 import { guardFolder } from "./guarded-folder.ts";
-import { isJsonObject, type JsonObject, readJsonObject, showValue } from "./json-file.ts";
+import { type JsonObject, readJsonObject } from "./json-file.ts";
 import { missingFiles } from "./missing-files.ts";
 import { refuseQuantized } from "./quantization.ts";
 import { MAX_TENSORS, readSafetensors, type TensorEntry } from "./safetensors.ts";
@@ -134,7 +136,7 @@ async function openShards(
       if ((weightMap.get(entry.name) ?? file) !== file) continue; // the index takes this tensor from another shard
       if (tensors.has(entry.name))
         throw new ModelFileError(
-          `opening ${folder.name}: tensor ${showValue(entry.name)} stands in two shards, the second is ${file}, and ` +
+          `opening ${folder.name}: tensor ${printValue(entry.name)} stands in two shards, the second is ${file}, and ` +
             `${INDEX_FILE} does not say which counts`,
         );
       tensors.set(entry.name, entry);
@@ -154,15 +156,15 @@ function reasonFor(folder: FileFolder, file: string): string {
 
 function readWeightMap(index: JsonObject, fileName: string): ReadonlyMap<string, string> {
   const { weight_map: map } = index;
-  if (!isJsonObject(map))
-    throw new ModelFileError(`reading ${fileName}: expected an object weight_map, got ${showValue(map)}`);
+  if (!isObject(map))
+    throw new ModelFileError(`reading ${fileName}: expected an object weight_map, got ${printValue(map)}`);
   const result = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
     // a shard lies beside its index; anything else would let a checkpoint read other files of the machine
     if (typeof file !== "string" || !/^[\w.-]{1,200}\.safetensors$/.test(file))
       throw new ModelFileError(
-        `reading ${fileName}: tensor ${showValue(tensor)} must be in a .safetensors file of the same folder, ` +
-          `got ${showValue(file)}`,
+        `reading ${fileName}: tensor ${printValue(tensor)} must be in a .safetensors file of the same folder, ` +
+          `got ${printValue(file)}`,
       );
     result.set(tensor, file);
   }

@@ -1,5 +1,6 @@
 import { ModelFileError } from "../base/errors.ts";
-import { type JsonObject, showValue } from "./json-file.ts";
+import { printValue } from "../base/print-value.ts";
+import type { JsonObject } from "./json-file.ts";
 
 /** The values of a request that a checkpoint may recommend, by their names there. */
 export type RecommendedName = "temperature" | "topK" | "topP" | "minP" | "repetitionPenalty" | "maxTokens";
@@ -16,7 +17,7 @@ export interface GenerationConfig {
   readonly repetitionPenalty: number | undefined;
   /** Tokens of an answer; where it is set, `maxLength` is undefined. */
   readonly maxNewTokens: number | undefined;
-  /** Tokens of prompt and answer together. A prompt that is as long leaves no answer. */
+  /** Tokens of prompt and answer together. A prompt that is as long is refused, as `transformers` refuses it. */
   readonly maxLength: number | undefined;
   /** Our own key `sparse_attention`: the attention spec that suits the model. */
   readonly attention: string | undefined;
@@ -27,8 +28,8 @@ export interface GenerationConfig {
 }
 
 /**
- * Reads generation_config.json as `transformers` 5.24 uses it. Decoding is greedy unless `do_sample` is true, and then
- * no value of sampling is looked at; the temperature is 1 where a sampling checkpoint names none; a top_p of 0 keeps the
+ * Reads generation_config.json as `transformers` 5.24 uses it. Decoding is greedy unless `do_sample` is true, and a greedy
+ * request looks at no value of sampling; the temperature is 1 where a sampling checkpoint names none; a top_p of 0 keeps the
  * best token, one of 1 or more keeps all; max_new_tokens counts before max_length; keys it does not know are passed over.
  * Where `transformers` refuses to generate with a value, so do requests that leave it to the checkpoint.
  * Departures: a missing top_k keeps all tokens, not 50; without a length an answer may fill the context, not 20 tokens;
@@ -44,7 +45,7 @@ export function parseGenerationConfig(json: JsonObject, fileName: string): Gener
     problems.set(
       name,
       new ModelFileError(
-        `reading ${fileName}: ${key} must be ${expected}, got ${showValue(value)}; give ${name} with the request, or mend the file`,
+        `reading ${fileName}: ${key} must be ${expected}, got ${printValue(value)}; give ${name} with the request, or mend the file`,
       ),
     );
     return undefined;
@@ -52,7 +53,7 @@ export function parseGenerationConfig(json: JsonObject, fileName: string): Gener
   const attention = json.sparse_attention ?? undefined;
   if (attention !== undefined && (typeof attention !== "string" || attention.length > MAX_SPEC_LENGTH))
     throw new ModelFileError(
-      `reading ${fileName}: sparse_attention must be an attention spec, got ${showValue(attention)}`,
+      `reading ${fileName}: sparse_attention must be an attention spec, got ${printValue(attention)}`,
     );
   return {
     eosTokenIds: parseTokenIds(json.eos_token_id, "eos_token_id", fileName),
@@ -76,10 +77,10 @@ type Read = (
 ) => number | undefined;
 
 function readSampling(json: JsonObject, number: Read) {
-  const greedy = { temperature: 0, topK: undefined, topP: undefined, minP: undefined };
-  if (!json.do_sample) return greedy; // Python's truth, which for JSON's values of this key is ours
-  const temperature = number("temperature", "temperature", "a number of at least 0", (t) => t >= 0) ?? 1;
-  if (temperature === 0) return greedy;
+  // Python's truth, which for JSON's values of this key is ours
+  const temperature = json.do_sample
+    ? (number("temperature", "temperature", "a number of at least 0", (t) => t >= 0) ?? 1)
+    : 0;
   const topK = number(
     "topK",
     "top_k",
@@ -131,15 +132,18 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly unknown[]>> = {
   watermarking_config: [],
 };
 
+/** Keys that greedy decoding passes over. */
+const OF_SAMPLING = new Set(["typical_p", "top_h", "epsilon_cutoff", "eta_cutoff"]);
+
 function findUnsupported(json: JsonObject): string[] {
   const hasEffect = ([key, without]: readonly [string, readonly unknown[]]) => {
     const value = json[key] ?? undefined;
     const isEmpty = value === undefined || (Array.isArray(value) && value.length === 0);
-    return !isEmpty && !without.includes(value);
+    return !isEmpty && !without.includes(value) && (json.do_sample || !OF_SAMPLING.has(key));
   };
   return Object.entries(WITHOUT_EFFECT)
     .filter(hasEffect)
-    .map(([key]) => `${key} ${showValue(json[key])}`);
+    .map(([key]) => `${key} ${printValue(json[key])}`);
 }
 
 /**
@@ -152,6 +156,6 @@ export function parseTokenIds(value: unknown, key: string, fileName: string): re
   if (ids.every((id) => typeof id === "number"))
     return ids.filter((id) => Number.isSafeInteger(id) && id >= 0);
   throw new ModelFileError(
-    `reading ${fileName}: ${key} must be a token id or a list of them, got ${showValue(value)}`,
+    `reading ${fileName}: ${key} must be a token id or a list of them, got ${printValue(value)}`,
   );
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { memoryFolder, memorySource, safetensorsFile } from "../../test/golden/memory-folder.ts";
 import { ModelFileError } from "../base/errors.ts";
 import { openCheckpoint } from "./checkpoint.ts";
-import { parseJsonObject, showValue } from "./json-file.ts";
+import { parseJsonObject } from "./json-file.ts";
 import { findDuplicateKey, findExcess, quoteNonFinite } from "./json-text.ts";
 import { readSafetensors } from "./safetensors.ts";
 
@@ -46,29 +46,6 @@ test("NaN and infinities are put in quotes outside of texts only", () => {
   );
   expect(() => parseJsonObject('{"a":NaNa}', "f")).toThrow(ModelFileError);
   expect(() => parseJsonObject('{"a":-}', "f")).toThrow("not valid JSON");
-});
-
-describe("values in messages", () => {
-  test("are JSON, cut at 120 characters", () => {
-    for (const value of [1, "a", null, [1, -2], { a: { b: [true] } }, [], {}, "é\ud800"])
-      expect(showValue(value)).toBe(JSON.stringify(value));
-    expect(showValue(undefined)).toBe("nothing");
-    const long = Array.from({ length: 1000 }, (_, i) => i);
-    expect(showValue(long)).toBe(`${JSON.stringify(long).slice(0, 117)}...`);
-    expect(showValue({ key: "v".repeat(500) })).toBe(`{"key":"${"v".repeat(109)}...`);
-    expect(showValue(10n)).toBe('"10"');
-  });
-
-  test("of any depth and size are neither walked nor a stack overflow", () => {
-    let deep: unknown = 1;
-    for (let i = 0; i < DEEP; i++) deep = i % 2 ? [deep] : { a: deep };
-    expect(showValue(deep)).toHaveLength(120);
-    const cycle: Record<string, unknown> = {};
-    cycle.self = cycle;
-    expect(showValue(cycle)).toHaveLength(120);
-    const wide = JSON.parse(`{"__proto__":1,"constructor":{"x":2}}`);
-    expect(showValue(wide)).toBe('{"__proto__":1,"constructor":{"x":2}}');
-  });
 });
 
 const SINGLE = safetensorsFile({ a: { dtype: "F32", shape: [1], data_offsets: [0, 4] } }, 4);

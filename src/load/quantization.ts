@@ -1,5 +1,7 @@
 import { ConfigError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject, showValue } from "./json-file.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
+import type { JsonObject } from "./json-file.ts";
 
 /** Keys under which config.json says that the weights are quantised: transformers, compressed-tensors, MLX. */
 const KEYS = ["quantization_config", "compression_config", "quantization"];
@@ -32,14 +34,14 @@ export function refuseQuantized(config: JsonObject, fileName: string): void {
     const value = config[key];
     if (value === undefined || value === null || value === false) continue;
     throw new ConfigError(
-      `reading ${fileName}: ${key} is ${showValue(value)}: the checkpoint is quantised${methodOf(key, value)}, which is ` +
+      `reading ${fileName}: ${key} is ${printValue(value)}: the checkpoint is quantised${methodOf(key, value)}, which is ` +
         "not read; expected weights in bf16, f16 or f32: take the checkpoint that it was made from, before quantisation",
     );
   }
 }
 
 function methodOf(key: string, value: unknown): string {
-  if (!isJsonObject(value)) return "";
+  if (!isObject(value)) return "";
   const { quant_method: method, bits } = value;
   const width = typeof bits === "number" ? ` in ${bits} bits` : bitsAndBytes(value);
   if (typeof method === "string" && method !== "")

@@ -5,9 +5,11 @@
  */
 import type { WeightDtype } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { describeForeign, describeMagic, HEAD_BYTES } from "./foreign-file.ts";
-import { isJsonObject, parseJsonObject, showValue } from "./json-file.ts";
+import { parseJsonObject } from "./json-file.ts";
 import { findDuplicateKey } from "./json-text.ts";
 
 /** The format's own limit on its header: 100 MB, so that a damaged length cannot make a reader reserve gigabytes. */
@@ -80,10 +82,10 @@ export async function readSafetensors(source: ByteSource): Promise<TensorEntry[]
   const headerBytes = await source.read(LENGTH_BYTES, dataStart - LENGTH_BYTES);
   const text = decodeUtf8(headerBytes, fail);
   if (!text.startsWith("{"))
-    throw fail(`its header does not start with "{" but with ${showValue(text.slice(0, 8))}`);
+    throw fail(`its header does not start with "{" but with ${printValue(text.slice(0, 8))}`);
   const header = parseJsonObject(text, source.name, HEADER_LIMITS);
   const twice = findDuplicateKey(text);
-  if (twice !== undefined) throw fail(`its header has the key ${showValue(twice)} twice in one object`);
+  if (twice !== undefined) throw fail(`its header has the key ${printValue(twice)} twice in one object`);
   checkMetadata(header.__metadata__, fail);
   const entries: TensorEntry[] = [];
   for (const [name, value] of Object.entries(header)) {
@@ -126,8 +128,8 @@ function decodeUtf8(bytes: Uint8Array, fail: Fail): string {
 
 function checkMetadata(metadata: unknown, fail: Fail): void {
   if (metadata === undefined) return;
-  if (!isJsonObject(metadata) || !Object.values(metadata).every((value) => typeof value === "string"))
-    throw fail(`its __metadata__ must map texts to texts, got ${showValue(metadata)}`);
+  if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === "string"))
+    throw fail(`its __metadata__ must map texts to texts, got ${printValue(metadata)}`);
 }
 
 function readEntry(
@@ -137,19 +139,19 @@ function readEntry(
   dataStart: number,
   fail: Fail,
 ): TensorEntry {
-  const tensor = `tensor ${showValue(name)}`;
+  const tensor = `tensor ${printValue(name)}`;
   if (HALF_A_PAIR.test(name)) throw fail(`${tensor} has half a surrogate pair in its name`);
-  if (!isJsonObject(value)) throw fail(`${tensor} has no description but ${showValue(value)}`);
+  if (!isObject(value)) throw fail(`${tensor} has no description but ${printValue(value)}`);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string" || !Object.hasOwn(ELEMENT_BITS, dtype))
     throw new ModelFileError(
-      `reading ${source.name}: ${tensor} has the unknown dtype ${showValue(dtype)}; most likely the checkpoint is ` +
+      `reading ${source.name}: ${tensor} has the unknown dtype ${printValue(dtype)}; most likely the checkpoint is ` +
         "quantised in a way that is not read: take the one in BF16, F16 or F32",
     );
   if (!isSizeList(shape) || shape.length > MAX_RANK)
-    throw fail(`${tensor} has the impossible shape ${showValue(shape)}`);
+    throw fail(`${tensor} has the impossible shape ${printValue(shape)}`);
   if (!isSizeList(offsets) || offsets.length !== 2)
-    throw fail(`${tensor} has the impossible data_offsets ${showValue(offsets)}`);
+    throw fail(`${tensor} has the impossible data_offsets ${printValue(offsets)}`);
   const [begin = 0, end = 0] = offsets;
   if (begin > end || dataStart + end > source.sizeBytes)
     throw fail(
@@ -158,7 +160,7 @@ function readEntry(
   const expected = (shape.reduce((elements, size) => elements * size, 1) * (ELEMENT_BITS[dtype] ?? 0)) / 8;
   if (expected !== end - begin)
     throw fail(
-      `${tensor} of shape ${showValue(shape)} and dtype ${dtype} takes ${expected} bytes, its data_offsets hold ${end - begin}`,
+      `${tensor} of shape ${printValue(shape)} and dtype ${dtype} takes ${expected} bytes, its data_offsets hold ${end - begin}`,
     );
   const sizeBytes = end - begin;
   return {
@@ -193,7 +195,7 @@ function checkLayout(
   let end = dataStart;
   let before = "";
   for (const entry of ordered) {
-    const name = showValue(entry.name);
+    const name = printValue(entry.name);
     if (entry.offset < end) throw fail(`tensors ${before} and ${name} overlap`);
     if (entry.offset > end)
       throw fail(`${entry.offset - end} bytes before tensor ${name} belong to no tensor`);

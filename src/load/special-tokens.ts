@@ -1,4 +1,5 @@
-import { isJsonObject, type JsonObject } from "./json-file.ts";
+import { isObject } from "../base/is-object.ts";
+import type { JsonObject } from "./json-file.ts";
 
 /** The named tokens of transformers. */
 const NAMES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -24,12 +25,12 @@ export function templateTokens(
   for (const [key, value] of Object.entries(merged))
     if (key.endsWith("_token") && !NAMES.includes(key)) put(key, value);
   const extra = merged.extra_special_tokens ?? merged.additional_special_tokens;
-  for (const [key, value] of isJsonObject(extra) ? Object.entries(extra) : []) put(key, value);
+  for (const [key, value] of isObject(extra) ? Object.entries(extra) : []) put(key, value);
   return tokens;
 }
 
 /** Special tokens stand in the files as text or as an object with `content`. */
 export function tokenText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
-  return isJsonObject(value) && typeof value.content === "string" ? value.content : undefined;
+  return isObject(value) && typeof value.content === "string" ? value.content : undefined;
 }

@@ -1,4 +1,6 @@
-import { ModelFileError } from "../base/errors.ts";
+import * as v from "valibot";
+import { checkOptions, numberThat } from "../base/check-options.ts";
+import { ConfigError, ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder, maxTextBytes } from "./byte-source.ts";
 import { type Answer, type Fetch, HttpReader } from "./http-reader.ts";
 
@@ -16,17 +18,21 @@ export interface UrlFolderOptions {
   readonly stallMs?: number;
 }
 
+const OPTIONS = v.object({ stallMs: numberThat("a number of milliseconds above 0", (ms) => ms > 0) });
+
 /**
  * A folder behind a URL, read by HTTP ranges. A server that ignores ranges sends whole files, which are then held in
  * memory. Relative URLs are resolved against the page. What a server says and sends is checked: the range, its length,
  * and that all answers are of one version of the file.
+ * @throws ConfigError on what is no URL
  */
 export function createUrlFolder(
   url: string | URL,
   fetchFile: Fetch = (target, init) => globalThis.fetch(target, init),
-  { stallMs = 30_000 }: UrlFolderOptions = {},
+  options: UrlFolderOptions = {},
 ): FileFolder {
-  const base = new URL(url, globalThis.location?.href);
+  const { stallMs = 30_000 } = checkOptions(OPTIONS, options, "createUrlFolder", ConfigError);
+  const base = parseUrl(url);
   if (!base.pathname.endsWith("/")) base.pathname += "/";
   const http = new HttpReader(fetchFile, stallMs);
   const refusals = new Map<string, string>();
@@ -43,6 +49,17 @@ export function createUrlFolder(
     },
     whyMissing: (path) => refusals.get(path),
   };
+}
+
+function parseUrl(url: string | URL): URL {
+  try {
+    return new URL(url, globalThis.location?.href);
+  } catch (cause) {
+    throw new ConfigError(
+      `opening a model: "${String(url)}" is no URL; name the URL of a checkpoint's folder`,
+      { cause },
+    );
+  }
 }
 
 /**

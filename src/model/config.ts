@@ -1,5 +1,7 @@
 import { ConfigError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject, showValue } from "../load/json-file.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
+import type { JsonObject } from "../load/json-file.ts";
 import { refuseQuantized } from "../load/quantization.ts";
 import { DEFAULT_RMS_NORM_EPS, FAMILIES, type Family } from "./families.ts";
 import { inverseFrequencies } from "./rope.ts";
@@ -37,8 +39,8 @@ export interface ModelConfig {
  * @throws ConfigError naming the file, the key, the value and what is supported.
  */
 export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
-  if (!isJsonObject(json))
-    throw new ConfigError(`reading ${fileName}: expected an object, got ${showValue(json)}`);
+  if (!isObject(json))
+    throw new ConfigError(`reading ${fileName}: expected an object, got ${printValue(json)}`);
   const family = findFamily(json, fileName);
   const reader = new ConfigReader(json, fileName);
   refuseQuantized(json, fileName);
@@ -51,7 +53,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const rope = parseRopeConfig(json, heads.headDim, maxPositionEmbeddings, fileName);
   if (!inverseFrequencies(rope).every(Number.isFinite))
     throw new ConfigError(
-      `reading ${fileName}: RoPE of ${showValue(rope)} gives frequencies that are not finite; check rope_theta and the ` +
+      `reading ${fileName}: RoPE of ${printValue(rope)} gives frequencies that are not finite; check rope_theta and the ` +
         "factors beside it",
     );
   const context = scaledContext(rope, maxPositionEmbeddings);
@@ -98,7 +100,7 @@ class ConfigReader {
 
   fail(key: string, expected: string): ConfigError {
     const value = this.#json[key];
-    const got = value === undefined ? "is missing" : `is ${showValue(value)}`;
+    const got = value === undefined ? "is missing" : `is ${printValue(value)}`;
     return new ConfigError(`reading ${this.#fileName}: ${key} ${got}; expected ${expected}`);
   }
 
@@ -144,7 +146,7 @@ function findFamily(json: JsonObject, fileName: string): Family {
   const family = FAMILIES.find((one) => isOf(one) && (modelType ?? one.modelType) === one.modelType);
   if (family && (architecture !== undefined || modelType !== undefined)) return family;
   throw new ConfigError(
-    `reading ${fileName}: architectures ${showValue(architectures)} with model_type ${showValue(modelType)} is not ` +
+    `reading ${fileName}: architectures ${printValue(architectures)} with model_type ${printValue(modelType)} is not ` +
       `supported; supported are ${FAMILIES.map((one) => `${one.architecture} (${one.modelType})`).join(", ")}`,
   );
 }

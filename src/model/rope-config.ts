@@ -1,5 +1,7 @@
 import { ConfigError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject, showValue } from "../load/json-file.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
+import type { JsonObject } from "../load/json-file.ts";
 
 /** Rotary position embedding of one of the supported types. */
 export type RopeConfig = { readonly theta: number; readonly headDim: number } & (
@@ -135,19 +137,17 @@ class RopeReader {
 
   constructor(json: JsonObject, fileName: string) {
     const { rope_scaling: scaling, rope_parameters: parameters } = json;
-    const isScaling =
-      scaling !== undefined && scaling !== null && !(isJsonObject(scaling) && isEmpty(scaling));
+    const isScaling = scaling !== undefined && scaling !== null && !(isObject(scaling) && isEmpty(scaling));
     const values = isScaling ? scaling : (parameters ?? {});
     this.#json = json;
     this.#fileName = fileName;
     this.#where = isScaling ? "rope_scaling" : "rope_parameters";
-    if (!isJsonObject(values))
+    if (!isObject(values))
       throw new ConfigError(
-        `reading ${fileName}: ${this.#where} is ${showValue(values)}; expected an object`,
+        `reading ${fileName}: ${this.#where} is ${printValue(values)}; expected an object`,
       );
     this.#values = values;
-    for (const key of LAYER_TYPES)
-      if (isJsonObject(values[key])) throw this.fail(key, "one RoPE for all layers");
+    for (const key of LAYER_TYPES) if (isObject(values[key])) throw this.fail(key, "one RoPE for all layers");
   }
 
   get(key: string): unknown {
@@ -174,9 +174,7 @@ class RopeReader {
     const value = this.#values[key];
     if (value === undefined) return undefined;
     return (
-      Boolean(value) &&
-      !(Array.isArray(value) && value.length === 0) &&
-      !(isJsonObject(value) && isEmpty(value))
+      Boolean(value) && !(Array.isArray(value) && value.length === 0) && !(isObject(value) && isEmpty(value))
     );
   }
 
@@ -186,14 +184,14 @@ class RopeReader {
     if (value === undefined) return undefined;
     if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
       throw new ConfigError(
-        `reading ${this.#fileName}: ${key} is ${showValue(value)}; expected a number above 0`,
+        `reading ${this.#fileName}: ${key} is ${printValue(value)}; expected a number above 0`,
       );
     return value;
   }
 
   fail(key: string, expected: string): ConfigError {
     const value = this.#values[key];
-    const got = value === undefined ? "is missing" : `is ${showValue(value)}`;
+    const got = value === undefined ? "is missing" : `is ${printValue(value)}`;
     return new ConfigError(`reading ${this.#fileName}: ${this.#where}.${key} ${got}; expected ${expected}`);
   }
 }

@@ -7,8 +7,8 @@ import type {
 import { throwIfAborted } from "../base/abort.ts";
 import { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import type { WeightRef } from "../base/tensor-ref.ts";
-import { showValue } from "../load/json-file.ts";
 import { quantizerOf } from "../load/quantization.ts";
 import type { TensorEntry } from "../load/safetensors.ts";
 import type { ModelConfig } from "./config.ts";
@@ -133,12 +133,12 @@ function judgeUnused(name: string, config: ModelConfig, checkpointName: string):
   if (layer === undefined) return;
   if (Number(layer) >= config.numLayers)
     throw new ModelFileError(
-      `opening ${checkpointName}: tensor ${showValue(name)} is of layer ${layer}, but config.json has num_hidden_layers ` +
+      `opening ${checkpointName}: tensor ${printValue(name)} is of layer ${layer}, but config.json has num_hidden_layers ` +
         `${config.numLayers}; config and weights belong to different models or versions`,
     );
   if (BUFFERS.test(name)) return;
   throw new ModelFileError(
-    `opening ${checkpointName}: tensor ${showValue(name)} stands in a layer, but config.json asks for none of that name in ` +
+    `opening ${checkpointName}: tensor ${printValue(name)} stands in a layer, but config.json asks for none of that name in ` +
       `a layer of ${config.family.architecture}${biasNote(name)}; config and weights belong to different models: take the ` +
       "config.json that came with the weights",
   );
@@ -158,7 +158,7 @@ const EMBEDDING = "model.embed_tokens.weight";
 const OUTPUT = "lm_head.weight";
 
 /**
- * Tied ends as `transformers` 5.17 ties them (`tie_weights`): whichever of the two is stored serves as both; where both
+ * Tied ends as `transformers` 5.24 ties them (`tie_weights`): whichever of the two is stored serves as both; where both
  * are stored and differ, each serves as itself.
  */
 function nameEnds(tensors: ReadonlyMap<string, TensorEntry>, config: ModelConfig): EndNames {
@@ -257,12 +257,12 @@ function findWeight(
     );
   if (!entry.dtype)
     throw new ModelFileError(
-      `opening ${checkpointName}: tensor ${showValue(entry.name)} is stored as ${entry.fileDtype}; supported are BF16, ` +
+      `opening ${checkpointName}: tensor ${printValue(entry.name)} is stored as ${entry.fileDtype}; supported are BF16, ` +
         `F16 and F32; ${adviceFor(entry.fileDtype, tensors)}`,
     );
   if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i]))
     throw new ModelFileError(
-      `opening ${checkpointName}: tensor ${showValue(entry.name)} of ${entry.source.name} has shape [${entry.shape}], ` +
+      `opening ${checkpointName}: tensor ${printValue(entry.name)} of ${entry.source.name} has shape [${entry.shape}], ` +
         `but config.json asks for [${shape}]`,
     );
   const cols = shape[shape.length - 1] ?? 1;
@@ -285,7 +285,7 @@ function whyAbsent(
     return `the names of the tensors are those of ${quantizer}: take the checkpoint before quantisation, in BF16, F16 or F32`;
   for (const other of tensors.keys())
     if (/lora_[AB]\b/.test(other))
-      return `${showValue(other)} is of an adapter (LoRA): merge it into its base model, or take the base model`;
+      return `${printValue(other)} is of an adapter (LoRA): merge it into its base model, or take the base model`;
   return "config and weights belong to different models or versions";
 }
 

@@ -55,7 +55,7 @@ describe("limits", () => {
     const result = await engine.generate({ prompt: "x", maxTokens: 1e6 }).result();
     expect(result).toMatchObject({ answer: "abcd", finishReason: "length" });
     expect(result.notes).toEqual([
-      "maxTokens lowered from 1000000 to 4: the context holds 5 tokens, 1 of them the prompt's",
+      "maxTokens lowered from the request's 1000000 to 4: the context holds 5 tokens, 1 of them the prompt's",
     ]);
     expect((await engine.generate({ prompt: "x", maxTokens: 4 }).result()).notes).toEqual([]);
     await engine.close();
@@ -72,6 +72,32 @@ describe("limits", () => {
     const request = { prompt: "x", ...(maxTokens && { maxTokens }) };
     expect((await engine.generate(request).result()).answer).toBe(answer);
     await engine.close();
+  });
+
+  test("a prompt at the checkpoint's max_length is refused, as transformers refuses it; the request's maxTokens counts before", async () => {
+    const engine = await openScripted({ says, generation: { max_length: 2 } });
+    expect(() => engine.generate({ tokenIds: [1, 2] })).toThrow("max_length 2 of the checkpoint's");
+    expect((await engine.generate({ tokenIds: [1, 2], maxTokens: 3 }).result()).tokenIds).toHaveLength(3);
+    await engine.close();
+  });
+
+  test("what the checkpoint asks for and the engine does not follow is a note of every result", async () => {
+    const engine = await openScripted({ says, generation: { suppress_tokens: [5], typical_p: 0.5 } });
+    const { notes } = await engine.generate({ prompt: "x" }).result();
+    expect(notes).toEqual(["generation_config.json: suppress_tokens [5] is not followed"]);
+    await engine.close();
+  });
+
+  test("a request that turns sampling on takes the rest of it from the checkpoint, do_sample or not", async () => {
+    const generation = { do_sample: false, top_k: 1, temperature: 7 };
+    const engine = await openScripted({ says, generation });
+    for (let seed = 0; seed < 5; seed++)
+      expect((await engine.generate({ prompt: "x", temperature: 50, seed }).result()).answer).toBe("abcdef");
+    await engine.close();
+    const broken = await openScripted({ says, generation: { do_sample: false, top_k: -1 } });
+    expect((await broken.generate({ prompt: "x" }).result()).answer).toBe("abcdef");
+    expect(() => broken.generate({ prompt: "x", temperature: 1 })).toThrow("top_k must be");
+    await broken.close();
   });
 
   test("a prompt that cannot fit is refused by its length, before it is copied or tokenised", async () => {

@@ -110,6 +110,44 @@ describe("only the generation prompt decides where the output starts", () => {
     });
   });
 
+  const call = { id: "1", type: "function", function: { name: "f", arguments: {} } };
+  const asked = CHAT_THINKING.replace("m.content", "(m.content or '')");
+  const always = asked.replace("if add_generation_prompt", "if true");
+  const systemFirst = `{%- for m in messages if m.role == 'system' %}{{- m.content }}{% endfor %}${asked}`;
+  test.each<[string, string, GenerationRequest["messages"]]>([
+    ["a text", asked, [{ role: "user", content: "hi" }]],
+    ["an empty text", asked, [{ role: "user", content: "" }]],
+    [
+      "an empty result of a tool",
+      asked,
+      [
+        { role: "user", content: "x" },
+        { role: "tool", content: "" },
+      ],
+    ],
+    ["no content beside calls", asked, [{ role: "assistant", content: null, tool_calls: [call] }]],
+    [
+      "a system message that moves to the front",
+      systemFirst,
+      [
+        { role: "user", content: "a </think> b" },
+        { role: "system", content: "be brief" },
+      ],
+    ],
+    ["a text, the thought always opened", always, [{ role: "user", content: "hi" }]],
+    ["an empty text, the thought always opened", always, [{ role: "user", content: "" }]],
+    [
+      "no content, the thought always opened",
+      always,
+      [{ role: "assistant", content: null, tool_calls: [call] }],
+    ],
+  ])("a thought that the template opens after %s", async (_, template, messages) => {
+    expect(await say({ ...thoughtOpened, template }, { ...hi, messages: messages ?? [] })).toMatchObject({
+      reasoning: "Okay Step: is",
+      answer: "Answer: 42",
+    });
+  });
+
   test("a template that always opens a thought", async () => {
     const template = CHAT_THINKING.replace("if add_generation_prompt", "if true");
     expect(await say({ ...thoughtOpened, template }, hi)).toMatchObject({
@@ -169,6 +207,11 @@ describe("markers are found in the text, whatever tokens spell them", () => {
       "what only begins like one is text",
       ["\n", "a <", "think", " b</", "thin", "<|im_end|>"],
       { reasoning: "", answer: "a <think b</thin" },
+    ],
+    [
+      "prose about a closing marker is text",
+      ["\n", "The `</", "think", ">` tag", "<|im_end|>"],
+      { reasoning: "", answer: "The `</think>` tag" },
     ],
     [
       "prose about the marker is text",

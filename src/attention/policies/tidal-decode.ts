@@ -1,5 +1,5 @@
 import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
-import { checkLayers, knownKeys, layerList, wholeNumber } from "../settings.ts";
+import { checkLayers, knownKeys, layerList, orDefault, wholeNumber } from "../settings.ts";
 
 export interface TidalDecodeOptions {
   /** Tokens each query head of a sparse layer attends to. Default 2048. */
@@ -20,8 +20,9 @@ const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
   const name = "tidal-decode";
   knownKeys(name, options, ["tokenBudget", "selectionLayers"]);
-  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 2);
-  const layers = options.selectionLayers && layerList(name, "layers", options.selectionLayers);
+  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 2);
+  const layers =
+    options.selectionLayers === undefined ? undefined : layerList(name, "layers", options.selectionLayers);
   const first = layers?.[0] ?? 0;
   return {
     name,

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { ConfigError } from "../../base/errors.ts";
-import type { Generation, GenerationRequest, GenerationResult } from "../../engine/request.ts";
+import type { GenerationRequest, GenerationResult } from "../../engine/request.ts";
 import { bundledModelFolder, openEngine } from "../../node/index.ts";
 import { UsageError } from "../args.ts";
 import { INTERRUPTED, withInterrupt } from "../interrupt.ts";
@@ -42,12 +42,14 @@ type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Report = ReturnType<Engine["report"]>;
 
 async function open(options: GenerateOptions, progress: ProgressLine): Promise<Engine> {
-  const { backend, threads, contextLength, model = bundledModelFolder() } = options;
+  const { backend, threads, contextLength, attention, model = bundledModelFolder() } = options;
   progress.show(() => `opening ${model}`);
   try {
-    return await openEngine({ model, backend, ...defined({ threads, contextLength }) });
+    return await openEngine({ model, backend, ...defined({ threads, contextLength, attention }) });
   } catch (error) {
-    throw contextLength === undefined && threads === undefined ? error : asUsage(error);
+    throw contextLength === undefined && threads === undefined && attention === undefined
+      ? error
+      : asUsage(error);
   } finally {
     progress.erase();
   }
@@ -62,7 +64,7 @@ async function run(
 ): Promise<number> {
   const notes = new NoteWriter(process.stderr);
   notes.write(engine.report().notes);
-  const generation = start(engine, { ...requestOf(options), ...source, signal });
+  const generation = engine.generate({ ...requestOf(options), ...source, signal });
   const counted = new RequestProgress(() => generation.progress);
   progress.show(() => counted.describe());
   const writer = new PartWriter(process.stdout);
@@ -94,18 +96,9 @@ async function run(
 }
 
 function requestOf(options: GenerateOptions): GenerationRequest {
-  const { attention, maxTokens, temperature, topP, topK, minP, repetitionPenalty, seed, stop, ignoreEos } =
-    options;
+  const { maxTokens, temperature, topP, topK, minP, repetitionPenalty, seed, stop, ignoreEos } = options;
   const sampling = defined({ temperature, topP, topK, minP, repetitionPenalty, seed });
-  return { ...sampling, ...defined({ attention, maxTokens, stop, ignoreEos }) };
-}
-
-function start(engine: Engine, request: GenerationRequest): Generation {
-  try {
-    return engine.generate(request);
-  } catch (error) {
-    throw request.attention === undefined ? error : asUsage(error);
-  }
+  return { ...sampling, ...defined({ maxTokens, stop, ignoreEos }) };
 }
 
 /** An attention spec, a context length or a number of threads that cannot be is a mistake of the command line. */
@@ -126,6 +119,7 @@ function noAnswer({ answer, reasoning, finishReason, usage }: GenerationResult):
 function toJson(result: GenerationResult, report: Report) {
   const { text, reasoning, answer, usage, tokenIds, finishReason, attention, timings } = result;
   const { prefillMs, decodeMs, msPerToken } = timings;
+  const { attendedFraction, ...policy } = attention;
   return {
     text,
     reasoning,
@@ -135,9 +129,9 @@ function toJson(result: GenerationResult, report: Report) {
     tokenIds,
     finishReason,
     backend: report.backend.name,
-    attention: { name: attention.name, settings: attention.settings },
+    attention: policy,
     timings: { loadMs: report.loadMs, prefillMs, decodeMs, msPerToken },
-    attendedFraction: attention.attendedFraction,
+    attendedFraction,
     notes: [...new Set([...report.notes, ...result.notes])],
   };
 }

@@ -1,6 +1,7 @@
 /** Tokens that are found in a text before anything else is done to it. */
 import { ModelFileError } from "../../base/errors.ts";
-import { isJsonObject, showValue } from "../json-file.ts";
+import { isObject } from "../../base/is-object.ts";
+import { printValue } from "../../base/print-value.ts";
 import { templateTokens, tokenText } from "../special-tokens.ts";
 import { Fields, MAX_TOKEN_ID } from "./fields.ts";
 import type { Normalizer } from "./normalizers.ts";
@@ -42,7 +43,7 @@ export function readAddedTokens(
   for (const [i, entry] of entries.entries()) {
     const place = `${file.place}, added_tokens[${i}]`;
     add(readToken(entry, place));
-    new Fields(isJsonObject(entry) ? entry : {}, place).count("id", undefined, MAX_TOKEN_ID);
+    new Fields(isObject(entry) ? entry : {}, place).count("id", undefined, MAX_TOKEN_ID);
   }
   for (const token of tokensOfConfig(config)) {
     const known = added.get(token.content);
@@ -67,8 +68,8 @@ export function readAddedTokens(
 }
 
 function readToken(entry: unknown, place: string): Omit<AddedToken, "id"> {
-  if (!isJsonObject(entry))
-    throw new ModelFileError(`reading ${place}: expected an object, got ${showValue(entry)}`);
+  if (!isObject(entry))
+    throw new ModelFileError(`reading ${place}: expected an object, got ${printValue(entry)}`);
   const fields = new Fields(entry, place);
   const isSpecial = fields.flag("special", false);
   return {
@@ -83,9 +84,9 @@ function readToken(entry: unknown, place: string): Omit<AddedToken, "id"> {
 
 function tokensOfConfig(config: Fields): readonly Omit<AddedToken, "id">[] {
   const entries = config.raw("added_tokens_decoder");
-  if (!isJsonObject(entries)) return [];
+  if (!isObject(entries)) return [];
   const ids = Object.keys(entries).sort((a, b) => Number(a) - Number(b));
-  return ids.map((id) => readToken(entries[id], `${config.place}, added_tokens_decoder[${showValue(id)}]`));
+  return ids.map((id) => readToken(entries[id], `${config.place}, added_tokens_decoder[${printValue(id)}]`));
 }
 
 const isSame = (a: Omit<AddedToken, "id">, b: Omit<AddedToken, "id">): boolean =>

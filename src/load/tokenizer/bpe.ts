@@ -1,5 +1,5 @@
 import { ModelFileError } from "../../base/errors.ts";
-import { showValue } from "../json-file.ts";
+import { printValue } from "../../base/print-value.ts";
 import { BYTE_LETTERS, byteToken } from "./bytes.ts";
 import { type Fields, MAX_MERGES, MAX_TOKEN_ID, readVocabulary } from "./fields.ts";
 import type { TokenModel } from "./token-model.ts";
@@ -196,14 +196,14 @@ function readMerges(
       typeof pair[1] !== "string"
     )
       throw new ModelFileError(
-        `reading ${fields.place}: expected merge ${rank} to be two tokens, got ${showValue(merge)}`,
+        `reading ${fields.place}: expected merge ${rank} to be two tokens, got ${printValue(merge)}`,
       );
     const left = vocabulary.get(pair[0]);
     const right = vocabulary.get(pair[1]);
     const made = vocabulary.get(pair[0] + pair[1].slice(prefixLength));
     if (left === undefined || right === undefined || made === undefined)
       throw new ModelFileError(
-        `reading ${fields.place}: merge ${rank}, ${showValue(merge)}, has a token out of the vocabulary`,
+        `reading ${fields.place}: merge ${rank}, ${printValue(merge)}, has a token out of the vocabulary`,
       );
     merges.set(pairKey(left, right), rank * (MAX_TOKEN_ID + 1) + made);
   }

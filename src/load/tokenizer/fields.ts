@@ -1,6 +1,8 @@
 /** Reads the fields of a tokenizer file, each with its type and bounds. */
 import { ModelFileError } from "../../base/errors.ts";
-import { isJsonObject, type JsonObject, showValue } from "../json-file.ts";
+import { isObject } from "../../base/is-object.ts";
+import { printValue } from "../../base/print-value.ts";
+import type { JsonObject } from "../json-file.ts";
 
 /** Largest token id. Published vocabularies have under 300,000 tokens. */
 export const MAX_TOKEN_ID = 2 ** 22 - 1;
@@ -25,7 +27,7 @@ export class Fields {
 
   fail(key: string, expected: string): never {
     throw new ModelFileError(
-      `reading ${this.place}: expected ${key} to be ${expected}, got ${showValue(this.values[key])}`,
+      `reading ${this.place}: expected ${key} to be ${expected}, got ${printValue(this.values[key])}`,
     );
   }
 
@@ -69,14 +71,14 @@ export class Fields {
   child(key: string): Fields | undefined {
     const value = this.values[key] ?? undefined;
     if (value === undefined) return undefined;
-    if (!isJsonObject(value)) this.fail(key, "an object or null");
+    if (!isObject(value)) this.fail(key, "an object or null");
     return this.#inside(value, key);
   }
 
   /** The steps of a sequence. */
   children(key: string): readonly Fields[] {
     return this.list(key, MAX_STEPS).map((value, i) => {
-      if (!isJsonObject(value)) this.fail(key, "a list of objects");
+      if (!isObject(value)) this.fail(key, "a list of objects");
       return this.#inside(value, `${key}[${i}]`);
     });
   }
@@ -90,7 +92,7 @@ export class Fields {
   /** @throws ModelFileError that names the kind of step. */
   unknownType(what: string): never {
     throw new ModelFileError(
-      `reading ${this.place}: the ${what} ${showValue(this.values.type)} is unknown or not supported`,
+      `reading ${this.place}: the ${what} ${printValue(this.values.type)} is unknown or not supported`,
     );
   }
 }
@@ -98,7 +100,7 @@ export class Fields {
 /** A vocabulary, token by token: ids are whole numbers in bounds. */
 export function readVocabulary(fields: Fields, key: string): Map<string, number> {
   const values = fields.raw(key);
-  if (!isJsonObject(values)) fields.fail(key, "an object of token ids");
+  if (!isObject(values)) fields.fail(key, "an object of token ids");
   const vocabulary = new Map<string, number>();
   for (const token in values) vocabulary.set(token, checkId(values[token], fields, key));
   return vocabulary;
@@ -107,6 +109,6 @@ export function readVocabulary(fields: Fields, key: string): Map<string, number>
 export function checkId(id: unknown, fields: Fields, key: string): number {
   if (typeof id === "number" && Number.isSafeInteger(id) && id >= 0 && id <= MAX_TOKEN_ID) return id;
   throw new ModelFileError(
-    `reading ${fields.place}: expected every id of ${key} to be a whole number from 0 to ${MAX_TOKEN_ID}, got ${showValue(id)}`,
+    `reading ${fields.place}: expected every id of ${key} to be a whole number from 0 to ${MAX_TOKEN_ID}, got ${printValue(id)}`,
   );
 }

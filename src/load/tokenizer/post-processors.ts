@@ -1,6 +1,7 @@
 /** What `tokenizers` puts around the ids of a text. */
 import { ModelFileError } from "../../base/errors.ts";
-import { isJsonObject, showValue } from "../json-file.ts";
+import { isObject } from "../../base/is-object.ts";
+import { printValue } from "../../base/print-value.ts";
 import { checkId, type Fields } from "./fields.ts";
 
 /** Ids with special tokens around them. */
@@ -37,11 +38,11 @@ function idOfPair(fields: Fields, key: string): number {
 function template(fields: Fields): PostProcessor {
   const special = fields.raw("special_tokens");
   const parts = fields.list("single", MOST_PIECES).map((part): readonly number[] | undefined => {
-    if (isJsonObject(part) && isJsonObject(part.SpecialToken))
+    if (isObject(part) && isObject(part.SpecialToken))
       return specialIds(fields, special, part.SpecialToken.id);
-    if (isJsonObject(part) && isJsonObject(part.Sequence)) return part.Sequence.id === "A" ? undefined : [];
+    if (isObject(part) && isObject(part.Sequence)) return part.Sequence.id === "A" ? undefined : [];
     throw new ModelFileError(
-      `reading ${fields.place}: a part of the template is neither a token nor a text, got ${showValue(part)}`,
+      `reading ${fields.place}: a part of the template is neither a token nor a text, got ${printValue(part)}`,
     );
   });
   return (ids) => parts.flatMap((part) => part ?? ids);
@@ -49,12 +50,10 @@ function template(fields: Fields): PostProcessor {
 
 function specialIds(fields: Fields, special: unknown, name: unknown): readonly number[] {
   const entry =
-    isJsonObject(special) && typeof name === "string" && Object.hasOwn(special, name)
-      ? special[name]
-      : undefined;
-  if (!isJsonObject(entry) || !Array.isArray(entry.ids) || entry.ids.length > MOST_PIECES)
+    isObject(special) && typeof name === "string" && Object.hasOwn(special, name) ? special[name] : undefined;
+  if (!isObject(entry) || !Array.isArray(entry.ids) || entry.ids.length > MOST_PIECES)
     throw new ModelFileError(
-      `reading ${fields.place}: the template's special token ${showValue(name)} has no ids`,
+      `reading ${fields.place}: the template's special token ${printValue(name)} has no ids`,
     );
   return entry.ids.map((id) => checkId(id, fields, "special_tokens"));
 }

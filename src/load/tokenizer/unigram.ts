@@ -1,5 +1,5 @@
 import { ModelFileError } from "../../base/errors.ts";
-import { showValue } from "../json-file.ts";
+import { printValue } from "../../base/print-value.ts";
 import { BYTE_LETTERS, byteToken } from "./bytes.ts";
 import { type Fields, MAX_TOKEN_ID } from "./fields.ts";
 import type { TokenModel } from "./token-model.ts";
@@ -31,7 +31,7 @@ export class UnigramModel implements TokenModel {
       const [token, score]: unknown[] = Array.isArray(entry) ? entry : [];
       if (typeof token !== "string" || typeof score !== "number")
         throw new ModelFileError(
-          `reading ${fields.place}: expected vocab[${id}] to be a token and a score, got ${showValue(entry)}`,
+          `reading ${fields.place}: expected vocab[${id}] to be a token and a score, got ${printValue(entry)}`,
         );
       vocabulary.set(token, id);
       this.#scores[id] = score;
