@@ -78,6 +78,11 @@ export async function openChatTemplate(
  * A template is parsed when a chat is first rendered, so that nothing else depends on it. It sees what transformers
  * gives it: `messages` (keys that are null left out, reasoning under each of its names), `tools` and `documents` (None
  * where absent), `add_generation_prompt` and the special tokens by name.
+ *
+ * What is otherwise than in Python: a whole number of JavaScript is an int (1.0 in JSON prints as 1); `escape` gives a
+ * plain text; `include`, `import`, `extends`, `self`, `lipsum` and the filters filesizeformat, pprint, random, striptags,
+ * urlize, wordwrap and xmlattr are refused; a filter that is unknown is an error only where it is reached; a render has
+ * the limits of `jinja/budget.ts`.
  */
 export function createChatTemplate(
   jinjaFile: string | undefined,

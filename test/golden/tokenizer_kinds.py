@@ -185,7 +185,7 @@ FIXED = [
     "", " ", "  ", "\n", "\r\n", "\r\n\r\n", " ½", " ²", "\ufeff", "\ufeffa", "a\ufeff", "a\u0000b", "\u0000", "e\u0301", "Å", "ﬁ", "ΑΣ", "İ",
     "👩‍👩‍👧‍👦", "echo 'some text' !== b", "a" * 300, " " * 300 + "a", "\n" * 300, "0" * 100, "don't DON'T I'LL 'ſ 'K", "<s> a <s>b",
     " <|im_start|> x<|im_end|>\n", "ABCabcAbc Word Words aWord Word.", "x <b>  y <bb> z", "\u2028\u2029\u0085", "\ufffd", "a\u0338<think≯",
-    "\ud7ff\ue000\uffff",
+    "\ud7ff\ue000\uffff", " <bb>x", "<b> <bb>", "\t<b>\n<b> ", "<bb><bb> <bb>", " <|end|> <|l|>", "<|end|>\n\n<|end|>x", "a<|l|> <|l|>", "Word", "Word,Word",
 ]
 
 

@@ -1,15 +1,13 @@
 import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import { BYTE_LETTERS, byteToken } from "./bytes.ts";
-import { type Fields, MAX_MERGES, MAX_TOKEN_ID, readVocabulary } from "./fields.ts";
+import { type Fields, MAX_MERGES, readVocabulary } from "./fields.ts";
+import { MergeTable } from "./merge-table.ts";
 import type { TokenModel } from "./token-model.ts";
 
 const CACHED_WORDS = 10_000;
 const LONGEST_CACHED = 256;
 const encoder = new TextEncoder();
-
-/** Two ids in one number. */
-const pairKey = (left: number, right: number): number => left * (MAX_TOKEN_ID + 1) + right;
 
 /**
  * Byte-pair encoding, as `tokenizers` has it: characters without a token are dropped, or become bytes or the unknown
@@ -19,8 +17,7 @@ const pairKey = (left: number, right: number): number => left * (MAX_TOKEN_ID + 
 export class BytePairModel implements TokenModel {
   readonly kind = "BPE";
   readonly vocabulary: ReadonlyMap<string, number>;
-  /** By pair: rank and the id that the two become, as rank * (MAX_TOKEN_ID + 1) + id. */
-  readonly #merges: ReadonlyMap<number, number>;
+  readonly #merges: MergeTable;
   readonly #unknown: number | undefined;
   readonly #fusesUnknown: boolean;
   readonly #prefix: string;
@@ -108,17 +105,17 @@ export class BytePairModel implements TokenModel {
     const offer = (at: number) => {
       const right = next[at] ?? -1;
       if (at < 0 || right < 0) return;
-      const merge = this.#merges.get(pairKey(ids[at] ?? 0, ids[right] ?? 0));
-      if (merge !== undefined) queue.push(merge, at);
+      const rank = this.#merges.rank(ids[at] ?? 0, ids[right] ?? 0);
+      if (rank >= 0) queue.push(rank, at);
     };
     for (let i = 0; i + 1 < length; i++) offer(i);
     const gone = new Uint8Array(length);
     for (let at = queue.pop(); at >= 0; at = queue.pop()) {
       const right = next[at] ?? -1;
       if (gone[at] === 1 || right < 0) continue;
-      const merge = queue.popped;
-      if (this.#merges.get(pairKey(ids[at] ?? 0, ids[right] ?? 0)) !== merge) continue; // one of the two has changed
-      ids[at] = merge % (MAX_TOKEN_ID + 1);
+      const [first, second] = [ids[at] ?? 0, ids[right] ?? 0];
+      if (this.#merges.rank(first, second) !== queue.popped) continue; // one of the two has changed
+      ids[at] = this.#merges.made(first, second);
       gone[right] = 1;
       const after = next[right] ?? -1;
       next[at] = after;
@@ -132,26 +129,26 @@ export class BytePairModel implements TokenModel {
 
 /** Merges that may be made, the lowest rank first, then the leftmost. */
 class MergeQueue {
-  readonly #merges: number[] = [];
+  readonly #ranks: number[] = [];
   readonly #places: number[] = [];
-  /** The merge that `pop` took. */
+  /** The rank of the merge that `pop` took. */
   popped = 0;
 
   #isBefore(a: number, b: number): boolean {
-    const order = (this.#merges[a] ?? 0) - (this.#merges[b] ?? 0);
+    const order = (this.#ranks[a] ?? 0) - (this.#ranks[b] ?? 0);
     return order < 0 || (order === 0 && (this.#places[a] ?? 0) < (this.#places[b] ?? 0));
   }
 
   #swap(a: number, b: number): void {
-    for (const list of [this.#merges, this.#places]) {
+    for (const list of [this.#ranks, this.#places]) {
       const kept = list[a] ?? 0;
       list[a] = list[b] ?? 0;
       list[b] = kept;
     }
   }
 
-  push(merge: number, place: number): void {
-    let at = this.#merges.push(merge) - 1;
+  push(rank: number, place: number): void {
+    let at = this.#ranks.push(rank) - 1;
     this.#places.push(place);
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -163,10 +160,10 @@ class MergeQueue {
 
   /** The place of the first merge, or -1 where there is none. */
   pop(): number {
-    const last = this.#merges.length - 1;
+    const last = this.#ranks.length - 1;
     if (last < 0) return -1;
     this.#swap(0, last);
-    this.popped = this.#merges.pop() ?? 0;
+    this.popped = this.#ranks.pop() ?? 0;
     const place = this.#places.pop() ?? -1;
     for (let at = 0; ; ) {
       const left = 2 * at + 1;
@@ -184,9 +181,10 @@ function readMerges(
   fields: Fields,
   vocabulary: ReadonlyMap<string, number>,
   prefixLength: number,
-): ReadonlyMap<number, number> {
-  const merges = new Map<number, number>();
-  for (const [rank, merge] of fields.list("merges", MAX_MERGES).entries()) {
+): MergeTable {
+  const list = fields.list("merges", MAX_MERGES);
+  const merges = new MergeTable(list.length);
+  for (const [rank, merge] of list.entries()) {
     if (typeof merge === "string" && merge.startsWith("#version")) continue;
     const pair = typeof merge === "string" ? merge.split(" ") : merge;
     if (
@@ -200,12 +198,12 @@ function readMerges(
       );
     const left = vocabulary.get(pair[0]);
     const right = vocabulary.get(pair[1]);
-    const made = vocabulary.get(pair[0] + pair[1].slice(prefixLength));
+    const made = vocabulary.get(pair[0] + (prefixLength > 0 ? pair[1].slice(prefixLength) : pair[1]));
     if (left === undefined || right === undefined || made === undefined)
       throw new ModelFileError(
         `reading ${fields.place}: merge ${rank}, ${printValue(merge)}, has a token out of the vocabulary`,
       );
-    merges.set(pairKey(left, right), rank * (MAX_TOKEN_ID + 1) + made);
+    merges.set(left, right, rank, made);
   }
   return merges;
 }
