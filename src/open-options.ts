@@ -36,9 +36,14 @@ export const ENGINE_OPTIONS = {
 } satisfies { readonly [Key in keyof EngineOptions]-?: unknown };
 
 /**
- * Checks the options of an engine, and those that one place has besides.
+ * Checks the options of an engine, and those that one place has besides. Gives a copy: the caller's object may change while
+ * files are read.
  * @throws ConfigError on unknown keys and impossible values
  */
-export function checkEngineOptions<Place extends v.ObjectEntries>(options: unknown, place: Place) {
-  return checkOptions(v.object({ ...ENGINE_OPTIONS, ...place }), options, "openEngine", ConfigError);
+export function checkEngineOptions<Place extends object>(
+  options: EngineOptions & Place,
+  place: { readonly [Key in keyof Place]-?: v.GenericSchema<unknown, Place[Key]> },
+): EngineOptions & Place {
+  const schema = v.object({ ...ENGINE_OPTIONS, ...place });
+  return checkOptions(schema, options, "openEngine", ConfigError) as EngineOptions & Place;
 }

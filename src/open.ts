@@ -83,8 +83,7 @@ export const DEFAULT_PAGE_SIZE = 16;
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
 export async function openEngineWith(host: EngineHost, given: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
-  checkEngineOptions(given, {});
-  const options = { ...given }; // the caller's object may change while files are read
+  const options = checkEngineOptions(given, {});
   const { signal } = options;
   const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
@@ -201,7 +200,9 @@ function report(
 ): EngineReport {
   const { maxSequenceLength } = backend.shape;
   // a context below max_position_embeddings owes nothing to a scaling
-  const isScaled = maxSequenceLength > config.maxPositionEmbeddings || contextNote !== undefined;
+  const isScaled =
+    maxSequenceLength >= Math.min(config.contextLength, config.maxPositionEmbeddings + 1) ||
+    contextNote !== undefined;
   const contextNotes = [isScaled ? config.contextNote : undefined, contextNote].filter(
     (note) => note !== undefined,
   );

@@ -4,8 +4,10 @@
  * that no policy repeats those.
  */
 import type { Backend, Scores, SequenceRange, TokenSelection } from "../backend/backend.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
-import type { AttentionModel, AttentionPolicy } from "./policy.ts";
+import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
 
 /** Consecutive sequences of a batch that share a policy and all attend densely, or all sparsely. */
@@ -71,7 +73,7 @@ export class Attention {
 
   #attendSparsely(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
     const { policy, range } = group;
-    const role = policy.layerRole(layer);
+    const role = checkRole(policy.layerRole(layer), layer);
     const state = this.#state(policy);
     if (role.attends === "all") {
       const scores = role.selects ? this.#scores() : undefined;
@@ -114,6 +116,17 @@ export class Attention {
   }
 }
 
+function checkRole(role: LayerRole, layer: number): LayerRole {
+  const isRole =
+    isObject(role) &&
+    (role.attends === "all" || role.attends === "selected") &&
+    typeof role.selects === "boolean";
+  if (isRole) return role;
+  throw new TypeError(
+    `layerRole(${layer}) must give { attends: "all" or "selected", selects: true or false }, got ${printValue(role)}`,
+  );
+}
+
 /** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */
 export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
   return length > policy.tokenBudget;
@@ -123,6 +136,8 @@ export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
 export function attendedRows(policy: AttentionPolicy, numLayers: number, length: number): number {
   if (!isSparseAt(policy, length)) return numLayers * length;
   const selected = policy.selectedTokens?.(length) ?? policy.tokenBudget;
+  if (!(selected >= 0))
+    throw new TypeError(`selectedTokens(${length}) gave ${printValue(selected)}, no number of tokens`);
   let rows = 0;
   for (let layer = 0; layer < numLayers; layer++)
     rows += policy.layerRole(layer).attends === "all" ? length : selected;

@@ -17,6 +17,7 @@ export function isPolicy(value: unknown): value is AttentionPolicy {
     isOptional("select", "function") &&
     isOptional("forModel", "function") &&
     isOptional("selectedTokens", "function") &&
-    isOptional("pageBounds", "number")
+    (policy.pageBounds === undefined ||
+      (Number.isSafeInteger(policy.pageBounds) && Number(policy.pageBounds) >= 1))
   );
 }

@@ -76,6 +76,8 @@ function isAbortSignal(value: unknown): boolean {
     "aborted" in value &&
     typeof value.aborted === "boolean" &&
     "addEventListener" in value &&
-    typeof value.addEventListener === "function"
+    typeof value.addEventListener === "function" &&
+    "removeEventListener" in value &&
+    typeof value.removeEventListener === "function"
   );
 }

@@ -30,6 +30,12 @@ const isFileList = (value: unknown) =>
   Symbol.iterator in value &&
   [...(value as Iterable<unknown>)].every((file) => file instanceof File);
 
+/** What a caller may leave out by mistake, which folderOf says. */
+interface Place {
+  readonly model?: BrowserEngineOptions["model"] | undefined;
+  readonly wasmFolder?: string | URL | undefined;
+}
+
 const PLACE = {
   model: v.optional(
     v.custom<BrowserEngineOptions["model"]>(
@@ -42,8 +48,7 @@ const PLACE = {
 
 /** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError, AbortedError */
 export async function openEngine(options: BrowserEngineOptions): Promise<Engine> {
-  checkEngineOptions(options, PLACE);
-  const { model, wasmFolder, ...rest } = options;
+  const { model, wasmFolder, ...rest } = checkEngineOptions<Place>(options, PLACE);
   const wasm = createWasmHost(wasmFolder);
   return openEngineWith({ folder: folderOf(model), wasm, openGpu: openNavigatorGpu }, rest);
 }

@@ -38,6 +38,7 @@ export class GenerationEngine {
   /** New work arrived since the current turn started. */
   #isWanted = false;
   #isClosed = false;
+  #closing: Promise<void> | undefined;
   /** Why nothing runs any more. */
   #failure: EngineError | undefined;
   #numRequests = 0;
@@ -234,8 +235,12 @@ export class GenerationEngine {
   }
 
   /** Aborts what runs, then frees everything. Calling it twice is allowed. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#isClosed = true;
     this.#admission.failAll(closedError());
     await this.#exclusively(async () => {

@@ -69,9 +69,9 @@ function resolveMaxTokens(
   const ofLength = maxLength === undefined ? room : maxLength - promptTokens;
   const wanted = asked ?? maxNewTokens ?? ofLength;
   if (wanted <= room) return wanted;
-  const whose = asked === undefined ? "the checkpoint's" : "the request's";
+  const what = asked === undefined ? "the checkpoint's own limit on tokens" : "maxTokens";
   notes.push(
-    `maxTokens lowered from ${whose} ${wanted} to ${room}: the context holds ${maxSequenceLength} tokens, ` +
+    `${what} lowered from ${wanted} to ${room}: the context holds ${maxSequenceLength} tokens, ` +
       `${promptTokens} of them the prompt's`,
   );
   return room;
@@ -108,7 +108,11 @@ export function checkTokens(ids: ArrayLike<number>, { backend }: EngineParts, mo
   checkLength(ids.length, "", most);
   const tokens = Array.from(ids);
   for (const id of tokens)
-    if (!Number.isSafeInteger(id) || id < 0 || id >= vocabSize)
+    if (typeof id === "bigint")
+      throw new RequestError(
+        `token id ${id} is a bigint; give numbers, as Array.from(ids, Number) makes them`,
+      );
+    else if (!Number.isSafeInteger(id) || id < 0 || id >= vocabSize)
       throw new RequestError(
         `token id ${String(id)} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`,
       );

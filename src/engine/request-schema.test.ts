@@ -71,6 +71,25 @@ describe("a request that cannot be is a RequestError that names the value", () =
     ],
     ["a signal that is none", { prompt: "x", signal: {} }, "signal must be an AbortSignal"],
     [
+      "a signal that cannot be let go of",
+      { prompt: "x", signal: { aborted: false, addEventListener() {} } },
+      "signal must be an AbortSignal",
+    ],
+    [
+      "template options in a Map",
+      {
+        messages: [{ role: "user", content: "" }],
+        chatTemplateOptions: new Map([["enable_thinking", false]]),
+      },
+      "chatTemplateOptions must be an object of template variables, got Map {}",
+    ],
+    [
+      "template options that the engine gives",
+      { messages: [{ role: "user", content: "" }], chatTemplateOptions: { add_generation_prompt: false } },
+      "free of messages and add_generation_prompt",
+    ],
+    ["more stops than can be", { prompt: "x", stop: Array(300).fill("a") }, "stop must be at most 256 texts"],
+    [
       "ignoreEos that is a word",
       { prompt: "x", ignoreEos: "yes" },
       'ignoreEos must be true or false, got "yes"',

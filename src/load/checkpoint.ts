@@ -158,6 +158,11 @@ function readWeightMap(index: JsonObject, fileName: string): ReadonlyMap<string,
   const { weight_map: map } = index;
   if (!isObject(map))
     throw new ModelFileError(`reading ${fileName}: expected an object weight_map, got ${printValue(map)}`);
+  const count = Object.keys(map).length;
+  if (count > MAX_TENSORS)
+    throw new ModelFileError(
+      `reading ${fileName}: it names ${count} tensors; expected at most ${MAX_TENSORS}`,
+    );
   const result = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
     // a shard lies beside its index; anything else would let a checkpoint read other files of the machine

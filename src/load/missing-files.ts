@@ -30,7 +30,7 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
     "is a format of another framework, which is not read: take the checkpoint as safetensors",
   ],
   [
-    /\.safetensors(\.index\.json)?$/,
+    /^(?!model\.safetensors(\.index\.json)?$).*\.safetensors(\.index\.json)?$/,
     "has not the name of a checkpoint's weights: name them model.safetensors, or give the folder they come from",
   ],
   [
@@ -62,6 +62,17 @@ export async function missingFiles(folder: FileFolder, names: readonly string[])
   const refusal = names.map((name) => folder.whyMissing?.(name)).find((reason) => reason !== undefined);
   if (refusal !== undefined) return new ModelFileError(`${doing}: ${what}: ${refusal}`);
   const files = await listing(folder);
+  const unopened = files.find((file) => names.includes(file));
+  if (unopened !== undefined)
+    return new ModelFileError(
+      `${doing}: ${unopened} is there, but it is no plain file: a link whose target is missing, a folder or a pipe; ` +
+        "download the file again, or copy the folder with `cp -rL`",
+    );
+  if (
+    names.includes("config.json") &&
+    files.some((file) => /^model.*\.safetensors(\.index\.json)?$/.test(file))
+  )
+    return new ModelFileError(`${doing}: ${what} beside its weights; download it too`);
   for (const [pattern, advice] of OTHERS) {
     const file = files.find((one) => pattern.test(one));
     if (file !== undefined) return new ModelFileError(`${doing}: ${what}; ${file.slice(0, 200)} ${advice}`);

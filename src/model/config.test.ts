@@ -222,7 +222,8 @@ test("a sliding window that changes nothing is taken; one without a length is no
   ])
     expect(parse({ ...BASE, ...json }).numLayers).toBe(4);
   expect(() => parse({ ...BASE, layer_types: sliding })).toThrow("layer_types");
-  expect(() => parse({ ...llama, sliding_window: 9000, layer_types: sliding })).toThrow("layer_types");
+  // transformers 5.24 runs a Llama with full attention, whatever its config says of windows
+  expect(parse({ ...llama, sliding_window: 8, layer_types: sliding }).numLayers).toBe(4);
 });
 
 test.each<[string, unknown]>([

@@ -180,8 +180,9 @@ function refuseSlidingWindow(
   numLayers: number,
   contextLength: number,
 ): void {
+  if (!family.hasSlidingWindow) return;
   const types = json.layer_types ?? undefined;
-  const isOn = family.hasSlidingWindow && reader.flag("use_sliding_window", false);
+  const isOn = reader.flag("use_sliding_window", false);
   // by default the first 28 layers are full and the window is 4096; a null switches it off
   const window = () => (json.sliding_window === null ? contextLength : reader.size("sliding_window", 4096));
   if (types === undefined) {

@@ -20,8 +20,9 @@ export { openFileFolder } from "./file-folder.ts";
  * @throws ConfigError, ModelFileError, BackendError, AbortedError
  */
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
-  checkEngineOptions(options, { model: v.optional(v.string("the path of a checkpoint's folder")) });
-  const { model, ...rest } = options;
+  const { model, ...rest } = checkEngineOptions<{ readonly model?: string | undefined }>(options, {
+    model: v.optional(v.string("the path of a checkpoint's folder")),
+  });
   const folder = await openFileFolder(model ?? bundledModelFolder());
   return openEngineWith({ folder, wasm: createWasmHost(), openGpu: openDawn }, rest);
 }

@@ -9,6 +9,7 @@ import { BACKENDS } from "../conformance/backend-table.ts";
 import { characters, openTiny, type TinyOptions } from "./tiny-engine.ts";
 
 const [{ open }] = BACKENDS;
+const ENDS = { sinks: 1, recent: 1 };
 const ids = Array.from({ length: 40 }, (_, i) => 3 + ((i * 37) % 300));
 const base: GenerationRequest = { tokenIds: ids.slice(0, 8), maxTokens: 9, temperature: 0 };
 /** More tokens than a consumer may be behind. */
@@ -54,6 +55,38 @@ describe("one failure is one request's", () => {
       }),
       "attention mine failed:",
     ],
+    [
+      "a role is misspelt",
+      failing({ layerRole: () => ({ attends: "All", selects: true }) as never }),
+      "layerRole(0) must give",
+    ],
+    ["a role is a word", failing({ layerRole: () => "all" as never }), 'got "all"'],
+    ["selectedTokens gives NaN", failing({ selectedTokens: () => Number.NaN }), "gave NaN"],
+    ...[-1, Number.NaN, 20.5, "20", undefined, 1e9].map((count): [string, AttentionPolicy, string] => [
+      `topK count is ${String(count)}`,
+      failing({ select: (step) => step.withEnds(step.topK(step.scores(), count as number, ENDS), ENDS) }),
+      "topK: a count must be a whole number",
+    ]),
+    ...[-1, Number.NaN, 2.5, 2 ** 33].map((sinks): [string, AttentionPolicy, string] => [
+      `ends are ${sinks}`,
+      failing({ select: (step) => step.withEnds(undefined, { sinks, recent: 2 }) }),
+      "withEnds: ends.sinks must be a whole number",
+    ]),
+    [
+      "mergeByRank count is negative",
+      failing({ select: (step) => step.withEnds(step.mergeByRank(step.scores(), -5, ENDS), ENDS) }),
+      "mergeByRank: a count",
+    ],
+    [
+      "scores are made up",
+      failing({ select: (step) => step.withEnds(step.topK({ ...step.scores(), heads: 99 }, 2, ENDS), ENDS) }),
+      "expected what an earlier call of this selection step gave",
+    ],
+    [
+      "page size is none",
+      failing({ select: (step) => step.withEnds(step.topK(step.pageScores(0), 2, ENDS), ENDS) }),
+      "pageScores: a page size",
+    ],
     ["selectedTokens throws", failing({ selectedTokens: boom }), "failed: boom"],
   ])("a policy whose %s", async (_, attention, message) => {
     const engine = await openEngine();
@@ -68,6 +101,25 @@ describe("one failure is one request's", () => {
         reason: { message: expect.stringContaining(message) },
       });
     expect(await tokensOf(engine.generate(healthy))).toEqual(expected);
+  });
+
+  test("a policy whose layers have budgets of their own makes tensors in its first step alone", async () => {
+    let made = 0;
+    const onCall = (call: string) => {
+      if (call === "createTensor") made++;
+    };
+    const engine = await openEngine({ onCall, shape: LARGE });
+    const role = { attends: "selected", selects: true } as const;
+    const attention = failing({
+      layerRole: () => role,
+      select: (step) => step.withEnds(step.topK(step.scores(), step.layer === 0 ? 40 : 5, ENDS), ENDS),
+      tokenBudget: 48,
+    });
+    const request = { ...base, tokenIds: [...ids, ...ids], attention };
+    await engine.generate({ ...request, maxTokens: 2 }).result();
+    const before = made;
+    expect(await tokensOf(engine.generate({ ...request, maxTokens: 60 }))).toHaveLength(60);
+    expect(made).toBe(before);
   });
 
   test("a tokenizer that cannot decode a token fails the request that drew it", async () => {

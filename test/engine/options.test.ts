@@ -40,6 +40,24 @@ describe("options of an engine that cannot be are a ConfigError that names them"
     await expect(opened).rejects.toThrow(message);
   });
 
+  test("inherited options count, and what changes after the call does not", async () => {
+    const options: Record<string, unknown> = Object.create({ backend: "reference", contextLength: 32 });
+    options.model = TINY;
+    const opening = openEngine(options);
+    options.model = "nowhere";
+    const engine = await opening;
+    expect(engine.report()).toMatchObject({ backend: { name: "reference" }, model: { contextLength: 32 } });
+    await engine.close();
+  });
+
+  test("those of policies: nothing but undefined leaves one out", () => {
+    for (const selectionLayers of [0, "", null, false])
+      expect(() => lessIsMore({ selectionLayers } as never)).toThrow("layers must name at least one layer");
+    expect(() => lessIsMore({ tokenBudget: null } as never)).toThrow("budget must be a whole number");
+    expect(() => lessIsMore(null as never)).toThrow("expected an object of settings, got null");
+    expect(() => lessIsMore({ tokenBuget: 5 } as never)).toThrow('did you mean "tokenBudget"?');
+  });
+
   test("those of inspect, too", async () => {
     await expect(inspectCheckpoint(TINY, { scanWeight: true } as never)).rejects.toThrow(
       'did you mean "scanWeights"?',
@@ -55,7 +73,7 @@ describe("limits", () => {
     const result = await engine.generate({ prompt: "x", maxTokens: 1e6 }).result();
     expect(result).toMatchObject({ answer: "abcd", finishReason: "length" });
     expect(result.notes).toEqual([
-      "maxTokens lowered from the request's 1000000 to 4: the context holds 5 tokens, 1 of them the prompt's",
+      "maxTokens lowered from 1000000 to 4: the context holds 5 tokens, 1 of them the prompt's",
     ]);
     expect((await engine.generate({ prompt: "x", maxTokens: 4 }).result()).notes).toEqual([]);
     await engine.close();
@@ -98,6 +116,13 @@ describe("limits", () => {
     expect((await broken.generate({ prompt: "x" }).result()).answer).toBe("abcdef");
     expect(() => broken.generate({ prompt: "x", temperature: 1 })).toThrow("top_k must be");
     await broken.close();
+  });
+
+  test("token ids that are bigints are told for what they are", async () => {
+    const engine = await openScripted({ says });
+    const ids = new BigInt64Array([1n, 2n]) as unknown as ArrayLike<number>;
+    expect(() => engine.generate({ tokenIds: ids })).toThrow("token id 1 is a bigint");
+    await engine.close();
   });
 
   test("a prompt that cannot fit is refused by its length, before it is copied or tokenised", async () => {
