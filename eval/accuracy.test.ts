@@ -30,7 +30,7 @@ it("counts an answer as right when its text holds the boxed answer, per policy o
   const engine = {
     tokenizer,
     generate(request: GenerationRequest): Generation {
-      const content = request.messages?.[0]?.content ?? "";
+      const content = String(request.messages?.[0]?.content);
       asked.push(content);
       const i = problems.findIndex(({ problem }) => problem === content);
       const problem = problems[i];
@@ -47,8 +47,10 @@ it("counts an answer as right when its text holds the boxed answer, per policy o
         usage: { promptTokens: 10, completionTokens: 101 },
         timings: { prefillMs: 1, decodeMs: 200, msPerToken: 2 },
         attention: { name: String(request.attention), settings: {}, attendedFraction: 0.5 },
+        notes: [],
       };
-      return { result: async () => result, async *[Symbol.asyncIterator]() {} };
+      const progress = { phase: "done", promptTokens: 10, cachedTokens: 111, generatedTokens: 101 } as const;
+      return { progress, result: async () => result, async *[Symbol.asyncIterator]() {} };
     },
   };
   const options = { engine, tasks: ["graph"], totalTokens: 3000, problems: 4, seed: 5 } as const;

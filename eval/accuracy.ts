@@ -1,4 +1,4 @@
-import type { AttentionPolicy, Generation, GenerationRequest } from "../src/node/index.ts";
+import type { AttentionPolicy, Generation, GenerationRequest, GenerationResult } from "../src/node/index.ts";
 import {
   isCorrect,
   makeProblems,
@@ -39,7 +39,7 @@ export interface AccuracyProgress {
 /** One cell of the table: a policy on a task. Means are over problems, `msPerToken` over tokens. */
 export interface AccuracyRow {
   readonly task: TaskName;
-  readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
+  readonly attention: Omit<GenerationResult["attention"], "attendedFraction">;
   readonly problems: number;
   readonly correct: number;
   /** Share of right answers, in [0, 1]. */
@@ -85,7 +85,8 @@ async function measureCell(
     const result = await options.engine
       .generate(options.signal ? { ...request, signal: options.signal } : request)
       .result();
-    used = { name: result.attention.name, settings: result.attention.settings };
+    const { attendedFraction: _, ...policy } = result.attention;
+    used = policy;
     if (isCorrect(problem, result.text)) correct++;
     tokens += result.usage.completionTokens;
     decodeMs += result.timings.decodeMs;
@@ -136,7 +137,8 @@ export function formatAccuracy(rows: readonly AccuracyRow[]): string {
     ["task", "attention", "right", "accuracy (95 %)", "tokens", "attended", "ms/token"],
     rows.map((row) => [
       row.task,
-      describeAttention(row.attention),
+      describeAttention(row.attention) +
+        (row.attention.selectionLayersFrom === "guess" ? " (layers are a guess)" : ""),
       `${row.correct}/${row.problems}`,
       `${percent(row.accuracy)} (${percent(row.interval[0])} to ${percent(row.interval[1])})`,
       row.meanTokens.toFixed(0),

@@ -15,6 +15,7 @@ const LAYERS = {
   model: 4,
   engine: 5,
   "open.ts": 6,
+  "open-options.ts": 6,
   "choose-backend.ts": 6,
   "self-test.ts": 6,
   "doctor.ts": 6,

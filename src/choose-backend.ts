@@ -1,5 +1,6 @@
 /** Chooses and opens a backend. The only place that names concrete ones. */
 import type { Backend, BackendFactory, BackendShape, TuningReport } from "./backend/backend.ts";
+import { cacheBytes, MAX_CACHE_BYTES } from "./backend/reference/memory.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "./backend/software-adapter.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
@@ -56,23 +57,17 @@ export interface ChosenBackend {
   readonly selfTestMs?: number;
 }
 
-/** More than any machine this runs on has; each takes memory of its own. */
-const MAX_THREADS = 256;
-
 /** @throws ConfigError on options that cannot be, BackendError when the backend cannot be opened. */
 export async function chooseBackend(
   host: BackendHost,
   options: BackendOptions,
   plan: BackendPlan,
 ): Promise<ChosenBackend> {
-  const { threads } = options;
-  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= MAX_THREADS))
-    throw new ConfigError(`threads must be a whole number from 1 to ${MAX_THREADS}, got ${threads}`);
   const choice = options.backend ?? "auto";
   const openGpu = (adapter: GPUAdapter, why: string) => openGpuBackend(host, adapter, options, plan, why);
   switch (choice) {
     case "reference":
-      return { backend: await createReferenceBackend(plan.shape), why: "asked for" };
+      return openReference(options, plan);
     case "webgpu":
       return openGpu(await requestAdapter(host), "asked for");
     case "wasm":
@@ -191,6 +186,16 @@ async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest
   } finally {
     await backend.close();
   }
+}
+
+/** The reference backend with as much context as it may hold. */
+async function openReference(options: BackendOptions, plan: BackendPlan): Promise<ChosenBackend> {
+  const limit = {
+    fits: (shape: BackendShape) => cacheBytes(shape) <= MAX_CACHE_BYTES,
+    name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
+  };
+  const { shape, contextNote } = fitContext(plan.shape, limit, options.contextLength !== undefined);
+  return { backend: await createReferenceBackend(shape), why: "asked for", contextNote };
 }
 
 /** The WASM backend with as much context as 32-bit memory holds. */

@@ -13,6 +13,7 @@ export type {
   AttentionModel,
   AttentionPolicy,
   LayerRole,
+  SelectionLayersSource,
   SelectionStep,
 } from "./attention/policy.ts";
 export { parseAttention } from "./attention/spec.ts";
@@ -34,16 +35,25 @@ export type {
   FinishReason,
   Generation,
   GenerationPart,
+  GenerationProgress,
   GenerationRequest,
   GenerationResult,
+  GenerationTimings,
+  PartKind,
 } from "./engine/request.ts";
-export { type CheckpointReport, inspectFolder } from "./inspect.ts";
+export {
+  type AttentionReport,
+  type CheckpointReport,
+  type InspectOptions,
+  inspectFolder,
+} from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
-export type { Tokenizer } from "./load/tokenizer.ts";
+export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export {
   type Engine,
   type EngineHost,
   type EngineOptions,
   type EngineReport,
+  type IgnoredTensors,
   openEngineWith,
 } from "./open.ts";

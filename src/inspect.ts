@@ -1,12 +1,24 @@
+import * as v from "valibot";
 import { attendedRows } from "./attention/attend.ts";
+import type { SelectionLayersSource } from "./attention/policy.ts";
 import { parseAttention } from "./attention/spec.ts";
+import { checkOptions, flag } from "./base/check-options.ts";
 import { dtypeBytes } from "./base/dtype.ts";
+import { ConfigError } from "./base/errors.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { guessNote } from "./model/selection-layers.ts";
 import { checkWeights } from "./model/weights.ts";
-import { attentionModelOf, countParameters, kvBytesPerToken } from "./open.ts";
+import {
+  attentionModelOf,
+  countParameters,
+  DEFAULT_PAGE_SIZE,
+  type IgnoredTensors,
+  ignoredTensors,
+  kvBytesPerToken,
+} from "./open.ts";
 
 /** What is in a checkpoint, and what attention would read. */
 export interface CheckpointReport {
@@ -21,12 +33,18 @@ export interface CheckpointReport {
   readonly headDim: number;
   readonly vocabSize: number;
   readonly contextLength: number;
+  /** Where the context comes from, if not from max_position_embeddings. */
+  readonly contextNote?: string;
   readonly rope: string;
   readonly tiedEmbeddings: boolean;
   readonly parameters: number;
   readonly dtypes: readonly string[];
   readonly weightBytes: number;
   readonly files: readonly string[];
+  /** Tensors that no step uses: how many, and the first of their names. */
+  readonly ignoredTensors: IgnoredTensors;
+  /** What else was passed over: files that may not be read, values that are not followed. For people. */
+  readonly notes: readonly string[];
   /** Keys and values of one token over all layers, stored as f32. */
   readonly kvBytesPerToken: number;
   readonly tokenizer: boolean;
@@ -43,6 +61,10 @@ export interface CheckpointReport {
 export interface AttentionReport {
   readonly name: string;
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Who named the policy's selection layers, where it has any. */
+  readonly selectionLayersFrom?: SelectionLayersSource;
+  /** What a person should know: selection layers that are a guess. */
+  readonly notes: readonly string[];
   readonly layers: readonly {
     readonly layer: number;
     readonly role: "dense" | "selects" | "reuses" | "selects for itself";
@@ -54,18 +76,31 @@ export interface AttentionReport {
   }[];
 }
 
+export interface InspectOptions {
+  /** The policy to report on, as a spec; default: the checkpoint's own, else full. */
+  readonly attention?: string;
+  /** Read every weight and count those that are not finite. */
+  readonly scanWeights?: boolean;
+}
+
+const INSPECT_OPTIONS = v.object({
+  attention: v.optional(v.string("an attention spec")),
+  scanWeights: flag(),
+});
+
 /**
  * Reports on a checkpoint without opening an engine.
  * @throws ModelFileError, ConfigError as opening it would.
  */
 export async function inspectFolder(
   folder: FileFolder,
-  options: { readonly attention?: string; readonly scanWeights?: boolean } = {},
+  options: InspectOptions = {},
 ): Promise<CheckpointReport> {
+  checkOptions(INSPECT_OPTIONS, options, "inspect", ConfigError);
   const checkpoint = await openCheckpoint(folder);
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-    checkWeights(checkpoint.tensors, config, checkpoint.name);
+    const { ignored } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const tensors = [...checkpoint.tensors.values()];
     return {
       name: checkpoint.name,
@@ -78,13 +113,16 @@ export async function inspectFolder(
       kvHeads: config.numKvHeads,
       headDim: config.headDim,
       vocabSize: config.vocabSize,
-      contextLength: config.maxPositionEmbeddings,
+      contextLength: config.contextLength,
+      ...(config.contextNote !== undefined && { contextNote: config.contextNote }),
       rope: `${config.rope.type}, theta ${config.rope.theta}`,
       tiedEmbeddings: config.tieWordEmbeddings,
       parameters: countParameters(checkpoint),
       dtypes: [...new Set(tensors.map((entry) => entry.fileDtype))].sort(),
       weightBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       files: checkpoint.files,
+      ignoredTensors: ignoredTensors(ignored),
+      notes: checkpoint.notes,
       kvBytesPerToken: kvBytesPerToken(config),
       tokenizer: checkpoint.tokenizer !== undefined,
       chatTemplate: checkpoint.chatTemplate !== undefined,
@@ -105,19 +143,24 @@ function reportAttention(
 ): AttentionReport {
   const own = checkpoint.generationConfig.attention;
   const named = parseAttention(spec ?? own ?? "full", own);
-  const policy = named.forModel?.(attentionModelOf(config, 16)) ?? named;
+  const policy = named.forModel?.(attentionModelOf(config, DEFAULT_PAGE_SIZE)) ?? named;
   const layers = Array.from({ length: config.numLayers }, (_, layer) => {
     const { attends, selects } = policy.layerRole(layer);
     if (attends === "all") return { layer, role: selects ? ("selects" as const) : ("dense" as const) };
     return { layer, role: selects ? ("selects for itself" as const) : ("reuses" as const) };
   });
   const contexts = [1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072].filter(
-    (context) => context <= config.maxPositionEmbeddings,
+    (context) => context <= config.contextLength,
   );
   const rowBytes = 2 * dtypeBytes("f32") * config.numKvHeads * config.headDim;
   const reads = contexts.map((context) => {
     const rows = attendedRows(policy, config.numLayers, context);
     return { context, attendedFraction: rows / (config.numLayers * context), kvBytes: rows * rowBytes };
   });
-  return { name: policy.name, settings: policy.settings, layers, reads };
+  const { name, settings, selectionLayersFrom: from } = policy;
+  return {
+    ...{ name, settings, layers, reads },
+    ...(from && { selectionLayersFrom: from }),
+    notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
+  };
 }

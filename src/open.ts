@@ -1,13 +1,9 @@
 /** The composition root: puts an engine together. */
-import type { AttentionModel, AttentionPolicy } from "./attention/policy.ts";
+import type { AttentionModel, AttentionPolicy, SelectionLayersSource } from "./attention/policy.ts";
 import type { BackendReport, BackendShape } from "./backend/backend.ts";
+import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
-import {
-  type BackendHost,
-  type BackendOptions,
-  type ChosenBackend,
-  chooseBackend,
-} from "./choose-backend.ts";
+import { type BackendHost, type ChosenBackend, chooseBackend } from "./choose-backend.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Generation, GenerationRequest } from "./engine/request.ts";
 import type { FileFolder } from "./load/byte-source.ts";
@@ -15,17 +11,11 @@ import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { createRope } from "./model/rope.ts";
-import { defaultSelectionLayers } from "./model/selection-layers.ts";
-import { checkWeights, loadWeights } from "./model/weights.ts";
+import { defaultSelectionLayers, guessNote } from "./model/selection-layers.ts";
+import { checkWeights, loadWeights, unusedOutput } from "./model/weights.ts";
+import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
-export interface EngineOptions extends BackendOptions {
-  /** The policy of requests that name none: a value or a spec; default: the checkpoint's own, else full. */
-  readonly attention?: AttentionPolicy | string;
-  /** Requests that run at the same time. Default 4. */
-  readonly maxConcurrent?: number;
-  /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
-  readonly pageSize?: number;
-}
+export type { EngineOptions } from "./open-options.ts";
 
 /** What the place the engine runs in gives it. */
 export interface EngineHost extends BackendHost {
@@ -40,6 +30,8 @@ export interface EngineReport {
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
     readonly kvBytesPerToken: number;
+    /** Tensors that no step uses, as `transformers` leaves them out: how many, and the first of their names. */
+    readonly ignoredTensors: IgnoredTensors;
   };
   readonly backend: BackendReport & {
     /** Why this backend. */
@@ -47,17 +39,36 @@ export interface EngineReport {
     /** What the self-test of the GPU took; it runs once in a process. */
     readonly selfTestMs?: number;
   };
-  readonly attention: { readonly name: string; readonly settings: Readonly<Record<string, unknown>> };
+  readonly attention: {
+    readonly name: string;
+    readonly settings: Readonly<Record<string, unknown>>;
+    /** Who named the policy's selection layers, where it has any. */
+    readonly selectionLayersFrom?: SelectionLayersSource;
+  };
   readonly loadMs: number;
-  /** Why the context is shorter than the model's, where memory made it so. */
+  /** Where the context comes from, if not from max_position_embeddings: a scaling of RoPE, or what memory holds. */
   readonly contextNote?: string;
+  /**
+   * What a person should know: the note above, selection layers that are a guess, files that were taken for missing since
+   * they may not be read, values of the checkpoint that are not followed.
+   */
+  readonly notes: readonly string[];
+}
+
+export interface IgnoredTensors {
+  readonly count: number;
+  readonly names: readonly string[];
 }
 
 export interface Engine {
   readonly tokenizer: Tokenizer;
   /** Queues a request. What cannot run is an error here. @throws RequestError, ConfigError */
   generate(request: GenerationRequest): Generation;
-  /** Dense logits of every position: f32 [tokenIds.length, vocabSize]. */
+  /**
+   * Dense logits of every position: f32 [tokenIds.length, vocabSize], of at most contextLength tokens. Queues for its pages
+   * like a request, and takes its turns between the steps of others.
+   * @throws RequestError, BackendError, AbortedError when the engine is closed meanwhile
+   */
   logits(tokenIds: ArrayLike<number>): Promise<Float32Array>;
   report(): EngineReport;
   /** Aborts what runs, ends threads, frees memory. Calling it twice is allowed. */
@@ -66,38 +77,45 @@ export interface Engine {
 
 /** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
 const MAX_BATCH_ROWS = 256;
+/** Tokens of a page of the KV cache. */
+export const DEFAULT_PAGE_SIZE = 16;
 
-/** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError */
-export async function openEngineWith(host: EngineHost, options: EngineOptions = {}): Promise<Engine> {
+/** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
+export async function openEngineWith(host: EngineHost, given: EngineOptions = {}): Promise<Engine> {
   const started = performance.now();
-  const checkpoint = await openCheckpoint(host.folder);
+  const options = checkEngineOptions(given, {});
+  const { signal } = options;
+  const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-    const attentionModel = attentionModelOf(config, options.pageSize ?? 16);
-    checkWeights(checkpoint.tensors, config, checkpoint.name);
-    const plan = { shape: backendShape(config, options), weightBytes: weightBytesOf(checkpoint) };
-    const chosen = await chooseBackend(host, options, plan);
+    const attentionModel = attentionModelOf(config, options.pageSize ?? DEFAULT_PAGE_SIZE);
+    const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
+    const plan = { shape: backendShape(config, options), weightBytes: check.usedBytes };
+    const choosing = chooseBackend(host, options, plan);
+    const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
     const { backend } = chosen;
     try {
-      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
+      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name, signal);
+      const attention = options.attention ?? checkpoint.generationConfig.attention ?? "full";
       const engine = new GenerationEngine({
         backend,
         weights,
         attentionModel,
         rope: createRope(config.rope),
         tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
-        renderChat: (messages) => chatTemplateOf(checkpoint)(messages),
+        renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
         eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
-        sampling: checkpoint.generationConfig,
+        generationDefaults: checkpoint.generationConfig,
         attentionDefaults: checkpoint.generationConfig.attention,
-        attention: options.attention ?? checkpoint.generationConfig.attention ?? "full",
+        attention,
       });
+      const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
       const loadMs = performance.now() - started;
       return {
         tokenizer: engine.tokenizer,
         generate: (request) => engine.generate(request),
         logits: (tokenIds) => engine.logits(tokenIds),
-        report: () => report(checkpoint, config, chosen, engine.policyOf(undefined), loadMs),
+        report: () => report(checkpoint, config, ignored, chosen, engine.policyOf(attention), loadMs),
         close: () => engine.close(),
       };
     } catch (error) {
@@ -112,25 +130,25 @@ export async function openEngineWith(host: EngineHost, options: EngineOptions = 
 /** The sizes that policies see. */
 export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
   const { numLayers, numQueryHeads, numKvHeads } = config;
+  const { layers, from } = defaultSelectionLayers(config);
   return {
     numLayers,
     numQueryHeads,
     numKvHeads,
     pageSize,
-    defaultSelectionLayers: defaultSelectionLayers(config),
+    defaultSelectionLayers: layers,
+    defaultSelectionLayersFrom: from,
   };
 }
 
 function backendShape(config: ModelConfig, options: EngineOptions): BackendShape {
-  const pageSize = option("pageSize", options.pageSize ?? 16, 4);
-  if (Math.log2(pageSize) % 1 !== 0)
-    throw new ConfigError(`pageSize must be a power of two, got ${pageSize}`);
-  const maxSequenceLength = option("contextLength", options.contextLength ?? config.maxPositionEmbeddings, 2);
-  if (maxSequenceLength > config.maxPositionEmbeddings)
+  const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = 4 } = options;
+  const maxSequenceLength = options.contextLength ?? config.contextLength;
+  if (maxSequenceLength > config.contextLength)
     throw new ConfigError(
-      `contextLength ${maxSequenceLength} is more than the ${config.maxPositionEmbeddings} positions the model was made for`,
+      `contextLength ${maxSequenceLength} is more than the ${config.contextLength} positions the model was made for ` +
+        `(${config.contextNote ?? "max_position_embeddings of its config.json"})`,
     );
-  const maxBatchSequences = option("maxConcurrent", options.maxConcurrent ?? 4, 1);
   return {
     numLayers: config.numLayers,
     hiddenSize: config.hiddenSize,
@@ -148,16 +166,6 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
   };
 }
 
-function weightBytesOf(checkpoint: Checkpoint): number {
-  return [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
-function option(name: string, value: number, least: number): number {
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new ConfigError(`${name} must be a whole number of at least ${least}, got ${value}`);
-  return value;
-}
-
 function chatTemplateOf(checkpoint: Checkpoint) {
   if (!checkpoint.chatTemplate)
     throw new ConfigError(
@@ -172,17 +180,34 @@ function noTokenizer(name: string): Tokenizer {
   const refuse = () => {
     throw new ModelFileError(`${name} has no tokenizer.json; give tokenIds instead of text`);
   };
-  return { encode: refuse, decode: () => "", tokenId: () => undefined, token: () => undefined };
+  return {
+    encode: refuse,
+    decode: () => "",
+    decodeStream: () => ({ push: () => "", end: () => "" }),
+    minTokens: () => 0,
+    tokenId: () => undefined,
+    token: () => undefined,
+  };
 }
 
 function report(
   checkpoint: Checkpoint,
   config: ModelConfig,
+  ignored: readonly string[],
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
   policy: AttentionPolicy,
   loadMs: number,
 ): EngineReport {
   const { maxSequenceLength } = backend.shape;
+  // a context below max_position_embeddings owes nothing to a scaling
+  const isScaled =
+    maxSequenceLength >= Math.min(config.contextLength, config.maxPositionEmbeddings + 1) ||
+    contextNote !== undefined;
+  const contextNotes = [isScaled ? config.contextNote : undefined, contextNote].filter(
+    (note) => note !== undefined,
+  );
+  const { name, settings, selectionLayersFrom: from } = policy;
+  const guess = from === "guess" ? [guessNote(name, settings.layers)] : [];
   return {
     model: {
       name: checkpoint.name,
@@ -191,12 +216,19 @@ function report(
       contextLength: maxSequenceLength,
       maxPositionEmbeddings: config.maxPositionEmbeddings,
       kvBytesPerToken: kvBytesPerToken(config),
+      ignoredTensors: ignoredTensors(ignored),
     },
     backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
-    attention: { name: policy.name, settings: policy.settings },
+    attention: { name, settings, ...(from && { selectionLayersFrom: from }) },
     loadMs,
-    ...(contextNote !== undefined && { contextNote }),
+    ...(contextNotes.length > 0 && { contextNote: contextNotes.join("; ") }),
+    notes: [...contextNotes, ...guess, ...checkpoint.notes],
   };
+}
+
+/** Names in a report, each cut: they come from files. */
+export function ignoredTensors(names: readonly string[]): IgnoredTensors {
+  return { count: names.length, names: names.slice(0, 20).map((name) => name.slice(0, 200)) };
 }
 
 /** Bytes of one token's keys and values over all layers, stored as f32. */

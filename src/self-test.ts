@@ -222,7 +222,8 @@ class LayerTest {
     const tokens = Array.from({ length: CHUNK_ROWS }, (_, i) => (i * 89) % vocabSize);
     const pages = Array.from({ length: numPages }, (_, i) => (i * 5 + 3) % numPages);
     const [xs, heads] = [numRows * hiddenSize, numRows * numQueryHeads * headDim];
-    const run = { tokens, pages, firstPosition, numRows, isPrefill: !isDecode, policy: full() };
+    const isPrefill = !isDecode;
+    const run = { name: "self-test", tokens, pages, firstPosition, numRows, isPrefill, policy: full() };
     // the decode step goes on from the first draw, which is not read
     this.#batch.fill([{ ...run, unreadRow: 0 }]);
     this.#both(({ backend, weights, x }) => {
@@ -254,6 +255,7 @@ class LayerTest {
     const tokens = Array.from({ length: CHUNK_ROWS + 2 }, (_, i) => (i * 89) % vocabSize);
     const pages = Array.from({ length: numPages }, (_, i) => (i * 5 + 3) % numPages);
     const run = {
+      name: "self-test",
       tokens,
       pages,
       firstPosition: CHUNK_ROWS + 1,

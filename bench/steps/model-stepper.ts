@@ -52,10 +52,12 @@ export class ModelStepper {
     this.config = config;
     this.threads = backend.report().threads;
     this.clock = clock;
+    const { layers, from } = defaultSelectionLayers(config);
     this.#attentionModel = {
       ...config,
       pageSize: PAGE_SIZE,
-      defaultSelectionLayers: defaultSelectionLayers(config),
+      defaultSelectionLayers: layers,
+      defaultSelectionLayersFrom: from,
     };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
     this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
@@ -153,8 +155,8 @@ export class ModelStepper {
   }
 
   #forward(firstPosition: number, numRows: number, isPrefill: boolean, policy: AttentionPolicy): void {
-    const run = { tokens: this.#tokens, pages: this.#pages, firstPosition, numRows, isPrefill, policy };
-    this.#batch.fill([run]);
+    const [tokens, pages] = [this.#tokens, this.#pages];
+    this.#batch.fill([{ name: "bench", tokens, pages, firstPosition, numRows, isPrefill, policy }]);
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }
 }

@@ -28,7 +28,13 @@ export class DeviceStepper {
   constructor({ backend, weights, config }: DeviceModel) {
     const { shape } = backend;
     this.backend = backend;
-    this.#model = { ...config, pageSize: PAGE_SIZE, defaultSelectionLayers: defaultSelectionLayers(config) };
+    const { layers, from } = defaultSelectionLayers(config);
+    this.#model = {
+      ...config,
+      pageSize: PAGE_SIZE,
+      defaultSelectionLayers: layers,
+      defaultSelectionLayersFrom: from,
+    };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#model));
     this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
     this.#pages = pagesInOrder(shape.numPages);
@@ -71,7 +77,8 @@ export class DeviceStepper {
     isPrefill: boolean,
     policy: AttentionPolicy,
   ): void {
-    this.#batch.fill([{ tokens, pages: this.#pages, firstPosition, numRows, isPrefill, policy }]);
+    const pages = this.#pages;
+    this.#batch.fill([{ name: "bench", tokens, pages, firstPosition, numRows, isPrefill, policy }]);
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }
 }

@@ -49,7 +49,7 @@ export class KernelBench {
     const { backend } = this.model;
     const { headDim, pageSize } = backend.shape;
     const slot = (position: number) =>
-      (this.#pageTables[Math.floor(position / pageSize)] ?? 0) * pageSize + (position % pageSize);
+      this.#pageTables[Math.floor(position / pageSize)] * pageSize + (position % pageSize);
     backend.beginStep({
       numRows: rows,
       numSequences: 1,

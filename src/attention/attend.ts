@@ -4,8 +4,10 @@
  * that no policy repeats those.
  */
 import type { Backend, Scores, SequenceRange, TokenSelection } from "../backend/backend.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
-import type { AttentionModel, AttentionPolicy } from "./policy.ts";
+import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
 
 /** Consecutive sequences of a batch that share a policy and all attend densely, or all sparsely. */
@@ -26,6 +28,8 @@ export class Attention {
   readonly #pool: TensorPool;
   readonly #states = new Map<AttentionPolicy, PolicyState>();
   #denseScores: Scores | undefined;
+  /** Groups of the step whose policy threw. */
+  #failures = new Map<AttentionGroup, unknown>();
 
   constructor(backend: Backend, model: AttentionModel) {
     this.#backend = backend;
@@ -34,20 +38,42 @@ export class Attention {
   }
 
   /**
-   * Records the attention of one layer for all groups of the batch.
+   * Records the attention of one layer for all groups of the batch. A group whose policy throws drops out of the step:
+   * its rows are undefined from then on and touch no others. `takeFailures` tells of it.
    * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
    */
   attend(layer: number, groups: readonly AttentionGroup[], query: TensorRef, output: TensorRef): void {
     for (const group of groups) {
+      if (this.#failures.has(group)) continue;
       if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
-      if (group.isSparse) this.#attendSparsely(layer, group, query, output);
-      else this.#backend.attendAll(layer, group.range, query, output);
+      if (!group.isSparse) this.#backend.attendAll(layer, group.range, query, output);
+      else this.#attendOrFail(layer, group, query, output);
+    }
+  }
+
+  /** The groups of the step since the last call whose policies threw, and what they threw. */
+  takeFailures(): ReadonlyMap<AttentionGroup, unknown> {
+    const failures = this.#failures;
+    if (failures.size > 0) this.#failures = new Map();
+    return failures;
+  }
+
+  /**
+   * What a policy throws, or the backend on account of what the policy asked, fails this group alone. A lost device fails
+   * everyone: the draw of this step throws, too. So does a trap, after which the kernels' memory is not to be trusted.
+   */
+  #attendOrFail(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
+    try {
+      this.#attendSparsely(layer, group, query, output);
+    } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) throw error;
+      this.#failures.set(group, error);
     }
   }
 
   #attendSparsely(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
     const { policy, range } = group;
-    const role = policy.layerRole(layer);
+    const role = checkRole(policy.layerRole(layer), layer);
     const state = this.#state(policy);
     if (role.attends === "all") {
       const scores = role.selects ? this.#scores() : undefined;
@@ -90,6 +116,17 @@ export class Attention {
   }
 }
 
+function checkRole(role: LayerRole, layer: number): LayerRole {
+  const isRole =
+    isObject(role) &&
+    (role.attends === "all" || role.attends === "selected") &&
+    typeof role.selects === "boolean";
+  if (isRole) return role;
+  throw new TypeError(
+    `layerRole(${layer}) must give { attends: "all" or "selected", selects: true or false }, got ${printValue(role)}`,
+  );
+}
+
 /** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */
 export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
   return length > policy.tokenBudget;
@@ -99,6 +136,8 @@ export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
 export function attendedRows(policy: AttentionPolicy, numLayers: number, length: number): number {
   if (!isSparseAt(policy, length)) return numLayers * length;
   const selected = policy.selectedTokens?.(length) ?? policy.tokenBudget;
+  if (!(selected >= 0))
+    throw new TypeError(`selectedTokens(${length}) gave ${printValue(selected)}, no number of tokens`);
   let rows = 0;
   for (let layer = 0; layer < numLayers; layer++)
     rows += policy.layerRole(layer).attends === "all" ? length : selected;

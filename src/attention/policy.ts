@@ -14,6 +14,12 @@ export interface LayerRole {
   readonly selects: boolean;
 }
 
+/**
+ * Who named a policy's selection layers: the request (or the engine's own policy), the checkpoint, the paper's table for
+ * a model of these sizes, or nobody: a guess by depth, which can be far worse than layers that were measured.
+ */
+export type SelectionLayersSource = "request" | "checkpoint" | "paper" | "guess";
+
 /** The sizes of a model that a policy may depend on. */
 export interface AttentionModel {
   readonly numLayers: number;
@@ -23,6 +29,8 @@ export interface AttentionModel {
   readonly pageSize: number;
   /** Selection layers to use where the settings name none. */
   readonly defaultSelectionLayers: readonly number[];
+  /** Where those come from. */
+  readonly defaultSelectionLayersFrom: SelectionLayersSource;
 }
 
 /**
@@ -54,6 +62,8 @@ export interface AttentionPolicy {
   readonly tokenBudget: number;
   /** Tokens a sparse layer attends to at a length past the budget; the whole budget where left out. */
   selectedTokens?(length: number): number;
+  /** Set where the policy has selection layers. */
+  readonly selectionLayersFrom?: SelectionLayersSource;
   /** Page size whose key bounds `select` reads, where it does. */
   readonly pageBounds?: number;
   /** Pure. */

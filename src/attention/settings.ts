@@ -1,10 +1,13 @@
+import { suggest } from "../base/check-options.ts";
 import { ConfigError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 
 /** Throws ConfigError unless the value is an integer of at least `least`. Returns it. */
 export function wholeNumber(policy: string, key: string, value: unknown, least: number): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
     throw new ConfigError(
-      `attention ${policy}: ${key} must be a whole number of at least ${least}, got ${show(value)}`,
+      `attention ${policy}: ${key} must be a whole number of at least ${least}, got ${printValue(value)}`,
     );
   return value;
 }
@@ -13,7 +16,7 @@ export function wholeNumber(policy: string, key: string, value: unknown, least: 
 export function share(policy: string, key: string, value: unknown): number {
   if (typeof value !== "number" || !(value >= 0 && value < 1))
     throw new ConfigError(
-      `attention ${policy}: ${key} is a share of the budget in [0, 1), got ${show(value)}`,
+      `attention ${policy}: ${key} is a share of the budget in [0, 1), got ${printValue(value)}`,
     );
   return value;
 }
@@ -21,7 +24,9 @@ export function share(policy: string, key: string, value: unknown): number {
 /** Throws ConfigError unless the value is a non-empty ascending list of layers. Returns it. */
 export function layerList(policy: string, key: string, value: unknown): readonly number[] {
   if (!Array.isArray(value) || value.length === 0)
-    throw new ConfigError(`attention ${policy}: ${key} must name at least one layer, got ${show(value)}`);
+    throw new ConfigError(
+      `attention ${policy}: ${key} must name at least one layer, got ${printValue(value)}`,
+    );
   const layers = value.map((layer) => wholeNumber(policy, key, layer, 0));
   if (layers.some((layer, i) => i > 0 && layer <= (layers[i - 1] ?? -1)))
     throw new ConfigError(
@@ -48,15 +53,18 @@ export function checkSinks(policy: string, tokenBudget: number, sinks: number): 
     );
 }
 
-/** Throws ConfigError when options hold a key that is not in `known`. */
+/** Throws ConfigError unless the options are an object without keys that are not in `known`. */
 export function knownKeys(policy: string, options: object, known: readonly string[]): void {
+  if (!isObject(options))
+    throw new ConfigError(`attention ${policy}: expected an object of settings, got ${printValue(options)}`);
   for (const key of Object.keys(options))
     if (!known.includes(key))
       throw new ConfigError(
-        `attention ${policy}: unknown setting "${key}"; it takes ${known.length ? known.join(", ") : "none"}`,
+        `attention ${policy}: unknown setting "${key}"; ${known.length ? suggest(key, known) : "it takes none"}`,
       );
 }
 
-function show(value: unknown): string {
-  return typeof value === "string" ? `"${value}"` : String(value);
+/** A setting, or its default where it is left out; null is no way to leave one out. */
+export function orDefault<T>(value: T | undefined, otherwise: T): T {
+  return value === undefined ? otherwise : value;
 }

@@ -1,4 +1,5 @@
 import { ConfigError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import { POLICIES, type SpecKey } from "./policies/index.ts";
 import type { AttentionPolicy } from "./policy.ts";
 
@@ -9,11 +10,16 @@ import type { AttentionPolicy } from "./policy.ts";
  * @throws ConfigError on an unknown name or key, a repeated key, or an impossible value.
  */
 export function parseAttention(spec: string, defaults?: string): AttentionPolicy {
+  if (typeof spec !== "string")
+    throw new ConfigError(`expected an attention spec such as "full", got ${printValue(spec)}`);
   const { name, options } = readSpec(spec);
-  const own = defaults === undefined ? undefined : readSpec(defaults);
   const row = POLICIES[name];
   if (!row) throw unknownName(name);
-  return row.make(own?.name === name ? { ...own.options, ...options } : options);
+  // a checkpoint's spec of another policy is not used, and so not judged
+  if (defaults === undefined || defaults.split(":", 1)[0] !== name) return row.make(options);
+  const policy = row.make({ ...readSpec(defaults).options, ...options });
+  const isOwn = spec === defaults || !("selectionLayers" in options);
+  return isOwn && policy.selectionLayersFrom ? { ...policy, selectionLayersFrom: "checkpoint" } : policy;
 }
 
 /**

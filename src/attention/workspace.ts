@@ -1,6 +1,7 @@
 import type { Backend, Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend/backend.ts";
 import type { TensorDtype } from "../base/dtype.ts";
-import type { TensorRef } from "../base/tensor-ref.ts";
+import { printValue } from "../base/print-value.ts";
+import { capacityOf, type TensorRef } from "../base/tensor-ref.ts";
 import type { AttentionModel, SelectionStep } from "./policy.ts";
 
 /** Tensors for selection, handed back and reused, so that nothing is made in steady state. */
@@ -37,8 +38,10 @@ export class SelectionWorkspace implements SelectionStep {
   readonly model: AttentionModel;
   readonly #backend: Backend;
   readonly #pool: TensorPool;
-  readonly #taken: TensorRef[] = [];
-  readonly #results: (Scores | UnitSet | TokenSelection)[] = [];
+  /** What the n-th call of a selecting layer made, with its tensors. */
+  readonly #results: (Result & { readonly tensors: readonly TensorRef[] })[] = [];
+  /** Handles that a policy may hand back: those of this workspace. */
+  readonly #made = new WeakSet<object>();
   #call = 0;
   #range: SequenceRange = { first: 0, count: 0 };
   #query: TensorRef | undefined;
@@ -61,43 +64,50 @@ export class SelectionWorkspace implements SelectionStep {
   }
 
   release(): void {
-    for (const tensor of this.#taken) this.#pool.giveBack(tensor);
-    this.#taken.length = 0;
+    for (const { tensors } of this.#results) for (const tensor of tensors) this.#pool.giveBack(tensor);
     this.#results.length = 0;
   }
 
   scores(): Scores {
-    if (this.#handedOn) return this.#handedOn;
+    if (this.#handedOn) {
+      this.#made.add(this.#handedOn);
+      return this.#handedOn;
+    }
     const out = this.#scores(this.model.numQueryHeads, 1);
     this.#backend.scores(this.layer, this.#range, this.#theQuery(), out);
     return out;
   }
 
   pageScores(pageSize: number): Scores {
+    checkWhole("pageScores", "a page size", pageSize, 1, this.#most);
     const out = this.#scores(this.model.numQueryHeads, pageSize);
     this.#backend.pageScores(this.layer, this.#range, this.#theQuery(), out);
     return out;
   }
 
   randomScores(seed: number): Scores {
+    checkWhole("randomScores", "a seed", seed, 0, Number.MAX_SAFE_INTEGER);
     const out = this.#scores(1, 1);
     this.#backend.randomScores(this.layer, this.#range, seed, out);
     return out;
   }
 
   topK(scores: Scores, count: number, ends: Ends): UnitSet {
+    this.#check("topK", scores, count, ends);
     const out = this.#units(scores.heads, count, scores.unit);
     this.#backend.topK(this.#range, scores, ends, out);
     return out;
   }
 
   mergeByRank(scores: Scores, count: number, ends: Ends): UnitSet {
+    this.#check("mergeByRank", scores, count, ends);
     const out = this.#units(1, count, scores.unit);
     this.#backend.mergeByRank(this.#range, scores, ends, out);
     return out;
   }
 
   withEnds(set: UnitSet | undefined, ends: Ends): TokenSelection {
+    this.#check("withEnds", set, set?.count ?? 0, ends);
     const unit = set?.unit ?? 1;
     const groups = set?.groups ?? 1;
     const capacity = ((set?.count ?? 0) + ends.sinks + ends.recent) * unit;
@@ -107,44 +117,70 @@ export class SelectionWorkspace implements SelectionStep {
   }
 
   #scores(heads: number, unit: number): Scores {
-    const known = this.#results[this.#call++];
+    const known = this.#known();
     if (known && "values" in known && known.heads === heads && known.unit === unit) return known;
     const capacity = Math.ceil(this.#backend.shape.maxSequenceLength / unit);
-    return this.#keep({ values: this.#take("f32", heads, capacity), heads, unit });
+    const values = this.#pool.take("f32", heads, capacity);
+    return this.#keep({ values, heads, unit, tensors: [values] });
   }
 
   #units(groups: number, count: number, unit: number): UnitSet {
-    const known = this.#results[this.#call++];
+    const known = this.#known();
     if (known && "units" in known && known.groups === groups && known.count === count && known.unit === unit)
       return known;
-    return this.#keep({ units: this.#take("u32", groups, count), groups, count, unit });
+    const units = this.#pool.take("u32", groups, count);
+    return this.#keep({ units, groups, count, unit, tensors: [units] });
   }
 
   #selection(groups: number, capacity: number): TokenSelection {
-    const known = this.#results[this.#call++];
-    if (known && "indices" in known && known.groups === groups && (known.indices.shape[2] ?? 0) >= capacity)
+    const known = this.#known();
+    if (known && "indices" in known && known.groups === groups && capacityOf(known.indices) >= capacity)
       return known;
-    return this.#keep({
-      indices: this.#take("u32", groups, capacity),
-      counts: this.#take("u32", 1, 1),
-      groups,
-    });
+    const indices = this.#pool.take("u32", groups, capacity);
+    const counts = this.#pool.take("u32", 1, 1);
+    return this.#keep({ indices, counts, groups, tensors: [indices, counts] });
   }
 
-  /** The result of the call just counted, for the same call of the next step. */
-  #keep<T extends Scores | UnitSet | TokenSelection>(made: T): T {
+  #known(): Result | undefined {
+    return this.#results[this.#call++];
+  }
+
+  /**
+   * The result of the call just counted, for the same call of the next selecting layer. The tensors of another size that it
+   * takes the place of go back to the pool: where layers have budgets of their own, they change places in every step.
+   */
+  #keep<T extends Result & { readonly tensors: readonly TensorRef[] }>(made: T): T {
+    for (const tensor of this.#results[this.#call - 1]?.tensors ?? []) this.#pool.giveBack(tensor);
     this.#results[this.#call - 1] = made;
+    this.#made.add(made);
     return made;
   }
 
-  #take(dtype: TensorDtype, groups: number, capacity: number): TensorRef {
-    const tensor = this.#pool.take(dtype, groups, capacity);
-    this.#taken.push(tensor);
-    return tensor;
+  /** No sequence is longer, so no count is larger. */
+  get #most(): number {
+    return this.#backend.shape.maxSequenceLength;
+  }
+
+  /** Kernels trust these numbers; one that cannot be would be read or written past the end of a tensor. */
+  #check(call: string, handle: object | undefined, count: number, ends: Ends): void {
+    if (handle !== undefined && !this.#made.has(handle))
+      throw new TypeError(`${call}: expected what an earlier call of this selection step gave`);
+    checkWhole(call, "a count", count, 0, this.#most);
+    checkWhole(call, "ends.sinks", ends.sinks, 0, this.#most);
+    checkWhole(call, "ends.recent", ends.recent, 0, this.#most);
   }
 
   #theQuery(): TensorRef {
     if (!this.#query) throw new TypeError("a selection step was used before it was started");
     return this.#query;
   }
+}
+
+type Result = Scores | UnitSet | TokenSelection;
+
+function checkWhole(call: string, what: string, value: number, least: number, most: number): void {
+  if (!Number.isSafeInteger(value) || value < least || value > most)
+    throw new RangeError(
+      `${call}: ${what} must be a whole number from ${least} to ${most}, got ${printValue(value)}`,
+    );
 }

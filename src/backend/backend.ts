@@ -183,13 +183,20 @@ export interface SamplingRow {
  */
 export const DRAWN_TOKEN = 0x80000000;
 
+/**
+ * What `sample` draws for a row that is no distribution: one logit of it is NaN or +Infinity, or all are -Infinity, after
+ * the repetition penalty. It is no token of any vocabulary, and the same on every backend and every time.
+ * A step may go on from it, as from any drawn token: it then embeds token 0, and its sequence alone is affected.
+ */
+export const NO_TOKEN = 0xffffffff;
+
 /** Most draws whose tokens have not arrived: one being read, one recorded ahead of it, and as many given up. */
 export const MAX_DRAWS_UNDER_WAY = 4;
 
 /** Tokens being drawn. */
 export interface Draw {
   /**
-   * One token a row, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
+   * One token a row or `NO_TOKEN`, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
    * called, and a draw nobody asks for costs nothing.
    */
   tokens(): Promise<Uint32Array>;
@@ -266,6 +273,8 @@ export interface Backend {
   /**
    * Draws one token for each of the first rows.length logits rows, at most maxBatchSequences of them. Of no rows it draws
    * nothing, and its tokens, none, arrive when the steps before it are done.
+   * A logit of -Infinity is a mask: its token is never drawn. A row that cannot be drawn gives `NO_TOKEN`, whatever its
+   * params: NaN, +Infinity or nothing but -Infinity anywhere in it, kept by the filters or not. Other rows are unaffected.
    * @throws BackendError when `MAX_DRAWS_UNDER_WAY` draws have not arrived yet.
    */
   sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw;

@@ -1,5 +1,5 @@
 import { ShapeError } from "../base/errors.ts";
-import { DRAWN_TOKEN, type Draw, type SamplingRow } from "./backend.ts";
+import { DRAWN_TOKEN, type Draw, NO_TOKEN, type SamplingRow } from "./backend.ts";
 
 /** Draws on the CPU, done at once, and the last draw's tokens for the ids of the next step that stand for them. */
 export class DrawnTokens {
@@ -12,12 +12,14 @@ export class DrawnTokens {
     return { tokens: async () => tokens.slice() };
   }
 
-  /** Puts drawn tokens in the place of the ids that stand for them. */
+  /** Puts drawn tokens in the place of the ids that stand for them, and token 0 in the place of `NO_TOKEN`. */
   resolve(tokenIds: Uint32Array, numRows: number): void {
     checkDrawnRows(tokenIds, numRows, this.#last.length);
     for (let row = 0; row < numRows; row++) {
-      const id = tokenIds[row] ?? 0;
-      if (id >= DRAWN_TOKEN) tokenIds[row] = this.#last[id - DRAWN_TOKEN] ?? 0;
+      const id = tokenIds[row];
+      if (id < DRAWN_TOKEN) continue;
+      const drawn = this.#last[id - DRAWN_TOKEN];
+      tokenIds[row] = drawn === NO_TOKEN ? 0 : drawn;
     }
   }
 }
@@ -25,7 +27,7 @@ export class DrawnTokens {
 /** @throws ShapeError when an id stands for a row past those of the last draw. */
 export function checkDrawnRows(tokenIds: Uint32Array, numRows: number, drawnRows: number): void {
   for (let row = 0; row < numRows; row++) {
-    const id = tokenIds[row] ?? 0;
+    const id = tokenIds[row];
     if (id >= DRAWN_TOKEN + drawnRows)
       throw new ShapeError(
         `beginStep: row ${row} goes on from row ${id - DRAWN_TOKEN} of the last draw, which had ${drawnRows} rows`,

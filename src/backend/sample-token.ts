@@ -1,16 +1,18 @@
 import { hashUnit } from "../base/random.ts";
-import type { SamplingRow } from "./backend.ts";
+import { NO_TOKEN, type SamplingRow } from "./backend.ts";
 
 /**
  * Draws one token: repetition penalty, temperature, top-k, top-p, min-p in the order of Hugging Face `generate`.
  * The definition of `Backend.sample` on one row; the draw depends on (seed, draw) alone.
  *
  * logits  f32 [vocabSize]; overwritten where the repetition penalty is not 1
- * returns a token id; greedy takes the lowest id of the largest logit
+ * returns a token id, never one whose logit is -Infinity; greedy takes the lowest id of the largest logit. `NO_TOKEN` where
+ * the row is no distribution.
  */
 export function sampleToken(logits: Float32Array, row: SamplingRow): number {
   const { params } = row;
   if (params.repetitionPenalty !== 1) penalise(logits, row.seenTokens, params.repetitionPenalty);
+  if (!isDistribution(logits)) return NO_TOKEN;
   if (params.temperature === 0) return argmax(logits);
   const order = candidates(logits, params.topK);
   const weights = new Float64Array(order.length);
@@ -30,6 +32,8 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
   }
   // weights[0] is 1 (the largest), so the min-p floor relative to it is minP itself
   if (params.minP > 0) while (kept > 1 && weights[kept - 1] < params.minP) kept--;
+  // a masked token has no weight, and rounding must not draw it either
+  while (weights[kept - 1] === 0) kept--;
   let mass = 0;
   for (let i = 0; i < kept; i++) mass += weights[i];
   let rest = hashUnit(params.seed, row.draw, 0x5a11, 0) * mass;
@@ -38,6 +42,16 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
     if (rest < 0) return order[i];
   }
   return order[kept - 1];
+}
+
+/** No NaN, no +Infinity, and not all -Infinity. */
+function isDistribution(logits: Float32Array): boolean {
+  let isAllMasked = true;
+  for (const logit of logits) {
+    if (Number.isNaN(logit) || logit === Number.POSITIVE_INFINITY) return false;
+    if (logit !== Number.NEGATIVE_INFINITY) isAllMasked = false;
+  }
+  return !isAllMasked;
 }
 
 function argmax(logits: Float32Array): number {

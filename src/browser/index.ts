@@ -1,15 +1,17 @@
 /** `lessismore` in browsers: the public exports, and opening of checkpoints behind URLs or in chosen files. */
+import * as v from "valibot";
 import { ConfigError } from "../base/errors.ts";
 import type { FileFolder } from "../load/byte-source.ts";
 import { createFileListFolder } from "../load/file-list-folder.ts";
 import { createUrlFolder } from "../load/url-folder.ts";
 import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
+import { checkEngineOptions } from "../open-options.ts";
 import { openNavigatorGpu } from "./gpu.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
 export { createFileListFolder } from "../load/file-list-folder.ts";
-export { createUrlFolder } from "../load/url-folder.ts";
+export { createUrlFolder, type Fetch, type UrlFolderOptions } from "../load/url-folder.ts";
 
 export interface BrowserEngineOptions extends EngineOptions {
   /** The checkpoint: the URL of its folder, or the files of it that a person chose or dropped. */
@@ -21,15 +23,38 @@ export interface BrowserEngineOptions extends EngineOptions {
   readonly wasmFolder?: string | URL;
 }
 
-/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError */
+const isPath = (value: unknown) => typeof value === "string" || value instanceof URL;
+const isFileList = (value: unknown) =>
+  typeof value === "object" &&
+  value !== null &&
+  Symbol.iterator in value &&
+  [...(value as Iterable<unknown>)].every((file) => file instanceof File);
+
+/** What a caller may leave out by mistake, which folderOf says. */
+interface Place {
+  readonly model?: BrowserEngineOptions["model"] | undefined;
+  readonly wasmFolder?: string | URL | undefined;
+}
+
+const PLACE = {
+  model: v.optional(
+    v.custom<BrowserEngineOptions["model"]>(
+      (value) => isPath(value) || isFileList(value),
+      "the URL of a checkpoint's folder, or its files",
+    ),
+  ),
+  wasmFolder: v.optional(v.custom<string | URL>(isPath, "the URL of a folder")),
+};
+
+/** Opens the checkpoint behind a URL or in files. @throws ConfigError, ModelFileError, BackendError, AbortedError */
 export async function openEngine(options: BrowserEngineOptions): Promise<Engine> {
-  const { model, wasmFolder, ...rest } = options;
+  const { model, wasmFolder, ...rest } = checkEngineOptions<Place>(options, PLACE);
   const wasm = createWasmHost(wasmFolder);
   return openEngineWith({ folder: folderOf(model), wasm, openGpu: openNavigatorGpu }, rest);
 }
 
 function folderOf(model: BrowserEngineOptions["model"] | undefined): FileFolder {
-  if (typeof model === "string" || model instanceof URL) return urlFolder(model);
+  if (typeof model === "string" || model instanceof URL) return createUrlFolder(model);
   const files = model === undefined ? [] : [...model];
   if (files.length === 0)
     throw new ConfigError(
@@ -37,14 +62,4 @@ function folderOf(model: BrowserEngineOptions["model"] | undefined): FileFolder 
         `*.safetensors), got ${model === undefined ? "nothing" : "an empty list of files"}; name it in \`model\``,
     );
   return createFileListFolder(files);
-}
-
-function urlFolder(url: string | URL): FileFolder {
-  try {
-    return createUrlFolder(url);
-  } catch (cause) {
-    throw new ConfigError(`opening a model: "${url}" is no URL; name the URL of a checkpoint's folder`, {
-      cause,
-    });
-  }
 }

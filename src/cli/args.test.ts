@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attentionSpec, collect, decimal, UsageError, wholeNumber } from "./args.ts";
+import { attentionSpec, collect, collectJson, decimal, UsageError, wholeNumber } from "./args.ts";
 
 describe("wholeNumber", () => {
   it("reads decimal digits", () => {
@@ -79,4 +79,32 @@ describe("attentionSpec", () => {
 it("collect keeps the order and refuses the empty text", () => {
   expect(collect("b", collect("a"))).toEqual(["a", "b"]);
   expect(() => collect("")).toThrow("not empty");
+});
+
+describe("collectJson", () => {
+  it("gathers names and values", () => {
+    const first = collectJson("enable_thinking=false");
+    const second = collectJson('text="a=b"', first);
+    expect(collectJson('tools=[{"name": "f"}]', second)).toEqual({
+      enable_thinking: false,
+      text: "a=b",
+      tools: [{ name: "f" }],
+    });
+  });
+
+  it.each([
+    ["a", "name=JSON"],
+    ["=1", "name=JSON"],
+    ["a=", "a must be JSON"],
+    ["a=True", "write true"],
+    ["a=None", "write null"],
+    ["a=low", `'"low"'`],
+    ["a={b}", "a must be JSON"],
+  ])("refuses %s and says what to write", (text, message) => {
+    expect(() => collectJson(text)).toThrow(message);
+  });
+
+  it("refuses a name that was given before", () => {
+    expect(() => collectJson("a=2", { a: 1 })).toThrow("a is given twice");
+  });
 });

@@ -51,3 +51,34 @@ export function collect(text: string, previous: readonly string[] = []): readonl
   if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
   return [...previous, text];
 }
+
+/**
+ * Gathers `name=JSON` pairs into one object.
+ * @throws InvalidArgumentError on a name that is missing or given before, and on what is no JSON.
+ */
+export function collectJson(
+  text: string,
+  previous: Readonly<Record<string, unknown>> = {},
+): Readonly<Record<string, unknown>> {
+  const [, name = "", json = ""] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
+  if (name.trim() === "")
+    throw new InvalidArgumentError("Expected name=JSON, such as enable_thinking=false.");
+  if (Object.hasOwn(previous, name)) throw new InvalidArgumentError(`${name} is given twice.`);
+  try {
+    return { ...previous, [name]: JSON.parse(json) };
+  } catch {
+    throw new InvalidArgumentError(`${name} must be JSON: ${jsonHint(json)}.`);
+  }
+}
+
+/** What was probably meant by a text that is no JSON. */
+function jsonHint(text: string): string {
+  const word = new Map([
+    ["True", "true"],
+    ["False", "false"],
+    ["None", "null"],
+  ]).get(text);
+  if (word !== undefined) return `write ${word}`;
+  if (/^[\w.-]+$/.test(text)) return `a text needs its quotes, '"${text}"'`;
+  return "true, 3, '\"text\"', '[1, 2]'";
+}

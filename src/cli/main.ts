@@ -8,7 +8,11 @@ import { inspectCommand } from "./commands/inspect.ts";
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0); // the reader has seen enough
-  throw error;
+  process.stderr.write(`lessismore: cannot write to standard output: ${error.message}\n`);
+  process.exit(1);
+});
+process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error; // nobody reads the notes
 });
 process.exitCode = await run(process.argv.slice(2));
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatAttention, formatBytes, formatLimit, PartWriter } from "./output.ts";
+import { formatAttention, formatBytes, formatLimit, NoteWriter, PartWriter } from "./output.ts";
 
 const collect = (isTTY: boolean, parts: ["reasoning" | "answer", string][]) => {
   let text = "";
@@ -14,28 +14,48 @@ const collect = (isTTY: boolean, parts: ["reasoning" | "answer", string][]) => {
   return text;
 };
 
-it("sets reasoning and answer one blank line apart, however the line breaks fall", () => {
-  const wanted = "a\nb\n\nc\n";
+it("writes what it is given to the character, white space at the start too", () => {
   expect(
     collect(false, [
-      ["reasoning", "\na\n"],
-      ["reasoning", "b\n"],
-      ["answer", "\n\nc"],
+      ["answer", " blue"],
+      ["answer", "."],
     ]),
-  ).toBe(wanted);
+  ).toBe(" blue.\n");
   expect(
     collect(false, [
-      ["reasoning", "a\nb"],
+      ["answer", "    return x"],
       ["answer", "\n"],
-      ["answer", "\nc"],
     ]),
-  ).toBe(wanted);
+  ).toBe("    return x\n");
   expect(
     collect(false, [
-      ["reasoning", "a\nb\n\n"],
-      ["answer", "c\n"],
+      ["answer", "\n"],
+      ["answer", "\n  a"],
     ]),
-  ).toBe(wanted);
+  ).toBe("\n\n  a\n");
+  expect(collect(false, [["reasoning", "\ta\r\n"]])).toBe("\ta\r\n");
+  expect(collect(false, [["answer", " "]])).toBe(" \n");
+});
+
+it.each<[string, string, string]>([
+  ["a", "b", "a\n\nb\n"],
+  ["a\n", "b", "a\n\nb\n"],
+  ["a", "\nb", "a\n\nb\n"],
+  ["a\n", "\nb", "a\n\nb\n"],
+  ["a\n\n", "b", "a\n\nb\n"],
+  ["a\r\n\r\n", "b", "a\r\n\r\nb\n"],
+  ["a", "\n\n  b", "a\n\n  b\n"],
+  ["a\n\n", "\nb", "a\n\n\nb\n"],
+])("sets %j and %j one blank line apart where they are not: %j", (reasoning, answer, wanted) => {
+  const kinds = (one: "reasoning" | "answer", other: "reasoning" | "answer") =>
+    collect(false, [
+      [one, ""],
+      [one, reasoning],
+      [other, ""],
+      [other, answer],
+    ]);
+  expect(kinds("reasoning", "answer")).toBe(wanted);
+  expect(kinds("answer", "reasoning")).toBe(wanted);
 });
 
 it("dims reasoning on a terminal only and leaves it plain again", () => {
@@ -60,4 +80,12 @@ it("formats sizes and policies", () => {
   expect(formatAttention("less-is-more", { budget: 256, layers: [2, 7] })).toBe(
     "less-is-more:budget=256,layers=2+7",
   );
+});
+
+it("writes every note once, on one line", () => {
+  const lines: string[] = [];
+  const notes = new NoteWriter({ write: (line) => lines.push(line) });
+  notes.write(["a", "b\n  c"]);
+  notes.write(["b\n  c", "a", "d"]);
+  expect(lines).toEqual(["lessismore: a\n", "lessismore: b c\n", "lessismore: d\n"]);
 });

@@ -9,7 +9,11 @@ export interface TextStream {
   write(text: string): unknown;
 }
 
-/** Writes the parts of a generation as they come: reasoning (dim on a terminal), a blank line, the answer. */
+/**
+ * Writes the parts of a generation as they come, to the character: reasoning (dim on a terminal), a blank line, the answer.
+ * Only line breaks are added: what the blank line between two kinds lacks, and one at the end of a text that has none, so
+ * that what follows, on a terminal or in a file, starts on a line of its own.
+ */
 export class PartWriter {
   readonly #stream: TextStream;
   #kind: PartKind | undefined;
@@ -20,15 +24,12 @@ export class PartWriter {
   }
 
   write(kind: PartKind, text: string): void {
-    const isNew = kind !== this.#kind;
-    const isAnswerAfterReasoning = isNew && this.#kind === "reasoning";
-    // The line breaks around the thinking markers are layout of the chat format, not text.
-    const shown = isNew || this.#tail === "" ? text.replace(/^[\r\n]+/, "") : text;
-    if (shown === "") return;
-    if (isAnswerAfterReasoning)
-      this.#emit("answer", `${"\n".repeat(2 - lineBreaksAtEnd(this.#tail))}${shown}`);
-    else this.#emit(kind, shown);
+    if (text === "") return;
+    if (this.#kind !== undefined && kind !== this.#kind) this.#separate(text);
     this.#kind = kind;
+    const isDim = kind === "reasoning" && this.#stream.isTTY === true;
+    this.#stream.write(isDim ? `${DIM}${text}${PLAIN}` : text);
+    this.#tail = `${this.#tail}${text}`.slice(-4);
   }
 
   /** Ends the last line. */
@@ -36,15 +37,31 @@ export class PartWriter {
     if (this.#tail !== "" && !this.#tail.endsWith("\n")) this.#stream.write("\n");
   }
 
-  #emit(kind: PartKind, text: string): void {
-    const isDim = kind === "reasoning" && this.#stream.isTTY === true;
-    this.#stream.write(isDim ? `${DIM}${text}${PLAIN}` : text);
-    this.#tail = `${this.#tail}${text}`.slice(-2);
+  /** Sets the text that follows one blank line apart, where line breaks at its start and before it do not. */
+  #separate(text: string): void {
+    const before = /(\r?\n)*$/.exec(this.#tail)?.[0].replaceAll("\r", "").length ?? 0;
+    const after = /^(\r?\n)*/.exec(text)?.[0].replaceAll("\r", "").length ?? 0;
+    const missing = 2 - before - after;
+    if (missing > 0) this.#stream.write("\n".repeat(missing));
   }
 }
 
-function lineBreaksAtEnd(text: string): number {
-  return text.length - text.replace(/\n{1,2}$/, "").length;
+/** Writes notes for people, `lessismore: …` on a line each, every note once. */
+export class NoteWriter {
+  readonly #stream: TextStream;
+  readonly #written = new Set<string>();
+
+  constructor(stream: TextStream) {
+    this.#stream = stream;
+  }
+
+  write(notes: readonly string[]): void {
+    for (const note of notes) {
+      if (this.#written.has(note)) continue;
+      this.#written.add(note);
+      this.#stream.write(`lessismore: ${note.replace(/\s*\n\s*/g, " ")}\n`);
+    }
+  }
 }
 
 /** 1234567 bytes as "1.2 MB". */

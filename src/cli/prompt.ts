@@ -1,84 +1,136 @@
-import { readFile } from "node:fs/promises";
-import type { ChatMessage } from "../engine/request.ts";
+import type { ChatMessage, GenerationRequest } from "../engine/request.ts";
 import { UsageError } from "./args.ts";
+import { parseConversation } from "./conversation.ts";
+import { nameOf, type PromptInput, readAll, readJson, readText } from "./read-text.ts";
 
 export interface PromptOptions {
   readonly promptFile?: string;
+  readonly messages?: string;
   readonly tokenIds?: string;
+  readonly system?: string;
   /** The text goes to the model as it is, without chat template. */
   readonly raw?: boolean;
+  /** True for --think, false for --no-think. */
+  readonly think?: boolean;
+  readonly chatTemplateOption?: Readonly<Record<string, unknown>>;
+  readonly startsInReasoning?: boolean;
 }
 
-/** The part of a request that says what to go on from. */
-export type PromptSource =
-  | { readonly messages: readonly ChatMessage[] }
-  | { readonly prompt: string }
-  | { readonly tokenIds: readonly number[] };
-
-/** Standard input as far as a prompt needs it. */
-export interface PromptInput extends AsyncIterable<Uint8Array | string> {
-  readonly isTTY?: boolean;
-}
+/** The part of a request that says what to go on from, and how. */
+export type PromptSource = Pick<
+  GenerationRequest,
+  "messages" | "prompt" | "tokenIds" | "chatTemplateOptions" | "startsInReasoning"
+>;
 
 /**
- * The prompt from its one source: the argument, --prompt-file, --token-ids, or standard input where none is given.
- * @throws UsageError when there is none, or more than one.
+ * The prompt from its one source: the argument, --prompt-file, --messages, --token-ids, or standard input where none is
+ * given; a file named "-" is standard input.
+ * @throws UsageError when there is none, or more than one, or an option that means nothing for it.
  */
 export async function readPrompt(
   argument: string | undefined,
   options: PromptOptions,
   input: PromptInput,
 ): Promise<PromptSource> {
+  checkSources(argument, options);
+  checkTemplateOptions(options);
+  const { tokenIds, startsInReasoning } = options;
+  const start = startsInReasoning ? { startsInReasoning } : {};
+  if (tokenIds !== undefined) return { tokenIds: await readTokenIds(tokenIds, input), ...start };
+  if (options.messages !== undefined)
+    return {
+      messages: await readConversation(options.messages, options, input),
+      ...templateOptions(options),
+      ...start,
+    };
+  const text = await promptText(argument, options, input);
+  if (options.raw) return { prompt: text, ...start };
+  const messages = [...systemMessage(options), { role: "user", content: text }];
+  return { messages, ...templateOptions(options), ...start };
+}
+
+function checkSources(argument: string | undefined, options: PromptOptions): void {
   const given = [
     argument !== undefined && "the argument",
     options.promptFile !== undefined && "--prompt-file",
+    options.messages !== undefined && "--messages",
     options.tokenIds !== undefined && "--token-ids",
   ].filter((source) => source !== false);
   if (given.length > 1) throw new UsageError(`give one prompt; got ${given.join(" and ")}`);
-  if (options.tokenIds !== undefined) return { tokenIds: await readTokenIds(options.tokenIds) };
+}
+
+/** @throws UsageError on options of the chat template where there is none, and on those that contradict each other. */
+function checkTemplateOptions(options: PromptOptions): void {
+  const { raw, tokenIds, messages, system, think, chatTemplateOption } = options;
+  if (raw && tokenIds !== undefined)
+    throw new UsageError("--raw is for a text; --token-ids go past the chat template anyway");
+  if (raw && messages !== undefined)
+    throw new UsageError("--raw leaves the chat template out, and --messages need it");
+  const past = raw ? "--raw" : tokenIds === undefined ? undefined : "--token-ids";
+  const ofTemplate = [
+    system !== undefined && "--system",
+    think !== undefined && (think ? "--think" : "--no-think"),
+    chatTemplateOption !== undefined && "--chat-template-option",
+  ].filter((option) => option !== false);
+  if (past !== undefined && ofTemplate[0] !== undefined)
+    throw new UsageError(`${ofTemplate[0]} is for the chat template, and ${past} goes past it`);
+  if (think !== undefined && chatTemplateOption && "enable_thinking" in chatTemplateOption)
+    throw new UsageError(
+      `${think ? "--think" : "--no-think"} sets enable_thinking, and so does --chat-template-option; give one`,
+    );
+  if (think === false && options.startsInReasoning)
+    throw new UsageError("--no-think asks for no reasoning, and --starts-in-reasoning says that it is open");
+}
+
+function templateOptions({ think, chatTemplateOption }: PromptOptions): PromptSource {
+  if (think === undefined && chatTemplateOption === undefined) return {};
+  const thinking = think === undefined ? {} : { enable_thinking: think };
+  return { chatTemplateOptions: { ...chatTemplateOption, ...thinking } };
+}
+
+function systemMessage({ system }: PromptOptions): ChatMessage[] {
+  return system === undefined ? [] : [{ role: "system", content: system }];
+}
+
+async function promptText(
+  argument: string | undefined,
+  options: PromptOptions,
+  input: PromptInput,
+): Promise<string> {
+  const { promptFile, raw } = options;
   const text =
     argument ??
-    (options.promptFile === undefined ? await readAll(input) : await readText(options.promptFile));
-  if (options.raw && text !== "") return { prompt: text };
+    (promptFile === undefined ? await readAll(input, "standard input") : await readText(promptFile, input));
+  if (raw && text !== "") return text;
   // Editors and echo end a text with a line break that is not part of the prompt.
   const content = argument === undefined ? text.replace(/\r?\n$/, "") : text;
-  if (content.trim() === "")
-    throw new UsageError(
-      "no prompt: give it as the argument, with --prompt-file or --token-ids, or on standard input",
-    );
-  return { messages: [{ role: "user", content }] };
+  if (content.trim() !== "") return content;
+  if (promptFile !== undefined) throw new UsageError(`the prompt in ${nameOf(promptFile)} is empty`);
+  throw new UsageError(
+    "no prompt: give it as the argument, with --prompt-file, --messages or --token-ids, or on standard input",
+  );
 }
 
-async function readAll(input: PromptInput): Promise<string> {
-  if (input.isTTY) return "";
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of input)
-    text += typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true });
-  return text + decoder.decode();
+async function readConversation(
+  path: string,
+  options: PromptOptions,
+  input: PromptInput,
+): Promise<readonly ChatMessage[]> {
+  const value = await readJson(path, input, "a JSON conversation");
+  const messages = parseConversation(value, nameOf(path));
+  const system = systemMessage(options);
+  if (system.length > 0 && messages[0]?.role === "system")
+    throw new UsageError(`${nameOf(path)} has a system message, and so has --system; give one`);
+  return [...system, ...messages];
 }
 
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-async function readTokenIds(path: string): Promise<readonly number[]> {
-  const text = await readText(path);
-  const expected = "expected a JSON array of token ids such as [1, 2, 3]";
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new Error(`${path}: ${expected}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (!Array.isArray(value) || value.length === 0) throw new Error(`${path}: ${expected}`);
-  return value.map((id: unknown) => {
+async function readTokenIds(path: string, input: PromptInput): Promise<readonly number[]> {
+  const expected = "a JSON array of token ids such as [1, 2, 3]";
+  const value = await readJson(path, input, expected);
+  if (!Array.isArray(value) || value.length === 0) throw new Error(`${nameOf(path)}: expected ${expected}`);
+  return value.map((id: unknown, i) => {
     if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0)
-      throw new Error(`${path}: ${expected}, got ${JSON.stringify(id)}`);
+      throw new Error(`${nameOf(path)}: expected ${expected}, got ${JSON.stringify(id)} at index ${i}`);
     return id;
   });
 }

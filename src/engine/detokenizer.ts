@@ -1,43 +1,20 @@
-import type { Tokenizer } from "../load/tokenizer.ts";
+import type { DecodeStream, Tokenizer } from "../load/tokenizer.ts";
 
-/**
- * Turns tokens into text as they come, whole characters only: bytes of an unfinished character wait for the next token.
- * Decodes a short window behind the new token, so that decoders which treat the start of a text specially stay right.
- */
+/** Turns tokens into text as they come. All pieces together are what the tokenizer makes of all tokens. */
 export class Detokenizer {
-  readonly #tokenizer: Tokenizer;
-  #window: number[] = [];
-  /** Tokens of the window whose text was given out. */
-  #given = 0;
+  readonly #stream: DecodeStream;
 
   constructor(tokenizer: Tokenizer) {
-    this.#tokenizer = tokenizer;
+    this.#stream = tokenizer.decodeStream();
   }
 
   /** The text that is certain after one more token; may be empty. */
   push(tokenId: number): string {
-    this.#window.push(tokenId);
-    const text = this.#pending();
-    if (text.endsWith("\ufffd")) return "";
-    this.#advance();
-    return text;
+    return this.#stream.push(tokenId);
   }
 
-  /** What is left, broken characters as U+FFFD. */
+  /** What is left, broken characters as U+FFFD. The next token begins a new text. */
   flush(): string {
-    const text = this.#pending();
-    this.#window = [];
-    this.#given = 0;
-    return text;
-  }
-
-  #pending(): string {
-    const before = this.#tokenizer.decode(this.#window.slice(0, this.#given));
-    return this.#tokenizer.decode(this.#window).slice(before.length);
-  }
-
-  #advance(): void {
-    this.#window = this.#window.slice(this.#given);
-    this.#given = this.#window.length;
+    return this.#stream.end();
   }
 }

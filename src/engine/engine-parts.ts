@@ -1,10 +1,20 @@
 import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import type { Backend } from "../backend/backend.ts";
+import type { ChatTemplate } from "../load/chat-template.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelWeights } from "../model/weights.ts";
-import type { ChatMessage } from "./request.ts";
 import type { SamplingDefaults } from "./sampler.ts";
 import type { RopeWriter } from "./step-batch.ts";
+
+/** What a checkpoint recommends for generation. */
+export interface GenerationDefaults extends SamplingDefaults {
+  /** Most tokens to generate. */
+  readonly maxNewTokens?: number | undefined;
+  /** Most tokens of prompt and output together; counts where maxNewTokens is left out. */
+  readonly maxLength?: number | undefined;
+  /** Values that would change what `transformers` generates and that are not followed. */
+  readonly unsupported?: readonly string[];
+}
 
 /** Everything an engine is made of; `open.ts` puts it together. */
 export interface EngineParts {
@@ -13,9 +23,9 @@ export interface EngineParts {
   readonly attentionModel: AttentionModel;
   readonly rope: RopeWriter;
   readonly tokenizer: Tokenizer;
-  readonly renderChat: (messages: readonly ChatMessage[]) => string;
+  readonly renderChat: ChatTemplate;
   readonly eosTokenIds: readonly number[];
-  readonly sampling: SamplingDefaults;
+  readonly generationDefaults: GenerationDefaults;
   /** The checkpoint's own attention spec: stands in for settings that a request leaves out. */
   readonly attentionDefaults: string | undefined;
   /** The policy of requests that name none. */

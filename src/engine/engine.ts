@@ -1,39 +1,47 @@
 import { Attention } from "../attention/attend.ts";
-import { full } from "../attention/policies/full.ts";
+import { isPolicy } from "../attention/is-policy.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { parseAttention } from "../attention/spec.ts";
-import { AbortedError, RequestError } from "../base/errors.ts";
+import { AbortedError, BackendError, ConfigError, type EngineError, RequestError } from "../base/errors.ts";
+import { mebibytes } from "../base/mebibytes.ts";
+import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
-import { PageAllocator } from "../kv/page-allocator.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
+import { Admission } from "./admission.ts";
 import type { EngineParts } from "./engine-parts.ts";
-import { type GenerationPlan, RunningGeneration } from "./generation.ts";
-import { planRequest } from "./plan-request.ts";
-import { OutputStream } from "./reasoning.ts";
+import { RunningGeneration } from "./generation.ts";
+import { OutputStream } from "./output-stream.ts";
+import { checkTokens, planRequest } from "./plan-request.ts";
+import { PrefillPacer } from "./prefill-pacer.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
-import { schedule } from "./scheduler.ts";
+import { isTokenList } from "./request-schema.ts";
+import { chunkOf, schedule } from "./scheduler.ts";
 import { type Step, StepRunner } from "./step-runner.ts";
 
 /** Most milliseconds the engine computes on end before timers, signals and streams get a turn. */
 const MAX_BUSY_MS = 8;
+/** Milliseconds that one step may hold up the event loop, on backends that compute on the caller's thread. */
+const MAX_STEP_MS = 250;
 
-/** Decides which tokens run now: queues requests, fills batches, draws tokens, ends requests. */
+/** Decides which tokens run now: fills batches, draws tokens, ends requests. */
 export class GenerationEngine {
   readonly tokenizer: Tokenizer;
   readonly #parts: EngineParts;
   readonly #attention: Attention;
   readonly #steps: StepRunner;
-  readonly #pages: PageAllocator;
-  readonly #policies = new Map<unknown, { policy: AttentionPolicy; uses: number }>();
-  readonly #waiting: RunningGeneration[] = [];
-  #running: RunningGeneration[] = [];
+  readonly #admission: Admission;
+  readonly #pacer: PrefillPacer;
   /** The last step, where its tokens have not been read: the next one is recorded first. */
   #unread: Step | undefined;
   #isPumping = false;
-  /** Something has come up since the last turn began. */
+  /** New work arrived since the current turn started. */
   #isWanted = false;
   #isClosed = false;
+  #closing: Promise<void> | undefined;
+  /** Why nothing runs any more. */
+  #failure: EngineError | undefined;
+  #numRequests = 0;
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
   #lastYield = 0;
@@ -44,34 +52,62 @@ export class GenerationEngine {
     this.tokenizer = parts.tokenizer;
     this.#attention = new Attention(parts.backend, parts.attentionModel);
     const decoder = new Decoder(parts.backend, parts.weights, this.#attention);
-    this.#steps = new StepRunner(parts.backend, decoder, parts.rope);
-    this.#pages = new PageAllocator(shape.numPages, shape.pageSize);
+    this.#steps = new StepRunner(parts.backend, decoder, this.#attention, parts.rope);
+    this.#admission = new Admission(shape, (policy) => this.#attention.forget(policy));
+    this.#pacer = new PrefillPacer(MAX_STEP_MS, shape.maxBatchRows);
     this.policyOf(parts.attention); // an impossible default is an error now, not at the first request
   }
 
   /** The bound policy of a request or of the engine. @throws ConfigError when it cannot be. */
-  policyOf(attention: AttentionPolicy | string | undefined): AttentionPolicy {
-    const given = attention ?? this.#parts.attention;
-    const policy = typeof given === "string" ? parseAttention(given, this.#parts.attentionDefaults) : given;
-    return policy.forModel?.(this.#parts.attentionModel) ?? policy;
+  policyOf(attention: AttentionPolicy | string): AttentionPolicy {
+    const policy =
+      typeof attention === "string" ? parseAttention(attention, this.#parts.attentionDefaults) : attention;
+    const bound = this.#bind(policy);
+    if (!isPolicy(bound))
+      throw new ConfigError(`attention ${policy.name}: forModel gave no policy but ${printValue(bound)}`);
+    return bound;
+  }
+
+  #bind(policy: AttentionPolicy): AttentionPolicy {
+    try {
+      return policy.forModel?.(this.#parts.attentionModel) ?? policy;
+    } catch (error) {
+      if (error instanceof ConfigError) throw error;
+      throw new ConfigError(`attention ${policy.name}: forModel failed: ${String(error)}`, { cause: error });
+    }
   }
 
   /**
-   * Queues a request. What cannot run is an error here, not later.
+   * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
+   * with that failure.
    * @throws RequestError, ConfigError
    */
   generate(request: GenerationRequest): Generation {
-    if (this.#isClosed) throw new RequestError("generate: the engine is closed; open a new one");
-    const plan = this.#plan(request);
-    const output = new OutputStream(this.tokenizer, plan.prompt, plan.stops);
-    const generation = new RunningGeneration(plan, output, () => void this.#pump());
-    this.#waiting.push(generation);
+    this.#checkOpen("generate");
+    const plan = planRequest(request, this.#parts, (attention) => this.policyOf(attention));
+    const output = new OutputStream(this.tokenizer, plan.start, plan.stops);
+    const name = `request ${++this.#numRequests}`;
+    const generation = new RunningGeneration(name, plan, output, {
+      wake: (one) => this.#wake(one),
+      whyWaiting: () => this.#admission.whyWaiting(),
+    });
+    if (this.#failure) generation.fail(this.#failure);
+    else this.#admission.queue(generation);
     void this.#pump();
     return generation;
   }
 
-  #plan(request: GenerationRequest): GenerationPlan {
-    return planRequest(request, this.#parts, (attention) => this.policyOf(attention));
+  #checkOpen(doing: string): void {
+    if (this.#isClosed) throw new RequestError(`${doing}: the engine is closed; open a new one`);
+  }
+
+  /** A generation was read on, asked for its result, or ended. */
+  #wake(generation: RunningGeneration): void {
+    if (generation.isSetAside && !generation.isPaused && !generation.isDone) {
+      if (this.#isClosed || this.#failure) generation.fail(this.#failure ?? closedError());
+      else this.#admission.queue(generation);
+    }
+    void this.#pump();
   }
 
   /** Takes turns while there is something to do. One at a time. */
@@ -82,7 +118,7 @@ export class GenerationEngine {
     try {
       // a turn of the event loop first: the caller may still attach its consumer or abort
       await Promise.resolve();
-      while (this.#isWanted && !this.#isClosed) {
+      while (this.#isWanted && !this.#isClosed && !this.#failure) {
         this.#isWanted = false;
         if (await this.#exclusively(() => this.#step())) this.#isWanted = true;
         if (performance.now() - this.#lastYield < MAX_BUSY_MS) continue;
@@ -90,12 +126,18 @@ export class GenerationEngine {
         this.#lastYield = performance.now();
       }
     } catch (error) {
-      const failure = error instanceof Error ? error : new Error(String(error));
-      for (const generation of [...this.#running, ...this.#waiting]) generation.fail(failure);
-      this.#sweep();
+      this.#fail(error);
     } finally {
       this.#isPumping = false;
     }
+  }
+
+  /** An error of no single request: nothing is known of the backend's state after it. */
+  #fail(error: unknown): EngineError {
+    this.#failure ??= fatal(error);
+    this.#unread = undefined;
+    this.#admission.failAll(this.#failure);
+    return this.#failure;
   }
 
   async #exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -118,92 +160,115 @@ export class GenerationEngine {
    * that the device has work while the host reads, detokenises and records.
    */
   async #step(): Promise<boolean> {
-    this.#sweep();
-    this.#admit();
+    this.#admission.admit();
     const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#parts.backend.shape;
-    const runs = schedule(this.#running, { maxRows, maxSequences });
+    const maxPrefillRows = this.#chunkRows;
+    const runs = schedule(this.#admission.running, { maxRows, maxSequences, maxPrefillRows });
     const before = this.#unread;
     this.#unread = undefined;
     let step: Step | undefined;
     try {
-      if (runs.length > 0) step = this.#steps.run(this.#running, runs);
+      if (runs.length > 0) {
+        const started = performance.now();
+        step = this.#steps.run(runs);
+        if (runs.some(({ isPrefill }) => isPrefill))
+          this.#pacer.record(
+            runs.reduce((rows, { numRows }) => rows + numRows, 0),
+            performance.now() - started,
+          );
+      }
     } finally {
-      // where the step failed, too: what was drawn before it is right
+      // Also when recording failed: the previous step's tokens are still valid.
       if (before) await this.#steps.postprocess(before);
     }
     if (step?.canStayUnread) this.#unread = step;
     else if (step) await this.#steps.postprocess(step);
-    return step !== undefined || before !== undefined;
+    return runs.length > 0 || before !== undefined;
   }
 
-  /** Moves waiting requests in while their pages fit; first come, first served. */
-  #admit(): void {
-    while (this.#running.length < this.#parts.backend.shape.maxBatchSequences) {
-      const next = this.#waiting[0];
-      if (!next) return;
-      // the last generated token is never fed back, so it needs no slot
-      const needed = this.#pages.pagesFor(next.promptTokens + next.plan.maxTokens - 1);
-      if (needed > this.#pages.numFree) return;
-      this.#waiting.shift();
-      next.pages = this.#pages.allocate(needed);
-      this.#running.push(next);
-      this.#usePolicy(next);
-    }
+  /** Rows of the next prefill chunk: all that a step takes where a device computes, else what the event loop bears. */
+  get #chunkRows(): number {
+    const { runsAhead, shape } = this.#parts.backend;
+    return runsAhead ? shape.maxBatchRows : this.#pacer.rows;
   }
 
-  /** Requests with the same spec, or the same policy value, share one bound policy, so that they run in one group. */
-  #usePolicy(generation: RunningGeneration): void {
-    const { policy, policyKey: key } = generation.plan;
-    const known = this.#policies.get(key);
-    if (known) known.uses++;
-    else this.#policies.set(key, { policy, uses: 1 });
-    Object.assign(generation.plan, { policy: known?.policy ?? policy });
-  }
-
-  /** Frees what ended requests held. */
-  #sweep(): void {
-    if (this.#waiting.some((generation) => generation.isDone))
-      this.#waiting.splice(
-        0,
-        this.#waiting.length,
-        ...this.#waiting.filter((generation) => !generation.isDone),
-      );
-    if (!this.#running.some((generation) => generation.isDone)) return;
-    for (const generation of this.#running.filter((one) => one.isDone)) {
-      this.#pages.release(generation.pages);
-      generation.pages = [];
-      const key = generation.plan.policyKey;
-      const use = this.#policies.get(key);
-      if (use && --use.uses === 0) {
-        this.#policies.delete(key);
-        this.#attention.forget(use.policy);
-      }
-    }
-    this.#running = this.#running.filter((generation) => !generation.isDone);
-  }
-
-  /** Dense logits of every position: f32 [tokenIds.length, vocabSize]. Waits for its turn between steps. */
+  /**
+   * Dense logits of every position: f32 [tokenIds.length, vocabSize]. Waits for its pages like a request, and takes its
+   * turns between steps.
+   * @throws RequestError, AbortedError when the engine is closed meanwhile
+   */
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
-    if (this.#isClosed) throw new RequestError("logits: the engine is closed; open a new one");
-    const { prompt } = this.#plan({ tokenIds, maxTokens: 1, attention: full() });
-    return this.#exclusively(async () => {
-      const pages = this.#pages.allocate(this.#pages.pagesFor(prompt.length));
-      try {
-        return await this.#steps.denseLogits(prompt, pages);
-      } finally {
-        this.#pages.release(pages);
+    this.#checkOpen("logits");
+    if (this.#failure) throw this.#failure;
+    const { maxSequenceLength, vocabSize } = this.#parts.backend.shape;
+    if (!isTokenList(tokenIds))
+      throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
+    const tokens = checkTokens(tokenIds, this.#parts, maxSequenceLength);
+    const out = allocateLogits(tokens.length, vocabSize);
+    const reserved = this.#admission.reserve(tokens.length);
+    void this.#pump();
+    const pages = await reserved.pages;
+    try {
+      for (let first = 0; first < tokens.length; ) {
+        if (this.#isClosed) throw closedError();
+        if (this.#failure) throw this.#failure;
+        const numRows = chunkOf(tokens.length - first, this.#chunkRows);
+        const started = performance.now();
+        await this.#exclusively(() => this.#denseLogits({ tokens, pages }, { first, numRows }, out));
+        this.#pacer.record(numRows, performance.now() - started);
+        first += numRows;
+        if (first < tokens.length) await yieldToEventLoop();
       }
-    });
+      return out;
+    } finally {
+      reserved.release();
+      void this.#pump();
+    }
+  }
+
+  async #denseLogits(...args: Parameters<StepRunner["denseLogits"]>): Promise<void> {
+    try {
+      await this.#steps.denseLogits(...args);
+    } catch (error) {
+      throw this.#fail(error);
+    }
   }
 
   /** Aborts what runs, then frees everything. Calling it twice is allowed. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#isClosed = true;
-    for (const generation of [...this.#running, ...this.#waiting])
-      generation.fail(new AbortedError("the request was aborted: the engine was closed"));
-    await this.#exclusively(async () => this.#sweep());
-    this.#unread = undefined;
+    this.#admission.failAll(closedError());
+    await this.#exclusively(async () => {
+      this.#unread = undefined;
+    });
     await this.#parts.backend.close();
   }
+}
+
+/** @throws RequestError where there is no memory for so many. */
+function allocateLogits(numTokens: number, vocabSize: number): Float32Array {
+  try {
+    return new Float32Array(numTokens * vocabSize);
+  } catch (cause) {
+    throw new RequestError(
+      `logits: ${numTokens} tokens of a vocabulary of ${vocabSize} take ${mebibytes(4 * numTokens * vocabSize)}, for ` +
+        "which there is no memory; ask for fewer tokens at a time",
+      { cause },
+    );
+  }
+}
+
+function fatal(error: unknown): EngineError {
+  if (error instanceof BackendError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new BackendError(`a step failed: ${message}; close the engine and open a new one`, { cause: error });
+}
+
+function closedError(): AbortedError {
+  return new AbortedError("the request was aborted: the engine was closed");
 }

@@ -1,11 +1,16 @@
 import type { AttentionPolicy } from "../attention/policy.ts";
 import type { SamplingParams } from "../backend/backend.ts";
 import { AbortedError } from "../base/errors.ts";
-import type { OutputStream } from "./reasoning.ts";
-import type { FinishReason, Generation, GenerationPart, GenerationResult } from "./request.ts";
-
-/** Parts a consumer may be behind before its request pauses. */
-const MAX_WAITING_PARTS = 64;
+import type { OutputStream } from "./output-stream.ts";
+import { PartQueue } from "./part-queue.ts";
+import type {
+  FinishReason,
+  Generation,
+  GenerationPart,
+  GenerationProgress,
+  GenerationResult,
+} from "./request.ts";
+import type { OutputStart } from "./thinking.ts";
 
 /** What a request needs before it runs, checked. */
 export interface GenerationPlan {
@@ -17,17 +22,33 @@ export interface GenerationPlan {
   readonly sampling: SamplingParams;
   readonly eosTokenIds: readonly number[];
   readonly stops: readonly string[];
+  readonly start: OutputStart;
   readonly signal: AbortSignal | undefined;
+  /** What was done otherwise than asked, or on a guess. */
+  readonly notes: readonly string[];
+}
+
+/** What a generation asks of its engine. */
+export interface GenerationHost {
+  /** Something changed that the engine may act on: an abort, or parts that were read. */
+  wake(generation: RunningGeneration): void;
+  /** Who has what a waiting request needs. */
+  whyWaiting(): string;
 }
 
 /** One request while it waits, runs and ends: its tokens, its pages, its output, its consumer. */
 export class RunningGeneration implements Generation {
-  readonly plan: GenerationPlan;
+  /** For messages. */
+  readonly name: string;
+  plan: GenerationPlan;
   /** Prompt and generated tokens. */
   readonly tokens: number[];
-  pages: number[] = [];
+  /** Undefined while it waits for pages. */
+  pages: readonly number[] | undefined;
   cachedTokens = 0;
   isDone = false;
+  /** Its pages were given to others; it queues again when its consumer reads on. */
+  isSetAside = false;
   /** Row of the last draw that holds the newest token, where that has not been read. */
   unreadRow: number | undefined;
   /** Tokens drawn and not read. */
@@ -36,9 +57,11 @@ export class RunningGeneration implements Generation {
   #attendedRows = 0;
   #cachedRows = 0;
   readonly #output: OutputStream;
-  readonly #wakeEngine: () => void;
-  readonly #parts: GenerationPart[] = [];
-  #isDraining = false;
+  readonly #host: GenerationHost;
+  readonly #parts = new PartQueue();
+  readonly #notes: string[];
+  #isResultWanted = false;
+  #hasConsumerLeft = false;
   #error: Error | undefined;
   #result: GenerationResult | undefined;
   #wakeConsumer: (() => void) | undefined;
@@ -48,20 +71,27 @@ export class RunningGeneration implements Generation {
   readonly #onAbort = (): void => {
     const cause: unknown = this.plan.signal?.reason;
     this.fail(new AbortedError("the request was aborted by its signal", { cause }));
-    this.#wakeEngine();
+    this.#host.wake(this);
   };
 
-  constructor(plan: GenerationPlan, output: OutputStream, wakeEngine: () => void) {
+  constructor(name: string, plan: GenerationPlan, output: OutputStream, host: GenerationHost) {
+    this.name = name;
     this.plan = plan;
     this.tokens = [...plan.prompt];
+    this.#notes = [...plan.notes];
     this.#output = output;
-    this.#wakeEngine = wakeEngine;
+    this.#host = host;
     plan.signal?.addEventListener("abort", this.#onAbort);
     if (plan.signal?.aborted) this.#onAbort();
   }
 
   get promptTokens(): number {
     return this.plan.prompt.length;
+  }
+
+  /** Tokens whose keys and values it may need: the last generated token is never fed back. */
+  get longestCache(): number {
+    return this.promptTokens + this.plan.maxTokens - 1;
   }
 
   get numGenerated(): number {
@@ -80,7 +110,33 @@ export class RunningGeneration implements Generation {
 
   /** True while the consumer is too far behind. */
   get isPaused(): boolean {
-    return !this.#isDraining && this.#parts.length >= MAX_WAITING_PARTS;
+    return !this.#isResultWanted && this.#parts.isFull;
+  }
+
+  get progress(): GenerationProgress {
+    const { promptTokens, cachedTokens, numGenerated: generatedTokens } = this;
+    const base = { promptTokens, cachedTokens, generatedTokens };
+    if (this.isDone) return { phase: "done", ...base };
+    if (this.isSetAside) return { phase: "waiting", ...base, waitsFor: "its consumer, to read on" };
+    if (!this.pages) return { phase: "waiting", ...base, waitsFor: this.#host.whyWaiting() };
+    return { phase: cachedTokens < promptTokens ? "prefill" : "decode", ...base };
+  }
+
+  /** Adds to the notes of the result. */
+  note(text: string): void {
+    this.#notes.push(text);
+  }
+
+  /** Gives its pages up, to be replayed later: every token is known, so the same keys and values come out. */
+  setAside(): void {
+    this.pages = undefined;
+    this.cachedTokens = 0;
+    this.isSetAside = true;
+  }
+
+  /** Whether it may give its pages up now: nobody reads it, and no draw of it is under way. */
+  get canBeSetAside(): boolean {
+    return this.isPaused && !this.isDone && this.#numUnread === 0;
   }
 
   /** Called when the first rows are about to run. */
@@ -88,7 +144,7 @@ export class RunningGeneration implements Generation {
     if (this.#started === 0) this.#started = now;
   }
 
-  /** Takes note that a draw under way has a token for it. */
+  /** Records that a draw in flight has this request's next token in its row `row`. */
   expect(row: number): void {
     this.#numUnread++;
     this.unreadRow = row;
@@ -100,7 +156,7 @@ export class RunningGeneration implements Generation {
     this.#cachedRows += cachedRows;
   }
 
-  /** Takes the token of the oldest draw under way. Sets isDone at an end-of-sequence token, a stop text or the last token. */
+  /** Takes the token of its oldest draw in flight. Sets isDone at an end-of-sequence token, a stop text or the last token. */
   accept(tokenId: number, now: number): void {
     this.tokens.push(tokenId);
     if (--this.#numUnread === 0) this.unreadRow = undefined;
@@ -117,7 +173,7 @@ export class RunningGeneration implements Generation {
     else if (this.numGenerated >= this.plan.maxTokens) this.#finish("length", now);
   }
 
-  /** Ends the request with an error; the consumer gets it at its next turn. */
+  /** Ends the request with an error; the consumer gets it after the parts that came before. */
   fail(error: Error): void {
     if (this.isDone) return;
     this.#error = error;
@@ -134,6 +190,7 @@ export class RunningGeneration implements Generation {
   #finish(finishReason: FinishReason, now: number): void {
     this.#give(this.#output.finish());
     const { policy } = this.plan;
+    const from = policy.selectionLayersFrom;
     const decodeMs = now - this.#firstTokenAt;
     this.#result = {
       text: this.#output.text,
@@ -150,15 +207,17 @@ export class RunningGeneration implements Generation {
       attention: {
         name: policy.name,
         settings: policy.settings,
+        ...(from && { selectionLayersFrom: from }),
         attendedFraction: this.#cachedRows === 0 ? 1 : this.#attendedRows / this.#cachedRows,
       },
+      notes: this.#notes,
     };
     this.#end();
   }
 
-  #give(part: GenerationPart | undefined): void {
-    if (!part || this.#isDraining) return;
-    this.#parts.push(part);
+  #give(parts: readonly GenerationPart[]): void {
+    if (parts.length === 0) return;
+    for (const part of parts) this.#parts.push(part);
     this.#wake();
   }
 
@@ -178,29 +237,44 @@ export class RunningGeneration implements Generation {
     });
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<GenerationPart, void, void> {
-    try {
-      for (;;) {
-        const part = this.#parts.shift();
-        if (part) {
-          if (this.#parts.length === MAX_WAITING_PARTS - 1) this.#wakeEngine();
-          yield part;
-        } else if (this.#error) throw this.#error;
-        else if (this.isDone) return;
-        else await this.#changed();
+  // Not a generator: `return` of one that has not begun would abort nothing.
+  [Symbol.asyncIterator](): AsyncIterator<GenerationPart, undefined> {
+    return {
+      next: () => this.#next(),
+      return: async () => {
+        this.#leave();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  async #next(): Promise<IteratorResult<GenerationPart, undefined>> {
+    for (;;) {
+      if (this.#hasConsumerLeft) return { done: true, value: undefined };
+      const wasPaused = this.isPaused;
+      const part = this.#parts.shift();
+      if (part) {
+        if (wasPaused) this.#host.wake(this);
+        return { done: false, value: part };
       }
-    } finally {
-      // the consumer left early: free the pages at the next step
-      if (!this.isDone) {
-        this.fail(new AbortedError("the request was aborted: its consumer stopped iterating"));
-        this.#wakeEngine();
-      }
+      if (this.#error) throw this.#error;
+      if (this.isDone) return { done: true, value: undefined };
+      await this.#changed();
     }
   }
 
+  /** The consumer left its loop: the pages are free at the next step, unless somebody waits for the result. */
+  #leave(): void {
+    this.#hasConsumerLeft = true;
+    this.#wake();
+    if (this.isDone || this.#isResultWanted) return;
+    this.fail(new AbortedError("the request was aborted: its consumer stopped iterating"));
+    this.#host.wake(this);
+  }
+
   async result(): Promise<GenerationResult> {
-    this.#isDraining = true;
-    this.#wakeEngine();
+    this.#isResultWanted = true;
+    this.#host.wake(this);
     while (!this.isDone) await this.#changed();
     if (this.#error) throw this.#error;
     if (!this.#result) throw new TypeError("a finished request has no result");

@@ -1,9 +1,15 @@
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { RequestError } from "../base/errors.ts";
+import { guessNote } from "../model/selection-layers.ts";
 import type { EngineParts } from "./engine-parts.ts";
 import type { GenerationPlan } from "./generation.ts";
-import type { GenerationRequest } from "./request.ts";
+import type { ChatMessage, GenerationRequest } from "./request.ts";
+import { type CheckedRequest, checkRequest } from "./request-schema.ts";
 import { resolveSampling } from "./sampler.ts";
+import { endsWithMarker, hasMarker, type OutputStart, startAfter } from "./thinking.ts";
+
+/** Tokens at the end of a prompt of token ids in which a thinking marker is looked for. */
+const TAIL_TOKENS = 16;
 
 /**
  * Checks a request and resolves what it leaves open.
@@ -11,76 +17,164 @@ import { resolveSampling } from "./sampler.ts";
  * @throws RequestError, ConfigError on what cannot run.
  */
 export function planRequest(
-  request: GenerationRequest,
+  given: GenerationRequest,
   parts: EngineParts,
   bind: (attention: AttentionPolicy | string) => AttentionPolicy,
 ): GenerationPlan {
-  const { vocabSize, maxSequenceLength } = parts.backend.shape;
-  const prompt = promptTokens(request, parts);
-  if (prompt.length === 0) throw new RequestError("the prompt is empty; give at least one token");
-  for (const id of prompt)
-    if (!Number.isSafeInteger(id) || id < 0 || id >= vocabSize)
-      throw new RequestError(
-        `token id ${id} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`,
-      );
-  if (prompt.length >= maxSequenceLength)
-    throw new RequestError(
-      `the prompt has ${prompt.length} tokens, but the context holds ${maxSequenceLength} with at least one generated; ` +
-        "shorten the prompt or open the engine with a larger contextLength",
-    );
-  const room = maxSequenceLength - prompt.length;
-  const { maxTokens } = request;
-  if (maxTokens !== undefined && (!Number.isSafeInteger(maxTokens) || maxTokens < 1))
-    throw new RequestError(`maxTokens must be a whole number of at least 1, got ${maxTokens}`);
-  const given = request.attention ?? parts.attention;
-  const policy = bind(given);
+  const request = checkRequest(given);
+  const { maxSequenceLength } = parts.backend.shape;
+  const attention = request.attention ?? parts.attention;
+  const policy = bind(attention);
+  const { prompt, start } = readPrompt(request, parts, maxSequenceLength - 1);
+  const notes: string[] = [];
+  for (const value of parts.generationDefaults.unsupported ?? [])
+    notes.push(`generation_config.json: ${value} is not followed`);
+  if (policy.selectionLayersFrom === "guess") notes.push(guessNote(policy.name, policy.settings.layers));
   return {
     prompt,
-    maxTokens: Math.min(maxTokens ?? room, room),
+    start,
+    maxTokens: resolveMaxTokens(request.maxTokens, prompt.length, parts, notes),
     policy,
-    policyKey: typeof given === "string" ? policyKey(policy) : given,
-    sampling: resolveSampling(request, parts.sampling),
+    policyKey: typeof attention === "string" ? policyKey(policy) : attention,
+    sampling: resolveSampling(request, parts.generationDefaults),
     eosTokenIds: request.ignoreEos ? [] : parts.eosTokenIds,
-    stops: stopTexts(request),
+    stops: request.stop ?? [],
     signal: request.signal,
+    notes,
   };
 }
 
-function stopTexts({ stop }: GenerationRequest): readonly string[] {
-  const stops = typeof stop === "string" ? [stop] : (stop ?? []);
-  for (const text of stops)
-    if (typeof text !== "string" || text === "")
-      throw new RequestError(`stop must be a text that is not empty, got ${JSON.stringify(text)}`);
-  return stops;
+/**
+ * The request's own, then the checkpoint's max_new_tokens, then its max_length, then all that the context holds.
+ * @throws RequestError where the checkpoint's max_length leaves no room, as `transformers` does
+ */
+function resolveMaxTokens(
+  asked: number | undefined,
+  promptTokens: number,
+  { backend, generationDefaults: { maxNewTokens, maxLength } }: EngineParts,
+  notes: string[],
+): number {
+  const { maxSequenceLength } = backend.shape;
+  const room = maxSequenceLength - promptTokens;
+  if (
+    asked === undefined &&
+    maxNewTokens === undefined &&
+    maxLength !== undefined &&
+    maxLength <= promptTokens
+  )
+    throw new RequestError(
+      `max_length ${maxLength} of the checkpoint's generation_config.json leaves no room after a prompt of ` +
+        `${promptTokens} tokens; give maxTokens`,
+    );
+  const ofLength = maxLength === undefined ? room : maxLength - promptTokens;
+  const wanted = asked ?? maxNewTokens ?? ofLength;
+  if (wanted <= room) return wanted;
+  const what = asked === undefined ? "the checkpoint's own limit on tokens" : "maxTokens";
+  notes.push(
+    `${what} lowered from ${wanted} to ${room}: the context holds ${maxSequenceLength} tokens, ` +
+      `${promptTokens} of them the prompt's`,
+  );
+  return room;
 }
 
-function promptTokens({ messages, prompt, tokenIds }: GenerationRequest, parts: EngineParts): number[] {
-  const given = [messages, prompt, tokenIds].filter((source) => source !== undefined).length;
-  if (given !== 1)
-    throw new RequestError(
-      `give exactly one of messages, prompt and tokenIds; got ${given === 0 ? "none" : given}`,
-    );
-  if (tokenIds) return Array.from(tokenIds);
-  if (prompt !== undefined && typeof prompt !== "string")
-    throw new RequestError(`prompt must be a text, got ${JSON.stringify(prompt)}`);
-  if (messages !== undefined) checkMessages(messages);
-  if (prompt !== undefined) return parts.tokenizer.encode(prompt);
-  return parts.tokenizer.encode(parts.renderChat(messages ?? []), { addSpecialTokens: false });
+interface Prompt {
+  readonly prompt: readonly number[];
+  readonly start: OutputStart;
 }
 
-function checkMessages(messages: unknown): void {
-  if (!Array.isArray(messages) || messages.length === 0)
-    throw new RequestError(
-      `messages must be a list of at least one { role, content }, got ${JSON.stringify(messages)}`,
-    );
-  for (const message of messages)
-    if (typeof message?.role !== "string" || typeof message?.content !== "string")
+/** The prompt as tokens, and the state it leaves the output in. */
+function readPrompt(request: CheckedRequest, parts: EngineParts, most: number): Prompt {
+  const { messages, prompt, tokenIds, startsInReasoning } = request;
+  const { tokenizer } = parts;
+  const kind = startsInReasoning ? "reasoning" : "answer";
+  if (tokenIds) {
+    const ids = checkTokens(tokenIds, parts, most);
+    const tail = tokenizer.decode(ids.slice(-TAIL_TOKENS));
+    return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(tail) } };
+  }
+  if (messages) {
+    const { text, start } = renderChat(messages, request.chatTemplateOptions ?? {}, parts);
+    const ids = encode(text, parts, most, false);
+    return { prompt: ids, start: startsInReasoning === undefined ? start : { ...start, kind } };
+  }
+  const text = prompt ?? "";
+  const ids = encode(text, parts, most, true);
+  return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(text) } };
+}
+
+/** Token ids checked and copied. A length is refused before anything of that length is made. */
+export function checkTokens(ids: ArrayLike<number>, { backend }: EngineParts, most: number): number[] {
+  const { vocabSize } = backend.shape;
+  checkLength(ids.length, "", most);
+  const tokens = Array.from(ids);
+  for (const id of tokens)
+    if (typeof id === "bigint")
       throw new RequestError(
-        `a message must have a role and a content, both texts, got ${JSON.stringify(message)}`,
+        `token id ${id} is a bigint; give numbers, as Array.from(ids, Number) makes them`,
       );
+    else if (!Number.isSafeInteger(id) || id < 0 || id >= vocabSize)
+      throw new RequestError(
+        `token id ${String(id)} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`,
+      );
+  return tokens;
+}
+
+/** Text as tokens. A text that cannot fit is refused by its length, before it is tokenised. */
+function encode(text: string, { tokenizer }: EngineParts, most: number, addSpecialTokens: boolean): number[] {
+  checkLength(tokenizer.minTokens(text), "at least ", most);
+  const ids = tokenizer.encode(text, { addSpecialTokens });
+  checkLength(ids.length, "", most);
+  return ids;
+}
+
+function checkLength(length: number, qualifier: string, most: number): void {
+  if (length > most)
+    throw new RequestError(
+      `the prompt has ${qualifier}${length} tokens, but the context holds ${most} besides what is generated; ` +
+        "shorten the prompt or open the engine with a larger contextLength",
+    );
+  if (length === 0 && qualifier === "")
+    throw new RequestError("the prompt is empty; give at least one token");
+}
+
+/** The chat as the template writes it. Only its generation prompt decides whether the output starts inside a thought. */
+function renderChat(
+  messages: readonly ChatMessage[],
+  variables: Readonly<Record<string, unknown>>,
+  { renderChat: render }: EngineParts,
+): { readonly text: string; readonly start: OutputStart } {
+  const text = render(messages, { variables });
+  if (!hasMarker(text)) return { text, start: { kind: "answer", isAfterMarker: false } };
+  const without = render(messages, { variables, addGenerationPrompt: false });
+  const isAsked = text.length > without.length && text.startsWith(without);
+  const prompt = isAsked
+    ? text.slice(without.length)
+    : afterLastMessage(text, messages, (some) => render(some, { variables }));
+  return { text, start: startAfter(prompt) };
+}
+
+/** A character of private use: no template looks for it, and no text has it. */
+const END_OF_CONTENT = "\u{10f8d1}";
+
+/** What a template that always writes its generation prompt writes after the last message, found by a mark at its end. */
+function afterLastMessage(
+  text: string,
+  messages: readonly ChatMessage[],
+  render: (messages: readonly ChatMessage[]) => string,
+): string {
+  const last = messages.at(-1);
+  const content = last?.content ?? "";
+  const marked =
+    typeof content === "string"
+      ? content + END_OF_CONTENT
+      : [...content, { type: "text", text: END_OF_CONTENT }];
+  const rendered = render([...messages.slice(0, -1), { role: "user", ...last, content: marked }]);
+  const at = rendered.lastIndexOf(END_OF_CONTENT);
+  const after = at < 0 ? "" : rendered.slice(at + END_OF_CONTENT.length);
+  return text.endsWith(after) ? after : "";
 }
 
 /** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
 function policyKey(policy: AttentionPolicy): string {
-  return `${policy.name}:${JSON.stringify(policy.settings)}`;
+  return `${policy.name}:${JSON.stringify(policy.settings)}:${policy.selectionLayersFrom ?? ""}`;
 }

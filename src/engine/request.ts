@@ -1,32 +1,54 @@
-import type { AttentionPolicy } from "../attention/policy.ts";
+import type { AttentionPolicy, SelectionLayersSource } from "../attention/policy.ts";
 
-/** One message of a chat, as chat templates take it. */
+/**
+ * One message of a chat. It goes to the chat template as it is, so it may hold what the template knows besides:
+ * `tool_calls`, `tool_call_id`, `name`, `reasoning_content`, …
+ */
 export interface ChatMessage {
   readonly role: string;
-  readonly content: string;
+  /** A text; null or left out beside `tool_calls`; a list of parts where the template takes one. */
+  readonly content?: string | null | readonly object[];
+  readonly [key: string]: unknown;
 }
 
 /**
  * What to generate. Exactly one of `messages`, `prompt` (raw text, no template) and `tokenIds`.
- * Sampling values left out come from the checkpoint's generation_config.json, then from the defaults.
+ * Values left out come from the checkpoint's generation_config.json, then from the defaults. Unknown keys are refused.
  */
 export interface GenerationRequest {
   readonly messages?: readonly ChatMessage[];
   readonly prompt?: string;
   readonly tokenIds?: ArrayLike<number>;
+  /** Variables for the chat template besides messages: `enable_thinking`, `tools`, `documents` and any other. */
+  readonly chatTemplateOptions?: Readonly<Record<string, unknown>>;
+  /**
+   * The output goes on inside a block of thinking. Default: of messages, what the template's generation prompt says; of
+   * a prompt and token ids, false.
+   */
+  readonly startsInReasoning?: boolean;
   /** A policy value or a spec such as "less-is-more:budget=256,layers=2+7"; the engine's own where left out. */
   readonly attention?: AttentionPolicy | string;
-  /** Most tokens to generate; what the context has room for where left out. */
+  /**
+   * Most tokens to generate; what the checkpoint says or the context has room for where left out. One that does not fit is
+   * lowered, with a note in the result.
+   */
   readonly maxTokens?: number;
-  /** 0 is greedy. */
+  /** 0 or more; 0 is greedy. */
   readonly temperature?: number;
+  /** Draws from the k likeliest tokens; 0 from all. */
   readonly topK?: number;
+  /** In (0, 1]: draws from the likeliest tokens that have this probability together. */
   readonly topP?: number;
+  /** In [0, 1]: draws from tokens that are at least this likely, relative to the likeliest. */
   readonly minP?: number;
+  /** Above 0: divides the logits of tokens that were seen; 1 changes nothing. */
   readonly repetitionPenalty?: number;
   /** Any integer; a fresh one for each request where left out. */
   readonly seed?: number;
-  /** Texts that end the answer; they are not part of it. */
+  /**
+   * Texts that end the output; they are not part of it. They are looked for in the answer and in the thinking markers
+   * (`</think>` ends the request with the reasoning alone), not inside the reasoning.
+   */
   readonly stop?: string | readonly string[];
   /** Runs to maxTokens past end-of-sequence tokens. */
   readonly ignoreEos?: boolean;
@@ -65,12 +87,35 @@ export interface GenerationResult {
   readonly attention: {
     readonly name: string;
     readonly settings: Readonly<Record<string, unknown>>;
+    /** Who named the policy's selection layers, where it has any. */
+    readonly selectionLayersFrom?: SelectionLayersSource;
     /** Key/value rows read by decode attention over rows cached, over all layers and decode steps; 1 is dense. */
     readonly attendedFraction: number;
   };
+  /** What was done otherwise than asked, or on a guess: a maxTokens that was lowered, selection layers nobody named. */
+  readonly notes: readonly string[];
 }
 
-/** A running generation: iterate over its parts, or await its result, or both (parts first). */
+/** How far a request is. */
+export interface GenerationProgress {
+  readonly phase: "waiting" | "prefill" | "decode" | "done";
+  readonly promptTokens: number;
+  /** Tokens whose keys and values are cached. */
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  /** While it waits: who has what it needs. */
+  readonly waitsFor?: string;
+}
+
+/**
+ * A generation under way: iterate over its parts, await its result, or both, in any order; each part comes once.
+ *
+ * It starts by itself. When 64 parts lie unread and nobody has asked for the result, it pauses; a paused one gives its
+ * place to requests that wait, and goes on where it was, with the same tokens, once it is read on. So one that is
+ * dropped holds nobody up. Leaving the loop early aborts it, unless its result was asked for.
+ */
 export interface Generation extends AsyncIterable<GenerationPart> {
+  /** @throws AbortedError, RequestError, BackendError */
   result(): Promise<GenerationResult>;
+  readonly progress: GenerationProgress;
 }

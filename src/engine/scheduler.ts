@@ -2,6 +2,7 @@
  * Chooses what runs in the next step. Pure: it sees integers, not tensors.
  * Decoding sequences come first, one row each; what is left of the row limit goes to prefill chunks, oldest first.
  */
+
 export interface SchedulerEntry {
   /** Tokens whose keys and values are cached. */
   readonly cachedTokens: number;
@@ -13,31 +14,59 @@ export interface SchedulerEntry {
   readonly isFullyDrawn: boolean;
 }
 
-export interface ScheduledRun {
-  readonly index: number;
+export interface ScheduledRun<Entry> {
+  readonly entry: Entry;
   /** Rows of this step: 1 for a decode step. */
   readonly numRows: number;
   readonly isPrefill: boolean;
 }
 
-export function schedule(
-  entries: readonly SchedulerEntry[],
-  limits: { readonly maxRows: number; readonly maxSequences: number },
-): ScheduledRun[] {
-  const runs: ScheduledRun[] = [];
+export interface SchedulerLimits {
+  /** Rows of a step. */
+  readonly maxRows: number;
+  readonly maxSequences: number;
+  /** Rows of a step's prefill chunks together. */
+  readonly maxPrefillRows: number;
+}
+
+/**
+ * Prompts are cut at multiples of this, and no rest is smaller: kernels that take few rows another way round otherwise,
+ * and where a prompt is cut depends on time and on other requests.
+ */
+export const CHUNK_ROWS = 8;
+
+export function schedule<Entry extends SchedulerEntry>(
+  entries: readonly Entry[],
+  limits: SchedulerLimits,
+): ScheduledRun<Entry>[] {
+  const runs: ScheduledRun<Entry>[] = [];
   let rows = 0;
   const room = () => runs.length < limits.maxSequences && rows < limits.maxRows;
-  entries.forEach((entry, index) => {
-    if (entry.isPaused || entry.isFullyDrawn || entry.cachedTokens < entry.promptTokens || !room()) return;
-    runs.push({ index, numRows: 1, isPrefill: false });
+  for (const entry of entries) {
+    if (entry.isPaused || entry.isFullyDrawn || entry.cachedTokens < entry.promptTokens || !room()) continue;
+    runs.push({ entry, numRows: 1, isPrefill: false });
     rows++;
-  });
-  entries.forEach((entry, index) => {
+  }
+  let prefillRows = Math.min(limits.maxPrefillRows, limits.maxRows - rows);
+  for (const entry of entries) {
     const left = entry.promptTokens - entry.cachedTokens;
-    if (left <= 0 || entry.isPaused || !room()) return;
-    const numRows = Math.min(left, limits.maxRows - rows);
-    runs.push({ index, numRows, isPrefill: true });
+    if (left <= 0 || entry.isPaused || !room()) continue;
+    const numRows = chunkOf(left, prefillRows);
+    if (numRows === 0) break;
+    runs.push({ entry, numRows, isPrefill: true });
+    prefillRows -= numRows;
     rows += numRows;
-  });
+  }
   return runs;
+}
+
+/**
+ * Rows of a prompt's next chunk of at most `most`: all that is left, or a multiple of `CHUNK_ROWS` that leaves no rest
+ * smaller than that, where there is room for such a one.
+ */
+export function chunkOf(left: number, most: number): number {
+  if (left <= most) return left;
+  const rows = Math.floor(most / CHUNK_ROWS) * CHUNK_ROWS;
+  if (rows === 0) return most;
+  return left - rows < CHUNK_ROWS && rows > CHUNK_ROWS ? rows - CHUNK_ROWS : rows;
 }

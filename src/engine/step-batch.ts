@@ -10,6 +10,8 @@ export interface RopeWriter {
 
 /** One sequence's part in a step. */
 export interface SequenceRun {
+  /** Whose it is, for messages. */
+  readonly name: string;
   readonly tokens: ArrayLike<number>;
   /** Row of the last draw that holds the token after `tokens`, where it is drawn but not read. */
   readonly unreadRow?: number | undefined;
@@ -53,10 +55,10 @@ export class StepBatchBuilder implements StepBatch {
   }
 
   /**
-   * Fills the arrays. Runs are put in an order in which those that share a policy and attend alike stand together;
+   * Fills the arrays with runs that `check` takes. Runs are put in an order in which those that share a policy and attend alike stand together;
    * returns that order.
    */
-  fill(runs: readonly SequenceRun[]): readonly SequenceRun[] {
+  fill<Run extends SequenceRun>(runs: readonly Run[]): readonly Run[] {
     const policies = [...new Set(runs.map((run) => run.policy))];
     const rank = (run: SequenceRun) => policies.indexOf(run.policy) * 2 + Number(isSparse(run));
     const ordered = runs.length > 1 ? [...runs].sort((a, b) => rank(a) - rank(b)) : runs;
@@ -65,6 +67,24 @@ export class StepBatchBuilder implements StepBatch {
     for (const run of ordered) this.#add(run);
     this.groups = groupRuns(ordered);
     return ordered;
+  }
+
+  /**
+   * Refuses a run that would read a token or write a page that it does not have: the slot of a missing page is another
+   * request's.
+   * @throws RangeError naming the request.
+   */
+  check({ name, tokens, unreadRow, pages, firstPosition, numRows }: SequenceRun): void {
+    const length = firstPosition + numRows;
+    const known = tokens.length + (unreadRow === undefined ? 0 : 1);
+    if (numRows < 1 || length > known)
+      throw new RangeError(`${name}: a step to length ${length}, but it has ${known} tokens`);
+    const pagesNeeded = Math.ceil(length / this.#pageSize);
+    if (pages.length < pagesNeeded || pagesNeeded > this.maxPagesPerSequence)
+      throw new RangeError(
+        `${name}: a step to length ${length} needs ${pagesNeeded} pages; it has ${pages.length}, ` +
+          `and a sequence can have ${this.maxPagesPerSequence}`,
+      );
   }
 
   #add(run: SequenceRun): void {
@@ -76,12 +96,23 @@ export class StepBatchBuilder implements StepBatch {
     for (let i = 0; i < run.numRows; i++) {
       const position = run.firstPosition + i;
       const row = this.numRows++;
-      this.tokenIds[row] = run.tokens[position] ?? DRAWN_TOKEN | (run.unreadRow ?? 0);
-      const page = run.pages[Math.floor(position / this.#pageSize)] ?? 0;
-      this.slots[row] = page * this.#pageSize + (position % this.#pageSize);
+      this.tokenIds[row] = tokenOf(run, position);
+      this.slots[row] = this.#slotOf(run, position);
       this.#rope.writeRow(position, this.rope, row * this.#headDim);
     }
   }
+
+  #slotOf({ name, pages }: SequenceRun, position: number): number {
+    const page = pages[Math.floor(position / this.#pageSize)];
+    if (page === undefined) throw new RangeError(`${name}: there is no page for position ${position}`);
+    return page * this.#pageSize + (position % this.#pageSize);
+  }
+}
+
+function tokenOf({ name, tokens, unreadRow }: SequenceRun, position: number): number {
+  if (position < tokens.length) return tokens[position];
+  if (position === tokens.length && unreadRow !== undefined) return DRAWN_TOKEN | unreadRow;
+  throw new RangeError(`${name}: there is no token at position ${position}`);
 }
 
 function isSparse(run: SequenceRun): boolean {

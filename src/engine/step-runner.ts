@@ -1,10 +1,10 @@
-import { attendedRows } from "../attention/attend.ts";
+import { type Attention, attendedRows } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
-import type { Backend, Draw, SamplingRow } from "../backend/backend.ts";
-import { BackendError } from "../base/errors.ts";
+import { type Backend, type Draw, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
+import { BackendError, RequestError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import type { RunningGeneration } from "./generation.ts";
-import type { ScheduledRun } from "./scheduler.ts";
+import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** One request's part in a step. */
@@ -23,41 +23,70 @@ export interface Step {
 export class StepRunner {
   readonly #backend: Backend;
   readonly #decoder: Decoder;
+  readonly #attention: Attention;
   readonly #batch: StepBatchBuilder;
   readonly #logitRows: Uint32Array;
 
-  constructor(backend: Backend, decoder: Decoder, rope: RopeWriter) {
+  constructor(backend: Backend, decoder: Decoder, attention: Attention, rope: RopeWriter) {
     this.#backend = backend;
     this.#decoder = decoder;
+    this.#attention = attention;
     this.#batch = new StepBatchBuilder(backend.shape, rope);
     this.#logitRows = new Uint32Array(decoder.logitRows);
   }
 
-  /** Records one step of the scheduled requests and the draw of every one whose cache is complete after it. */
-  run(running: readonly RunningGeneration[], scheduled: readonly ScheduledRun[]): Step {
+  /**
+   * Records one step of the scheduled requests and the draw of every one whose cache is complete after it. A request that
+   * cannot take part fails alone; undefined where none is left.
+   */
+  run(scheduled: readonly ScheduledRun<RunningGeneration>[]): Step | undefined {
     const now = performance.now();
-    const runs = scheduled.flatMap(({ index, numRows, isPrefill }): Run[] => {
-      const generation = running[index];
-      if (!generation) return [];
-      generation.start(now);
-      const { tokens, unreadRow, pages, cachedTokens, plan } = generation;
-      const { policy } = plan;
-      const firstPosition = cachedTokens;
-      return [{ tokens, unreadRow, pages, firstPosition, numRows, isPrefill, policy, generation }];
-    });
-    const ordered = this.#batch.fill(runs) as readonly Run[];
+    const runs = scheduled.flatMap((one) => this.#prepare(one, now) ?? []);
+    if (runs.length === 0) return undefined;
+    const ordered = this.#batch.fill(runs);
     this.#decoder.forward(this.#batch, this.#batch.groups);
-    return this.#draw(ordered);
+    return this.#draw(this.#withoutFailed(ordered));
   }
 
-  #draw(runs: readonly Run[]): Step {
+  #prepare({ entry: generation, numRows, isPrefill }: ScheduledRun<RunningGeneration>, now: number) {
+    const { name, tokens, unreadRow, pages = [], cachedTokens: firstPosition, plan } = generation;
+    const { policy } = plan;
+    const run: Run = {
+      ...{ name, tokens, unreadRow, pages, firstPosition, numRows, isPrefill, policy },
+      generation,
+    };
+    try {
+      this.#batch.check(run);
+    } catch (error) {
+      generation.fail(failure(name, error));
+      return undefined;
+    }
+    generation.start(now);
+    return run;
+  }
+
+  /** Fails the requests whose policies threw in this step; the others' places in the batch stay as they are. */
+  #withoutFailed(runs: readonly Run[]): readonly (Run | undefined)[] {
+    const failures = this.#attention.takeFailures();
+    if (failures.size === 0) return runs;
+    const left: (Run | undefined)[] = [...runs];
+    for (const [{ range, policy }, thrown] of failures)
+      for (let sequence = range.first; sequence < range.first + range.count; sequence++) {
+        left[sequence]?.generation.fail(failure(`attention ${policy.name}`, thrown));
+        left[sequence] = undefined;
+      }
+    return left;
+  }
+
+  #draw(runs: readonly (Run | undefined)[]): Step {
     const rows: SamplingRow[] = [];
     const drawn: Run[] = [];
     runs.forEach((run, sequence) => {
+      if (!run) return;
       const { generation, numRows } = run;
       generation.cachedTokens += numRows;
       if (generation.cachedTokens < generation.promptTokens + generation.numDrawn) return;
-      this.#logitRows[rows.length] = (this.#batch.firstRows[sequence] ?? 0) + numRows - 1;
+      this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
       const { sampling: params } = generation.plan;
       rows.push({ params, draw: generation.numDrawn, seenTokens: generation.tokens });
       drawn.push(run);
@@ -70,55 +99,90 @@ export class StepRunner {
     });
     // The penalty looks at every token so far, so its requests hold up those they share a batch with: simpler than two
     // kinds of requests in one step, and rare.
-    const isPlain = rows.some(({ params }) => params.repetitionPenalty !== 1);
-    return { drawn, draw, canStayUnread: this.#backend.runsAhead && !isPlain };
+    const hasPenalty = rows.some(({ params }) => params.repetitionPenalty !== 1);
+    return { drawn, draw, canStayUnread: this.#backend.runsAhead && !hasPenalty };
   }
 
   /**
-   * Waits for the tokens of a step and hands them over. What a step decoded for a request that has ended meanwhile is
-   * dropped: its pages may be another's by now, as the device works in order.
+   * Waits for the tokens of a step and hands them over. Tokens for requests that ended in the meantime are dropped; their
+   * pages may already be another's, which is safe because the device runs steps in order.
    */
   async postprocess({ drawn, draw }: Step): Promise<void> {
     const tokens = await draw.tokens();
     const now = performance.now();
-    const { numLayers, vocabSize } = this.#backend.shape;
-    drawn.forEach(({ generation, isPrefill, policy, firstPosition }, row) => {
-      if (generation.isDone) return;
-      if (!isPrefill) {
-        const length = firstPosition + 1;
-        generation.count(attendedRows(policy, numLayers, length), numLayers * length);
+    drawn.forEach((run, row) => {
+      if (run.generation.isDone) return;
+      try {
+        this.#handOver(run, tokens[row], now);
+      } catch (error) {
+        run.generation.fail(failure(run.name, error)); // its policy, or its tokenizer: nobody else's concern
       }
-      const token = tokens[row] ?? vocabSize;
-      if (token < vocabSize) generation.accept(token, now);
-      else generation.fail(new BackendError(noToken(token, vocabSize)));
     });
   }
 
-  /** Dense logits of every position of a sequence: f32 [tokens.length, vocabSize]. */
-  async denseLogits(tokens: readonly number[], pages: readonly number[]): Promise<Float32Array> {
-    const { vocabSize, maxBatchRows } = this.#backend.shape;
-    const { logits, logitRows } = this.#decoder;
-    const out = new Float32Array(tokens.length * vocabSize);
-    const policy = full();
-    for (let first = 0; first < tokens.length; first += maxBatchRows) {
-      const numRows = Math.min(maxBatchRows, tokens.length - first);
-      this.#batch.fill([{ tokens, pages, firstPosition: first, numRows, isPrefill: true, policy }]);
-      this.#decoder.forward(this.#batch, this.#batch.groups);
-      for (let row = 0; row < numRows; row += logitRows) {
-        const count = Math.min(logitRows, numRows - row);
-        for (let i = 0; i < count; i++) this.#logitRows[i] = row + i;
-        this.#decoder.computeLogits(this.#logitRows, count);
-        const values = await this.#backend.read(logits);
-        out.set(values.subarray(0, count * vocabSize), (first + row) * vocabSize);
-      }
+  #handOver({ generation, isPrefill, policy, firstPosition }: Run, token: number, now: number): void {
+    const { numLayers, vocabSize } = this.#backend.shape;
+    if (!isPrefill) {
+      const length = firstPosition + 1;
+      generation.count(attendedRows(policy, numLayers, length), numLayers * length);
     }
-    return out;
+    if (token < vocabSize) generation.accept(token, now);
+    else generation.fail(new BackendError(noToken(token, generation, vocabSize)));
+  }
+
+  /**
+   * Dense logits of some positions of a sequence whose earlier ones are cached: f32 [numRows, vocabSize] into `out`, from
+   * the row of `first`. numRows: at most maxBatchRows.
+   */
+  async denseLogits(
+    sequence: { readonly tokens: readonly number[]; readonly pages: readonly number[] },
+    { first, numRows }: { readonly first: number; readonly numRows: number },
+    out: Float32Array,
+  ): Promise<void> {
+    const { vocabSize } = this.#backend.shape;
+    const { logits, logitRows } = this.#decoder;
+    const run = {
+      name: "logits",
+      ...sequence,
+      firstPosition: first,
+      numRows,
+      isPrefill: true,
+      policy: full(),
+    };
+    this.#batch.check(run);
+    this.#batch.fill([run]);
+    this.#decoder.forward(this.#batch, this.#batch.groups);
+    for (let row = 0; row < numRows; row += logitRows) {
+      const count = Math.min(logitRows, numRows - row);
+      // kernels take few rows another way round: a last row may come again, so that chunks change no bit
+      const computed = Math.min(logitRows, Math.max(count, CHUNK_ROWS));
+      for (let i = 0; i < computed; i++) this.#logitRows[i] = row + Math.min(i, count - 1);
+      this.#decoder.computeLogits(this.#logitRows, computed);
+      const values = await this.#backend.read(logits);
+      out.set(values.subarray(0, count * vocabSize), (first + row) * vocabSize);
+    }
   }
 }
 
-function noToken(token: number, vocabSize: number): string {
+/** What ends a request whose own policy, tokenizer or place in the batch failed. */
+function failure(what: string, thrown: unknown): RequestError {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new RequestError(`${what} failed: ${message}`, { cause: thrown });
+}
+
+/** Why a request has no next token, and where to look. */
+function noToken(token: number, { tokens, plan }: RunningGeneration, vocabSize: number): string {
+  const where = `decoding the token at position ${tokens.length}`;
+  if (token !== NO_TOKEN)
+    return (
+      `${where}: the backend drew token ${token} of a vocabulary of ${vocabSize}; ` +
+      "look for wrong kernels with `lessismore doctor`"
+    );
+  const { repetitionPenalty } = plan.sampling;
+  const penalty = repetitionPenalty === 1 ? "" : `, after the repetition penalty of ${repetitionPenalty},`;
   return (
-    `the backend drew token ${token} of a vocabulary of ${vocabSize}: its logits are no finite numbers; ` +
-    "look for such weights with `lessismore inspect`, and for wrong kernels with `lessismore doctor`"
+    `${where}: the logits${penalty} hold NaN or infinity, so that no token can be drawn; look for such weights with ` +
+    '`lessismore inspect`; where there are none a number has overflowed: try cacheDtype: "f32" on WebGPU, another ' +
+    "backend, and `lessismore doctor`"
   );
 }

@@ -1,40 +1,75 @@
-/** Finds stop texts in a stream: holds back what may still become one. */
-export class StopText {
-  readonly #stops: readonly string[];
-  #held = "";
-  /** True once a stop text was found; nothing comes out afterwards. */
-  found = false;
+/** One stop text while it is looked for: Knuth, Morris and Pratt's automaton, so that each character costs O(1). */
+class Pattern {
+  readonly #text: string;
+  /** [length]: the longest proper beginning of the text that is also an end of its first i + 1 characters. */
+  readonly #border: Uint32Array;
+  /** Characters of the pattern that the text so far ends with. */
+  matched = 0;
 
-  constructor(stops: readonly string[]) {
-    this.#stops = stops;
-  }
-
-  /** Text that is certainly before any stop text. */
-  push(text: string): string {
-    if (this.found) return "";
-    if (this.#stops.length === 0) return text;
-    const all = this.#held + text;
-    const at = Math.min(...this.#stops.map((stop) => all.indexOf(stop)).filter((i) => i >= 0));
-    if (Number.isFinite(at)) {
-      this.found = true;
-      this.#held = "";
-      return all.slice(0, at);
+  constructor(text: string) {
+    this.#text = text;
+    this.#border = new Uint32Array(text.length);
+    for (let i = 1, length = 0; i < text.length; ) {
+      if (text[i] === text[length]) this.#border[i++] = ++length;
+      else if (length > 0) length = this.#border[length - 1];
+      else i++;
     }
-    const hold = Math.max(...this.#stops.map((stop) => overlap(all, stop)));
-    this.#held = all.slice(all.length - hold);
-    return all.slice(0, all.length - hold);
   }
 
-  flush(): string {
-    const rest = this.#held;
-    this.#held = "";
-    return rest;
+  get length(): number {
+    return this.#text.length;
+  }
+
+  /** Takes one character; true when it completes the pattern. */
+  push(character: string): boolean {
+    while (this.matched > 0 && this.#text[this.matched] !== character)
+      this.matched = this.#border[this.matched - 1];
+    if (this.#text[this.matched] === character) this.matched++;
+    if (this.matched < this.#text.length) return false;
+    this.matched = this.#border[this.matched - 1];
+    return true;
   }
 }
 
-/** Length of the longest end of `text` that is a proper beginning of `stop`. */
-function overlap(text: string, stop: string): number {
-  for (let n = Math.min(text.length, stop.length - 1); n > 0; n--)
-    if (text.endsWith(stop.slice(0, n))) return n;
-  return 0;
+/**
+ * Finds the first stop text in a stream. A match counts only where it holds at least one character that counts: stop
+ * texts end the answer or match a thinking marker; they do not end the reasoning.
+ * What comes out does not depend on how the stream is cut into pieces.
+ */
+export class StopText {
+  readonly #patterns: readonly Pattern[];
+  /** Characters taken in. */
+  #length = 0;
+  /** One past the last character that counts. */
+  #endOfCounting = 0;
+  /** Where the stop text that was found begins, in characters of the stream. */
+  foundAt: number | undefined;
+
+  constructor(stops: readonly string[]) {
+    this.#patterns = stops.map((stop) => new Pattern(stop));
+  }
+
+  /** Takes a piece whose characters all count, or do not. Nothing more is looked for once a stop text was found. */
+  push(text: string, counts: boolean): void {
+    if (this.#patterns.length === 0 || this.foundAt !== undefined) {
+      this.#length += text.length;
+      return;
+    }
+    for (let i = 0; i < text.length; i++) {
+      this.#length++;
+      if (counts) this.#endOfCounting = this.#length;
+      const character = text.charAt(i);
+      const ends = this.#patterns.filter((pattern) => pattern.push(character));
+      const starts = ends.map(({ length }) => this.#length - length).filter((at) => at < this.#endOfCounting);
+      if (starts.length === 0) continue;
+      this.foundAt = Math.min(...starts);
+      return;
+    }
+  }
+
+  /** Characters of the stream, from its start, that are certainly before any stop text. */
+  get safeLength(): number {
+    if (this.foundAt !== undefined) return this.foundAt;
+    return this.#length - this.#patterns.reduce((held, { matched }) => Math.max(held, matched), 0);
+  }
 }

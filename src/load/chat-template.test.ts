@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
-import { ModelFileError, RequestError } from "../base/errors.ts";
-import { createChatTemplate, type TemplateMessage } from "./chat-template.ts";
+import fc from "fast-check";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { memoryFolder } from "../../test/golden/memory-folder.ts";
+import { ConfigError, RequestError } from "../base/errors.ts";
+import { createChatTemplate, openChatTemplate, type TemplateMessage } from "./chat-template.ts";
 
 interface Golden {
   readonly templates: Record<string, string>;
@@ -19,46 +21,283 @@ const golden: Golden = JSON.parse(
 );
 const tokens = { bos_token: "<s>", eos_token: { content: "</s>", lstrip: false } };
 const user = [{ role: "user", content: "hi" }];
+const render = (template: string, messages: readonly TemplateMessage[] = user, variables = {}) =>
+  createChatTemplate(template, tokens, "folder")?.(messages, { variables });
 
 test.each(Object.keys(golden.templates))("%s renders as transformers renders it", (name) => {
-  const render = createChatTemplate(golden.templates[name], tokens, "folder");
+  const renderChat = createChatTemplate(golden.templates[name], tokens, "folder");
   const renders = golden.renders.filter((one) => one.template === name);
   expect(renders.length).toBe(30);
   for (const { messages, addGenerationPrompt, enableThinking, text } of renders) {
-    const thinking = enableThinking === null ? {} : { enableThinking };
-    expect(render?.(messages, { addGenerationPrompt, ...thinking })).toBe(text);
-    if (addGenerationPrompt) expect(render?.(messages, thinking)).toBe(text);
+    const variables = enableThinking === null ? {} : { enable_thinking: enableThinking };
+    expect(renderChat?.(messages, { addGenerationPrompt, variables })).toBe(text);
+    if (addGenerationPrompt) expect(renderChat?.(messages, { variables })).toBe(text);
   }
 });
 
-test("the template is chat_template.jinja, else the text or the default of the list in tokenizer_config.json", () => {
-  const list = [
+describe("which template is taken, as transformers chooses", () => {
+  const named = [
     { name: "tool_use", template: "tools" },
     { name: "default", template: "default" },
   ];
-  const render = (jinja: string | undefined, config: object) =>
-    createChatTemplate(jinja, { ...config }, "folder")?.(user);
-  expect(render("file", { chat_template: "config" })).toBe("file");
-  expect(render(undefined, { chat_template: "config" })).toBe("config");
-  expect(render(undefined, { chat_template: list })).toBe("default");
-  expect(render(undefined, { chat_template: list.slice(0, 1) })).toBe("tools");
-  expect(render(undefined, { chat_template: null })).toBeUndefined();
-  expect(render(undefined, {})).toBeUndefined();
+  const open = async (files: Record<string, string | object>, variables = {}) =>
+    (
+      await openChatTemplate(memoryFolder(files), files["tokenizer_config.json"] as Record<string, unknown>)
+    )?.(user, {
+      variables,
+    });
+  const config = (template: unknown) => ({ "tokenizer_config.json": { chat_template: template } });
+
+  test.each([
+    ["the file before the config", { ...config("config"), "chat_template.jinja": "file" }, "file"],
+    ["the config's text", config("config"), "config"],
+    ["the default of a list", config(named), "default"],
+    [
+      "chat_template.json where nothing else is",
+      { ...config(null), "chat_template.json": { chat_template: "old" } },
+      "old",
+    ],
+    [
+      "not chat_template.json otherwise",
+      { ...config("config"), "chat_template.json": { chat_template: "old" } },
+      "config",
+    ],
+  ])("%s", async (_, files, text) => {
+    expect(await open(files)).toBe(text);
+  });
+
+  test("tool_use where the request has tools, from the config and from additional_chat_templates", async () => {
+    const additional = {
+      "additional_chat_templates/tool_use.jinja": "file tools",
+      "chat_template.jinja": "file",
+    };
+    expect(await open(config(named), { tools: [] })).toBe("tools");
+    expect(await open({ ...config(null), ...additional }, { tools: [{}] })).toBe("file tools");
+    expect(await open({ ...config(null), ...additional })).toBe("file");
+    expect(await open({ ...config(named), ...additional }, { tools: null })).toBe("file");
+  });
+
+  test("none at all, and several without a default, which is an error when a chat is rendered", async () => {
+    expect(await open(config(null))).toBeUndefined();
+    expect(await open(config([{ name: 1 }]))).toBeUndefined();
+    await expect(open(config(named.slice(0, 1)))).rejects.toThrow(ConfigError);
+    await expect(open(config(named.slice(0, 1)))).rejects.toThrow('"tool_use"');
+  });
+
+  test("a byte-order mark at the start of a file is part of the prompt", async () => {
+    expect(await open({ ...config(null), "chat_template.jinja": "\ufeffx" })).toBe("\ufeffx");
+  });
+
+  test("a file with CRLF renders as one with LF", async () => {
+    const lines = "{% for m in messages %}\r\n  {{ m.content }}\r\n{% endfor %}\r\nend\r\n";
+    expect(await open({ ...config(null), "chat_template.jinja": lines })).toBe("  hi\nend");
+  });
 });
 
-test("special tokens that a checkpoint does not have render as nothing", () => {
-  const template = "[{{ bos_token }}|{{ eos_token }}|{{ pad_token }}]";
-  expect(createChatTemplate(template, { ...tokens, pad_token: null }, "folder")?.(user)).toBe("[<s>|</s>|]");
+describe("special tokens that a template sees", () => {
+  const template = "[{{ bos_token }}|{{ eos_token }}|{{ pad_token }}|{{ image_token }}|{{ my_token }}]";
+  const shown = (config: Record<string, unknown>, specialTokensMap = {}) =>
+    createChatTemplate(template, config, "folder", { specialTokensMap })?.(user);
+
+  test("are those of the config; what it does not have renders as nothing", () => {
+    expect(shown({ ...tokens, pad_token: null })).toBe("[<s>|</s>|||]");
+    expect(shown({ ...tokens, image_token: "<i>" })).toBe("[<s>|</s>||<i>|]");
+    expect(shown({ ...tokens, extra_special_tokens: { my_token: "<m>" } })).toBe("[<s>|</s>|||<m>]");
+  });
+
+  test("come from special_tokens_map.json where the config has no added_tokens_decoder", () => {
+    const map = { bos_token: { content: "<b>" }, pad_token: "<p>" };
+    expect(shown({ eos_token: "</s>" }, map)).toBe("[<b>|</s>|<p>||]");
+    expect(shown({ ...tokens }, map)).toBe("[<b>|</s>|<p>||]");
+    expect(shown({ ...tokens, added_tokens_decoder: {} }, map)).toBe("[<s>|</s>|||]");
+  });
+
+  test("give way to the request's variables", () => {
+    expect(render("{{ bos_token }}", user, { bos_token: "mine" })).toBe("mine");
+  });
 });
 
-test("what a template refuses is a RequestError with the template's own words", () => {
-  const render = createChatTemplate(golden.templates["llama-inst"], tokens, "folder");
-  const wrong = [...user, ...user];
-  expect(() => render?.(wrong)).toThrow(RequestError);
-  expect(() => render?.(wrong)).toThrow("Conversation roles must alternate");
+describe("what every template is given", () => {
+  test("tools and documents are none unless the request has them", () => {
+    expect(render("{{ tools }}{{ documents }}{% if tools is not none %}TOOLS{% endif %}")).toBe("NoneNone");
+    expect(render("{{ tools|length }}", user, { tools: [{ name: "x" }] })).toBe("1");
+  });
+
+  test("empty keys of messages are left out, and reasoning stands under each of its names", () => {
+    const call = [...user, { role: "assistant", content: null, tool_calls: [{ id: "1" }], thinking: "hm" }];
+    const template =
+      "{{ messages[1].content is defined }} {{ messages[1].reasoning_content }} {{ messages[1].tool_calls[0].id }}";
+    expect(render(template, call)).toBe("False hm 1");
+  });
+
+  test("white space beside a text that is stripped of line ends stays", () => {
+    const answer = [{ role: "assistant", content: "<think>\nshort\n</think>\n\n    return x" }];
+    expect(render("{{ messages[0].content.split('</think>')[-1].lstrip('\\n') }}", answer)).toBe(
+      "    return x",
+    );
+  });
 });
 
-test("a template that does not parse is a ModelFileError that names the folder", () => {
-  expect(() => createChatTemplate("{{ x", {}, "folder")).toThrow(ModelFileError);
-  expect(() => createChatTemplate("{% endfor %}", {}, "folder")).toThrow("reading folder: its chat template");
+describe("the time", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  test("is written in English, whatever the machine's language", () => {
+    vi.useFakeTimers({ now: new Date(2026, 4, 7, 9, 5) });
+    expect(render("{{ strftime_now('%d %b %Y %A %-d %H:%M') }}")).toBe("07 May 2026 Thursday 7 09:05");
+  });
+});
+
+describe("errors", () => {
+  test("what a template refuses is a RequestError with the template's own words", () => {
+    const wrong = [...user, ...user];
+    const refused = () => render(golden.templates["llama-inst"] ?? "", wrong);
+    expect(refused).toThrow(RequestError);
+    expect(refused).toThrow("Conversation roles must alternate");
+  });
+
+  test.each([
+    "{{ x",
+    "{% endfor %}",
+    "{% if x is y z %}",
+    "{% frobnicate %}",
+    "{{ 'abc",
+    "{% for %}",
+    "{{ ( }}",
+  ])("%s is no error until a chat is rendered, then one that names the file and says what to do", (template) => {
+    const renderChat = createChatTemplate(template, {}, "folder");
+    expect(renderChat).toBeDefined();
+    expect(() => renderChat?.(user)).toThrow(ConfigError);
+    expect(() => renderChat?.(user)).toThrow(
+      /folder\/chat_template\.jinja.*give the prompt as text or token ids/,
+    );
+  });
+
+  test("no messages, messages that are no objects, variables that cannot be given", () => {
+    const cyclic: Record<string, unknown> = { role: "user" };
+    cyclic.self = cyclic;
+    for (const [messages, variables] of [
+      [[], {}],
+      [[null], {}],
+      [["hi"], {}],
+      [[cyclic], {}],
+      [user, { messages: [] }],
+      [user, { add_generation_prompt: true }],
+      [user, { tools: "x" }],
+      [user, { documents: [1] }],
+    ] as const)
+      expect(() => render("{{ messages }}", messages as unknown as TemplateMessage[], variables)).toThrow(
+        RequestError,
+      );
+  });
+});
+
+describe("what a hostile template can cost", () => {
+  const nested = (depth: number, inner: string) =>
+    "{% for a in range(1000) %}".repeat(depth) + inner + "{% endfor %}".repeat(depth);
+
+  test.each([
+    ["loops in loops", nested(5, "x")],
+    ["a long text", "{{ 'a' * 1000000000 }}"],
+    [
+      "a text that grows",
+      `{% set ns = namespace(x='aaaaaaaa') %}${nested(1, "{% set ns.x = ns.x + ns.x %}")}`,
+    ],
+    ["much output", nested(2, "{{ 'a' * 1000 }}")],
+    ["lists that grow", `{% set ns = namespace(x=[1]) %}${nested(1, "{% set ns.x = ns.x + ns.x %}")}`],
+    ["a macro that calls itself", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
+    ["a large number", "{{ 10 ** 10000000000 }}"],
+    ["a number that grows", `{% set ns = namespace(x=9) %}${nested(1, "{% set ns.x = ns.x * ns.x %}")}`],
+    ["a wide format", "{{ '%1000000000d' % 1 }}"],
+    ["a wide format of another kind", "{{ '{:>1000000000}'.format(1) }}"],
+    ["wide padding", "{{ 'a'.center(1000000000) }}"],
+    ["deep indents", "{{ {'a': {'b': 1}}|tojson(indent=1000000000) }}"],
+    ["a replacement of nothing", `{{ ('a' * 100000)|replace('', 'a' * 100000) }}`],
+    ["a template of two million characters", " ".repeat(2_000_000)],
+    ["parentheses", `{{ ${"(".repeat(100_000)}1${")".repeat(100_000)} }}`],
+    ["blocks in blocks", "{% if 1 %}".repeat(100_000)],
+    ["a long sum", `{{ ${"1 + ".repeat(200_000)}1 }}`],
+    ["a join of many", "{{ (['a' * 1000000] * 1000)|join }}"],
+  ])("%s end in a ConfigError soon", (_, template) => {
+    const start = performance.now();
+    expect(() => render(template)).toThrow(ConfigError);
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
+
+  test("range(1000000000) is refused as Python's sandbox refuses it", () => {
+    expect(() => render("{% for a in range(1000000000) %}{% endfor %}")).toThrow("Range too big");
+  });
+
+  test("a long conversation is no hostile template", () => {
+    const long = Array.from({ length: 2000 }, (_, i) => ({
+      role: i % 2 === 0 ? "user" : "assistant",
+      content: "word ".repeat(400),
+    }));
+    expect(render(golden.templates["chatml-thinking"] ?? "", long)?.length).toBeGreaterThan(4e6);
+  });
+
+  test("whatever is written as a template renders or ends in a typed error", () => {
+    const words = [
+      "{{",
+      "}}",
+      "{%",
+      "%}",
+      "{#",
+      "#}",
+      "-",
+      "if",
+      "for",
+      "in",
+      "x",
+      "messages",
+      "endif",
+      "endfor",
+      "set",
+      "=",
+      "(",
+      ")",
+      "[",
+      "]",
+      "|",
+      "join",
+      "is",
+      "defined",
+      "'a'",
+      "1",
+      "1.5",
+      ".",
+      ",",
+      "+",
+      "*",
+      "**",
+      "%",
+      "~",
+      "not",
+      "macro",
+      "endmacro",
+      "loop",
+      "{",
+      ":",
+      "}",
+      "else",
+      "tojson",
+      "\n",
+      " ",
+      "raw",
+      "endraw",
+      "\\",
+    ];
+    const template = fc.array(fc.constantFrom(...words), { maxLength: 25 }).map((parts) => parts.join(" "));
+    fc.assert(
+      fc.property(template, (text) => {
+        try {
+          expect(typeof render(text)).toBe("string");
+        } catch (error) {
+          expect(["RequestError", "ConfigError"], String(error)).toContain((error as Error).name);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
 });

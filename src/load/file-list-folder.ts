@@ -4,10 +4,18 @@ import { type ByteSource, checkRange, type FileFolder } from "./byte-source.ts";
 /**
  * The files a person chose or dropped in a browser, as one folder. A file is found by its path below the chosen folder
  * (`webkitRelativePath` without its first part), else by its name.
+ * @throws ModelFileError when two files have the same path.
  */
 export function createFileListFolder(files: readonly File[], name = "the chosen files"): FileFolder {
   const byPath = new Map<string, File>();
-  for (const file of files) byPath.set(pathOf(file), file);
+  for (const file of files) {
+    const path = pathOf(file);
+    if (byPath.has(path))
+      throw new ModelFileError(
+        `opening ${name}: two of them are called ${path}; choose the files of one checkpoint`,
+      );
+    byPath.set(path, file);
+  }
   return {
     name,
     open: async (path) => {
@@ -23,17 +31,25 @@ function pathOf(file: File): string {
   return relative === file.name ? file.name : relative.slice(relative.indexOf("/") + 1);
 }
 
+/** The file as it was chosen: a browser refuses to read one that was written to since. */
 function fileSource(file: File, name: string): ByteSource {
+  const { size: sizeBytes } = file;
   return {
     name,
-    sizeBytes: file.size,
+    sizeBytes,
     read: async (offset, length) => {
-      checkRange({ name, sizeBytes: file.size }, offset, length);
+      checkRange({ name, sizeBytes }, offset, length);
+      let bytes: Uint8Array;
       try {
-        return new Uint8Array(await file.slice(offset, offset + length).arrayBuffer());
+        bytes = new Uint8Array(await file.slice(offset, offset + length).arrayBuffer());
       } catch (cause) {
         throw new ModelFileError(`reading ${name}: ${String(cause)}; choose the file again`, { cause });
       }
+      if (bytes.length !== length)
+        throw new ModelFileError(
+          `reading ${name}: expected ${length} bytes from ${offset}, got ${bytes.length}; choose the file again`,
+        );
+      return bytes;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -140,6 +140,26 @@ describe("Node folder", () => {
     await expect(openFileFolder(join(folderPath, "none"))).rejects.toThrow("there is no such folder");
     await expect(openFileFolder(join(folderPath, "big.bin"))).rejects.toThrow(ModelFileError);
     expect(await (await openFileFolder(join(folderPath, ".."))).open(".")).toBeUndefined();
+  });
+
+  test("a file written over while it is open is a ModelFileError; one put in its place is not mixed in", async () => {
+    const path = join(folderPath, "changing.bin");
+    writeFileSync(path, "first!");
+    const folder = await openFileFolder(folderPath);
+    const source = await openFile(folder, "changing.bin");
+    writeFileSync(`${path}.new`, "second");
+    renameSync(`${path}.new`, path);
+    expect(Buffer.from(await source.read(0, 6)).toString()).toBe("first!");
+    await source.close?.();
+    const again = await openFile(folder, "changing.bin");
+    for (const text of ["longer than before", "third!"]) {
+      writeFileSync(path, text);
+      utimesSync(path, new Date(), new Date(Date.now() + 5000));
+      await expect(again.read(0, 3)).rejects.toThrow("was written to since it was opened");
+    }
+    await again.close?.();
+    await expect(again.read(0, 3)).rejects.toThrow(ModelFileError); // a closed file is an error of ours too
+    rmSync(path);
   });
 
   test("a file cut while it is open is a ModelFileError, not a short read", async () => {

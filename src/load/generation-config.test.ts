@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { ModelFileError } from "../base/errors.ts";
+import { resolveSampling } from "../engine/sampler.ts";
 import { parseGenerationConfig } from "./generation-config.ts";
 
 const parse = (json: object) => parseGenerationConfig({ ...json }, "generation_config.json");
@@ -13,6 +14,7 @@ test("a sampling checkpoint gives its values", () => {
     min_p: 0,
     repetition_penalty: 1.05,
     max_new_tokens: 2048,
+    max_length: 4096,
     eos_token_id: [151645, 151643],
     sparse_attention: "quest:budget=256",
   };
@@ -23,8 +25,11 @@ test("a sampling checkpoint gives its values", () => {
     minP: 0,
     repetitionPenalty: 1.05,
     maxNewTokens: 2048,
+    maxLength: undefined,
     eosTokenIds: [151645, 151643],
     attention: "quest:budget=256",
+    problems: new Map(),
+    unsupported: [],
   });
 });
 
@@ -39,7 +44,8 @@ test("without do_sample decoding is greedy, whatever the other values; the penal
       repetition_penalty: 1.2,
     });
     expect(config.temperature).toBe(0);
-    expect([config.topK, config.topP, config.minP]).toEqual([undefined, undefined, undefined]);
+    // a request that samples all the same takes them, as generate(do_sample=True) does
+    expect([config.topK, config.topP, config.minP]).toEqual([5, 0.5, 0.1]);
     expect(config.repetitionPenalty).toBe(1.2);
   }
 });
@@ -49,21 +55,78 @@ test("do_sample without a temperature samples at 1; one eos id is a list of one;
   expect(parse({ eos_token_id: null, top_k: null }).eosTokenIds).toBeUndefined();
 });
 
+const REQUEST = { seed: 1 };
+
+// what transformers 5.24 made of each, in generate(): greedy, and never an error
+test.each<object>([
+  { do_sample: false, top_p: 0.0, temperature: 0.0 },
+  { do_sample: false, top_k: -1, top_p: 7, min_p: -1, temperature: -1 },
+  { top_k: "x", top_p: null, temperature: {} },
+  { do_sample: null, temperature: "0.6" },
+  { do_sample: 0, top_k: 1.5 },
+  { foo: { a: [1] }, num_beam_groups: "x", transformers_version: 5, _from_model_config: "yes" },
+  { pad_token_id: -1, bos_token_id: "x", use_cache: "x", cache_implementation: 3 },
+])("%j is greedy: nothing judges what sampling alone would use", (json) => {
+  const config = parse(json);
+  expect(config.unsupported).toEqual([]);
+  expect(resolveSampling(REQUEST, config).temperature).toBe(0);
+});
+
+test.each<[object, object]>([
+  [{ do_sample: true, temperature: null }, { temperature: 1 }],
+  [{ do_sample: 1 }, { temperature: 1 }],
+  [{ do_sample: "yes" }, { temperature: 1 }],
+  [{ do_sample: true, top_k: 0 }, { topK: 0 }],
+  [
+    { do_sample: true, top_p: 0.0 },
+    { topK: 1, topP: undefined },
+  ], // the best token is always kept
+  [{ do_sample: true, top_p: 1.5 }, { topP: undefined }],
+  [{ do_sample: true, temperature: 0.0, top_k: -1 }, { temperature: 0 }],
+  [{ max_new_tokens: 5 }, { maxNewTokens: 5, maxLength: undefined }],
+  [
+    { max_new_tokens: 5.0, max_length: -1 },
+    { maxNewTokens: 5, maxLength: undefined, problems: new Map() },
+  ],
+  [{ max_length: 53 }, { maxNewTokens: undefined, maxLength: 53 }],
+  [{ max_length: 53.5 }, { maxLength: 54 }],
+  [
+    { max_new_tokens: null, max_length: 9 },
+    { maxNewTokens: undefined, maxLength: 9 },
+  ],
+  [{ eos_token_id: -1 }, { eosTokenIds: [] }],
+  [{ eos_token_id: [-1, 2] }, { eosTokenIds: [2] }],
+  [{ eos_token_id: 1.5 }, { eosTokenIds: [] }],
+  [{ eos_token_id: 99999 }, { eosTokenIds: [99999] }],
+  [{ repetition_penalty: null }, { repetitionPenalty: undefined }],
+])("%j is used as transformers uses it", (json, expected) => {
+  expect(parse(json)).toMatchObject(expected);
+});
+
+test.each<[string, unknown, object]>([
+  ["temperature", -1, { temperature: 0.5 }],
+  ["temperature", "0.6", { temperature: 0 }],
+  ["top_k", 1.5, { topK: 4 }],
+  ["top_k", -1, { temperature: 0 }],
+  ["top_p", -0.1, { topP: 0.5 }],
+  ["min_p", -0.1, { minP: 0 }],
+  ["repetition_penalty", 0, { repetitionPenalty: 1 }],
+  ["repetition_penalty", "1", { repetitionPenalty: 1 }],
+  ["max_new_tokens", 0, { maxTokens: 3 }],
+  ["max_new_tokens", "5", { maxTokens: 3 }],
+  ["max_length", -1, { maxTokens: 3 }],
+])("%s %j is an error of requests that leave it to the checkpoint, of no other", (key, value, own) => {
+  const config = parse({ do_sample: true, [key]: value });
+  const relying = () => resolveSampling(REQUEST, config);
+  expect(relying).toThrow(ModelFileError);
+  expect(relying).toThrow(`generation_config.json: ${key}`);
+  expect(relying).toThrow(JSON.stringify(value));
+  expect(resolveSampling({ ...REQUEST, ...own }, config)).toMatchObject({ temperature: expect.any(Number) });
+});
+
 test.each([
-  ["do_sample", "yes"],
-  ["temperature", -1],
-  ["temperature", "0.6"],
-  ["top_k", 1.5],
-  ["top_k", -1],
-  ["top_p", 0],
-  ["top_p", 1.1],
-  ["min_p", -0.1],
-  ["repetition_penalty", 0],
-  ["repetition_penalty", Number.POSITIVE_INFINITY],
-  ["max_new_tokens", 0],
   ["eos_token_id", "2"],
-  ["eos_token_id", [1, -2]],
-  ["eos_token_id", 1.5],
+  ["eos_token_id", [1, null]],
   ["sparse_attention", {}],
 ])("%s %j is a ModelFileError that names file, key and value, sampling or not", (key, value) => {
   for (const do_sample of [true, false]) {
@@ -72,4 +135,15 @@ test.each([
     expect(parsing).toThrow(`generation_config.json: ${key}`);
     expect(parsing).toThrow(JSON.stringify(value));
   }
+});
+
+test("keys that would change what transformers generates, and are not followed, are named; those without effect are not", () => {
+  const json = {
+    num_beams: 4,
+    no_repeat_ngram_size: 3,
+    suppress_tokens: [],
+    typical_p: 1.0,
+    stop_strings: null,
+  };
+  expect(parse(json).unsupported).toEqual(["num_beams 4", "no_repeat_ngram_size 3"]);
 });

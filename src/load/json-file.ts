@@ -1,17 +1,10 @@
 import { ModelFileError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import { type FileFolder, readText } from "./byte-source.ts";
+import { findExcess, JSON_LIMITS, type JsonLimits, quoteNonFinite } from "./json-text.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** A value as it stands in a message: JSON, cut at 120 characters because files are hostile. */
-export function showValue(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
-}
 
 /** The object in a JSON file, or undefined when there is no such file. @throws ModelFileError when it is no object. */
 export async function readJsonObject(folder: FileFolder, path: string): Promise<JsonObject | undefined> {
@@ -19,37 +12,38 @@ export async function readJsonObject(folder: FileFolder, path: string): Promise<
   return text === undefined ? undefined : parseJsonObject(text, `${folder.name}/${path}`);
 }
 
-/** @throws ModelFileError naming the file when the text is no JSON object. */
-export function parseJsonObject(text: string, fileName: string): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
+/**
+ * As Python reads JSON: NaN and Infinity are values, here the texts of those names. A byte-order mark is passed over.
+ * @throws ModelFileError naming the file when the text is no JSON object, or holds more than any checkpoint's.
+ */
+export function parseJsonObject(
+  text: string,
+  fileName: string,
+  limits: JsonLimits = JSON_LIMITS,
+): JsonObject {
+  const json = text.startsWith("\ufeff") ? text.slice(1) : text;
+  const excess = findExcess(json, limits);
+  if (excess !== undefined)
     throw new ModelFileError(
-      `reading ${fileName}: not valid JSON (${String(cause)}); download the file again`,
-      {
-        cause,
-      },
+      `reading ${fileName}: expected the JSON of a checkpoint, but ${excess}; download the file again`,
     );
-  }
-  if (!isJsonObject(value))
-    throw new ModelFileError(`reading ${fileName}: expected a JSON object, got ${showValue(value)}`);
+  const value = parse(json, fileName);
+  if (!isObject(value))
+    throw new ModelFileError(`reading ${fileName}: expected a JSON object, got ${printValue(value)}`);
   return value;
 }
 
-/** A key that stands twice in one object of a valid JSON text, or undefined. `JSON.parse` would keep the last. */
-export function findDuplicateKey(json: string): string | undefined {
-  const open: Set<string>[] = [];
-  const token = /"(?:\\.|[^"\\])*"(\s*:)?|[{}]/gs;
-  for (let match = token.exec(json); match; match = token.exec(json)) {
-    if (match[0] === "{") open.push(new Set());
-    else if (match[0] === "}") open.pop();
-    else if (match[1] !== undefined) {
-      const key = String(JSON.parse(match[0].slice(0, match[0].lastIndexOf('"') + 1)));
-      const keys = open[open.length - 1];
-      if (keys?.has(key)) return key;
-      keys?.add(key);
+function parse(json: string, fileName: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    try {
+      return JSON.parse(quoteNonFinite(json));
+    } catch {
+      throw new ModelFileError(
+        `reading ${fileName}: not valid JSON (${String(cause)}); download the file again`,
+        { cause },
+      );
     }
   }
-  return undefined;
 }

@@ -5,8 +5,12 @@
  */
 import type { WeightDtype } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import type { ByteSource } from "./byte-source.ts";
-import { findDuplicateKey, isJsonObject, parseJsonObject, showValue } from "./json-file.ts";
+import { describeForeign, describeMagic, HEAD_BYTES } from "./foreign-file.ts";
+import { parseJsonObject } from "./json-file.ts";
+import { findDuplicateKey } from "./json-text.ts";
 
 /** The format's own limit on its header: 100 MB, so that a damaged length cannot make a reader reserve gigabytes. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -14,27 +18,36 @@ const MAX_HEADER_BYTES = 100_000_000;
 /** Bytes that hold the header's length. */
 const LENGTH_BYTES = 8;
 
-/** Element sizes of every dtype with whole bytes that the format knows; other names are an error. */
-const ELEMENT_BYTES: Readonly<Record<string, number>> = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
-  F8_E8M0: 1,
-  F8_E4M3FNUZ: 1,
-  F8_E5M2FNUZ: 1,
-  U16: 2,
-  I16: 2,
-  F16: 2,
-  BF16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  U64: 8,
-  I64: 8,
-  F64: 8,
-  C64: 8,
+/** Above every checkpoint in use (the largest have 100,000, in 160 files). */
+export const MAX_TENSORS = 1 << 18;
+
+/** A description has a name's value, 6 keys and values, and the sizes of a shape. */
+const HEADER_LIMITS = { maxDepth: 16, maxValues: 16 * MAX_TENSORS };
+
+/** Bits of an element of every dtype that the format knows; other names are an error. Fractions of bytes are packed. */
+const ELEMENT_BITS: Readonly<Record<string, number>> = {
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  BOOL: 8,
+  U8: 8,
+  I8: 8,
+  F8_E4M3: 8,
+  F8_E5M2: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  U16: 16,
+  I16: 16,
+  F16: 16,
+  BF16: 16,
+  U32: 32,
+  I32: 32,
+  F32: 32,
+  U64: 64,
+  I64: 64,
+  F64: 64,
+  C64: 64,
 };
 
 const WEIGHT_DTYPES: Readonly<Record<string, WeightDtype>> = { F32: "f32", F16: "f16", BF16: "bf16" };
@@ -62,26 +75,39 @@ export async function readSafetensors(source: ByteSource): Promise<TensorEntry[]
     new ModelFileError(
       `reading ${source.name}: ${what}; the file is damaged or cut short, download it again`,
     );
-  const dataStart = await readDataStart(source, fail);
+  const lead = await source.read(0, Math.min(LENGTH_BYTES, source.sizeBytes));
+  const foreign = describeMagic(lead) ?? (await describeText(lead, source));
+  if (foreign !== undefined) throw new ModelFileError(`reading ${source.name}: it is ${foreign}`);
+  const dataStart = findDataStart(lead, source, fail);
   const headerBytes = await source.read(LENGTH_BYTES, dataStart - LENGTH_BYTES);
   const text = decodeUtf8(headerBytes, fail);
   if (!text.startsWith("{"))
-    throw fail(`its header does not start with "{" but with ${showValue(text.slice(0, 8))}`);
-  const header = parseJsonObject(text, source.name);
+    throw fail(`its header does not start with "{" but with ${printValue(text.slice(0, 8))}`);
+  const header = parseJsonObject(text, source.name, HEADER_LIMITS);
   const twice = findDuplicateKey(text);
-  if (twice !== undefined) throw fail(`its header has the key ${showValue(twice)} twice in one object`);
+  if (twice !== undefined) throw fail(`its header has the key ${printValue(twice)} twice in one object`);
   checkMetadata(header.__metadata__, fail);
   const entries: TensorEntry[] = [];
-  for (const [name, value] of Object.entries(header))
-    if (name !== "__metadata__") entries.push(readEntry(name, value, source, dataStart, fail));
+  for (const [name, value] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    if (entries.length === MAX_TENSORS) throw fail(`its header names more than ${MAX_TENSORS} tensors`);
+    entries.push(readEntry(name, value, source, dataStart, fail));
+  }
   checkLayout(entries, source, dataStart, fail);
   return entries;
 }
 
-async function readDataStart(source: ByteSource, fail: Fail): Promise<number> {
-  if (source.sizeBytes < LENGTH_BYTES)
+/** A text or zeros in place of the file. The length of a header has zeros at its end, and a number before. */
+async function describeText(lead: Uint8Array, source: ByteSource): Promise<string | undefined> {
+  const isLength =
+    lead.some((byte) => byte !== 0) && lead.subarray(4).every((byte) => byte === 0 || byte > 0x7f);
+  if (isLength) return undefined;
+  return describeForeign(await source.read(0, Math.min(HEAD_BYTES, source.sizeBytes)), source.sizeBytes);
+}
+
+function findDataStart(lead: Uint8Array, source: ByteSource, fail: Fail): number {
+  if (lead.length < LENGTH_BYTES)
     throw fail(`expected at least ${LENGTH_BYTES} bytes, the file has ${source.sizeBytes}`);
-  const lead = await source.read(0, LENGTH_BYTES);
   const claimed = new DataView(lead.buffer, lead.byteOffset, LENGTH_BYTES).getBigUint64(0, true);
   if (claimed > BigInt(MAX_HEADER_BYTES))
     throw fail(`its header claims ${claimed} bytes, more than the format's limit of ${MAX_HEADER_BYTES}`);
@@ -102,8 +128,8 @@ function decodeUtf8(bytes: Uint8Array, fail: Fail): string {
 
 function checkMetadata(metadata: unknown, fail: Fail): void {
   if (metadata === undefined) return;
-  if (!isJsonObject(metadata) || !Object.values(metadata).every((value) => typeof value === "string"))
-    throw fail(`its __metadata__ must map texts to texts, got ${showValue(metadata)}`);
+  if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === "string"))
+    throw fail(`its __metadata__ must map texts to texts, got ${printValue(metadata)}`);
 }
 
 function readEntry(
@@ -113,23 +139,28 @@ function readEntry(
   dataStart: number,
   fail: Fail,
 ): TensorEntry {
-  const tensor = `tensor ${showValue(name)}`;
-  if (!isJsonObject(value)) throw fail(`${tensor} has no description but ${showValue(value)}`);
+  const tensor = `tensor ${printValue(name)}`;
+  if (HALF_A_PAIR.test(name)) throw fail(`${tensor} has half a surrogate pair in its name`);
+  if (!isObject(value)) throw fail(`${tensor} has no description but ${printValue(value)}`);
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== "string" || !Object.hasOwn(ELEMENT_BYTES, dtype))
-    throw fail(`${tensor} has the unknown dtype ${showValue(dtype)}`);
-  if (!isSizeList(shape)) throw fail(`${tensor} has the impossible shape ${showValue(shape)}`);
+  if (typeof dtype !== "string" || !Object.hasOwn(ELEMENT_BITS, dtype))
+    throw new ModelFileError(
+      `reading ${source.name}: ${tensor} has the unknown dtype ${printValue(dtype)}; most likely the checkpoint is ` +
+        "quantised in a way that is not read: take the one in BF16, F16 or F32",
+    );
+  if (!isSizeList(shape) || shape.length > MAX_RANK)
+    throw fail(`${tensor} has the impossible shape ${printValue(shape)}`);
   if (!isSizeList(offsets) || offsets.length !== 2)
-    throw fail(`${tensor} has the impossible data_offsets ${showValue(offsets)}`);
+    throw fail(`${tensor} has the impossible data_offsets ${printValue(offsets)}`);
   const [begin = 0, end = 0] = offsets;
   if (begin > end || dataStart + end > source.sizeBytes)
     throw fail(
       `${tensor} has data_offsets ${begin} to ${end}, but the file holds ${source.sizeBytes - dataStart} bytes of data`,
     );
-  const expected = shape.reduce((elements, size) => elements * size, 1) * (ELEMENT_BYTES[dtype] ?? 0);
+  const expected = (shape.reduce((elements, size) => elements * size, 1) * (ELEMENT_BITS[dtype] ?? 0)) / 8;
   if (expected !== end - begin)
     throw fail(
-      `${tensor} of shape ${showValue(shape)} and dtype ${dtype} takes ${expected} bytes, its data_offsets hold ${end - begin}`,
+      `${tensor} of shape ${printValue(shape)} and dtype ${dtype} takes ${expected} bytes, its data_offsets hold ${end - begin}`,
     );
   const sizeBytes = end - begin;
   return {
@@ -142,6 +173,12 @@ function readEntry(
     sizeBytes,
   };
 }
+
+/** It has no UTF-8, so that no other reader finds the tensor. */
+const HALF_A_PAIR = /\p{Surrogate}/u;
+
+/** Sizes of a shape; no tensor of a model has more than 6. */
+const MAX_RANK = 64;
 
 function isSizeList(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
@@ -158,7 +195,7 @@ function checkLayout(
   let end = dataStart;
   let before = "";
   for (const entry of ordered) {
-    const name = showValue(entry.name);
+    const name = printValue(entry.name);
     if (entry.offset < end) throw fail(`tensors ${before} and ${name} overlap`);
     if (entry.offset > end)
       throw fail(`${entry.offset - end} bytes before tensor ${name} belong to no tensor`);

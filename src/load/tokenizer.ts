@@ -1,58 +1,194 @@
-import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { ModelFileError } from "../base/errors.ts";
 import type { JsonObject } from "./json-file.ts";
+import { type AddedToken, AddedTokenSplitter, readAddedTokens } from "./tokenizer/added-tokens.ts";
+import type { Decoder, DecodeStep } from "./tokenizer/decode-step.ts";
+import { chain, cleanUp, createDecoder, spacedDecoder } from "./tokenizer/decoders.ts";
+import { Fields } from "./tokenizer/fields.ts";
+import { lossesOf } from "./tokenizer/losses.ts";
+import { createModel } from "./tokenizer/models.ts";
+import { createNormalizer, type Normalizer } from "./tokenizer/normalizers.ts";
+import { createPostProcessor } from "./tokenizer/post-processors.ts";
+import { createPreTokenizer } from "./tokenizer/pre-tokenizers.ts";
+import { createTokenBound } from "./tokenizer/token-bound.ts";
+import type { TokenModel } from "./tokenizer/token-model.ts";
 
-/** Text to token ids and back. */
+export interface DecodeOptions {
+  /** Leave out special tokens. Default false. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** Text out of tokens that come one by one. The pieces and the end join to `decode` of all tokens. */
+export interface DecodeStream {
+  /** The text that no later token can change; may be empty. Work and memory are linear in the tokens. */
+  push(tokenId: number): string;
+  /** What was held back: the bytes of an unfinished character as U+FFFD, say. The stream then begins anew. */
+  end(): string;
+}
+
+/** Text to token ids and back, as Hugging Face's `tokenizers` and transformers do it. */
 export interface Tokenizer {
   /** addSpecialTokens: put in what the tokenizer's post-processor adds (a BOS, say). Default true. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /** Ids without a token (padding of the vocabulary) give no text. skipSpecialTokens: default false. */
-  decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
+  /** Ids without a token (padding of the vocabulary) give no text. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  decodeStream(options?: DecodeOptions): DecodeStream;
+  /** A lower bound of the tokens that `encode` gives without special tokens, at a small part of its cost. */
+  minTokens(text: string): number;
   tokenId(token: string): number | undefined;
   token(id: number): string | undefined;
 }
 
 /**
- * A tokenizer from the contents of tokenizer.json and tokenizer_config.json.
+ * A tokenizer from the contents of tokenizer.json and tokenizer_config.json: BPE, Unigram, WordPiece and WordLevel
+ * models with the steps that `tokenizers` 0.23 has. Its ids and texts are those of Python, apart from these:
+ * lone surrogates, which Python refuses, are read as U+FFFD; Unicode's tables are those of the JavaScript engine; and
+ * regular expressions with \G, \K, \X, back references or the flag x are refused.
+ * Every id, count and type of the files is checked before it is used (`tokenizer/fields.ts` has the bounds), and no
+ * pattern can take more than linear time (`tokenizer/pattern.ts`).
  * @throws ModelFileError naming the file when the contents make no tokenizer.
  */
 export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, fileName: string): Tokenizer {
-  const hub = build(tokenizerJson, config, fileName);
+  const file = new Fields(tokenizerJson, fileName);
+  const modelFields = file.child("model");
+  if (!modelFields)
+    throw new ModelFileError(
+      `reading ${fileName}: its contents make no tokenizer, there is no model; download the file again`,
+    );
+  const model = createModel(modelFields);
+  const added = readAddedTokens(file, new Fields(config, configName(fileName)), model.vocabulary);
+  const normalizerFields = file.child("normalizer");
+  const normalize = normalizerFields && createNormalizer(normalizerFields);
+  const encodeText = createEncoder(file, model, added, normalize);
+  const postFields = file.child("post_processor");
+  const post = postFields && createPostProcessor(postFields);
+  const names = new TokenNames(model, added, normalize);
+  const decoder = decoderOf(file, config, model);
+  const open = (options?: DecodeOptions) =>
+    new TokenStream(names, decoder, options?.skipSpecialTokens ?? false);
+  let bound: ((text: string) => number) | undefined;
   return {
     encode: (text, options) => {
-      const { ids } = hub.encode(text, { add_special_tokens: options?.addSpecialTokens ?? true });
-      return ids.filter((id: unknown): id is number => typeof id === "number"); // as in Python, what no token covers is left out
+      const ids = encodeText(text);
+      return (options?.addSpecialTokens ?? true) && post ? [...post(ids)] : ids;
     },
     decode: (ids, options) => {
-      const known: number[] = [];
-      for (let i = 0; i < ids.length; i++) {
-        const id = ids[i];
-        if (id !== undefined && hub.id_to_token(id) !== undefined) known.push(id);
-      }
-      if (known.length === 0) return "";
-      return hub.decode(known, { skip_special_tokens: options?.skipSpecialTokens ?? false });
+      const stream = open(options);
+      const parts: string[] = [];
+      for (let i = 0; i < ids.length; i++) parts.push(stream.push(ids[i] ?? -1));
+      return parts.join("") + stream.end();
     },
-    tokenId: (token) => hub.token_to_id(token),
-    token: (id) => hub.id_to_token(id),
+    decodeStream: open,
+    minTokens: (text) => {
+      bound ??= createTokenBound(model, added, normalize, lossesOf(file, added));
+      return bound(normalize?.(text) ?? text);
+    },
+    tokenId: (token) => names.idOf(token),
+    token: (id) => names.nameOf(id),
   };
 }
 
-function build(tokenizerJson: JsonObject, config: JsonObject, fileName: string): HubTokenizer {
-  try {
-    // the library cleans up white space by default; HF does only where the checkpoint asks for it
-    const clean = config.clean_up_tokenization_spaces === true;
-    const hub = new HubTokenizer(
-      { added_tokens: [], ...tokenizerJson },
-      { ...config, clean_up_tokenization_spaces: clean },
-    );
-    hub.encode("a probe: 1\n");
-    const words = [...hub.get_vocab(false).keys()].filter((word) => typeof word === "string");
-    if (words.length === 0) throw new Error("the vocabulary is empty");
-    return hub;
-  } catch (cause) {
-    throw new ModelFileError(
-      `reading ${fileName}: its contents make no tokenizer (${String(cause)}); download the file again`,
-      { cause },
-    );
+const configName = (fileName: string): string =>
+  fileName.replace(/tokenizer\.json$/, "tokenizer_config.json");
+
+const LONE_SURROGATE = /\p{Surrogate}/gu;
+
+function createEncoder(
+  file: Fields,
+  model: TokenModel,
+  added: readonly AddedToken[],
+  normalize: Normalizer | undefined,
+): (text: string) => number[] {
+  const raw = new AddedTokenSplitter(added.filter((token) => !token.isNormalized));
+  const normalized = new AddedTokenSplitter(
+    added.filter((token) => token.isNormalized),
+    normalize,
+  );
+  const preFields = file.child("pre_tokenizer");
+  const preTokenize = preFields && createPreTokenizer(preFields);
+  return (text) => {
+    const ids: number[] = [];
+    for (const part of raw.split(text.replace(LONE_SURROGATE, "\ufffd"))) {
+      if ("id" in part) {
+        ids.push(part.id);
+        continue;
+      }
+      for (const inner of normalized.split(normalize?.(part.text) ?? part.text)) {
+        if ("id" in inner) ids.push(inner.id);
+        else {
+          const isFirst = part.start === 0 && inner.start === 0;
+          for (const piece of preTokenize?.(inner.text, isFirst) ?? [inner.text]) model.encode(piece, ids);
+        }
+      }
+    }
+    return ids;
+  };
+}
+
+/**
+ * The decoder of the file, and transformers' clean-up of white space where tokenizer_config.json asks for it; a BPE
+ * model is never cleaned up, whatever the config says, unless it insists by the name that warns of it.
+ */
+function decoderOf(file: Fields, config: JsonObject, model: TokenModel): Decoder {
+  const fields = file.child("decoder");
+  const decoder = fields ? createDecoder(fields) : spacedDecoder;
+  const cleans = config.clean_up_tokenization_spaces === true;
+  const insists = config.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output === true;
+  return cleans && (model.kind !== "BPE" || insists) ? chain([decoder, cleanUp]) : decoder;
+}
+
+/** Tokens by id and ids by token; added tokens come before those of the vocabulary. */
+class TokenNames {
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #addedIds = new Map<string, number>();
+  readonly #names: (string | undefined)[] = [];
+  readonly #special = new Set<string>();
+
+  constructor(model: TokenModel, added: readonly AddedToken[], normalize: Normalizer | undefined) {
+    this.#ids = model.vocabulary;
+    for (const [token, id] of model.vocabulary) this.#names[id] = token;
+    for (const { content, id, isSpecial, isNormalized } of added) {
+      // as in `tokenizers`, a token that is found in normalised text is read back normalised
+      this.#names[id] = isNormalized ? (normalize?.(content) ?? content) : content;
+      this.#addedIds.set(content, id);
+      if (isSpecial) this.#special.add(content);
+    }
+  }
+
+  idOf(token: string): number | undefined {
+    return this.#addedIds.get(token) ?? this.#ids.get(token);
+  }
+
+  nameOf(id: number): string | undefined {
+    return this.#names[id];
+  }
+
+  isSpecial(token: string): boolean {
+    return this.#special.has(token);
+  }
+}
+
+class TokenStream implements DecodeStream {
+  readonly #names: TokenNames;
+  readonly #decoder: Decoder;
+  readonly #skipsSpecial: boolean;
+  #steps: DecodeStep;
+
+  constructor(names: TokenNames, decoder: Decoder, skipsSpecial: boolean) {
+    this.#names = names;
+    this.#decoder = decoder;
+    this.#skipsSpecial = skipsSpecial;
+    this.#steps = decoder.open(false);
+  }
+
+  push(tokenId: number): string {
+    const token = this.#names.nameOf(tokenId);
+    if (token === undefined || (this.#skipsSpecial && this.#names.isSpecial(token))) return "";
+    return this.#steps.push(token).join("");
+  }
+
+  end(): string {
+    const text = this.#steps.end().join("");
+    this.#steps = this.#decoder.open(false);
+    return text;
   }
 }

@@ -1,7 +1,11 @@
 import { ConfigError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject, showValue } from "../load/json-file.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
+import type { JsonObject } from "../load/json-file.ts";
+import { refuseQuantized } from "../load/quantization.ts";
 import { DEFAULT_RMS_NORM_EPS, FAMILIES, type Family } from "./families.ts";
-import { parseRopeConfig, type RopeConfig } from "./rope-config.ts";
+import { inverseFrequencies } from "./rope.ts";
+import { parseRopeConfig, type RopeConfig, scaledContext } from "./rope-config.ts";
 
 /** The sizes and choices of a model, from config.json. */
 export interface ModelConfig {
@@ -17,32 +21,44 @@ export interface ModelConfig {
   readonly vocabSize: number;
   readonly rmsNormEps: number;
   readonly maxPositionEmbeddings: number;
+  /** Tokens that the model was made for: max_position_embeddings, or what RoPE's scaling makes of it. */
+  readonly contextLength: number;
+  /** Where the context comes from, if not from max_position_embeddings. */
+  readonly contextNote: string | undefined;
   readonly tieWordEmbeddings: boolean;
   readonly hasQkvBias: boolean;
   readonly hasOutputBias: boolean;
   readonly rope: RopeConfig;
   readonly eosTokenIds: readonly number[];
-  readonly bosTokenId: number | undefined;
 }
 
 /**
- * Reads config.json. Keys that are left out get the values of `transformers` 5.17, the five sizes of the tensors
- * excepted: a config without those is damaged.
+ * Reads config.json. Keys that are left out get the values of `transformers` 5.24, the five sizes of the tensors
+ * excepted: a config without those is damaged. Only values that the run uses are judged: those of a sliding window in
+ * Qwen alone, where one is on (Llama has none, whatever its config says), and none that training or a cache would use.
  * @throws ConfigError naming the file, the key, the value and what is supported.
  */
 export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
-  if (!isJsonObject(json))
-    throw new ConfigError(`reading ${fileName}: expected an object, got ${showValue(json)}`);
+  if (!isObject(json))
+    throw new ConfigError(`reading ${fileName}: expected an object, got ${printValue(json)}`);
   const family = findFamily(json, fileName);
   const reader = new ConfigReader(json, fileName);
-  refuseUnsupported(json, reader);
+  refuseQuantized(json, fileName);
+  refuseUnsupported(json, family, reader);
   const hiddenSize = reader.size("hidden_size");
   const numQueryHeads = reader.size("num_attention_heads");
   const heads = readHeads(reader, family, hiddenSize, numQueryHeads);
   const maxPositionEmbeddings = reader.size("max_position_embeddings", family.defaults.maxPositionEmbeddings);
-  const numLayers = reader.size("num_hidden_layers");
-  refuseSlidingWindow(json, reader, numLayers, maxPositionEmbeddings);
-  const hasAttentionBias = reader.flag("attention_bias", false);
+  const numLayers = reader.size("num_hidden_layers", undefined, MAX_LAYERS);
+  const rope = parseRopeConfig(json, heads.headDim, maxPositionEmbeddings, fileName);
+  if (!inverseFrequencies(rope).every(Number.isFinite))
+    throw new ConfigError(
+      `reading ${fileName}: RoPE of ${printValue(rope)} gives frequencies that are not finite; check rope_theta and the ` +
+        "factors beside it",
+    );
+  const context = scaledContext(rope, maxPositionEmbeddings);
+  refuseSlidingWindow(json, family, reader, numLayers, context.contextLength);
+  const hasAttentionBias = family.qkvBias === "attention_bias" && reader.flag("attention_bias", false);
   return {
     family,
     numLayers,
@@ -61,11 +77,16 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     tieWordEmbeddings: reader.flag("tie_word_embeddings", false),
     hasQkvBias: family.qkvBias === "always" || hasAttentionBias,
     hasOutputBias: family.hasOutputBias && hasAttentionBias,
-    rope: parseRopeConfig(json, heads.headDim, maxPositionEmbeddings, fileName),
+    ...context,
+    rope,
     eosTokenIds: reader.tokenIds("eos_token_id", family.defaults.eosTokenIds),
-    bosTokenId: reader.tokenIds("bos_token_id", ofOne(family.defaults.bosTokenId))[0],
   };
 }
+
+/** Above all models in use, so that products of sizes stay exact and lists of layers short. */
+const MAX_LAYERS = 4096;
+const MAX_HEAD_DIM = 65536;
+const MAX_SIZE = 2 ** 31 - 1;
 
 /** Values of one config, each checked as it is read. */
 class ConfigReader {
@@ -79,7 +100,7 @@ class ConfigReader {
 
   fail(key: string, expected: string): ConfigError {
     const value = this.#json[key];
-    const got = value === undefined ? "is missing" : `is ${showValue(value)}`;
+    const got = value === undefined ? "is missing" : `is ${printValue(value)}`;
     return new ConfigError(`reading ${this.#fileName}: ${key} ${got}; expected ${expected}`);
   }
 
@@ -90,12 +111,12 @@ class ConfigReader {
     return value;
   }
 
-  size(key: string, otherwise?: number): number {
+  size(key: string, otherwise?: number, most = MAX_SIZE): number {
     return this.number(
       key,
       otherwise,
-      (value) => Number.isSafeInteger(value) && value > 0,
-      "a whole number above 0",
+      (value) => Number.isSafeInteger(value) && value > 0 && value <= most,
+      `a whole number above 0, at most ${most}`,
     );
   }
 
@@ -105,33 +126,27 @@ class ConfigReader {
     return value;
   }
 
-  /** A token id, a list of them, or null for none. */
+  /** A token id, a list of them, or null for none; numbers that are no id stop nothing, as in `transformers`. */
   tokenIds(key: string, otherwise: readonly number[]): readonly number[] {
     const value = this.#json[key];
     if (value === undefined) return otherwise;
     if (value === null) return [];
     const ids: unknown[] = Array.isArray(value) ? value : [value];
-    const isId = (id: unknown): id is number => typeof id === "number" && Number.isSafeInteger(id) && id >= 0;
-    if (!ids.every(isId)) throw this.fail(key, "a token id or a list of token ids");
-    return ids;
+    const isNumber = (id: unknown): id is number => typeof id === "number";
+    if (!ids.every(isNumber)) throw this.fail(key, "a token id or a list of token ids");
+    return ids.filter((id) => Number.isSafeInteger(id) && id >= 0);
   }
-}
-
-function ofOne(id: number | undefined): readonly number[] {
-  return id === undefined ? [] : [id];
 }
 
 function findFamily(json: JsonObject, fileName: string): Family {
   const { model_type: modelType, architectures } = json;
   const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined;
-  const family = FAMILIES.find(
-    (one) =>
-      (architecture ?? one.architecture) === one.architecture &&
-      (modelType ?? one.modelType) === one.modelType,
-  );
+  const isOf = ({ architecture: name }: Family) =>
+    (architecture ?? name) === name || architecture === name.replace("ForCausalLM", "Model"); // saved without a head
+  const family = FAMILIES.find((one) => isOf(one) && (modelType ?? one.modelType) === one.modelType);
   if (family && (architecture !== undefined || modelType !== undefined)) return family;
   throw new ConfigError(
-    `reading ${fileName}: architectures ${showValue(architectures)} with model_type ${showValue(modelType)} is not ` +
+    `reading ${fileName}: architectures ${printValue(architectures)} with model_type ${printValue(modelType)} is not ` +
       `supported; supported are ${FAMILIES.map((one) => `${one.architecture} (${one.modelType})`).join(", ")}`,
   );
 }
@@ -144,46 +159,45 @@ function readHeads(reader: ConfigReader, family: Family, hiddenSize: number, num
       `a divisor of num_attention_heads, which is ${numQueryHeads} (here ${numKvHeads})`,
     );
   const quotient = hiddenSize / numQueryHeads;
-  const headDim = reader.size("head_dim", family.defaults.headDim ?? quotient);
+  const headDim = reader.size("head_dim", family.defaults.headDim ?? quotient, MAX_HEAD_DIM);
   if (headDim % 2 !== 0)
     throw reader.fail("head_dim", `an even size, because RoPE turns pairs (here ${headDim})`);
   return { numKvHeads, headDim };
 }
 
-function refuseUnsupported(json: JsonObject, reader: ConfigReader): void {
+function refuseUnsupported(json: JsonObject, family: Family, reader: ConfigReader): void {
   const { hidden_act: activation = "silu" } = json;
   if (activation !== "silu" && activation !== "swish") throw reader.fail("hidden_act", '"silu"');
-  if (reader.flag("mlp_bias", false))
+  if (family.hasMlpBiasKey && reader.flag("mlp_bias", false))
     throw reader.fail("mlp_bias", "false; biases in the MLP are not supported");
-  for (const key of ["quantization_config", "quantization"])
-    if (json[key] !== undefined && json[key] !== null)
-      throw reader.fail(key, "none; take the checkpoint in bf16, f16 or f32");
-  if ((json.partial_rotary_factor ?? 1) !== 1) throw reader.fail("partial_rotary_factor", "1");
 }
 
 /** A sliding window as long as the context changes nothing; a shorter one would change the model. */
 function refuseSlidingWindow(
   json: JsonObject,
+  family: Family,
   reader: ConfigReader,
   numLayers: number,
-  maxPositions: number,
+  contextLength: number,
 ): void {
-  const { layer_types: types } = json;
-  const isSliding = reader.flag("use_sliding_window", false);
-  // by default the first 28 layers are full and the window is 4096, if it is used at all
-  const window = reader.size("sliding_window", isSliding ? 4096 : maxPositions);
-  const firstSliding = reader.number("max_window_layers", 28, (n) => n >= 0, "a number of layers");
-  if (types === undefined || types === null) {
-    if (isSliding && firstSliding < numLayers && window < maxPositions)
+  if (!family.hasSlidingWindow) return;
+  const types = json.layer_types ?? undefined;
+  const isOn = reader.flag("use_sliding_window", false);
+  // by default the first 28 layers are full and the window is 4096; a null switches it off
+  const window = () => (json.sliding_window === null ? contextLength : reader.size("sliding_window", 4096));
+  if (types === undefined) {
+    if (!isOn || window() >= contextLength) return;
+    const firstSliding = reader.number("max_window_layers", 28, Number.isFinite, "a number of layers");
+    if (firstSliding < numLayers)
       throw reader.fail(
         "use_sliding_window",
-        `false, or a sliding_window of ${maxPositions} or more (here ${window})`,
+        `false, or a sliding_window of ${contextLength} or more (here ${window()})`,
       );
     return;
   }
   if (!Array.isArray(types) || types.length !== numLayers)
     throw reader.fail("layer_types", `a list of ${numLayers} layers`);
   const isKnown = (type: unknown) =>
-    type === "full_attention" || (type === "sliding_attention" && window >= maxPositions);
+    type === "full_attention" || (type === "sliding_attention" && isOn && window() >= contextLength);
   if (!types.every(isKnown)) throw reader.fail("layer_types", '"full_attention" in every layer');
 }

@@ -7,15 +7,18 @@ export interface Family {
   readonly qkvBias: "always" | "attention_bias";
   /** A bias on the output projection where `attention_bias` is set. */
   readonly hasOutputBias: boolean;
+  /** Whether `mlp_bias` means anything. */
+  readonly hasMlpBiasKey: boolean;
+  /** Whether `use_sliding_window` and the keys beside it mean anything. */
+  readonly hasSlidingWindow: boolean;
   /** RMS norm of every q and k head before RoPE. */
   readonly hasQkNorm: boolean;
-  /** Values that `transformers` 5.17 takes where config.json leaves the key out. */
+  /** Values that `transformers` 5.24 takes where config.json leaves the key out. */
   readonly defaults: {
     /** undefined: hiddenSize / numQueryHeads. */
     readonly headDim: number | undefined;
     readonly maxPositionEmbeddings: number;
     readonly eosTokenIds: readonly number[];
-    readonly bosTokenId: number | undefined;
   };
 }
 
@@ -25,12 +28,13 @@ export const FAMILIES: readonly Family[] = [
     architecture: "LlamaForCausalLM",
     qkvBias: "attention_bias",
     hasOutputBias: true,
+    hasMlpBiasKey: true,
+    hasSlidingWindow: false,
     hasQkNorm: false,
     defaults: {
       headDim: undefined,
       maxPositionEmbeddings: 2048,
       eosTokenIds: [2],
-      bosTokenId: 1,
     },
   },
   {
@@ -38,12 +42,13 @@ export const FAMILIES: readonly Family[] = [
     architecture: "Qwen2ForCausalLM",
     qkvBias: "always",
     hasOutputBias: false,
+    hasMlpBiasKey: false,
+    hasSlidingWindow: true,
     hasQkNorm: false,
     defaults: {
       headDim: undefined,
       maxPositionEmbeddings: 32768,
       eosTokenIds: [],
-      bosTokenId: undefined,
     },
   },
   {
@@ -51,12 +56,13 @@ export const FAMILIES: readonly Family[] = [
     architecture: "Qwen3ForCausalLM",
     qkvBias: "attention_bias",
     hasOutputBias: true,
+    hasMlpBiasKey: false,
+    hasSlidingWindow: true,
     hasQkNorm: true,
     defaults: {
       headDim: 128,
       maxPositionEmbeddings: 32768,
       eosTokenIds: [],
-      bosTokenId: undefined,
     },
   },
 ];

@@ -1,9 +1,12 @@
 import { ConfigError } from "../base/errors.ts";
-import { isJsonObject, type JsonObject, showValue } from "../load/json-file.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
+import type { JsonObject } from "../load/json-file.ts";
 
 /** Rotary position embedding of one of the supported types. */
 export type RopeConfig = { readonly theta: number; readonly headDim: number } & (
   | { readonly type: "default" }
+  | { readonly type: "dynamic" }
   | { readonly type: "linear"; readonly factor: number }
   | {
       readonly type: "llama3";
@@ -25,9 +28,10 @@ export type RopeConfig = { readonly theta: number; readonly headDim: number } & 
 
 /**
  * Reads RoPE in both spellings: `rope_parameters`, or `rope_theta` beside `rope_scaling` (whose type is `rope_type` or
- * `type`). As in `transformers`, `rope_scaling` counts where both are given, and an
- * `original_max_position_embeddings` beside them counts before one inside.
- * Source: transformers 5.17, modeling_rope_utils.py.
+ * `type`). As in `transformers`, `rope_scaling` counts where both are given, an `original_max_position_embeddings` beside
+ * them counts before one inside, and keys of another type are not looked at. `dynamic` turns by its own frequencies past
+ * max_position_embeddings only; up to there, which is its context here, it is `default`.
+ * Source: transformers 5.24, modeling_rope_utils.py.
  * @throws ConfigError naming the file, the key and the value.
  */
 export function parseRopeConfig(
@@ -37,43 +41,92 @@ export function parseRopeConfig(
   fileName: string,
 ): RopeConfig {
   const values = new RopeReader(json, fileName);
-  if (values.number("partial_rotary_factor", 1) !== 1) throw values.fail("partial_rotary_factor", "1");
-  const base = { theta: values.number("rope_theta", values.beside("rope_theta") ?? DEFAULT_THETA), headDim };
-  const type = values.get("rope_type") ?? values.get("type") ?? "default";
+  const given = values.get("rope_theta");
+  const theta =
+    given === undefined ? (values.beside("rope_theta") ?? DEFAULT_THETA) : values.number("rope_theta");
+  const base = { theta, headDim };
+  const type: unknown = values.get("rope_type") ?? values.get("type") ?? "default";
   const originalMaxPositions = () =>
     values.beside("original_max_position_embeddings") ??
     values.number("original_max_position_embeddings", maxPositions);
+  if (type === "default") return { ...base, type };
+  // the default type turns whole heads, whatever this factor is; the others would turn a part
+  if (values.number("partial_rotary_factor", values.beside("partial_rotary_factor") ?? 1) !== 1)
+    throw values.fail("partial_rotary_factor", "1");
   switch (type) {
-    case "default":
-      return { ...base, type: "default" };
+    case "dynamic":
+      return { ...base, type };
     case "linear":
-      return { ...base, type: "linear", factor: values.number("factor") };
-    case "llama3": {
-      const factor = values.number("factor");
-      const lowFreqFactor = values.number("low_freq_factor");
-      const highFreqFactor = values.number("high_freq_factor");
-      if (highFreqFactor <= lowFreqFactor)
-        throw values.fail("high_freq_factor", `more than low_freq_factor, which is ${lowFreqFactor}`);
+      return { ...base, type, factor: values.number("factor") };
+    case "llama3":
       return {
         ...base,
-        type: "llama3",
-        factor,
-        lowFreqFactor,
-        highFreqFactor,
+        type,
+        factor: values.number("factor"),
+        lowFreqFactor: values.number("low_freq_factor"),
+        highFreqFactor: values.number("high_freq_factor"),
         originalMaxPositions: originalMaxPositions(),
       };
-    }
     case "yarn":
-      return { ...base, type: "yarn", ...readYarn(values, originalMaxPositions(), maxPositions) };
+      return { ...base, type, ...readYarn(values, originalMaxPositions(), maxPositions) };
     default:
       throw values.fail(
         values.get("rope_type") === undefined ? "type" : "rope_type",
-        "default, linear, llama3 or yarn",
+        "default, linear, dynamic, llama3 or yarn",
       );
   }
 }
 
+/**
+ * The tokens that a scaling makes room for, where they are more than max_position_embeddings, which `transformers` never
+ * enforces. Linear: "when using this flag, don't update max_position_embeddings" (its documentation). Llama 3: where
+ * max_position_embeddings was left at the original length; the factor of Llama 3.2 reaches past what was trained. YaRN:
+ * always, since Qwen's own instructions leave 40960 beside 4 × 32768. Dynamic: none, it is followed as far as it is the
+ * default.
+ */
+export function scaledContext(
+  rope: RopeConfig,
+  maxPositions: number,
+): { readonly contextLength: number; readonly contextNote: string | undefined } {
+  if (rope.type === "dynamic")
+    return {
+      contextLength: maxPositions,
+      contextNote: `context of ${maxPositions} tokens: RoPE scaling "dynamic" is followed up to max_position_embeddings`,
+    };
+  const original = scaledFrom(rope, maxPositions);
+  if (rope.type === "default" || original === undefined)
+    return { contextLength: maxPositions, contextNote: undefined };
+  const contextLength = Math.min(Math.floor(original * rope.factor), MAX_CONTEXT);
+  if (contextLength <= maxPositions) return { contextLength: maxPositions, contextNote: undefined };
+  return {
+    contextLength,
+    contextNote:
+      `context of ${contextLength} tokens: RoPE scaling "${rope.type}" by ${rope.factor} makes it of ${original}; ` +
+      `max_position_embeddings is ${maxPositions}`,
+  };
+}
+
+/** The context that a factor multiplies; undefined: none. */
+function scaledFrom(rope: RopeConfig, maxPositions: number): number | undefined {
+  switch (rope.type) {
+    case "linear":
+      return maxPositions;
+    case "llama3":
+      return rope.originalMaxPositions < maxPositions ? undefined : rope.originalMaxPositions;
+    case "yarn":
+      return rope.originalMaxPositions;
+    default:
+      return undefined;
+  }
+}
+
+/** Positions past these have no exact f32, which RoPE's angles are made of. */
+const MAX_CONTEXT = 2 ** 24;
+
 const DEFAULT_THETA = 10_000;
+
+/** Keys of `rope_parameters` under which a RoPE for some of the layers stands. */
+const LAYER_TYPES = ["full_attention", "sliding_attention", "chunked_attention", "linear_attention"];
 
 /** RoPE's values of one config, each checked as it is read. */
 class RopeReader {
@@ -84,19 +137,17 @@ class RopeReader {
 
   constructor(json: JsonObject, fileName: string) {
     const { rope_scaling: scaling, rope_parameters: parameters } = json;
-    const isScaling =
-      scaling !== undefined && scaling !== null && !(isJsonObject(scaling) && isEmpty(scaling));
+    const isScaling = scaling !== undefined && scaling !== null && !(isObject(scaling) && isEmpty(scaling));
     const values = isScaling ? scaling : (parameters ?? {});
     this.#json = json;
     this.#fileName = fileName;
     this.#where = isScaling ? "rope_scaling" : "rope_parameters";
-    if (!isJsonObject(values))
+    if (!isObject(values))
       throw new ConfigError(
-        `reading ${fileName}: ${this.#where} is ${showValue(values)}; expected an object`,
+        `reading ${fileName}: ${this.#where} is ${printValue(values)}; expected an object`,
       );
     this.#values = values;
-    for (const [key, value] of Object.entries(values))
-      if (isJsonObject(value)) throw this.fail(key, "one RoPE for all layers");
+    for (const key of LAYER_TYPES) if (isObject(values[key])) throw this.fail(key, "one RoPE for all layers");
   }
 
   get(key: string): unknown {
@@ -111,20 +162,36 @@ class RopeReader {
     return value;
   }
 
+  /** Any number. */
+  anyNumber(key: string): number {
+    const value = this.get(key);
+    if (typeof value !== "number" || !Number.isFinite(value)) throw this.fail(key, "a number");
+    return value;
+  }
+
+  /** Python's truth of a value, undefined where the key is not there at all. */
+  truth(key: string): boolean | undefined {
+    const value = this.#values[key];
+    if (value === undefined) return undefined;
+    return (
+      Boolean(value) && !(Array.isArray(value) && value.length === 0) && !(isObject(value) && isEmpty(value))
+    );
+  }
+
   /** A number above 0 that stands beside rope_scaling in config.json, where there is one. */
   beside(key: string): number | undefined {
     const value = this.#json[key] ?? undefined;
     if (value === undefined) return undefined;
     if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
       throw new ConfigError(
-        `reading ${this.#fileName}: ${key} is ${showValue(value)}; expected a number above 0`,
+        `reading ${this.#fileName}: ${key} is ${printValue(value)}; expected a number above 0`,
       );
     return value;
   }
 
   fail(key: string, expected: string): ConfigError {
     const value = this.#values[key];
-    const got = value === undefined ? "is missing" : `is ${showValue(value)}`;
+    const got = value === undefined ? "is missing" : `is ${printValue(value)}`;
     return new ConfigError(`reading ${this.#fileName}: ${this.#where}.${key} ${got}; expected ${expected}`);
   }
 }
@@ -133,21 +200,26 @@ function isEmpty(object: JsonObject): boolean {
   return Object.keys(object).length === 0;
 }
 
-/** A factor of null means the quotient of the two context lengths. */
+/** A factor of null means the quotient of the two context lengths; a beta of 0 or null its default. */
 function readYarn(values: RopeReader, originalMaxPositions: number, maxPositions: number) {
   const factor = values.number("factor", maxPositions / originalMaxPositions);
-  const truncate = values.get("truncate") ?? true;
-  if (typeof truncate !== "boolean") throw values.fail("truncate", "true or false");
-  const betaFast = values.number("beta_fast", 32);
-  const betaSlow = values.number("beta_slow", 1);
-  if (betaFast < betaSlow) throw values.fail("beta_fast", `at least beta_slow, which is ${betaSlow}`);
-  const attentionFactor = values.number("attention_factor", yarnAttentionFactor(values, factor));
-  return { factor, originalMaxPositions, betaFast, betaSlow, attentionFactor, truncate };
+  const beta = (key: string, otherwise: number) => (values.truth(key) ? values.number(key) : otherwise);
+  return {
+    factor,
+    originalMaxPositions,
+    betaFast: beta("beta_fast", 32),
+    betaSlow: beta("beta_slow", 1),
+    attentionFactor:
+      values.get("attention_factor") === undefined
+        ? yarnAttentionFactor(values, factor)
+        : values.anyNumber("attention_factor"),
+    truncate: values.truth("truncate") ?? true, // a null counts, as false
+  };
 }
 
 /** The factor on cos and sin: 0.1 ln(factor) + 1, or the quotient of the two mscale forms. arXiv 2309.00071, §3.4. */
 function yarnAttentionFactor(values: RopeReader, factor: number): number {
   const scale = (mscale: number) => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
-  if (!values.get("mscale") || !values.get("mscale_all_dim")) return scale(1);
-  return scale(values.number("mscale")) / scale(values.number("mscale_all_dim"));
+  if (!values.truth("mscale") || !values.truth("mscale_all_dim")) return scale(1);
+  return scale(values.anyNumber("mscale")) / scale(values.anyNumber("mscale_all_dim"));
 }

@@ -10,7 +10,7 @@ const f32 = Math.fround;
 
 /**
  * RoPE with the rounding of `transformers`: inverse frequencies and angles in f32, so that far positions get the same
- * angles. Source: transformers 5.17, modeling_rope_utils.py.
+ * angles. Source: transformers 5.24, modeling_rope_utils.py.
  */
 export function createRope(config: RopeConfig): Rope {
   const half = config.headDim / 2;
@@ -37,6 +37,7 @@ export function inverseFrequencies(config: RopeConfig): Float32Array {
   const wavelengths = Float32Array.from({ length }, (_, i) => f32(theta) ** f32((2 * i) / headDim));
   switch (config.type) {
     case "default":
+    case "dynamic":
       return wavelengths.map((wavelength) => 1 / wavelength);
     case "linear":
       return wavelengths.map((wavelength) => f32(1 / wavelength) / f32(config.factor));
@@ -51,8 +52,9 @@ export function inverseFrequencies(config: RopeConfig): Float32Array {
 function llama3Frequency(frequency: number, config: RopeConfig & { type: "llama3" }): number {
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = config;
   const wavelength = f32(f32(1 / frequency) * f32(2 * Math.PI));
-  if (wavelength < f32(originalMaxPositions / highFreqFactor)) return frequency;
+  // in this order, as in the source: with the two factors swapped both hold
   if (wavelength > f32(originalMaxPositions / lowFreqFactor)) return frequency / f32(factor);
+  if (wavelength < f32(originalMaxPositions / highFreqFactor)) return frequency;
   const turns = f32(f32(1 / wavelength) * f32(originalMaxPositions));
   const smooth = f32(f32(turns - f32(lowFreqFactor)) / f32(highFreqFactor - lowFreqFactor));
   const stretched = f32(f32(f32(1 - smooth) * frequency) / f32(factor));

@@ -6,7 +6,7 @@ import { ModelFileError } from "../base/errors.ts";
 import type { WeightRef } from "../base/tensor-ref.ts";
 import { readSafetensors, type TensorEntry } from "../load/safetensors.ts";
 import { type ModelConfig, parseModelConfig } from "./config.ts";
-import { loadWeights } from "./weights.ts";
+import { checkWeights, loadWeights, unusedOutput } from "./weights.ts";
 
 const ELEMENT_BYTES: Record<string, number> = { F32: 4, BF16: 2, F16: 2, I8: 1 };
 
@@ -149,11 +149,12 @@ test("weights are streamed in slices of at most 4 MiB that start at multiples of
   expect(slices.map(({ bytes }) => bytes.length / 4000)).toEqual([1048, 453]);
 });
 
-test("names without the prefix are found, and tensors that no layer asks for are left alone", async () => {
+test("names without the prefix are found; buffers of older versions and tensors outside the layers are left alone", async () => {
   const config = parseModelConfig(json({ tie_word_embeddings: true, attention_bias: false }), "config.json");
   const extra = {
     "rotary_emb.inv_freq": { shape: [3], dtype: "F32" },
-    "layers.0.extra": { shape: [3], dtype: "I8" },
+    "layers.0.self_attn.rotary_emb.inv_freq": { shape: [3], dtype: "F32" },
+    "vision.layers.0.extra": { shape: [3], dtype: "I8" },
   };
   const wanted = tensorsOf(config, "");
   const { made, loading } = await load(config, { ...wanted, ...extra });
@@ -179,6 +180,125 @@ test("tied ends follow transformers: equal is one, different is two, one alone s
   const alone = await load2({ ...rest, "lm_head.weight": embedding });
   expect(alone.embedding.name).toBe("lm_head.weight");
   expect(alone.output).toBe(alone.embedding);
+});
+
+test("what no step uses is told: names outside the layers, but no buffer that transformers passes over in silence", async () => {
+  const config = parseModelConfig(json(), "config.json");
+  const { tensors } = await fileOf({
+    ...tensorsOf(config),
+    "model.layers.1.self_attn.rotary_emb.inv_freq": { shape: [3], dtype: "F32" },
+    "model.layers.1.self_attn.rotary_emb.cos_cached": { shape: [3], dtype: "F32" },
+    "model.layers.0.attn.masked_bias": { shape: [1] },
+    "model.layers.0.self_attn.bias": { shape: [1], dtype: "I8" },
+    "model.embeddings.position_ids": { shape: [4], dtype: "F32" },
+    "visual.blocks.0.attn.qkv.weight": { shape: [3, 3] },
+    "mtp.layers.0.input_layernorm.weight": { shape: [12] },
+    "score.weight": { shape: [1, 12] },
+  });
+  const plain = await fileOf(tensorsOf(config));
+  const { ignored, usedBytes } = checkWeights(tensors, config, "folder");
+  expect(ignored).toEqual([
+    "visual.blocks.0.attn.qkv.weight",
+    "mtp.layers.0.input_layernorm.weight",
+    "score.weight",
+  ]);
+  expect(usedBytes).toBe([...plain.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+});
+
+test("an output stored beside the embedding it is equal to is told as unused, another is used", async () => {
+  const config = parseModelConfig(json({ tie_word_embeddings: true }), "config.json");
+  for (const [fill, expected] of [
+    [0, ["lm_head.weight"]],
+    [1, []],
+  ] as const) {
+    const head = { "lm_head.weight": { shape: [20, 12], fill } };
+    const { tensors, loading } = await load(config, { ...tensorsOf(config), ...head });
+    expect(unusedOutput(await loading, tensors)).toEqual(expected);
+  }
+});
+
+/** A tensor that the config has no use for, in a layer, and the config that has none. */
+test.each<[string, object, Tensors, string]>([
+  [
+    "q_norm of Qwen3 declared as Llama",
+    { architectures: ["LlamaForCausalLM"] },
+    { "model.layers.0.self_attn.q_norm.weight": { shape: [6] } },
+    '"model.layers.0.self_attn.q_norm.weight" stands in a layer',
+  ],
+  [
+    "biases without attention_bias",
+    { attention_bias: false },
+    { "model.layers.1.self_attn.k_proj.bias": { shape: [12] } },
+    "(attention_bias is not true there)",
+  ],
+  [
+    "an extra norm",
+    {},
+    { "model.layers.1.pre_feedforward_layernorm.weight": { shape: [12] } },
+    "pre_feedforward",
+  ],
+  ["a bias of the MLP", {}, { "model.layers.0.mlp.up_proj.bias": { shape: [9] } }, "mlp.up_proj.bias"],
+  ["scales of a quantised cache", {}, { "model.layers.0.self_attn.k_scale": { shape: [1] } }, "k_scale"],
+  ["experts", {}, { "layers.0.mlp.experts.0.up_proj.weight": { shape: [9, 12] } }, "experts"],
+  [
+    "a name without the prefix beside one with it",
+    {},
+    { "layers.0.mlp.up_proj.weight": { shape: [9, 12] } },
+    '"layers.0.mlp',
+  ],
+  ["a buffer's name in another place", {}, { "model.layers.0.mlp.bias": { shape: [9] } }, "mlp.bias"],
+  [
+    "another spelling of a layer's number",
+    {},
+    { "model.layers.00.mlp.up_proj.weight": { shape: [9, 12] } },
+    "layers.00",
+  ],
+  ["a layer too many", {}, { "model.layers.4294967296.x": { shape: [1] } }, "num_hidden_layers 2"],
+])("%s is a ModelFileError: the weights are another model's", async (_, change, extra, message) => {
+  const config = parseModelConfig(json(change), "config.json");
+  const { tensors } = await fileOf({ ...tensorsOf(config), ...extra });
+  const checking = () => checkWeights(tensors, config, "folder");
+  expect(checking).toThrow(ModelFileError);
+  expect(checking).toThrow(message);
+});
+
+test("a config with more layers than the file ends at the first that is missing, whatever it claims", async () => {
+  const config = parseModelConfig(json(), "config.json");
+  const { tensors } = await fileOf(tensorsOf(config));
+  for (const sizes of [
+    { numLayers: 2 ** 31 },
+    { headDim: 2 ** 30 },
+    { vocabSize: 2 ** 31, hiddenSize: 2 ** 31 },
+  ]) {
+    const started = performance.now();
+    expect(() => checkWeights(tensors, { ...config, ...sizes }, "folder")).toThrow(ModelFileError);
+    expect(performance.now() - started).toBeLessThan(1000);
+  }
+});
+
+test.each<[string, Tensors, string]>([
+  [
+    "GPTQ's names",
+    { "model.layers.0.mlp.up_proj.qweight": { shape: [1, 9], dtype: "I8" } },
+    "those of GPTQ or AWQ",
+  ],
+  ["FP8's names", { "model.layers.0.mlp.up_proj.weight_scale_inv": { shape: [1] } }, "those of FP8"],
+  ["an adapter's names", { "base_model.model.lm_head.lora_A.weight": { shape: [1, 12] } }, "adapter (LoRA)"],
+])("%s in place of a weight say what the checkpoint is", async (_, extra, message) => {
+  const config = parseModelConfig(json(), "config.json");
+  const { "model.layers.0.mlp.up_proj.weight": gone, ...rest } = tensorsOf(config);
+  const { tensors } = await fileOf({ ...rest, ...extra });
+  expect(() => checkWeights(tensors, config, "folder")).toThrow(message);
+});
+
+test("a weight that an index promises and no file has is told with that file", async () => {
+  const config = parseModelConfig(json(), "config.json");
+  const { "lm_head.weight": gone, ...rest } = tensorsOf(config);
+  const { tensors } = await fileOf(rest);
+  const promised = new Map([["lm_head.weight", "s2.safetensors"]]);
+  expect(() => checkWeights(tensors, config, "folder", promised)).toThrow(
+    "the index says it is in s2.safetensors, but it is not",
+  );
 });
 
 test.each<[string, Tensors | string, string]>([

@@ -4,9 +4,12 @@ import type {
   Backend,
   FeedForwardWeights,
 } from "../backend/backend.ts";
+import { throwIfAborted } from "../base/abort.ts";
 import { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import type { WeightRef } from "../base/tensor-ref.ts";
+import { quantizerOf } from "../load/quantization.ts";
 import type { TensorEntry } from "../load/safetensors.ts";
 import type { ModelConfig } from "./config.ts";
 
@@ -38,13 +41,15 @@ type Find = (name: string, shape: readonly number[]) => WeightPlan;
 
 /**
  * Finds and checks all weights, reserves their final places, then streams each into its place, once.
- * @throws ModelFileError naming the tensor, what the config asks for and what the file has, before any weight is read.
+ * @throws ModelFileError naming the tensor, what the config asks for and what the file has, before any weight is read;
+ * AbortedError between two slices.
  */
 export async function loadWeights(
   tensors: ReadonlyMap<string, TensorEntry>,
   config: ModelConfig,
   backend: Backend,
   checkpointName: string,
+  signal?: AbortSignal,
 ): Promise<ModelWeights> {
   const find: Find = (name, shape) => findWeight(tensors, name, shape, checkpointName);
   const names = nameEnds(tensors, config);
@@ -65,29 +70,82 @@ export async function loadWeights(
   });
   let next = 0;
   const weights = describeWeights(config, names, find, () => reserved[next++]);
-  for (const [plan, weight] of places) await stream(plan, weight, backend);
+  for (const [plan, weight] of places) await stream(plan, weight, backend, signal);
   return weights;
+}
+
+/** What the files hold besides the weights that the config asks for. */
+export interface WeightCheck {
+  /** Names of tensors outside the layers that no step uses, as `transformers` leaves them out. */
+  readonly ignored: readonly string[];
+  /** Bytes of the weights that are used. */
+  readonly usedBytes: number;
 }
 
 /**
  * Checks the tensors against the config from their headers alone.
- * @throws ModelFileError on a tensor that is missing, of another shape or dtype, or of a layer that the config lacks.
+ * promised: tensors that an index names and no file has, with their files.
+ * @throws ModelFileError on a tensor that is missing, of another shape or dtype, of a layer that the config lacks, or in
+ * a layer and unknown there: with such a tensor the weights are another model's.
  */
 export function checkWeights(
   tensors: ReadonlyMap<string, TensorEntry>,
   config: ModelConfig,
   checkpointName: string,
-): void {
-  const find: Find = (name, shape) => findWeight(tensors, name, shape, checkpointName);
+  promised: ReadonlyMap<string, string> = new Map(),
+): WeightCheck {
+  const used = new Set<TensorEntry>();
+  const find: Find = (name, shape) => {
+    const plan = findWeight(tensors, name, shape, checkpointName, promised);
+    used.add(plan.entry);
+    return plan;
+  };
   describeWeights(config, nameEnds(tensors, config), find, () => undefined);
-  for (const name of tensors.keys()) {
-    const layer = /^(?:model\.)?layers\.(\d+)\./.exec(name)?.[1];
-    if (layer !== undefined && Number(layer) >= config.numLayers)
-      throw new ModelFileError(
-        `opening ${checkpointName}: tensor "${name}" is of layer ${layer}, but config.json has num_hidden_layers ` +
-          `${config.numLayers}; config and weights belong to different models or versions`,
-      );
+  const ignored: string[] = [];
+  for (const entry of tensors.values()) {
+    if (used.has(entry)) continue;
+    judgeUnused(entry.name, config, checkpointName);
+    if (!BUFFERS.test(entry.name)) ignored.push(entry.name);
   }
+  let usedBytes = 0;
+  for (const { sizeBytes } of used) usedBytes += sizeBytes;
+  return { ignored, usedBytes };
+}
+
+/** The name of an output matrix that is stored beside the embedding it is equal to, and so not used. */
+export function unusedOutput(
+  weights: ModelWeights,
+  tensors: ReadonlyMap<string, TensorEntry>,
+): readonly string[] {
+  const isUnused = weights.output === weights.embedding && weights.embedding.name !== OUTPUT;
+  return isUnused && tensors.has(OUTPUT) ? [OUTPUT] : [];
+}
+
+/**
+ * Buffers that older versions of `transformers` stored, and that it computes or leaves out now: RoPE's frequencies and
+ * tables, causal masks, counted positions.
+ */
+const BUFFERS =
+  /(^|\.)(rotary_emb\.(inv_freq|original_inv_freq|cos_cached|sin_cached)|(self_)?attn\.(bias|masked_bias)|position_ids)$/;
+
+function judgeUnused(name: string, config: ModelConfig, checkpointName: string): void {
+  const layer = /^(?:model\.)?layers\.(\d+)\./.exec(name)?.[1];
+  if (layer === undefined) return;
+  if (Number(layer) >= config.numLayers)
+    throw new ModelFileError(
+      `opening ${checkpointName}: tensor ${printValue(name)} is of layer ${layer}, but config.json has num_hidden_layers ` +
+        `${config.numLayers}; config and weights belong to different models or versions`,
+    );
+  if (BUFFERS.test(name)) return;
+  throw new ModelFileError(
+    `opening ${checkpointName}: tensor ${printValue(name)} stands in a layer, but config.json asks for none of that name in ` +
+      `a layer of ${config.family.architecture}${biasNote(name)}; config and weights belong to different models: take the ` +
+      "config.json that came with the weights",
+  );
+}
+
+function biasNote(name: string): string {
+  return /self_attn\.\w_proj\.bias$/.test(name) ? " (attention_bias is not true there)" : "";
 }
 
 /** Names of the matrices at both ends of the decoder; output undefined: it is the embedding. */
@@ -100,7 +158,7 @@ const EMBEDDING = "model.embed_tokens.weight";
 const OUTPUT = "lm_head.weight";
 
 /**
- * Tied ends as `transformers` 5.17 ties them (`tie_weights`): whichever of the two is stored serves as both; where both
+ * Tied ends as `transformers` 5.24 ties them (`tie_weights`): whichever of the two is stored serves as both; where both
  * are stored and differ, each serves as itself.
  */
 function nameEnds(tensors: ReadonlyMap<string, TensorEntry>, config: ModelConfig): EndNames {
@@ -141,7 +199,7 @@ function describeWeights<T>(
   const matrix = (name: string, rows: number, cols: number) => place(find(`${name}.weight`, [rows, cols]));
   const vector = (name: string, size: number) => place(find(name, [size]));
   const embedding = place(find(names.embedding, [vocabSize, hiddenSize]));
-  const layers = Array.from({ length: config.numLayers }, (_, layer) => {
+  const describeLayer = (layer: number) => {
     const attention = `model.layers.${layer}.self_attn`;
     const mlp = `model.layers.${layer}.mlp`;
     return {
@@ -171,7 +229,9 @@ function describeWeights<T>(
         down: matrix(`${mlp}.down_proj`, hiddenSize, intermediateSize),
       },
     };
-  });
+  };
+  const layers: ReturnType<typeof describeLayer>[] = [];
+  for (let layer = 0; layer < config.numLayers; layer++) layers.push(describeLayer(layer));
   const norm = vector("model.norm.weight", hiddenSize);
   const output = names.output ? place(find(names.output, [vocabSize, hiddenSize])) : embedding;
   return { embedding, layers, norm, output };
@@ -187,35 +247,66 @@ function findWeight(
   name: string,
   shape: readonly number[],
   checkpointName: string,
+  promised: ReadonlyMap<string, string> = new Map(),
 ): WeightPlan {
   const entry = findEntry(tensors, name);
   if (!entry)
     throw new ModelFileError(
       `opening ${checkpointName}: tensor "${name}" is missing; config.json asks for it with shape [${shape}]; ` +
-        "config and weights belong to different models or versions",
-    );
-  if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i]))
-    throw new ModelFileError(
-      `opening ${checkpointName}: tensor "${entry.name}" of ${entry.source.name} has shape [${entry.shape}], ` +
-        `but config.json asks for [${shape}]`,
+        whyAbsent(tensors, name, promised),
     );
   if (!entry.dtype)
     throw new ModelFileError(
-      `opening ${checkpointName}: tensor "${entry.name}" is stored as ${entry.fileDtype}; supported are BF16, F16 and F32`,
+      `opening ${checkpointName}: tensor ${printValue(entry.name)} is stored as ${entry.fileDtype}; supported are BF16, ` +
+        `F16 and F32; ${adviceFor(entry.fileDtype, tensors)}`,
+    );
+  if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i]))
+    throw new ModelFileError(
+      `opening ${checkpointName}: tensor ${printValue(entry.name)} of ${entry.source.name} has shape [${entry.shape}], ` +
+        `but config.json asks for [${shape}]`,
     );
   const cols = shape[shape.length - 1] ?? 1;
   return { entry, dtype: entry.dtype, rows: shape.length === 1 ? 1 : (shape[0] ?? 1), cols };
+}
+
+function whyAbsent(
+  tensors: ReadonlyMap<string, TensorEntry>,
+  name: string,
+  promised: ReadonlyMap<string, string>,
+): string {
+  const file = promised.get(name) ?? promised.get(name.replace(/^model\./, ""));
+  if (file !== undefined)
+    return (
+      `the index says it is in ${file}, but it is not; the files belong to different versions, download all of them ` +
+      "again"
+    );
+  const quantizer = quantizerOf(tensors.keys());
+  if (quantizer !== undefined)
+    return `the names of the tensors are those of ${quantizer}: take the checkpoint before quantisation, in BF16, F16 or F32`;
+  for (const other of tensors.keys())
+    if (/lora_[AB]\b/.test(other))
+      return `${printValue(other)} is of an adapter (LoRA): merge it into its base model, or take the base model`;
+  return "config and weights belong to different models or versions";
+}
+
+function adviceFor(fileDtype: string, tensors: ReadonlyMap<string, TensorEntry>): string {
+  if (fileDtype === "F64") return "convert it with transformers";
+  const quantizer = quantizerOf(tensors.keys());
+  const by = quantizer === undefined ? "" : ` by ${quantizer}, as the names of its tensors say`;
+  return `most likely the checkpoint is quantised${by}: take the one before quantisation`;
 }
 
 async function stream(
   { entry, dtype, rows: numRows, cols }: WeightPlan,
   weight: WeightRef,
   backend: Backend,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const bytes = cols * dtypeBytes(dtype);
   const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
   for (let row = 0; row < numRows; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numRows - row);
+    throwIfAborted(signal, "loading the weights");
     await backend.writeWeight(weight, row, await entry.source.read(entry.offset + row * bytes, rows * bytes));
   }
 }

@@ -1,4 +1,5 @@
-import { open, readdir, stat } from "node:fs/promises";
+import { type BigIntStats, fstatSync } from "node:fs";
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder } from "../load/byte-source.ts";
@@ -19,7 +20,13 @@ export async function openFileFolder(path: string): Promise<FileFolder> {
       const target = join(path, file);
       return (await statOf(target))?.isFile() ? openFile(target) : undefined;
     },
-    list: () => readdir(path),
+    list: async () => {
+      try {
+        return await readdir(path);
+      } catch (cause) {
+        throw new ModelFileError(`listing ${path}: ${String(cause)}`, { cause });
+      }
+    },
   };
 }
 
@@ -33,25 +40,46 @@ async function statOf(path: string) {
 }
 
 async function openFile(name: string): Promise<ByteSource> {
-  let handle: Awaited<ReturnType<typeof open>>;
+  let handle: FileHandle | undefined;
   try {
     handle = await open(name);
+    const before = await handle.stat({ bigint: true });
+    return fileSource(name, handle, before);
   } catch (cause) {
+    await handle?.close();
     throw new ModelFileError(`opening ${name}: ${String(cause)}`, { cause });
   }
-  const { size: sizeBytes } = await handle.stat();
+}
+
+/** A file put in its place by renaming is another one, which is not seen; one written over is. */
+function fileSource(name: string, handle: FileHandle, before: BigIntStats): ByteSource {
+  const sizeBytes = Number(before.size);
+  const fill = async (bytes: Uint8Array, offset: number) => {
+    let filled = 0;
+    while (filled < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, offset + filled);
+      if (bytesRead === 0)
+        throw new ModelFileError(`reading ${name}: the file became shorter while it was read; try again`);
+      filled += bytesRead;
+    }
+    const now = fstatSync(handle.fd, { bigint: true }); // 2 µs; through the thread pool it is 50, at every read
+    if (now.size !== before.size || now.mtimeNs !== before.mtimeNs)
+      throw new ModelFileError(
+        `reading ${name}: the file was written to since it was opened (${before.size} bytes then, ${now.size} now); ` +
+          "try again when nothing writes to it",
+      );
+  };
   return {
     name,
     sizeBytes,
     read: async (offset, length) => {
       checkRange({ name, sizeBytes }, offset, length);
       const bytes = new Uint8Array(length);
-      let filled = 0;
-      while (filled < length) {
-        const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled);
-        if (bytesRead === 0)
-          throw new ModelFileError(`reading ${name}: the file became shorter while it was read; try again`);
-        filled += bytesRead;
+      try {
+        await fill(bytes, offset);
+      } catch (cause) {
+        if (cause instanceof ModelFileError) throw cause;
+        throw new ModelFileError(`reading ${name}: ${String(cause)}`, { cause });
       }
       return bytes;
     },

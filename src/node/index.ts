@@ -2,10 +2,12 @@
 import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
+import * as v from "valibot";
 import { ModelFileError } from "../base/errors.ts";
 import { type ExamineOptions, examineMachineWith, type MachineReport } from "../doctor.ts";
-import { type CheckpointReport, inspectFolder } from "../inspect.ts";
+import { type CheckpointReport, type InspectOptions, inspectFolder } from "../inspect.ts";
 import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
+import { checkEngineOptions } from "../open-options.ts";
 import { openDawn } from "./dawn.ts";
 import { openFileFolder } from "./file-folder.ts";
 import { createWasmHost } from "./wasm-host.ts";
@@ -13,9 +15,14 @@ import { createWasmHost } from "./wasm-host.ts";
 export * from "../index.ts";
 export { openFileFolder } from "./file-folder.ts";
 
-/** Opens the checkpoint in a folder; the bundled model where none is named. */
+/**
+ * Opens the checkpoint in a folder; the bundled model where none is named.
+ * @throws ConfigError, ModelFileError, BackendError, AbortedError
+ */
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
-  const { model, ...rest } = options;
+  const { model, ...rest } = checkEngineOptions<{ readonly model?: string | undefined }>(options, {
+    model: v.optional(v.string("the path of a checkpoint's folder")),
+  });
   const folder = await openFileFolder(model ?? bundledModelFolder());
   return openEngineWith({ folder, wasm: createWasmHost(), openGpu: openDawn }, rest);
 }
@@ -23,7 +30,7 @@ export async function openEngine(options: EngineOptions & { readonly model?: str
 /** Reports on the checkpoint in a folder; the bundled model where none is named. */
 export async function inspectCheckpoint(
   model?: string,
-  options: { readonly attention?: string; readonly scanWeights?: boolean } = {},
+  options: InspectOptions = {},
 ): Promise<CheckpointReport> {
   return inspectFolder(await openFileFolder(model ?? bundledModelFolder()), options);
 }

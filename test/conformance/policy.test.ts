@@ -18,6 +18,7 @@ const MODEL: AttentionModel = {
   numKvHeads: 2,
   pageSize: 8,
   defaultSelectionLayers: [1, 3],
+  defaultSelectionLayersFrom: "guess" as const,
 };
 
 /** What a definition sees of one sequence in one layer: queries and keys per query head. */

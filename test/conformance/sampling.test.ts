@@ -6,6 +6,7 @@ import {
   DRAWN_TOKEN,
   type Draw,
   MAX_DRAWS_UNDER_WAY,
+  NO_TOKEN,
   type SamplingParams,
 } from "../../src/backend/backend.ts";
 import { ShapeError } from "../../src/base/errors.ts";
@@ -23,6 +24,37 @@ const GREEDY: SamplingParams = {
   repetitionPenalty: 1,
   seed: 1,
 };
+
+/** f32 by its bits. */
+const ofBits = (bits: number) => new Float32Array(Uint32Array.of(bits).buffer);
+const { POSITIVE_INFINITY: INF, NaN: NAN } = Number;
+
+/** Rows that are no distribution: what stands where in a row of `size` logits that are otherwise finite. */
+const UNDRAWABLE: readonly (readonly [string, (row: Float32Array, size: number) => void])[] = [
+  ["NaN first", (row) => row.fill(NAN, 0, 1)],
+  ["NaN last", (row, size) => row.fill(NAN, size - 1)],
+  ["NaN in the middle", (row, size) => row.fill(NAN, size >> 1, (size >> 1) + 1)],
+  ["a negative NaN", (row) => row.set(ofBits(0xffc00000), 5)],
+  ["a NaN with a payload", (row) => row.set(ofBits(0xff812345), 6)],
+  ["NaN beside masks", (row) => row.fill(-INF).fill(NAN, 7, 8)],
+  ["NaN alone", (row) => row.fill(NAN)],
+  ["an infinite logit", (row) => row.fill(INF, 3, 4)],
+  ["infinite logits, one of them NaN", (row) => row.fill(INF).fill(NAN, 9, 10)],
+  ["an infinite logit beside masks", (row) => row.fill(-INF).fill(INF, 2, 3)],
+  ["masks alone", (row) => row.fill(-INF)],
+];
+
+/** Every way to draw. */
+const WAYS: readonly Partial<SamplingParams>[] = [
+  {},
+  { repetitionPenalty: 1.3 },
+  { temperature: 1 },
+  { temperature: 0.7, topK: 1 },
+  { temperature: 0.7, topK: 5 },
+  { temperature: 1, topP: 0.5 },
+  { temperature: 1, minP: 0.2 },
+  { temperature: 1, topK: 30, topP: 0.9, minP: 0.01, repetitionPenalty: 1.2 },
+];
 
 describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   const opened: Backend[] = [];
@@ -146,6 +178,128 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
   });
 
+  describe("rows that cannot be drawn, and masks", () => {
+    /** Draws each row in every way, beside a row whose token 4 is the only one that can come. */
+    async function drawEachWay(trial: Trial, rows: readonly Float32Array[]): Promise<number[][]> {
+      const { vocabSize } = trial.backend.shape;
+      const logits = trial.tensor("f32", 8, vocabSize);
+      const sure = new Float32Array(vocabSize).fill(-40).fill(60, 4, 5);
+      const drawn: number[][] = [];
+      for (const way of WAYS) {
+        const params = { ...GREEDY, ...way };
+        const tokens: number[] = [];
+        for (let first = 0; first < rows.length; first += 6) {
+          const batch = [sure, ...rows.slice(first, first + 6), sure];
+          const values = new Float32Array(batch.length * vocabSize);
+          for (const [i, row] of batch.entries()) values.set(row, i * vocabSize);
+          trial.backend.write(logits, values);
+          const seenTokens = [0, 4, 11];
+          const draw = trial.backend.sample(
+            logits,
+            batch.map((_, i) => ({ params, draw: first + i, seenTokens })),
+          );
+          const out = [...(await draw.tokens())];
+          expect([out.shift(), out.pop()], `neighbours, ${JSON.stringify(way)}`).toEqual([4, 4]);
+          tokens.push(...out);
+        }
+        drawn.push(tokens);
+      }
+      return drawn;
+    }
+
+    it.each([
+      ["few logits", 40, 1],
+      ["many logits", 6000, 3],
+      ["many flat logits", 6000, 0.001],
+    ])("NaN, +Infinity or nothing but masks among %s: NO_TOKEN however it is drawn", async (_, size, deviation) => {
+      const trial = await openTrial({ vocabSize: size });
+      const rows = UNDRAWABLE.map(([, spoil]) => {
+        const row = Float32Array.from(new Random(4).row(size), (value) => value * deviation);
+        spoil(row, size);
+        return row;
+      });
+      const drawn = await drawEachWay(trial, rows);
+      for (const [i, [name]] of UNDRAWABLE.entries())
+        expect(
+          drawn.map((tokens) => tokens[i]),
+          name,
+        ).toEqual(WAYS.map(() => NO_TOKEN));
+    });
+
+    it("one NaN among 150,000 logits, wherever it stands, is found", async () => {
+      const vocabSize = 150_001;
+      const trial = await openTrial({ vocabSize, maxBatchSequences: 8 });
+      const row = Float32Array.from({ length: vocabSize }, (_, id) => hashUnit(1, id, 0, 0));
+      const rows = [0, 1, 77_777, vocabSize - 2, vocabSize - 1].map((at) =>
+        row.slice().fill(NAN, at, at + 1),
+      );
+      for (const tokens of await drawEachWay(trial, rows)) expect(tokens).toEqual(rows.map(() => NO_TOKEN));
+    });
+
+    it("what the repetition penalty makes infinite cannot be drawn, what it masks is masked", async () => {
+      const vocabSize = 40;
+      const trial = await openTrial({ vocabSize });
+      const logits = trial.tensor("f32", 8, vocabSize);
+      const row = new Float32Array(vocabSize).fill(-3e38);
+      row.set([3e38, -3e38, 1], 0);
+      const rows = [
+        { repetitionPenalty: 0.1, seenTokens: [0], token: NO_TOKEN },
+        { repetitionPenalty: 10, seenTokens: [1], token: 0 },
+        {
+          repetitionPenalty: 10,
+          seenTokens: Array.from({ length: vocabSize }, (_, id) => id).slice(1),
+          token: 0,
+        },
+      ];
+      for (const temperature of [0, 1]) {
+        trial.backend.write(logits, Float32Array.from([...row, ...row, ...row]));
+        const draw = trial.backend.sample(
+          logits,
+          rows.map(({ repetitionPenalty, seenTokens }) => ({
+            params: { ...GREEDY, temperature, repetitionPenalty },
+            draw: 0,
+            seenTokens,
+          })),
+        );
+        expect([...(await draw.tokens())]).toEqual(rows.map(({ token }) => token));
+      }
+    });
+
+    it.each<[string, number, number, Partial<SamplingParams>]>([
+      ["all but three of few", 40, 3, {}],
+      ["all but three of few", 40, 3, { temperature: 1 }],
+      ["all but one of few", 40, 1, { temperature: 1, topK: 5, topP: 0.9 }],
+      ["all but three of many", 6000, 3, { temperature: 1 }],
+      ["all but three of many", 6000, 3, { temperature: 1, topK: 50 }],
+      ["all but three of many", 6000, 3, { temperature: 1, topP: 0.99, minP: 0.01 }],
+      ["a third of many", 6000, 4000, { temperature: 1 }],
+      ["a third of many", 6000, 4000, { temperature: 1, topK: 5000, topP: 0.99 }],
+      ["a third of many", 6000, 4000, { temperature: 1, minP: 0.9 }],
+      ["a third of many", 6000, 4000, { temperature: 1e-45 }],
+    ])("masked tokens are never drawn, others as they are by the definition: %s (%d, %d open), by %j", async (_, size, open, some) => {
+      const trial = await openTrial({ vocabSize: size });
+      const params = { ...GREEDY, ...some };
+      const row = new Random(6).row(size).map((value) => Math.fround(value * 0.01));
+      const free = new Random(7).subset(size, open);
+      for (let id = 0; id < size; id++) if (!free.includes(id)) row[id] = -INF;
+      const logits = trial.tensor("f32", 8, size);
+      const order = [...samplingDistribution(row, params, [])];
+      trial.backend.write(logits, Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat()));
+      for (let first = 0; first < (isSlow ? 8 : 64); first += 8) {
+        const rows = Array.from({ length: 8 }, (_, i) => ({ params, draw: first + i, seenTokens: [] }));
+        const out = await trial.backend.sample(logits, rows).tokens();
+        for (const [i, id] of out.entries()) {
+          expect(row[id]).toBeGreaterThan(-INF);
+          const at = order.findIndex(([token]) => token === id);
+          const before = order.slice(0, at).reduce((sum, [, probability]) => sum + probability, 0);
+          const wanted = hashUnit(params.seed, first + i, 0x5a11, 0);
+          expect(wanted).toBeGreaterThan(before - 1e-4);
+          expect(wanted).toBeLessThan(before + order[at][1] + 1e-4);
+        }
+      }
+    });
+  });
+
   describe("drawn tokens", () => {
     /** Logits whose largest are at the ids given, a row each, drawn. */
     function drawIds(trial: Trial, logits: TensorRef, ids: readonly number[]): Draw {
@@ -178,6 +332,36 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       expect([...(await last.tokens())]).toEqual([9, 50, 30]);
       expect([...(await before.tokens())]).toEqual([1, 2]);
       expect([...(await last.tokens())]).toEqual([9, 50, 30]);
+    });
+
+    it("the next step goes on from a row that could not be drawn as from token 0, beside others", async () => {
+      const trial = await openTrial({});
+      const { vocabSize, hiddenSize, maxBatchSequences } = trial.backend.shape;
+      const table = makeWeight(trial.backend, "embedding", "bf16", vocabSize, hiddenSize, trial.random);
+      const logits = trial.tensor("f32", maxBatchSequences, vocabSize);
+      const values = new Float32Array(3 * vocabSize);
+      values.set([5], 9);
+      values.set([NAN], vocabSize);
+      values.set([5], 2 * vocabSize + 30);
+      for (const temperature of [0, 1]) {
+        trial.backend.write(logits, values);
+        const rows = [0, 1, 2].map((draw) => ({
+          params: { ...GREEDY, temperature, topK: 1 },
+          draw,
+          seenTokens: [],
+        }));
+        const draw = trial.backend.sample(logits, rows);
+        trial.begin(Array.from({ length: 3 }, () => trial.part(trial.newSequence(), 1)));
+        trial.batch.tokenIds.set([DRAWN_TOKEN | 2, DRAWN_TOKEN | 1, DRAWN_TOKEN]);
+        trial.backend.beginStep(trial.batch);
+        trial.backend.embed(table.ref, trial.x);
+        const x = await trial.floats(trial.x);
+        for (const [row, id] of [30, 0, 9].entries())
+          expect([...x.subarray(row * hiddenSize, (row + 1) * hiddenSize)], `row ${row}`).toEqual([
+            ...table.plain.values.slice(id * hiddenSize, (id + 1) * hiddenSize),
+          ]);
+        expect([...(await draw.tokens())]).toEqual([9, NO_TOKEN, 30]);
+      }
     });
 
     it("a draw of no rows gives no tokens", async () => {

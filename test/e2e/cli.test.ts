@@ -1,42 +1,12 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
+import { golden, MAIN, problem, run, TestFolder } from "./command-line.ts";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const MAIN = join(ROOT, "dist/cli/main.js");
-const golden: {
-  task: string;
-  prompt: string;
-  prompt_ids: number[];
-  greedy_ids: number[];
-  greedy_text: string;
-  answer: string;
-}[] = JSON.parse(readFileSync(join(ROOT, "test/golden/pico-reasoner.json"), "utf8"));
-const [first] = golden;
-if (first === undefined) throw new Error("the golden file is empty");
-const problem = first.prompt.slice("<|im_start|>user\n".length, first.prompt.indexOf("<|im_end|>"));
-
-let folder = "";
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "lessismore-cli-"));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-function run(args: readonly string[], input = "") {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
-    input,
-    encoding: "utf8",
-  });
-  return { status, stdout, stderr };
-}
-
-function file(name: string, content: string): string {
-  writeFileSync(join(folder, name), content);
-  return join(folder, name);
-}
+const folder = new TestFolder();
+afterAll(() => folder.remove());
+const file = (name: string, content: string) => folder.file(name, content);
 
 describe("generate", () => {
   const greedy = ["generate", "--temperature", "0", "--attention", "full", "--json"];
@@ -47,12 +17,12 @@ describe("generate", () => {
     const result = JSON.parse(stdout);
     expect(Object.keys(result)).toEqual([
       ...["text", "reasoning", "answer", "promptTokens", "completionTokens", "tokenIds", "finishReason"],
-      ...["backend", "attention", "timings", "attendedFraction"],
+      ...["backend", "attention", "timings", "attendedFraction", "notes"],
     ]);
-    expect(result.tokenIds).toEqual(first.greedy_ids);
-    expect(result.promptTokens).toBe(first.prompt_ids.length);
-    expect(result.completionTokens).toBe(first.greedy_ids.length);
-    expect(result.answer).toContain(`\\boxed{${first.answer}}`);
+    expect(result.tokenIds).toEqual(golden.greedy_ids);
+    expect(result.promptTokens).toBe(golden.prompt_ids.length);
+    expect(result.completionTokens).toBe(golden.greedy_ids.length);
+    expect(result.answer).toContain(`\\boxed{${golden.answer}}`);
     expect(result.finishReason).toBe("stop");
     expect(result.attention).toEqual({ name: "full", settings: {} });
     expect(result.attendedFraction).toBe(1);
@@ -63,20 +33,22 @@ describe("generate", () => {
     const sources: [string[], string?][] = [
       [[], `${problem}\n`],
       [["--prompt-file", file("problem.txt", `${problem}\n`)]],
-      [["--raw", "--prompt-file", file("raw.txt", first.prompt)]],
-      [["--token-ids", file("ids.json", JSON.stringify(first.prompt_ids))]],
+      [["--raw", "--prompt-file", file("raw.txt", golden.prompt)]],
+      [["--token-ids", file("ids.json", JSON.stringify(golden.prompt_ids))]],
     ];
     for (const [args, input] of sources) {
       const { status, stdout, stderr } = run([...greedy, "--max-tokens", "12", ...args], input);
       expect(status, stderr).toBe(0);
-      expect(JSON.parse(stdout).tokenIds).toEqual(first.greedy_ids.slice(0, 12));
+      expect(JSON.parse(stdout).tokenIds).toEqual(golden.greedy_ids.slice(0, 12));
     }
   });
 
   it("writes reasoning, a blank line and the answer to standard output, the summary to standard error", () => {
     const { status, stdout, stderr } = run(["generate", "--attention", "full", problem]);
     expect(status).toBe(0);
-    expect(stdout).toBe(`${first.greedy_text.replace("\n</think>\n\n", "\n\n").replace("<|im_end|>", "")}\n`);
+    expect(stdout).toBe(
+      `${golden.greedy_text.replace("\n</think>\n\n", "\n\n").replace("<|im_end|>", "")}\n`,
+    );
     expect(stderr).toMatch(/ms a token .*full attended 100 %/);
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
   });
@@ -108,6 +80,8 @@ describe("inspect", () => {
       problems: [],
     });
     expect(run(["inspect", "--attention", "quest:budget=128"]).stdout).toContain("quest:budget=128");
+    expect(run(["inspect"]).stdout).toMatch(/\nscan +every weight is finite\n$/);
+    expect(run(["inspect", "--no-scan"]).stdout).toMatch(/\nscan +not done \(--no-scan\)\n$/);
   });
 });
 
@@ -124,6 +98,8 @@ describe("a wrong command line ends with 2, one line on standard error and nothi
     ["threads that are no number", ["generate", "x", "--threads", "abc"]],
     ["half a thread", ["generate", "x", "--threads", "1.5"]],
     ["no thread", ["generate", "x", "--threads", "0"]],
+    ["threads beyond any machine", ["generate", "x", "--backend", "wasm", "--threads", "99999"]],
+    ["a context of one token", ["generate", "x", "--context-length", "1"]],
     ["NaN tokens", ["generate", "x", "--max-tokens", "NaN"]],
     ["negative tokens", ["generate", "x", "--max-tokens=-1"]],
     ["no tokens", ["generate", "x", "--max-tokens", "0"]],
@@ -144,6 +120,14 @@ describe("a wrong command line ends with 2, one line on standard error and nothi
     ["an unknown attention to inspect", ["inspect", "--attention", "fulll"]],
     ["a layer the inspected model lacks", ["inspect", "--attention", "less-is-more:layers=2+99"]],
     ["two models", ["inspect", "a", "b"]],
+    ["a conversation and a prompt", ["generate", "x", "--messages", "c.json"]],
+    ["a raw conversation", ["generate", "--raw", "--messages", "c.json"]],
+    ["a system message past the template", ["generate", "x", "--raw", "--system", "s"]],
+    ["thinking past the template", ["generate", "--token-ids", "t.json", "--no-think"]],
+    ["a template option that is no JSON", ["generate", "x", "--chat-template-option", "a=True"]],
+    ["thinking set twice", ["generate", "x", "--think", "--chat-template-option", "enable_thinking=true"]],
+    ["threads of a GPU", ["generate", "x", "--backend", "webgpu", "--threads", "2"]],
+    ["a blank prompt", ["generate", " "]],
   ])("%s", (_, args) => {
     const { status, stdout, stderr } = run([...args, ...(args[0] === "generat" ? [] : ["--json"])]);
     expect(stdout).toBe("");
@@ -152,12 +136,22 @@ describe("a wrong command line ends with 2, one line on standard error and nothi
   });
 });
 
+it("an unknown option or command names the nearest known one", () => {
+  expect(run(["generate", "x", "--max-token", "3"]).stderr).toContain("Did you mean --max-tokens?");
+  expect(run(["generate", "x", "--thinking"]).stderr).toContain("Did you mean --think?");
+  expect(run(["generat", "x"]).stderr).toContain("Did you mean generate?");
+});
+
 describe("work that fails ends with 1, one line on standard error and nothing on standard output", () => {
   it.each<[string, () => string[]]>([
-    ["a model that is not there", () => ["generate", "x", "--model", join(folder, "none")]],
-    ["a folder that holds no model", () => ["inspect", folder]],
-    ["a backend that is not built", () => ["generate", "x", "--backend", "webgpu"]],
-    ["a prompt file that is not there", () => ["generate", "--prompt-file", join(folder, "none")]],
+    ["a model that is not there", () => ["generate", "x", "--model", join(folder.path, "none")]],
+    ["a folder that holds no model", () => ["inspect", folder.path]],
+    ["a prompt file that is not there", () => ["generate", "--prompt-file", join(folder.path, "none")]],
+    ["a folder in place of a prompt file", () => ["generate", "--prompt-file", folder.path]],
+    [
+      "a conversation that is none",
+      () => ["generate", "--messages", file("bad-chat.json", '[{"role":"user"}]')],
+    ],
     ["token ids that are no JSON", () => ["generate", "--token-ids", file("bad.json", "[1,")]],
     ["token ids outside the vocabulary", () => ["generate", "--token-ids", file("big.json", "[512]")]],
     ["a prompt longer than the context", () => ["generate", problem, "--context-length", "16"]],
@@ -201,6 +195,11 @@ describe("doctor", () => {
 describe("other ways to end", () => {
   it("help and version end with 0 on standard output", () => {
     expect(run(["--help"])).toMatchObject({ status: 0, stderr: "" });
+    for (const command of [[], ["generate"], ["inspect"], ["doctor"]]) {
+      const { status, stdout, stderr } = run([...command, "--help"]);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+      expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
+    }
     expect(run(["generate", "--help"]).stdout).toContain("--attention");
     expect(run(["--version"]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect(run([])).toMatchObject({ status: 2, stdout: "" });
@@ -218,6 +217,31 @@ describe("other ways to end", () => {
     expect(stdout.endsWith("\n")).toBe(true);
     expect(stderr).toBe("lessismore: interrupted\n");
     expect(code).toBe(130);
+  });
+
+  it("Ctrl-C while a long prompt is read ends with 130 within 2.5 s", async () => {
+    const child = spawn(process.execPath, [MAIN, "generate", "--backend", "wasm", "--threads", "1"]);
+    let stdout = "";
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    const ended = new Promise((resolve) => child.on("close", resolve));
+    child.stdin.end(`${problem}\n`.repeat(40)); // some 5,000 tokens: seconds
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const start = performance.now();
+    child.kill("SIGINT");
+    expect(await ended).toBe(130);
+    expect(performance.now() - start).toBeLessThan(2500);
+    expect(stdout).toBe("");
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("a disk that is full is an error in one line", () => {
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, "inspect", "--no-scan"], {
+      stdio: ["ignore", openSync("/dev/full", "w"), "pipe"],
+      encoding: "utf8",
+    });
+    expect(stderr).toMatch(/^lessismore: cannot write to standard output: [^\n]+\n$/);
+    expect(status).toBe(1);
   });
 
   it("a reader that leaves early is no error", async () => {

@@ -1,6 +1,7 @@
 /** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
 import type { Backend, BackendFactory, BackendShape, Draw } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
+import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
@@ -18,6 +19,9 @@ export interface TinyOptions {
   readonly runsAhead?: boolean;
   readonly eosTokenIds?: readonly number[];
   readonly shape?: Partial<BackendShape>;
+  /** In place of `TINY_MODEL`. */
+  readonly folder?: FileFolder;
+  readonly tokenizer?: Tokenizer;
   /** Changes the tokens of every draw. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
@@ -28,12 +32,14 @@ export interface TinyOptions {
 export const characters: Tokenizer = {
   encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
   decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),
+  decodeStream: () => ({ push: (id) => String.fromCodePoint(0x4e00 + id), end: () => "" }),
+  minTokens: (text) => text.length / 2,
   tokenId: () => undefined,
   token: (id) => String.fromCodePoint(0x4e00 + id),
 };
 
 export async function openTiny(open: BackendFactory, options: TinyOptions = {}): Promise<GenerationEngine> {
-  const checkpoint = await openCheckpoint(await openFileFolder(TINY_MODEL));
+  const checkpoint = await openCheckpoint(options.folder ?? (await openFileFolder(TINY_MODEL)));
   const config = parseModelConfig(checkpoint.config, "config.json");
   const shape = {
     ...config,
@@ -50,10 +56,10 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     weights: await loadWeights(checkpoint.tensors, config, backend, checkpoint.name),
     attentionModel: attentionModelOf(config, shape.pageSize),
     rope: createRope(config.rope),
-    tokenizer: characters,
+    tokenizer: options.tokenizer ?? characters,
     renderChat: () => "",
     eosTokenIds: options.eosTokenIds ?? [],
-    sampling: {},
+    generationDefaults: {},
     attentionDefaults: undefined,
     attention: "full",
   });

@@ -1,4 +1,4 @@
-"""Writes golden.json into checkpoint folders: logits and greedy tokens as `transformers` 5.17 computes them in f32.
+"""Writes golden.json into checkpoint folders: logits and greedy tokens as `transformers` 5.24 computes them in f32.
 
     python test/golden/hf_golden.py test/golden/hf/*/
 

@@ -1,6 +1,6 @@
 """Makes the tiny random checkpoints under test/golden/hf that cover what config.json can ask for.
 
-    pip install torch transformers==5.17 && python test/golden/make-hf-fixtures.py test/golden/hf
+    pip install torch transformers==5.24 && python test/golden/make-hf-fixtures.py test/golden/hf
     python test/golden/hf_golden.py test/golden/hf/*/        # afterwards: golden.json
 
 qwen3-untied, qwen2-bias and llama3-scaled came from training/golden.py; this script leaves them as they are.
@@ -78,3 +78,8 @@ make("llama-attention-bias", LlamaConfig(
     **{**BASE, "num_hidden_layers": 3}, num_attention_heads=6, num_key_value_heads=2, attention_bias=True,
     tie_word_embeddings=False, rope_parameters=PLAIN,
 ))
+make("qwen3-yarn-left-alone", Qwen3Config(
+    **{**BASE, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "max_position_embeddings": 80},
+    num_attention_heads=4, num_key_value_heads=2, head_dim=16, tie_word_embeddings=True,
+    rope_parameters={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 1e4},
+), edit=old_yarn)  # as people add YaRN to Qwen3: max_position_embeddings stays what it was

@@ -3,6 +3,7 @@
  * is compiled again.
  */
 import { afterAll, describe, expect, it } from "vitest";
+import { NO_TOKEN } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import {
   openWebGpuBackend,
@@ -72,6 +73,33 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
     );
     expect(rows.length).toBeGreaterThan(15);
     expect(rows.filter(({ isRight }) => !isRight)).toEqual([]);
+    await backend.close();
+  });
+
+  it("a row with NaN among 6000 logits gives NO_TOKEN, masked tokens are not drawn, greedy and by any filter", async () => {
+    const backend = await openOn(shapeOf({ vocabSize: 6000 }));
+    const logits = backend.createTensor("f32", [8, 6000]);
+    const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+    const masked = new Float32Array(6000).fill(Number.NEGATIVE_INFINITY).fill(-7, 4321, 4322);
+    const rows = [
+      new Float32Array(6000).fill(Number.NaN, 5998, 5999),
+      masked,
+      masked.with(0, Number.POSITIVE_INFINITY),
+    ];
+    for (const way of [
+      {},
+      { temperature: 1 },
+      { temperature: 1, topK: 9 },
+      { temperature: 2, topP: 0.9, minP: 0.1 },
+    ]) {
+      backend.write(logits, Float32Array.from(rows.flatMap((row) => [...row])));
+      const params = { ...greedy, ...way };
+      const draw = backend.sample(
+        logits,
+        rows.map((_, i) => ({ params, draw: i, seenTokens: [] })),
+      );
+      expect([...(await draw.tokens())]).toEqual([NO_TOKEN, 4321, NO_TOKEN]);
+    }
     await backend.close();
   });
 

@@ -1,5 +1,5 @@
 import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
-import { checkLayers, checkSinks, knownKeys, layerList, share, wholeNumber } from "../settings.ts";
+import { checkLayers, checkSinks, knownKeys, layerList, orDefault, share, wholeNumber } from "../settings.ts";
 
 export interface LessIsMoreOptions {
   /** Tokens a sparse layer may attend to, sinks and recency window included. Default 2048. */
@@ -27,11 +27,12 @@ export interface LessIsMoreOptions {
 export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   const name = "less-is-more";
   knownKeys(name, options, ["tokenBudget", "recencyShare", "sinks", "selectionLayers"]);
-  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 1);
-  const recencyShare = share(name, "recency", options.recencyShare ?? 0.25);
-  const sinks = wholeNumber(name, "sinks", options.sinks ?? 4, 0);
+  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 1);
+  const recencyShare = share(name, "recency", orDefault(options.recencyShare, 0.25));
+  const sinks = wholeNumber(name, "sinks", orDefault(options.sinks, 4), 0);
   checkSinks(name, tokenBudget, sinks);
-  const layers = options.selectionLayers && layerList(name, "layers", options.selectionLayers);
+  const layers =
+    options.selectionLayers === undefined ? undefined : layerList(name, "layers", options.selectionLayers);
   const parts = splitBudget(tokenBudget, recencyShare, sinks);
   const first = layers?.[0] ?? 0;
   return {
@@ -43,10 +44,15 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
       ...(layers && { layers }),
     },
     tokenBudget,
+    ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
     select: (step) => step.withEnds(step.mergeByRank(step.scores(), parts.ranked, parts.ends), parts.ends),
     forModel(model) {
-      if (!layers) return lessIsMore({ ...options, selectionLayers: model.defaultSelectionLayers });
+      if (!layers)
+        return {
+          ...lessIsMore({ ...options, selectionLayers: model.defaultSelectionLayers }),
+          selectionLayersFrom: model.defaultSelectionLayersFrom,
+        };
       checkLayers(name, "layers", layers, model.numLayers);
       return this;
     },

@@ -1,5 +1,5 @@
 import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
-import { knownKeys, wholeNumber } from "../settings.ts";
+import { knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
 export interface OracleTopKOptions {
   /** Tokens each query head attends to. Default 2048. */
@@ -15,7 +15,7 @@ const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 export function oracleTopK(options: OracleTopKOptions = {}): AttentionPolicy {
   const name = "oracle-top-k";
   knownKeys(name, options, ["tokenBudget"]);
-  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 2);
+  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 2);
   return {
     name,
     settings: { budget: tokenBudget },

@@ -1,6 +1,6 @@
 import { ConfigError } from "../../base/errors.ts";
 import { type AttentionPolicy, DENSE, SELECTS_FOR_ITSELF } from "../policy.ts";
-import { checkLayers, knownKeys, wholeNumber } from "../settings.ts";
+import { checkLayers, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
 export interface QuestOptions {
   /** Tokens each query head attends to, in whole pages, the current page included. Default 2048. */
@@ -24,9 +24,9 @@ const CURRENT_PAGE = { sinks: 0, recent: 1 };
 export function quest(options: QuestOptions = {}): AttentionPolicy {
   const name = "quest";
   knownKeys(name, options, ["tokenBudget", "pageSize", "denseLayers"]);
-  const pageSize = wholeNumber(name, "page", options.pageSize ?? 16, 1);
-  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 1);
-  const denseLayers = wholeNumber(name, "dense-layers", options.denseLayers ?? 2, 0);
+  const pageSize = wholeNumber(name, "page", orDefault(options.pageSize, 16), 1);
+  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 1);
+  const denseLayers = wholeNumber(name, "dense-layers", orDefault(options.denseLayers, 2), 0);
   const pages = Math.floor(tokenBudget / pageSize);
   if (pages < 1)
     throw new ConfigError(

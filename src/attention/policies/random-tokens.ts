@@ -1,5 +1,5 @@
 import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
-import { knownKeys, wholeNumber } from "../settings.ts";
+import { knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
 export interface RandomTokensOptions {
   /** Tokens a layer attends to. Default 2048. */
@@ -17,8 +17,8 @@ const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 export function randomTokens(options: RandomTokensOptions = {}): AttentionPolicy {
   const name = "random-tokens";
   knownKeys(name, options, ["tokenBudget", "seed"]);
-  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 2);
-  const seed = wholeNumber(name, "seed", options.seed ?? 1, 0);
+  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 2);
+  const seed = wholeNumber(name, "seed", orDefault(options.seed, 1), 0);
   return {
     name,
     settings: { budget: tokenBudget, seed },

@@ -1,5 +1,5 @@
 import { type AttentionPolicy, REUSES, SELECTS_FOR_ITSELF } from "../policy.ts";
-import { checkSinks, knownKeys, wholeNumber } from "../settings.ts";
+import { checkSinks, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
 export interface StreamingLlmOptions {
   /** Sinks and sliding window together. Default 2048. */
@@ -15,8 +15,8 @@ export interface StreamingLlmOptions {
 export function streamingLlm(options: StreamingLlmOptions = {}): AttentionPolicy {
   const name = "streaming-llm";
   knownKeys(name, options, ["tokenBudget", "sinks"]);
-  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 1);
-  const sinks = wholeNumber(name, "sinks", options.sinks ?? 4, 0);
+  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 1);
+  const sinks = wholeNumber(name, "sinks", orDefault(options.sinks, 4), 0);
   checkSinks(name, tokenBudget, sinks);
   const ends = { sinks, recent: tokenBudget - sinks };
   return {

@@ -1,5 +1,5 @@
 import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
-import { checkLayers, knownKeys, layerList, wholeNumber } from "../settings.ts";
+import { checkLayers, knownKeys, layerList, orDefault, wholeNumber } from "../settings.ts";
 
 export interface TidalDecodeOptions {
   /** Tokens each query head of a sparse layer attends to. Default 2048. */
@@ -20,17 +20,23 @@ const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
   const name = "tidal-decode";
   knownKeys(name, options, ["tokenBudget", "selectionLayers"]);
-  const tokenBudget = wholeNumber(name, "budget", options.tokenBudget ?? 2048, 2);
-  const layers = options.selectionLayers && layerList(name, "layers", options.selectionLayers);
+  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 2);
+  const layers =
+    options.selectionLayers === undefined ? undefined : layerList(name, "layers", options.selectionLayers);
   const first = layers?.[0] ?? 0;
   return {
     name,
     settings: { budget: tokenBudget, ...(layers && { layers }) },
     tokenBudget,
+    ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
     select: (step) => step.withEnds(step.topK(step.scores(), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
     forModel(model) {
-      if (!layers) return tidalDecode({ ...options, selectionLayers: model.defaultSelectionLayers });
+      if (!layers)
+        return {
+          ...tidalDecode({ ...options, selectionLayers: model.defaultSelectionLayers }),
+          selectionLayersFrom: model.defaultSelectionLayersFrom,
+        };
       checkLayers(name, "layers", layers, model.numLayers);
       return this;
     },

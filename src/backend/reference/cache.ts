@@ -1,4 +1,5 @@
 import type { BackendShape, StepBatch } from "../backend.ts";
+import { allocate } from "./memory.ts";
 
 /** Keys and values of one layer. f32 [numPages * pageSize, numKvHeads, headDim] by slot; bounds by page. */
 export interface LayerCache {
@@ -9,8 +10,8 @@ export interface LayerCache {
 }
 
 export function createLayerCache(shape: BackendShape): LayerCache {
-  const size = shape.numPages * shape.pageSize * shape.numKvHeads * shape.headDim;
-  return { keys: new Float32Array(size), values: new Float32Array(size) };
+  const size = [shape.numPages * shape.pageSize, shape.numKvHeads, shape.headDim];
+  return { keys: allocate(Float32Array, size, "keys"), values: allocate(Float32Array, size, "values") };
 }
 
 /** The cache slot of a position of a sequence: page × pageSize + offset. */
@@ -27,9 +28,10 @@ export function updateBounds(
   sequence: number,
 ): void {
   const width = shape.numKvHeads * shape.headDim;
+  const size = [shape.numPages, width];
   cache.bounds ??= {
-    min: new Float32Array(shape.numPages * width),
-    max: new Float32Array(shape.numPages * width),
+    min: allocate(Float32Array, size, "page bounds"),
+    max: allocate(Float32Array, size, "page bounds"),
   };
   const { min, max } = cache.bounds;
   const length = batch.lengths[sequence];

@@ -5,7 +5,7 @@
 import { decodeWeights, dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { hashUnit } from "../../base/random.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import { capacityOf, type TensorRef, type WeightRef } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -27,6 +27,7 @@ import { sampleToken } from "../sample-token.ts";
 import { attendHead, headLogits } from "./attention.ts";
 import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
+import { cacheBytes, checkShape } from "./memory.ts";
 import { floats, integers, matrix, ReferenceTensor, ReferenceWeight, tensor } from "./refs.ts";
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
@@ -39,6 +40,7 @@ class ReferenceBackend implements Backend {
   #weightBytes = 0;
 
   constructor(shape: BackendShape) {
+    checkShape(shape);
     this.shape = shape;
     this.#layers = Array.from({ length: shape.numLayers }, () => createLayerCache(shape));
   }
@@ -50,8 +52,7 @@ class ReferenceBackend implements Backend {
       description: "plain loops in TypeScript, f32 storage, f64 sums",
       threads: 1,
       weightBytes: this.#weightBytes,
-      kvCacheBytes:
-        2 * 4 * shape.numLayers * shape.numPages * shape.pageSize * shape.numKvHeads * shape.headDim,
+      kvCacheBytes: cacheBytes(shape),
     };
   }
 
@@ -180,7 +181,7 @@ class ReferenceBackend implements Backend {
   }
 
   #scoreOffset(scores: Scores, row: number, head: number): number {
-    return (row * scores.heads + head) * (scores.values.shape[2] ?? 0);
+    return (row * scores.heads + head) * capacityOf(scores.values);
   }
 
   attendSelected(
@@ -192,7 +193,7 @@ class ReferenceBackend implements Backend {
   ): void {
     const batch = this.#step();
     const cache = this.#layers[layer];
-    const capacity = selection.indices.shape[2] ?? 0;
+    const capacity = capacityOf(selection.indices);
     const headsPerGroup = this.shape.numQueryHeads / selection.groups;
     for (let i = 0; i < range.count; i++) {
       const s = range.first + i;
@@ -348,17 +349,17 @@ class ReferenceBackend implements Backend {
       throw new ShapeError(
         `selecting ${out.count} units, but only ${units.length} candidates lie between the ends`,
       );
-    integers(out.units).set(units, row * (out.units.shape[2] ?? 0));
+    integers(out.units).set(units, row * capacityOf(out.units));
   }
 
   withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
     for (let i = 0; i < range.count; i++) {
       const length = this.#step().lengths[range.first + i];
       for (let g = 0; g < out.groups; g++) {
-        const start = (i * out.groups + g) * (set?.units.shape[2] ?? 0);
+        const start = (i * out.groups + g) * (set ? capacityOf(set.units) : 0);
         const units = set ? integers(set.units).subarray(start, start + set.count) : [];
         const positions = expandWithEnds(units, set?.unit ?? 1, length, ends);
-        integers(out.indices).set(positions, (i * out.groups + g) * (out.indices.shape[2] ?? 0));
+        integers(out.indices).set(positions, (i * out.groups + g) * capacityOf(out.indices));
         integers(out.counts)[i] = positions.length;
       }
     }
@@ -370,7 +371,7 @@ class ReferenceBackend implements Backend {
   }
 }
 
-/** Opens the reference backend. It runs everywhere, slowly. */
+/** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the shape is beyond it */
 export async function createReferenceBackend(shape: BackendShape): Promise<Backend> {
   return new ReferenceBackend(shape);
 }

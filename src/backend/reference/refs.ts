@@ -2,16 +2,17 @@ import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { Matrix } from "./linear.ts";
+import { allocate } from "./memory.ts";
 
 export class ReferenceTensor implements TensorRef {
   readonly dtype: TensorDtype;
   readonly shape: readonly number[];
   readonly data: Float32Array | Uint32Array;
   constructor(dtype: TensorDtype, shape: readonly number[]) {
-    const size = shape.reduce((a, b) => a * b, 1);
     this.dtype = dtype;
     this.shape = shape;
-    this.data = dtype === "f32" ? new Float32Array(size) : new Uint32Array(size);
+    this.data =
+      dtype === "f32" ? allocate(Float32Array, shape, "a tensor") : allocate(Uint32Array, shape, "a tensor");
   }
 }
 
@@ -26,7 +27,7 @@ export class ReferenceWeight implements WeightRef, Matrix {
     this.dtype = dtype;
     this.rows = rows;
     this.cols = cols;
-    this.values = new Float32Array(rows * cols);
+    this.values = allocate(Float32Array, [rows, cols], `weight ${name}`);
   }
 }
 

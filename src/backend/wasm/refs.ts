@@ -55,11 +55,6 @@ export function addressOf(ref: TensorRef, dtype?: TensorDtype): WasmTensor {
   return ref;
 }
 
-/** Elements of the last dimension: units or positions there is room for, of one sequence and group. */
-export function capacityOf(ref: TensorRef): number {
-  return ref.shape[2] ?? 0;
-}
-
 /** The descriptor of a matrix, whose rows are in blocks. */
 export function descriptorOf(ref: WeightRef): number {
   const weight = WasmWeight.of(ref);

@@ -20,12 +20,20 @@ const params = fc.record({
 });
 // few values, so that many are equal
 const logit = fc.oneof(fc.constantFrom(-2, 0, 1.5, 3), fc.float({ min: -8, max: 8, noNaN: true }));
+const masked = fc.oneof({ weight: 3, arbitrary: logit }, fc.constant(Number.NEGATIVE_INFINITY));
+const anything = fc.oneof(
+  { weight: 12, arbitrary: masked },
+  fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY),
+);
+const logits = fc.oneof(
+  ...[logit, masked, anything].map((one) => fc.array(one, { minLength: 1, maxLength: 60 })),
+);
 
 describe("TokenSampler", () => {
-  it("draws what sampleToken draws, for 1 to 60 tokens with ties, from any row", () => {
+  it("draws what sampleToken draws, for 1 to 60 tokens with ties, masks and NaN, from any row", () => {
     fc.assert(
       fc.property(
-        fc.array(logit, { minLength: 1, maxLength: 60 }),
+        logits,
         params,
         fc.array(fc.nat({ max: 59 }), { maxLength: 10 }),
         fc.nat({ max: 1 }),
@@ -39,7 +47,7 @@ describe("TokenSampler", () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 1000 },
     );
   });
 

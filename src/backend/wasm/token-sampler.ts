@@ -1,5 +1,5 @@
 import { hashUnit } from "../../base/random.ts";
-import type { SamplingRow } from "../backend.ts";
+import { NO_TOKEN, type SamplingRow } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 
 /**
@@ -26,17 +26,19 @@ export class TokenSampler {
 
   /**
    * Draws from row `i` of the logits at `address`: f32 [i + 1, vocabSize], overwritten where the repetition penalty is
-   * not 1. Returns a token id; greedy takes the lowest id of the largest logit.
+   * not 1. Returns a token id, greedy the lowest id of the largest logit; `NO_TOKEN` where the row is no distribution.
    */
   draw(address: number, i: number, row: SamplingRow): number {
     const { params } = row;
     this.#logits = this.#row(address + 4 * i * this.#ids.length, i);
     if (params.repetitionPenalty !== 1) this.#penalise(row.seenTokens, params.repetitionPenalty);
     if (params.temperature === 0) return this.#argmax();
-    this.#fillHeap(params.topK);
+    if (!this.#fillHeap(params.topK)) return NO_TOKEN;
     const largest = this.#logits[this.#take(0)];
     let mass = 0;
     for (let at = 0; at < this.#count; at++) mass += this.#weigh(this.#ids[at], largest, params.temperature);
+    // NaN or +Infinity among the logits weighed, or nothing but -Infinity, whose difference is NaN
+    if (Number.isNaN(mass)) return NO_TOKEN;
     let kept = this.#count;
     if (params.topP < 1) {
       const wanted = params.topP * mass;
@@ -58,6 +60,8 @@ export class TokenSampler {
       rest -= this.#weightOf(rank);
       if (rest < 0) return this.#take(rank);
     }
+    // rounding has left a rest: the last token that has a weight, for a masked one has none
+    while (this.#weightOf(kept - 1) === 0) kept--;
     return this.#take(kept - 1);
   }
 
@@ -73,16 +77,17 @@ export class TokenSampler {
 
   #argmax(): number {
     const logits = this.#logits;
-    let best = 0;
+    let best = NO_TOKEN;
     let bestLogit = Number.NEGATIVE_INFINITY;
     for (let id = 0; id < logits.length; id++) {
       const logit = logits[id];
-      if (logit > bestLogit) {
-        bestLogit = logit;
-        best = id;
-      }
+      // one comparison a logit, that NaN passes too
+      if (logit <= bestLogit) continue;
+      if (Number.isNaN(logit)) return NO_TOKEN;
+      bestLogit = logit;
+      best = id;
     }
-    return best;
+    return bestLogit === Number.POSITIVE_INFINITY ? NO_TOKEN : best;
   }
 
   #penalise(seen: ArrayLike<number>, penalty: number): void {
@@ -117,22 +122,29 @@ export class TokenSampler {
     return this.#ids[this.#count - 1 - rank];
   }
 
-  /** Makes a heap of the best `topK` tokens, or of all where it is 0. */
-  #fillHeap(topK: number): void {
+  /** Makes a heap of the best `topK` tokens, or of all where it is 0. False where NaN may have been left out. */
+  #fillHeap(topK: number): boolean {
     const { length } = this.#ids;
     this.#count = topK === 0 ? length : Math.min(topK, length);
     this.#taken = 0;
     for (let id = 0; id < this.#count; id++) this.#ids[id] = id;
     if (this.#count < length) {
+      const logits = this.#logits;
+      for (let id = 0; id < this.#count; id++) if (Number.isNaN(logits[id])) return false;
       // the worst of the best so far stands in front, to be replaced
       this.#heapify(false);
-      for (let id = this.#count; id < length; id++)
-        if (this.#isBetter(id, this.#ids[0])) {
-          this.#ids[0] = id;
-          this.#sink(0, this.#count, false);
-        }
+      let worst = logits[this.#ids[0]];
+      for (let id = this.#count; id < length; id++) {
+        // a later token is better by its logit alone; NaN passes the comparison too
+        if (logits[id] <= worst) continue;
+        if (Number.isNaN(logits[id])) return false;
+        this.#ids[0] = id;
+        this.#sink(0, this.#count, false);
+        worst = logits[this.#ids[0]];
+      }
     }
     this.#heapify(true);
+    return true;
   }
 
   #heapify(isBestFirst: boolean): void {

@@ -1,6 +1,6 @@
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { BackendError, EngineError, ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import { capacityOf, type TensorRef, type WeightRef } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -24,7 +24,7 @@ import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
 import { ARRIVED_ADDRESS, boundsLayerBytes, layerBytes, regions, type Word } from "./memory-map.ts";
-import { addressOf, capacityOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
+import { addressOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
 import { writeShape, writeTuning } from "./words.ts";

@@ -1,3 +1,4 @@
+import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
@@ -305,5 +306,7 @@ function chunkOf(ref: AttentionOutputWeights["o"]): NumberedBuffer | undefined {
 
 /** Where a matrix begins in its buffer, in pieces of 16 bytes. */
 function firstPiece(ref: AttentionOutputWeights["o"]): number {
-  return (WebGpuWeight.of(ref).parts[0]?.offset ?? 0) / 16;
+  const [part] = WebGpuWeight.of(ref).parts;
+  if (!part) throw new ShapeError(`weight ${ref.name} is a vector; a chain takes matrices`);
+  return part.offset / 16;
 }

@@ -14,6 +14,10 @@ import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Parts of a row of logits that are searched side by side. */
 const PARTS = 128;
+/** Near the largest f32: one over a tiny temperature would be infinite, and no difference times it a number. */
+const MOST_SCALE = 3e38;
+/** The largest f32 below 1: rounded up to 1, a draw would pass every token. */
+const LAST_UNIT = 1 - 2 ** -24;
 
 /** Draws tokens on the device; only their ids come back. */
 export class SamplingSteps {
@@ -59,10 +63,10 @@ export class SamplingSteps {
     const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
     recorder.plan(`argmax ${tensor.id},${rows}`, () => {
-      const first = recorder.kernel(["argmax"], { FINAL: false });
+      const first = recorder.kernel(["logit-keys", "argmax"], { FINAL: false });
       const bindings = [tensor, this.#parts, this.drawn];
       recorder.dispatch("rest", first, [shape.vocabSize, parts], bindings, parts, rows);
-      const last = recorder.kernel(["argmax"], { FINAL: true });
+      const last = recorder.kernel(["logit-keys", "argmax"], { FINAL: true });
       recorder.dispatch("rest", last, [parts, parts], [weights.vectors, this.#parts, this.drawn], 1, rows);
     });
   }
@@ -77,13 +81,20 @@ export class SamplingSteps {
       words[n * 6 + 1] = params.topK;
       floats[n * 6 + 2] = params.topP;
       floats[n * 6 + 3] = params.minP;
-      floats[n * 6 + 4] = 1 / params.temperature;
-      floats[n * 6 + 5] = hashUnit(params.seed, draw, 0x5a11, 0);
+      floats[n * 6 + 4] = Math.min(1 / params.temperature, MOST_SCALE);
+      floats[n * 6 + 5] = Math.min(hashUnit(params.seed, draw, 0x5a11, 0), LAST_UNIT);
     });
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);
     const kernel = recorder.kernel(
-      [reducePrelude(traits, threads), scanPrelude(traits), "keys", "candidates", "sample-draw"],
+      [
+        reducePrelude(traits, threads),
+        scanPrelude(traits),
+        "keys",
+        "candidates",
+        "logit-keys",
+        "sample-draw",
+      ],
       {
         ...subgroupConstants(traits),
         SPACE: candidateSpace(traits, 1024),

@@ -27,8 +27,9 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
       // the report is what was asked for, so the work has not failed; the notice is for those who read no JSON
       if (report.problems.length > 0)
         process.stderr.write(
-          `lessismore: ${report.problems.length} tensors hold values that are not finite\n`,
+          `lessismore: ${report.problems.length} of the tensors hold values that are not finite\n`,
         );
+      for (const note of report.attention.notes) process.stderr.write(`lessismore: ${note}\n`);
       done(0);
     });
 }
@@ -63,16 +64,29 @@ function describe(report: Report): string {
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention.name, attention.settings)],
+    ...layersFrom(attention.selectionLayersFrom),
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [
       `  at ${context}`,
       `attends to ${(100 * attendedFraction).toFixed(0)} % of the cache, reads ${formatBytes(kvBytes)} a token`,
     ]),
   ];
-  if (report.problems?.length === 0) rows.push(["scan", "every weight is finite"]);
-  for (const { tensor, nan, infinite } of report.problems ?? [])
+  const { count, names } = report.ignoredTensors;
+  if (report.contextNote !== undefined) rows.push(["note", report.contextNote]);
+  if (count > 0)
+    rows.push(["not used", `${count} tensors: ${names.slice(0, 4).join(", ")}${count > 4 ? ", …" : ""}`]);
+  for (const note of report.notes) rows.push(["note", note]);
+  if (!report.scannedWeights) rows.push(["scan", "not done (--no-scan)"]);
+  else if (report.problems.length === 0) rows.push(["scan", "every weight is finite"]);
+  for (const { tensor, nan, infinite } of report.problems)
     rows.push(["problem", `${tensor} has ${nan} NaN and ${infinite} infinite values`]);
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
+}
+
+function layersFrom(source: Report["attention"]["selectionLayersFrom"]): [string, string][] {
+  return source === undefined
+    ? []
+    : [["  layers from", source === "guess" ? "a GUESS: see the notice" : `the ${source}`]];
 }
 
 /** One line for each role: `  selects   layers 2, 7`. */

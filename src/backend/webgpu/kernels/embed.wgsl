@@ -1,6 +1,7 @@
 // x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup a row.
 const COLS: u32 = 4u;
 const STRIDE: u32 = 1u; // pieces of a weight row
+const NO_TOKEN: u32 = 0xffffffffu; // drawn of a row that cannot be drawn: the request fails, token 0 stands in
 const DRAWN: u32 = 0x80000000u; // a token id with this bit is the index of a token drawn by the last sample
 
 struct Params {
@@ -20,6 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var id = step[TOKEN_IDS + row];
   if ((id & DRAWN) != 0u) {
     id = drawn[id & ~DRAWN];
+    id = select(id, 0u, id == NO_TOKEN);
   }
   if (id < params.first || id >= params.first + params.rows) {
     return;

@@ -1,4 +1,5 @@
-// The repetition penalty on the tokens seen: logits below 0 times it, others over it. One invocation a token.
+// The repetition penalty on the tokens seen: logits below 0 times it, others over it; those that are not
+// finite stay as they are. One invocation a token.
 struct Params {
   row: u32,
   vocab: u32,
@@ -8,7 +9,7 @@ struct Params {
 }
 @group(0) @binding(0) var<storage, read> rows: array<Params>;
 @group(0) @binding(1) var<storage, read> seen: array<u32>;
-@group(0) @binding(2) var<storage, read_write> logits: array<f32>;
+@group(0) @binding(2) var<storage, read_write> logits: array<u32>; // f32 bits
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -17,5 +18,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let at = row.row * row.vocab + seen[row.first + id.x];
-  logits[at] = select(logits[at] / row.penalty, logits[at] * row.penalty, logits[at] < 0f);
+  let bits = logits[at];
+  if ((bits & 0x7f800000u) == 0x7f800000u) {
+    return;
+  }
+  let logit = bitcast<f32>(bits);
+  logits[at] = bitcast<u32>(select(logit / row.penalty, logit * row.penalty, logit < 0f));
 }

@@ -1,6 +1,6 @@
 // Draws one token a row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by
-// logit descending, ties to the lower id; what each filter keeps is the head of that order. With: reduce (LANES =
-// THREADS), scan, keys, candidates. One workgroup a row.
+// logit descending, ties to the lower id; what each filter keeps is the head of that order. Masked tokens, of -Infinity, are
+// in no head. With: reduce (LANES = THREADS), scan, keys, candidates, logit-keys. One workgroup a row.
 //
 // The best tokens are taken into workgroup memory and sorted; there the filters and the draw are sums over the order.
 // Where the draw may fall behind them (a flat distribution, or a filter that keeps more than fit), the head of the order is
@@ -18,10 +18,14 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> draws: array<Draw>;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> logits: array<u32>; // f32 bits
 @group(0) @binding(3) var<storage, read_write> drawn: array<u32>;
 
 const CANDIDATES: u32 = 256u; // wanted where no top-k says how many
+const LEAST: f32 = -0x1.fffffep+127f; // finite number
+const LEAST_MASS: u32 = 0x3f000000u; // bits of 0.5
+const INFINITE: u32 = 0x7f800000u; // bits of +Infinity; of NaN, and of what is negative, they are larger
+const COMPLETE: u32 = 0x80000000u; // added to the number of candidates where they are all tokens but the masked ones
 
 var<workgroup> chosen: atomic<u32>;
 var<workgroup> count_space: u32;
@@ -29,17 +33,19 @@ var<workgroup> mass_space: array<f32, THREADS>;
 
 // x: tokens, y: mass of the tokens with keys of at least `least`.
 fn head(at: u32, least: u32, largest: f32, scale: f32, thread: u32) -> vec2f {
+  let least_key = max(least, FIRST_KEY);
   var sum = vec2f();
   for (var i = thread; i < params.vocab; i += THREADS) {
-    let logit = logits[at + i];
-    if (key_of(logit) >= least) {
-      sum += vec2f(1f, exp((logit - largest) * scale));
+    let bits = logits[at + i];
+    if (logit_key(bits) >= least_key) {
+      sum += vec2f(1f, exp((bitcast<f32>(bits) - largest) * scale));
     }
   }
   return team_sum(vec4f(sum, 0f, 0f), thread).xy;
 }
 
-// The largest key whose head has at least `wanted` tokens (of_mass = false), or mass of at least or, where strict, above it.
+// The largest key whose head has at least `wanted` tokens (of_mass = false), or mass of at least or, where strict, above it;
+// 0 where none has.
 fn descend(at: u32, wanted: f32, of_mass: bool, strict: bool, largest: f32, scale: f32, thread: u32) -> u32 {
   var key = 0u;
   for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
@@ -62,20 +68,21 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   let by_count = descend(at, limit, false, false, largest, scale, thread);
   let above_count = head(at, by_count + 1u, largest, scale, thread);
   let with_count = head(at, by_count, largest, scale, thread);
-  if (draw.top_k > 0u && draw.top_k < params.vocab) {
+  let is_cut_by_count = draw.top_k > 0u && draw.top_k < params.vocab && by_count > 0u;
+  if (is_cut_by_count) {
     cut = by_count;
     of_cut = u32(limit - above_count.x);
   }
   let cut_weight = exp((number_of(by_count) - largest) * scale);
   var mass = with_count.y;
-  if (draw.top_k > 0u && draw.top_k < params.vocab) {
+  if (is_cut_by_count) {
     mass = above_count.y + f32(of_cut) * cut_weight;
   }
 
   let by_mass = descend(at, draw.top_p * mass, true, false, largest, scale, thread);
   let above_mass = head(at, by_mass + 1u, largest, scale, thread);
   let mass_weight = exp((number_of(by_mass) - largest) * scale);
-  let is_cut_by_mass = draw.top_p < 1f && by_mass >= cut;
+  let is_cut_by_mass = draw.top_p < 1f && by_mass >= cut && by_mass > 0u;
   let with_mass = head(at, by_mass, largest, scale, thread);
   if (is_cut_by_mass) {
     let most_of = min(select(params.vocab, of_cut, by_mass == cut), u32(with_mass.x - above_mass.x));
@@ -87,9 +94,10 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   // min-p: the least key whose weight reaches it
   var least = 0xffffffffu;
   for (var i = thread; i < params.vocab; i += THREADS) {
-    let logit = logits[at + i];
-    if (exp((logit - largest) * scale) >= draw.min_p) {
-      least = min(least, key_of(logit));
+    let bits = logits[at + i];
+    let key = logit_key(bits);
+    if (key >= FIRST_KEY && exp((bitcast<f32>(bits) - largest) * scale) >= draw.min_p) {
+      least = min(least, key);
     }
   }
   // keys as two halves, each exact in f32
@@ -125,7 +133,7 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   for (var base = 0u; base < params.vocab; base += THREADS) {
     let i = base + thread;
     var is_here = 0u;
-    if (i < params.vocab && key_of(logits[at + min(i, params.vocab - 1u)]) == key) {
+    if (i < params.vocab && logit_key(logits[at + min(i, params.vocab - 1u)]) == key) {
       is_here = 1u;
     }
     let place = scan(is_here, thread);
@@ -159,8 +167,9 @@ fn scan_masses(value: f32, thread: u32) -> vec2f {
   return vec2f(earlier, total);
 }
 
-// Draws among the sorted candidates; false where the token drawn may not be one of them. `all_mass` is that of all tokens.
-fn draw_by_order(draw: Draw, size: u32, largest: f32, all_mass: f32, thread: u32) -> bool {
+// Draws among the sorted candidates; false where the token drawn may not be one of them. `all_mass` is that of all tokens,
+// and the candidates are all of them where `is_complete`.
+fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mass: f32, thread: u32) -> bool {
   let scale = draw.inverse_temperature;
   let run = (size + THREADS - 1u) / THREADS; // of candidates of an invocation
   let first = min(thread * run, size);
@@ -198,7 +207,7 @@ fn draw_by_order(draw: Draw, size: u32, largest: f32, all_mass: f32, thread: u32
   }
   kept = workgroupUniformLoad(&count_space);
   // nothing cut the candidates short: there may be more behind them
-  let is_open = !has_count && kept == size && size < params.vocab;
+  let is_open = !has_count && kept == size && !is_complete;
   sum = 0f;
   for (var i = first; i < min(last, kept); i++) {
     sum += exp((number_of(pair_at(i).y) - largest) * scale);
@@ -239,17 +248,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let draw = draws[group.x];
   let at = draw.row * params.vocab;
   let scale = draw.inverse_temperature;
-  var most = -3.4e38;
+  var most = LEAST;
   for (var i = thread; i < params.vocab; i += THREADS) {
-    most = max(most, logits[at + i]);
+    most = max(most, bitcast<f32>(logits[at + i]));
   }
   let largest = team_max(vec4f(most), thread).x;
 
-  let sample = key_of(logits[at + u32(f32(params.vocab) * (f32(thread) / f32(THREADS)))]);
+  let sample = logit_key(logits[at + u32(f32(params.vocab) * (f32(thread) / f32(THREADS)))]);
   let count = min(select(draw.top_k, CANDIDATES, draw.top_k == 0u), params.vocab);
-  var threshold = 0u;
+  var threshold = FIRST_KEY;
   if (params.vocab > SPACE) {
-    threshold = sampled_threshold(sample, count, params.vocab, thread);
+    threshold = max(threshold, sampled_threshold(sample, count, params.vocab, thread));
   }
   if (thread == 0u) {
     atomicStore(&places, 0u);
@@ -258,10 +267,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var mass = 0f;
   for (var base = 0u; base < params.vocab; base += THREADS) {
     let i = base + thread;
-    let logit = logits[at + min(i, params.vocab - 1u)];
-    let key = key_of(logit);
-    let is_here = i < params.vocab;
-    mass += select(0f, exp((logit - largest) * scale), is_here);
+    let bits = logits[at + min(i, params.vocab - 1u)];
+    let key = logit_key(bits);
+    let is_here = i < params.vocab && key >= FIRST_KEY;
+    mass += select(0f, exp((bitcast<f32>(bits) - largest) * scale), is_here);
     let place = place_of(is_here && key >= threshold, thread);
     if (place < SPACE) {
       set_pair(place, vec2u(i, key));
@@ -269,16 +278,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
   let all_mass = team_sum(vec4f(mass), thread).x;
   if (thread == 0u) {
-    count_space = atomicLoad(&places);
+    count_space = atomicLoad(&places) | select(0u, COMPLETE, threshold == FIRST_KEY);
+    // NaN makes the mass NaN, and so does infinity less itself; masks alone have none, and the best of any other row has 1
+    let mass_bits = bitcast<u32>(all_mass);
+    if (mass_bits < LEAST_MASS || mass_bits >= INFINITE) {
+      count_space = NO_TOKEN;
+    }
   }
-  let size = workgroupUniformLoad(&count_space);
-  if (size <= SPACE && size >= min(count, SPACE)) {
+  let candidates = workgroupUniformLoad(&count_space);
+  if (candidates == NO_TOKEN) {
+    if (thread == 0u) {
+      drawn[draw.row] = NO_TOKEN;
+    }
+    return;
+  }
+  let is_complete = (candidates & COMPLETE) != 0u;
+  let size = candidates & ~COMPLETE;
+  if (size <= SPACE && (is_complete || size >= min(count, SPACE))) {
     sort_pairs(size, thread);
     if (thread == 0u) {
       count_space = 0u;
     }
     workgroupBarrier();
-    let is_drawn = draw_by_order(draw, size, largest, all_mass, thread);
+    let is_drawn = draw_by_order(draw, size, is_complete, largest, all_mass, thread);
     if (is_drawn) {
       return;
     }

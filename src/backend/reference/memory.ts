@@ -1,0 +1,48 @@
+import { BackendError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
+import type { BackendShape } from "../backend.ts";
+
+/** What the plain loops may hold: beyond it they are no use, and a config.json alone could ask for any size. */
+export const MAX_CACHE_BYTES = 2 ** 34;
+
+/** Elements of one array that every engine with 64-bit addresses has room for. */
+const MAX_ELEMENTS = 2 ** 31;
+
+/** Bytes of keys and values over all layers, stored as f32. */
+export function cacheBytes(shape: BackendShape): number {
+  return 2 * 4 * shape.numLayers * shape.numPages * shape.pageSize * shape.numKvHeads * shape.headDim;
+}
+
+/** @throws BackendError when the cache of the shape is larger than the backend may be, before any of it is made. */
+export function checkShape(shape: BackendShape): void {
+  const { numLayers, numPages, pageSize, numKvHeads, headDim } = shape;
+  const sizeBytes = cacheBytes(shape);
+  if (sizeBytes <= MAX_CACHE_BYTES) return;
+  throw new BackendError(
+    `opening the reference backend: a cache of ${numLayers} layers, ${numPages} pages of ${pageSize} tokens and ${numKvHeads} ` +
+      `heads of ${headDim} takes ${mebibytes(sizeBytes)}, at most ${mebibytes(MAX_CACHE_BYTES)} are allowed; ` +
+      "open the engine with a smaller contextLength or maxConcurrent, or use the wasm backend",
+  );
+}
+
+/** An array of zeros. @throws BackendError naming what it is for, when it is too large or memory runs out. */
+export function allocate<T extends Float32Array | Uint32Array>(
+  make: new (length: number) => T,
+  shape: readonly number[],
+  what: string,
+): T {
+  const length = shape.reduce((a, b) => a * b, 1);
+  const doing = `the reference backend: making ${what} [${shape.join(", ")}]`;
+  if (!(length <= MAX_ELEMENTS))
+    throw new BackendError(
+      `${doing}: expected at most ${MAX_ELEMENTS} elements, got ${length}; use a smaller model`,
+    );
+  try {
+    return new make(length);
+  } catch (cause) {
+    throw new BackendError(
+      `${doing}: there is no memory for its ${mebibytes(length * 4)} (${String(cause)}); use a smaller model or contextLength`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,101 @@
+import type { GenerationProgress } from "../engine/request.ts";
+import type { TextStream } from "./output.ts";
+
+/** Times a second that the line is written anew, at most. */
+const MAX_RATE = 10;
+/** From the start of the line to its end. */
+const ERASE = "\r\u001b[K";
+
+/** A terminal, or what stands for one. */
+export interface ProgressStream extends TextStream {
+  readonly columns?: number;
+}
+
+/** One line on a terminal that says how far the work is, written over itself; nothing where the stream is no terminal. */
+export class ProgressLine {
+  readonly #stream: ProgressStream;
+  readonly #now: () => number;
+  readonly #isShown: boolean;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #text = "";
+  #writtenAt = Number.NEGATIVE_INFINITY;
+  // a Ctrl-C may end the process at once
+  readonly #onExit = () => this.#write("");
+
+  /** now: milliseconds, as performance.now. */
+  constructor(stream: ProgressStream, now: () => number = () => performance.now()) {
+    this.#stream = stream;
+    this.#now = now;
+    this.#isShown = stream.isTTY === true && process.env.TERM !== "dumb";
+  }
+
+  /** Shows what `describe` says, at once and again and again until `erase`; undefined leaves the line empty. */
+  show(describe: () => string | undefined): void {
+    if (!this.#isShown) return;
+    this.erase();
+    process.on("exit", this.#onExit);
+    const update = () => {
+      if (this.#now() - this.#writtenAt >= 1000 / MAX_RATE) this.#write(describe() ?? "");
+    };
+    update();
+    this.#timer = setInterval(update, 1000 / MAX_RATE);
+    this.#timer.unref();
+  }
+
+  /** Takes the line away; what is written next starts where it stood. */
+  erase(): void {
+    clearInterval(this.#timer);
+    process.off("exit", this.#onExit);
+    this.#write("");
+  }
+
+  #write(text: string): void {
+    // a line that wraps could not be written over
+    const cut = text.slice(0, Math.max(0, (this.#stream.columns || 80) - 1));
+    if (cut === this.#text) return;
+    this.#text = cut;
+    this.#writtenAt = this.#now();
+    this.#stream.write(`${ERASE}${cut}`);
+  }
+}
+
+/** Says how far a request is, with the rate since its prefill was first seen. */
+export class RequestProgress {
+  readonly #read: () => GenerationProgress;
+  readonly #now: () => number;
+  #prefill: { readonly at: number; readonly tokens: number } | undefined;
+  #decode: { readonly at: number; readonly tokens: number } | undefined;
+
+  constructor(read: () => GenerationProgress, now: () => number = () => performance.now()) {
+    this.#read = read;
+    this.#now = now;
+  }
+
+  describe(): string | undefined {
+    const { phase, promptTokens, cachedTokens, generatedTokens } = this.#read();
+    const at = this.#now();
+    switch (phase) {
+      case "waiting":
+        return "waiting";
+      case "prefill": {
+        this.#prefill ??= { at, tokens: cachedTokens };
+        const done = Math.min(cachedTokens, promptTokens);
+        const share = promptTokens === 0 ? 0 : Math.floor((100 * done) / promptTokens);
+        return `reading the prompt: ${done} of ${promptTokens} tokens, ${share} %${rate(this.#prefill, cachedTokens, at)}`;
+      }
+      case "decode":
+        this.#decode ??= { at, tokens: generatedTokens };
+        return `generating: ${generatedTokens} tokens${rate(this.#decode, generatedTokens, at)}`;
+      case "done":
+        return undefined;
+    }
+  }
+}
+
+/** Tokens a second since a start; nothing before it can be known. */
+function rate(start: { readonly at: number; readonly tokens: number }, tokens: number, at: number): string {
+  const [count, elapsedMs] = [tokens - start.tokens, at - start.at];
+  if (count <= 0 || elapsedMs <= 0) return "";
+  const perSecond = (1000 * count) / elapsedMs;
+  return `, ${perSecond.toFixed(perSecond < 10 ? 1 : 0)} tokens/s`;
+}

@@ -1,0 +1,148 @@
+import { describe, expect, test } from "vitest";
+import { RequestError } from "../base/errors.ts";
+import { lessIsMore } from "../index.ts";
+import type { GenerationRequest } from "./request.ts";
+import { checkRequest } from "./request-schema.ts";
+
+const check = (request: unknown) => checkRequest(request as GenerationRequest);
+
+describe("a request that cannot be is a RequestError that names the value", () => {
+  const circular: Record<string, unknown> = { role: 5 };
+  circular.self = circular;
+  test.each<[string, unknown, string]>([
+    ["nothing", undefined, "expected an object of options, got undefined"],
+    ["null", null, "got null"],
+    ["a text", "hello", 'got "hello"'],
+    ["a list", [{ role: "user", content: "x" }], "expected an object"],
+    ["a misspelt key", { prompt: "x", maxTokns: 1 }, 'unknown option "maxTokns"; did you mean "maxTokens"?'],
+    ["another case", { prompt: "x", maxtokens: 1 }, 'did you mean "maxTokens"?'],
+    ["a snake's name", { prompt: "x", top_p: 1 }, 'did you mean "topP"?'],
+    ["an unknown key", { prompt: "x", frequencyPenalty: 1 }, "known are messages, prompt, tokenIds"],
+    ["no source", {}, "give exactly one of messages, prompt and tokenIds; got none"],
+    ["two sources", { prompt: "x", tokenIds: [1] }, "got 2"],
+    ["no messages", { messages: [] }, "messages must be a list of at least one { role, content }, got []"],
+    [
+      "messages that are a text",
+      { messages: "hi" },
+      'messages must be a list of at least one { role, content }, got "hi"',
+    ],
+    [
+      "a message without content",
+      { messages: [{ role: "user" }] },
+      "messages[0].content must be a text, or left out beside tool_calls",
+    ],
+    [
+      "content null without calls",
+      { messages: [{ role: "user", content: null }] },
+      'got {"role":"user","content":null}',
+    ],
+    [
+      "a role that is no text",
+      { messages: [{ role: "user", content: "" }, circular] },
+      "messages[1].role must be",
+    ],
+    ["a message that is a list", { messages: [[]] }, "messages[0] must be"],
+    ["a prompt that is no text", { prompt: 5 }, "prompt must be a text, got 5"],
+    ["a prompt that is null", { prompt: null }, "prompt must be a text, got null"],
+    ["token ids that are a text", { tokenIds: "" }, 'tokenIds must be a list of token ids, got ""'],
+    ["token ids that are null", { tokenIds: null }, "tokenIds must be a list of token ids, got null"],
+    ["token ids that are a number", { tokenIds: 0 }, "tokenIds must be a list of token ids, got 0"],
+    ["token ids without a length", { tokenIds: {} }, "tokenIds must be a list"],
+    ["attention that is a number", { prompt: "x", attention: 5 }, "attention must be a policy"],
+    ["attention that is an empty object", { prompt: "x", attention: {} }, "got {}"],
+    ["attention that is true", { prompt: "x", attention: true }, "got true"],
+    ["attention that is a factory", { prompt: "x", attention: lessIsMore }, "got a function"],
+    [
+      "attention that lacks layerRole",
+      { prompt: "x", attention: { name: "a", settings: {}, tokenBudget: 5 } },
+      "attention must be",
+    ],
+    ["stop that is a number", { prompt: "x", stop: 5 }, "stop must be a text that is not empty, got 5"],
+    [
+      "a stop that is a number",
+      { prompt: "x", stop: ["a", 5] },
+      "stop[1] must be a text that is not empty, got 5",
+    ],
+    ["an empty stop", { prompt: "x", stop: "" }, 'got ""'],
+    [
+      "an empty stop among others",
+      { prompt: "x", stop: ["x", ""] },
+      'stop[1] must be a text that is not empty, got ""',
+    ],
+    ["a signal that is none", { prompt: "x", signal: {} }, "signal must be an AbortSignal"],
+    [
+      "a signal that cannot be let go of",
+      { prompt: "x", signal: { aborted: false, addEventListener() {} } },
+      "signal must be an AbortSignal",
+    ],
+    [
+      "template options in a Map",
+      {
+        messages: [{ role: "user", content: "" }],
+        chatTemplateOptions: new Map([["enable_thinking", false]]),
+      },
+      "chatTemplateOptions must be an object of template variables, got Map {}",
+    ],
+    [
+      "template options that the engine gives",
+      { messages: [{ role: "user", content: "" }], chatTemplateOptions: { add_generation_prompt: false } },
+      "free of messages and add_generation_prompt",
+    ],
+    ["more stops than can be", { prompt: "x", stop: Array(300).fill("a") }, "stop must be at most 256 texts"],
+    [
+      "ignoreEos that is a word",
+      { prompt: "x", ignoreEos: "yes" },
+      'ignoreEos must be true or false, got "yes"',
+    ],
+    ["no tokens", { prompt: "x", maxTokens: 0 }, "maxTokens must be a whole number of at least 1, got 0"],
+    ["half a token", { prompt: "x", maxTokens: 1.5 }, "got 1.5"],
+    ["a text of tokens", { prompt: "x", maxTokens: "5" }, 'got "5"'],
+    ["temperature below 0", { prompt: "x", temperature: -1 }, "temperature must be 0 or more, got -1"],
+    ["temperature NaN", { prompt: "x", temperature: Number.NaN }, "temperature must be 0 or more, got NaN"],
+    ["temperature without end", { prompt: "x", temperature: Number.POSITIVE_INFINITY }, "got Infinity"],
+    ["temperature as text", { prompt: "x", temperature: "1" }, 'got "1"'],
+    ["topK of a half", { prompt: "x", topK: 1.5 }, "topK must be a whole number, 0 for all, got 1.5"],
+    ["topK below 0", { prompt: "x", topK: -1 }, "got -1"],
+    ["topP of 0", { prompt: "x", topP: 0 }, "topP must be in (0, 1], got 0"],
+    ["topP above 1", { prompt: "x", topP: 1.1 }, "got 1.1"],
+    ["minP below 0", { prompt: "x", minP: -0.1 }, "minP must be in [0, 1], got -0.1"],
+    [
+      "repetitionPenalty of 0",
+      { prompt: "x", repetitionPenalty: 0 },
+      "repetitionPenalty must be above 0, got 0",
+    ],
+    ["a seed of a half", { prompt: "x", seed: 0.5 }, "seed must be a whole number, got 0.5"],
+    ["a seed past 53 bits", { prompt: "x", seed: 2 ** 53 }, "got 9007199254740992"],
+    [
+      "template options for a prompt",
+      { prompt: "x", chatTemplateOptions: {} },
+      "chatTemplateOptions are for messages",
+    ],
+    [
+      "template options that are a list",
+      { messages: [{ role: "user", content: "" }], chatTemplateOptions: [] },
+      "chatTemplateOptions must be",
+    ],
+  ])("%s", (_, request, message) => {
+    expect(() => check(request)).toThrow(RequestError);
+    expect(() => check(request)).toThrow(message);
+  });
+});
+
+test("what chat templates take is taken: calls without content, parts, names of tools", () => {
+  const messages = [
+    { role: "system", content: "" },
+    { role: "assistant", content: null, tool_calls: [{ function: { name: "f", arguments: {} } }] },
+    { role: "tool", content: "5", tool_call_id: "1", name: "f" },
+    { role: "user", content: [{ type: "text", text: "x" }] },
+  ];
+  expect(check({ messages, chatTemplateOptions: { enable_thinking: false } }).messages).toEqual(messages);
+});
+
+test("values are copied: what the caller changes afterwards is not the request's", () => {
+  const stop = ["a"];
+  const checked = check({ prompt: "x", stop });
+  stop.push("b");
+  expect(checked.stop).toEqual(["a"]);
+  expect(check({ prompt: "x", stop: "a", maxTokens: undefined })).toMatchObject({ stop: ["a"] });
+});

@@ -1,0 +1,130 @@
+import * as v from "valibot";
+import { isPolicy } from "../attention/is-policy.ts";
+import type { AttentionPolicy } from "../attention/policy.ts";
+import { abortSignal, checkOptions, flag, numberThat, wholeNumberFrom } from "../base/check-options.ts";
+import { RequestError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import type { ChatMessage, GenerationRequest } from "./request.ts";
+
+/** A policy value or a spec; the schema of the engine's options uses it too. */
+export const attentionChoice = () =>
+  v.optional(
+    v.custom<AttentionPolicy | string>(
+      (value) => typeof value === "string" || isPolicy(value),
+      'a policy, such as lessIsMore({ … }), or a spec, such as "less-is-more:budget=256"',
+    ),
+  );
+
+const stopText = v.pipe(
+  v.string("a text that is not empty"),
+  v.check((text) => text !== "", "a text that is not empty"),
+);
+/** Each is looked for in every character. */
+const MAX_STOPS = 256;
+const stopList = v.pipe(v.array(stopText), v.maxLength(MAX_STOPS, `at most ${MAX_STOPS} texts`));
+const stops = v.optional(
+  v.pipe(
+    v.lazy((input) => (Array.isArray(input) ? stopList : stopText)),
+    v.transform((given): readonly string[] => (typeof given === "string" ? [given] : given)),
+  ),
+);
+
+const tokenIds = v.custom<ArrayLike<number>>(isTokenList, "a list of token ids");
+
+/** Whether a value has the shape of a list of token ids; what its entries are is not looked at. */
+export function isTokenList(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || !("length" in value)) return false;
+  const { length } = value;
+  return typeof length === "number" && Number.isSafeInteger(length) && length >= 0;
+}
+
+const ROLE = 'a text such as "user"';
+const OBJECT = "an object with a role and a content";
+const part = v.custom<object>(isObject, "an object");
+const content = v.nullish(
+  v.lazy((input) => (Array.isArray(input) ? v.array(part) : v.string("a text or a list of parts"))),
+);
+const messageObject = v.pipe(
+  v.looseObject(
+    { role: v.pipe(v.string(ROLE), v.minLength(1, ROLE)), content, tool_calls: v.optional(v.unknown()) },
+    () => ROLE, // the only key that can be missing
+  ),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed || hasContent(dataset.value)) return;
+    const { content: input } = dataset.value;
+    const path = {
+      type: "object",
+      origin: "value",
+      input: dataset.value,
+      key: "content",
+      value: input,
+    } as const;
+    addIssue({ message: "a text, or left out beside tool_calls", path: [path] });
+  }),
+  v.transform((checked) => checked as ChatMessage),
+);
+// a list would pass for an object without keys
+const message = v.lazy((input) =>
+  isObject(input) ? messageObject : v.custom<ChatMessage>(() => false, OBJECT),
+);
+
+function hasContent(checked: { readonly content?: unknown; readonly tool_calls?: unknown }): boolean {
+  const { content: given, tool_calls: calls } = checked;
+  return (given !== undefined && given !== null) || (Array.isArray(calls) && calls.length > 0);
+}
+
+const LIST = "a list of at least one { role, content }";
+const MESSAGES = v.object({ messages: v.pipe(v.array(message, LIST), v.minLength(1, LIST)) });
+
+/** Messages checked and copied, one by one. @throws RequestError naming the message by its index, and the key */
+export function checkMessages(messages: unknown, doing: string): readonly ChatMessage[] {
+  return checkOptions(MESSAGES, { messages }, doing, RequestError).messages;
+}
+
+/** Names that a template gets from the engine and not from a request's options. */
+const RESERVED = ["messages", "add_generation_prompt"];
+const templateOptions = v.pipe(
+  v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
+  v.check(
+    (options) => !RESERVED.some((name) => Object.hasOwn(options, name)),
+    `free of ${RESERVED.join(" and ")}, which the engine gives`,
+  ),
+);
+
+const REQUEST = v.object({
+  messages: v.optional(MESSAGES.entries.messages),
+  prompt: v.optional(v.string("a text")),
+  tokenIds: v.optional(tokenIds),
+  chatTemplateOptions: v.optional(templateOptions),
+  startsInReasoning: flag(),
+  attention: attentionChoice(),
+  maxTokens: wholeNumberFrom(1),
+  temperature: numberThat("0 or more", (t) => t >= 0 && t < Number.POSITIVE_INFINITY),
+  topK: numberThat("a whole number, 0 for all", (k) => Number.isSafeInteger(k) && k >= 0),
+  topP: numberThat("in (0, 1]", (p) => p > 0 && p <= 1),
+  minP: numberThat("in [0, 1]", (p) => p >= 0 && p <= 1),
+  repetitionPenalty: numberThat("above 0", (r) => r > 0 && r < Number.POSITIVE_INFINITY),
+  seed: numberThat("a whole number", Number.isSafeInteger),
+  stop: stops,
+  ignoreEos: flag(),
+  signal: abortSignal(),
+});
+
+/** A request as the engine goes on with it: values checked and copied, stop texts always a list. */
+export type CheckedRequest = v.InferOutput<typeof REQUEST>;
+
+/** @throws RequestError on anything that is no request. */
+export function checkRequest(request: GenerationRequest): CheckedRequest {
+  const checked = checkOptions(REQUEST, request, "generate", RequestError);
+  const { messages, prompt, tokenIds: ids } = checked;
+  const sources = [messages, prompt, ids].filter((source) => source !== undefined).length;
+  if (sources !== 1)
+    throw new RequestError(
+      `generate: give exactly one of messages, prompt and tokenIds; got ${sources === 0 ? "none" : sources}`,
+    );
+  if (checked.chatTemplateOptions && !messages)
+    throw new RequestError(
+      "generate: chatTemplateOptions are for messages; a prompt and tokenIds go past the template",
+    );
+  return checked;
+}

@@ -1,0 +1,200 @@
+import { abortable } from "../base/abort.ts";
+import { EngineError, ModelFileError } from "../base/errors.ts";
+
+/** What `fetch` must do here; tests and callers with credentials hand in their own. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** Bytes that count as progress. */
+const PROGRESS_BYTES = 1024;
+
+/** Requests that end: each fails when nothing comes for `stallMs`, and no answer brings more than it may. */
+export class HttpReader {
+  readonly #fetch: Fetch;
+  readonly #stallMs: number;
+
+  constructor(fetchFile: Fetch, stallMs: number) {
+    this.#fetch = fetchFile;
+    this.#stallMs = stallMs;
+  }
+
+  /** @throws ModelFileError when no answer comes, AbortedError */
+  async request(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Answer> {
+    const watch = new Watch(url, this.#stallMs, signal);
+    try {
+      const response = await watch.wait(this.#fetch(url, { ...init, signal: watch.signal }), (late) =>
+        late.body?.cancel(),
+      );
+      return new Answer(url, response, watch);
+    } catch (cause) {
+      watch.end();
+      if (cause instanceof EngineError) throw cause;
+      throw new ModelFileError(`fetching ${url}: ${String(cause)}; check the address and the network`, {
+        cause,
+      });
+    }
+  }
+}
+
+/** Ends a transfer that the caller gave up or that stands still. */
+class Watch {
+  readonly #controller = new AbortController();
+  readonly #caller: AbortSignal | undefined;
+  readonly #url: string;
+  readonly #stallMs: number;
+  readonly #stop = () => this.#controller.abort(this.#caller?.reason);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(url: string, stallMs: number, caller: AbortSignal | undefined) {
+    this.#url = url;
+    this.#stallMs = stallMs;
+    this.#caller = caller;
+    caller?.addEventListener("abort", this.#stop, { once: true });
+    if (caller?.aborted) this.#stop();
+    this.progress();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  progress(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#controller.abort(STALLED), this.#stallMs);
+  }
+
+  /** The outcome of work, which may not heed the signal. @throws ModelFileError, AbortedError */
+  async wait<T>(work: Promise<T>, discard?: (late: T) => unknown): Promise<T> {
+    try {
+      return await abortable(work, this.signal, `fetching ${this.#url}`, discard);
+    } catch (cause) {
+      if (this.signal.reason !== STALLED) throw cause;
+      throw new ModelFileError(
+        `fetching ${this.#url}: no progress for ${this.#stallMs / 1000} s; check the network and the server, and try again`,
+      );
+    }
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#caller?.removeEventListener("abort", this.#stop);
+  }
+}
+
+const STALLED = "no progress";
+
+/** What Content-Range says; total undefined: not known to the server. */
+export interface ContentRange {
+  readonly first: number;
+  readonly last: number;
+  readonly total: number | undefined;
+}
+
+/** An answer whose body has not been read. To be cancelled in any case. */
+export class Answer {
+  readonly #url: string;
+  readonly #response: Response;
+  readonly #watch: Watch;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  constructor(url: string, response: Response, watch: Watch) {
+    this.#url = url;
+    this.#response = response;
+    this.#watch = watch;
+  }
+
+  get status(): number {
+    return this.#response.status;
+  }
+
+  get isOk(): boolean {
+    return this.#response.ok;
+  }
+
+  /** Number and words. */
+  get statusText(): string {
+    return `${this.#response.status} ${this.#response.statusText}`.trimEnd();
+  }
+
+  header(name: string): string | undefined {
+    return this.#response.headers.get(name) ?? undefined;
+  }
+
+  /** Bytes of the body, where the server tells and does not compress them. */
+  get contentLength(): number | undefined {
+    const encoding = this.header("content-encoding") ?? "identity";
+    const text = this.header("content-length") ?? "";
+    return encoding === "identity" && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+
+  get range(): ContentRange | undefined {
+    const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(this.header("content-range") ?? "");
+    if (!match) return undefined;
+    const [, first, last, total] = match;
+    return {
+      first: Number(first),
+      last: Number(last),
+      total: total === "*" ? undefined : Number(total),
+    };
+  }
+
+  /**
+   * The body's bytes from `skip` on, at most `most` of them.
+   * mayHaveMore: the rest is left unread; otherwise more bytes are an error.
+   * @throws ModelFileError, AbortedError
+   */
+  async bytes(most: number, skip = 0, mayHaveMore = false): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    let [skipped, length, sinceProgress] = [0, 0, 0];
+    while (length < most || !mayHaveMore) {
+      const chunk = await this.#chunk();
+      if (chunk === undefined) break;
+      sinceProgress += chunk.length;
+      if (sinceProgress >= PROGRESS_BYTES) {
+        sinceProgress = 0;
+        this.#watch.progress();
+      }
+      const rest = chunk.subarray(Math.min(chunk.length, skip - skipped));
+      skipped += chunk.length - rest.length;
+      if (length + rest.length > most && !mayHaveMore)
+        throw new ModelFileError(
+          `fetching ${this.#url}: expected at most ${most} bytes, the server sends more; try again, or use another server`,
+        );
+      chunks.push(rest.subarray(0, most - length));
+      length += Math.min(rest.length, most - length);
+    }
+    return joined(chunks, length);
+  }
+
+  async #chunk(): Promise<Uint8Array | undefined> {
+    const { body } = this.#response;
+    if (!body) return undefined;
+    this.#reader ??= body.getReader();
+    try {
+      const { done, value } = await this.#watch.wait(this.#reader.read());
+      return done ? undefined : value;
+    } catch (cause) {
+      if (cause instanceof EngineError) throw cause;
+      throw new ModelFileError(
+        `fetching ${this.#url}: the transfer broke off (${String(cause)}); try again`,
+        { cause },
+      );
+    }
+  }
+
+  /** Leaves what is unread; nothing waits for it. */
+  cancel(): void {
+    this.#watch.end();
+    const ending = this.#reader ? this.#reader.cancel() : this.#response.body?.cancel();
+    ending?.catch(() => {}); // a body that failed has told so already
+  }
+}
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}

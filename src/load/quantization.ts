@@ -1,0 +1,77 @@
+import { ConfigError } from "../base/errors.ts";
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
+import type { JsonObject } from "./json-file.ts";
+
+/** Keys under which config.json says that the weights are quantised: transformers, compressed-tensors, MLX. */
+const KEYS = ["quantization_config", "compression_config", "quantization"];
+
+/** What the methods are called where `quant_method` is not a name that people use. */
+const METHODS: Readonly<Record<string, string>> = {
+  gptq: "GPTQ",
+  awq: "AWQ",
+  bitsandbytes: "bitsandbytes",
+  "compressed-tensors": "compressed-tensors",
+  fp8: "FP8",
+  fbgemm_fp8: "FP8 (FBGEMM)",
+  mxfp4: "MXFP4",
+  torchao: "torchao",
+  eetq: "EETQ",
+  hqq: "HQQ",
+  aqlm: "AQLM",
+  quanto: "Quanto",
+  modelopt: "NVIDIA ModelOpt",
+  "auto-round": "AutoRound",
+  auto_round: "AutoRound",
+};
+
+/**
+ * Refuses a quantised checkpoint from its config.json, before its weights are looked at.
+ * @throws ConfigError naming the file, the key, the method and what to take instead.
+ */
+export function refuseQuantized(config: JsonObject, fileName: string): void {
+  for (const key of KEYS) {
+    const value = config[key];
+    if (value === undefined || value === null || value === false) continue;
+    throw new ConfigError(
+      `reading ${fileName}: ${key} is ${printValue(value)}: the checkpoint is quantised${methodOf(key, value)}, which is ` +
+        "not read; expected weights in bf16, f16 or f32: take the checkpoint that it was made from, before quantisation",
+    );
+  }
+}
+
+function methodOf(key: string, value: unknown): string {
+  if (!isObject(value)) return "";
+  const { quant_method: method, bits } = value;
+  const width = typeof bits === "number" ? ` in ${bits} bits` : bitsAndBytes(value);
+  if (typeof method === "string" && method !== "")
+    return ` by ${Object.hasOwn(METHODS, method) ? METHODS[method] : method.slice(0, 40)}${width}`;
+  if (width !== "") return ` by ${value.load_in_4bit || value.load_in_8bit ? "bitsandbytes" : "MLX"}${width}`;
+  return key === "quantization" ? " by MLX" : "";
+}
+
+function bitsAndBytes({ load_in_4bit: four, load_in_8bit: eight }: JsonObject): string {
+  if (four === true) return " in 4 bits";
+  return eight === true ? " in 8 bits" : "";
+}
+
+/** Ends of names that only quantised checkpoints have, and what made them. */
+const TENSORS: readonly (readonly [RegExp, string])[] = [
+  [/\.qweight$|\.qzeros$|\.g_idx$/, "GPTQ or AWQ"],
+  [/\.weight\.(absmax|quant_map|nested_absmax|quant_state\..*)$|\.SCB$/, "bitsandbytes"],
+  [/\.weight_packed$|\.weight_shape$/, "compressed-tensors"],
+  [/\.weight_scale(_inv|_2)?$|\.input_scale$/, "FP8 or compressed-tensors"],
+  [/_(blocks|scales)$/, "MXFP4"],
+  [/\.weight_scales$/, "EETQ"],
+  [/\.(W_q|codes|codebooks|qzeros)$/, "HQQ or AQLM"],
+  [/\.(scales|biases)$/, "MLX"],
+];
+
+/** What quantised the tensors, by their names; undefined where nothing shows. */
+export function quantizerOf(names: Iterable<string>): string | undefined {
+  for (const name of names) {
+    const found = TENSORS.find(([pattern]) => pattern.test(name));
+    if (found) return found[1];
+  }
+  return undefined;
+}

@@ -1,0 +1,58 @@
+/** SentencePiece's precompiled character map: a double-array trie of UTF-8 to texts. */
+import { ModelFileError } from "../../base/errors.ts";
+import type { Fields } from "./fields.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+/** Longest grapheme, in bytes, that is looked up whole. */
+const LONGEST_GRAPHEME = 6;
+
+/** @throws ModelFileError when the map is cut or no base64. */
+export function createPrecompiled(fields: Fields): (text: string) => string {
+  const base64 = fields.optionalText("precompiled_charsmap") ?? "";
+  if (base64 === "") return (text) => text;
+  let bytes: Uint8Array;
+  try {
+    bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  } catch (cause) {
+    throw new ModelFileError(`reading ${fields.place}: precompiled_charsmap is no base64`, { cause });
+  }
+  const view = new DataView(bytes.buffer);
+  const trieBytes = bytes.length >= 4 ? view.getUint32(0, true) : 0;
+  if (trieBytes < 4 || trieBytes % 4 !== 0 || trieBytes + 4 > bytes.length)
+    throw new ModelFileError(`reading ${fields.place}: precompiled_charsmap is cut short`);
+  const trie = Uint32Array.from({ length: trieBytes / 4 }, (_, i) => view.getUint32(4 + i * 4, true));
+  const texts = bytes.subarray(4 + trieBytes);
+  const lookUp = (part: string): string | undefined => {
+    const at = firstPrefix(trie, encoder.encode(part));
+    if (at === undefined) return undefined;
+    const end = texts.indexOf(0, at);
+    return decoder.decode(texts.subarray(at, end < 0 ? texts.length : end));
+  };
+  const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
+  return (text) => {
+    let made = "";
+    for (const { segment } of segmenter.segment(text)) {
+      const whole = encoder.encode(segment).length < LONGEST_GRAPHEME ? lookUp(segment) : undefined;
+      if (whole !== undefined) made += whole;
+      else for (const point of segment) made += lookUp(point) ?? point;
+    }
+    return made;
+  };
+}
+
+const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6);
+
+/** The value of the shortest key that begins the bytes (Darts-clone). */
+function firstPrefix(trie: Uint32Array, key: Uint8Array): number | undefined {
+  let at = offsetOf(trie[0] ?? 0);
+  for (const byte of key) {
+    if (byte === 0) return undefined;
+    at ^= byte;
+    const unit = trie[at];
+    if (unit === undefined || (unit & 0x800000ff) >>> 0 !== byte) return undefined;
+    at ^= offsetOf(unit);
+    if (((unit >>> 8) & 1) === 1) return (trie[at] ?? 0) & 0x7fffffff;
+  }
+  return undefined;
+}

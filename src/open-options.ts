@@ -1,0 +1,50 @@
+import * as v from "valibot";
+import type { AttentionPolicy } from "./attention/policy.ts";
+import { abortSignal, checkOptions, numberThat, oneOf, wholeNumberFrom } from "./base/check-options.ts";
+import { ConfigError } from "./base/errors.ts";
+import type { BackendOptions } from "./choose-backend.ts";
+import { attentionChoice } from "./engine/request-schema.ts";
+
+/** Options of every way to open an engine. Unknown keys are refused. */
+export interface EngineOptions extends BackendOptions {
+  /** The policy of requests that name none: a value or a spec; default: the checkpoint's own, else full. */
+  readonly attention?: AttentionPolicy | string;
+  /** Requests that run at the same time. Default 4. */
+  readonly maxConcurrent?: number;
+  /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
+  readonly pageSize?: number;
+  /** Ends the opening with an AbortedError. */
+  readonly signal?: AbortSignal;
+}
+
+/** More than any machine this runs on has; each thread takes memory of its own. */
+const MAX_THREADS = 256;
+/** More rows than that in a batch no backend is made for. */
+const MAX_CONCURRENT = 4096;
+
+const isPageSize = (size: number) => Number.isSafeInteger(size) && size >= 4 && Math.log2(size) % 1 === 0;
+
+export const ENGINE_OPTIONS = {
+  backend: oneOf(["auto", "webgpu", "wasm", "reference"]),
+  threads: wholeNumberFrom(1, MAX_THREADS),
+  contextLength: wholeNumberFrom(2),
+  cacheDtype: oneOf(["f16", "f32"]),
+  tuning: oneOf(["auto", "measure", "default"]),
+  attention: attentionChoice(),
+  maxConcurrent: wholeNumberFrom(1, MAX_CONCURRENT),
+  pageSize: numberThat("a power of two of at least 4", isPageSize),
+  signal: abortSignal(),
+} satisfies { readonly [Key in keyof EngineOptions]-?: unknown };
+
+/**
+ * Checks the options of an engine, and those that one place has besides. Gives a copy: the caller's object may change while
+ * files are read.
+ * @throws ConfigError on unknown keys and impossible values
+ */
+export function checkEngineOptions<Place extends object>(
+  options: EngineOptions & Place,
+  place: { readonly [Key in keyof Place]-?: v.GenericSchema<unknown, Place[Key]> },
+): EngineOptions & Place {
+  const schema = v.object({ ...ENGINE_OPTIONS, ...place });
+  return checkOptions(schema, options, "openEngine", ConfigError) as EngineOptions & Place;
+}

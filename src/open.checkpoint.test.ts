@@ -1,0 +1,244 @@
+/** What opening does with a checkpoint's files: aborts, contexts, what is told in the report. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { memoryFolder } from "../test/golden/memory-folder.ts";
+import { repositoryPath } from "../test/golden/open-fixture.ts";
+import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
+import { AbortedError, BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
+import type { FileFolder } from "./load/byte-source.ts";
+import { openDawn } from "./node/dawn.ts";
+import { inspectFolder, openEngine } from "./node/index.ts";
+import { createWasmHost } from "./node/wasm-host.ts";
+import { type EngineOptions, openEngineWith } from "./open.ts";
+
+const HF = repositoryPath("test/golden/hf");
+
+/** A golden checkpoint in memory, with values of its config and whole files changed. */
+function checkpoint(
+  name: string,
+  config: object = {},
+  files: Record<string, object | string | Uint8Array> = {},
+) {
+  const folder = join(HF, name);
+  const read = Object.fromEntries(
+    readdirSync(folder).map((file) => [file, new Uint8Array(readFileSync(join(folder, file)))]),
+  );
+  const own = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+  return memoryFolder({ ...read, "config.json": { ...own, ...config }, ...files });
+}
+
+const open = (folder: FileFolder, options: EngineOptions = {}) =>
+  openEngineWith({ folder, wasm: createWasmHost(), openGpu: openDawn }, { backend: "reference", ...options });
+
+const SMALL = "qwen3-yarn-left-alone";
+
+describe("the signal", () => {
+  test("aborts at every read of a file, and closes all of them", async () => {
+    const count = async (abortAt: number) => {
+      const folder = checkpoint(SMALL);
+      const stop = new AbortController();
+      let reads = 0;
+      const counting: FileFolder = {
+        ...folder,
+        open: async (path) => {
+          const source = await folder.open(path);
+          if (!source) return undefined;
+          const read = (offset: number, length: number) => {
+            if (++reads === abortAt) stop.abort();
+            return source.read(offset, length);
+          };
+          return { ...source, read };
+        },
+      };
+      const opening = open(counting, { signal: stop.signal, threads: 1, backend: "wasm" });
+      if (abortAt > 0) {
+        await expect(opening, `read ${abortAt}`).rejects.toThrow(AbortedError);
+        await new Promise((resolve) => setTimeout(resolve));
+      } else await (await opening).close();
+      expect(folder.opened.size).toBe(0);
+      return reads;
+    };
+    const all = await count(0);
+    expect(all).toBeGreaterThan(20);
+    for (const at of [1, 2, 3, 4, 5, 6, all - 1, all]) expect(await count(at)).toBe(at);
+  });
+
+  test("that has fired refuses at once, and one that fires later leaves the engine alone", async () => {
+    const model = join(HF, SMALL);
+    await expect(openEngine({ model, backend: "reference", signal: AbortSignal.abort() })).rejects.toThrow(
+      AbortedError,
+    );
+    const stop = new AbortController();
+    const engine = await openEngine({ model, backend: "reference", signal: stop.signal });
+    stop.abort();
+    expect(await engine.logits([1])).toHaveLength(320);
+    await engine.close();
+  });
+
+  test("ends the wait for a backend, which is closed when it comes", async () => {
+    const stop = new AbortController();
+    let isAsked = false;
+    const openGpu = async () => {
+      isAsked = true;
+      setTimeout(() => stop.abort());
+      return new Promise<GPU>(() => {});
+    };
+    const host = { folder: checkpoint(SMALL), wasm: createWasmHost(), openGpu };
+    await expect(openEngineWith(host, { backend: "webgpu", signal: stop.signal })).rejects.toThrow(
+      AbortedError,
+    );
+    expect(isAsked).toBe(true);
+  });
+});
+
+describe("the context", () => {
+  const yarn = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 };
+
+  test("is what the scaling gives, told in the report and by inspect, and not a token more", async () => {
+    const folder = checkpoint(SMALL, { max_position_embeddings: 40, rope_scaling: yarn });
+    const engine = await open(folder);
+    const note = 'RoPE scaling "yarn" by 4 makes it of 32; max_position_embeddings is 40';
+    expect(engine.report().model).toMatchObject({ contextLength: 128, maxPositionEmbeddings: 40 });
+    expect(engine.report().contextNote).toContain(note);
+    expect(await engine.logits(Array(127).fill(1))).toHaveLength(127 * 320);
+    await engine.close();
+    expect(await inspectFolder(folder)).toMatchObject({
+      contextLength: 128,
+      contextNote: expect.stringContaining(note),
+    });
+    await expect(open(folder, { contextLength: 129 })).rejects.toThrow(ConfigError);
+    await expect(open(folder, { contextLength: 129 })).rejects.toThrow(note);
+  });
+
+  test("that was asked for within max_position_embeddings owes nothing to the scaling", async () => {
+    const engine = await open(checkpoint(SMALL), { contextLength: 64 });
+    expect(engine.report().contextNote).toBeUndefined();
+    await engine.close();
+  });
+
+  test("of a config alone makes the reference backend take no more than it may", async () => {
+    const engine = await open(
+      checkpoint(SMALL, { max_position_embeddings: 2 ** 31 - 1, rope_scaling: null }),
+    );
+    expect(engine.report().model.contextLength).toBeLessThan(2 ** 26);
+    expect(engine.report().contextNote).toContain("that the reference backend may hold");
+    await engine.close();
+    const folder = checkpoint(SMALL, { max_position_embeddings: 2 ** 31 - 1, rope_scaling: null });
+    await expect(open(folder, { contextLength: 2 ** 31 - 1 })).rejects.toThrow("the longest that fits");
+  });
+});
+
+test("tensors and values that nothing uses are told in the report and by inspect", async () => {
+  const bytes = new Uint8Array(readFileSync(join(HF, SMALL, "model.safetensors")));
+  const headerEnd = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  const header = JSON.parse(Buffer.from(bytes.subarray(8, headerEnd)).toString());
+  const end = bytes.length - headerEnd;
+  header["visual.patch_embed.weight"] = { dtype: "BF16", shape: [2, 3], data_offsets: [end, end + 12] };
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  const weights = new Uint8Array(Buffer.concat([length, text, bytes.subarray(headerEnd), Buffer.alloc(12)]));
+  const folder = checkpoint(
+    SMALL,
+    {},
+    { "model.safetensors": weights, "generation_config.json": { num_beams: 4 } },
+  );
+  const ignoredTensors = { count: 1, names: ["visual.patch_embed.weight"] };
+  const notes = ["what memory recommends for generation is not followed: num_beams 4"];
+  const engine = await open(folder, { contextLength: 64 });
+  expect(engine.report()).toMatchObject({ model: { ignoredTensors }, notes });
+  await engine.close();
+  expect(await inspectFolder(folder)).toMatchObject({ ignoredTensors, notes });
+});
+
+test("a checkpoint's own attention is judged where it is used: not by requests for another policy", async () => {
+  const folder = checkpoint(SMALL, {}, { "generation_config.json": { sparse_attention: "quest:budget=x" } });
+  await expect(open(folder)).rejects.toThrow(ConfigError);
+  const engine = await open(folder, { attention: "full" });
+  expect(() => engine.generate({ tokenIds: [1], attention: "quest:budget=64" })).toThrow(
+    "budget must be a number",
+  );
+  const { tokenIds } = await engine
+    .generate({ tokenIds: [1], maxTokens: 2, attention: "streaming-llm:budget=64" })
+    .result();
+  expect(tokenIds).toHaveLength(2);
+  await engine.close();
+});
+
+test("an index that names a tensor nobody needs does not block", async () => {
+  const weights = new Uint8Array(readFileSync(join(HF, SMALL, "model.safetensors")));
+  const names = ["model.embed_tokens.weight", "a.tensor.nobody.needs"];
+  const folder = checkpoint(
+    SMALL,
+    {},
+    {
+      "model.safetensors.index.json": {
+        weight_map: Object.fromEntries(names.map((name) => [name, "s.safetensors"])),
+      },
+      "s.safetensors": weights,
+    },
+  );
+  const sharded: FileFolder = {
+    ...folder,
+    open: async (path) => (path === "model.safetensors" ? undefined : folder.open(path)),
+  };
+  const engine = await open(sharded);
+  expect(await engine.logits([1])).toHaveLength(320);
+  await engine.close();
+});
+
+test.each<[string, object, string]>([
+  [
+    "layers",
+    { num_hidden_layers: 2 ** 32 },
+    "num_hidden_layers is 4294967296; expected a whole number above 0",
+  ],
+  ["layers within bounds", { num_hidden_layers: 4000, layer_types: null }, "layers.2."],
+  ["heads", { head_dim: 2 ** 30 }, "head_dim is 1073741824; expected a whole number above 0, at most 65536"],
+  ["a vocabulary", { vocab_size: 2 ** 31 - 1 }, "config.json asks for"],
+  ["a width", { hidden_size: 2 ** 31 - 1, head_dim: 16 }, "config.json asks for"],
+  [
+    "products past 2^53",
+    { num_attention_heads: 2 ** 30, num_key_value_heads: 1, head_dim: 65536 },
+    "asks for",
+  ],
+])("%s that no tensor has are refused from the headers, before anything is made", async (_, config, message) => {
+  const opening = open(checkpoint(SMALL, config));
+  await expect(opening).rejects.toThrow(message);
+  const error: unknown = await opening.catch((cause: unknown) => cause);
+  expect(error instanceof ConfigError || error instanceof ModelFileError).toBe(true);
+});
+
+test("the reference backend says what it cannot hold, before it tries", async () => {
+  const shape = {
+    numLayers: 2,
+    hiddenSize: 8,
+    intermediateSize: 8,
+    numQueryHeads: 2,
+    numKvHeads: 1,
+    headDim: 4,
+    vocabSize: 8,
+    rmsNormEps: 1e-6,
+    pageSize: 4,
+    numPages: 4,
+    maxSequenceLength: 16,
+    maxBatchRows: 4,
+    maxBatchSequences: 1,
+  };
+  for (const change of [
+    { numPages: 2 ** 40 },
+    { numLayers: 2 ** 40 },
+    { headDim: 2 ** 52, numPages: 2 ** 30 },
+  ]) {
+    const opening = createReferenceBackend({ ...shape, ...change });
+    await expect(opening).rejects.toThrow(BackendError);
+    await expect(opening).rejects.toThrow("at most 16384 MiB are allowed");
+  }
+  const backend = await createReferenceBackend(shape);
+  for (const size of [2 ** 31 + 1, 2 ** 50, Number.POSITIVE_INFINITY, Number.NaN]) {
+    expect(() => backend.createWeight("w", "f32", size, 1)).toThrow(BackendError);
+    expect(() => backend.createTensor("f32", [size, 1])).toThrow("expected at most 2147483648 elements");
+  }
+  await backend.close();
+});

@@ -1,0 +1,19 @@
+/** Prompts are cut by time and by what else runs; that must change no bit. */
+import { expect, test } from "vitest";
+import { BACKENDS } from "../conformance/backend-table.ts";
+import { openTiny } from "./tiny-engine.ts";
+
+const onCpu = BACKENDS.filter(({ name }) => !name.startsWith("webgpu"));
+
+test.each(onCpu)("$name: logits of a prompt are the same bits however it is cut", async ({ open }) => {
+  for (const length of [17, 43, 95]) {
+    const tokens = Array.from({ length }, (_, i) => 3 + ((i * 53) % 300));
+    const all: Float32Array[] = [];
+    for (const maxBatchRows of [128, 16, 40]) {
+      const engine = await openTiny(open, { shape: { maxBatchRows } });
+      all.push(await engine.logits(tokens), await engine.logits(tokens));
+      await engine.close();
+    }
+    for (const logits of all) expect(logits).toEqual(all[0]);
+  }
+});

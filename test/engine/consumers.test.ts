@@ -1,0 +1,288 @@
+/** What holds between a request and the one who reads it, and between one request and the others. */
+import { afterEach, describe, expect, test } from "vitest";
+import type { AttentionPolicy } from "../../src/attention/policy.ts";
+import { AbortedError, BackendError, RequestError } from "../../src/base/errors.ts";
+import type { GenerationEngine } from "../../src/engine/engine.ts";
+import type { Generation, GenerationRequest } from "../../src/engine/request.ts";
+import { lessIsMore, streamingLlm } from "../../src/index.ts";
+import { BACKENDS } from "../conformance/backend-table.ts";
+import { characters, openTiny, type TinyOptions } from "./tiny-engine.ts";
+
+const [{ open }] = BACKENDS;
+const ENDS = { sinks: 1, recent: 1 };
+const ids = Array.from({ length: 40 }, (_, i) => 3 + ((i * 37) % 300));
+const base: GenerationRequest = { tokenIds: ids.slice(0, 8), maxTokens: 9, temperature: 0 };
+/** More tokens than a consumer may be behind. */
+const long: GenerationRequest = { ...base, maxTokens: 200, temperature: 1, seed: 9 };
+const LARGE = { maxSequenceLength: 384, numPages: 96 };
+
+const opened: GenerationEngine[] = [];
+afterEach(async () => {
+  for (const engine of opened.splice(0)) await engine.close();
+});
+async function openEngine(options: TinyOptions = {}): Promise<GenerationEngine> {
+  const engine = await openTiny(open, options);
+  opened.push(engine);
+  return engine;
+}
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+async function until(isSo: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !isSo(); i++) await sleep(5);
+  expect(isSo()).toBe(true);
+}
+const tokensOf = async (generation: Generation) => (await generation.result()).tokenIds;
+
+describe("one failure is one request's", () => {
+  /** Streaming attention that fails where a test wants it to. */
+  function failing(change: Partial<AttentionPolicy>): AttentionPolicy {
+    return { ...streamingLlm({ tokenBudget: 8 }), name: "mine", ...change };
+  }
+  const boom = () => {
+    throw new Error("boom");
+  };
+
+  test.each<[string, AttentionPolicy, string]>([
+    ["select throws", failing({ select: boom }), "attention mine failed: boom"],
+    ["select gives nothing", failing({ select: () => undefined as never }), "attention mine failed:"],
+    ["select gives no selection", failing({ select: () => ({}) as never }), "attention mine failed:"],
+    ["layerRole throws", failing({ layerRole: boom }), "attention mine failed: boom"],
+    ["layerRole gives nothing", failing({ layerRole: () => undefined as never }), "attention mine failed:"],
+    [
+      "select asks for more than there is",
+      failing({
+        select: (step) =>
+          step.withEnds(step.topK(step.scores(), 5000, { sinks: 0, recent: 1 }), { sinks: 0, recent: 1 }),
+      }),
+      "attention mine failed:",
+    ],
+    [
+      "a role is misspelt",
+      failing({ layerRole: () => ({ attends: "All", selects: true }) as never }),
+      "layerRole(0) must give",
+    ],
+    ["a role is a word", failing({ layerRole: () => "all" as never }), 'got "all"'],
+    ["selectedTokens gives NaN", failing({ selectedTokens: () => Number.NaN }), "gave NaN"],
+    ...[-1, Number.NaN, 20.5, "20", undefined, 1e9].map((count): [string, AttentionPolicy, string] => [
+      `topK count is ${String(count)}`,
+      failing({ select: (step) => step.withEnds(step.topK(step.scores(), count as number, ENDS), ENDS) }),
+      "topK: a count must be a whole number",
+    ]),
+    ...[-1, Number.NaN, 2.5, 2 ** 33].map((sinks): [string, AttentionPolicy, string] => [
+      `ends are ${sinks}`,
+      failing({ select: (step) => step.withEnds(undefined, { sinks, recent: 2 }) }),
+      "withEnds: ends.sinks must be a whole number",
+    ]),
+    [
+      "mergeByRank count is negative",
+      failing({ select: (step) => step.withEnds(step.mergeByRank(step.scores(), -5, ENDS), ENDS) }),
+      "mergeByRank: a count",
+    ],
+    [
+      "scores are made up",
+      failing({ select: (step) => step.withEnds(step.topK({ ...step.scores(), heads: 99 }, 2, ENDS), ENDS) }),
+      "expected what an earlier call of this selection step gave",
+    ],
+    [
+      "page size is none",
+      failing({ select: (step) => step.withEnds(step.topK(step.pageScores(0), 2, ENDS), ENDS) }),
+      "pageScores: a page size",
+    ],
+    ["selectedTokens throws", failing({ selectedTokens: boom }), "failed: boom"],
+  ])("a policy whose %s", async (_, attention, message) => {
+    const engine = await openEngine();
+    const healthy = { ...base, tokenIds: ids, attention: "less-is-more:budget=12,layers=0" };
+    const expected = await tokensOf(engine.generate(healthy));
+    const requests = [healthy, { ...base, attention }, { ...healthy, attention }, healthy, healthy];
+    const outcomes = await Promise.allSettled(requests.map((one) => tokensOf(engine.generate(one))));
+    for (const i of [0, 3, 4]) expect(outcomes[i]).toEqual({ status: "fulfilled", value: expected });
+    for (const i of [1, 2])
+      expect(outcomes[i]).toMatchObject({
+        status: "rejected",
+        reason: { message: expect.stringContaining(message) },
+      });
+    expect(await tokensOf(engine.generate(healthy))).toEqual(expected);
+  });
+
+  test("a policy whose layers have budgets of their own makes tensors in its first step alone", async () => {
+    let made = 0;
+    const onCall = (call: string) => {
+      if (call === "createTensor") made++;
+    };
+    const engine = await openEngine({ onCall, shape: LARGE });
+    const role = { attends: "selected", selects: true } as const;
+    const attention = failing({
+      layerRole: () => role,
+      select: (step) => step.withEnds(step.topK(step.scores(), step.layer === 0 ? 40 : 5, ENDS), ENDS),
+      tokenBudget: 48,
+    });
+    const request = { ...base, tokenIds: [...ids, ...ids], attention };
+    await engine.generate({ ...request, maxTokens: 2 }).result();
+    const before = made;
+    expect(await tokensOf(engine.generate({ ...request, maxTokens: 60 }))).toHaveLength(60);
+    expect(made).toBe(before);
+  });
+
+  test("a tokenizer that cannot decode a token fails the request that drew it", async () => {
+    const engine = await openEngine();
+    const drawn = { ...base, temperature: 1, seed: 3 };
+    const expected = await tokensOf(engine.generate(drawn));
+    expect(expected.indexOf(expected[4] ?? 0)).toBe(4);
+    const decode = (tokens: ArrayLike<number>) =>
+      Array.from(tokens).includes(expected[4] ?? 0) ? boom() : characters.decode(tokens);
+    const decodeStream = () => ({ push: (id: number) => decode([id]), end: () => "" });
+    const other = await openEngine({ tokenizer: { ...characters, decode, decodeStream } });
+    const [broken, healthy] = await Promise.allSettled([
+      other.generate(drawn).result(),
+      other.generate({ ...drawn, maxTokens: 4 }).result(),
+    ]);
+    expect(broken).toMatchObject({ reason: { code: "request", message: "request 1 failed: boom" } });
+    expect(healthy).toMatchObject({ value: { tokenIds: expected.slice(0, 4) } });
+  });
+
+  test("a backend that fails ends all, and every later call says so", async () => {
+    let steps = 0;
+    const engine = await openEngine({
+      onCall: (call) => {
+        if (call === "beginStep" && ++steps === 3) throw new BackendError("the device is gone");
+      },
+    });
+    const [one, two] = [engine.generate(base), engine.generate(base)];
+    await expect(one.result()).rejects.toThrow("the device is gone");
+    await expect(two.result()).rejects.toThrow("the device is gone");
+    await expect(engine.generate(base).result()).rejects.toThrow("the device is gone");
+    const read = async () => {
+      for await (const _ of engine.generate(base)) throw new Error("there is no part");
+    };
+    await expect(read()).rejects.toThrow("the device is gone");
+    await expect(engine.logits([1, 2])).rejects.toThrow("the device is gone");
+  });
+
+  test("whatever else a step throws is a BackendError of everybody", async () => {
+    const engine = await openEngine({
+      onCall: (call) => {
+        if (call === "logits") throw new TypeError("no such thing");
+      },
+    });
+    await expect(engine.generate(base).result()).rejects.toThrow(BackendError);
+    await expect(engine.generate(base).result()).rejects.toThrow(
+      "a step failed: no such thing; close the engine and open a new one",
+    );
+  });
+});
+
+describe("a consumer that does not read", () => {
+  test("holds up nobody: its place and pages go to those that wait, and read on it gives what it would have given", async () => {
+    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 1 } });
+    const expected = await tokensOf(engine.generate(long));
+    const sparse = { ...long, attention: lessIsMore({ tokenBudget: 24, selectionLayers: [0] }) };
+    const expectedSparse = await tokensOf(engine.generate(sparse));
+    const unread = engine.generate(long);
+    const unreadSparse = engine.generate(sparse);
+    await until(() => unread.progress.generatedTokens >= 64);
+    expect((await engine.generate(base).result()).usage.completionTokens).toBe(9);
+    expect(unread.progress).toMatchObject({ phase: "waiting", waitsFor: "its consumer, to read on" });
+    // both are read at once, on one place: each is set aside for the other again and again
+    const read = async (generation: Generation) => {
+      const tokens: number[] = [];
+      for await (const part of generation) tokens.push(...part.tokenIds);
+      return tokens;
+    };
+    expect(await Promise.all([read(unread), read(unreadSparse)])).toEqual([expected, expectedSparse]);
+  });
+
+  test("as many as run at a time, and more: later ones still run", async () => {
+    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 2 } });
+    for (let i = 0; i < 7; i++) engine.generate(long);
+    for (let i = 0; i < 3; i++) expect(await tokensOf(engine.generate(base))).toHaveLength(9);
+  });
+
+  test("an iterator that is closed before its first part ends the request", async () => {
+    const engine = await openEngine({ shape: LARGE });
+    const generation = engine.generate(long);
+    const iterator = generation[Symbol.asyncIterator]();
+    await iterator.return?.();
+    expect(await iterator.next()).toEqual({ done: true, value: undefined });
+    await expect(generation.result()).rejects.toThrow(AbortedError);
+  });
+
+  test("parts and result can both be had, in any order", async () => {
+    const engine = await openEngine({ shape: LARGE });
+    const expected = await engine.generate(long).result();
+    const parts = async (generation: Generation) => {
+      let text = "";
+      for await (const part of generation) text += part.text;
+      return text;
+    };
+    const after = engine.generate(long);
+    expect((await after.result()).text).toBe(expected.text);
+    expect(await parts(after)).toBe(expected.text);
+    const beside = engine.generate(long);
+    const [text, result] = await Promise.all([parts(beside), beside.result()]);
+    expect([text, result.text]).toEqual([expected.text, expected.text]);
+    const before = engine.generate(long);
+    expect(await parts(before)).toBe(expected.text);
+    expect((await before.result()).tokenIds).toEqual(expected.tokenIds);
+  });
+
+  test("one who leaves the loop ends the request, unless its result was asked for", async () => {
+    const engine = await openEngine({ shape: LARGE });
+    const left = engine.generate(long);
+    for await (const _ of left) break;
+    await expect(left.result()).rejects.toThrow("its consumer stopped iterating");
+    const wanted = engine.generate(long);
+    const result = wanted.result();
+    for await (const _ of wanted) break;
+    expect((await result).usage.completionTokens).toBe(200);
+  });
+
+  test("a request set aside ends with the engine and with its signal", async () => {
+    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 1 } });
+    const controller = new AbortController();
+    const aborted = engine.generate({ ...long, signal: controller.signal });
+    const closed = engine.generate(long);
+    await until(() => aborted.progress.phase === "waiting" && closed.progress.generatedTokens >= 64);
+    controller.abort();
+    await expect(aborted.result()).rejects.toThrow(AbortedError);
+    await engine.generate(base).result();
+    expect(closed.progress.phase).toBe("waiting");
+    await engine.close();
+    await expect(closed.result()).rejects.toThrow(AbortedError);
+  });
+});
+
+describe("waiting", () => {
+  test("logits wait for pages that a request holds", async () => {
+    const engine = await openEngine({ shape: { maxSequenceLength: 384, numPages: 96 } });
+    const logits = await engine.logits(ids);
+    const running = engine.generate({ ...long, maxTokens: 370 });
+    const draining = running.result();
+    await until(() => running.progress.phase === "decode");
+    const [late, result] = await Promise.all([engine.logits(ids), draining]);
+    expect(late).toEqual(logits);
+    expect(result.usage.completionTokens).toBe(370);
+  });
+
+  test("logits of exactly the context's length are given; one token more is refused", async () => {
+    const engine = await openEngine({ shape: { maxSequenceLength: 96, numPages: 24 } });
+    const sequence = Array.from({ length: 96 }, (_, i) => 3 + ((i * 11) % 300));
+    const all = await engine.logits(sequence);
+    expect(all.length).toBe(96 * 320);
+    const first = await engine.logits(sequence.slice(0, 95));
+    expect(all.subarray(0, first.length)).toEqual(first);
+    await expect(engine.logits([...sequence, 3])).rejects.toThrow(RequestError);
+    await expect(engine.logits([])).rejects.toThrow("the prompt is empty");
+  });
+
+  test("progress says what a waiting request waits for", async () => {
+    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 1 } });
+    const running = engine.generate({ ...long, maxTokens: 300 });
+    const done = running.result();
+    await until(() => running.progress.phase === "decode");
+    const waiting = engine.generate(base);
+    expect(waiting.progress).toMatchObject({ phase: "waiting", promptTokens: 8, cachedTokens: 0 });
+    expect(waiting.progress.waitsFor).toMatch(/1 of 1 requests run, .* pages are held by request 1 \(77\)/);
+    await done;
+    await waiting.result();
+    expect(waiting.progress).toMatchObject({ phase: "done", generatedTokens: 9 });
+  });
+});

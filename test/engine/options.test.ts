@@ -1,0 +1,195 @@
+/** What is asked for and what is done: options, limits, and where selection layers come from. */
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../../src/base/errors.ts";
+import type { EngineOptions } from "../../src/index.ts";
+import { bundledModelFolder, inspectCheckpoint, lessIsMore, openEngine } from "../../src/node/index.ts";
+import { BACKENDS } from "../conformance/backend-table.ts";
+import { repositoryPath } from "../golden/open-fixture.ts";
+import { openScripted } from "./scripted-model.ts";
+import { openTiny } from "./tiny-engine.ts";
+
+const [{ open }] = BACKENDS;
+const TINY = repositoryPath("test/golden/hf/llama-mha-f32");
+
+describe("options of an engine that cannot be are a ConfigError that names them", () => {
+  test.each<[string, unknown, string]>([
+    [
+      "a misspelt key",
+      { contxtLenght: 7 },
+      'openEngine: unknown option "contxtLenght"; did you mean "contextLength"?',
+    ],
+    ["a misspelt model", { modle: "x" }, 'did you mean "model"?'],
+    ["a model that is no text", { model: 5 }, "model must be the path of a checkpoint's folder, got 5"],
+    [
+      "an unknown backend",
+      { backend: "cuda" },
+      'backend must be one of auto, webgpu, wasm, reference, got "cuda"',
+    ],
+    ["no threads", { threads: 0 }, "threads must be a whole number from 1 to 256, got 0"],
+    ["threads without end", { threads: Number.POSITIVE_INFINITY }, "got Infinity"],
+    ["a page of odd size", { pageSize: 12 }, "pageSize must be a power of two of at least 4, got 12"],
+    ["half a context", { contextLength: 7.5 }, "contextLength must be a whole number of at least 2"],
+    ["a cache of other numbers", { cacheDtype: "q8" }, "cacheDtype must be one of f16, f32"],
+    ["attention that is no policy", { attention: true }, "attention must be a policy"],
+    ["a signal that is none", { signal: "x" }, "signal must be an AbortSignal"],
+    ["options that are none", null, "expected an object of options, got null"],
+    ["a context past the model's", { model: TINY, contextLength: 1e6 }, "contextLength 1000000 is more than"],
+  ])("%s", async (_, options, message) => {
+    const opened = openEngine(options as EngineOptions);
+    await expect(opened).rejects.toThrow(ConfigError);
+    await expect(opened).rejects.toThrow(message);
+  });
+
+  test("inherited options count, and what changes after the call does not", async () => {
+    const options: Record<string, unknown> = Object.create({ backend: "reference", contextLength: 32 });
+    options.model = TINY;
+    const opening = openEngine(options);
+    options.model = "nowhere";
+    const engine = await opening;
+    expect(engine.report()).toMatchObject({ backend: { name: "reference" }, model: { contextLength: 32 } });
+    await engine.close();
+  });
+
+  test("those of policies: nothing but undefined leaves one out", () => {
+    for (const selectionLayers of [0, "", null, false])
+      expect(() => lessIsMore({ selectionLayers } as never)).toThrow("layers must name at least one layer");
+    expect(() => lessIsMore({ tokenBudget: null } as never)).toThrow("budget must be a whole number");
+    expect(() => lessIsMore(null as never)).toThrow("expected an object of settings, got null");
+    expect(() => lessIsMore({ tokenBuget: 5 } as never)).toThrow('did you mean "tokenBudget"?');
+  });
+
+  test("those of inspect, too", async () => {
+    await expect(inspectCheckpoint(TINY, { scanWeight: true } as never)).rejects.toThrow(
+      'did you mean "scanWeights"?',
+    );
+  });
+});
+
+describe("limits", () => {
+  const says = ["x", "a", "b", "c", "d", "e", "f", "<|im_end|>"];
+
+  test("a maxTokens that does not fit is lowered, and the result says so", async () => {
+    const engine = await openScripted({ says, contextLength: 5 });
+    const result = await engine.generate({ prompt: "x", maxTokens: 1e6 }).result();
+    expect(result).toMatchObject({ answer: "abcd", finishReason: "length" });
+    expect(result.notes).toEqual([
+      "maxTokens lowered from 1000000 to 4: the context holds 5 tokens, 1 of them the prompt's",
+    ]);
+    expect((await engine.generate({ prompt: "x", maxTokens: 4 }).result()).notes).toEqual([]);
+    await engine.close();
+  });
+
+  test.each<[string, Record<string, unknown>, number | undefined, string]>([
+    ["max_new_tokens of the checkpoint", { max_new_tokens: 2 }, undefined, "ab"],
+    ["max_length counts the prompt", { max_length: 4 }, undefined, "abc"],
+    ["max_new_tokens comes first", { max_length: 4, max_new_tokens: 2 }, undefined, "ab"],
+    ["the request's own comes before both", { max_length: 4, max_new_tokens: 2 }, 5, "abcde"],
+    ["nothing: to the end", {}, undefined, "abcdef"],
+  ])("%s", async (_, generation, maxTokens, answer) => {
+    const engine = await openScripted({ says, generation });
+    const request = { prompt: "x", ...(maxTokens && { maxTokens }) };
+    expect((await engine.generate(request).result()).answer).toBe(answer);
+    await engine.close();
+  });
+
+  test("a prompt at the checkpoint's max_length is refused, as transformers refuses it; the request's maxTokens counts before", async () => {
+    const engine = await openScripted({ says, generation: { max_length: 2 } });
+    expect(() => engine.generate({ tokenIds: [1, 2] })).toThrow("max_length 2 of the checkpoint's");
+    expect((await engine.generate({ tokenIds: [1, 2], maxTokens: 3 }).result()).tokenIds).toHaveLength(3);
+    await engine.close();
+  });
+
+  test("what the checkpoint asks for and the engine does not follow is a note of every result", async () => {
+    const engine = await openScripted({ says, generation: { suppress_tokens: [5], typical_p: 0.5 } });
+    const { notes } = await engine.generate({ prompt: "x" }).result();
+    expect(notes).toEqual(["generation_config.json: suppress_tokens [5] is not followed"]);
+    await engine.close();
+  });
+
+  test("a request that turns sampling on takes the rest of it from the checkpoint, do_sample or not", async () => {
+    const generation = { do_sample: false, top_k: 1, temperature: 7 };
+    const engine = await openScripted({ says, generation });
+    for (let seed = 0; seed < 5; seed++)
+      expect((await engine.generate({ prompt: "x", temperature: 50, seed }).result()).answer).toBe("abcdef");
+    await engine.close();
+    const broken = await openScripted({ says, generation: { do_sample: false, top_k: -1 } });
+    expect((await broken.generate({ prompt: "x" }).result()).answer).toBe("abcdef");
+    expect(() => broken.generate({ prompt: "x", temperature: 1 })).toThrow("top_k must be");
+    await broken.close();
+  });
+
+  test("token ids that are bigints are told for what they are", async () => {
+    const engine = await openScripted({ says });
+    const ids = new BigInt64Array([1n, 2n]) as unknown as ArrayLike<number>;
+    expect(() => engine.generate({ tokenIds: ids })).toThrow("token id 1 is a bigint");
+    await engine.close();
+  });
+
+  test("a prompt that cannot fit is refused by its length, before it is copied or tokenised", async () => {
+    const engine = await openScripted({ says });
+    const ids = new Proxy({ length: 2 ** 32 }, {});
+    expect(() => engine.generate({ tokenIds: ids as ArrayLike<number> })).toThrow(
+      "the prompt has 4294967296 tokens, but the context holds 255 besides what is generated",
+    );
+    expect(() => engine.generate({ prompt: "x".repeat(1e7) })).toThrow("the prompt has at least");
+    expect(() => engine.generate({ messages: [{ role: "user", content: "x".repeat(1e7) }] })).toThrow(
+      "the prompt has at least",
+    );
+    await engine.close();
+  });
+});
+
+test("a backend that computes on the caller's thread gets a first chunk of 16 rows, a device all rows at once", async () => {
+  for (const [runsAhead, chunks] of [
+    [false, 2],
+    [true, 1],
+  ] as const) {
+    let steps = 0;
+    const onCall = (call: string) => {
+      if (call === "beginStep") steps++;
+    };
+    const engine = await openTiny(open, { runsAhead, onCall, shape: { maxBatchRows: 128 } });
+    const tokenIds = Array.from({ length: 60 }, (_, i) => 3 + i);
+    await engine.generate({ tokenIds, maxTokens: 1 }).result();
+    expect(steps).toBe(chunks);
+    await engine.close();
+  }
+});
+
+describe("selection layers say where they come from", () => {
+  const GUESS = "selection layers 2+3 are a GUESS";
+
+  test.each<[string, string | undefined, EngineOptions["attention"], string | undefined]>([
+    ["the request", undefined, "less-is-more:budget=64,layers=2+5", "request"],
+    ["a policy value", undefined, lessIsMore({ tokenBudget: 64, selectionLayers: [2, 5] }), "request"],
+    ["the checkpoint's own spec", undefined, undefined, "checkpoint"],
+    ["the checkpoint's layers in the request's spec", undefined, "less-is-more:budget=64", "checkpoint"],
+    ["nobody", undefined, "tidal-decode:budget=64", "guess"],
+    ["a policy without any", undefined, "streaming-llm:budget=64", undefined],
+  ])("%s", async (_, model, attention, from) => {
+    const engine = await openEngine({
+      model: model ?? bundledModelFolder(),
+      ...{ backend: "reference", contextLength: 64 },
+      ...(attention !== undefined && { attention }),
+    });
+    const report = engine.report();
+    const result = await engine.generate({ tokenIds: [1, 2, 3], maxTokens: 1 }).result();
+    expect(report.attention.selectionLayersFrom).toBe(from);
+    expect(result.attention.selectionLayersFrom).toBe(from);
+    for (const notes of [report.notes, result.notes]) {
+      if (from === "guess") expect(notes).toEqual([expect.stringContaining(GUESS)]);
+      else expect(notes.filter((note) => note.includes("GUESS"))).toEqual([]);
+    }
+    await engine.close();
+  });
+
+  test("inspect says so, too", async () => {
+    const guessed = await inspectCheckpoint(bundledModelFolder(), { attention: "tidal-decode:budget=64" });
+    expect(guessed.attention).toMatchObject({
+      selectionLayersFrom: "guess",
+      notes: [expect.stringContaining(GUESS)],
+    });
+    const own = await inspectCheckpoint(bundledModelFolder());
+    expect(own.attention).toMatchObject({ selectionLayersFrom: "checkpoint", notes: [] });
+  });
+});

@@ -1,0 +1,169 @@
+/**
+ * Whole checkpoints with structural damage, opened in a process of their own: each ends in an engine or in an error of
+ * ours, in bounded time and memory. `LESSISMORE_FUZZ_RUNS=20000 npx vitest run test/fuzz` looks for longer.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, expect, test } from "vitest";
+import { repositoryPath } from "../golden/open-fixture.ts";
+import { damagedFolder, damagesOf, type FuzzedFile } from "./mutate.ts";
+
+/** In the suite the same folders every time; a longer look takes others each time, and says its seed when it fails. */
+const LONGER = process.env.LESSISMORE_FUZZ_RUNS;
+const RUNS = Number(LONGER ?? 1500);
+const BACKENDS = ["reference", "wasm"];
+/** One folder, on a machine that does other things too. */
+const CASE_MS = 10_000;
+const HEAP_MEGABYTES = 512;
+/** Of the process: its heap, the weights and cache of a small model, buffers of the longest texts. */
+const PEAK_BYTES = 1.5 * 2 ** 30;
+/** For a child process to start. */
+const READY_MS = 30_000;
+const ALL_MS = LONGER === undefined ? 120_000 : Math.max(120_000, RUNS * 100);
+
+const CHECKPOINT = repositoryPath("test/golden/hf/qwen3-yarn-left-alone");
+
+function baseFiles(): Record<string, FuzzedFile> {
+  const weights = new Uint8Array(readFileSync(join(CHECKPOINT, "model.safetensors")));
+  const headerEnd = 8 + Number(new DataView(weights.buffer, weights.byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(weights.subarray(8, headerEnd)));
+  const config = JSON.parse(readFileSync(join(CHECKPOINT, "config.json"), "utf8"));
+  return {
+    "config.json": { json: config },
+    "generation_config.json": {
+      json: {
+        do_sample: true,
+        temperature: 0.6,
+        top_k: 20,
+        top_p: 0.95,
+        eos_token_id: [3, 4],
+        max_new_tokens: 9,
+      },
+    },
+    "tokenizer_config.json": {
+      json: {
+        bos_token: { content: "<s>", lstrip: false },
+        eos_token: "</s>",
+        clean_up_tokenization_spaces: true,
+        extra_special_tokens: {},
+        chat_template: "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}",
+      },
+    },
+    "tokenizer.json": { json: tokenizer() },
+    "model.safetensors": { json: header, data: weights.subarray(headerEnd) },
+  };
+}
+
+/** A tokenizer of bytes with two merges. */
+function tokenizer() {
+  const vocab: Record<string, number> = { "<s>": 0, "</s>": 1, a: 2, b: 3, ab: 4, Ġ: 5, Ġab: 6 };
+  return {
+    version: "1.0",
+    added_tokens: [0, 1].map((id) => ({
+      id,
+      content: ["<s>", "</s>"][id],
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: { type: "Sequence", normalizers: [{ type: "NFC" }] },
+    pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
+    post_processor: { type: "ByteLevel", add_prefix_space: true, trim_offsets: false, use_regex: true },
+    decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: { type: "BPE", vocab, merges: ["a b", "Ġ ab"], unk_token: null, byte_fallback: false },
+  };
+}
+
+/** The process that opens folders; started anew after it was ended. */
+let child: ChildProcess | undefined;
+afterAll(() => {
+  child?.kill("SIGKILL");
+});
+
+async function start(): Promise<ChildProcess> {
+  const started = fork(repositoryPath("test/fuzz/open-folder.mjs"), [], {
+    execArgv: [`--max-old-space-size=${HEAP_MEGABYTES}`],
+    serialization: "advanced",
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+  });
+  await next(started, READY_MS);
+  return started;
+}
+
+interface Outcome {
+  readonly outcome: string;
+  readonly peakBytes: number;
+}
+
+/** The next message of the process; a process that ends or takes longer gives an outcome that says so. */
+function next(of: ChildProcess, withinMs: number): Promise<Outcome> {
+  return new Promise((resolve) => {
+    let errors = "";
+    const hear = (chunk: Buffer) => {
+      errors += chunk;
+    };
+    const settle = (outcome: Outcome) => {
+      clearTimeout(timer);
+      of.off("message", settle).off("exit", exit);
+      of.stderr?.off("data", hear);
+      resolve(outcome);
+    };
+    const exit = (code: number | null) =>
+      settle({ outcome: `the process ended with ${code}: ${errors.slice(-2000)}`, peakBytes: 0 });
+    const timer = setTimeout(
+      () => settle({ outcome: `nothing after ${withinMs} ms`, peakBytes: 0 }),
+      withinMs,
+    );
+    of.stderr?.on("data", hear);
+    of.on("message", settle).on("exit", exit);
+  });
+}
+
+async function open(files: Record<string, Uint8Array>, backend: string): Promise<Outcome> {
+  child ??= await start();
+  const answer = next(child, CASE_MS);
+  child.send({ files, backend });
+  const outcome = await answer;
+  if (!/^(engine|typed )/.test(outcome.outcome)) {
+    child.kill("SIGKILL");
+    child = undefined;
+  }
+  return outcome;
+}
+
+test("the checkpoint opens while it is whole", async () => {
+  for (const backend of BACKENDS) {
+    const { outcome } = await open(damagedFolder(baseFiles(), []), backend);
+    expect(outcome).toBe("engine");
+  }
+});
+
+test(
+  "a damaged checkpoint ends in an engine or an error of ours, in bounded time and memory",
+  async () => {
+    const backends = fc.constantFrom(...BACKENDS);
+    const files = baseFiles();
+    let engines = 0;
+    await fc.assert(
+      fc.asyncProperty(damagesOf(Object.keys(files)), backends, async (damages, backend) => {
+        const { outcome, peakBytes } = await open(damagedFolder(files, damages), backend);
+        if (outcome === "engine") engines++;
+        expect(outcome).toMatch(/^(engine|typed )/);
+        expect(peakBytes).toBeLessThan(PEAK_BYTES);
+      }),
+      {
+        numRuns: RUNS,
+        ...(LONGER === undefined && { seed: 20260601 }),
+        interruptAfterTimeLimit: ALL_MS,
+        markInterruptAsFailure: true,
+      },
+    );
+    // damage that nothing looks at must leave engines, or the test tries too little
+    expect(engines).toBeGreaterThan(RUNS / 20);
+  },
+  ALL_MS + 60_000,
+);
