@@ -29,6 +29,7 @@ describe("options of an engine that cannot be are a ConfigError that names them"
     ["threads without end", { threads: Number.POSITIVE_INFINITY }, "got Infinity"],
     ["a page of odd size", { pageSize: 12 }, "pageSize must be a power of two of at least 4, got 12"],
     ["half a context", { contextLength: 7.5 }, "contextLength must be a whole number of at least 2"],
+    ["a tuning that is none", { tuning: "fast" }, "tuning must be one of auto, measure, default"],
     ["a cache of other numbers", { cacheDtype: "q8" }, "cacheDtype must be one of f16, f32"],
     ["attention that is no policy", { attention: true }, "attention must be a policy"],
     ["a signal that is none", { signal: "x" }, "signal must be an AbortSignal"],

@@ -1,4 +1,7 @@
-/** The inner products of `attention.ts`: tiles of rows × heads over a list of row offsets, logits [head][256]. */
+/**
+ * The inner products of `attention.ts`: tiles of rows × heads over a list of row offsets, logits [head][256]. Their inmost
+ * loops stand in another that runs once, for Node 20's sake: see tile.ts.
+ */
 import { exp4, madd, max4, sum4, sumRows } from "./math";
 
 /** Logits of 2 heads against all rows, 4 rows at a time. rows: a multiple of 4; bytes: of a cached row. */
@@ -10,12 +13,15 @@ export function logits2(keys: usize, offsets: usize, rows: u32, q: usize, bytes:
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     let u: v128, v: v128, k: v128;
     // One vector a turn: V8 lifts all loads of a block to its top, and those of two turns spill to the stack.
-    for (const stop = q + bytes; q0 < stop; q0 += 16, q1 += 16, k0 += 16, k1 += 16, k2 += 16, k3 += 16) {
+    const stop = q + bytes;
+    while (q0 < stop) {
+    for (; q0 < stop; q0 += 16, q1 += 16, k0 += 16, k1 += 16, k2 += 16, k3 += 16) {
       u = v128.load(q0); v = v128.load(q1);
       k = v128.load(k0); a0 = madd(u, k, a0); b0 = madd(v, k, b0);
       k = v128.load(k1); a1 = madd(u, k, a1); b1 = madd(v, k, b1);
       k = v128.load(k2); a2 = madd(u, k, a2); b2 = madd(v, k, b2);
       k = v128.load(k3); a3 = madd(u, k, a3); b3 = madd(v, k, b3);
+    }
     }
     v128.store(out, sumRows(a0, a1, a2, a3));
     v128.store(out, sumRows(b0, b1, b2, b3), 1024);
@@ -69,7 +75,7 @@ export function values2(values: usize, offsets: usize, rows: u32, p: usize, byte
       b0 = v128.load(out1 + d); b1 = v128.load(out1 + d, 16); b2 = v128.load(out1 + d, 32); b3 = v128.load(out1 + d, 48);
     }
     let w = p;
-    for (let o = offsets; o < end; o += 4, w += 4) {
+    for (let o = offsets; o < end;) for (; o < end; o += 4, w += 4) {
       const row = base + <usize>load<u32>(o);
       const u = v128.load32_splat(w), v = v128.load32_splat(w, 1024);
       let x = v128.load(row); a0 = madd(u, x, a0); b0 = madd(v, x, b0);
@@ -109,7 +115,7 @@ export function values1(values: usize, offsets: usize, rows: u32, p: usize, byte
       a0 = v128.load(out + d); a1 = v128.load(out + d, 16); a2 = v128.load(out + d, 32); a3 = v128.load(out + d, 48);
     }
     let w = p;
-    for (let o = offsets; o < end; o += 4, w += 4) {
+    for (let o = offsets; o < end;) for (; o < end; o += 4, w += 4) {
       const row = base + <usize>load<u32>(o);
       const u = v128.load32_splat(w);
       a0 = madd(u, v128.load(row), a0);
