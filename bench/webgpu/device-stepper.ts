@@ -65,7 +65,9 @@ export class DeviceStepper {
   }
 
   #decode(length: number, policy: AttentionPolicy): void {
-    this.#forward(this.#hasDrawn ? [] : this.#prompt, length - 1, 1, false, policy);
+    // the token at length - 1 is the last draw's, which stays on the device
+    const tokens = this.#hasDrawn ? this.#prompt.subarray(0, length - 1) : this.#prompt;
+    this.#forward(tokens, length - 1, 1, false, policy);
     this.#decoder.computeLogits(this.#drawRow, 1);
     this.#hasDrawn = true;
   }
@@ -77,8 +79,8 @@ export class DeviceStepper {
     isPrefill: boolean,
     policy: AttentionPolicy,
   ): void {
-    const pages = this.#pages;
-    this.#batch.fill([{ name: "bench", tokens, pages, firstPosition, numRows, isPrefill, policy }]);
+    const run = { name: "bench", tokens, unreadRow: 0, pages: this.#pages };
+    this.#batch.fill([{ ...run, firstPosition, numRows, isPrefill, policy }]);
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }
 }
