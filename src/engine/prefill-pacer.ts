@@ -2,7 +2,7 @@
 const FIRST_ROWS = 16;
 const LEAST_ROWS = 16;
 /** Share of the limit that is planned for: no two chunks take the same time. */
-const PLANNED_SHARE = 0.7;
+const PLANNED_SHARE = 0.85;
 /** Growth from one chunk to the next: one fast chunk says little about a large one. */
 const MOST_GROWTH = 4;
 
