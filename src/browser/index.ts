@@ -10,8 +10,6 @@ import { openNavigatorGpu } from "./gpu.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
-export { createFileListFolder } from "../load/file-list-folder.ts";
-export { createUrlFolder, type Fetch, type UrlFolderOptions } from "../load/url-folder.ts";
 
 export interface BrowserEngineOptions extends EngineOptions {
   /** The checkpoint: the URL of its folder, or the files of it that a person chose or dropped. */
