@@ -48,7 +48,10 @@ export {
   inspectFolder,
 } from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
+export { createFileListFolder } from "./load/file-list-folder.ts";
+export type { WeightProblem } from "./load/scan-weights.ts";
 export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
+export { createUrlFolder, type Fetch, type UrlFolderOptions } from "./load/url-folder.ts";
 export {
   type Engine,
   type EngineHost,
