@@ -59,14 +59,13 @@ export class Attention {
   }
 
   /**
-   * What a policy throws, or the backend on account of what the policy asked, fails this group alone. A lost device fails
-   * everyone: the draw of this step throws, too. So does a trap, after which the kernels' memory is not to be trusted.
+   * What a policy throws, or the backend on account of what the policy asked, fails this group alone. A backend that is lost
+   * fails everyone: whatever the decoder asks of it next throws, too.
    */
   #attendOrFail(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
     try {
       this.#attendSparsely(layer, group, query, output);
     } catch (error) {
-      if (error instanceof WebAssembly.RuntimeError) throw error;
       this.#failures.set(group, error);
     }
   }

@@ -66,7 +66,9 @@ export async function openWasmBackend(
   const start = () => {
     if (startWorker && workers.length === 0)
       for (let index = 1; index < threads; index++)
-        workers.push(startWorker(WORKER_SOURCE, { module: opened.module, memory: opened.memory, index }));
+        workers.push(
+          remembering(startWorker(WORKER_SOURCE, { module: opened.module, memory: opened.memory, index })),
+        );
     return workers;
   };
   try {
@@ -81,11 +83,23 @@ export async function openWasmBackend(
       (!startWorker && options.threads === undefined ? ` (${reason})` : "");
     const backend = new WasmBackend(shape, opened.memory, kernels, { threads, description, tuning });
     for (const worker of start()) backend.addWorker(worker);
+    await Promise.resolve(); // a worker that has failed says so
     return backend;
   } catch (error) {
     await Promise.all(workers.map((worker) => worker.terminate()));
     throw error;
   }
+}
+
+/** A worker that tells of its failure whenever it is asked: one that failed while it was measured is no worker later. */
+function remembering(worker: StartedWorker): StartedWorker {
+  const failed = new Promise<unknown>((resolve) => {
+    worker.onFailure((error) => resolve(error));
+  });
+  return {
+    onFailure: (callback) => void failed.then(callback),
+    terminate: () => worker.terminate(),
+  };
 }
 
 function tuningMode(mode: TuningMode = "auto"): TuningMode {

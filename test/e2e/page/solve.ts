@@ -10,7 +10,7 @@ export async function solve(prompt: string, onPart: (part: GenerationPart) => vo
   });
   const started = performance.now();
   const partsAtMs: number[] = [];
-  const generation = engine.generate({ prompt, temperature: 0 });
+  const generation = engine.generate({ prompt, startsInReasoning: true, temperature: 0 });
   for await (const part of generation) {
     onPart(part);
     partsAtMs.push(performance.now() - started);
