@@ -25,8 +25,8 @@ export function planRequest(
   const { maxSequenceLength } = parts.backend.shape;
   const attention = request.attention ?? parts.attention;
   const policy = bind(attention);
-  const { prompt, start } = readPrompt(request, parts, maxSequenceLength - 1);
   const notes: string[] = [];
+  const { prompt, start } = readPrompt(request, parts, maxSequenceLength - 1, notes);
   for (const value of parts.generationDefaults.unsupported ?? [])
     notes.push(`generation_config.json: ${value} is not followed`);
   if (policy.selectionLayersFrom === "guess") notes.push(guessNote(policy.name, policy.settings.layers));
@@ -83,7 +83,7 @@ interface Prompt {
 }
 
 /** The prompt as tokens, and the state it leaves the output in. */
-function readPrompt(request: CheckedRequest, parts: EngineParts, most: number): Prompt {
+function readPrompt(request: CheckedRequest, parts: EngineParts, most: number, notes: string[]): Prompt {
   const { messages, prompt, tokenIds, startsInReasoning } = request;
   const { tokenizer } = parts;
   const kind = startsInReasoning ? "reasoning" : "answer";
@@ -93,7 +93,7 @@ function readPrompt(request: CheckedRequest, parts: EngineParts, most: number): 
     return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(tail) } };
   }
   if (messages) {
-    const { text, start } = renderChat(messages, request.chatTemplateOptions ?? {}, parts);
+    const { text, start } = renderChat(messages, request.chatTemplateOptions ?? {}, parts, notes);
     const ids = encode(text, parts, most, false);
     return { prompt: ids, start: startsInReasoning === undefined ? start : { ...start, kind } };
   }
@@ -142,15 +142,28 @@ function renderChat(
   messages: readonly ChatMessage[],
   variables: Readonly<Record<string, unknown>>,
   { renderChat: render }: EngineParts,
+  notes: string[],
 ): { readonly text: string; readonly start: OutputStart } {
   const text = render(messages, { variables });
+  const names = Object.keys(variables);
+  if (names.length > 0 && attempt(() => render(messages)) === text)
+    notes.push(`the chat template writes the same prompt without ${names.join(", ")}`);
   if (!hasMarker(text)) return { text, start: { kind: "answer", isAfterMarker: false } };
-  const without = render(messages, { variables, addGenerationPrompt: false });
-  const isAsked = text.length > without.length && text.startsWith(without);
+  const without = attempt(() => render(messages, { variables, addGenerationPrompt: false }));
+  const isAsked = without !== undefined && text.length > without.length && text.startsWith(without);
   const prompt = isAsked
     ? text.slice(without.length)
     : afterLastMessage(text, messages, (some) => render(some, { variables }));
   return { text, start: startAfter(prompt) };
+}
+
+/** What a rendering gives that the request does not depend on; undefined where the template refuses it. */
+function attempt(render: () => string): string | undefined {
+  try {
+    return render();
+  } catch {
+    return undefined;
+  }
 }
 
 /** A character of private use: no template looks for it, and no text has it. */
@@ -168,7 +181,8 @@ function afterLastMessage(
     typeof content === "string"
       ? content + END_OF_CONTENT
       : [...content, { type: "text", text: END_OF_CONTENT }];
-  const rendered = render([...messages.slice(0, -1), { role: "user", ...last, content: marked }]);
+  const rendered =
+    attempt(() => render([...messages.slice(0, -1), { role: "user", ...last, content: marked }])) ?? "";
   const at = rendered.lastIndexOf(END_OF_CONTENT);
   const after = at < 0 ? "" : rendered.slice(at + END_OF_CONTENT.length);
   return text.endsWith(after) ? after : "";

@@ -1,15 +1,12 @@
 import type { AttentionPolicy, SelectionLayersSource } from "../attention/policy.ts";
+import type { TemplateMessage } from "../load/chat-template.ts";
 
 /**
  * One message of a chat. It goes to the chat template as it is, so it may hold what the template knows besides:
- * `tool_calls`, `tool_call_id`, `name`, `reasoning_content`, …
+ * `tool_calls`, `tool_call_id`, `name`, `reasoning_content`, … Content: a text; null or left out beside `tool_calls`; a list
+ * of parts where the template takes one.
  */
-export interface ChatMessage {
-  readonly role: string;
-  /** A text; null or left out beside `tool_calls`; a list of parts where the template takes one. */
-  readonly content?: string | null | readonly object[];
-  readonly [key: string]: unknown;
-}
+export type ChatMessage = TemplateMessage;
 
 /**
  * What to generate. Exactly one of `messages`, `prompt` (raw text, no template) and `tokenIds`.

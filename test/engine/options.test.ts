@@ -5,7 +5,7 @@ import type { EngineOptions } from "../../src/index.ts";
 import { bundledModelFolder, inspectCheckpoint, lessIsMore, openEngine } from "../../src/node/index.ts";
 import { BACKENDS } from "../conformance/backend-table.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
-import { openScripted } from "./scripted-model.ts";
+import { CHAT, openScripted } from "./scripted-model.ts";
 import { openTiny } from "./tiny-engine.ts";
 
 const [{ open }] = BACKENDS;
@@ -117,6 +117,26 @@ describe("limits", () => {
     expect((await broken.generate({ prompt: "x" }).result()).answer).toBe("abcdef");
     expect(() => broken.generate({ prompt: "x", temperature: 1 })).toThrow("top_k must be");
     await broken.close();
+  });
+
+  test("template options that change nothing are a note", async () => {
+    const template = CHAT.replace("add_generation_prompt", "add_generation_prompt and deep != 2");
+    const engine = await openScripted({ says: ["\n", ...says.slice(1)], template });
+    const messages = [{ role: "user", content: "hi" }];
+    const notes = async (chatTemplateOptions: Record<string, unknown>) =>
+      (await engine.generate({ messages, maxTokens: 1, chatTemplateOptions }).result()).notes;
+    expect(await notes({ deep: 2 })).toEqual([]);
+    expect(await notes({ enable_thinking: false })).toEqual([
+      "the chat template writes the same prompt without enable_thinking",
+    ]);
+    const strict = `{% if not date %}{{ raise_exception('no date') }}{% endif %}${CHAT}`;
+    const needy = await openScripted({ says: ["\n", ...says.slice(1)], template: strict });
+    const result = await needy
+      .generate({ messages, maxTokens: 1, chatTemplateOptions: { date: "today" } })
+      .result();
+    expect(result.notes).toEqual([]);
+    await needy.close();
+    await engine.close();
   });
 
   test("token ids that are bigints are told for what they are", async () => {
