@@ -204,6 +204,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         const dense = await trial.floats(trial.output);
         trial.backend.write(trial.output, new Float32Array(dense.length).fill(Number.NaN));
         this.attention.attend(layer, groups, trial.query, trial.output);
+        for (const thrown of this.attention.takeFailures().values()) throw thrown;
         const output = await trial.floats(trial.output);
         for (const group of groups)
           for (let i = 0; i < group.range.count; i++) {

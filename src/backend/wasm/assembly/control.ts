@@ -21,8 +21,8 @@ const ARRIVED: usize = 1536;
 /** From an epoch to its sleepers. */
 const TO_SLEEPERS: usize = 64;
 const OPEN: i32 = 1 << 16;
-/** Milliseconds without a worker's answer before the join gives up. */
-const JOIN_LIMIT: f64 = 10000;
+/** Milliseconds without a worker's answer before the join gives up: on a busy machine a worker may wait long for a core. */
+const JOIN_LIMIT: f64 = 30000;
 /** All threads, however many there are. */
 export const MOST_THREADS: u32 = 0x7fffffff;
 
