@@ -155,7 +155,7 @@ async function selfTestGpu(
 
 /** Runs the self-test on an adapter, and uses that up. @throws BackendError when it gives no device. */
 export async function testAdapter(adapter: GPUAdapter, cacheDtype: CacheDtype): Promise<SelfTest> {
-  const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasMatrixUnits;
+  const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasSubgroupMatrices;
   return selfTest(
     (shape) => openWebGpuBackend(shape, adapter, { cacheDtype }),
     ALLOWED_ERROR[isRounded ? "f16" : "f32"],

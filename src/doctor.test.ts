@@ -46,7 +46,7 @@ test("a real GPU whose self-test fails is what auto would take, and the machine 
           isSoftware: false,
           subgroupSizes: { min: 32, max: 32 },
           hasF16: true,
-          hasMatrixUnits: false,
+          hasSubgroupMatrices: false,
           features: ["shader-f16", "subgroups"],
           limits: { maxStorageBufferBindingSize: 2 ** 27 },
           selfTest: { isRight: false, problem: expect.stringContaining("the driver says no") },
@@ -94,9 +94,9 @@ test("steps that are wrong stand out", async () => {
   const { wasm, ...rest } = await examine({ requestAdapter: async () => null } as unknown as GPU);
   if (!("rows" in wasm.selfTest)) throw new Error("the self-test did not run");
   const rows = wasm.selfTest.rows.map((row) =>
-    row.step === "withEnds" ? { ...row, error: 2, isRight: false } : row,
+    row.step === "expandSelection" ? { ...row, error: 2, isRight: false } : row,
   );
   const text = describeIt({ ...rest, wasm: { ...wasm, selfTest: { ...wasm.selfTest, rows } } });
   expect(text).toContain("1 of 20 steps WRONG");
-  expect(text).toMatch(/ {2}withEnds {19}2 WRONG\n/);
+  expect(text).toMatch(/ {2}expandSelection {19}2 WRONG\n/);
 });

@@ -14,7 +14,7 @@ export type {
   AttentionPolicy,
   LayerRole,
   SelectionLayersSource,
-  SelectionStep,
+  Selector,
 } from "./attention/policy.ts";
 export { parseAttention } from "./attention/spec.ts";
 export {

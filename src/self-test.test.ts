@@ -3,7 +3,7 @@ import { BACKENDS } from "../test/conformance/backend-table.ts";
 import { TINY_MODEL } from "../test/engine/tiny-engine.ts";
 import { countedGpu } from "../test/webgpu/counted-gpu.ts";
 import { webgpuForTests } from "../test/webgpu/environment.ts";
-import type { Backend, Ends } from "./backend/backend.ts";
+import type { Backend, KeptEnds } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { BackendError } from "./base/errors.ts";
 import { openFileFolder } from "./node/file-folder.ts";
@@ -46,7 +46,7 @@ function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Bac
 
 describe("a step that is wrong is found where it arises", async () => {
   const right = await createReferenceBackend(SELF_TEST_SHAPE);
-  const half = (ends: Ends): Ends => ({ sinks: ends.sinks - 1, recent: ends.recent + 1 });
+  const half = (ends: KeptEnds): KeptEnds => ({ sinks: ends.sinks - 1, recent: ends.recent + 1 });
   it.each<[string, Backend, readonly string[]]>([
     ["embed", broken(right, "embed", () => {}), ["embed, chunk", "embed, decode"]],
     [
@@ -73,8 +73,10 @@ describe("a step that is wrong is found where it arises", async () => {
     ],
     [
       "a window too long by one",
-      broken(right, "withEnds", (range, set, ends, out) => right.withEnds(range, set, half(ends), out)),
-      ["withEnds"],
+      broken(right, "expandSelection", (range, set, ends, out) =>
+        right.expandSelection(range, set, half(ends), out),
+      ),
+      ["expandSelection"],
     ],
     [
       "draws that ignore the seed",

@@ -225,7 +225,7 @@ class LayerTest {
     const isPrefill = !isDecode;
     const run = { name: "self-test", tokens, pages, firstPosition, numRows, isPrefill, policy: full() };
     // the decode step goes on from the first draw, which is not read
-    this.#batch.fill([{ ...run, unreadRow: 0 }]);
+    this.#batch.fill([{ ...run, inFlightRow: 0 }]);
     this.#both(({ backend, weights, x }) => {
       backend.beginStep(this.#batch);
       backend.embed(weights.embedding, x);
@@ -295,9 +295,9 @@ class LayerTest {
     await this.#compare("scores handed on", ({ scores }) => scores.values, scores);
     this.#both(({ backend, scores, units }) => backend.mergeByRank(ALL, scores, ENDS, units));
     await this.#compareChoices("mergeByRank", ({ units }) => units.units, NUM_RANKED);
-    this.#both(({ backend, units, selection }) => backend.withEnds(ALL, units, ENDS, selection));
+    this.#both(({ backend, units, selection }) => backend.expandSelection(ALL, units, ENDS, selection));
     await this.#compareChoices(
-      "withEnds",
+      "expandSelection",
       ({ selection }) => selection.indices,
       NUM_RANKED + ENDS.sinks + ENDS.recent,
     );

@@ -5,7 +5,7 @@ import { dtypeOption, wholeNumber } from "../options.ts";
 import { printRows } from "../output.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
 import { prefillTarget } from "../webgpu/judgement.ts";
-import { kernelPlan } from "../webgpu/kernel-plan.ts";
+import { kernelPlan } from "../webgpu/kernel-case.ts";
 import { benchWebGpuKernels } from "../webgpu/kernels.ts";
 import { benchBothPrefills, prefillPlan } from "../webgpu/report.ts";
 import type { Dtypes } from "../webgpu/step-work.ts";

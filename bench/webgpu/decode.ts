@@ -4,13 +4,13 @@
  * ratios come from the same minutes.
  */
 import type { AttentionPolicy } from "../../src/attention/policy.ts";
-import type { Draw } from "../../src/backend/backend.ts";
+import type { InFlightSample } from "../../src/backend/backend.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { median } from "../statistics.ts";
-import { WARM_UP_MS } from "./chain-timer.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";
 import type { BenchGpu } from "./gpu.ts";
+import { WARM_UP_MS } from "./layer-kernel-timer.ts";
 import { type Dtypes, stepBytes } from "./step-work.ts";
 
 export interface ShapeDecodeOptions extends Dtypes {
@@ -116,7 +116,7 @@ class Turns {
   /** Steps that follow one another and end at the context. */
   async run(): Promise<void> {
     const total = LEAD_STEPS + this.#steps;
-    let unread: Draw | undefined;
+    let unread: InFlightSample | undefined;
     let started = 0;
     for (let i = 0; i < total; i++) {
       const recorded = performance.now();

@@ -20,13 +20,13 @@ export interface DeviceModelOptions extends Dtypes {
   readonly context: number;
   /** Most rows of a batch. */
   readonly rows: number;
-  readonly hasMatrixUnits?: false;
+  readonly hasSubgroupMatrices?: false;
 }
 
 export async function openDeviceModel(
   gpu: BenchGpu,
   config: ModelConfig,
-  { context, rows, dtype, cacheDtype, hasMatrixUnits }: DeviceModelOptions,
+  { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
   const { headDim, vocabSize, rmsNormEps } = config;
@@ -39,7 +39,7 @@ export async function openDeviceModel(
     maxBatchRows: rows,
     maxBatchSequences: 1,
   };
-  const traits = hasMatrixUnits === false ? { hasMatrixUnits } : {};
+  const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
   const backend = await openWebGpuBackend(shape, await gpu.adapter(), { cacheDtype, traits });
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {

@@ -2,7 +2,7 @@
 import { Attention } from "../../src/attention/attend.ts";
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
-import type { Draw } from "../../src/backend/backend.ts";
+import type { InFlightSample } from "../../src/backend/backend.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
 import { PageAllocator } from "../../src/kv/page-allocator.ts";
@@ -48,7 +48,7 @@ export class DeviceStepper {
   }
 
   /** Records and submits a decode step, embedding to drawn token, at which `length` tokens are cached. */
-  step(length: number, policy: AttentionPolicy): Draw {
+  step(length: number, policy: AttentionPolicy): InFlightSample {
     this.#decode(length, policy);
     return this.backend.sample(this.#decoder.logits, DRAWS);
   }
@@ -79,7 +79,7 @@ export class DeviceStepper {
     isPrefill: boolean,
     policy: AttentionPolicy,
   ): void {
-    const run = { name: "bench", tokens, unreadRow: 0, pages: this.#pages };
+    const run = { name: "bench", tokens, inFlightRow: 0, pages: this.#pages };
     this.#batch.fill([{ ...run, firstPosition, numRows, isPrefill, policy }]);
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }

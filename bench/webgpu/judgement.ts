@@ -5,7 +5,7 @@ import type { GpuFigure } from "./figure.ts";
 import { denseName, selectionName, sparseName } from "./kernels-attention.ts";
 import { ALL_PRODUCTS } from "./kernels-matrix.ts";
 import type { ShapePrefillRow } from "./prefill.ts";
-import type { Report, ReportPlan } from "./report.ts";
+import type { Report, ReportSizes } from "./report.ts";
 import { judge, TARGETS, type Target, type Verdict } from "./targets.ts";
 
 export interface JudgedRow extends Verdict {
@@ -18,7 +18,7 @@ function row(what: string, measured: number, target: Target, condition = true): 
   return { what, target: text, measured, met };
 }
 
-export function judgeReport(report: Report, plan: ReportPlan): readonly JudgedRow[] {
+export function judgeReport(report: Report, plan: ReportSizes): readonly JudgedRow[] {
   return [
     ...judgeKernels(report.kernels, plan),
     ...judgeDecode(report.decode, plan),
@@ -32,7 +32,7 @@ export function prefillTarget({ matrixUnits }: ShapePrefillRow): Target {
   return matrixUnits === "used" ? TARGETS.prefill : TARGETS.prefillWithoutMatrixUnits;
 }
 
-function judgeKernels(figures: readonly GpuFigure[], plan: ReportPlan): readonly JudgedRow[] {
+function judgeKernels(figures: readonly GpuFigure[], plan: ReportSizes): readonly JudgedRow[] {
   const { contexts, selectionContext, budget } = plan.kernels;
   const find = (kernel: string): GpuFigure => {
     const found = figures.find((figure) => figure.kernel === kernel);
@@ -51,7 +51,7 @@ function judgeKernels(figures: readonly GpuFigure[], plan: ReportPlan): readonly
   ];
 }
 
-function judgeDecode(rows: Report["decode"], plan: ReportPlan): readonly JudgedRow[] {
+function judgeDecode(rows: Report["decode"], plan: ReportSizes): readonly JudgedRow[] {
   const { shape, contexts, sparse } = plan.decode;
   const find = (context: number, attention: string): ShapeDecodeRow => {
     const found = rows.find(

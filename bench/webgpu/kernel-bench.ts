@@ -2,11 +2,11 @@
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
 import type { DeviceModel } from "./device-model.ts";
 import { pagesInOrder } from "./device-stepper.ts";
-import type { KernelPlan } from "./kernel-plan.ts";
+import type { KernelCase } from "./kernel-case.ts";
 
 export class KernelBench {
   readonly model: DeviceModel;
-  readonly plan: KernelPlan;
+  readonly plan: KernelCase;
   /** GB/s of the plain read in the same run. */
   readonly readBandwidth: number;
   /** f32 [rows of the largest batch, hiddenSize] */
@@ -16,7 +16,7 @@ export class KernelBench {
   readonly output: TensorRef;
   readonly #pageTables: Uint32Array;
 
-  constructor(model: DeviceModel, plan: KernelPlan, readBandwidth: number) {
+  constructor(model: DeviceModel, plan: KernelCase, readBandwidth: number) {
     const { maxBatchRows, hiddenSize, numQueryHeads, headDim, numPages } = model.backend.shape;
     this.model = model;
     this.plan = plan;

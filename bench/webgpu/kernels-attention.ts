@@ -1,8 +1,8 @@
 /** Decode attention, dense and over a selection, and selection from given scores. */
 import type { Scores, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
-import { type Chain, timeChains } from "./chain-timer.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import { gauss, type KernelBench } from "./kernel-bench.ts";
+import { type Chain, timeChains } from "./layer-kernel-timer.ts";
 import { cacheRowBytes } from "./step-work.ts";
 import { judge, TARGETS } from "./targets.ts";
 
@@ -99,7 +99,7 @@ class Selector {
     const begin = () => this.#bench.begin(context, 1);
     const select = () => {
       backend.mergeByRank(RANGE, this.#given, this.#ends, this.#set);
-      backend.withEnds(RANGE, this.#set, this.#ends, this.#selection);
+      backend.expandSelection(RANGE, this.#set, this.#ends, this.#selection);
     };
     return [
       { name: selectionName(budget, context), prepare: begin, run: select },

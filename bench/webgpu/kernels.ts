@@ -3,7 +3,7 @@ import { openDeviceModel } from "./device-model.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import type { BenchGpu } from "./gpu.ts";
 import { KernelBench } from "./kernel-bench.ts";
-import type { KernelPlan } from "./kernel-plan.ts";
+import type { KernelCase } from "./kernel-case.ts";
 import { benchAttentionKernels } from "./kernels-attention.ts";
 import { benchMatrixKernels } from "./kernels-matrix.ts";
 import { plainRead } from "./plain-read.ts";
@@ -11,7 +11,7 @@ import { plainRead } from "./plain-read.ts";
 /** Layers with weights and a cache of their own, taken in turn: no last-level cache holds them. */
 const MAX_LAYERS = 12;
 
-export async function benchWebGpuKernels(gpu: BenchGpu, plan: KernelPlan): Promise<readonly GpuFigure[]> {
+export async function benchWebGpuKernels(gpu: BenchGpu, plan: KernelCase): Promise<readonly GpuFigure[]> {
   const { config, dtype, cacheDtype } = plan;
   const rows = Math.max(...plan.batches);
   const context = Math.max(...plan.contexts, plan.selectionContext);

@@ -2,9 +2,9 @@
 import { fillRandom } from "../../src/backend/webgpu/fill-random.ts";
 import type { NumberedBuffer } from "../../src/backend/webgpu/refs.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import { type Chain, timeChains } from "./chain-timer.ts";
 import { openDeviceModel } from "./device-model.ts";
 import type { BenchGpu } from "./gpu.ts";
+import { type Chain, timeChains } from "./layer-kernel-timer.ts";
 import { readShape } from "./shapes.ts";
 
 /** Which number of workgroups reads fastest depends on the device and on the size. */
@@ -25,7 +25,7 @@ export interface ReadTime {
 /** Reads the largest buffer that can be bound, up to 2 GiB. */
 export async function plainRead(backend: WebGpuBackend): Promise<ReadTime> {
   const { traits } = backend.context;
-  const bytes = traits.isEmulated ? EMULATED_BYTES : Math.min(LARGEST_BYTES, largestBinding(backend));
+  const bytes = traits.isSoftware ? EMULATED_BYTES : Math.min(LARGEST_BYTES, largestBinding(backend));
   return { bytes, microseconds: await readChain(backend, [bytes]) };
 }
 

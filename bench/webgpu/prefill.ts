@@ -2,10 +2,10 @@
 import { parseAttention } from "../../src/attention/spec.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { median } from "../statistics.ts";
-import { WARM_UP_MS } from "./chain-timer.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";
 import type { BenchGpu } from "./gpu.ts";
+import { WARM_UP_MS } from "./layer-kernel-timer.ts";
 import { type Dtypes, prefillOperations } from "./step-work.ts";
 
 export interface ShapePrefillOptions extends Dtypes {
@@ -38,11 +38,11 @@ export async function benchShapePrefill(
   const chunkRows = Math.min(options.chunkRows, context);
   const model = await openDeviceModel(gpu, config, {
     ...{ context, rows: chunkRows, dtype, cacheDtype },
-    ...(!options.matrixUnits && { hasMatrixUnits: false }),
+    ...(!options.matrixUnits && { hasSubgroupMatrices: false }),
   });
   const { backend } = model;
   try {
-    const matrixUnits = backend.context.traits.hasMatrixUnits && dtype !== "f32" ? "used" : "not used";
+    const matrixUnits = backend.context.traits.hasSubgroupMatrices && dtype !== "f32" ? "used" : "not used";
     const stepper = new DeviceStepper(model);
     const rows: ShapePrefillRow[] = [];
     for (const tokens of options.tokens) {

@@ -3,7 +3,7 @@
 import { benchShapeDecode, type ShapeDecodeRow } from "./decode.ts";
 import type { GpuFigure } from "./figure.ts";
 import type { BenchGpu } from "./gpu.ts";
-import { type KernelPlan, kernelPlan } from "./kernel-plan.ts";
+import { type KernelCase, kernelPlan } from "./kernel-case.ts";
 import { benchWebGpuKernels } from "./kernels.ts";
 import { measureReadBandwidth } from "./plain-read.ts";
 import { benchShapePrefill, type ShapePrefillRow } from "./prefill.ts";
@@ -12,8 +12,8 @@ import type { Dtypes } from "./step-work.ts";
 
 export const F16: Dtypes = { dtype: "f16", cacheDtype: "f16" };
 
-export interface ReportPlan {
-  readonly kernels: KernelPlan;
+export interface ReportSizes {
+  readonly kernels: KernelCase;
   readonly decode: {
     readonly shape: string;
     readonly contexts: readonly number[];
@@ -41,7 +41,7 @@ export interface Report {
   readonly prefill: readonly (ShapePrefillRow & { readonly shape: string })[];
 }
 
-export function reportPlan(isQuick: boolean): ReportPlan {
+export function reportPlan(isQuick: boolean): ReportSizes {
   const kernels = kernelPlan(isQuick, F16);
   const prefill = prefillPlan(isQuick);
   return isQuick
@@ -80,7 +80,7 @@ export function prefillPlan(isQuick: boolean): PrefillPlan {
 /** say: told what comes next. */
 export async function benchReport(
   gpu: BenchGpu,
-  plan: ReportPlan,
+  plan: ReportSizes,
   say: (what: string) => void,
 ): Promise<Report> {
   say("kernels");

@@ -11,7 +11,7 @@ import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
 
 /** Consecutive sequences of a batch that share a policy and all attend densely, or all sparsely. */
-export interface AttentionGroup {
+export interface BatchGroup {
   readonly policy: AttentionPolicy;
   readonly range: SequenceRange;
   readonly isSparse: boolean;
@@ -29,7 +29,7 @@ export class Attention {
   readonly #states = new Map<AttentionPolicy, PolicyState>();
   #denseScores: Scores | undefined;
   /** Groups of the step whose policy threw. */
-  #failures = new Map<AttentionGroup, unknown>();
+  #failures = new Map<BatchGroup, unknown>();
 
   constructor(backend: Backend, model: AttentionModel) {
     this.#backend = backend;
@@ -42,7 +42,7 @@ export class Attention {
    * its rows are undefined from then on and touch no others. `takeFailures` tells of it.
    * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
    */
-  attend(layer: number, groups: readonly AttentionGroup[], query: TensorRef, output: TensorRef): void {
+  attend(layer: number, groups: readonly BatchGroup[], query: TensorRef, output: TensorRef): void {
     for (const group of groups) {
       if (this.#failures.has(group)) continue;
       if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
@@ -52,7 +52,7 @@ export class Attention {
   }
 
   /** The groups of the step since the last call whose policies threw, and what they threw. */
-  takeFailures(): ReadonlyMap<AttentionGroup, unknown> {
+  takeFailures(): ReadonlyMap<BatchGroup, unknown> {
     const failures = this.#failures;
     if (failures.size > 0) this.#failures = new Map();
     return failures;
@@ -62,7 +62,7 @@ export class Attention {
    * What a policy throws, or the backend on account of what the policy asked, fails this group alone. A backend that is lost
    * fails everyone: whatever the decoder asks of it next throws, too.
    */
-  #attendOrFail(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
+  #attendOrFail(layer: number, group: BatchGroup, query: TensorRef, output: TensorRef): void {
     try {
       this.#attendSparsely(layer, group, query, output);
     } catch (error) {
@@ -70,7 +70,7 @@ export class Attention {
     }
   }
 
-  #attendSparsely(layer: number, group: AttentionGroup, query: TensorRef, output: TensorRef): void {
+  #attendSparsely(layer: number, group: BatchGroup, query: TensorRef, output: TensorRef): void {
     const { policy, range } = group;
     const role = checkRole(policy.layerRole(layer), layer);
     const state = this.#state(policy);

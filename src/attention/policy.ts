@@ -6,7 +6,7 @@
  * selects. Reuse layer: attends to the last selection. Dense layer: attends to all. Group: query heads that share one
  * selection.
  */
-import type { Ends, Scores, TokenSelection, UnitSet } from "../backend/backend.ts";
+import type { KeptEnds, Scores, TokenSelection, UnitSet } from "../backend/backend.ts";
 
 /** One layer in a decode step. Dense: {all}. LessIsMore: selects at {all, selects}, reuses at {selected}. */
 export interface LayerRole {
@@ -37,7 +37,7 @@ export interface AttentionModel {
  * What a policy may record in one selecting layer, for all sequences that share the policy. Every sequence is longer
  * than the budget here. Nothing is read back; the results are handles.
  */
-export interface SelectionStep {
+export interface Selector {
   readonly layer: number;
   readonly model: AttentionModel;
   /** Scaled logits per query head: handed on by the dense pass of this layer, or computed (reads K only). */
@@ -47,11 +47,11 @@ export interface SelectionStep {
   /** One pseudo-random score a token, the same on every backend. */
   randomScores(seed: number): Scores;
   /** Per head the `count` best units between the ends. */
-  topK(scores: Scores, count: number, ends: Ends): UnitSet;
+  topK(scores: Scores, count: number, ends: KeptEnds): UnitSet;
   /** One set of `count` units for all heads, by rank across heads. */
-  mergeByRank(scores: Scores, count: number, ends: Ends): UnitSet;
+  mergeByRank(scores: Scores, count: number, ends: KeptEnds): UnitSet;
   /** The set and both ends (in units of the set; tokens where there is no set), ascending. */
-  withEnds(set: UnitSet | undefined, ends: Ends): TokenSelection;
+  expandSelection(set: UnitSet | undefined, ends: KeptEnds): TokenSelection;
 }
 
 export interface AttentionPolicy {
@@ -68,7 +68,7 @@ export interface AttentionPolicy {
   readonly pageBounds?: number;
   /** Pure. */
   layerRole(layer: number): LayerRole;
-  select?(step: SelectionStep): TokenSelection;
+  select?(step: Selector): TokenSelection;
   /**
    * The policy for one model: checks the settings against it and fills in those that depend on it. Without it the
    * policy holds for every model.

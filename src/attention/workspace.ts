@@ -1,8 +1,15 @@
-import type { Backend, Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend/backend.ts";
+import type {
+  Backend,
+  KeptEnds,
+  Scores,
+  SequenceRange,
+  TokenSelection,
+  UnitSet,
+} from "../backend/backend.ts";
 import type { TensorDtype } from "../base/dtype.ts";
 import { printValue } from "../base/print-value.ts";
 import { capacityOf, type TensorRef } from "../base/tensor-ref.ts";
-import type { AttentionModel, SelectionStep } from "./policy.ts";
+import type { AttentionModel, Selector } from "./policy.ts";
 
 /** Tensors for selection, handed back and reused, so that nothing is made in steady state. */
 export class TensorPool {
@@ -33,7 +40,7 @@ export class TensorPool {
  * One policy's selection step on a backend. A policy records the same calls in every step, so the n-th call finds the
  * handle the n-th call made before.
  */
-export class SelectionWorkspace implements SelectionStep {
+export class SelectionWorkspace implements Selector {
   layer = 0;
   readonly model: AttentionModel;
   readonly #backend: Backend;
@@ -92,27 +99,27 @@ export class SelectionWorkspace implements SelectionStep {
     return out;
   }
 
-  topK(scores: Scores, count: number, ends: Ends): UnitSet {
+  topK(scores: Scores, count: number, ends: KeptEnds): UnitSet {
     this.#check("topK", scores, count, ends);
     const out = this.#units(scores.heads, count, scores.unit);
     this.#backend.topK(this.#range, scores, ends, out);
     return out;
   }
 
-  mergeByRank(scores: Scores, count: number, ends: Ends): UnitSet {
+  mergeByRank(scores: Scores, count: number, ends: KeptEnds): UnitSet {
     this.#check("mergeByRank", scores, count, ends);
     const out = this.#units(1, count, scores.unit);
     this.#backend.mergeByRank(this.#range, scores, ends, out);
     return out;
   }
 
-  withEnds(set: UnitSet | undefined, ends: Ends): TokenSelection {
-    this.#check("withEnds", set, set?.count ?? 0, ends);
+  expandSelection(set: UnitSet | undefined, ends: KeptEnds): TokenSelection {
+    this.#check("expandSelection", set, set?.count ?? 0, ends);
     const unit = set?.unit ?? 1;
     const groups = set?.groups ?? 1;
     const capacity = ((set?.count ?? 0) + ends.sinks + ends.recent) * unit;
     const out = this.#selection(groups, capacity);
-    this.#backend.withEnds(this.#range, set, ends, out);
+    this.#backend.expandSelection(this.#range, set, ends, out);
     return out;
   }
 
@@ -162,7 +169,7 @@ export class SelectionWorkspace implements SelectionStep {
   }
 
   /** Kernels trust these numbers; one that cannot be would be read or written past the end of a tensor. */
-  #check(call: string, handle: object | undefined, count: number, ends: Ends): void {
+  #check(call: string, handle: object | undefined, count: number, ends: KeptEnds): void {
     if (handle !== undefined && !this.#made.has(handle))
       throw new TypeError(`${call}: expected what an earlier call of this selection step gave`);
     checkWhole(call, "a count", count, 0, this.#most);

@@ -3,7 +3,7 @@
  * webgpu), one conformance suite (`test/conformance/backend.test.ts`).
  *
  * The grain is a step of the decoder, not tensor algebra, so that a backend can fuse. Steps are recorded in order and
- * return nothing; data comes back only by `read` and by the `Draw` that `sample` gives. No step allocates.
+ * return nothing; data comes back only by `read` and by the `InFlightSample` that `sample` gives. No step allocates.
  *
  * Words: a *row* is one token of the batch; a *sequence* is one request's run of consecutive rows; `T` = rows of the
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
@@ -67,7 +67,7 @@ export interface BackendReport {
 export interface StepBatch {
   numRows: number;
   numSequences: number;
-  /** [numRows] ids, or `DRAWN_TOKEN | row` for a token of the last draw. */
+  /** [numRows] ids, or `SAMPLED_TOKEN | row` for a token of the last draw. */
   readonly tokenIds: Uint32Array;
   /** [numRows] cache slot (page × pageSize + offset) that receives the row's key and value. */
   readonly slots: Uint32Array;
@@ -150,7 +150,7 @@ export interface TokenSelection {
 }
 
 /** Units at both ends of a sequence: the first `sinks` and the last `recent`. */
-export interface Ends {
+export interface KeptEnds {
   readonly sinks: number;
   readonly recent: number;
 }
@@ -178,10 +178,10 @@ export interface SamplingRow {
 }
 
 /**
- * A token id with this bit stands for the token that the last `sample` drew for row `id & ~DRAWN_TOKEN` of its logits:
+ * A token id with this bit stands for the token that the last `sample` drew for row `id & ~SAMPLED_TOKEN` of its logits:
  * a step can be recorded before the tokens it goes on from have been read.
  */
-export const DRAWN_TOKEN = 0x80000000;
+export const SAMPLED_TOKEN = 0x80000000;
 
 /**
  * What `sample` draws for a row that is no distribution: one logit of it is NaN or +Infinity, or all are -Infinity, after
@@ -191,10 +191,10 @@ export const DRAWN_TOKEN = 0x80000000;
 export const NO_TOKEN = 0xffffffff;
 
 /** Most draws whose tokens have not arrived: one being read, one recorded ahead of it, and as many given up. */
-export const MAX_DRAWS_UNDER_WAY = 4;
+export const MAX_IN_FLIGHT_SAMPLES = 4;
 
 /** Tokens being drawn. */
-export interface Draw {
+export interface InFlightSample {
   /**
    * One token a row or `NO_TOKEN`, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
    * called, and a draw nobody asks for costs nothing.
@@ -275,9 +275,9 @@ export interface Backend {
    * nothing, and its tokens, none, arrive when the steps before it are done.
    * A logit of -Infinity is a mask: its token is never drawn. A row that cannot be drawn gives `NO_TOKEN`, whatever its
    * params: NaN, +Infinity or nothing but -Infinity anywhere in it, kept by the filters or not. Other rows are unaffected.
-   * @throws BackendError when `MAX_DRAWS_UNDER_WAY` draws have not arrived yet.
+   * @throws BackendError when `MAX_IN_FLIGHT_SAMPLES` draws have not arrived yet.
    */
-  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw;
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample;
 
   // ---- selection: one row a sequence; all of it deterministic, ties to the lower position ----
 
@@ -299,17 +299,17 @@ export interface Backend {
    * Per head the `out.count` best units between the ends (units sinks .. n - recent - 1): score descending, ties to the
    * lower position, NaN last. out.groups = scores.heads. The candidates must be at least out.count.
    */
-  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void;
+  topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
   /**
    * One set for all heads: visit rank 0 of every head in ascending order of head, then rank 1, …; keep first
    * occurrences until out.count are kept. Ranks are those of `topK`. out.groups = 1.
    */
-  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void;
+  mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
   /**
    * The set's units and both ends, as ascending token positions (units expanded, the last one cut at the length).
    * set may be left out: the ends alone, in tokens (unit 1), one group.
    */
-  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void;
+  expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void;
 
   /** Ends threads and frees everything. Calling it twice is allowed. */
   close(): Promise<void>;

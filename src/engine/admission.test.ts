@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { BackendShape } from "../backend/backend.ts";
 import { Admission } from "./admission.ts";
-import { type GenerationPlan, RunningGeneration } from "./generation.ts";
+import { type ResolvedRequest, RunningGeneration } from "./generation.ts";
 import { OutputStream } from "./output-stream.ts";
 
 const SHAPE = { numPages: 8, pageSize: 4, maxBatchSequences: 1 } as BackendShape;
@@ -15,7 +15,7 @@ const tokenizer = {
 };
 const EOS = 7;
 const start = { kind: "answer", isAfterMarker: false } as const;
-const PLAN: GenerationPlan = {
+const PLAN: ResolvedRequest = {
   prompt: [1, 2],
   maxTokens: 3,
   policy: {

@@ -172,7 +172,7 @@ export class Admission {
   #letGo(generation: RunningGeneration): void {
     this.#pages.release(generation.pages ?? []);
     generation.pages = undefined;
-    const key = generation.plan.policyKey;
+    const key = generation.resolved.policyKey;
     const use = this.#policies.get(key);
     if (use && --use.uses === 0) {
       this.#policies.delete(key);
@@ -182,10 +182,10 @@ export class Admission {
 
   /** Requests with the same spec, or the same policy value, share one bound policy, so that they run in one group. */
   #usePolicy(generation: RunningGeneration): void {
-    const { policy, policyKey: key } = generation.plan;
+    const { policy, policyKey: key } = generation.resolved;
     const known = this.#policies.get(key);
     if (known) known.uses++;
     else this.#policies.set(key, { policy, uses: 1 });
-    if (known) generation.plan = { ...generation.plan, policy: known.policy };
+    if (known) generation.resolved = { ...generation.resolved, policy: known.policy };
   }
 }

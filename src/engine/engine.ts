@@ -9,13 +9,13 @@ import { yieldToEventLoop } from "../base/yield.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
 import { Admission } from "./admission.ts";
-import type { EngineParts } from "./engine-parts.ts";
+import type { EngineComponents } from "./engine-components.ts";
 import { RunningGeneration } from "./generation.ts";
 import { OutputStream } from "./output-stream.ts";
-import { checkTokens, planRequest } from "./plan-request.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import { isTokenList } from "./request-schema.ts";
+import { checkTokens, resolveRequest } from "./resolve-request.ts";
 import { chunkOf, schedule } from "./scheduler.ts";
 import { type Step, StepRunner } from "./step-runner.ts";
 
@@ -27,13 +27,13 @@ const MAX_STEP_MS = 250;
 /** Decides which tokens run now: fills batches, draws tokens, ends requests. */
 export class GenerationEngine {
   readonly tokenizer: Tokenizer;
-  readonly #parts: EngineParts;
+  readonly #components: EngineComponents;
   readonly #attention: Attention;
   readonly #steps: StepRunner;
   readonly #admission: Admission;
   readonly #pacer: PrefillPacer;
   /** The last step, where its tokens have not been read: the next one is recorded first. */
-  #unread: Step | undefined;
+  #inFlight: Step | undefined;
   #isPumping = false;
   /** New work arrived since the current turn started. */
   #isWanted = false;
@@ -46,22 +46,24 @@ export class GenerationEngine {
   #backendBusy: Promise<void> = Promise.resolve();
   #lastYield = 0;
 
-  constructor(parts: EngineParts) {
-    const { shape } = parts.backend;
-    this.#parts = parts;
-    this.tokenizer = parts.tokenizer;
-    this.#attention = new Attention(parts.backend, parts.attentionModel);
-    const decoder = new Decoder(parts.backend, parts.weights, this.#attention);
-    this.#steps = new StepRunner(parts.backend, decoder, this.#attention, parts.rope);
+  constructor(components: EngineComponents) {
+    const { shape } = components.backend;
+    this.#components = components;
+    this.tokenizer = components.tokenizer;
+    this.#attention = new Attention(components.backend, components.attentionModel);
+    const decoder = new Decoder(components.backend, components.weights, this.#attention);
+    this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
     this.#admission = new Admission(shape, (policy) => this.#attention.forget(policy));
     this.#pacer = new PrefillPacer(MAX_STEP_MS, shape.maxBatchRows);
-    this.policyOf(parts.attention); // an impossible default is an error now, not at the first request
+    this.policyOf(components.attention); // an impossible default is an error now, not at the first request
   }
 
   /** The bound policy of a request or of the engine. @throws ConfigError when it cannot be. */
   policyOf(attention: AttentionPolicy | string): AttentionPolicy {
     const policy =
-      typeof attention === "string" ? parseAttention(attention, this.#parts.attentionDefaults) : attention;
+      typeof attention === "string"
+        ? parseAttention(attention, this.#components.attentionDefaults)
+        : attention;
     const bound = this.#bind(policy);
     if (!isPolicy(bound))
       throw new ConfigError(`attention ${policy.name}: forModel gave no policy but ${printValue(bound)}`);
@@ -70,7 +72,7 @@ export class GenerationEngine {
 
   #bind(policy: AttentionPolicy): AttentionPolicy {
     try {
-      return policy.forModel?.(this.#parts.attentionModel) ?? policy;
+      return policy.forModel?.(this.#components.attentionModel) ?? policy;
     } catch (error) {
       if (error instanceof ConfigError) throw error;
       throw new ConfigError(`attention ${policy.name}: forModel failed: ${String(error)}`, { cause: error });
@@ -84,10 +86,10 @@ export class GenerationEngine {
    */
   generate(request: GenerationRequest): Generation {
     this.#checkOpen("generate");
-    const plan = planRequest(request, this.#parts, (attention) => this.policyOf(attention));
-    const output = new OutputStream(this.tokenizer, plan.start, plan.stops);
+    const resolved = resolveRequest(request, this.#components, (attention) => this.policyOf(attention));
+    const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
-    const generation = new RunningGeneration(name, plan, output, {
+    const generation = new RunningGeneration(name, resolved, output, {
       wake: (one) => this.#wake(one),
       whyWaiting: () => this.#admission.whyWaiting(),
     });
@@ -135,7 +137,7 @@ export class GenerationEngine {
   /** An error of no single request: nothing is known of the backend's state after it. */
   #fail(error: unknown): EngineError {
     this.#failure ??= fatal(error);
-    this.#unread = undefined;
+    this.#inFlight = undefined;
     this.#admission.failAll(this.#failure);
     return this.#failure;
   }
@@ -161,11 +163,11 @@ export class GenerationEngine {
    */
   async #step(): Promise<boolean> {
     this.#admission.admit();
-    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#parts.backend.shape;
+    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.shape;
     const maxPrefillRows = this.#chunkRows;
     const runs = schedule(this.#admission.running, { maxRows, maxSequences, maxPrefillRows });
-    const before = this.#unread;
-    this.#unread = undefined;
+    const before = this.#inFlight;
+    this.#inFlight = undefined;
     let step: Step | undefined;
     try {
       if (runs.length > 0) {
@@ -181,14 +183,14 @@ export class GenerationEngine {
       // Also when recording failed: the previous step's tokens are still valid.
       if (before) await this.#steps.postprocess(before);
     }
-    if (step?.canStayUnread) this.#unread = step;
+    if (step?.canStayInFlight) this.#inFlight = step;
     else if (step) await this.#steps.postprocess(step);
     return runs.length > 0 || before !== undefined;
   }
 
   /** Rows of the next prefill chunk: all that a step takes where a device computes, else what the event loop bears. */
   get #chunkRows(): number {
-    const { runsAhead, shape } = this.#parts.backend;
+    const { runsAhead, shape } = this.#components.backend;
     return runsAhead ? shape.maxBatchRows : this.#pacer.rows;
   }
 
@@ -200,10 +202,10 @@ export class GenerationEngine {
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
     this.#checkOpen("logits");
     if (this.#failure) throw this.#failure;
-    const { maxSequenceLength, vocabSize } = this.#parts.backend.shape;
+    const { maxSequenceLength, vocabSize } = this.#components.backend.shape;
     if (!isTokenList(tokenIds))
       throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
-    const tokens = checkTokens(tokenIds, this.#parts, maxSequenceLength);
+    const tokens = checkTokens(tokenIds, this.#components, maxSequenceLength);
     const out = allocateLogits(tokens.length, vocabSize);
     const reserved = this.#admission.reserve(tokens.length);
     void this.#pump();
@@ -244,9 +246,9 @@ export class GenerationEngine {
     this.#isClosed = true;
     this.#admission.failAll(closedError());
     await this.#exclusively(async () => {
-      this.#unread = undefined;
+      this.#inFlight = undefined;
     });
-    await this.#parts.backend.close();
+    await this.#components.backend.close();
   }
 }
 

@@ -13,7 +13,7 @@ import type {
 import type { OutputStart } from "./thinking.ts";
 
 /** What a request needs before it runs, checked. */
-export interface GenerationPlan {
+export interface ResolvedRequest {
   readonly prompt: readonly number[];
   readonly maxTokens: number;
   readonly policy: AttentionPolicy;
@@ -40,7 +40,7 @@ export interface GenerationHost {
 export class RunningGeneration implements Generation {
   /** For messages. */
   readonly name: string;
-  plan: GenerationPlan;
+  resolved: ResolvedRequest;
   /** Prompt and generated tokens. */
   readonly tokens: number[];
   /** Undefined while it waits for pages. */
@@ -50,9 +50,9 @@ export class RunningGeneration implements Generation {
   /** Its pages were given to others; it queues again when its consumer reads on. */
   isSetAside = false;
   /** Row of the last draw that holds the newest token, where that has not been read. */
-  unreadRow: number | undefined;
+  inFlightRow: number | undefined;
   /** Tokens drawn and not read. */
-  #numUnread = 0;
+  #numInFlight = 0;
   /** Key/value rows read and cached over all decode steps, for the attended fraction. */
   #attendedRows = 0;
   #cachedRows = 0;
@@ -69,43 +69,43 @@ export class RunningGeneration implements Generation {
   #firstTokenAt = 0;
   #prefillMs = 0;
   readonly #onAbort = (): void => {
-    const cause: unknown = this.plan.signal?.reason;
+    const cause: unknown = this.resolved.signal?.reason;
     this.fail(new AbortedError("the request was aborted by its signal", { cause }));
     this.#host.wake(this);
   };
 
-  constructor(name: string, plan: GenerationPlan, output: OutputStream, host: GenerationHost) {
+  constructor(name: string, resolved: ResolvedRequest, output: OutputStream, host: GenerationHost) {
     this.name = name;
-    this.plan = plan;
-    this.tokens = [...plan.prompt];
-    this.#notes = [...plan.notes];
+    this.resolved = resolved;
+    this.tokens = [...resolved.prompt];
+    this.#notes = [...resolved.notes];
     this.#output = output;
     this.#host = host;
-    plan.signal?.addEventListener("abort", this.#onAbort);
-    if (plan.signal?.aborted) this.#onAbort();
+    resolved.signal?.addEventListener("abort", this.#onAbort);
+    if (resolved.signal?.aborted) this.#onAbort();
   }
 
   get promptTokens(): number {
-    return this.plan.prompt.length;
+    return this.resolved.prompt.length;
   }
 
   /** Tokens whose keys and values it may need: the last generated token is never fed back. */
   get longestCache(): number {
-    return this.promptTokens + this.plan.maxTokens - 1;
+    return this.promptTokens + this.resolved.maxTokens - 1;
   }
 
   get numGenerated(): number {
-    return this.tokens.length - this.plan.prompt.length;
+    return this.tokens.length - this.resolved.prompt.length;
   }
 
   /** Tokens generated, those not read yet included. */
-  get numDrawn(): number {
-    return this.numGenerated + this.#numUnread;
+  get numSampled(): number {
+    return this.numGenerated + this.#numInFlight;
   }
 
   /** Its last token is drawn, unless one before it turns out to end the request. */
-  get isFullyDrawn(): boolean {
-    return this.numDrawn >= this.plan.maxTokens;
+  get isFullySampled(): boolean {
+    return this.numSampled >= this.resolved.maxTokens;
   }
 
   /** True while the consumer is too far behind. */
@@ -136,7 +136,7 @@ export class RunningGeneration implements Generation {
 
   /** Whether it may give its pages up now: nobody reads it, and no draw of it is under way. */
   get canBeSetAside(): boolean {
-    return this.isPaused && !this.isDone && this.#numUnread === 0;
+    return this.isPaused && !this.isDone && this.#numInFlight === 0;
   }
 
   /** Called when the first rows are about to run. */
@@ -146,8 +146,8 @@ export class RunningGeneration implements Generation {
 
   /** Records that a draw in flight has this request's next token in its row `row`. */
   expect(row: number): void {
-    this.#numUnread++;
-    this.unreadRow = row;
+    this.#numInFlight++;
+    this.inFlightRow = row;
   }
 
   /** Counts the key/value rows that a decode step read, and those that dense attention would have read. */
@@ -159,18 +159,18 @@ export class RunningGeneration implements Generation {
   /** Takes the token of its oldest draw in flight. Sets isDone at an end-of-sequence token, a stop text or the last token. */
   accept(tokenId: number, now: number): void {
     this.tokens.push(tokenId);
-    if (--this.#numUnread === 0) this.unreadRow = undefined;
+    if (--this.#numInFlight === 0) this.inFlightRow = undefined;
     if (this.numGenerated === 1) {
       this.#firstTokenAt = now;
       this.#prefillMs = now - this.#started;
     }
-    if (this.plan.eosTokenIds.includes(tokenId)) {
+    if (this.resolved.eosTokenIds.includes(tokenId)) {
       this.#finish("stop", now);
       return;
     }
     this.#give(this.#output.push(tokenId));
     if (this.#output.isStopped) this.#finish("stop", now);
-    else if (this.numGenerated >= this.plan.maxTokens) this.#finish("length", now);
+    else if (this.numGenerated >= this.resolved.maxTokens) this.#finish("length", now);
   }
 
   /** Ends the request with an error; the consumer gets it after the parts that came before. */
@@ -183,13 +183,13 @@ export class RunningGeneration implements Generation {
   /** Wakes the consumer for the last time, and lets go of a signal that may outlive many requests. */
   #end(): void {
     this.isDone = true;
-    this.plan.signal?.removeEventListener("abort", this.#onAbort);
+    this.resolved.signal?.removeEventListener("abort", this.#onAbort);
     this.#wake();
   }
 
   #finish(finishReason: FinishReason, now: number): void {
     this.#give(this.#output.finish());
-    const { policy } = this.plan;
+    const { policy } = this.resolved;
     const from = policy.selectionLayersFrom;
     const decodeMs = now - this.#firstTokenAt;
     this.#result = {

@@ -100,7 +100,7 @@ export interface GenerationProgress {
   /** Tokens whose keys and values are cached. */
   readonly cachedTokens: number;
   readonly generatedTokens: number;
-  /** While it waits: who has what it needs. */
+  /** While it forwardProgress: who has what it needs. */
   readonly waitsFor?: string;
 }
 

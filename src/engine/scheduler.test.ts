@@ -5,7 +5,7 @@ const entry = (cachedTokens: number, promptTokens: number, more: Partial<Schedul
   cachedTokens,
   promptTokens,
   isPaused: false,
-  isFullyDrawn: false,
+  isFullySampled: false,
   ...more,
 });
 const limits = { maxRows: 64, maxSequences: 4, maxPrefillRows: 64 };
@@ -61,7 +61,7 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
   ],
   [
     "the paused and the finished rest",
-    [entry(5, 5, { isPaused: true }), entry(5, 5, { isFullyDrawn: true }), entry(0, 5, { isPaused: true })],
+    [entry(5, 5, { isPaused: true }), entry(5, 5, { isFullySampled: true }), entry(0, 5, { isPaused: true })],
     {},
     [],
   ],

@@ -11,7 +11,7 @@ export interface SchedulerEntry {
   /** The consumer has not taken what was generated; do not run ahead of it. */
   readonly isPaused: boolean;
   /** Its last token is drawn, though perhaps not read: there is nothing left to run. */
-  readonly isFullyDrawn: boolean;
+  readonly isFullySampled: boolean;
 }
 
 export interface ScheduledRun<Entry> {
@@ -43,7 +43,8 @@ export function schedule<Entry extends SchedulerEntry>(
   let rows = 0;
   const room = () => runs.length < limits.maxSequences && rows < limits.maxRows;
   for (const entry of entries) {
-    if (entry.isPaused || entry.isFullyDrawn || entry.cachedTokens < entry.promptTokens || !room()) continue;
+    if (entry.isPaused || entry.isFullySampled || entry.cachedTokens < entry.promptTokens || !room())
+      continue;
     runs.push({ entry, numRows: 1, isPrefill: false });
     rows++;
   }

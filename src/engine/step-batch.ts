@@ -1,7 +1,7 @@
-import type { AttentionGroup } from "../attention/attend.ts";
+import type { BatchGroup } from "../attention/attend.ts";
 import { isSparseAt } from "../attention/attend.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import { type BackendShape, DRAWN_TOKEN, type StepBatch } from "../backend/backend.ts";
+import { type BackendShape, SAMPLED_TOKEN, type StepBatch } from "../backend/backend.ts";
 
 /** Writes a position's RoPE row: headDim/2 cos, then headDim/2 sin. */
 export interface RopeWriter {
@@ -14,7 +14,7 @@ export interface SequenceRun {
   readonly name: string;
   readonly tokens: ArrayLike<number>;
   /** Row of the last draw that holds the token after `tokens`, where it is drawn but not read. */
-  readonly unreadRow?: number | undefined;
+  readonly inFlightRow?: number | undefined;
   readonly pages: readonly number[];
   readonly firstPosition: number;
   readonly numRows: number;
@@ -35,7 +35,7 @@ export class StepBatchBuilder implements StepBatch {
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
   /** Attention groups of the step, in order of sequences. */
-  groups: readonly AttentionGroup[] = [];
+  groups: readonly BatchGroup[] = [];
   readonly #rope: RopeWriter;
   readonly #headDim: number;
   readonly #pageSize: number;
@@ -74,9 +74,9 @@ export class StepBatchBuilder implements StepBatch {
    * request's.
    * @throws RangeError naming the request.
    */
-  check({ name, tokens, unreadRow, pages, firstPosition, numRows }: SequenceRun): void {
+  check({ name, tokens, inFlightRow, pages, firstPosition, numRows }: SequenceRun): void {
     const length = firstPosition + numRows;
-    const known = tokens.length + (unreadRow === undefined ? 0 : 1);
+    const known = tokens.length + (inFlightRow === undefined ? 0 : 1);
     if (numRows < 1 || length > known)
       throw new RangeError(`${name}: a step to length ${length}, but it has ${known} tokens`);
     const pagesNeeded = Math.ceil(length / this.#pageSize);
@@ -109,9 +109,9 @@ export class StepBatchBuilder implements StepBatch {
   }
 }
 
-function tokenOf({ name, tokens, unreadRow }: SequenceRun, position: number): number {
+function tokenOf({ name, tokens, inFlightRow }: SequenceRun, position: number): number {
   if (position < tokens.length) return tokens[position];
-  if (position === tokens.length && unreadRow !== undefined) return DRAWN_TOKEN | unreadRow;
+  if (position === tokens.length && inFlightRow !== undefined) return SAMPLED_TOKEN | inFlightRow;
   throw new RangeError(`${name}: there is no token at position ${position}`);
 }
 
@@ -119,8 +119,8 @@ function isSparse(run: SequenceRun): boolean {
   return !run.isPrefill && isSparseAt(run.policy, run.firstPosition + run.numRows);
 }
 
-function groupRuns(runs: readonly SequenceRun[]): AttentionGroup[] {
-  const groups: AttentionGroup[] = [];
+function groupRuns(runs: readonly SequenceRun[]): BatchGroup[] {
+  const groups: BatchGroup[] = [];
   runs.forEach((run, sequence) => {
     const last = groups[groups.length - 1];
     const sparse = isSparse(run);

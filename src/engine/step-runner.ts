@@ -1,6 +1,6 @@
 import { type Attention, attendedRows } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
-import { type Backend, type Draw, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
+import { type Backend, type InFlightSample, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
 import { BackendError, RequestError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import type { RunningGeneration } from "./generation.ts";
@@ -14,9 +14,9 @@ type Run = SequenceRun & { readonly generation: RunningGeneration };
 export interface Step {
   /** Requests that get a token, in the order of the draw's rows. */
   readonly drawn: readonly Run[];
-  readonly draw: Draw;
+  readonly draw: InFlightSample;
   /** The next step may be recorded before this one's tokens are read. */
-  readonly canStayUnread: boolean;
+  readonly canStayInFlight: boolean;
 }
 
 /** Records steps, and hands what they drew to the requests. */
@@ -49,10 +49,10 @@ export class StepRunner {
   }
 
   #prepare({ entry: generation, numRows, isPrefill }: ScheduledRun<RunningGeneration>, now: number) {
-    const { name, tokens, unreadRow, pages = [], cachedTokens: firstPosition, plan } = generation;
-    const { policy } = plan;
+    const { name, tokens, inFlightRow, pages = [], cachedTokens: firstPosition, resolved } = generation;
+    const { policy } = resolved;
     const run: Run = {
-      ...{ name, tokens, unreadRow, pages, firstPosition, numRows, isPrefill, policy },
+      ...{ name, tokens, inFlightRow, pages, firstPosition, numRows, isPrefill, policy },
       generation,
     };
     try {
@@ -85,10 +85,10 @@ export class StepRunner {
       if (!run) return;
       const { generation, numRows } = run;
       generation.cachedTokens += numRows;
-      if (generation.cachedTokens < generation.promptTokens + generation.numDrawn) return;
+      if (generation.cachedTokens < generation.promptTokens + generation.numSampled) return;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
-      const { sampling: params } = generation.plan;
-      rows.push({ params, draw: generation.numDrawn, seenTokens: generation.tokens });
+      const { sampling: params } = generation.resolved;
+      rows.push({ params, draw: generation.numSampled, seenTokens: generation.tokens });
       drawn.push(run);
     });
     if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);
@@ -100,7 +100,7 @@ export class StepRunner {
     // The penalty looks at every token so far, so its requests hold up those they share a batch with: simpler than two
     // kinds of requests in one step, and rare.
     const hasPenalty = rows.some(({ params }) => params.repetitionPenalty !== 1);
-    return { drawn, draw, canStayUnread: this.#backend.runsAhead && !hasPenalty };
+    return { drawn, draw, canStayInFlight: this.#backend.runsAhead && !hasPenalty };
   }
 
   /**
@@ -171,14 +171,14 @@ function failure(what: string, thrown: unknown): RequestError {
 }
 
 /** Why a request has no next token, and where to look. */
-function noToken(token: number, { tokens, plan }: RunningGeneration, vocabSize: number): string {
+function noToken(token: number, { tokens, resolved }: RunningGeneration, vocabSize: number): string {
   const where = `decoding the token at position ${tokens.length}`;
   if (token !== NO_TOKEN)
     return (
       `${where}: the backend drew token ${token} of a vocabulary of ${vocabSize}; ` +
       "look for wrong kernels with `lessismore doctor`"
     );
-  const { repetitionPenalty } = plan.sampling;
+  const { repetitionPenalty } = resolved.sampling;
   const penalty = repetitionPenalty === 1 ? "" : `, after the repetition penalty of ${repetitionPenalty},`;
   return (
     `${where}: the logits${penalty} hold NaN or infinity, so that no token can be drawn; look for such weights with ` +

@@ -1,4 +1,4 @@
-import type { Attention, AttentionGroup } from "../attention/attend.ts";
+import type { Attention, BatchGroup } from "../attention/attend.ts";
 import type { Backend, StepBatch } from "../backend/backend.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { ModelWeights } from "./weights.ts";
@@ -29,7 +29,7 @@ export class Decoder {
   }
 
   /** Records one step for all rows of the batch: afterwards their keys and values are cached. */
-  forward(batch: StepBatch, groups: readonly AttentionGroup[]): void {
+  forward(batch: StepBatch, groups: readonly BatchGroup[]): void {
     const backend = this.#backend;
     backend.beginStep(batch);
     backend.embed(this.#weights.embedding, this.#x);

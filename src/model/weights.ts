@@ -52,7 +52,7 @@ export async function loadWeights(
   signal?: AbortSignal,
 ): Promise<ModelWeights> {
   const find: Find = (name, shape) => findWeight(tensors, name, shape, checkpointName);
-  const names = nameEnds(tensors, config);
+  const names = nameEmbeddings(tensors, config);
   checkWeights(tensors, config, checkpointName);
   if (
     config.tieWordEmbeddings &&
@@ -100,7 +100,7 @@ export function checkWeights(
     used.add(plan.entry);
     return plan;
   };
-  describeWeights(config, nameEnds(tensors, config), find, () => undefined);
+  describeWeights(config, nameEmbeddings(tensors, config), find, () => undefined);
   const ignored: string[] = [];
   for (const entry of tensors.values()) {
     if (used.has(entry)) continue;
@@ -149,7 +149,7 @@ function biasNote(name: string): string {
 }
 
 /** Names of the matrices at both ends of the decoder; output undefined: it is the embedding. */
-interface EndNames {
+interface EmbeddingNames {
   embedding: string;
   output: string | undefined;
 }
@@ -161,7 +161,7 @@ const OUTPUT = "lm_head.weight";
  * Tied ends as `transformers` 5.24 ties them (`tie_weights`): whichever of the two is stored serves as both; where both
  * are stored and differ, each serves as itself.
  */
-function nameEnds(tensors: ReadonlyMap<string, TensorEntry>, config: ModelConfig): EndNames {
+function nameEmbeddings(tensors: ReadonlyMap<string, TensorEntry>, config: ModelConfig): EmbeddingNames {
   if (!config.tieWordEmbeddings) return { embedding: EMBEDDING, output: OUTPUT };
   const hasOutput = tensors.has(OUTPUT);
   const hasEmbedding = findEntry(tensors, EMBEDDING) !== undefined;
@@ -189,7 +189,7 @@ async function haveSameBytes(
 /** Every weight of the decoder in order, each handed to `place`. */
 function describeWeights<T>(
   config: ModelConfig,
-  names: Readonly<EndNames>,
+  names: Readonly<EmbeddingNames>,
   find: Find,
   place: (plan: WeightPlan) => T,
 ) {

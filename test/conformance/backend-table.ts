@@ -37,7 +37,7 @@ function openWasm(options: WasmOptions): BackendFactory {
 /** WebGPU with workgroups that wait for one another: on an emulated GPU it is slow, and off. */
 export async function chainedWebGpu(): Promise<readonly BackendRow[]> {
   if (!gpu) return [];
-  const open = await openWebGpu({ cacheDtype: "f32", traits: { waits: "by ticket" } });
+  const open = await openWebGpu({ cacheDtype: "f32", traits: { forwardProgress: "ticketed" } });
   return [{ name: "webgpu, chained", open, isSlow }];
 }
 

@@ -2,7 +2,7 @@
  * Every step written from the contracts of `src/backend/backend.ts`, on plain arrays in f64. It shares no code with any
  * backend, knows no pages (a sequence is a list of keys and values), and is as short as it can be.
  */
-import type { Ends, SamplingParams } from "../../src/backend/backend.ts";
+import type { KeptEnds, SamplingParams } from "../../src/backend/backend.ts";
 
 /** A weight as its elements are read: f64 [rows, cols]. */
 export interface PlainWeight {
@@ -67,7 +67,7 @@ export function silu(x: number): number {
 }
 
 /** Units between the ends by score descending, ties (also of +0 and -0) to the lower position, NaN last. */
-export function topK(scores: Vector, ends: Ends, count: number): number[] {
+export function topK(scores: Vector, ends: KeptEnds, count: number): number[] {
   const units = Array.from({ length: scores.length }, (_, u) => u).slice(
     ends.sinks,
     scores.length - ends.recent,
@@ -80,14 +80,19 @@ export function topK(scores: Vector, ends: Ends, count: number): number[] {
 }
 
 /** The stream rank 0 of every head, rank 1 of every head, …; its first `count` distinct units. */
-export function mergeByRank(heads: readonly Vector[], ends: Ends, count: number): number[] {
+export function mergeByRank(heads: readonly Vector[], ends: KeptEnds, count: number): number[] {
   const ranked = heads.map((scores) => topK(scores, ends, count));
   const stream = Array.from({ length: count }, (_, rank) => ranked.map((units) => units[rank])).flat();
   return [...new Set(stream)].slice(0, count);
 }
 
 /** Positions whose unit is in the set, among the first `sinks`, or among the last `recent`. */
-export function withEnds(units: Iterable<number>, unit: number, length: number, ends: Ends): number[] {
+export function expandSelection(
+  units: Iterable<number>,
+  unit: number,
+  length: number,
+  ends: KeptEnds,
+): number[] {
   const chosen = new Set(units);
   const numUnits = Math.ceil(length / unit);
   return Array.from({ length }, (_, t) => t).filter((t) => {

@@ -3,9 +3,9 @@
  * no rounding may change a rank: the sets are those of brute force exactly.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import type { Backend, Ends } from "../../src/backend/backend.ts";
+import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
 import { BACKENDS } from "./backend-table.ts";
-import { headScores, mergeByRank, pageScore, topK, withEnds } from "./brute-force.ts";
+import { expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
 import { SelectionTrial } from "./selection-trial.ts";
 import { Random, shapeOf, Trial } from "./trial.ts";
 
@@ -65,14 +65,14 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     return backend;
   }
 
-  it("topK, mergeByRank and withEnds of scores given, up to 100,000 of them", async () => {
+  it("topK, mergeByRank and expandSelection of scores given, up to 100,000 of them", async () => {
     const t = new SelectionTrial(new Trial(await openOf(8, 100_000, 1), 1));
     const { backend } = t.trial;
     const random = new Random(5);
     for (const lengths of LENGTHS)
       for (const heads of GROUP_SIZES) {
         const fewest = Math.min(...lengths);
-        const ends: Ends = { sinks: 4, recent: Math.min(508, Math.floor(fewest / 4)) };
+        const ends: KeptEnds = { sinks: 4, recent: Math.min(508, Math.floor(fewest / 4)) };
         const count = Math.min(1536, Math.floor(fewest / 2));
         const ranked = lengths.map((n) => Array.from({ length: heads }, () => rankedScores(random, n)));
         const range = { first: 0, count: lengths.length };
@@ -83,8 +83,8 @@ describe.each(BACKENDS)("$name", ({ open }) => {
         const [perHeadTokens, mergedTokens] = [t.tokens(heads, capacity), t.tokens(1, capacity)];
         backend.topK(range, scores, ends, perHead);
         backend.mergeByRank(range, scores, ends, merged);
-        backend.withEnds(range, perHead, ends, perHeadTokens);
-        backend.withEnds(range, merged, ends, mergedTokens);
+        backend.expandSelection(range, perHead, ends, perHeadTokens);
+        backend.expandSelection(range, merged, ends, mergedTokens);
         const ofHeads = await t.trial.selected(perHeadTokens, lengths.length);
         const ofAll = await t.trial.selected(mergedTokens, lengths.length);
         for (const [s, n] of lengths.entries()) {
@@ -92,8 +92,8 @@ describe.each(BACKENDS)("$name", ({ open }) => {
             order.filter((position) => position >= ends.sinks && position < n - ends.recent),
           );
           for (const [h, order] of between.entries())
-            expect(ofHeads[s][h]).toEqual(withEnds(order.slice(0, count), 1, n, ends));
-          expect(ofAll[s][0]).toEqual(withEnds(firstOfStream(between, count), 1, n, ends));
+            expect(ofHeads[s][h]).toEqual(expandSelection(order.slice(0, count), 1, n, ends));
+          expect(ofAll[s][0]).toEqual(expandSelection(firstOfStream(between, count), 1, n, ends));
         }
       }
   });
@@ -115,7 +115,11 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   }
 
   /** Scores of a sequence and its heads by `scoreOf`, which the test needs to lie apart: the best `count` and the next. */
-  function separated(scores: readonly Float64Array[], ends: Ends, count: number): readonly Float64Array[] {
+  function separated(
+    scores: readonly Float64Array[],
+    ends: KeptEnds,
+    count: number,
+  ): readonly Float64Array[] {
     for (const row of scores) {
       const best = topK(row, ends, count + 1).map((unit) => row[unit]);
       const gaps = best.slice(1).map((score, rank) => best[rank] - score);
@@ -130,20 +134,20 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     const { backend, query, output } = trial;
     const t = new SelectionTrial(trial);
     const range = { first: 0, count: lengths.length };
-    const ends: Ends = { sinks: 2, recent: 3 };
+    const ends: KeptEnds = { sinks: 2, recent: 3 };
     const count = 12;
     const scores = { values: trial.tensor("f32", 4, heads, 1025), heads, unit: 1 };
     const [merged, tokens] = [t.units(1, count), t.tokens(1, count + 5)];
     backend.attendAll(0, range, query, output, scores);
     backend.mergeByRank(range, scores, ends, merged);
-    backend.withEnds(range, merged, ends, tokens);
+    backend.expandSelection(range, merged, ends, tokens);
     const actual = await trial.selected(tokens, lengths.length);
     for (const [s, n] of lengths.entries()) {
       const rows = trial.queries[s].map((q, h) =>
         Float64Array.from(headScores(q, trial.keysOf(trial.parts[s].sequence, 0, h))),
       );
       const best = mergeByRank(separated(rows, ends, count), ends, count);
-      expect(actual[s][0]).toEqual(withEnds(best, 1, n, ends));
+      expect(actual[s][0]).toEqual(expandSelection(best, 1, n, ends));
     }
   });
 
@@ -153,7 +157,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     const { backend, query } = trial;
     const t = new SelectionTrial(trial);
     const range = { first: 0, count: lengths.length };
-    const ends: Ends = { sinks: 1, recent: 1 };
+    const ends: KeptEnds = { sinks: 1, recent: 1 };
     const count = 6;
     const unit = 16;
     const capacity = Math.ceil(Math.max(...lengths) / unit);
@@ -161,7 +165,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     const [best, tokens] = [t.units(heads, count, unit), t.tokens(heads, (count + 2) * unit)];
     backend.pageScores(0, range, query, scores);
     backend.topK(range, scores, ends, best);
-    backend.withEnds(range, best, ends, tokens);
+    backend.expandSelection(range, best, ends, tokens);
     const actual = await trial.selected(tokens, lengths.length);
     for (const [s, n] of lengths.entries()) {
       const rows = trial.queries[s].map((q, h) => {
@@ -171,7 +175,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
         );
       });
       separated(rows, ends, count).forEach((row, h) => {
-        expect(actual[s][h]).toEqual(withEnds(topK(row, ends, count), unit, n, ends));
+        expect(actual[s][h]).toEqual(expandSelection(topK(row, ends, count), unit, n, ends));
       });
     }
   });
@@ -189,13 +193,13 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     const { backend, query } = trial;
     const t = new SelectionTrial(trial);
     const range = { first: 0, count: 1 };
-    const ends: Ends = { sinks: 1, recent: 1 };
+    const ends: KeptEnds = { sinks: 1, recent: 1 };
     const count = 90;
     const scores = { values: trial.tensor("f32", 4, heads, numPages), heads, unit };
     const [best, tokens] = [t.units(heads, count, unit), t.tokens(heads, (count + 2) * unit)];
     backend.pageScores(0, range, query, scores);
     backend.topK(range, scores, ends, best);
-    backend.withEnds(range, best, ends, tokens);
+    backend.expandSelection(range, best, ends, tokens);
     const [actual] = await trial.selected(tokens, 1);
     for (const [h, q] of trial.queries[0].entries()) {
       const keys = trial.keysOf(sequence, 0, h);
@@ -204,7 +208,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       );
       separated([bounds], { sinks: 0, recent: 0 }, 2); // 90 pages are the best one 48 times and the next one 42 times
       const repeated = Float64Array.from({ length: numPages }, (_, page) => bounds[page % 128]);
-      expect(actual[h]).toEqual(withEnds(topK(repeated, ends, count), unit, numPages * unit, ends));
+      expect(actual[h]).toEqual(expandSelection(topK(repeated, ends, count), unit, numPages * unit, ends));
     }
   });
 });

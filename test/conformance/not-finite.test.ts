@@ -72,7 +72,7 @@ class Layer {
     backend.attendAll(0, all, query, output, scores);
     backend.pageScores(0, all, query, pageScores);
     backend.mergeByRank(all, scores, { sinks: 1, recent: 2 }, units);
-    backend.withEnds(all, units, { sinks: 1, recent: 2 }, selection);
+    backend.expandSelection(all, units, { sinks: 1, recent: 2 }, selection);
     backend.attendSelected(0, all, query, selection, output);
     const attended = await this.#trial.floats(output);
     const [tokens, pages] = [

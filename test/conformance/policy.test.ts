@@ -3,13 +3,13 @@
  * policy's definition, written here anew, and the output is attention over exactly those.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import { Attention, type AttentionGroup, attendedRows, isSparseAt } from "../../src/attention/attend.ts";
+import { Attention, attendedRows, type BatchGroup, isSparseAt } from "../../src/attention/attend.ts";
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
 import type { Backend, TokenSelection } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
 import { BACKENDS } from "./backend-table.ts";
-import { attention, headScores, mergeByRank, pageScore, topK, withEnds } from "./brute-force.ts";
+import { attention, expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
 import { nmse, type Part, shapeOf, Trial, type TrialSequence } from "./trial.ts";
 
 const MODEL: AttentionModel = {
@@ -38,7 +38,7 @@ const CURRENT = { sinks: 0, recent: 1 };
 const perHead = (sets: (head: number) => number[]) => Array.from({ length: 6 }, (_, h) => sets(h));
 const scoresOf = ({ queries, keys }: Seen) => queries.map((query, h) => headScores(query, keys[h]));
 const bestAndCurrent = (scores: ArrayLike<number>, budget: number) =>
-  withEnds(topK(scores, CURRENT, budget - 1), 1, scores.length, CURRENT);
+  expandSelection(topK(scores, CURRENT, budget - 1), 1, scores.length, CURRENT);
 
 function lessIsMore(budget: number, topShare: number, sinks: number, layers: number[]): Definition {
   return (seen) => {
@@ -48,7 +48,7 @@ function lessIsMore(budget: number, topShare: number, sinks: number, layers: num
     const kept = share >= sinks ? sinks : 0;
     const ends = { sinks: kept, recent: Math.max(1, share - kept) };
     const mid = budget - ends.sinks - ends.recent;
-    const set = withEnds(mergeByRank(scoresOf(seen), ends, mid), 1, seen.length, ends);
+    const set = expandSelection(mergeByRank(scoresOf(seen), ends, mid), 1, seen.length, ends);
     return { attends: "all", sets: perHead(() => set) };
   };
 }
@@ -70,7 +70,12 @@ function quest(budget: number, page: number, denseLayers: number): Definition {
       const bounds = Array.from({ length: numPages }, (_, p) =>
         pageScore(seen.queries[h], seen.keys[h].slice(p * page, (p + 1) * page)),
       );
-      return withEnds(topK(bounds, CURRENT, Math.floor(budget / page) - 1), page, seen.length, CURRENT);
+      return expandSelection(
+        topK(bounds, CURRENT, Math.floor(budget / page) - 1),
+        page,
+        seen.length,
+        CURRENT,
+      );
     });
     return { attends: "set", sets };
   };
@@ -182,7 +187,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         sequences.map((sequence) => trial.part(sequence, 1)),
       );
       trial.begin(parts);
-      const groups: AttentionGroup[] = [];
+      const groups: BatchGroup[] = [];
       for (const { policy, sequences } of shares)
         for (const sequence of sequences) {
           const isSparse = isSparseAt(policy, sequence.length);
@@ -221,7 +226,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     /** Checks one sequence in one layer; gives the cached tokens that its heads attended to. */
     async #check(
       layer: number,
-      group: AttentionGroup,
+      group: BatchGroup,
       i: number,
       definition: Definition,
       lastSets: Map<number, number[][]>,

@@ -3,10 +3,10 @@ import { afterEach, describe, expect, it } from "vitest";
 import {
   type Backend,
   type BackendShape,
-  DRAWN_TOKEN,
-  type Draw,
-  MAX_DRAWS_UNDER_WAY,
+  type InFlightSample,
+  MAX_IN_FLIGHT_SAMPLES,
   NO_TOKEN,
+  SAMPLED_TOKEN,
   type SamplingParams,
 } from "../../src/backend/backend.ts";
 import { ShapeError } from "../../src/base/errors.ts";
@@ -302,7 +302,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
 
   describe("drawn tokens", () => {
     /** Logits whose largest are at the ids given, a row each, drawn. */
-    function drawIds(trial: Trial, logits: TensorRef, ids: readonly number[]): Draw {
+    function drawIds(trial: Trial, logits: TensorRef, ids: readonly number[]): InFlightSample {
       const { vocabSize } = trial.backend.shape;
       const values = new Float32Array(ids.length * vocabSize);
       for (const [row, id] of ids.entries()) values[row * vocabSize + id] = 3;
@@ -321,7 +321,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const before = drawIds(trial, logits, [1, 2]);
       const last = drawIds(trial, logits, [9, 50, 30]);
       trial.begin(Array.from({ length: 5 }, () => trial.part(trial.newSequence(), 1)));
-      trial.batch.tokenIds.set([DRAWN_TOKEN | 2, 5, DRAWN_TOKEN, DRAWN_TOKEN | 1, DRAWN_TOKEN | 2]);
+      trial.batch.tokenIds.set([SAMPLED_TOKEN | 2, 5, SAMPLED_TOKEN, SAMPLED_TOKEN | 1, SAMPLED_TOKEN | 2]);
       trial.backend.beginStep(trial.batch);
       trial.backend.embed(table.ref, trial.x);
       const x = await trial.floats(trial.x);
@@ -352,7 +352,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         }));
         const draw = trial.backend.sample(logits, rows);
         trial.begin(Array.from({ length: 3 }, () => trial.part(trial.newSequence(), 1)));
-        trial.batch.tokenIds.set([DRAWN_TOKEN | 2, DRAWN_TOKEN | 1, DRAWN_TOKEN]);
+        trial.batch.tokenIds.set([SAMPLED_TOKEN | 2, SAMPLED_TOKEN | 1, SAMPLED_TOKEN]);
         trial.backend.beginStep(trial.batch);
         trial.backend.embed(table.ref, trial.x);
         const x = await trial.floats(trial.x);
@@ -375,7 +375,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const trial = await openTrial({});
       const logits = trial.tensor("f32", 8, trial.backend.shape.vocabSize);
       const begin = () => {
-        trial.batch.tokenIds[0] = DRAWN_TOKEN | 1;
+        trial.batch.tokenIds[0] = SAMPLED_TOKEN | 1;
         trial.backend.beginStep(trial.batch);
       };
       trial.begin([trial.part(trial.newSequence(), 1)]);
@@ -386,12 +386,12 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       begin();
     });
 
-    it(`${MAX_DRAWS_UNDER_WAY} draws may be on their way, and draws that nobody reads make room again`, async () => {
+    it(`${MAX_IN_FLIGHT_SAMPLES} draws may be on their way, and draws that nobody reads make room again`, async () => {
       const trial = await openTrial({});
       const logits = trial.tensor("f32", 8, trial.backend.shape.vocabSize);
       for (let round = 0; round < 3; round++) {
-        const draws = Array.from({ length: MAX_DRAWS_UNDER_WAY }, (_, i) => drawIds(trial, logits, [i]));
-        expect([...((await draws.at(-1)?.tokens()) ?? [])]).toEqual([MAX_DRAWS_UNDER_WAY - 1]);
+        const draws = Array.from({ length: MAX_IN_FLIGHT_SAMPLES }, (_, i) => drawIds(trial, logits, [i]));
+        expect([...((await draws.at(-1)?.tokens()) ?? [])]).toEqual([MAX_IN_FLIGHT_SAMPLES - 1]);
       }
     });
   });

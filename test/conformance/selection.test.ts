@@ -4,14 +4,14 @@
  */
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Backend, Ends } from "../../src/backend/backend.ts";
+import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
 import { BACKENDS } from "./backend-table.ts";
-import { mergeByRank, topK, withEnds } from "./brute-force.ts";
+import { expandSelection, mergeByRank, topK } from "./brute-force.ts";
 import { ascending, SelectionTrial } from "./selection-trial.ts";
 import { Random, shapeOf, Trial } from "./trial.ts";
 
-const NO_ENDS: Ends = { sinks: 0, recent: 0 };
-const CURRENT: Ends = { sinks: 0, recent: 1 };
+const NO_ENDS: KeptEnds = { sinks: 0, recent: 0 };
+const CURRENT: KeptEnds = { sinks: 0, recent: 1 };
 
 /** Scores as f32, so that brute force sees the same ties. */
 const gaussian = (random: Random, n: number) => Float32Array.from({ length: n }, () => random.gauss());
@@ -52,7 +52,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     expect(units).not.toEqual([1, 2, 6]);
     expect(units).not.toEqual([1, 2, 4]);
     expect(units).toEqual([1, 2, 5]);
-    backend.withEnds({ first: 0, count: 1 }, set, CURRENT, tokens);
+    backend.expandSelection({ first: 0, count: 1 }, set, CURRENT, tokens);
     expect(await t.trial.selected(tokens, 1)).toEqual([[[1, 2, 5, 7]]]);
   });
 
@@ -91,7 +91,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
         return { heads, lengths, unit, ends: { sinks, recent }, count, sequences };
       });
 
-    it("topK, mergeByRank and withEnds equal brute force; sizes, order, sinks, recency and current token hold", async () => {
+    it("topK, mergeByRank and expandSelection equal brute force; sizes, order, sinks, recency and current token hold", async () => {
       const t = await openTrial(160);
       const { backend } = t.trial;
       await fc.assert(
@@ -104,19 +104,19 @@ describe.each(BACKENDS)("$name", ({ open }) => {
           const [perHeadTokens, mergedTokens] = [t.tokens(heads, capacity), t.tokens(1, capacity)];
           backend.topK(range, scores, ends, perHead);
           backend.mergeByRank(range, scores, ends, merged);
-          backend.withEnds(range, perHead, ends, perHeadTokens);
-          backend.withEnds(range, merged, ends, mergedTokens);
+          backend.expandSelection(range, perHead, ends, perHeadTokens);
+          backend.expandSelection(range, merged, ends, mergedTokens);
           const ofHeads = await t.trial.selected(perHeadTokens, lengths.length);
           const ofAll = await t.trial.selected(mergedTokens, lengths.length);
           for (const [s, length] of lengths.entries()) {
             for (let h = 0; h < heads; h++) {
               const best = topK(sequences[s][h], ends, count);
               expect(await t.read(perHead, s, h)).toEqual(ascending(best));
-              expect(ofHeads[s][h]).toEqual(withEnds(best, unit, length, ends));
+              expect(ofHeads[s][h]).toEqual(expandSelection(best, unit, length, ends));
             }
             const best = mergeByRank(sequences[s], ends, count);
             expect(await t.read(merged, s, 0)).toEqual(ascending(best));
-            expect(ofAll[s][0]).toEqual(withEnds(best, unit, length, ends));
+            expect(ofAll[s][0]).toEqual(expandSelection(best, unit, length, ends));
             for (const tokens of [...ofHeads[s], ofAll[s][0]]) {
               const lastUnit = ((length - 1) % unit) + 1;
               const size = (count + ends.sinks + ends.recent - 1) * unit + lastUnit;
@@ -131,7 +131,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       );
     });
 
-    it("withEnds without a set gives the ends alone, in tokens", async () => {
+    it("expandSelection without a set gives the ends alone, in tokens", async () => {
       const t = await openTrial(160);
       const lengths = [12, 13, 100];
       t.begin(lengths);
@@ -141,9 +141,9 @@ describe.each(BACKENDS)("$name", ({ open }) => {
         { sinks: 0, recent: 1 },
         { sinks: 3, recent: 0 },
       ]) {
-        t.trial.backend.withEnds({ first: 1, count: 2 }, undefined, ends, tokens);
+        t.trial.backend.expandSelection({ first: 1, count: 2 }, undefined, ends, tokens);
         expect(await t.trial.selected(tokens, 2)).toEqual(
-          [13, 100].map((length) => [withEnds([], 1, length, ends)]),
+          [13, 100].map((length) => [expandSelection([], 1, length, ends)]),
         );
       }
     });
@@ -160,7 +160,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     });
   });
 
-  it.each<[string, number[], Ends, number, number[]]>([
+  it.each<[string, number[], KeptEnds, number, number[]]>([
     ["all equal: the lowest positions", [1, 1, 1, 1, 1], NO_ENDS, 3, [0, 1, 2]],
     ["+0 and -0 tie", [-0, 0, -0, 0], NO_ENDS, 2, [0, 1]],
     [
@@ -194,7 +194,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
 
   describe("32768 units, 8 heads, 4 sinks and 252 recent", () => {
     const n = 32768;
-    const ends: Ends = { sinks: 4, recent: 252 };
+    const ends: KeptEnds = { sinks: 4, recent: 252 };
     const inputs: Readonly<Record<string, (random: Random, head: number) => ArrayLike<number>>> = {
       gaussian: (random) => gaussian(random, n),
       // Neighbouring positions score alike, and so do all heads: the merge has to go deep.
@@ -251,11 +251,11 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     expect(await t.read(merged, 0, 0)).toEqual(ascending(mergeByRank(rows, CURRENT, 5000)));
   });
 
-  it("100,000 units: topK, mergeByRank and withEnds exactly", async () => {
+  it("100,000 units: topK, mergeByRank and expandSelection exactly", async () => {
     const n = 100_000;
     const t = await openTrial(n);
     const rows = [1, 2].map((seed) => gaussian(new Random(seed), n));
-    const ends: Ends = { sinks: 4, recent: 508 };
+    const ends: KeptEnds = { sinks: 4, recent: 508 };
     t.begin([n]);
     const { backend } = t.trial;
     const range = { first: 0, count: 1 };
@@ -267,13 +267,13 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     ];
     backend.topK(range, scores, ends, set);
     backend.mergeByRank(range, scores, ends, merged);
-    backend.withEnds(range, merged, ends, tokens);
+    backend.expandSelection(range, merged, ends, tokens);
     for (const [h, row] of rows.entries())
       expect(await t.read(set, 0, h)).toEqual(ascending(topK(row, ends, 1536)));
     const best = mergeByRank(rows, ends, 1536);
     expect(await t.read(merged, 0, 0)).toEqual(ascending(best));
     const selected = await t.trial.selected(tokens, 1);
-    expect(selected).toEqual([[withEnds(best, 1, n, ends)]]);
+    expect(selected).toEqual([[expandSelection(best, 1, n, ends)]]);
     expect(selected[0][0].length).toBe(2048);
   });
 });

@@ -51,7 +51,10 @@ describe("one failure is one request's", () => {
       "select asks for more than there is",
       failing({
         select: (step) =>
-          step.withEnds(step.topK(step.scores(), 5000, { sinks: 0, recent: 1 }), { sinks: 0, recent: 1 }),
+          step.expandSelection(step.topK(step.scores(), 5000, { sinks: 0, recent: 1 }), {
+            sinks: 0,
+            recent: 1,
+          }),
       }),
       "attention mine failed:",
     ],
@@ -64,27 +67,31 @@ describe("one failure is one request's", () => {
     ["selectedTokens gives NaN", failing({ selectedTokens: () => Number.NaN }), "gave NaN"],
     ...[-1, Number.NaN, 20.5, "20", undefined, 1e9].map((count): [string, AttentionPolicy, string] => [
       `topK count is ${String(count)}`,
-      failing({ select: (step) => step.withEnds(step.topK(step.scores(), count as number, ENDS), ENDS) }),
+      failing({
+        select: (step) => step.expandSelection(step.topK(step.scores(), count as number, ENDS), ENDS),
+      }),
       "topK: a count must be a whole number",
     ]),
     ...[-1, Number.NaN, 2.5, 2 ** 33].map((sinks): [string, AttentionPolicy, string] => [
       `ends are ${sinks}`,
-      failing({ select: (step) => step.withEnds(undefined, { sinks, recent: 2 }) }),
-      "withEnds: ends.sinks must be a whole number",
+      failing({ select: (step) => step.expandSelection(undefined, { sinks, recent: 2 }) }),
+      "expandSelection: ends.sinks must be a whole number",
     ]),
     [
       "mergeByRank count is negative",
-      failing({ select: (step) => step.withEnds(step.mergeByRank(step.scores(), -5, ENDS), ENDS) }),
+      failing({ select: (step) => step.expandSelection(step.mergeByRank(step.scores(), -5, ENDS), ENDS) }),
       "mergeByRank: a count",
     ],
     [
       "scores are made up",
-      failing({ select: (step) => step.withEnds(step.topK({ ...step.scores(), heads: 99 }, 2, ENDS), ENDS) }),
+      failing({
+        select: (step) => step.expandSelection(step.topK({ ...step.scores(), heads: 99 }, 2, ENDS), ENDS),
+      }),
       "expected what an earlier call of this selection step gave",
     ],
     [
       "page size is none",
-      failing({ select: (step) => step.withEnds(step.topK(step.pageScores(0), 2, ENDS), ENDS) }),
+      failing({ select: (step) => step.expandSelection(step.topK(step.pageScores(0), 2, ENDS), ENDS) }),
       "pageScores: a page size",
     ],
     ["selectedTokens throws", failing({ selectedTokens: boom }), "failed: boom"],
@@ -112,7 +119,7 @@ describe("one failure is one request's", () => {
     const role = { attends: "selected", selects: true } as const;
     const attention = failing({
       layerRole: () => role,
-      select: (step) => step.withEnds(step.topK(step.scores(), step.layer === 0 ? 40 : 5, ENDS), ENDS),
+      select: (step) => step.expandSelection(step.topK(step.scores(), step.layer === 0 ? 40 : 5, ENDS), ENDS),
       tokenBudget: 48,
     });
     const request = { ...base, tokenIds: [...ids, ...ids], attention };

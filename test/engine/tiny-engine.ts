@@ -1,5 +1,5 @@
 /** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
-import type { Backend, BackendFactory, BackendShape, Draw } from "../../src/backend/backend.ts";
+import type { Backend, BackendFactory, BackendShape, InFlightSample } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
@@ -78,13 +78,16 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
       return (...args: unknown[]): unknown => {
         onCall(String(key));
         const result: unknown = value.apply(target, args);
-        return key === "sample" ? watch(result as Draw, options) : result;
+        return key === "sample" ? watch(result as InFlightSample, options) : result;
       };
     },
   });
 }
 
-function watch(draw: Draw, { onCall, changeTokens = (tokens) => tokens }: TinyOptions): Draw {
+function watch(
+  draw: InFlightSample,
+  { onCall, changeTokens = (tokens) => tokens }: TinyOptions,
+): InFlightSample {
   return {
     tokens: async () => {
       onCall?.("tokens");

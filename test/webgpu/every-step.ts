@@ -171,10 +171,10 @@ class EverySteps {
       backend.topK(range, scores, ENDS, perHead);
       backend.mergeByRank(range, scores, ENDS, merged);
       const capacity = (count + ENDS.sinks + ENDS.recent) * unit;
-      backend.withEnds(range, perHead, ENDS, this.#selection(heads, capacity));
-      backend.withEnds(range, merged, ENDS, this.#selection(1, capacity));
+      backend.expandSelection(range, perHead, ENDS, this.#selection(heads, capacity));
+      backend.expandSelection(range, merged, ENDS, this.#selection(1, capacity));
     }
-    backend.withEnds(range, undefined, ENDS, this.#selection(1, FEW));
+    backend.expandSelection(range, undefined, ENDS, this.#selection(1, FEW));
   }
 
   #scores(heads: number, unit: number): Scores {

@@ -21,11 +21,11 @@ const CORE: DeviceTraits = {
   workgroupBytes: 16384,
   bindingBytes: 128 << 20,
   storageBuffers: 8,
-  waits: undefined,
-  isEmulated: false,
+  forwardProgress: undefined,
+  isSoftware: false,
   hasF16: false,
   hasImmediates: false,
-  hasMatrixUnits: false,
+  hasSubgroupMatrices: false,
 };
 
 const subgroups = (minSubgroupSize: number, maxSubgroupSize: number) => ({
@@ -49,10 +49,10 @@ const LARGE: DeviceTraits = {
   maxInvocations: 1024,
   workgroupBytes: 49152,
   storageBuffers: 16,
-  waits: "in order",
+  forwardProgress: "ordered-launch",
   hasF16: true,
   hasImmediates: true,
-  hasMatrixUnits: true,
+  hasSubgroupMatrices: true,
 };
 
 /** Odd sizes, whole ones, the most query heads of a workgroup, the widest heads. */
@@ -121,7 +121,9 @@ describe.skipIf(gpu === undefined)("a large GPU with matrix units", () => {
   it("what the null device has too little of is within 1024 invocations, 48 KiB and 16 buffers", async () => {
     const { checks } = await compileAll(LARGE);
     const refused = checks.filter(({ pipelineError }) => pipelineError !== undefined).map(fileOf);
-    expect(refused).toEqual(expect.arrayContaining(["gemm-matrix", "attend-matrix", "select-top"]));
+    expect(refused).toEqual(
+      expect.arrayContaining(["gemm-subgroup-matrix", "attend-subgroup-matrix", "select-top"]),
+    );
     const asksTooMuch = ({ pipelineError = "" }: KernelCheck) => {
       const bytes = /use of workgroup storage \((\d+) bytes\)/.exec(pipelineError)?.[1] ?? 0;
       const invocations = /uses workgroup_size\((\d+), 1, 1\)/.exec(pipelineError)?.[1] ?? 0;

@@ -35,13 +35,13 @@ const KINDS: readonly Kind[] = [
     name: "uniforms in place of immediates, kernels of the sizes that suit a real GPU",
     options: {
       cacheDtype: "f32",
-      traits: { isEmulated: false, hasImmediates: false },
+      traits: { isSoftware: false, hasImmediates: false },
       tuning: { selectFours: 1 }, // four are 15 GB of SwiftShader's compiler
     },
   },
   {
     name: "an f16 cache, workgroups that wait",
-    options: { cacheDtype: "f16", traits: { waits: "by ticket" } },
+    options: { cacheDtype: "f16", traits: { forwardProgress: "ticketed" } },
   },
 ];
 

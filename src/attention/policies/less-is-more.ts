@@ -46,7 +46,8 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
     tokenBudget,
     ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
-    select: (step) => step.withEnds(step.mergeByRank(step.scores(), parts.ranked, parts.ends), parts.ends),
+    select: (selector) =>
+      selector.expandSelection(selector.mergeByRank(selector.scores(), parts.ranked, parts.ends), parts.ends),
     forModel(model) {
       if (!layers)
         return {

@@ -21,6 +21,10 @@ export function oracleTopK(options: OracleTopKOptions = {}): AttentionPolicy {
     settings: { budget: tokenBudget },
     tokenBudget,
     layerRole: () => SELECTS_FOR_ITSELF,
-    select: (step) => step.withEnds(step.topK(step.scores(), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
+    select: (selector) =>
+      selector.expandSelection(
+        selector.topK(selector.scores(), tokenBudget - 1, CURRENT_TOKEN),
+        CURRENT_TOKEN,
+      ),
   };
 }

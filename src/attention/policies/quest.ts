@@ -39,8 +39,11 @@ export function quest(options: QuestOptions = {}): AttentionPolicy {
     pageBounds: pageSize,
     selectedTokens: (length) => (pages - 1) * pageSize + (((length - 1) % pageSize) + 1),
     layerRole: (layer) => (layer < denseLayers ? DENSE : SELECTS_FOR_ITSELF),
-    select: (step) =>
-      step.withEnds(step.topK(step.pageScores(pageSize), pages - 1, CURRENT_PAGE), CURRENT_PAGE),
+    select: (selector) =>
+      selector.expandSelection(
+        selector.topK(selector.pageScores(pageSize), pages - 1, CURRENT_PAGE),
+        CURRENT_PAGE,
+      ),
     forModel(model) {
       if (pageSize % model.pageSize !== 0)
         throw new ConfigError(

@@ -24,7 +24,10 @@ export function randomTokens(options: RandomTokensOptions = {}): AttentionPolicy
     settings: { budget: tokenBudget, seed },
     tokenBudget,
     layerRole: () => SELECTS_FOR_ITSELF,
-    select: (step) =>
-      step.withEnds(step.mergeByRank(step.randomScores(seed), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
+    select: (selector) =>
+      selector.expandSelection(
+        selector.mergeByRank(selector.randomScores(seed), tokenBudget - 1, CURRENT_TOKEN),
+        CURRENT_TOKEN,
+      ),
   };
 }

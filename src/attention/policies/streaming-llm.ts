@@ -24,6 +24,6 @@ export function streamingLlm(options: StreamingLlmOptions = {}): AttentionPolicy
     settings: { budget: tokenBudget, sinks },
     tokenBudget,
     layerRole: (layer) => (layer === 0 ? SELECTS_FOR_ITSELF : REUSES),
-    select: (step) => step.withEnds(undefined, ends),
+    select: (selector) => selector.expandSelection(undefined, ends),
   };
 }

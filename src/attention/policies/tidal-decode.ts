@@ -30,7 +30,11 @@ export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
     tokenBudget,
     ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
-    select: (step) => step.withEnds(step.topK(step.scores(), tokenBudget - 1, CURRENT_TOKEN), CURRENT_TOKEN),
+    select: (selector) =>
+      selector.expandSelection(
+        selector.topK(selector.scores(), tokenBudget - 1, CURRENT_TOKEN),
+        CURRENT_TOKEN,
+      ),
     forModel(model) {
       if (!layers)
         return {

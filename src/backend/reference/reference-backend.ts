@@ -12,9 +12,9 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
-  Draw,
-  Ends,
   FeedForwardWeights,
+  InFlightSample,
+  KeptEnds,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -22,8 +22,8 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { DrawnTokens } from "../drawn-tokens.ts";
 import { sampleToken } from "../sample-token.ts";
+import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
 import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
@@ -34,7 +34,7 @@ import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 class ReferenceBackend implements Backend {
   readonly shape: BackendShape;
   readonly runsAhead = false;
-  readonly #drawn = new DrawnTokens();
+  readonly #drawn = new SampledTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
@@ -247,7 +247,7 @@ class ReferenceBackend implements Backend {
     }
   }
 
-  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     const { vocabSize } = this.shape;
     return this.#drawn.draw(rows, (row, i) =>
       sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row),
@@ -325,19 +325,19 @@ class ReferenceBackend implements Backend {
     return score;
   }
 
-  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     for (let i = 0; i < range.count; i++)
       this.#ranked(range, i, scores, ends, out.count).forEach((units, h) => {
         this.#writeUnits(out, i * out.groups + h, units);
       });
   }
 
-  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     for (let i = 0; i < range.count; i++)
       this.#writeUnits(out, i, mergeRanks(this.#ranked(range, i, scores, ends, out.count), out.count));
   }
 
-  #ranked(range: SequenceRange, i: number, scores: Scores, ends: Ends, count: number): number[][] {
+  #ranked(range: SequenceRange, i: number, scores: Scores, ends: KeptEnds, count: number): number[][] {
     const numUnits = Math.ceil(this.#step().lengths[range.first + i] / scores.unit);
     return Array.from({ length: scores.heads }, (_, h) =>
       rankUnits(floats(scores.values), this.#scoreOffset(scores, i, h), numUnits, ends, count),
@@ -352,7 +352,7 @@ class ReferenceBackend implements Backend {
     integers(out.units).set(units, row * capacityOf(out.units));
   }
 
-  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
+  expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     for (let i = 0; i < range.count; i++) {
       const length = this.#step().lengths[range.first + i];
       for (let g = 0; g < out.groups; g++) {

@@ -3,14 +3,14 @@
  * Source: LessIsMore, arXiv 2508.07101, Algorithm 1. Settled where the paper is silent: score descending, ties to the
  * lower position, NaN last; heads ascending inside a rank.
  */
-import type { Ends } from "../backend.ts";
+import type { KeptEnds } from "../backend.ts";
 
 /** Ranks units `ends.sinks .. numUnits - ends.recent - 1` of one head; the best `count` of them, best first. */
 export function rankUnits(
   scores: Float32Array,
   offset: number,
   numUnits: number,
-  ends: Ends,
+  ends: KeptEnds,
   count: number,
 ): number[] {
   const units: number[] = [];
@@ -41,7 +41,12 @@ export function mergeRanks(ranked: readonly (readonly number[])[], count: number
 }
 
 /** Token positions of the units and both ends, ascending; the last unit is cut at `length`. */
-export function expandWithEnds(units: Iterable<number>, unit: number, length: number, ends: Ends): number[] {
+export function expandWithEnds(
+  units: Iterable<number>,
+  unit: number,
+  length: number,
+  ends: KeptEnds,
+): number[] {
   const numUnits = Math.ceil(length / unit);
   const all = new Set<number>(units);
   for (let u = 0; u < Math.min(ends.sinks, numUnits); u++) all.add(u);

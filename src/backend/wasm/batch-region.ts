@@ -1,6 +1,6 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { BackendShape, StepBatch } from "../backend.ts";
-import type { DrawnTokens } from "../drawn-tokens.ts";
+import type { SampledTokens } from "../sampled-tokens.ts";
 import type { Arena } from "./arena.ts";
 import type { Word } from "./memory-map.ts";
 
@@ -15,7 +15,7 @@ export class BatchRegion {
   }
 
   /** @throws ShapeError when the batch is larger than the backend was opened for, or an id stands for no drawn token. */
-  upload(batch: StepBatch, drawn: DrawnTokens): void {
+  upload(batch: StepBatch, drawn: SampledTokens): void {
     const { maxBatchRows, maxBatchSequences, headDim, pageSize } = this.#shape;
     const { numRows, numSequences } = batch;
     if (numRows > maxBatchRows || numSequences > maxBatchSequences)

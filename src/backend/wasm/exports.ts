@@ -65,7 +65,7 @@ export interface WasmExports {
   ): void;
   topK: RankExport;
   mergeByRank: RankExport;
-  withEnds(
+  expandSelection(
     first: number,
     count: number,
     units: number,

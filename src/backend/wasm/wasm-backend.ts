@@ -7,9 +7,9 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
-  Draw,
-  Ends,
   FeedForwardWeights,
+  InFlightSample,
+  KeptEnds,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -18,7 +18,7 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
-import { DrawnTokens } from "../drawn-tokens.ts";
+import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
@@ -48,7 +48,7 @@ export class WasmBackend implements Backend {
   readonly #batch: BatchRegion;
   readonly #sampler: TokenSampler;
   readonly #workers: StartedWorker[] = [];
-  readonly #drawn = new DrawnTokens();
+  readonly #drawn = new SampledTokens();
   #hasBounds = false;
   #hasBatch = false;
   #isClosed = false;
@@ -280,7 +280,7 @@ export class WasmBackend implements Backend {
     this.#step("logits", vectorOf(norm), descriptorOf(output), from, count, to);
   }
 
-  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     const { address } = addressOf(logits, "f32");
     return this.#drawn.draw(rows, (row, i) => this.#sampler.draw(address, i, row));
   }
@@ -314,15 +314,21 @@ export class WasmBackend implements Backend {
     this.#step("pageScores", layer, range.first, range.count, q, to, capacity, out.unit);
   }
 
-  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     this.#rank("topK", range, scores, ends, out);
   }
 
-  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     this.#rank("mergeByRank", range, scores, ends, out);
   }
 
-  #rank(name: "topK" | "mergeByRank", range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  #rank(
+    name: "topK" | "mergeByRank",
+    range: SequenceRange,
+    scores: Scores,
+    ends: KeptEnds,
+    out: UnitSet,
+  ): void {
     const { first, count } = range;
     const { sinks, recent } = ends;
     for (let i = 0; i < count; i++) {
@@ -343,7 +349,7 @@ export class WasmBackend implements Backend {
     this.#step(name, first, count, from, heads, capacityOf(values), unit, sinks, recent, out.count, to, room);
   }
 
-  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
+  expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     const { sinks, recent } = ends;
     const unit = set?.unit ?? 1;
     const count = set?.count ?? 0;
@@ -362,7 +368,7 @@ export class WasmBackend implements Backend {
     const { groups } = out;
     const { first } = range;
     this.#step(
-      "withEnds",
+      "expandSelection",
       first,
       range.count,
       units,

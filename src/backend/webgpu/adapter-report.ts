@@ -14,14 +14,14 @@ export interface AdapterReport {
   /** Left out where there are no subgroups. */
   readonly subgroupSizes?: { readonly min: number; readonly max: number };
   readonly hasF16: boolean;
-  readonly hasMatrixUnits: boolean;
+  readonly hasSubgroupMatrices: boolean;
   readonly features: readonly string[];
   readonly limits: DeviceLimits;
 }
 
 export function reportAdapter(adapter: GPUAdapter): AdapterReport {
   const { vendor, architecture, device, description } = adapter.info;
-  const { minSubgroupSize: min, maxSubgroupSize: max, hasF16, hasMatrixUnits } = adapterTraits(adapter);
+  const { minSubgroupSize: min, maxSubgroupSize: max, hasF16, hasSubgroupMatrices } = adapterTraits(adapter);
   const {
     maxBufferSize,
     maxStorageBufferBindingSize,
@@ -39,7 +39,7 @@ export function reportAdapter(adapter: GPUAdapter): AdapterReport {
     isSoftware: isSoftwareAdapter(adapter.info),
     ...(min > 0 && { subgroupSizes: { min, max } }),
     hasF16,
-    hasMatrixUnits,
+    hasSubgroupMatrices,
     features: [...adapter.features].sort(),
     limits: {
       maxBufferSize,

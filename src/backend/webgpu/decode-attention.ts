@@ -4,7 +4,7 @@ import type { Scores, TokenSelection } from "../backend.ts";
 import { cacheRowPieces, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { Kernel, Part } from "./recorder.ts";
+import type { Kernel, ProfileCategory } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
@@ -25,7 +25,7 @@ export interface Pass {
   readonly selection?: TokenSelection | undefined;
   readonly scores?: Scores | undefined;
   readonly onlyScores?: boolean;
-  readonly part: Part;
+  readonly part: ProfileCategory;
 }
 
 /** Consecutive rows of a batch that are attended alike. */
@@ -40,13 +40,13 @@ export interface RowRun {
 }
 
 /** Partial sums that are yet to be brought together into the attention of one row. */
-export interface HeldMerge {
+export interface HeldCombine {
   readonly firstRow: number;
   readonly rows: number;
   readonly splits: number;
   readonly partials: NumberedBuffer;
   readonly output: NumberedBuffer;
-  readonly part: Part;
+  readonly part: ProfileCategory;
 }
 
 /** How rows are split over workgroups. */
@@ -77,7 +77,7 @@ export class DecodeAttention {
   readonly #cache: KvCache;
   #partials: NumberedBuffer | undefined;
   #empty: NumberedBuffer | undefined;
-  #held: HeldMerge | undefined;
+  #held: HeldCombine | undefined;
 
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
@@ -85,7 +85,7 @@ export class DecodeAttention {
   }
 
   /** The merge that makes `output`, if it is held back; it is the caller's then. */
-  takeMerge(output: NumberedBuffer): HeldMerge | undefined {
+  takeCombine(output: NumberedBuffer): HeldCombine | undefined {
     if (this.#held?.output.id !== output.id) return undefined;
     const held = this.#held;
     this.#held = undefined;
@@ -185,10 +185,10 @@ export class DecodeAttention {
     }
   }
 
-  merge({ firstRow, rows, splits, partials, output, part }: HeldMerge): void {
+  merge({ firstRow, rows, splits, partials, output, part }: HeldCombine): void {
     const { recorder, shape, cacheDtype, tuning } = this.#context;
     const threads = tuning.mergeThreads;
-    const merge = recorder.kernel(["merge-core", "merge"], {
+    const merge = recorder.kernel(["combine-core", "combine"], {
       THREADS: threads,
       QUERY_HEADS: shape.numQueryHeads,
       HEAD_DIM: shape.headDim,
@@ -225,7 +225,7 @@ export class DecodeAttention {
     const leastThreads = Math.max(64, cacheRowPieces(shape, cacheDtype));
     // a vec4 of scores for every four heads
     const wanted = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
-    for (let threads = traits.isEmulated ? leastThreads : 256; threads >= leastThreads; threads /= 2) {
+    for (let threads = traits.isSoftware ? leastThreads : 256; threads >= leastThreads; threads /= 2) {
       // the query, beside two vec4s of an invocation
       const otherBytes = heads * paddedHeadDim(shape, cacheDtype) * 4 + threads * 32;
       const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
@@ -263,7 +263,7 @@ export class DecodeAttention {
         ...subgroupConstants(traits),
         LANES: threads,
         CHUNK: split.chunk,
-        UNROLL: traits.isEmulated ? 1 : 4,
+        UNROLL: traits.isSoftware ? 1 : 4,
         LEAST_SHARE,
       });
     const isTwin = this.#isTwin(lanes);

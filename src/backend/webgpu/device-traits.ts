@@ -5,7 +5,7 @@ export interface DeviceTraits {
   readonly maxSubgroupSize: number;
   readonly maxInvocations: number;
   /** Emulated on the CPU, where a barrier costs a turn of every invocation. */
-  readonly isEmulated: boolean;
+  readonly isSoftware: boolean;
   readonly workgroupBytes: number;
   /** The largest buffer that one binding reaches. */
   readonly bindingBytes: number;
@@ -15,12 +15,12 @@ export interface DeviceTraits {
   /** Storage buffers of a kernel. */
   readonly storageBuffers: number;
   /**
-   * How one workgroup may wait for another of its dispatch: "in order" where those of lower numbers begin first, "by ticket"
+   * How one workgroup may wait for another of its dispatch: "ordered-launch" where those of lower numbers begin first, "ticketed"
    * where all that have begun go on to their end. Undefined where neither is known.
    */
-  readonly waits: "in order" | "by ticket" | undefined;
+  readonly forwardProgress: "ordered-launch" | "ticketed" | undefined;
   /** f16 × f16 to f32 at 16 × 16 × 16, by subgroups of 32. */
-  readonly hasMatrixUnits: boolean;
+  readonly hasSubgroupMatrices: boolean;
 }
 
 /** The prelude that reduces over teams of `lanes` invocations; by subgroups where the device has them. */
@@ -44,7 +44,7 @@ export function subgroupConstants({ minSubgroupSize, maxSubgroupSize }: DeviceTr
 
 /** Invocations of a workgroup that works alone on a large problem. */
 export function wideThreads(traits: DeviceTraits): number {
-  if (traits.isEmulated) return 64;
+  if (traits.isSoftware) return 64;
   return traits.maxInvocations >= 1024 ? 1024 : 256;
 }
 

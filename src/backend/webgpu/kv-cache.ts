@@ -44,7 +44,7 @@ export class KvCache {
     const { recorder, shape, cacheDtype, traits, step, weights: store } = this.#context;
     // a subgroup for each head, where it has a size
     const { maxSubgroupSize } = traits;
-    const lanes = traits.isEmulated ? 64 : Math.max(32, maxSubgroupSize);
+    const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
     const threads = numRows >= 16 ? Math.max(lanes, 256) : Math.max(lanes, 64);
     const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, lanes), "finish-heads"], {

@@ -111,25 +111,25 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
   return {
     minSubgroupSize: hasSubgroups ? subgroupMinSize : 0,
     maxSubgroupSize: hasSubgroups ? subgroupMaxSize : 1,
-    isEmulated: isSoftwareAdapter(adapter.info),
+    isSoftware: isSoftwareAdapter(adapter.info),
     maxInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
     workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
     bindingBytes: bindingBytes(device.limits),
     hasImmediates: (device.limits.maxImmediateSize ?? 0) >= 64,
     storageBuffers: device.limits.maxStorageBuffersPerShaderStage,
-    waits: waitsOf(adapter.info),
+    forwardProgress: forwardProgressOf(adapter.info),
     hasF16: device.features.has("shader-f16"),
-    hasMatrixUnits: hasMatrixUnits(adapter, device, hasSubgroups),
+    hasSubgroupMatrices: hasSubgroupMatrices(adapter, device, hasSubgroups),
   };
 }
 
 /** Only where it was tried. An emulated GPU could wait by ticket, but waiting takes its processor from whoever is waited for. */
-function waitsOf(info: GPUAdapterInfo): DeviceTraits["waits"] {
-  return info.vendor === "nvidia" && !isSoftwareAdapter(info) ? "in order" : undefined;
+function forwardProgressOf(info: GPUAdapterInfo): DeviceTraits["forwardProgress"] {
+  return info.vendor === "nvidia" && !isSoftwareAdapter(info) ? "ordered-launch" : undefined;
 }
 
 /** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */
-function hasMatrixUnits(adapter: GPUAdapter, device: Capabilities, hasSubgroups: boolean): boolean {
+function hasSubgroupMatrices(adapter: GPUAdapter, device: Capabilities, hasSubgroups: boolean): boolean {
   const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info as {
     subgroupMinSize?: number;
     subgroupMaxSize?: number;
@@ -161,7 +161,7 @@ function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
       ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
       : "no subgroups",
     traits.hasF16 ? "shader-f16" : "no shader-f16",
-    ...(traits.hasMatrixUnits ? ["matrix units"] : []),
+    ...(traits.hasSubgroupMatrices ? ["matrix units"] : []),
   ];
   return `${adapterName(adapter.info)}; ${has.join(", ")}`;
 }

@@ -1,7 +1,7 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { Part } from "./recorder.ts";
+import type { ProfileCategory } from "./recorder.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
@@ -23,7 +23,7 @@ export class PrefillAttention {
     sequence: number,
     query: TensorRef,
     output: TensorRef,
-    part: Part,
+    part: ProfileCategory,
   ): void {
     const { recorder, shape, step, cacheDtype, traits, tuning } = this.#context;
     const cache = this.#cache.layer(layer);
@@ -34,10 +34,10 @@ export class PrefillAttention {
       HEAD_DIM: shape.headDim,
       SCALE: shape.headDim ** -0.5,
     };
-    if (traits.hasMatrixUnits && cacheDtype === "f16" && shape.headDim % 16 === 0) {
+    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && shape.headDim % 16 === 0) {
       const heads = headsOfWorkgroup(shape);
       const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
-      const kernel = recorder.kernel(["storage", "matrix", "step", "attend-matrix"], {
+      const kernel = recorder.kernel(["storage", "subgroup-matrix", "step", "attend-subgroup-matrix"], {
         ...constants,
         HEADS: heads,
         ROW_BLOCKS: rowBlocks,

@@ -70,7 +70,7 @@ export class PreparedRows {
     out: readonly NumberedBuffer[],
   ): void {
     const { recorder, weights, shape, traits } = this.#context;
-    const threads = traits.isEmulated ? 64 : 256;
+    const threads = traits.isSoftware ? 64 : 256;
     const kernel = recorder.kernel([reducePrelude(traits, threads), name], {
       ...subgroupConstants(traits),
       THREADS: threads,

@@ -6,7 +6,7 @@ import { type Constants, shaderText } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
 
 /** What a dispatch belongs to in a profile. */
-export type Part = "weights" | "dense attention" | "selection" | "sparse attention" | "rest";
+export type ProfileCategory = "weights" | "dense attention" | "selection" | "sparse attention" | "rest";
 
 /** A kernel specialised for one use. */
 export interface Kernel {
@@ -19,7 +19,7 @@ type BindGroups = Map<string, GPUBindGroup>;
 
 /** A dispatch with all it binds. */
 interface Dispatch {
-  readonly part: Part;
+  readonly part: ProfileCategory;
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   /** Parameters that come with the dispatch, where they are not in a uniform of the group. */
@@ -41,7 +41,7 @@ const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 const MAX_BIND_GROUPS = 16384;
 const MAX_PLANS = 16384;
 /** Which matrix a subgroup takes depends on the subgroup, which the analysis cannot tell from divergence. */
-const MATRIX_DIRECTIVES =
+const SUBGROUP_MATRIX_DIRECTIVES =
   "diagnostic(off, chromium.subgroup_matrix_uniformity);\n" +
   "enable f16;\nenable subgroups;\nenable chromium_experimental_subgroup_matrix;\n";
 const UNIFORM_BYTES = 256;
@@ -96,7 +96,7 @@ export class Recorder {
       const label = [files[files.length - 1], constants.PAIR && "pair", constants.ADD && "add"]
         .filter(Boolean)
         .join(" ");
-      const directives = files.includes("matrix") ? MATRIX_DIRECTIVES : this.#directives;
+      const directives = files.includes("subgroup-matrix") ? SUBGROUP_MATRIX_DIRECTIVES : this.#directives;
       const code = directives + shaderText(files, constants, this.#hasImmediates);
       const module = this.device.createShaderModule({ label, code });
       const pipeline = this.device.createComputePipeline({ label, layout: "auto", compute: { module } });
@@ -143,7 +143,7 @@ export class Recorder {
    *             left out
    */
   dispatch(
-    part: Part,
+    part: ProfileCategory,
     kernel: Kernel,
     parameters: readonly number[] | undefined,
     bindings: readonly (NumberedBuffer | undefined)[],
@@ -216,7 +216,7 @@ export class Recorder {
     this.#uniformsUsed = 0;
   }
 
-  #passFor(part: Part, pipeline: GPUComputePipeline): GPUComputePassEncoder {
+  #passFor(part: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
     if (this.timer && (this.timer.by !== "all" || !this.#pass)) {
       this.#endPass();

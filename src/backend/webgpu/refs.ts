@@ -36,14 +36,14 @@ export class WebGpuTensor implements TensorRef, NumberedBuffer {
 }
 
 /** Rows of a weight that lie in one buffer. */
-export interface WeightPart {
+export interface WeightSlice {
   readonly firstRow: number;
   readonly rows: number;
   /** Set when the buffers are made. */
-  chunk: NumberedBuffer | undefined;
-  /** First byte in the chunk; a multiple of 16. */
+  slab: NumberedBuffer | undefined;
+  /** First byte in the slab; a multiple of 16. */
   readonly offset: number;
-  readonly chunkIndex: number;
+  readonly slabIndex: number;
 }
 
 /**
@@ -58,7 +58,7 @@ export class WebGpuWeight implements WeightRef {
   readonly dtype: WeightDtype;
   readonly rows: number;
   readonly cols: number;
-  readonly parts: readonly WeightPart[];
+  readonly slices: readonly WeightSlice[];
   /** First element in the vector buffer; undefined for a matrix. */
   readonly vectorOffset: number | undefined;
 
@@ -67,13 +67,13 @@ export class WebGpuWeight implements WeightRef {
     dtype: WeightDtype,
     rows: number,
     cols: number,
-    place: { readonly parts: readonly WeightPart[]; readonly vectorOffset: number | undefined },
+    place: { readonly slices: readonly WeightSlice[]; readonly vectorOffset: number | undefined },
   ) {
     this.name = name;
     this.dtype = dtype;
     this.rows = rows;
     this.cols = cols;
-    this.parts = place.parts;
+    this.slices = place.slices;
     this.vectorOffset = place.vectorOffset;
   }
 

@@ -1,5 +1,5 @@
 import type { WeightDtype } from "../../base/dtype.ts";
-import type { WebGpuWeight, WeightPart } from "./refs.ts";
+import type { WebGpuWeight, WeightSlice } from "./refs.ts";
 
 /** One product of a dispatch: out[:, out + row] (+)= W[row] · x (+ bias). */
 export interface Product {
@@ -11,7 +11,7 @@ export interface Product {
 
 /** Rows of one product that lie in one buffer. */
 export interface Section {
-  readonly part: WeightPart;
+  readonly slice: WeightSlice;
   readonly out: number;
   /** First element of the bias + 1; 0 where there is none. */
   readonly bias: number;
@@ -29,7 +29,7 @@ export function groupSections(products: readonly Product[]): Section[][] {
   for (const section of products.flatMap(sectionsOf)) {
     const last = groups[groups.length - 1];
     const head = last?.[0];
-    const isNear = head?.part.chunk === section.part.chunk && head?.dtype === section.dtype;
+    const isNear = head?.slice.slab === section.slice.slab && head?.dtype === section.dtype;
     if (last && isNear && last.length < MAX_SECTIONS) last.push(section);
     else groups.push([section]);
   }
@@ -41,8 +41,8 @@ export function pairSections(first: Product, second: Product): (readonly [Sectio
   const pairs: (readonly [Section, Section])[] = [];
   for (const one of sectionsOf(first))
     for (const other of sectionsOf(second)) {
-      const from = Math.max(one.part.firstRow, other.part.firstRow);
-      const to = Math.min(one.part.firstRow + one.part.rows, other.part.firstRow + other.part.rows);
+      const from = Math.max(one.slice.firstRow, other.slice.firstRow);
+      const to = Math.min(one.slice.firstRow + one.slice.rows, other.slice.firstRow + other.slice.rows);
       if (from < to) pairs.push([cut(one, from, to), cut(other, from, to)]);
     }
   return pairs;
@@ -53,28 +53,33 @@ export function sectionWords(sections: readonly Section[]): number[] {
   const words: number[] = [];
   for (let i = 0; i < MAX_SECTIONS; i++) {
     const section = sections[i];
-    if (section) words.push(section.part.offset / 16, section.part.rows, section.out, section.bias);
+    if (section) words.push(section.slice.offset / 16, section.slice.rows, section.out, section.bias);
     else words.push(0, 0, 0, 0);
   }
   return words;
 }
 
 function sectionsOf({ weight, out, bias }: Product): Section[] {
-  return weight.parts.map((part) => ({
-    part,
-    out: out + part.firstRow,
-    bias: bias ? bias.vector + part.firstRow + 1 : 0,
+  return weight.slices.map((slice) => ({
+    slice,
+    out: out + slice.firstRow,
+    bias: bias ? bias.vector + slice.firstRow + 1 : 0,
     dtype: weight.dtype,
     stride: weight.stride,
   }));
 }
 
 function cut(section: Section, from: number, to: number): Section {
-  const { part } = section;
-  const skipped = from - part.firstRow;
+  const { slice } = section;
+  const skipped = from - slice.firstRow;
   return {
     ...section,
     out: section.out + skipped,
-    part: { ...part, firstRow: from, rows: to - from, offset: part.offset + skipped * section.stride * 16 },
+    slice: {
+      ...slice,
+      firstRow: from,
+      rows: to - from,
+      offset: slice.offset + skipped * section.stride * 16,
+    },
   };
 }

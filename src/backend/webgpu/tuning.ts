@@ -1,7 +1,7 @@
 import type { BackendShape } from "../backend.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 
-/** How a workgroup of gemm-matrix.wgsl goes about its outputs. */
+/** How a workgroup of gemm-subgroup-subgroup-matrix.wgsl goes about its outputs. */
 export interface MatrixTile {
   /** Rows of x and of the weight. */
   readonly x: number;
@@ -91,7 +91,7 @@ const EMULATED: Tuning = {
 };
 
 export function tuningFor(traits: DeviceTraits, overrides: Partial<Tuning> = {}): Tuning {
-  return { ...(traits.isEmulated ? EMULATED : GPU), ...overrides };
+  return { ...(traits.isSoftware ? EMULATED : GPU), ...overrides };
 }
 
 /** Query heads that one workgroup of attention serves: all of a kv head, or the largest even share of them up to eight. */

@@ -11,9 +11,9 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
-  Draw,
-  Ends,
   FeedForwardWeights,
+  InFlightSample,
+  KeptEnds,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -21,19 +21,19 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { checkDrawnRows } from "../drawn-tokens.ts";
-import { AttentionSteps } from "./attention-steps.ts";
+import { checkSampledRows } from "../sampled-tokens.ts";
+import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
 import { type BatchSizes, type CacheDtype, copySizes, type GpuContext, stepConstants } from "./context.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { KvCache } from "./kv-cache.ts";
-import { LinearSteps } from "./linear-steps.ts";
-import { ProjectionSteps } from "./projection-steps.ts";
+import { LinearOps } from "./linear-ops.ts";
+import { ProjectionOps } from "./projection-ops.ts";
 import { Recorder } from "./recorder.ts";
 import { DTYPE_CODES, WebGpuTensor, WebGpuWeight } from "./refs.ts";
-import { SamplingSteps } from "./sampling-steps.ts";
-import { SelectionSteps } from "./selection-steps.ts";
+import { SamplingOps } from "./sampling-ops.ts";
+import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
 import { StepTimer, type TimedBy } from "./step-timer.ts";
 import type { Tuning } from "./tuning.ts";
@@ -63,10 +63,10 @@ export class WebGpuBackend implements Backend {
   readonly #description: string;
   readonly #isShared: boolean;
   readonly #cache: KvCache;
-  readonly #projections: ProjectionSteps;
-  readonly #attention: AttentionSteps;
-  readonly #selection: SelectionSteps;
-  readonly #sampling: SamplingSteps;
+  readonly #projections: ProjectionOps;
+  readonly #attention: AttentionOps;
+  readonly #selection: SelectionOps;
+  readonly #sampling: SamplingOps;
   #batch: BatchSizes | undefined;
   #isClosed = false;
 
@@ -89,10 +89,10 @@ export class WebGpuBackend implements Backend {
       step: new StepBuffer(device, buffers, shape),
     };
     this.#cache = new KvCache(this.#context);
-    this.#attention = new AttentionSteps(this.#context, this.#cache);
-    this.#projections = new ProjectionSteps(this.#context, this.#cache, this.#attention.decode);
-    this.#selection = new SelectionSteps(this.#context, this.#cache);
-    this.#sampling = new SamplingSteps(this.#context);
+    this.#attention = new AttentionOps(this.#context, this.#cache);
+    this.#projections = new ProjectionOps(this.#context, this.#cache, this.#attention.decode);
+    this.#selection = new SelectionOps(this.#context, this.#cache);
+    this.#sampling = new SamplingOps(this.#context);
   }
 
   report(): BackendReport {
@@ -138,7 +138,7 @@ export class WebGpuBackend implements Backend {
 
   beginStep(batch: StepBatch): void {
     this.#check("beginStep");
-    checkDrawnRows(batch.tokenIds, batch.numRows, this.#sampling.drawnRows);
+    checkSampledRows(batch.tokenIds, batch.numRows, this.#sampling.sampledRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch, this.shape);
     this.#context.step.upload(batch);
@@ -148,7 +148,7 @@ export class WebGpuBackend implements Backend {
     const { recorder, step } = this.#context;
     const { hiddenSize, vocabSize } = this.shape;
     const { numRows } = this.#step();
-    const weight = LinearSteps.weight(embedding, vocabSize, hiddenSize);
+    const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
     const out = WebGpuTensor.of(x);
     recorder.plan(`embed ${weight.id},${out.id},${numRows}`, () => {
       const kernel = recorder.kernel(["storage", "step", "embed"], {
@@ -157,12 +157,12 @@ export class WebGpuBackend implements Backend {
         COLS: hiddenSize,
         STRIDE: weight.stride,
       });
-      for (const part of weight.parts)
+      for (const slice of weight.slices)
         recorder.dispatch(
           "rest",
           kernel,
-          [part.offset / 16, part.firstRow, part.rows],
-          [part.chunk, step.storage, this.#sampling.drawn, out],
+          [slice.offset / 16, slice.firstRow, slice.rows],
+          [slice.slab, step.storage, this.#sampling.drawn, out],
           numRows,
         );
     });
@@ -208,7 +208,7 @@ export class WebGpuBackend implements Backend {
     this.#projections.logits(norm, output, x, rows, count, logits);
   }
 
-  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     this.#check("sample");
     return this.#sampling.sample(logits, rows);
   }
@@ -235,17 +235,17 @@ export class WebGpuBackend implements Backend {
     this.#selection.pageScores(this.#step(), layer, range, query, out);
   }
 
-  topK(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     this.#selection.topK(this.#step(), range, scores, ends, out);
   }
 
-  mergeByRank(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     this.#selection.mergeByRank(this.#step(), range, scores, ends, out);
   }
 
-  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
+  expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     this.#step();
-    this.#selection.withEnds(range, set, ends, out);
+    this.#selection.expandSelection(range, set, ends, out);
   }
 
   /** Submits what was recorded and waits until the device has done it. */

@@ -5,13 +5,13 @@ import type { Buffers } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
 import type { Recorder } from "./recorder.ts";
-import { type NumberedBuffer, rowPieces, WebGpuWeight, type WeightPart } from "./refs.ts";
+import { type NumberedBuffer, rowPieces, WebGpuWeight, type WeightSlice } from "./refs.ts";
 
 /** Bytes handed to the queue before it is given time to take them. */
 const MAX_PENDING_BYTES = 256 << 20;
 const FIRST_VECTOR_BYTES = 64 << 10;
 
-interface Chunk {
+interface Slab {
   sizeBytes: number;
   storage: NumberedBuffer | undefined;
 }
@@ -25,9 +25,9 @@ export class WeightStore {
   readonly #watch: DeviceWatch;
   readonly #buffers: Buffers;
   readonly #maxChunkBytes: number;
-  readonly #chunks: Chunk[] = [];
+  readonly #slabs: Slab[] = [];
   readonly #weights: WebGpuWeight[] = [];
-  #openChunk: Chunk | undefined;
+  #openSlab: Slab | undefined;
   #vectorElements = 0;
   #vectors: NumberedBuffer;
   #pendingBytes = 0;
@@ -46,14 +46,14 @@ export class WeightStore {
   }
 
   get sizeBytes(): number {
-    return this.#chunks.reduce((sum, chunk) => sum + chunk.sizeBytes, this.#vectors.buffer.size);
+    return this.#slabs.reduce((sum, slab) => sum + slab.sizeBytes, this.#vectors.buffer.size);
   }
 
   create(name: string, dtype: WeightDtype, rows: number, cols: number): WebGpuWeight {
     const place =
       rows === 1
-        ? { parts: [], vectorOffset: this.#placeVector(cols) }
-        : { parts: this.#placeMatrix(name, dtype, rows, cols), vectorOffset: undefined };
+        ? { slices: [], vectorOffset: this.#placeVector(cols) }
+        : { slices: this.#placeMatrix(name, dtype, rows, cols), vectorOffset: undefined };
     const weight = new WebGpuWeight(name, dtype, rows, cols, place);
     this.#weights.push(weight);
     return weight;
@@ -75,7 +75,7 @@ export class WeightStore {
     return at;
   }
 
-  #placeMatrix(name: string, dtype: WeightDtype, rows: number, cols: number): WeightPart[] {
+  #placeMatrix(name: string, dtype: WeightDtype, rows: number, cols: number): WeightSlice[] {
     const rowBytes = rowPieces(dtype, cols) * 16;
     const most = Math.floor(this.#maxChunkBytes / rowBytes);
     if (most < 8)
@@ -83,51 +83,51 @@ export class WeightStore {
         `backend webgpu: one row of weight ${name} has ${rowBytes} bytes, but the device binds at most ` +
           `${this.#maxChunkBytes} bytes at once`,
       );
-    const parts: WeightPart[] = [];
+    const slices: WeightSlice[] = [];
     for (let firstRow = 0; firstRow < rows; ) {
       // a matrix that fits a buffer of its own is not split
-      let room = this.#openChunk ? this.#maxChunkBytes - this.#openChunk.sizeBytes : 0;
+      let room = this.#openSlab ? this.#maxChunkBytes - this.#openSlab.sizeBytes : 0;
       if (room < Math.min(rows - firstRow, most) * rowBytes) {
-        this.#openChunk = { sizeBytes: 0, storage: undefined };
-        this.#chunks.push(this.#openChunk);
+        this.#openSlab = { sizeBytes: 0, storage: undefined };
+        this.#slabs.push(this.#openSlab);
         room = this.#maxChunkBytes;
       }
-      const chunk = this.#openChunk as Chunk;
+      const slab = this.#openSlab as Slab;
       const count = Math.min(rows - firstRow, Math.floor(room / rowBytes / 8) * 8);
-      parts.push({
+      slices.push({
         firstRow,
         rows: count,
-        offset: chunk.sizeBytes,
-        chunk: undefined,
-        chunkIndex: this.#chunks.indexOf(chunk),
+        offset: slab.sizeBytes,
+        slab: undefined,
+        slabIndex: this.#slabs.indexOf(slab),
       });
-      chunk.sizeBytes += count * rowBytes;
+      slab.sizeBytes += count * rowBytes;
       firstRow += count;
     }
-    return parts;
+    return slices;
   }
 
   /** Every place handed out has its buffer. */
   get #hasRoom(): boolean {
-    return this.#chunks.every(({ storage }) => storage !== undefined);
+    return this.#slabs.every(({ storage }) => storage !== undefined);
   }
 
   /** Makes the buffers of all places handed out since the last time. */
   #seal(): void {
-    for (const chunk of this.#chunks) chunk.storage ??= this.#buffers.storage("weights", chunk.sizeBytes);
+    for (const slab of this.#slabs) slab.storage ??= this.#buffers.storage("weights", slab.sizeBytes);
     for (const weight of this.#weights.splice(0))
-      for (const part of weight.parts) part.chunk = this.#chunks[part.chunkIndex]?.storage;
-    this.#openChunk = undefined;
+      for (const slice of weight.slices) slice.slab = this.#slabs[slice.slabIndex]?.storage;
+    this.#openSlab = undefined;
   }
 
   /** Pseudo-random matrices of one dtype a buffer, and vectors of ones. */
   fillRandom(recorder: Recorder, seed: number): void {
     const dtypes = new Map<number, WeightDtype>();
     for (const weight of this.#weights)
-      for (const part of weight.parts) dtypes.set(part.chunkIndex, weight.dtype);
+      for (const slice of weight.slices) dtypes.set(slice.slabIndex, weight.dtype);
     this.#seal();
-    this.#chunks.forEach((chunk, i) => {
-      if (chunk.storage) fillRandom(recorder, chunk.storage, dtypes.get(i) ?? "f32", seed + 1000 + i, -6);
+    this.#slabs.forEach((slab, i) => {
+      if (slab.storage) fillRandom(recorder, slab.storage, dtypes.get(i) ?? "f32", seed + 1000 + i, -6);
     });
     this.#device.queue.writeBuffer(this.#vectors.buffer, 0, new Float32Array(this.#vectorElements).fill(1));
   }
@@ -166,13 +166,13 @@ export class WeightStore {
     const rows = bytes.byteLength / rowBytes;
     const stride = weight.stride * 16;
     const padded = stride === rowBytes ? wholeWords(bytes) : padRows(bytes, rowBytes, stride);
-    for (const part of weight.parts) {
-      const from = Math.max(firstRow, part.firstRow);
-      const to = Math.min(firstRow + rows, part.firstRow + part.rows);
-      if (from >= to || !part.chunk) continue;
+    for (const slice of weight.slices) {
+      const from = Math.max(firstRow, slice.firstRow);
+      const to = Math.min(firstRow + rows, slice.firstRow + slice.rows);
+      if (from >= to || !slice.slab) continue;
       this.#device.queue.writeBuffer(
-        part.chunk.buffer,
-        part.offset + (from - part.firstRow) * stride,
+        slice.slab.buffer,
+        slice.offset + (from - slice.firstRow) * stride,
         padded,
         (from - firstRow) * stride,
         (to - from) * stride,

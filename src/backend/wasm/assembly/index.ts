@@ -11,7 +11,7 @@ import { decodeVector, gatherRow, packRows } from "./weights";
 
 export { stop, workerLoop } from "./control";
 export { pageScores, randomScores, updateBounds } from "./pages";
-export { mergeByRank, topK, withEnds } from "./select";
+export { mergeByRank, topK, expandSelection } from "./select";
 export { readAll } from "./read";
 export { decodeVector, packRows };
 

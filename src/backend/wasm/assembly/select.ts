@@ -277,7 +277,7 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
 }
 
 /** Params: 0 first, 1 units or 0, 2 groups, 3 capacity, 4 unit, 5 sinks, 6 recent, 7 count, 8 out, 9 out capacity, 10 counts. */
-export function withEnds(first: u32, sequences: u32, units: usize, groups: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32, counts: usize): void {
+export function expandSelection(first: u32, sequences: u32, units: usize, groups: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32, counts: usize): void {
   setUp(first, units, groups, capacity, unit, sinks, recent, count, out, outCapacity);
   setParam(10, <u32>counts);
   fork(Job.WITH_ENDS, sequences * groups, MOST_THREADS);

@@ -1,5 +1,5 @@
 // Attention of rows over everything cached, or over a token selection, split over the tokens: partial sums that
-// merge.wgsl brings together. With: storage, step. Needs subgroups of at least LANES.
+// combine.wgsl brings together. With: storage, step. Needs subgroups of at least LANES.
 //
 // A team of LANES invocations takes TOKENS tokens a turn for HEADS query heads of one kv head, with a running softmax of
 // its own, so that nothing waits at a barrier while keys and values stream. Each key and value is read once, each

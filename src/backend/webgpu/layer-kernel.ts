@@ -2,21 +2,21 @@ import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
-import type { HeldMerge } from "./decode-attention.ts";
+import type { HeldCombine } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
 /** What a chain takes from one attention to the next. */
-export interface ChainSteps {
+export interface LayerKernelOps {
   /** What was attended, or what makes it. */
-  readonly attended: HeldMerge | WebGpuTensor;
+  readonly attended: HeldCombine | WebGpuTensor;
   readonly x: TensorRef;
   readonly output: AttentionOutputWeights;
   readonly feed: FeedForwardWeights;
 }
 
-/** The next layer's part of a chain. */
-export interface ChainInput {
+/** The next layer's slice of a chain. */
+export interface NextLayerInput {
   readonly layer: number;
   readonly weights: AttentionInputWeights;
   readonly query: TensorRef;
@@ -24,7 +24,7 @@ export interface ChainInput {
   readonly projected: NumberedBuffer;
 }
 
-/** chain.wgsl: no link is this before its value is there. */
+/** layer-kernel.wgsl: no link is this before its value is there. */
 const UNSET = 0xffffffff;
 /** Storage buffers of a chain to heads. */
 const BUFFERS = 12;
@@ -40,10 +40,10 @@ interface Stage {
 }
 
 /**
- * The products of one row between two attentions in one dispatch (chain.wgsl). A dispatch alone waits for the last of the one
+ * The products of one row between two attentions in one dispatch (layer-kernel.wgsl). A dispatch alone waits for the last of the one
  * before it and for its first weights; here the next weights are on their way meanwhile.
  */
-export class ProjectionChain {
+export class LayerKernel {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   #links: NumberedBuffer | undefined;
@@ -58,8 +58,9 @@ export class ProjectionChain {
   /** Whether attention output and feed-forward can be a chain. */
   takes({ o, oBias }: AttentionOutputWeights, feed: FeedForwardWeights): boolean {
     const { traits, shape } = this.#context;
-    const { waits, minSubgroupSize, storageBuffers } = traits;
-    if (waits === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || oBias) return false;
+    const { forwardProgress, minSubgroupSize, storageBuffers } = traits;
+    if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || oBias)
+      return false;
     const matrices = [o, feed.gate, feed.up, feed.down].map((ref) => WebGpuWeight.of(ref));
     return (
       isOneKind(matrices) &&
@@ -84,7 +85,7 @@ export class ProjectionChain {
     );
   }
 
-  record({ attended, x, output, feed }: ChainSteps, input?: ChainInput): void {
+  record({ attended, x, output, feed }: LayerKernelOps, input?: NextLayerInput): void {
     const links = this.#linkBuffer;
     const set = Number(this.#isOdd);
     this.#isOdd = !this.#isOdd;
@@ -97,8 +98,8 @@ export class ProjectionChain {
   }
 
   #record(
-    { attended, x, output, feed }: ChainSteps,
-    input: ChainInput | undefined,
+    { attended, x, output, feed }: LayerKernelOps,
+    input: NextLayerInput | undefined,
     links: NumberedBuffer,
     set: number,
   ): void {
@@ -127,7 +128,7 @@ export class ProjectionChain {
       DTYPE: DTYPE_CODES[dtype],
       FOLD: Math.min(32, traits.minSubgroupSize),
       EPS: shape.rmsNormEps,
-      TICKETS: traits.waits === "by ticket",
+      TICKETS: traits.forwardProgress === "ticketed",
       INPUT: input !== undefined,
       FIRST_BLOCKS: blocks.first,
       O_BLOCKS: blocks.o,
@@ -146,32 +147,32 @@ export class ProjectionChain {
       ...stageConstants("feed", 5, hiddenSize, dtype, stages.feed, true),
       ...stageConstants("down", 6, intermediateSize, dtype, stages.down),
     };
-    const files = ["storage", "fold-subgroups", "chain-links"];
-    files.push("chain-stage:o", "chain-stage:feed", "chain-stage:down");
+    const files = ["storage", "subgroup-reduce", "layer-mailbox"];
+    files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
     if (stages.input) {
-      files.push("chain-stage:input");
+      files.push("layer-stage:input");
       Object.assign(constants, stageConstants("input", 7, hiddenSize, dtype, stages.input, true));
     }
-    files.push("chain-core", ...(splits > 0 ? ["merge-core", "chain-merge"] : ["chain-copy"]));
+    files.push("layer-core", ...(splits > 0 ? ["combine-core", "layer-combine"] : ["layer-copy"]));
     const { projected, query } = input ?? {};
     const bindings = [
       ...[weights.vectors, WebGpuTensor.of(x), links, chunkOf(output.o), chunkOf(feed.gate)],
       ...[chunkOf(feed.down), input && chunkOf(input.weights.q), sourceOf(attended)],
     ];
     if (!input || !query) {
-      files.push("chain-to-end");
+      files.push("layer-to-end");
     } else if (hasHeadNorm(input.weights)) {
-      files.push("chain-to-rows");
+      files.push("layer-to-rows");
       Object.assign(constants, { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim });
       bindings.push(projected);
     } else {
       const { keys, values } = this.#cache.layer(input.layer);
-      files.push("step", "chain-to-heads");
+      files.push("step", "layer-to-heads");
       Object.assign(constants, stepConstants(this.#context), { CACHE_IS_F16: cacheDtype === "f16" });
       bindings.push(step.storage, WebGpuTensor.of(query), keys, values);
     }
     const { norm, q, k, v, qBias, kBias, vBias } = input?.weights ?? {};
-    files.push("chain");
+    files.push("layer-kernel");
     recorder.dispatch(
       "weights",
       recorder.kernel(files, constants),
@@ -282,12 +283,12 @@ export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
   return qNorm !== undefined || kNorm !== undefined;
 }
 
-function sourceOf(attended: HeldMerge | WebGpuTensor): NumberedBuffer {
+function sourceOf(attended: HeldCombine | WebGpuTensor): NumberedBuffer {
   return attended instanceof WebGpuTensor ? attended : attended.partials;
 }
 
 /** 0 where nothing has to be brought together. */
-function splitsOf(attended: HeldMerge | WebGpuTensor): number {
+function splitsOf(attended: HeldCombine | WebGpuTensor): number {
   return attended instanceof WebGpuTensor ? 0 : attended.splits;
 }
 
@@ -297,16 +298,16 @@ function rowsOf({ rows, turns }: Stage): number {
 
 /** Whether all lie whole in a buffer each, in one dtype. */
 function isOneKind(weights: readonly WebGpuWeight[]): boolean {
-  return weights.every(({ dtype, parts }) => dtype === weights[0]?.dtype && parts.length === 1);
+  return weights.every(({ dtype, slices }) => dtype === weights[0]?.dtype && slices.length === 1);
 }
 
 function chunkOf(ref: AttentionOutputWeights["o"]): NumberedBuffer | undefined {
-  return WebGpuWeight.of(ref).parts[0]?.chunk;
+  return WebGpuWeight.of(ref).slices[0]?.slab;
 }
 
 /** Where a matrix begins in its buffer, in pieces of 16 bytes. */
 function firstPiece(ref: AttentionOutputWeights["o"]): number {
-  const [part] = WebGpuWeight.of(ref).parts;
-  if (!part) throw new ShapeError(`weight ${ref.name} is a vector; a chain takes matrices`);
-  return part.offset / 16;
+  const [slice] = WebGpuWeight.of(ref).slices;
+  if (!slice) throw new ShapeError(`weight ${ref.name} is a vector; a chain takes matrices`);
+  return slice.offset / 16;
 }

@@ -3,7 +3,7 @@ import type { ModelConfig } from "../../src/model/config.ts";
 import { readShape } from "./shapes.ts";
 import type { Dtypes } from "./step-work.ts";
 
-export interface KernelPlan extends Dtypes {
+export interface KernelCase extends Dtypes {
   readonly config: ModelConfig;
   /** Cached tokens of dense attention. */
   readonly contexts: readonly number[];
@@ -14,7 +14,7 @@ export interface KernelPlan extends Dtypes {
   readonly batches: readonly number[];
 }
 
-export function kernelPlan(isQuick: boolean, dtypes: Dtypes): KernelPlan {
+export function kernelPlan(isQuick: boolean, dtypes: Dtypes): KernelCase {
   const batches = [2, 4, 8, 16, 32];
   return isQuick
     ? {

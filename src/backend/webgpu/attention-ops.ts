@@ -10,7 +10,7 @@ import { WebGpuTensor } from "./refs.ts";
 const MAX_SPLIT_ROWS = 8;
 
 /** Attention over cached keys and values: rows of a batch go to the kernels that suit them. */
-export class AttentionSteps {
+export class AttentionOps {
   readonly #context: GpuContext;
   readonly decode: DecodeAttention;
   readonly #prefill: PrefillAttention;

@@ -1,12 +1,12 @@
 import { ShapeError } from "../base/errors.ts";
-import { DRAWN_TOKEN, type Draw, NO_TOKEN, type SamplingRow } from "./backend.ts";
+import { type InFlightSample, NO_TOKEN, SAMPLED_TOKEN, type SamplingRow } from "./backend.ts";
 
 /** Draws on the CPU, done at once, and the last draw's tokens for the ids of the next step that stand for them. */
-export class DrawnTokens {
+export class SampledTokens {
   #last = new Uint32Array(0);
 
   /** drawToken: the token of a row, whose logits are those of index `i`. */
-  draw(rows: readonly SamplingRow[], drawToken: (row: SamplingRow, i: number) => number): Draw {
+  draw(rows: readonly SamplingRow[], drawToken: (row: SamplingRow, i: number) => number): InFlightSample {
     const tokens = Uint32Array.from(rows, drawToken);
     this.#last = tokens;
     return { tokens: async () => tokens.slice() };
@@ -14,23 +14,23 @@ export class DrawnTokens {
 
   /** Puts drawn tokens in the place of the ids that stand for them, and token 0 in the place of `NO_TOKEN`. */
   resolve(tokenIds: Uint32Array, numRows: number): void {
-    checkDrawnRows(tokenIds, numRows, this.#last.length);
+    checkSampledRows(tokenIds, numRows, this.#last.length);
     for (let row = 0; row < numRows; row++) {
       const id = tokenIds[row];
-      if (id < DRAWN_TOKEN) continue;
-      const drawn = this.#last[id - DRAWN_TOKEN];
+      if (id < SAMPLED_TOKEN) continue;
+      const drawn = this.#last[id - SAMPLED_TOKEN];
       tokenIds[row] = drawn === NO_TOKEN ? 0 : drawn;
     }
   }
 }
 
 /** @throws ShapeError when an id stands for a row past those of the last draw. */
-export function checkDrawnRows(tokenIds: Uint32Array, numRows: number, drawnRows: number): void {
+export function checkSampledRows(tokenIds: Uint32Array, numRows: number, sampledRows: number): void {
   for (let row = 0; row < numRows; row++) {
     const id = tokenIds[row];
-    if (id >= DRAWN_TOKEN + drawnRows)
+    if (id >= SAMPLED_TOKEN + sampledRows)
       throw new ShapeError(
-        `beginStep: row ${row} goes on from row ${id - DRAWN_TOKEN} of the last draw, which had ${drawnRows} rows`,
+        `beginStep: row ${row} goes on from row ${id - SAMPLED_TOKEN} of the last draw, which had ${sampledRows} rows`,
       );
   }
 }

@@ -1,6 +1,6 @@
 import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
-import type { Draw, SamplingRow } from "../backend.ts";
+import type { InFlightSample, SamplingRow } from "../backend.ts";
 import type { GpuContext } from "./context.ts";
 import {
   candidateSpace,
@@ -9,8 +9,8 @@ import {
   subgroupConstants,
   wideThreads,
 } from "./device-traits.ts";
-import { DrawReads } from "./draw-reads.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
+import { SampleReads } from "./sample-reads.ts";
 
 /** Parts of a row of logits that are searched side by side. */
 const PARTS = 128;
@@ -20,16 +20,16 @@ const MOST_SCALE = 3e38;
 const LAST_UNIT = 1 - 2 ** -24;
 
 /** Draws tokens on the device; only their ids come back. */
-export class SamplingSteps {
+export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last draw. */
   readonly drawn: NumberedBuffer;
   readonly #context: GpuContext;
   readonly #parts: NumberedBuffer;
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
-  readonly #reads: DrawReads;
+  readonly #reads: SampleReads;
   /** Rows of the last draw. */
-  drawnRows = 0;
+  sampledRows = 0;
   #seen: NumberedBuffer;
 
   constructor(context: GpuContext) {
@@ -37,14 +37,14 @@ export class SamplingSteps {
     const rows = shape.maxBatchSequences;
     this.#context = context;
     this.drawn = buffers.storage("drawn tokens", rows * 4);
-    this.#reads = new DrawReads(recorder, buffers, this.drawn);
+    this.#reads = new SampleReads(recorder, buffers, this.drawn);
     this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
     this.#draws = buffers.storage("draws", rows * 24);
     this.#penalties = buffers.storage("penalties", rows * 20);
     this.#seen = buffers.storage("seen tokens", 4096);
   }
 
-  sample(logits: TensorRef, rows: readonly SamplingRow[]): Draw {
+  sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     this.#reads.check();
     this.record(logits, rows);
     return this.#reads.start(rows.length);
@@ -52,7 +52,7 @@ export class SamplingSteps {
 
   /** Records the draw into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    this.drawnRows = rows.length;
+    this.sampledRows = rows.length;
     if (rows.some(({ params }) => params.repetitionPenalty !== 1)) this.#penalise(logits, rows);
     if (rows.some(({ params }) => params.temperature === 0)) this.#greedy(logits, rows.length);
     if (rows.some(({ params }) => params.temperature !== 0)) this.#draw(logits, rows);

@@ -1,4 +1,4 @@
-// A stage of chain.wgsl, which takes this file once for each with STAGE replaced by its name: products of the rows of a matrix
+// A stage of layer-kernel.wgsl, which takes this file once for each with STAGE replaced by its name: products of the rows of a matrix
 // with one vector. With: storage, fold, chain-links.
 // A workgroup takes ROWS × TURNS rows, each invocation PIECES pieces of each: CHUNK pieces of ROWS rows at a time, the next on
 // their way meanwhile. The first weights are on their way before the vector is asked for, which may still be in the making. Who

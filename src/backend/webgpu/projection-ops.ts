@@ -1,11 +1,11 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
 import type { GpuContext } from "./context.ts";
-import type { DecodeAttention, HeldMerge } from "./decode-attention.ts";
+import type { DecodeAttention, HeldCombine } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { LinearSteps } from "./linear-steps.ts";
+import { hasHeadNorm, LayerKernel } from "./layer-kernel.ts";
+import { LinearOps } from "./linear-ops.ts";
 import { padded, type Rows } from "./prepared-rows.ts";
-import { hasHeadNorm, ProjectionChain } from "./projection-chain.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
 /** Steps that may yet become parts of a chain. */
@@ -13,7 +13,7 @@ interface HeldSteps {
   readonly output: AttentionOutputWeights;
   readonly attended: TensorRef;
   /** What makes `attended`, where that is yet to be done. */
-  readonly merge: HeldMerge | undefined;
+  readonly merge: HeldCombine | undefined;
   readonly x: TensorRef;
   feed: FeedForwardWeights | undefined;
 }
@@ -22,12 +22,12 @@ interface HeldSteps {
  * The steps of a layer that multiply by weights, and the output head. Those of one row are held back until it is known
  * whether the next ones go into the same dispatch; whatever else is recorded must call `release` first.
  */
-export class ProjectionSteps {
+export class ProjectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #attention: DecodeAttention;
-  readonly #linear: LinearSteps;
-  readonly #chain: ProjectionChain;
+  readonly #linear: LinearOps;
+  readonly #chain: LayerKernel;
   #held: HeldSteps | undefined;
   /** f32 [rows, (query + 2 kv heads) * headDim] */
   readonly #projected: NumberedBuffer;
@@ -41,8 +41,8 @@ export class ProjectionSteps {
     this.#context = context;
     this.#cache = cache;
     this.#attention = attention;
-    this.#linear = new LinearSteps(context);
-    this.#chain = new ProjectionChain(context, cache);
+    this.#linear = new LinearOps(context);
+    this.#chain = new LayerKernel(context, cache);
     this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
     this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
     this.#logitRows = buffers.storage("logit rows", rows * 4);
@@ -109,9 +109,9 @@ export class ProjectionSteps {
     const queryWidth = numQueryHeads * headDim;
     const kvWidth = numKvHeads * headDim;
     const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
-    const q = LinearSteps.weight(weights.q, queryWidth, hiddenSize);
-    const k = LinearSteps.weight(weights.k, kvWidth, hiddenSize);
-    const v = LinearSteps.weight(weights.v, kvWidth, hiddenSize);
+    const q = LinearOps.weight(weights.q, queryWidth, hiddenSize);
+    const k = LinearOps.weight(weights.k, kvWidth, hiddenSize);
+    const v = LinearOps.weight(weights.v, kvWidth, hiddenSize);
     const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
     const norm = WebGpuWeight.of(weights.norm);
     if (!hasHeadNorm(weights)) {
@@ -138,7 +138,7 @@ export class ProjectionSteps {
 
   attentionOutput(numRows: number, output: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     this.release();
-    const merge = numRows === 1 ? this.#attention.takeMerge(WebGpuTensor.of(attended)) : undefined;
+    const merge = numRows === 1 ? this.#attention.takeCombine(WebGpuTensor.of(attended)) : undefined;
     this.#attention.release();
     if (numRows === 1) this.#held = { output, attended, merge, x, feed: undefined };
     else this.#recordOutput(numRows, output, attended, x);
@@ -152,7 +152,7 @@ export class ProjectionSteps {
     const key = `output ${numRows},${source.id},${target.id},${idsOf(o, oBias)}`;
     this.#context.recorder.plan(key, () =>
       this.#linear.multiply(
-        [{ weight: LinearSteps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
+        [{ weight: LinearOps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
         { storage: source, stride: width, count: numRows },
         { storage: target, stride: hiddenSize },
         { add: true },
@@ -175,14 +175,14 @@ export class ProjectionSteps {
     const key = `feed ${numRows},${rows.storage.id},${idsOf(norm, gate, up, down)}`;
     this.#context.recorder.plan(key, () => {
       this.#linear.multiplyPair(
-        { weight: LinearSteps.weight(gate, intermediateSize, hiddenSize), out: 0 },
-        { weight: LinearSteps.weight(up, intermediateSize, hiddenSize), out: 0 },
+        { weight: LinearOps.weight(gate, intermediateSize, hiddenSize), out: 0 },
+        { weight: LinearOps.weight(up, intermediateSize, hiddenSize), out: 0 },
         rows,
         { storage: this.#gated, stride },
         { norm: WebGpuWeight.of(norm) },
       );
       this.#linear.multiply(
-        [{ weight: LinearSteps.weight(down, hiddenSize, intermediateSize), out: 0 }],
+        [{ weight: LinearOps.weight(down, hiddenSize, intermediateSize), out: 0 }],
         { storage: this.#gated, stride, count: numRows },
         { storage: rows.storage, stride: hiddenSize },
         { add: true },
@@ -208,7 +208,7 @@ export class ProjectionSteps {
     const key = `logits ${count},${gather?.id},${source.storage.id},${target.storage.id},${idsOf(norm, output)}`;
     recorder.plan(key, () =>
       this.#linear.multiply(
-        [{ weight: LinearSteps.weight(output, vocabSize, hiddenSize), out: 0 }],
+        [{ weight: LinearOps.weight(output, vocabSize, hiddenSize), out: 0 }],
         source,
         target,
         { norm: WebGpuWeight.of(norm), gather },

@@ -1,6 +1,6 @@
-// Prelude: what a decode step's one row needs between two attentions, in one dispatch: what was attended (chain-merge.wgsl or
-// chain-copy.wgsl), attention output, gate and up, down, and the next layer's queries, keys and values (chain-to-heads.wgsl or
-// chain-to-rows.wgsl). Each stage's workgroups come after those whose results they take, and have their weights on the way
+// Prelude: what a decode step's one row needs between two attentions, in one dispatch: what was attended (layer-combine.wgsl or
+// layer-copy.wgsl), attention output, gate and up, down, and the next layer's queries, keys and values (layer-to-heads.wgsl or
+// layer-to-rows.wgsl). Each stage's workgroups come after those whose results they take, and have their weights on the way
 // while they wait. With: storage, fold, chain-links, and chain-stage as o, feed and down.
 //
 // Whoever waits must know that what it waits for has begun: where workgroups begin in the order of their numbers, a workgroup's

@@ -32,7 +32,7 @@ export interface ProductOptions extends PrepareOptions {
 }
 
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or on the matrix units. */
-export class LinearSteps {
+export class LinearOps {
   readonly #context: GpuContext;
   readonly #prepared: PreparedRows;
 
@@ -79,12 +79,12 @@ export class LinearSteps {
     });
   }
 
-  #hasMatrixUnits(dtype: WeightDtype): boolean {
-    return this.#context.traits.hasMatrixUnits && dtype !== "f32";
+  #hasSubgroupMatrices(dtype: WeightDtype): boolean {
+    return this.#context.traits.hasSubgroupMatrices && dtype !== "f32";
   }
 
   #maxVectorRows(dtype: WeightDtype): number {
-    return this.#hasMatrixUnits(dtype) ? MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS : MAX_VECTOR_ROWS;
+    return this.#hasSubgroupMatrices(dtype) ? MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS : MAX_VECTOR_ROWS;
   }
 
   /** Makes x ready for the kernel that suits its rows, and hands it on. */
@@ -104,7 +104,7 @@ export class LinearSteps {
       const isDirect = isStreamed(x, cols, dtype) && !gather && (!norm || norm.vector % 4 === 0);
       if (isDirect) by.vector(x, norm);
       else by.vector(this.#prepared.floats(x, cols, options), undefined);
-    } else if (this.#hasMatrixUnits(dtype)) {
+    } else if (this.#hasSubgroupMatrices(dtype)) {
       by.matrix(this.#prepared.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
@@ -129,7 +129,7 @@ export class LinearSteps {
     if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
     // heads must not be cut between buffers
-    if (products.some(({ weight }) => weight.parts.length > 1)) return false;
+    if (products.some(({ weight }) => weight.slices.length > 1)) return false;
     for (const sections of groupSections(products)) {
       const [head] = sections;
       if (!head) continue;
@@ -142,14 +142,14 @@ export class LinearSteps {
         QUERY_HEADS: shape.numQueryHeads,
         CACHE_IS_F16: cacheDtype === "f16",
       });
-      const blocks = sections.reduce((sum, { part }) => sum + part.rows / core.outputs, 0);
+      const blocks = sections.reduce((sum, { slice }) => sum + slice.rows / core.outputs, 0);
       const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
-      const { chunk } = head.part;
+      const { slab } = head.slice;
       recorder.dispatch(
         "weights",
         kernel,
         [...sectionWords(sections), norm.vector / 4, x.count],
-        [chunk, x.storage, weights.vectors, chunk, step.storage, out.query, out.keys, out.values],
+        [slab, x.storage, weights.vectors, slab, step.storage, out.query, out.keys, out.values],
         columns,
         rows,
       );
@@ -174,14 +174,14 @@ export class LinearSteps {
       PAIR: partner !== undefined,
       ADD: isAdded,
     });
-    const blocks = sections.reduce((sum, { part }) => sum + Math.ceil(part.rows / core.outputs), 0);
+    const blocks = sections.reduce((sum, { slice }) => sum + Math.ceil(slice.rows / core.outputs), 0);
     const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
     const all = partner ? [first, partner] : sections;
     recorder.dispatch(
       "weights",
       kernel,
       [...sectionWords(all), (norm?.vector ?? 0) / 4, x.count, out.stride],
-      [first.part.chunk, x.storage, weights.vectors, (partner ?? first).part.chunk, out.storage],
+      [first.slice.slab, x.storage, weights.vectors, (partner ?? first).slice.slab, out.storage],
       columns,
       rows,
     );
@@ -236,15 +236,19 @@ export class LinearSteps {
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
       EPS: shape.rmsNormEps,
     };
-    const files = ["storage", traits.minSubgroupSize > 0 ? "fold-subgroups" : "fold-none", "matvec-core"];
+    const files = [
+      "storage",
+      traits.minSubgroupSize > 0 ? "subgroup-reduce" : "subgroup-reduce-none",
+      "matvec-core",
+    ];
     return { files, constants, teams: threads / lanes, outputs: kind === "pair" ? teamRows / 2 : teamRows };
   }
 
   #tiles(section: Section, x: Rows, out: Target, isAdded = false, isPair = false): void {
     const { recorder, weights } = this.#context;
-    const { part } = section;
+    const { slice } = section;
     // small tiles where large ones would leave most of a device idle
-    const isSmall = x.count <= 64 || part.rows <= 1024;
+    const isSmall = x.count <= 64 || slice.rows <= 1024;
     const side = isSmall ? 1 : 2;
     const kernel = recorder.kernel(["storage", "gemm"], {
       DTYPE: DTYPE_CODES[section.dtype],
@@ -258,20 +262,20 @@ export class LinearSteps {
     recorder.dispatch(
       "weights",
       kernel,
-      [part.offset / 16, part.rows, section.out, section.bias, x.count, out.stride],
-      [part.chunk, x.storage, weights.vectors, out.storage],
+      [slice.offset / 16, slice.rows, section.out, section.bias, x.count, out.stride],
+      [slice.slab, x.storage, weights.vectors, out.storage],
       Math.ceil(x.count / (64 * side)),
-      Math.ceil(part.rows / (64 * side)),
+      Math.ceil(slice.rows / (64 * side)),
     );
   }
 
   #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, isAdded = false): void {
     const { recorder, weights } = this.#context;
-    const { part } = section;
+    const { slice } = section;
     const isPair = partner !== undefined;
     const tile =
-      x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, part.rows, isPair) : this.#tile(isPair || isAdded);
-    const kernel = recorder.kernel(["storage", "matrix", "gemm-matrix"], {
+      x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, slice.rows, isPair) : this.#tile(isPair || isAdded);
+    const kernel = recorder.kernel(["storage", "subgroup-matrix", "gemm-subgroup-matrix"], {
       DTYPE: DTYPE_CODES[section.dtype],
       TILE_X: tile.x,
       TILE_W: tile.w,
@@ -290,17 +294,17 @@ export class LinearSteps {
       "weights",
       kernel,
       [
-        part.offset / 16,
-        part.rows,
+        slice.offset / 16,
+        slice.rows,
         section.out,
         section.bias,
         x.count,
         out.stride,
-        (partner?.part.offset ?? 0) / 16,
+        (partner?.slice.offset ?? 0) / 16,
       ],
-      [part.chunk, x.storage, weights.vectors, x.scales, (partner ?? section).part.chunk, out.storage],
+      [slice.slab, x.storage, weights.vectors, x.scales, (partner ?? section).slice.slab, out.storage],
       Math.ceil(x.count / tile.x),
-      Math.ceil(part.rows / (isPair ? tile.w / 2 : tile.w)),
+      Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w)),
     );
   }
 

@@ -17,7 +17,7 @@ export interface GenerationDefaults extends SamplingDefaults {
 }
 
 /** Everything an engine is made of; `open.ts` puts it together. */
-export interface EngineParts {
+export interface EngineComponents {
   readonly backend: Backend;
   readonly weights: ModelWeights;
   readonly attentionModel: AttentionModel;

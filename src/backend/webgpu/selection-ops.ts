@@ -1,6 +1,6 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
-import type { Ends, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
+import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
 import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -21,7 +21,7 @@ interface MarkBuffers {
 }
 
 /** Selection: everything stays on the device. */
-export class SelectionSteps {
+export class SelectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #bounds = new Map<number, NumberedBuffer>();
@@ -100,7 +100,7 @@ export class SelectionSteps {
     );
   }
 
-  topK(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  topK(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
@@ -110,7 +110,7 @@ export class SelectionSteps {
     );
   }
 
-  mergeByRank(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  mergeByRank(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const blocks = blocksOf(batch, range);
@@ -131,7 +131,7 @@ export class SelectionSteps {
     blocks: number,
     range: SequenceRange,
     scores: Scores,
-    ends: Ends,
+    ends: KeptEnds,
     out: UnitSet,
     marks: MarkBuffers,
   ): void {
@@ -143,7 +143,7 @@ export class SelectionSteps {
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
     const units = WebGpuTensor.of(out.units);
-    const threads = traits.isEmulated ? 64 : 256;
+    const threads = traits.isSoftware ? 64 : 256;
     recorder.dispatch(
       "selection",
       recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
@@ -175,7 +175,7 @@ export class SelectionSteps {
   }
 
   /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
-  #mergeByLists(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): void {
+  #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     const { recorder, traits, shape } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
@@ -216,7 +216,7 @@ export class SelectionSteps {
   #selectTop(
     range: SequenceRange,
     scores: Scores,
-    ends: Ends,
+    ends: KeptEnds,
     count: number,
     to: {
       /** Units or, where keyed, pairs of unit and key go out, `capacity` a head. */
@@ -267,7 +267,7 @@ export class SelectionSteps {
     return candidateSpace(this.#context.traits, 8192);
   }
 
-  withEnds(range: SequenceRange, set: UnitSet | undefined, ends: Ends, out: TokenSelection): void {
+  expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     const { recorder, traits, step } = this.#context;
     const unit = set?.unit ?? 1;
     const units = set && WebGpuTensor.of(set.units);
@@ -279,7 +279,7 @@ export class SelectionSteps {
     recorder.plan(key, () =>
       recorder.dispatch(
         "selection",
-        recorder.kernel([scanPrelude(traits), "bits", "with-ends"], {
+        recorder.kernel([scanPrelude(traits), "bits", "expand-selection"], {
           ...subgroupConstants(traits),
           THREADS: wideThreads(traits),
           WORDS: traits.workgroupBytes >= 32768 ? 2048 : 1024,
@@ -330,7 +330,7 @@ function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   return Math.ceil(most / BLOCK);
 }
 
-function keyOf(range: SequenceRange, scores: Scores, ends: Ends, out: UnitSet): string {
+function keyOf(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): string {
   const [values, units] = [WebGpuTensor.of(scores.values), WebGpuTensor.of(out.units)];
   return `${range.first},${range.count},${values.id},${scores.heads},${scores.unit},${ends.sinks},${ends.recent},${units.id},${out.count}`;
 }
@@ -339,7 +339,7 @@ function checkCandidates(
   batch: BatchSizes,
   range: SequenceRange,
   unit: number,
-  ends: Ends,
+  ends: KeptEnds,
   count: number,
 ): void {
   for (let s = range.first; s < range.first + range.count; s++) {

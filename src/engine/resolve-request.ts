@@ -1,8 +1,8 @@
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { RequestError } from "../base/errors.ts";
 import { guessNote } from "../model/selection-layers.ts";
-import type { EngineParts } from "./engine-parts.ts";
-import type { GenerationPlan } from "./generation.ts";
+import type { EngineComponents } from "./engine-components.ts";
+import type { ResolvedRequest } from "./generation.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
 import { type CheckedRequest, checkRequest } from "./request-schema.ts";
 import { resolveSampling } from "./sampler.ts";
@@ -16,28 +16,28 @@ const TAIL_TOKENS = 16;
  * bind: makes a policy or a spec a policy of this model.
  * @throws RequestError, ConfigError on what cannot run.
  */
-export function planRequest(
+export function resolveRequest(
   given: GenerationRequest,
-  parts: EngineParts,
+  components: EngineComponents,
   bind: (attention: AttentionPolicy | string) => AttentionPolicy,
-): GenerationPlan {
+): ResolvedRequest {
   const request = checkRequest(given);
-  const { maxSequenceLength } = parts.backend.shape;
-  const attention = request.attention ?? parts.attention;
+  const { maxSequenceLength } = components.backend.shape;
+  const attention = request.attention ?? components.attention;
   const policy = bind(attention);
   const notes: string[] = [];
-  const { prompt, start } = readPrompt(request, parts, maxSequenceLength - 1, notes);
-  for (const value of parts.generationDefaults.unsupported ?? [])
+  const { prompt, start } = readPrompt(request, components, maxSequenceLength - 1, notes);
+  for (const value of components.generationDefaults.unsupported ?? [])
     notes.push(`generation_config.json: ${value} is not followed`);
   if (policy.selectionLayersFrom === "guess") notes.push(guessNote(policy.name, policy.settings.layers));
   return {
     prompt,
     start,
-    maxTokens: resolveMaxTokens(request.maxTokens, prompt.length, parts, notes),
+    maxTokens: resolveMaxTokens(request.maxTokens, prompt.length, components, notes),
     policy,
     policyKey: typeof attention === "string" ? policyKey(policy) : attention,
-    sampling: resolveSampling(request, parts.generationDefaults),
-    eosTokenIds: request.ignoreEos ? [] : parts.eosTokenIds,
+    sampling: resolveSampling(request, components.generationDefaults),
+    eosTokenIds: request.ignoreEos ? [] : components.eosTokenIds,
     stops: request.stop ?? [],
     signal: request.signal,
     notes,
@@ -51,7 +51,7 @@ export function planRequest(
 function resolveMaxTokens(
   asked: number | undefined,
   promptTokens: number,
-  { backend, generationDefaults: { maxNewTokens, maxLength } }: EngineParts,
+  { backend, generationDefaults: { maxNewTokens, maxLength } }: EngineComponents,
   notes: string[],
 ): number {
   const { maxSequenceLength } = backend.shape;
@@ -83,27 +83,32 @@ interface Prompt {
 }
 
 /** The prompt as tokens, and the state it leaves the output in. */
-function readPrompt(request: CheckedRequest, parts: EngineParts, most: number, notes: string[]): Prompt {
+function readPrompt(
+  request: CheckedRequest,
+  components: EngineComponents,
+  most: number,
+  notes: string[],
+): Prompt {
   const { messages, prompt, tokenIds, startsInReasoning } = request;
-  const { tokenizer } = parts;
+  const { tokenizer } = components;
   const kind = startsInReasoning ? "reasoning" : "answer";
   if (tokenIds) {
-    const ids = checkTokens(tokenIds, parts, most);
+    const ids = checkTokens(tokenIds, components, most);
     const tail = tokenizer.decode(ids.slice(-TAIL_TOKENS));
     return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(tail) } };
   }
   if (messages) {
-    const { text, start } = renderChat(messages, request.chatTemplateOptions ?? {}, parts, notes);
-    const ids = encode(text, parts, most, false);
+    const { text, start } = renderChat(messages, request.chatTemplateOptions ?? {}, components, notes);
+    const ids = encode(text, components, most, false);
     return { prompt: ids, start: startsInReasoning === undefined ? start : { ...start, kind } };
   }
   const text = prompt ?? "";
-  const ids = encode(text, parts, most, true);
+  const ids = encode(text, components, most, true);
   return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(text) } };
 }
 
 /** Token ids checked and copied. A length is refused before anything of that length is made. */
-export function checkTokens(ids: ArrayLike<number>, { backend }: EngineParts, most: number): number[] {
+export function checkTokens(ids: ArrayLike<number>, { backend }: EngineComponents, most: number): number[] {
   const { vocabSize } = backend.shape;
   checkLength(ids.length, "", most);
   const tokens = Array.from(ids);
@@ -120,7 +125,12 @@ export function checkTokens(ids: ArrayLike<number>, { backend }: EngineParts, mo
 }
 
 /** Text as tokens. A text that cannot fit is refused by its length, before it is tokenised. */
-function encode(text: string, { tokenizer }: EngineParts, most: number, addSpecialTokens: boolean): number[] {
+function encode(
+  text: string,
+  { tokenizer }: EngineComponents,
+  most: number,
+  addSpecialTokens: boolean,
+): number[] {
   checkLength(tokenizer.minTokens(text), "at least ", most);
   const ids = tokenizer.encode(text, { addSpecialTokens });
   checkLength(ids.length, "", most);
@@ -141,7 +151,7 @@ function checkLength(length: number, qualifier: string, most: number): void {
 function renderChat(
   messages: readonly ChatMessage[],
   variables: Readonly<Record<string, unknown>>,
-  { renderChat: render }: EngineParts,
+  { renderChat: render }: EngineComponents,
   notes: string[],
 ): { readonly text: string; readonly start: OutputStart } {
   const text = render(messages, { variables });

@@ -1,11 +1,11 @@
 import { BackendError } from "../../base/errors.ts";
-import { type Draw, MAX_DRAWS_UNDER_WAY } from "../backend.ts";
+import { type InFlightSample, MAX_IN_FLIGHT_SAMPLES } from "../backend.ts";
 import { type Buffers, USAGE } from "./buffers.ts";
 import type { Recorder } from "./recorder.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
 /** Brings drawn tokens to the host. Staging buffers go round, so that nothing is made in steady state. */
-export class DrawReads {
+export class SampleReads {
   readonly #recorder: Recorder;
   readonly #buffers: Buffers;
   readonly #drawn: NumberedBuffer;
@@ -21,14 +21,14 @@ export class DrawReads {
 
   /** @throws BackendError when too many draws are on their way. */
   check(): void {
-    if (this.#underWay >= MAX_DRAWS_UNDER_WAY)
+    if (this.#underWay >= MAX_IN_FLIGHT_SAMPLES)
       throw new BackendError(
         `sample: ${this.#underWay} draws are on their way already; await the tokens of one of them first`,
       );
   }
 
   /** Submits what was recorded and fetches the first `rows` drawn tokens, whether or not they are asked for. */
-  start(rows: number): Draw {
+  start(rows: number): InFlightSample {
     const size = this.#drawn.buffer.size;
     const staging =
       this.#free.pop() ?? this.#buffers.create("drawn tokens read", size, USAGE.mapRead | USAGE.copyTarget);
