@@ -7,7 +7,7 @@ import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
 import { SelectionTrial } from "./selection-trial.ts";
-import { Random, shapeOf, Trial } from "./trial.ts";
+import { Random, shapeOf, Trial, type TrialBackend } from "./trial.ts";
 
 const GROUP_SIZES = [1, 2, 4, 5, 8];
 
@@ -48,7 +48,11 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
   });
-  async function openOf(groupSize: number, maxSequenceLength: number, numPages: number): Promise<Backend> {
+  async function openOf(
+    groupSize: number,
+    maxSequenceLength: number,
+    numPages: number,
+  ): Promise<TrialBackend> {
     const backend = await open(
       shapeOf({
         numKvHeads: 1,

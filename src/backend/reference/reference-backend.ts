@@ -15,6 +15,9 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -22,6 +25,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
@@ -31,7 +35,7 @@ import { cacheBytes, checkShape } from "./memory.ts";
 import { floats, integers, matrix, ReferenceTensor, ReferenceWeight, tensor } from "./refs.ts";
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
-class ReferenceBackend implements Backend {
+class ReferenceBackend implements Backend, LayerOps {
   readonly shape: BackendShape;
   readonly runsAhead = false;
   readonly #drawn = new SampledTokens();
@@ -231,6 +235,10 @@ class ReferenceBackend implements Backend {
     }
   }
 
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    advanceByOps(this, from, next, tensors);
+  }
+
   logits(
     norm: WeightRef,
     output: WeightRef,
@@ -372,6 +380,6 @@ class ReferenceBackend implements Backend {
 }
 
 /** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the shape is beyond it */
-export async function createReferenceBackend(shape: BackendShape): Promise<Backend> {
+export async function createReferenceBackend(shape: BackendShape): Promise<Backend & LayerOps> {
   return new ReferenceBackend(shape);
 }

@@ -1,5 +1,5 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
-import type { Backend, BackendShape } from "../backend.ts";
+import type { BackendShape } from "../backend.ts";
 import type { StartedWorker, WasmHost, WasmModuleName } from "./host.ts";
 import { measureTuning, TUNING_SHAPE } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
@@ -43,7 +43,7 @@ export async function openWasmBackend(
   shape: BackendShape,
   host: WasmHost,
   options: WasmOptions = {},
-): Promise<Backend> {
+): Promise<WasmBackend> {
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(

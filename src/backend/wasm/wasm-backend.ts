@@ -10,6 +10,9 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -18,6 +21,7 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
@@ -36,7 +40,7 @@ type StepKernel = Exclude<
 >;
 
 /** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
-export class WasmBackend implements Backend {
+export class WasmBackend implements Backend, LayerOps {
   readonly shape: BackendShape;
   readonly runsAhead = false;
   readonly arena: Arena;
@@ -262,6 +266,10 @@ export class WasmBackend implements Backend {
     const at = addressOf(x, "f32").address;
     const { norm, gate, up, down } = weights;
     this.#step("feedForward", vectorOf(norm), descriptorOf(gate), descriptorOf(up), descriptorOf(down), at);
+  }
+
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    advanceByOps(this, from, next, tensors);
   }
 
   logits(

@@ -1,6 +1,6 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { Backend, BackendShape } from "../backend.ts";
+import type { BackendShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
 import type { CacheDtype } from "./context.ts";
@@ -45,7 +45,7 @@ export async function openWebGpuBackend(
   shape: BackendShape,
   adapter: GPUAdapter,
   options: WebGpuOptions = {},
-): Promise<Backend> {
+): Promise<WebGpuBackend> {
   const cacheDtype = options.cacheDtype ?? "f16";
   checkLimits(shape, adapter.limits, cacheDtype);
   const device = options.device ?? (await requestWebGpuDevice(adapter));

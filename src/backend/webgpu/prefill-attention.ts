@@ -1,7 +1,7 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { ProfileCategory } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { ProfileCategory } from "./recorder.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
@@ -23,7 +23,7 @@ export class PrefillAttention {
     sequence: number,
     query: TensorRef,
     output: TensorRef,
-    part: ProfileCategory,
+    category: ProfileCategory,
   ): void {
     const { recorder, shape, step, cacheDtype, traits, tuning } = this.#context;
     const cache = this.#cache.layer(layer);
@@ -45,7 +45,7 @@ export class PrefillAttention {
         BLOCK: shape.headDim > 128 ? 16 : tuning.matrixKeys,
       });
       recorder.dispatch(
-        part,
+        category,
         kernel,
         [firstRow, rows, sequence],
         [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
@@ -61,7 +61,7 @@ export class PrefillAttention {
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
     recorder.dispatch(
-      part,
+      category,
       kernel,
       [firstRow, rows, sequence],
       [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],

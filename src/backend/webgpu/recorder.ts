@@ -1,12 +1,10 @@
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import { CommandLists, type Dispatch, type ProfileCategory } from "./command-lists.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import { type Constants, shaderText } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
-
-/** What a dispatch belongs to in a profile. */
-export type ProfileCategory = "weights" | "dense attention" | "selection" | "sparse attention" | "rest";
 
 /** A kernel specialised for one use. */
 export interface Kernel {
@@ -17,29 +15,11 @@ export interface Kernel {
 /** A compute call made before, found again by what it binds. */
 type BindGroups = Map<string, GPUBindGroup>;
 
-/** A dispatch with all it binds. */
-interface Dispatch {
-  readonly part: ProfileCategory;
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  /** Parameters that come with the dispatch, where they are not in a uniform of the group. */
-  readonly immediates: Uint32Array<ArrayBuffer> | undefined;
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
-}
-
-/** Dispatches that were recorded together; they hold while no buffer is destroyed. */
-interface Plan {
-  readonly generation: number;
-  readonly dispatches: readonly Dispatch[];
-}
-
 /** Kernels live as long as their device. */
 const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
-const MAX_PLANS = 16384;
+const MAX_COMMAND_LISTS = 16384;
 /** Which matrix a subgroup takes depends on the subgroup, which the analysis cannot tell from divergence. */
 const SUBGROUP_MATRIX_DIRECTIVES =
   "diagnostic(off, chromium.subgroup_matrix_uniformity);\n" +
@@ -57,14 +37,16 @@ export class Recorder {
   readonly #buffers: Buffers;
   readonly #kernels: Map<string, Kernel>;
   readonly #bindGroups: BindGroups = new Map();
-  readonly #plans = new Map<string, Plan>();
+  /** Roots of all command lists, and how many lists were recorded under them. */
+  readonly #roots: CommandLists[] = [];
+  #numLists = 0;
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   /** Set in the pass. */
   #pipeline: GPUComputePipeline | undefined;
-  /** Of the plan that is being made. */
+  /** Dispatches of the command list under construction. */
   #captured: Dispatch[] | undefined;
   readonly #directives: string;
   readonly #hasImmediates: boolean;
@@ -106,19 +88,27 @@ export class Recorder {
     return kernel;
   }
 
-  /**
-   * Records what `record` dispatches, and remembers it: under the same key it is recorded again without calling `record`,
-   * which costs the host a tenth. The key must say everything that the dispatches depend on.
-   */
-  plan(key: string, record: () => void): void {
+  /** A root for the command lists of one op. */
+  newCommandLists(): CommandLists {
+    const lists = new CommandLists();
+    this.#roots.push(lists);
+    return lists;
+  }
+
+  /** Records the list at a place again, where there is a valid one: a tenth of the host time of recording it anew. */
+  replay({ list }: CommandLists): boolean {
+    if (list === undefined || list.generation !== this.#buffers.generation || this.#captured) return false;
     this.check();
-    const known = this.#plans.get(key);
-    if (known && known.generation === this.#buffers.generation) {
-      for (const dispatch of known.dispatches) this.#record(dispatch);
-      return;
-    }
+    const { dispatches } = list;
+    for (let i = 0; i < dispatches.length; i++) this.#record(dispatches[i] as Dispatch);
+    return true;
+  }
+
+  /** Records what `record` dispatches and keeps it for `replay`. The place must say everything the dispatches depend on. */
+  keep(place: CommandLists, record: () => void): void {
+    this.check();
     if (this.#captured) {
-      record(); // a plan within a plan belongs to the outer one
+      record(); // a list within a list belongs to the outer one
       return;
     }
     const { generation } = this.#buffers;
@@ -129,10 +119,13 @@ export class Recorder {
     } finally {
       this.#captured = undefined;
     }
-    // where a buffer was replaced on the way, the first dispatches name the old one
+    // a buffer replaced meanwhile may be bound by the first dispatches
     if (generation !== this.#buffers.generation) return;
-    if (this.#plans.size >= MAX_PLANS) this.#plans.clear();
-    this.#plans.set(key, { generation, dispatches });
+    if (this.#numLists++ >= MAX_COMMAND_LISTS) {
+      for (const root of this.#roots) root.clear();
+      this.#numLists = 1;
+    }
+    place.list = { generation, dispatches };
   }
 
   /**
@@ -143,7 +136,7 @@ export class Recorder {
    *             left out
    */
   dispatch(
-    part: ProfileCategory,
+    category: ProfileCategory,
     kernel: Kernel,
     parameters: readonly number[] | undefined,
     bindings: readonly (NumberedBuffer | undefined)[],
@@ -160,13 +153,13 @@ export class Recorder {
     const group =
       this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, inGroup, bindings, parameters ? 1 : 0);
     const immediates = this.#hasImmediates && parameters ? Uint32Array.from(parameters) : undefined;
-    const dispatch = { part, pipeline: kernel.pipeline, group, immediates, x, y, z };
+    const dispatch = { category, pipeline: kernel.pipeline, group, immediates, x, y, z };
     this.#captured?.push(dispatch);
     this.#record(dispatch);
   }
 
-  #record({ part, pipeline, group, immediates, x, y, z }: Dispatch): void {
-    const pass = this.#passFor(part, pipeline);
+  #record({ category, pipeline, group, immediates, x, y, z }: Dispatch): void {
+    const pass = this.#passFor(category, pipeline);
     if (pipeline !== this.#pipeline) pass.setPipeline(pipeline);
     this.#pipeline = pipeline;
     pass.setBindGroup(0, group);
@@ -216,11 +209,11 @@ export class Recorder {
     this.#uniformsUsed = 0;
   }
 
-  #passFor(part: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
+  #passFor(category: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
     if (this.timer && (this.timer.by !== "all" || !this.#pass)) {
       this.#endPass();
-      const timestampWrites = this.timer.next(part, pipeline.label);
+      const timestampWrites = this.timer.next(category, pipeline.label);
       this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
     }
     this.#pass ??= this.#encoder.beginComputePass();

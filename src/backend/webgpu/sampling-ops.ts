@@ -1,6 +1,7 @@
 import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { InFlightSample, SamplingRow } from "../backend.ts";
+import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
 import {
   candidateSpace,
@@ -28,6 +29,7 @@ export class SamplingOps {
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
   readonly #reads: SampleReads;
+  readonly #greedyLists: CommandLists;
   /** Rows of the last draw. */
   sampledRows = 0;
   #seen: NumberedBuffer;
@@ -36,6 +38,7 @@ export class SamplingOps {
     const { buffers, recorder, shape } = context;
     const rows = shape.maxBatchSequences;
     this.#context = context;
+    this.#greedyLists = recorder.newCommandLists();
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
     this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
@@ -62,7 +65,9 @@ export class SamplingOps {
     const { recorder, shape, weights } = this.#context;
     const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
-    recorder.plan(`argmax ${tensor.id},${rows}`, () => {
+    const place = this.#greedyLists.at(tensor.id).at(rows);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () => {
       const first = recorder.kernel(["logit-keys", "argmax"], { FINAL: false });
       const bindings = [tensor, this.#parts, this.drawn];
       recorder.dispatch("rest", first, [shape.vocabSize, parts], bindings, parts, rows);
