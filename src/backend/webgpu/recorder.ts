@@ -152,7 +152,7 @@ export class Recorder {
     if (inGroup) key += `|${inGroup.join()}`;
     const group =
       this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, inGroup, bindings, parameters ? 1 : 0);
-    const immediates = this.#hasImmediates && parameters ? Uint32Array.from(parameters) : undefined;
+    const immediates = this.#hasImmediates && parameters ? Uint32Array.from(parameters).buffer : undefined;
     const dispatch = { category, pipeline: kernel.pipeline, group, immediates, x, y, z };
     this.#captured?.push(dispatch);
     this.#record(dispatch);
