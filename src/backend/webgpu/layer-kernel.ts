@@ -57,7 +57,7 @@ export class LayerKernel {
 
   /** Whether attention output and feed-forward can be a chain. */
   takes({ o, oBias }: AttentionOutputWeights, feed: FeedForwardWeights): boolean {
-    const { traits, shape } = this.#context;
+    const { traits, model } = this.#context;
     const { forwardProgress, minSubgroupSize, storageBuffers } = traits;
     if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || oBias)
       return false;
@@ -66,8 +66,8 @@ export class LayerKernel {
       isOneKind(matrices) &&
       chunkOf(feed.gate) === chunkOf(feed.up) &&
       this.#outputStage(true) !== undefined &&
-      this.#stage(2 * shape.intermediateSize, shape.hiddenSize, 2) !== undefined &&
-      this.#stage(shape.hiddenSize, shape.intermediateSize, 1) !== undefined &&
+      this.#stage(2 * model.intermediateSize, model.hiddenSize, 2) !== undefined &&
+      this.#stage(model.hiddenSize, model.intermediateSize, 1) !== undefined &&
       WebGpuWeight.of(feed.norm).vector % 4 === 0
     );
   }
@@ -103,8 +103,8 @@ export class LayerKernel {
     links: NumberedBuffer,
     set: number,
   ): void {
-    const { recorder, traits, shape, weights, step, cacheDtype } = this.#context;
-    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = shape;
+    const { recorder, traits, model, weights, step, cacheDtype } = this.#context;
+    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
     const width = numQueryHeads * headDim;
     const dtype = WebGpuWeight.of(output.o).dtype;
     const stages = {
@@ -127,7 +127,7 @@ export class LayerKernel {
       THREADS: threads,
       DTYPE: DTYPE_CODES[dtype],
       FOLD: Math.min(32, traits.minSubgroupSize),
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
       TICKETS: traits.forwardProgress === "ticketed",
       INPUT: input !== undefined,
       FIRST_BLOCKS: blocks.first,
@@ -136,7 +136,7 @@ export class LayerKernel {
       DOWN_BLOCKS: blocks.down,
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
-      ...(splits > 0 && { PADDED4: paddedHeadDim(shape, cacheDtype) / 4, PARTIALS: 8 }),
+      ...(splits > 0 && { PADDED4: paddedHeadDim(model, cacheDtype) / 4, PARTIALS: 8 }),
       HIDDEN: hiddenSize,
       ATTENDED_LINKS: this.#linksOf(width),
       HIDDEN_LINKS: this.#linksOf(hiddenSize),
@@ -193,8 +193,8 @@ export class LayerKernel {
 
   /** Invocations of a workgroup: fewer where rows are short. */
   get #threads(): number {
-    const { shape, tuning, traits } = this.#context;
-    const pieces = 2 ** Math.floor(Math.log2(shape.hiddenSize / 8));
+    const { model, tuning, traits } = this.#context;
+    const pieces = 2 ** Math.floor(Math.log2(model.hiddenSize / 8));
     const least = Math.max(16, traits.maxSubgroupSize);
     return Math.max(least, Math.min(tuning.chainThreads, traits.maxInvocations, pieces));
   }
@@ -225,14 +225,14 @@ export class LayerKernel {
    * be are on their way meanwhile, in one turn.
    */
   #outputStage(isMerged: boolean): Stage | undefined {
-    const { shape, tuning } = this.#context;
+    const { model, tuning } = this.#context;
     const most = isMerged ? { loads: 2 * tuning.chainLoads, most: 1 } : {};
-    return this.#stage(shape.hiddenSize, shape.numQueryHeads * shape.headDim, 1, most);
+    return this.#stage(model.hiddenSize, model.numQueryHeads * model.headDim, 1, most);
   }
 
   /** Where heads are finished at once, rows come in two runs of a head, half a head apart, each of an even number. */
   #inputStage(isUnfinished: boolean): Stage | undefined {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.model;
     const rows = (numQueryHeads + 2 * numKvHeads) * headDim;
     if (isUnfinished) return this.#stage(rows, hiddenSize, 1, { unit: numKvHeads * headDim });
     return headDim % 4 === 0 ? this.#stage(rows, hiddenSize, 4, { unit: headDim }) : undefined;
@@ -244,7 +244,7 @@ export class LayerKernel {
   }
 
   get #setLinks(): number {
-    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.shape;
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
     const attended = this.#linksOf(numQueryHeads * headDim);
     return attended + 2 * this.#linksOf(hiddenSize) + this.#linksOf(intermediateSize) + 1;
   }

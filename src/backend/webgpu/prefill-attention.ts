@@ -25,24 +25,24 @@ export class PrefillAttention {
     output: TensorRef,
     part: ProfileCategory,
   ): void {
-    const { recorder, shape, step, cacheDtype, traits, tuning } = this.#context;
+    const { recorder, model, step, cacheDtype, traits, tuning } = this.#context;
     const cache = this.#cache.layer(layer);
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
-      QUERY_HEADS: shape.numQueryHeads,
-      HEAD_DIM: shape.headDim,
-      SCALE: shape.headDim ** -0.5,
+      QUERY_HEADS: model.numQueryHeads,
+      HEAD_DIM: model.headDim,
+      SCALE: model.headDim ** -0.5,
     };
-    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && shape.headDim % 16 === 0) {
-      const heads = headsOfWorkgroup(shape);
+    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && model.headDim % 16 === 0) {
+      const heads = headsOfWorkgroup(model);
       const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
       const kernel = recorder.kernel(["storage", "subgroup-matrix", "step", "attend-subgroup-matrix"], {
         ...constants,
         HEADS: heads,
         ROW_BLOCKS: rowBlocks,
         // keys, values, scores and weights within 48 KiB
-        BLOCK: shape.headDim > 128 ? 16 : tuning.matrixKeys,
+        BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
       });
       recorder.dispatch(
         part,
@@ -50,11 +50,11 @@ export class PrefillAttention {
         [firstRow, rows, sequence],
         [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
         Math.ceil(rows / (16 * rowBlocks)),
-        shape.numQueryHeads / heads,
+        model.numQueryHeads / heads,
       );
       return;
     }
-    const padding = paddedHeadDim(shape, cacheDtype);
+    const padding = paddedHeadDim(model, cacheDtype);
     const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
       ...constants,
       // 4 KiB of values at a time, within the 16 KiB of any device
@@ -66,7 +66,7 @@ export class PrefillAttention {
       [firstRow, rows, sequence],
       [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
       Math.ceil(rows / 32),
-      shape.numQueryHeads,
+      model.numQueryHeads,
     );
   }
 }

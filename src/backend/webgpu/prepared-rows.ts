@@ -69,7 +69,7 @@ export class PreparedRows {
     constants: Constants,
     out: readonly NumberedBuffer[],
   ): void {
-    const { recorder, weights, shape, traits } = this.#context;
+    const { recorder, weights, model, traits } = this.#context;
     const threads = traits.isSoftware ? 64 : 256;
     const kernel = recorder.kernel([reducePrelude(traits, threads), name], {
       ...subgroupConstants(traits),
@@ -80,7 +80,7 @@ export class PreparedRows {
       ...constants,
       NORM: norm !== undefined,
       GATHER: gather !== undefined,
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
     });
     const none = weights.vectors; // stands where the kernel reads nothing
     const bindings = [x.storage, weights.vectors, gather ?? none, ...out];

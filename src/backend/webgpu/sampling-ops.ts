@@ -33,8 +33,8 @@ export class SamplingOps {
   #seen: NumberedBuffer;
 
   constructor(context: GpuContext) {
-    const { buffers, recorder, shape } = context;
-    const rows = shape.maxBatchSequences;
+    const { buffers, recorder, capacity } = context;
+    const rows = capacity.maxBatchSequences;
     this.#context = context;
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
@@ -59,20 +59,20 @@ export class SamplingOps {
   }
 
   #greedy(logits: TensorRef, rows: number): void {
-    const { recorder, shape, weights } = this.#context;
-    const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
+    const { recorder, model, weights } = this.#context;
+    const parts = Math.min(PARTS, Math.ceil(model.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
     recorder.plan(`argmax ${tensor.id},${rows}`, () => {
       const first = recorder.kernel(["logit-keys", "argmax"], { FINAL: false });
       const bindings = [tensor, this.#parts, this.drawn];
-      recorder.dispatch("rest", first, [shape.vocabSize, parts], bindings, parts, rows);
+      recorder.dispatch("rest", first, [model.vocabSize, parts], bindings, parts, rows);
       const last = recorder.kernel(["logit-keys", "argmax"], { FINAL: true });
       recorder.dispatch("rest", last, [parts, parts], [weights.vectors, this.#parts, this.drawn], 1, rows);
     });
   }
 
   #draw(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, shape, traits } = this.#context;
+    const { recorder, model, traits } = this.#context;
     const random = rows.flatMap((row, i) => (row.params.temperature === 0 ? [] : [{ row, i }]));
     const words = new Uint32Array(random.length * 6);
     const floats = new Float32Array(words.buffer);
@@ -105,14 +105,14 @@ export class SamplingOps {
     recorder.dispatch(
       "rest",
       kernel,
-      [shape.vocabSize],
+      [model.vocabSize],
       [this.#draws, WebGpuTensor.of(logits), this.drawn],
       random.length,
     );
   }
 
   #penalise(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, buffers, shape } = this.#context;
+    const { recorder, buffers, model } = this.#context;
     const tokens: number[] = [];
     const penalised = rows.flatMap((row, i) => {
       if (row.params.repetitionPenalty === 1) return [];
@@ -130,7 +130,7 @@ export class SamplingOps {
     const words = new Uint32Array(penalised.length * 5);
     const floats = new Float32Array(words.buffer);
     penalised.forEach(({ i, first, count, penalty }, n) => {
-      words.set([i, shape.vocabSize, first, count], n * 5);
+      words.set([i, model.vocabSize, first, count], n * 5);
       floats[n * 5 + 4] = penalty;
     });
     recorder.write(this.#penalties, 0, words, words.length);

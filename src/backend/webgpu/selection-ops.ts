@@ -52,12 +52,12 @@ export class SelectionOps {
   }
 
   updatePageBounds(batch: BatchSizes, layer: number, range: SequenceRange): void {
-    const { recorder, step, shape, cacheDtype } = this.#context;
-    const channels = shape.numKvHeads * paddedHeadDim(shape, cacheDtype);
+    const { recorder, step, model, capacity, cacheDtype } = this.#context;
+    const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.lengths[s] - batch.rowCounts[s];
-      const pages = Math.ceil(batch.lengths[s] / shape.pageSize) - Math.floor(start / shape.pageSize);
+      const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
       recorder.plan(`bounds ${layer},${s},${pages}`, () =>
         recorder.dispatch(
           "selection",
@@ -75,7 +75,7 @@ export class SelectionOps {
   }
 
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const { recorder, step, shape, cacheDtype } = this.#context;
+    const { recorder, step, model, cacheDtype } = this.#context;
     if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
@@ -87,14 +87,14 @@ export class SelectionOps {
         recorder.kernel(["step", "page-scores"], {
           ...stepConstants(this.#context),
           UNIT: out.unit,
-          HEAD_DIM: shape.headDim,
-          PADDED: paddedHeadDim(shape, cacheDtype),
-          QUERY_HEADS: shape.numQueryHeads,
+          HEAD_DIM: model.headDim,
+          PADDED: paddedHeadDim(model, cacheDtype),
+          QUERY_HEADS: model.numQueryHeads,
         }),
         [range.first, values.capacity],
         [step.storage, from, this.#boundsOf(layer), values],
         Math.ceil((blocks * BLOCK) / out.unit / 64),
-        shape.numQueryHeads,
+        model.numQueryHeads,
         range.count,
       ),
     );
@@ -135,10 +135,10 @@ export class SelectionOps {
     out: UnitSet,
     marks: MarkBuffers,
   ): void {
-    const { recorder, traits, shape, step } = this.#context;
+    const { recorder, traits, step } = this.#context;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
-    const sequences = shape.maxBatchSequences;
+    const sequences = this.#context.capacity.maxBatchSequences;
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
@@ -160,7 +160,7 @@ export class SelectionOps {
   /** Buffers for the marks of a merge: clean ones, and those of the merge before, which this one cleans. */
   #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
     const words = Math.ceil((count * heads) / 32);
-    const bytes = this.#context.shape.maxBatchSequences * words * 4;
+    const bytes = this.#context.capacity.maxBatchSequences * words * 4;
     const buffers = [this.#spare("places, even", bytes), this.#spare("places, odd", bytes)];
     const [firsts, stale] = this.#isOdd ? buffers.reverse() : buffers;
     const marks = {
@@ -176,11 +176,11 @@ export class SelectionOps {
 
   /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
   #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    const { recorder, traits, shape } = this.#context;
+    const { recorder, traits, capacity } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;
-    const sequences = shape.maxBatchSequences;
+    const sequences = capacity.maxBatchSequences;
     const bestCapacity = WebGpuTensor.of(scores.values).capacity;
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
@@ -296,10 +296,10 @@ export class SelectionOps {
   }
 
   #boundsOf(layer: number): NumberedBuffer {
-    const { buffers, shape, cacheDtype } = this.#context;
+    const { buffers, model, capacity, cacheDtype } = this.#context;
     let bounds = this.#bounds.get(layer);
     if (!bounds) {
-      const bytes = shape.numPages * shape.numKvHeads * paddedHeadDim(shape, cacheDtype) * 8;
+      const bytes = capacity.maxPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
       bounds = buffers.storage(`key bounds of layer ${layer}`, bytes);
       this.#bounds.set(layer, bounds);
     }
