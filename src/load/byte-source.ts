@@ -50,10 +50,10 @@ export async function readText(folder: FileFolder, path: string): Promise<string
   const source = await folder.open(path);
   if (!source) return undefined;
   try {
-    const most = maxTextBytes(path);
-    if (source.sizeBytes > most)
+    const limit = maxTextBytes(path);
+    if (source.sizeBytes > limit)
       throw new ModelFileError(
-        `reading ${source.name}: expected a text of at most ${most} bytes, the file has ${source.sizeBytes}; ` +
+        `reading ${source.name}: expected a text of at most ${limit} bytes, the file has ${source.sizeBytes}; ` +
           "download it again",
       );
     const bytes = await source.read(0, source.sizeBytes);

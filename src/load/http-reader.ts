@@ -138,14 +138,14 @@ export class HttpResponse {
   }
 
   /**
-   * Reads at most `most` bytes of the body, from `skip` on.
+   * Reads at most `limit` bytes of the body, from `skip` on.
    * mayHaveMore: leaves the rest unread; otherwise more bytes are an error.
    * @throws ModelFileError, AbortedError
    */
-  async bytes(most: number, skip = 0, mayHaveMore = false): Promise<Uint8Array> {
+  async bytes(limit: number, skip = 0, mayHaveMore = false): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     let [skipped, length, sinceProgress] = [0, 0, 0];
-    while (length < most || !mayHaveMore) {
+    while (length < limit || !mayHaveMore) {
       const chunk = await this.#chunk();
       if (chunk === undefined) break;
       sinceProgress += chunk.length;
@@ -155,12 +155,12 @@ export class HttpResponse {
       }
       const rest = chunk.subarray(Math.min(chunk.length, skip - skipped));
       skipped += chunk.length - rest.length;
-      if (length + rest.length > most && !mayHaveMore)
+      if (length + rest.length > limit && !mayHaveMore)
         throw new ModelFileError(
-          `fetching ${this.#url}: expected at most ${most} bytes, the server sends more; try again, or use another server`,
+          `fetching ${this.#url}: expected at most ${limit} bytes, the server sends more; try again, or use another server`,
         );
-      chunks.push(rest.subarray(0, most - length));
-      length += Math.min(rest.length, most - length);
+      chunks.push(rest.subarray(0, limit - length));
+      length += Math.min(rest.length, limit - length);
     }
     return joined(chunks, length);
   }

@@ -98,17 +98,17 @@ async function openUrl(
 
 /** @throws ModelFileError when the file exceeds its limit, or its length differs from the Content-Length. */
 async function wholeFile(url: string, path: string, response: HttpResponse): Promise<Uint8Array> {
-  const most = path.endsWith(".safetensors") ? MAX_WHOLE_BYTES : maxTextBytes(path);
-  const said = response.contentLength;
-  if (said !== undefined && said > most)
+  const limit = path.endsWith(".safetensors") ? MAX_WHOLE_BYTES : maxTextBytes(path);
+  const claimed = response.contentLength;
+  if (claimed !== undefined && claimed > limit)
     throw new ModelFileError(
-      `fetching ${url}: the server sends the whole file of ${said} bytes, more than the ${most} that are held in memory; ` +
+      `fetching ${url}: the server sends the whole file of ${claimed} bytes, more than the ${limit} that are held in memory; ` +
         "use a server that knows HTTP ranges",
     );
-  const bytes = await response.bytes(said ?? Math.min(most, MAX_UNSIZED_BYTES));
-  if (said !== undefined && bytes.length !== said)
+  const bytes = await response.bytes(claimed ?? Math.min(limit, MAX_UNSIZED_BYTES));
+  if (claimed !== undefined && bytes.length !== claimed)
     throw new ModelFileError(
-      `fetching ${url}: expected ${said} bytes, the server sent ${bytes.length}; try again`,
+      `fetching ${url}: expected ${claimed} bytes, the server sent ${bytes.length}; try again`,
     );
   return bytes;
 }

@@ -50,19 +50,19 @@ export class Fields {
     return typeof value === "boolean" ? value : this.fail(key, "true or false");
   }
 
-  count(key: string, byDefault: number | undefined, most: number): number {
+  count(key: string, byDefault: number | undefined, max: number): number {
     const value = this.values[key] ?? byDefault;
-    return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most
+    return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= max
       ? value
-      : this.fail(key, `a whole number from 0 to ${most}`);
+      : this.fail(key, `a whole number from 0 to ${max}`);
   }
 
-  list(key: string, most: number): readonly unknown[] {
+  list(key: string, maxLength: number): readonly unknown[] {
     const value = this.values[key];
     if (!Array.isArray(value)) this.fail(key, "a list");
-    if (value.length > most)
+    if (value.length > maxLength)
       throw new ModelFileError(
-        `reading ${this.place}: ${key} has ${value.length} entries, at most ${most} are read`,
+        `reading ${this.place}: ${key} has ${value.length} entries, at most ${maxLength} are read`,
       );
     return value;
   }
