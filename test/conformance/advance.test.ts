@@ -7,6 +7,8 @@ import type { Backend, LayerOutputWeights } from "../../src/backend/backend.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { place } from "../place/here.ts";
+import { sizesOf } from "../sizes.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { BACKENDS, webGpuWithLayerKernel } from "./backend-table.ts";
 import { attention, matvec, rmsNorm, silu } from "./brute-force.ts";
 import {
@@ -15,7 +17,6 @@ import {
   makeWeight,
   nmse,
   type PairedWeight,
-  shapeOf,
   Trial,
   type TrialBackend,
 } from "./trial.ts";
@@ -26,7 +27,7 @@ const ODD = { hiddenSize: 37, intermediateSize: 70, numQueryHeads: 6, numKvHeads
 
 interface Model {
   readonly dtype: WeightDtype;
-  readonly shape?: typeof ODD;
+  readonly sizes?: typeof ODD;
   readonly bias?: boolean;
   readonly outputBias?: boolean;
   readonly headNorm?: boolean;
@@ -36,7 +37,7 @@ const MODELS: readonly (readonly [string, Model])[] = [
   ["f32, bias", { dtype: "f32", bias: true }],
   ["f16", { dtype: "f16" }],
   ["bf16, q/k norm", { dtype: "bf16", headNorm: true }],
-  ["f32 of odd sizes, every bias", { dtype: "f32", shape: ODD, bias: true, outputBias: true }],
+  ["f32 of odd sizes, every bias", { dtype: "f32", sizes: ODD, bias: true, outputBias: true }],
 ];
 
 /** Rows of each sequence in a step. */
@@ -53,7 +54,7 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({ nam
   });
 
   async function openLayers(model: Model): Promise<TwoLayers> {
-    const backend = await open(shapeOf({ numLayers: 2, ...(model.shape ?? EVEN) }));
+    const backend = await open(...sizesOf({ numLayers: 2, ...(model.sizes ?? EVEN) }));
     opened.push(backend);
     return new TwoLayers(backend, model);
   }
@@ -155,7 +156,7 @@ class TwoLayers {
 
   #advanced(layer: 0 | 1, xs: readonly Float64Array[], attended: readonly Float64Array[]): Float64Array[] {
     const { o, oBias, norm, gate, up, down } = this.#weights[layer];
-    const { rmsNormEps } = this.trial.backend.shape;
+    const { rmsNormEps } = this.trial.backend.model;
     return xs.map((before, row) => {
       const x = matvec(o.plain, attended[row], oBias?.plain).map((value, c) => value + before[c]);
       const normed = rmsNorm(x, norm.plain.values, rmsNormEps);
@@ -166,14 +167,19 @@ class TwoLayers {
   }
 }
 
-function makeOutput(backend: Backend, { random, backend: { shape } }: Trial, { dtype, outputBias }: Model) {
-  const { hiddenSize: hidden, intermediateSize: wide, numQueryHeads, headDim } = shape;
+function makeOutput(
+  backend: Backend,
+  { random, backend: { model: sizes } }: Trial,
+  { dtype, outputBias }: Model,
+) {
+  const { hiddenSize: hidden, intermediateSize: wide, numQueryHeads, headDim } = sizes;
   const make = (name: string, rows: number, cols: number): PairedWeight =>
-    makeWeight(backend, name, dtype, rows, cols, random);
+    makeWeight(backend, matrixSpec(name, dtype, [rows, cols]), random);
+  const vector = (name: string): PairedWeight => makeWeight(backend, vectorSpec(name, dtype, hidden), random);
   return {
     o: make("o", hidden, numQueryHeads * headDim),
-    oBias: outputBias ? make("o.bias", 1, hidden) : undefined,
-    norm: make("norm", 1, hidden),
+    oBias: outputBias ? vector("o.bias") : undefined,
+    norm: vector("norm"),
     gate: make("gate", wide, hidden),
     up: make("up", wide, hidden),
     down: make("down", hidden, wide),

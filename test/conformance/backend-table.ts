@@ -1,17 +1,17 @@
-import type { BackendShape } from "../../src/backend/backend.ts";
+import type { Capacity, ModelShape } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import { openWasmBackend, type WasmOptions } from "../../src/backend/wasm/open-wasm.ts";
+import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
 import {
-  openWebGpuBackend,
   requestWebGpuDevice,
   type WebGpuOptions,
+  webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { place } from "../place/here.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
 import type { TrialBackend } from "./trial.ts";
 
-export type OpenForTests = (shape: BackendShape) => Promise<TrialBackend>;
+export type OpenForTests = (model: ModelShape, capacity: Capacity) => Promise<TrialBackend>;
 
 export interface BackendRow {
   readonly name: string;
@@ -27,14 +27,14 @@ async function openWebGpu(options: WebGpuOptions): Promise<OpenForTests> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
-  return (shape) => openWebGpuBackend(shape, adapter, { ...options, device });
+  return webGpuFactory(adapter, { ...options, device });
 }
 
 const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
 function openWasm(options: WasmOptions): OpenForTests {
-  return (shape) => openWasmBackend(shape, place.createWasmHost(), options);
+  return wasmFactory(place.createWasmHost(), options);
 }
 
 /** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */

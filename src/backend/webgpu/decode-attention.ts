@@ -2,8 +2,8 @@ import type { Scores, TokenSelection } from "../backend.ts";
 import type { CommandLists, ProfileCategory } from "./command-lists.ts";
 import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { Kernel } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
 import { LEAST_SHARE, SplitKv, type SplitShape } from "./split-kv.ts";
 
@@ -56,7 +56,6 @@ export class DecodeAttention {
   readonly #split: SplitKv;
   readonly #runs: CommandLists;
   readonly #combines: CommandLists;
-  #empty: NumberedBuffer | undefined;
 
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
@@ -68,7 +67,7 @@ export class DecodeAttention {
 
   /** Prepares a run for all layers of a step. before: what was prepared for the same place in the last step. */
   prepare(run: RowRun, pass: Pass, batch: BatchSizes, before: SplitRun | undefined): SplitRun {
-    const { shape: model } = this.#context;
+    const { model } = this.#context;
     const { selection, output } = pass;
     let longest = 0;
     const sequences = run.sequenceStep === 1 ? run.numRows : 1;
@@ -105,17 +104,18 @@ export class DecodeAttention {
     const { output } = pass;
     // rows of another batch may wait for their combine in the same output
     if (output?.pending && !run.pending) this.settle(output);
+    const { recorder } = this.#context;
     const place = run.lists.at(layer);
-    if (!this.#context.recorder.replay(place)) this.#keep(place, layer, run, pass);
+    if (!recorder.replay(place)) this.#keep(place, layer, run, pass);
     if (output && run.pending) output.pending = run.pending;
   }
 
   /** Combines what is pending in a tensor; every reader of attention but `advance` calls it first. */
   settle(output: WebGpuTensor): void {
     const { pending } = output;
+    const { recorder } = this.#context;
     if (!pending) return;
     output.pending = undefined;
-    const { recorder } = this.#context;
     const place = this.#combines.at(output.id).at(pending.partials.id).at(pending.splits);
     if (!recorder.replay(place))
       recorder.keep(place, () => this.#combine(pending, output, { firstRow: 0, rows: 1 }));
@@ -126,44 +126,38 @@ export class DecodeAttention {
   }
 
   #recordRows(layer: number, run: SplitRun, pass: Pass): void {
-    const { recorder, shape, step, weights } = this.#context;
+    const { recorder, model, step } = this.#context;
     const { selection, scores, output, category } = pass;
     const { firstRow, numRows, sequence, sequenceStep, ofSelection, splits, rowsAtOnce, partials } = run;
     const kernel = this.#splitKernel(run.shape, pass);
     const cache = this.#cache.layer(layer);
-    const none = weights.vectors; // bound where the kernel reads nothing
     const selected = selection && WebGpuTensor.of(selection.indices);
     const scoreTensor = scores ? WebGpuTensor.of(scores.values) : undefined;
     for (let row = 0; row < numRows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, numRows - row);
-      recorder.dispatch(
+      recorder.dispatch({
         category,
         kernel,
-        [
-          firstRow + row,
-          sequence + row * sequenceStep,
-          sequenceStep,
-          ofSelection + row * sequenceStep,
-          selection?.groups ?? 1,
-          selected?.capacity ?? 0,
-          scoreTensor?.capacity ?? 0,
+        params: {
+          first_row: firstRow + row,
+          sequence: sequence + row * sequenceStep,
+          sequence_step: sequenceStep,
+          of_selection: ofSelection + row * sequenceStep,
+          groups: selection?.groups ?? 1,
+          capacity: selected?.capacity ?? 0,
+          score_capacity: scoreTensor?.capacity ?? 0,
           splits,
-          run.shape.wanted,
-        ],
-        [
-          step.storage,
-          pass.query,
-          cache.keys,
-          cache.values,
-          selected ?? none,
-          selection ? WebGpuTensor.of(selection.counts) : none,
-          partials ?? this.#nothing(),
-          scoreTensor ?? this.#nothing(),
-        ],
-        splits,
-        shape.numQueryHeads / run.shape.heads,
-        count,
-      );
+          shares: run.shape.wanted,
+        },
+        bindings: {
+          ...{ step: step.storage, query: pass.query, keys: cache.keys, values: cache.values },
+          indices: selected ?? "unused",
+          counts: selection ? WebGpuTensor.of(selection.counts) : "unused",
+          partials: partials ?? "unused",
+          scores: scoreTensor ?? "unused",
+        },
+        grid: [splits, model.numQueryHeads / run.shape.heads, count],
+      });
       if (output && partials && !run.pending)
         this.#combine({ partials, splits, category }, output, { firstRow: firstRow + row, rows: count });
     }
@@ -174,26 +168,32 @@ export class DecodeAttention {
     output: NumberedBuffer,
     { firstRow, rows }: { readonly firstRow: number; readonly rows: number },
   ): void {
-    const { recorder, shape, cacheDtype, tuning } = this.#context;
+    const { recorder, model, cacheDtype, tuning } = this.#context;
     const kernel = recorder.kernel(["combine-core", "combine"], {
       THREADS: tuning.mergeThreads,
-      QUERY_HEADS: shape.numQueryHeads,
-      HEAD_DIM: shape.headDim,
-      PADDED4: paddedHeadDim(shape, cacheDtype) / 4,
+      QUERY_HEADS: model.numQueryHeads,
+      HEAD_DIM: model.headDim,
+      PADDED4: paddedHeadDim(model, cacheDtype) / 4,
     });
-    recorder.dispatch(category, kernel, [firstRow, splits], [partials, output], shape.numQueryHeads, rows);
+    recorder.dispatch({
+      category,
+      kernel,
+      params: { first_row: firstRow, splits },
+      bindings: { partials, out: output },
+      grid: [model.numQueryHeads, rows],
+    });
   }
 
   #splitKernel(split: SplitShape, { selection, scores, output }: Pass): Kernel {
-    const { recorder, shape, cacheDtype, traits } = this.#context;
+    const { recorder, model, cacheDtype, traits } = this.#context;
     const { heads, threads } = split;
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
       HEADS: heads,
-      QUERY_HEADS: shape.numQueryHeads,
-      HEAD_DIM: shape.headDim,
-      SCALE: shape.headDim ** -0.5,
+      QUERY_HEADS: model.numQueryHeads,
+      HEAD_DIM: model.headDim,
+      SCALE: model.headDim ** -0.5,
       SELECTED: selection !== undefined,
       HAND_ON: scores !== undefined,
       ONLY_SCORES: output === undefined,
@@ -222,8 +222,8 @@ export class DecodeAttention {
 
   /** Bytes of one row's partials. */
   #partialBytes(splits: number): number {
-    const { shape, cacheDtype } = this.#context;
-    return shape.numQueryHeads * splits * (paddedHeadDim(shape, cacheDtype) + 4) * 4;
+    const { model, cacheDtype } = this.#context;
+    return model.numQueryHeads * splits * (paddedHeadDim(model, cacheDtype) + 4) * 4;
   }
 
   #reservePartials(output: WebGpuTensor, bytes: number): NumberedBuffer {
@@ -236,12 +236,6 @@ export class DecodeAttention {
     }
     output.partials = buffers.storage("split-KV partials", 2 ** Math.ceil(Math.log2(bytes)));
     return output.partials;
-  }
-
-  /** A small buffer, bound where a kernel writes nothing. */
-  #nothing(): NumberedBuffer {
-    this.#empty ??= this.#context.buffers.storage("nothing", 16);
-    return this.#empty;
   }
 }
 

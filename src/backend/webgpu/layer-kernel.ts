@@ -3,6 +3,7 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
 import {
@@ -13,14 +14,12 @@ import {
   WebGpuTensor,
   WebGpuWeight,
 } from "./refs.ts";
-import type { Constants } from "./shader.ts";
+import type { Constants, ShaderFile } from "./shader.ts";
 
 /** layer-mailbox.wgsl: what a mailbox word holds before its value is there. */
 const UNSET = 0xffffffff;
 /** Storage buffers of a kernel that ends in the next layer's heads. */
 const BUFFERS = 12;
-/** combine-core.wgsl: the binding of the partials, last of `#bindings` before those of the next layer. */
-const PARTIALS = 8;
 
 /** One dispatch from one attention to the next. */
 interface LayerDispatch {
@@ -126,7 +125,8 @@ export class LayerKernel {
   record(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
     const mailbox = this.#mailboxBuffer;
     const set = this.#set;
-    this.#set = set === 0 ? 1 : 0;
+    const { recorder } = this.#context;
+    if (!recorder.isDry) this.#set = set === 0 ? 1 : 0;
     const attended = WebGpuTensor.of(tensors.attended);
     const { pending } = attended;
     attended.pending = undefined;
@@ -141,8 +141,7 @@ export class LayerKernel {
       .at(WebGpuWeight.of(from.output.o).id)
       .at(WebGpuWeight.of(from.feedForward.gate).id)
       .at(next ? WebGpuWeight.of(next.weights.q).id : 0);
-    if (!this.#context.recorder.replay(place))
-      this.#keep(place, { from, next, attended, pending, x, query, mailbox, set });
+    if (!recorder.replay(place)) this.#keep(place, { from, next, attended, pending, x, query, mailbox, set });
   }
 
   #keep(place: CommandLists, dispatch: LayerDispatch): void {
@@ -153,17 +152,17 @@ export class LayerKernel {
     const { recorder } = this.#context;
     const plan = this.#plan(layer);
     const { first, o, feed, down, input } = plan.blocks;
-    recorder.dispatch(
-      "weights",
-      recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan)),
-      this.#parameters(layer),
-      this.#bindings(layer),
-      first + o + feed + down + input,
-    );
+    recorder.dispatch({
+      category: "weights",
+      kernel: recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan)),
+      params: this.#params(layer),
+      bindings: this.#bindings(layer),
+      grid: [first + o + feed + down + input],
+    });
   }
 
   #plan({ next, pending }: LayerDispatch): LayerPlan {
-    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.shape;
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
     const stages = this.#stages;
     const [o, feed, down] = [stages.output(pending !== undefined), stages.feed(), stages.down()];
     const input = next && stages.input(!hasHeadNorm(next.weights));
@@ -183,20 +182,20 @@ export class LayerKernel {
   }
 
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
-    const { shape, cacheDtype } = this.#context;
-    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = shape;
+    const { model, cacheDtype } = this.#context;
+    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
     const { dtype } = WebGpuWeight.of(layer.from.output.o);
     const width = numQueryHeads * headDim;
     const isToHeads = layer.next && !hasHeadNorm(layer.next.weights);
     const isToRows = layer.next && !isToHeads;
     return {
       ...this.#sharedConstants(layer, plan, dtype),
-      ...(layer.pending && { PADDED4: paddedHeadDim(shape, cacheDtype) / 4, PARTIALS }),
-      ...stageConstants("o", { binding: 4, cols: width, dtype, stage: plan.o }),
-      ...stageConstants("feed", { binding: 5, cols: hiddenSize, dtype, stage: plan.feed, isNormed: true }),
-      ...stageConstants("down", { binding: 6, cols: intermediateSize, dtype, stage: plan.down }),
+      ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
+      ...stageConstants("o", { cols: width, dtype, stage: plan.o }),
+      ...stageConstants("feed", { cols: hiddenSize, dtype, stage: plan.feed, isNormed: true }),
+      ...stageConstants("down", { cols: intermediateSize, dtype, stage: plan.down }),
       ...(plan.input &&
-        stageConstants("input", { binding: 7, cols: hiddenSize, dtype, stage: plan.input, isNormed: true })),
+        stageConstants("input", { cols: hiddenSize, dtype, stage: plan.input, isNormed: true })),
       ...(isToRows && { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim }),
       ...(isToHeads && { ...stepConstants(this.#context), CACHE_IS_F16: cacheDtype === "f16" }),
     };
@@ -208,8 +207,8 @@ export class LayerKernel {
     { blocks, ...stages }: LayerPlan,
     dtype: WebGpuWeight["dtype"],
   ): Constants {
-    const { traits, shape } = this.#context;
-    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = shape;
+    const { traits, model } = this.#context;
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = model;
     const sums = [stages.o, stages.feed, stages.down, stages.input].map((stage) =>
       stage ? rowsOf(stage) : 0,
     );
@@ -217,7 +216,7 @@ export class LayerKernel {
       THREADS: this.#stages.threads,
       DTYPE: DTYPE_CODES[dtype],
       FOLD: Math.min(32, traits.minSubgroupSize),
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
       TICKETS: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
       FIRST_BLOCKS: blocks.first,
@@ -235,32 +234,34 @@ export class LayerKernel {
     };
   }
 
-  #parameters({ from: { output, feedForward }, next, pending, set }: LayerDispatch): number[] {
-    const { norm, q, k, v, qBias, kBias, vBias } = next?.weights ?? {};
+  #params({ from: { output, feedForward }, next, pending, set }: LayerDispatch): Params {
+    const { norm, gate, up, down } = feedForward;
+    const { q, k, v, qBias, kBias, vBias, norm: inputNorm } = next?.weights ?? {};
     const { setWords } = this.#stages;
-    return [
-      pending?.splits ?? 0,
-      ...[output.o, feedForward.gate, feedForward.up, feedForward.down].map((ref) => firstVector(ref)),
-      WebGpuWeight.of(feedForward.norm).vector / 4,
-      set * setWords,
-      (1 - set) * setWords,
-      norm ? WebGpuWeight.of(norm).vector / 4 : 0,
-      ...[q, k, v].map((ref) => (ref ? firstVector(ref) : 0)),
-      ...[qBias, kBias, vBias].map((ref) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0)),
-    ];
+    return {
+      splits: pending?.splits ?? 0,
+      ...{ o: firstVector(output.o), gate: firstVector(gate), up: firstVector(up), down: firstVector(down) },
+      feed_norm: WebGpuWeight.of(norm).vector / 4,
+      ...{ links: set * setWords, stale: (1 - set) * setWords },
+      input_norm: inputNorm ? WebGpuWeight.of(inputNorm).vector / 4 : 0,
+      ...{ q: firstVector(q), k: firstVector(k), v: firstVector(v) },
+      ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
+    };
   }
 
-  #bindings(layer: LayerDispatch): (NumberedBuffer | undefined)[] {
+  #bindings({ from, next, attended, pending, x, query, mailbox }: LayerDispatch): Bindings {
     const { weights, step } = this.#context;
-    const { from, next, attended, pending, x, query, mailbox } = layer;
-    const bindings = [
-      ...[weights.vectors, x, mailbox, slabOf(from.output.o), slabOf(from.feedForward.gate)],
-      ...[slabOf(from.feedForward.down), next && slabOf(next.weights.q), pending?.partials ?? attended],
-    ];
+    const { gate, down } = from.feedForward;
+    const bindings = {
+      ...{ vectors: weights.vectors, x, links: mailbox },
+      ...{ weights_o: slabOf(from.output.o), weights_feed: slabOf(gate), weights_down: slabOf(down) },
+      ...(pending ? { partials: pending.partials } : { attended }),
+    };
     if (!next) return bindings;
-    if (hasHeadNorm(next.weights)) return [...bindings, this.#projected];
+    const weights_input = slabOf(next.weights.q);
+    if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
-    return [...bindings, step.storage, query, keys, values];
+    return { ...bindings, weights_input, step: step.storage, query, keys, values };
   }
 
   get #mailboxBuffer(): NumberedBuffer {
@@ -274,24 +275,24 @@ export class LayerKernel {
   }
 }
 
-function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): string[] {
-  const toHeads = next && !hasHeadNorm(next.weights);
-  return [
-    ...["storage", "subgroup-reduce", "layer-mailbox"],
-    ...["layer-stage:o", "layer-stage:feed", "layer-stage:down"],
-    ...(input ? ["layer-stage:input"] : []),
-    "layer-core",
-    ...(pending ? ["combine-core", "layer-combine"] : ["layer-copy"]),
-    ...(!next ? ["layer-to-end"] : toHeads ? ["step", "layer-to-heads"] : ["layer-to-rows"]),
-    "layer-kernel",
-  ];
+function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
+  const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
+  files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
+  if (input) files.push("layer-stage:input");
+  files.push("layer-core");
+  if (pending) files.push("combine-core", "layer-combine");
+  else files.push("layer-copy");
+  if (!next) files.push("layer-to-end");
+  else if (hasHeadNorm(next.weights)) files.push("layer-to-rows");
+  else files.push("step", "layer-to-heads");
+  files.push("layer-kernel");
+  return files;
 }
 
 /** Constants of one copy of layer-stage.wgsl. */
 function stageConstants(
   name: string,
   of: {
-    readonly binding: number;
     readonly cols: number;
     readonly dtype: WebGpuWeight["dtype"];
     readonly stage: Stage;
@@ -299,7 +300,6 @@ function stageConstants(
   },
 ): Constants {
   return {
-    [`BINDING_${name}`]: of.binding,
     [`STRIDE_${name}`]: of.cols / pieceElements(of.dtype),
     [`ROWS_${name}`]: of.stage.rows,
     [`TURNS_${name}`]: of.stage.turns,
@@ -325,8 +325,14 @@ function slabOf(ref: WeightRef): NumberedBuffer | undefined {
   return WebGpuWeight.of(ref).slices[0]?.slab;
 }
 
-/** Where a matrix begins in its slab, in 16-byte vectors. */
-function firstVector(ref: WeightRef): number {
+/** Where a bias begins, + 1; 0 where there is none. */
+function biasPlace(ref: WeightRef | undefined): number {
+  return ref ? WebGpuWeight.of(ref).vector + 1 : 0;
+}
+
+/** Where a matrix begins in its slab, in 16-byte vectors; 0 where there is none. */
+function firstVector(ref: WeightRef | undefined): number {
+  if (!ref) return 0;
   const [slice] = WebGpuWeight.of(ref).slices;
   if (!slice) throw new ShapeError(`weight ${ref.name} is a vector; the layer kernel takes matrices`);
   return slice.offset / 16;

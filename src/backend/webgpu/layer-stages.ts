@@ -37,8 +37,8 @@ export class LayerStages {
 
   constructor(context: GpuContext) {
     this.#context = context;
-    const { shape, tuning, traits } = context;
-    const vectors = 2 ** Math.floor(Math.log2(shape.hiddenSize / VECTOR_ELEMENTS));
+    const { model, tuning, traits } = context;
+    const vectors = 2 ** Math.floor(Math.log2(model.hiddenSize / VECTOR_ELEMENTS));
     const least = Math.max(16, traits.maxSubgroupSize);
     this.threads = Math.max(least, Math.min(tuning.chainThreads, traits.maxInvocations, vectors));
   }
@@ -48,26 +48,26 @@ export class LayerStages {
    * all stages: as many of its weights as possible are in flight meanwhile, in one turn.
    */
   output(isCombined: boolean): Stage | undefined {
-    const { shape, tuning } = this.#context;
-    const cols = shape.numQueryHeads * shape.headDim;
+    const { model, tuning } = this.#context;
+    const cols = model.numQueryHeads * model.headDim;
     const most = isCombined ? { loads: 2 * tuning.chainLoads, most: 1 } : {};
-    return this.#stage({ rows: shape.hiddenSize, cols, least: 1, ...most });
+    return this.#stage({ rows: model.hiddenSize, cols, least: 1, ...most });
   }
 
   /** Gate and up, row by row in turn. */
   feed(): Stage | undefined {
-    const { hiddenSize, intermediateSize } = this.#context.shape;
+    const { hiddenSize, intermediateSize } = this.#context.model;
     return this.#stage({ rows: 2 * intermediateSize, cols: hiddenSize, least: 2 });
   }
 
   down(): Stage | undefined {
-    const { hiddenSize, intermediateSize } = this.#context.shape;
+    const { hiddenSize, intermediateSize } = this.#context.model;
     return this.#stage({ rows: hiddenSize, cols: intermediateSize, least: 1 });
   }
 
   /** The next layer's q, k and v. RoPE in this stage takes rows in two runs of a head, half a head apart, each even. */
   input(hasRope: boolean): Stage | undefined {
-    const { hiddenSize, numKvHeads, headDim } = this.#context.shape;
+    const { hiddenSize, numKvHeads, headDim } = this.#context.model;
     const rows = this.inputRows;
     if (!hasRope) return this.#stage({ rows, cols: hiddenSize, least: 1, unit: numKvHeads * headDim });
     if (headDim % 4 !== 0) return undefined;
@@ -75,7 +75,7 @@ export class LayerStages {
   }
 
   get inputRows(): number {
-    const { numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const { numQueryHeads, numKvHeads, headDim } = this.#context.model;
     return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
@@ -86,7 +86,7 @@ export class LayerStages {
 
   /** Words of one set of mailboxes: attended, hidden twice, gated, and the ticket. */
   get setWords(): number {
-    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.shape;
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
     const attended = this.mailboxWords(numQueryHeads * headDim);
     return attended + 2 * this.mailboxWords(hiddenSize) + this.mailboxWords(intermediateSize) + 1;
   }

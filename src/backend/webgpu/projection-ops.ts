@@ -29,14 +29,14 @@ export class ProjectionOps {
   readonly #lists: Readonly<Record<"input" | "heads" | "output" | "feed" | "logits", CommandLists>>;
 
   constructor(context: GpuContext, cache: KvCache) {
-    const { buffers, shape, recorder } = context;
-    const rows = shape.maxBatchRows;
+    const { buffers, model, capacity, recorder } = context;
+    const rows = capacity.maxBatchRows;
     this.#context = context;
     this.#cache = cache;
     this.#linear = new LinearOps(context);
     this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
     this.#layerKernel = new LayerKernel(context, cache, this.#projected);
-    this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
+    this.#gated = buffers.storage("gated", rows * padded(model.intermediateSize) * 4);
     this.#logitRows = buffers.storage("logit rows", rows * 4);
     this.#lists = {
       input: recorder.newCommandLists(),
@@ -48,7 +48,7 @@ export class ProjectionOps {
   }
 
   get #projectedWidth(): number {
-    const { numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const { numQueryHeads, numKvHeads, headDim } = this.#context.model;
     return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
@@ -89,7 +89,7 @@ export class ProjectionOps {
     query: WebGpuTensor,
     count: number,
   ): void {
-    const rows = { storage: x, stride: this.#context.shape.hiddenSize, count };
+    const rows = { storage: x, stride: this.#context.model.hiddenSize, count };
     this.#context.recorder.keep(place, () => this.#recordInput(layer, weights, rows, query));
   }
 
@@ -107,7 +107,7 @@ export class ProjectionOps {
   }
 
   #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.model;
     const queryWidth = numQueryHeads * headDim;
     const kvWidth = numKvHeads * headDim;
     const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
@@ -154,7 +154,7 @@ export class ProjectionOps {
     x: WebGpuTensor,
     count: number,
   ): void {
-    const { hiddenSize, numQueryHeads, headDim } = this.#context.shape;
+    const { hiddenSize, numQueryHeads, headDim } = this.#context.model;
     const width = numQueryHeads * headDim;
     this.#context.recorder.keep(place, () =>
       this.#linear.multiply(
@@ -174,7 +174,7 @@ export class ProjectionOps {
   }
 
   #keepFeed(place: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
-    const { hiddenSize, intermediateSize } = this.#context.shape;
+    const { hiddenSize, intermediateSize } = this.#context.model;
     const { norm, gate, up, down } = weights;
     const rows = { storage: x, stride: hiddenSize, count };
     const stride = padded(intermediateSize);
@@ -220,7 +220,7 @@ export class ProjectionOps {
     logits: WebGpuTensor,
     { count, gather }: { readonly count: number; readonly gather: NumberedBuffer | undefined },
   ): void {
-    const { hiddenSize, vocabSize } = this.#context.shape;
+    const { hiddenSize, vocabSize } = this.#context.model;
     this.#context.recorder.keep(place, () =>
       this.#linear.multiply(
         [{ weight: LinearOps.weight(output, vocabSize, hiddenSize), out: 0 }],

@@ -2,30 +2,30 @@ import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
 import { CommandLists, type Dispatch, type ProfileCategory } from "./command-lists.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
+import { type Kernel, KernelCompiler } from "./kernel-compiler.ts";
+import { type Bindings, checkBindings, encodeParams, type Params } from "./kernel-params.ts";
 import type { NumberedBuffer } from "./refs.ts";
-import { type Constants, shaderText } from "./shader.ts";
+import type { Constants, ShaderFile } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
 
-/** A kernel specialised for one use. */
-export interface Kernel {
-  readonly id: number;
-  readonly pipeline: GPUComputePipeline;
+/** One dispatch of a kernel, by the names that the kernel's text declares. */
+export interface DispatchOptions {
+  readonly category: ProfileCategory;
+  readonly kernel: Kernel;
+  /** Fields of the kernel's uniform, where it has one. */
+  readonly params?: Params;
+  readonly bindings: Bindings;
+  /** Workgroups. A dispatch of none is left out. */
+  readonly grid: readonly [x: number, y?: number, z?: number];
 }
 
-/** A compute call made before, found again by what it binds. */
-type BindGroups = Map<string, GPUBindGroup>;
-
-/** Kernels live as long as their device. */
-const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
 const MAX_COMMAND_LISTS = 16384;
-/** Which matrix a subgroup takes depends on the subgroup, which the analysis cannot tell from divergence. */
-const SUBGROUP_MATRIX_DIRECTIVES =
-  "diagnostic(off, chromium.subgroup_matrix_uniformity);\n" +
-  "enable f16;\nenable subgroups;\nenable chromium_experimental_subgroup_matrix;\n";
 const UNIFORM_BYTES = 256;
 const UNIFORMS_A_BUFFER = 1024;
+/** The largest element of any storage buffer. */
+const STAND_IN_BYTES = 64;
 
 /**
  * Records dispatches into a command encoder, in order, and submits them. Pipelines, uniforms and bind groups are made
@@ -35,8 +35,9 @@ export class Recorder {
   readonly device: GPUDevice;
   readonly #watch: DeviceWatch;
   readonly #buffers: Buffers;
-  readonly #kernels: Map<string, Kernel>;
-  readonly #bindGroups: BindGroups = new Map();
+  /** By kernel, buffers and uniform. */
+  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  readonly #standIns = new Map<string, NumberedBuffer>();
   /** Roots of all command lists, and how many lists were recorded under them. */
   readonly #roots: CommandLists[] = [];
   #numLists = 0;
@@ -48,8 +49,10 @@ export class Recorder {
   #pipeline: GPUComputePipeline | undefined;
   /** Dispatches of the command list under construction. */
   #captured: Dispatch[] | undefined;
-  readonly #directives: string;
   readonly #hasImmediates: boolean;
+  /** Kernels that a dry run asked for; undefined outside of one. */
+  #asked: Set<Kernel> | undefined;
+  readonly compiler: KernelCompiler;
   /** Set while a profile is taken. */
   timer: StepTimer | undefined;
   /** Dispatches recorded since the backend was opened. */
@@ -59,9 +62,7 @@ export class Recorder {
     this.device = device;
     this.#watch = watch;
     this.#buffers = buffers;
-    this.#kernels = COMPILED.get(device) ?? new Map();
-    COMPILED.set(device, this.#kernels);
-    this.#directives = traits.minSubgroupSize >= 4 ? "enable subgroups;\n" : "";
+    this.compiler = new KernelCompiler(device, watch, traits);
     this.#hasImmediates = traits.hasImmediates;
   }
 
@@ -70,22 +71,31 @@ export class Recorder {
     this.#watch.check();
   }
 
-  /** A kernel of the files given, specialised. Compiled once. */
-  kernel(files: readonly string[], constants: Constants): Kernel {
-    const key = `${files.join("+")} ${this.#hasImmediates} ${JSON.stringify(constants)}`;
-    let kernel = this.#kernels.get(key);
-    if (!kernel) {
-      const label = [files[files.length - 1], constants.PAIR && "pair", constants.ADD && "add"]
-        .filter(Boolean)
-        .join(" ");
-      const directives = files.includes("subgroup-matrix") ? SUBGROUP_MATRIX_DIRECTIVES : this.#directives;
-      const code = directives + shaderText(files, constants, this.#hasImmediates);
-      const module = this.device.createShaderModule({ label, code });
-      const pipeline = this.device.createComputePipeline({ label, layout: "auto", compute: { module } });
-      kernel = { id: this.#kernels.size, pipeline };
-      this.#kernels.set(key, kernel);
+  /** A kernel of the files given, specialised. Compiled when it is prepared, or else first dispatched. */
+  kernel(files: readonly ShaderFile[], constants: Constants): Kernel {
+    return this.compiler.kernel(files, constants);
+  }
+
+  /** True in a dry run, which must leave the state of a step as it is. */
+  get isDry(): boolean {
+    return this.#asked !== undefined;
+  }
+
+  /**
+   * Runs `record` dry: nothing of it reaches the device, and the kernels that it dispatches are compiled ahead.
+   * @throws BackendError when one of them does not compile.
+   */
+  async prepare(record: () => void): Promise<void> {
+    this.check();
+    this.submit(); // a dry run may replace a buffer that recorded dispatches still use
+    const asked = new Set<Kernel>();
+    this.#asked = asked;
+    try {
+      record();
+    } finally {
+      this.#asked = undefined;
     }
-    return kernel;
+    await this.compiler.compileAhead(asked);
   }
 
   /** A root for the command lists of one op. */
@@ -99,6 +109,7 @@ export class Recorder {
   replay({ list }: CommandLists): boolean {
     if (list === undefined || list.generation !== this.#buffers.generation || this.#captured) return false;
     this.check();
+    if (this.isDry) return true;
     const { dispatches } = list;
     for (let i = 0; i < dispatches.length; i++) this.#record(dispatches[i] as Dispatch);
     return true;
@@ -107,7 +118,7 @@ export class Recorder {
   /** Records what `record` dispatches and keeps it for `replay`. The place must say everything the dispatches depend on. */
   keep(place: CommandLists, record: () => void): void {
     this.check();
-    if (this.#captured) {
+    if (this.#captured || this.isDry) {
       record(); // a list within a list belongs to the outer one
       return;
     }
@@ -128,34 +139,38 @@ export class Recorder {
     place.list = { generation, dispatches };
   }
 
-  /**
-   * Records one dispatch.
-   *
-   * parameters  words of the kernel's Params, at most 16
-   * bindings    binding number to buffer, from 1 where there are parameters; those that the kernel does not use must be
-   *             left out
-   */
-  dispatch(
-    category: ProfileCategory,
-    kernel: Kernel,
-    parameters: readonly number[] | undefined,
-    bindings: readonly (NumberedBuffer | undefined)[],
-    x: number,
-    y = 1,
-    z = 1,
-  ): void {
+  /** Records one dispatch. @throws BackendError where names or types of its inputs are not those of the kernel. */
+  dispatch({ category, kernel, params, bindings, grid: [x, y = 1, z = 1] }: DispatchOptions): void {
     this.check();
     if (x === 0 || y === 0 || z === 0) return;
+    checkBindings(kernel, bindings);
+    const words = encodeParams(kernel, params);
+    if (this.#asked) {
+      this.#asked.add(kernel);
+      return;
+    }
+    const pipeline = this.compiler.pipelineOf(kernel);
+    const buffers = kernel.shader.bindings.map(({ name }) => this.#bufferOf(name, bindings[name]));
+    const uniform = this.#hasImmediates || words.length === 0 ? undefined : words;
     let key = `${kernel.id}`;
-    for (const binding of bindings) key += binding ? `,${binding.id}` : ",";
-    const inGroup = this.#hasImmediates ? undefined : parameters;
-    if (inGroup) key += `|${inGroup.join()}`;
-    const group =
-      this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, inGroup, bindings, parameters ? 1 : 0);
-    const immediates = this.#hasImmediates && parameters ? Uint32Array.from(parameters).buffer : undefined;
-    const dispatch = { category, pipeline: kernel.pipeline, group, immediates, x, y, z };
+    for (const { id } of buffers) key += `,${id}`;
+    if (uniform) key += `|${uniform.join()}`;
+    const group = this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, uniform, buffers);
+    const immediates = uniform || words.length === 0 ? undefined : words.buffer;
+    const dispatch = { category, pipeline, group, immediates, x, y, z };
     this.#captured?.push(dispatch);
     this.#record(dispatch);
+  }
+
+  /** Writable bindings of a dispatch must not share a buffer, so that each unused one has its own. */
+  #bufferOf(name: string, given: NumberedBuffer | "unused" | undefined): NumberedBuffer {
+    if (given !== undefined && given !== "unused") return given;
+    let standIn = this.#standIns.get(name);
+    if (!standIn) {
+      standIn = this.#buffers.storage(`stands in for ${name}`, STAND_IN_BYTES);
+      this.#standIns.set(name, standIn);
+    }
+    return standIn;
   }
 
   #record({ category, pipeline, group, immediates, x, y, z }: Dispatch): void {
@@ -170,27 +185,26 @@ export class Recorder {
 
   #makeBindGroup(
     key: string,
-    kernel: Kernel,
-    uniform: readonly number[] | undefined,
-    bindings: readonly (NumberedBuffer | undefined)[],
-    firstBinding: number,
+    { shader, pipeline }: Kernel,
+    uniform: Uint32Array<ArrayBuffer> | undefined,
+    buffers: readonly NumberedBuffer[],
   ): GPUBindGroup {
+    if (!pipeline) throw new TypeError("a bind group of a kernel that is not compiled");
     if (this.#bindGroups.size >= MAX_BIND_GROUPS) this.#forgetBindGroups();
     const entries: GPUBindGroupEntry[] = [];
     if (uniform) {
       const { block, offset } = this.#writeUniform(uniform);
       entries.push({ binding: 0, resource: { buffer: block.buffer, offset, size: UNIFORM_BYTES } });
     }
-    bindings.forEach((binding, i) => {
-      if (binding) entries.push({ binding: i + firstBinding, resource: { buffer: binding.buffer } });
+    buffers.forEach(({ buffer }, i) => {
+      entries.push({ binding: shader.bindings[i].number, resource: { buffer } });
     });
-    const layout = kernel.pipeline.getBindGroupLayout(0);
-    const group = this.device.createBindGroup({ layout, entries });
+    const group = this.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     this.#bindGroups.set(key, group);
     return group;
   }
 
-  #writeUniform(words: readonly number[]): { block: NumberedBuffer; offset: number } {
+  #writeUniform(words: Uint32Array<ArrayBuffer>): { block: NumberedBuffer; offset: number } {
     if (this.#uniformsUsed === this.#uniformBlocks.length * UNIFORMS_A_BUFFER)
       this.#uniformBlocks.push(
         this.#buffers.create("uniforms", UNIFORMS_A_BUFFER * UNIFORM_BYTES, USAGE.uniform | USAGE.copyTarget),
@@ -198,7 +212,7 @@ export class Recorder {
     const block = this.#uniformBlocks[this.#uniformBlocks.length - 1] as NumberedBuffer;
     const offset = (this.#uniformsUsed++ % UNIFORMS_A_BUFFER) * UNIFORM_BYTES;
     // a place is written once, so what was recorded before is not changed
-    this.device.queue.writeBuffer(block.buffer, offset, Uint32Array.from(words));
+    this.device.queue.writeBuffer(block.buffer, offset, words);
     return { block, offset };
   }
 
@@ -229,6 +243,7 @@ export class Recorder {
   /** Copies on the device, in order with the dispatches. */
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, sizeBytes: number): void {
     this.check();
+    if (this.isDry) return;
     this.#endPass();
     this.#encoder ??= this.device.createCommandEncoder();
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, sizeBytes);
@@ -246,6 +261,7 @@ export class Recorder {
   /** Writes after everything recorded so far, before everything recorded later. */
   write(buffer: NumberedBuffer, offsetBytes: number, data: Float32Array | Uint32Array, count: number): void {
     this.check();
+    if (this.isDry) return;
     this.submit();
     this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data as GPUAllowSharedBufferSource, 0, count);
   }

@@ -47,7 +47,7 @@ export class SplitKv {
 
   /** The shape where query heads of a kv head share their tokens, and where each has tokens of its own. */
   shapeFor(hasTokensPerHead: boolean): SplitShape {
-    const heads = hasTokensPerHead ? 1 : headsOfWorkgroup(this.#context.shape);
+    const heads = hasTokensPerHead ? 1 : headsOfWorkgroup(this.#context.model);
     let shape = this.#shapes[heads];
     if (!shape) {
       shape = this.#shapeOf(heads);
@@ -65,13 +65,13 @@ export class SplitKv {
   }
 
   #shapeOf(heads: number): SplitShape {
-    const { shape, traits, tuning } = this.#context;
-    const groups = Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads);
+    const { model, capacity, traits, tuning } = this.#context;
+    const groups = Math.floor((tuning.attendGroups * heads) / model.numQueryHeads);
     const wanted = Math.max(1, Math.min(MAX_SPLITS, groups));
     const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
     const lanes = this.#lanes(heads, threads);
     if (lanes === 0) return { ...NOT_STREAMED, ...this.#sharedSpace(heads), kind: "shared", wanted };
-    const tokens = Math.min(tuning.attendTokens, shape.pageSize);
+    const tokens = Math.min(tuning.attendTokens, capacity.pageSize);
     const turnTokens = (threads / lanes) * tokens;
     return {
       ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens, maxTokens: 0 },
@@ -84,13 +84,13 @@ export class SplitKv {
 
   /** The most that fits workgroup memory: fewer tokens of a split first, then fewer invocations, then fewer heads. */
   #sharedSpace(heads: number): Pick<SplitShape, "heads" | "threads" | "maxTokens"> {
-    const { shape, traits, cacheDtype } = this.#context;
-    const leastThreads = Math.max(64, cacheRowPieces(shape, cacheDtype));
+    const { model, traits, cacheDtype } = this.#context;
+    const leastThreads = Math.max(64, cacheRowPieces(model, cacheDtype));
     // a vec4 of scores for every four heads
     const wanted = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
     for (let threads = traits.isSoftware ? leastThreads : 256; threads >= leastThreads; threads /= 2) {
       // the query, beside two vec4s of an invocation
-      const otherBytes = heads * paddedHeadDim(shape, cacheDtype) * 4 + threads * 32;
+      const otherBytes = heads * paddedHeadDim(model, cacheDtype) * 4 + threads * 32;
       const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
       if (room >= LEAST_SHARE)
         return { heads, threads, maxTokens: Math.min(wanted, 2 ** Math.floor(Math.log2(room))) };
@@ -99,7 +99,7 @@ export class SplitKv {
     while (fewer > 1 && heads % fewer !== 0) fewer--;
     if (fewer < 1)
       throw new BackendError(
-        `backend webgpu: heads of ${shape.headDim} channels do not fit the ${traits.workgroupBytes} bytes of workgroup ` +
+        `backend webgpu: heads of ${model.headDim} channels do not fit the ${traits.workgroupBytes} bytes of workgroup ` +
           "memory of this device; use the wasm backend",
       );
     return this.#sharedSpace(fewer);
@@ -111,14 +111,14 @@ export class SplitKv {
 
   /** Bytes of the sums of one head in attend.wgsl. */
   #sumBytes(lanes: number, threads: number): number {
-    const { shape, cacheDtype } = this.#context;
-    return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(shape, cacheDtype) * 4;
+    const { model, cacheDtype } = this.#context;
+    return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(model, cacheDtype) * 4;
   }
 
   /** Lanes that share a key in attend.wgsl; 0 where the device's subgroups or its memory are too small for it. */
   #lanes(heads: number, threads: number): number {
-    const { traits, shape, cacheDtype } = this.#context;
-    const pieces = cacheRowPieces(shape, cacheDtype);
+    const { traits, model, cacheDtype } = this.#context;
+    const pieces = cacheRowPieces(model, cacheDtype);
     const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
     // With fewer lanes each invocation holds the softmax of several heads; no real model needs it, and SwiftShader's
     // compiler once took 24 GB.
