@@ -4,6 +4,7 @@ import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { type Kernel, KernelCompiler } from "./kernel-compiler.ts";
 import { type Bindings, checkBindings, encodeParams, type Params } from "./kernel-params.ts";
+import { isPolled, waitWithFewPolls } from "./patient-wait.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
@@ -305,10 +306,14 @@ export class Recorder {
 
   /**
    * Waits until a staging buffer is mapped. what: what it brings, for messages.
+   * Resolves to whether its data was still to come at the first look.
    * @throws BackendError when the device fails meanwhile or does not answer.
    */
-  async map(staging: NumberedBuffer, what: string): Promise<void> {
-    await this.#watch.wait(what, staging.buffer.mapAsync(MAP_READ));
+  async map(staging: NumberedBuffer, what: string): Promise<boolean> {
+    const mapped = this.#watch.wait(what, staging.buffer.mapAsync(MAP_READ));
+    if (isPolled) return waitWithFewPolls(mapped);
+    await mapped;
+    return true;
   }
 
   /** Waits until the device has done what was submitted. what: what that is, for messages. */

@@ -56,10 +56,11 @@ export class SamplingOps {
     this.#seen = buffers.storage("seen tokens", 4096);
   }
 
-  sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
+  /** stepRows: rows of the step that the sample ends. */
+  sample(logits: TensorRef, rows: readonly SamplingRow[], stepRows: number): InFlightSample {
     this.#reads.check();
     this.record(logits, rows);
-    return this.#reads.start(rows.length);
+    return this.#reads.start(rows.length, stepRows);
   }
 
   /** Records the draw into `drawn`. */
