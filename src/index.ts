@@ -28,8 +28,7 @@ export {
   RequestError,
   ShapeError,
 } from "./base/errors.ts";
-export type { BackendChoice, BackendHost, BackendOptions, TuningMode } from "./choose-backend.ts";
-export { type ExamineOptions, examineMachineWith, type MachineReport, type TestReport } from "./doctor.ts";
+export type { Engine, EngineReport } from "./engine/engine-api.ts";
 export type {
   ChatMessage,
   FinishReason,
@@ -41,22 +40,30 @@ export type {
   GenerationTimings,
   PartKind,
 } from "./engine/request.ts";
-export {
-  type AttentionReport,
-  type CheckpointReport,
-  type InspectOptions,
-  inspectFolder,
-} from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
 export type { WeightProblem } from "./load/scan-weights.ts";
 export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export { createUrlFolder, type Fetch, type UrlFolderOptions } from "./load/url-folder.ts";
 export {
-  type Engine,
-  type EngineHost,
-  type EngineOptions,
-  type EngineReport,
-  type IgnoredTensors,
-  openEngineWith,
-} from "./open.ts";
+  BACKEND_CHOICES,
+  type BackendChoice,
+  type BackendHost,
+  type BackendOptions,
+  type TuningMode,
+} from "./machine/backends.ts";
+export {
+  type ExamineOptions,
+  examineMachineWith,
+  type MachineReport,
+  type TestReport,
+} from "./machine/doctor.ts";
+export {
+  type AttentionReport,
+  type CheckpointReport,
+  type InspectOptions,
+  inspectFolder,
+} from "./model/inspect.ts";
+export type { IgnoredTensors } from "./model/weights.ts";
+export { type EngineHost, openEngineWith } from "./open.ts";
+export type { EngineOptions } from "./open-options.ts";

@@ -1,54 +1,14 @@
-/** Chooses and opens a backend. The only place that names concrete ones. */
-import type { Backend, BackendFactory, Capacity, ModelShape, TuningReport } from "./backend/backend.ts";
-import { cacheBytes, MAX_CACHE_BYTES } from "./backend/reference/memory.ts";
-import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
-import { isSoftwareAdapter } from "./backend/software-adapter.ts";
-import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
-import { type TuningMode, type WasmHost, wasmFactory } from "./backend/wasm/open-wasm.ts";
-import type { CacheDtype } from "./backend/webgpu/context.ts";
-import { bindingBytes, largestBuffer } from "./backend/webgpu/device-limits.ts";
-import { adapterName, adapterTraits, webGpuFactory } from "./backend/webgpu/open-webgpu.ts";
-import { BackendError, ConfigError } from "./base/errors.ts";
-import { mebibytes } from "./base/mebibytes.ts";
+/** Chooses a backend for a model, fits the context into its memory, and opens it. */
+import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
+import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
+import { BackendError, ConfigError } from "../base/errors.ts";
+import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
 import { fitContext } from "./fit-context.ts";
-import {
-  ALLOWED_ERROR,
-  runSelfTest,
-  SELF_TEST_CAPACITY,
-  SELF_TEST_MODEL,
-  type SelfTest,
-} from "./self-test.ts";
+import { testCandidate } from "./self-test.ts";
+import { testOnce } from "./test-once.ts";
 
-export type { TuningMode } from "./backend/wasm/open-wasm.ts";
-export { type AdapterReport, reportAdapter } from "./backend/webgpu/adapter-report.ts";
-
-export type BackendChoice = "auto" | "webgpu" | "wasm" | "reference";
-
-export interface BackendOptions {
-  /** Default "auto": the fastest backend this machine can run. */
-  readonly backend?: BackendChoice;
-  /** Threads that compute, the caller's included; default: all cores. */
-  readonly threads?: number;
-  /** Longest sequence, prompt and output together; default: what the model was made for, or what fits in memory. */
-  readonly contextLength?: number;
-  /** How the WebGPU backend stores keys and values. Default f16. */
-  readonly cacheDtype?: CacheDtype;
-  /**
-   * How the WASM backend has its choices for the processor, none of which changes a result. "auto", the default: those kept
-   * on this machine, else measured in less than half a second and kept; "measure": anew; "default": not measured.
-   */
-  readonly tuning?: TuningMode;
-}
-
-/** What the place the engine runs in gives to backends. */
-export interface BackendHost {
-  readonly wasm: WasmHost;
-  /** WebGPU of this place. @throws BackendError where there is none, with the reason. */
-  readonly openGpu: () => Promise<GPU>;
-}
-
-/** What the model asks of a backend. */
-export interface BackendPlan {
+/** What a model asks of a backend. */
+export interface BackendDemand {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly weightBytes: number;
@@ -58,165 +18,70 @@ export interface ChosenBackend {
   readonly backend: Backend;
   /** Why this one. */
   readonly why: string;
-  /** Why the context is shorter than the plan's, where it is. */
+  /** Why the context is shorter than the one asked for, where it is. */
   readonly contextNote?: string | undefined;
-  /** What the self-test of the GPU took, when it was run: once in a process. */
+  /** Duration of the device's self-test, where it has one; it runs once in a process. */
   readonly selfTestMs?: number;
 }
 
-/** @throws ConfigError on options that cannot be, BackendError when the backend cannot be opened. */
+/** @throws ConfigError on impossible options, BackendError when the backend cannot be opened. */
 export async function chooseBackend(
   host: BackendHost,
   options: BackendOptions,
-  plan: BackendPlan,
+  demand: BackendDemand,
 ): Promise<ChosenBackend> {
-  const choice = options.backend ?? "auto";
-  const openGpu = (adapter: GPUAdapter, why: string) => openGpuBackend(host, adapter, options, plan, why);
-  switch (choice) {
-    case "reference":
-      return openReference(options, plan);
-    case "webgpu":
-      return openGpu(await requestAdapter(host), "asked for");
-    case "wasm":
-      return openCpuBackend(host, options, plan, "asked for");
-    case "auto": {
-      const { adapter, why } = await chooseForMachine(host);
-      return adapter ? openGpu(adapter, why) : openCpuBackend(host, options, plan, why);
-    }
-    default:
-      throw new ConfigError(
-        `unknown backend "${String(choice satisfies never)}"; known are auto, webgpu, wasm, reference`,
-      );
+  const choice = await chooseKind(host, options);
+  const { candidate, why } = choice;
+  const limit = candidate.memoryLimit(demand);
+  const isAskedFor = options.contextLength !== undefined;
+  const { capacity, contextNote } = fitContext(demand.capacity, limit, isAskedFor);
+  const selfTestMs = await checkDevice(host, options, choice);
+  const backend = await candidate.open(demand.model, capacity);
+  return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
+}
+
+/** A kind of backend, what the machine has for it, and why it was taken. */
+export interface ChosenKind {
+  readonly kind: BackendKind<BackendHost, BackendOptions>;
+  readonly candidate: BackendCandidate;
+  readonly why: string;
+}
+
+/** The kind that the options name; with "auto" the first that this machine has and that is wanted there. */
+export async function chooseKind(host: BackendHost, options: BackendOptions): Promise<ChosenKind> {
+  const { backend: choice = "auto" } = options;
+  const reasons: string[] = [];
+  for (const kind of BACKENDS) {
+    if (choice === kind.name) return { kind, candidate: await kind.probe(host, options), why: "asked for" };
+    if (choice !== "auto") continue;
+    const candidate = await kind.probe(host, options).catch((error: unknown) => {
+      if (!(error instanceof BackendError)) throw error;
+      reasons.push(`no ${kind.device} (${error.message})`);
+      return undefined;
+    });
+    if (candidate?.auto.why !== undefined) reasons.push(candidate.auto.why);
+    if (candidate?.auto.isWanted) return { kind, candidate, why: `auto: ${reasons.join("; ")}` };
   }
+  if (choice !== "auto")
+    throw new ConfigError(`unknown backend "${String(choice)}"; known are ${BACKEND_CHOICES.join(", ")}`);
+  throw new BackendError(`opening a backend: this machine has none (${reasons.join("; ")})`);
 }
 
-/** What "auto" takes here: the adapter of a real GPU where there is one, the CPU otherwise. */
-export async function chooseForMachine(
+/** Runs the self-test of a candidate's device, on a device of its own. @throws BackendError where an op computes wrongly. */
+async function checkDevice(
   host: BackendHost,
-): Promise<{ readonly adapter?: GPUAdapter; readonly why: string }> {
-  try {
-    const adapter = await requestAdapter(host);
-    return isSoftwareAdapter(adapter.info)
-      ? { why: "auto: the only WebGPU adapter computes on the CPU" }
-      : { adapter, why: "auto: a GPU is there" };
-  } catch (error) {
-    if (error instanceof BackendError) return { why: `auto: no GPU (${error.message})` };
-    throw error;
-  }
-}
-
-async function requestAdapter(host: BackendHost): Promise<GPUAdapter> {
-  const gpu = await host.openGpu();
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter)
-    throw new BackendError(
-      "opening WebGPU: it offers no adapter; check the GPU's driver, or use the wasm backend",
-    );
-  return adapter;
-}
-
-/** The WebGPU backend with as much context as one binding reaches. Whether all of it fits the GPU shows when it is made. */
-async function openGpuBackend(
-  host: BackendHost,
-  adapter: GPUAdapter,
   options: BackendOptions,
-  plan: BackendPlan,
-  why: string,
-): Promise<ChosenBackend> {
-  const cacheDtype = options.cacheDtype ?? "f16";
-  const most = bindingBytes(adapter.limits);
-  const limit = {
-    fits: (capacity: Capacity) =>
-      largestBuffer({ model: plan.model, capacity, cacheDtype }).sizeBytes <= most,
-    name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
-  };
-  const { capacity, contextNote } = fitContext(plan.capacity, limit, options.contextLength !== undefined);
-  const { rows, elapsedMs } = await selfTestGpu(host, adapter.info, cacheDtype);
+  { kind, candidate: { tested } }: ChosenKind,
+): Promise<number | undefined> {
+  if (!tested) return undefined;
+  const { rows, elapsedMs } = await testOnce(tested, async () =>
+    testCandidate(await kind.probe(host, options)),
+  );
   const wrong = rows.find(({ isRight }) => !isRight);
   if (wrong)
     throw new BackendError(
-      `opening webgpu: the self-test of ${adapterName(adapter.info)} failed at ${wrong.step}: error ${wrong.error}, ` +
+      `opening ${kind.name}: the self-test of ${tested.name} failed at ${wrong.step}: error ${wrong.error}, ` +
         `allowed ${wrong.allowed}; update the GPU's driver, or use the wasm backend (lessismore doctor shows all steps)`,
     );
-  const backend = await webGpuFactory(adapter, { cacheDtype })(plan.model, capacity);
-  return { backend, why, contextNote, selfTestMs: elapsedMs };
-}
-
-/** Self-tests of this process: a GPU does not change while it runs. */
-const TESTED = new Map<string, Promise<SelfTest>>();
-
-/** Runs the self-test on a device of its own, once for each GPU and way to store keys and values. */
-async function selfTestGpu(
-  host: BackendHost,
-  { vendor, architecture, device, description }: GPUAdapterInfo,
-  cacheDtype: CacheDtype,
-): Promise<SelfTest> {
-  const key = [vendor, architecture, device, description, cacheDtype].join("|");
-  let test = TESTED.get(key);
-  if (!test) {
-    test = requestAdapter(host).then((adapter) => testAdapter(adapter, cacheDtype));
-    TESTED.set(key, test);
-    test.catch(() => TESTED.delete(key)); // a device that could not be had may be had the next time
-  }
-  return test;
-}
-
-/** Runs the self-test on an adapter, and uses that up. @throws BackendError when it gives no device. */
-export async function testAdapter(adapter: GPUAdapter, cacheDtype: CacheDtype): Promise<SelfTest> {
-  const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasSubgroupMatrices;
-  return selfTest(webGpuFactory(adapter, { cacheDtype }), ALLOWED_ERROR[isRounded ? "f16" : "f32"]);
-}
-
-/** Runs the self-test on the WASM backend as this machine gets it. @throws BackendError when it cannot be opened. */
-export async function testCpu(
-  { wasm }: BackendHost,
-  tuning: TuningMode = "auto",
-): Promise<SelfTest & { readonly tuning?: TuningReport | undefined }> {
-  let chosen: TuningReport | undefined;
-  const test = await selfTest(async (model, capacity) => {
-    const backend = await wasmFactory(wasm, { tuning })(model, capacity);
-    chosen = backend.report().tuning;
-    return backend;
-  }, ALLOWED_ERROR.f32);
-  return { ...test, tuning: chosen };
-}
-
-async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest> {
-  const started = performance.now();
-  const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-  try {
-    const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-    const rows = await runSelfTest(backend, reference, allowed);
-    return { rows, elapsedMs: performance.now() - started };
-  } finally {
-    await backend.close();
-  }
-}
-
-/** The reference backend with as much context as it may hold. */
-async function openReference(options: BackendOptions, plan: BackendPlan): Promise<ChosenBackend> {
-  const limit = {
-    fits: (capacity: Capacity) => cacheBytes(plan.model, capacity) <= MAX_CACHE_BYTES,
-    name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
-  };
-  const { capacity, contextNote } = fitContext(plan.capacity, limit, options.contextLength !== undefined);
-  return { backend: await createReferenceBackend(plan.model, capacity), why: "asked for", contextNote };
-}
-
-/** The WASM backend with as much context as 32-bit memory holds. */
-async function openCpuBackend(
-  host: BackendHost,
-  options: BackendOptions,
-  plan: BackendPlan,
-  why: string,
-): Promise<ChosenBackend> {
-  const sizeBytes = MAX_BYTES - PAGE_BYTES;
-  const limit = {
-    fits: (capacity: Capacity) => workingBytes(plan.model, capacity) <= sizeBytes - plan.weightBytes,
-    name: `${mebibytes(sizeBytes)} of 32-bit WebAssembly memory, ${mebibytes(plan.weightBytes)} of them weights`,
-  };
-  const { capacity, contextNote } = fitContext(plan.capacity, limit, options.contextLength !== undefined);
-  const { threads, tuning } = options;
-  const given = { ...(threads !== undefined && { threads }), ...(tuning !== undefined && { tuning }) };
-  return { backend: await wasmFactory(host.wasm, given)(plan.model, capacity), why, contextNote };
+  return elapsedMs;
 }

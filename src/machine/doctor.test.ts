@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { describeMachine } from "./cli/commands/doctor.ts";
+import { describeMachine } from "../cli/commands/doctor.ts";
+import { createWasmHost } from "../node/wasm-host.ts";
 import { examineMachineWith, type MachineReport } from "./doctor.ts";
-import { createWasmHost } from "./node/wasm-host.ts";
 
 /** An adapter that has all it needs and gives no device. */
 function brokenGpu(description: string): GPU {
@@ -98,5 +98,5 @@ test("steps that are wrong stand out", async () => {
   );
   const text = describeIt({ ...rest, wasm: { ...wasm, selfTest: { ...wasm.selfTest, rows } } });
   expect(text).toContain("1 of 20 steps WRONG");
-  expect(text).toMatch(/ {2}expandSelection {19}2 WRONG\n/);
+  expect(text).toMatch(/ {2}expandSelection {12}2 WRONG\n/);
 });

@@ -1,15 +1,16 @@
 import { describe, expect, it, test } from "vitest";
-import { BACKENDS } from "../test/conformance/backend-table.ts";
-import { TINY_MODEL } from "../test/engine/tiny-engine.ts";
-import { countedGpu } from "../test/webgpu/counted-gpu.ts";
-import { webgpuForTests } from "../test/webgpu/environment.ts";
-import type { Backend, KeptEnds } from "./backend/backend.ts";
-import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
-import { BackendError } from "./base/errors.ts";
-import { openFileFolder } from "./node/file-folder.ts";
-import { createWasmHost } from "./node/wasm-host.ts";
-import { openEngineWith } from "./open.ts";
-import { ALLOWED_ERROR, runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
+import { BACKENDS } from "../../test/conformance/backend-table.ts";
+import { TINY_MODEL } from "../../test/engine/tiny-engine.ts";
+import { countedGpu } from "../../test/webgpu/counted-gpu.ts";
+import { webgpuForTests } from "../../test/webgpu/environment.ts";
+import type { Backend, KeptEnds } from "../backend/backend.ts";
+import { ALLOWED_ERROR } from "../backend/backend-kind.ts";
+import { createReferenceBackend } from "../backend/reference/reference-backend.ts";
+import { BackendError } from "../base/errors.ts";
+import { openFileFolder } from "../node/file-folder.ts";
+import { createWasmHost } from "../node/wasm-host.ts";
+import { openEngineWith } from "../open.ts";
+import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
 
 const { gpu } = await webgpuForTests();
 

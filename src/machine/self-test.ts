@@ -2,7 +2,7 @@
  * A numerical self-test: one small layer, step by step, on a backend and on the reference. Drivers and GPUs that compute
  * wrongly exist, and what they give looks like a model gone mad; here it has a name and a figure.
  */
-import { full } from "./attention/policies/full.ts";
+import { full } from "../attention/policies/full.ts";
 import type {
   Backend,
   Capacity,
@@ -11,12 +11,14 @@ import type {
   Scores,
   TokenSelection,
   UnitSet,
-} from "./backend/backend.ts";
-import type { WeightDtype } from "./base/dtype.ts";
-import { hash32, hashUnit } from "./base/random.ts";
-import type { TensorRef, WeightRef, WeightSpec } from "./base/tensor-ref.ts";
-import { StepBatchBuilder } from "./engine/step-batch.ts";
-import { createRope } from "./model/rope.ts";
+} from "../backend/backend.ts";
+import type { BackendCandidate } from "../backend/backend-kind.ts";
+import type { WeightDtype } from "../base/dtype.ts";
+import { hash32, hashUnit } from "../base/random.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
+import { StepBatchBuilder } from "../engine/step-batch.ts";
+import { createRope } from "../model/rope.ts";
+import { createReferenceBackend } from "./backends.ts";
 
 /** What one step gave. */
 export interface SelfTestRow {
@@ -35,12 +37,6 @@ export interface SelfTest {
   /** Opening the backend included, and the compiling of its kernels. */
   readonly elapsedMs: number;
 }
-
-/**
- * Error that rounding explains: keys, values and products of f16 keep 11 bits, so each is off by up to 5e-4 and sums by
- * less; f32 keeps 24 bits, and sums are up to some hundred numbers long. A kernel that is wrong is off by about 1.
- */
-export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;
 
 /** Rows of the prefill chunk: more than one share of a split attention, and no whole number of pages or tiles. */
 const CHUNK_ROWS = 75;
@@ -203,6 +199,25 @@ function randomWeights(dtype: WeightDtype, count: number, seed: number): Uint8Ar
     return ((word >>> 31) << 15) | magnitude;
   });
   return new Uint8Array(words.buffer);
+}
+
+/**
+ * Opens a candidate on the self-test's layer, tests it and closes it.
+ * @throws BackendError when it cannot be opened.
+ */
+export async function testCandidate({
+  open,
+  allowedError,
+}: Pick<BackendCandidate, "open" | "allowedError">): Promise<SelfTest> {
+  const started = performance.now();
+  const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+  try {
+    const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+    const rows = await runSelfTest(backend, reference, allowedError);
+    return { rows, elapsedMs: performance.now() - started };
+  } finally {
+    await backend.close();
+  }
 }
 
 class LayerTest {

@@ -1,0 +1,38 @@
+import { ConfigError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
+import { isPolicy } from "./is-policy.ts";
+import type { AttentionModel, AttentionPolicy } from "./policy.ts";
+import { parseAttention } from "./spec.ts";
+
+/** The attention that is named first, by a request, an engine or a checkpoint in this order; full where none of them names one. */
+export function firstNamed<Named extends AttentionPolicy | string>(
+  ...named: readonly (Named | undefined)[]
+): Named | "full" {
+  return named.find((one) => one !== undefined) ?? "full";
+}
+
+/**
+ * Binds a policy, or the policy of a spec, to a model.
+ * defaults: the checkpoint's own spec, whose settings stand in for those that a spec of the same policy leaves out.
+ * @throws ConfigError when the policy is impossible for the model.
+ */
+export function bindAttention(
+  attention: AttentionPolicy | string,
+  model: AttentionModel,
+  defaults?: string,
+): AttentionPolicy {
+  const policy = typeof attention === "string" ? parseAttention(attention, defaults) : attention;
+  const bound = bind(policy, model);
+  if (!isPolicy(bound))
+    throw new ConfigError(`attention ${policy.name}: forModel gave no policy but ${printValue(bound)}`);
+  return bound;
+}
+
+function bind(policy: AttentionPolicy, model: AttentionModel): AttentionPolicy {
+  try {
+    return policy.forModel?.(model) ?? policy;
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(`attention ${policy.name}: forModel failed: ${String(error)}`, { cause: error });
+  }
+}
