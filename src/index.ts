@@ -9,6 +9,12 @@ export {
   streamingLlm,
   tidalDecode,
 } from "./attention/policies/index.ts";
+export type { LessIsMoreOptions } from "./attention/policies/less-is-more.ts";
+export type { OracleTopKOptions } from "./attention/policies/oracle-top-k.ts";
+export type { QuestOptions } from "./attention/policies/quest.ts";
+export type { RandomTokensOptions } from "./attention/policies/random-tokens.ts";
+export type { StreamingLlmOptions } from "./attention/policies/streaming-llm.ts";
+export type { TidalDecodeOptions } from "./attention/policies/tidal-decode.ts";
 export type {
   AttentionModel,
   AttentionPolicy,
@@ -16,7 +22,7 @@ export type {
   SelectionLayersSource,
   Selector,
 } from "./attention/policy.ts";
-export { parseAttention } from "./attention/spec.ts";
+export { formatAttention, parseAttention } from "./attention/spec.ts";
 export {
   AbortedError,
   BackendError,

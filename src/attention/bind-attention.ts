@@ -5,9 +5,9 @@ import type { AttentionModel, AttentionPolicy } from "./policy.ts";
 import { parseAttention } from "./spec.ts";
 
 /** The attention that is named first, by a request, an engine or a checkpoint in this order; full where none of them names one. */
-export function firstNamed<Named extends AttentionPolicy | string>(
-  ...named: readonly (Named | undefined)[]
-): Named | "full" {
+export function firstNamed(
+  ...named: readonly (AttentionPolicy | string | undefined)[]
+): AttentionPolicy | string {
   return named.find((one) => one !== undefined) ?? "full";
 }
 

@@ -22,6 +22,14 @@ export function parseAttention(spec: string, defaults?: string): AttentionPolicy
   return isOwn && policy.selectionLayersFrom ? { ...policy, selectionLayersFrom: "checkpoint" } : policy;
 }
 
+/** A policy as a spec spells it: `less-is-more:budget=256,layers=2+7`. */
+export function formatAttention({ name, settings }: Pick<AttentionPolicy, "name" | "settings">): string {
+  const pairs = Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join("+") : String(value)}`);
+  return pairs.length === 0 ? name : `${name}:${pairs.join(",")}`;
+}
+
 /**
  * Checks the spelling of a spec alone: name, keys and numbers. Whether the values go together is known only with the
  * checkpoint's own settings at hand.

@@ -80,8 +80,8 @@ async function checkDevice(
   const wrong = rows.find(({ isRight }) => !isRight);
   if (wrong)
     throw new BackendError(
-      `opening ${kind.name}: the self-test of ${tested.name} failed at ${wrong.step}: error ${wrong.error}, ` +
-        `allowed ${wrong.allowed}; update the GPU's driver, or use the wasm backend (lessismore doctor shows all steps)`,
+      `opening ${kind.name}: the self-test of ${tested.name} failed at ${wrong.op}: error ${wrong.error}, ` +
+        `allowed ${wrong.allowed}; update the GPU's driver, or use the wasm backend (lessismore doctor shows all ops)`,
     );
   return elapsedMs;
 }

@@ -20,13 +20,10 @@ import { StepBatchBuilder } from "../engine/step-batch.ts";
 import { createRope } from "../model/rope.ts";
 import { createReferenceBackend } from "./backends.ts";
 
-/** What one step gave. */
+/** The result of one op. */
 export interface SelfTestRow {
-  readonly step: string;
-  /**
-   * Of numbers, the root of their squared error over the root of their squares; of choices, how many are others than the
-   * reference's.
-   */
+  readonly op: string;
+  /** For numbers: root of the squared error over the root of the squares. For choices: how many differ from the reference's. */
   readonly error: number;
   readonly allowed: number;
   readonly isRight: boolean;
@@ -349,7 +346,7 @@ class LayerTest {
     work(this.#reference);
   }
 
-  async #compare(step: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
+  async #compare(op: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
     const [actual, expected] = await this.#read(pick, count);
     let error = 0;
     let power = 0;
@@ -357,13 +354,13 @@ class LayerTest {
       error += ((actual[i] ?? Number.NaN) - (expected[i] ?? 0)) ** 2;
       power += (expected[i] ?? 0) ** 2;
     }
-    this.#add(step, Math.sqrt(error / power), this.#allowed);
+    this.#add(op, Math.sqrt(error / power), this.#allowed);
   }
 
-  async #compareChoices(step: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
+  async #compareChoices(op: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
     const [actual, expected] = await this.#read(pick, count);
     const chosen = new Set(actual);
-    this.#add(step, expected.filter((position) => !chosen.has(position)).length, 0);
+    this.#add(op, expected.filter((position) => !chosen.has(position)).length, 0);
   }
 
   /** The first `count` numbers of both sides; the tested side goes on from the reference's. */
@@ -374,7 +371,7 @@ class LayerTest {
     return [actual.subarray(0, count), expected] as const;
   }
 
-  #add(step: string, error: number, allowed: number): void {
-    this.rows.push({ step, error, allowed, isRight: error <= allowed });
+  #add(op: string, error: number, allowed: number): void {
+    this.rows.push({ op, error, allowed, isRight: error <= allowed });
   }
 }
