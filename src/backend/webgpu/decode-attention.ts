@@ -3,8 +3,9 @@ import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Scores, TokenSelection } from "../backend.ts";
 import { cacheRowPieces, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { Kernel, ProfileCategory } from "./recorder.ts";
+import type { ProfileCategory } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
@@ -76,7 +77,6 @@ export class DecodeAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   #partials: NumberedBuffer | undefined;
-  #empty: NumberedBuffer | undefined;
   #held: HeldCombine | undefined;
 
   constructor(context: GpuContext, cache: KvCache) {
@@ -136,48 +136,42 @@ export class DecodeAttention {
     output: TensorRef | undefined,
     pass: Pass,
   ): void {
-    const { recorder, model, step, weights } = this.#context;
+    const { recorder, model, step } = this.#context;
     const { selection, scores, onlyScores = false } = pass;
     const { heads, shares, splits } = split;
     const kernel = this.#splitKernel(split, pass);
     const rowBytes = model.numQueryHeads * splits * (paddedHeadDim(model, this.#context.cacheDtype) + 4) * 4;
     const rowsAtOnce = Math.max(1, Math.min(numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)));
-    const partials = onlyScores ? this.#nothing() : this.#reservePartials(rowsAtOnce * rowBytes);
+    const partials = onlyScores ? undefined : this.#reservePartials(rowsAtOnce * rowBytes);
     const cache = this.#cache.layer(layer);
-    const none = weights.vectors; // stands where the kernel reads nothing
     const selected = selection && WebGpuTensor.of(selection.indices);
     const scoreTensor = scores ? WebGpuTensor.of(scores.values) : undefined;
     for (let row = 0; row < numRows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, numRows - row);
-      recorder.dispatch(
-        pass.part,
+      recorder.dispatch({
+        category: pass.part,
         kernel,
-        [
-          firstRow + row,
-          sequence + row * sequenceStep,
-          sequenceStep,
-          sequence - firstSequence + row * sequenceStep,
-          selection?.groups ?? 1,
-          selected?.capacity ?? 0,
-          scoreTensor?.capacity ?? 0,
+        params: {
+          first_row: firstRow + row,
+          sequence: sequence + row * sequenceStep,
+          sequence_step: sequenceStep,
+          of_selection: sequence - firstSequence + row * sequenceStep,
+          groups: selection?.groups ?? 1,
+          capacity: selected?.capacity ?? 0,
+          score_capacity: scoreTensor?.capacity ?? 0,
           splits,
           shares,
-        ],
-        [
-          step.storage,
-          WebGpuTensor.of(query),
-          cache.keys,
-          cache.values,
-          selected ?? none,
-          selection ? WebGpuTensor.of(selection.counts) : none,
-          partials,
-          scoreTensor ?? this.#nothing(),
-        ],
-        splits,
-        model.numQueryHeads / heads,
-        count,
-      );
-      if (output && !onlyScores)
+        },
+        bindings: {
+          ...{ step: step.storage, query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
+          indices: selected ?? "unused",
+          counts: selection ? WebGpuTensor.of(selection.counts) : "unused",
+          partials: partials ?? "unused",
+          scores: scoreTensor ?? "unused",
+        },
+        grid: [splits, model.numQueryHeads / heads, count],
+      });
+      if (output && partials)
         this.merge({
           ...{ firstRow: firstRow + row, rows: count, splits, partials, part: pass.part },
           output: WebGpuTensor.of(output),
@@ -194,7 +188,13 @@ export class DecodeAttention {
       HEAD_DIM: model.headDim,
       PADDED4: paddedHeadDim(model, cacheDtype) / 4,
     });
-    recorder.dispatch(part, merge, [firstRow, splits], [partials, output], model.numQueryHeads, rows);
+    recorder.dispatch({
+      category: part,
+      kernel: merge,
+      params: { first_row: firstRow, splits },
+      bindings: { partials, out: output },
+      grid: [model.numQueryHeads, rows],
+    });
   }
 
   /** How rows that see `longest` tokens or fewer are split. */
@@ -315,12 +315,6 @@ export class DecodeAttention {
       this.#partials = buffers.storage("partial sums of attention", 2 ** Math.ceil(Math.log2(bytes)));
     }
     return this.#partials;
-  }
-
-  /** A small buffer where a kernel writes nothing. */
-  #nothing(): NumberedBuffer {
-    this.#empty ??= this.#context.buffers.storage("nothing", 16);
-    return this.#empty;
   }
 }
 

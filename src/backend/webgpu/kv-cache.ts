@@ -60,14 +60,16 @@ export class KvCache {
     });
     const norm = (ref: WeightRef | undefined) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0);
     const cache = this.layer(layer);
-    recorder.dispatch(
-      "rest",
+    recorder.dispatch({
+      category: "rest",
       kernel,
-      [norm(weights.qNorm), norm(weights.kNorm)],
-      [step.storage, store.vectors, projected, WebGpuTensor.of(query), cache.keys, cache.values],
-      Math.ceil((model.numQueryHeads + 2 * model.numKvHeads) / (threads / lanes)),
-      numRows,
-    );
+      params: { q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
+      bindings: {
+        ...{ step: step.storage, vectors: store.vectors, projected },
+        ...{ query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
+      },
+      grid: [Math.ceil((model.numQueryHeads + 2 * model.numKvHeads) / (threads / lanes)), numRows],
+    });
   }
 
   fillRandom(seed: number): void {

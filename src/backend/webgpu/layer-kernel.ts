@@ -1,10 +1,11 @@
 import { ShapeError } from "../../base/errors.ts";
-import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { HeldCombine } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import type { ShaderFile } from "./shader.ts";
 
 /** What a chain takes from one attention to the next. */
 export interface LayerKernelOps {
@@ -136,59 +137,64 @@ export class LayerKernel {
       DOWN_BLOCKS: blocks.down,
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
-      ...(splits > 0 && { PADDED4: paddedHeadDim(model, cacheDtype) / 4, PARTIALS: 8 }),
+      ...(splits > 0 && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
       HIDDEN: hiddenSize,
       ATTENDED_LINKS: this.#linksOf(width),
       HIDDEN_LINKS: this.#linksOf(hiddenSize),
       FEED_LINKS: this.#linksOf(intermediateSize),
       SET_LINKS: this.#setLinks,
       SPACE: Math.max(...sums) + 1,
-      ...stageConstants("o", 4, width, dtype, stages.o),
-      ...stageConstants("feed", 5, hiddenSize, dtype, stages.feed, true),
-      ...stageConstants("down", 6, intermediateSize, dtype, stages.down),
+      ...stageConstants("o", width, dtype, stages.o),
+      ...stageConstants("feed", hiddenSize, dtype, stages.feed, true),
+      ...stageConstants("down", intermediateSize, dtype, stages.down),
     };
-    const files = ["storage", "subgroup-reduce", "layer-mailbox"];
+    const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
     files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
     if (stages.input) {
       files.push("layer-stage:input");
-      Object.assign(constants, stageConstants("input", 7, hiddenSize, dtype, stages.input, true));
+      Object.assign(constants, stageConstants("input", hiddenSize, dtype, stages.input, true));
     }
-    files.push("layer-core", ...(splits > 0 ? ["combine-core", "layer-combine"] : ["layer-copy"]));
+    files.push("layer-core");
+    if (splits > 0) files.push("combine-core", "layer-combine");
+    else files.push("layer-copy");
     const { projected, query } = input ?? {};
-    const bindings = [
-      ...[weights.vectors, WebGpuTensor.of(x), links, chunkOf(output.o), chunkOf(feed.gate)],
-      ...[chunkOf(feed.down), input && chunkOf(input.weights.q), sourceOf(attended)],
-    ];
+    const bindings: Record<string, NumberedBuffer | undefined> = {
+      ...{ vectors: weights.vectors, x: WebGpuTensor.of(x), links },
+      ...{ weights_o: chunkOf(output.o), weights_feed: chunkOf(feed.gate), weights_down: chunkOf(feed.down) },
+      ...(input && { weights_input: chunkOf(input.weights.q) }),
+      [splits > 0 ? "partials" : "attended"]: sourceOf(attended),
+    };
     if (!input || !query) {
       files.push("layer-to-end");
     } else if (hasHeadNorm(input.weights)) {
       files.push("layer-to-rows");
       Object.assign(constants, { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim });
-      bindings.push(projected);
+      bindings.projected = projected;
     } else {
       const { keys, values } = this.#cache.layer(input.layer);
       files.push("step", "layer-to-heads");
       Object.assign(constants, stepConstants(this.#context), { CACHE_IS_F16: cacheDtype === "f16" });
-      bindings.push(step.storage, WebGpuTensor.of(query), keys, values);
+      Object.assign(bindings, { step: step.storage, query: WebGpuTensor.of(query), keys, values });
     }
     const { norm, q, k, v, qBias, kBias, vBias } = input?.weights ?? {};
     files.push("layer-kernel");
-    recorder.dispatch(
-      "weights",
-      recorder.kernel(files, constants),
-      [
+    const piece = (ref: WeightRef | undefined) => (ref ? firstPiece(ref) : 0);
+    const biasPlace = (ref: WeightRef | undefined) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0);
+    recorder.dispatch({
+      category: "weights",
+      kernel: recorder.kernel(files, constants),
+      params: {
         splits,
-        ...[output.o, feed.gate, feed.up, feed.down].map((ref) => firstPiece(ref)),
-        WebGpuWeight.of(feed.norm).vector / 4,
-        set * this.#setLinks,
-        (1 - set) * this.#setLinks,
-        norm ? WebGpuWeight.of(norm).vector / 4 : 0,
-        ...[q, k, v].map((ref) => (ref ? firstPiece(ref) : 0)),
-        ...[qBias, kBias, vBias].map((ref) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0)),
-      ],
+        ...{ o: piece(output.o), gate: piece(feed.gate), up: piece(feed.up), down: piece(feed.down) },
+        feed_norm: WebGpuWeight.of(feed.norm).vector / 4,
+        ...{ links: set * this.#setLinks, stale: (1 - set) * this.#setLinks },
+        input_norm: norm ? WebGpuWeight.of(norm).vector / 4 : 0,
+        ...{ q: piece(q), k: piece(k), v: piece(v) },
+        ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
+      },
       bindings,
-      Object.values(blocks).reduce((sum, count) => sum + count, 0),
-    );
+      grid: [Object.values(blocks).reduce((sum, count) => sum + count, 0)],
+    });
   }
 
   /** Invocations of a workgroup: fewer where rows are short. */
@@ -262,14 +268,12 @@ export class LayerKernel {
 
 function stageConstants(
   name: string,
-  binding: number,
   cols: number,
   dtype: WebGpuWeight["dtype"],
   { rows, turns, chunk }: Stage,
   isNormed = false,
 ): Record<string, number | boolean> {
   return {
-    [`BINDING_${name}`]: binding,
     [`STRIDE_${name}`]: cols / pieceElements(dtype),
     [`ROWS_${name}`]: rows,
     [`TURNS_${name}`]: turns,

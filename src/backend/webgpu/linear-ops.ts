@@ -4,7 +4,14 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import { type GpuContext, stepConstants } from "./context.ts";
 import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from "./refs.ts";
-import { groupSections, type Product, pairSections, type Section, sectionWords } from "./sections.ts";
+import {
+  groupSections,
+  type Product,
+  pairSections,
+  type Section,
+  sectionParams,
+  wordsOf,
+} from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
 
 /** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or sooner the matrix units. */
@@ -145,14 +152,16 @@ export class LinearOps {
       const blocks = sections.reduce((sum, { slice }) => sum + slice.rows / core.outputs, 0);
       const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
       const { slab } = head.slice;
-      recorder.dispatch(
-        "weights",
+      recorder.dispatch({
+        category: "weights",
         kernel,
-        [...sectionWords(sections), norm.vector / 4, x.count],
-        [slab, x.storage, weights.vectors, slab, step.storage, out.query, out.keys, out.values],
-        columns,
-        rows,
-      );
+        params: { ...sectionParams(sections), norm: norm.vector / 4, batch: x.count },
+        bindings: {
+          ...{ weights: slab, x: x.storage, vectors: weights.vectors, partner: slab },
+          ...{ step: step.storage, query: out.query, keys: out.keys, values: out.values },
+        },
+        grid: [columns, rows],
+      });
     }
     return true;
   }
@@ -177,14 +186,19 @@ export class LinearOps {
     const blocks = sections.reduce((sum, { slice }) => sum + Math.ceil(slice.rows / core.outputs), 0);
     const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
     const all = partner ? [first, partner] : sections;
-    recorder.dispatch(
-      "weights",
+    recorder.dispatch({
+      category: "weights",
       kernel,
-      [...sectionWords(all), (norm?.vector ?? 0) / 4, x.count, out.stride],
-      [first.slice.slab, x.storage, weights.vectors, (partner ?? first).slice.slab, out.storage],
-      columns,
-      rows,
-    );
+      params: {
+        ...sectionParams(all),
+        ...{ norm: (norm?.vector ?? 0) / 4, batch: x.count, out_stride: out.stride },
+      },
+      bindings: {
+        ...{ weights: first.slice.slab, x: x.storage, vectors: weights.vectors },
+        ...{ partner: (partner ?? first).slice.slab, out: out.storage },
+      },
+      grid: [columns, rows],
+    });
   }
 
   /** The part that all matrix-vector kernels share: its files and constants, teams of a workgroup and outputs of a team. */
@@ -240,7 +254,7 @@ export class LinearOps {
       "storage",
       traits.minSubgroupSize > 0 ? "subgroup-reduce" : "subgroup-reduce-none",
       "matvec-core",
-    ];
+    ] as const;
     return { files, constants, teams: threads / lanes, outputs: kind === "pair" ? teamRows / 2 : teamRows };
   }
 
@@ -259,14 +273,13 @@ export class LinearOps {
       PAIR: isPair,
       ADD: isAdded,
     });
-    recorder.dispatch(
-      "weights",
+    recorder.dispatch({
+      category: "weights",
       kernel,
-      [slice.offset / 16, slice.rows, section.out, section.bias, x.count, out.stride],
-      [slice.slab, x.storage, weights.vectors, out.storage],
-      Math.ceil(x.count / (64 * side)),
-      Math.ceil(slice.rows / (64 * side)),
-    );
+      params: { ...wordsOf(section), batch: x.count, out_stride: out.stride },
+      bindings: { weights: slice.slab, x: x.storage, vectors: weights.vectors, out: out.storage },
+      grid: [Math.ceil(x.count / (64 * side)), Math.ceil(slice.rows / (64 * side))],
+    });
   }
 
   #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, isAdded = false): void {
@@ -290,22 +303,19 @@ export class LinearOps {
       PAIR: isPair,
       ADD: isAdded,
     });
-    recorder.dispatch(
-      "weights",
+    recorder.dispatch({
+      category: "weights",
       kernel,
-      [
-        slice.offset / 16,
-        slice.rows,
-        section.out,
-        section.bias,
-        x.count,
-        out.stride,
-        (partner?.slice.offset ?? 0) / 16,
-      ],
-      [slice.slab, x.storage, weights.vectors, x.scales, (partner ?? section).slice.slab, out.storage],
-      Math.ceil(x.count / tile.x),
-      Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w)),
-    );
+      params: {
+        ...wordsOf(section),
+        ...{ batch: x.count, out_stride: out.stride, partner: (partner?.slice.offset ?? 0) / 16 },
+      },
+      bindings: {
+        ...{ weights: slice.slab, x: x.storage, vectors: weights.vectors, scales: x.scales },
+        ...{ partner: partner?.slice.slab ?? "unused", out: out.storage },
+      },
+      grid: [Math.ceil(x.count / tile.x), Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w))],
+    });
   }
 
   /** The larger tile brings up to a tenth where outputs are many or are read as well, and costs as much elsewhere. */

@@ -26,7 +26,14 @@ export class PrefillAttention {
     part: ProfileCategory,
   ): void {
     const { recorder, model, step, cacheDtype, traits, tuning } = this.#context;
-    const cache = this.#cache.layer(layer);
+    const { keys, values } = this.#cache.layer(layer);
+    const inputs = {
+      params: { first_row: firstRow, rows, sequence },
+      bindings: {
+        ...{ step: step.storage, query: WebGpuTensor.of(query), keys, values },
+        out: WebGpuTensor.of(output),
+      },
+    };
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
@@ -44,14 +51,8 @@ export class PrefillAttention {
         // keys, values, scores and weights within 48 KiB
         BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
       });
-      recorder.dispatch(
-        part,
-        kernel,
-        [firstRow, rows, sequence],
-        [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
-        Math.ceil(rows / (16 * rowBlocks)),
-        model.numQueryHeads / heads,
-      );
+      const grid = [Math.ceil(rows / (16 * rowBlocks)), model.numQueryHeads / heads] as const;
+      recorder.dispatch({ category: part, kernel, ...inputs, grid });
       return;
     }
     const padding = paddedHeadDim(model, cacheDtype);
@@ -60,13 +61,7 @@ export class PrefillAttention {
       // 4 KiB of values at a time, within the 16 KiB of any device
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
-    recorder.dispatch(
-      part,
-      kernel,
-      [firstRow, rows, sequence],
-      [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
-      Math.ceil(rows / 32),
-      model.numQueryHeads,
-    );
+    const grid = [Math.ceil(rows / 32), model.numQueryHeads] as const;
+    recorder.dispatch({ category: part, kernel, ...inputs, grid });
   }
 }

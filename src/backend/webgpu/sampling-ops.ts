@@ -59,15 +59,20 @@ export class SamplingOps {
   }
 
   #greedy(logits: TensorRef, rows: number): void {
-    const { recorder, model, weights } = this.#context;
+    const { recorder, model } = this.#context;
     const parts = Math.min(PARTS, Math.ceil(model.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
     recorder.plan(`argmax ${tensor.id},${rows}`, () => {
-      const first = recorder.kernel(["logit-keys", "argmax"], { FINAL: false });
-      const bindings = [tensor, this.#parts, this.drawn];
-      recorder.dispatch("rest", first, [model.vocabSize, parts], bindings, parts, rows);
-      const last = recorder.kernel(["logit-keys", "argmax"], { FINAL: true });
-      recorder.dispatch("rest", last, [parts, parts], [weights.vectors, this.#parts, this.drawn], 1, rows);
+      const pass = (isFinal: boolean, size: number) =>
+        recorder.dispatch({
+          category: "rest",
+          kernel: recorder.kernel(["logit-keys", "argmax"], { FINAL: isFinal }),
+          params: { size, row_size: parts },
+          bindings: { logits: isFinal ? "unused" : tensor, parts: this.#parts, drawn: this.drawn },
+          grid: [isFinal ? 1 : parts, rows],
+        });
+      pass(false, model.vocabSize);
+      pass(true, parts);
     });
   }
 
@@ -103,13 +108,13 @@ export class SamplingOps {
         LANES: threads,
       },
     );
-    recorder.dispatch(
-      "rest",
+    recorder.dispatch({
+      category: "rest",
       kernel,
-      [model.vocabSize],
-      [this.#draws, WebGpuTensor.of(logits), this.drawn],
-      random.length,
-    );
+      params: { vocab: model.vocabSize },
+      bindings: { draws: this.#draws, logits: WebGpuTensor.of(logits), drawn: this.drawn },
+      grid: [random.length],
+    });
   }
 
   #penalise(logits: TensorRef, rows: readonly SamplingRow[]): void {
@@ -136,13 +141,11 @@ export class SamplingOps {
     });
     recorder.write(this.#penalties, 0, words, words.length);
     recorder.write(this.#seen, 0, Uint32Array.from(tokens), tokens.length);
-    recorder.dispatch(
-      "rest",
-      recorder.kernel(["penalise"], {}),
-      undefined,
-      [this.#penalties, this.#seen, WebGpuTensor.of(logits)],
-      Math.ceil(most / 256),
-      penalised.length,
-    );
+    recorder.dispatch({
+      category: "rest",
+      kernel: recorder.kernel(["penalise"], {}),
+      bindings: { rows: this.#penalties, seen: this.#seen, logits: WebGpuTensor.of(logits) },
+      grid: [Math.ceil(most / 256), penalised.length],
+    });
   }
 }

@@ -162,13 +162,13 @@ export class WebGpuBackend implements Backend {
         STRIDE: weight.stride,
       });
       for (const slice of weight.slices)
-        recorder.dispatch(
-          "rest",
+        recorder.dispatch({
+          category: "rest",
           kernel,
-          [slice.offset / 16, slice.firstRow, slice.rows],
-          [slice.slab, step.storage, this.#sampling.drawn, out],
-          numRows,
-        );
+          params: { piece: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
+          bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
+          grid: [numRows],
+        });
     });
   }
 
