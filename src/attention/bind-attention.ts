@@ -4,7 +4,7 @@ import { isPolicy } from "./is-policy.ts";
 import type { AttentionModel, AttentionPolicy } from "./policy.ts";
 import { parseAttention } from "./spec.ts";
 
-/** The attention that is named first, by a request, an engine or a checkpoint in this order; full where none of them names one. */
+/** Picks the first attention named. Callers pass that of the request, the engine and the checkpoint, in this order. Default: full. */
 export function firstNamed(
   ...named: readonly (AttentionPolicy | string | undefined)[]
 ): AttentionPolicy | string {

@@ -1,7 +1,7 @@
 /** Storage types of weights in a checkpoint and in a backend. */
 export type WeightDtype = "f32" | "f16" | "bf16";
 
-/** Storage types of step tensors. */
+/** Storage types of tensors. */
 export type TensorDtype = "f32" | "u32";
 
 /** Bytes of one element. */
