@@ -109,6 +109,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
         attentionDefaults: checkpoint.generationConfig.attention,
         attention,
       });
+      await abortable(engine.prepare(), signal, "compiling kernels");
       const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
       const loadMs = performance.now() - started;
       return {

@@ -311,6 +311,20 @@ export interface Backend {
    */
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void;
 
+  /**
+   * Compiles ahead the kernels that steps like those of `record` need. `record` calls ops as a step does, from `beginStep`
+   * on; they run dry: tensors, the cache and the step under way keep their contents, and a sample of theirs has no tokens.
+   * Steps may run before the promise resolves; a step like those recorded waits for no compiler after it. A backend that compiles
+   * nothing resolves at once without calling `record`.
+   * @throws BackendError when a kernel does not compile.
+   */
+  prepare(record: () => void): Promise<void>;
+  /**
+   * Rows of a step that stand for all numbers of rows: steps of any number use the kernels of one of these, the next larger
+   * one. Empty where nothing is compiled, or where compiling is so slow that only what a request needs is prepared.
+   */
+  readonly preparedRows: readonly number[];
+
   /** Ends threads and frees everything. Calling it twice is allowed. */
   close(): Promise<void>;
 }

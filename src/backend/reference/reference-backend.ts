@@ -34,6 +34,7 @@ import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 class ReferenceBackend implements Backend {
   readonly shape: BackendShape;
   readonly runsAhead = false;
+  readonly preparedRows: readonly number[] = [];
   readonly #drawn = new SampledTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
@@ -364,6 +365,9 @@ class ReferenceBackend implements Backend {
       }
     }
   }
+
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
 
   async close(): Promise<void> {
     this.#layers = [];

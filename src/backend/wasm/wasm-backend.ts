@@ -39,6 +39,7 @@ type StepKernel = Exclude<
 export class WasmBackend implements Backend {
   readonly shape: BackendShape;
   readonly runsAhead = false;
+  readonly preparedRows: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -383,6 +384,9 @@ export class WasmBackend implements Backend {
       counts,
     );
   }
+
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
 
   async close(): Promise<void> {
     if (this.#isClosed) return;

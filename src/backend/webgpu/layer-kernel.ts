@@ -89,7 +89,7 @@ export class LayerKernel {
   record({ attended, x, output, feed }: LayerKernelOps, input?: NextLayerInput): void {
     const links = this.#linkBuffer;
     const set = Number(this.#isOdd);
-    this.#isOdd = !this.#isOdd;
+    if (!this.#context.recorder.isDry) this.#isOdd = !this.#isOdd;
     const ids = [output.o, feed.gate, input?.weights.q].map((ref) => ref && WebGpuWeight.of(ref).id);
     const tensors = [x, input?.query].map((ref) => ref && WebGpuTensor.of(ref).id);
     this.#context.recorder.plan(
@@ -256,12 +256,7 @@ export class LayerKernel {
   }
 
   get #linkBuffer(): NumberedBuffer {
-    if (!this.#links) {
-      const { buffers, recorder } = this.#context;
-      const words = new Uint32Array(2 * this.#setLinks).fill(UNSET);
-      this.#links = buffers.storage("links of chains", words.byteLength);
-      recorder.write(this.#links, 0, words, words.length);
-    }
+    this.#links ??= this.#context.buffers.storage("links of chains", 8 * this.#setLinks, UNSET);
     return this.#links;
   }
 }

@@ -19,6 +19,9 @@ const MOST_SCALE = 3e38;
 /** The largest f32 below 1: rounded up to 1, a draw would pass every token. */
 const LAST_UNIT = 1 - 2 ** -24;
 
+/** Of a dry run. */
+const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
+
 /** Draws tokens on the device; only their ids come back. */
 export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last draw. */
@@ -45,6 +48,10 @@ export class SamplingOps {
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
+    if (this.#context.recorder.isDry) {
+      this.record(logits, rows);
+      return NO_SAMPLE;
+    }
     this.#reads.check();
     this.record(logits, rows);
     return this.#reads.start(rows.length);
@@ -52,7 +59,7 @@ export class SamplingOps {
 
   /** Records the draw into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    this.sampledRows = rows.length;
+    if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     if (rows.some(({ params }) => params.repetitionPenalty !== 1)) this.#penalise(logits, rows);
     if (rows.some(({ params }) => params.temperature === 0)) this.#greedy(logits, rows.length);
     if (rows.some(({ params }) => params.temperature !== 0)) this.#draw(logits, rows);

@@ -55,9 +55,20 @@ export interface WebGpuBackendOptions {
   readonly cacheDtype: CacheDtype;
 }
 
+/**
+ * Rows of a step between which kernels change: those of few rows are specialised for the next power of two, those with
+ * subgroup matrices for the next multiple of 16, up to 64; from there on all rows share a kernel.
+ */
+const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
+
+function preparedRowsOf({ maxBatchRows }: BackendShape): readonly number[] {
+  return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
+}
+
 export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
   readonly runsAhead = true;
+  readonly preparedRows: readonly number[];
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
   readonly #description: string;
@@ -75,6 +86,7 @@ export class WebGpuBackend implements Backend {
     const recorder = new Recorder(device, buffers, watch, traits);
     this.#watch = watch;
     this.shape = shape;
+    this.preparedRows = traits.isSoftware ? [] : preparedRowsOf(shape);
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
@@ -141,7 +153,7 @@ export class WebGpuBackend implements Backend {
     checkSampledRows(batch.tokenIds, batch.numRows, this.#sampling.sampledRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch, this.shape);
-    this.#context.step.upload(batch);
+    if (!this.#context.recorder.isDry) this.#context.step.upload(batch);
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
@@ -248,6 +260,20 @@ export class WebGpuBackend implements Backend {
     this.#selection.expandSelection(range, set, ends, out);
   }
 
+  async prepare(record: () => void): Promise<void> {
+    this.#check("prepare");
+    const batch = this.#batch;
+    this.#batch = undefined;
+    await this.#context.recorder.prepare(() => {
+      try {
+        record();
+        this.#release();
+      } finally {
+        this.#batch = batch;
+      }
+    });
+  }
+
   /** Submits what was recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.flush();
@@ -300,6 +326,7 @@ export class WebGpuBackend implements Backend {
     const { device, buffers, recorder } = this.#context;
     try {
       if (this.#watch.hasFailed) return;
+      await recorder.compiler.close();
       recorder.submit();
       await recorder.finish("the last steps before closing");
     } catch {
