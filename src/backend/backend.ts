@@ -9,11 +9,11 @@
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
  * `floor(h / groupSize)`. A *range* selects consecutive sequences of the batch.
  */
-import type { TensorDtype, WeightDtype } from "../base/dtype.ts";
-import type { TensorRef, WeightRef } from "../base/tensor-ref.ts";
+import type { TensorDtype } from "../base/dtype.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
 
-/** Sizes a backend needs before anything else; fixed while it is open. */
-export interface BackendShape {
+/** Sizes of a decoder: what a backend has to know of the model. */
+export interface ModelShape {
   readonly numLayers: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;
@@ -23,10 +23,14 @@ export interface BackendShape {
   readonly headDim: number;
   readonly vocabSize: number;
   readonly rmsNormEps: number;
+}
+
+/** How much of the model a backend runs at once; fixed while it is open. */
+export interface Capacity {
   /** Tokens of one KV page. */
   readonly pageSize: number;
-  /** Pages in the KV pool, shared by all sequences. */
-  readonly numPages: number;
+  /** The most pages of the KV pool, which all sequences share. */
+  readonly maxPages: number;
   /** Longest sequence: sizes score buffers and page tables. */
   readonly maxSequenceLength: number;
   /** Most rows in one batch. */
@@ -90,16 +94,16 @@ export interface SequenceRange {
   readonly count: number;
 }
 
-/** Weights of `attentionInput`. Biases are single rows; absent ones are left out. */
+/** Weights of `attentionInput`. Norms and biases are vectors; absent ones are left out. */
 export interface AttentionInputWeights {
-  readonly norm: WeightRef; // [1, hiddenSize]
+  readonly norm: WeightRef; // [hiddenSize]
   readonly q: WeightRef; // [numQueryHeads * headDim, hiddenSize]
   readonly k: WeightRef; // [numKvHeads * headDim, hiddenSize]
   readonly v: WeightRef; // [numKvHeads * headDim, hiddenSize]
   readonly qBias?: WeightRef;
   readonly kBias?: WeightRef;
   readonly vBias?: WeightRef;
-  /** [1, headDim] RMS norm of each head before RoPE (Qwen3). */
+  /** [headDim] RMS norm of each head before RoPE (Qwen3). */
   readonly qNorm?: WeightRef;
   readonly kNorm?: WeightRef;
 }
@@ -110,10 +114,32 @@ export interface AttentionOutputWeights {
 }
 
 export interface FeedForwardWeights {
-  readonly norm: WeightRef; // [1, hiddenSize]
+  readonly norm: WeightRef; // [hiddenSize]
   readonly gate: WeightRef; // [intermediateSize, hiddenSize]
   readonly up: WeightRef; // [intermediateSize, hiddenSize]
   readonly down: WeightRef; // [hiddenSize, intermediateSize]
+}
+
+/** Weights of one layer after its attention. */
+export interface LayerOutputWeights {
+  readonly output: AttentionOutputWeights;
+  readonly feedForward: FeedForwardWeights;
+}
+
+/** The layer whose attention comes next. */
+export interface NextLayer {
+  readonly layer: number;
+  readonly weights: AttentionInputWeights;
+}
+
+/** Tensors that a step carries from layer to layer. */
+export interface LayerTensors {
+  /** f32 [maxBatchRows, numQueryHeads * headDim] */
+  readonly attended: TensorRef;
+  /** f32 [maxBatchRows, hiddenSize] */
+  readonly x: TensorRef;
+  /** f32 [maxBatchRows, numQueryHeads * headDim] */
+  readonly query: TensorRef;
 }
 
 /**
@@ -203,7 +229,8 @@ export interface InFlightSample {
 }
 
 export interface Backend {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   /**
    * True where recorded steps queue up on a device, so that it pays to record the next one before the last draw is read.
    * Where it is false, steps have run when they return.
@@ -219,9 +246,9 @@ export interface Backend {
   read(tensor: TensorRef): Promise<Float32Array | Uint32Array>;
 
   /** Reserves the final place of a weight. @throws BackendError when it does not fit. */
-  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef;
+  createWeight(spec: WeightSpec): WeightRef;
   /**
-   * Puts whole rows into their final place, once.
+   * Puts whole rows (all of a vector) into their final place, once.
    * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
    * Resolves when there is room for more; the bytes are taken when it returns.
    */
@@ -254,10 +281,12 @@ export interface Backend {
     selection: TokenSelection,
     output: TensorRef,
   ): void;
-  /** x += o(attended) (+ bias). `attended` is used up: it may hold anything afterwards. */
-  attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void;
-  /** x += down(silu(gate(norm x)) * up(norm x)). */
-  feedForward(weights: FeedForwardWeights, x: TensorRef): void;
+  /**
+   * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(silu(gate(norm x)) * up(norm x)), then
+   * `attentionInput` of the next layer where there is one. Consumes `attended`: its contents are undefined afterwards.
+   * A backend may keep what it derives from `from` and `next`: pass the same objects in every step.
+   */
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void;
   /**
    * logits[i] = output · norm(x[rows[i]]) for i < count. rows: owned by the caller, copied.
    * logits: f32 [>= count, vocabSize].
@@ -312,8 +341,8 @@ export interface Backend {
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void;
 
   /**
-   * Compiles ahead the kernels that steps like those of `record` need. `record` calls ops as a step does, from `beginStep`
-   * on; they run dry: tensors, the cache and the step under way keep their contents, and a sample of theirs has no tokens.
+   * Compiles ahead the kernels that steps like those of `record` need. Called between steps. `record` calls ops as steps do,
+   * from `beginStep` on; they run dry: tensors, cache and in-flight samples are left as they are, and a sample has no tokens.
    * Steps may run before the promise resolves; a step like those recorded waits for no compiler after it. A backend that compiles
    * nothing resolves at once without calling `record`.
    * @throws BackendError when a kernel does not compile.
@@ -329,5 +358,5 @@ export interface Backend {
   close(): Promise<void>;
 }
 
-/** Makes a backend of the given shape. @throws BackendError when the machine cannot hold or run it. */
-export type BackendFactory = (shape: BackendShape) => Promise<Backend>;
+/** Opens a backend for a model. @throws BackendError when the machine cannot hold or run it. */
+export type BackendFactory = (model: ModelShape, capacity: Capacity) => Promise<Backend>;

@@ -55,12 +55,12 @@ export class KernelPreparation {
    * @throws BackendError when a kernel does not compile.
    */
   async prepareDefault(policy: AttentionPolicy): Promise<void> {
-    const { preparedRows, shape } = this.#backend;
+    const { preparedRows, capacity } = this.#backend;
     if (preparedRows.length === 0) return;
     for (const sampling of [GREEDY, { ...GREEDY, temperature: 1 }])
       await this.prepareFor({
-        ...{ policy, sampling, batchSize: 1, chunkRows: shape.maxBatchRows },
-        ...{ promptTokens: 1, longestCache: shape.maxSequenceLength },
+        ...{ policy, sampling, batchSize: 1, chunkRows: capacity.maxBatchRows },
+        ...{ promptTokens: 1, longestCache: capacity.maxSequenceLength },
       });
   }
 
@@ -136,7 +136,8 @@ export class KernelPreparation {
   }
 
   #batchOf(rowCounts: readonly number[], length: number): StepBatch {
-    const { headDim, pageSize, maxSequenceLength } = this.#backend.shape;
+    const { model, capacity } = this.#backend;
+    const { pageSize, maxSequenceLength } = capacity;
     const numRows = rowCounts.reduce((sum, rows) => sum + rows, 0);
     const numSequences = rowCounts.length;
     const maxPagesPerSequence = Math.ceil(maxSequenceLength / pageSize);
@@ -144,7 +145,7 @@ export class KernelPreparation {
       ...{ numRows, numSequences, maxPagesPerSequence },
       tokenIds: new Uint32Array(numRows),
       slots: new Uint32Array(numRows),
-      rope: new Float32Array(numRows * headDim),
+      rope: new Float32Array(numRows * model.headDim),
       firstRows: Uint32Array.from(rowCounts.keys()), // right for single rows and a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       lengths: new Uint32Array(numSequences).fill(length),

@@ -1,6 +1,6 @@
 /** Kernels are compiled before the steps that use them, and a dry run changes nothing that a step reads. */
 import { describe, expect, it } from "vitest";
-import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { GenerationEngine } from "../../src/engine/engine.ts";
 import type { GenerationRequest } from "../../src/engine/request.ts";
@@ -26,12 +26,12 @@ const OTHER: GenerationRequest = {
 describe.skipIf(gpu === undefined)("prepared kernels", () => {
   it("no step of requests that begin one after the other waits for the compiler, and none is disturbed", async () => {
     let backend: WebGpuBackend | undefined;
-    const engine = await openTiny(async (shape) => {
+    const engine = await openTiny(async (model, capacity) => {
       const adapter = (await (gpu as GPU).requestAdapter()) as GPUAdapter;
-      const opened = await openWebGpuBackend(shape, adapter, {
+      const opened = await webGpuFactory(adapter, {
         cacheDtype: "f32",
         traits: { forwardProgress: "ticketed" },
-      });
+      })(model, capacity);
       if (opened instanceof WebGpuBackend) backend = opened;
       return opened;
     });

@@ -129,9 +129,9 @@ export class LinearOps {
     norm: WebGpuWeight,
     out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
   ): boolean {
-    const { recorder, weights, step, shape, cacheDtype } = this.#context;
+    const { recorder, weights, step, model, cacheDtype } = this.#context;
     const [first] = products;
-    if (!first || shape.headDim % LEAST_HEAD_ROWS !== 0) return false;
+    if (!first || model.headDim % LEAST_HEAD_ROWS !== 0) return false;
     const { cols, dtype } = first.weight;
     if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
@@ -145,8 +145,8 @@ export class LinearOps {
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
         ...stepConstants(this.#context),
         ...core.constants,
-        HEAD_DIM: shape.headDim,
-        QUERY_HEADS: shape.numQueryHeads,
+        HEAD_DIM: model.headDim,
+        QUERY_HEADS: model.numQueryHeads,
         CACHE_IS_F16: cacheDtype === "f16",
       });
       const blocks = sections.reduce((sum, { slice }) => sum + slice.rows / core.outputs, 0);
@@ -203,7 +203,7 @@ export class LinearOps {
 
   /** The part that all matrix-vector kernels share: its files and constants, teams of a workgroup and outputs of a team. */
   #core(first: Section, x: Rows, isNormed: boolean, kind: "plain" | "pair" | "heads") {
-    const { traits, tuning, shape } = this.#context;
+    const { traits, tuning, model } = this.#context;
     const { stride, dtype } = first;
     const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
@@ -226,7 +226,7 @@ export class LinearOps {
       // an invocation finishes at most one pair of pairs
       while (
         teamRows > LEAST_HEAD_ROWS &&
-        (shape.headDim % teamRows !== 0 || (teamRows / LEAST_HEAD_ROWS) * batch > lanes)
+        (model.headDim % teamRows !== 0 || (teamRows / LEAST_HEAD_ROWS) * batch > lanes)
       )
         teamRows /= 2;
     }
@@ -248,7 +248,7 @@ export class LinearOps {
       COLS: stride * pieceElements(dtype),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
     };
     const files = [
       "storage",
@@ -326,9 +326,9 @@ export class LinearOps {
 
   static weight(ref: WeightRef, rows: number, cols: number): WebGpuWeight {
     const weight = WebGpuWeight.of(ref);
-    if (weight.rows !== rows || weight.cols !== cols)
+    if (weight.kind !== "matrix" || weight.rows !== rows || weight.cols !== cols)
       throw new ShapeError(
-        `weight ${weight.name} is [${weight.rows}, ${weight.cols}], the step needs [${rows}, ${cols}]`,
+        `weight ${weight.name} is a ${weight.kind} [${weight.rows}, ${weight.cols}], the op needs a matrix [${rows}, ${cols}]`,
       );
     return weight;
   }

@@ -1,7 +1,7 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { ProfileCategory } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { ProfileCategory } from "./recorder.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
@@ -23,9 +23,9 @@ export class PrefillAttention {
     sequence: number,
     query: TensorRef,
     output: TensorRef,
-    part: ProfileCategory,
+    category: ProfileCategory,
   ): void {
-    const { recorder, shape, step, cacheDtype, traits, tuning } = this.#context;
+    const { recorder, model, step, cacheDtype, traits, tuning } = this.#context;
     const { keys, values } = this.#cache.layer(layer);
     const inputs = {
       params: { first_row: firstRow, rows, sequence },
@@ -37,31 +37,31 @@ export class PrefillAttention {
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
-      QUERY_HEADS: shape.numQueryHeads,
-      HEAD_DIM: shape.headDim,
-      SCALE: shape.headDim ** -0.5,
+      QUERY_HEADS: model.numQueryHeads,
+      HEAD_DIM: model.headDim,
+      SCALE: model.headDim ** -0.5,
     };
-    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && shape.headDim % 16 === 0) {
-      const heads = headsOfWorkgroup(shape);
+    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && model.headDim % 16 === 0) {
+      const heads = headsOfWorkgroup(model);
       const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
       const kernel = recorder.kernel(["storage", "subgroup-matrix", "step", "attend-subgroup-matrix"], {
         ...constants,
         HEADS: heads,
         ROW_BLOCKS: rowBlocks,
         // keys, values, scores and weights within 48 KiB
-        BLOCK: shape.headDim > 128 ? 16 : tuning.matrixKeys,
+        BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
       });
-      const grid = [Math.ceil(rows / (16 * rowBlocks)), shape.numQueryHeads / heads] as const;
-      recorder.dispatch({ category: part, kernel, ...inputs, grid });
+      const grid = [Math.ceil(rows / (16 * rowBlocks)), model.numQueryHeads / heads] as const;
+      recorder.dispatch({ category, kernel, ...inputs, grid });
       return;
     }
-    const padding = paddedHeadDim(shape, cacheDtype);
+    const padding = paddedHeadDim(model, cacheDtype);
     const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
       ...constants,
       // 4 KiB of values at a time, within the 16 KiB of any device
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
-    const grid = [Math.ceil(rows / 32), shape.numQueryHeads] as const;
-    recorder.dispatch({ category: part, kernel, ...inputs, grid });
+    const grid = [Math.ceil(rows / 32), model.numQueryHeads] as const;
+    recorder.dispatch({ category, kernel, ...inputs, grid });
   }
 }

@@ -70,7 +70,7 @@ export class PreparedRows {
     constants: Constants,
     out: Bindings,
   ): void {
-    const { recorder, weights, shape, traits } = this.#context;
+    const { recorder, weights, model, traits } = this.#context;
     const threads = traits.isSoftware ? 64 : 256;
     const kernel = recorder.kernel([reducePrelude(traits, threads), name], {
       ...subgroupConstants(traits),
@@ -81,7 +81,7 @@ export class PreparedRows {
       ...constants,
       NORM: norm !== undefined,
       GATHER: gather !== undefined,
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
     });
     recorder.dispatch({
       category: "weights",

@@ -1,6 +1,7 @@
 import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { InFlightSample, SamplingRow } from "../backend.ts";
+import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
 import {
   candidateSpace,
@@ -31,14 +32,16 @@ export class SamplingOps {
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
   readonly #reads: SampleReads;
+  readonly #greedyLists: CommandLists;
   /** Rows of the last draw. */
   sampledRows = 0;
   #seen: NumberedBuffer;
 
   constructor(context: GpuContext) {
-    const { buffers, recorder, shape } = context;
-    const rows = shape.maxBatchSequences;
+    const { buffers, recorder, capacity } = context;
+    const rows = capacity.maxBatchSequences;
     this.#context = context;
+    this.#greedyLists = recorder.newCommandLists();
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
     this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
@@ -66,10 +69,12 @@ export class SamplingOps {
   }
 
   #greedy(logits: TensorRef, rows: number): void {
-    const { recorder, shape } = this.#context;
-    const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
+    const { recorder, model } = this.#context;
+    const parts = Math.min(PARTS, Math.ceil(model.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
-    recorder.plan(`argmax ${tensor.id},${rows}`, () => {
+    const place = this.#greedyLists.at(tensor.id).at(rows);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () => {
       const pass = (isFinal: boolean, size: number) =>
         recorder.dispatch({
           category: "rest",
@@ -78,13 +83,13 @@ export class SamplingOps {
           bindings: { logits: isFinal ? "unused" : tensor, parts: this.#parts, drawn: this.drawn },
           grid: [isFinal ? 1 : parts, rows],
         });
-      pass(false, shape.vocabSize);
+      pass(false, model.vocabSize);
       pass(true, parts);
     });
   }
 
   #draw(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, shape, traits } = this.#context;
+    const { recorder, model, traits } = this.#context;
     const random = rows.flatMap((row, i) => (row.params.temperature === 0 ? [] : [{ row, i }]));
     const words = new Uint32Array(random.length * 6);
     const floats = new Float32Array(words.buffer);
@@ -117,14 +122,14 @@ export class SamplingOps {
     recorder.dispatch({
       category: "rest",
       kernel,
-      params: { vocab: shape.vocabSize },
+      params: { vocab: model.vocabSize },
       bindings: { draws: this.#draws, logits: WebGpuTensor.of(logits), drawn: this.drawn },
       grid: [random.length],
     });
   }
 
   #penalise(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, buffers, shape } = this.#context;
+    const { recorder, buffers, model } = this.#context;
     const tokens: number[] = [];
     const penalised = rows.flatMap((row, i) => {
       if (row.params.repetitionPenalty === 1) return [];
@@ -142,7 +147,7 @@ export class SamplingOps {
     const words = new Uint32Array(penalised.length * 5);
     const floats = new Float32Array(words.buffer);
     penalised.forEach(({ i, first, count, penalty }, n) => {
-      words.set([i, shape.vocabSize, first, count], n * 5);
+      words.set([i, model.vocabSize, first, count], n * 5);
       floats[n * 5 + 4] = penalty;
     });
     recorder.write(this.#penalties, 0, words, words.length);

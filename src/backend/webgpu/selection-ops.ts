@@ -1,6 +1,7 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
+import type { CommandLists } from "./command-lists.ts";
 import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -26,6 +27,7 @@ export class SelectionOps {
   readonly #cache: KvCache;
   readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
+  readonly #lists: Readonly<Record<"random" | "bounds" | "pages" | "top" | "merge" | "expand", CommandLists>>;
   /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
   #isOdd = false;
   #staleWords = 0;
@@ -33,13 +35,20 @@ export class SelectionOps {
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
     this.#cache = cache;
+    const newLists = () => context.recorder.newCommandLists();
+    this.#lists = {
+      ...{ random: newLists(), bounds: newLists(), pages: newLists() },
+      ...{ top: newLists(), merge: newLists(), expand: newLists() },
+    };
   }
 
   randomScores(batch: BatchSizes, layer: number, range: SequenceRange, seed: number, out: Scores): void {
     const { recorder, step } = this.#context;
     const values = WebGpuTensor.of(out.values);
     const blocks = blocksOf(batch, range);
-    recorder.plan(`random ${range.first},${range.count},${layer},${seed},${values.id},${blocks}`, () =>
+    const place = placeIn(this.#lists.random, range).at(values.id).at(seed).at(blocks).at(layer);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths }),
@@ -51,13 +60,15 @@ export class SelectionOps {
   }
 
   updatePageBounds(batch: BatchSizes, layer: number, range: SequenceRange): void {
-    const { recorder, step, shape, cacheDtype } = this.#context;
-    const channels = shape.numKvHeads * paddedHeadDim(shape, cacheDtype);
+    const { recorder, step, model, capacity, cacheDtype } = this.#context;
+    const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.lengths[s] - batch.rowCounts[s];
-      const pages = Math.ceil(batch.lengths[s] / shape.pageSize) - Math.floor(start / shape.pageSize);
-      recorder.plan(`bounds ${layer},${s},${pages}`, () =>
+      const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
+      const place = this.#lists.bounds.at(s).at(pages).at(layer);
+      if (recorder.replay(place)) continue;
+      recorder.keep(place, () =>
         recorder.dispatch({
           category: "selection",
           kernel: recorder.kernel(["storage", "step", "page-bounds"], {
@@ -73,25 +84,31 @@ export class SelectionOps {
   }
 
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const { recorder, step, shape, cacheDtype } = this.#context;
+    const { recorder, step, model, cacheDtype } = this.#context;
     if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
     const blocks = blocksOf(batch, range);
-    const key = `pages ${layer},${range.first},${range.count},${from.id},${values.id},${out.unit},${blocks}`;
-    recorder.plan(key, () =>
+    const place = placeIn(this.#lists.pages, range)
+      .at(from.id)
+      .at(values.id)
+      .at(out.unit)
+      .at(blocks)
+      .at(layer);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel(["step", "page-scores"], {
           ...stepConstants(this.#context),
           UNIT: out.unit,
-          HEAD_DIM: shape.headDim,
-          PADDED: paddedHeadDim(shape, cacheDtype),
-          QUERY_HEADS: shape.numQueryHeads,
+          HEAD_DIM: model.headDim,
+          PADDED: paddedHeadDim(model, cacheDtype),
+          QUERY_HEADS: model.numQueryHeads,
         }),
         params: { first_sequence: range.first, capacity: values.capacity },
         bindings: { step: step.storage, query: from, bounds: this.#boundsOf(layer), scores: values },
-        grid: [Math.ceil((blocks * BLOCK) / out.unit / 64), shape.numQueryHeads, range.count],
+        grid: [Math.ceil((blocks * BLOCK) / out.unit / 64), model.numQueryHeads, range.count],
       }),
     );
   }
@@ -101,7 +118,9 @@ export class SelectionOps {
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
     const blocks = blocksOf(batch, range);
-    this.#context.recorder.plan(`top ${keyOf(range, scores, ends, out)},${blocks}`, () =>
+    const place = placeOf(this.#lists.top, range, scores, ends, out).at(blocks);
+    if (this.#context.recorder.replay(place)) return;
+    this.#context.recorder.keep(place, () =>
       this.#selectTop(range, scores, ends, out.count, { out: units, capacity: units.capacity }),
     );
   }
@@ -110,15 +129,15 @@ export class SelectionOps {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const blocks = blocksOf(batch, range);
-    const key = `merge ${keyOf(range, scores, ends, out)},${blocks}`;
     const { recorder } = this.#context;
+    const place = placeOf(this.#lists.merge, range, scores, ends, out).at(blocks);
     if (out.count <= this.#space) {
       const marks = this.#nextMarks(range, scores.heads, out.count);
-      recorder.plan(`${key},${marks.firsts.id},${marks.staleWords}`, () =>
-        this.#mergeInPlace(blocks, range, scores, ends, out, marks),
-      );
-    } else {
-      recorder.plan(key, () => this.#mergeByLists(range, scores, ends, out));
+      const marked = place.at(marks.firsts.id).at(marks.staleWords);
+      if (recorder.replay(marked)) return;
+      recorder.keep(marked, () => this.#mergeInPlace(blocks, range, scores, ends, out, marks));
+    } else if (!recorder.replay(place)) {
+      recorder.keep(place, () => this.#mergeByLists(range, scores, ends, out));
     }
   }
 
@@ -131,10 +150,10 @@ export class SelectionOps {
     out: UnitSet,
     marks: MarkBuffers,
   ): void {
-    const { recorder, traits, shape, step } = this.#context;
+    const { recorder, traits, step } = this.#context;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
-    const sequences = shape.maxBatchSequences;
+    const sequences = this.#context.capacity.maxBatchSequences;
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
@@ -158,7 +177,7 @@ export class SelectionOps {
   /** Buffers for the marks of a merge: clean ones, and those of the merge before, which this one cleans. */
   #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
     const words = Math.ceil((count * heads) / 32);
-    const bytes = this.#context.shape.maxBatchSequences * words * 4;
+    const bytes = this.#context.capacity.maxBatchSequences * words * 4;
     const buffers = [this.#spare("places, even", bytes), this.#spare("places, odd", bytes)];
     const [firsts, stale] = this.#isOdd ? buffers.reverse() : buffers;
     const marks = {
@@ -175,11 +194,11 @@ export class SelectionOps {
 
   /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
   #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    const { recorder, traits, shape } = this.#context;
+    const { recorder, traits, capacity } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;
-    const sequences = shape.maxBatchSequences;
+    const sequences = capacity.maxBatchSequences;
     const bestCapacity = WebGpuTensor.of(scores.values).capacity;
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
@@ -270,10 +289,17 @@ export class SelectionOps {
     const units = set && WebGpuTensor.of(set.units);
     const indices = WebGpuTensor.of(out.indices);
     const counts = WebGpuTensor.of(out.counts);
-    const key =
-      `ends ${range.first},${range.count},${units?.id},${set?.count},${unit},${ends.sinks},${ends.recent},` +
-      `${indices.id},${counts.id},${out.groups}`;
-    recorder.plan(key, () =>
+    const place = placeIn(this.#lists.expand, range)
+      .at(units?.id ?? 0)
+      .at(set?.count ?? 0)
+      .at(unit)
+      .at(ends.sinks)
+      .at(ends.recent)
+      .at(indices.id)
+      .at(counts.id)
+      .at(out.groups);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel([scanPrelude(traits), "bits", "expand-selection"], {
@@ -293,10 +319,10 @@ export class SelectionOps {
   }
 
   #boundsOf(layer: number): NumberedBuffer {
-    const { buffers, shape, cacheDtype } = this.#context;
+    const { buffers, model, capacity, cacheDtype } = this.#context;
     let bounds = this.#bounds.get(layer);
     if (!bounds) {
-      const bytes = shape.numPages * shape.numKvHeads * paddedHeadDim(shape, cacheDtype) * 8;
+      const bytes = capacity.maxPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
       bounds = buffers.storage(`key bounds of layer ${layer}`, bytes);
       this.#bounds.set(layer, bounds);
     }
@@ -325,9 +351,27 @@ function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   return Math.ceil(most / BLOCK);
 }
 
-function keyOf(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): string {
-  const [values, units] = [WebGpuTensor.of(scores.values), WebGpuTensor.of(out.units)];
-  return `${range.first},${range.count},${values.id},${scores.heads},${scores.unit},${ends.sinks},${ends.recent},${units.id},${out.count}`;
+/** The place of a range's command lists. */
+function placeIn(lists: CommandLists, { first, count }: SequenceRange): CommandLists {
+  return lists.at(first).at(count);
+}
+
+/** The place of the command lists of a choice from scores. */
+function placeOf(
+  lists: CommandLists,
+  range: SequenceRange,
+  scores: Scores,
+  ends: KeptEnds,
+  out: UnitSet,
+): CommandLists {
+  return placeIn(lists, range)
+    .at(WebGpuTensor.of(scores.values).id)
+    .at(scores.heads)
+    .at(scores.unit)
+    .at(ends.sinks)
+    .at(ends.recent)
+    .at(WebGpuTensor.of(out.units).id)
+    .at(out.count);
 }
 
 function checkCandidates(
