@@ -98,5 +98,5 @@ test("ops that are wrong stand out", async () => {
   );
   const text = describeIt({ ...rest, wasm: { ...wasm, selfTest: { ...wasm.selfTest, rows } } });
   expect(text).toContain("1 of 18 ops WRONG");
-  expect(text).toMatch(/ {2}expandSelection {19}2 WRONG\n/);
+  expect(text).toMatch(/ {2}expandSelection {12}2 WRONG\n/);
 });
