@@ -51,9 +51,11 @@ export interface TuningReport {
   readonly note?: string;
 }
 
+export type BackendName = "reference" | "wasm" | "webgpu";
+
 /** What is chosen and used, for `report()` and `doctor`. */
 export interface BackendReport {
-  readonly name: "reference" | "wasm" | "webgpu";
+  readonly name: BackendName;
   /** One line for people: build, SIMD level, adapter. */
   readonly description: string;
   /** Threads that compute, the caller's included. */
@@ -339,6 +341,20 @@ export interface Backend {
    * set may be left out: the ends alone, in tokens (unit 1), one group.
    */
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void;
+
+  /**
+   * Compiles ahead the kernels that steps like those of `record` need. Called between steps. `record` calls ops as steps do,
+   * from `beginStep` on; they run dry: tensors, cache and in-flight samples are left as they are, and a sample has no tokens.
+   * Steps may run before the promise resolves; a step like those recorded waits for no compiler after it. A backend that compiles
+   * nothing resolves at once without calling `record`.
+   * @throws BackendError when a kernel does not compile.
+   */
+  prepare(record: () => void): Promise<void>;
+  /**
+   * Rows of a step that stand for all numbers of rows: steps of any number use the kernels of one of these, the next larger
+   * one. Empty where nothing is compiled, or where compiling is so slow that only what a request needs is prepared.
+   */
+  readonly preparedRows: readonly number[];
 
   /** Ends threads and frees everything. Calling it twice is allowed. */
   close(): Promise<void>;

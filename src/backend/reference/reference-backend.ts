@@ -49,6 +49,7 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly runsAhead = false;
+  readonly preparedRows: readonly number[] = [];
   readonly #drawn = new SampledTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
@@ -384,6 +385,9 @@ class ReferenceBackend implements Backend, LayerOps {
       }
     }
   }
+
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
 
   async close(): Promise<void> {
     this.#layers = [];

@@ -55,6 +55,7 @@ export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly runsAhead = false;
+  readonly preparedRows: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -400,6 +401,9 @@ export class WasmBackend implements Backend, LayerOps {
       counts,
     );
   }
+
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
 
   async close(): Promise<void> {
     if (this.#isClosed) return;

@@ -43,8 +43,12 @@ export class Buffers {
     return { id, buffer };
   }
 
-  storage(label: string, sizeBytes: number): NumberedBuffer {
-    return this.create(label, sizeBytes, USAGE.storage | USAGE.copySource | USAGE.copyTarget);
+  /** fill: each word of the buffer, in dry runs too. */
+  storage(label: string, sizeBytes: number, fill = 0): NumberedBuffer {
+    const made = this.create(label, sizeBytes, USAGE.storage | USAGE.copySource | USAGE.copyTarget);
+    if (fill !== 0)
+      this.device.queue.writeBuffer(made.buffer, 0, new Uint32Array(made.buffer.size / 4).fill(fill));
+    return made;
   }
 
   destroy({ id, buffer }: NumberedBuffer): void {

@@ -281,12 +281,8 @@ export class LayerKernel {
   }
 
   get #mailboxBuffer(): NumberedBuffer {
-    if (!this.#mailbox) {
-      const { buffers, recorder } = this.#context;
-      const words = new Uint32Array(2 * this.#stages.setWords).fill(UNSET);
-      this.#mailbox = buffers.storage("mailboxes of the layer kernel", words.byteLength);
-      recorder.write(this.#mailbox, 0, words, words.length);
-    }
+    const sizeBytes = 8 * this.#stages.setWords;
+    this.#mailbox ??= this.#context.buffers.storage("mailboxes of the layer kernel", sizeBytes, UNSET);
     return this.#mailbox;
   }
 }

@@ -3,7 +3,7 @@ import { CommandLists, type Dispatch, type ProfileCategory } from "./command-lis
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { type Kernel, KernelCompiler } from "./kernel-compiler.ts";
-import { type Bindings, checkBindings, encodeParams, type Params } from "./kernel-params.ts";
+import { type Bindings, bufferOf, checkBindings, encodeParams, type Params } from "./kernel-params.ts";
 import { isPolled, waitWithFewPolls } from "./patient-wait.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
@@ -150,7 +150,10 @@ export class Recorder {
       return;
     }
     const pipeline = this.compiler.pipelineOf(kernel);
-    const buffers = kernel.shader.bindings.map(({ name }) => this.#bufferOf(name, bindings[name]));
+    const buffers = kernel.shader.bindings.map(({ name }) => {
+      const buffer = bufferOf(kernel, name, bindings);
+      return buffer === "unused" ? this.#standIn(name) : buffer;
+    });
     const uniform = this.#hasImmediates || words.length === 0 ? undefined : words;
     let key = `${kernel.id}`;
     for (const { id } of buffers) key += `,${id}`;
@@ -163,8 +166,7 @@ export class Recorder {
   }
 
   /** Writable bindings of a dispatch must not share a buffer, so that each unused one has its own. */
-  #bufferOf(name: string, given: NumberedBuffer | "unused" | undefined): NumberedBuffer {
-    if (given !== undefined && given !== "unused") return given;
+  #standIn(name: string): NumberedBuffer {
     let standIn = this.#standIns.get(name);
     if (!standIn) {
       standIn = this.#buffers.storage(`stands in for ${name}`, STAND_IN_BYTES);

@@ -1,6 +1,6 @@
-import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { InFlightSample, SamplingRow } from "../backend.ts";
+import { sampleUnit } from "../sample-token.ts";
 import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
 import {
@@ -21,6 +21,9 @@ const DRAW_WORDS = 6;
 const MOST_SCALE = 3e38;
 /** The largest f32 below 1: rounded up to 1, a draw would pass every token. */
 const LAST_UNIT = 1 - 2 ** -24;
+
+/** Of a dry run. */
+const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
 
 /** Draws tokens on the device; only their ids come back. */
 export class SamplingOps {
@@ -58,6 +61,10 @@ export class SamplingOps {
 
   /** stepRows: rows of the step that the sample ends. */
   sample(logits: TensorRef, rows: readonly SamplingRow[], stepRows: number): InFlightSample {
+    if (this.#context.recorder.isDry) {
+      this.record(logits, rows);
+      return NO_SAMPLE;
+    }
     this.#reads.check();
     this.record(logits, rows);
     return this.#reads.start(rows.length, stepRows);
@@ -65,7 +72,7 @@ export class SamplingOps {
 
   /** Records the draw into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    this.sampledRows = rows.length;
+    if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     let numGreedy = 0;
     let numPenalised = 0;
     for (let i = 0; i < rows.length; i++) {
@@ -104,14 +111,15 @@ export class SamplingOps {
     const [words, floats] = [this.#drawWords, this.#drawFloats];
     let at = 0;
     for (let i = 0; i < rows.length; i++) {
-      const { params, draw } = rows[i] as SamplingRow;
+      const row = rows[i] as SamplingRow;
+      const { params } = row;
       if (params.temperature === 0) continue;
       words[at] = i;
       words[at + 1] = params.topK;
       floats[at + 2] = params.topP;
       floats[at + 3] = params.minP;
       floats[at + 4] = Math.min(1 / params.temperature, MOST_SCALE);
-      floats[at + 5] = Math.min(hashUnit(params.seed, draw, 0x5a11, 0), LAST_UNIT);
+      floats[at + 5] = Math.min(sampleUnit(row), LAST_UNIT);
       at += DRAW_WORDS;
     }
     const { recorder } = this.#context;

@@ -186,6 +186,7 @@ export class SelectionOps {
       words,
       staleWords: this.#staleWords,
     };
+    if (this.#context.recorder.isDry) return marks;
     this.#isOdd = !this.#isOdd;
     this.#staleWords = range.count * words;
     return marks;
@@ -330,16 +331,14 @@ export class SelectionOps {
 
   /** A buffer kept for later calls; grown where it is too small. fill: each of its words, where not 0. */
   #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
-    const { buffers, recorder, device } = this.#context;
+    const { buffers, recorder } = this.#context;
     const known = this.#scratch.get(name);
     if (known && known.buffer.size >= bytes) return known;
     if (known) {
       recorder.submit();
       buffers.destroy(known);
     }
-    const made = buffers.storage(name, bytes);
-    if (fill !== 0)
-      device.queue.writeBuffer(made.buffer, 0, new Uint32Array(made.buffer.size / 4).fill(fill));
+    const made = buffers.storage(name, bytes, fill);
     this.#scratch.set(name, made);
     return made;
   }

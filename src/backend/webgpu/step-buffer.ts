@@ -33,7 +33,8 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
 
 export type StepLayout = ReturnType<typeof stepLayout>;
 
-export interface StepBufferOptions {
+/** What a step buffer is made of. */
+interface StepBufferOptions {
   readonly device: GPUDevice;
   readonly buffers: Buffers;
   readonly model: ModelShape;

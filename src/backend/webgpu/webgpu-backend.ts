@@ -61,10 +61,21 @@ export interface WebGpuBackendOptions {
   readonly cacheDtype: CacheDtype;
 }
 
+/**
+ * Rows of a step between which kernels change: those of few rows are specialised for the next power of two, those with
+ * subgroup matrices for the next multiple of 16, up to 64; from there on all rows share a kernel.
+ */
+const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
+
+function preparedRowsOf({ maxBatchRows }: Capacity): readonly number[] {
+  return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
+}
+
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly runsAhead = true;
+  readonly preparedRows: readonly number[];
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
   readonly #description: string;
@@ -84,6 +95,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#watch = watch;
     this.model = model;
     this.capacity = capacity;
+    this.preparedRows = traits.isSoftware ? [] : preparedRowsOf(capacity);
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
@@ -154,7 +166,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     checkSampledRows(batch.tokenIds, batch.numRows, this.#sampling.sampledRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch, this.capacity);
-    this.#context.step.upload(batch);
+    if (!this.#context.recorder.isDry) this.#context.step.upload(batch);
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
@@ -274,6 +286,11 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#selection.expandSelection(range, set, ends, out);
   }
 
+  async prepare(record: () => void): Promise<void> {
+    this.#checkOpen("prepare");
+    await this.#context.recorder.prepare(record);
+  }
+
   /** Submits what was recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.flush();
@@ -325,6 +342,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     const { device, buffers, recorder } = this.#context;
     try {
       if (this.#watch.hasFailed) return;
+      await recorder.compiler.close();
       recorder.submit();
       await recorder.finish("the last steps before closing");
     } catch {
