@@ -34,11 +34,11 @@ const KINDS: readonly Kind[] = [
     options: { cacheDtype: "f32", traits: { bindingBytes: 20480 } },
   },
   {
-    name: "uniforms in place of immediates, kernels of the sizes that suit a real GPU",
+    name: "immediates in place of uniforms, kernels of the sizes that suit a real GPU",
     options: {
       cacheDtype: "f32",
-      traits: { isSoftware: false, hasImmediates: false },
-      tuning: { selectFours: 1 }, // four are 15 GB of SwiftShader's compiler
+      traits: { isSoftware: false },
+      tuning: { immediates: true, selectFours: 1 }, // four are 15 GB of SwiftShader's compiler
     },
   },
   {

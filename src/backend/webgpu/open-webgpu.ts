@@ -58,7 +58,10 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
   const buffers = new Buffers(device);
   const watch = new DeviceWatch(device);
   try {
-    const traits = { ...traitsOf(adapter, device), ...options.traits };
+    const found = traitsOf(adapter, device);
+    const tuning = tuningFor({ ...found, ...options.traits }, options.tuning);
+    const hasImmediates = found.hasImmediates && tuning.immediates;
+    const traits = { ...found, hasImmediates, ...options.traits };
     return await watch.allocate(
       () =>
         new WebGpuBackend(model, capacity, {
@@ -67,7 +70,7 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
           buffers,
           watch,
           traits,
-          tuning: tuningFor(traits, options.tuning),
+          tuning,
           cacheDtype,
           description: describe(adapter, traits),
         }),

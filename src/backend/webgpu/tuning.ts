@@ -49,6 +49,11 @@ export interface Tuning {
   readonly matrixKeys: number;
   /** Invocations of a workgroup that brings partial sums together. */
   readonly mergeThreads: number;
+  /**
+   * Kernel parameters as immediates, on devices that have them; else in uniforms, which command lists keep in their bind groups. A
+   * uniform saves the host one call of four a dispatch.
+   */
+  readonly immediates: boolean;
 }
 
 const GPU: Tuning = {
@@ -70,6 +75,7 @@ const GPU: Tuning = {
   matrixSubgroups: 8,
   matrixKeys: 32,
   mergeThreads: 256,
+  immediates: false,
 };
 
 /** On a CPU a workgroup is a loop, and a barrier a turn of every invocation. */
