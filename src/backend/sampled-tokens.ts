@@ -1,7 +1,7 @@
 import { ShapeError } from "../base/errors.ts";
 import { type InFlightSample, NO_TOKEN, SAMPLED_TOKEN, type SamplingRow } from "./backend.ts";
 
-/** Draws on the CPU, done at once, and the last draw's tokens for the ids of the next step that stand for them. */
+/** Samples on the CPU, done at once, and the last sample's tokens for the ids of the next step that stand for them. */
 export class SampledTokens {
   #last = new Uint32Array(0);
 
@@ -12,7 +12,7 @@ export class SampledTokens {
     return { tokens: async () => tokens.slice() };
   }
 
-  /** Puts drawn tokens in the place of the ids that stand for them, and token 0 in the place of `NO_TOKEN`. */
+  /** Replaces the ids that stand for sampled tokens by those tokens, and `NO_TOKEN` by token 0. */
   resolve(tokenIds: Uint32Array, numRows: number): void {
     checkSampledRows(tokenIds, numRows, this.#last.length);
     for (let row = 0; row < numRows; row++) {
@@ -24,7 +24,7 @@ export class SampledTokens {
   }
 }
 
-/** @throws ShapeError when an id stands for a row past those of the last draw. */
+/** @throws ShapeError when an id stands for a row past those of the last sample. */
 export function checkSampledRows(tokenIds: Uint32Array, numRows: number, sampledRows: number): void {
   for (let row = 0; row < numRows; row++) {
     const id = tokenIds[row];

@@ -14,19 +14,19 @@ import {
 } from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
 
-/** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or sooner the matrix units. */
+/** Most rows of x for the matrix-vector kernel. Beyond them tiles are faster; subgroup matrices are sooner. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS = 4;
-/** Rows of x of one batch of decode steps, for which the matrix units only have to keep up with memory. */
+/** Rows of x that one batch of decode steps has: subgroup matrices only have to keep up with memory there. */
 const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
-/** A team makes at least two runs of two rows of a head. */
+/** Fewest rows of a thread group that finishes heads: two runs of two rows. */
 const LEAST_HEAD_ROWS = 4;
-/** Most sums of an invocation at once, and most vec4s of x that it keeps in registers. */
+/** Per invocation: most sums at once, and most vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
 
-/** Where outputs go. */
+/** Where a product writes its outputs. */
 export interface Target {
   readonly storage: NumberedBuffer;
   /** Elements from row to row. */
@@ -38,7 +38,7 @@ export interface ProductOptions extends PrepareOptions {
   readonly add?: boolean;
 }
 
-/** Matrix products: few rows by a kernel that streams the weights once, many by tiles or on the matrix units. */
+/** Matrix products. Few rows take a kernel that streams the weights once; many take tiles or subgroup matrices. */
 export class LinearOps {
   readonly #context: GpuContext;
   readonly #prepared: PreparedRows;
@@ -94,7 +94,7 @@ export class LinearOps {
     return this.#hasSubgroupMatrices(dtype) ? MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS : MAX_VECTOR_ROWS;
   }
 
-  /** Makes x ready for the kernel that suits its rows, and hands it on. */
+  /** Chooses the kernel by the rows of x, prepares x for it, and records it. */
   #record(
     weight: WebGpuWeight,
     x: Rows,
@@ -121,7 +121,7 @@ export class LinearOps {
 
   /**
    * Query, key and value products of few rows, with RoPE, straight into the query and the pages.
-   * False where that cannot be done at once: nothing was recorded then.
+   * Returns false, and records nothing, where one kernel cannot do that.
    */
   multiplyHeads(
     products: readonly Product[],
@@ -135,7 +135,7 @@ export class LinearOps {
     const { cols, dtype } = first.weight;
     if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
-    // heads must not be cut between buffers
+    // a head must lie in one slab
     if (products.some(({ weight }) => weight.slices.length > 1)) return false;
     for (const sections of groupSections(products)) {
       const [head] = sections;
@@ -201,23 +201,23 @@ export class LinearOps {
     });
   }
 
-  /** The part that all matrix-vector kernels share: its files and constants, teams of a workgroup and outputs of a team. */
+  /** What all matrix-vector kernels share: files, constants, thread groups of a workgroup, and outputs of a thread group. */
   #core(first: Section, x: Rows, isNormed: boolean, kind: "plain" | "pair" | "heads") {
     const { traits, tuning, model } = this.#context;
     const { stride, dtype } = first;
     const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
     const leastRows = { plain: 1, pair: 2, heads: LEAST_HEAD_ROWS }[kind];
-    // sums of a fold, and its squares
+    // the sums of one subgroup-sized group, and its squares
     const foldBytes = (rows: number) => (rows + 1) * batch * 4;
     const mostFolds = Math.floor(traits.workgroupBytes / foldBytes(leastRows));
-    // more rows of x in registers, fewer columns of each
+    // with more rows of x in registers each lane holds fewer columns
     const wanted = tuning.matvecLanes * (batch >= 4 ? 2 : 1);
     const most = Math.min(wanted, traits.maxInvocations, fold * mostFolds);
     const lanes = teamSize(stride, fold, Math.max(fold, most));
     const threads = lanes * Math.max(1, Math.floor(Math.min(64, most) / lanes));
     const pieces = Math.ceil(stride / lanes);
-    // loads in flight are registers, and so are sums
+    // loads in flight and sums share the registers
     const atOnce = Math.max(1, Math.min(tuning.matvecLoads / pieces, MAX_SUMS / batch));
     const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
     let teamRows = Math.max(tuning.matvecTeamRows, rowsAtOnce);
@@ -244,7 +244,7 @@ export class LinearOps {
       BATCH: batch,
       STRIDE: stride,
       X_STRIDE: x.stride / 4,
-      // x is normed on the way only where its rows are whole pieces
+      // the kernel norms x itself only where rows are whole 16-byte vectors
       COLS: stride * pieceElements(dtype),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
@@ -261,7 +261,7 @@ export class LinearOps {
   #tiles(section: Section, x: Rows, out: Target, isAdded = false, isPair = false): void {
     const { recorder, weights } = this.#context;
     const { slice } = section;
-    // small tiles where large ones would leave most of a device idle
+    // large tiles of few outputs leave most of the device idle
     const isSmall = x.count <= 64 || slice.rows <= 1024;
     const side = isSmall ? 1 : 2;
     const kernel = recorder.kernel(["storage", "gemm"], {
@@ -318,7 +318,7 @@ export class LinearOps {
     });
   }
 
-  /** The larger tile brings up to a tenth where outputs are many or are read as well, and costs as much elsewhere. */
+  /** The larger tile gains up to a tenth where outputs are many or also read, and costs as much elsewhere. */
   #tile(isLarge: boolean): MatrixTile {
     const { matrixTile, largeMatrixTile } = this.#context.tuning;
     return isLarge ? largeMatrixTile : matrixTile;
@@ -334,7 +334,7 @@ export class LinearOps {
   }
 }
 
-/** Few rows of x: long strips of few rows of the weight, whose columns four subgroups share. */
+/** The tile of few rows of x: long strips of few weight rows, whose columns four subgroups share. */
 function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
   const x = Math.ceil(count / 16) * 16;
   // enough workgroups for all of a large GPU
@@ -342,7 +342,7 @@ function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
   return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
 }
 
-/** Invocations that share a row of `stride` pieces: whole folds, few that idle at the end of a row, not too few. */
+/** Lanes that share a row of `stride` 16-byte vectors: whole subgroup-sized groups, few idle at the end of a row, not too few. */
 function teamSize(stride: number, fold: number, most: number): number {
   let best = fold;
   let least = Number.POSITIVE_INFINITY;
@@ -355,12 +355,12 @@ function teamSize(stride: number, fold: number, most: number): number {
   return best;
 }
 
-/** Whether the matrix-vector kernels can read x as it lies, by whole pieces. */
+/** Whether the matrix-vector kernels can read x in place, in whole 16-byte vectors. */
 function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
   return x.stride % 4 === 0 && cols % pieceElements(dtype) === 0;
 }
 
-/** Workgroups as columns and rows: a dimension takes at most 65535. */
+/** Splits workgroups into columns and rows: a dimension holds at most 65535. */
 function gridOf(groups: number): readonly [columns: number, rows: number] {
   const columns = Math.min(groups, MAX_GROUPS);
   return [columns, Math.ceil(groups / columns)];

@@ -3,7 +3,7 @@ import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type { ProfileCategory } from "./command-lists.ts";
 
-/** A buffer with a number that stands for it in the keys of bind groups. */
+/** A buffer with a number that stands for it where bind groups and command lists are looked up. */
 export interface NumberedBuffer {
   readonly id: number;
   readonly buffer: GPUBuffer;

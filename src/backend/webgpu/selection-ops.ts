@@ -7,7 +7,7 @@ import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./d
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-/** Tokens by which grids grow. */
+/** Grids grow by this many tokens. */
 const BLOCK = 4096;
 /** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
 const MERGE_GROUPS = 128;
@@ -21,7 +21,7 @@ interface MarkBuffers {
   readonly staleWords: number;
 }
 
-/** Selection: everything stays on the device. */
+/** Selection. Scores, units and tokens stay on the device. */
 export class SelectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
@@ -344,7 +344,7 @@ export class SelectionOps {
   }
 }
 
-/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that plans hold for a while. */
+/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that command lists stay valid for a while. */
 function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   let most = 0;
   for (let s = range.first; s < range.first + range.count; s++) most = Math.max(most, batch.lengths[s]);

@@ -50,9 +50,9 @@ const FLUSH_ROWS = 64;
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
-  /** Others use the device too: it outlives the backend. */
+  /** True where others use the device too, so that it outlives the backend. */
   readonly isShared: boolean;
-  /** The backend's from here on. */
+  /** The backend owns them from here on. */
   readonly buffers: Buffers;
   readonly watch: DeviceWatch;
   readonly description: string;
@@ -251,7 +251,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     return this.#sampling.sample(logits, rows, this.#batch?.numRows ?? 1);
   }
 
-  /** Records a draw whose tokens stay on the device, for the next step to embed. */
+  /** Records a sample whose tokens stay on the device, for the next step to embed. */
   sampleOnDevice(logits: TensorRef, rows: readonly SamplingRow[]): void {
     this.#checkOpen("sample");
     this.#sampling.record(logits, rows);
@@ -291,20 +291,20 @@ export class WebGpuBackend implements Backend, LayerOps {
     await this.#context.recorder.prepare(record);
   }
 
-  /** Submits what was recorded and waits until the device has done it. */
+  /** Submits everything recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.flush();
     await this.#context.recorder.finish("the recorded steps");
   }
 
-  /** Submits what was recorded without waiting. */
+  /** Submits everything recorded without waiting. */
   flush(): void {
     this.#context.recorder.submit();
   }
 
   /**
-   * GPU milliseconds of what `work` records: by part or by kernel, each dispatch timed by itself, or only "all", with what
-   * lies between the dispatches. Needs the feature timestamp-query.
+   * GPU milliseconds of the dispatches that `work` records: by category or by kernel, each dispatch timed by itself, or "all" of them
+   * with the gaps between. Needs the feature timestamp-query.
    */
   async profile(work: () => void, by: TimedBy = "part"): Promise<Record<string, number>> {
     const { device, buffers, recorder } = this.#context;
@@ -346,7 +346,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       recorder.submit();
       await recorder.finish("the last steps before closing");
     } catch {
-      // a device that fails at the end leaves nothing undone that anybody waits for
+      // nobody waits for the last steps: a device that fails now harms nothing
     } finally {
       this.#watch.close();
       buffers.destroyAll();
