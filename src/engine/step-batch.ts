@@ -117,7 +117,8 @@ export class StepBatchBuilder implements StepBatch {
     this.#isSparse[sequence] = isSparse(run);
     const { pages } = run;
     const table = sequence * this.maxPagesPerSequence;
-    for (let i = 0; i < pages.length; i++) this.pageTables[table + i] = pages[i];
+    const numPages = Math.ceil(this.lengths[sequence] / this.#pageSize);
+    for (let i = 0; i < numPages; i++) this.pageTables[table + i] = pages[i];
     for (let i = 0; i < run.numRows; i++) {
       const position = run.firstPosition + i;
       const row = this.numRows++;
