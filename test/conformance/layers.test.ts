@@ -91,7 +91,7 @@ describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open 
   });
 });
 
-/** A backend on which weights are written later, after the last of them is placed, as a checkpoint's are. */
+/** Wraps a backend: defers writes of weights until all are created, as when a checkpoint loads. */
 function placeBeforeWriting(backend: Backend): { placing: Backend; write(): void } {
   const writes: Parameters<Backend["writeWeight"]>[] = [];
   const placing = new Proxy(backend, {
