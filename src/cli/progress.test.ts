@@ -63,7 +63,7 @@ it("is cut to the width of the terminal, and writes nothing without a terminal",
   expect([...written, ...dumb.written]).toEqual([]);
 });
 
-it("keeps no timer after it is erased, so that the process can exit", () => {
+it("has one exit listener, and none after it is erased", () => {
   const before = process.listenerCount("exit");
   const line = new ProgressLine(terminal());
   for (let i = 0; i < 20; i++) line.show(() => "a");

@@ -24,7 +24,7 @@ const pipe = (...chunks: (Uint8Array | string)[]): PromptInput => ({
 const terminal: PromptInput = { ...pipe(), isTTY: true };
 const user = (content: string) => ({ messages: [{ role: "user", content }] });
 
-it("reads the argument, a file, and standard input, without their last line break", async () => {
+it("reads the argument unchanged, and a file and standard input without their last line break", async () => {
   expect(await readPrompt("hello\n", {}, pipe("ignored"))).toEqual(user("hello\n"));
   expect(await readPrompt(undefined, { promptFile: file("p", "a\nb\r\n") }, pipe("ignored"))).toEqual(
     user("a\nb"),

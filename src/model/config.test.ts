@@ -269,7 +269,7 @@ test.each<[string, unknown]>([
   expect(parsing).toThrow(value === undefined ? "is missing" : JSON.stringify(value).slice(0, 100));
 });
 
-test("mlp_bias is a ConfigError for Llama, and ignored for other families", () => {
+test("mlp_bias of Llama is a ConfigError that names it", () => {
   expect(() => parse({ ...llama, mlp_bias: true })).toThrow("mlp_bias is true");
 });
 
