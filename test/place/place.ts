@@ -1,5 +1,6 @@
 import type { WasmHost } from "../../src/backend/wasm/open-wasm.ts";
-import type { Engine, EngineOptions } from "../../src/open.ts";
+import type { Engine } from "../../src/engine/engine-api.ts";
+import type { EngineOptions } from "../../src/open-options.ts";
 
 /** Operations that differ between Node and a browser, for tests that run in both. */
 export interface TestPlace {
