@@ -6,6 +6,7 @@ import type { Backend, BackendShape, SamplingRow } from "../../src/backend/backe
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
 import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
@@ -100,8 +101,8 @@ export class ModelStepper {
 
   /** Memory never written is one page of zeros to the system, and read from cache. */
   #prepareReads(wasm: WasmBackend): void {
-    const start = wasm.arena.word("cache") / 4;
-    wasm.arena.floats.fill(1e-3, start, start + wasm.report().kvCacheBytes / 4);
+    for (const { address, bytes } of wasm.cacheRegions)
+      wasm.arena.floats.fill(1e-3, address / 4, (address + bytes) / 4);
     this.#wasm = wasm;
   }
 
@@ -109,11 +110,13 @@ export class ModelStepper {
   plainRead(bytes: number): number {
     if (!this.#wasm) throw new TypeError("a plain read is a kernel of the wasm backend");
     const { arena, kernels } = this.#wasm;
+    const [cache] = this.#wasm.cacheRegions;
+    if (!cache) throw new TypeError("a plain read needs a cache");
     const item = 65536;
-    const whole = Math.floor(this.backend.report().kvCacheBytes / item) * item;
+    const whole = Math.floor(cache.bytes / item) * item;
     const started = performance.now();
     for (let left = Math.ceil(bytes / item) * item; left > 0; left -= whole)
-      kernels.readAll(arena.word("cache"), Math.min(left, whole), arena.word("scratch"));
+      kernels.readAll(cache.address, Math.min(left, whole), arena.word("scratch"));
     return performance.now() - started;
   }
 
@@ -161,9 +164,11 @@ export class ModelStepper {
   }
 }
 
-function openBackend(shape: BackendShape, { backend, threads }: StepperOptions): Promise<Backend> {
-  if (backend === "reference") return createReferenceBackend(shape);
-  return openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads });
+async function openBackend(shape: BackendShape, { backend, threads }: StepperOptions): Promise<Backend> {
+  if (backend === "reference") return withAllPages(await createReferenceBackend(shape));
+  return withAllPages(
+    await openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads }),
+  );
 }
 
 function shapeOf(config: ModelConfig, contextLength: number): BackendShape {

@@ -7,6 +7,7 @@ import {
   requestWebGpuDevice,
   type WebGpuOptions,
 } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { place } from "../place/here.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
 
@@ -31,7 +32,7 @@ const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
 function openWasm(options: WasmOptions): BackendFactory {
-  return (shape) => openWasmBackend(shape, place.createWasmHost(), options);
+  return async (shape) => withAllPages(await openWasmBackend(shape, place.createWasmHost(), options));
 }
 
 /** WebGPU with workgroups that wait for one another: on an emulated GPU it is slow, and off. */

@@ -22,6 +22,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkPages } from "../checks.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
@@ -86,6 +87,11 @@ class ReferenceBackend implements Backend {
         `writing ${count} elements at row ${firstRow} of ${weight.name} [${weight.rows}, ${weight.cols}]`,
       );
     decodeWeights(bytes, weight.dtype, weight.values.subarray(start, start + count));
+  }
+
+  async resizeCache(numPages: number): Promise<boolean> {
+    checkPages(numPages, this.shape);
+    return true; // the whole pool is there from the start
   }
 
   beginStep(batch: StepBatch): void {

@@ -3,8 +3,11 @@
  * of each the time counts that a quarter of its samples stay below: a busy neighbour spoils the upper ones, and lucky places
  * in memory make the least. The usual one stays where another is not clearly better, so that a wrong choice costs little.
  */
+import { DTYPE_CODES, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
+import { BackendError } from "../../base/errors.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
 import type { BackendShape } from "../backend.ts";
+import { DESCRIPTOR_WORDS } from "./assembly/layout.ts";
 import { type MeasuredTuning, type Tuning, USUAL_TUNING, WEIGHT_KINDS } from "./tuning.ts";
 import type { WasmBackend } from "./wasm-backend.ts";
 
@@ -27,7 +30,7 @@ const INTERMEDIATE = 1152;
 const LAYERS = 64;
 const TOKENS = 2048;
 /** Keys and values of all layers: several times what caches hold, or some of it stays in them. */
-const DATA_BYTES = 128 << 20;
+export const DATA_BYTES = 128 << 20;
 
 /** A small model whose keys and values fill 128 MiB; the same bytes serve as weights. */
 export const TUNING_SHAPE: BackendShape = {
@@ -46,8 +49,6 @@ export const TUNING_SHAPE: BackendShape = {
 const LAYERS_PER_SAMPLE = 2;
 /** A number above 0 and far below 1 in f32, bf16 and f16 alike. */
 const FILLING = 0x3c003c00;
-
-const [BF16] = WEIGHT_KINDS;
 
 type Variant = Partial<Tuning>;
 
@@ -72,10 +73,13 @@ class TuningBench {
     const { arena } = backend;
     this.#backend = backend;
     this.#threads = backend.report().threads;
-    this.#data = arena.word("cache");
+    const [cache] = backend.cacheRegions;
+    if (cache === undefined || cache.bytes < DATA_BYTES)
+      throw new BackendError(`measuring expects ${DATA_BYTES} bytes of cache, got ${cache?.bytes ?? 0}`);
+    this.#data = cache.address;
     this.#x = arena.allocate(4 * HIDDEN, "measuring");
     this.#out = arena.allocate(4 * HIDDEN, "measuring");
-    this.#norm = this.#descriptor(0, 1, HIDDEN, this.#data);
+    this.#norm = this.#descriptor("f32", 1, HIDDEN, this.#data);
     arena.integers.fill(FILLING, this.#data / 4, (this.#data + DATA_BYTES) / 4);
     arena.integers.fill(FILLING, this.#x / 4, this.#x / 4 + HIDDEN);
     this.#beginStep();
@@ -107,10 +111,10 @@ class TuningBench {
   }
 
   /** Streams weights of one kind, on all threads. */
-  #measureWeights({ code, bytes, ahead, item }: (typeof WEIGHT_KINDS)[number]): void {
+  #measureWeights({ dtype, ahead, item }: (typeof WEIGHT_KINDS)[number]): void {
     const sizes = this.#threads > 1 ? [1 << 17, 1 << 19, 1 << 15] : [1 << 17];
     const variants = sizes.flatMap((size) => [0, 1024].map((far) => ({ [ahead]: far, [item]: size })));
-    this.#race(variants, this.#streaming(code, bytes), CLEARLY_BETTER);
+    this.#race(variants, this.#streaming(dtype), CLEARLY_BETTER);
   }
 
   #measureAttention(): void {
@@ -141,13 +145,13 @@ class TuningBench {
     const counts = [this.#threads];
     for (let count = this.#threads / 2; count >= 1; count /= 2) counts.push(Math.floor(count));
     const variants = counts.map((streamThreads) => ({ streamThreads }));
-    this.#race(variants, this.#streaming(BF16.code, BF16.bytes), FEWER_THREADS_BETTER);
+    this.#race(variants, this.#streaming("bf16"), FEWER_THREADS_BETTER);
   }
 
   /** From how many bytes on a product in cache is sooner done on all threads. */
   #measureSolo(): void {
     for (const bytes of [1 << 14, 1 << 15, 1 << 16]) {
-      const descriptor = this.#descriptor(BF16.code, bytes / BF16.bytes / 256, 256, this.#data);
+      const descriptor = this.#descriptor("bf16", bytes / dtypeBytes("bf16") / 256, 256, this.#data);
       const run = () => {
         for (let i = 0; i < 24; i++) this.#backend.kernels.matmul(descriptor, this.#x, 1, this.#out);
       };
@@ -177,14 +181,14 @@ class TuningBench {
   }
 
   /** A feed-forward at each call, of other weights than the last. */
-  #streaming(code: number, bytes: number): () => void {
-    const matrixBytes = HIDDEN * INTERMEDIATE * bytes;
+  #streaming(dtype: WeightDtype): () => void {
+    const matrixBytes = HIDDEN * INTERMEDIATE * dtypeBytes(dtype);
     const layers = Array.from({ length: Math.floor(DATA_BYTES / (3 * matrixBytes)) }, (_, i) => {
       const at = this.#data + 3 * i * matrixBytes;
       return {
-        gate: this.#descriptor(code, INTERMEDIATE, HIDDEN, at),
-        up: this.#descriptor(code, INTERMEDIATE, HIDDEN, at + matrixBytes),
-        down: this.#descriptor(code, HIDDEN, INTERMEDIATE, at + 2 * matrixBytes),
+        gate: this.#descriptor(dtype, INTERMEDIATE, HIDDEN, at),
+        up: this.#descriptor(dtype, INTERMEDIATE, HIDDEN, at + matrixBytes),
+        down: this.#descriptor(dtype, HIDDEN, INTERMEDIATE, at + 2 * matrixBytes),
       };
     });
     return () => {
@@ -193,10 +197,10 @@ class TuningBench {
     };
   }
 
-  #descriptor(code: number, rows: number, cols: number, address: number): number {
+  #descriptor(dtype: WeightDtype, rows: number, cols: number, address: number): number {
     const { arena } = this.#backend;
-    const descriptor = arena.allocate(16, "measuring");
-    arena.integers.set([address, rows, cols, code], descriptor / 4);
+    const descriptor = arena.allocate(4 * DESCRIPTOR_WORDS, "measuring");
+    arena.integers.set([address, rows, cols, DTYPE_CODES[dtype]], descriptor / 4);
     return descriptor;
   }
 

@@ -2,6 +2,7 @@
  * What depends on the processor: numbers that kernels read from memory. None changes a result; they are measured the first
  * time a backend opens on a machine (`measure-tuning.ts`), kept where the host keeps such things, and told in `report()`.
  */
+import type { WeightDtype } from "../../base/dtype.ts";
 import type { TuningReport } from "../backend.ts";
 import type { TuningStore } from "./host.ts";
 import type { Word } from "./memory-map.ts";
@@ -38,13 +39,11 @@ export type Tuning = Readonly<Record<TuningName, number>>;
 
 /** Kinds of weights that kernels stream, the likeliest first: a further one is its words above, and a row. */
 export const WEIGHT_KINDS = [
-  { name: "bf16", code: 1, bytes: 2, ahead: "aheadBf16", item: "itemBf16" },
-  { name: "f32", code: 0, bytes: 4, ahead: "aheadF32", item: "itemF32" },
-  { name: "f16", code: 2, bytes: 2, ahead: "aheadF16", item: "itemF16" },
+  { dtype: "bf16", ahead: "aheadBf16", item: "itemBf16" },
+  { dtype: "f32", ahead: "aheadF32", item: "itemF32" },
+  { dtype: "f16", ahead: "aheadF16", item: "itemF16" },
 ] as const satisfies readonly {
-  name: string;
-  code: number;
-  bytes: number;
+  dtype: WeightDtype;
   ahead: TuningName;
   item: TuningName;
 }[];

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { place } from "../../../test/place/here.ts";
 import type { BackendShape } from "../backend.ts";
+import { withAllPages } from "../with-all-pages.ts";
 import { openWasmBackend } from "./open-wasm.ts";
 import { TUNABLES, TUNING_NAMES, type Tuning, USUAL_TUNING } from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
@@ -39,7 +40,8 @@ async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmB
     },
     ...{ numPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
   };
-  const backend = await openWasmBackend(shape, place.createWasmHost(), { ...build, tuning: "default" });
+  const host = place.createWasmHost();
+  const backend = await withAllPages(await openWasmBackend(shape, host, { ...build, tuning: "default" }));
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
 }
@@ -225,8 +227,8 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
     const backend = await open(heads, build);
     const { numQueryHeads, headDim } = heads;
     const next = draws(3);
-    const start = backend.arena.word("cache") / 4;
-    for (let i = 0; i < backend.report().kvCacheBytes / 4; i++) backend.arena.floats[start + i] = next();
+    for (const { address, bytes } of backend.cacheRegions)
+      for (let i = 0; i < bytes / 4; i++) backend.arena.floats[address / 4 + i] = next();
     const query = backend.createTensor("f32", [40, numQueryHeads * headDim]);
     backend.write(
       query,

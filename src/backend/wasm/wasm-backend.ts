@@ -18,24 +18,28 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
+import { checkPages } from "../checks.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
+import { ARRIVED_ADDRESS } from "./assembly/layout.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
-import { ARRIVED_ADDRESS, boundsLayerBytes, layerBytes, regions, type Word } from "./memory-map.ts";
+import { kernelsOf } from "./kernels.ts";
+import { KvCache, type MemoryRegion } from "./kv-cache.ts";
+import { regions, type Word } from "./memory-map.ts";
 import { addressOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
-import { writeShape, writeTuning } from "./words.ts";
+import { writeShape, writeTuning } from "./write-words.ts";
 
 /** Kernels that run between `beginStep` and the next. */
 type StepKernel = Exclude<
   keyof WasmExports,
-  "scratchBytes" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
+  "threadScratch" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
 >;
 
-/** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
+/** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
 export class WasmBackend implements Backend {
   readonly shape: BackendShape;
   readonly runsAhead = false;
@@ -45,11 +49,11 @@ export class WasmBackend implements Backend {
   readonly #description: string;
   readonly #tuning: TuningReport;
   readonly #weights: WeightStore;
+  readonly #cache: KvCache;
   readonly #batch: BatchRegion;
   readonly #sampler: TokenSampler;
   readonly #workers: StartedWorker[] = [];
   readonly #drawn = new SampledTokens();
-  #hasBounds = false;
   #hasBatch = false;
   #isClosed = false;
   #failure: unknown;
@@ -62,21 +66,19 @@ export class WasmBackend implements Backend {
   ) {
     this.shape = shape;
     this.arena = new Arena(memory);
-    this.kernels = exports as unknown as WasmExports;
+    this.kernels = kernelsOf(exports);
     this.#threads = options.threads;
     this.#description = options.description;
     this.#tuning = options.tuning;
     writeShape(this.arena, shape);
     for (const [word, bytes] of regions(shape)) this.#setWord(word, this.arena.allocate(bytes, word));
-    const scratchBytes = Math.ceil((this.kernels.scratchBytes() + 128) / 64) * 64;
+    const scratchBytes = Math.ceil((this.kernels.threadScratch() + 128) / 64) * 64;
     this.#setWord("scratchBytes", scratchBytes);
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, shape);
-    this.#batch = new BatchRegion(this.arena, shape);
+    this.#cache = new KvCache(this.arena, shape);
+    this.#batch = new BatchRegion(this.arena, this.#cache, shape);
     this.#sampler = new TokenSampler(this.arena, shape.vocabSize);
-    const cacheBytes = shape.numLayers * layerBytes(shape);
-    const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
-    this.#setWord("cache", this.arena.allocate(cacheBytes, what));
     this.kernels.startMain();
     this.tune(options.tuning.choices);
   }
@@ -104,14 +106,6 @@ export class WasmBackend implements Backend {
   /** Threads that have started, the caller's included. */
   get startedThreads(): number {
     return 1 + Atomics.load(this.arena.integers, ARRIVED_ADDRESS / 4);
-  }
-
-  /** Gives up the memory for another backend on the same threads: all that was used is zero again. */
-  vacate(): readonly StartedWorker[] {
-    this.#isClosed = true;
-    this.#setWord("workers", 0);
-    this.arena.clear();
-    return this.#workers.splice(0);
   }
 
   /**
@@ -146,7 +140,7 @@ export class WasmBackend implements Backend {
       description: this.#description,
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
-      kvCacheBytes: this.shape.numLayers * layerBytes(this.shape),
+      kvCacheBytes: this.#cache.bytes,
       tuning: this.#tuning,
     };
   }
@@ -182,6 +176,17 @@ export class WasmBackend implements Backend {
       this.#failure = error;
       this.#checkOpen("writeWeight");
     }
+  }
+
+  async resizeCache(numPages: number): Promise<boolean> {
+    this.#checkOpen("resizeCache");
+    checkPages(numPages, this.shape);
+    return this.#cache.resize(numPages);
+  }
+
+  /** Memory of the keys and values, for measurements. */
+  get cacheRegions(): readonly MemoryRegion[] {
+    return this.#cache.regions;
   }
 
   beginStep(batch: StepBatch): void {
@@ -298,16 +303,12 @@ export class WasmBackend implements Backend {
   }
 
   updatePageBounds(layer: number, range: SequenceRange): void {
-    if (!this.#hasBounds) {
-      const bytes = this.shape.numLayers * boundsLayerBytes(this.shape);
-      this.#setWord("bounds", this.arena.allocate(bytes, "page bounds"));
-      this.#hasBounds = true;
-    }
+    this.#cache.addBounds();
     this.#step("updateBounds", layer, range.first, range.count);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    if (!this.#hasBounds) throw new ShapeError("pageScores before any updatePageBounds");
+    if (!this.#cache.hasBounds) throw new ShapeError("pageScores before any updatePageBounds");
     const to = this.#scores(range, out);
     const q = addressOf(query, "f32").address;
     const capacity = capacityOf(out.values);

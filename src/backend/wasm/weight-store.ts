@@ -1,15 +1,12 @@
-import { dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
+import { DTYPE_CODES, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { BackendShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
+import { DESCRIPTOR_WORDS, F16_SPECIAL } from "./assembly/layout.ts";
 import type { WasmExports } from "./exports.ts";
 import { stagingBytes } from "./memory-map.ts";
 import { WasmWeight } from "./refs.ts";
-
-const DTYPE_CODES = { f32: 0, bf16: 1, f16: 2 } as const;
-/** f16 that holds Inf or NaN, which its fast path would lose. */
-const F16_SPECIAL = 3;
 
 /** Weights in the kernels' layout: matrices in blocks of 8 rows in their own dtype, vectors (one row) as f32. */
 export class WeightStore {
@@ -28,7 +25,7 @@ export class WeightStore {
   create(name: string, dtype: WeightDtype, rows: number, cols: number): WasmWeight {
     const isVector = rows === 1;
     const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * cols * dtypeBytes(dtype);
-    const descriptor = this.#arena.allocate(16, `weight ${name}`);
+    const descriptor = this.#arena.allocate(4 * DESCRIPTOR_WORDS, `weight ${name}`);
     const address = this.#arena.allocate(bytes, `weight ${name} [${rows}, ${cols}] in ${dtype}`);
     this.#arena.integers.set([address, rows, cols, isVector ? 0 : DTYPE_CODES[dtype]], descriptor / 4);
     this.bytes += bytes;

@@ -97,7 +97,7 @@ export class WebGpuWeight implements WeightRef {
 }
 
 /** The DTYPE constant of the kernels. */
-export const DTYPE_CODES: Readonly<Record<WeightDtype, number>> = { f32: 0, f16: 1, bf16: 2 };
+export { DTYPE_CODES } from "../../base/dtype.ts";
 
 export function pieceElements(dtype: WeightDtype): number {
   return 16 / dtypeBytes(dtype);

@@ -21,6 +21,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkPages } from "../checks.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
@@ -134,6 +135,11 @@ export class WebGpuBackend implements Backend {
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
     this.#check("writeWeight");
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
+  }
+
+  async resizeCache(numPages: number): Promise<boolean> {
+    checkPages(numPages, this.shape);
+    return true; // the whole pool is there from the start
   }
 
   beginStep(batch: StepBatch): void {

@@ -1,7 +1,8 @@
-/** Writes what kernels read from memory. */
+/** Writes the sizes and choices that kernels read from memory. */
 import type { BackendShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
-import { boundsLayerBytes, layerBytes, rowFloats, WORDS, WORDS_ADDRESS } from "./memory-map.ts";
+import { WORDS_ADDRESS } from "./assembly/layout.ts";
+import { extentGeometry, rowFloats, WORDS } from "./memory-map.ts";
 import { TUNING_NAMES } from "./tuning.ts";
 
 export function writeShape(arena: Arena, shape: BackendShape): void {
@@ -10,18 +11,22 @@ export function writeShape(arena: Arena, shape: BackendShape): void {
     ...(["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const),
   ];
   for (const name of sizes) arena.setWord(name, shape[name]);
+  const extent = extentGeometry(shape);
   arena.setWord("rowFloats", rowFloats(shape));
   arena.setWord("pageShift", Math.log2(shape.pageSize));
-  arena.setWord("layerBytes", layerBytes(shape));
-  arena.setWord("boundsLayerBytes", boundsLayerBytes(shape));
+  arena.setWord("extentShift", Math.log2(extent.pages));
+  arena.setWord("extentLayerBytes", extent.layerBytes);
+  arena.setWord("pageBytes", extent.pageBytes);
+  arena.setWord("boundsLayerBytes", extent.boundsLayerBytes);
+  arena.setWord("boundsPageBytes", extent.boundsPageBytes);
   arena.setWord("maxPagesPerSequence", Math.ceil(shape.maxSequenceLength / shape.pageSize));
   arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = shape.rmsNormEps;
 }
 
-/** Numbers without a name are left alone. */
+/** Writes the choices that have a name; the others keep their value. */
 export function writeTuning(arena: Arena, choices: Readonly<Record<string, number>>): void {
   for (const name of TUNING_NAMES) arena.setWord(name, choices[name] ?? arena.word(name));
-  // f16 with Inf or NaN: the same stream, through a loop that touches nothing
+  // f16 with Inf or NaN streams the same bytes, but its loop touches nothing.
   arena.setWord("aheadF16Special", 0);
   arena.setWord("itemF16Special", arena.word("itemF16"));
 }
