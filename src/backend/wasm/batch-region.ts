@@ -1,5 +1,5 @@
 import { ShapeError } from "../../base/errors.ts";
-import type { BackendShape, StepBatch } from "../backend.ts";
+import type { Backend, Capacity, ModelShape, StepBatch } from "../backend.ts";
 import type { SampledTokens } from "../sampled-tokens.ts";
 import type { Arena } from "./arena.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -9,12 +9,14 @@ import type { Word } from "./memory-map.ts";
 export class BatchRegion {
   readonly #arena: Arena;
   readonly #cache: KvCache;
-  readonly #shape: BackendShape;
+  readonly #model: ModelShape;
+  readonly #capacity: Capacity;
 
-  constructor(arena: Arena, cache: KvCache, shape: BackendShape) {
+  constructor(arena: Arena, cache: KvCache, { model, capacity }: Pick<Backend, "model" | "capacity">) {
     this.#arena = arena;
     this.#cache = cache;
-    this.#shape = shape;
+    this.#model = model;
+    this.#capacity = capacity;
   }
 
   /**
@@ -22,7 +24,8 @@ export class BatchRegion {
    * a row that the last sample did not have
    */
   upload(batch: StepBatch, drawn: SampledTokens): void {
-    const { maxBatchRows, maxBatchSequences, headDim, pageSize } = this.#shape;
+    const { headDim } = this.#model;
+    const { maxBatchRows, maxBatchSequences, pageSize } = this.#capacity;
     const { numRows, numSequences } = batch;
     if (numRows > maxBatchRows || numSequences > maxBatchSequences)
       throw new ShapeError(
@@ -34,7 +37,7 @@ export class BatchRegion {
       const pages = Math.ceil(batch.lengths[s] / pageSize);
       if (pages > stride || pages > batch.maxPagesPerSequence)
         throw new ShapeError(
-          `a sequence of ${batch.lengths[s]} tokens; the backend was opened for ${this.#shape.maxSequenceLength}`,
+          `a sequence of ${batch.lengths[s]} tokens; the backend was opened for ${this.#capacity.maxSequenceLength}`,
         );
       const from = s * batch.maxPagesPerSequence;
       const to = tables + s * stride;

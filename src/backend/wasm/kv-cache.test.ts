@@ -1,11 +1,13 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { place } from "../../../test/place/here.ts";
+import { type Sizes, sizesOf } from "../../../test/sizes.ts";
+import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
 import { ShapeError } from "../../base/errors.ts";
-import type { TensorRef } from "../../base/tensor-ref.ts";
-import type { BackendShape, StepBatch } from "../backend.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../../base/tensor-ref.ts";
+import type { StepBatch } from "../backend.ts";
 import { withAllPages } from "../with-all-pages.ts";
 import { extentGeometry } from "./memory-map.ts";
-import { openWasmBackend } from "./open-wasm.ts";
+import { wasmFactory } from "./open-wasm.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 
 const PAGE = 16;
@@ -14,7 +16,7 @@ const DIM = 64;
 const NUM_PAGES = 1100;
 const ALL = { first: 0, count: 1 };
 /** Pages of 64 KiB in two layers: an extent holds 256 of them, and the pool has five. */
-const SHAPE: BackendShape = {
+const SIZES: Sizes = {
   ...{
     numLayers: 2,
     hiddenSize: 64,
@@ -23,14 +25,14 @@ const SHAPE: BackendShape = {
     numKvHeads: 4,
     headDim: DIM,
   },
-  ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: PAGE, numPages: NUM_PAGES, maxSequenceLength: 512 },
+  ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: PAGE, maxPages: NUM_PAGES, maxSequenceLength: 512 },
   ...{ maxBatchRows: 64, maxBatchSequences: 1 },
 };
-const { pages: EXTENT, bytes: EXTENT_BYTES } = extentGeometry(SHAPE);
+const { pages: EXTENT, bytes: EXTENT_BYTES } = extentGeometry(...sizesOf(SIZES));
 
 async function open(threads = 1): Promise<WasmBackend> {
   const options = { threads, simd: "simd", tuning: "default" } as const;
-  const backend = await openWasmBackend(SHAPE, place.createWasmHost(), options);
+  const backend = await wasmFactory(place.createWasmHost(), options)(...sizesOf(SIZES));
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
 }
@@ -58,9 +60,10 @@ class Sequence {
   constructor(backend: WasmBackend, pages: readonly number[]) {
     this.#backend = backend;
     this.#pages = pages;
-    const matrix = (rows: number, seed: number) => this.#weight([rows, 64], seed);
+    const matrix = (rows: number, seed: number) =>
+      this.#weight(matrixSpec(`w${seed}`, "f32", [rows, 64]), seed);
     this.#weights = {
-      norm: this.#weight([1, 64], 1),
+      norm: this.#weight(vectorSpec("norm", "f32", 64), 1),
       ...{ q: matrix(HEADS * DIM, 2), k: matrix(4 * DIM, 3), v: matrix(4 * DIM, 4) },
     };
     this.#x = backend.createTensor("f32", [64, 64]);
@@ -69,9 +72,9 @@ class Sequence {
     this.#scores = backend.createTensor("f32", [1, HEADS, 512]);
   }
 
-  #weight([rows, cols]: readonly [number, number], seed: number) {
-    const ref = this.#backend.createWeight(`w${seed}`, "f32", rows, cols);
-    this.#backend.writeWeight(ref, 0, new Uint8Array(numbers(rows * cols, seed).buffer));
+  #weight(spec: WeightSpec, seed: number): WeightRef {
+    const ref = this.#backend.createWeight(spec);
+    this.#backend.writeWeight(ref, 0, new Uint8Array(numbers(ref.rows * ref.cols, seed).buffer));
     return ref;
   }
 
@@ -200,15 +203,15 @@ describe("the cache of the wasm backend", () => {
 });
 
 describe("an extent", () => {
-  it.each<[string, Partial<BackendShape>, number]>([
-    ["of a small pool holds all of it", { numPages: 5 }, 8],
+  it.each<[string, Partial<Sizes>, number]>([
+    ["of a small pool holds all of it", { maxPages: 5 }, 8],
     ["holds the most pages below 16 MiB", {}, EXTENT],
     ["of wide pages holds one", { numLayers: 64, numKvHeads: 16, headDim: 256 }, 1],
   ])("%s", (_, other, pages) => {
-    const shape = { ...SHAPE, ...other };
-    const extent = extentGeometry(shape);
+    const [model, capacity] = sizesOf({ ...SIZES, ...other });
+    const extent = extentGeometry(model, capacity);
     expect(extent.pages).toBe(pages);
-    expect(extent.maxExtents * extent.pages).toBeGreaterThanOrEqual(shape.numPages);
+    expect(extent.maxExtents * extent.pages).toBeGreaterThanOrEqual(capacity.maxPages);
     expect(extent.pages === 1 || extent.bytes <= 16 << 20).toBe(true);
   });
 });

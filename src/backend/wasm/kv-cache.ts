@@ -1,4 +1,4 @@
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import { type ExtentGeometry, extentGeometry } from "./memory-map.ts";
 
@@ -21,9 +21,9 @@ export class KvCache {
   #numPages = 0;
   #hasBounds = false;
 
-  constructor(arena: Arena, shape: BackendShape) {
+  constructor(arena: Arena, model: ModelShape, capacity: Capacity) {
     this.#arena = arena;
-    this.#extent = extentGeometry(shape);
+    this.#extent = extentGeometry(model, capacity);
   }
 
   /** Pages of the pool. */

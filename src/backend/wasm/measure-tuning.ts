@@ -6,7 +6,7 @@
 import { DTYPE_CODES, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
 import { BackendError } from "../../base/errors.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import { DESCRIPTOR_WORDS } from "./assembly/layout.ts";
 import { type MeasuredTuning, type Tuning, USUAL_TUNING, WEIGHT_KINDS } from "./tuning.ts";
 import type { WasmBackend } from "./wasm-backend.ts";
@@ -33,16 +33,13 @@ const TOKENS = 2048;
 export const DATA_BYTES = 128 << 20;
 
 /** A small model whose keys and values fill 128 MiB; the same bytes serve as weights. */
-export const TUNING_SHAPE: BackendShape = {
-  ...{
-    numLayers: LAYERS,
-    hiddenSize: HIDDEN,
-    intermediateSize: INTERMEDIATE,
-    numQueryHeads: 6,
-    numKvHeads: 2,
-  },
-  ...{ headDim: 64, vocabSize: 1024, rmsNormEps: 1e-6, pageSize: 16, numPages: TOKENS / 16 },
-  ...{ maxSequenceLength: TOKENS, maxBatchRows: 1, maxBatchSequences: 1 },
+export const TUNING_MODEL: ModelShape = {
+  ...{ numLayers: LAYERS, hiddenSize: HIDDEN, intermediateSize: INTERMEDIATE },
+  ...{ numQueryHeads: 6, numKvHeads: 2, headDim: 64, vocabSize: 1024, rmsNormEps: 1e-6 },
+};
+export const TUNING_CAPACITY: Capacity = {
+  ...{ pageSize: 16, maxPages: TOKENS / 16, maxSequenceLength: TOKENS },
+  ...{ maxBatchRows: 1, maxBatchSequences: 1 },
 };
 
 /** Layers of cache of a sample. */
@@ -52,7 +49,7 @@ const FILLING = 0x3c003c00;
 
 type Variant = Partial<Tuning>;
 
-/** Measures on a backend of `TUNING_SHAPE`, whose threads have all started. */
+/** Measures on a backend of `TUNING_MODEL`, whose threads have all started. */
 export async function measureTuning(backend: WasmBackend): Promise<MeasuredTuning> {
   return new TuningBench(backend).measure();
 }
@@ -119,7 +116,7 @@ class TuningBench {
 
   #measureAttention(): void {
     const { kernels, arena } = this.#backend;
-    const bytes = 4 * TUNING_SHAPE.numQueryHeads * TUNING_SHAPE.headDim;
+    const bytes = 4 * TUNING_MODEL.numQueryHeads * TUNING_MODEL.headDim;
     const query = arena.allocate(bytes, "measuring");
     const output = arena.allocate(bytes, "measuring");
     const variants = [
@@ -255,10 +252,10 @@ class TuningBench {
   }
 
   #beginStep(): void {
-    const pages = TUNING_SHAPE.numPages;
+    const pages = TUNING_CAPACITY.maxPages;
     this.#backend.beginStep({
       ...{ numRows: 1, numSequences: 1, tokenIds: new Uint32Array(1), slots: new Uint32Array(1) },
-      ...{ rope: new Float32Array(TUNING_SHAPE.headDim), firstRows: new Uint32Array(1) },
+      ...{ rope: new Float32Array(TUNING_MODEL.headDim), firstRows: new Uint32Array(1) },
       ...{ rowCounts: Uint32Array.of(1), lengths: Uint32Array.of(TOKENS), maxPagesPerSequence: pages },
       pageTables: Uint32Array.from({ length: pages }, (_, page) => page),
     });

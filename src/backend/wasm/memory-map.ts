@@ -1,4 +1,4 @@
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import { SPLIT } from "./assembly/layout.ts";
 import * as words from "./assembly/words.ts";
 
@@ -16,8 +16,8 @@ export const WORDS = { ...words };
 export type Word = keyof typeof WORDS;
 
 /** Floats of a cached row: headDim rounded up to a vector. */
-export function rowFloats(shape: BackendShape): number {
-  return Math.ceil(shape.headDim / 4) * 4;
+export function rowFloats(model: ModelShape): number {
+  return Math.ceil(model.headDim / 4) * 4;
 }
 
 /** Sizes in bytes of an extent of the KV cache: `pages` pages of all layers, f32 [layer, page, kvHead, pageSize, 2, rowFloats]. */
@@ -36,27 +36,28 @@ export interface ExtentGeometry {
 }
 
 /** The most pages that stay below EXTENT_BYTES, one at least, and no more than the pool may have. */
-export function extentGeometry(shape: BackendShape): ExtentGeometry {
-  const { numLayers, numKvHeads, pageSize, numPages } = shape;
-  const boundsPageBytes = 8 * numKvHeads * rowFloats(shape);
+export function extentGeometry(model: ModelShape, capacity: Capacity): ExtentGeometry {
+  const { numLayers, numKvHeads } = model;
+  const { pageSize, maxPages } = capacity;
+  const boundsPageBytes = 8 * numKvHeads * rowFloats(model);
   const pageBytes = boundsPageBytes * pageSize;
   let pages = 1;
-  while (pages < numPages && 2 * pages * numLayers * pageBytes <= EXTENT_BYTES) pages *= 2;
+  while (pages < maxPages && 2 * pages * numLayers * pageBytes <= EXTENT_BYTES) pages *= 2;
   return {
     ...{ pages, pageBytes, layerBytes: pages * pageBytes, bytes: numLayers * pages * pageBytes },
     ...{ boundsPageBytes, boundsLayerBytes: pages * boundsPageBytes },
     boundsBytes: numLayers * pages * boundsPageBytes,
-    maxExtents: Math.ceil(numPages / pages),
+    maxExtents: Math.ceil(maxPages / pages),
   };
 }
 
 /** Bytes of the staging area that weights pass on their way: at least 8 f32 rows of any weight. */
-export function stagingBytes(shape: BackendShape): number {
+export function stagingBytes(model: ModelShape): number {
   const cols = Math.max(
-    shape.hiddenSize,
-    shape.intermediateSize,
-    shape.numQueryHeads * shape.headDim,
-    shape.vocabSize,
+    model.hiddenSize,
+    model.intermediateSize,
+    model.numQueryHeads * model.headDim,
+    model.vocabSize,
   );
   return Math.max(1 << 20, 32 * cols);
 }
@@ -65,40 +66,40 @@ export function stagingBytes(shape: BackendShape): number {
  * Bytes of everything but the weights: fixed regions, staging, the full KV cache, page bounds, and room for the scores and
  * selections of policies (three sets of scores a sequence) and for logits.
  */
-export function workingBytes(shape: BackendShape): number {
-  const fixed = regions(shape).reduce((sum, [, bytes]) => sum + bytes, 0);
-  const { bytes, boundsBytes, maxExtents } = extentGeometry(shape);
+export function workingBytes(model: ModelShape, capacity: Capacity): number {
+  const fixed = regions(model, capacity).reduce((sum, [, bytes]) => sum + bytes, 0);
+  const { bytes, boundsBytes, maxExtents } = extentGeometry(model, capacity);
   const cache = maxExtents * (bytes + boundsBytes);
-  const scores = 12 * shape.maxBatchSequences * shape.numQueryHeads * shape.maxSequenceLength;
-  const steps = 4 * shape.maxBatchRows * (2 * shape.hiddenSize + 2 * shape.numQueryHeads * shape.headDim);
-  const logits = 4 * Math.max(16, shape.maxBatchSequences) * shape.vocabSize;
-  return fixed + stagingBytes(shape) + cache + scores + steps + logits + (64 << 20);
+  const scores = 12 * capacity.maxBatchSequences * model.numQueryHeads * capacity.maxSequenceLength;
+  const steps = 4 * capacity.maxBatchRows * (2 * model.hiddenSize + 2 * model.numQueryHeads * model.headDim);
+  const logits = 4 * Math.max(16, capacity.maxBatchSequences) * model.vocabSize;
+  return fixed + stagingBytes(model) + cache + scores + steps + logits + (64 << 20);
 }
 
 /** Regions of fixed size that the kernels use: the word that holds the address, and the size in bytes. */
-export function regions(shape: BackendShape): readonly (readonly [Word, number])[] {
-  const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = shape;
-  const maxPages = Math.ceil(length / shape.pageSize);
-  const widest = Math.max(shape.hiddenSize, shape.intermediateSize, shape.numQueryHeads * shape.headDim);
-  const kvRow = shape.numKvHeads * shape.headDim;
-  const { maxExtents } = extentGeometry(shape);
-  const partials = sequences * shape.numQueryHeads * Math.ceil(length / SPLIT) * (rowFloats(shape) + 4);
+export function regions(model: ModelShape, capacity: Capacity): readonly (readonly [Word, number])[] {
+  const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = capacity;
+  const maxPages = Math.ceil(length / capacity.pageSize);
+  const widest = Math.max(model.hiddenSize, model.intermediateSize, model.numQueryHeads * model.headDim);
+  const kvRow = model.numKvHeads * model.headDim;
+  const { maxExtents } = extentGeometry(model, capacity);
+  const partials = sequences * model.numQueryHeads * Math.ceil(length / SPLIT) * (rowFloats(model) + 4);
   return [
     ["tokenIds", 4 * rows],
     ["slots", 4 * rows],
-    ["rope", 4 * rows * shape.headDim],
+    ["rope", 4 * rows * model.headDim],
     ["firstRows", 4 * sequences],
     ["rowCounts", 4 * sequences],
     ["lengths", 4 * sequences],
     ["pageTables", 4 * sequences * maxPages],
     ["logitsRows", 4 * rows],
-    ["normed", 4 * rows * shape.hiddenSize],
-    ["gate", 4 * rows * shape.intermediateSize],
+    ["normed", 4 * rows * model.hiddenSize],
+    ["gate", 4 * rows * model.intermediateSize],
     ["packed", 4 * Math.ceil(rows / 4) * 4 * widest],
     ["newKeys", 4 * rows * kvRow],
     ["newValues", 4 * rows * kvRow],
     ["partials", 4 * partials],
-    ["ranks", 4 * shape.numQueryHeads * length],
+    ["ranks", 4 * model.numQueryHeads * length],
     ["extents", 4 * maxExtents],
     ["boundsExtents", 4 * maxExtents],
   ];

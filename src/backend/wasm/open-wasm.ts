@@ -1,8 +1,8 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { Backend, BackendShape, TuningReport } from "../backend.ts";
+import type { Backend, BackendFactory, Capacity, ModelShape, TuningReport } from "../backend.ts";
 import type { WasmHost, WasmModuleName } from "./host.ts";
-import { DATA_BYTES, measureTuning, TUNING_SHAPE } from "./measure-tuning.ts";
+import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
 import {
   chooseTuning,
@@ -37,14 +37,20 @@ const RELAXED_PROBE = new Uint8Array([
 ]);
 
 /**
- * Opens the WASM backend.
- * @throws BackendError when the machine lacks what was asked for, or has no room for the shape.
+ * Opens WASM backends on a host.
+ * What it returns throws a BackendError when the machine lacks what was asked for, or has no room for the model.
  */
-export async function openWasmBackend(
-  shape: BackendShape,
-  host: WasmHost,
-  options: WasmOptions = {},
-): Promise<Backend> {
+export function wasmFactory(host: WasmHost, options: WasmOptions = {}): BackendFactory {
+  return (model, capacity) => open({ model, capacity }, host, options);
+}
+
+/** What a backend is opened for. */
+interface Sizes {
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
+}
+
+async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise<Backend> {
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(
@@ -76,7 +82,7 @@ export async function openWasmBackend(
   const description =
     `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
     (!startWorker && options.threads === undefined ? ` (${reason})` : "");
-  return open(opener, shape, { description, tuning, maxBytes: MAX_BYTES });
+  return start(opener, sizes, { description, tuning, maxBytes: MAX_BYTES });
 }
 
 /** What every memory and thread of a backend is made from. */
@@ -87,17 +93,17 @@ interface Opener {
 }
 
 /** A backend on a memory and threads of its own. */
-async function open(
+async function start(
   { module, threads, startWorker }: Opener,
-  shape: BackendShape,
+  { model, capacity }: Sizes,
   {
     maxBytes,
     ...about
   }: { readonly description: string; readonly tuning: TuningReport; readonly maxBytes: number },
 ): Promise<WasmBackend> {
   const memory = createMemory(threads > 1, maxBytes);
-  const exports = await instantiate(module, memory);
-  const backend = new WasmBackend(shape, memory, exports, { threads, ...about });
+  const kernels = await instantiate(module, memory);
+  const backend = new WasmBackend(model, capacity, { memory, kernels, threads, ...about });
   try {
     for (let index = 1; startWorker && index < threads; index++)
       backend.addWorker(startWorker(WORKER_SOURCE, { module, memory, index }));
@@ -125,8 +131,9 @@ async function measureApart(opener: Opener): Promise<MeasuredTuning> {
   let bench: WasmBackend | undefined;
   try {
     const tuning = { from: "default", choices: USUAL_TUNING } as const;
-    bench = await open(opener, TUNING_SHAPE, { description: "", tuning, maxBytes: MEASURE_BYTES });
-    if (!(await bench.resizeCache(TUNING_SHAPE.numPages)))
+    const sizes = { model: TUNING_MODEL, capacity: TUNING_CAPACITY };
+    bench = await start(opener, sizes, { description: "", tuning, maxBytes: MEASURE_BYTES });
+    if (!(await bench.resizeCache(TUNING_CAPACITY.maxPages)))
       return notMeasured(`the machine refused ${mebibytes(DATA_BYTES)} to measure in`);
     const deadline = performance.now() + START_LIMIT_MS;
     while (bench.startedThreads < opener.threads) {

@@ -1,15 +1,16 @@
-import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, EngineError, ShapeError } from "../../base/errors.ts";
-import { capacityOf, type TensorRef, type WeightRef } from "../../base/tensor-ref.ts";
+import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
   Backend,
   BackendReport,
-  BackendShape,
+  Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  ModelShape,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -31,7 +32,7 @@ import { regions, type Word } from "./memory-map.ts";
 import { addressOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
-import { writeShape, writeTuning } from "./write-words.ts";
+import { writeSizes, writeTuning } from "./write-words.ts";
 
 /** Kernels that run between `beginStep` and the next. */
 type StepKernel = Exclude<
@@ -39,9 +40,20 @@ type StepKernel = Exclude<
   "threadScratch" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
 >;
 
+/** What a backend is opened on. */
+export interface WasmBackendOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Exports of the kernels' instance. */
+  readonly kernels: WebAssembly.Exports;
+  readonly threads: number;
+  readonly description: string;
+  readonly tuning: TuningReport;
+}
+
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
 export class WasmBackend implements Backend {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   readonly runsAhead = false;
   readonly arena: Arena;
   readonly kernels: WasmExports;
@@ -58,27 +70,24 @@ export class WasmBackend implements Backend {
   #isClosed = false;
   #failure: unknown;
 
-  constructor(
-    shape: BackendShape,
-    memory: WebAssembly.Memory,
-    exports: WebAssembly.Exports,
-    options: { readonly threads: number; readonly description: string; readonly tuning: TuningReport },
-  ) {
-    this.shape = shape;
-    this.arena = new Arena(memory);
-    this.kernels = kernelsOf(exports);
+  constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
+    this.model = model;
+    this.capacity = capacity;
+    this.arena = new Arena(options.memory);
+    this.kernels = kernelsOf(options.kernels);
     this.#threads = options.threads;
     this.#description = options.description;
     this.#tuning = options.tuning;
-    writeShape(this.arena, shape);
-    for (const [word, bytes] of regions(shape)) this.#setWord(word, this.arena.allocate(bytes, word));
+    writeSizes(this.arena, model, capacity);
+    for (const [word, bytes] of regions(model, capacity))
+      this.#setWord(word, this.arena.allocate(bytes, word));
     const scratchBytes = Math.ceil((this.kernels.threadScratch() + 128) / 64) * 64;
     this.#setWord("scratchBytes", scratchBytes);
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
-    this.#weights = new WeightStore(this.arena, shape);
-    this.#cache = new KvCache(this.arena, shape);
-    this.#batch = new BatchRegion(this.arena, this.#cache, shape);
-    this.#sampler = new TokenSampler(this.arena, shape.vocabSize);
+    this.#weights = new WeightStore(this.arena, model);
+    this.#cache = new KvCache(this.arena, model, capacity);
+    this.#batch = new BatchRegion(this.arena, this.#cache, this);
+    this.#sampler = new TokenSampler(this.arena, model.vocabSize);
     this.kernels.startMain();
     this.tune(options.tuning.choices);
   }
@@ -163,8 +172,8 @@ export class WasmBackend implements Backend {
     return from.slice(address / 4, address / 4 + size);
   }
 
-  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
-    return this.#weights.create(name, dtype, rows, cols);
+  createWeight(spec: WeightSpec): WeightRef {
+    return this.#weights.create(spec);
   }
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
@@ -180,7 +189,7 @@ export class WasmBackend implements Backend {
 
   async resizeCache(numPages: number): Promise<boolean> {
     this.#checkOpen("resizeCache");
-    checkPages(numPages, this.shape);
+    checkPages(numPages, this.capacity);
     return this.#cache.resize(numPages);
   }
 
@@ -277,7 +286,7 @@ export class WasmBackend implements Backend {
     count: number,
     logits: TensorRef,
   ): void {
-    if (count > this.shape.maxBatchRows || count * this.shape.vocabSize > addressOf(logits).size)
+    if (count > this.capacity.maxBatchRows || count * this.model.vocabSize > addressOf(logits).size)
       throw new ShapeError(`logits of ${count} rows do not fit into [${logits.shape.join(", ")}]`);
     this.#batch.copy("logitsRows", rows, count);
     const from = addressOf(x, "f32").address;

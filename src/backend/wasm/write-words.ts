@@ -1,26 +1,33 @@
 /** Writes the sizes and choices that kernels read from memory. */
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import { WORDS_ADDRESS } from "./assembly/layout.ts";
 import { extentGeometry, rowFloats, WORDS } from "./memory-map.ts";
 import { TUNING_NAMES } from "./tuning.ts";
 
-export function writeShape(arena: Arena, shape: BackendShape): void {
-  const sizes = [
-    ...(["hiddenSize", "intermediateSize", "numQueryHeads", "numKvHeads", "headDim", "vocabSize"] as const),
-    ...(["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const),
-  ];
-  for (const name of sizes) arena.setWord(name, shape[name]);
-  const extent = extentGeometry(shape);
-  arena.setWord("rowFloats", rowFloats(shape));
-  arena.setWord("pageShift", Math.log2(shape.pageSize));
+const MODEL_WORDS = [
+  "hiddenSize",
+  "intermediateSize",
+  "numQueryHeads",
+  "numKvHeads",
+  "headDim",
+  "vocabSize",
+] as const;
+const CAPACITY_WORDS = ["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const;
+
+export function writeSizes(arena: Arena, model: ModelShape, capacity: Capacity): void {
+  for (const name of MODEL_WORDS) arena.setWord(name, model[name]);
+  for (const name of CAPACITY_WORDS) arena.setWord(name, capacity[name]);
+  arena.setWord("rowFloats", rowFloats(model));
+  arena.setWord("pageShift", Math.log2(capacity.pageSize));
+  const extent = extentGeometry(model, capacity);
   arena.setWord("extentShift", Math.log2(extent.pages));
   arena.setWord("extentLayerBytes", extent.layerBytes);
   arena.setWord("pageBytes", extent.pageBytes);
   arena.setWord("boundsLayerBytes", extent.boundsLayerBytes);
   arena.setWord("boundsPageBytes", extent.boundsPageBytes);
-  arena.setWord("maxPagesPerSequence", Math.ceil(shape.maxSequenceLength / shape.pageSize));
-  arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = shape.rmsNormEps;
+  arena.setWord("maxPagesPerSequence", Math.ceil(capacity.maxSequenceLength / capacity.pageSize));
+  arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = model.rmsNormEps;
 }
 
 /** Writes the choices that have a name; the others keep their value. */
