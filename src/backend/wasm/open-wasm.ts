@@ -19,13 +19,13 @@ export type { StartedWorker, TuningStore, WasmHost, WasmModuleName, WorkerData }
 export type { TuningMode } from "./tuning.ts";
 
 export interface WasmOptions {
-  /** Threads that compute, the caller's included; default: as many as the host names. */
+  /** Threads that compute, the caller's included; default: those of the host. */
   readonly threads?: number;
   /** Default "auto": relaxed where the engine has it. */
   readonly simd?: "auto" | "simd" | "relaxed";
   /**
-   * How the choices that depend on the processor are had. "auto", the default: those kept from before, else measured
-   * in less than half a second and kept; "measure": measured anew and kept; "default": the usual ones.
+   * Source of the choices for the processor. "auto", the default: kept ones, else measured in less than half a second and
+   * kept; "measure": measured and kept; "default": not measured.
    */
   readonly tuning?: TuningMode;
 }

@@ -34,7 +34,7 @@ export class WeightStore {
     return new WasmWeight(spec, address, descriptor);
   }
 
-  /** Packs whole rows into their place, as many at a time as the staging area holds. */
+  /** Packs whole rows into their final place, as many at a time as the staging area holds. */
   write(kernels: WasmExports, ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
     const { kind, name, dtype, rows, cols, address, descriptor } = WasmWeight.of(ref);
     const rowBytes = cols * dtypeBytes(dtype);

@@ -1,6 +1,7 @@
 import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import { ownTensor, ownWeight } from "../checks.ts";
 
 /** A buffer with a number that stands for it in the keys of bind groups. */
 export interface NumberedBuffer {
@@ -25,8 +26,7 @@ export class WebGpuTensor implements TensorRef, NumberedBuffer {
   }
 
   static of(ref: TensorRef): WebGpuTensor {
-    if (!(ref instanceof WebGpuTensor)) throw new ShapeError("this tensor was made by another backend");
-    return ref;
+    return ownTensor(ref, WebGpuTensor);
   }
 
   /** Length of the last dimension. */
@@ -78,9 +78,7 @@ export class WebGpuWeight implements WeightRef {
   }
 
   static of(ref: WeightRef): WebGpuWeight {
-    if (!(ref instanceof WebGpuWeight))
-      throw new ShapeError(`weight ${ref.name} was made by another backend`);
-    return ref;
+    return ownWeight(ref, WebGpuWeight);
   }
 
   /** Pieces of 16 bytes of one row. */

@@ -22,7 +22,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { checkPages } from "../checks.ts";
+import { checkPages, checkWrite } from "../checks.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
@@ -119,8 +119,7 @@ export class WebGpuBackend implements Backend {
   write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
     this.#check("write");
     const target = WebGpuTensor.of(tensor);
-    if (data.length > target.size)
-      throw new ShapeError(`write: ${data.length} elements do not fit the tensor [${target.shape}]`);
+    checkWrite(data, target.size);
     this.#context.recorder.write(target, 0, data, data.length);
   }
 
@@ -345,7 +344,7 @@ export class WebGpuBackend implements Backend {
 
   #batchSizes(): BatchSizes {
     this.#checkOpen("step");
-    if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
+    if (!this.#batch) throw new ShapeError("an op was recorded before beginStep");
     return this.#batch;
   }
 }
