@@ -26,19 +26,22 @@ function boundsItem(item: u32): void {
   const bytes = <usize>(cache.rowFloats() * 4);
   const inPage = cache.keys(param(0)) + <usize>(head * cache.headBytes());
   const length = batch.length(s);
-  for (let position = length - batch.rowCount(s); position < length; position++) {
+  const slotBytes = <usize>cache.slotBytes();
+  for (let position = length - batch.rowCount(s); position < length;) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
-    const key = cache.page(page) + inPage + <usize>((position & mask) * cache.slotBytes());
     const least = cache.bounds(param(0), page) + <usize>head * bytes * 2;
-    if ((position & mask) == 0) {
-      memory.copy(least, key, bytes);
-      memory.copy(least + bytes, key, bytes);
-    } else
-      for (let i: usize = 0; i < bytes; i += 16) {
-        const k = v128.load(key + i);
-        v128.store(least + i, f32x4.min(v128.load(least + i), k));
-        v128.store(least + bytes + i, f32x4.max(v128.load(least + bytes + i), k));
-      }
+    let key = cache.page(page) + inPage + <usize>(position & mask) * slotBytes;
+    const last = min<u32>(length, (position | mask) + 1);
+    for (; position < last; position++, key += slotBytes)
+      if ((position & mask) == 0) {
+        memory.copy(least, key, bytes);
+        memory.copy(least + bytes, key, bytes);
+      } else
+        for (let i: usize = 0; i < bytes; i += 16) {
+          const k = v128.load(key + i);
+          v128.store(least + i, f32x4.min(v128.load(least + i), k));
+          v128.store(least + bytes + i, f32x4.max(v128.load(least + bytes + i), k));
+        }
   }
 }
 
