@@ -8,7 +8,7 @@ import type { StepBatch } from "../backend.ts";
 import { withAllPages } from "../with-all-pages.ts";
 import { extentGeometry } from "./memory-map.ts";
 import { wasmFactory } from "./open-wasm.ts";
-import { WasmBackend } from "./wasm-backend.ts";
+import type { WasmBackend } from "./wasm-backend.ts";
 
 const PAGE = 16;
 const HEADS = 4;
@@ -30,11 +30,10 @@ const SIZES: Sizes = {
 };
 const { pages: EXTENT, bytes: EXTENT_BYTES } = extentGeometry(...sizesOf(SIZES));
 
-async function open(threads = 1): Promise<WasmBackend> {
-  const options = { threads, simd: "simd", tuning: "default" } as const;
-  const backend = await wasmFactory(place.createWasmHost(), options)(...sizesOf(SIZES));
-  if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
-  return backend;
+/** A backend without pages, or with all of them. */
+async function open({ threads = 1, isWhole = false } = {}): Promise<WasmBackend> {
+  const factory = wasmFactory(place.createWasmHost(), { threads, simd: "simd", tuning: "default" });
+  return (isWhole ? withAllPages(factory) : factory)(...sizesOf(SIZES));
 }
 
 /** Numbers that depend on the seed alone. */
@@ -137,8 +136,8 @@ describe("the cache of the wasm backend", () => {
   });
 
   it.each([1, 2])("gives the same bits where it grew between steps, %i threads", async (threads) => {
-    const whole = await withAllPages(await open(threads));
-    const growing = await open(threads);
+    const whole = await open({ threads, isWhole: true });
+    const growing = await open({ threads });
     await growing.resizeCache(2 * EXTENT + 2);
     const [a, b] = [new Sequence(whole, PAGES), new Sequence(growing, PAGES)];
     expect(await b.step(64)).toEqual(await a.step(64));
@@ -151,14 +150,14 @@ describe("the cache of the wasm backend", () => {
   });
 
   it("gives the same bits wherever its pages lie", async () => {
-    const backend = await withAllPages(await open());
+    const backend = await open({ isWhole: true });
     const [a, b] = [new Sequence(backend, PAGES), new Sequence(backend, [0, 1, 2, 4, 5, 6])];
     for (const rows of [64, 1, 1]) expect(await b.step(rows)).toEqual(await a.step(rows));
     await backend.close();
   });
 
   it("keeps the memory of pages that it gave up for its next growth, also that of their bounds", async () => {
-    const backend = await withAllPages(await open());
+    const backend = await open({ isWhole: true });
     const sequence = new Sequence(backend, PAGES);
     await sequence.step(64);
     const { byteLength } = backend.arena.memory.buffer;
@@ -167,13 +166,13 @@ describe("the cache of the wasm backend", () => {
     expect(backend.report().kvCacheBytes).toBe(held);
     expect(backend.arena.memory.buffer.byteLength).toBe(byteLength);
     const again = new Sequence(backend, PAGES);
-    const fresh = new Sequence(await withAllPages(await open()), PAGES);
+    const fresh = new Sequence(await open({ isWhole: true }), PAGES);
     for (const rows of [64, 1]) expect(await again.step(rows)).toEqual(await fresh.step(rows));
     await backend.close();
   });
 
   it("answers false where the machine refuses memory, and goes on as before", async () => {
-    const [backend, other] = [await open(), await withAllPages(await open())];
+    const [backend, other] = [await open(), await open({ isWhole: true })];
     await backend.resizeCache(2 * EXTENT + 2);
     const [a, b] = [new Sequence(backend, PAGES), new Sequence(other, PAGES)];
     expect(await a.step(60)).toEqual(await b.step(60)); // bounds have extents too now

@@ -1,6 +1,6 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { Backend, BackendFactory, Capacity, ModelShape, TuningReport } from "../backend.ts";
+import type { Capacity, ModelShape, TuningReport } from "../backend.ts";
 import type { WasmHost, WasmModuleName } from "./host.ts";
 import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
@@ -40,7 +40,10 @@ const RELAXED_PROBE = new Uint8Array([
  * Opens WASM backends on a host.
  * What it returns throws a BackendError when the machine lacks what was asked for, or has no room for the model.
  */
-export function wasmFactory(host: WasmHost, options: WasmOptions = {}): BackendFactory {
+export function wasmFactory(
+  host: WasmHost,
+  options: WasmOptions = {},
+): (model: ModelShape, capacity: Capacity) => Promise<WasmBackend> {
   return (model, capacity) => open({ model, capacity }, host, options);
 }
 
@@ -50,7 +53,7 @@ interface Sizes {
   readonly capacity: Capacity;
 }
 
-async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise<Backend> {
+async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise<WasmBackend> {
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(

@@ -41,8 +41,8 @@ async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmB
     },
     ...{ maxPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
   });
-  const open = wasmFactory(place.createWasmHost(), { ...build, tuning: "default" });
-  const backend = await withAllPages(await open(...sizes));
+  const open = withAllPages(wasmFactory(place.createWasmHost(), { ...build, tuning: "default" }));
+  const backend = await open(...sizes);
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
 }

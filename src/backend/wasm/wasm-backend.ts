@@ -10,7 +10,10 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
   ModelShape,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -20,6 +23,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { ARRIVED_ADDRESS } from "./assembly/layout.ts";
@@ -51,10 +55,11 @@ export interface WasmBackendOptions {
 }
 
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
-export class WasmBackend implements Backend {
+export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly runsAhead = false;
+  readonly preparedRows: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -285,6 +290,10 @@ export class WasmBackend implements Backend {
     );
   }
 
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    advanceByOps(this, from, next, tensors);
+  }
+
   logits(
     norm: WeightRef,
     output: WeightRef,
@@ -396,6 +405,9 @@ export class WasmBackend implements Backend {
       counts,
     );
   }
+
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
