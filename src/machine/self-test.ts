@@ -13,6 +13,7 @@ import type {
   UnitSet,
 } from "../backend/backend.ts";
 import type { BackendCandidate } from "../backend/backend-kind.ts";
+import { withAllPages } from "../backend/with-all-pages.ts";
 import type { WeightDtype } from "../base/dtype.ts";
 import { hash32, hashUnit } from "../base/random.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
@@ -211,7 +212,7 @@ export async function testCandidate({
   allowedError,
 }: Pick<BackendCandidate, "open" | "allowedError">): Promise<SelfTest> {
   const started = performance.now();
-  const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+  const backend = await withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   try {
     const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     const rows = await runSelfTest(backend, reference, allowedError);

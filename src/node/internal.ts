@@ -25,6 +25,7 @@ export { fillRandom } from "../backend/webgpu/fill-random.ts";
 export { adapterName, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
 export type { NumberedBuffer } from "../backend/webgpu/refs.ts";
 export { WebGpuBackend } from "../backend/webgpu/webgpu-backend.ts";
+export { withAllPages } from "../backend/with-all-pages.ts";
 export { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
 export type { TensorRef } from "../base/tensor-ref.ts";
 export { StepBatchBuilder } from "../engine/step-batch.ts";

@@ -25,6 +25,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
@@ -137,9 +138,8 @@ export class WebGpuBackend implements Backend, LayerOps {
   write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
     this.#checkOpen("write");
     const target = WebGpuTensor.of(tensor);
+    checkWrite(data, target.size);
     this.#attention.decode.settle(target);
-    if (data.length > target.size)
-      throw new ShapeError(`write: ${data.length} elements do not fit the tensor [${target.shape}]`);
     this.#context.recorder.write(target, 0, data, data.length);
   }
 
@@ -159,6 +159,11 @@ export class WebGpuBackend implements Backend, LayerOps {
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
     this.#checkOpen("writeWeight");
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
+  }
+
+  async resizeCache(numPages: number): Promise<boolean> {
+    checkPages(numPages, this.capacity);
+    return true; // the whole pool is there from the start
   }
 
   beginStep(batch: StepBatch): void {
@@ -362,7 +367,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   /** Sizes of the current step. @throws ShapeError before the first one */
   #step(): BatchSizes {
     this.#checkOpen("step");
-    if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
+    if (!this.#batch) throw new ShapeError("an op was recorded before beginStep");
     return this.#batch;
   }
 }
