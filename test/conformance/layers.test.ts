@@ -4,6 +4,7 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
+import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { place } from "../place/here.ts";
 import { sizesOf } from "../sizes.ts";
@@ -79,7 +80,7 @@ describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open 
         results.push((await trial.floats(x)).slice(0, hidden));
         results.push((await trial.floats(query)).slice(0, 64));
       }
-      if (backend instanceof WebGpuBackend) dispatches.push(backend.context.recorder.dispatches);
+      if (backend instanceof WebGpuBackend) dispatches.push(contextOf(backend).recorder.dispatches);
     }
     // a browser's emulated GPU binds too few buffers for a chain
     if (name === "webgpu, chained" && place.name === "Node")
