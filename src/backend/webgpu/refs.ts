@@ -95,7 +95,7 @@ export class WebGpuWeight implements WeightRef {
 
   /** Pieces of 16 bytes of one row. */
   get stride(): number {
-    return rowPieces(this.dtype, this.cols);
+    return rowVectors(this.dtype, this.cols);
   }
 
   /** First element of a norm or bias. */
@@ -109,10 +109,10 @@ export class WebGpuWeight implements WeightRef {
 /** The DTYPE constant of the kernels. */
 export const DTYPE_CODES: Readonly<Record<WeightDtype, number>> = { f32: 0, f16: 1, bf16: 2 };
 
-export function pieceElements(dtype: WeightDtype): number {
+export function vectorElements(dtype: WeightDtype): number {
   return 16 / dtypeBytes(dtype);
 }
 
-export function rowPieces(dtype: WeightDtype, cols: number): number {
-  return Math.ceil(cols / pieceElements(dtype));
+export function rowVectors(dtype: WeightDtype, cols: number): number {
+  return Math.ceil(cols / vectorElements(dtype));
 }

@@ -28,7 +28,7 @@ export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last draw. */
   readonly drawn: NumberedBuffer;
   readonly #context: GpuContext;
-  readonly #parts: NumberedBuffer;
+  readonly #spans: NumberedBuffer;
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
   readonly #reads: SampleReads;
@@ -44,7 +44,7 @@ export class SamplingOps {
     this.#greedyLists = recorder.newCommandLists();
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
-    this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
+    this.#spans = buffers.storage("argmax parts", rows * PARTS * 8);
     this.#draws = buffers.storage("draws", rows * 24);
     this.#penalties = buffers.storage("penalties", rows * 20);
     this.#seen = buffers.storage("seen tokens", 4096);
@@ -80,7 +80,7 @@ export class SamplingOps {
           category: "rest",
           kernel: recorder.kernel(["logit-keys", "argmax"], { FINAL: isFinal }),
           params: { size, row_size: parts },
-          bindings: { logits: isFinal ? "unused" : tensor, parts: this.#parts, drawn: this.drawn },
+          bindings: { logits: isFinal ? "unused" : tensor, spans: this.#spans, drawn: this.drawn },
           grid: [isFinal ? 1 : parts, rows],
         });
       pass(false, model.vocabSize);

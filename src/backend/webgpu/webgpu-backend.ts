@@ -192,7 +192,7 @@ export class WebGpuBackend implements Backend, LayerOps {
         recorder.dispatch({
           category: "rest",
           kernel,
-          params: { piece: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
+          params: { first_vector: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
           bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
           grid: [numRows],
         });

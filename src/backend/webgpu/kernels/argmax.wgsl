@@ -1,14 +1,14 @@
-// The lowest id of the largest logit of each row, in two passes: over parts of the row, then over the parts.
-// A row that cannot be drawn gives NO_TOKEN. With: logit-keys. One workgroup of 256 a part and row.
+// The lowest id of the largest logit of each row, in two passes: over spans of the row, then over the spans.
+// A row that cannot be drawn gives NO_TOKEN. With: logit-keys. One workgroup of 256 a span and row.
 override FINAL: bool;
 
 struct Params {
-  size: u32, // logits of a row, or parts of a row
-  row_size: u32, // parts of a row
+  size: u32, // logits of a row, or spans of a row
+  row_size: u32, // spans of a row
 }
 var<uniform> params: Params;
 var<storage, read> logits: array<u32>; // f32 bits
-var<storage, read_write> parts: array<vec2u>; // [rows, row_size]: key, id
+var<storage, read_write> spans: array<vec2u>; // [rows, row_size]: key, id
 var<storage, read_write> drawn: array<u32>;
 
 var<workgroup> key_space: array<u32, 256>;
@@ -26,9 +26,9 @@ fn main(
     var key = 0u;
     var id = i;
     if (FINAL) {
-      let part = parts[group.y * params.row_size + i];
-      key = part.x;
-      id = part.y;
+      let span = spans[group.y * params.row_size + i];
+      key = span.x;
+      id = span.y;
     } else {
       key = logit_key(logits[group.y * params.size + i]);
     }
@@ -55,7 +55,7 @@ fn main(
     if (FINAL) {
       drawn[group.y] = select(NO_TOKEN, id_space[0], key >= FIRST_KEY && key < INFINITE_KEY);
     } else {
-      parts[group.y * params.row_size + group.x] = vec2u(key, id_space[0]);
+      spans[group.y * params.row_size + group.x] = vec2u(key, id_space[0]);
     }
   }
 }

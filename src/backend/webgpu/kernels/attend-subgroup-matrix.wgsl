@@ -12,16 +12,16 @@ override BLOCK: u32;
 const LAG: f32 = 6f; // weights stay below exp(6), far inside f16
 const SUBGROUPS: u32 = HEADS * ROW_BLOCKS;
 const THREADS: u32 = SUBGROUP * SUBGROUPS;
-const ROW_STRIDE: u32 = ROW_PIECES + 1u; // pieces of a row in workgroup memory: one more, for other banks
+const ROW_STRIDE: u32 = ROW_VECTORS + 1u; // vectors of a row in workgroup memory: one more, for other banks
 const STEPS: u32 = HEAD_DIM / 16u;
 const KEY_BLOCKS: u32 = BLOCK / 16u;
 const SCORE_STRIDE: u32 = BLOCK + 4u;
 const SCORE_SPACE: u32 = 16u * SCORE_STRIDE; // of a subgroup
-const WEIGHT_STRIDE: u32 = BLOCK / 8u + 1u; // pieces
+const WEIGHT_STRIDE: u32 = BLOCK / 8u + 1u; // vectors
 const WEIGHT_SPACE: u32 = 16u * WEIGHT_STRIDE;
 const SIDE: u32 = SUBGROUP / 16u; // invocations of a row in the softmax
 const ROW_KEYS: u32 = BLOCK / SIDE; // scores of an invocation
-const LOADS: u32 = (BLOCK * ROW_PIECES + THREADS - 1u) / THREADS; // pieces of keys, and of values, of an invocation
+const LOADS: u32 = (BLOCK * ROW_VECTORS + THREADS - 1u) / THREADS; // vectors of keys, and of values, of an invocation
 const LEAST: f32 = -3e38;
 
 struct Params {
@@ -45,9 +45,9 @@ var<workgroup> rescales: atomic<u32>;
 alias Pages = array<u32, LOADS>;
 alias Rows = array<vec4u, LOADS>;
 
-// The token of a turn of which an invocation loads its i-th piece; past the last one, the last.
+// The token of a turn of which an invocation loads its i-th vector; past the last one, the last.
 fn token_of(i: u32, thread: u32, base: u32, end: u32) -> u32 {
-  return min(base + (i * THREADS + thread) / ROW_PIECES, end - 1u);
+  return min(base + (i * THREADS + thread) / ROW_VECTORS, end - 1u);
 }
 
 fn pages_of(table: u32, thread: u32, base: u32, end: u32) -> Pages {
@@ -62,7 +62,7 @@ fn places_of(pages: Pages, kv_head: u32, thread: u32, base: u32, end: u32) -> Pa
   var places = Pages();
   /* unroll */ for (var i = 0u; i < LOADS; i++) {
     places[i] = cache_row(pages[i], kv_head, token_of(i, thread, base, end) % PAGE_SIZE)
-      + (i * THREADS + thread) % ROW_PIECES;
+      + (i * THREADS + thread) % ROW_VECTORS;
   }
   return places;
 }
@@ -91,12 +91,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     // an invocation's run of a row's 16 channels, as f16
     let source = ((params.first_row + min(first + my_row, last)) * QUERY_HEADS + head) * HEAD_DIM + s * 16u + side * (16u / SIDE);
     /* unroll */ for (var i = 0u; i < 2u / SIDE; i++) {
-      var piece = vec4u();
+      var vector = vec4u();
       /* unroll */ for (var k = 0u; k < 4u; k++) {
         let at = source + i * 8u + 2u * k;
-        piece[k] = pack2x16float(clamp(SCALE * vec2f(query[at], query[at + 1u]), vec2f(-65504f), vec2f(65504f)));
+        vector[k] = pack2x16float(clamp(SCALE * vec2f(query[at], query[at + 1u]), vec2f(-65504f), vec2f(65504f)));
       }
-      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (2u / SIDE) + i] = piece;
+      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (2u / SIDE) + i] = vector;
     }
     workgroupBarrier();
     q[s] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
@@ -118,9 +118,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
     /* unroll */ for (var i = 0u; i < LOADS; i++) {
       let at = i * THREADS + thread;
-      if (BLOCK * ROW_PIECES % THREADS == 0u || at < BLOCK * ROW_PIECES) {
-        k_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = key[i];
-        v_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = value[i];
+      if (BLOCK * ROW_VECTORS % THREADS == 0u || at < BLOCK * ROW_VECTORS) {
+        k_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = key[i];
+        v_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = value[i];
       }
     }
     if (thread == 0u) {
@@ -166,16 +166,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     mass *= shrink;
     /* unroll */ for (var i = 0u; i < ROW_KEYS / 8u; i++) {
-      var piece = vec4u();
+      var vector = vec4u();
       /* unroll */ for (var k = 0u; k < 4u; k++) {
         let pair = select(
           vec2f(),
           exp(vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) - top),
           vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) > vec2f(LEAST));
         mass += pair.x + pair.y;
-        piece[k] = pack2x16float(pair);
+        vector[k] = pack2x16float(pair);
       }
-      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (ROW_KEYS / 8u) + i] = piece;
+      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (ROW_KEYS / 8u) + i] = vector;
     }
     // also orders the weights before their use
     if (workgroupUniformLoad(&rescales) != 0u) {

@@ -21,7 +21,7 @@ fn sampled_threshold(sample: u32, count: u32, size: u32, thread: u32) -> u32 {
   for (var round = 0u; round < 8u; round++) {
     let shift = 30u - 2u * round;
     let digits = vec3u(threshold) | (vec3u(1u, 2u, 3u) << vec3u(shift));
-    let counts = team_sum(vec4f(select(vec3f(), vec3f(1f), vec3u(sample) >= digits), 0f), thread);
+    let counts = reduce_sum(vec4f(select(vec3f(), vec3f(1f), vec3u(sample) >= digits), 0f), thread);
     threshold |= (u32(counts.x >= wanted) + u32(counts.y >= wanted) + u32(counts.z >= wanted)) << shift;
   }
   return threshold;

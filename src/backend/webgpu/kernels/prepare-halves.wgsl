@@ -76,10 +76,10 @@ fn main(
   }
   var scale = 1f;
   if (NORM) {
-    let sums = team_sum(squares, thread);
+    let sums = reduce_sum(squares, thread);
     scale = inverseSqrt((sums.x + sums.y + sums.z + sums.w) / f32(COLS) + EPS);
   }
-  let tops = team_max(largest, thread);
+  let tops = reduce_max(largest, thread);
   let top = scale * max(max(tops.x, tops.y), max(tops.z, tops.w));
   // the exponent of the largest, from its bits; rows of zeros and of no finite largest stay as they are
   let exponent = i32(bitcast<u32>(top) >> 23u) - 127;

@@ -33,7 +33,7 @@ fn main(
       let value = x[origin * X_STRIDE + c];
       squares += value * value;
     }
-    scale = inverseSqrt(team_sum(vec4f(squares), thread).x / f32(COLS) + EPS);
+    scale = inverseSqrt(reduce_sum(vec4f(squares), thread).x / f32(COLS) + EPS);
   }
   for (var c = thread; c < OUT_STRIDE; c += THREADS) {
     var value = 0f;

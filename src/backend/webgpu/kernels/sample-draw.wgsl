@@ -41,7 +41,7 @@ fn head(at: u32, least: u32, largest: f32, scale: f32, thread: u32) -> vec2f {
       sum += vec2f(1f, exp((bitcast<f32>(bits) - largest) * scale));
     }
   }
-  return team_sum(vec4f(sum, 0f, 0f), thread).xy;
+  return reduce_sum(vec4f(sum, 0f, 0f), thread).xy;
 }
 
 // The largest key whose head has at least `wanted` tokens (of_mass = false), or mass of at least or, where strict, above it;
@@ -101,12 +101,12 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
     }
   }
   // keys as two halves, each exact in f32
-  let high_half = 65535f - team_max(vec4f(65535f - f32(least >> 16u)), thread).x;
+  let high_half = 65535f - reduce_max(vec4f(65535f - f32(least >> 16u)), thread).x;
   var low_half = 0f;
   if (least >> 16u == u32(high_half)) {
     low_half = 65535f - f32(least & 0xffffu);
   }
-  let floor_key = (u32(high_half) << 16u) | (65535u - u32(team_max(vec4f(low_half), thread).x));
+  let floor_key = (u32(high_half) << 16u) | (65535u - u32(reduce_max(vec4f(low_half), thread).x));
   let floor_sums = head(at, floor_key, largest, scale, thread);
   if (draw.min_p > 0f && floor_key > cut) {
     cut = floor_key;
@@ -212,7 +212,7 @@ fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mas
   for (var i = first; i < min(last, kept); i++) {
     sum += exp((number_of(pair_at(i).y) - largest) * scale);
   }
-  let final_mass = select(team_sum(vec4f(sum), thread).x, all_mass, is_open);
+  let final_mass = select(reduce_sum(vec4f(sum), thread).x, all_mass, is_open);
 
   // The first token at which the mass so far passes the draw.
   let wanted = draw.unit * final_mass;
@@ -252,7 +252,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   for (var i = thread; i < params.vocab; i += THREADS) {
     most = max(most, bitcast<f32>(logits[at + i]));
   }
-  let largest = team_max(vec4f(most), thread).x;
+  let largest = reduce_max(vec4f(most), thread).x;
 
   let sample = logit_key(logits[at + u32(f32(params.vocab) * (f32(thread) / f32(THREADS)))]);
   let count = min(select(draw.top_k, CANDIDATES, draw.top_k == 0u), params.vocab);
@@ -276,7 +276,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       set_pair(place, vec2u(i, key));
     }
   }
-  let all_mass = team_sum(vec4f(mass), thread).x;
+  let all_mass = reduce_sum(vec4f(mass), thread).x;
   if (thread == 0u) {
     count_space = atomicLoad(&places) | select(0u, COMPLETE, threshold == FIRST_KEY);
     // NaN makes the mass NaN, and so does infinity less itself; masks alone have none, and the best of any other row has 1

@@ -20,11 +20,11 @@ fn scan(value: u32, thread: u32) -> u32 {
   if (THREADS <= SUBGROUP * SUBGROUP) {
     // each subgroup sums up the sums of all
     const size = max(SUBGROUP, 1u);
-    var part = 0u;
+    var earlier_sum = 0u;
     if (thread % size < THREADS / size) {
-      part = scan_space[thread % size];
+      earlier_sum = scan_space[thread % size];
     }
-    sum += subgroupShuffle(subgroupExclusiveAdd(part), thread / size);
+    sum += subgroupShuffle(subgroupExclusiveAdd(earlier_sum), thread / size);
   } else {
     for (var i = 0u; i < thread / subgroup_size; i++) {
       sum += scan_space[i];

@@ -82,8 +82,8 @@ fn main(
   let target_ = row * params.out_capacity;
 
   if (KEYED) {
-    let share = (all + params.heads - 1u) / params.heads;
-    for (var i = head * share + thread; i < min(all, (head + 1u) * share); i += THREADS) {
+    let span = (all + params.heads - 1u) / params.heads;
+    for (var i = head * span + thread; i < min(all, (head + 1u) * span); i += THREADS) {
       atomicStore(&best[group.y * params.capacity + i], 0xffffffffu);
     }
   }
