@@ -52,10 +52,13 @@ async function texts() {
 
 /** Declarations that `main` reaches, in the order in which it does, with the names of the text numbered in that order. */
 function canonical(text) {
-  const bare = text
+  let bare = text
     .replaceAll(/\/\/.*$/gm, "")
     .replaceAll(/@group\(\d\) @binding\(\w+\) /g, "")
     .replaceAll(/^(enable|diagnostic).*$/gm, "");
+  // nothing is known by two names: aliases stand for their types
+  for (const [alias, name, type] of bare.matchAll(/^alias (\w+) = (.*);$/gm))
+    bare = bare.replace(alias, "").replaceAll(new RegExp(`\\b${name}\\b`, "g"), type);
   const items = new Map();
   const names = new Set();
   for (const item of topLevel(bare)) {

@@ -199,16 +199,19 @@ export class DecodeAttention {
       ONLY_SCORES: output === undefined,
     };
     if (split.kind === "shared")
-      return recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
-        ...constants,
-        THREADS: threads,
-        ...subgroupConstants(traits),
-        LANES: threads,
-        SPLIT_TOKENS: split.maxTokens,
-        UNROLL: traits.isSoftware ? 1 : 4,
-        LEAST_SPLIT,
-      });
-    return recorder.kernel(["storage", "step", "attend"], {
+      return recorder.kernel(
+        ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
+        {
+          ...constants,
+          THREADS: threads,
+          ...subgroupConstants(traits),
+          LANES: threads,
+          SPLIT_TOKENS: split.maxTokens,
+          UNROLL: traits.isSoftware ? 1 : 4,
+          LEAST_SPLIT,
+        },
+      );
+    return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
       ...constants,
       THREADS: threads,
       LANES: split.lanes,

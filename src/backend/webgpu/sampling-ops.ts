@@ -78,7 +78,7 @@ export class SamplingOps {
       const pass = (isFinal: boolean, size: number) =>
         recorder.dispatch({
           category: "rest",
-          kernel: recorder.kernel(["logit-keys", "argmax"], { FINAL: isFinal }),
+          kernel: recorder.kernel(["keys", "logit-keys", "argmax"], { FINAL: isFinal }),
           params: { size, row_size: parts },
           bindings: { logits: isFinal ? "unused" : tensor, spans: this.#spans, drawn: this.drawn },
           grid: [isFinal ? 1 : parts, rows],

@@ -1,43 +1,13 @@
-// What attend.wgsl does, where subgroups are absent or too small for it: scores of a share in workgroup memory, then the
-// values. With: storage, step, reduce (LANES = THREADS).
-// A workgroup takes one share of the tokens for HEADS query heads of one kv head: each key and value is read once.
-override HEADS: u32; // query heads of a workgroup; they share a kv head
-override QUERY_HEADS: u32;
-override HEAD_DIM: u32;
-override SCALE: f32;
-override SPLIT_TOKENS: u32; // most tokens of a share
-override SELECTED: bool;
-override EMIT_SCORES: bool; // scores of all query heads are written out
-override ONLY_SCORES: bool;
-const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
+// attend.wgsl for devices without subgroups, or with too small ones: a split's scores in workgroup memory, then its values.
+// With: storage, step, reduce (LANES = THREADS), attend-inputs.
+// A workgroup takes one split of the tokens for HEADS query heads of one kv head and reads each key and value once.
+override SPLIT_TOKENS: u32; // most tokens of a split
 const HEADS4: u32 = (HEADS + 3u) / 4u;
-const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
-const PADDED4: u32 = PADDED / 4u;
-const VALUE_ROWS: u32 = THREADS / ROW_VECTORS; // values at once
+const VALUE_ROWS: u32 = THREADS / ROW_VECTORS; // values loaded at once
 override UNROLL: u32; // values of one invocation in flight
 override LEAST_SPLIT: u32;
-const LEAST: f32 = -3e38;
 
-struct Params {
-  first_row: u32,
-  sequence: u32, // of the first row; of the selection and the scores it is row `of_selection`
-  sequence_step: u32, // from row to row
-  of_selection: u32,
-  groups: u32, // of the selection
-  capacity: u32, // of a list of the selection
-  score_capacity: u32,
-  splits: u32, // stride of the partials
-  wanted_splits: u32, // of a row
-}
-var<uniform> params: Params;
-var<storage, read> step: array<u32>;
-var<storage, read> query: array<f32>;
-var<storage, read> keys: array<vec4u>;
-var<storage, read> values: array<vec4u>;
-var<storage, read> indices: array<u32>;
-var<storage, read> counts: array<u32>;
-var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
-var<storage, read_write> scores: array<f32>;
+alias QueryElement = f32;
 
 var<workgroup> q_space: array<vec4f, HEADS * PADDED4>;
 var<workgroup> score_space: array<vec4f, SPLIT_TOKENS * HEADS4>;
@@ -59,7 +29,7 @@ fn main(
     length = counts[of_selection];
     list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
   }
-  // of the row's own length alone, so that a row's sums do not depend on the rows beside it
+  // depends on the row's length alone, so that a row's sums do not depend on the rows beside it
   let split_tokens = clamp((length + params.wanted_splits - 1u) / params.wanted_splits, LEAST_SPLIT, SPLIT_TOKENS);
   let begin = min(group.x * split_tokens, length);
   let end = min(begin + split_tokens, length);

@@ -1,14 +1,14 @@
-// Causal attention of many rows of one sequence over everything cached (prefill), by tiles: each key and value that a
-// workgroup takes into its memory serves BLOCK rows. With: storage, step.
-// A workgroup of 256 makes BLOCK rows of one query head, BLOCK keys a turn with a running softmax: scores by threads of
-// 2 × 2 over strips of channels, then sums of values by SIDE threads a row.
+// Causal prefill attention of many rows of one sequence over everything cached, by tiles: each key and value in workgroup memory
+// serves BLOCK rows. With: storage, step.
+// A workgroup of 256 computes BLOCK rows of one query head, BLOCK keys a turn, with a running softmax: scores of 2 × 2 an
+// invocation over strips of channels, then sums of values by SIDE invocations a row.
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32;
 override SCALE: f32;
 override VALUE_KEYS: u32; // values in workgroup memory at once; a divisor of BLOCK
 const BLOCK: u32 = 32u;
 const STRIP4: u32 = 4u; // vec4s of a strip of channels
-const STRIP_STRIDE: u32 = STRIP4 + 1u; // one more, so that neighbouring rows lie in other banks
+const STRIP_STRIDE: u32 = STRIP4 + 1u; // padded against bank conflicts
 const PADDED4: u32 = ROW_VECTORS * VECTOR_VEC4S;
 const STRIPS: u32 = (PADDED4 + STRIP4 - 1u) / STRIP4;
 const SIDE: u32 = 8u; // threads of a row
@@ -50,10 +50,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let head = group.y;
   let kv_head = head / (QUERY_HEADS / KV_HEADS);
   let table = PAGE_TABLES + params.sequence * MAX_PAGES;
-  let first = group.x * BLOCK; // of the sequence's rows
+  let first = group.x * BLOCK; // among the sequence's rows
   let last = min(first + BLOCK, params.rows) - 1u;
   let row0 = params.first_row + first;
-  let end = step[ROW_LENGTHS + params.first_row + last]; // what the last row sees
+  let end = step[ROW_LENGTHS + params.first_row + last]; // tokens that the last row attends to
   let start = end - (last - first + 1u); // position of the first row
   let tx = thread % 16u;
   let ty = thread / 16u;
@@ -119,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     /* unroll */ for (var i = 0u; i < ROW_KEYS; i++) {
       let at = my_row * (BLOCK + 1u) + i * SIDE + side;
       let score = score_tile[at];
-      // a row that sees nothing yet has top = LEAST
+      // top is LEAST while a row has attended to nothing
       let weight = select(0f, exp(score - top), score > LEAST);
       score_tile[at] = weight;
       mass += weight;

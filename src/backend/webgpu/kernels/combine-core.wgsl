@@ -1,6 +1,6 @@
-// Prelude: the partial sums of attention of one query head, brought together by a workgroup of THREADS: COLUMNS invocations
-// side by side take four channels each, STACKS of them one above the other take every STACKS-th split, with a running largest
-// score, and are brought together at the end. Who uses it takes the results: put_channel(head, channel, value).
+// Prelude: combines the split-KV partials of one query head. COLUMNS invocations side by side take four channels each; STACKS
+// such rows of invocations take every STACKS-th split each with a running maximum, and are combined at the end. The kernel
+// defines put_channel(head, channel, value).
 override THREADS: u32;
 override HEAD_DIM: u32;
 override PADDED4: u32;
@@ -13,7 +13,7 @@ var<storage, read> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
 var<workgroup> combine_sums: array<vec4f, THREADS>;
 var<workgroup> combine_states: array<vec2f, THREADS>; // largest score and mass
 
-// head: counted over rows too. Every invocation must call it.
+// head: row × heads + head. Every invocation must call it.
 fn combine_splits(head: u32, splits: u32, thread: u32) {
   let origin = head * splits * (PADDED4 + 1u);
   let stack = thread / COLUMNS;

@@ -1,4 +1,4 @@
-// Brings the partial sums of attention together. One workgroup for each query head and row. With: merge-core.
+// Combines the split-KV partials of attention. One workgroup for each query head and row. With: combine-core.
 override QUERY_HEADS: u32;
 
 struct Params {

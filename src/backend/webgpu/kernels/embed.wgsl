@@ -1,12 +1,12 @@
 // x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup a row.
 override COLS: u32;
 override STRIDE: u32; // vectors of a weight row
-const NO_TOKEN: u32 = 0xffffffffu; // drawn of a row that cannot be drawn: the request fails, token 0 stands in
-const DRAWN: u32 = 0x80000000u; // a token id with this bit is the index of a token drawn by the last sample
+const NO_TOKEN: u32 = 0xffffffffu; // sample of a row that cannot be sampled: the request fails, and embeds token 0 meanwhile
+const DRAWN: u32 = 0x80000000u; // a token id with this bit is a row of the last sample
 
 struct Params {
-  first_vector: u32, // first vector of the part
-  first: u32, // first row of the part
+  first_vector: u32, // of the weight slice
+  first: u32, // first row of the weight slice
   rows: u32,
 }
 var<uniform> params: Params;

@@ -1,5 +1,5 @@
 // Norm of each query and key head where given, RoPE, and the store of keys and values into their pages.
-// With: storage, step, reduce. A thread_group of LANES invocations for each row and head: queries, then keys, then values.
+// With: storage, step, reduce. A thread group of LANES invocations for each row and head: queries, then keys, then values.
 override HEAD_DIM: u32;
 override QUERY_HEADS: u32;
 override EPS: f32;
@@ -38,7 +38,7 @@ fn main(
   let row = group.y;
   let lane = thread % LANES;
   let space = thread / LANES * PADDED;
-  // teams past the last head do the last one's work again, and store nothing
+  // thread groups past the last head repeat its work and store nothing
   let is_here = group.x * THREAD_GROUPS + thread / LANES < HEADS;
   let head = min(group.x * THREAD_GROUPS + thread / LANES, HEADS - 1u);
   let origin = (row * HEADS + head) * HEAD_DIM;

@@ -1,14 +1,15 @@
-// out[b][row] = W[row] · x[b] for many rows b of x, on the matrix units: f16 × f16 to f32 at 16 × 16 × 16. With: storage, matrix.
-// A workgroup makes TILE_X × TILE_W outputs over strips of STRIP columns; each of its SPLIT_X × SPLIT_W subgroups has a
-// block of them in its accumulators, or SPLIT_K of them share its columns. The next DEPTH strips are on their way in registers
-// while one is used; with two BUFFERS the next is written beside it, so that subgroups seldom wait for each other.
+// out[b][row] = W[row] · x[b] for many rows b of x, with subgroup matrices: f16 × f16 to f32 at 16 × 16 × 16. With: storage,
+// subgroup-matrix. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X × SPLIT_W
+// subgroups accumulates a block of them; with SPLIT_K > 1, that many subgroups share the columns of a block. Registers prefetch
+// the next DEPTH strips; with two BUFFERS the next strip is stored beside the current one, so that subgroups seldom wait for
+// each other.
 override TILE_X: u32; // rows of x
 override TILE_W: u32; // rows of the weight; where PAIR, half of them of each matrix
 override STRIP: u32;
 override SPLIT_X: u32;
 override SPLIT_W: u32;
 override STRIDE: u32; // vectors of a weight row
-override X_STRIDE: u32; // vectors of a row of x, zeros past its columns; a whole number of strips
+override X_STRIDE: u32; // vectors of a row of x, zero past its columns; whole strips
 override SPLIT_K: u32;
 override DEPTH: u32;
 override BUFFERS: u32; // 1 or 2
@@ -17,7 +18,7 @@ override ADD: bool;
 const BLOCKS: u32 = SPLIT_X * SPLIT_W;
 const THREADS: u32 = SUBGROUP * BLOCKS * SPLIT_K;
 const STRIP_VECTORS: u32 = STRIP / 8u; // vectors of a row in a strip
-const TILE_STRIDE: u32 = STRIP_VECTORS + 1u; // one more, so that neighbouring rows lie in other banks
+const TILE_STRIDE: u32 = STRIP_VECTORS + 1u; // padded against bank conflicts
 const BLOCKS_X: u32 = TILE_X / SPLIT_X / 16u; // of a subgroup
 const BLOCKS_W: u32 = TILE_W / SPLIT_W / 16u;
 const HALF_W: u32 = TILE_W / 2u;
@@ -26,7 +27,7 @@ const X_LOADS: u32 = (TILE_X * STRIP_VECTORS + THREADS - 1u) / THREADS;
 const W_LOADS: u32 = (TILE_W * STRIP_VECTORS + THREADS - 1u) / THREADS;
 const OUT_BLOCKS: u32 = select(BLOCKS_W, BLOCKS_W / 2u, PAIR);
 const BUFFER: u32 = (TILE_X + TILE_W) * TILE_STRIDE; // rows of x, then of the weight
-// Outputs go through memory a row of blocks at a time: results of the matrix units can only be stored.
+// Outputs go through memory a row of blocks at a time: a subgroup matrix can only be stored.
 const SUM_STRIDE: u32 = BLOCKS_W * 4u + 1u; // vectors of four outputs
 const SUM_SPACE: u32 = 16u * SUM_STRIDE; // of a subgroup
 const SPACE: u32 = max(BUFFERS * BUFFER, BLOCKS * SPLIT_K * SUM_SPACE);
@@ -47,7 +48,7 @@ var<storage, read> weights: array<vec4u>;
 var<storage, read> x: array<vec4u>; // f16
 var<storage, read> vectors: array<f32>;
 var<storage, read> scales: array<f32>; // of each row of x
-var<storage, read> partner: array<vec4u>; // where the second matrix lies, where PAIR
+var<storage, read> partner: array<vec4u>; // slab of the second matrix where PAIR
 var<storage, read_write> out: array<f32>;
 
 var<workgroup> space: array<vec4u, SPACE>;
@@ -56,7 +57,7 @@ fn silu(v: f32) -> f32 {
   return v / (1f + exp(-v));
 }
 
-// An output of a block of subgroups, from the row of blocks that they left in memory.
+// An output of a block, from the row of blocks that its subgroups stored.
 fn sum_of(block: u32, row: u32, column: u32) -> f32 {
   var sum = 0f;
   /* unroll */ for (var k = 0u; k < SPLIT_K; k++) {
@@ -77,7 +78,7 @@ fn halves(vector: vec4u) -> vec4u {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  // workgroups side by side share the weights
+  // neighbouring workgroups share the weights
   let first_b = group.x * TILE_X;
   let first_row = group.y * select(TILE_W, HALF_W, PAIR);
   let subgroup = thread / SUBGROUP;
@@ -88,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let my_w = block % SPLIT_W * (OUT_BLOCKS * 16u);
   var sums: array<subgroup_matrix_result<f32, 16, 16>, BLOCKS_X * BLOCKS_W>;
 
-  // rows past the end are read somewhere inside: their products are not stored
+  // rows past the end load the last row; their products are not stored
   var x_source: array<u32, X_LOADS> = array<u32, X_LOADS>();
   var w_source: array<u32, W_LOADS> = array<u32, W_LOADS>();
   /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
@@ -105,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var w_next: array<vec4u, DEPTH * W_LOADS> = array<vec4u, DEPTH * W_LOADS>();
   for (var first = 0u; first < STRIPS + DEPTH; first += DEPTH) {
     /* unroll */ for (var d = 0u; d < DEPTH; d++) {
-      // strips first .. come in while those before are used: strip - DEPTH is the one to be used
+      // strip is prefetched while strip - DEPTH is multiplied
       let strip = first + d;
       let buffer = strip % BUFFERS * BUFFER;
       let is_used = strip >= DEPTH && strip < STRIPS + DEPTH;

@@ -1,6 +1,6 @@
-// out[b][row] = W[row] · x[b] for many rows b of x: tiles in workgroup memory. With: storage.
-// A workgroup of 256 makes 64 SIDE_X × 64 SIDE_W outputs, each invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
-// columns; the next strip is on its way while one is used. 16 KiB of workgroup memory at most.
+// out[b][row] = W[row] · x[b] for many rows b of x, by tiles in workgroup memory. With: storage.
+// A workgroup of 256 computes 64 SIDE_X × 64 SIDE_W outputs, an invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
+// columns, and prefetches the next strip. At most 16 KiB of workgroup memory.
 override SIDE_X: u32; // 1 or 2: vec4s of rows of x of an invocation
 override SIDE_W: u32; // 1 or 2
 override STRIDE: u32; // vectors of a weight row
@@ -38,7 +38,7 @@ fn silu(v: f32) -> f32 {
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  // workgroups side by side share the weights, which are the larger of the two
+  // neighbouring workgroups share the weights, the larger operand
   let first_b = group.x * TILE_X;
   let first_row = group.y * TILE_W;
   let tx = thread % 16u;

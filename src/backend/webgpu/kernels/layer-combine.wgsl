@@ -1,5 +1,4 @@
-// The first stage of a chain: partial sums of attention are brought together, a workgroup for each query head. With:
-// chain-core, merge-core.
+// First stage of the layer kernel: combines split-KV partials, a workgroup for each query head. With: layer-core, combine-core.
 fn put_channel(head: u32, channel: u32, value: f32) {
   post(params.mailbox + mailbox_place(head * HEAD_DIM + channel), value);
 }

@@ -1,4 +1,4 @@
-// The first stage of a chain where what was attended is there already. With: chain-core.
+// First stage of the layer kernel where attention needs no combine: posts it to the mailbox. With: layer-core.
 var<storage, read> attended: array<f32>;
 
 fn first_stage(block: u32, thread: u32) {

@@ -1,11 +1,12 @@
-// Prelude: what a decode step's one row needs between two attentions, in one dispatch: what was attended (layer-combine.wgsl or
-// layer-copy.wgsl), attention output, gate and up, down, and the next layer's queries, keys and values (layer-to-heads.wgsl or
-// layer-to-rows.wgsl). Each stage's workgroups come after those whose results they take, and have their weights on the way
-// while they wait. With: storage, reduce_group, chain-mailbox, and chain-stage as o, feed and down.
+// Prelude of the persistent layer kernel: everything a decode step of one row does between two attentions, in one dispatch.
+// Stages: combine of the attention (layer-combine.wgsl or layer-copy.wgsl), attention output, gate and up, down, and the next
+// layer's queries, keys and values (layer-to-heads.wgsl or layer-to-rows.wgsl). A stage's workgroups are numbered after those
+// that produce its input, and load their weights while they wait for it. With: storage, shuffle, layer-mailbox, and layer-stage
+// as o, feed and down.
 //
-// Whoever waits must know that what it waits for has begun: where workgroups begin in the order of their numbers, a workgroup's
-// number says what it does; elsewhere (TICKETED) the order in which they begin.
-override INPUT: bool; // the next layer's queries, keys and values follow
+// A waiting workgroup requires that its producer has been scheduled. Where workgroups launch in order, the workgroup's number
+// says what it does; elsewhere (TICKETED) a ticket numbers workgroups as they start.
+override INPUT: bool; // a next layer follows
 override TICKETED: bool;
 override EPS: f32;
 override QUERY_HEADS: u32;
@@ -19,7 +20,7 @@ override ATTENDED_WORDS: u32;
 override HIDDEN_WORDS: u32;
 override FEED_WORDS: u32;
 override SET_WORDS: u32; // of one dispatch: attended, hidden, feed, hidden, ticket
-override SPACE: u32; // sums of a reduce_group, then its squares
+override SPACE: u32; // sums of a reduce group, then its squares
 const REDUCE_GROUPS: u32 = THREADS / REDUCE_LANES;
 const FEED_OUTPUTS: u32 = SUMS_feed / 2u;
 
@@ -31,8 +32,8 @@ struct Params {
   down: u32,
   feed_norm: u32, // first vec4s of norm weights
   mailbox: u32, // of this dispatch
-  stale: u32, // those of the dispatch before, to be UNSET for the one after
-  // where queries, keys and values follow
+  stale: u32, // the mailbox of the previous dispatch, which this one resets for the next
+  // with INPUT
   input_norm: u32,
   q: u32,
   k: u32,
@@ -52,7 +53,7 @@ fn row_start_o(block: u32, r: u32) -> u32 {
   return params.o + (block * SUMS_o + r) * STRIDE_o;
 }
 
-// Half of the rows of each turn are of the gate, half of up.
+// Half of the rows of each turn belong to gate, half to up.
 fn row_start_feed(block: u32, r: u32) -> u32 {
   let row = block * FEED_OUTPUTS + r / ROWS_feed * (ROWS_feed / 2u) + r % ROWS_feed % (ROWS_feed / 2u);
   return select(params.gate, params.up, r % ROWS_feed >= ROWS_feed / 2u) + row * STRIDE_feed;
@@ -118,7 +119,7 @@ fn down(block: u32, thread: u32) {
   }
 }
 
-// What the workgroup is to do, counted from the first stage on.
+// The workgroup's number among all blocks of all stages.
 fn begin(group: u32, groups: u32, thread: u32) -> u32 {
   var number = group;
   if (TICKETED) {

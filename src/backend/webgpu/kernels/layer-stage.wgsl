@@ -1,26 +1,26 @@
-// A stage of layer-kernel.wgsl, which takes this file once for each with STAGE replaced by its name: products of the rows of a matrix
-// with one vector. With: storage, reduce_group, chain-mailbox.
-// A workgroup takes ROWS × TURNS rows, each invocation LANE_VECTORS vectors of each: CHUNK vectors of ROWS rows at a time, the next on
-// their way meanwhile. The first weights are on their way before the vector is asked for, which may still be in the making. Who
-// uses it says where rows begin: row_start_STAGE(block, row of the workgroup). Turns are written out, as their sums stay in
-// registers; strips are a loop, as more code than this falls out of the caches of instructions.
+// A stage of layer-kernel.wgsl: products of matrix rows with one vector from the mailbox. The kernel takes this file once for
+// each stage, with STAGE replaced by its name. With: storage, shuffle, layer-mailbox. A workgroup takes ROWS × TURNS rows; an
+// invocation takes LANE_VECTORS vectors of each, STRIP of them of ROWS rows at a time, and prefetches the next. It loads the
+// first weights before it asks for the vector, which may not be there yet. The kernel defines row_start_STAGE(block, row of the
+// workgroup). Turns are unrolled, because their sums stay in registers; strips are a loop, because more code overflows the
+// instruction cache.
 override STRIDE_STAGE: u32; // vectors of a row
 override ROWS_STAGE: u32;
 override TURNS_STAGE: u32;
 override STRIP_STAGE: u32;
-override NORM_STAGE: bool; // it is normed on the way: x / rms(x) * norm
+override NORM_STAGE: bool; // RMS norm of the vector: x / rms(x) * norm
 const LANE_VECTORS_STAGE: u32 = (STRIDE_STAGE + THREADS - 1u) / THREADS;
 const STRIPS_STAGE: u32 = (LANE_VECTORS_STAGE + STRIP_STAGE - 1u) / STRIP_STAGE;
 const SUMS_STAGE: u32 = ROWS_STAGE * TURNS_STAGE; // a power of two
-const OWN_STAGE: u32 = max(SUMS_STAGE / REDUCE_LANES, 1u); // sums that an invocation is left with
-const KEEPERS_STAGE: u32 = max(REDUCE_LANES / SUMS_STAGE, 1u); // invocations that are left with the same
+const OWN_STAGE: u32 = max(SUMS_STAGE / REDUCE_LANES, 1u); // sums that an invocation keeps
+const KEEPERS_STAGE: u32 = max(REDUCE_LANES / SUMS_STAGE, 1u); // invocations that keep the same sums
 var<storage, read> weights_STAGE: array<vec4u>;
 
 alias Weights_STAGE = array<vec4u, ROWS_STAGE * STRIP_STAGE>;
 alias Input_STAGE = array<vec4f, STRIP_STAGE * VECTOR_VEC4S>;
 alias Bits_STAGE = array<u32, STRIP_STAGE * VECTOR_ELEMENTS>;
 
-// The invocation's vector j of a strip; STRIDE or more past the end of the row.
+// Index of the invocation's j-th vector of a strip; STRIDE or more past the end of the row.
 fn place_STAGE(strip: u32, j: u32, thread: u32) -> u32 {
   return thread + (strip * STRIP_STAGE + j) * THREADS;
 }
@@ -36,7 +36,7 @@ fn load_STAGE(block: u32, strip: u32, turn: u32, thread: u32) -> Weights_STAGE {
   return w;
 }
 
-// What lies in the mailbox of a strip of the vector, which begin at `origin`, be it there already or not.
+// Loads the mailbox words of one strip without waiting; a word may still be UNSET. origin: of the vector.
 fn peek_STAGE(origin: u32, strip: u32, thread: u32) -> Bits_STAGE {
   var bits = Bits_STAGE();
   /* unroll */ for (var i = 0u; i < STRIP_STAGE * VECTOR_ELEMENTS; i++) {
@@ -45,7 +45,7 @@ fn peek_STAGE(origin: u32, strip: u32, thread: u32) -> Bits_STAGE {
   return bits;
 }
 
-// A strip of the vector; zero past its end.
+// Waits for one strip of the vector; zero past its end.
 fn input_STAGE(bits: Bits_STAGE, origin: u32, strip: u32, thread: u32) -> Input_STAGE {
   var x = Input_STAGE();
   /* unroll */ for (var i = 0u; i < STRIP_STAGE * VECTOR_ELEMENTS; i++) {
@@ -56,7 +56,7 @@ fn input_STAGE(bits: Bits_STAGE, origin: u32, strip: u32, thread: u32) -> Input_
   return x;
 }
 
-// Weights of the norm for a strip of the vector.
+// Norm weights of one strip of the vector.
 fn scales_STAGE(norm: u32, strip: u32, thread: u32) -> Input_STAGE {
   var scales = Input_STAGE();
   if (NORM_STAGE) {
@@ -69,8 +69,8 @@ fn scales_STAGE(norm: u32, strip: u32, thread: u32) -> Input_STAGE {
   return scales;
 }
 
-// Leaves the sums of the workgroup's rows in sum_space, and those of the squares of x behind them. norm: first vec4 of the norm
-// weights. Every invocation must call it, and meet at a barrier before it reads.
+// Leaves the sums of the workgroup's rows in sum_space, followed by the sums of squares. norm: first vec4 of the norm weights.
+// Every invocation must call it and pass a barrier before it reads.
 fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
   let reduce_group = thread / REDUCE_LANES;
   var w = load_STAGE(block, 0u, 0u, thread);
@@ -107,7 +107,7 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
       w = next;
     }
   }
-  // In each round an invocation keeps half of its sums and hands the others over, until it is left with OWN.
+  // Butterfly reduction: in each round an invocation keeps half of its sums and passes the others on, until it keeps OWN.
   /* unroll */ for (var round = 0u; round < 7u; round++) {
     const width = REDUCE_LANES >> (round + 1u);
     const kept = SUMS_STAGE >> (round + 1u);

@@ -1,5 +1,5 @@
-// The last stage of a chain: the next layer's queries, keys and values as they come out of the product, for finish-heads.wgsl.
-// With: chain-core, chain-stage as input.
+// Last stage of the layer kernel, for heads with a norm of their own: the next layer's projected queries, keys and values, which
+// finish-heads.wgsl finishes. With: layer-core, layer-stage as input.
 override QUERY_ROWS: u32;
 override KV_ROWS: u32; // multiples of SUMS_input
 var<storage, read_write> projected: array<f32>;

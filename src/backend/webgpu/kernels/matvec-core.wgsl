@@ -1,8 +1,7 @@
-// Prelude: products of weight rows with up to BATCH rows of x. With: storage, reduce_group.
-// A thread_group of LANES invocations takes GROUP_ROWS rows, ROWS at a time, each invocation LANE_VECTORS vectors of each. All loads of a
-// turn are in flight together, those of the next turn before the sums of this one are brought together; x stays in
-// registers where it fits. The sums of each reduce_group of invocations go into workgroup memory, where the rest is added up.
-// A kernel says where the rows are: row_start, is_of_partner.
+// Prelude: products of weight rows with up to BATCH rows of x. With: storage, shuffle. A thread group of LANES invocations takes
+// GROUP_ROWS rows, ROWS at a time, an invocation LANE_VECTORS vectors of each. All loads of a turn are in flight together; those
+// of the next turn are issued before the sums of this one are reduced. x stays in registers where it fits. Each reduce group
+// leaves its sums in workgroup memory, where the rest is added up. The kernel defines where rows are: row_start, is_of_partner.
 override THREADS: u32;
 override LANES: u32; // a multiple of REDUCE_LANES
 override ROWS: u32; // a power of two
@@ -11,7 +10,7 @@ override BATCH: u32; // a power of two
 override STRIDE: u32; // vectors of a weight row
 override X_STRIDE: u32; // vec4s of a row of x
 override COLS: u32;
-override NORM: bool; // x is normed on the way: x / rms(x) * norm
+override NORM: bool; // RMS norm of x: x / rms(x) * norm
 override KEEP_X: bool;
 override EPS: f32;
 const LANE_VECTORS: u32 = (STRIDE + LANES - 1u) / LANES;
@@ -19,18 +18,18 @@ const IS_WHOLE: bool = LANE_VECTORS * LANES == STRIDE;
 const THREAD_GROUPS: u32 = THREADS / LANES;
 const GROUP_ROWS: u32 = ROWS * TURNS;
 const SUMS: u32 = ROWS * BATCH; // of a turn; row r, x b: [r * BATCH + b]
-const OWN: u32 = max(SUMS / REDUCE_LANES, 1u); // sums that an invocation is left with
-const KEEPERS: u32 = max(REDUCE_LANES / SUMS, 1u); // invocations that are left with the same
-const REDUCE_GROUPS: u32 = LANES / REDUCE_LANES; // of a thread_group
-const SPACE: u32 = GROUP_ROWS * BATCH + BATCH; // sums of a reduce_group, then its squares
+const OWN: u32 = max(SUMS / REDUCE_LANES, 1u); // sums that an invocation keeps
+const KEEPERS: u32 = max(REDUCE_LANES / SUMS, 1u); // invocations that keep the same sums
+const REDUCE_GROUPS: u32 = LANES / REDUCE_LANES; // of a thread group
+const SPACE: u32 = GROUP_ROWS * BATCH + BATCH; // sums of a reduce group, then its squares
 
 struct Section {
   first_vector: u32, // first vector of the matrix
   rows: u32,
-  out: u32, // where its outputs begin
+  out: u32, // column of the first output
   bias: u32, // first element of the bias + 1; 0: none
 }
-// Where a thread_group works.
+// The block of rows of a thread group.
 struct Place {
   section: Section,
   block: u32, // of the section
@@ -38,13 +37,13 @@ struct Place {
 var<storage, read> weights: array<vec4u>;
 var<storage, read> x: array<vec4f>;
 var<storage, read> vectors: array<vec4f>;
-var<storage, read> partner: array<vec4u>; // where rows of a second matrix lie
+var<storage, read> partner: array<vec4u>; // slab of the second matrix
 
 var<workgroup> sum_space: array<f32, THREADS / REDUCE_LANES * SPACE>;
 
 alias Weights = array<vec4u, ROWS * LANE_VECTORS>;
 
-// Sections are stacked, each whole blocks of `outputs` rows; those without rows are not there.
+// Sections are stacked, each in whole blocks of `outputs` rows; empty ones have no rows.
 fn place_of(block: u32, outputs: u32, first: Section, second: Section, third: Section) -> Place {
   var place = Place(first, block);
   let first_blocks = (first.rows + outputs - 1u) / outputs;
@@ -82,7 +81,7 @@ fn load_rows(section: Section, block: u32, turn: u32, lane: u32) -> Weights {
   return w;
 }
 
-// The i-th vec4 of an invocation's vector j of row b of x; zero past the row.
+// The i-th vec4 of the invocation's j-th vector of row b of x; zero past the row.
 fn load_x(b: u32, j: u32, i: u32, lane: u32) -> vec4f {
   var at = (lane + j * LANES) * VECTOR_VEC4S + i;
   var kept = 1f;
@@ -93,7 +92,7 @@ fn load_x(b: u32, j: u32, i: u32, lane: u32) -> vec4f {
   return kept * x[b * X_STRIDE + at];
 }
 
-// The same, normed but for the scale.
+// That vec4 times its norm weights; the scale of the row comes later.
 fn normed(value: vec4f, j: u32, i: u32, norm: u32, lane: u32) -> vec4f {
   if (!NORM) {
     return value;
@@ -101,8 +100,8 @@ fn normed(value: vec4f, j: u32, i: u32, norm: u32, lane: u32) -> vec4f {
   return value * vectors[norm + min((lane + j * LANES) * VECTOR_VEC4S + i, STRIDE * VECTOR_VEC4S - 1u)];
 }
 
-// Leaves the sums of the thread_group's rows in sum_space. norm: first vec4 of the norm weights. Every invocation must call it,
-// and meet at a barrier before it reads.
+// Leaves the sums of the thread group's rows in sum_space. norm: first vec4 of the norm weights. Every invocation must call it and
+// pass a barrier before it reads.
 fn stream(section: Section, block: u32, norm: u32, thread: u32) {
   let lane = thread % LANES;
   let reduce_group = thread / REDUCE_LANES;
@@ -147,7 +146,7 @@ fn stream(section: Section, block: u32, norm: u32, thread: u32) {
     if (turn + 1u < TURNS) {
       w = load_rows(section, block, turn + 1u, lane);
     }
-    // In each round an invocation keeps half of its sums and hands the others over, until it is left with OWN.
+    // Butterfly reduction: in each round an invocation keeps half of its sums and passes the others on, until it keeps OWN.
     /* unroll */ for (var round = 0u; round < 7u; round++) {
       const width = REDUCE_LANES >> (round + 1u);
       const kept = SUMS >> (round + 1u);
@@ -197,7 +196,7 @@ fn sum_of(thread_group: u32, i: u32) -> f32 {
   return sum;
 }
 
-// What the thread_group's products with x[b] are to be multiplied by.
+// The factor of the thread group's products with x[b].
 fn scale_of(thread_group: u32, b: u32) -> f32 {
   if (!NORM) {
     return 1f;

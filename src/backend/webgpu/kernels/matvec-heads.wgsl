@@ -1,7 +1,7 @@
-// Query, key and value projections of few rows of x, with RoPE, and the store of keys and values into their pages, for
-// heads that have no norm of their own. With: storage, step, reduce_group, matvec-core.
-// A thread_group's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE turns together. RUN / 2 × BATCH
-// is at most LANES.
+// Query, key and value projections of few rows of x, with RoPE, and the store of keys and values into their pages, for heads
+// without a norm of their own. With: storage, step, shuffle, matvec-core.
+// A thread group's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE rotates together.
+// RUN / 2 × BATCH is at most LANES.
 override HEAD_DIM: u32; // a multiple of GROUP_ROWS
 override QUERY_HEADS: u32;
 override CACHE_IS_F16: bool;
@@ -22,7 +22,7 @@ var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
 var<storage, read_write> keys: array<u32>;
 var<storage, read_write> values: array<u32>;
 
-// Two neighbouring elements of a head, at `d` and d + 1, to where they belong. `at`: of the row in the query, or in the pages.
+// Stores elements d and d + 1 of a head. at: offset of the row in the query, or in the pages.
 fn store_two(kind: u32, at: u32, d: u32, pair: vec2f) {
   if (kind == 0u) {
     query[at + d] = pair.x;
@@ -68,8 +68,8 @@ fn main(
   let section = place.section;
   let block = place.block;
   let head = block / HEAD_BLOCKS;
-  let first = block % HEAD_BLOCKS * RUN; // of its elements, and half a head on
-  // Where the outputs go and how far they are turned is asked for ahead of the weights. An invocation makes two pairs.
+  let first = block % HEAD_BLOCKS * RUN; // of its elements, and half a head further
+  // Slots and angles are loaded ahead of the weights. An invocation computes two pairs.
   let b = min(thread % LANES % BATCH, params.batch - 1u);
   let d = first + min(thread % LANES / BATCH, RUN / 2u - 1u) * 2u;
   var at = (b * QUERY_HEADS + head) * HEAD_DIM;

@@ -1,5 +1,5 @@
-// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, reduce_group, matvec-core. A thread_group makes OUTPUTS rows of out;
-// where PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
+// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, shuffle, matvec-core. A thread group computes OUTPUTS rows of
+// out. With PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
 override PAIR: bool;
 override ADD: bool; // out += instead of out =
 const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
@@ -42,7 +42,7 @@ fn main(
   }
   let section = place.section;
   let block = place.block;
-  // what is added to is asked for ahead of the weights
+  // the addend is loaded ahead of the weights
   const IS_ADDED_AHEAD = ADD && OUTPUTS * BATCH <= LANES;
   var added = 0f;
   if (IS_ADDED_AHEAD) {
@@ -52,7 +52,7 @@ fn main(
   stream(section, block, params.norm, thread);
   workgroupBarrier();
   for (var i = thread % LANES; i < OUTPUTS * BATCH; i += LANES) {
-    let r = i / BATCH; // of the thread_group's outputs
+    let r = i / BATCH; // of the thread group's outputs
     let b = i % BATCH;
     let row = block * OUTPUTS + r;
     if (b < params.batch && row < section.rows) {

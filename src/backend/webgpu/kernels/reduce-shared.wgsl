@@ -1,4 +1,4 @@
-// Prelude: sums over teams of LANES consecutive invocations, without subgroups. LANES is a power of two.
+// Prelude: reductions over thread groups of LANES consecutive invocations, without subgroups. LANES is a power of two.
 override THREADS: u32;
 override LANES: u32;
 override SUBGROUP: u32; // size of every subgroup; 0 where they differ
@@ -6,7 +6,7 @@ override MIN_SUBGROUP: u32;
 
 var<workgroup> reduce_space: array<vec4f, THREADS>;
 
-// The sum over the caller's thread_group, in each of its invocations. Every invocation of the workgroup must call it.
+// The sum over the caller's thread group, in each of its invocations. Every invocation of the workgroup must call it.
 fn reduce_sum(value: vec4f, thread: u32) -> vec4f {
   reduce_space[thread] = value;
   for (var width = LANES / 2u; width > 0u; width /= 2u) {

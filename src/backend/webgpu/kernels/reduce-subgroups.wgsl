@@ -1,5 +1,6 @@
+// Prelude: reductions over thread groups of LANES consecutive invocations, by subgroups. LANES is a multiple of the subgroup
+// size.
 enable subgroups;
-// Prelude: sums over teams of LANES consecutive invocations, by subgroups. LANES is a multiple of the subgroup size.
 override THREADS: u32;
 override LANES: u32;
 override SUBGROUP: u32; // size of every subgroup; 0 where they differ
@@ -7,7 +8,7 @@ override MIN_SUBGROUP: u32;
 
 var<workgroup> reduce_space: array<vec4f, THREADS / MIN_SUBGROUP>;
 
-// The sum over the caller's thread_group, in each of its invocations. Every invocation of the workgroup must call it.
+// The sum over the caller's thread group, in each of its invocations. Every invocation of the workgroup must call it.
 fn reduce_sum(value: vec4f, thread: u32) -> vec4f {
   let subgroup_size = subgroupAdd(1u);
   let sum = subgroupAdd(value);

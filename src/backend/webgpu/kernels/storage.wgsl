@@ -1,4 +1,4 @@
-// Prelude of kernels that read weights or cache rows. They come in vectors of 16 bytes: 4 f32, or 8 f16 or bf16.
+// Prelude of kernels that read weights or cache rows, by vectors of 16 bytes: 4 f32, or 8 f16 or bf16.
 override DTYPE: u32; // 0 f32, 1 f16, 2 bf16
 const VECTOR_ELEMENTS: u32 = select(8u, 4u, DTYPE == 0u); // elements of a vector
 const VECTOR_VEC4S: u32 = VECTOR_ELEMENTS / 4u;
