@@ -1,5 +1,6 @@
 import type { Attention, BatchGroup } from "../attention/attend.ts";
 import type { Backend, LayerOutputWeights, LayerTensors, NextLayer, StepBatch } from "../backend/backend.ts";
+import { decoderTensors, logitRows } from "../backend/decoder-memory.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { ModelWeights } from "./weights.ts";
 
@@ -22,8 +23,7 @@ export class Decoder {
   readonly logitRows: number;
 
   constructor(backend: Backend, weights: ModelWeights, attention: Attention) {
-    const { hiddenSize, numQueryHeads, headDim, vocabSize } = backend.model;
-    const { maxBatchRows, maxBatchSequences } = backend.capacity;
+    const { x, query, attended, logits } = decoderTensors(backend.model, backend.capacity);
     this.#backend = backend;
     this.#weights = weights;
     this.#attention = attention;
@@ -32,12 +32,12 @@ export class Decoder {
       next: nextLayer(weights, i + 1),
     }));
     this.#tensors = {
-      x: backend.createTensor("f32", [maxBatchRows, hiddenSize]),
-      query: backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]),
-      attended: backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]),
+      x: backend.createTensor("f32", x),
+      query: backend.createTensor("f32", query),
+      attended: backend.createTensor("f32", attended),
     };
-    this.logitRows = Math.max(maxBatchSequences, 16);
-    this.logits = backend.createTensor("f32", [this.logitRows, vocabSize]);
+    this.logits = backend.createTensor("f32", logits);
+    this.logitRows = logitRows(backend.capacity);
   }
 
   /** Records one step for all rows of the batch: afterwards their keys and values are cached. */
@@ -46,13 +46,12 @@ export class Decoder {
     const { x, query, attended } = this.#tensors;
     backend.beginStep(batch);
     backend.embed(this.#weights.embedding, x);
-    const [first] = this.#weights.layers;
+    const first = this.#weights.layers[0];
     if (first) backend.attentionInput(0, first.attentionInput, x, query);
-    let layer = 0;
-    for (const { from, next } of this.#layers) {
+    for (let layer = 0; layer < this.#layers.length; layer++) {
+      const { from, next } = this.#layers[layer] as LayerAdvance;
       this.#attention.attend(layer, groups, query, attended);
       backend.advance(from, next, this.#tensors);
-      layer++;
     }
   }
 

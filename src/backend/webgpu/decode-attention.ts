@@ -54,6 +54,7 @@ export class DecodeAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #split: SplitKv;
+  readonly #kernels = new Map<string, Kernel>();
   readonly #runs: CommandLists;
   readonly #combines: CommandLists;
 
@@ -184,7 +185,18 @@ export class DecodeAttention {
     });
   }
 
-  #splitKernel(split: SplitShape, { selection, scores, output }: Pass): Kernel {
+  /** The kernel of a pass: the same for all layers and lengths, so that a new number of splits costs little. */
+  #splitKernel(split: SplitShape, pass: Pass): Kernel {
+    const key = `${split.heads}, ${pass.selection !== undefined}, ${pass.scores !== undefined}, ${pass.output !== undefined}`;
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = this.#assemble(split, pass);
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  #assemble(split: SplitShape, { selection, scores, output }: Pass): Kernel {
     const { recorder, model, cacheDtype, traits } = this.#context;
     const { heads, threads } = split;
     const constants = {

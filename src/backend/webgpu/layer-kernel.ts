@@ -3,6 +3,7 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
@@ -62,6 +63,7 @@ export class LayerKernel {
   readonly #projected: NumberedBuffer;
   readonly #stages: LayerStages;
   readonly #lists: CommandLists;
+  readonly #kernels = new Map<string, Kernel>();
   readonly #taken = new WeakMap<LayerOutputWeights, boolean>();
   readonly #takenInputs = new WeakMap<NextLayer, boolean>();
   #mailbox: NumberedBuffer | undefined;
@@ -130,7 +132,8 @@ export class LayerKernel {
     const attended = WebGpuTensor.of(tensors.attended);
     const { pending } = attended;
     attended.pending = undefined;
-    const [x, query] = [WebGpuTensor.of(tensors.x), WebGpuTensor.of(tensors.query)];
+    const x = WebGpuTensor.of(tensors.x);
+    const query = WebGpuTensor.of(tensors.query);
     const place = this.#lists
       .at(x.id)
       .at(next ? query.id : 0)
@@ -154,11 +157,24 @@ export class LayerKernel {
     const { first, o, feed, down, input } = plan.blocks;
     recorder.dispatch({
       category: "weights",
-      kernel: recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan)),
+      kernel: this.#kernel(layer, plan),
       params: this.#params(layer),
       bindings: this.#bindings(layer),
       grid: [first + o + feed + down + input],
     });
+  }
+
+  /** The kernel of a dispatch: the same for all layers and lengths, so that a new number of splits costs little. */
+  #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
+    const { dtype } = WebGpuWeight.of(layer.from.output.o);
+    const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
+    const key = `${dtype}, ${input}, ${layer.pending !== undefined}`;
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = this.#context.recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan));
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
   }
 
   #plan({ next, pending }: LayerDispatch): LayerPlan {

@@ -3,7 +3,7 @@ import { mebibytes } from "../../base/mebibytes.ts";
 import type { Capacity, ModelShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
-import type { CacheDtype, GpuSizes } from "./context.ts";
+import { type CacheDtype, DEFAULT_CACHE_DTYPE, type GpuSizes } from "./context.ts";
 import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
@@ -47,7 +47,7 @@ export function webGpuFactory(
   adapter: GPUAdapter,
   options: WebGpuOptions = {},
 ): (model: ModelShape, capacity: Capacity) => Promise<WebGpuBackend> {
-  const { cacheDtype = "f16" } = options;
+  const { cacheDtype = DEFAULT_CACHE_DTYPE } = options;
   return (model, capacity) => open({ model, capacity, cacheDtype }, adapter, options);
 }
 

@@ -248,7 +248,7 @@ export class WebGpuBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     this.#checkOpen("sample");
-    return this.#sampling.sample(logits, rows);
+    return this.#sampling.sample(logits, rows, this.#batch?.numRows ?? 1);
   }
 
   /** Records a draw whose tokens stay on the device, for the next step to embed. */
