@@ -3,6 +3,7 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
@@ -10,7 +11,7 @@ import {
   DTYPE_CODES,
   type NumberedBuffer,
   type PendingCombine,
-  pieceElements,
+  vectorElements,
   WebGpuTensor,
   WebGpuWeight,
 } from "./refs.ts";
@@ -62,6 +63,7 @@ export class LayerKernel {
   readonly #projected: NumberedBuffer;
   readonly #stages: LayerStages;
   readonly #lists: CommandLists;
+  readonly #kernels = new Map<string, Kernel>();
   readonly #taken = new WeakMap<LayerOutputWeights, boolean>();
   readonly #takenInputs = new WeakMap<NextLayer, boolean>();
   #mailbox: NumberedBuffer | undefined;
@@ -130,7 +132,8 @@ export class LayerKernel {
     const attended = WebGpuTensor.of(tensors.attended);
     const { pending } = attended;
     attended.pending = undefined;
-    const [x, query] = [WebGpuTensor.of(tensors.x), WebGpuTensor.of(tensors.query)];
+    const x = WebGpuTensor.of(tensors.x);
+    const query = WebGpuTensor.of(tensors.query);
     const place = this.#lists
       .at(x.id)
       .at(next ? query.id : 0)
@@ -154,11 +157,24 @@ export class LayerKernel {
     const { first, o, feed, down, input } = plan.blocks;
     recorder.dispatch({
       category: "weights",
-      kernel: recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan)),
+      kernel: this.#kernel(layer, plan),
       params: this.#params(layer),
       bindings: this.#bindings(layer),
       grid: [first + o + feed + down + input],
     });
+  }
+
+  /** The kernel of a dispatch: the same for all layers and lengths, so that a new number of splits costs little. */
+  #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
+    const { dtype } = WebGpuWeight.of(layer.from.output.o);
+    const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
+    const key = `${dtype}, ${input}, ${layer.pending !== undefined}`;
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = this.#context.recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan));
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
   }
 
   #plan({ next, pending }: LayerDispatch): LayerPlan {
@@ -215,9 +231,9 @@ export class LayerKernel {
     return {
       THREADS: this.#stages.threads,
       DTYPE: DTYPE_CODES[dtype],
-      FOLD: Math.min(32, traits.minSubgroupSize),
+      REDUCE_LANES: Math.min(32, traits.minSubgroupSize),
       EPS: model.rmsNormEps,
-      TICKETS: traits.forwardProgress === "ticketed",
+      TICKETED: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
       FIRST_BLOCKS: blocks.first,
       O_BLOCKS: blocks.o,
@@ -226,10 +242,10 @@ export class LayerKernel {
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
       HIDDEN: hiddenSize,
-      ATTENDED_LINKS: this.#stages.mailboxWords(numQueryHeads * headDim),
-      HIDDEN_LINKS: this.#stages.mailboxWords(hiddenSize),
-      FEED_LINKS: this.#stages.mailboxWords(intermediateSize),
-      SET_LINKS: this.#stages.setWords,
+      ATTENDED_WORDS: this.#stages.mailboxWords(numQueryHeads * headDim),
+      HIDDEN_WORDS: this.#stages.mailboxWords(hiddenSize),
+      FEED_WORDS: this.#stages.mailboxWords(intermediateSize),
+      SET_WORDS: this.#stages.setWords,
       SPACE: Math.max(...sums) + 1,
     };
   }
@@ -242,7 +258,7 @@ export class LayerKernel {
       splits: pending?.splits ?? 0,
       ...{ o: firstVector(output.o), gate: firstVector(gate), up: firstVector(up), down: firstVector(down) },
       feed_norm: WebGpuWeight.of(norm).vector / 4,
-      ...{ links: set * setWords, stale: (1 - set) * setWords },
+      ...{ mailbox: set * setWords, stale: (1 - set) * setWords },
       input_norm: inputNorm ? WebGpuWeight.of(inputNorm).vector / 4 : 0,
       ...{ q: firstVector(q), k: firstVector(k), v: firstVector(v) },
       ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
@@ -253,7 +269,7 @@ export class LayerKernel {
     const { weights, step } = this.#context;
     const { gate, down } = from.feedForward;
     const bindings = {
-      ...{ vectors: weights.vectors, x, links: mailbox },
+      ...{ vectors: weights.vectors, x, mailbox },
       ...{ weights_o: slabOf(from.output.o), weights_feed: slabOf(gate), weights_down: slabOf(down) },
       ...(pending ? { partials: pending.partials } : { attended }),
     };
@@ -272,7 +288,7 @@ export class LayerKernel {
 }
 
 function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
+  const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
   files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
   if (input) files.push("layer-stage:input");
   files.push("layer-core");
@@ -296,10 +312,10 @@ function stageConstants(
   },
 ): Constants {
   return {
-    [`STRIDE_${name}`]: of.cols / pieceElements(of.dtype),
+    [`STRIDE_${name}`]: of.cols / vectorElements(of.dtype),
     [`ROWS_${name}`]: of.stage.rows,
     [`TURNS_${name}`]: of.stage.turns,
-    [`CHUNK_${name}`]: of.stage.chunk,
+    [`STRIP_${name}`]: of.stage.chunk,
     [`NORM_${name}`]: of.isNormed ?? false,
   };
 }

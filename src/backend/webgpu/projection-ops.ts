@@ -74,7 +74,8 @@ export class ProjectionOps {
     x: TensorRef,
     query: TensorRef,
   ): void {
-    const [from, to] = [WebGpuTensor.of(x), WebGpuTensor.of(query)];
+    const from = WebGpuTensor.of(x);
+    const to = WebGpuTensor.of(query);
     let place = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer);
     place = under(under(under(under(place, weights.norm), weights.q), weights.k), weights.v);
     place = under(under(under(place, weights.qBias), weights.kBias), weights.vBias);
@@ -139,7 +140,8 @@ export class ProjectionOps {
   }
 
   attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const [from, to] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
+    const from = WebGpuTensor.of(attended);
+    const to = WebGpuTensor.of(x);
     const place = under(
       under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o),
       weights.oBias,
@@ -205,7 +207,8 @@ export class ProjectionOps {
   ): void {
     const gather = isInOrder(rows, count) ? undefined : this.#logitRows;
     if (gather) this.#context.recorder.write(gather, 0, rows, count);
-    const [from, to] = [WebGpuTensor.of(x), WebGpuTensor.of(logits)];
+    const from = WebGpuTensor.of(x);
+    const to = WebGpuTensor.of(logits);
     const place = under(under(this.#lists.logits.at(from.id).at(to.id).at(count), norm), output).at(
       gather?.id ?? 0,
     );

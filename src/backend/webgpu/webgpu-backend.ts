@@ -196,7 +196,7 @@ export class WebGpuBackend implements Backend, LayerOps {
         recorder.dispatch({
           category: "rest",
           kernel,
-          params: { piece: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
+          params: { first_vector: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
           bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
           grid: [numRows],
         });
@@ -252,7 +252,7 @@ export class WebGpuBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     this.#checkOpen("sample");
-    return this.#sampling.sample(logits, rows);
+    return this.#sampling.sample(logits, rows, this.#batch?.numRows ?? 1);
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
