@@ -5,7 +5,7 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
-import { LEAST_SHARE, SplitKv, type SplitShape } from "./split-kv.ts";
+import { LEAST_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 
 /** Most bytes of split-KV partials at once: more rows take turns. */
 const MAX_PARTIAL_BYTES = 64 << 20;
@@ -148,7 +148,7 @@ export class DecodeAttention {
           capacity: selected?.capacity ?? 0,
           score_capacity: scoreTensor?.capacity ?? 0,
           splits,
-          shares: run.shape.wanted,
+          wanted_splits: run.shape.wanted,
         },
         bindings: {
           ...{ step: step.storage, query: pass.query, keys: cache.keys, values: cache.values },
@@ -207,20 +207,23 @@ export class DecodeAttention {
       HEAD_DIM: model.headDim,
       SCALE: model.headDim ** -0.5,
       SELECTED: selection !== undefined,
-      HAND_ON: scores !== undefined,
+      EMIT_SCORES: scores !== undefined,
       ONLY_SCORES: output === undefined,
     };
     if (split.kind === "shared")
-      return recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
-        ...constants,
-        THREADS: threads,
-        ...subgroupConstants(traits),
-        LANES: threads,
-        CHUNK: split.maxTokens,
-        UNROLL: traits.isSoftware ? 1 : 4,
-        LEAST_SHARE,
-      });
-    return recorder.kernel(["storage", "step", "attend"], {
+      return recorder.kernel(
+        ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
+        {
+          ...constants,
+          THREADS: threads,
+          ...subgroupConstants(traits),
+          LANES: threads,
+          SPLIT_TOKENS: split.maxTokens,
+          UNROLL: traits.isSoftware ? 1 : 4,
+          LEAST_SPLIT,
+        },
+      );
+    return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
       ...constants,
       THREADS: threads,
       LANES: split.lanes,

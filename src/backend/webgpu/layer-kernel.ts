@@ -11,7 +11,7 @@ import {
   DTYPE_CODES,
   type NumberedBuffer,
   type PendingCombine,
-  pieceElements,
+  vectorElements,
   WebGpuTensor,
   WebGpuWeight,
 } from "./refs.ts";
@@ -252,9 +252,9 @@ export class LayerKernel {
     return {
       THREADS: this.#stages.threads,
       DTYPE: DTYPE_CODES[dtype],
-      FOLD: Math.min(32, traits.minSubgroupSize),
+      REDUCE_LANES: Math.min(32, traits.minSubgroupSize),
       EPS: model.rmsNormEps,
-      TICKETS: traits.forwardProgress === "ticketed",
+      TICKETED: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
       FIRST_BLOCKS: blocks.first,
       O_BLOCKS: blocks.o,
@@ -263,10 +263,10 @@ export class LayerKernel {
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
       HIDDEN: hiddenSize,
-      ATTENDED_LINKS: this.#stages.mailboxWords(numQueryHeads * headDim),
-      HIDDEN_LINKS: this.#stages.mailboxWords(hiddenSize),
-      FEED_LINKS: this.#stages.mailboxWords(intermediateSize),
-      SET_LINKS: this.#stages.setWords,
+      ATTENDED_WORDS: this.#stages.mailboxWords(numQueryHeads * headDim),
+      HIDDEN_WORDS: this.#stages.mailboxWords(hiddenSize),
+      FEED_WORDS: this.#stages.mailboxWords(intermediateSize),
+      SET_WORDS: this.#stages.setWords,
       SPACE: Math.max(...sums) + 1,
     };
   }
@@ -279,7 +279,7 @@ export class LayerKernel {
       splits: pending?.splits ?? 0,
       ...{ o: firstVector(output.o), gate: firstVector(gate), up: firstVector(up), down: firstVector(down) },
       feed_norm: WebGpuWeight.of(norm).vector / 4,
-      ...{ links: set * setWords, stale: (1 - set) * setWords },
+      ...{ mailbox: set * setWords, stale: (1 - set) * setWords },
       input_norm: inputNorm ? WebGpuWeight.of(inputNorm).vector / 4 : 0,
       ...{ q: firstVector(q), k: firstVector(k), v: firstVector(v) },
       ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
@@ -290,7 +290,7 @@ export class LayerKernel {
     const { weights, step } = this.#context;
     const { gate, down } = from.feedForward;
     const bindings = {
-      ...{ vectors: weights.vectors, x, links: mailbox },
+      ...{ vectors: weights.vectors, x, mailbox },
       ...{ weights_o: slabOf(from.output.o), weights_feed: slabOf(gate), weights_down: slabOf(down) },
       ...(pending ? { partials: pending.partials } : { attended }),
     };
@@ -321,7 +321,7 @@ function dispatchOf(
 }
 
 function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
+  const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
   files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
   if (input) files.push("layer-stage:input");
   files.push("layer-core");
@@ -345,10 +345,10 @@ function stageConstants(
   },
 ): Constants {
   return {
-    [`STRIDE_${name}`]: of.cols / pieceElements(of.dtype),
+    [`STRIDE_${name}`]: of.cols / vectorElements(of.dtype),
     [`ROWS_${name}`]: of.stage.rows,
     [`TURNS_${name}`]: of.stage.turns,
-    [`CHUNK_${name}`]: of.stage.chunk,
+    [`STRIP_${name}`]: of.stage.chunk,
     [`NORM_${name}`]: of.isNormed ?? false,
   };
 }

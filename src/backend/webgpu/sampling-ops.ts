@@ -13,9 +13,9 @@ import {
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { SampleReads } from "./sample-reads.ts";
 
-/** Most parts of a logits row that workgroups search side by side. */
-const PARTS = 128;
-/** sample-draw.wgsl: words of one row's parameters. */
+/** Most spans of a row of logits, searched side by side. */
+const MAX_SPANS = 128;
+/** sample-draw.wgsl: words of a row's draw. */
 const DRAW_WORDS = 6;
 /** Largest 1 / temperature, near the largest f32: infinity times a difference of 0 is NaN. */
 const MOST_SCALE = 3e38;
@@ -30,7 +30,7 @@ export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last sample. */
   readonly drawn: NumberedBuffer;
   readonly #context: GpuContext;
-  readonly #parts: NumberedBuffer;
+  readonly #spans: NumberedBuffer;
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
   readonly #reads: SampleReads;
@@ -53,7 +53,7 @@ export class SamplingOps {
     this.#drawFloats = new Float32Array(this.#drawWords.buffer);
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
-    this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
+    this.#spans = buffers.storage("argmax spans", rows * MAX_SPANS * 8);
     this.#draws = buffers.storage("draws", rows * DRAW_WORDS * 4);
     this.#penalties = buffers.storage("penalties", rows * 20);
     this.#seen = buffers.storage("seen tokens", 4096);
@@ -92,18 +92,18 @@ export class SamplingOps {
 
   #keepGreedy(place: CommandLists, logits: WebGpuTensor, rows: number): void {
     const { recorder, model } = this.#context;
-    const parts = Math.min(PARTS, Math.ceil(model.vocabSize / 256));
+    const spans = Math.min(MAX_SPANS, Math.ceil(model.vocabSize / 256));
     const pass = (isFinal: boolean, size: number) =>
       recorder.dispatch({
         category: "rest",
-        kernel: recorder.kernel(["logit-keys", "argmax"], { FINAL: isFinal }),
-        params: { size, row_size: parts },
-        bindings: { logits: isFinal ? "unused" : logits, parts: this.#parts, drawn: this.drawn },
-        grid: [isFinal ? 1 : parts, rows],
+        kernel: recorder.kernel(["keys", "logit-keys", "argmax"], { FINAL: isFinal }),
+        params: { size, row_size: spans },
+        bindings: { logits: isFinal ? "unused" : logits, spans: this.#spans, drawn: this.drawn },
+        grid: [isFinal ? 1 : spans, rows],
       });
     recorder.keep(place, () => {
       pass(false, model.vocabSize);
-      pass(true, parts);
+      pass(true, spans);
     });
   }
 
