@@ -48,7 +48,7 @@ export class PrefillAttention {
         ...constants,
         HEADS: heads,
         ROW_BLOCKS: rowBlocks,
-        // keys, values, scores and weights within 48 KiB
+        // keys, values, scores and weights fit 48 KiB
         BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
       });
       const grid = [Math.ceil(rows / (16 * rowBlocks)), model.numQueryHeads / heads] as const;
