@@ -1,5 +1,6 @@
 /** Kernels are compiled before the steps that use them, and a dry run changes nothing that a step reads. */
 import { describe, expect, it } from "vitest";
+import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
 import { type WebGpuOptions, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { GenerationEngine } from "../../src/engine/engine.ts";
@@ -35,7 +36,7 @@ async function open(
     // the null device runs nothing: what it says was drawn is what its memory happened to hold
     on === nullGpu ? { sizes, changeTokens: (tokens) => tokens.fill(1) } : { sizes },
   );
-  return { engine, stalls: () => backends.flatMap(({ context }) => context.recorder.compiler.stalls) };
+  return { engine, stalls: () => backends.flatMap((backend) => contextOf(backend).recorder.compiler.stalls) };
 }
 
 async function tokensOf(engine: GenerationEngine, request: GenerationRequest): Promise<readonly number[]> {

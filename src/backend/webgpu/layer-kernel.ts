@@ -36,6 +36,44 @@ interface LayerDispatch {
   readonly set: 0 | 1;
 }
 
+/** What the kernel takes of one layer, and the command lists for it. */
+export class LayerFit {
+  readonly from: LayerOutputWeights;
+  readonly next: NextLayer | undefined;
+  /** Whether one row's attention output and feed-forward fit the kernel. */
+  readonly isTaken: boolean;
+  /** Whether the next layer's queries, keys and values fit behind them. */
+  readonly isNextTaken: boolean;
+  readonly #lists: CommandLists;
+  /** What the last look-up was for, and what it found: the same in most steps. */
+  #tensors: LayerTensors | undefined;
+  #pending: PendingCombine | undefined;
+  #places: readonly [CommandLists, CommandLists];
+
+  constructor(of: Pick<LayerFit, "from" | "next" | "isTaken" | "isNextTaken">, lists: CommandLists) {
+    this.from = of.from;
+    this.next = of.next;
+    this.isTaken = of.isTaken;
+    this.isNextTaken = of.isNextTaken;
+    this.#lists = lists;
+    this.#places = [lists, lists];
+  }
+
+  placeOf(tensors: LayerTensors, pending: PendingCombine | undefined, set: 0 | 1): CommandLists {
+    if (tensors !== this.#tensors || pending !== this.#pending) {
+      const lists = this.#lists
+        .at(WebGpuTensor.of(tensors.x).id)
+        .at(WebGpuTensor.of(tensors.query).id)
+        .at(pending ? pending.partials.id : WebGpuTensor.of(tensors.attended).id)
+        .at(pending?.splits ?? 0);
+      this.#places = [lists.at(0), lists.at(1)];
+      this.#tensors = tensors;
+      this.#pending = pending;
+    }
+    return this.#places[set];
+  }
+}
+
 /** The stages of a dispatch and the workgroups of each. */
 interface LayerPlan {
   readonly o: Stage;
@@ -64,8 +102,8 @@ export class LayerKernel {
   readonly #stages: LayerStages;
   readonly #lists: CommandLists;
   readonly #kernels = new Map<string, Kernel>();
-  readonly #taken = new WeakMap<LayerOutputWeights, boolean>();
-  readonly #takenInputs = new WeakMap<NextLayer, boolean>();
+  readonly #fits = new WeakMap<LayerOutputWeights, LayerFit>();
+  #numFits = 0;
   #mailbox: NumberedBuffer | undefined;
   #set: 0 | 1 = 0;
 
@@ -77,24 +115,15 @@ export class LayerKernel {
     this.#lists = context.recorder.newCommandLists();
   }
 
-  /** Whether one row's attention output and feed-forward fit the kernel on this device. */
-  takes(from: LayerOutputWeights): boolean {
-    let isTaken = this.#taken.get(from);
-    if (isTaken === undefined) {
-      isTaken = this.#canTake(from);
-      this.#taken.set(from, isTaken);
-    }
-    return isTaken;
-  }
-
-  /** Whether the next layer's queries, keys and values fit behind them. */
-  takesInput(from: LayerOutputWeights, next: NextLayer): boolean {
-    let isTaken = this.#takenInputs.get(next);
-    if (isTaken === undefined) {
-      isTaken = this.#canTakeInput(from, next.weights);
-      this.#takenInputs.set(next, isTaken);
-    }
-    return isTaken;
+  /** How much of a layer the kernel takes on this device; looked at once a layer. */
+  fit(from: LayerOutputWeights, next: NextLayer | undefined): LayerFit {
+    const known = this.#fits.get(from);
+    if (known && known.next === next) return known;
+    const isTaken = this.#canTake(from);
+    const isNextTaken = isTaken && next !== undefined && this.#canTakeInput(from, next.weights);
+    const fit = new LayerFit({ from, next, isTaken, isNextTaken }, this.#lists.at(this.#numFits++));
+    this.#fits.set(from, fit);
+    return fit;
   }
 
   #canTake({ output, feedForward }: LayerOutputWeights): boolean {
@@ -123,8 +152,8 @@ export class LayerKernel {
     );
   }
 
-  /** Records everything from one attention to the next layer's q, k and v, or to the end of the layer. Consumes `attended`. */
-  record(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+  /** Records what the kernel takes of everything from one attention to the next. Consumes `attended`. */
+  record(fit: LayerFit, tensors: LayerTensors): void {
     const mailbox = this.#mailboxBuffer;
     const set = this.#set;
     const { recorder } = this.#context;
@@ -132,19 +161,8 @@ export class LayerKernel {
     const attended = WebGpuTensor.of(tensors.attended);
     const { pending } = attended;
     attended.pending = undefined;
-    const x = WebGpuTensor.of(tensors.x);
-    const query = WebGpuTensor.of(tensors.query);
-    const place = this.#lists
-      .at(x.id)
-      .at(next ? query.id : 0)
-      .at(pending ? pending.partials.id : attended.id)
-      .at(pending?.splits ?? 0)
-      .at(set)
-      .at(next?.layer ?? -1)
-      .at(WebGpuWeight.of(from.output.o).id)
-      .at(WebGpuWeight.of(from.feedForward.gate).id)
-      .at(next ? WebGpuWeight.of(next.weights.q).id : 0);
-    if (!recorder.replay(place)) this.#keep(place, { from, next, attended, pending, x, query, mailbox, set });
+    const place = fit.placeOf(tensors, pending, set);
+    if (!recorder.replay(place)) this.#keep(place, dispatchOf(fit, tensors, { pending, mailbox, set }));
   }
 
   #keep(place: CommandLists, dispatch: LayerDispatch): void {
@@ -162,6 +180,9 @@ export class LayerKernel {
       bindings: this.#bindings(layer),
       grid: [first + o + feed + down + input],
     });
+    const { next, query } = layer;
+    if (next && hasHeadNorm(next.weights))
+      this.#cache.finishHeads(next.layer, next.weights, this.#projected, query, 1);
   }
 
   /** The kernel of a dispatch: the same for all layers and lengths, so that a new number of splits costs little. */
@@ -285,6 +306,18 @@ export class LayerKernel {
     this.#mailbox ??= this.#context.buffers.storage("mailboxes of the layer kernel", sizeBytes, UNSET);
     return this.#mailbox;
   }
+}
+
+function dispatchOf(
+  { from, next, isNextTaken }: LayerFit,
+  { attended, x, query }: LayerTensors,
+  how: Pick<LayerDispatch, "pending" | "mailbox" | "set">,
+): LayerDispatch {
+  return {
+    ...{ from, next: isNextTaken ? next : undefined, attended: WebGpuTensor.of(attended) },
+    ...{ x: WebGpuTensor.of(x), query: WebGpuTensor.of(query) },
+    ...how,
+  };
 }
 
 function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {

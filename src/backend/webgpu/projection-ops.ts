@@ -26,7 +26,7 @@ export class ProjectionOps {
   /** f32 [rows, padded(intermediateSize)] */
   readonly #gated: NumberedBuffer;
   readonly #logitRows: NumberedBuffer;
-  readonly #lists: Readonly<Record<"input" | "heads" | "output" | "feed" | "logits", CommandLists>>;
+  readonly #lists: Readonly<Record<"input" | "output" | "feed" | "logits", CommandLists>>;
 
   constructor(context: GpuContext, cache: KvCache) {
     const { buffers, model, capacity, recorder } = context;
@@ -40,7 +40,6 @@ export class ProjectionOps {
     this.#logitRows = buffers.storage("logit rows", rows * 4);
     this.#lists = {
       input: recorder.newCommandLists(),
-      heads: recorder.newCommandLists(),
       output: recorder.newCommandLists(),
       feed: recorder.newCommandLists(),
       logits: recorder.newCommandLists(),
@@ -57,13 +56,10 @@ export class ProjectionOps {
    * recorded.
    */
   advanceRow(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): boolean {
-    const kernel = this.#layerKernel;
-    if (!kernel.takes(from)) return false;
-    const isInput = next !== undefined && kernel.takesInput(from, next);
-    kernel.record(from, isInput ? next : undefined, tensors);
-    if (!next) return true;
-    if (!isInput) this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
-    else if (hasHeadNorm(next.weights)) this.#finishHeads(next, tensors.query);
+    const fit = this.#layerKernel.fit(from, next);
+    if (!fit.isTaken) return false;
+    this.#layerKernel.record(fit, tensors);
+    if (next && !fit.isNextTaken) this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
     return true;
   }
 
@@ -92,19 +88,6 @@ export class ProjectionOps {
   ): void {
     const rows = { storage: x, stride: this.#context.model.hiddenSize, count };
     this.#context.recorder.keep(place, () => this.#recordInput(layer, weights, rows, query));
-  }
-
-  /** Norm and RoPE of the row that the layer kernel projected. */
-  #finishHeads(next: NextLayer, query: TensorRef): void {
-    let place = this.#lists.heads.at(WebGpuTensor.of(query).id).at(next.layer);
-    place = under(under(place, next.weights.qNorm), next.weights.kNorm);
-    if (!this.#context.recorder.replay(place)) this.#keepHeads(place, next, query);
-  }
-
-  #keepHeads(place: CommandLists, { layer, weights }: NextLayer, query: TensorRef): void {
-    this.#context.recorder.keep(place, () =>
-      this.#cache.finishHeads(layer, weights, this.#projected, query, 1),
-    );
   }
 
   #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
