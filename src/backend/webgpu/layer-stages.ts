@@ -40,7 +40,7 @@ export class LayerStages {
     const { model, tuning, traits } = context;
     const vectors = 2 ** Math.floor(Math.log2(model.hiddenSize / VECTOR_ELEMENTS));
     const least = Math.max(16, traits.maxSubgroupSize);
-    this.threads = Math.max(least, Math.min(tuning.chainThreads, traits.maxInvocations, vectors));
+    this.threads = Math.max(least, Math.min(tuning.layerThreads, traits.maxInvocations, vectors));
   }
 
   /**
@@ -50,7 +50,7 @@ export class LayerStages {
   output(isCombined: boolean): Stage | undefined {
     const { model, tuning } = this.#context;
     const cols = model.numQueryHeads * model.headDim;
-    const most = isCombined ? { loads: 2 * tuning.chainLoads, most: 1 } : {};
+    const most = isCombined ? { loads: 2 * tuning.layerLoads, most: 1 } : {};
     return this.#stage({ rows: model.hiddenSize, cols, least: 1, ...most });
   }
 
@@ -94,12 +94,12 @@ export class LayerStages {
   #stage({ rows, cols, least, unit = rows, loads, most }: StageSize): Stage | undefined {
     const { tuning } = this.#context;
     const vectors = Math.ceil(cols / VECTOR_ELEMENTS / this.threads);
-    const chunk = Math.min(vectors, tuning.chainPieces);
-    const inFlight = Math.min(MAX_ROWS, (loads ?? tuning.chainLoads) / chunk);
+    const chunk = Math.min(vectors, tuning.layerVectors);
+    const inFlight = Math.min(MAX_ROWS, (loads ?? tuning.layerLoads) / chunk);
     const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, inFlight)));
-    let all = Math.max(atOnce, Math.min(MAX_ROWS, most ?? tuning.chainRows));
+    let all = Math.max(atOnce, Math.min(MAX_ROWS, most ?? tuning.layerRows));
     // enough workgroups for all of a device
-    while (all > least && (unit % all !== 0 || rows / all < tuning.chainGroups)) all /= 2;
+    while (all > least && (unit % all !== 0 || rows / all < tuning.layerGroups)) all /= 2;
     if (unit % all !== 0 || cols % VECTOR_ELEMENTS !== 0) return undefined;
     const turnRows = Math.min(atOnce, all);
     return { rows: turnRows, turns: all / turnRows, chunk };

@@ -5,7 +5,7 @@ import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
-/** Attention of many rows of one sequence, by tiles; with subgroup matrices where the device has them. */
+/** Attention of many rows of one sequence: by tiles, with subgroup matrices where the device has them. */
 export class PrefillAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
@@ -15,7 +15,7 @@ export class PrefillAttention {
     this.#cache = cache;
   }
 
-  /** Records attention of a prefill chunk's rows over everything cached of their sequence. */
+  /** Attention of the rows of a prefill chunk over everything cached of their sequence. */
   attend(
     layer: number,
     firstRow: number,

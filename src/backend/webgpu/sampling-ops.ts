@@ -25,7 +25,7 @@ const LAST_UNIT = 1 - 2 ** -24;
 /** Of a dry run. */
 const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
 
-/** Samples tokens on the device; only their ids come back. */
+/** Samples tokens on the device; only their ids are read back. */
 export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last sample. */
   readonly drawn: NumberedBuffer;
@@ -70,7 +70,7 @@ export class SamplingOps {
     return this.#reads.start(rows.length, stepRows);
   }
 
-  /** Records a sample whose tokens go into `drawn`. */
+  /** Records a sample into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
     if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     let numGreedy = 0;
