@@ -2,7 +2,7 @@
  * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job multiplies up to
  * three weights with the same x. An item is a few 8-row blocks of one weight.
  */
-import { fork, MOST_THREADS, streamThreads } from "./control";
+import { fork, ALL_THREADS, streamThreads } from "./control";
 import {
   F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, siluTimes4,
 } from "./math";
@@ -46,7 +46,7 @@ export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(1, <u32>x);
   setParam(2, cols * 4);
   if (rows >= FEW_ROWS) {
-    fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, MOST_THREADS);
+    fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, ALL_THREADS);
     setParam(1, <u32>region.packed());
   }
   setParam(3, 0);
@@ -78,7 +78,7 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
 export function run(): void {
   const isFew = param(0) < FEW_ROWS;
   const bytes = param(4);
-  const threads: u32 = isFew ? streamThreads(bytes) : MOST_THREADS;
+  const threads: u32 = isFew ? streamThreads(bytes) : ALL_THREADS;
   const takers = min<u32>(threads, workers() + 1);
   const share = bytes / (takers * ITEMS_PER_THREAD);
   let items: u32 = 0;
