@@ -1,5 +1,5 @@
 /** Per-page key bounds, Quest's page scores, and pseudo-random scores. */
-import { fork, MOST_THREADS } from "./control";
+import { fork, ALL_THREADS } from "./control";
 import { sum4 } from "./math";
 import { batch, cache, model, param, scratch, setParam } from "./state";
 
@@ -12,7 +12,7 @@ export function updateBounds(layer: u32, first: u32, count: u32): void {
   // Params: 0 layer, 1 first sequence.
   setParam(0, layer);
   setParam(1, first);
-  fork(boundsItem, count * model.kvHeads(), MOST_THREADS);
+  fork(boundsItem, count * model.kvHeads(), ALL_THREADS);
 }
 
 /** One kv head of one sequence. */
@@ -60,7 +60,7 @@ export function pageScores(layer: u32, first: u32, count: u32, query: usize, out
   setParam(5, unit);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += itemsOf(first + s);
-  fork(pageScoresItem, items * model.kvHeads(), MOST_THREADS);
+  fork(pageScoresItem, items * model.kvHeads(), ALL_THREADS);
 }
 
 /** Items of a kv head of a sequence. */
@@ -134,7 +134,7 @@ export function randomScores(layer: u32, first: u32, count: u32, seed: u32, out:
   setParam(4, stride);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += (batch.length(first + s) + POSITIONS - 1) / POSITIONS;
-  fork(randomItem, items, MOST_THREADS);
+  fork(randomItem, items, ALL_THREADS);
 }
 
 /** POSITIONS positions of one sequence. */
