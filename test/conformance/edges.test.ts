@@ -43,7 +43,7 @@ function firstOfStream(orders: readonly (readonly number[])[], count: number): n
   return [...kept];
 }
 
-describe.each(BACKENDS)("$name", ({ open }) => {
+describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -101,7 +101,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   /** One new token each on sequences that had one less than the lengths. */
   async function decodeBatch(groupSize: number, lengths: readonly number[]): Promise<Trial> {
     const numPages = lengths.reduce((sum, n) => sum + Math.ceil(n / 16), 0);
-    const trial = new Trial(await openOf(groupSize, 100_000, numPages), groupSize).withInputs();
+    const trial = new Trial(await openOf(groupSize, 100_000, numPages), groupSize, cacheDtype).withInputs();
     const range = { first: 0, count: 1 };
     const sequences = lengths.map(() => trial.newSequence());
     for (const [s, sequence] of sequences.entries())

@@ -23,7 +23,7 @@ const MODELS = [
   ["bf16, q/k norm", { dtype: "bf16", headNorm: true }],
 ] as const;
 
-describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open }) => {
+describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open, cacheDtype }) => {
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -35,7 +35,7 @@ describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open 
     for (const isReadBetween of [true, false]) {
       const backend = await open(shapeOf(SHAPE));
       opened.push(backend);
-      const trial = new Trial(backend, 5);
+      const trial = new Trial(backend, 5, cacheDtype);
       const { random, x, query, output } = trial;
       const { placing, write } = placeBeforeWriting(backend);
       const inputs = [makeInput(placing, random, options), makeInput(placing, random, options)];

@@ -9,9 +9,10 @@ import type {
   StepBatch,
   TokenSelection,
 } from "../../src/backend/backend.ts";
+import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import type { TensorDtype, WeightDtype } from "../../src/base/dtype.ts";
 import type { TensorRef, WeightRef } from "../../src/base/tensor-ref.ts";
-import { matvec, type PlainWeight, rmsNorm, rotate, split } from "./brute-force.ts";
+import { matvec, type PlainWeight, rmsNorm, rotate, roundToHalf, split } from "./brute-force.ts";
 
 /** A small shape; name what a test is about. */
 export function shapeOf(overrides: Partial<BackendShape> = {}): BackendShape {
@@ -185,7 +186,10 @@ export function inputRefs(weights: PairedInput): AttentionInputWeights {
   };
 }
 
-/** One sequence as brute force sees it. keys, values: [layer][position][kv head] f64 [headDim]. */
+/**
+ * One sequence as brute force sees it. keys, values: [layer][position][kv head] f64 [headDim], rounded where the cache
+ * stores f16.
+ */
 export interface TrialSequence {
   readonly pages: number[];
   readonly keys: Float64Array[][][];
@@ -209,12 +213,14 @@ export class Trial {
   /** Queries of the last attentionInput by brute force: [row][query head]. */
   queries: Float64Array[][] = [];
   parts: readonly Part[] = [];
+  readonly #isHalf: boolean;
   #freePages: number[];
   #inputs: PairedInput[] = [];
 
-  constructor(backend: Backend, seed: number) {
+  constructor(backend: Backend, seed: number, cacheDtype: CacheDtype = "f32") {
     const { shape } = backend;
     this.backend = backend;
+    this.#isHalf = cacheDtype === "f16";
     this.random = new Random(seed);
     this.#freePages = this.random.shuffled(Array.from({ length: shape.numPages }, (_, p) => p));
     this.x = backend.createTensor("f32", [shape.maxBatchRows, shape.hiddenSize]);
@@ -332,9 +338,14 @@ export class Trial {
         const project = (weight: PairedWeight, bias: PairedWeight | undefined) =>
           split(matvec(weight.plain, normed, bias?.plain), headDim);
         this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, rope));
-        sequence.keys[layer].push(finish(project(weights.k, weights.kBias), weights.kNorm, rope));
-        sequence.values[layer].push(project(weights.v, weights.vBias));
+        sequence.keys[layer].push(this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, rope)));
+        sequence.values[layer].push(this.#stored(project(weights.v, weights.vBias)));
       }
+  }
+
+  /** What the cache gives back of a row's heads. */
+  #stored(heads: Float64Array[]): Float64Array[] {
+    return this.#isHalf ? heads.map((head) => head.map(roundToHalf)) : heads;
   }
 
   kvHead(queryHead: number): number {
