@@ -61,12 +61,17 @@ test.each<[string, readonly number[], readonly string[], string]>([
 
 test("byte level: the pieces of any bytes join to what a UTF-8 decoder makes of all, and each is whole characters", () => {
   // mostly bytes that begin or go on characters
-  const byte = fc.oneof(fc.integer({ min: 0, max: 255 }), fc.constantFrom(0xe4, 0xb8, 0xf0, 0x9f, 0x98, 0xc3, 0x80));
+  const byte = fc.oneof(
+    fc.integer({ min: 0, max: 255 }),
+    fc.constantFrom(0xe4, 0xb8, 0xf0, 0x9f, 0x98, 0xc3, 0x80),
+  );
   fc.assert(
     fc.property(fc.array(byte, { maxLength: 24 }), (bytes) => {
       const detokenizer = open("byte level");
       const pieces = [...bytes.map((id) => detokenizer.push(id)), detokenizer.flush()];
-      expect(pieces.join("")).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)));
+      expect(pieces.join("")).toBe(
+        new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes)),
+      );
       expect(pieces.filter((piece) => LONE_SURROGATE.test(piece))).toEqual([]);
     }),
     { numRuns: 500 },

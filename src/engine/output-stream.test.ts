@@ -21,7 +21,11 @@ function tokenizerOf(texts: readonly string[]): Tokenizer {
 
 interface Output {
   /** Of each token, then of the end: what came out, with the tokens it came of. */
-  readonly given: readonly (readonly (readonly [kind: PartKind, text: string, tokenIds: readonly number[]])[])[];
+  readonly given: readonly (readonly (readonly [
+    kind: PartKind,
+    text: string,
+    tokenIds: readonly number[],
+  ])[])[];
   /** The token that completed a stop text. */
   readonly stoppedAt: number | undefined;
   readonly text: string;
@@ -106,12 +110,7 @@ test.each<[string, readonly string[], readonly string[], Output["given"]]>([
     ["END"],
     [[["answer", "a", [0]]], [], [], [["answer", "ENx", [1, 2, 3]]], []],
   ],
-  [
-    "of a stop text: no part has them",
-    ["a", "E", "ND"],
-    ["END"],
-    [[["answer", "a", [0]]], [], [], []],
-  ],
+  ["of a stop text: no part has them", ["a", "E", "ND"], ["END"], [[["answer", "a", [0]]], [], [], []]],
 ])("a part names the tokens %s", (_, texts, stops, given) => {
   expect(run(texts, stops).given).toEqual(given);
 });
@@ -128,29 +127,40 @@ test("reasoning and answer that one token holds are two parts; the marker is nei
 
 test("however a text is cut into tokens, the same comes out, and the parts join to it", () => {
   const text = fc.array(fc.constantFrom("a", "b", " ", "\n", "中", "😀"), { maxLength: 24 });
-  const stop = fc.array(fc.constantFrom("a", "b", "\n"), { minLength: 1, maxLength: 3 }).map((all) => all.join(""));
+  const stop = fc
+    .array(fc.constantFrom("a", "b", "\n"), { minLength: 1, maxLength: 3 })
+    .map((all) => all.join(""));
   const kinds = fc.constantFrom<PartKind>("answer", "reasoning");
   fc.assert(
-    fc.property(text, fc.array(stop, { maxLength: 2 }), fc.array(fc.nat(4), { minLength: 1 }), kinds, (all, stops, sizes, kind) => {
-      const cut: string[] = [];
-      for (let from = 0, i = 0; from < all.length; i++) {
-        const size = sizes[i % sizes.length] ?? 1;
-        cut.push(all.slice(from, from + size).join(""));
-        // an empty token now and then, but not for ever
-        from += size === 0 && i % 2 === 1 ? 1 : size;
-        if (size === 0 && i % 2 === 1) cut.push(all[from - 1] ?? "");
-      }
-      const [whole, pieces] = [run([all.join("")], stops, kind), run(cut, stops, kind)];
-      const { reasoning, answer } = pieces;
-      expect({ text: pieces.text, reasoning, answer }).toEqual({
-        text: whole.text,
-        reasoning: whole.reasoning,
-        answer: whole.answer,
-      });
-      const joined = (of: PartKind) =>
-        pieces.given.flat().map(([kind, part]) => (kind === of ? part : "")).join("");
-      expect([joined("reasoning"), joined("answer")]).toEqual([reasoning, answer]);
-    }),
+    fc.property(
+      text,
+      fc.array(stop, { maxLength: 2 }),
+      fc.array(fc.nat(4), { minLength: 1 }),
+      kinds,
+      (all, stops, sizes, kind) => {
+        const cut: string[] = [];
+        for (let from = 0, i = 0; from < all.length; i++) {
+          const size = sizes[i % sizes.length] ?? 1;
+          cut.push(all.slice(from, from + size).join(""));
+          // an empty token now and then, but not for ever
+          from += size === 0 && i % 2 === 1 ? 1 : size;
+          if (size === 0 && i % 2 === 1) cut.push(all[from - 1] ?? "");
+        }
+        const [whole, pieces] = [run([all.join("")], stops, kind), run(cut, stops, kind)];
+        const { reasoning, answer } = pieces;
+        expect({ text: pieces.text, reasoning, answer }).toEqual({
+          text: whole.text,
+          reasoning: whole.reasoning,
+          answer: whole.answer,
+        });
+        const joined = (of: PartKind) =>
+          pieces.given
+            .flat()
+            .map(([kind, part]) => (kind === of ? part : ""))
+            .join("");
+        expect([joined("reasoning"), joined("answer")]).toEqual([reasoning, answer]);
+      },
+    ),
     { numRuns: 500 },
   );
 });

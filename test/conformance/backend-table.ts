@@ -1,3 +1,4 @@
+import { inject } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
@@ -9,15 +10,19 @@ import {
   type WebGpuOptions,
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { place } from "../place/here.ts";
-import { webgpuForTests } from "../webgpu/environment.ts";
+import { type TestedBackends, webgpuForTests } from "../webgpu/environment.ts";
 
 export interface BackendRow {
   readonly name: string;
   readonly open: BackendFactory;
   /** How it keeps keys and values, and with that what brute force compares with. Default f32. */
   readonly cacheDtype?: CacheDtype;
-  /** A GPU emulated on the CPU, or the same kernels built again: suites run a cross-section of their cases on it. */
-  readonly isSlow?: boolean;
+  /**
+   * How many of their cases suites run. "few": the fewest that run every kernel, for SwiftShader, which compiles each for a
+   * tenth of a second or more. "some": more shapes and lengths, and for kernels that another row has run in full.
+   * Default: all.
+   */
+  readonly cases?: "few" | "some";
 }
 
 const { gpu } = await webgpuForTests();
@@ -31,35 +36,58 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
 }
 
 const adapter = await gpu?.requestAdapter();
-const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
+const isSoftware = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
-function openWasm(options: WasmOptions): BackendFactory {
-  return (shape) => openWasmBackend(shape, place.createWasmHost(), options);
+async function webGpuRow(
+  name: string,
+  cacheDtype: CacheDtype,
+  options: WebGpuOptions = {},
+): Promise<BackendRow> {
+  const open = await openWebGpu({ cacheDtype, ...options });
+  if (!isSoftware) return { name, open, cacheDtype };
+  return { name, open, cacheDtype, cases: cacheDtype === "f16" ? "few" : "some" };
 }
 
-/** WebGPU with workgroups that wait for one another: on an emulated GPU it is slow, and off. */
-export async function chainedWebGpu(): Promise<readonly BackendRow[]> {
-  if (!gpu) return [];
-  const open = await openWebGpu({ cacheDtype: "f16", traits: { forwardProgress: "ticketed" } });
-  return [{ name: "webgpu, chained", open, cacheDtype: "f16", isSlow }];
+function wasmRow(name: string, options: WasmOptions): BackendRow {
+  return { name, open: (shape) => openWasmBackend(shape, place.createWasmHost(), options) };
+}
+
+/** The default cache wherever all backends are tested; the other one where WebGPU is tested at greater length. */
+const CACHE: Readonly<Record<TestedBackends, CacheDtype | undefined>> = {
+  all: "f16",
+  "webgpu, f32 cache": "f32",
+  cpu: undefined,
+  wasm: undefined,
+};
+const tested = inject("backends");
+const cache = gpu && CACHE[tested];
+
+/** WebGPU with workgroups that wait for one another: on a software adapter that is slow, and off. */
+export async function layerKernelRows(): Promise<readonly BackendRow[]> {
+  if (!cache) return [];
+  return [await webGpuRow("webgpu, layer kernels", cache, { traits: { forwardProgress: "ticketed" } })];
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
 export const BACKENDS: readonly BackendRow[] = [
-  // plain loops are the same in a browser
-  ...(place.name === "Node" ? [{ name: "reference", open: createReferenceBackend }] : []),
-  { name: "wasm, 1 thread", open: openWasm({ threads: 1, simd: "simd" }) },
-  { name: "wasm, 2 threads", open: openWasm({ threads: 2, simd: "simd" }) },
-  { name: "wasm, relaxed SIMD", open: openWasm({ threads: 2, simd: "relaxed" }), isSlow: true },
-  ...(gpu
-    ? [{ name: "webgpu", open: await openWebGpu({ cacheDtype: "f16" }), cacheDtype: "f16", isSlow } as const]
+  // plain loops are the same in a browser, and on any engine
+  ...(place.name === "Node" && (tested === "all" || tested === "cpu")
+    ? [{ name: "reference", open: createReferenceBackend }]
     : []),
+  ...(tested === "webgpu, f32 cache"
+    ? []
+    : [
+        wasmRow("wasm, 1 thread", { threads: 1, simd: "simd" }),
+        wasmRow("wasm, 2 threads", { threads: 2, simd: "simd" }),
+        { ...wasmRow("wasm, relaxed SIMD", { threads: 2, simd: "relaxed" }), cases: "some" } as const,
+      ]),
+  ...(cache ? [await webGpuRow(cache === "f16" ? "webgpu, f16 cache" : "webgpu, f32 cache", cache)] : []),
 ];
 
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where
- * an f32 sum lies beside the middle between two numbers of f16, which one in some 4000 does, one side takes the one and the
- * other side the other: NMSE of (2^-11)² / 12 / 4000 of them all, 5e-12, and some ten times that of few.
+ * an f32 sum lies beside the middle between two numbers of f16, one side takes the one and the other side the other. That
+ * is one number in some thousand, off by 2^-11 of itself at most: an NMSE of 1e-10, and a few times that among few numbers.
  */
 export function allowedNmse(bound: number, cacheDtype?: CacheDtype): number {
   return cacheDtype === "f16" ? Math.max(bound, 1e-9) : bound;

@@ -43,7 +43,9 @@ function firstOfStream(orders: readonly (readonly number[])[], count: number): n
   return [...kept];
 }
 
-describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
+describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
+  const groupSizes = cases === "few" ? [1, 5, 8] : GROUP_SIZES;
+  const lengthsOfBatches = cases === "few" ? LENGTHS.filter((_, i) => i % 2 === 0) : LENGTHS;
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -69,8 +71,8 @@ describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
     const t = new SelectionTrial(new Trial(await openOf(8, 100_000, 1), 1));
     const { backend } = t.trial;
     const random = new Random(5);
-    for (const lengths of LENGTHS)
-      for (const heads of GROUP_SIZES) {
+    for (const lengths of lengthsOfBatches)
+      for (const heads of groupSizes) {
         const fewest = Math.min(...lengths);
         const ends: KeptEnds = { sinks: 4, recent: Math.min(508, Math.floor(fewest / 4)) };
         const count = Math.min(1536, Math.floor(fewest / 2));
@@ -128,7 +130,9 @@ describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
     return scores;
   }
 
-  it.each(GROUP_SIZES)("of keys: mergeByRank of attention's scores, a group of %i heads", async (heads) => {
+  it.each(
+    cases === "few" ? [5] : GROUP_SIZES,
+  )("of keys: mergeByRank of attention's scores, a group of %i heads", async (heads) => {
     const lengths = [17, 64, 257, 1025];
     const trial = await decodeBatch(heads, lengths);
     const { backend, query, output } = trial;
@@ -151,7 +155,9 @@ describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
     }
   });
 
-  it.each(GROUP_SIZES)("of keys: the best pages by Quest's bounds, a group of %i heads", async (heads) => {
+  it.each(
+    cases === "few" ? [5] : GROUP_SIZES,
+  )("of keys: the best pages by Quest's bounds, a group of %i heads", async (heads) => {
     const lengths = [255, 257, 2049];
     const trial = await decodeBatch(heads, lengths);
     const { backend, query } = trial;

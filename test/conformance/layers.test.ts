@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { place } from "../place/here.ts";
-import { BACKENDS, chainedWebGpu } from "./backend-table.ts";
+import { BACKENDS, layerKernelRows } from "./backend-table.ts";
 import { inputRefs, makeInput, makeWeight, nmse, shapeOf, Trial } from "./trial.ts";
 
 const SHAPE = {
@@ -23,7 +23,7 @@ const MODELS = [
   ["bf16, q/k norm", { dtype: "bf16", headNorm: true }],
 ] as const;
 
-describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open, cacheDtype }) => {
+describe.each([...BACKENDS, ...(await layerKernelRows())])("$name", ({ name, open, cacheDtype }) => {
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -80,7 +80,7 @@ describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open,
       if (backend instanceof WebGpuBackend) dispatches.push(backend.context.recorder.dispatches);
     }
     // a browser's emulated GPU binds too few buffers for a chain
-    if (name === "webgpu, chained" && place.name === "Node")
+    if (name === "webgpu, layer kernels" && place.name === "Node")
       expect(dispatches[1]).toBeLessThan(dispatches[0]);
     const half = results.length / 2;
     for (let i = 0; i < half; i++)

@@ -25,7 +25,7 @@ const SHAPE = {
   maxBatchSequences: 4,
 };
 
-describe.each(BACKENDS)("$name", ({ open }) => {
+describe.each(BACKENDS)("$name", ({ open, cases }) => {
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -127,7 +127,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
             }
           }
         }),
-        { numRuns: 150, seed: 8101 },
+        { numRuns: cases === "few" ? 50 : 150, seed: 8101 },
       );
     });
 

@@ -338,7 +338,9 @@ export class Trial {
         const project = (weight: PairedWeight, bias: PairedWeight | undefined) =>
           split(matvec(weight.plain, normed, bias?.plain), headDim);
         this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, rope));
-        sequence.keys[layer].push(this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, rope)));
+        sequence.keys[layer].push(
+          this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, rope)),
+        );
         sequence.values[layer].push(this.#stored(project(weights.v, weights.vBias)));
       }
   }

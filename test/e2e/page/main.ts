@@ -1,5 +1,5 @@
 /**
- * A page that solves one problem of the bundled model, for browser.test.ts. The query holds the prompt, and `worker`
+ * A page that solves one problem of the bundled model, for browser.system.test.ts. The query holds the prompt, and `worker`
  * where the engine is to run in one.
  */
 import type { GenerationPart } from "lessismore";
