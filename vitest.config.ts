@@ -4,12 +4,19 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 import { chromiumLaunchOptions } from "./scripts/chromium.mjs";
 
-/** Which backends suites take: scripts/test.mjs says so, and CONTRIBUTING.md why. */
-const ALL_ROWS = process.env.LESSISMORE_BACKENDS ?? "all";
+/** Set by scripts/test.mjs. Left out, `npx vitest run` has what `npm test` has, and the browser's. */
+const SUITE = process.env.LESSISMORE_SUITE ?? "all";
+/** Which backends the suites of each take (test/webgpu/environment.ts). */
+const BACKENDS: Readonly<Record<string, string>> = {
+  all: "all",
+  quick: "cpu",
+  "newer-node": "wasm",
+  system: "webgpu, f32 cache",
+};
 const requiresWebGpu = process.env.LESSISMORE_REQUIRE_WEBGPU === "1";
 
 /** What every project shares. */
-const common = (backends: string) => ({
+const common = (backends = "all") => ({
   testTimeout: 120_000,
   hookTimeout: 120_000,
   provide: {
@@ -30,13 +37,20 @@ const inNode = {
   env: { XDG_CACHE_HOME: CACHE_HOME, LOCALAPPDATA: CACHE_HOME },
 } as const;
 
+/** They take long for what they tell while one works, or start programs. */
+const NOT_QUICK = [
+  "src/backend/wasm/variants.test.ts",
+  "test/{e2e,webgpu}/**",
+  "test/golden/hugging-face.test.ts",
+];
+
 const node: TestProjectConfiguration = {
   test: {
-    ...common(ALL_ROWS),
+    ...common(BACKENDS[SUITE]),
     ...inNode,
     name: "node",
     include: ["src/**/*.test.ts", "eval/**/*.test.ts", "test/**/*.test.ts"],
-    exclude: [BROWSER_ONLY, SYSTEM_ONLY, "node_modules", "dist"],
+    exclude: [BROWSER_ONLY, SYSTEM_ONLY, ...(SUITE === "quick" ? NOT_QUICK : []), "node_modules", "dist"],
     sequence: { groupOrder: 0 },
   },
 };
@@ -44,7 +58,7 @@ const node: TestProjectConfiguration = {
 /** What `npm test` has no time for: long runs, and WebGPU with the cache that is not the default, in larger sizes. */
 const system: TestProjectConfiguration = {
   test: {
-    ...common("webgpu, f32 cache"),
+    ...common(BACKENDS.system),
     ...inNode,
     name: "system",
     include: [
@@ -71,7 +85,7 @@ function browser(): TestProjectConfiguration[] {
       server: { headers },
       optimizeDeps: { exclude: ["webgpu"] }, // Node's, and optional
       test: {
-        ...common("all"),
+        ...common(),
         name: "browser",
         include: [BROWSER_ONLY, "test/conformance/*.test.ts", "test/golden/*.test.ts"],
         maxWorkers: 2,
@@ -89,5 +103,5 @@ function browser(): TestProjectConfiguration[] {
 }
 
 export default defineConfig({
-  test: { maxWorkers: 2, projects: [node, system, ...browser()] },
+  test: { maxWorkers: 2, projects: [SUITE === "system" ? system : node, ...browser()] },
 });

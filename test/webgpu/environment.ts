@@ -34,7 +34,7 @@ export function webgpuForTests(): Promise<TestGpu> {
 
 async function findGpu(): Promise<TestGpu> {
   const backends = inject("backends");
-  if (backends === "cpu" || backends === "wasm") return { reason: `LESSISMORE_BACKENDS=${backends}` };
+  if (backends === "cpu" || backends === "wasm") return { reason: `this suite takes ${backends} alone` };
   try {
     const gpu = await place.openGpu();
     if (await gpu.requestAdapter()) return { gpu };
