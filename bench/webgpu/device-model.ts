@@ -1,5 +1,5 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
-import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import type { ModelWeights } from "../../src/model/weights.ts";
@@ -28,19 +28,15 @@ export async function openDeviceModel(
   config: ModelConfig,
   { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
 ): Promise<DeviceModel> {
-  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
-  const { headDim, vocabSize, rmsNormEps } = config;
-  const shape = {
-    ...{ numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads },
-    ...{ headDim, vocabSize, rmsNormEps },
+  const capacity = {
     pageSize: PAGE_SIZE,
-    numPages: Math.ceil(context / PAGE_SIZE),
+    maxPages: Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
     maxBatchRows: rows,
     maxBatchSequences: 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await openWebGpuBackend(shape, await gpu.adapter(), { cacheDtype, traits });
+  const backend = await webGpuFactory(await gpu.adapter(), { cacheDtype, traits })(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
@@ -55,8 +51,10 @@ export async function openDeviceModel(
 
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {
   const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = config;
-  const matrix = (name: string, rows: number, cols: number) => backend.createWeight(name, dtype, rows, cols);
-  const vector = (name: string, size: number) => backend.createWeight(name, "f32", 1, size);
+  const matrix = (name: string, rows: number, cols: number) =>
+    backend.createWeight({ kind: "matrix", name, dtype, rows, cols });
+  const vector = (name: string, size: number) =>
+    backend.createWeight({ kind: "vector", name, dtype: "f32", size });
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const embedding = matrix("embedding", vocabSize, hiddenSize);
   const layers = Array.from({ length: numLayers }, () => ({

@@ -31,7 +31,7 @@ export class StepRunner {
     this.#backend = backend;
     this.#decoder = decoder;
     this.#attention = attention;
-    this.#batch = new StepBatchBuilder(backend.shape, rope);
+    this.#batch = new StepBatchBuilder(backend, rope);
     this.#logitRows = new Uint32Array(decoder.logitRows);
   }
 
@@ -121,7 +121,7 @@ export class StepRunner {
   }
 
   #handOver({ generation, isPrefill, policy, firstPosition }: Run, token: number, now: number): void {
-    const { numLayers, vocabSize } = this.#backend.shape;
+    const { numLayers, vocabSize } = this.#backend.model;
     if (!isPrefill) {
       const length = firstPosition + 1;
       generation.count(attendedRows(policy, numLayers, length), numLayers * length);
@@ -139,7 +139,7 @@ export class StepRunner {
     { first, numRows }: { readonly first: number; readonly numRows: number },
     out: Float32Array,
   ): Promise<void> {
-    const { vocabSize } = this.#backend.shape;
+    const { vocabSize } = this.#backend.model;
     const { logits, logitRows } = this.#decoder;
     const run = {
       name: "logits",

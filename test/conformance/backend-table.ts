@@ -2,12 +2,12 @@ import { inject } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import { openWasmBackend, type WasmOptions } from "../../src/backend/wasm/open-wasm.ts";
+import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
 import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import {
-  openWebGpuBackend,
   requestWebGpuDevice,
   type WebGpuOptions,
+  webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { place } from "../place/here.ts";
 import { type TestedBackends, webgpuForTests } from "../webgpu/environment.ts";
@@ -32,7 +32,7 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
-  return (shape) => openWebGpuBackend(shape, adapter, { ...options, device });
+  return webGpuFactory(adapter, { ...options, device });
 }
 
 const adapter = await gpu?.requestAdapter();
@@ -49,7 +49,7 @@ async function webGpuRow(
 }
 
 function wasmRow(name: string, options: WasmOptions): BackendRow {
-  return { name, open: (shape) => openWasmBackend(shape, place.createWasmHost(), options) };
+  return { name, open: wasmFactory(place.createWasmHost(), options) };
 }
 
 /** The default cache wherever all backends are tested; the other one where WebGPU is tested at greater length. */

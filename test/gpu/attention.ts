@@ -2,15 +2,9 @@
 import type { Scores } from "../../src/backend/backend.ts";
 import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import { attention, headScores, pageScore } from "../conformance/brute-force.ts";
-import {
-  makeInput,
-  nmse,
-  type Part,
-  shapeOf,
-  Trial,
-  type TrialSequence,
-  weightOf,
-} from "../conformance/trial.ts";
+import { makeInput, nmse, type Part, Trial, type TrialSequence } from "../conformance/trial.ts";
+import { sizesOf } from "../sizes.ts";
+import { vectorSpec } from "../weight-specs.ts";
 import { F16_CACHE_NMSE, F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
 
 /** [head size, kv heads, query heads of each]: all that models have, odd numbers of query heads, the most of a workgroup. */
@@ -22,7 +16,7 @@ const HEADS: readonly (readonly [headDim: number, numKvHeads: number, groupSize:
 ];
 const HIDDEN_SIZE = 128;
 
-interface Sizes {
+interface Lengths {
   /** Rows of the largest chunk. */
   readonly chunk: number;
   /** Tokens that a long prompt has cached before its last chunk. */
@@ -30,23 +24,23 @@ interface Sizes {
   readonly decodeLengths: readonly number[];
 }
 
-function sizesOf({ isQuick }: GpuRun): Sizes {
+function lengthsOf({ isQuick }: GpuRun): Lengths {
   return isQuick
     ? { chunk: 48, long: 96, decodeLengths: [1, 17, 65] }
     : { chunk: 1024, long: 8192, decodeLengths: [1, 16, 17, 257, 1000, 4097] };
 }
 
 export async function testPrefill(run: GpuRun): Promise<void> {
-  const sizes = sizesOf(run);
+  const lengths = lengthsOf(run);
   for (const [headDim, numKvHeads, groupSize] of run.isQuick ? HEADS.slice(0, 1) : HEADS) {
     const trial = await openTrial(
       run,
       { headDim, numKvHeads, groupSize, dtype: "f16", cacheDtype: "f16" },
-      sizes,
+      lengths,
     );
     const heads = `head size ${headDim}, ${numKvHeads} × ${groupSize}`;
     const bound = run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : F16_CACHE_NMSE;
-    const { chunk } = sizes;
+    const { chunk } = lengths;
     const check = async (name: string, parts: readonly Part[]) => {
       trial.run(parts);
       trial.backend.attendAll(0, { first: 0, count: parts.length }, trial.query, trial.output);
@@ -62,8 +56,8 @@ export async function testPrefill(run: GpuRun): Promise<void> {
       trial.part(second, few),
       trial.part(await trial.filled(5), 1),
     ]);
-    const long = await trial.filled(sizes.long);
-    await check(`${chunk - 247 > 0 ? chunk - 247 : chunk - 3} rows after ${sizes.long}`, [
+    const long = await trial.filled(lengths.long);
+    await check(`${chunk - 247 > 0 ? chunk - 247 : chunk - 3} rows after ${lengths.long}`, [
       trial.part(long, chunk - 247 > 0 ? chunk - 247 : chunk - 3),
     ]);
     await trial.backend.close();
@@ -71,15 +65,19 @@ export async function testPrefill(run: GpuRun): Promise<void> {
 }
 
 export async function testDecode(run: GpuRun): Promise<void> {
-  const sizes = sizesOf(run);
-  for (const cacheDtype of ["f16", "f32"] as const)
+  const lengths = lengthsOf(run);
+  for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const))
     for (const [headDim, numKvHeads, groupSize] of run.isQuick ? HEADS.slice(0, 1) : HEADS) {
       // weights of f32 run on no subgroup matrices: the cache alone is what rounds
-      const trial = await openTrial(run, { headDim, numKvHeads, groupSize, dtype: "f32", cacheDtype }, sizes);
+      const trial = await openTrial(
+        run,
+        { headDim, numKvHeads, groupSize, dtype: "f32", cacheDtype },
+        lengths,
+      );
       const bound = cacheDtype === "f16" ? F16_CACHE_NMSE : F32_NMSE;
       const name = `head size ${headDim}, ${numKvHeads} × ${groupSize}, ${cacheDtype} cache`;
       const sequences: TrialSequence[] = [];
-      for (const length of sizes.decodeLengths) {
+      for (const length of lengths.decodeLengths) {
         sequences.push(await trial.filled(length - 1));
       }
       trial.run(sequences.map((sequence) => trial.part(sequence, 1)));
@@ -97,16 +95,16 @@ export async function testDecode(run: GpuRun): Promise<void> {
 
 /** Quest's bounds of pages filled by chunks and decode steps. */
 export async function testPageScores(run: GpuRun): Promise<void> {
-  const sizes = sizesOf(run);
-  for (const cacheDtype of ["f16", "f32"] as const) {
+  const lengths = lengthsOf(run);
+  for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const)) {
     const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
-    const trial = await openTrial(run, { ...heads, dtype: "f32", cacheDtype }, sizes);
+    const trial = await openTrial(run, { ...heads, dtype: "f32", cacheDtype }, lengths);
     const sequence = trial.newSequence();
-    for (const rows of [sizes.chunk, sizes.chunk - 9, 1, 1]) {
+    for (const rows of [lengths.chunk, lengths.chunk - 9, 1, 1]) {
       trial.run([trial.part(sequence, rows)]);
       trial.backend.updatePageBounds(0, { first: 0, count: 1 });
     }
-    const unit = trial.backend.shape.pageSize;
+    const unit = trial.backend.capacity.pageSize;
     const scores = newScores(trial, unit);
     trial.backend.pageScores(0, { first: 0, count: 1 }, trial.query, scores);
     const error = await scoresError(trial, scores, (query, keys) =>
@@ -131,19 +129,23 @@ interface TrialOptions {
 }
 
 /** A layer whose scores spread by one or two, so that attention is neither flat nor one key's. */
-async function openTrial(run: GpuRun, options: TrialOptions, { chunk, long }: Sizes): Promise<Trial> {
+async function openTrial(run: GpuRun, options: TrialOptions, { chunk, long }: Lengths): Promise<Trial> {
   const { headDim, numKvHeads, groupSize, dtype, cacheDtype } = options;
   const maxSequenceLength = Math.max(long, 3 * chunk) + chunk;
-  const shape = shapeOf({
+  const sizes = sizesOf({
     ...{ headDim, numKvHeads, numQueryHeads: numKvHeads * groupSize, hiddenSize: HIDDEN_SIZE },
-    ...{ maxSequenceLength, numPages: Math.ceil(maxSequenceLength / 16) + Math.ceil((5 * chunk) / 16) },
+    ...{ maxSequenceLength, maxPages: Math.ceil(maxSequenceLength / 16) + Math.ceil((5 * chunk) / 16) },
     ...{ maxBatchRows: chunk, maxBatchSequences: 8 },
   });
-  const backend = await run.openOn(cacheDtype)(shape);
+  const backend = await run.openOn(cacheDtype)(...sizes);
   const trial = new Trial(backend, headDim, cacheDtype);
-  const norm = new Float64Array(HIDDEN_SIZE).fill(dtype === "f16" ? 1 : 0.6);
   const input = makeInput(backend, trial.random, { dtype });
-  return trial.useInputs([{ ...input, norm: weightOf(backend, 1, HIDDEN_SIZE, norm) }]);
+  const values = new Float64Array(HIDDEN_SIZE).fill(dtype === "f16" ? 1 : 0.6);
+  const bytes = new Uint8Array(Float32Array.from(values).buffer);
+  const ref = backend.createWeight(vectorSpec("norm", "f32", HIDDEN_SIZE));
+  backend.writeWeight(ref, 0, bytes);
+  const plain = { rows: 1, cols: HIDDEN_SIZE, values: Float64Array.from(values, Math.fround) };
+  return trial.useInputs([{ ...input, norm: { ref, plain, bytes } }]);
 }
 
 /** Rows of a part to look at: both ends, edges of tiles, and some others. Brute force of all would take minutes. */
@@ -155,18 +157,18 @@ function rowsToCheck(trial: Trial, count: number): number[] {
 
 /** The largest NMSE of a row and head of attendAll's output. */
 async function worstRow(trial: Trial): Promise<number> {
-  const { numQueryHeads, headDim } = trial.backend.shape;
+  const { numQueryHeads, headDim } = trial.backend.model;
   const output = await trial.floats(trial.output);
   let worst = 0;
   for (const [s, { sequence, rows }] of trial.parts.entries())
     for (const i of rowsToCheck(trial, rows.length)) {
-      const row = (trial.batch.firstRows[s] ?? 0) + i;
+      const row = trial.batch.firstRows[s] + i;
       const visible = sequence.length - rows.length + i + 1;
       for (let h = 0; h < numQueryHeads; h++) {
         const keys = trial.keysOf(sequence, 0, h).slice(0, visible);
         const values = trial.valuesOf(sequence, 0, h).slice(0, visible);
         const at = (row * numQueryHeads + h) * headDim;
-        const expected = attention(trial.queries[row]?.[h] ?? [], keys, values);
+        const expected = attention(trial.queries[row][h], keys, values);
         worst = worseOf(worst, nmse(output.subarray(at, at + headDim), expected));
       }
     }
@@ -179,7 +181,8 @@ function worseOf(a: number, b: number): number {
 }
 
 function newScores(trial: Trial, unit: number): Scores {
-  const { maxBatchSequences, numQueryHeads, maxSequenceLength } = trial.backend.shape;
+  const { numQueryHeads } = trial.backend.model;
+  const { maxBatchSequences, maxSequenceLength } = trial.backend.capacity;
   const capacity = Math.ceil(maxSequenceLength / unit);
   return {
     values: trial.tensor("f32", maxBatchSequences, numQueryHeads, capacity),
@@ -195,11 +198,11 @@ async function scoresError(
   expectedOf: (query: Float64Array, keys: readonly Float64Array[]) => readonly number[],
 ): Promise<number> {
   const given = await trial.floats(scores.values);
-  const capacity = scores.values.shape[2] ?? 0;
+  const capacity = scores.values.shape[2];
   let worst = 0;
   for (const [s, { sequence }] of trial.parts.entries()) {
     const [actual, expected]: [number[], number[]] = [[], []];
-    for (const [h, query] of (trial.queries[s] ?? []).entries()) {
+    for (const [h, query] of trial.queries[s].entries()) {
       const wanted = expectedOf(query, trial.keysOf(sequence, 0, h));
       const start = (s * scores.heads + h) * capacity;
       expected.push(...wanted);
@@ -212,7 +215,8 @@ async function scoresError(
 
 /** attendSelected of random tokens for each kv head. */
 async function selectedError(trial: Trial): Promise<number> {
-  const { numKvHeads, numQueryHeads, headDim, maxSequenceLength } = trial.backend.shape;
+  const { numKvHeads, numQueryHeads, headDim } = trial.backend.model;
+  const { maxSequenceLength } = trial.backend.capacity;
   const positions = trial.parts.map(({ sequence: { length } }) => {
     const count = 1 + trial.random.below(length);
     return Array.from({ length: numKvHeads }, () => trial.random.subset(length, count));
@@ -223,9 +227,9 @@ async function selectedError(trial: Trial): Promise<number> {
   const output = await trial.floats(trial.output);
   let worst = 0;
   for (const [s, { sequence }] of trial.parts.entries())
-    for (const [h, query] of (trial.queries[s] ?? []).entries()) {
-      const chosen = positions[s]?.[trial.kvHead(h)] ?? [];
-      const pick = (all: readonly Float64Array[]) => chosen.flatMap((t) => all[t] ?? []);
+    for (const [h, query] of trial.queries[s].entries()) {
+      const chosen = positions[s][trial.kvHead(h)];
+      const pick = (all: readonly Float64Array[]) => chosen.map((t) => all[t]);
       const expected = attention(
         query,
         pick(trial.keysOf(sequence, 0, h)),

@@ -20,7 +20,7 @@ import { testSampling, testSelection } from "./selection.ts";
 
 /** Every op at one small shape, against the reference backend; choices must be the same ones. */
 async function testSelf(run: GpuRun): Promise<void> {
-  for (const cacheDtype of ["f16", "f32"] as const) {
+  for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const)) {
     const adapter = await (await openDawn()).requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) throw new Error("WebGPU had an adapter and has none now");
     const { rows } = await testAdapter(adapter, cacheDtype);

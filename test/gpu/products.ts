@@ -1,6 +1,8 @@
 /** Products of a layer's weights with one row to a whole chunk, against f64. Errors are NMSE of the worst row. */
 import { matvec, rmsNorm, silu } from "../conformance/brute-force.ts";
-import { makeWeight, nmse, shapeOf, Trial } from "../conformance/trial.ts";
+import { makeWeight, nmse, Trial } from "../conformance/trial.ts";
+import { sizesOf } from "../sizes.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
 
 /** Rows for matrix-vector products, for the few of a decode batch, for tiles that are not full, for a whole chunk. */
@@ -9,26 +11,26 @@ const QUICK_ROWS = [1, 5, 33];
 
 export async function testProducts(run: GpuRun): Promise<void> {
   const counts = run.isQuick ? QUICK_ROWS : ROWS;
-  for (const dtype of ["f16", "bf16", "f32"] as const) {
-    const shape = shapeOf({
+  for (const dtype of run.isQuick ? (["f16"] as const) : (["f16", "bf16", "f32"] as const)) {
+    const sizes = sizesOf({
       ...{ hiddenSize: 256, intermediateSize: 648, vocabSize: 2003 },
       ...{ headDim: 64, numQueryHeads: 6, numKvHeads: 2 },
-      ...{ maxBatchRows: Math.max(...counts), maxSequenceLength: 1024, numPages: 256 },
+      ...{ maxBatchRows: Math.max(...counts), maxSequenceLength: 1024, maxPages: 256 },
     });
-    const trial = new Trial(await run.openOn("f16")(shape), 7, "f16");
+    const trial = new Trial(await run.openOn("f16")(...sizes), 7, "f16");
     const { backend } = trial;
     const make = (name: string, rows: number, cols: number) =>
-      makeWeight(backend, name, dtype, rows, cols, trial.random);
-    const { hiddenSize, intermediateSize, vocabSize, rmsNormEps, numQueryHeads, headDim } = shape;
+      makeWeight(backend, matrixSpec(name, dtype, [rows, cols]), trial.random);
+    const { hiddenSize, intermediateSize, vocabSize, rmsNormEps, numQueryHeads, headDim } = backend.model;
     const width = numQueryHeads * headDim;
     const weights = {
-      norm: make("norm", 1, hiddenSize),
+      norm: makeWeight(backend, vectorSpec("norm", dtype, hiddenSize), trial.random),
       gate: make("gate", intermediateSize, hiddenSize),
       up: make("up", intermediateSize, hiddenSize),
       down: make("down", hiddenSize, intermediateSize),
     };
     const [o, head] = [make("o", hiddenSize, width), make("head", vocabSize, hiddenSize)];
-    const logits = trial.tensor("f32", shape.maxBatchSequences, vocabSize);
+    const logits = trial.tensor("f32", backend.capacity.maxBatchSequences, vocabSize);
     for (const count of counts) {
       const bound = run.hasSubgroupMatrices && dtype !== "f32" && count > 4 ? SUBGROUP_MATRIX_NMSE : F32_NMSE;
       const sequence = trial.newSequence();
@@ -40,7 +42,7 @@ export async function testProducts(run: GpuRun): Promise<void> {
         const x = await trial.floats(trial.x);
         return Math.max(
           ...checked.map((row) => {
-            const expected = expectedOf(part.rows[row] ?? new Float64Array(), row);
+            const expected = expectedOf(part.rows[row], row);
             return nmse(x.subarray(row * hiddenSize, (row + 1) * hiddenSize), expected);
           }),
         );
@@ -54,7 +56,7 @@ export async function testProducts(run: GpuRun): Promise<void> {
       backend.attentionOutput({ o: o.ref }, trial.output, trial.x);
       add(
         "attentionOutput",
-        await worst((x, row) => matvec(o.plain, attended[row] ?? []).map((value, c) => value + (x[c] ?? 0))),
+        await worst((x, row) => matvec(o.plain, attended[row]).map((value, c) => value + x[c])),
       );
 
       trial.end(sequence);
@@ -69,8 +71,8 @@ export async function testProducts(run: GpuRun): Promise<void> {
       const after = (x: Float64Array) => {
         const normed = rmsNorm(x, weights.norm.plain.values, rmsNormEps);
         const lifted = matvec(weights.up.plain, normed);
-        const inner = matvec(weights.gate.plain, normed).map((g, i) => silu(g) * (lifted[i] ?? 0));
-        return matvec(weights.down.plain, inner).map((value, c) => value + (x[c] ?? 0));
+        const inner = matvec(weights.gate.plain, normed).map((g, i) => silu(g) * lifted[i]);
+        return matvec(weights.down.plain, inner).map((value, c) => value + x[c]);
       };
       add("feedForward", await worst(after));
 
@@ -80,10 +82,7 @@ export async function testProducts(run: GpuRun): Promise<void> {
       const errors = wanted.map((row, i) =>
         nmse(
           given.subarray(i * vocabSize, (i + 1) * vocabSize),
-          matvec(
-            head.plain,
-            rmsNorm(after(part.rows[row] ?? new Float64Array()), weights.norm.plain.values, rmsNormEps),
-          ),
+          matvec(head.plain, rmsNorm(after(part.rows[row]), weights.norm.plain.values, rmsNormEps)),
         ),
       );
       add("logits", Math.max(...errors));

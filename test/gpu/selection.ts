@@ -3,7 +3,8 @@ import type { KeptEnds, SamplingParams } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
 import { expandSelection, mergeByRank, samplingDistribution, topK } from "../conformance/brute-force.ts";
 import { SelectionTrial } from "../conformance/selection-trial.ts";
-import { Random, shapeOf, Trial } from "../conformance/trial.ts";
+import { Random, Trial } from "../conformance/trial.ts";
+import { sizesOf } from "../sizes.ts";
 import type { GpuRun } from "./gpu.ts";
 
 const NUM_HEADS = 8;
@@ -21,7 +22,7 @@ export async function testSelection(run: GpuRun): Promise<void> {
   const maxSequenceLength = Math.max(...batches.flat());
   const shape = { numKvHeads: NUM_HEADS, numQueryHeads: NUM_HEADS, headDim: 8, hiddenSize: 8 };
   const backend = await run.openOn("f16")(
-    shapeOf({ ...shape, numPages: 1, maxSequenceLength, maxBatchSequences: 4 }),
+    ...sizesOf({ ...shape, maxPages: 1, maxSequenceLength, maxBatchSequences: 4 }),
   );
   const t = new SelectionTrial(new Trial(backend, 1));
   for (const [kind, draw] of Object.entries(SCORES))
@@ -46,8 +47,8 @@ export async function testSelection(run: GpuRun): Promise<void> {
           wrongTop += missing(topK(row, ends, count), await t.read(perHead, s, h));
         const best = mergeByRank(heads, ends, count);
         wrongMerged += missing(best, await t.read(merged, s, 0));
-        const expected = expandSelection(best, 1, lengths[s] ?? 0, ends);
-        wrongTokens += expected.filter((position, i) => selected[s]?.[0]?.[i] !== position).length;
+        const expected = expandSelection(best, 1, lengths[s], ends);
+        wrongTokens += expected.filter((position, i) => selected[s][0][i] !== position).length;
       }
       const name = `${kind} scores of ${lengths.join(", ")}`;
       run.rows.add("selection", `topK, ${name}`, { error: wrongTop, bound: 0 });
@@ -75,7 +76,7 @@ const BORDER = 1e-4;
 /** Samples from a vocabulary of a real model's size: a token whose share of the distribution does not hold the draw is wrong. */
 export async function testSampling(run: GpuRun): Promise<void> {
   const vocabSize = run.isQuick ? 6000 : 151_936;
-  const backend = await run.openOn("f16")(shapeOf({ vocabSize, hiddenSize: 8 }));
+  const backend = await run.openOn("f16")(...sizesOf({ vocabSize, hiddenSize: 8 }));
   const trial = new Trial(backend, 1);
   const logits = trial.tensor("f32", 8, vocabSize);
   const row = trial.random.row(vocabSize).map((value) => Math.fround(value * 3));
