@@ -87,8 +87,9 @@ export const BACKENDS: readonly BackendRow[] = [
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where
  * an f32 sum lies beside the middle between two numbers of f16, one side takes the one and the other side the other. That
- * is one number in some thousand, off by 2^-11 of itself at most: an NMSE of 1e-10, and a few times that among few numbers.
+ * is one number in some thousand, off by 2^-11 of itself at most: an NMSE below 1e-9, and 2e-9 of the few numbers of one row.
+ * Without that rounding it would be 5e-8.
  */
 export function allowedNmse(bound: number, cacheDtype?: CacheDtype): number {
-  return cacheDtype === "f16" ? Math.max(bound, 1e-9) : bound;
+  return cacheDtype === "f16" ? Math.max(bound, 1e-8) : bound;
 }
