@@ -1,5 +1,5 @@
 import { inject } from "vitest";
-import type { BackendFactory } from "../../src/backend/backend.ts";
+import type { Capacity, ModelShape } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
 import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
@@ -11,10 +11,13 @@ import {
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { place } from "../place/here.ts";
 import { type TestedBackends, webgpuForTests } from "../webgpu/environment.ts";
+import type { TrialBackend } from "./trial.ts";
+
+export type OpenForTests = (model: ModelShape, capacity: Capacity) => Promise<TrialBackend>;
 
 export interface BackendRow {
   readonly name: string;
-  readonly open: BackendFactory;
+  readonly open: OpenForTests;
   /** How it keeps keys and values, and with that what brute force compares with. Default f32. */
   readonly cacheDtype?: CacheDtype;
   /**
@@ -28,7 +31,7 @@ export interface BackendRow {
 const { gpu } = await webgpuForTests();
 
 /** One device for all tests of a file: kernels are compiled once. */
-async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
+async function openWebGpu(options: WebGpuOptions): Promise<OpenForTests> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
@@ -62,10 +65,10 @@ const CACHE: Readonly<Record<TestedBackends, CacheDtype | undefined>> = {
 const tested = inject("backends");
 const cache = gpu && CACHE[tested];
 
-/** WebGPU with workgroups that wait for one another: on a software adapter that is slow, and off. */
-export async function layerKernelRows(): Promise<readonly BackendRow[]> {
+/** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */
+export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
   if (!cache) return [];
-  return [await webGpuRow("webgpu, layer kernels", cache, { traits: { forwardProgress: "ticketed" } })];
+  return [await webGpuRow("webgpu, layer kernel", cache, { traits: { forwardProgress: "ticketed" } })];
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */

@@ -1,9 +1,10 @@
 /** The GPU of a run, and what rounding explains on it. */
-import type { BackendFactory } from "../../src/backend/backend.ts";
+
 import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import { adapterTraits, requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { BackendError } from "../../src/base/errors.ts";
 import { openDawn } from "../../src/node/dawn.ts";
+import type { OpenForTests } from "../conformance/backend-table.ts";
 import type { GpuRows } from "./rows.ts";
 
 export interface GpuRun {
@@ -11,7 +12,7 @@ export interface GpuRun {
   readonly adapter: GPUAdapter;
   /** Sizes to try the script out with, on a software adapter. */
   readonly isQuick: boolean;
-  readonly openOn: (cacheDtype: CacheDtype) => BackendFactory;
+  readonly openOn: (cacheDtype: CacheDtype) => OpenForTests;
   /** Products of 16-bit weights of more than four rows run on subgroup matrices. */
   readonly hasSubgroupMatrices: boolean;
   readonly close: () => void;

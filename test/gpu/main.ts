@@ -8,9 +8,10 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { describeRun } from "../../bench/machine.ts";
+import { ALLOWED_ERROR } from "../../src/backend/backend-kind.ts";
+import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { reportAdapter } from "../../src/backend/webgpu/adapter-report.ts";
-import { testAdapter } from "../../src/choose-backend.ts";
-import { openDawn } from "../../src/node/dawn.ts";
+import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { testDecode, testPageScores, testPrefill } from "./attention.ts";
 import { testGoldens } from "./goldens.ts";
 import { type GpuRun, openGpuRun } from "./gpu.ts";
@@ -21,11 +22,12 @@ import { testSampling, testSelection } from "./selection.ts";
 /** Every op at one small shape, against the reference backend; choices must be the same ones. */
 async function testSelf(run: GpuRun): Promise<void> {
   for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const)) {
-    const adapter = await (await openDawn()).requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) throw new Error("WebGPU had an adapter and has none now");
-    const { rows } = await testAdapter(adapter, cacheDtype);
-    for (const { step, error, allowed } of rows)
-      run.rows.add("self-test", `${step}, ${cacheDtype} cache`, { error, bound: allowed });
+    const allowed = ALLOWED_ERROR[run.hasSubgroupMatrices ? "f16" : cacheDtype];
+    const backend = await run.openOn(cacheDtype)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+    const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+    for (const { op, error, allowed: bound } of await runSelfTest(backend, reference, allowed))
+      run.rows.add("self-test", `${op}, ${cacheDtype} cache`, { error, bound });
+    await backend.close();
   }
 }
 

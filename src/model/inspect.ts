@@ -1,24 +1,18 @@
 import * as v from "valibot";
-import { attendedRows } from "./attention/attend.ts";
-import type { SelectionLayersSource } from "./attention/policy.ts";
-import { parseAttention } from "./attention/spec.ts";
-import { checkOptions, flag } from "./base/check-options.ts";
-import { dtypeBytes } from "./base/dtype.ts";
-import { ConfigError } from "./base/errors.ts";
-import type { FileFolder } from "./load/byte-source.ts";
-import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
-import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
-import { type ModelConfig, parseModelConfig } from "./model/config.ts";
-import { guessNote } from "./model/selection-layers.ts";
-import { checkWeights } from "./model/weights.ts";
-import {
-  attentionModelOf,
-  countParameters,
-  DEFAULT_PAGE_SIZE,
-  type IgnoredTensors,
-  ignoredTensors,
-  kvBytesPerToken,
-} from "./open.ts";
+import { attendedRows } from "../attention/attend.ts";
+import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
+import type { SelectionLayersSource } from "../attention/policy.ts";
+import { checkOptions, flag } from "../base/check-options.ts";
+import { dtypeBytes } from "../base/dtype.ts";
+import { ConfigError } from "../base/errors.ts";
+import { DEFAULT_PAGE_SIZE } from "../kv/page-size.ts";
+import type { FileFolder } from "../load/byte-source.ts";
+import { type Checkpoint, openCheckpoint } from "../load/checkpoint.ts";
+import { scanWeights, type WeightProblem } from "../load/scan-weights.ts";
+import { type ModelConfig, parseModelConfig } from "./config.ts";
+import { attentionModelOf, countParameters, kvBytesPerToken } from "./model-size.ts";
+import { guessNote } from "./selection-layers.ts";
+import { checkWeights, type IgnoredTensors, ignoredTensors } from "./weights.ts";
 
 /** What is in a checkpoint, and what attention would read. */
 export interface CheckpointReport {
@@ -142,8 +136,8 @@ function reportAttention(
   spec: string | undefined,
 ): AttentionReport {
   const own = checkpoint.generationConfig.attention;
-  const named = parseAttention(spec ?? own ?? "full", own);
-  const policy = named.forModel?.(attentionModelOf(config, DEFAULT_PAGE_SIZE)) ?? named;
+  const model = attentionModelOf(config, DEFAULT_PAGE_SIZE);
+  const policy = bindAttention(firstNamed(spec, own), model, own);
   const layers = Array.from({ length: config.numLayers }, (_, layer) => {
     const { attends, selects } = policy.layerRole(layer);
     if (attends === "all") return { layer, role: selects ? ("selects" as const) : ("dense" as const) };
