@@ -125,8 +125,8 @@ test("however a prompt is cut, all of it is scheduled, in chunks of at least eig
 
 test("any requests under any limits: each step keeps the limits and the order, and all of them come to their end", () => {
   const request = fc.record({
-    prompt: fc.integer({ min: 1, max: 70 }),
-    tokens: fc.integer({ min: 1, max: 6 }),
+    prompt: fc.integer({ min: 1, max: 40 }),
+    tokens: fc.integer({ min: 1, max: 4 }),
   });
   const anyLimits = fc.record({
     maxRows: fc.integer({ min: 1, max: 48 }),

@@ -22,7 +22,7 @@ export interface BackendRow {
   readonly cacheDtype?: CacheDtype;
   /**
    * How many of their cases suites run. "few": the fewest that run every kernel, for SwiftShader, which compiles each for a
-   * tenth of a second or more. "some": more shapes and lengths, and for kernels that another row has run in full.
+   * tenth of a second or more, and for the quick loop. "some": more shapes and lengths, and for kernels that another row has run in full.
    * Default: all.
    */
   readonly cases?: "few" | "some";
@@ -72,7 +72,7 @@ export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
-export const BACKENDS: readonly BackendRow[] = [
+const ALL_BACKENDS: readonly BackendRow[] = [
   // plain loops are the same in a browser, and on any engine
   ...(place.name === "Node" && (tested === "all" || tested === "cpu")
     ? [{ name: "reference", open: createReferenceBackend }]
@@ -84,8 +84,12 @@ export const BACKENDS: readonly BackendRow[] = [
         wasmRow("wasm, 2 threads", { threads: 2, simd: "simd" }),
         { ...wasmRow("wasm, relaxed SIMD", { threads: 2, simd: "relaxed" }), cases: "some" } as const,
       ]),
-  ...(cache ? [await webGpuRow(cache === "f16" ? "webgpu, f16 cache" : "webgpu, f32 cache", cache)] : []),
+  ...(cache ? [await webGpuRow(`webgpu, ${cache} cache`, cache)] : []),
 ];
+
+/** Those, and in the quick loop each in few cases. */
+export const BACKENDS: readonly BackendRow[] =
+  tested === "cpu" ? ALL_BACKENDS.map((row) => ({ ...row, cases: "few" })) : ALL_BACKENDS;
 
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where
