@@ -9,6 +9,7 @@ import {
   type WebGpuOptions,
   webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { place } from "../place/here.ts";
 import { type TestedBackends, webgpuForTests } from "../webgpu/environment.ts";
 import type { TrialBackend } from "./trial.ts";
@@ -52,7 +53,7 @@ async function webGpuRow(
 }
 
 function wasmRow(name: string, options: WasmOptions): BackendRow {
-  return { name, open: wasmFactory(place.createWasmHost(), options) };
+  return { name, open: withAllPages(wasmFactory(place.createWasmHost(), options)) };
 }
 
 /** The default cache wherever all backends are tested; the other one where WebGPU is tested at greater length. */

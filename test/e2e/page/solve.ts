@@ -1,7 +1,7 @@
 import { type GenerationPart, lessIsMore, openEngine } from "lessismore";
 import type { Solution } from "./outcome.ts";
 
-/** Solves one problem of the bundled model, on the page's thread or in a worker; parts are handed on as they come. */
+/** Solves one problem with the bundled model, on the page's thread or in a worker. Calls `onPart` for each part. */
 export async function solve(prompt: string, onPart: (part: GenerationPart) => void): Promise<Solution> {
   const engine = await openEngine({
     model: "/models/pico-reasoner",
