@@ -36,7 +36,7 @@ async function openWebGpu(options: WebGpuOptions): Promise<OpenForTests> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
-  return webGpuFactory(adapter, { ...options, device });
+  return withAllPages(webGpuFactory(adapter, { ...options, device }));
 }
 
 const adapter = await gpu?.requestAdapter();

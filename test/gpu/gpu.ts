@@ -2,6 +2,7 @@
 
 import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import { adapterTraits, requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { BackendError } from "../../src/base/errors.ts";
 import { openDawn } from "../../src/node/dawn.ts";
 import type { OpenForTests } from "../conformance/backend-table.ts";
@@ -43,7 +44,7 @@ export async function openGpuRun(rows: GpuRows, isQuick: boolean): Promise<GpuRu
     rows,
     adapter: reported,
     isQuick,
-    openOn: (cacheDtype) => webGpuFactory(adapter, { cacheDtype, device }),
+    openOn: (cacheDtype) => withAllPages(webGpuFactory(adapter, { cacheDtype, device })),
     hasSubgroupMatrices,
     close: () => device.destroy(),
   };
