@@ -6,12 +6,13 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, LayerOutputWeights } from "../../src/backend/backend.ts";
 import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
+import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { place } from "../place/here.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
-import { BACKENDS, webGpuWithLayerKernel } from "./backend-table.ts";
+import { allowedNmse, BACKENDS, webGpuWithLayerKernel } from "./backend-table.ts";
 import { attention, matvec, rmsNorm, silu } from "./brute-force.ts";
 import {
   inputRefs,
@@ -45,10 +46,15 @@ const MODELS: readonly (readonly [string, Model])[] = [
 /** Rows of each sequence in a step. */
 const BATCHES = [[1], [1, 5, 1]];
 
-describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({ name, open, isSlow }) => {
+describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
+  name,
+  open,
+  cases,
+  cacheDtype,
+}) => {
   const isLayerKernel = name === "webgpu, layer kernel";
   // Kernels take a software adapter seconds to compile: what the layer kernel takes on one row, and one model without it.
-  const models = isLayerKernel ? MODELS.slice(0, 3) : isSlow ? MODELS.slice(3) : MODELS;
+  const models = isLayerKernel ? MODELS.slice(0, 3) : cases ? MODELS.slice(3) : MODELS;
   const batches = isLayerKernel ? BATCHES.slice(0, 1) : BATCHES;
   const opened: Backend[] = [];
   afterEach(async () => {
@@ -58,7 +64,7 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({ nam
   async function openLayers(model: Model): Promise<TwoLayers> {
     const backend = await open(...sizesOf({ numLayers: 2, ...(model.sizes ?? EVEN) }));
     opened.push(backend);
-    return new TwoLayers(backend, model);
+    return new TwoLayers(backend, model, cacheDtype);
   }
 
   it.each(models)("%s: x, queries, keys and values within NMSE 1e-11", async (_, model) => {
@@ -93,10 +99,12 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({ nam
 /** Two layers of a decoder beside brute force. */
 class TwoLayers {
   readonly trial: Trial;
+  readonly #allowedNmse: number;
   readonly #weights: readonly ReturnType<typeof makeOutput>[];
 
-  constructor(backend: TrialBackend, model: Model) {
-    this.trial = new Trial(backend, 5);
+  constructor(backend: TrialBackend, model: Model, cacheDtype: CacheDtype | undefined) {
+    this.trial = new Trial(backend, 5, cacheDtype);
+    this.#allowedNmse = allowedNmse(1e-11, cacheDtype);
     const { placing, write } = placeBeforeWriting(backend);
     this.trial.useInputs([0, 1].map(() => makeInput(placing, this.trial.random, model)));
     this.#weights = [0, 1].map(() => makeOutput(placing, this.trial, model));
@@ -136,7 +144,7 @@ class TwoLayers {
     const numbers = expected.flatMap((row) => [...row]);
     const actual = await this.trial.floats(tensor);
     expect(numbers.some((value) => value !== 0)).toBe(true);
-    expect(nmse(actual, numbers)).toBeLessThan(1e-11);
+    expect(nmse(actual, numbers)).toBeLessThan(this.#allowedNmse);
   }
 
   #attended(layer: number): Float64Array[] {
