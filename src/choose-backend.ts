@@ -8,6 +8,7 @@ import { openWasmBackend, type TuningMode, type WasmHost } from "./backend/wasm/
 import type { CacheDtype } from "./backend/webgpu/context.ts";
 import { bindingBytes, largestBuffer } from "./backend/webgpu/device-limits.ts";
 import { adapterName, adapterTraits, openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "./backend/with-all-pages.ts";
 import { BackendError, ConfigError } from "./base/errors.ts";
 import { mebibytes } from "./base/mebibytes.ts";
 import { fitContext } from "./fit-context.ts";
@@ -178,9 +179,9 @@ export async function testCpu(
 
 async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest> {
   const started = performance.now();
-  const backend = await open(SELF_TEST_SHAPE);
+  const backend = await withAllPages(await open(SELF_TEST_SHAPE));
   try {
-    const reference = await createReferenceBackend(SELF_TEST_SHAPE);
+    const reference = await withAllPages(await createReferenceBackend(SELF_TEST_SHAPE));
     const rows = await runSelfTest(backend, reference, allowed);
     return { rows, elapsedMs: performance.now() - started };
   } finally {

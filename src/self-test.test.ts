@@ -5,6 +5,7 @@ import { countedGpu } from "../test/webgpu/counted-gpu.ts";
 import { webgpuForTests } from "../test/webgpu/environment.ts";
 import type { Backend, KeptEnds } from "./backend/backend.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
+import { withAllPages } from "./backend/with-all-pages.ts";
 import { BackendError } from "./base/errors.ts";
 import { openFileFolder } from "./node/file-folder.ts";
 import { createWasmHost } from "./node/wasm-host.ts";
@@ -18,7 +19,7 @@ const COMPILING_MS = 300_000;
 
 /** The steps of a test that are wrong. */
 async function wrongSteps(tested: Backend): Promise<readonly string[]> {
-  const rows = await runSelfTest(tested, await createReferenceBackend(SELF_TEST_SHAPE), ALLOWED_ERROR.f32);
+  const rows = await runSelfTest(tested, await withAllPages(await createReferenceBackend(SELF_TEST_SHAPE)), ALLOWED_ERROR.f32);
   expect(rows).toHaveLength(20);
   return rows.filter(({ isRight }) => !isRight).map(({ step }) => step);
 }
@@ -45,7 +46,7 @@ function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Bac
 }
 
 describe("a step that is wrong is found where it arises", async () => {
-  const right = await createReferenceBackend(SELF_TEST_SHAPE);
+  const right = await withAllPages(await createReferenceBackend(SELF_TEST_SHAPE));
   const half = (ends: KeptEnds): KeptEnds => ({ sinks: ends.sinks - 1, recent: ends.recent + 1 });
   it.each<[string, Backend, readonly string[]]>([
     ["embed", broken(right, "embed", () => {}), ["embed, chunk", "embed, decode"]],

@@ -5,6 +5,7 @@
  */
 import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
 import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
 import type { KernelFigure } from "./figure.ts";
 import { HEAD_DIM, HEADS, KernelBench, KV_HEADS, LENGTH, MAX_ROWS, PAGE_SIZE } from "./kernel-bench.ts";
@@ -29,7 +30,9 @@ export async function benchWasmKernels(threads?: number): Promise<readonly Kerne
     maxBatchRows: MAX_ROWS,
     maxBatchSequences: 1,
   };
-  const backend = await openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads });
+  const backend = await withAllPages(
+    await openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads }),
+  );
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   const bench = new KernelBench(backend);
   try {

@@ -14,6 +14,7 @@ import { createRope } from "../../src/model/rope.ts";
 import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
 import { loadWeights, type ModelWeights } from "../../src/model/weights.ts";
 import { bundledModelFolder, openFileFolder } from "../../src/node/index.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
 import { StepClock } from "./timed-backend.ts";
 
@@ -161,9 +162,9 @@ export class ModelStepper {
   }
 }
 
-function openBackend(shape: BackendShape, { backend, threads }: StepperOptions): Promise<Backend> {
-  if (backend === "reference") return createReferenceBackend(shape);
-  return openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads });
+async function openBackend(shape: BackendShape, { backend, threads }: StepperOptions): Promise<Backend> {
+  if (backend === "reference") return withAllPages(await createReferenceBackend(shape));
+  return withAllPages(await openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads }));
 }
 
 function shapeOf(config: ModelConfig, contextLength: number): BackendShape {

@@ -1,6 +1,7 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
 import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import type { ModelWeights } from "../../src/model/weights.ts";
 import type { BenchGpu } from "./gpu.ts";
@@ -40,7 +41,7 @@ export async function openDeviceModel(
     maxBatchSequences: 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await openWebGpuBackend(shape, await gpu.adapter(), { cacheDtype, traits });
+  const backend = await withAllPages(await openWebGpuBackend(shape, await gpu.adapter(), { cacheDtype, traits }));
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);

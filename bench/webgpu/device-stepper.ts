@@ -5,7 +5,6 @@ import { parseAttention } from "../../src/attention/spec.ts";
 import type { InFlightSample } from "../../src/backend/backend.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
-import { PageAllocator } from "../../src/kv/page-allocator.ts";
 import { Decoder } from "../../src/model/decoder.ts";
 import { createRope } from "../../src/model/rope.ts";
 import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
@@ -87,5 +86,5 @@ export class DeviceStepper {
 
 /** Pages as the engine hands them to a sequence that fills the cache. */
 export function pagesInOrder(count: number): number[] {
-  return new PageAllocator(count, PAGE_SIZE).allocate(count);
+  return Array.from({ length: count }, (_, page) => page);
 }

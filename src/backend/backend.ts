@@ -25,7 +25,7 @@ export interface BackendShape {
   readonly rmsNormEps: number;
   /** Tokens of one KV page. */
   readonly pageSize: number;
-  /** Pages in the KV pool, shared by all sequences. */
+  /** The most that the KV pool may grow to, in pages; all sequences share it. */
   readonly numPages: number;
   /** Longest sequence: sizes score buffers and page tables. */
   readonly maxSequenceLength: number;
@@ -55,7 +55,10 @@ export interface BackendReport {
   /** Threads that compute, the caller's included. */
   readonly threads: number;
   readonly weightBytes: number;
+  /** Keys and values that there is room for now; the cache grows with use. */
   readonly kvCacheBytes: number;
+  /** The most that it may grow to. */
+  readonly maxKvCacheBytes: number;
   /** Left out where nothing depends on the processor. */
   readonly tuning?: TuningReport;
 }
@@ -79,6 +82,8 @@ export interface StepBatch {
   readonly rowCounts: Uint32Array;
   /** [numSequences] cached length after this step: the sequence's last row has position lengths - 1. */
   readonly lengths: Uint32Array;
+  /** [numSequences] first position that the key bounds of its page do not cover: `updatePageBounds` begins there. */
+  readonly boundsFrom: Uint32Array;
   /** [numSequences, maxPagesPerSequence] page ids; entries past ceil(length / pageSize) are ignored. */
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
@@ -228,6 +233,14 @@ export interface Backend {
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
   /**
+   * The KV pool holds pages 0 to numPages - 1 from now on, at most `shape.numPages`; it starts with none. Pages that stay
+   * keep their keys, values and bounds, in order with the recorded steps.
+   * Resolves to false where there is no memory for it; nothing has changed then.
+   * @throws BackendError when the backend fails
+   */
+  resizeCache(numPages: number): Promise<boolean>;
+
+  /**
    * Starts a step: uploads ids, slots, RoPE rows, lengths and page tables.
    * @throws ShapeError when an id stands for a row that the last draw did not have.
    */
@@ -286,13 +299,14 @@ export interface Backend {
   /** score of position t = hashUnit(seed, layer, length, t); one head. */
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void;
   /**
-   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date with this step's rows.
-   * Must be recorded after `attentionInput` in every step of a sequence whose policy reads page scores.
+   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date, from the step's
+   * `boundsFrom` to the end of each sequence: a page is extended from there, or started anew at its first token.
+   * Must be recorded after `attentionInput` and before `pageScores` reads what it changes.
    */
   updatePageBounds(layer: number, range: SequenceRange): void;
   /**
    * Quest's upper bound a query head and run of `out.unit` tokens: sum over channels of max(q * min, q * max), unscaled.
-   * out.unit is a multiple of the cache's page size; `updatePageBounds` must have followed every write.
+   * out.unit is a multiple of the cache's page size; the bounds of every page must be up to date.
    */
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
   /**

@@ -1,6 +1,7 @@
 import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { ChatTemplate } from "../load/chat-template.ts";
+import type { PoolOptions } from "../kv/cache-sizer.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelWeights } from "../model/weights.ts";
 import type { SamplingDefaults } from "./sampler.ts";
@@ -30,4 +31,6 @@ export interface EngineComponents {
   readonly attentionDefaults: string | undefined;
   /** The policy of requests that name none. */
   readonly attention: AttentionPolicy | string;
+  /** Sizes of the KV pool in place of those that follow from the model, and how long it stays without requests. */
+  readonly pool?: Partial<PoolOptions>;
 }

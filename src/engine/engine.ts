@@ -6,6 +6,8 @@ import { AbortedError, BackendError, ConfigError, type EngineError, RequestError
 import { mebibytes } from "../base/mebibytes.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
+import { CacheSizer, poolOptions } from "../kv/cache-sizer.ts";
+import { PagePool } from "../kv/page-pool.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
 import { Admission } from "./admission.ts";
@@ -31,6 +33,7 @@ export class GenerationEngine {
   readonly #attention: Attention;
   readonly #steps: StepRunner;
   readonly #admission: Admission;
+  readonly #sizer: CacheSizer;
   readonly #pacer: PrefillPacer;
   /** The last step, where its tokens have not been read: the next one is recorded first. */
   #inFlight: Step | undefined;
@@ -53,7 +56,13 @@ export class GenerationEngine {
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
-    this.#admission = new Admission(shape, (policy) => this.#attention.forget(policy));
+    const options = { ...poolOptions(shape), ...components.pool };
+    const pool = new PagePool(0, shape.pageSize);
+    this.#sizer = new CacheSizer(pool, components.backend, options);
+    this.#admission = new Admission(pool, this.#sizer, {
+      maxRunning: shape.maxBatchSequences,
+      forget: (policy) => this.#attention.forget(policy),
+    });
     this.#pacer = new PrefillPacer(MAX_STEP_MS, shape.maxBatchRows);
     this.policyOf(components.attention); // an impossible default is an error now, not at the first request
   }
@@ -82,13 +91,14 @@ export class GenerationEngine {
   /**
    * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
    * with that failure.
-   * @throws RequestError, ConfigError
+   * @throws RequestError, ConfigError, OutOfPagesError
    */
   generate(request: GenerationRequest): Generation {
     this.#checkOpen("generate");
     const resolved = resolveRequest(request, this.#components, (attention) => this.policyOf(attention));
     const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
+    this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
     const generation = new RunningGeneration(name, resolved, output, {
       wake: (one) => this.#wake(one),
       whyWaiting: () => this.#admission.whyWaiting(),
@@ -117,6 +127,7 @@ export class GenerationEngine {
     this.#isWanted = true;
     if (this.#isPumping) return;
     this.#isPumping = true;
+    this.#sizer.busy();
     try {
       // a turn of the event loop first: the caller may still attach its consumer or abort
       await Promise.resolve();
@@ -127,10 +138,28 @@ export class GenerationEngine {
         await yieldToEventLoop();
         this.#lastYield = performance.now();
       }
+      this.#rest();
     } catch (error) {
       this.#fail(error);
     } finally {
       this.#isPumping = false;
+    }
+  }
+
+  /** Where nothing runs or waits: checks the pool, and gives it back after a while. */
+  #rest(): void {
+    if (this.#isClosed || this.#failure || !this.#admission.isIdle) return;
+    this.#admission.checkIntegrity();
+    this.#sizer.idle(() => void this.#shrink());
+  }
+
+  async #shrink(): Promise<void> {
+    try {
+      await this.#exclusively(async () => {
+        if (!this.#isClosed && !this.#failure && this.#admission.isIdle) await this.#sizer.shrink();
+      });
+    } catch (error) {
+      this.#fail(error);
     }
   }
 
@@ -157,12 +186,13 @@ export class GenerationEngine {
   }
 
   /**
-   * One turn: schedule, run, postprocess. False when nothing is left to do.
+   * One turn: admit, schedule, run, postprocess. False when nothing is left to do.
    * Where the backend runs ahead, the tokens of a step are read when the next one is recorded, at most one step later, so
    * that the device has work while the host reads, detokenises and records.
    */
   async #step(): Promise<boolean> {
     this.#admission.admit();
+    while (this.#admission.missingPages > 0) await this.#growPool();
     const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.shape;
     const maxPrefillRows = this.#chunkRows;
     const runs = schedule(this.#admission.running, { maxRows, maxSequences, maxPrefillRows });
@@ -185,7 +215,12 @@ export class GenerationEngine {
     }
     if (step?.canStayInFlight) this.#inFlight = step;
     else if (step) await this.#steps.postprocess(step);
-    return runs.length > 0 || before !== undefined;
+    return runs.length > 0 || before !== undefined || this.#admission.relieve();
+  }
+
+  async #growPool(): Promise<void> {
+    await this.#sizer.grow(this.#admission.missingPages);
+    this.#admission.admit();
   }
 
   /** Rows of the next prefill chunk: all that a step takes where a device computes, else what the event loop bears. */
@@ -197,7 +232,7 @@ export class GenerationEngine {
   /**
    * Dense logits of every position: f32 [tokenIds.length, vocabSize]. Waits for its pages like a request, and takes its
    * turns between steps.
-   * @throws RequestError, AbortedError when the engine is closed meanwhile
+   * @throws RequestError, OutOfPagesError, AbortedError when the engine is closed meanwhile
    */
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
     this.#checkOpen("logits");
@@ -207,9 +242,10 @@ export class GenerationEngine {
       throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
     const tokens = checkTokens(tokenIds, this.#components, maxSequenceLength);
     const out = allocateLogits(tokens.length, vocabSize);
+    this.#admission.checkFits("logits", tokens.length);
     const reserved = this.#admission.reserve(tokens.length);
     void this.#pump();
-    const pages = await reserved.pages;
+    const { pages } = await reserved.cache;
     try {
       for (let first = 0; first < tokens.length; ) {
         if (this.#isClosed) throw closedError();
@@ -244,6 +280,7 @@ export class GenerationEngine {
 
   async #close(): Promise<void> {
     this.#isClosed = true;
+    this.#sizer.busy();
     this.#admission.failAll(closedError());
     await this.#exclusively(async () => {
       this.#inFlight = undefined;

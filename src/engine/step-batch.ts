@@ -18,6 +18,8 @@ export interface SequenceRun {
   readonly pages: readonly number[];
   readonly firstPosition: number;
   readonly numRows: number;
+  /** First position whose page's key bounds are not valid; that of the first row where left out. */
+  readonly boundsFrom?: number | undefined;
   readonly isPrefill: boolean;
   readonly policy: AttentionPolicy;
 }
@@ -32,6 +34,7 @@ export class StepBatchBuilder implements StepBatch {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
+  readonly boundsFrom: Uint32Array;
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
   /** Attention groups of the step, in order of sequences. */
@@ -51,6 +54,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows = new Uint32Array(shape.maxBatchSequences);
     this.rowCounts = new Uint32Array(shape.maxBatchSequences);
     this.lengths = new Uint32Array(shape.maxBatchSequences);
+    this.boundsFrom = new Uint32Array(shape.maxBatchSequences);
     this.pageTables = new Uint32Array(shape.maxBatchSequences * this.maxPagesPerSequence);
   }
 
@@ -92,6 +96,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows[sequence] = this.numRows;
     this.rowCounts[sequence] = run.numRows;
     this.lengths[sequence] = run.firstPosition + run.numRows;
+    this.boundsFrom[sequence] = run.boundsFrom ?? run.firstPosition;
     this.pageTables.set(run.pages, sequence * this.maxPagesPerSequence);
     for (let i = 0; i < run.numRows; i++) {
       const position = run.firstPosition + i;

@@ -197,6 +197,8 @@ export interface TrialSequence {
 export interface Part {
   readonly sequence: TrialSequence;
   readonly rows: readonly Float64Array[];
+  /** From where `updatePageBounds` begins, if not with the rows. */
+  readonly boundsFrom?: number;
 }
 
 export class Trial {
@@ -230,6 +232,7 @@ export class Trial {
       firstRows: new Uint32Array(shape.maxBatchSequences),
       rowCounts: new Uint32Array(shape.maxBatchSequences),
       lengths: new Uint32Array(shape.maxBatchSequences),
+      boundsFrom: new Uint32Array(shape.maxBatchSequences),
       pageTables: new Uint32Array(shape.maxBatchSequences * maxPages),
       maxPagesPerSequence: maxPages,
     };
@@ -287,9 +290,10 @@ export class Trial {
     batch.numSequences = parts.length;
     batch.pageTables.fill(0xffffffff);
     let row = 0;
-    parts.forEach(({ sequence, rows }, s) => {
+    parts.forEach(({ sequence, rows, boundsFrom }, s) => {
       batch.firstRows[s] = row;
       batch.rowCounts[s] = rows.length;
+      batch.boundsFrom[s] = boundsFrom ?? sequence.length;
       for (const values of rows) {
         const position = sequence.length++;
         if (position % pageSize === 0) {

@@ -91,6 +91,7 @@ class EverySteps {
       rope: new Float32Array(numRows * shape.headDim),
       firstRows: Uint32Array.from(rowCounts.keys()), // right for single rows and a single chunk
       rowCounts: Uint32Array.from(rowCounts),
+      boundsFrom: Uint32Array.from(rowCounts, (rows) => length - rows),
       lengths: new Uint32Array(rowCounts.length).fill(length),
       pageTables: new Uint32Array(rowCounts.length * maxPages),
       maxPagesPerSequence: maxPages,

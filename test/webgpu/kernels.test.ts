@@ -7,6 +7,7 @@ import type { BackendShape } from "../../src/backend/backend.ts";
 import type { DeviceTraits } from "../../src/backend/webgpu/device-traits.ts";
 import { KERNEL_SOURCES } from "../../src/backend/webgpu/kernel-sources.ts";
 import { openWebGpuBackend, requestWebGpuDevice } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { shapeOf } from "../conformance/trial.ts";
 import { checkKernels, type KernelCheck } from "./checked-device.ts";
@@ -91,7 +92,9 @@ async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
     device.pushErrorScope("validation");
     for (const cacheDtype of ["f16", "f32"] as const)
       for (const shape of SHAPES) {
-        const backend = await openWebGpuBackend(shapeOf(shape), adapter, { cacheDtype, traits, device });
+        const backend = await withAllPages(
+          await openWebGpuBackend(shapeOf(shape), adapter, { cacheDtype, traits, device }),
+        );
         if (!(backend instanceof WebGpuBackend))
           throw new TypeError("openWebGpuBackend gave another backend");
         await recordEveryStep(backend, ["f32", "f16", "bf16"]);

@@ -10,6 +10,7 @@ import {
   requestWebGpuDevice,
   type WebGpuOptions,
 } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE } from "../../src/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
 import { nmse, shapeOf, Trial } from "../conformance/trial.ts";
@@ -60,7 +61,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
     if (!adapter) throw new Error("WebGPU had an adapter and has none now");
     const device = devices[0] ?? (await (isCore ? adapter.requestDevice() : requestWebGpuDevice(adapter)));
     devices[0] = device;
-    return openWebGpuBackend(shape, adapter, { ...options, device });
+    return withAllPages(await openWebGpuBackend(shape, adapter, { ...options, device }));
   }
 
   it("every step of a layer as on the reference, every choice the same", async () => {
@@ -68,7 +69,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
     if (isCore) expect(backend.report().description).toContain("no subgroups, no shader-f16");
     const rows = await runSelfTest(
       backend,
-      await createReferenceBackend(SELF_TEST_SHAPE),
+      await withAllPages(await createReferenceBackend(SELF_TEST_SHAPE)),
       ALLOWED_ERROR[cacheDtype],
     );
     expect(rows.length).toBeGreaterThan(15);

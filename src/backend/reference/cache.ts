@@ -9,9 +9,25 @@ export interface LayerCache {
   bounds?: { readonly min: Float32Array; readonly max: Float32Array };
 }
 
-export function createLayerCache(shape: BackendShape): LayerCache {
-  const size = [shape.numPages * shape.pageSize, shape.numKvHeads, shape.headDim];
-  return { keys: allocate(Float32Array, size, "keys"), values: allocate(Float32Array, size, "values") };
+/** A cache of `numPages` pages with what `old` holds of them. @throws BackendError where there is no memory. */
+export function resizeLayerCache(shape: BackendShape, old: LayerCache | undefined, numPages: number): LayerCache {
+  const width = shape.numKvHeads * shape.headDim;
+  const slots = numPages * shape.pageSize;
+  const resized = (from: Float32Array | undefined, rows: number, what: string) => {
+    const to = allocate(Float32Array, [rows, width], what);
+    if (from) to.set(from.subarray(0, to.length));
+    return to;
+  };
+  const cache: LayerCache = {
+    keys: resized(old?.keys, slots, "keys"),
+    values: resized(old?.values, slots, "values"),
+  };
+  if (old?.bounds)
+    cache.bounds = {
+      min: resized(old.bounds.min, numPages, "page bounds"),
+      max: resized(old.bounds.max, numPages, "page bounds"),
+    };
+  return cache;
 }
 
 /** The cache slot of a position of a sequence: page × pageSize + offset. */
@@ -20,7 +36,7 @@ export function slotOf(batch: StepBatch, shape: BackendShape, sequence: number, 
   return page * shape.pageSize + (position % shape.pageSize);
 }
 
-/** Takes this step's keys of a sequence into the bounds of their pages; a page's first token starts it anew. */
+/** Takes the keys of a sequence, from `boundsFrom` on, into the bounds of their pages; a page's first token starts it anew. */
 export function updateBounds(
   cache: LayerCache,
   shape: BackendShape,
@@ -28,14 +44,14 @@ export function updateBounds(
   sequence: number,
 ): void {
   const width = shape.numKvHeads * shape.headDim;
-  const size = [shape.numPages, width];
+  const size = [cache.keys.length / (width * shape.pageSize), width];
   cache.bounds ??= {
     min: allocate(Float32Array, size, "page bounds"),
     max: allocate(Float32Array, size, "page bounds"),
   };
   const { min, max } = cache.bounds;
   const length = batch.lengths[sequence];
-  for (let position = length - batch.rowCounts[sequence]; position < length; position++) {
+  for (let position = batch.boundsFrom[sequence]; position < length; position++) {
     const slot = slotOf(batch, shape, sequence, position);
     const page = Math.floor(slot / shape.pageSize);
     const isFirst = slot % shape.pageSize === 0;

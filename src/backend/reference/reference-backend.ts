@@ -3,7 +3,7 @@
  * of right, the oracle of the conformance suite, and the documentation of each step.
  */
 import { decodeWeights, dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
-import { ShapeError } from "../../base/errors.ts";
+import { BackendError, ShapeError } from "../../base/errors.ts";
 import { hashUnit } from "../../base/random.ts";
 import { capacityOf, type TensorRef, type WeightRef } from "../../base/tensor-ref.ts";
 import type {
@@ -23,9 +23,10 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { sampleToken } from "../sample-token.ts";
+import { checkPages } from "../check-pages.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
-import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
+import { type LayerCache, resizeLayerCache, slotOf, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkShape } from "./memory.ts";
 import { floats, integers, matrix, ReferenceTensor, ReferenceWeight, tensor } from "./refs.ts";
@@ -35,14 +36,15 @@ class ReferenceBackend implements Backend {
   readonly shape: BackendShape;
   readonly runsAhead = false;
   readonly #drawn = new SampledTokens();
-  #layers: LayerCache[];
+  #layers: LayerCache[] = [];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
+  #numPages = 0;
 
   constructor(shape: BackendShape) {
     checkShape(shape);
     this.shape = shape;
-    this.#layers = Array.from({ length: shape.numLayers }, () => createLayerCache(shape));
+    this.#layers = this.#resized(0);
   }
 
   report(): BackendReport {
@@ -52,7 +54,8 @@ class ReferenceBackend implements Backend {
       description: "plain loops in TypeScript, f32 storage, f64 sums",
       threads: 1,
       weightBytes: this.#weightBytes,
-      kvCacheBytes: cacheBytes(shape),
+      kvCacheBytes: cacheBytes({ ...shape, numPages: this.#numPages }),
+      maxKvCacheBytes: cacheBytes(shape),
     };
   }
 
@@ -88,6 +91,24 @@ class ReferenceBackend implements Backend {
     decodeWeights(bytes, weight.dtype, weight.values.subarray(start, start + count));
   }
 
+  async resizeCache(numPages: number): Promise<boolean> {
+    checkPages(numPages, this.shape);
+    try {
+      this.#layers = this.#resized(numPages);
+    } catch (error) {
+      if (error instanceof BackendError) return false; // no memory for the arrays
+      throw error;
+    }
+    this.#numPages = numPages;
+    return true;
+  }
+
+  #resized(numPages: number): LayerCache[] {
+    return Array.from({ length: this.shape.numLayers }, (_, layer) =>
+      resizeLayerCache(this.shape, this.#layers[layer], numPages),
+    );
+  }
+
   beginStep(batch: StepBatch): void {
     const tokenIds = batch.tokenIds.slice();
     this.#drawn.resolve(tokenIds, batch.numRows);
@@ -99,6 +120,7 @@ class ReferenceBackend implements Backend {
       firstRows: batch.firstRows.slice(),
       rowCounts: batch.rowCounts.slice(),
       lengths: batch.lengths.slice(),
+      boundsFrom: batch.boundsFrom.slice(),
       pageTables: batch.pageTables.slice(),
     };
   }

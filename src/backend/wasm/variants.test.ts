@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { place } from "../../../test/place/here.ts";
 import type { BackendShape } from "../backend.ts";
 import { openWasmBackend } from "./open-wasm.ts";
+import { withAllPages } from "../with-all-pages.ts";
 import { TUNABLES, TUNING_NAMES, type Tuning, USUAL_TUNING } from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 
@@ -39,7 +40,7 @@ async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmB
     },
     ...{ numPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
   };
-  const backend = await openWasmBackend(shape, place.createWasmHost(), { ...build, tuning: "default" });
+  const backend = await withAllPages(await openWasmBackend(shape, place.createWasmHost(), { ...build, tuning: "default" }));
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
 }
@@ -290,6 +291,7 @@ function begin(backend: WasmBackend, length: number, rows: number): void {
     ...{ numRows: rows, numSequences: 1, tokenIds: new Uint32Array(rows), slots: new Uint32Array(rows) },
     ...{ rope: new Float32Array(rows * backend.shape.headDim), firstRows: new Uint32Array(1) },
     ...{ rowCounts: Uint32Array.of(rows), lengths: Uint32Array.of(length), maxPagesPerSequence: 48 },
+      boundsFrom: Uint32Array.of(length - rows),
     pageTables: Uint32Array.from({ length: 48 }, (_, page) => (page * 7) % 48),
   });
 }

@@ -18,6 +18,7 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
+import { checkPages } from "../check-pages.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
@@ -147,6 +148,7 @@ export class WasmBackend implements Backend {
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
       kvCacheBytes: this.shape.numLayers * layerBytes(this.shape),
+      maxKvCacheBytes: this.shape.numLayers * layerBytes(this.shape),
       tuning: this.#tuning,
     };
   }
@@ -182,6 +184,11 @@ export class WasmBackend implements Backend {
       this.#failure = error;
       this.#checkOpen("writeWeight");
     }
+  }
+
+  async resizeCache(numPages: number): Promise<boolean> {
+    checkPages(numPages, this.shape);
+    return true;
   }
 
   beginStep(batch: StepBatch): void {

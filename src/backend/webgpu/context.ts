@@ -15,6 +15,7 @@ export interface BatchSizes {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
+  readonly boundsFrom: Uint32Array;
 }
 
 /** Copies what later steps of the batch ask for into `into`, made once for all batches of the shape. */
@@ -29,11 +30,13 @@ export function copySizes(
     firstRows: new Uint32Array(maxBatchSequences),
     rowCounts: new Uint32Array(maxBatchSequences),
     lengths: new Uint32Array(maxBatchSequences),
+    boundsFrom: new Uint32Array(maxBatchSequences),
   };
   copy.numRows = numRows;
   copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
   copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
   copy.lengths.set(batch.lengths.subarray(0, numSequences));
+  copy.boundsFrom.set(batch.boundsFrom.subarray(0, numSequences));
   return copy;
 }
 
@@ -58,6 +61,7 @@ export function stepConstants({ step, shape, cacheDtype }: GpuContext) {
     SLOTS: layout.slots,
     FIRST_ROWS: layout.firstRows,
     LENGTHS: layout.lengths,
+    BOUNDS_FROM: layout.boundsFrom,
     ROW_COUNTS: layout.rowCounts,
     ROW_SEQUENCES: layout.rowSequences,
     ROW_LENGTHS: layout.rowLengths,

@@ -65,8 +65,7 @@ export async function openWebGpuBackend(
           cacheDtype,
           description: describe(adapter, traits),
         }),
-      () =>
-        `the KV cache of ${shape.numPages * shape.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
+      () => `the buffers of its steps (${mebibytes(buffers.sizeBytes)})`,
     );
   } catch (error) {
     watch.close();

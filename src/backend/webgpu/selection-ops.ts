@@ -24,7 +24,6 @@ interface MarkBuffers {
 export class SelectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
-  readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
   /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
   #isOdd = false;
@@ -56,7 +55,7 @@ export class SelectionOps {
     const channels = shape.numKvHeads * paddedHeadDim(shape, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
-      const start = batch.lengths[s] - batch.rowCounts[s];
+      const start = batch.boundsFrom[s];
       const pages = Math.ceil(batch.lengths[s] / shape.pageSize) - Math.floor(start / shape.pageSize);
       recorder.plan(`bounds ${layer},${s},${pages}`, () =>
         recorder.dispatch(
@@ -66,7 +65,7 @@ export class SelectionOps {
             DTYPE: DTYPE_CODES[cacheDtype],
           }),
           [s],
-          [step.storage, keys, this.#boundsOf(layer)],
+          [step.storage, keys, this.#cache.boundsOf(layer)],
           Math.ceil(channels / 64),
           pages,
         ),
@@ -76,7 +75,7 @@ export class SelectionOps {
 
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const { recorder, step, shape, cacheDtype } = this.#context;
-    if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
+    if (!this.#cache.layer(layer).bounds) throw new ShapeError("pageScores before any updatePageBounds");
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
     const blocks = blocksOf(batch, range);
@@ -92,7 +91,7 @@ export class SelectionOps {
           QUERY_HEADS: shape.numQueryHeads,
         }),
         [range.first, values.capacity],
-        [step.storage, from, this.#boundsOf(layer), values],
+        [step.storage, from, this.#cache.boundsOf(layer), values],
         Math.ceil((blocks * BLOCK) / out.unit / 64),
         shape.numQueryHeads,
         range.count,
@@ -293,17 +292,6 @@ export class SelectionOps {
         range.count,
       ),
     );
-  }
-
-  #boundsOf(layer: number): NumberedBuffer {
-    const { buffers, shape, cacheDtype } = this.#context;
-    let bounds = this.#bounds.get(layer);
-    if (!bounds) {
-      const bytes = shape.numPages * shape.numKvHeads * paddedHeadDim(shape, cacheDtype) * 8;
-      bounds = buffers.storage(`key bounds of layer ${layer}`, bytes);
-      this.#bounds.set(layer, bounds);
-    }
-    return bounds;
   }
 
   /** A buffer kept for later calls; grown where it is too small. fill: each of its words, where not 0. */

@@ -21,6 +21,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkPages } from "../check-pages.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
@@ -88,7 +89,7 @@ export class WebGpuBackend implements Backend {
       weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
       step: new StepBuffer(device, buffers, shape),
     };
-    this.#cache = new KvCache(this.#context);
+    this.#cache = new KvCache(this.#context, watch);
     this.#attention = new AttentionOps(this.#context, this.#cache);
     this.#projections = new ProjectionOps(this.#context, this.#cache, this.#attention.decode);
     this.#selection = new SelectionOps(this.#context, this.#cache);
@@ -102,6 +103,7 @@ export class WebGpuBackend implements Backend {
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
       kvCacheBytes: this.#cache.sizeBytes,
+      maxKvCacheBytes: this.#cache.bytesOf(this.shape.numPages),
     };
   }
 
@@ -134,6 +136,12 @@ export class WebGpuBackend implements Backend {
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
     this.#check("writeWeight");
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
+  }
+
+  resizeCache(numPages: number): Promise<boolean> {
+    this.#check("resizeCache");
+    checkPages(numPages, this.shape);
+    return this.#cache.resize(numPages);
   }
 
   beginStep(batch: StepBatch): void {

@@ -24,7 +24,7 @@ export function boundsItem(item: u32): void {
   const mask = shape.pageSize() - 1;
   const bytes = <usize>(shape.rowFloats() * 4);
   const length = batch.length(s);
-  for (let position = length - batch.rowCount(s); position < length; position++) {
+  for (let position = batch.boundsFrom(s); position < length; position++) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
     const at = page * kvHeads + head;
     const key = shape.keys(param(0)) + <usize>(((at << shift) + (position & mask)) * shape.slotBytes());

@@ -81,6 +81,9 @@ export namespace batch {
   @inline export function rowCount(s: u32): u32 { return load<u32>(<usize>(word(38) + (s << 2))); }
   // @ts-ignore: decorator
   @inline export function length(s: u32): u32 { return load<u32>(<usize>(word(39) + (s << 2))); }
+  /** First position of a sequence that the bounds of its page do not cover. */
+  // @ts-ignore: decorator
+  @inline export function boundsFrom(s: u32): u32 { return load<u32>(<usize>(word(43) + (s << 2))); }
   // @ts-ignore: decorator
   @inline export function pageTable(s: u32): usize { return <usize>(word(40) + s * word(41) * 4); }
   /** Rows of x that `logits` reads: u32 [maxRows]. */

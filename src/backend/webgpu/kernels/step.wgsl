@@ -3,6 +3,7 @@ const TOKEN_IDS: u32 = 0u;
 const SLOTS: u32 = 0u;
 const FIRST_ROWS: u32 = 0u;
 const LENGTHS: u32 = 0u;
+const BOUNDS_FROM: u32 = 0u; // position of each sequence from which key bounds are stale
 const ROW_COUNTS: u32 = 0u;
 const ROW_SEQUENCES: u32 = 0u; // the sequence of each row
 const ROW_LENGTHS: u32 = 0u; // what each row sees: its position + 1
