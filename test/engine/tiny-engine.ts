@@ -1,6 +1,7 @@
 /** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
 import type { Backend, BackendFactory, BackendShape, InFlightSample } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
+import type { PoolOptions } from "../../src/kv/cache-sizer.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
@@ -19,11 +20,17 @@ export interface TinyOptions {
   readonly runsAhead?: boolean;
   readonly eosTokenIds?: readonly number[];
   readonly shape?: Partial<BackendShape>;
+  /** In place of the pool's usual sizes: this model is so small that its first piece is the whole pool. */
+  readonly pool?: Partial<PoolOptions>;
   /** In place of `TINY_MODEL`. */
   readonly folder?: FileFolder;
   readonly tokenizer?: Tokenizer;
   /** Changes the tokens of every draw. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
+  /** Pages that the backend has memory for, where that is less than its shape says. */
+  readonly memory?: number;
+  /** Called with each size that the backend's cache was given. */
+  readonly onResize?: (numPages: number) => void;
   /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
   readonly onCall?: (step: string) => void;
 }
@@ -62,6 +69,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     generationDefaults: {},
     attentionDefaults: undefined,
     attention: "full",
+    pool: options.pool ?? {},
   });
   await checkpoint.close();
   return engine;
@@ -69,7 +77,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
 
 /** The backend itself, seen through a window that changes `runsAhead` and tells of calls. */
 function wrap(backend: Backend, options: TinyOptions): Backend {
-  const { runsAhead = backend.runsAhead, onCall = () => {} } = options;
+  const { runsAhead = backend.runsAhead, onCall = () => {}, onResize = () => {}, memory = Infinity } = options;
   return new Proxy(backend, {
     get(target, key) {
       if (key === "runsAhead") return runsAhead;
@@ -77,6 +85,10 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
       if (typeof value !== "function") return value;
       return (...args: unknown[]): unknown => {
         onCall(String(key));
+        if (key === "resizeCache") {
+          if (Number(args[0]) > memory) return Promise.resolve(false);
+          onResize(Number(args[0]));
+        }
         const result: unknown = value.apply(target, args);
         return key === "sample" ? watch(result as InFlightSample, options) : result;
       };
