@@ -1,5 +1,5 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
-import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
@@ -29,19 +29,16 @@ export async function openDeviceModel(
   config: ModelConfig,
   { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
 ): Promise<DeviceModel> {
-  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
-  const { headDim, vocabSize, rmsNormEps } = config;
-  const shape = {
-    ...{ numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads },
-    ...{ headDim, vocabSize, rmsNormEps },
+  const capacity = {
     pageSize: PAGE_SIZE,
-    numPages: Math.ceil(context / PAGE_SIZE),
+    maxPages: Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
     maxBatchRows: rows,
     maxBatchSequences: 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await withAllPages(await openWebGpuBackend(shape, await gpu.adapter(), { cacheDtype, traits }));
+  const open = withAllPages(webGpuFactory(await gpu.adapter(), { cacheDtype, traits }));
+  const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
@@ -56,8 +53,10 @@ export async function openDeviceModel(
 
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {
   const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = config;
-  const matrix = (name: string, rows: number, cols: number) => backend.createWeight(name, dtype, rows, cols);
-  const vector = (name: string, size: number) => backend.createWeight(name, "f32", 1, size);
+  const matrix = (name: string, rows: number, cols: number) =>
+    backend.createWeight({ kind: "matrix", name, dtype, rows, cols });
+  const vector = (name: string, size: number) =>
+    backend.createWeight({ kind: "vector", name, dtype: "f32", size });
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const embedding = matrix("embedding", vocabSize, hiddenSize);
   const layers = Array.from({ length: numLayers }, () => ({

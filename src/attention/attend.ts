@@ -107,7 +107,7 @@ export class Attention {
 
   #scores(): Scores {
     this.#denseScores ??= {
-      values: this.#pool.take("f32", this.model.numQueryHeads, this.#backend.shape.maxSequenceLength),
+      values: this.#pool.take("f32", this.model.numQueryHeads, this.#backend.capacity.maxSequenceLength),
       heads: this.model.numQueryHeads,
       unit: 1,
     };

@@ -34,7 +34,15 @@ const PLAN: ResolvedRequest = {
 };
 
 /** An admission to one place and a pool of 8 pages of 4 tokens, which is whole unless `memory` says what it may grow to. */
-function opened({ now, maxRunning = 1, memory }: { now?: () => number; maxRunning?: number; memory?: number }) {
+function opened({
+  now,
+  maxRunning = 1,
+  memory,
+}: {
+  now?: () => number;
+  maxRunning?: number;
+  memory?: number;
+}) {
   const pool = new PagePool(memory === undefined ? 8 : 0, 4);
   const backend = { resizeCache: async (numPages: number) => numPages <= (memory ?? 8) };
   const sizer = new CacheSizer(pool, backend, { firstPages: 1, maxPages: 8, idleMs: 1000 });
@@ -44,7 +52,10 @@ function opened({ now, maxRunning = 1, memory }: { now?: () => number; maxRunnin
 
 function request(name: string, change: Partial<ResolvedRequest> = {}): RunningGeneration {
   const output = new OutputStream(tokenizer, start, []);
-  return new RunningGeneration(name, { ...PLAN, ...change }, output, { wake: () => {}, whyWaiting: () => "" });
+  return new RunningGeneration(name, { ...PLAN, ...change }, output, {
+    wake: () => {},
+    whyWaiting: () => "",
+  });
 }
 
 async function finish(generation: RunningGeneration): Promise<readonly string[]> {
@@ -120,7 +131,11 @@ test("where pages end the older goes on, others wait; where all wait the younges
   for (const one of all) admission.queue(one);
   const turns: string[] = [];
   for (; !admission.isIdle && now < 20_000; now += 100) {
-    turns.push(turn(admission).map((name) => name.slice(-1)).join(""));
+    turns.push(
+      turn(admission)
+        .map((name) => name.slice(-1))
+        .join(""),
+    );
     pool.checkIntegrity(all.reduce((sum, one) => sum + one.numPages, 0));
   }
   expect(all.map(({ isDone, tokens }) => [isDone, tokens.length])).toEqual(all.map(() => [true, 27]));
@@ -128,7 +143,9 @@ test("where pages end the older goes on, others wait; where all wait the younges
   const notes = await Promise.all(all.map(async (one) => (await one.result()).notes));
   expect(notes[0]).toEqual([]);
   expect(notes[2]).toEqual([
-    expect.stringMatching(/^gave its KV pages to older requests once, waited \d+\.\d s for pages and was replayed/),
+    expect.stringMatching(
+      /^gave its KV pages to older requests once, waited \d+\.\d s for pages and was replayed/,
+    ),
   ]);
   expect(pool.numFree).toBe(8);
 });

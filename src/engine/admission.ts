@@ -243,7 +243,8 @@ export class Admission {
     let numFree = this.#pool.numFree;
     let running = this.#running.length;
     const fits = () =>
-      (numFree >= needed || this.#sizer.canGrow(needed - numFree)) && (!generation || running < this.#maxRunning);
+      (numFree >= needed || this.#sizer.canGrow(needed - numFree)) &&
+      (!generation || running < this.#maxRunning);
     const given: RunningGeneration[] = [];
     for (const one of this.#running) {
       if (fits()) break;

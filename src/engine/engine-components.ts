@@ -1,7 +1,7 @@
 import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import type { Backend } from "../backend/backend.ts";
-import type { ChatTemplate } from "../load/chat-template.ts";
 import type { PoolOptions } from "../kv/cache-sizer.ts";
+import type { ChatTemplate } from "../load/chat-template.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelWeights } from "../model/weights.ts";
 import type { SamplingDefaults } from "./sampler.ts";

@@ -50,20 +50,20 @@ export class GenerationEngine {
   #lastYield = 0;
 
   constructor(components: EngineComponents) {
-    const { shape } = components.backend;
+    const { model, capacity } = components.backend;
     this.#components = components;
     this.tokenizer = components.tokenizer;
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
-    const options = { ...poolOptions(shape), ...components.pool };
-    const pool = new PagePool(0, shape.pageSize);
+    const options = { ...poolOptions(model, capacity), ...components.pool };
+    const pool = new PagePool(0, capacity.pageSize);
     this.#sizer = new CacheSizer(pool, components.backend, options);
     this.#admission = new Admission(pool, this.#sizer, {
-      maxRunning: shape.maxBatchSequences,
+      maxRunning: capacity.maxBatchSequences,
       forget: (policy) => this.#attention.forget(policy),
     });
-    this.#pacer = new PrefillPacer(MAX_STEP_MS, shape.maxBatchRows);
+    this.#pacer = new PrefillPacer(MAX_STEP_MS, capacity.maxBatchRows);
     this.policyOf(components.attention); // an impossible default is an error now, not at the first request
   }
 
@@ -193,7 +193,7 @@ export class GenerationEngine {
   async #step(): Promise<boolean> {
     this.#admission.admit();
     while (this.#admission.missingPages > 0) await this.#growPool();
-    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.shape;
+    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.capacity;
     const maxPrefillRows = this.#chunkRows;
     const runs = schedule(this.#admission.running, { maxRows, maxSequences, maxPrefillRows });
     const before = this.#inFlight;
@@ -225,8 +225,8 @@ export class GenerationEngine {
 
   /** Rows of the next prefill chunk: all that a step takes where a device computes, else what the event loop bears. */
   get #chunkRows(): number {
-    const { runsAhead, shape } = this.#components.backend;
-    return runsAhead ? shape.maxBatchRows : this.#pacer.rows;
+    const { runsAhead, capacity } = this.#components.backend;
+    return runsAhead ? capacity.maxBatchRows : this.#pacer.rows;
   }
 
   /**
@@ -237,7 +237,8 @@ export class GenerationEngine {
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
     this.#checkOpen("logits");
     if (this.#failure) throw this.#failure;
-    const { maxSequenceLength, vocabSize } = this.#components.backend.shape;
+    const { vocabSize } = this.#components.backend.model;
+    const { maxSequenceLength } = this.#components.backend.capacity;
     if (!isTokenList(tokenIds))
       throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
     const tokens = checkTokens(tokenIds, this.#components, maxSequenceLength);

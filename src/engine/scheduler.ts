@@ -45,7 +45,13 @@ export function schedule<Entry extends SchedulerEntry>(
   let rows = 0;
   const room = () => runs.length < limits.maxSequences && rows < limits.maxRows;
   for (const entry of entries) {
-    if (entry.isPaused || entry.lacksPage || entry.isFullySampled || entry.cachedTokens < entry.promptTokens || !room())
+    if (
+      entry.isPaused ||
+      entry.lacksPage ||
+      entry.isFullySampled ||
+      entry.cachedTokens < entry.promptTokens ||
+      !room()
+    )
       continue;
     runs.push({ entry, numRows: 1, isPrefill: false });
     rows++;

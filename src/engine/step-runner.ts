@@ -31,7 +31,7 @@ export class StepRunner {
     this.#backend = backend;
     this.#decoder = decoder;
     this.#attention = attention;
-    this.#batch = new StepBatchBuilder(backend.shape, rope);
+    this.#batch = new StepBatchBuilder(backend, rope);
     this.#logitRows = new Uint32Array(decoder.logitRows);
   }
 
@@ -53,10 +53,22 @@ export class StepRunner {
     const { policy } = resolved;
     try {
       if (!cache?.grow(numRows))
-        throw new RangeError(`${name}: a step of ${numRows} tokens at position ${firstPosition} has no pages`);
+        throw new RangeError(
+          `${name}: a step of ${numRows} tokens at position ${firstPosition} has no pages`,
+        );
       const boundsFrom = policy.pageBounds === undefined ? undefined : cache.boundsEnd;
       const run: Run = {
-        ...{ name, tokens, inFlightRow, pages: cache.pages, firstPosition, numRows, boundsFrom, isPrefill, policy },
+        ...{
+          name,
+          tokens,
+          inFlightRow,
+          pages: cache.pages,
+          firstPosition,
+          numRows,
+          boundsFrom,
+          isPrefill,
+          policy,
+        },
         generation,
       };
       this.#batch.check(run);
@@ -124,7 +136,7 @@ export class StepRunner {
   }
 
   #handOver({ generation, isPrefill, policy, firstPosition }: Run, token: number, now: number): void {
-    const { numLayers, vocabSize } = this.#backend.shape;
+    const { numLayers, vocabSize } = this.#backend.model;
     if (!isPrefill) {
       const length = firstPosition + 1;
       generation.count(attendedRows(policy, numLayers, length), numLayers * length);
@@ -142,7 +154,7 @@ export class StepRunner {
     { first, numRows }: { readonly first: number; readonly numRows: number },
     out: Float32Array,
   ): Promise<void> {
-    const { vocabSize } = this.#backend.shape;
+    const { vocabSize } = this.#backend.model;
     const { logits, logitRows } = this.#decoder;
     const run = {
       name: "logits",

@@ -1,4 +1,4 @@
-import type { Backend, BackendShape } from "../backend/backend.ts";
+import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
 import type { PagePool } from "./page-pool.ts";
 
 /** Share by which the cache grows at least: growing may copy it, and copies must stay few. */
@@ -18,9 +18,9 @@ export interface PoolOptions {
   readonly idleMs: number;
 }
 
-/** Sizes of the pool of a backend of this shape. */
-export function poolOptions(shape: BackendShape): PoolOptions {
-  const { numLayers, numKvHeads, headDim, pageSize, numPages: maxPages } = shape;
+/** Sizes of the pool of a backend. */
+export function poolOptions(model: ModelShape, { pageSize, maxPages }: Capacity): PoolOptions {
+  const { numLayers, numKvHeads, headDim } = model;
   const pageBytes = 2 * 4 * numLayers * numKvHeads * headDim * pageSize;
   const firstPages = Math.ceil(Math.max(FIRST_TOKENS / pageSize, FIRST_BYTES / pageBytes));
   return { firstPages, maxPages, idleMs: IDLE_MS };
@@ -85,7 +85,11 @@ export class CacheSizer {
 
   /** The engine has nothing to do: after a while without `busy`, `onIdle` is called once. */
   idle(onIdle: () => void): void {
-    if (this.#timer !== undefined || (this.#pool.numPages <= this.#firstPages && this.#limit === this.maxPages)) return;
+    if (
+      this.#timer !== undefined ||
+      (this.#pool.numPages <= this.#firstPages && this.#limit === this.maxPages)
+    )
+      return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       onIdle();

@@ -134,7 +134,10 @@ const ACTION: fc.Arbitrary<Action> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("fork" as const), which }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("release" as const), which }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("cover" as const), which }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("resize" as const), numPages: fc.integer({ min: 4, max: 24 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("resize" as const), numPages: fc.integer({ min: 4, max: 24 }) }),
+  },
 );
 
 /** A pool as its users see it: what was written to each place, and what the bounds of each page were made of. */
@@ -142,7 +145,9 @@ class Model {
   static readonly PAGE_SIZE = 4;
   readonly pool = new PagePool(12, Model.PAGE_SIZE);
   /** Sequences with the tokens that each one wrote or shares. */
-  live: { readonly cache: SequenceCache; tokens: number[] }[] = [{ cache: new SequenceCache(this.pool), tokens: [] }];
+  live: { readonly cache: SequenceCache; tokens: number[] }[] = [
+    { cache: new SequenceCache(this.pool), tokens: [] },
+  ];
   readonly #written = new Map<number, number>();
   readonly #bounds = new Map<number, number[]>();
   #next = 1;
@@ -200,7 +205,9 @@ class Model {
     }
     cache.coverBounds(from);
     expect(cache.boundsEnd).toBe(cache.length);
-    const made = cache.pages.slice(0, Math.ceil(cache.length / Model.PAGE_SIZE)).flatMap((page) => this.#bounds.get(page));
+    const made = cache.pages
+      .slice(0, Math.ceil(cache.length / Model.PAGE_SIZE))
+      .flatMap((page) => this.#bounds.get(page));
     expect(made).toEqual(tokens);
   }
 
@@ -212,7 +219,10 @@ class Model {
   }
 
   #slot(cache: SequenceCache, position: number): number {
-    return (cache.pages[Math.floor(position / Model.PAGE_SIZE)] ?? -1) * Model.PAGE_SIZE + (position % Model.PAGE_SIZE);
+    return (
+      (cache.pages[Math.floor(position / Model.PAGE_SIZE)] ?? -1) * Model.PAGE_SIZE +
+      (position % Model.PAGE_SIZE)
+    );
   }
 
   check(): void {

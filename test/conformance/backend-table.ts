@@ -1,11 +1,11 @@
-import type { Backend, BackendFactory, BackendShape } from "../../src/backend/backend.ts";
+import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import { openWasmBackend, type WasmOptions } from "../../src/backend/wasm/open-wasm.ts";
+import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
 import {
-  openWebGpuBackend,
   requestWebGpuDevice,
   type WebGpuOptions,
+  webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { place } from "../place/here.ts";
@@ -25,14 +25,14 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
-  return async (shape) => withAllPages(await openWebGpuBackend(shape, adapter, { ...options, device }));
+  return withAllPages(webGpuFactory(adapter, { ...options, device }));
 }
 
 const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
 function openWasm(options: WasmOptions): BackendFactory {
-  return async (shape) => withAllPages(await openWasmBackend(shape, place.createWasmHost(), options));
+  return withAllPages(wasmFactory(place.createWasmHost(), options));
 }
 
 /** WebGPU with workgroups that wait for one another: on an emulated GPU it is slow, and off. */
@@ -42,14 +42,10 @@ export async function chainedWebGpu(): Promise<readonly BackendRow[]> {
   return [{ name: "webgpu, chained", open, isSlow }];
 }
 
-async function openReference(shape: BackendShape): Promise<Backend> {
-  return withAllPages(await createReferenceBackend(shape));
-}
-
 /** Every backend the conformance suites run on; one more row is one more backend. */
 export const BACKENDS: readonly BackendRow[] = [
   // plain loops are the same in a browser
-  ...(place.name === "Node" ? [{ name: "reference", open: openReference }] : []),
+  ...(place.name === "Node" ? [{ name: "reference", open: withAllPages(createReferenceBackend) }] : []),
   { name: "wasm, 1 thread", open: openWasm({ threads: 1, simd: "simd" }) },
   { name: "wasm, 2 threads", open: openWasm({ threads: 2, simd: "simd" }) },
   { name: "wasm, relaxed SIMD", open: openWasm({ threads: 2, simd: "relaxed" }), isSlow: true },

@@ -2,9 +2,10 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
 import { ShapeError } from "../../src/base/errors.ts";
+import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { attention, pageScore } from "./brute-force.ts";
-import { nmse, shapeOf, Trial, type TrialSequence } from "./trial.ts";
+import { nmse, Trial, type TrialSequence } from "./trial.ts";
 
 const PAGE = 8;
 const HEADS = 4;
@@ -17,14 +18,17 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   });
   async function openTrial(): Promise<Trial> {
     const sizes = { numLayers: 2, headDim: 18, numKvHeads: 2, numQueryHeads: HEADS };
-    const backend = await open(shapeOf({ ...sizes, pageSize: PAGE, numPages: NUM_PAGES, maxSequenceLength: 128 }));
+    const capacity = { pageSize: PAGE, maxPages: NUM_PAGES, maxSequenceLength: 128 };
+    const backend = await open(...sizesOf({ ...sizes, ...capacity }));
     opened.push(backend);
     return new Trial(backend, 3).withInputs();
   }
 
   /** One more token each, in a step that brings the bounds up to date from the positions given. */
   function step(trial: Trial, sequences: readonly TrialSequence[], boundsFrom: readonly number[]): void {
-    trial.run(sequences.map((sequence, s) => ({ ...trial.part(sequence, 1), boundsFrom: boundsFrom[s] ?? 0 })));
+    trial.run(
+      sequences.map((sequence, s) => ({ ...trial.part(sequence, 1), boundsFrom: boundsFrom[s] ?? 0 })),
+    );
     for (const layer of [0, 1]) trial.backend.updatePageBounds(layer, { first: 0, count: sequences.length });
   }
 
@@ -104,7 +108,11 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       for (const numPages of [least, NUM_PAGES, least, least + 1, NUM_PAGES]) {
         expect(await trial.backend.resizeCache(numPages)).toBe(true);
         if (numPages < NUM_PAGES) continue; // the next page may be any
-        step(trial, sequences, sequences.map(({ length }) => length));
+        step(
+          trial,
+          sequences,
+          sequences.map(({ length }) => length),
+        );
         await expectScores(trial);
         await expectAttention(trial);
       }
@@ -117,7 +125,8 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       trial.run([trial.part(sequence, 1)]);
       await trial.backend.resizeCache(NUM_PAGES - 1);
       await trial.backend.resizeCache(NUM_PAGES);
-      if (sequence.pages.includes(NUM_PAGES - 1)) throw new Error("the trial used the page that was given back");
+      if (sequence.pages.includes(NUM_PAGES - 1))
+        throw new Error("the trial used the page that was given back");
       trial.run([trial.part(sequence, 1)]);
       await expectAttention(trial);
     });

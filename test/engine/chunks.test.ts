@@ -10,7 +10,7 @@ test.each(onCpu)("$name: logits of a prompt are the same bits however it is cut"
     const tokens = Array.from({ length }, (_, i) => 3 + ((i * 53) % 300));
     const all: Float32Array[] = [];
     for (const maxBatchRows of [128, 16, 40]) {
-      const engine = await openTiny(open, { shape: { maxBatchRows } });
+      const engine = await openTiny(open, { sizes: { maxBatchRows } });
       all.push(await engine.logits(tokens), await engine.logits(tokens));
       await engine.close();
     }

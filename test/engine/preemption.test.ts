@@ -5,7 +5,12 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { OutOfPagesError } from "../../src/base/errors.ts";
 import type { GenerationEngine } from "../../src/engine/engine.ts";
-import type { Generation, GenerationProgress, GenerationRequest, GenerationResult } from "../../src/engine/request.ts";
+import type {
+  Generation,
+  GenerationProgress,
+  GenerationRequest,
+  GenerationResult,
+} from "../../src/engine/request.ts";
 import { BACKENDS } from "../conformance/backend-table.ts";
 import { openTiny, type TinyOptions } from "./tiny-engine.ts";
 
@@ -33,7 +38,10 @@ afterEach(async () => {
   for (const engine of opened.splice(0)) await engine.close();
 });
 
-async function outcome(engine: GenerationEngine, request: GenerationRequest): Promise<Partial<GenerationResult>> {
+async function outcome(
+  engine: GenerationEngine,
+  request: GenerationRequest,
+): Promise<Partial<GenerationResult>> {
   const { timings, ...rest } = await engine.generate(request).result();
   return rest;
 }
@@ -45,27 +53,26 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     return engine;
   }
 
-  test.each(isSlow ? [true] : [false, true])(
-    "on a pool for one of them, six requests of mixed policies give what each gives alone; runs ahead: %s",
-    async (runsAhead) => {
-      // an emulated GPU takes a second for a dozen of steps
-      const requests = isSlow ? REQUESTS.slice(0, 2).map((one) => ({ ...one, maxTokens: 9 })) : REQUESTS;
-      const numPages = isSlow ? 10 : NUM_PAGES;
-      const shape = { maxBatchSequences: 6 };
-      const large = await openEngine({ runsAhead, shape });
-      const alone: Partial<GenerationResult>[] = [];
-      for (const request of requests) alone.push(await outcome(large, request));
-      const small = await openEngine({ runsAhead, shape: { ...shape, numPages }, pool: { firstPages: 3 } });
-      const together = await Promise.all(requests.map((request) => outcome(small, request)));
-      const notes = together.flatMap((one) => one.notes ?? []).filter((note) => PREEMPTED.test(note));
-      expect(notes.length).toBeGreaterThan(0);
-      for (const [i, { notes: own = [], ...rest }] of together.entries()) {
-        expect(own.filter((note) => !PREEMPTED.test(note))).toEqual(alone[i]?.notes);
-        expect({ ...rest, notes: alone[i]?.notes }, `request ${i + 1}`).toEqual(alone[i]);
-      }
-      expect(together[0]?.notes).toEqual(alone[0]?.notes); // the oldest always goes on
-    },
-  );
+  test.each(
+    isSlow ? [true] : [false, true],
+  )("on a pool for one of them, six requests of mixed policies give what each gives alone; runs ahead: %s", async (runsAhead) => {
+    // an emulated GPU takes a second for a dozen of steps
+    const requests = isSlow ? REQUESTS.slice(0, 2).map((one) => ({ ...one, maxTokens: 9 })) : REQUESTS;
+    const maxPages = isSlow ? 10 : NUM_PAGES;
+    const sizes = { maxBatchSequences: 6 };
+    const large = await openEngine({ runsAhead, sizes });
+    const alone: Partial<GenerationResult>[] = [];
+    for (const request of requests) alone.push(await outcome(large, request));
+    const small = await openEngine({ runsAhead, sizes: { ...sizes, maxPages }, pool: { firstPages: 3 } });
+    const together = await Promise.all(requests.map((request) => outcome(small, request)));
+    const notes = together.flatMap((one) => one.notes ?? []).filter((note) => PREEMPTED.test(note));
+    expect(notes.length).toBeGreaterThan(0);
+    for (const [i, { notes: own = [], ...rest }] of together.entries()) {
+      expect(own.filter((note) => !PREEMPTED.test(note))).toEqual(alone[i]?.notes);
+      expect({ ...rest, notes: alone[i]?.notes }, `request ${i + 1}`).toEqual(alone[i]);
+    }
+    expect(together[0]?.notes).toEqual(alone[0]?.notes); // the oldest always goes on
+  });
 });
 
 describe("on the reference backend", () => {
@@ -78,7 +85,7 @@ describe("on the reference backend", () => {
   const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
   test("a request that can never fit is an error at the start, logits too; what fits exactly runs", async () => {
-    const engine = await openEngine({ shape: { numPages: 8 } });
+    const engine = await openEngine({ sizes: { maxPages: 8 } });
     const request = { ...base, tokenIds: ids.slice(0, 20) };
     expect(() => engine.generate({ ...request, maxTokens: 14 })).toThrow(OutOfPagesError);
     expect(() => engine.generate({ ...request, maxTokens: 14 })).toThrow(
@@ -98,10 +105,13 @@ describe("on the reference backend", () => {
     const large = await openEngine({ runsAhead: true });
     const alone: unknown[] = [];
     for (const request of requests) alone.push((await large.generate(request).result()).tokenIds);
-    for (const numPages of [7, 8, 9, 10, 11]) {
-      const engine = await openEngine({ runsAhead: true, shape: { numPages } });
+    for (const maxPages of [7, 8, 9, 10, 11]) {
+      const engine = await openEngine({ runsAhead: true, sizes: { maxPages } });
       const results = await Promise.all(requests.map((request) => engine.generate(request).result()));
-      expect(results.map(({ tokenIds }) => tokenIds), `${numPages} pages`).toEqual(alone);
+      expect(
+        results.map(({ tokenIds }) => tokenIds),
+        `${maxPages} pages`,
+      ).toEqual(alone);
     }
   });
 
@@ -115,41 +125,46 @@ describe("on the reference backend", () => {
       seen.push(progress);
       controller.abort();
     };
-    const engine = await openEngine({ shape: { numPages: 14 }, onCall });
+    const engine = await openEngine({ sizes: { maxPages: 14 }, onCall });
     const older = engine.generate({ ...base, tokenIds: ids.slice(0, 20) });
     aborted = engine.generate({ ...base, tokenIds: ids.slice(1, 18), signal: controller.signal });
     await expect(aborted.result()).rejects.toThrow("aborted by its signal");
     expect(seen).toMatchObject([{ waitsFor: expect.stringContaining("request 1 (") }]);
     expect((await older.result()).tokenIds).toHaveLength(24);
-    expect((await engine.generate({ ...base, tokenIds: ids.slice(1, 18) }).result()).tokenIds).toHaveLength(24);
+    expect((await engine.generate({ ...base, tokenIds: ids.slice(1, 18) }).result()).tokenIds).toHaveLength(
+      24,
+    );
   });
 
   test("the pool grows as tokens come and is given back when nothing runs for a while; then all works as before", async () => {
-    const sizes: number[] = [];
+    const resized: number[] = [];
     const engine = await openEngine({
-      shape: { numPages: 200, maxSequenceLength: 384 },
+      sizes: { maxPages: 200, maxSequenceLength: 384 },
       pool: { firstPages: 4, idleMs: 30 },
-      onResize: (numPages) => sizes.push(numPages),
+      onResize: (numPages) => resized.push(numPages),
     });
-    expect(sizes).toEqual([]);
+    expect(resized).toEqual([]);
     const request = { ...base, ...drawn, tokenIds: ids, maxTokens: 120 };
     const { tokenIds } = await engine.generate(request).result();
-    expect(sizes).toEqual([11, 17, 26, 39, 59]);
+    expect(resized).toEqual([11, 17, 26, 39, 59]);
     expect((await engine.generate(request).result()).tokenIds).toEqual(tokenIds);
-    expect(sizes).toHaveLength(5);
-    for (let i = 0; i < 1000 && sizes.length < 6; i++) await sleep(1);
-    expect(sizes.slice(5)).toEqual([4]);
+    expect(resized).toHaveLength(5);
+    for (let i = 0; i < 1000 && resized.length < 6; i++) await sleep(1);
+    expect(resized.slice(5)).toEqual([4]);
     expect((await engine.generate(request).result()).tokenIds).toEqual(tokenIds);
   });
 
   test("closing leaves no timer", async () => {
-    const sizes: number[] = [];
-    const engine = await openEngine({ pool: { firstPages: 2, idleMs: 20 }, onResize: (numPages) => sizes.push(numPages) });
+    const resized: number[] = [];
+    const engine = await openEngine({
+      pool: { firstPages: 2, idleMs: 20 },
+      onResize: (numPages) => resized.push(numPages),
+    });
     await engine.generate({ ...base, tokenIds: ids }).result();
     await engine.close();
-    const before = sizes.length;
+    const before = resized.length;
     await sleep(60);
-    expect(sizes).toHaveLength(before);
+    expect(resized).toHaveLength(before);
   });
 
   test("where memory ends, requests take turns in what there is; one that is too long for it fails alone", async () => {
@@ -162,7 +177,10 @@ describe("on the reference backend", () => {
     ]);
     expect([one, other]).toMatchObject([{ status: "fulfilled" }, { status: "fulfilled" }]);
     expect(long).toMatchObject({
-      reason: { code: "out-of-pages", message: expect.stringContaining("there was memory for 10 of the 48 it may have") },
+      reason: {
+        code: "out-of-pages",
+        message: expect.stringContaining("there was memory for 10 of the 48 it may have"),
+      },
     });
   });
 });

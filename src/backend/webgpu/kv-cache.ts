@@ -27,7 +27,9 @@ export class KvCache {
   constructor(context: GpuContext, watch: DeviceWatch) {
     this.#context = context;
     this.#watch = watch;
-    this.layers = Array.from({ length: context.shape.numLayers }, (_, layer) => this.#makeLayer(layer, 0, false));
+    this.layers = Array.from({ length: context.model.numLayers }, (_, layer) =>
+      this.#makeLayer(layer, 0, false),
+    );
   }
 
   /** Bytes of the keys and values of `numPages` pages. */
@@ -41,8 +43,8 @@ export class KvCache {
 
   /** Bytes of the keys of a page in one layer. */
   get #pageBytes(): number {
-    const { shape, cacheDtype } = this.#context;
-    return shape.pageSize * shape.numKvHeads * cacheRowPieces(shape, cacheDtype) * 16;
+    const { model, capacity, cacheDtype } = this.#context;
+    return capacity.pageSize * model.numKvHeads * cacheRowPieces(model, cacheDtype) * 16;
   }
 
   #makeLayer(layer: number, numPages: number, hasBounds: boolean): LayerCache {
@@ -55,8 +57,8 @@ export class KvCache {
   }
 
   #makeBounds(layer: number, numPages: number): NumberedBuffer {
-    const { buffers, shape, cacheDtype } = this.#context;
-    const bytes = numPages * shape.numKvHeads * paddedHeadDim(shape, cacheDtype) * 8;
+    const { buffers, model, cacheDtype } = this.#context;
+    const bytes = numPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
     return buffers.storage(`key bounds of layer ${layer}`, bytes);
   }
 
@@ -91,7 +93,7 @@ export class KvCache {
     const old = this.layer(layer);
     const { made, outOfMemory } = await this.#watch.tryAllocate(
       () => this.#makeLayer(layer, numPages, old.bounds !== undefined),
-      () => `the KV cache of ${numPages * this.#context.shape.pageSize} tokens`,
+      () => `the KV cache of ${numPages * this.#context.capacity.pageSize} tokens`,
     );
     const kept = Math.min(numKept, numPages);
     const gone = outOfMemory ? made : old;
@@ -133,7 +135,7 @@ export class KvCache {
     query: TensorRef,
     numRows: number,
   ): void {
-    const { recorder, shape, cacheDtype, traits, step, weights: store } = this.#context;
+    const { recorder, model, cacheDtype, traits, step, weights: store } = this.#context;
     // a subgroup for each head, where it has a size
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
@@ -145,20 +147,22 @@ export class KvCache {
       ...subgroupConstants(traits),
       THREADS: threads,
       LANES: lanes,
-      HEAD_DIM: shape.headDim,
-      QUERY_HEADS: shape.numQueryHeads,
-      EPS: shape.rmsNormEps,
+      HEAD_DIM: model.headDim,
+      QUERY_HEADS: model.numQueryHeads,
+      EPS: model.rmsNormEps,
     });
     const norm = (ref: WeightRef | undefined) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0);
     const cache = this.layer(layer);
-    recorder.dispatch(
-      "rest",
+    recorder.dispatch({
+      category: "rest",
       kernel,
-      [norm(weights.qNorm), norm(weights.kNorm)],
-      [step.storage, store.vectors, projected, WebGpuTensor.of(query), cache.keys, cache.values],
-      Math.ceil((shape.numQueryHeads + 2 * shape.numKvHeads) / (threads / lanes)),
-      numRows,
-    );
+      params: { q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
+      bindings: {
+        ...{ step: step.storage, vectors: store.vectors, projected },
+        ...{ query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
+      },
+      grid: [Math.ceil((model.numQueryHeads + 2 * model.numKvHeads) / (threads / lanes)), numRows],
+    });
   }
 
   fillRandom(seed: number): void {

@@ -2,18 +2,19 @@
  * The WebGPU backend: every step a few dispatches, recorded in order; nothing is made and nothing is read back inside a
  * step. Only `read` waits, and whoever asks for the tokens of a draw.
  */
-import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
   Backend,
   BackendReport,
-  BackendShape,
+  Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  ModelShape,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -21,7 +22,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { checkPages } from "../check-pages.ts";
+import { checkPages } from "../checks.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
@@ -57,7 +58,8 @@ export interface WebGpuBackendOptions {
 }
 
 export class WebGpuBackend implements Backend {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   readonly runsAhead = true;
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
@@ -71,23 +73,25 @@ export class WebGpuBackend implements Backend {
   #batch: BatchSizes | undefined;
   #isClosed = false;
 
-  constructor(shape: BackendShape, options: WebGpuBackendOptions) {
+  constructor(model: ModelShape, capacity: Capacity, options: WebGpuBackendOptions) {
     const { device, buffers, watch, traits, tuning, cacheDtype } = options;
     const recorder = new Recorder(device, buffers, watch, traits);
     this.#watch = watch;
-    this.shape = shape;
+    this.model = model;
+    this.capacity = capacity;
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
       device,
-      shape,
+      model,
+      capacity,
       traits,
       tuning,
       cacheDtype,
       buffers,
       recorder,
       weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
-      step: new StepBuffer(device, buffers, shape),
+      step: new StepBuffer({ device, buffers, model, capacity }),
     };
     this.#cache = new KvCache(this.#context, watch);
     this.#attention = new AttentionOps(this.#context, this.#cache);
@@ -103,7 +107,7 @@ export class WebGpuBackend implements Backend {
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
       kvCacheBytes: this.#cache.sizeBytes,
-      maxKvCacheBytes: this.#cache.bytesOf(this.shape.numPages),
+      maxKvCacheBytes: this.#cache.bytesOf(this.capacity.maxPages),
     };
   }
 
@@ -128,9 +132,9 @@ export class WebGpuBackend implements Backend {
     return from.dtype === "f32" ? new Float32Array(bytes) : new Uint32Array(bytes);
   }
 
-  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
+  createWeight(spec: WeightSpec): WeightRef {
     this.#check("createWeight");
-    return this.#context.weights.create(name, dtype, rows, cols);
+    return this.#context.weights.create(spec);
   }
 
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
@@ -140,7 +144,7 @@ export class WebGpuBackend implements Backend {
 
   resizeCache(numPages: number): Promise<boolean> {
     this.#check("resizeCache");
-    checkPages(numPages, this.shape);
+    checkPages(numPages, this.capacity);
     return this.#cache.resize(numPages);
   }
 
@@ -148,13 +152,13 @@ export class WebGpuBackend implements Backend {
     this.#check("beginStep");
     checkSampledRows(batch.tokenIds, batch.numRows, this.#sampling.sampledRows);
     this.#context.recorder.submit();
-    this.#batch = copySizes(batch, this.#batch, this.shape);
+    this.#batch = copySizes(batch, this.#batch, this.capacity);
     this.#context.step.upload(batch);
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
     const { recorder, step } = this.#context;
-    const { hiddenSize, vocabSize } = this.shape;
+    const { hiddenSize, vocabSize } = this.model;
     const { numRows } = this.#step();
     const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
     const out = WebGpuTensor.of(x);
@@ -166,13 +170,13 @@ export class WebGpuBackend implements Backend {
         STRIDE: weight.stride,
       });
       for (const slice of weight.slices)
-        recorder.dispatch(
-          "rest",
+        recorder.dispatch({
+          category: "rest",
           kernel,
-          [slice.offset / 16, slice.firstRow, slice.rows],
-          [slice.slab, step.storage, this.#sampling.drawn, out],
-          numRows,
-        );
+          params: { piece: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
+          bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
+          grid: [numRows],
+        });
     });
   }
 
