@@ -130,7 +130,7 @@ export interface FeedForwardWeights {
  * page size for page scores. The sequence has `ceil(length / unit)` units.
  */
 export interface Scores {
-  /** f32 [maxBatchSequences, heads, capacity]; row s of a step's range is sequence range.first + s. */
+  /** f32 [at least range.count, heads, capacity]; row s is sequence range.first + s. */
   readonly values: TensorRef;
   readonly heads: number;
   readonly unit: number;
@@ -138,7 +138,7 @@ export interface Scores {
 
 /** Units chosen from scores: for each sequence and group exactly `count` units, no repeats, in no promised order. */
 export interface UnitSet {
-  /** u32 [maxBatchSequences, groups, capacity] */
+  /** u32 [at least range.count, groups, capacity] */
   readonly units: TensorRef;
   readonly groups: number;
   readonly count: number;
@@ -148,8 +148,8 @@ export interface UnitSet {
 /**
  * The tokens that sparse layers attend to.
  *
- * indices u32 [maxBatchSequences, groups, capacity]: ascending positions, no repeats, first counts[s] valid
- * counts  u32 [maxBatchSequences]: the same for all groups of a sequence
+ * indices u32 [at least range.count, groups, capacity]: ascending positions, no repeats, first counts[s] valid
+ * counts  u32 [at least range.count]: the same for all groups of a sequence
  * groups  1 (one set for all heads), numKvHeads or numQueryHeads
  */
 export interface TokenSelection {

@@ -133,7 +133,7 @@ export class SelectionOps {
     const { recorder, traits, step } = this.#context;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
-    const sequences = this.#context.capacity.maxBatchSequences;
+    const sequences = roomFor(range);
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
@@ -177,7 +177,7 @@ export class SelectionOps {
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;
-    const sequences = capacity.maxBatchSequences;
+    const sequences = roomFor(range);
     const bestCapacity = WebGpuTensor.of(scores.values).capacity;
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
@@ -305,6 +305,11 @@ export class SelectionOps {
     this.#scratch.set(name, made);
     return made;
   }
+}
+
+/** Sequences that scratch buffers have room for: grown by powers of two, so that few concurrent requests take little. */
+function roomFor({ count }: SequenceRange): number {
+  return 2 ** Math.ceil(Math.log2(count));
 }
 
 /** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that plans hold for a while. */
