@@ -1,4 +1,10 @@
-import type { AttentionPolicy, Generation, GenerationRequest, GenerationResult } from "../src/node/index.ts";
+import {
+  type AttentionPolicy,
+  formatAttention,
+  type Generation,
+  type GenerationRequest,
+  type GenerationResult,
+} from "../src/node/index.ts";
 import {
   isCorrect,
   makeProblems,
@@ -7,7 +13,7 @@ import {
   type TokenCounter,
 } from "./tasks/index.ts";
 
-/** What the evaluation needs of an engine. */
+/** The members of an engine that the evaluation uses. */
 export interface EvaluatedEngine {
   readonly tokenizer: TokenCounter;
   generate(request: GenerationRequest): Generation;
@@ -18,7 +24,7 @@ export interface AccuracyOptions {
   readonly tasks: readonly TaskName[];
   /** Policies or specs to compare, each on the same problems. */
   readonly attention: readonly (AttentionPolicy | string)[];
-  /** Prompt and reasoning together stay below this. */
+  /** Most tokens of prompt and reasoning together. */
   readonly totalTokens: number;
   /** Problems a task. */
   readonly problems: number;
@@ -51,10 +57,10 @@ export interface AccuracyRow {
   readonly msPerToken: number;
 }
 
-/** Tokens a wrong chain of thought may go on past the length asked for, before it is cut off. */
+/** Tokens past the length asked for that a wrong chain of thought gets before the cut. */
 const SPARE_TOKENS = 256;
 
-/** Solves the same problems under each policy, greedily and one at a time, and counts the right answers. */
+/** Solves the same problems under each policy, greedily and one at a time, and counts right answers. */
 export async function measureAccuracy(options: AccuracyOptions): Promise<AccuracyRow[]> {
   const { engine, totalTokens, seed } = options;
   const rows: AccuracyRow[] = [];
@@ -108,7 +114,7 @@ async function measureCell(
   };
 }
 
-/** The greedy request that solves a problem, with room for a chain of thought that loses its way. */
+/** Makes the greedy request for a problem, with spare tokens for a wrong chain of thought. */
 export function solveRequest(
   problem: SizedProblem,
   totalTokens: number,
@@ -122,7 +128,7 @@ export function solveRequest(
   };
 }
 
-/** 95 % interval of a share: Wilson's, which stays inside [0, 1] and holds for few trials. */
+/** Wilson's 95 % interval of a share, which stays inside [0, 1] and holds for few trials. */
 export function wilsonInterval(successes: number, trials: number): [low: number, high: number] {
   const z = 1.959964;
   const share = successes / trials;
@@ -131,13 +137,13 @@ export function wilsonInterval(successes: number, trials: number): [low: number,
   return [Math.max(0, (center - spread) / scale), Math.min(1, (center + spread) / scale)];
 }
 
-/** The rows as text, one line each under a header. */
+/** Formats rows under a header, one line each. */
 export function formatAccuracy(rows: readonly AccuracyRow[]): string {
   return formatTable(
     ["task", "attention", "right", "accuracy (95 %)", "tokens", "attended", "ms/token"],
     rows.map((row) => [
       row.task,
-      describeAttention(row.attention) +
+      formatAttention(row.attention) +
         (row.attention.selectionLayersFrom === "guess" ? " (layers are a guess)" : ""),
       `${row.correct}/${row.problems}`,
       `${percent(row.accuracy)} (${percent(row.interval[0])} to ${percent(row.interval[1])})`,
@@ -148,15 +154,7 @@ export function formatAccuracy(rows: readonly AccuracyRow[]): string {
   );
 }
 
-/** A policy as an attention spec spells it: `less-is-more:budget=256,layers=2+7`. */
-export function describeAttention(attention: AccuracyRow["attention"]): string {
-  const settings = Object.entries(attention.settings)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join("+") : String(value)}`);
-  return settings.length === 0 ? attention.name : `${attention.name}:${settings.join(",")}`;
-}
-
-/** Columns padded to their widest cell, two blanks apart. */
+/** Pads columns to their widest cell, two blanks apart. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (cells: readonly string[]) =>

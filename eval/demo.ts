@@ -1,8 +1,14 @@
-// What `npm start` shows: one long problem, thought through with LessIsMore and then with full attention.
+// The demo of `npm start`: LessIsMore solves one long problem, then full attention does.
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
-import { bundledModelFolder, type GenerationResult, lessIsMore, openEngine } from "../src/node/index.ts";
-import { describeAttention, formatTable, percent, solveRequest } from "./accuracy.ts";
+import {
+  bundledModelFolder,
+  formatAttention,
+  type GenerationResult,
+  lessIsMore,
+  openEngine,
+} from "../src/node/index.ts";
+import { formatTable, percent, solveRequest } from "./accuracy.ts";
 import { readBackend, readTask, readWhole, runMain } from "./options.ts";
 import { isCorrect, makeProblems, type SizedProblem } from "./tasks/index.ts";
 
@@ -10,7 +16,7 @@ const USAGE = `Solves one long problem with LessIsMore and with full attention, 
 
   npm start -- [--task registers|variables|graph] [--tokens N] [--seed N] [--backend auto|wasm|reference] [--threads N]
 `;
-/** Tokens decoded before anything is timed, so that both runs find compiled code. */
+/** Tokens decoded before any timing, so that both runs find compiled code. */
 const WARM_UP_TOKENS = 24;
 const HEADER = ["attention", "answer", "tokens", "of the cache attended", "ms a token"];
 const DIM = "\u001b[2m";
@@ -84,7 +90,7 @@ async function compare(engine: Engine, problem: SizedProblem, totalTokens: numbe
 
 function describe(result: GenerationResult, problem: SizedProblem): string[] {
   return [
-    describeAttention(result.attention),
+    formatAttention(result.attention),
     isCorrect(problem, result.text) ? "right" : "wrong",
     String(result.usage.completionTokens),
     percent(result.attention.attendedFraction),

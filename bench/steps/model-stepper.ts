@@ -1,21 +1,31 @@
 /** A checkpoint on a CPU backend, stepped at any length without an engine: the cache is filled once, then used by all. */
-import { Attention, attendedRows } from "../../src/attention/attend.ts";
-import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
-import { parseAttention } from "../../src/attention/spec.ts";
-import type { Backend, BackendFactory, Capacity, SamplingRow } from "../../src/backend/backend.ts";
-import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
-import { wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
-import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
-import { withAllPages } from "../../src/backend/with-all-pages.ts";
-import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
-import { openCheckpoint } from "../../src/load/checkpoint.ts";
-import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
-import { Decoder } from "../../src/model/decoder.ts";
-import { createRope } from "../../src/model/rope.ts";
-import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
-import { loadWeights, type ModelWeights } from "../../src/model/weights.ts";
+
 import { bundledModelFolder, openFileFolder } from "../../src/node/index.ts";
-import { createWasmHost } from "../../src/node/wasm-host.ts";
+import {
+  Attention,
+  type AttentionModel,
+  type AttentionPolicy,
+  attendedRows,
+  type Backend,
+  type BackendFactory,
+  type Capacity,
+  createReferenceBackend,
+  createRope,
+  createWasmHost,
+  Decoder,
+  defaultSelectionLayers,
+  loadWeights,
+  type ModelConfig,
+  type ModelWeights,
+  openCheckpoint,
+  parseAttention,
+  parseModelConfig,
+  type SamplingRow,
+  StepBatchBuilder,
+  WasmBackend,
+  wasmFactory,
+  withAllPages,
+} from "../../src/node/internal.ts";
 import { StepClock } from "./timed-backend.ts";
 
 const PAGE_SIZE = 16;

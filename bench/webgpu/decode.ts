@@ -3,9 +3,7 @@
  * while the one before it runs, then that one's token is read. Attentions take turns within a context, so that their
  * ratios come from the same minutes.
  */
-import type { AttentionPolicy } from "../../src/attention/policy.ts";
-import type { InFlightSample } from "../../src/backend/backend.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
+import type { AttentionPolicy, InFlightSample, ModelConfig } from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";

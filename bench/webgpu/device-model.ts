@@ -1,9 +1,11 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
-import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
-import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import { withAllPages } from "../../src/backend/with-all-pages.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
-import type { ModelWeights } from "../../src/model/weights.ts";
+import {
+  type ModelConfig,
+  type ModelWeights,
+  WebGpuBackend,
+  webGpuFactory,
+  withAllPages,
+} from "../../src/node/internal.ts";
 import type { BenchGpu } from "./gpu.ts";
 import type { Dtypes } from "./step-work.ts";
 

@@ -1,5 +1,5 @@
 /** Matrix-vector products by kind and of a whole step, beside chains of plain reads of the same sizes. */
-import { dtypeBytes } from "../../src/base/dtype.ts";
+import { dtypeBytes } from "../../src/node/internal.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import type { KernelBench } from "./kernel-bench.ts";
 import { type Chain, timeChains } from "./layer-kernel-timer.ts";

@@ -1,6 +1,5 @@
 /** Prefill of a shape: tokens a second and TFLOP/s, with the matrix units of the device or without. */
-import { parseAttention } from "../../src/attention/spec.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
+import { type ModelConfig, parseAttention } from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";

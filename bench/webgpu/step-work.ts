@@ -1,9 +1,12 @@
 /** What a step cannot do without: bytes to read, products to form. */
-import { attendedRows } from "../../src/attention/attend.ts";
-import type { AttentionPolicy } from "../../src/attention/policy.ts";
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
-import { dtypeBytes, type WeightDtype } from "../../src/base/dtype.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
+import {
+  type AttentionPolicy,
+  attendedRows,
+  type CacheDtype,
+  dtypeBytes,
+  type ModelConfig,
+  type WeightDtype,
+} from "../../src/node/internal.ts";
 
 export interface Dtypes {
   readonly dtype: WeightDtype;

@@ -6,6 +6,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend/backend.ts";
+import { selectionDimensions } from "../backend/decoder-memory.ts";
 import type { TensorDtype } from "../base/dtype.ts";
 import { printValue } from "../base/print-value.ts";
 import { capacityOf, type TensorRef } from "../base/tensor-ref.ts";
@@ -22,7 +23,7 @@ export class TensorPool {
 
   /** dtype [at least `sequences`, groups, at least `capacity`]; both come in powers of two, so that sizes repeat. */
   take(dtype: TensorDtype, sequences: number, groups: number, capacity: number): TensorRef {
-    const shape = [powerOfTwo(sequences), groups, powerOfTwo(capacity)];
+    const shape = selectionDimensions(sequences, groups, capacity);
     const key = `${dtype}:${shape.join("x")}`;
     return this.#free.get(key)?.pop() ?? this.#backend.createTensor(dtype, shape);
   }
@@ -185,10 +186,6 @@ export class SelectionWorkspace implements Selector {
 }
 
 type Result = Scores | UnitSet | TokenSelection;
-
-function powerOfTwo(least: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, least)));
-}
 
 function checkWhole(call: string, what: string, value: number, least: number, most: number): void {
   if (!Number.isSafeInteger(value) || value < least || value > most)

@@ -51,9 +51,11 @@ export interface TuningReport {
   readonly note?: string;
 }
 
+export type BackendName = "reference" | "wasm" | "webgpu";
+
 /** What is chosen and used, for `report()` and `doctor`. */
 export interface BackendReport {
-  readonly name: "reference" | "wasm" | "webgpu";
+  readonly name: BackendName;
   /** One line for people: build, SIMD level, adapter. */
   readonly description: string;
   /** Threads that compute, the caller's included. */

@@ -1,18 +1,19 @@
-/** `lessismore` in browsers: the public exports, and opening of checkpoints behind URLs or in chosen files. */
+/** `lessismore` in browsers: the public exports, and openers of checkpoints behind URLs or in chosen files. */
 import * as v from "valibot";
 import { ConfigError } from "../base/errors.ts";
+import type { Engine } from "../engine/engine-api.ts";
 import type { FileFolder } from "../load/byte-source.ts";
 import { createFileListFolder } from "../load/file-list-folder.ts";
 import { createUrlFolder } from "../load/url-folder.ts";
-import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
-import { checkEngineOptions } from "../open-options.ts";
+import { openEngineWith } from "../open.ts";
+import { checkEngineOptions, type EngineOptions } from "../open-options.ts";
 import { openNavigatorGpu } from "./gpu.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
 
 export interface BrowserEngineOptions extends EngineOptions {
-  /** The checkpoint: the URL of its folder, or the files of it that a person chose or dropped. */
+  /** The checkpoint: the URL of its folder, or its files, as a person chose or dropped them. */
   readonly model: string | URL | FileList | readonly File[];
   /**
    * The URL of the folder with the four .wasm files of the package (dist/wasm). Default: beside the package's modules;
@@ -28,7 +29,7 @@ const isFileList = (value: unknown) =>
   Symbol.iterator in value &&
   [...(value as Iterable<unknown>)].every((file) => file instanceof File);
 
-/** What a caller may leave out by mistake, which folderOf says. */
+/** The options of browsers, `model` optional: `folderOf` reports where it is missing. */
 interface Place {
   readonly model?: BrowserEngineOptions["model"] | undefined;
   readonly wasmFolder?: string | URL | undefined;

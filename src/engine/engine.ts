@@ -1,8 +1,7 @@
 import { Attention } from "../attention/attend.ts";
-import { isPolicy } from "../attention/is-policy.ts";
+import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import { parseAttention } from "../attention/spec.ts";
-import { AbortedError, BackendError, ConfigError, type EngineError, RequestError } from "../base/errors.ts";
+import { AbortedError, BackendError, type EngineError, RequestError } from "../base/errors.ts";
 import { mebibytes } from "../base/mebibytes.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
@@ -11,7 +10,9 @@ import { PagePool } from "../kv/page-pool.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
 import { Admission } from "./admission.ts";
+import type { Engine, EngineReport } from "./engine-api.ts";
 import type { EngineComponents } from "./engine-components.ts";
+import { reportEngine } from "./engine-report.ts";
 import { RunningGeneration } from "./generation.ts";
 import { OutputStream } from "./output-stream.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
@@ -27,7 +28,7 @@ const MAX_BUSY_MS = 8;
 const MAX_STEP_MS = 250;
 
 /** Decides which tokens run now: fills batches, draws tokens, ends requests. */
-export class GenerationEngine {
+export class GenerationEngine implements Engine {
   readonly tokenizer: Tokenizer;
   readonly #components: EngineComponents;
   readonly #attention: Attention;
@@ -45,6 +46,9 @@ export class GenerationEngine {
   /** Why nothing runs any more. */
   #failure: EngineError | undefined;
   #numRequests = 0;
+  /** Of requests that name no attention. */
+  readonly #defaultPolicy: AttentionPolicy;
+  readonly #loadMs: number;
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
   #lastYield = 0;
@@ -64,38 +68,19 @@ export class GenerationEngine {
       forget: (policy) => this.#attention.forget(policy),
     });
     this.#pacer = new PrefillPacer(MAX_STEP_MS, capacity.maxBatchRows);
-    this.policyOf(components.attention); // an impossible default is an error now, not at the first request
+    // An impossible default is an error now, not at the first request.
+    this.#defaultPolicy = this.#bind(firstNamed(components.attention, components.attentionDefaults));
+    this.#loadMs = performance.now() - components.origin.startedAt;
   }
 
-  /** The bound policy of a request or of the engine. @throws ConfigError when it cannot be. */
-  policyOf(attention: AttentionPolicy | string): AttentionPolicy {
-    const policy =
-      typeof attention === "string"
-        ? parseAttention(attention, this.#components.attentionDefaults)
-        : attention;
-    const bound = this.#bind(policy);
-    if (!isPolicy(bound))
-      throw new ConfigError(`attention ${policy.name}: forModel gave no policy but ${printValue(bound)}`);
-    return bound;
+  #bind(attention: AttentionPolicy | string): AttentionPolicy {
+    const { attentionModel, attentionDefaults } = this.#components;
+    return bindAttention(attention, attentionModel, attentionDefaults);
   }
 
-  #bind(policy: AttentionPolicy): AttentionPolicy {
-    try {
-      return policy.forModel?.(this.#components.attentionModel) ?? policy;
-    } catch (error) {
-      if (error instanceof ConfigError) throw error;
-      throw new ConfigError(`attention ${policy.name}: forModel failed: ${String(error)}`, { cause: error });
-    }
-  }
-
-  /**
-   * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
-   * with that failure.
-   * @throws RequestError, ConfigError, OutOfPagesError
-   */
   generate(request: GenerationRequest): Generation {
     this.#checkOpen("generate");
-    const resolved = resolveRequest(request, this.#components, (attention) => this.policyOf(attention));
+    const resolved = resolveRequest(request, this.#components, (attention) => this.#bind(attention));
     const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
@@ -229,11 +214,6 @@ export class GenerationEngine {
     return runsAhead ? capacity.maxBatchRows : this.#pacer.rows;
   }
 
-  /**
-   * Dense logits of every position: f32 [tokenIds.length, vocabSize]. Waits for its pages like a request, and takes its
-   * turns between steps.
-   * @throws RequestError, OutOfPagesError, AbortedError when the engine is closed meanwhile
-   */
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
     this.#checkOpen("logits");
     if (this.#failure) throw this.#failure;
@@ -273,7 +253,11 @@ export class GenerationEngine {
     }
   }
 
-  /** Aborts what runs, then frees everything. Calling it twice is allowed. */
+  report(): EngineReport {
+    const { origin, backend } = this.#components;
+    return reportEngine(origin, backend, { policy: this.#defaultPolicy, loadMs: this.#loadMs });
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

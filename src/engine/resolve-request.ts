@@ -1,3 +1,4 @@
+import { firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { RequestError } from "../base/errors.ts";
 import { guessNote } from "../model/selection-layers.ts";
@@ -23,7 +24,7 @@ export function resolveRequest(
 ): ResolvedRequest {
   const request = checkRequest(given);
   const { maxSequenceLength } = components.backend.capacity;
-  const attention = request.attention ?? components.attention;
+  const attention = firstNamed(request.attention, components.attention, components.attentionDefaults);
   const policy = bind(attention);
   const notes: string[] = [];
   const { prompt, start } = readPrompt(request, components, maxSequenceLength - 1, notes);

@@ -1,5 +1,6 @@
 import type { Attention, BatchGroup } from "../attention/attend.ts";
 import type { Backend, StepBatch } from "../backend/backend.ts";
+import { decoderTensors, logitRows } from "../backend/decoder-memory.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { ModelWeights } from "./weights.ts";
 
@@ -17,16 +18,15 @@ export class Decoder {
   readonly logitRows: number;
 
   constructor(backend: Backend, weights: ModelWeights, attention: Attention) {
-    const { hiddenSize, numQueryHeads, headDim, vocabSize } = backend.model;
-    const { maxBatchRows, maxBatchSequences } = backend.capacity;
+    const { x, query, attended, logits } = decoderTensors(backend.model, backend.capacity);
     this.#backend = backend;
     this.#weights = weights;
     this.#attention = attention;
-    this.#x = backend.createTensor("f32", [maxBatchRows, hiddenSize]);
-    this.#query = backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]);
-    this.#attended = backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]);
-    this.logitRows = Math.max(maxBatchSequences, 16);
-    this.logits = backend.createTensor("f32", [this.logitRows, vocabSize]);
+    this.#x = backend.createTensor("f32", x);
+    this.#query = backend.createTensor("f32", query);
+    this.#attended = backend.createTensor("f32", attended);
+    this.logits = backend.createTensor("f32", logits);
+    this.logitRows = logitRows(backend.capacity);
   }
 
   /** Records one step for all rows of the batch: afterwards their keys and values are cached. */

@@ -1,13 +1,14 @@
-/** `lessismore` in Node: the public exports, and opening of folders on disk. */
+/** `lessismore` in Node: the public exports, and openers of folders on disk. */
 import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 import { ModelFileError } from "../base/errors.ts";
-import { type ExamineOptions, examineMachineWith, type MachineReport } from "../doctor.ts";
-import { type CheckpointReport, type InspectOptions, inspectFolder } from "../inspect.ts";
-import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
-import { checkEngineOptions } from "../open-options.ts";
+import type { Engine } from "../engine/engine-api.ts";
+import { type ExamineOptions, examineMachineWith, type MachineReport } from "../machine/doctor.ts";
+import { type CheckpointReport, type InspectOptions, inspectFolder } from "../model/inspect.ts";
+import { openEngineWith } from "../open.ts";
+import { checkEngineOptions, type EngineOptions } from "../open-options.ts";
 import { openDawn } from "./dawn.ts";
 import { openFileFolder } from "./file-folder.ts";
 import { createWasmHost } from "./wasm-host.ts";
@@ -35,7 +36,7 @@ export async function inspectCheckpoint(
   return inspectFolder(await openFileFolder(model ?? bundledModelFolder()), options);
 }
 
-/** What this machine has to compute with, and whether it computes rightly. */
+/** Examines this machine: what it can compute with, and whether it computes correctly. */
 export async function examineMachine(
   options: ExamineOptions = {},
 ): Promise<MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }> {
@@ -49,7 +50,7 @@ export async function examineMachine(
 
 /** The folder of the model that comes with the package. */
 export function bundledModelFolder(): string {
-  // from src/node/ the package's root is two levels up, from dist/src/node/ three
+  // The package's root is two levels above src/node/, three above dist/src/node/.
   for (const up of ["../../", "../../../"]) {
     const path = fileURLToPath(new URL(`${up}models/pico-reasoner`, import.meta.url));
     if (existsSync(path)) return path;

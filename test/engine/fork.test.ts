@@ -11,10 +11,10 @@ import { SequenceCache } from "../../src/kv/sequence-cache.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
 import { Decoder } from "../../src/model/decoder.ts";
+import { attentionModelOf } from "../../src/model/model-size.ts";
 import { createRope } from "../../src/model/rope.ts";
 import { loadWeights } from "../../src/model/weights.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
-import { attentionModelOf } from "../../src/open.ts";
 import { BACKENDS } from "../conformance/backend-table.ts";
 import { TINY_MODEL } from "./tiny-engine.ts";
 

@@ -1,7 +1,10 @@
 /** A checkpoint that says a given text: one layer that does nothing, so that greedy decoding is a table. */
+
+import type { Engine } from "../../src/engine/engine-api.ts";
 import { openDawn } from "../../src/node/dawn.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
-import { type Engine, type EngineOptions, openEngineWith } from "../../src/open.ts";
+import { openEngineWith } from "../../src/open.ts";
+import type { EngineOptions } from "../../src/open-options.ts";
 import { memoryFolder, safetensorsFile } from "../golden/memory-folder.ts";
 
 const HIDDEN = 64;

@@ -1,15 +1,16 @@
 /** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
 import type { Backend, BackendFactory, InFlightSample } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
+import type { EngineOrigin } from "../../src/engine/engine-report.ts";
 import type { PoolOptions } from "../../src/kv/cache-sizer.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
+import { attentionModelOf } from "../../src/model/model-size.ts";
 import { createRope } from "../../src/model/rope.ts";
 import { loadWeights } from "../../src/model/weights.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
-import { attentionModelOf } from "../../src/open.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 
@@ -35,6 +36,15 @@ export interface TinyOptions {
   /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
   readonly onCall?: (step: string) => void;
 }
+
+/** What no test of the engine looks at. */
+const TINY_ORIGIN: EngineOrigin = {
+  model: {
+    ...{ name: "tiny", architecture: "none", parameters: 0, maxPositionEmbeddings: 0, kvBytesPerToken: 0 },
+    ignoredTensors: { count: 0, names: [] },
+  },
+  ...{ why: "a test", contextNotes: [], notes: [], startedAt: 0 },
+};
 
 /** A character a token, so that texts show tokens. */
 export const characters: Tokenizer = {
@@ -65,7 +75,8 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     eosTokenIds: options.eosTokenIds ?? [],
     generationDefaults: {},
     attentionDefaults: undefined,
-    attention: "full",
+    attention: undefined,
+    origin: TINY_ORIGIN,
     pool: options.pool ?? {},
   });
   await checkpoint.close();

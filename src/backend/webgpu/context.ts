@@ -9,6 +9,8 @@ import type { WeightStore } from "./weight-store.ts";
 /** How keys and values are stored. */
 export type CacheDtype = "f16" | "f32";
 
+export const DEFAULT_CACHE_DTYPE: CacheDtype = "f16";
+
 /** Sizes of the batch under way. */
 export interface BatchSizes {
   numRows: number;

@@ -3,7 +3,7 @@ import { mebibytes } from "../../base/mebibytes.ts";
 import type { Backend, BackendFactory } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
-import type { CacheDtype, GpuSizes } from "./context.ts";
+import { type CacheDtype, DEFAULT_CACHE_DTYPE, type GpuSizes } from "./context.ts";
 import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
@@ -44,7 +44,7 @@ const RAISED_LIMITS = [
  * what to do.
  */
 export function webGpuFactory(adapter: GPUAdapter, options: WebGpuOptions = {}): BackendFactory {
-  const { cacheDtype = "f16" } = options;
+  const { cacheDtype = DEFAULT_CACHE_DTYPE } = options;
   return (model, capacity) => open({ model, capacity, cacheDtype }, adapter, options);
 }
 

@@ -1,6 +1,6 @@
-import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { InFlightSample, SamplingRow } from "../backend.ts";
+import { sampleUnit } from "../sample-token.ts";
 import type { GpuContext } from "./context.ts";
 import {
   candidateSpace,
@@ -81,13 +81,14 @@ export class SamplingOps {
     const random = rows.flatMap((row, i) => (row.params.temperature === 0 ? [] : [{ row, i }]));
     const words = new Uint32Array(random.length * 6);
     const floats = new Float32Array(words.buffer);
-    random.forEach(({ row: { params, draw }, i }, n) => {
+    random.forEach(({ row, i }, n) => {
+      const { params } = row;
       words[n * 6] = i;
       words[n * 6 + 1] = params.topK;
       floats[n * 6 + 2] = params.topP;
       floats[n * 6 + 3] = params.minP;
       floats[n * 6 + 4] = Math.min(1 / params.temperature, MOST_SCALE);
-      floats[n * 6 + 5] = Math.min(hashUnit(params.seed, draw, 0x5a11, 0), LAST_UNIT);
+      floats[n * 6 + 5] = Math.min(sampleUnit(row), LAST_UNIT);
     });
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);

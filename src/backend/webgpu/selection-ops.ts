@@ -173,7 +173,7 @@ export class SelectionOps {
 
   /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
   #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    const { recorder, traits, capacity } = this.#context;
+    const { recorder, traits } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;

@@ -6,7 +6,7 @@ type Report = Awaited<ReturnType<typeof examineMachine>>;
 type TuningReport = NonNullable<Report["wasm"]["tuning"]>;
 type Adapter = Report["webgpu"]["adapters"][number];
 
-/** `lessismore doctor`. The action's exit code goes to `done`. */
+/** `lessismore doctor`. `done` receives the action's exit code. */
 export function doctorCommand(done: (exitCode: number) => void): Command {
   return new Command("doctor")
     .description("say what this machine has to compute with, and whether it computes rightly")
@@ -19,7 +19,7 @@ export function doctorCommand(done: (exitCode: number) => void): Command {
     });
 }
 
-/** The report for people: a block for each backend, the self-test as a table, and what "auto" takes. */
+/** Formats the report for people: a block a backend, a table of the self-test, and the choice of "auto". */
 export function describeMachine(report: Report): string {
   const { wasm, webgpu, auto } = report;
   const blocks = [
@@ -43,7 +43,7 @@ export function describeMachine(report: Report): string {
   return blocks.filter((block) => block !== "").join("\n");
 }
 
-/** Where the choices for the processor come from, and what they are. */
+/** Formats the tuning and its source. */
 function describeTuning({ from, choices, elapsedMs, note }: TuningReport): string {
   const origin = {
     measured: `measured now in ${Math.round(elapsedMs ?? 0)} ms`,
@@ -82,11 +82,11 @@ function summarise(test: TestReport): string {
   const wrong = test.rows.filter(({ isRight }) => !isRight).length;
   const took = `${(test.elapsedMs / 1000).toFixed(test.elapsedMs < 1000 ? 2 : 1)} s`;
   return wrong === 0
-    ? `all ${test.rows.length} steps right, ${took}`
-    : `${wrong} of ${test.rows.length} steps WRONG, ${took}`;
+    ? `all ${test.rows.length} ops right, ${took}`
+    : `${wrong} of ${test.rows.length} ops WRONG, ${took}`;
 }
 
-/** Errors of every step, a column for each backend. */
+/** Formats the error of each op, a column a backend. */
 function describeTests({ wasm, webgpu }: Report): string {
   const tests = [
     { name: "wasm", test: wasm.selfTest },
@@ -100,8 +100,8 @@ function describeTests({ wasm, webgpu }: Report): string {
       .map((text, i) => text.padEnd(widths[i] ?? 0))
       .join("")
       .trimEnd();
-  const table: [string, string][] = first.rows.map(({ step }, i) => [
-    `  ${step}`,
+  const table: [string, string][] = first.rows.map(({ op }, i) => [
+    `  ${op}`,
     cells(
       tests.map(({ rows }) => {
         const row = rows[i];
@@ -135,7 +135,7 @@ function rows(lines: readonly (readonly [string, string])[], width = 15): string
     .join("");
 }
 
-/** Words in lines of some 90 characters. */
+/** Joins words to lines of up to 90 characters. */
 function wrap(words: readonly string[]): string {
   const lines: string[] = [];
   for (const word of words) {

@@ -1,12 +1,13 @@
 import { Argument, type Command, Option } from "commander";
+import { BACKEND_CHOICES, type BackendChoice } from "../../node/index.ts";
 import { attentionSpec, collect, collectJson, decimal, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
 
-/** The options of `generate` as commander hands them over. */
+/** Options of `generate` as commander parses them. */
 export interface GenerateOptions extends PromptOptions {
   readonly model?: string;
   readonly attention?: string;
-  readonly backend: "auto" | "webgpu" | "wasm" | "reference";
+  readonly backend: BackendChoice;
   readonly threads?: number;
   readonly contextLength?: number;
   readonly maxTokens?: number;
@@ -21,7 +22,7 @@ export interface GenerateOptions extends PromptOptions {
   readonly json?: boolean;
 }
 
-/** What stands below the options in the help. */
+/** Text below the options in the help. */
 const NOTES = `
 Reasoning, a blank line and the answer go to standard output as they come; a
 line break ends the output where the text has none (--json: the text exactly).
@@ -70,11 +71,7 @@ function addModel(command: Command): void {
       "e.g. full or less-is-more:budget=256,layers=2+7 (default: the model's)",
       attentionSpec,
     )
-    .addOption(
-      new Option("--backend <name>", "where to compute")
-        .choices(["auto", "webgpu", "wasm", "reference"])
-        .default("auto"),
-    )
+    .addOption(new Option("--backend <name>", "where to compute").choices(BACKEND_CHOICES).default("auto"))
     .option("--threads <n>", "threads of the CPU backend (default: one for each core)", wholeNumber(1))
     .option(
       "--context-length <n>",

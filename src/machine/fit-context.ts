@@ -1,14 +1,8 @@
-import type { Capacity } from "./backend/backend.ts";
-import { BackendError, ConfigError } from "./base/errors.ts";
+import type { Capacity } from "../backend/backend.ts";
+import type { MemoryLimit } from "../backend/backend-kind.ts";
+import { BackendError, ConfigError } from "../base/errors.ts";
 
-/** What a backend can hold. */
-export interface MemoryLimit {
-  fits(capacity: Capacity): boolean;
-  /** What sets the limit, for messages; completes "does not fit into the …". */
-  readonly name: string;
-}
-
-/** What fits, and why its context is shorter than the model's, where it is. */
+/** The capacity that fits, and the reason where its context is shorter than the model's. */
 export interface FittedCapacity {
   readonly capacity: Capacity;
   readonly contextNote: string | undefined;
@@ -24,9 +18,9 @@ export interface AskedFor {
 const LEAST_CONCURRENT = 4;
 
 /**
- * Fits a capacity into what a backend can hold. Gives up pages first (requests then wait for them, or are replayed), then
- * concurrent requests where nobody named their number, and context only where one sequence alone does not fit.
- * @throws BackendError when no context fits, ConfigError when the context was asked for and does not fit.
+ * Fits a capacity into a backend's memory. Pages go first (requests then wait for them, or are replayed), then concurrency
+ * that nobody asked for, and context only where one sequence alone does not fit.
+ * @throws BackendError when no context fits, ConfigError when a context that was asked for does not fit.
  */
 export function fitContext(given: Capacity, limit: MemoryLimit, askedFor: AskedFor): FittedCapacity {
   const wanted = askedFor.concurrency ? given : fewerConcurrent(given, limit);
@@ -75,7 +69,7 @@ export function concurrent(capacity: Capacity, most: number): Capacity {
   return { ...capacity, maxBatchSequences: most, maxPages: Math.min(maxPages, pages) };
 }
 
-/** The largest number in [least, most) that passes; `least` is taken to pass. */
+/** Finds the largest number in [least, most) that passes; assumes that `least` does. */
 function largest(least: number, most: number, passes: (value: number) => boolean): number {
   let [low, high] = [least, most];
   while (high - low > 1) {

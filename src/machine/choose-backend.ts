@@ -1,0 +1,93 @@
+/** Chooses a backend for a model, fits the context into its memory, and opens it. */
+import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
+import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
+import { BackendError, ConfigError } from "../base/errors.ts";
+import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
+import { concurrent, fitContext } from "./fit-context.ts";
+import { testCandidate } from "./self-test.ts";
+import { testOnce } from "./test-once.ts";
+
+/** A model's demand on a backend. */
+export interface BackendDemand {
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
+  /** A person named the number of concurrent requests; else it is the most, and goes down to what suits the backend. */
+  readonly isConcurrencyNamed: boolean;
+  readonly weightBytes: number;
+}
+
+export interface ChosenBackend {
+  readonly backend: Backend;
+  /** Why this backend. */
+  readonly why: string;
+  /** Why the context is shorter than the demand, where it is. */
+  readonly contextNote?: string | undefined;
+  /** Duration of the device's self-test, where it has one; it runs once in a process. */
+  readonly selfTestMs?: number;
+}
+
+/** @throws ConfigError on impossible options, BackendError when the backend cannot be opened. */
+export async function chooseBackend(
+  host: BackendHost,
+  options: BackendOptions,
+  demand: BackendDemand,
+): Promise<ChosenBackend> {
+  const choice = await chooseKind(host, options);
+  const { candidate, why } = choice;
+  const limit = candidate.memoryLimit(demand);
+  const { isConcurrencyNamed, capacity: wanted } = demand;
+  const { capacity, contextNote } = fitContext(
+    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.mostConcurrent),
+    limit,
+    { context: options.contextLength !== undefined, concurrency: isConcurrencyNamed },
+  );
+  const selfTestMs = await checkDevice(host, options, choice);
+  const backend = await candidate.open(demand.model, capacity);
+  return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
+}
+
+/** The chosen kind, this machine's candidate for it, and the reason. */
+export interface ChosenKind {
+  readonly kind: BackendKind<BackendHost, BackendOptions>;
+  readonly candidate: BackendCandidate;
+  readonly why: string;
+}
+
+/** Picks the kind that the options name; for "auto" the first wanted candidate of this machine. */
+export async function chooseKind(host: BackendHost, options: BackendOptions): Promise<ChosenKind> {
+  const { backend: choice = "auto" } = options;
+  const reasons: string[] = [];
+  for (const kind of BACKENDS) {
+    if (choice === kind.name) return { kind, candidate: await kind.probe(host, options), why: "asked for" };
+    if (choice !== "auto") continue;
+    const candidate = await kind.probe(host, options).catch((error: unknown) => {
+      if (!(error instanceof BackendError)) throw error;
+      reasons.push(`no ${kind.device} (${error.message})`);
+      return undefined;
+    });
+    if (candidate?.auto.why !== undefined) reasons.push(candidate.auto.why);
+    if (candidate?.auto.isWanted) return { kind, candidate, why: `auto: ${reasons.join("; ")}` };
+  }
+  if (choice !== "auto")
+    throw new ConfigError(`unknown backend "${String(choice)}"; known are ${BACKEND_CHOICES.join(", ")}`);
+  throw new BackendError(`opening a backend: this machine has none (${reasons.join("; ")})`);
+}
+
+/** Tests a candidate's device with another candidate of the same kind. @throws BackendError where an op computes wrongly. */
+async function checkDevice(
+  host: BackendHost,
+  options: BackendOptions,
+  { kind, candidate: { tested } }: ChosenKind,
+): Promise<number | undefined> {
+  if (!tested) return undefined;
+  const { rows, elapsedMs } = await testOnce(tested, async () =>
+    testCandidate(await kind.probe(host, options)),
+  );
+  const wrong = rows.find(({ isRight }) => !isRight);
+  if (wrong)
+    throw new BackendError(
+      `opening ${kind.name}: the self-test of ${tested.name} failed at ${wrong.op}: error ${wrong.error}, ` +
+        `allowed ${wrong.allowed}; update the GPU's driver, or use the wasm backend (lessismore doctor shows all ops)`,
+    );
+  return elapsedMs;
+}

@@ -1,0 +1,30 @@
+import type { AttentionModel } from "../attention/policy.ts";
+import type { Checkpoint } from "../load/checkpoint.ts";
+import type { ModelConfig } from "./config.ts";
+import { defaultSelectionLayers } from "./selection-layers.ts";
+
+/** The sizes of a model that policies may depend on. */
+export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
+  const { numLayers, numQueryHeads, numKvHeads } = config;
+  const { layers, from } = defaultSelectionLayers(config);
+  return {
+    numLayers,
+    numQueryHeads,
+    numKvHeads,
+    pageSize,
+    defaultSelectionLayers: layers,
+    defaultSelectionLayersFrom: from,
+  };
+}
+
+/** Bytes of one token's keys and values over all layers, stored as f32. */
+export function kvBytesPerToken(config: ModelConfig): number {
+  return 2 * 4 * config.numLayers * config.numKvHeads * config.headDim;
+}
+
+/** Counts the elements of all tensors; a tied tensor counts once. */
+export function countParameters(checkpoint: Checkpoint): number {
+  let count = 0;
+  for (const { shape } of checkpoint.tensors.values()) count += shape.reduce((a, b) => a * b, 1);
+  return count;
+}
