@@ -12,6 +12,7 @@ import type { EngineOptions } from "../../src/open-options.ts";
 import { openTiny, TINY_MODEL, type TinyOptions } from "../engine/tiny-engine.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec } from "../weight-specs.ts";
+import { repositoryPath } from "../golden/open-fixture.ts";
 import { type CountedGpu, countedGpu } from "./counted-gpu.ts";
 import { webgpuForTests } from "./environment.ts";
 
@@ -148,9 +149,11 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
       async () => {
         const on = counted();
         const open: BackendFactory = async (...sizes) =>
-          webGpuFactory((await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" })(...sizes);
+          webGpuFactory((await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f16" })(...sizes);
+        // 512 bytes of keys a page and layer
+        const folder = await openFileFolder(repositoryPath("test/golden/hf/qwen3-untied"));
         const tokensOf = async (options: TinyOptions) => {
-          const engine = await openTiny(open, options);
+          const engine = await openTiny(open, { ...options, folder });
           const { tokenIds } = await engine
             .generate({ tokenIds: ids, maxTokens: 6, temperature: 0 })
             .result();
@@ -160,11 +163,10 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
           return { tokenIds, kvCacheBytes, bytes };
         };
         const expected = await tokensOf({});
-        // 1536 bytes of keys a page and layer: just under 1 GiB
-        const maxPages = 690_000;
+        const maxPages = 2 ** 21;
         const onLittle = await tokensOf({ sizes: { maxPages }, pool: { firstPages: maxPages } });
         expect(onLittle.tokenIds).toEqual(expected.tokenIds);
-        expect(onLittle.kvCacheBytes).toBe(2 * 2 * 1536 * 2); // 5 tokens and the next one
+        expect(onLittle.kvCacheBytes).toBe(2 * 512 * 2 * 4); // two pages: 5 tokens and the next one
         expect(onLittle.bytes).toBeLessThan(expected.bytes);
         for (const counts of on.counts) expect(counts).toEqual({ ...NOTHING_LEFT, destroyed: true });
 
