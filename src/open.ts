@@ -44,7 +44,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
     try {
       const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name, signal);
       const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
-      return new GenerationEngine({
+      const engine = new GenerationEngine({
         backend,
         weights,
         attentionModel: attentionModelOf(config, capacity.pageSize),
@@ -57,6 +57,8 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
         attention: options.attention,
         origin: { ...originOf(checkpoint, config, chosen, ignored), startedAt },
       });
+      await abortable(engine.prepare(), signal, "compiling kernels");
+      return engine;
     } catch (error) {
       await backend.close();
       throw error;

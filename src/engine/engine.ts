@@ -14,6 +14,7 @@ import type { Engine, EngineReport } from "./engine-api.ts";
 import type { EngineComponents } from "./engine-components.ts";
 import { reportEngine } from "./engine-report.ts";
 import { RunningGeneration } from "./generation.ts";
+import { KernelPreparation } from "./kernel-preparation.ts";
 import { OutputStream } from "./output-stream.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
@@ -33,6 +34,7 @@ export class GenerationEngine implements Engine {
   readonly #components: EngineComponents;
   readonly #attention: Attention;
   readonly #steps: StepRunner;
+  readonly #preparation: KernelPreparation;
   readonly #admission: Admission;
   readonly #sizer: CacheSizer;
   readonly #pacer: PrefillPacer;
@@ -48,7 +50,9 @@ export class GenerationEngine implements Engine {
   #numRequests = 0;
   /** Of requests that name no attention. */
   readonly #defaultPolicy: AttentionPolicy;
-  readonly #loadMs: number;
+  #loadMs: number;
+  /** Requests that have not ended, as far as was last looked: those a new one may share a batch with. */
+  #unfinished: RunningGeneration[] = [];
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
   #lastYield = 0;
@@ -60,6 +64,7 @@ export class GenerationEngine implements Engine {
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
+    this.#preparation = new KernelPreparation(components.backend, decoder, this.#attention);
     const options = { ...poolOptions(model, capacity), ...components.pool };
     const pool = new PagePool(0, capacity.pageSize);
     this.#sizer = new CacheSizer(pool, components.backend, options);
@@ -89,9 +94,47 @@ export class GenerationEngine implements Engine {
       whyWaiting: () => this.#admission.whyWaiting(),
     });
     if (this.#failure) generation.fail(this.#failure);
-    else this.#admission.queue(generation);
+    else this.#queue(generation);
     void this.#pump();
     return generation;
+  }
+
+  /** Queues a request for admission, once the kernels that it adds are compiled. */
+  #queue(generation: RunningGeneration): void {
+    const prepared = this.#prepare(generation);
+    if (!prepared) this.#admission.queue(generation);
+    prepared?.then(
+      () => this.#queuePrepared(generation),
+      (error: unknown) => {
+        this.#fail(error);
+        this.#queuePrepared(generation);
+      },
+    );
+  }
+
+  #queuePrepared(generation: RunningGeneration): void {
+    const reason = this.#isClosed ? closedError() : this.#failure;
+    if (reason) generation.fail(reason);
+    else this.#admission.queue(generation);
+    void this.#pump();
+  }
+
+  /** Compiles ahead what a request adds to those that are under way; undefined where it adds nothing. */
+  #prepare(generation: RunningGeneration): Promise<void> | undefined {
+    const { resolved, promptTokens, longestCache } = generation;
+    this.#unfinished = this.#unfinished.filter(({ isDone }) => !isDone);
+    this.#unfinished.push(generation);
+    const batchSize = Math.min(this.#unfinished.length, this.#components.backend.capacity.maxBatchSequences);
+    return this.#preparation.prepareFor(
+      { ...resolved, promptTokens, longestCache, batchSize, chunkRows: this.#chunkRows },
+      (policy) => this.#unfinished.some((one) => one !== generation && one.resolved.policy === policy),
+    );
+  }
+
+  /** Compiles ahead what a request under the engine's own policy needs. @throws BackendError */
+  async prepare(): Promise<void> {
+    await this.#preparation.prepareDefault(this.#defaultPolicy);
+    this.#loadMs = performance.now() - this.#components.origin.startedAt;
   }
 
   #checkOpen(doing: string): void {
@@ -267,6 +310,7 @@ export class GenerationEngine implements Engine {
     this.#isClosed = true;
     this.#sizer.busy();
     this.#admission.failAll(closedError());
+    for (const generation of this.#unfinished) generation.fail(closedError());
     await this.#exclusively(async () => {
       this.#inFlight = undefined;
     });

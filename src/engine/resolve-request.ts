@@ -200,6 +200,6 @@ function afterLastMessage(
 }
 
 /** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
-function policyKey(policy: AttentionPolicy): string {
+export function policyKey(policy: AttentionPolicy): string {
   return `${policy.name}:${JSON.stringify(policy.settings)}:${policy.selectionLayersFrom ?? ""}`;
 }

@@ -154,12 +154,14 @@ function makeWeights(backend: Backend) {
       qNorm: vector("q norm", headDim),
       kNorm: vector("k norm", headDim),
     },
-    attentionOutput: { o: weight("o", "f16", hiddenSize, queryWidth) },
-    feedForward: {
-      norm: vector("feed-forward norm", hiddenSize),
-      gate: weight("gate", "f16", intermediateSize, hiddenSize),
-      up: weight("up", "f16", intermediateSize, hiddenSize),
-      down: weight("down", "f32", hiddenSize, intermediateSize),
+    layerOutput: {
+      output: { o: weight("o", "f16", hiddenSize, queryWidth) },
+      feedForward: {
+        norm: vector("feed-forward norm", hiddenSize),
+        gate: weight("gate", "f16", intermediateSize, hiddenSize),
+        up: weight("up", "f16", intermediateSize, hiddenSize),
+        down: weight("down", "f32", hiddenSize, intermediateSize),
+      },
     },
     norm: vector("norm", hiddenSize),
     output: weight("output", "f32", vocabSize, hiddenSize),
@@ -170,12 +172,14 @@ function makeWeights(backend: Backend) {
         k: weight("k", "f16", kvWidth, hiddenSize),
         v: weight("v", "f16", kvWidth, hiddenSize),
       },
-      attentionOutput: { o: weight("o", "f16", hiddenSize, queryWidth) },
-      feedForward: {
-        norm: vector("norm", hiddenSize),
-        gate: weight("gate", "f16", intermediateSize, hiddenSize),
-        up: weight("up", "f16", intermediateSize, hiddenSize),
-        down: weight("down", "f16", hiddenSize, intermediateSize),
+      layerOutput: {
+        output: { o: weight("o", "f16", hiddenSize, queryWidth) },
+        feedForward: {
+          norm: vector("norm", hiddenSize),
+          gate: weight("gate", "f16", intermediateSize, hiddenSize),
+          up: weight("up", "f16", intermediateSize, hiddenSize),
+          down: weight("down", "f16", hiddenSize, intermediateSize),
+        },
       },
     },
   };
@@ -260,12 +264,10 @@ class LayerTest {
     );
     await this.#compare(`attendAll, ${name}`, ({ attended }) => attended, heads);
     if (isDecode) await this.#select(heads, firstPosition + 1);
-    this.#both(({ backend, weights, x, attended }) =>
-      backend.attentionOutput(weights.attentionOutput, attended, x),
+    this.#both(({ backend, weights, x, query, attended }) =>
+      backend.advance(weights.layerOutput, undefined, { attended, x, query }),
     );
-    await this.#compare(`attentionOutput, ${name}`, ({ x }) => x, xs);
-    this.#both(({ backend, weights, x }) => backend.feedForward(weights.feedForward, x));
-    await this.#compare(`feedForward, ${name}`, ({ x }) => x, xs);
+    await this.#compare(`advance, ${name}`, ({ x }) => x, xs);
     await this.#logits(name, isDecode ? [0] : [CHUNK_ROWS - 1, 0, 40, 7]);
   }
 
@@ -293,9 +295,8 @@ class LayerTest {
     this.#both(({ backend, weights: { oneDtype }, x, query, attended }) => {
       backend.attentionInput(0, oneDtype.attentionInput, x, query);
       backend.attendAll(0, ALL, query, attended);
-      backend.attentionOutput(oneDtype.attentionOutput, attended, x);
-      backend.feedForward(oneDtype.feedForward, x);
-      backend.attentionInput(0, oneDtype.attentionInput, x, query);
+      const next = { layer: 0, weights: oneDtype.attentionInput };
+      backend.advance(oneDtype.layerOutput, next, { attended, x, query });
     });
     await this.#compare("a layer at once", ({ x }) => x, hiddenSize);
     await this.#compare("the next layer's queries", ({ query }) => query, numQueryHeads * headDim);

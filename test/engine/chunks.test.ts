@@ -1,11 +1,11 @@
-/** Prompts are cut by time and by what else runs; that must change no bit. */
+/** Prefill chunks depend on time and on other requests; their boundaries must not change any bit. */
 import { expect, test } from "vitest";
 import { BACKENDS } from "../conformance/backend-table.ts";
 import { openTiny } from "./tiny-engine.ts";
 
 const onCpu = BACKENDS.filter(({ name }) => !name.startsWith("webgpu"));
 
-test.each(onCpu)("$name: logits of a prompt are the same bits however it is cut", async ({ open }) => {
+test.each(onCpu)("$name: logits of a prompt have the same bits for every chunk size", async ({ open }) => {
   for (const length of [17, 43, 95]) {
     const tokens = Array.from({ length }, (_, i) => 3 + ((i * 53) % 300));
     const all: Float32Array[] = [];

@@ -1,4 +1,4 @@
-/** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
+/** Opens an engine with a tiny checkpoint on a given backend, with or without running ahead. */
 import type { Backend, BackendFactory, InFlightSample } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
 import type { EngineOrigin } from "../../src/engine/engine-report.ts";
@@ -18,22 +18,22 @@ import { type Sizes, sizesOf } from "../sizes.ts";
 export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
 
 export interface TinyOptions {
-  /** In place of the backend's own. */
+  /** Overrides the backend's own value. */
   readonly runsAhead?: boolean;
   readonly eosTokenIds?: readonly number[];
   readonly sizes?: Partial<Sizes>;
   /** In place of the pool's usual sizes: this model is so small that its first piece is the whole pool. */
   readonly pool?: Partial<PoolOptions>;
-  /** In place of `TINY_MODEL`. */
+  /** Default: `TINY_MODEL`. */
   readonly folder?: FileFolder;
   readonly tokenizer?: Tokenizer;
-  /** Changes the tokens of every draw. */
+  /** Changes the tokens of every sample. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Pages that the backend has memory for, where that is less than its shape says. */
   readonly memory?: number;
   /** Called with each size that the backend's cache was given. */
   readonly onResize?: (numPages: number) => void;
-  /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
+  /** Runs before each call of the backend, with the method's name, and with "tokens" before a read of a sample's tokens. */
   readonly onCall?: (step: string) => void;
 }
 
@@ -46,7 +46,7 @@ const TINY_ORIGIN: EngineOrigin = {
   ...{ why: "a test", contextNotes: [], notes: [], startedAt: 0 },
 };
 
-/** A character a token, so that texts show tokens. */
+/** A tokenizer of one character a token, so that texts show tokens. */
 export const characters: Tokenizer = {
   encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
   decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),
@@ -83,7 +83,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
   return engine;
 }
 
-/** The backend itself, seen through a window that changes `runsAhead` and tells of calls. */
+/** Wraps a backend in a proxy that overrides `runsAhead` and reports calls. */
 function wrap(backend: Backend, options: TinyOptions): Backend {
   const {
     runsAhead = backend.runsAhead,
@@ -103,20 +103,20 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
           onResize(Number(args[0]));
         }
         const result: unknown = value.apply(target, args);
-        return key === "sample" ? watch(result as InFlightSample, options) : result;
+        return key === "sample" ? watchSample(result as InFlightSample, options) : result;
       };
     },
   });
 }
 
-function watch(
-  draw: InFlightSample,
+function watchSample(
+  sample: InFlightSample,
   { onCall, changeTokens = (tokens) => tokens }: TinyOptions,
 ): InFlightSample {
   return {
     tokens: async () => {
       onCall?.("tokens");
-      return changeTokens(await draw.tokens());
+      return changeTokens(await sample.tokens());
     },
   };
 }

@@ -10,9 +10,9 @@ import { createWasmHost } from "../../src/node/wasm-host.ts";
 import { openEngineWith } from "../../src/open.ts";
 import type { EngineOptions } from "../../src/open-options.ts";
 import { openTiny, TINY_MODEL, type TinyOptions } from "../engine/tiny-engine.ts";
+import { repositoryPath } from "../golden/open-fixture.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec } from "../weight-specs.ts";
-import { repositoryPath } from "../golden/open-fixture.ts";
 import { type CountedGpu, countedGpu } from "./counted-gpu.ts";
 import { webgpuForTests } from "./environment.ts";
 

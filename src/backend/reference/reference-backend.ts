@@ -15,7 +15,10 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
   ModelShape,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -24,6 +27,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkPages } from "../checks.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
@@ -42,10 +46,11 @@ import {
 } from "./refs.ts";
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
-class ReferenceBackend implements Backend {
+class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly runsAhead = false;
+  readonly preparedRows: readonly number[] = [];
   readonly #drawn = new SampledTokens();
   #layers: LayerCache[] = [];
   #batch: StepBatch | undefined;
@@ -264,6 +269,10 @@ class ReferenceBackend implements Backend {
     }
   }
 
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    advanceByOps(this, from, next, tensors);
+  }
+
   logits(
     norm: WeightRef,
     output: WeightRef,
@@ -399,6 +408,9 @@ class ReferenceBackend implements Backend {
     }
   }
 
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#layers = [];
     this.#batch = undefined;
@@ -406,6 +418,9 @@ class ReferenceBackend implements Backend {
 }
 
 /** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the sizes are beyond it */
-export async function createReferenceBackend(model: ModelShape, capacity: Capacity): Promise<Backend> {
+export async function createReferenceBackend(
+  model: ModelShape,
+  capacity: Capacity,
+): Promise<Backend & LayerOps> {
   return new ReferenceBackend(model, capacity);
 }

@@ -10,7 +10,10 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
   ModelShape,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -20,6 +23,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkPages } from "../checks.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
@@ -48,10 +52,11 @@ export interface WasmBackendOptions {
 }
 
 /** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
-export class WasmBackend implements Backend {
+export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly runsAhead = false;
+  readonly preparedRows: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -280,6 +285,10 @@ export class WasmBackend implements Backend {
     this.#step("feedForward", vectorOf(norm), descriptorOf(gate), descriptorOf(up), descriptorOf(down), at);
   }
 
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    advanceByOps(this, from, next, tensors);
+  }
+
   logits(
     norm: WeightRef,
     output: WeightRef,
@@ -399,6 +408,9 @@ export class WasmBackend implements Backend {
       counts,
     );
   }
+
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
 
   async close(): Promise<void> {
     if (this.#isClosed) return;

@@ -11,8 +11,10 @@ export type CacheDtype = "f16" | "f32";
 
 export const DEFAULT_CACHE_DTYPE: CacheDtype = "f16";
 
-/** Sizes of the batch under way. */
+/** Sizes of the current batch. */
 export interface BatchSizes {
+  /** Counts steps: what ops prepare for a step holds while this stays the same. */
+  step: number;
   numRows: number;
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
@@ -20,7 +22,7 @@ export interface BatchSizes {
   readonly boundsFrom: Uint32Array;
 }
 
-/** Copies what later steps of the batch ask for into `into`, made once for all batches. */
+/** Copies the sizes that the ops of the step need into `into`; allocates them where it is left out. */
 export function copySizes(
   batch: StepBatch,
   into: BatchSizes | undefined,
@@ -28,17 +30,21 @@ export function copySizes(
 ): BatchSizes {
   const { numRows, numSequences } = batch;
   const copy = into ?? {
+    step: 0,
     numRows,
     firstRows: new Uint32Array(maxBatchSequences),
     rowCounts: new Uint32Array(maxBatchSequences),
     lengths: new Uint32Array(maxBatchSequences),
     boundsFrom: new Uint32Array(maxBatchSequences),
   };
+  copy.step++;
   copy.numRows = numRows;
-  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
-  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
-  copy.lengths.set(batch.lengths.subarray(0, numSequences));
-  copy.boundsFrom.set(batch.boundsFrom.subarray(0, numSequences));
+  for (let s = 0; s < numSequences; s++) {
+    copy.firstRows[s] = batch.firstRows[s];
+    copy.rowCounts[s] = batch.rowCounts[s];
+    copy.lengths[s] = batch.lengths[s];
+    copy.boundsFrom[s] = batch.boundsFrom[s];
+  }
   return copy;
 }
 
@@ -49,7 +55,7 @@ export interface GpuSizes {
   readonly cacheDtype: CacheDtype;
 }
 
-/** What all groups of steps share. */
+/** What the classes of the backend share. */
 export interface GpuContext extends GpuSizes {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;
