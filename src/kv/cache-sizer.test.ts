@@ -24,14 +24,15 @@ describe("growing", () => {
     expect([pool.numPages, pool.numFree, sizer.canGrow(1)]).toEqual([100, 100, false]);
   });
 
-  test("where memory ends, takes what is needed, then nothing more", async () => {
+  test("where memory ends, takes half of what it wanted, and half of that, then nothing; no size is tried twice", async () => {
     const { pool, sizer, calls } = sized({}, 33);
     for (let i = 0; i < 3; i++) await sizer.grow(8);
-    expect(calls).toEqual([10, 20, 30]);
-    await sizer.grow(2);
-    await sizer.grow(2);
-    expect([calls, pool.numPages]).toEqual([[10, 20, 30, 45, 32, 48, 34], 32]);
-    expect([sizer.canGrow(2), sizer.canGrow(1), sizer.limit]).toEqual([false, true, 33]);
+    expect(calls.splice(0)).toEqual([10, 20, 30]);
+    await sizer.grow(1);
+    expect([calls.splice(0), pool.numPages, sizer.limit]).toEqual([[45, 37, 33], 33, 36]);
+    expect([sizer.canGrow(4), sizer.canGrow(3)]).toEqual([false, true]);
+    await sizer.grow(1);
+    expect([calls, pool.numPages, sizer.canGrow(1), sizer.limit]).toEqual([[36, 34], 33, false, 33]);
   });
 
   test("a pool smaller than a piece is one piece", async () => {

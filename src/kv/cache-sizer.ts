@@ -61,17 +61,21 @@ export class CacheSizer {
   }
 
   /**
-   * Grows the pool by `missing` pages or more. Where there is no memory for them, `canGrow` says so from then on, until the
-   * pool has shrunk. missing: what `canGrow` allows.
+   * Grows the pool by `missing` pages or more, by less where memory is short. Where there is none even for those, `canGrow`
+   * says so from then on, until the pool has shrunk. A size that failed is not tried again: each trial may copy the cache.
+   * missing: what `canGrow` allows.
    */
   async grow(missing: number): Promise<void> {
     const { numPages } = this.#pool;
     const least = numPages + missing;
     const wanted = Math.max(least, Math.ceil(numPages * GROWTH), numPages + this.#firstPages);
-    const most = Math.min(this.#limit, wanted);
-    if (await this.#backend.resizeCache(most)) this.#pool.resize(most);
-    else if (most > least && (await this.#backend.resizeCache(least))) this.#pool.resize(least);
-    else this.#limit = least - 1;
+    let size = Math.min(this.#limit, wanted);
+    while (!(await this.#backend.resizeCache(size))) {
+      this.#limit = size - 1;
+      if (size === least) return;
+      size = Math.max(least, numPages + Math.floor((size - numPages) / 2));
+    }
+    this.#pool.resize(size);
   }
 
   /** Gives all but the first piece back. The caller knows that no page past it is held. */
