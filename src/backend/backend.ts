@@ -262,7 +262,7 @@ export interface Backend {
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
   /**
-   * The KV pool holds pages 0 to numPages - 1 from now on, at most `shape.numPages`; it starts with none. Pages that stay
+   * The KV pool holds pages 0 to numPages - 1 from now on, at most `capacity.maxPages`; it starts with none. Pages that stay
    * keep their keys, values and bounds, in order with the recorded steps.
    * Resolves to false where there is no memory for it; nothing has changed then.
    * @throws BackendError when the backend fails

@@ -4,7 +4,7 @@ import { sizesOf } from "../../../test/sizes.ts";
 import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
 import { withAllPages } from "../with-all-pages.ts";
 import { wasmFactory } from "./open-wasm.ts";
-import { TUNABLES, TUNING_NAMES, type Tuning, USUAL_TUNING } from "./tuning.ts";
+import { DEFAULT_TUNING, TUNABLES, TUNING_NAMES, type Tuning } from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 
 /** Every number alone at the ends of its range and between, then all of them together. */
@@ -106,12 +106,12 @@ describe.each(BUILDS)("on $threads threads, $simd", (build) => {
       backend.writeWeight(weight, 0, bytes);
       for (const count of [1, 3, 8, 37]) {
         const product = () => multiply(backend, weight, x, count, out).slice(0, rows * count);
-        backend.tune(USUAL_TUNING);
-        const usual = product();
-        expectProduct(usual, weightValues(dtype, bytes), given, { rows, cols, count });
+        backend.tune(DEFAULT_TUNING);
+        const expected = product();
+        expectProduct(expected, weightValues(dtype, bytes), given, { rows, cols, count });
         for (const variant of VARIANTS) {
-          backend.tune({ ...USUAL_TUNING, ...variant });
-          expect(sameBits(product(), usual), `${rows}×${cols}, ${JSON.stringify(variant)}`).toBe(true);
+          backend.tune({ ...DEFAULT_TUNING, ...variant });
+          expect(sameBits(product(), expected), `${rows}×${cols}, ${JSON.stringify(variant)}`).toBe(true);
         }
       }
     }
@@ -155,14 +155,14 @@ describe.each([
       }
       return parts;
     };
-    backend.tune(USUAL_TUNING);
-    const usual = await results();
-    expect(usual.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
-    expect(usual[0]?.some((value, i) => value !== given[i])).toBe(true);
+    backend.tune(DEFAULT_TUNING);
+    const expected = await results();
+    expect(expected.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
+    expect(expected[0]?.some((value, i) => value !== given[i])).toBe(true);
     for (const variant of VARIANTS) {
-      backend.tune({ ...USUAL_TUNING, ...variant });
+      backend.tune({ ...DEFAULT_TUNING, ...variant });
       for (const [i, part] of (await results()).entries())
-        expect(sameBits(part, usual[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
+        expect(sameBits(part, expected[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
           true,
         );
     }
@@ -228,8 +228,8 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
     const backend = await open(heads, build);
     const { numQueryHeads, headDim } = heads;
     const next = draws(3);
-    const start = backend.arena.word("cache") / 4;
-    for (let i = 0; i < backend.report().kvCacheBytes / 4; i++) backend.arena.floats[start + i] = next();
+    for (const { address, bytes } of backend.cacheRegions)
+      for (let i = 0; i < bytes / 4; i++) backend.arena.floats[address / 4 + i] = next();
     const query = backend.createTensor("f32", [40, numQueryHeads * headDim]);
     backend.write(
       query,
@@ -262,13 +262,13 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
       }
       return parts;
     };
-    backend.tune(USUAL_TUNING);
-    const usual = results();
-    expect(usual.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
+    backend.tune(DEFAULT_TUNING);
+    const expected = results();
+    expect(expected.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
     for (const variant of VARIANTS) {
-      backend.tune({ ...USUAL_TUNING, ...variant });
+      backend.tune({ ...DEFAULT_TUNING, ...variant });
       for (const [i, part] of results().entries())
-        expect(sameBits(part, usual[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
+        expect(sameBits(part, expected[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
           true,
         );
     }

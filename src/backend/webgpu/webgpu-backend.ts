@@ -25,7 +25,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { checkPages } from "../checks.ts";
+import { checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
@@ -139,9 +139,8 @@ export class WebGpuBackend implements Backend, LayerOps {
   write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
     this.#checkOpen("write");
     const target = WebGpuTensor.of(tensor);
+    checkWrite(data, target.size);
     this.#attention.decode.settle(target);
-    if (data.length > target.size)
-      throw new ShapeError(`write: ${data.length} elements do not fit the tensor [${target.shape}]`);
     this.#context.recorder.write(target, 0, data, data.length);
   }
 
@@ -370,7 +369,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   /** Sizes of the current step. @throws ShapeError before the first one */
   #step(): BatchSizes {
     this.#checkOpen("step");
-    if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
+    if (!this.#batch) throw new ShapeError("an op was recorded before beginStep");
     return this.#batch;
   }
 }
