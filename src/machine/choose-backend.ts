@@ -1,7 +1,6 @@
 /** Chooses a backend for a model, fits the context into its memory, and opens it. */
 import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
 import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
-import { withAllPages } from "../backend/with-all-pages.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
 import { concurrent, fitContext } from "./fit-context.ts";
@@ -43,7 +42,7 @@ export async function chooseBackend(
     { context: options.contextLength !== undefined, concurrency: isConcurrencyNamed },
   );
   const selfTestMs = await checkDevice(host, options, choice);
-  const backend = await withAllPages(candidate.open)(demand.model, capacity);
+  const backend = await candidate.open(demand.model, capacity);
   return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
 }
 
