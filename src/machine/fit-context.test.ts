@@ -10,22 +10,22 @@ const limit = (sizeBytes: number) => ({
   fits: ({ maxPages, maxSequenceLength }: Capacity) => maxPages * 16 + maxSequenceLength <= sizeBytes,
 });
 
-test("what fits is left alone, to the byte", () => {
+test("sizes that fit exactly stay unchanged", () => {
   expect(fitContext(capacity, limit(4096 + 1024), NOTHING)).toEqual({ capacity, contextNote: undefined });
 });
 
-test("pages go first, the context and the number of requests stay", () => {
+test("pages are lowered first, and the context and the number of requests stay", () => {
   const fitted = fitContext(capacity, limit(4096 + 1023), NOTHING);
   expect(fitted).toEqual({ capacity: { ...capacity, maxPages: 255 }, contextNote: undefined });
 });
 
-test("then the context goes down to what one sequence has room for, with the reason", () => {
+test("then the context is lowered to the memory of one sequence, with the reason", () => {
   const fitted = fitContext(capacity, limit(650), NOTHING);
   expect(fitted.capacity).toMatchObject({ maxSequenceLength: 320, maxPages: 20 });
   expect(fitted.contextNote).toMatch(/^context lowered from 1024 to 320 tokens: /);
 });
 
-test("a context that was asked for and does not fit is an error that names what fits", () => {
+test("a requested context that does not fit is an error that names the longest that fits", () => {
   const fit = () => fitContext(capacity, limit(650), { context: true, concurrency: true });
   expect(fit).toThrow(ConfigError);
   expect(fit).toThrow("the longest that fits is 320");

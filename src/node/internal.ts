@@ -20,6 +20,7 @@ export { createReferenceBackend } from "../backend/reference/reference-backend.t
 export { wasmFactory } from "../backend/wasm/open-wasm.ts";
 export { WasmWeight } from "../backend/wasm/refs.ts";
 export { WasmBackend } from "../backend/wasm/wasm-backend.ts";
+export { contextOf, fillBackend, profile, sampleOnDevice } from "../backend/webgpu/bench-access.ts";
 export type { CacheDtype } from "../backend/webgpu/context.ts";
 export { fillRandom } from "../backend/webgpu/fill-random.ts";
 export { adapterName, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";

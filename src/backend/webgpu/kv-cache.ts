@@ -1,6 +1,6 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights } from "../backend.ts";
-import { cacheRowPieces, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { cacheRowVectors, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
@@ -44,7 +44,7 @@ export class KvCache {
   /** Bytes of the keys of a page in one layer. */
   get #pageBytes(): number {
     const { model, capacity, cacheDtype } = this.#context;
-    return capacity.pageSize * model.numKvHeads * cacheRowPieces(model, cacheDtype) * 16;
+    return capacity.pageSize * model.numKvHeads * cacheRowVectors(model, cacheDtype) * 16;
   }
 
   #makeLayer(layer: number, numPages: number, hasBounds: boolean): LayerCache {

@@ -93,7 +93,7 @@ export class WebGpuWeight implements WeightRef {
 
   /** Pieces of 16 bytes of one row. */
   get stride(): number {
-    return rowPieces(this.dtype, this.cols);
+    return rowVectors(this.dtype, this.cols);
   }
 
   /** First element of a norm or bias. */
@@ -107,10 +107,10 @@ export class WebGpuWeight implements WeightRef {
 /** The DTYPE constant of the kernels. */
 export { DTYPE_CODES } from "../../base/dtype.ts";
 
-export function pieceElements(dtype: WeightDtype): number {
+export function vectorElements(dtype: WeightDtype): number {
   return 16 / dtypeBytes(dtype);
 }
 
-export function rowPieces(dtype: WeightDtype, cols: number): number {
-  return Math.ceil(cols / pieceElements(dtype));
+export function rowVectors(dtype: WeightDtype, cols: number): number {
+  return Math.ceil(cols / vectorElements(dtype));
 }

@@ -42,7 +42,6 @@ import { DTYPE_CODES, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingOps } from "./sampling-ops.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
-import { StepTimer, type TimedBy } from "./step-timer.ts";
 import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
@@ -199,7 +198,7 @@ export class WebGpuBackend implements Backend, LayerOps {
         recorder.dispatch({
           category: "rest",
           kernel,
-          params: { piece: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
+          params: { first_vector: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
           bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
           grid: [numRows],
         });
@@ -255,13 +254,7 @@ export class WebGpuBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     this.#checkOpen("sample");
-    return this.#sampling.sample(logits, rows);
-  }
-
-  /** Records a draw whose tokens stay on the device, for the next step to embed. */
-  sampleOnDevice(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    this.#checkOpen("sample");
-    this.#sampling.record(logits, rows);
+    return this.#sampling.sample(logits, rows, this.#batch?.numRows ?? 1);
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
@@ -309,38 +302,15 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#context.recorder.submit();
   }
 
-  /**
-   * GPU milliseconds of what `work` records: by part or by kernel, each dispatch timed by itself, or only "all", with what
-   * lies between the dispatches. Needs the feature timestamp-query.
-   */
-  async profile(work: () => void, by: TimedBy = "part"): Promise<Record<string, number>> {
-    const { device, buffers, recorder } = this.#context;
-    const timer = new StepTimer(device, buffers, by);
-    this.flush();
-    recorder.timer = timer;
-    try {
-      work();
-      this.flush();
-      recorder.timer = undefined;
-      return await timer.read(device, this.#watch);
-    } finally {
-      recorder.timer = undefined;
-      timer.destroy();
-    }
-  }
-
-  /** Gives all weights and the cache pseudo-random values made on the device; norms become 1. For benchmarks. */
-  fillRandom(seed: number): void {
-    this.#context.weights.fillRandom(this.#context.recorder, seed);
-    this.#cache.fillRandom(seed);
-  }
-
-  get context(): GpuContext {
-    return this.#context;
-  }
-
-  get caches() {
-    return this.#cache.layers;
+  /** Opens the backend's inside to bench-access.ts alone. */
+  static inside(backend: WebGpuBackend) {
+    backend.#checkOpen("inside");
+    return {
+      context: backend.#context,
+      cache: backend.#cache,
+      sampling: backend.#sampling,
+      watch: backend.#watch,
+    };
   }
 
   async close(): Promise<void> {
