@@ -29,7 +29,7 @@ export interface ModelShape {
 export interface Capacity {
   /** Tokens of one KV page. */
   readonly pageSize: number;
-  /** The most pages of the KV pool, which all sequences share. */
+  /** The most that the KV pool may grow to, in pages; all sequences share it. */
   readonly maxPages: number;
   /** Longest sequence: sizes score buffers and page tables. */
   readonly maxSequenceLength: number;
@@ -61,7 +61,10 @@ export interface BackendReport {
   /** Threads that compute, the caller's included. */
   readonly threads: number;
   readonly weightBytes: number;
+  /** Keys and values that there is room for now; the cache grows with use. */
   readonly kvCacheBytes: number;
+  /** The most that it may grow to. */
+  readonly maxKvCacheBytes: number;
   /** Left out where nothing depends on the processor. */
   readonly tuning?: TuningReport;
 }
@@ -85,6 +88,8 @@ export interface StepBatch {
   readonly rowCounts: Uint32Array;
   /** [numSequences] cached length after this step: the sequence's last row has position lengths - 1. */
   readonly lengths: Uint32Array;
+  /** [numSequences] first position that the key bounds of its page do not cover: `updatePageBounds` begins there. */
+  readonly boundsFrom: Uint32Array;
   /** [numSequences, maxPagesPerSequence] page ids; entries past ceil(length / pageSize) are ignored. */
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
@@ -149,7 +154,7 @@ export interface LayerTensors {
  * page size for page scores. The sequence has `ceil(length / unit)` units.
  */
 export interface Scores {
-  /** f32 [maxBatchSequences, heads, capacity]; row s of a step's range is sequence range.first + s. */
+  /** f32 [at least range.count, heads, capacity]; row s is sequence range.first + s. */
   readonly values: TensorRef;
   readonly heads: number;
   readonly unit: number;
@@ -157,7 +162,7 @@ export interface Scores {
 
 /** Units chosen from scores: for each sequence and group exactly `count` units, no repeats, in no promised order. */
 export interface UnitSet {
-  /** u32 [maxBatchSequences, groups, capacity] */
+  /** u32 [at least range.count, groups, capacity] */
   readonly units: TensorRef;
   readonly groups: number;
   readonly count: number;
@@ -167,8 +172,8 @@ export interface UnitSet {
 /**
  * The tokens that sparse layers attend to.
  *
- * indices u32 [maxBatchSequences, groups, capacity]: ascending positions, no repeats, first counts[s] valid
- * counts  u32 [maxBatchSequences]: the same for all groups of a sequence
+ * indices u32 [at least range.count, groups, capacity]: ascending positions, no repeats, first counts[s] valid
+ * counts  u32 [at least range.count]: the same for all groups of a sequence
  * groups  1 (one set for all heads), numKvHeads or numQueryHeads
  */
 export interface TokenSelection {
@@ -325,13 +330,14 @@ export interface Backend {
   /** score of position t = hashUnit(seed, layer, length, t); one head. */
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void;
   /**
-   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date with this step's rows.
-   * Must be recorded after `attentionInput` in every step of a sequence whose policy reads page scores.
+   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date, from the step's
+   * `boundsFrom` to the end of each sequence: a page is extended from there, or started anew at its first token.
+   * Must be recorded after `attentionInput` and before `pageScores` reads what it changes.
    */
   updatePageBounds(layer: number, range: SequenceRange): void;
   /**
    * Quest's upper bound a query head and run of `out.unit` tokens: sum over channels of max(q * min, q * max), unscaled.
-   * out.unit is a multiple of the cache's page size; `updatePageBounds` must have followed every write.
+   * out.unit is a multiple of the cache's page size; the bounds of every page must be up to date.
    */
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
   /**

@@ -149,6 +149,7 @@ export class KernelPreparation {
       firstRows: Uint32Array.from(rowCounts.keys()), // right for single rows and a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       lengths: new Uint32Array(numSequences).fill(length),
+      boundsFrom: Uint32Array.from(rowCounts, (rows) => length - rows),
       pageTables: new Uint32Array(numSequences * maxPagesPerSequence),
     };
   }

@@ -24,6 +24,8 @@ export interface SequenceRun {
   readonly pages: readonly number[];
   readonly firstPosition: number;
   readonly numRows: number;
+  /** First position whose page's key bounds are not valid; that of the first row where left out. */
+  readonly boundsFrom?: number | undefined;
   readonly isPrefill: boolean;
   readonly policy: AttentionPolicy;
 }
@@ -38,6 +40,7 @@ export class StepBatchBuilder implements StepBatch {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
+  readonly boundsFrom: Uint32Array;
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
   /** Attention groups of the step, in order of sequences. */
@@ -59,6 +62,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows = new Uint32Array(capacity.maxBatchSequences);
     this.rowCounts = new Uint32Array(capacity.maxBatchSequences);
     this.lengths = new Uint32Array(capacity.maxBatchSequences);
+    this.boundsFrom = new Uint32Array(capacity.maxBatchSequences);
     this.pageTables = new Uint32Array(capacity.maxBatchSequences * this.maxPagesPerSequence);
   }
 
@@ -114,6 +118,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows[sequence] = this.numRows;
     this.rowCounts[sequence] = run.numRows;
     this.lengths[sequence] = run.firstPosition + run.numRows;
+    this.boundsFrom[sequence] = run.boundsFrom ?? run.firstPosition;
     this.#isSparse[sequence] = isSparse(run);
     const { pages } = run;
     const table = sequence * this.maxPagesPerSequence;

@@ -11,6 +11,7 @@ import {
   type WebGpuOptions,
   webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
 import { nmse, Trial } from "../conformance/trial.ts";
@@ -65,7 +66,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
     if (!adapter) throw new Error("WebGPU had an adapter and has none now");
     const device = devices[0] ?? (await (isCore ? adapter.requestDevice() : requestWebGpuDevice(adapter)));
     devices[0] = device;
-    return webGpuFactory(adapter, { ...options, device })(...sizes);
+    return withAllPages(webGpuFactory(adapter, { ...options, device }))(...sizes);
   }
 
   it("every op of a layer passes the self-test against the reference, with the same selections", async () => {
@@ -73,7 +74,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
     if (isCore) expect(backend.report().description).toContain("no subgroups, no shader-f16");
     const rows = await runSelfTest(
       backend,
-      await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
+      await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
       ALLOWED_ERROR[cacheDtype],
     );
     expect(rows.length).toBeGreaterThan(15);

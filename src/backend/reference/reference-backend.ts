@@ -3,7 +3,7 @@
  * is the oracle of the conformance suite, and documents each op.
  */
 import { decodeWeights, dtypeBytes, type TensorDtype } from "../../base/dtype.ts";
-import { ShapeError } from "../../base/errors.ts";
+import { BackendError, ShapeError } from "../../base/errors.ts";
 import { hashUnit } from "../../base/random.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type {
@@ -31,7 +31,7 @@ import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits, pageScore } from "./attention.ts";
-import { createLayerCache, type LayerCache, updateBounds } from "./cache.ts";
+import { type LayerCache, resizeLayerCache, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkSizes } from "./memory.ts";
 import {
@@ -52,15 +52,16 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly runsAhead = false;
   readonly preparedRows: readonly number[] = [];
   readonly #sampled = new SampledTokens();
-  #layers: LayerCache[];
+  #layers: LayerCache[] = [];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
+  #numPages = 0;
 
   constructor(model: ModelShape, capacity: Capacity) {
     checkSizes(model, capacity);
     this.model = model;
     this.capacity = capacity;
-    this.#layers = Array.from({ length: model.numLayers }, () => createLayerCache(model, capacity));
+    this.#layers = this.#resized(0);
   }
 
   report(): BackendReport {
@@ -69,7 +70,8 @@ class ReferenceBackend implements Backend, LayerOps {
       description: "plain loops in TypeScript, f32 storage, f64 sums",
       threads: 1,
       weightBytes: this.#weightBytes,
-      kvCacheBytes: cacheBytes(this.model, this.capacity),
+      kvCacheBytes: cacheBytes(this.model, { ...this.capacity, maxPages: this.#numPages }),
+      maxKvCacheBytes: cacheBytes(this.model, this.capacity),
     };
   }
 
@@ -106,7 +108,20 @@ class ReferenceBackend implements Backend, LayerOps {
 
   async resizeCache(numPages: number): Promise<boolean> {
     checkPages(numPages, this.capacity);
-    return true; // the whole pool is there from the start
+    try {
+      this.#layers = this.#resized(numPages);
+    } catch (error) {
+      if (error instanceof BackendError) return false; // no memory for the arrays
+      throw error;
+    }
+    this.#numPages = numPages;
+    return true;
+  }
+
+  #resized(numPages: number): LayerCache[] {
+    return Array.from({ length: this.model.numLayers }, (_, layer) =>
+      resizeLayerCache(this, this.#layers[layer], numPages),
+    );
   }
 
   beginStep(batch: StepBatch): void {
@@ -120,6 +135,7 @@ class ReferenceBackend implements Backend, LayerOps {
       firstRows: batch.firstRows.slice(),
       rowCounts: batch.rowCounts.slice(),
       lengths: batch.lengths.slice(),
+      boundsFrom: batch.boundsFrom.slice(),
       pageTables: batch.pageTables.slice(),
     };
   }

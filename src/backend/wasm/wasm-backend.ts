@@ -115,6 +115,7 @@ export class WasmBackend implements Backend, LayerOps {
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
       kvCacheBytes: this.#cache.bytes,
+      maxKvCacheBytes: this.#cache.maxBytes,
       tuning: this.#tuning,
     };
   }

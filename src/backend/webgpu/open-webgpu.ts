@@ -74,8 +74,7 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
           cacheDtype,
           description: describe(adapter, traits),
         }),
-      () =>
-        `the KV cache of ${capacity.maxPages * capacity.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
+      () => `the buffers of its steps (${mebibytes(buffers.sizeBytes)})`,
     );
   } catch (error) {
     watch.close();

@@ -26,7 +26,6 @@ interface MarkBuffers {
 export class SelectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
-  readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
   readonly #lists: Readonly<Record<"random" | "bounds" | "pages" | "top" | "merge" | "expand", CommandLists>>;
   /** Which of two buffers the next merge marks. */
@@ -66,7 +65,7 @@ export class SelectionOps {
     const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
-      const start = batch.lengths[s] - batch.rowCounts[s];
+      const start = batch.boundsFrom[s];
       const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
       const place = this.#lists.bounds.at(s).at(pages).at(layer);
       if (recorder.replay(place)) continue;
@@ -78,7 +77,7 @@ export class SelectionOps {
             DTYPE: DTYPE_CODES[cacheDtype],
           }),
           params: { sequence: s },
-          bindings: { step: step.storage, keys, bounds: this.#boundsOf(layer) },
+          bindings: { step: step.storage, keys, bounds: this.#cache.boundsOf(layer) },
           grid: [Math.ceil(channels / 64), pages],
         }),
       );
@@ -87,7 +86,7 @@ export class SelectionOps {
 
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const { recorder, step, model, cacheDtype } = this.#context;
-    if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
+    if (!this.#cache.layer(layer).bounds) throw new ShapeError("pageScores before any updatePageBounds");
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
     const blocks = blocksOf(batch, range);
@@ -109,7 +108,7 @@ export class SelectionOps {
           QUERY_HEADS: model.numQueryHeads,
         }),
         params: { first_sequence: range.first, capacity: values.capacity },
-        bindings: { step: step.storage, query: from, bounds: this.#boundsOf(layer), scores: values },
+        bindings: { step: step.storage, query: from, bounds: this.#cache.boundsOf(layer), scores: values },
         grid: [Math.ceil((blocks * BLOCK) / out.unit / 64), model.numQueryHeads, range.count],
       }),
     );
@@ -155,7 +154,7 @@ export class SelectionOps {
     const { recorder, traits, step } = this.#context;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
-    const sequences = this.#context.capacity.maxBatchSequences;
+    const sequences = roomFor(range);
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
@@ -196,11 +195,11 @@ export class SelectionOps {
 
   /** For sets too large for workgroup memory: sorts lists in storage; one workgroup walks them. */
   #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    const { recorder, traits, capacity } = this.#context;
+    const { recorder, traits } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;
-    const sequences = capacity.maxBatchSequences;
+    const sequences = roomFor(range);
     const bestCapacity = WebGpuTensor.of(scores.values).capacity;
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
@@ -320,17 +319,6 @@ export class SelectionOps {
     );
   }
 
-  #boundsOf(layer: number): NumberedBuffer {
-    const { buffers, model, capacity, cacheDtype } = this.#context;
-    let bounds = this.#bounds.get(layer);
-    if (!bounds) {
-      const bytes = capacity.maxPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
-      bounds = buffers.storage(`key bounds of layer ${layer}`, bytes);
-      this.#bounds.set(layer, bounds);
-    }
-    return bounds;
-  }
-
   /** A scratch buffer, kept for later calls and replaced where it is too small. fill: value of each word. */
   #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
     const { buffers, recorder } = this.#context;
@@ -344,6 +332,11 @@ export class SelectionOps {
     this.#scratch.set(name, made);
     return made;
   }
+}
+
+/** Sequences that scratch buffers have room for: grown by powers of two, so that few concurrent requests take little. */
+function roomFor({ count }: SequenceRange): number {
+  return 2 ** Math.ceil(Math.log2(count));
 }
 
 /** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that command lists stay valid for a while. */

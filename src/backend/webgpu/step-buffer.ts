@@ -13,7 +13,8 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
   const firstRows = rowLengths + rows;
   const rowCounts = firstRows + sequences;
   const lengths = rowCounts + sequences;
-  const rope = Math.ceil((lengths + sequences) / 4) * 4;
+  const boundsFrom = lengths + sequences;
+  const rope = Math.ceil((boundsFrom + sequences) / 4) * 4;
   const pageTables = rope + rows * model.headDim;
   const size = pageTables + sequences * maxPages;
   return {
@@ -24,6 +25,7 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
     firstRows,
     rowCounts,
     lengths,
+    boundsFrom,
     rope,
     pageTables,
     maxPages,
@@ -79,6 +81,7 @@ export class StepBuffer {
       header[layout.firstRows + s] = batch.firstRows[s];
       header[layout.rowCounts + s] = count;
       header[layout.lengths + s] = batch.lengths[s];
+      header[layout.boundsFrom + s] = batch.boundsFrom[s];
       this.#uploadPages(batch, s);
     }
     const { queue } = this.#device;

@@ -110,7 +110,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
       step: new StepBuffer({ device, buffers, model, capacity }),
     };
-    this.#cache = new KvCache(this.#context);
+    this.#cache = new KvCache(this.#context, watch);
     this.#attention = new AttentionOps(this.#context, this.#cache);
     this.#projections = new ProjectionOps(this.#context, this.#cache);
     this.#selection = new SelectionOps(this.#context, this.#cache);
@@ -125,6 +125,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
       kvCacheBytes: this.#cache.sizeBytes,
+      maxKvCacheBytes: this.#cache.bytesOf(this.capacity.maxPages),
     };
   }
 
@@ -160,9 +161,10 @@ export class WebGpuBackend implements Backend, LayerOps {
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
   }
 
-  async resizeCache(numPages: number): Promise<boolean> {
+  resizeCache(numPages: number): Promise<boolean> {
+    this.#checkOpen("resizeCache");
     checkPages(numPages, this.capacity);
-    return true; // the whole pool is there from the start
+    return this.#cache.resize(numPages);
   }
 
   beginStep(batch: StepBatch): void {
