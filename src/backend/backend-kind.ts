@@ -1,40 +1,40 @@
 /**
- * A kind of backend, as the machine sees it: whether it is here, what it can hold, how to open it, how far its rounding may
- * take it from the reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
+ * A kind of backend, as `src/machine` sees it: its availability, memory limit, factory, and allowed error against the
+ * reference. Each backend's folder has one row; `src/machine/backends.ts` lists them.
  */
 import type { BackendFactory, BackendName, Capacity, ModelShape } from "./backend.ts";
 
 export interface BackendKind<Host, Options> {
   readonly name: BackendName;
-  /** What it computes on, for messages. */
+  /** The processor, for messages. */
   readonly device: "GPU" | "CPU";
   /**
-   * Finds what this machine has for it.
-   * @throws BackendError where the machine has nothing, with the reason and what to do.
+   * Looks for this kind of backend on the machine.
+   * @throws BackendError with reason and advice if the machine has none
    */
   probe(host: Host, options: Options): Promise<BackendCandidate>;
 }
 
-/** A backend that can be opened here, once. */
+/** A backend that the machine can open, once. */
 export interface BackendCandidate {
-  /** Whether "auto" takes it, and why. */
+  /** Decides whether "auto" chooses it, with the reason. */
   readonly auto: { readonly isWanted: boolean; readonly why?: string };
-  /** Error against the reference that rounding explains; see `ALLOWED_ERROR`. */
+  /** Maximum error against the reference that rounding can cause; see `ALLOWED_ERROR`. */
   readonly allowedError: number;
-  /** The device whose arithmetic the self-test must prove at open; left out where the CPU computes. */
+  /** The device that the self-test must check at open; absent for the CPU. */
   readonly tested?: TestedDevice;
-  /** What it can hold beside a model's weights. */
+  /** Returns the memory limit beside a model's weights. */
   memoryLimit(demand: MemoryDemand): MemoryLimit;
   readonly open: BackendFactory;
 }
 
-/** Names a device in this process. */
+/** Identifies a device within this process. */
 export interface TestedDevice {
   /** For people. */
   readonly name: string;
-  /** Where the device comes from: two equal cards differ in nothing else that WebGPU tells. */
+  /** The origin of the device: WebGPU reports no other difference between two equal cards. */
   readonly source: object;
-  /** Equal for devices of a source on which kernels compute alike. */
+  /** Equal for devices of one source on which kernels compute the same results. */
   readonly key: string;
 }
 
@@ -43,15 +43,15 @@ export interface MemoryDemand {
   readonly weightBytes: number;
 }
 
-/** What a backend can hold. */
+/** A backend's memory limit. */
 export interface MemoryLimit {
   fits(capacity: Capacity): boolean;
-  /** What sets the limit, for messages; completes "does not fit into the …". */
+  /** Names the limit in messages; completes "does not fit into the …". */
   readonly name: string;
 }
 
 /**
- * Relative error that rounding explains. f16 keys, values and products keep 11 bits: each is off by up to 5e-4, sums by
- * less. f32 keeps 24 bits, and sums have up to some hundred terms. A wrong kernel is off by about 1.
+ * Maximum relative error that rounding can cause. f16 keys, values and products keep 11 bits: the error is at most 5e-4 a
+ * term, and less for sums. f32 keeps 24 bits, for sums of a few hundred terms. A wrong kernel has an error of about 1.
  */
 export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;

@@ -220,7 +220,7 @@ export class LinearOps {
     // loads in flight are registers, and so are sums
     const atOnce = Math.max(1, Math.min(tuning.matvecLoads / pieces, MAX_SUMS / batch));
     const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
-    let teamRows = Math.max(tuning.matvecTeamRows, rowsAtOnce);
+    let teamRows = Math.max(tuning.matvecGroupRows, rowsAtOnce);
     if (kind === "heads") {
       teamRows = Math.max(LEAST_HEAD_ROWS, teamRows);
       // an invocation finishes at most one pair of pairs

@@ -4,23 +4,23 @@ import type { Bindings } from "./kernel-params.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import type { Constants } from "./shader.ts";
 
-/** Columns to whole numbers of which f16 rows are padded. */
+/** f16 rows are zero-padded to a multiple of this many columns. */
 export const PREPARED_STRIP = 256;
 
-/** Rows of x: where they are and how they lie. */
+/** Rows of x in a buffer. */
 export interface Rows {
   readonly storage: NumberedBuffer;
-  /** Elements from row to row. */
+  /** Distance between rows, in elements. */
   readonly stride: number;
   readonly count: number;
 }
 
-/** Rows as f16 for the matrix units. */
+/** f16 rows for subgroup matrices. */
 export interface HalfRows {
   readonly storage: NumberedBuffer;
-  /** f32 [count]: what the products of each row are to be multiplied by. */
+  /** f32 [count]: factors for the products of each row. */
   readonly scales: NumberedBuffer;
-  /** Pieces of 16 bytes from row to row. */
+  /** Distance between rows, in 16-byte vectors. */
   readonly pieces: number;
   readonly count: number;
 }
@@ -31,7 +31,7 @@ export interface PrepareOptions {
   readonly gather?: NumberedBuffer | undefined;
 }
 
-/** Makes rows ready for a product where its kernel cannot read them as they lie: normed, gathered, padded, as f16. */
+/** Prepares rows for products whose kernels cannot read x directly: normalises, gathers, pads, and converts to f16. */
 export class PreparedRows {
   readonly #context: GpuContext;
   #floats: NumberedBuffer | undefined;
@@ -42,7 +42,7 @@ export class PreparedRows {
     this.#context = context;
   }
 
-  /** f32 rows, padded with zeros to whole pieces of every dtype. */
+  /** Prepares f32 rows, zero-padded to whole 16-byte vectors of every dtype. */
   floats(x: Rows, cols: number, { norm, gather }: PrepareOptions): Rows {
     const stride = padded(cols);
     this.#floats = this.#reserve(this.#floats, "prepared rows", x.count * stride * 4);
@@ -50,7 +50,7 @@ export class PreparedRows {
     return { storage: this.#floats, stride, count: x.count };
   }
 
-  /** f16 rows, padded with zeros to whole strips of any length. */
+  /** Prepares f16 rows, zero-padded to a multiple of `PREPARED_STRIP`. */
   halves(x: Rows, cols: number, { norm, gather }: PrepareOptions): HalfRows {
     const stride = Math.ceil(cols / PREPARED_STRIP) * PREPARED_STRIP;
     this.#halves = this.#reserve(this.#halves, "prepared f16 rows", x.count * stride * 2);
@@ -92,7 +92,7 @@ export class PreparedRows {
     });
   }
 
-  /** Space for the largest batch of such rows, made when first needed. */
+  /** Returns a buffer of at least `bytes`: the known one, or a new one in its place. */
   #reserve(known: NumberedBuffer | undefined, label: string, bytes: number): NumberedBuffer {
     if (known && known.buffer.size >= bytes) return known;
     const { buffers, recorder } = this.#context;
@@ -104,7 +104,7 @@ export class PreparedRows {
   }
 }
 
-/** Columns with the padding of prepared rows: whole pieces of every dtype. */
+/** Returns the padded columns of prepared rows: whole 16-byte vectors of every dtype. */
 export function padded(cols: number): number {
   return Math.ceil(cols / 8) * 8;
 }
