@@ -165,7 +165,7 @@ class Assembly {
     return { ...line, text };
   }
 
-  /** Whether a constant is declared for the first time. Files that are assembled together may declare the same one. */
+  /** Returns true for the first declaration of a constant. Files of one kernel may declare the same constant. */
   #isFirst(line: ShaderLine, name: string, declaration: string): boolean {
     const before = this.#declarations.get(name);
     if (before !== undefined && before !== declaration)
