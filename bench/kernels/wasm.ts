@@ -3,7 +3,7 @@
  * against all. Ratios are taken within one run, from medians of alternated samples, because a shared machine's memory
  * speed changes by the second.
  */
-import { createWasmHost, WasmBackend, wasmFactory } from "../../src/node/internal.ts";
+import { createWasmHost, WasmBackend, wasmFactory, withAllPages } from "../../src/node/internal.ts";
 import type { KernelFigure } from "./figure.ts";
 import { HEAD_DIM, HEADS, KernelBench, KV_HEADS, LENGTH, MAX_ROWS, PAGE_SIZE } from "./kernel-bench.ts";
 import { benchAttention } from "./wasm-attention.ts";
@@ -29,10 +29,8 @@ export async function benchWasmKernels(threads?: number): Promise<readonly Kerne
     maxBatchRows: MAX_ROWS,
     maxBatchSequences: 1,
   };
-  const backend = await wasmFactory(createWasmHost(), threads === undefined ? {} : { threads })(
-    model,
-    capacity,
-  );
+  const open = withAllPages(wasmFactory(createWasmHost(), threads === undefined ? {} : { threads }));
+  const backend = await open(model, capacity);
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   const bench = new KernelBench(backend);
   try {

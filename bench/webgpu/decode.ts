@@ -3,7 +3,12 @@
  * while the one before it runs, then that one's token is read. Attentions take turns within a context, so that their
  * ratios come from the same minutes.
  */
-import type { AttentionPolicy, InFlightSample, ModelConfig } from "../../src/node/internal.ts";
+import {
+  type AttentionPolicy,
+  type InFlightSample,
+  type ModelConfig,
+  profile,
+} from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";
@@ -160,7 +165,7 @@ class Turns {
     const profiles: Record<string, number>[] = [];
     for (let i = 0; i < PROFILES; i++) {
       step();
-      profiles.push(await this.#stepper.backend.profile(step, by));
+      profiles.push(await profile(this.#stepper.backend, step, by));
     }
     const names = Object.keys(profiles[0] ?? {});
     return Object.fromEntries(

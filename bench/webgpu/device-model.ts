@@ -1,5 +1,6 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
 import {
+  fillBackend,
   type ModelConfig,
   type ModelWeights,
   WebGpuBackend,
@@ -42,7 +43,7 @@ export async function openDeviceModel(
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
-    backend.fillRandom(SEED);
+    fillBackend(backend, SEED);
     await backend.finish();
     return { config, backend, weights };
   } catch (error) {

@@ -3,7 +3,7 @@
  * they do in a step. A GPU that idles clocks down, so it is kept busy before and right up to every sample, and chains
  * that are compared are sampled in turn.
  */
-import type { WebGpuBackend } from "../../src/node/internal.ts";
+import { profile, type WebGpuBackend } from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 
 /** A GPU takes about this long to clock up. */
@@ -55,6 +55,6 @@ async function sample(backend: WebGpuBackend, { prepare, run }: Chain, calls: nu
   };
   prepare?.();
   runAll();
-  const { all } = await backend.profile(runAll, "all");
+  const { all } = await profile(backend, runAll, "all");
   return all ?? Number.NaN;
 }

@@ -1,5 +1,5 @@
 /** Prefill of a shape: tokens a second and TFLOP/s, with the matrix units of the device or without. */
-import { type ModelConfig, parseAttention } from "../../src/node/internal.ts";
+import { contextOf, type ModelConfig, parseAttention } from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";
@@ -41,7 +41,8 @@ export async function benchShapePrefill(
   });
   const { backend } = model;
   try {
-    const matrixUnits = backend.context.traits.hasSubgroupMatrices && dtype !== "f32" ? "used" : "not used";
+    const matrixUnits =
+      contextOf(backend).traits.hasSubgroupMatrices && dtype !== "f32" ? "used" : "not used";
     const stepper = new DeviceStepper(model);
     const rows: ShapePrefillRow[] = [];
     for (const tokens of options.tokens) {

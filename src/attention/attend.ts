@@ -1,13 +1,12 @@
 /**
- * The attention driver: asks each request's policy for the role of a layer and runs dense or selected attention.
- * It owns the current selection of each policy, keeps prefill dense, and is dense while a sequence fits the budget, so
- * that no policy repeats those.
+ * The attention driver: runs dense or selected attention in each layer, after the role that a request's policy gives it.
+ * It owns the current selection of each policy. Prefill is dense, and so is a sequence that fits the budget, for every policy.
  */
 import type { Backend, Scores, SequenceRange, TokenSelection } from "../backend/backend.ts";
-import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
+import { rolesOf } from "./roles.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
 
 /** Consecutive sequences of a batch that share a policy and all attend densely, or all sparsely. */
@@ -18,6 +17,7 @@ export interface BatchGroup {
 }
 
 interface PolicyState {
+  readonly roles: readonly LayerRole[];
   readonly workspace: SelectionWorkspace;
   selection: TokenSelection | undefined;
 }
@@ -43,8 +43,9 @@ export class Attention {
    * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
    */
   attend(layer: number, groups: readonly BatchGroup[], query: TensorRef, output: TensorRef): void {
-    for (const group of groups) {
-      if (this.#failures.has(group)) continue;
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i] as BatchGroup;
+      if (this.#failures.size > 0 && this.#failures.has(group)) continue;
       if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
       if (!group.isSparse) this.#backend.attendAll(layer, group.range, query, output);
       else this.#attendOrFail(layer, group, query, output);
@@ -72,8 +73,8 @@ export class Attention {
 
   #attendSparsely(layer: number, group: BatchGroup, query: TensorRef, output: TensorRef): void {
     const { policy, range } = group;
-    const role = checkRole(policy.layerRole(layer), layer);
     const state = this.#state(policy);
+    const role = state.roles[layer] as LayerRole;
     if (role.attends === "all") {
       const scores = role.selects ? this.#scores() : undefined;
       this.#backend.attendAll(layer, range, query, output, scores);
@@ -98,8 +99,9 @@ export class Attention {
   #state(policy: AttentionPolicy): PolicyState {
     let state = this.#states.get(policy);
     if (!state) {
+      const roles = rolesOf(policy, this.model.numLayers);
       const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool);
-      state = { workspace, selection: undefined };
+      state = { roles, workspace, selection: undefined };
       this.#states.set(policy, state);
     }
     return state;
@@ -115,17 +117,6 @@ export class Attention {
   }
 }
 
-function checkRole(role: LayerRole, layer: number): LayerRole {
-  const isRole =
-    isObject(role) &&
-    (role.attends === "all" || role.attends === "selected") &&
-    typeof role.selects === "boolean";
-  if (isRole) return role;
-  throw new TypeError(
-    `layerRole(${layer}) must give { attends: "all" or "selected", selects: true or false }, got ${printValue(role)}`,
-  );
-}
-
 /** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */
 export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
   return length > policy.tokenBudget;
@@ -138,7 +129,6 @@ export function attendedRows(policy: AttentionPolicy, numLayers: number, length:
   if (!(selected >= 0))
     throw new TypeError(`selectedTokens(${length}) gave ${printValue(selected)}, no number of tokens`);
   let rows = 0;
-  for (let layer = 0; layer < numLayers; layer++)
-    rows += policy.layerRole(layer).attends === "all" ? length : selected;
+  for (const { attends } of rolesOf(policy, numLayers)) rows += attends === "all" ? length : selected;
   return rows;
 }

@@ -3,7 +3,7 @@ import type { Checkpoint } from "../load/checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
 import { defaultSelectionLayers } from "./selection-layers.ts";
 
-/** The sizes that policies see. */
+/** The sizes of a model that policies may depend on. */
 export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
   const { numLayers, numQueryHeads, numKvHeads } = config;
   const { layers, from } = defaultSelectionLayers(config);
@@ -22,7 +22,7 @@ export function kvBytesPerToken(config: ModelConfig): number {
   return 2 * 4 * config.numLayers * config.numKvHeads * config.headDim;
 }
 
-/** Elements of all tensors; tied ones count once. */
+/** Counts the elements of all tensors; a tied tensor counts once. */
 export function countParameters(checkpoint: Checkpoint): number {
   let count = 0;
   for (const { shape } of checkpoint.tensors.values()) count += shape.reduce((a, b) => a * b, 1);

@@ -1,6 +1,7 @@
 /** Devices that are lost, hang, are shared, or are too small; and leaks on them. */
 import { describe, expect, it } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
+import { profile } from "../../src/backend/webgpu/bench-access.ts";
 import { DeviceWatch } from "../../src/backend/webgpu/device-watch.ts";
 import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
@@ -83,7 +84,7 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
         throw new Error("no work");
       };
       if (device.features.has("timestamp-query") && backend instanceof WebGpuBackend)
-        await expect(backend.profile(fail)).rejects.toThrow("no work");
+        await expect(profile(backend, fail, "all")).rejects.toThrow("no work");
       await backend.close();
     }
     expect(on.counts).toEqual([NOTHING_LEFT]);

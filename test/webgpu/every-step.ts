@@ -1,5 +1,6 @@
 /** Records every op of the backend in every variant with a kernel of its own. The weights need not form a model. */
 import type { SamplingRow, Scores, StepBatch, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import { contextOf, fillBackend, sampleOnDevice } from "../../src/backend/webgpu/bench-access.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
@@ -24,7 +25,7 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
     makeWeights(backend, dtype, true),
     makeWeights(backend, dtype, false),
   ]);
-  backend.fillRandom(1);
+  fillBackend(backend, 1);
   for (const layer of layers) {
     for (const rows of CHUNKS) steps.layer(layer, [rows], rows);
     steps.layer(layer, [1], 20);
@@ -33,7 +34,7 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
   }
   steps.attention();
   steps.selection();
-  const { recorder } = backend.context;
+  const { recorder } = contextOf(backend);
   recorder.dispatch({
     category: "rest",
     kernel: recorder.kernel(["plain-read"], {}), // of the benchmarks
@@ -128,7 +129,7 @@ class EverySteps {
         rows.length,
         this.#logits,
       );
-    backend.sampleOnDevice(this.#logits, DRAWS);
+    sampleOnDevice(backend, this.#logits, DRAWS);
   }
 
   /** A row through layers, from an attention and from what was attended before, into the next layer and to the end. */
