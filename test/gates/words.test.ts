@@ -20,7 +20,9 @@ const files = FOLDERS.flatMap((folder) =>
   readdirSync(repositoryPath(folder), { recursive: true, encoding: "utf8" }).map((path) =>
     join(folder, path),
   ),
-).filter((path) => /\.(ts|mjs|wgsl|md)$/.test(path) && !/node_modules|results|kernel-sources|words\.test/.test(path));
+).filter(
+  (path) => /\.(ts|mjs|wgsl|md)$/.test(path) && !/node_modules|results|kernel-sources|words\.test/.test(path),
+);
 
 test.each(REPLACED)("no file says %s", (word, replacement) => {
   expect(files.length).toBeGreaterThan(300);
