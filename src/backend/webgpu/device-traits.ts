@@ -23,7 +23,7 @@ export interface DeviceTraits {
   readonly hasSubgroupMatrices: boolean;
 }
 
-/** Returns the prelude that reduces over thread groups of `lanes` invocations, with subgroups if the device has them. */
+/** The prelude that reduces over thread groups of `lanes` invocations: by subgroups where the device has them. */
 export function reducePrelude(traits: DeviceTraits, lanes: number) {
   return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
     ? "reduce-subgroups"

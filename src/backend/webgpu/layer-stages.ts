@@ -100,7 +100,7 @@ export class LayerStages {
     const inFlight = Math.min(MAX_ROWS, (loads ?? tuning.layerLoads) / chunk);
     const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, inFlight)));
     let all = Math.max(atOnce, Math.min(MAX_ROWS, most ?? tuning.layerRows));
-    // enough workgroups to fill the device
+    // enough workgroups for all of a device
     while (all > least && (unit % all !== 0 || rows / all < tuning.layerGroups)) all /= 2;
     if (unit % all !== 0 || cols % VECTOR_ELEMENTS !== 0) return undefined;
     const turnRows = Math.min(atOnce, all);

@@ -15,13 +15,13 @@ export interface Rows {
   readonly count: number;
 }
 
-/** f16 rows for subgroup matrices. */
+/** Rows as f16, for subgroup matrices. */
 export interface HalfRows {
   readonly storage: NumberedBuffer;
-  /** f32 [count]: factors for the products of each row. */
+  /** f32 [count]: the factor of the products of each row. */
   readonly scales: NumberedBuffer;
-  /** Distance between rows, in 16-byte vectors. */
-  readonly pieces: number;
+  /** 16-byte vectors from row to row. */
+  readonly vectors: number;
   readonly count: number;
 }
 
@@ -31,7 +31,7 @@ export interface PrepareOptions {
   readonly gather?: NumberedBuffer | undefined;
 }
 
-/** Prepares rows for products whose kernels cannot read x directly: normalises, gathers, pads, and converts to f16. */
+/** Prepares rows for products whose kernels cannot read them in place: norms, gathers, pads, converts to f16. */
 export class PreparedRows {
   readonly #context: GpuContext;
   #floats: NumberedBuffer | undefined;
@@ -42,7 +42,7 @@ export class PreparedRows {
     this.#context = context;
   }
 
-  /** Prepares f32 rows, zero-padded to whole 16-byte vectors of every dtype. */
+  /** f32 rows, padded with zeros to whole vectors of every dtype. */
   floats(x: Rows, cols: number, { norm, gather }: PrepareOptions): Rows {
     const stride = padded(cols);
     this.#floats = this.#reserve(this.#floats, "prepared rows", x.count * stride * 4);
@@ -59,7 +59,7 @@ export class PreparedRows {
     const constants = { OUT_STRIDE: stride / 2, WIDE: isWide };
     const out = { out: this.#halves, scales: this.#scales };
     this.#record("prepare-halves", x, cols, { norm, gather }, constants, out);
-    return { storage: this.#halves, scales: this.#scales, pieces: stride / 8, count: x.count };
+    return { storage: this.#halves, scales: this.#scales, vectors: stride / 8, count: x.count };
   }
 
   #record(
@@ -92,7 +92,7 @@ export class PreparedRows {
     });
   }
 
-  /** Returns a buffer of at least `bytes`: the known one, or a new one in its place. */
+  /** A buffer of at least `bytes`, replaced where it is too small. */
   #reserve(known: NumberedBuffer | undefined, label: string, bytes: number): NumberedBuffer {
     if (known && known.buffer.size >= bytes) return known;
     const { buffers, recorder } = this.#context;
@@ -104,7 +104,7 @@ export class PreparedRows {
   }
 }
 
-/** Returns the padded columns of prepared rows: whole 16-byte vectors of every dtype. */
+/** Columns with the padding of prepared rows: whole vectors of every dtype. */
 export function padded(cols: number): number {
   return Math.ceil(cols / 8) * 8;
 }

@@ -29,8 +29,8 @@ const UNIFORMS_A_BUFFER = 1024;
 const STAND_IN_BYTES = 64;
 
 /**
- * Records dispatches into a command encoder, in order, and submits them. Pipelines, uniforms and bind groups are made
- * when first needed and found again by key, so that nothing is made in steady state.
+ * Records dispatches into a command encoder, in order, and submits them. Bind groups and uniforms are made when
+ * first needed and found again by key, so that a steady state makes nothing.
  */
 export class Recorder {
   readonly device: GPUDevice;
@@ -46,7 +46,7 @@ export class Recorder {
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
-  /** Set in the pass. */
+  /** Pipeline of the current pass. */
   #pipeline: GPUComputePipeline | undefined;
   /** Dispatches of the command list under construction. */
   #captured: Dispatch[] | undefined;
@@ -240,7 +240,7 @@ export class Recorder {
       );
     const block = this.#uniformBlocks[this.#uniformBlocks.length - 1] as NumberedBuffer;
     const offset = (this.#uniformsUsed++ % UNIFORMS_A_BUFFER) * UNIFORM_BYTES;
-    // a place is written once, so what was recorded before is not changed
+    // each slot is written once, so that recorded dispatches keep their parameters
     this.device.queue.writeBuffer(block.buffer, offset, words);
     return { block, offset };
   }
@@ -276,7 +276,7 @@ export class Recorder {
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, sizeBytes);
   }
 
-  /** Submits what was recorded. */
+  /** Submits recorded work. */
   submit(): void {
     this.#endPass();
     if (!this.#encoder) return;
@@ -285,7 +285,7 @@ export class Recorder {
     this.device.queue.submit([commands]);
   }
 
-  /** Writes after everything recorded so far, before everything recorded later. */
+  /** Writes to a buffer, in order with recorded dispatches: after earlier ones, before later ones. */
   write(buffer: NumberedBuffer, offsetBytes: number, data: Float32Array | Uint32Array, count: number): void {
     this.check();
     if (this.isDry) return;
@@ -293,7 +293,7 @@ export class Recorder {
     this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data as GPUAllowSharedBufferSource, 0, count);
   }
 
-  /** Submits, waits, and hands over the bytes of a mapped copy. */
+  /** Submits, waits, and returns a copy of the bytes of a buffer. */
   async read(buffer: NumberedBuffer, sizeBytes: number): Promise<ArrayBuffer> {
     const staging = this.#buffers.create("read", sizeBytes, USAGE.mapRead | USAGE.copyTarget);
     try {

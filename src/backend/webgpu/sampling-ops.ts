@@ -25,7 +25,7 @@ const LAST_UNIT = 1 - 2 ** -24;
 /** Of a dry run. */
 const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
 
-/** Draws tokens on the device; only their ids come back. */
+/** Samples tokens on the device; only their ids are read back. */
 export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last draw. */
   readonly drawn: NumberedBuffer;
@@ -39,7 +39,7 @@ export class SamplingOps {
   /** Rows of the draws under construction: numbers and f32 in the same words. */
   readonly #drawWords: Uint32Array<ArrayBuffer>;
   readonly #drawFloats: Float32Array;
-  /** Rows of the last draw. */
+  /** Rows of the last sample. */
   sampledRows = 0;
   #seen: NumberedBuffer;
 
@@ -70,7 +70,7 @@ export class SamplingOps {
     return this.#reads.start(rows.length, stepRows);
   }
 
-  /** Records the draw into `drawn`. */
+  /** Records a sample into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
     if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     let numGreedy = 0;

@@ -96,10 +96,9 @@ class Assembly {
     );
     if (unknown.length > 0) throw this.#error(`no override is declared for ${unknown.join(", ")}`);
     if (this.#missing.length > 0) throw this.#error(`no value was given for ${this.#missing.join(", ")}`);
-    const body: ShaderLine[] = [];
-    this.#unroll(declared, this.#values, body);
-    const all = [...this.#directives.values(), ...body];
-    return { lines: all, ...interfaceOf(all, refuse) };
+    const out = [...this.#directives.values()];
+    new Unroller(declared, this.#values, out).unroll(0, declared.length);
+    return { lines: out, ...interfaceOf(declared, refuse) };
   }
 
   #error(problem: string): BackendError {
@@ -173,49 +172,72 @@ class Assembly {
     this.#declarations.set(name, declaration);
     return before === undefined;
   }
-
-  /** Writes marked loops out, each turn a block in which the variable is a constant. */
-  #unroll(lines: readonly ShaderLine[], values: ReadonlyMap<string, ConstantValue>, out: ShaderLine[]): void {
-    for (let i = 0; i < lines.length; i++) {
-      const line = lines[i] as ShaderLine;
-      const code = codeOf(line.text);
-      if (!code.includes(MARKER)) {
-        out.push(line);
-        continue;
-      }
-      const [head, variable = "", bound = ""] = MARKED_LOOP.exec(code) ?? [];
-      if (head === undefined) refuse(line, `expected ${MARKER} for (var i = 0u; i < BOUND; i++) {`);
-      const end = closingLine(lines, i);
-      const fail: Fail = (problem) => refuse(line, problem);
-      const turns = convert(evaluate(bound, values, fail), "u32", fail).value;
-      if (turns > MAX_TURNS)
-        refuse(line, `${turns} turns are more than the ${MAX_TURNS} that are written out`);
-      for (let turn = 0; turn < turns; turn++) {
-        out.push({ ...line, text: `{ const ${variable} = ${turn}u;` });
-        const inner = new Map(values).set(variable, { type: "u32", value: turn });
-        this.#unroll(lines.slice(i + 1, end), inner, out);
-        out.push({ ...(lines[end] as ShaderLine), text: "}" });
-      }
-      i = end;
-    }
-  }
 }
 
-/** Index of the line that ends the block which line `first` begins. */
-function closingLine(lines: readonly ShaderLine[], first: number): number {
-  let depth = 1;
-  for (let i = first + 1; i < lines.length; i++) {
-    const line = lines[i] as ShaderLine;
-    const code = codeOf(line.text);
-    for (const letter of code) {
-      if (letter === "{") depth++;
-      else if (letter === "}") depth--;
-      if (depth > 0) continue;
-      if (code.trim() !== "}") refuse(line, "the brace that ends a marked loop must stand alone");
-      return i;
+/** Writes marked loops out, each turn a block in which the variable is a constant. */
+class Unroller {
+  readonly #lines: readonly ShaderLine[];
+  /** The lines without their comments. */
+  readonly #codes: readonly string[];
+  /** The constants, and the variables of the loops around the current line. */
+  readonly #values: Map<string, ConstantValue>;
+  readonly #out: ShaderLine[];
+  /** Last line of each marked loop, by its first. */
+  readonly #ends = new Map<number, number>();
+
+  constructor(lines: readonly ShaderLine[], values: ReadonlyMap<string, ConstantValue>, out: ShaderLine[]) {
+    this.#lines = lines;
+    this.#codes = lines.map(({ text }) => codeOf(text));
+    this.#values = new Map(values);
+    this.#out = out;
+  }
+
+  unroll(first: number, end: number): void {
+    for (let i = first; i < end; i++) {
+      const line = this.#lines[i] as ShaderLine;
+      if (this.#codes[i]?.includes(MARKER)) i = this.#writeOut(line, i);
+      else this.#out.push(line);
     }
   }
-  return refuse(lines[first] as ShaderLine, "a marked loop does not end");
+
+  /** Returns the index of the loop's last line. */
+  #writeOut(line: ShaderLine, first: number): number {
+    const [head, variable = "", bound = ""] = MARKED_LOOP.exec(this.#codes[first] ?? "") ?? [];
+    if (head === undefined) refuse(line, `expected ${MARKER} for (var i = 0u; i < BOUND; i++) {`);
+    const end = this.#ends.get(first) ?? this.#closingLine(line, first);
+    this.#ends.set(first, end);
+    const fail: Fail = (problem) => refuse(line, problem);
+    const turns = convert(evaluate(bound, this.#values, fail), "u32", fail).value;
+    if (turns > MAX_TURNS) refuse(line, `${turns} turns are more than the ${MAX_TURNS} that are written out`);
+    const hidden = this.#values.get(variable);
+    const close = { ...(this.#lines[end] as ShaderLine), text: "}" };
+    for (let turn = 0; turn < turns; turn++) {
+      this.#out.push({ ...line, text: `{ const ${variable} = ${turn}u;` });
+      this.#values.set(variable, { type: "u32", value: turn });
+      this.unroll(first + 1, end);
+      this.#out.push(close);
+    }
+    if (hidden) this.#values.set(variable, hidden);
+    else this.#values.delete(variable);
+    return end;
+  }
+
+  /** Index of the line that ends the block which line `first` begins. */
+  #closingLine(line: ShaderLine, first: number): number {
+    let depth = 1;
+    for (let i = first + 1; i < this.#lines.length; i++) {
+      const code = this.#codes[i] ?? "";
+      for (const letter of code) {
+        if (letter === "{") depth++;
+        else if (letter === "}") depth--;
+        if (depth > 0) continue;
+        if (code.trim() !== "}")
+          refuse(this.#lines[i] as ShaderLine, "the brace that ends a marked loop must stand alone");
+        return i;
+      }
+    }
+    return refuse(line, "a marked loop does not end");
+  }
 }
 
 /** A line without its comment. */

@@ -1,59 +1,63 @@
 import type { ModelShape } from "../backend.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 
-/** The tile of a workgroup of gemm-subgroup-matrix.wgsl. */
+/** How a workgroup of gemm-subgroup-matrix.wgsl covers its outputs. */
 export interface MatrixTile {
-  /** Rows of x and of the weight. */
+  /** Rows of x. */
   readonly x: number;
+  /** Rows of the weight. */
   readonly w: number;
   /** Columns of an iteration; a divisor of PREPARED_STRIP. */
   readonly strip: number;
-  /** Subgroups along the rows of x, along the rows of the weight, and along the columns. */
+  /** Subgroups along the rows of x. */
   readonly splitX: number;
+  /** Subgroups along the rows of the weight. */
   readonly splitW: number;
+  /** Subgroups that share the columns of a block. */
   readonly splitK: number;
-  /** Strips in flight in registers. */
+  /** Strips prefetched in registers. */
   readonly depth: number;
-  /** Strips in workgroup memory. */
+  /** Strips in workgroup memory: 1 or 2. */
   readonly buffers: number;
 }
 
-/** Sizes that change the speed of kernels, not their results. */
+/** Sizes that change how fast kernels are, not what they compute. A vector has 16 bytes. */
 export interface Tuning {
-  /** Matrix-vector products: maximum invocations of a thread group. */
+  /** Matrix-vector products: most invocations of a thread group. */
   readonly matvecLanes: number;
-  /** Matrix-vector products: 16-byte vectors of weights in flight in an invocation. */
+  /** Matrix-vector products: weight vectors in flight an invocation. */
   readonly matvecLoads: number;
-  /** Matrix-vector products: minimum rows of a thread group. */
+  /** Matrix-vector products: fewest rows of a thread group. */
   readonly matvecGroupRows: number;
-  /** Persistent layer kernel: invocations of a workgroup. */
+  /** Layer kernel: invocations of a workgroup. */
   readonly layerThreads: number;
-  /** Persistent layer kernel: 16-byte vectors of weights in flight in an invocation. */
+  /** Layer kernel: weight vectors in flight an invocation. */
   readonly layerLoads: number;
-  /** Persistent layer kernel: rows of a workgroup. */
+  /** Layer kernel: rows of a workgroup. */
   readonly layerRows: number;
-  /** Persistent layer kernel: minimum workgroups of a stage, if its rows suffice for so many. */
+  /** Layer kernel: fewest workgroups of a stage, if it has the rows for them. */
   readonly layerGroups: number;
-  /** Persistent layer kernel: 16-byte vectors of x that an invocation keeps in registers. */
+  /** Layer kernel: vectors of the input that an invocation keeps. */
   readonly layerVectors: number;
-  /** Decode attention: invocations of a workgroup. */
+  /** Split-KV attention: invocations of a workgroup. */
   readonly attendThreads: number;
-  /** Decode attention: tokens in flight in a thread group. */
+  /** Split-KV attention: tokens in flight a thread group. */
   readonly attendTokens: number;
-  /** Decode attention: workgroups of all splits of a row. */
+  /** Split-KV attention: workgroups of all query heads of a row. */
   readonly attendGroups: number;
-  /** Decode attention: minimum tokens of a split; combining shorter splits costs more than they save. */
-  readonly attendMinTokens: number;
-  /** Selection: vec4s of scores in flight in an invocation. */
+  /** Split-KV attention: fewest tokens of a split; below it the combine costs more than a split saves. */
+  readonly attendLeastSplit: number;
+  /** Selection: vec4s of scores in flight an invocation. */
   readonly selectFours: number;
   /** Products of many rows with subgroup matrices. */
   readonly matrixTile: MatrixTile;
+  /** The same where the outputs are read as well, or come in pairs. */
   readonly largeMatrixTile: MatrixTile;
   /** Prefill attention with subgroup matrices: subgroups of a workgroup. */
   readonly matrixSubgroups: number;
-  /** Prefill attention with subgroup matrices: keys of an iteration. */
+  /** Prefill attention with subgroup matrices: keys a turn. */
   readonly matrixKeys: number;
-  /** Invocations of a workgroup that combines splits. */
+  /** Combine of split-KV partials: invocations of a workgroup. */
   readonly combineThreads: number;
 }
 
@@ -69,7 +73,7 @@ const GPU: Tuning = {
   attendThreads: 256,
   attendTokens: 4,
   attendGroups: 264,
-  attendMinTokens: 64,
+  attendLeastSplit: 64,
   selectFours: 4,
   matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
   largeMatrixTile: { x: 192, w: 128, strip: 64, splitX: 3, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
@@ -78,7 +82,7 @@ const GPU: Tuning = {
   combineThreads: 256,
 };
 
-/** Sizes for software adapters, which run a workgroup as a loop and each barrier as one turn of every invocation. */
+/** On a CPU a workgroup is a loop, and a barrier a turn of every invocation. */
 const SOFTWARE: Tuning = {
   ...GPU,
   matvecLanes: 16,
