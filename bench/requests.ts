@@ -1,6 +1,7 @@
 /**
- * Measures decode steps of requests to a model through the engine: every attention at every context, prefill against
- * decode. Rounds alternate between attentions, and results are medians over rounds, so that ratios hold on a noisy machine.
+ * Decode steps of requests to a model, through the engine: every attention at every context, prefill against decode.
+ * Rounds alternate between attentions and medians are taken over rounds, so that
+ * ratios hold on a noisy machine.
  */
 import { type BackendChoice, type Engine, type EngineOptions, openEngine } from "../src/node/index.ts";
 import { median } from "./statistics.ts";
@@ -34,7 +35,7 @@ interface Run {
   readonly attendedFraction: number;
 }
 
-/** Fills the cache by a prompt, then decodes; the context is the middle of the decoded steps. */
+/** Fills the cache to the context with a prompt, then decodes; the steps straddle the context. */
 async function run(engine: Engine, context: number, attention: string, steps: number): Promise<Run> {
   const promptTokens = context - steps / 2;
   const tokenIds = Array.from({ length: promptTokens }, (_, i) => (i * 7919) % 500);
@@ -62,7 +63,7 @@ async function withEngine<T>(options: BenchEngineOptions, work: (engine: Engine)
   }
 }
 
-/** Measures every attention at every context in alternated rounds. Speed-ups are relative to the first attention. */
+/** Every attention at every context, in alternated rounds; the first attention is what the others are compared with. */
 export async function benchRequests(options: RequestBenchOptions): Promise<{
   rows: RequestRow[];
   prefill: {

@@ -1,14 +1,14 @@
-/** The GPU of benchmarks. */
+/** The GPU that benchmarks run on. */
 import { adapterName, BackendError, openDawn } from "../../src/node/internal.ts";
 
 export interface BenchGpu {
-  /** The card and its driver, as far as WebGPU reports them. */
+  /** The card and its driver, as far as they say. */
   readonly name: string;
-  /** Requests an adapter for one device. Each device needs its own adapter. */
+  /** An adapter for one device; every device takes its own. */
   readonly adapter: () => Promise<GPUAdapter>;
 }
 
-/** @throws BackendError with the reason if the machine has no GPU */
+/** @throws BackendError where there is no GPU, with the reason. */
 export async function openBenchGpu(): Promise<BenchGpu> {
   const gpu = await openDawn();
   const adapter = async () => {
@@ -17,7 +17,7 @@ export async function openBenchGpu(): Promise<BenchGpu> {
       throw new BackendError(
         "bench on WebGPU: it offers no adapter; check the GPU's driver, or bench another backend",
       );
-    // GPU time needs timestamps; the host's clock cannot replace them
+    // GPU time is read from timestamps, which cannot be made up for by the host's clock
     if (!found.features.has("timestamp-query"))
       throw new BackendError(
         `bench on WebGPU: ${adapterName(found.info)} has no timestamp-query, which GPU times are taken by; bench another GPU`,

@@ -1,10 +1,10 @@
-/** Targets of the WebGPU backend on an NVIDIA H200, f16, batch 1. */
+/** What is asked of the WebGPU backend on an NVIDIA H200, f16, batch 1. */
 export interface Target {
   readonly text: string;
   readonly isMet: (measured: number) => boolean;
 }
 
-/** A target with its measured value, as rows show it. */
+/** A measured value's target, as rows show it. */
 export interface Verdict {
   readonly target: string;
   readonly met: "met" | "missed";
@@ -32,7 +32,7 @@ export const TARGETS = {
   hostTime: { text: "less than 1 of GPU time", isMet: (measured: number) => measured < 1 },
 } as const satisfies Readonly<Record<string, Target>>;
 
-/** condition: a further requirement on the measurement. */
+/** condition: what else must hold for the figure to count. */
 export function judge(target: Target, measured: number, condition = true): Verdict {
   return { target: target.text, met: condition && target.isMet(measured) ? "met" : "missed" };
 }

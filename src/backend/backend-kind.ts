@@ -1,40 +1,40 @@
 /**
- * A kind of backend, as `src/machine` sees it: its availability, memory limit, factory, and allowed error against the
- * reference. Each backend's folder has one row; `src/machine/backends.ts` lists them.
+ * A kind of backend, as the machine sees it: whether it is here, what it can hold, how to open it, how far its rounding may
+ * take it from the reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
  */
 import type { BackendFactory, BackendName, Capacity, ModelShape } from "./backend.ts";
 
 export interface BackendKind<Host, Options> {
   readonly name: BackendName;
-  /** The processor, for messages. */
+  /** What it computes on, for messages. */
   readonly device: "GPU" | "CPU";
   /**
-   * Looks for this kind of backend on the machine.
-   * @throws BackendError with reason and advice if the machine has none
+   * Finds what this machine has for it.
+   * @throws BackendError where the machine has nothing, with the reason and what to do.
    */
   probe(host: Host, options: Options): Promise<BackendCandidate>;
 }
 
-/** A backend that the machine can open, once. */
+/** A backend that can be opened here, once. */
 export interface BackendCandidate {
-  /** Decides whether "auto" chooses it, with the reason. */
+  /** Whether "auto" takes it, and why. */
   readonly auto: { readonly isWanted: boolean; readonly why?: string };
-  /** Maximum error against the reference that rounding can cause; see `ALLOWED_ERROR`. */
+  /** Error against the reference that rounding explains; see `ALLOWED_ERROR`. */
   readonly allowedError: number;
-  /** The device that the self-test must check at open; absent for the CPU. */
+  /** The device whose arithmetic the self-test must prove at open; left out where the CPU computes. */
   readonly tested?: TestedDevice;
-  /** Returns the memory limit beside a model's weights. */
+  /** What it can hold beside a model's weights. */
   memoryLimit(demand: MemoryDemand): MemoryLimit;
   readonly open: BackendFactory;
 }
 
-/** Identifies a device within this process. */
+/** Names a device in this process. */
 export interface TestedDevice {
   /** For people. */
   readonly name: string;
-  /** The origin of the device: WebGPU reports no other difference between two equal cards. */
+  /** Where the device comes from: two equal cards differ in nothing else that WebGPU tells. */
   readonly source: object;
-  /** Equal for devices of one source on which kernels compute the same results. */
+  /** Equal for devices of a source on which kernels compute alike. */
   readonly key: string;
 }
 
@@ -43,15 +43,15 @@ export interface MemoryDemand {
   readonly weightBytes: number;
 }
 
-/** A backend's memory limit. */
+/** What a backend can hold. */
 export interface MemoryLimit {
   fits(capacity: Capacity): boolean;
-  /** Names the limit in messages; completes "does not fit into the …". */
+  /** What sets the limit, for messages; completes "does not fit into the …". */
   readonly name: string;
 }
 
 /**
- * Maximum relative error that rounding can cause. f16 keys, values and products keep 11 bits: the error is at most 5e-4 a
- * term, and less for sums. f32 keeps 24 bits, for sums of a few hundred terms. A wrong kernel has an error of about 1.
+ * Relative error that rounding explains. f16 keys, values and products keep 11 bits: each is off by up to 5e-4, sums by
+ * less. f32 keeps 24 bits, and sums have up to some hundred terms. A wrong kernel is off by about 1.
  */
 export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;

@@ -279,8 +279,8 @@ export interface Backend {
   /**
    * Dense causal attention of the range's rows over everything cached: row at position p sees positions 0..p.
    * Logits are scaled by headDim ** -0.5. output: f32 [maxBatchRows, numQueryHeads * headDim].
-   * scores: emits the scaled logits of positions 0..length-1 per query head, so that a selecting layer reads K once. The
-   * range's sequences must then have one row each.
+   * scores: where given, the range's sequences have one row each, and the scaled logits of positions 0..length-1 are
+   * handed on per query head, so that a selecting layer reads K once.
    */
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void;
   /** Attention of one row a sequence over its selected tokens only; touches no other row of the cache. */

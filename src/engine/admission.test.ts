@@ -43,7 +43,7 @@ async function finish(generation: RunningGeneration): Promise<readonly string[]>
   return (await generation.result()).notes;
 }
 
-test("a request notes who held its place after a long wait, and nothing after a short one", async () => {
+test("a request that waited long says who had its place; after a short wait it says nothing", async () => {
   let now = 0;
   const admission = new Admission(
     CAPACITY,
@@ -66,7 +66,7 @@ test("a request notes who held its place after a long wait, and nothing after a 
   ]);
 });
 
-test("the note also names logits that hold pages", async () => {
+test("logits that hold pages are named, too", async () => {
   const admission = new Admission(CAPACITY, () => {});
   const logits = admission.reserve(32);
   admission.queue(request("request 1"));

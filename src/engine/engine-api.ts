@@ -1,4 +1,4 @@
-/** The public interface of an engine. */
+/** What an engine offers. */
 import type { SelectionLayersSource } from "../attention/policy.ts";
 import type { BackendReport } from "../backend/backend.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
@@ -8,19 +8,19 @@ import type { Generation, GenerationRequest } from "./request.ts";
 export interface Engine {
   readonly tokenizer: Tokenizer;
   /**
-   * Queues a request. A request that cannot run throws here, not later. After a failure of the backend, every generation
-   * ends with that failure.
+   * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
+   * with that failure.
    * @throws RequestError, ConfigError
    */
   generate(request: GenerationRequest): Generation;
   /**
-   * Computes the dense logits of every position: f32 [tokenIds.length, vocabSize], of at most contextLength tokens. Queues
-   * for pages like a request, and runs between the steps of others.
-   * @throws RequestError, BackendError, AbortedError when the engine closes meanwhile
+   * Dense logits of every position: f32 [tokenIds.length, vocabSize], of at most contextLength tokens. Queues for its pages
+   * like a request, and takes its turns between the steps of others.
+   * @throws RequestError, BackendError, AbortedError when the engine is closed meanwhile
    */
   logits(tokenIds: ArrayLike<number>): Promise<Float32Array>;
   report(): EngineReport;
-  /** Aborts running requests, ends threads, frees memory. A second call does nothing. */
+  /** Aborts what runs, ends threads, frees memory. Calling it twice is allowed. */
   close(): Promise<void>;
 }
 
@@ -32,11 +32,11 @@ export interface EngineReport {
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
     readonly kvBytesPerToken: number;
-    /** Tensors that no op uses and `transformers` ignores: their number and the first names. */
+    /** Tensors that no op uses, as `transformers` leaves them out: how many, and the first of their names. */
     readonly ignoredTensors: IgnoredTensors;
   };
   readonly backend: BackendReport & {
-    /** The reason for the choice of backend. */
+    /** Why this backend. */
     readonly why: string;
     /** Duration of the GPU's self-test, which runs once in a process. */
     readonly selfTestMs?: number;
@@ -44,15 +44,15 @@ export interface EngineReport {
   readonly attention: {
     readonly name: string;
     readonly settings: Readonly<Record<string, unknown>>;
-    /** The source of the policy's selection layers, if it has any. */
+    /** Who named the policy's selection layers, where it has any. */
     readonly selectionLayersFrom?: SelectionLayersSource;
   };
   readonly loadMs: number;
-  /** The source of the context if it is not max_position_embeddings: a scaling of RoPE, or the memory. */
+  /** Where the context comes from, if not from max_position_embeddings: a scaling of RoPE, or what memory holds. */
   readonly contextNote?: string;
   /**
-   * Notes for people: the note above, guessed selection layers, refused files that count as missing, and values of the
-   * checkpoint that the engine ignores.
+   * What a person should know: the note above, guessed selection layers, files that may not be read and so count as missing,
+   * values of the checkpoint that the engine does not follow.
    */
   readonly notes: readonly string[];
 }

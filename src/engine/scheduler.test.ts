@@ -17,9 +17,9 @@ const rowsOf = (entries: readonly SchedulerEntry[], some: Partial<typeof limits>
   ]);
 
 test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>([
-  ["no entries: no rows", [], {}, []],
+  ["nothing from nothing", [], {}, []],
   [
-    "decoding sequences get one row each",
+    "decoders one row each",
     [entry(5, 5), entry(9, 3)],
     {},
     [
@@ -28,7 +28,7 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     ],
   ],
   [
-    "decoding sequences come before prompts, prompts oldest first",
+    "decoders before prompts, prompts oldest first",
     [entry(0, 20), entry(5, 5), entry(0, 30)],
     {},
     [
@@ -37,9 +37,9 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
       [2, 30, true],
     ],
   ],
-  ["a prefill chunk is a multiple of eight rows", [entry(0, 100)], {}, [[0, 64, true]]],
+  ["a prompt in chunks of eights", [entry(0, 100)], {}, [[0, 64, true]]],
   [
-    "a prefill chunk beside decoding sequences is a multiple of eight rows",
+    "beside decoders, too",
     [entry(0, 100), entry(3, 3)],
     {},
     [
@@ -47,16 +47,11 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
       [0, 56, true],
     ],
   ],
-  ["a chunk leaves no rest below eight rows", [entry(0, 68)], {}, [[0, 56, true]]],
-  ["the last chunk is whole", [entry(56, 68)], {}, [[0, 12, true]]],
+  ["no rest smaller than eight", [entry(0, 68)], {}, [[0, 56, true]]],
+  ["a last chunk whole", [entry(56, 68)], {}, [[0, 12, true]]],
+  ["prefill within its own limit", [entry(0, 100), entry(0, 100)], { maxPrefillRows: 32 }, [[0, 32, true]]],
   [
-    "prefill stays within its own limit",
-    [entry(0, 100), entry(0, 100)],
-    { maxPrefillRows: 32 },
-    [[0, 32, true]],
-  ],
-  [
-    "two short prompts share the limit of prefill",
+    "two short prompts within it",
     [entry(0, 10), entry(0, 10)],
     { maxPrefillRows: 32 },
     [
@@ -65,13 +60,13 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     ],
   ],
   [
-    "paused and finished sequences get no rows",
+    "the paused and the finished rest",
     [entry(5, 5, { isPaused: true }), entry(5, 5, { isFullySampled: true }), entry(0, 5, { isPaused: true })],
     {},
     [],
   ],
   [
-    "the number of sequences is limited",
+    "at most so many sequences",
     [entry(1, 1), entry(1, 1), entry(1, 1)],
     { maxSequences: 2 },
     [
@@ -79,13 +74,18 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
       [1, 1, false],
     ],
   ],
-  ["the number of rows is limited", [entry(1, 1), entry(0, 9)], { maxRows: 1 }, [[0, 1, false]]],
-  ["a small row limit gives small chunks", [entry(0, 20)], { maxRows: 4, maxPrefillRows: 4 }, [[0, 4, true]]],
+  ["at most so many rows", [entry(1, 1), entry(0, 9)], { maxRows: 1 }, [[0, 1, false]]],
+  [
+    "few rows at a time where there are few",
+    [entry(0, 20)],
+    { maxRows: 4, maxPrefillRows: 4 },
+    [[0, 4, true]],
+  ],
 ])("%s", (_, entries, some, expected) => {
   expect(rowsOf(entries, some)).toEqual(expected);
 });
 
-test("every limit schedules a whole prompt, in chunks of at least eight rows if the limit allows", () => {
+test("however a prompt is cut, all of it is scheduled, in chunks of at least eight where there is room", () => {
   for (let length = 1; length < 90; length++)
     for (const most of [1, 3, 8, 15, 16, 17, 40]) {
       let left = length;

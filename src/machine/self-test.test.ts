@@ -14,10 +14,10 @@ import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts
 
 const { gpu } = await webgpuForTests();
 
-/** SwiftShader compiles the kernels in 10 s of an idle core; other processes may share it. */
+/** SwiftShader compiles the kernels for 10 s of a core, which it may have to share. */
 const COMPILING_MS = 300_000;
 
-/** Returns the names of wrong ops. */
+/** Ops that a test finds wrong. */
 async function wrongOps(tested: Backend): Promise<readonly string[]> {
   const rows = await runSelfTest(
     tested,
@@ -29,7 +29,7 @@ async function wrongOps(tested: Backend): Promise<readonly string[]> {
 }
 
 test.each(BACKENDS)(
-  "$name: every op is within 1e-5 of the reference, with the same selections and tokens",
+  "$name: every op within 1e-5, every choice the same",
   async ({ open }) => {
     const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     expect(await wrongOps(backend)).toEqual([]);
@@ -38,7 +38,7 @@ test.each(BACKENDS)(
   COMPILING_MS,
 );
 
-/** Wraps a backend and replaces one op. */
+/** A backend on which one call is made otherwise. */
 function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Backend[K]): Backend {
   return new Proxy(backend, {
     get(target, key) {
@@ -49,7 +49,7 @@ function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Bac
   });
 }
 
-describe("the self-test names the wrong op:", async () => {
+describe("a wrong op is found where it arises", async () => {
   const right = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   const half = (ends: KeptEnds): KeptEnds => ({ sinks: ends.sinks - 1, recent: ends.recent + 1 });
   it.each<[string, Backend, readonly string[]]>([
@@ -62,7 +62,7 @@ describe("the self-test names the wrong op:", async () => {
       ["attendSelected"],
     ],
     [
-      "a feed-forward with the wrong residual",
+      "a feed-forward of the wrong residual",
       broken(right, "advance", (from, next, tensors) => {
         right.advance(from, undefined, tensors);
         right.feedForward(from.feedForward, tensors.x);
@@ -71,21 +71,21 @@ describe("the self-test names the wrong op:", async () => {
       ["advance, chunk", "advance, decode", "a layer at once", "the next layer's queries"],
     ],
     [
-      "a selection with other always-kept tokens",
+      "a selection by other ends",
       broken(right, "mergeByRank", (range, scores, ends, out) =>
         right.mergeByRank(range, scores, { sinks: ends.sinks, recent: 40 }, out),
       ),
       ["mergeByRank"],
     ],
     [
-      "a recency window too long by one",
+      "a window too long by one",
       broken(right, "expandSelection", (range, set, ends, out) =>
         right.expandSelection(range, set, half(ends), out),
       ),
       ["expandSelection"],
     ],
     [
-      "samples that ignore the seed",
+      "draws that ignore the seed",
       broken(right, "sample", (logits, rows) =>
         right.sample(
           logits,

@@ -17,7 +17,7 @@ export type OpenForTests = (model: ModelShape, capacity: Capacity) => Promise<Tr
 export interface BackendRow {
   readonly name: string;
   readonly open: OpenForTests;
-  /** A software adapter, or another build of the same kernels: suites run a cross-section of their cases on it. */
+  /** A GPU emulated on the CPU, or the same kernels built again: suites run a cross-section of their cases on it. */
   readonly isSlow?: boolean;
 }
 

@@ -7,7 +7,7 @@ import { webgpuForTests } from "../webgpu/environment.ts";
 interface GoldenBackend {
   readonly name: string;
   readonly options: EngineOptions;
-  /** Golden problems to solve: plain loops take seconds for the long ones, a software adapter minutes for all. */
+  /** Golden problems to solve: plain loops take seconds for the long ones, an emulated GPU minutes for all. */
   readonly picoProblems: number;
   /** Golden checkpoints to run, where not all. */
   readonly checkpoints?: readonly string[];

@@ -13,7 +13,7 @@ const SIZES = {
 
 let machines = 0;
 
-/** Creates a store of another machine each time, so that the process's own values do not count. */
+/** A store of another machine each time: what this process knows does not count. */
 function memoryStore(texts = new Map<string, string>(), machine = `machine ${machines++}`): TuningStore {
   return {
     machine,
@@ -37,11 +37,11 @@ const measured = async () => ({ tuning: { ...USUAL_TUNING, itemF16: 65536 }, ela
 afterEach(() => vi.resetModules());
 
 describe("opening a backend", () => {
-  it("measures once a machine and number of threads, and reports it", async () => {
+  it("measures once on a machine, for each number of threads, and says so", async () => {
     const texts = new Map<string, string>();
     const store = memoryStore(texts);
     const first = await open(store);
-    expect(first.elapsedMs).toBeLessThan(1000); // half a second, and a margin for a busy machine
+    expect(first.elapsedMs).toBeLessThan(1000); // half a second, and room for a busy machine
     // A machine that is too busy to finish a measurement keeps nothing.
     const kept = first.from === "measured" ? 1 : 0;
     expect(texts.size).toBe(kept);
@@ -53,14 +53,14 @@ describe("opening a backend", () => {
     for (const [key, text] of texts) expect(parseTuning(JSON.parse(text), key)).toBeDefined();
   });
 
-  it('measures nothing with tuning "default", and always with "measure"', async () => {
+  it("measures nothing where it is told not to, and anew where it is told to", async () => {
     const store = memoryStore();
     expect(await open(store, { tuning: "default" })).toEqual({ from: "default", choices: USUAL_TUNING });
     await open(store);
     expect((await open(store, { tuning: "measure" })).elapsedMs).toBeGreaterThanOrEqual(0);
   });
 
-  it("opens without a store, and with a failing one", async () => {
+  it("runs on without a store, and with one that fails", async () => {
     expect((await open(undefined)).choices).toBeDefined();
     const refuse = () => Promise.reject(new Error("read-only"));
     const broken = { machine: `machine ${machines++}`, read: refuse, write: refuse };
@@ -68,7 +68,7 @@ describe("opening a backend", () => {
     expect(tuning.note).toMatch(/^not kept: Error: read-only$|the machine is busy/);
   });
 
-  it("opens with the usual values if there is no memory for the measurement", async () => {
+  it("runs on with the usual choices where there is no memory to measure in", async () => {
     const grow = WebAssembly.Memory.prototype.grow;
     vi.spyOn(WebAssembly.Memory.prototype, "grow").mockImplementation(function (
       this: WebAssembly.Memory,
@@ -83,15 +83,15 @@ describe("opening a backend", () => {
     expect(tuning.note).toContain("the machine refused");
   });
 
-  it("refuses an unknown mode", async () => {
+  it("refuses a mode that is none", async () => {
     const opened = open(memoryStore(), { tuning: "fast" as "auto" });
     await expect(opened).rejects.toThrow(ConfigError);
     await expect(opened).rejects.toThrow('tuning must be one of auto, measure, default, got "fast"');
   });
 });
 
-describe("a stored measurement", () => {
-  /** Reads it like another process. */
+describe("what is kept", () => {
+  /** As another process finds it. */
   async function reread(store: TuningStore, measure = measured) {
     vi.resetModules();
     const fresh = await import("./tuning.ts");
@@ -106,7 +106,7 @@ describe("a stored measurement", () => {
     expect(await reread(store, measure)).toEqual({ from: "kept", choices: first.choices });
   });
 
-  it("is not used by another build, number of threads or machine", async () => {
+  it("is not of another build, number of threads or machine", async () => {
     const texts = new Map<string, string>();
     for (const [machine, build] of [
       ["a", "x"],
@@ -119,28 +119,19 @@ describe("a stored measurement", () => {
 
   const whole = { key: "k", choices: USUAL_TUNING };
   it.each<[string, string]>([
-    ["that is empty", ""],
-    ["that is truncated", JSON.stringify(whole).slice(0, 40)],
-    ["of a number", "7"],
-    ["of null", "null"],
+    ["nothing", ""],
+    ["cut off", JSON.stringify(whole).slice(0, 40)],
+    ["no object", "7"],
+    ["null", "null"],
     ["of another key", JSON.stringify({ ...whole, key: "other" })],
-    ["without values", JSON.stringify({ key: "k" })],
-    ["with null values", JSON.stringify({ key: "k", choices: null })],
-    ["without one value", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemF16: undefined } })],
-    ["with a text as value", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemF16: "65536" } })],
-    [
-      "with a value below its range",
-      JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, attendBlock: 0 } }),
-    ],
-    [
-      "with a value above its range",
-      JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, streamThreads: 1e9 } }),
-    ],
-    [
-      "with a fraction as value",
-      JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemBf16: 4096.5 } }),
-    ],
-  ])("%s is ignored: the backend measures again and replaces it", async (_, text) => {
+    ["without choices", JSON.stringify({ key: "k" })],
+    ["choices of null", JSON.stringify({ key: "k", choices: null })],
+    ["one number short", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemF16: undefined } })],
+    ["a text for a number", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemF16: "65536" } })],
+    ["below its range", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, attendBlock: 0 } })],
+    ["above its range", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, streamThreads: 1e9 } })],
+    ["no whole number", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemBf16: 4096.5 } })],
+  ])("%s counts as nothing: it is measured anew, and mended", async (_, text) => {
     const store = memoryStore();
     const key = `${store.machine} | build`;
     await store.write(key, text.replace('"k"', JSON.stringify(key)));
@@ -148,7 +139,7 @@ describe("a stored measurement", () => {
     expect((await reread(store)).from).toBe("kept");
   });
 
-  it("is never an unfinished one", async () => {
+  it("is not a measurement that was not finished", async () => {
     const texts = new Map<string, string>();
     const measure = async () => ({ ...(await measured()), unfinished: "busy" });
     const store = memoryStore(texts);
@@ -158,7 +149,7 @@ describe("a stored measurement", () => {
   });
 });
 
-it("two backends that open concurrently measure once", async () => {
+it("two backends that open at once measure once", async () => {
   let count = 0;
   const measure = async () => {
     count++;
