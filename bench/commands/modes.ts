@@ -1,4 +1,4 @@
-/** The two modes of `decode` and `prefill`: requests through the engine, or steps of a shape on the GPU. */
+/** `decode` and `prefill` either send requests through the engine, or run the steps of a shape on the GPU. */
 import { type Command, Option } from "commander";
 import { BACKEND_CHOICES, type BackendChoice } from "../../src/node/index.ts";
 import { cacheDtypeOption, dtypeOption, shape, wholeNumber } from "../options.ts";
@@ -15,7 +15,7 @@ export interface ModeOptions extends Dtypes {
 
 const DEFAULT_SHAPE = "llama-3.1-8b";
 
-/** Adds the options that choose the mode, and those of one mode only. */
+/** The options that choose between the two, and those that only one of them has. */
 export function addModes(command: Command): Command {
   return command
     .addOption(
@@ -35,14 +35,14 @@ export function addModes(command: Command): Command {
     .option("--json", "print one JSON object");
 }
 
-/** Returns the shape to run; undefined for requests. */
+/** The shape to run; undefined where requests are sent. */
 export function chosenShape({ backend, model, shape }: ModeOptions): Shape | undefined {
   return shape ?? (backend === "webgpu" && model === undefined ? readShape(DEFAULT_SHAPE) : undefined);
 }
 
 /**
- * Ends the program with one message if options contradict each other.
- * ofRequests, ofShapes: names of options of one mode only, besides those of `addModes`.
+ * Ends the program with one message where options do not go together.
+ * ofRequests, ofShapes: names of options that only one of the two has, besides those of `addModes`.
  */
 export function checkModes(
   command: Command,

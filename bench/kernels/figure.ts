@@ -4,8 +4,8 @@ export interface KernelFigure {
   readonly threads: number;
   readonly value: number;
   readonly unit: string;
-  /** The limit for any kernel here, in the same unit, if known: bytes at the speed of a plain read, or arithmetic. */
+  /** What no kernel could beat here, in the same unit, where it is known: bytes at the plain read, or arithmetic. */
   readonly floor?: number;
-  /** The target of a ratio, in words. */
+  /** What is asked of a ratio, as the issue words it. */
   readonly target?: string;
 }

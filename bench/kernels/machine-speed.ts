@@ -1,4 +1,4 @@
-/** Measures the clock and the multiply-add rate of the machine, with WebAssembly modules written byte by byte. */
+/** Two properties of the machine that floors are made of, measured by modules written out byte by byte. */
 
 const I32 = 0x7f;
 const V128 = 0x7b;
@@ -6,11 +6,11 @@ const [LOCAL_GET, LOCAL_SET, LOCAL_TEE, I32_CONST, I32_SUB, I32_MUL] = [0x20, 0x
 const [LOOP, BR_IF, END, SIMD, SPLAT, ADD, MUL, NO_RESULT] = [0x03, 0x0d, 0x0b, 0xfd, 0x13, 0xe4, 0xe6, 0x40];
 const F32_CONST = 0x43;
 
-/** Latency of a 32-bit multiplication: 3 cycles on all common x86-64 and ARM cores. */
+/** 3 cycles: the latency of a 32-bit multiplication on every x86-64 and ARM core this is likely to meet. */
 const MULTIPLY_CYCLES = 3;
 const TURNS = 300_000;
 
-/** Returns the clock of this core in GHz while it computes dependent multiplications. */
+/** GHz of this core while it computes: a chain of dependent multiplications. */
 export function clockGigahertz(): number {
   const multiplies = 10;
   const square = [LOCAL_GET, 1, LOCAL_GET, 1, I32_MUL, LOCAL_SET, 1];
@@ -18,9 +18,9 @@ export function clockGigahertz(): number {
   return (TURNS * multiplies * MULTIPLY_CYCLES) / fastest(run) / 1e6;
 }
 
-/** Returns the f32 multiply-adds a nanosecond of 128-bit vectors without a fused instruction and without loads. */
+/** Multiply-adds of f32 a nanosecond that 128-bit vectors without a fused instruction reach, loads left out. */
 export function arithmeticCeiling(): number {
-  // 13 accumulators and two constants: all registers that V8 allocates
+  // 13 chains in flight and two constants: as many registers as V8 hands out
   const chains = 13;
   const constant = (bytes: readonly number[]) => [F32_CONST, ...bytes, SIMD, SPLAT];
   const half = constant([0, 0, 0, 0x3f]);
@@ -39,7 +39,7 @@ export function arithmeticCeiling(): number {
   return (TURNS * chains * 4) / fastest(run) / 1e6;
 }
 
-/** Assembles (func (param i32) (result i32)): `before`, then `body` as often as the parameter says, then `after`. */
+/** (func (param i32) (result i32)): `before`, then as many turns of `body` as the parameter says, then `after`. */
 function compile(
   type: number,
   locals: number,
@@ -69,7 +69,7 @@ function length(n: number): number[] {
   return n < 128 ? [n] : [(n & 127) | 128, n >> 7];
 }
 
-/** Returns the milliseconds of the fastest of many runs, since the floor is the machine's best. */
+/** Milliseconds of the fastest of many runs: the machine's best is what is asked for. */
 function fastest(run: (turns: number) => number): number {
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 50; i++) {

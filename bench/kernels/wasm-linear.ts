@@ -1,4 +1,4 @@
-/** Matrix kernels: streaming ones against a plain read, others against the arithmetic ceiling. */
+/** Matrix kernels: against a plain read where they stream, against the arithmetic ceiling where they do not. */
 import type { WasmWeight } from "../../src/node/internal.ts";
 import { addressOf, type Case, type KernelBench, MAX_ROWS } from "./kernel-bench.ts";
 import { arithmeticCeiling } from "./machine-speed.ts";
@@ -6,7 +6,7 @@ import { arithmeticCeiling } from "./machine-speed.ts";
 export const SIZE = 4096;
 const MATRICES = 12;
 
-/** Matrices larger than any cache: 12 of 4096 × 4096. Each call uses the next one. */
+/** Matrices of DRAM's size, the issue's: 12 of 4096 × 4096. A call takes one, the next call the next. */
 export function benchMatvec(bench: KernelBench): void {
   const { kernels } = bench.backend;
   const x = addressOf(bench.vector(SIZE));
@@ -23,7 +23,7 @@ export function benchMatvec(bench: KernelBench): void {
         value: (ms) => bytes / ms / 1e6,
       };
     };
-    // half of the matrices apart, so that neither finds the other's reads in cache
+    // half the matrices apart: neither finds in cache what the other has read
     return [
       rate(`plain read of the ${dtype}`, 0, ({ address }) => kernels.readAll(address, bytes, out)),
       rate(`matvec ${dtype}`, MATRICES / 2, ({ descriptor }) => kernels.matmul(descriptor, x, 1, out)),
@@ -38,7 +38,7 @@ export function benchMatvec(bench: KernelBench): void {
     }
 }
 
-/** The matrices of SmolLM2-135M by name. Memory holds one copy a layer (30), together more than the caches. */
+/** The matrices of SmolLM2-135M, by name: each stands in memory as often as its 30 layers do, together more than caches hold. */
 const REAL_SHAPES = {
   "q, o": [576, 576],
   "gate, up": [1536, 576],
@@ -47,7 +47,7 @@ const REAL_SHAPES = {
 } as const;
 const REAL_BYTES = 96 << 20;
 
-/** Measures decode products at the sizes of a real model, with 16-bit and f32 weights, against a plain read of the same bytes. */
+/** Decode products at the sizes of a real model, on 16-bit and f32 weights, over a plain read of the same bytes. */
 export function benchRealShapes(bench: KernelBench): void {
   const { kernels } = bench.backend;
   const x = addressOf(bench.vector(1536));
@@ -85,7 +85,7 @@ export function benchRealShapes(bench: KernelBench): void {
   }
 }
 
-/** Measures products with cached weights: the gain of a second thread, and the cost of fork and join. */
+/** Weights that stay in cache: what a second thread brings, and what fork and join cost. */
 export function benchCached(bench: KernelBench): void {
   const { kernels } = bench.backend;
   const x = addressOf(bench.vector(1024));

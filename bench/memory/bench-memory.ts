@@ -1,23 +1,23 @@
-/** Measures the peak memory of opening a checkpoint and filling its cache, and the bytes read from its file. */
+/** Peak memory of opening a checkpoint and filling its cache, and bytes read from its file. */
 import { readFileSync } from "node:fs";
 import { openEngine } from "../../src/node/index.ts";
 import { withRandomCheckpoint } from "./random-checkpoint.ts";
 
 const MIB = 2 ** 20;
-/** Decode steps at the end, after all set-up. */
+/** Decode steps at the end, past what any step has to set up. */
 const STEPS = 16;
 
 export interface MemoryRow {
   readonly weightsMiB: number;
   readonly kvCacheMiB: number;
-  /** Resident bytes before the open, after opening and closing the bundled model, so that code and threads count. */
+  /** Resident before: the runtime with the bundled model open and closed, so that code and threads are counted in. */
   readonly bareMiB: number;
   readonly peakAfterOpenMiB: number;
   readonly peakMiB: number;
-  /** The peak above `baseBytes`, over the bytes of weights and cache. */
+  /** What the model added to the peak, over weights and cache. */
   readonly ratio: number;
   readonly target: string;
-  /** Bytes read by the open, over the bytes of the weights; only on Linux, which counts them. */
+  /** Bytes that opening read, over the bytes of the weights; only where the system counts them (Linux). */
   readonly readOverWeights: number;
 }
 
@@ -57,12 +57,12 @@ export function benchMemory(options: {
   });
 }
 
-/** Returns the peak of resident bytes. */
+/** Most bytes that were ever resident. */
 function peak(): number {
   return process.resourceUsage().maxRSS * 1024;
 }
 
-/** Returns the bytes that this process has read so far. */
+/** Bytes this process has read so far. */
 function bytesRead(): number {
   if (process.platform !== "linux") return Number.NaN;
   const found = /^rchar: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"));

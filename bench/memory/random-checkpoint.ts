@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A Qwen3 of 222 million parameters: large compared with the runtime, small enough to prefill in seconds. */
+/** A Qwen3 of 222 million parameters: large beside the runtime, small enough to prefill in seconds. */
 const QWEN3_222M = {
   architectures: ["Qwen3ForCausalLM"],
   model_type: "qwen3",
@@ -112,7 +112,7 @@ function* shapes(config: RandomConfig): Generator<[string, readonly number[]]> {
   yield ["model.norm.weight", [hidden]];
 }
 
-/** Draws a bf16 of magnitude about 1/128, of either sign. */
+/** bf16 of magnitude about 1/128, either sign. */
 function makeNoise(): Uint8Array {
   const words = new Uint16Array(NOISE_BYTES / 2);
   let state = 1;

@@ -1,4 +1,4 @@
-/** Compares our report with a peer's, line by line for common measurements. */
+/** A report of ours beside a peer's, line by line where both measured the same. */
 import { readFileSync } from "node:fs";
 
 export interface ComparedRow {
@@ -6,11 +6,11 @@ export interface ComparedRow {
   readonly unit: "µs" | "ms";
   readonly ours: number;
   readonly theirs: number;
-  /** Our time over theirs: below 1, ours is faster. */
+  /** Ours over theirs: below 1 ours is faster. */
   readonly times: number;
 }
 
-/** The fields common to both reports. */
+/** What both reports have. */
 interface Measured {
   readonly gpu: string;
   readonly peer?: string;
@@ -23,7 +23,7 @@ interface Measured {
   }[];
 }
 
-/** @throws TypeError when the file has another format */
+/** @throws TypeError on a file of another kind. */
 export function readMeasured(path: string): Measured {
   const json: unknown = JSON.parse(readFileSync(path, "utf8"));
   if (!isMeasured(json))
@@ -51,7 +51,7 @@ export function compareMeasured(ours: Measured, theirs: Measured): readonly Comp
       ? []
       : [compared(kernel, "µs", microseconds, peer.microseconds)];
   });
-  // a peer has full attention only, so sparse attention is compared with that too
+  // a peer has full attention only; it is what sparse attention is held against, too
   const steps = ours.decode.flatMap(({ shape, context, attention, msPerStep }) => {
     const peer = theirs.decode.find((one) => one.shape === shape && one.context === context);
     return peer

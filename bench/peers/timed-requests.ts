@@ -1,6 +1,6 @@
 /**
- * Our side of a comparison with a peer: opens a checkpoint by the public API, prints a line of timings for each line of
- * standard input, one JSON object, and exits at the end of the input. A peer's script alternates it with the peer.
+ * Our side of a comparison with a peer: opens a checkpoint as everybody does, answers each line of standard input, one
+ * JSON object, with a line of timings, and ends with the input. A peer's script runs it beside the peer, in turn.
  *
  *     node timed-requests.js '{"model": FOLDER, "threads": 2, "contextLength": 4160}'
  *     {"context": 512, "steps": 32, "attention": "full"}
@@ -14,7 +14,7 @@ interface Asked {
   readonly attention: string;
 }
 
-/** Tokens not measured after a prefill, which fills the caches with other data. */
+/** The first tokens after a prefill find the caches full of something else. */
 const SETTLING_TOKENS = 8;
 
 const engine = await openEngine({
@@ -31,7 +31,7 @@ try {
   await engine.close();
 }
 
-/** Runs a prompt of `context` tokens, then `steps` tokens; times them as a caller receives them. */
+/** A prompt of `context` tokens, then `steps` tokens: what a caller who counts them as they come sees. */
 async function answer(
   engine: Engine,
   { context, steps, attention }: Asked,

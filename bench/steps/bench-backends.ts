@@ -1,7 +1,7 @@
 import { median } from "../statistics.ts";
 import { ModelStepper } from "./model-stepper.ts";
 
-/** Steps of a turn before the measured ones, since the previous backend has filled the caches. */
+/** Steps of a turn before those measured: the backend before has filled the caches. */
 const SETTLING_STEPS = 4;
 const MEASURED_STEPS = 4;
 
@@ -10,12 +10,12 @@ export interface BackendRow {
   readonly threads: number;
   readonly msPerStep: number;
   readonly prefillMs: number;
-  /** Speed-up over the reference backend. */
+  /** How many times faster than the reference backend. */
   readonly decodeSpeedup: number;
   readonly prefillSpeedup: number;
 }
 
-/** Measures a decode step and the prefill of the bundled model at one context, alternating the CPU backends. */
+/** One decode step and the prefill of the bundled model at one context on every CPU backend, in turn. */
 export async function benchBackends(options: {
   readonly context: number;
   readonly rounds: number;

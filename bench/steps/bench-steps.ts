@@ -1,13 +1,13 @@
 /**
- * Measures decode steps of a checkpoint without the engine, alternating attentions on one filled cache. Each turn runs many
- * steps, as in decoding, because the last-level cache takes a dozen of them to settle. Each row has two floors: its bytes
- * at the speed of a plain read in the same turn, and its multiply-adds at the machine's ceiling.
+ * Decode steps of a checkpoint without the engine, attentions in turn on one filled cache: steps that follow one another,
+ * as in decoding, because the last-level cache takes a dozen of them to settle. Beside each the two floors: its bytes at
+ * the speed of a plain read in the same turn, and its multiply-adds at the machine's ceiling.
  */
 import { arithmeticCeiling } from "../kernels/machine-speed.ts";
 import { median } from "../statistics.ts";
 import { ModelStepper, type StepperOptions } from "./model-stepper.ts";
 
-/** Steps of a turn before the measured ones. */
+/** Steps of a turn that come before those measured. */
 const SETTLING_STEPS = 12;
 
 export interface StepBenchOptions extends Omit<StepperOptions, "contextLength" | "backend"> {
@@ -24,11 +24,11 @@ export interface StepRow {
   readonly attention: string;
   readonly msPerStep: number;
   readonly leastMs: number;
-  /** Speed-up over the first attention. */
+  /** How many times faster than the first attention. */
   readonly speedup: number;
   readonly plainReadMs: number;
   readonly arithmeticMs: number;
-  /** Median milliseconds by backend op, from steps with a timer around each op. */
+  /** Median milliseconds by backend call, of steps that were timed call by call. */
   readonly parts: Readonly<Record<string, number>>;
 }
 
@@ -36,10 +36,10 @@ export interface PrefillRow {
   readonly context: number;
   readonly threads: number;
   readonly prefillTokensPerSecond: number;
-  /** Decode speed at the end of the same context, with the first attention. */
+  /** At the end of the same context, with the first attention. */
   readonly decodeTokensPerSecond: number;
   readonly prefillOverDecode: number;
-  /** Prefill speed if every multiply-add ran at the ceiling. */
+  /** What prefill reaches where every multiply-add runs at the ceiling. */
   readonly ceilingTokensPerSecond: number;
 }
 

@@ -1,6 +1,6 @@
 import type { Backend } from "../../src/node/internal.ts";
 
-/** Milliseconds by backend op since the last `take`. */
+/** Milliseconds by backend step since the last `take`. */
 export class StepClock {
   #isRunning = false;
   #ms = new Map<string, number>();
@@ -9,7 +9,7 @@ export class StepClock {
     this.#isRunning = true;
   }
 
-  /** Stops the clock and returns the measurements. */
+  /** Stops and hands over what was measured. */
   take(): ReadonlyMap<string, number> {
     const taken = this.#ms;
     this.#ms = new Map();
@@ -17,7 +17,7 @@ export class StepClock {
     return taken;
   }
 
-  /** Wraps a backend; times its ops while the clock runs. For backends whose ops return after the work. */
+  /** The backend itself, its calls timed while the clock runs. For backends whose calls return when the work is done. */
   watch(backend: Backend): Backend {
     return new Proxy(backend, {
       get: (target, name) => {

@@ -1,4 +1,4 @@
-/** Sizes of the kernel benchmarks: those of the targets, or small ones for a trial run. */
+/** What the kernel benchmarks run on: the sizes that targets are about, or small ones that try the commands out. */
 import type { ModelConfig } from "../../src/node/internal.ts";
 import { readShape } from "./shapes.ts";
 import type { Dtypes } from "./step-work.ts";

@@ -46,7 +46,7 @@ export async function benchAttentionKernels(bench: KernelBench): Promise<readonl
   ];
 }
 
-const withScores = (context: number) => `${denseName(context)}, scores emitted`;
+const withScores = (context: number) => `${denseName(context)}, scores handed on`;
 
 function denseChain(bench: KernelBench, context: number, scores?: Scores): Chain {
   const { model, query, output } = bench;

@@ -9,7 +9,7 @@ import { judge, TARGETS } from "./targets.ts";
 
 export const ALL_PRODUCTS = "all matrix-vector products of a step";
 
-/** Dependent products, and the sizes of the matrices that one call reads. */
+/** A chain of products and the sizes of the matrices that a call of it reads. */
 interface ProductChain extends Chain {
   readonly sizes: readonly number[];
 }

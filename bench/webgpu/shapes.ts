@@ -1,4 +1,4 @@
-/** Models by the sizes in their config.json. */
+/** Models by their sizes alone: what stands in their config.json. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { bundledModelFolder } from "../../src/node/index.ts";
@@ -37,7 +37,7 @@ const QWEN3 = {
   rope_theta: 1000000,
 };
 
-/** Returns the config of a qwen3 with given depth, widths and query heads. */
+/** A qwen3 of some depth, widths and query heads. */
 function qwen3(
   num_hidden_layers: number,
   hidden_size: number,
@@ -61,8 +61,8 @@ const CONFIGS: Readonly<Record<string, () => unknown>> = {
 export const SHAPE_NAMES = Object.keys(CONFIGS);
 
 /**
- * Finds a shape by its name or by the path of a config.json.
- * @throws RangeError when it is neither, ConfigError when the config is invalid
+ * A shape by its name or by the path of a config.json.
+ * @throws RangeError on neither, ConfigError on a config that cannot be.
  */
 export function readShape(nameOrPath: string): Shape {
   const make = Object.hasOwn(CONFIGS, nameOrPath) ? CONFIGS[nameOrPath] : undefined;
