@@ -58,7 +58,7 @@ export class PrefillAttention {
     const padding = paddedHeadDim(model, cacheDtype);
     const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
       ...constants,
-      // 4 KiB of values at a time fit the 16 KiB of any device
+      // 4 KiB of values at once, within the 16 KiB of every device
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
     const grid = [Math.ceil(rows / 32), model.numQueryHeads] as const;

@@ -10,7 +10,7 @@ export const PREPARED_STRIP = 256;
 /** Rows of x in a buffer. */
 export interface Rows {
   readonly storage: NumberedBuffer;
-  /** Elements from row to row. */
+  /** Distance between rows, in elements. */
   readonly stride: number;
   readonly count: number;
 }
@@ -50,7 +50,7 @@ export class PreparedRows {
     return { storage: this.#floats, stride, count: x.count };
   }
 
-  /** f16 rows, padded with zeros to whole strips of any length. */
+  /** Prepares f16 rows, zero-padded to a multiple of `PREPARED_STRIP`. */
   halves(x: Rows, cols: number, { norm, gather }: PrepareOptions): HalfRows {
     const stride = Math.ceil(cols / PREPARED_STRIP) * PREPARED_STRIP;
     this.#halves = this.#reserve(this.#halves, "prepared f16 rows", x.count * stride * 2);

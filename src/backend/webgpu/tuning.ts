@@ -7,7 +7,7 @@ export interface MatrixTile {
   readonly x: number;
   /** Rows of the weight. */
   readonly w: number;
-  /** Columns at a time; a divisor of PREPARED_STRIP. */
+  /** Columns of an iteration; a divisor of PREPARED_STRIP. */
   readonly strip: number;
   /** Subgroups along the rows of x. */
   readonly splitX: number;
@@ -110,7 +110,7 @@ export function tuningFor(traits: DeviceTraits, overrides: Partial<Tuning> = {})
   return { ...(traits.isSoftware ? SOFTWARE : GPU), ...overrides };
 }
 
-/** Query heads that one workgroup of attention serves: all of a kv head, or the largest even share of them up to eight. */
+/** Returns the query heads of one workgroup of attention: the largest divisor of the GQA group size up to eight. */
 export function headsOfWorkgroup({ numQueryHeads, numKvHeads }: ModelShape): number {
   const group = numQueryHeads / numKvHeads;
   for (let heads = Math.min(8, group); heads > 1; heads--) if (group % heads === 0) return heads;
