@@ -1,9 +1,9 @@
 /**
- * The backend: the steps of a decoder, on opaque buffers. One interface, several implementations (reference, wasm,
- * webgpu), one conformance suite (`test/conformance/backend.test.ts`).
+ * The backend: the ops of a decoder, on opaque buffers. One interface, several implementations (reference, wasm,
+ * webgpu), one conformance suite (`test/conformance/`).
  *
- * The grain is a step of the decoder, not tensor algebra, so that a backend can fuse. Steps are recorded in order and
- * return nothing; data comes back only by `read` and by the `InFlightSample` that `sample` gives. No step allocates.
+ * An op is a part of a decoder, not tensor algebra, so that a backend can fuse. Ops are recorded in order and return nothing;
+ * data comes back only by `read` and by the `InFlightSample` that `sample` returns. No op allocates in steady state.
  *
  * Words: a *row* is one token of the batch; a *sequence* is one request's run of consecutive rows; `T` = rows of the
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
@@ -188,7 +188,7 @@ export interface KeptEnds {
   readonly recent: number;
 }
 
-/** How the next token of a sequence is drawn. Temperature 0 is greedy: the lowest id of the largest logit. */
+/** How a sequence's next token is sampled. Temperature 0 is greedy: the lowest id of the largest logit. */
 export interface SamplingParams {
   readonly temperature: number;
   /** 0 keeps all. */
@@ -202,7 +202,7 @@ export interface SamplingParams {
   readonly seed: number;
 }
 
-/** One sequence's draw. `draw` counts the tokens drawn so far, so that a draw depends on (seed, draw) alone. */
+/** One sequence of a sample. `draw` counts its tokens sampled so far: the random number depends on (seed, draw) alone. */
 export interface SamplingRow {
   readonly params: SamplingParams;
   readonly draw: number;
@@ -211,26 +211,26 @@ export interface SamplingRow {
 }
 
 /**
- * A token id with this bit stands for the token that the last `sample` drew for row `id & ~SAMPLED_TOKEN` of its logits:
- * a step can be recorded before the tokens it goes on from have been read.
+ * A token id with this bit stands for the token that the last `sample` chose for row `id & ~SAMPLED_TOKEN` of its logits, so
+ * that a step can be recorded before the host has read the tokens it continues from.
  */
 export const SAMPLED_TOKEN = 0x80000000;
 
 /**
- * What `sample` draws for a row that is no distribution: one logit of it is NaN or +Infinity, or all are -Infinity, after
+ * What `sample` gives for a row that is no distribution: one logit of it is NaN or +Infinity, or all are -Infinity, after
  * the repetition penalty. It is no token of any vocabulary, and the same on every backend and every time.
- * A step may go on from it, as from any drawn token: it then embeds token 0, and its sequence alone is affected.
+ * A step may continue from it, as from any sampled token: it embeds token 0 then, which affects its sequence alone.
  */
 export const NO_TOKEN = 0xffffffff;
 
-/** Most draws whose tokens have not arrived: one being read, one recorded ahead of it, and as many given up. */
+/** Maximum in-flight samples: one being read, one queued ahead, and two abandoned. */
 export const MAX_IN_FLIGHT_SAMPLES = 4;
 
-/** Tokens being drawn. */
+/** A recorded sample whose tokens may be still to come. */
 export interface InFlightSample {
   /**
-   * One token a row or `NO_TOKEN`, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
-   * called, and a draw nobody asks for costs nothing.
+   * One token a row or `NO_TOKEN`, in order of the rows, in an array of the caller's own. Later steps and samples may be recorded before
+   * the call; an abandoned sample costs nothing.
    */
   tokens(): Promise<Uint32Array>;
 }
@@ -239,8 +239,8 @@ export interface Backend {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   /**
-   * True where recorded steps queue up on a device, so that it pays to record the next one before the last draw is read.
-   * Where it is false, steps have run when they return.
+   * True where recorded steps queue on a device, so that it pays to record the next one before the last sample is read.
+   * Where it is false, ops have run when they return.
    */
   readonly runsAhead: boolean;
   report(): BackendReport;
@@ -257,7 +257,7 @@ export interface Backend {
   /**
    * Puts whole rows (all of a vector) into their final place, once.
    * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
-   * Resolves when there is room for more; the bytes are taken when it returns.
+   * Copies `bytes` before returning. The promise resolves once the upload queue has room.
    */
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
@@ -271,7 +271,7 @@ export interface Backend {
 
   /**
    * Starts a step: uploads ids, slots, RoPE rows, lengths and page tables.
-   * @throws ShapeError when an id stands for a row that the last draw did not have.
+   * @throws ShapeError when an id stands for a row that the last sample did not have.
    */
   beginStep(batch: StepBatch): void;
   /** x[t] = embedding[tokenIds[t]]. x: f32 [maxBatchRows, hiddenSize]. */
@@ -284,8 +284,8 @@ export interface Backend {
   /**
    * Dense causal attention of the range's rows over everything cached: row at position p sees positions 0..p.
    * Logits are scaled by headDim ** -0.5. output: f32 [maxBatchRows, numQueryHeads * headDim].
-   * scores: where given, the range's sequences have one row each, and the scaled logits of positions 0..length-1 are
-   * handed on per query head, so that a selecting layer reads K once.
+   * scores: where given, the range's sequences have one row each, and the op emits the scaled logits of positions 0..length-1
+   * per query head, so that a selecting layer reads K once.
    */
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void;
   /** Attention of one row a sequence over its selected tokens only; touches no other row of the cache. */
@@ -315,11 +315,11 @@ export interface Backend {
     logits: TensorRef,
   ): void;
   /**
-   * Draws one token for each of the first rows.length logits rows, at most maxBatchSequences of them. Of no rows it draws
-   * nothing, and its tokens, none, arrive when the steps before it are done.
-   * A logit of -Infinity is a mask: its token is never drawn. A row that cannot be drawn gives `NO_TOKEN`, whatever its
+   * Samples one token for each of the first rows.length logits rows, at most maxBatchSequences of them. A sample of no rows has
+   * no tokens; it arrives when the steps before it are done.
+   * A logit of -Infinity is a mask: its token is never sampled. A row that is no distribution gives `NO_TOKEN`, whatever its
    * params: NaN, +Infinity or nothing but -Infinity anywhere in it, kept by the filters or not. Other rows are unaffected.
-   * @throws BackendError when `MAX_IN_FLIGHT_SAMPLES` draws have not arrived yet.
+   * @throws BackendError when `MAX_IN_FLIGHT_SAMPLES` samples have not arrived yet.
    */
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample;
 

@@ -122,6 +122,7 @@ export class GenerationEngine implements Engine {
   /** Compiles ahead what a request adds to those that are under way; undefined where it adds nothing. */
   #prepare(generation: RunningGeneration): Promise<void> | undefined {
     const { resolved, promptTokens, longestCache } = generation;
+    if (generation.isDone) return undefined; // aborted before it began
     this.#unfinished = this.#unfinished.filter(({ isDone }) => !isDone);
     this.#unfinished.push(generation);
     const batchSize = Math.min(this.#unfinished.length, this.#components.backend.capacity.maxBatchSequences);

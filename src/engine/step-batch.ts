@@ -8,18 +8,18 @@ export interface RopeWriter {
   writeRow(position: number, out: Float32Array, offset: number): void;
 }
 
-/** What a step is sized by: a backend has it. */
+/** The sizes of a step; a backend has them. */
 export interface StepSizes {
   readonly model: Pick<ModelShape, "headDim">;
   readonly capacity: Capacity;
 }
 
-/** One sequence's part in a step. */
+/** The rows of one sequence in a step. */
 export interface SequenceRun {
-  /** Whose it is, for messages. */
+  /** Names the request in messages. */
   readonly name: string;
   readonly tokens: ArrayLike<number>;
-  /** Row of the last draw that holds the token after `tokens`, where it is drawn but not read. */
+  /** Row of the last sample that holds the token after `tokens`, where that sample is in flight. */
   readonly inFlightRow?: number | undefined;
   readonly pages: readonly number[];
   readonly firstPosition: number;
@@ -30,7 +30,7 @@ export interface SequenceRun {
   readonly policy: AttentionPolicy;
 }
 
-/** The arrays of a step, made once and filled anew. */
+/** The arrays of a step, allocated once and refilled. */
 export class StepBatchBuilder implements StepBatch {
   numRows = 0;
   numSequences = 0;
@@ -122,7 +122,8 @@ export class StepBatchBuilder implements StepBatch {
     this.#isSparse[sequence] = isSparse(run);
     const { pages } = run;
     const table = sequence * this.maxPagesPerSequence;
-    for (let i = 0; i < pages.length; i++) this.pageTables[table + i] = pages[i];
+    const numPages = Math.ceil(this.lengths[sequence] / this.#pageSize);
+    for (let i = 0; i < numPages; i++) this.pageTables[table + i] = pages[i];
     for (let i = 0; i < run.numRows; i++) {
       const position = run.firstPosition + i;
       const row = this.numRows++;

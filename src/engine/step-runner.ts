@@ -107,7 +107,7 @@ export class StepRunner {
       drawn.push(run);
     });
     if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);
-    // a chunk that draws nothing has a draw, too: what is waited for, so that a long prompt is not queued all at once
+    // A prefill chunk that samples nothing still returns a sample, so that the host waits for it and does not queue a whole prompt.
     const draw = this.#backend.sample(this.#decoder.logits, rows);
     drawn.forEach(({ generation }, row) => {
       generation.expect(row);

@@ -4,10 +4,11 @@
  */
 import type { AttentionInputWeights, Backend, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
 import type { LayerOps } from "../../src/backend/layer-ops.ts";
+import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import type { TensorDtype, WeightDtype } from "../../src/base/dtype.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../src/base/tensor-ref.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
-import { matvec, type PlainWeight, rmsNorm, rotate, split } from "./brute-force.ts";
+import { matvec, type PlainWeight, rmsNorm, rotate, roundToHalf, split } from "./brute-force.ts";
 
 /** Mulberry32: uniform in [0, 1). */
 export class Random {
@@ -161,7 +162,9 @@ export function inputRefs(weights: PairedInput): AttentionInputWeights {
   };
 }
 
-/** A sequence by brute force. keys, values: [layer][position][kv head] f64 [headDim]. */
+/**
+ * A sequence by brute force. keys, values: [layer][position][kv head] f64 [headDim], rounded as an f16 cache rounds them.
+ */
 export interface TrialSequence {
   readonly pages: number[];
   readonly keys: Float64Array[][][];
@@ -190,12 +193,14 @@ export class Trial {
   /** Queries of the last attentionInput by brute force: [row][query head]. */
   queries: Float64Array[][] = [];
   parts: readonly Part[] = [];
+  readonly #isHalf: boolean;
   #freePages: number[];
   #inputs: PairedInput[] = [];
 
-  constructor(backend: TrialBackend, seed: number) {
+  constructor(backend: TrialBackend, seed: number, cacheDtype: CacheDtype = "f32") {
     const { model, capacity } = backend;
     this.backend = backend;
+    this.#isHalf = cacheDtype === "f16";
     this.random = new Random(seed);
     this.#freePages = this.random.shuffled(Array.from({ length: capacity.maxPages }, (_, p) => p));
     this.x = backend.createTensor("f32", [capacity.maxBatchRows, model.hiddenSize]);
@@ -329,9 +334,16 @@ export class Trial {
         const project = (weight: PairedWeight, bias: PairedWeight | undefined) =>
           split(matvec(weight.plain, normed, bias?.plain), headDim);
         this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, rope));
-        sequence.keys[layer].push(finish(project(weights.k, weights.kBias), weights.kNorm, rope));
-        sequence.values[layer].push(project(weights.v, weights.vBias));
+        sequence.keys[layer].push(
+          this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, rope)),
+        );
+        sequence.values[layer].push(this.#stored(project(weights.v, weights.vBias)));
       }
+  }
+
+  /** What the cache gives back of a row's heads. */
+  #stored(heads: Float64Array[]): Float64Array[] {
+    return this.#isHalf ? heads.map((head) => head.map(roundToHalf)) : heads;
   }
 
   kvHead(queryHead: number): number {

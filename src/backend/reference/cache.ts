@@ -4,12 +4,18 @@ import { allocate } from "./memory.ts";
 /** Sizes that a backend was opened for. */
 export type Sizes = Pick<Backend, "model" | "capacity">;
 
+/** f32 [maxPages, numKvHeads, headDim] least and greatest key channel of each page. */
+export interface KeyBounds {
+  readonly min: Float32Array;
+  readonly max: Float32Array;
+}
+
 /** Keys and values of one layer. f32 [maxPages * pageSize, numKvHeads, headDim] by slot; bounds by page. */
 export interface LayerCache {
   readonly keys: Float32Array;
   readonly values: Float32Array;
-  /** f32 [maxPages, numKvHeads, headDim] least and greatest key channel of each page; allocated on first use. */
-  bounds?: { readonly min: Float32Array; readonly max: Float32Array };
+  /** Allocated on first use. */
+  bounds?: KeyBounds;
 }
 
 /** A cache of `numPages` pages with what `old` holds of them. @throws BackendError where there is no memory. */

@@ -30,8 +30,8 @@ import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
-import { attendHead, headLogits } from "./attention.ts";
-import { type LayerCache, resizeLayerCache, slotOf, updateBounds } from "./cache.ts";
+import { attendHead, headLogits, pageScore } from "./attention.ts";
+import { type LayerCache, resizeLayerCache, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkSizes } from "./memory.ts";
 import {
@@ -330,43 +330,16 @@ class ReferenceBackend implements Backend, LayerOps {
       const s = range.first + i;
       this.#heads(batch.firstRows[s]).forEach((head, h) => {
         for (let u = 0; u * out.unit < batch.lengths[s]; u++)
-          floats(out.values)[this.#scoreOffset(out, i, h) + u] = this.#pageScore(
+          floats(out.values)[this.#scoreOffset(out, i, h) + u] = pageScore(
             bounds,
-            s,
-            u * out.unit,
-            Math.min(batch.lengths[s], (u + 1) * out.unit),
+            this,
+            batch,
+            { sequence: s, from: u * out.unit, to: Math.min(batch.lengths[s], (u + 1) * out.unit) },
             floats(query),
             head,
           );
       });
     }
-  }
-
-  /** Sum over channels of max(q * min, q * max) over the keys of positions from..to-1. */
-  #pageScore(
-    bounds: { readonly min: Float32Array; readonly max: Float32Array },
-    sequence: number,
-    from: number,
-    to: number,
-    query: Float32Array,
-    head: { readonly queryOffset: number; readonly kvHead: number },
-  ): number {
-    const { headDim, numKvHeads } = this.model;
-    const { pageSize } = this.capacity;
-    let score = 0;
-    for (let c = 0; c < headDim; c++) {
-      let min = Number.POSITIVE_INFINITY;
-      let max = Number.NEGATIVE_INFINITY;
-      for (let p = from; p < to; p += pageSize) {
-        const page = Math.floor(slotOf(this.#begun(), this.capacity, sequence, p) / pageSize);
-        const at = (page * numKvHeads + head.kvHead) * headDim + c;
-        min = Math.min(min, bounds.min[at]);
-        max = Math.max(max, bounds.max[at]);
-      }
-      const q = query[head.queryOffset + c];
-      score += Math.max(q * min, q * max);
-    }
-    return score;
   }
 
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {

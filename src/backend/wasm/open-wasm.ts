@@ -38,7 +38,7 @@ const RELAXED_PROBE = new Uint8Array([
 
 /**
  * Opens WASM backends on a host.
- * What it returns throws a BackendError when the machine lacks what was asked for, or has no room for the model.
+ * The factory throws a BackendError when the machine lacks what was asked for, or has no room for the model.
  */
 export function wasmFactory(
   host: WasmHost,
@@ -47,7 +47,7 @@ export function wasmFactory(
   return (model, capacity) => open({ model, capacity }, host, options);
 }
 
-/** What a backend is opened for. */
+/** Sizes that a backend is opened for. */
 interface Sizes {
   readonly model: ModelShape;
   readonly capacity: Capacity;
@@ -88,7 +88,7 @@ async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise
   return start(opener, sizes, { description, tuning, maxBytes: MAX_BYTES });
 }
 
-/** What every memory and thread of a backend is made from. */
+/** Module and number of threads, from which a backend is opened on a new memory. */
 interface Opener {
   readonly module: WebAssembly.Module;
   readonly threads: number;

@@ -4,7 +4,7 @@ import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
 import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
 
-/** What WebAssembly can address for a backend. */
+/** Bytes that a backend can address in WebAssembly. */
 const USABLE_BYTES = MAX_BYTES - PAGE_BYTES;
 
 /** The WASM backend: every JavaScript engine has it. */

@@ -87,12 +87,12 @@ export function stepConstants({ step, model, capacity, cacheDtype }: GpuContext)
   };
 }
 
-/** Pieces of 16 bytes of one key or value of one head. */
+/** 16-byte vectors of one key or value of one head. */
 export function cacheRowVectors(model: ModelShape, dtype: CacheDtype): number {
   return Math.ceil(model.headDim / (dtype === "f16" ? 8 : 4));
 }
 
-/** Channels of a cache row with its padding. */
+/** Channels of a cache row, padding included. */
 export function paddedHeadDim(model: ModelShape, dtype: CacheDtype): number {
   return cacheRowVectors(model, dtype) * (dtype === "f16" ? 8 : 4);
 }

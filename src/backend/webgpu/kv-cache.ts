@@ -140,7 +140,7 @@ export class KvCache {
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
-    const threads = numRows >= 16 ? Math.max(lanes, 256) : Math.max(lanes, 64);
+    const threads = numRows > 8 ? Math.max(lanes, 256) : Math.max(lanes, 64);
     const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, lanes), "finish-heads"], {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],

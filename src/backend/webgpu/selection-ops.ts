@@ -8,28 +8,29 @@ import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./d
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-/** Tokens by which grids grow. */
+/** Grids grow by this many tokens. */
 const BLOCK = 4096;
 /** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
 const MERGE_GROUPS = 128;
 
-/** Where select-top.wgsl marks the places at which units come first, `words` a sequence. */
+/** Where select-top.wgsl marks the places that are first occurrences, `words` a sequence. */
 interface MarkBuffers {
   readonly firsts: NumberedBuffer;
-  /** Marks of the merge before, to be cleared. */
+  /** Marks of the previous merge, which this one clears. */
   readonly stale: NumberedBuffer;
   readonly words: number;
   readonly staleWords: number;
 }
 
-/** Selection: everything stays on the device. */
+/** The selection ops. Nothing is read back. */
 export class SelectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #scratch = new Map<string, NumberedBuffer>();
   readonly #lists: Readonly<Record<"random" | "bounds" | "pages" | "top" | "merge" | "expand", CommandLists>>;
-  /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
+  /** Which of two buffers the next merge marks. */
   #isOdd = false;
+  /** Words of the other buffer that the previous merge left marked. */
   #staleWords = 0;
 
   constructor(context: GpuContext, cache: KvCache) {
@@ -141,7 +142,7 @@ export class SelectionOps {
     }
   }
 
-  /** Heads are ranked in workgroup memory; the merge counts the marks of first occurrences. */
+  /** For sets that fit workgroup memory: ranks heads there, then merges by counting the marks of first occurrences. */
   #mergeInPlace(
     blocks: number,
     range: SequenceRange,
@@ -174,7 +175,7 @@ export class SelectionOps {
     });
   }
 
-  /** Buffers for the marks of a merge: clean ones, and those of the merge before, which this one cleans. */
+  /** Buffers for the marks of a merge: a clean one, and that of the previous merge, which this one clears. */
   #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
     const words = Math.ceil((count * heads) / 32);
     const bytes = this.#context.capacity.maxBatchSequences * words * 4;
@@ -192,7 +193,7 @@ export class SelectionOps {
     return marks;
   }
 
-  /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
+  /** For sets too large for workgroup memory: sorts lists in storage; one workgroup walks them. */
   #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     const { recorder, traits } = this.#context;
     const { heads } = scores;
@@ -236,11 +237,11 @@ export class SelectionOps {
     ends: KeptEnds,
     count: number,
     to: {
-      /** Units or, where keyed, pairs of unit and key go out, `capacity` a head. */
+      /** Receives units or, where keyed, pairs of unit and key: `capacity` a head. */
       readonly out?: NumberedBuffer;
       readonly isKeyed?: boolean;
       readonly capacity?: number;
-      /** Least places go into it. */
+      /** Receives the lowest place of each unit. */
       readonly best?: NumberedBuffer;
       readonly marks?: MarkBuffers;
       readonly counters?: NumberedBuffer;
@@ -278,7 +279,7 @@ export class SelectionOps {
     });
   }
 
-  /** Pairs that select-top.wgsl has room for beside its bins. */
+  /** Pairs that fit workgroup memory beside the bins of select-top.wgsl. */
   get #space(): number {
     return candidateSpace(this.#context.traits, 8192);
   }
@@ -318,7 +319,7 @@ export class SelectionOps {
     );
   }
 
-  /** A buffer kept for later calls; grown where it is too small. fill: each of its words, where not 0. */
+  /** A scratch buffer, kept for later calls and replaced where it is too small. fill: value of each word. */
   #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
     const { buffers, recorder } = this.#context;
     const known = this.#scratch.get(name);
@@ -338,7 +339,7 @@ function roomFor({ count }: SequenceRange): number {
   return 2 ** Math.ceil(Math.log2(count));
 }
 
-/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that plans hold for a while. */
+/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that command lists stay valid for a while. */
 function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   let most = 0;
   for (let s = range.first; s < range.first + range.count; s++) most = Math.max(most, batch.lengths[s]);

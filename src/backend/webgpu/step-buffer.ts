@@ -2,7 +2,7 @@ import type { Capacity, ModelShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
-/** Where the parts of a step's input stand in its buffer, in words; the constants of step.wgsl. */
+/** Offsets of a step's inputs in its buffer, in words; the constants of step.wgsl. */
 export function stepLayout(model: ModelShape, capacity: Capacity) {
   const { maxBatchRows: rows, maxBatchSequences: sequences } = capacity;
   const maxPages = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
@@ -35,7 +35,7 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
 
 export type StepLayout = ReturnType<typeof stepLayout>;
 
-/** What a step buffer is made of. */
+/** What a step buffer needs. */
 interface StepBufferOptions {
   readonly device: GPUDevice;
   readonly buffers: Buffers;

@@ -50,9 +50,9 @@ const FLUSH_ROWS = 64;
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
-  /** Others use the device too: it outlives the backend. */
+  /** True where others use the device too, so that it outlives the backend. */
   readonly isShared: boolean;
-  /** The backend's from here on. */
+  /** The backend owns them from here on. */
   readonly buffers: Buffers;
   readonly watch: DeviceWatch;
   readonly description: string;
@@ -291,13 +291,13 @@ export class WebGpuBackend implements Backend, LayerOps {
     await this.#context.recorder.prepare(record);
   }
 
-  /** Submits what was recorded and waits until the device has done it. */
+  /** Submits everything recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.flush();
     await this.#context.recorder.finish("the recorded steps");
   }
 
-  /** Submits what was recorded without waiting. */
+  /** Submits everything recorded without waiting. */
   flush(): void {
     this.#context.recorder.submit();
   }
@@ -323,7 +323,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       recorder.submit();
       await recorder.finish("the last steps before closing");
     } catch {
-      // a device that fails at the end leaves nothing undone that anybody waits for
+      // nobody waits for the last steps: a device that fails now harms nothing
     } finally {
       this.#watch.close();
       buffers.destroyAll();

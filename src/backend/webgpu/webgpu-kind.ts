@@ -7,11 +7,11 @@ import { bindingBytes, largestBuffer } from "./device-limits.ts";
 import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
 
 export interface WebGpuHost {
-  /** WebGPU of this place. @throws BackendError where there is none, with the reason. */
+  /** Opens WebGPU in Node or the browser. @throws BackendError with the reason if it is unavailable */
   readonly openGpu: () => Promise<GPU>;
 }
 
-/** The WebGPU backend on the adapter that a place gives first. */
+/** The WebGPU backend on the first adapter for high performance. */
 export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype }> = {
   name: "webgpu",
   device: "GPU",
@@ -26,7 +26,7 @@ export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype 
   },
 };
 
-/** The backend on one adapter, which gives one device. source: where the adapter comes from. */
+/** Creates the candidate of one adapter, which yields one device. source: the origin of the adapter. */
 export function webGpuCandidate(
   adapter: GPUAdapter,
   source: object,
@@ -47,7 +47,7 @@ export function webGpuCandidate(
       source,
       key: [vendor, architecture, device, description, cacheDtype].join("|"),
     },
-    // Whether all buffers fit the GPU together shows only when they are made.
+    // only allocation shows whether all buffers together fit the GPU
     memoryLimit: ({ model }) => ({
       fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,

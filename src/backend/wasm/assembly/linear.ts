@@ -29,6 +29,10 @@ export namespace Mode {
   export const SILU: u32 = 2;
 }
 
+/**
+ * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights; then SEGMENT_WORDS for each
+ * segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0, 4 out, 5 blocks, 6 blocks of an item, 7 first item.
+ */
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
 
@@ -74,7 +78,7 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
   return blockBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
 }
 
-/** Divides the weights into items and runs them. Param 4: bytes of all weights. */
+/** Divides the weights into items and runs them. */
 export function run(): void {
   const isFew = param(0) < FEW_ROWS;
   const bytes = param(4);
