@@ -17,22 +17,22 @@ function sized(options: Partial<PoolOptions> = {}, most = 1000) {
 }
 
 describe("growing", () => {
-  test("takes the first piece, then half as much again or a piece, as much as is needed, up to the most", async () => {
+  test("takes what is needed and a piece beside, or half as much again, up to the most", async () => {
     const { pool, sizer, calls } = sized();
     for (const missing of [1, 1, 3, 40, 1, 1]) if (sizer.canGrow(missing)) await sizer.grow(missing);
-    expect(calls).toEqual([10, 20, 30, 70, 100]);
+    expect(calls).toEqual([11, 22, 35, 85, 100]);
     expect([pool.numPages, pool.numFree, sizer.canGrow(1)]).toEqual([100, 100, false]);
   });
 
   test("where memory ends, takes half of what it wanted, and half of that, then nothing; no size is tried twice", async () => {
-    const { pool, sizer, calls } = sized({}, 33);
-    for (let i = 0; i < 3; i++) await sizer.grow(8);
-    expect(calls.splice(0)).toEqual([10, 20, 30]);
+    const { pool, sizer, calls } = sized({}, 36);
+    for (let i = 0; i < 3; i++) await sizer.grow(1);
+    expect(calls.splice(0)).toEqual([11, 22, 33]);
+    await sizer.grow(2);
+    expect([calls.splice(0), pool.numPages, sizer.limit]).toEqual([[50, 41, 37, 35], 35, 36]);
+    expect([sizer.canGrow(2), sizer.canGrow(1)]).toEqual([false, true]);
     await sizer.grow(1);
-    expect([calls.splice(0), pool.numPages, sizer.limit]).toEqual([[45, 37, 33], 33, 36]);
-    expect([sizer.canGrow(4), sizer.canGrow(3)]).toEqual([false, true]);
-    await sizer.grow(1);
-    expect([calls, pool.numPages, sizer.canGrow(1), sizer.limit]).toEqual([[36, 34], 33, false, 33]);
+    expect([calls, pool.numPages, sizer.canGrow(1)]).toEqual([[36], 36, false]);
   });
 
   test("a pool smaller than a piece is one piece", async () => {
@@ -81,6 +81,7 @@ describe("idle", () => {
   test("there is nothing to wait for where there is nothing to give back", async () => {
     const { sizer } = sized();
     await sizer.grow(1);
+    await sizer.shrink();
     sizer.idle(() => {});
     expect(vi.getTimerCount()).toBe(0);
   });

@@ -10,7 +10,7 @@ const FIRST_TOKENS = 1024;
 const FIRST_BYTES = 16 << 20;
 
 export interface PoolOptions {
-  /** Pages that the pool grows by at least, and that stay when it is idle. */
+  /** Pages that the pool grows by beside those that are needed, and that stay when it is idle. */
   readonly firstPages: number;
   /** Pages that it may grow to. */
   readonly maxPages: number;
@@ -68,7 +68,8 @@ export class CacheSizer {
   async grow(missing: number): Promise<void> {
     const { numPages } = this.#pool;
     const least = numPages + missing;
-    const wanted = Math.max(least, Math.ceil(numPages * GROWTH), numPages + this.#firstPages);
+    // With pages to spare: the request that asks for them is about to grow.
+    const wanted = Math.max(Math.ceil(numPages * GROWTH), least + this.#firstPages);
     let size = Math.min(this.#limit, wanted);
     while (!(await this.#backend.resizeCache(size))) {
       this.#limit = size - 1;

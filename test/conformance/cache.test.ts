@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
 import { ShapeError } from "../../src/base/errors.ts";
 import { sizesOf } from "../sizes.ts";
-import { BACKENDS } from "./backend-table.ts";
+import { allowedNmse, BACKENDS } from "./backend-table.ts";
 import { attention, pageScore } from "./brute-force.ts";
 import { nmse, Trial, type TrialSequence } from "./trial.ts";
 
@@ -11,7 +11,8 @@ const PAGE = 8;
 const HEADS = 4;
 const NUM_PAGES = 24;
 
-describe.each(BACKENDS)("$name", ({ open }) => {
+describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
+  const within = (bound: number) => allowedNmse(bound, cacheDtype);
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -21,7 +22,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     const capacity = { pageSize: PAGE, maxPages: NUM_PAGES, maxSequenceLength: 128 };
     const backend = await open(...sizesOf({ ...sizes, ...capacity }));
     opened.push(backend);
-    return new Trial(backend, 3).withInputs();
+    return new Trial(backend, 3, cacheDtype).withInputs();
   }
 
   /** One more token each, in a step that brings the bounds up to date from the positions given. */
@@ -47,7 +48,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
           pageScore(trial.queries[s][h], keys.slice(page * PAGE, (page + 1) * PAGE)),
         );
         const at = (s * HEADS + h) * capacity;
-        expect(nmse(all.subarray(at, at + expected.length), expected)).toBeLessThan(1e-11);
+        expect(nmse(all.subarray(at, at + expected.length), expected)).toBeLessThan(within(1e-11));
       }
   }
 
@@ -60,7 +61,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       ]),
     );
     const output = await trial.floats(trial.output);
-    expect(nmse(output.subarray(0, expected.length), expected)).toBeLessThan(1e-9);
+    expect(nmse(output.subarray(0, expected.length), expected)).toBeLessThan(within(1e-9));
   }
 
   describe("key bounds", () => {

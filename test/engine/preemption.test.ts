@@ -151,11 +151,11 @@ describe("on the reference backend", () => {
     expect(resized).toEqual([]);
     const request = { ...base, ...drawn, tokenIds: ids, maxTokens: 120 };
     const { tokenIds } = await engine.generate(request).result();
-    expect(resized).toEqual([11, 17, 26, 39, 59]);
+    expect(resized).toEqual([15, 23, 35, 53]);
     expect((await engine.generate(request).result()).tokenIds).toEqual(tokenIds);
-    expect(resized).toHaveLength(5);
-    for (let i = 0; i < 1000 && resized.length < 6; i++) await sleep(1);
-    expect(resized.slice(5)).toEqual([4]);
+    expect(resized).toHaveLength(4);
+    for (let i = 0; i < 1000 && resized.length < 5; i++) await sleep(1);
+    expect(resized.slice(4)).toEqual([4]);
     expect((await engine.generate(request).result()).tokenIds).toEqual(tokenIds);
   });
 
