@@ -5,6 +5,7 @@ import {
   type ModelWeights,
   WebGpuBackend,
   webGpuFactory,
+  withAllPages,
 } from "../../src/node/internal.ts";
 import type { BenchGpu } from "./gpu.ts";
 import type { Dtypes } from "./step-work.ts";
@@ -39,7 +40,8 @@ export async function openDeviceModel(
     maxBatchSequences: 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await webGpuFactory(await gpu.adapter(), { cacheDtype, traits })(config, capacity);
+  const open = withAllPages(webGpuFactory(await gpu.adapter(), { cacheDtype, traits }));
+  const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);

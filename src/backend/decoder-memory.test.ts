@@ -26,7 +26,7 @@ test("the decoder and three sets of scores take, to the byte, what backends keep
   const noWeights = { layers: [] } as Partial<ModelWeights> as ModelWeights; // the decoder reads the others when it steps
   new Decoder(counting, noWeights, new Attention(counting, attentionModel));
   const pool = new TensorPool(counting);
-  for (let set = 0; set < 3; set++) pool.take("f32", model.numQueryHeads, capacity.maxSequenceLength);
+  for (let set = 0; set < 3; set++) pool.take("f32", 3, model.numQueryHeads, capacity.maxSequenceLength);
   expect(decoderBytes(model, capacity)).toBe(bytes + (64 << 20));
   await backend.close();
 });

@@ -89,7 +89,7 @@ export interface GenerationResult {
     /** Key/value rows read by decode attention over rows cached, over all layers and decode steps; 1 is dense. */
     readonly attendedFraction: number;
   };
-  /** What was done otherwise than asked, or on a guess: a maxTokens that was lowered, selection layers nobody named. */
+  /** What was done otherwise than asked, or on a guess: a maxTokens that was lowered, selection layers nobody named, pages given up. */
   readonly notes: readonly string[];
 }
 
@@ -100,7 +100,7 @@ export interface GenerationProgress {
   /** Tokens whose keys and values are cached. */
   readonly cachedTokens: number;
   readonly generatedTokens: number;
-  /** While it forwardProgress: who has what it needs. */
+  /** While it waits: who has what it needs. */
   readonly waitsFor?: string;
 }
 

@@ -7,6 +7,7 @@ const entry = (cachedTokens: number, promptTokens: number, more: Partial<Schedul
   promptTokens,
   isPaused: false,
   isFullySampled: false,
+  lacksPage: false,
   ...more,
 });
 const limits = { maxRows: 64, maxSequences: 4, maxPrefillRows: 64 };
@@ -65,6 +66,15 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     [entry(5, 5, { isPaused: true }), entry(5, 5, { isFullySampled: true }), entry(0, 5, { isPaused: true })],
     {},
     [],
+  ],
+  [
+    "one that lacks a page waits, others go on",
+    [entry(5, 5, { lacksPage: true }), entry(6, 5), entry(0, 9)],
+    {},
+    [
+      [1, 1, false],
+      [2, 9, true],
+    ],
   ],
   [
     "at most so many sequences",

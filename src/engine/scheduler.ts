@@ -12,6 +12,8 @@ export interface SchedulerEntry {
   readonly isPaused: boolean;
   /** Its last token is drawn, though perhaps not read: there is nothing left to run. */
   readonly isFullySampled: boolean;
+  /** Its next token needs a page, and none is free. */
+  readonly lacksPage: boolean;
 }
 
 export interface ScheduledRun<Entry> {
@@ -43,7 +45,13 @@ export function schedule<Entry extends SchedulerEntry>(
   let rows = 0;
   const room = () => runs.length < limits.maxSequences && rows < limits.maxRows;
   for (const entry of entries) {
-    if (entry.isPaused || entry.isFullySampled || entry.cachedTokens < entry.promptTokens || !room())
+    if (
+      entry.isPaused ||
+      entry.lacksPage ||
+      entry.isFullySampled ||
+      entry.cachedTokens < entry.promptTokens ||
+      !room()
+    )
       continue;
     runs.push({ entry, numRows: 1, isPrefill: false });
     rows++;

@@ -1,10 +1,9 @@
 /** Chooses a backend for a model, fits the context into its memory, and opens it. */
 import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
 import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
-import { withAllPages } from "../backend/with-all-pages.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
-import { fitContext } from "./fit-context.ts";
+import { concurrent, fitContext } from "./fit-context.ts";
 import { testCandidate } from "./self-test.ts";
 import { testOnce } from "./test-once.ts";
 
@@ -12,6 +11,8 @@ import { testOnce } from "./test-once.ts";
 export interface BackendDemand {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  /** A person named the number of concurrent requests; else it is the most, and goes down to what suits the backend. */
+  readonly isConcurrencyNamed: boolean;
   readonly weightBytes: number;
 }
 
@@ -34,10 +35,14 @@ export async function chooseBackend(
   const choice = await chooseKind(host, options);
   const { candidate, why } = choice;
   const limit = candidate.memoryLimit(demand);
-  const isAskedFor = options.contextLength !== undefined;
-  const { capacity, contextNote } = fitContext(demand.capacity, limit, isAskedFor);
+  const { isConcurrencyNamed, capacity: wanted } = demand;
+  const { capacity, contextNote } = fitContext(
+    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.mostConcurrent),
+    limit,
+    { context: options.contextLength !== undefined, concurrency: isConcurrencyNamed },
+  );
   const selfTestMs = await checkDevice(host, options, choice);
-  const backend = await withAllPages(candidate.open)(demand.model, capacity);
+  const backend = await candidate.open(demand.model, capacity);
   return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
 }
 

@@ -1,6 +1,6 @@
 /**
- * `advance` against brute force: through two layers, with and without a next one, one row and many. A backend may leave work of
- * attention to `advance`; a read of what was attended in between changes nothing.
+ * `advance` against brute force, through two layers: with and without a next layer, for one row and many. A backend may
+ * defer work of attention to `advance`; a read of `attended` in between must change nothing.
  */
 
 import { afterEach, describe, expect, it } from "vitest";
@@ -72,7 +72,7 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
     for (const rows of batches) {
       const sequences = [];
       for (let s = 0; s < rows.length; s++) sequences.push(await layers.trial.filled(37 - 5 * s));
-      // more than one step: what a backend keeps from one to the next is used again
+      // several steps, since backends reuse state from one to the next
       for (let step = 0; step < 3; step++) {
         const { trial } = layers;
         trial.begin(sequences.map((sequence, s) => trial.part(sequence, rows[s])));
@@ -81,7 +81,7 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
     }
   });
 
-  it("one row by the layer kernel is one dispatch where the device takes it", async () => {
+  it("`advance` of one row is one dispatch with the layer kernel, and more than two without", async () => {
     const layers = await openLayers({ dtype: "f16" });
     const { backend } = layers.trial;
     if (!(backend instanceof WebGpuBackend)) return expect(name).not.toContain("layer kernel");
@@ -89,14 +89,14 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
     const { recorder } = contextOf(backend);
     const before = recorder.dispatches;
     layers.advance(0);
-    // a browser's emulated GPU binds too few buffers
+    // a browser's software adapter binds too few buffers
     const isOne = isLayerKernel && place.name === "Node";
     if (isOne) expect(recorder.dispatches - before).toBe(1);
     else expect(recorder.dispatches - before).toBeGreaterThan(2);
   });
 });
 
-/** Two layers of a decoder beside brute force. */
+/** Two layers of a decoder, with brute force. */
 class TwoLayers {
   readonly trial: Trial;
   readonly #allowedNmse: number;
@@ -117,7 +117,7 @@ class TwoLayers {
     backend.advance(outputRefs(this.#weights[layer]), next, { attended, x, query });
   }
 
-  /** Runs both layers over the step that has begun. isRead: what was attended is read before `advance`. */
+  /** Runs both layers on the current step. isRead: reads `attended` before `advance`. */
   async check({ isRead }: { readonly isRead: boolean }): Promise<void> {
     const { trial } = this;
     const { backend, parts, query, output, x } = trial;
@@ -204,7 +204,7 @@ function outputRefs({ o, oBias, ...feed }: ReturnType<typeof makeOutput>): Layer
   };
 }
 
-/** A backend on which weights are written later, after the last of them is placed, as a checkpoint's are. */
+/** Wraps a backend: defers writes of weights until all are created, as when a checkpoint loads. */
 function placeBeforeWriting(backend: Backend): { placing: Backend; write(): void } {
   const writes: Parameters<Backend["writeWeight"]>[] = [];
   const placing = new Proxy(backend, {

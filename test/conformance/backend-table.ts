@@ -76,7 +76,7 @@ export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
 const ALL_BACKENDS: readonly BackendRow[] = [
   // plain loops are the same in a browser, and on any engine
   ...(place.name === "Node" && (tested === "all" || tested === "cpu")
-    ? [{ name: "reference", open: createReferenceBackend }]
+    ? [{ name: "reference", open: withAllPages(createReferenceBackend) }]
     : []),
   ...(tested === "webgpu, f32 cache"
     ? []

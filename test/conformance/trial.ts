@@ -176,6 +176,8 @@ export interface TrialSequence {
 export interface Part {
   readonly sequence: TrialSequence;
   readonly rows: readonly Float64Array[];
+  /** From where `updatePageBounds` begins, if not with the rows. */
+  readonly boundsFrom?: number;
 }
 
 /** A backend under test, whose ops of `advance` are tested one at a time, too. */
@@ -214,6 +216,7 @@ export class Trial {
       firstRows: new Uint32Array(capacity.maxBatchSequences),
       rowCounts: new Uint32Array(capacity.maxBatchSequences),
       lengths: new Uint32Array(capacity.maxBatchSequences),
+      boundsFrom: new Uint32Array(capacity.maxBatchSequences),
       pageTables: new Uint32Array(capacity.maxBatchSequences * maxPages),
       maxPagesPerSequence: maxPages,
     };
@@ -272,9 +275,10 @@ export class Trial {
     batch.numSequences = parts.length;
     batch.pageTables.fill(0xffffffff);
     let row = 0;
-    parts.forEach(({ sequence, rows }, s) => {
+    parts.forEach(({ sequence, rows, boundsFrom }, s) => {
       batch.firstRows[s] = row;
       batch.rowCounts[s] = rows.length;
+      batch.boundsFrom[s] = boundsFrom ?? sequence.length;
       for (const values of rows) {
         const position = sequence.length++;
         if (position % pageSize === 0) {

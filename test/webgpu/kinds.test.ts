@@ -11,6 +11,7 @@ import {
   type WebGpuOptions,
   webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
 import { nmse, Trial } from "../conformance/trial.ts";
@@ -34,11 +35,11 @@ const KINDS: readonly Kind[] = [
     options: { cacheDtype: "f16", traits: { bindingBytes: 20480 } },
   },
   {
-    name: "uniforms in place of immediates, kernel sizes of a real GPU",
+    name: "immediates in place of uniforms, kernel sizes of a real GPU",
     options: {
       cacheDtype: "f32",
-      traits: { isSoftware: false, hasImmediates: false },
-      tuning: { selectFours: 1 }, // with 4, SwiftShader's compiler takes 15 GB
+      traits: { isSoftware: false },
+      tuning: { immediates: true, selectFours: 1 }, // with 4, SwiftShader's compiler takes 15 GB
     },
   },
   {
@@ -65,7 +66,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
     if (!adapter) throw new Error("WebGPU had an adapter and has none now");
     const device = devices[0] ?? (await (isCore ? adapter.requestDevice() : requestWebGpuDevice(adapter)));
     devices[0] = device;
-    return webGpuFactory(adapter, { ...options, device })(...sizes);
+    return withAllPages(webGpuFactory(adapter, { ...options, device }))(...sizes);
   }
 
   it("every op of a layer passes the self-test against the reference, with the same selections", async () => {
@@ -73,7 +74,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
     if (isCore) expect(backend.report().description).toContain("no subgroups, no shader-f16");
     const rows = await runSelfTest(
       backend,
-      await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
+      await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
       ALLOWED_ERROR[cacheDtype],
     );
     expect(rows.length).toBeGreaterThan(15);

@@ -50,9 +50,9 @@ const FLUSH_ROWS = 64;
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
-  /** Others use the device too: it outlives the backend. */
+  /** True where others use the device too, so that it outlives the backend. */
   readonly isShared: boolean;
-  /** The backend's from here on. */
+  /** The backend owns them from here on. */
   readonly buffers: Buffers;
   readonly watch: DeviceWatch;
   readonly description: string;
@@ -110,7 +110,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
       step: new StepBuffer({ device, buffers, model, capacity }),
     };
-    this.#cache = new KvCache(this.#context);
+    this.#cache = new KvCache(this.#context, watch);
     this.#attention = new AttentionOps(this.#context, this.#cache);
     this.#projections = new ProjectionOps(this.#context, this.#cache);
     this.#selection = new SelectionOps(this.#context, this.#cache);
@@ -125,6 +125,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
       kvCacheBytes: this.#cache.sizeBytes,
+      maxKvCacheBytes: this.#cache.bytesOf(this.capacity.maxPages),
     };
   }
 
@@ -160,9 +161,10 @@ export class WebGpuBackend implements Backend, LayerOps {
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
   }
 
-  async resizeCache(numPages: number): Promise<boolean> {
+  resizeCache(numPages: number): Promise<boolean> {
+    this.#checkOpen("resizeCache");
     checkPages(numPages, this.capacity);
-    return true; // the whole pool is there from the start
+    return this.#cache.resize(numPages);
   }
 
   beginStep(batch: StepBatch): void {
@@ -289,13 +291,13 @@ export class WebGpuBackend implements Backend, LayerOps {
     await this.#context.recorder.prepare(record);
   }
 
-  /** Submits what was recorded and waits until the device has done it. */
+  /** Submits everything recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.flush();
     await this.#context.recorder.finish("the recorded steps");
   }
 
-  /** Submits what was recorded without waiting. */
+  /** Submits everything recorded without waiting. */
   flush(): void {
     this.#context.recorder.submit();
   }
@@ -321,7 +323,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       recorder.submit();
       await recorder.finish("the last steps before closing");
     } catch {
-      // a device that fails at the end leaves nothing undone that anybody waits for
+      // nobody waits for the last steps: a device that fails now harms nothing
     } finally {
       this.#watch.close();
       buffers.destroyAll();
