@@ -1,5 +1,5 @@
-// Takes the keys of a sequence, from BOUNDS_FROM on, into the per-channel minimum and maximum of their pages; a page's
-// first token starts it anew. With: storage, step. One workgroup of 64 channels for each page from there on.
+// Merges the keys of a sequence from BOUNDS_FROM on into the per-channel minimum and maximum of their pages; the first key of a page
+// resets them. With: storage, step. One workgroup of 64 channels for each page from there on.
 const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
 
 struct Params {
