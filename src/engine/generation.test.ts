@@ -1,0 +1,112 @@
+import { expect, test } from "vitest";
+import { characters } from "../../test/engine/tiny-engine.ts";
+import { full } from "../attention/policies/full.ts";
+import { AbortedError } from "../base/errors.ts";
+import { RunningGeneration } from "./generation.ts";
+import { OutputStream } from "./output-stream.ts";
+
+/** Parts that a consumer may be behind. */
+const MOST = 64;
+const MAX_TOKENS = 3 * MOST;
+
+/** A generation that nobody reads yet, and how often it woke its engine. */
+function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?: AbortSignal } = {}) {
+  let wakes = 0;
+  const start = { kind: "answer", isAfterMarker: false } as const;
+  const generation = new RunningGeneration(
+    "request 1",
+    {
+      ...{ prompt: [1, 2, 3], maxTokens, policy: full(), policyKey: "full", eosTokenIds: [], stops: [] },
+      sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 },
+      ...{ start, signal, notes: [] },
+    },
+    new OutputStream(characters, start, []),
+    { wake: () => wakes++, whyWaiting: () => "a page" },
+  );
+  generation.start(1);
+  return { generation, wakes: () => wakes };
+}
+
+/** Delivers tokens, each a part of one character. */
+function deliver(generation: RunningGeneration, count: number): void {
+  for (let i = 0; i < count && !generation.isDone; i++) {
+    generation.expect(0);
+    generation.accept(10 + (i % 50), 2);
+  }
+}
+
+test.each<[string, number, number, boolean]>([
+  ["nothing came", 0, 0, false],
+  ["one part less than the most is unread", MOST - 1, 0, false],
+  ["the most are unread", MOST, 0, true],
+  ["one of the most was read", MOST, 1, false],
+  ["tokens in flight came on top", MOST + 1, 0, true],
+  ["two were read of one more than the most", MOST + 1, 2, false],
+])("a generation is paused or not when %s", async (_, delivered, read, isPaused) => {
+  const { generation } = open();
+  deliver(generation, delivered);
+  const iterator = generation[Symbol.asyncIterator]();
+  for (let i = 0; i < read; i++) await iterator.next();
+  expect(generation.isPaused).toBe(isPaused);
+  expect(generation.canBeSetAside).toBe(isPaused);
+});
+
+test("a paused generation with a token in flight cannot be set aside until it came", () => {
+  const { generation } = open();
+  deliver(generation, MOST);
+  generation.expect(2);
+  expect([generation.isPaused, generation.canBeSetAside, generation.inFlightRow]).toEqual([true, false, 2]);
+  generation.accept(10, 3);
+  expect([generation.canBeSetAside, generation.inFlightRow]).toEqual([true, undefined]);
+});
+
+test("the read that ends a pause wakes the engine, and no other does", async () => {
+  const { generation, wakes } = open();
+  deliver(generation, MOST);
+  const iterator = generation[Symbol.asyncIterator]();
+  expect(wakes()).toBe(0);
+  await iterator.next();
+  expect(wakes()).toBe(1);
+  await iterator.next();
+  expect(wakes()).toBe(1);
+});
+
+test("a pause ends when the result is wanted, and no part is lost to a consumer that reads later", async () => {
+  const { generation, wakes } = open();
+  deliver(generation, MOST);
+  const result = generation.result();
+  expect([generation.isPaused, wakes()]).toEqual([false, 1]);
+  deliver(generation, MAX_TOKENS);
+  expect((await result).usage.completionTokens).toBe(MAX_TOKENS);
+  const tokens: number[] = [];
+  let text = "";
+  for await (const part of generation) {
+    tokens.push(...part.tokenIds);
+    text += part.text;
+  }
+  expect([tokens, text]).toEqual([(await result).tokenIds, (await result).text]);
+});
+
+test("a consumer that waits gets a part when it comes, and the end when that comes", async () => {
+  const { generation } = open({ maxTokens: 2 });
+  const iterator = generation[Symbol.asyncIterator]();
+  const [first, second, end] = [iterator.next(), iterator.next(), iterator.next()];
+  deliver(generation, 2);
+  expect((await first).value?.tokenIds).toEqual([10]);
+  expect((await second).value?.tokenIds).toEqual([11]);
+  expect(await end).toEqual({ done: true, value: undefined });
+});
+
+test("an abort of a paused generation reaches its consumer after the parts that came before", async () => {
+  const controller = new AbortController();
+  const { generation, wakes } = open({ signal: controller.signal });
+  deliver(generation, MOST);
+  controller.abort();
+  expect([generation.isDone, generation.canBeSetAside, wakes()]).toEqual([true, false, 1]);
+  let parts = 0;
+  const read = async () => {
+    for await (const _ of generation) parts++;
+  };
+  await expect(read()).rejects.toThrow(AbortedError);
+  expect(parts).toBe(MOST);
+});
