@@ -1,11 +1,10 @@
 /** Chooses and opens a backend. The only place that names concrete ones. */
-import type { Backend, BackendFactory, BackendShape, TuningReport } from "./backend/backend.ts";
+import type { Backend, BackendFactory, BackendShape, CacheDtype, TuningReport } from "./backend/backend.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./backend/reference/memory.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "./backend/software-adapter.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
 import { openWasmBackend, type TuningMode, type WasmHost } from "./backend/wasm/open-wasm.ts";
-import type { CacheDtype } from "./backend/webgpu/context.ts";
 import { bindingBytes, largestBuffer } from "./backend/webgpu/device-limits.ts";
 import { adapterName, adapterTraits, openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
 import { BackendError, ConfigError } from "./base/errors.ts";

@@ -1,7 +1,8 @@
 /** The composition root: puts an engine together. */
 import type { AttentionModel, AttentionPolicy, SelectionLayersSource } from "./attention/policy.ts";
-import type { BackendReport, BackendShape } from "./backend/backend.ts";
+import type { BackendReport, BackendShape, CacheDtype } from "./backend/backend.ts";
 import { abortable } from "./base/abort.ts";
+import { dtypeBytes } from "./base/dtype.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
 import { type BackendHost, type ChosenBackend, chooseBackend } from "./choose-backend.ts";
 import { GenerationEngine } from "./engine/engine.ts";
@@ -29,6 +30,7 @@ export interface EngineReport {
     readonly parameters: number;
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
+    /** Keys and values of one token over all layers, as the backend stores them. */
     readonly kvBytesPerToken: number;
     /** Tensors that no step uses, as `transformers` leaves them out: how many, and the first of their names. */
     readonly ignoredTensors: IgnoredTensors;
@@ -215,7 +217,7 @@ function report(
       parameters: countParameters(checkpoint),
       contextLength: maxSequenceLength,
       maxPositionEmbeddings: config.maxPositionEmbeddings,
-      kvBytesPerToken: kvBytesPerToken(config),
+      kvBytesPerToken: kvBytesPerToken(config, backend.cacheDtype),
       ignoredTensors: ignoredTensors(ignored),
     },
     backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
@@ -231,9 +233,9 @@ export function ignoredTensors(names: readonly string[]): IgnoredTensors {
   return { count: names.length, names: names.slice(0, 20).map((name) => name.slice(0, 200)) };
 }
 
-/** Bytes of one token's keys and values over all layers, stored as f32. */
-export function kvBytesPerToken(config: ModelConfig): number {
-  return 2 * 4 * config.numLayers * config.numKvHeads * config.headDim;
+/** Bytes of one token's keys and values over all layers. */
+export function kvBytesPerToken(config: ModelConfig, cacheDtype: CacheDtype): number {
+  return 2 * dtypeBytes(cacheDtype) * config.numLayers * config.numKvHeads * config.headDim;
 }
 
 /** Elements of all tensors; tied ones count once. */

@@ -1,6 +1,7 @@
 /** A checkpoint on a CPU backend, stepped at any length without an engine: the cache is filled once, then used by all. */
-import { Attention, attendedRows } from "../../src/attention/attend.ts";
+import { Attention } from "../../src/attention/attend.ts";
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
+import { predictReads } from "../../src/attention/predict-reads.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
 import type { Backend, BackendShape, SamplingRow } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
@@ -117,17 +118,22 @@ export class ModelStepper {
     return performance.now() - started;
   }
 
-  /** Bytes that a step at this length has to read: weights once, and the attended rows. */
+  /** Bytes that a step at this length has to read: weights once, and what attention and selection read of the cache. */
   stepBytes(length: number, attention: string): number {
-    const { numLayers, numKvHeads, headDim } = this.config;
-    const rows = attendedRows(this.policy(attention), numLayers, length);
+    const { numKvHeads, headDim } = this.config;
+    const rows = this.#attendedRows(length, attention);
     return this.backend.report().weightBytes + rows * 2 * numKvHeads * headDim * 4;
   }
 
-  /** Multiply-adds of a step at this length. */
+  #attendedRows(length: number, attention: string): number {
+    const { cacheDtype } = this.backend;
+    return predictReads(this.policy(attention), this.#attentionModel, { length, cacheDtype });
+  }
+
+  /** Multiply-adds of a step at this length, where the query heads of a kv head share its rows. */
   stepMultiplyAdds(length: number, attention: string): number {
     const { numLayers, numQueryHeads, headDim, hiddenSize, vocabSize } = this.config;
-    const rows = attendedRows(this.policy(attention), numLayers, length);
+    const rows = this.#attendedRows(length, attention);
     return numLayers * this.#layerElements() + vocabSize * hiddenSize + rows * 2 * numQueryHeads * headDim;
   }
 

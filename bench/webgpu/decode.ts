@@ -136,7 +136,11 @@ class Turns {
     options: ShapeDecodeOptions,
     fullMs: number | undefined,
   ): Promise<ShapeDecodeRow> {
-    const bytes = stepBytes(config, options, this.#policy, this.#context);
+    const bytes = stepBytes(config, options, {
+      policy: this.#policy,
+      model: this.#stepper.model,
+      length: this.#context,
+    });
     const rooflineMs = bytes / options.readBandwidth / 1e6;
     const { all: gpuMs = Number.NaN } = await this.#profile("all");
     const { all, ...gpuMsByPart } = await this.#profile("part");

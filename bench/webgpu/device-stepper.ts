@@ -16,7 +16,7 @@ const DRAWS = [{ params: GREEDY, draw: 0, seenTokens: [] }];
 
 export class DeviceStepper {
   readonly backend: WebGpuBackend;
-  readonly #model: AttentionModel;
+  readonly model: AttentionModel;
   readonly #decoder: Decoder;
   readonly #batch: StepBatchBuilder;
   readonly #pages: readonly number[];
@@ -29,13 +29,13 @@ export class DeviceStepper {
     const { shape } = backend;
     this.backend = backend;
     const { layers, from } = defaultSelectionLayers(config);
-    this.#model = {
+    this.model = {
       ...config,
       pageSize: PAGE_SIZE,
       defaultSelectionLayers: layers,
       defaultSelectionLayersFrom: from,
     };
-    this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#model));
+    this.#decoder = new Decoder(backend, weights, new Attention(backend, this.model));
     this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
     this.#pages = pagesInOrder(shape.numPages);
     this.#prompt = new Uint32Array(shape.maxSequenceLength).map((_, i) => (i * 7919) % shape.vocabSize);
@@ -44,7 +44,7 @@ export class DeviceStepper {
   /** The policy of a spec, bound to the model. */
   policy(spec: string): AttentionPolicy {
     const given = parseAttention(spec);
-    return given.forModel?.(this.#model) ?? given;
+    return given.forModel?.(this.model) ?? given;
   }
 
   /** Records and submits a decode step, embedding to drawn token, at which `length` tokens are cached. */

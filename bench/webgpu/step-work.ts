@@ -1,7 +1,7 @@
 /** What a step cannot do without: bytes to read, products to form. */
-import { attendedRows } from "../../src/attention/attend.ts";
-import type { AttentionPolicy } from "../../src/attention/policy.ts";
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
+import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
+import { predictReads } from "../../src/attention/predict-reads.ts";
+import type { CacheDtype } from "../../src/backend/backend.ts";
 import { dtypeBytes, type WeightDtype } from "../../src/base/dtype.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 
@@ -36,14 +36,14 @@ export function cacheRowBytes({ numKvHeads, headDim }: ModelConfig, cacheDtype: 
   return 2 * numKvHeads * headDim * dtypeBytes(cacheDtype);
 }
 
-/** Bytes that a decode step at this length reads: all matrices once, and the attended keys and values. */
+/** Bytes that a decode step at this length reads: all matrices once, and what attention and selection read of the cache. */
 export function stepBytes(
   config: ModelConfig,
   { dtype, cacheDtype }: Dtypes,
-  policy: AttentionPolicy,
-  length: number,
+  attention: { readonly policy: AttentionPolicy; readonly model: AttentionModel; readonly length: number },
 ): number {
-  const rows = attendedRows(policy, config.numLayers, length);
+  const { policy, model, length } = attention;
+  const rows = predictReads(policy, model, { length, cacheDtype });
   return matrixBytes(config, dtype) + rows * cacheRowBytes(config, cacheDtype);
 }
 

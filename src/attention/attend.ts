@@ -3,10 +3,12 @@
  * It owns the current selection of each policy, keeps prefill dense, and is dense while a sequence fits the budget, so
  * that no policy repeats those.
  */
-import type { Backend, Scores, SequenceRange, TokenSelection } from "../backend/backend.ts";
+import type { Scores, SequenceRange, StepBatch, TokenSelection } from "../backend/backend.ts";
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
+import type { AttentionBackend } from "./attention-backend.ts";
+import { CacheReads } from "./cache-reads.ts";
 import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
 
@@ -24,17 +26,25 @@ interface PolicyState {
 
 export class Attention {
   readonly model: AttentionModel;
-  readonly #backend: Backend;
+  /** What the ops of the current step read, by sequence. */
+  readonly reads: CacheReads;
+  readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
   readonly #states = new Map<AttentionPolicy, PolicyState>();
   #denseScores: Scores | undefined;
   /** Groups of the step whose policy threw. */
   #failures = new Map<BatchGroup, unknown>();
 
-  constructor(backend: Backend, model: AttentionModel) {
+  constructor(backend: AttentionBackend, model: AttentionModel) {
     this.#backend = backend;
     this.model = model;
+    this.reads = new CacheReads(model, backend.cacheDtype, backend.shape.maxBatchSequences);
     this.#pool = new TensorPool(backend);
+  }
+
+  /** Starts a step: what follows is counted in `reads`. */
+  begin(batch: Pick<StepBatch, "lengths" | "numSequences">): void {
+    this.reads.begin(batch);
   }
 
   /**
@@ -46,7 +56,7 @@ export class Attention {
     for (const group of groups) {
       if (this.#failures.has(group)) continue;
       if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
-      if (!group.isSparse) this.#backend.attendAll(layer, group.range, query, output);
+      if (!group.isSparse) this.#attendAll(layer, group.range, query, output);
       else this.#attendOrFail(layer, group, query, output);
     }
   }
@@ -76,7 +86,7 @@ export class Attention {
     const state = this.#state(policy);
     if (role.attends === "all") {
       const scores = role.selects ? this.#scores() : undefined;
-      this.#backend.attendAll(layer, range, query, output, scores);
+      this.#attendAll(layer, range, query, output, scores);
       if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, scores));
       return;
     }
@@ -86,7 +96,19 @@ export class Attention {
       throw new TypeError(
         `attention ${policy.name}: layer ${layer} attends to a selection, but none was made`,
       );
+    this.reads.selected(range, state.selection);
     this.#backend.attendSelected(layer, range, query, state.selection, output);
+  }
+
+  #attendAll(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    output: TensorRef,
+    scores?: Scores,
+  ): void {
+    this.reads.dense(range);
+    this.#backend.attendAll(layer, range, query, output, scores);
   }
 
   /** Gives the buffers of a policy back when its last request has ended. */
@@ -98,7 +120,7 @@ export class Attention {
   #state(policy: AttentionPolicy): PolicyState {
     let state = this.#states.get(policy);
     if (!state) {
-      const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool);
+      const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool, this.reads);
       state = { workspace, selection: undefined };
       this.#states.set(policy, state);
     }
@@ -129,16 +151,4 @@ function checkRole(role: LayerRole, layer: number): LayerRole {
 /** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */
 export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
   return length > policy.tokenBudget;
-}
-
-/** Key/value rows that one decode step's attention reads, over all layers; dense reads length × layers. */
-export function attendedRows(policy: AttentionPolicy, numLayers: number, length: number): number {
-  if (!isSparseAt(policy, length)) return numLayers * length;
-  const selected = policy.selectedTokens?.(length) ?? policy.tokenBudget;
-  if (!(selected >= 0))
-    throw new TypeError(`selectedTokens(${length}) gave ${printValue(selected)}, no number of tokens`);
-  let rows = 0;
-  for (let layer = 0; layer < numLayers; layer++)
-    rows += policy.layerRole(layer).attends === "all" ? length : selected;
-  return rows;
 }

@@ -60,8 +60,6 @@ export interface AttentionPolicy {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Tokens a sparse layer may see; Infinity for full attention. A sequence that fits is attended densely. */
   readonly tokenBudget: number;
-  /** Tokens a sparse layer attends to at a length past the budget; the whole budget where left out. */
-  selectedTokens?(length: number): number;
   /** Set where the policy has selection layers. */
   readonly selectionLayersFrom?: SelectionLayersSource;
   /** Page size whose key bounds `select` reads, where it does. */

@@ -35,6 +35,9 @@ export interface BackendShape {
   readonly maxBatchSequences: number;
 }
 
+/** How keys and values are stored. Page bounds are f32 everywhere. */
+export type CacheDtype = "f16" | "f32";
+
 /** What a backend chose for the processor; no choice changes a result. */
 export interface TuningReport {
   /** measured: just now; kept: measured before on this machine; default: the usual choices, not measured. */
@@ -204,6 +207,7 @@ export interface InFlightSample {
 
 export interface Backend {
   readonly shape: BackendShape;
+  readonly cacheDtype: CacheDtype;
   /**
    * True where recorded steps queue up on a device, so that it pays to record the next one before the last draw is read.
    * Where it is false, steps have run when they return.

@@ -53,7 +53,7 @@ export class RunningGeneration implements Generation {
   inFlightRow: number | undefined;
   /** Tokens drawn and not read. */
   #numInFlight = 0;
-  /** Key/value rows read and cached over all decode steps, for the attended fraction. */
+  /** Rows (`CacheReads`) read and cached over all decode steps, for the attended fraction. */
   #attendedRows = 0;
   #cachedRows = 0;
   readonly #output: OutputStream;

@@ -1,4 +1,4 @@
-import { type Attention, attendedRows } from "../attention/attend.ts";
+import type { Attention } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
 import { type Backend, type InFlightSample, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
 import { BackendError, RequestError } from "../base/errors.ts";
@@ -8,7 +8,11 @@ import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** One request's part in a step. */
-type Run = SequenceRun & { readonly generation: RunningGeneration };
+type Run = SequenceRun & {
+  readonly generation: RunningGeneration;
+  /** What its attention reads in this step (`CacheReads`). */
+  rowsRead: number;
+};
 
 /** A recorded step: what it draws, for whom. */
 export interface Step {
@@ -54,6 +58,7 @@ export class StepRunner {
     const run: Run = {
       ...{ name, tokens, inFlightRow, pages, firstPosition, numRows, isPrefill, policy },
       generation,
+      rowsRead: 0,
     };
     try {
       this.#batch.check(run);
@@ -85,6 +90,7 @@ export class StepRunner {
       if (!run) return;
       const { generation, numRows } = run;
       generation.cachedTokens += numRows;
+      run.rowsRead = this.#attention.reads.of(sequence);
       if (generation.cachedTokens < generation.promptTokens + generation.numSampled) return;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
       const { sampling: params } = generation.resolved;
@@ -120,12 +126,9 @@ export class StepRunner {
     });
   }
 
-  #handOver({ generation, isPrefill, policy, firstPosition }: Run, token: number, now: number): void {
+  #handOver({ generation, isPrefill, rowsRead, firstPosition }: Run, token: number, now: number): void {
     const { numLayers, vocabSize } = this.#backend.shape;
-    if (!isPrefill) {
-      const length = firstPosition + 1;
-      generation.count(attendedRows(policy, numLayers, length), numLayers * length);
-    }
+    if (!isPrefill) generation.count(rowsRead, numLayers * (firstPosition + 1));
     if (token < vocabSize) generation.accept(token, now);
     else generation.fail(new BackendError(noToken(token, generation, vocabSize)));
   }

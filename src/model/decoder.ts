@@ -32,6 +32,7 @@ export class Decoder {
   forward(batch: StepBatch, groups: readonly BatchGroup[]): void {
     const backend = this.#backend;
     backend.beginStep(batch);
+    this.#attention.begin(batch);
     backend.embed(this.#weights.embedding, this.#x);
     let layer = 0;
     for (const weights of this.#weights.layers) {

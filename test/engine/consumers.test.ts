@@ -64,7 +64,6 @@ describe("one failure is one request's", () => {
       "layerRole(0) must give",
     ],
     ["a role is a word", failing({ layerRole: () => "all" as never }), 'got "all"'],
-    ["selectedTokens gives NaN", failing({ selectedTokens: () => Number.NaN }), "gave NaN"],
     ...[-1, Number.NaN, 20.5, "20", undefined, 1e9].map((count): [string, AttentionPolicy, string] => [
       `topK count is ${String(count)}`,
       failing({
@@ -94,7 +93,11 @@ describe("one failure is one request's", () => {
       failing({ select: (step) => step.expandSelection(step.topK(step.pageScores(0), 2, ENDS), ENDS) }),
       "pageScores: a page size",
     ],
-    ["selectedTokens throws", failing({ selectedTokens: boom }), "failed: boom"],
+    [
+      "select gives a selection of its own",
+      failing({ select: (step) => ({ ...step.expandSelection(undefined, ENDS) }) }),
+      "select must return what expandSelection of its selector gave",
+    ],
   ])("a policy whose %s", async (_, attention, message) => {
     const engine = await openEngine();
     const healthy = { ...base, tokenIds: ids, attention: "less-is-more:budget=12,layers=0" };

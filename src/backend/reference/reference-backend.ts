@@ -33,6 +33,7 @@ import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
 class ReferenceBackend implements Backend {
   readonly shape: BackendShape;
+  readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly #drawn = new SampledTokens();
   #layers: LayerCache[];

@@ -38,6 +38,7 @@ type StepKernel = Exclude<
 /** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
 export class WasmBackend implements Backend {
   readonly shape: BackendShape;
+  readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly arena: Arena;
   readonly kernels: WasmExports;

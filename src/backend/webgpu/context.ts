@@ -1,13 +1,10 @@
-import type { BackendShape, StepBatch } from "../backend.ts";
+import type { BackendShape, CacheDtype, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { Recorder } from "./recorder.ts";
 import type { StepBuffer } from "./step-buffer.ts";
 import type { Tuning } from "./tuning.ts";
 import type { WeightStore } from "./weight-store.ts";
-
-/** How keys and values are stored. */
-export type CacheDtype = "f16" | "f32";
 
 /** Sizes of the batch under way. */
 export interface BatchSizes {

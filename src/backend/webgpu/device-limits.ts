@@ -1,6 +1,6 @@
 import { BackendError } from "../../base/errors.ts";
-import type { BackendShape } from "../backend.ts";
-import { type CacheDtype, paddedHeadDim } from "./context.ts";
+import type { BackendShape, CacheDtype } from "../backend.ts";
+import { paddedHeadDim } from "./context.ts";
 import { stepLayout } from "./step-buffer.ts";
 
 /** The limits of an adapter or device, as far as kernels care. */

@@ -1,9 +1,8 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { Backend, BackendShape } from "../backend.ts";
+import type { Backend, BackendShape, CacheDtype } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
-import type { CacheDtype } from "./context.ts";
 import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";

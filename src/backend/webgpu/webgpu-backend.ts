@@ -11,6 +11,7 @@ import type {
   Backend,
   BackendReport,
   BackendShape,
+  CacheDtype,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
@@ -24,7 +25,7 @@ import type {
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
-import { type BatchSizes, type CacheDtype, copySizes, type GpuContext, stepConstants } from "./context.ts";
+import { type BatchSizes, copySizes, type GpuContext, stepConstants } from "./context.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { KvCache } from "./kv-cache.ts";
@@ -57,6 +58,7 @@ export interface WebGpuBackendOptions {
 
 export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
+  readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
@@ -75,6 +77,7 @@ export class WebGpuBackend implements Backend {
     const recorder = new Recorder(device, buffers, watch, traits);
     this.#watch = watch;
     this.shape = shape;
+    this.cacheDtype = cacheDtype;
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
