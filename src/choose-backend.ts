@@ -7,6 +7,7 @@ import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.t
 import { openWasmBackend, type TuningMode, type WasmHost } from "./backend/wasm/open-wasm.ts";
 import { bindingBytes, largestBuffer } from "./backend/webgpu/device-limits.ts";
 import { adapterName, adapterTraits, openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
+import { proposePrefillRows } from "./backend/webgpu/prefill-rows.ts";
 import { BackendError, ConfigError } from "./base/errors.ts";
 import { mebibytes } from "./base/mebibytes.ts";
 import { fitContext } from "./fit-context.ts";
@@ -121,7 +122,11 @@ async function openGpuBackend(
     fits: (shape: BackendShape) => largestBuffer(shape, cacheDtype).sizeBytes <= most,
     name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
   };
-  const { shape, contextNote } = fitContext(plan.shape, limit, options.contextLength !== undefined);
+  const traits = adapterTraits(adapter);
+  const device = { limits: adapter.limits, isSoftware: traits.isSoftware };
+  const proposed = proposePrefillRows(plan.shape, plan.weightBytes, device);
+  const wanted = { ...plan.shape, maxBatchRows: Math.max(plan.shape.maxBatchRows, proposed) };
+  const { shape, contextNote } = fitContext(wanted, limit, options.contextLength !== undefined);
   const { rows, elapsedMs } = await selfTestGpu(host, adapter.info, cacheDtype);
   const wrong = rows.find(({ isRight }) => !isRight);
   if (wrong)

@@ -11,6 +11,11 @@ export interface EngineOptions extends BackendOptions {
   readonly attention?: AttentionPolicy | string;
   /** Requests that run at the same time. Default 4. */
   readonly maxConcurrent?: number;
+  /**
+   * Milliseconds for which the prompts of others may hold up a request that decodes, about; on a backend that computes on the
+   * caller's thread also how long a prefill step holds up the event loop. Default 50 on a GPU, 250 on the CPU.
+   */
+  readonly maxStallMs?: number;
   /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
   readonly pageSize?: number;
   /** Ends the opening with an AbortedError. */
@@ -32,6 +37,7 @@ export const ENGINE_OPTIONS = {
   tuning: oneOf(["auto", "measure", "default"]),
   attention: attentionChoice(),
   maxConcurrent: wholeNumberFrom(1, MAX_CONCURRENT),
+  maxStallMs: numberThat("a number of milliseconds above 0", (ms) => ms > 0 && Number.isFinite(ms)),
   pageSize: numberThat("a power of two of at least 4", isPageSize),
   signal: abortSignal(),
 } satisfies { readonly [Key in keyof EngineOptions]-?: unknown };

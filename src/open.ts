@@ -77,7 +77,7 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
+/** Rows of a batch where the backend proposes no more: enough to read weights once for many tokens. */
 const MAX_BATCH_ROWS = 256;
 /** Tokens of a page of the KV cache. */
 export const DEFAULT_PAGE_SIZE = 16;
@@ -110,6 +110,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
         generationDefaults: checkpoint.generationConfig,
         attentionDefaults: checkpoint.generationConfig.attention,
         attention,
+        maxStallMs: options.maxStallMs,
       });
       const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
       const loadMs = performance.now() - started;

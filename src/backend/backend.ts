@@ -213,6 +213,11 @@ export interface Backend {
    * Where it is false, steps have run when they return.
    */
   readonly runsAhead: boolean;
+  /**
+   * Rows of a prefill chunk that suit the backend, at most `maxBatchRows`: larger chunks gain little. The engine takes as many
+   * where they hold nobody up, and fewer where they do.
+   */
+  readonly prefillRows: number;
   report(): BackendReport;
 
   /** Makes a zeroed tensor. Called at open and when a new size is first needed, never in steady state. */

@@ -30,4 +30,6 @@ export interface EngineComponents {
   readonly attentionDefaults: string | undefined;
   /** The policy of requests that name none. */
   readonly attention: AttentionPolicy | string;
+  /** How long prefill may hold up what else runs; left out: the engine's own limit for the backend. */
+  readonly maxStallMs?: number | undefined;
 }

@@ -17,6 +17,9 @@ export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
 export interface TinyOptions {
   /** In place of the backend's own. */
   readonly runsAhead?: boolean;
+  /** In place of the backend's own. */
+  readonly prefillRows?: number;
+  readonly maxStallMs?: number;
   readonly eosTokenIds?: readonly number[];
   readonly shape?: Partial<BackendShape>;
   /** In place of `TINY_MODEL`. */
@@ -62,6 +65,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     generationDefaults: {},
     attentionDefaults: undefined,
     attention: "full",
+    maxStallMs: options.maxStallMs,
   });
   await checkpoint.close();
   return engine;
@@ -69,10 +73,11 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
 
 /** The backend itself, seen through a window that changes `runsAhead` and tells of calls. */
 function wrap(backend: Backend, options: TinyOptions): Backend {
-  const { runsAhead = backend.runsAhead, onCall = () => {} } = options;
+  const { runsAhead = backend.runsAhead, prefillRows = backend.prefillRows, onCall = () => {} } = options;
   return new Proxy(backend, {
     get(target, key) {
       if (key === "runsAhead") return runsAhead;
+      if (key === "prefillRows") return prefillRows;
       const value: unknown = Reflect.get(target, key, target);
       if (typeof value !== "function") return value;
       return (...args: unknown[]): unknown => {

@@ -31,10 +31,14 @@ import { cacheBytes, checkShape } from "./memory.ts";
 import { floats, integers, matrix, ReferenceTensor, ReferenceWeight, tensor } from "./refs.ts";
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
+/** Rows of a prefill chunk: no number is faster than another here. */
+const PREFILL_ROWS = 256;
+
 class ReferenceBackend implements Backend {
   readonly shape: BackendShape;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
+  readonly prefillRows: number;
   readonly #drawn = new SampledTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
@@ -43,6 +47,7 @@ class ReferenceBackend implements Backend {
   constructor(shape: BackendShape) {
     checkShape(shape);
     this.shape = shape;
+    this.prefillRows = Math.min(PREFILL_ROWS, shape.maxBatchRows);
     this.#layers = Array.from({ length: shape.numLayers }, () => createLayerCache(shape));
   }
 

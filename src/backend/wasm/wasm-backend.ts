@@ -35,11 +35,15 @@ type StepKernel = Exclude<
   "scratchBytes" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
 >;
 
+/** Rows from which on products gain nothing: one streams the weights while they stay in cache. */
+const PREFILL_ROWS = 256;
+
 /** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
 export class WasmBackend implements Backend {
   readonly shape: BackendShape;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
+  readonly prefillRows: number;
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -62,6 +66,7 @@ export class WasmBackend implements Backend {
     options: { readonly threads: number; readonly description: string; readonly tuning: TuningReport },
   ) {
     this.shape = shape;
+    this.prefillRows = Math.min(PREFILL_ROWS, shape.maxBatchRows);
     this.arena = new Arena(memory);
     this.kernels = exports as unknown as WasmExports;
     this.#threads = options.threads;

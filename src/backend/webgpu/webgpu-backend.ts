@@ -60,6 +60,7 @@ export class WebGpuBackend implements Backend {
   readonly shape: BackendShape;
   readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
+  readonly prefillRows: number;
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
   readonly #description: string;
@@ -78,6 +79,7 @@ export class WebGpuBackend implements Backend {
     this.#watch = watch;
     this.shape = shape;
     this.cacheDtype = cacheDtype;
+    this.prefillRows = shape.maxBatchRows;
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
