@@ -27,7 +27,7 @@ const node: TestProjectConfiguration = {
   test: {
     ...common,
     name: "node",
-    include: ["src/**/*.test.ts", "eval/**/*.test.ts", "test/**/*.test.ts"],
+    include: ["src/**/*.test.ts", "eval/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"],
     exclude: [BROWSER_ONLY, "node_modules", "dist"],
     pool: "forks",
     // what tests measure about this machine stays with this checkout

@@ -75,14 +75,14 @@ async function benchShape({ name, config }: Shape, options: Options): Promise<vo
       {
         "the run": [run],
         "decode steps (ms): median, least and most over turns; host: to record and submit; GPU: a step by itself":
-          rows.map(({ gpuMsByPart, ...row }) => row),
-        "GPU ms by part: each dispatch between two timestamps of its own, so that together they take longer than a step":
-          rows.map(partsOf),
+          rows.map(({ gpuMsByCategory, ...row }) => row),
+        "GPU ms by category: each dispatch between two timestamps of its own, so that together they take longer than a step":
+          rows.map(categoriesOf),
       },
       false,
     );
 }
 
-function partsOf({ context, attention, gpuMsByPart }: ShapeDecodeRow) {
-  return { context, attention, ...gpuMsByPart };
+function categoriesOf({ context, attention, gpuMsByCategory }: ShapeDecodeRow) {
+  return { context, attention, ...gpuMsByCategory };
 }

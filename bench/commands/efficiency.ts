@@ -50,7 +50,7 @@ export function efficiencyCommand(): Command {
       const measured = await benchShapeDecode(gpu, shape.config, {
         ...{ contexts: context, attention, steps, rounds, dtype, cacheDtype, readBandwidth },
       });
-      const rows = measured.map(({ attention, gpuMsByPart, bytes, ...row }) => {
+      const rows = measured.map(({ attention, gpuMsByCategory, bytes, ...row }) => {
         const { context, ...rest } = row;
         return { context, budget: budgets.get(attention) ?? attention, ...rest };
       });

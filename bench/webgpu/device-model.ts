@@ -1,16 +1,20 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
-import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import type { AttentionModel } from "../../src/attention/policy.ts";
+import { adapterTraits, openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { proposePrefillRows } from "../../src/backend/webgpu/prefill-rows.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import type { ModelWeights } from "../../src/model/weights.ts";
+import { attentionModelOf } from "../../src/open.ts";
 import type { BenchGpu } from "./gpu.ts";
-import type { Dtypes } from "./step-work.ts";
+import { type Dtypes, matrixBytes } from "./step-work.ts";
 
 export const PAGE_SIZE = 16;
 const SEED = 7;
 
 export interface DeviceModel {
   readonly config: ModelConfig;
+  readonly attentionModel: AttentionModel;
   readonly backend: WebGpuBackend;
   readonly weights: ModelWeights;
 }
@@ -18,8 +22,8 @@ export interface DeviceModel {
 export interface DeviceModelOptions extends Dtypes {
   /** Tokens that the cache holds, of one sequence. */
   readonly context: number;
-  /** Most rows of a batch. */
-  readonly rows: number;
+  /** Rows of the largest batch; left out: what the backend proposes for prefill, as an engine has it. */
+  readonly rows?: number;
   readonly hasSubgroupMatrices?: false;
 }
 
@@ -28,6 +32,7 @@ export async function openDeviceModel(
   config: ModelConfig,
   { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
 ): Promise<DeviceModel> {
+  const adapter = await gpu.adapter();
   const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
   const { headDim, vocabSize, rmsNormEps } = config;
   const shape = {
@@ -36,21 +41,32 @@ export async function openDeviceModel(
     pageSize: PAGE_SIZE,
     numPages: Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
-    maxBatchRows: rows,
+    maxBatchRows: rows ?? proposedRows(adapter, config, { context, dtype }),
     maxBatchSequences: 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await openWebGpuBackend(shape, await gpu.adapter(), { cacheDtype, traits });
+  const backend = await openWebGpuBackend(shape, adapter, { cacheDtype, traits });
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
     backend.fillRandom(SEED);
     await backend.finish();
-    return { config, backend, weights };
+    return { config, attentionModel: attentionModelOf(config, PAGE_SIZE), backend, weights };
   } catch (error) {
     await backend.close();
     throw error;
   }
+}
+
+function proposedRows(
+  adapter: GPUAdapter,
+  config: ModelConfig,
+  { context, dtype }: { readonly context: number; readonly dtype: Dtypes["dtype"] },
+): number {
+  const { limits } = adapter;
+  const { isSoftware } = adapterTraits(adapter);
+  const shape = { ...config, maxSequenceLength: context };
+  return proposePrefillRows(shape, matrixBytes(config, dtype), { limits, isSoftware });
 }
 
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {

@@ -33,15 +33,15 @@ describe.skipIf((await webgpuForTests()).reason !== undefined)("bench decode on 
     expect(sparse.bytes).toBeLessThan(full.bytes);
     expect(full.speedupOverFull).toBe(1);
     for (const row of rows) {
-      const { msPerStep, leastMs, mostMs, hostMs, gpuMs, rooflineMs, gpuMsByPart } = row;
+      const { msPerStep, leastMs, mostMs, hostMs, gpuMs, rooflineMs, gpuMsByCategory } = row;
       for (const ms of [hostMs, gpuMs, rooflineMs]) expect(ms).toBeGreaterThan(0);
       expect(msPerStep).toBeGreaterThanOrEqual(leastMs);
       expect(msPerStep).toBeLessThanOrEqual(mostMs);
-      expect(Object.keys(gpuMsByPart)).toEqual(
+      expect(Object.keys(gpuMsByCategory)).toEqual(
         expect.arrayContaining(["weights", "dense attention", "rest"]),
       );
     }
-    expect(Object.keys(sparse.gpuMsByPart)).toEqual(
+    expect(Object.keys(sparse.gpuMsByCategory)).toEqual(
       expect.arrayContaining(["selection", "sparse attention"]),
     );
   });

@@ -266,10 +266,10 @@ export class WebGpuBackend implements Backend {
   }
 
   /**
-   * GPU milliseconds of what `work` records: by part or by kernel, each dispatch timed by itself, or only "all", with what
+   * GPU milliseconds of what `work` records: by category or by kernel, each dispatch timed by itself, or only "all", with what
    * lies between the dispatches. Needs the feature timestamp-query.
    */
-  async profile(work: () => void, by: TimedBy = "part"): Promise<Record<string, number>> {
+  async profile(work: () => void, by: TimedBy = "category"): Promise<Record<string, number>> {
     const { device, buffers, recorder } = this.#context;
     const timer = new StepTimer(device, buffers, by);
     this.flush();
