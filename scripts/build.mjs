@@ -93,15 +93,19 @@ function buildTypeScript() {
   });
 }
 
-/** Makes the WGSL files a module: browsers and bundlers have no common way to import text. */
-function bundleKernels() {
+/**
+ * Makes the WGSL files a module: browsers and bundlers have no common way to import text. Its type knows the names of the
+ * files, so that a misspelled one is an error of the TypeScript compiler.
+ */
+export function bundleKernels() {
   const files = readdirSync(join(root, KERNELS)).filter((file) => file.endsWith(".wgsl"));
   const entries = files
     .sort()
     .map((file) => [file.replace(/\.wgsl$/, ""), readFileSync(join(root, KERNELS, file), "utf8")]);
   const text =
     `// Made by scripts/build.mjs from ${KERNELS}/*.wgsl.\n` +
-    `export const KERNEL_SOURCES: Readonly<Record<string, string>> = ${JSON.stringify(Object.fromEntries(entries), null, 2)};\n`;
+    `export const KERNEL_SOURCES = ${JSON.stringify(Object.fromEntries(entries), null, 2)};\n\n` +
+    "export type KernelFile = keyof typeof KERNEL_SOURCES;\n";
   const path = join(root, KERNEL_SOURCES);
   // untouched where nothing changed, so that the build made from it stays fresh
   if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);

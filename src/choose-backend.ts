@@ -1,17 +1,30 @@
 /** Chooses and opens a backend. The only place that names concrete ones. */
-import type { Backend, BackendFactory, BackendShape, CacheDtype, TuningReport } from "./backend/backend.ts";
+import type {
+  Backend,
+  BackendFactory,
+  CacheDtype,
+  Capacity,
+  ModelShape,
+  TuningReport,
+} from "./backend/backend.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./backend/reference/memory.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "./backend/software-adapter.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./backend/wasm/memory-map.ts";
-import { openWasmBackend, type TuningMode, type WasmHost } from "./backend/wasm/open-wasm.ts";
+import { type TuningMode, type WasmHost, wasmFactory } from "./backend/wasm/open-wasm.ts";
 import { bindingBytes, largestBuffer } from "./backend/webgpu/device-limits.ts";
-import { adapterName, adapterTraits, openWebGpuBackend } from "./backend/webgpu/open-webgpu.ts";
+import { adapterName, adapterTraits, webGpuFactory } from "./backend/webgpu/open-webgpu.ts";
 import { proposePrefillRows } from "./backend/webgpu/prefill-rows.ts";
 import { BackendError, ConfigError } from "./base/errors.ts";
 import { mebibytes } from "./base/mebibytes.ts";
 import { fitContext } from "./fit-context.ts";
-import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE, type SelfTest } from "./self-test.ts";
+import {
+  ALLOWED_ERROR,
+  runSelfTest,
+  SELF_TEST_CAPACITY,
+  SELF_TEST_MODEL,
+  type SelfTest,
+} from "./self-test.ts";
 
 export type { TuningMode } from "./backend/wasm/open-wasm.ts";
 export { type AdapterReport, reportAdapter } from "./backend/webgpu/adapter-report.ts";
@@ -43,7 +56,8 @@ export interface BackendHost {
 
 /** What the model asks of a backend. */
 export interface BackendPlan {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   readonly weightBytes: number;
 }
 
@@ -119,14 +133,18 @@ async function openGpuBackend(
   const cacheDtype = options.cacheDtype ?? "f16";
   const most = bindingBytes(adapter.limits);
   const limit = {
-    fits: (shape: BackendShape) => largestBuffer(shape, cacheDtype).sizeBytes <= most,
+    fits: (capacity: Capacity) =>
+      largestBuffer({ model: plan.model, capacity, cacheDtype }).sizeBytes <= most,
     name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
   };
-  const traits = adapterTraits(adapter);
-  const device = { limits: adapter.limits, isSoftware: traits.isSoftware };
-  const proposed = proposePrefillRows(plan.shape, plan.weightBytes, device);
-  const wanted = { ...plan.shape, maxBatchRows: Math.max(plan.shape.maxBatchRows, proposed) };
-  const { shape, contextNote } = fitContext(wanted, limit, options.contextLength !== undefined);
+  const { isSoftware } = adapterTraits(adapter);
+  const { maxSequenceLength } = plan.capacity;
+  const proposed = proposePrefillRows({ ...plan.model, maxSequenceLength }, plan.weightBytes, {
+    limits: adapter.limits,
+    isSoftware,
+  });
+  const wanted = { ...plan.capacity, maxBatchRows: Math.max(plan.capacity.maxBatchRows, proposed) };
+  const { capacity, contextNote } = fitContext(wanted, limit, options.contextLength !== undefined);
   const { rows, elapsedMs } = await selfTestGpu(host, adapter.info, cacheDtype);
   const wrong = rows.find(({ isRight }) => !isRight);
   if (wrong)
@@ -134,7 +152,7 @@ async function openGpuBackend(
       `opening webgpu: the self-test of ${adapterName(adapter.info)} failed at ${wrong.step}: error ${wrong.error}, ` +
         `allowed ${wrong.allowed}; update the GPU's driver, or use the wasm backend (lessismore doctor shows all steps)`,
     );
-  const backend = await openWebGpuBackend(shape, adapter, { cacheDtype });
+  const backend = await webGpuFactory(adapter, { cacheDtype })(plan.model, capacity);
   return { backend, why, contextNote, selfTestMs: elapsedMs };
 }
 
@@ -160,10 +178,7 @@ async function selfTestGpu(
 /** Runs the self-test on an adapter, and uses that up. @throws BackendError when it gives no device. */
 export async function testAdapter(adapter: GPUAdapter, cacheDtype: CacheDtype): Promise<SelfTest> {
   const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasSubgroupMatrices;
-  return selfTest(
-    (shape) => openWebGpuBackend(shape, adapter, { cacheDtype }),
-    ALLOWED_ERROR[isRounded ? "f16" : "f32"],
-  );
+  return selfTest(webGpuFactory(adapter, { cacheDtype }), ALLOWED_ERROR[isRounded ? "f16" : "f32"]);
 }
 
 /** Runs the self-test on the WASM backend as this machine gets it. @throws BackendError when it cannot be opened. */
@@ -172,8 +187,8 @@ export async function testCpu(
   tuning: TuningMode = "auto",
 ): Promise<SelfTest & { readonly tuning?: TuningReport | undefined }> {
   let chosen: TuningReport | undefined;
-  const test = await selfTest(async (shape) => {
-    const backend = await openWasmBackend(shape, wasm, { tuning });
+  const test = await selfTest(async (model, capacity) => {
+    const backend = await wasmFactory(wasm, { tuning })(model, capacity);
     chosen = backend.report().tuning;
     return backend;
   }, ALLOWED_ERROR.f32);
@@ -182,9 +197,9 @@ export async function testCpu(
 
 async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest> {
   const started = performance.now();
-  const backend = await open(SELF_TEST_SHAPE);
+  const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   try {
-    const reference = await createReferenceBackend(SELF_TEST_SHAPE);
+    const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     const rows = await runSelfTest(backend, reference, allowed);
     return { rows, elapsedMs: performance.now() - started };
   } finally {
@@ -195,11 +210,11 @@ async function selfTest(open: BackendFactory, allowed: number): Promise<SelfTest
 /** The reference backend with as much context as it may hold. */
 async function openReference(options: BackendOptions, plan: BackendPlan): Promise<ChosenBackend> {
   const limit = {
-    fits: (shape: BackendShape) => cacheBytes(shape) <= MAX_CACHE_BYTES,
+    fits: (capacity: Capacity) => cacheBytes(plan.model, capacity) <= MAX_CACHE_BYTES,
     name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
   };
-  const { shape, contextNote } = fitContext(plan.shape, limit, options.contextLength !== undefined);
-  return { backend: await createReferenceBackend(shape), why: "asked for", contextNote };
+  const { capacity, contextNote } = fitContext(plan.capacity, limit, options.contextLength !== undefined);
+  return { backend: await createReferenceBackend(plan.model, capacity), why: "asked for", contextNote };
 }
 
 /** The WASM backend with as much context as 32-bit memory holds. */
@@ -211,11 +226,11 @@ async function openCpuBackend(
 ): Promise<ChosenBackend> {
   const sizeBytes = MAX_BYTES - PAGE_BYTES;
   const limit = {
-    fits: (shape: BackendShape) => workingBytes(shape) <= sizeBytes - plan.weightBytes,
+    fits: (capacity: Capacity) => workingBytes(plan.model, capacity) <= sizeBytes - plan.weightBytes,
     name: `${mebibytes(sizeBytes)} of 32-bit WebAssembly memory, ${mebibytes(plan.weightBytes)} of them weights`,
   };
-  const { shape, contextNote } = fitContext(plan.shape, limit, options.contextLength !== undefined);
+  const { capacity, contextNote } = fitContext(plan.capacity, limit, options.contextLength !== undefined);
   const { threads, tuning } = options;
   const given = { ...(threads !== undefined && { threads }), ...(tuning !== undefined && { tuning }) };
-  return { backend: await openWasmBackend(shape, host.wasm, given), why, contextNote };
+  return { backend: await wasmFactory(host.wasm, given)(plan.model, capacity), why, contextNote };
 }

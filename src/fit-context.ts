@@ -1,16 +1,16 @@
-import type { BackendShape } from "./backend/backend.ts";
+import type { Capacity } from "./backend/backend.ts";
 import { BackendError, ConfigError } from "./base/errors.ts";
 
 /** What a backend can hold. */
 export interface MemoryLimit {
-  fits(shape: BackendShape): boolean;
+  fits(capacity: Capacity): boolean;
   /** What sets the limit, for messages; completes "does not fit into the …". */
   readonly name: string;
 }
 
-/** A shape that fits, and why its context is shorter than the model's, where it is. */
-export interface FittedShape {
-  readonly shape: BackendShape;
+/** What fits, and why its context is shorter than the model's, where it is. */
+export interface FittedCapacity {
+  readonly capacity: Capacity;
   readonly contextNote: string | undefined;
 }
 
@@ -19,18 +19,18 @@ export interface FittedShape {
  * then), and context only where one sequence alone does not fit.
  * @throws BackendError when no context fits, ConfigError when the context was asked for and does not fit.
  */
-export function fitContext(wanted: BackendShape, limit: MemoryLimit, isAskedFor: boolean): FittedShape {
-  const { pageSize, maxSequenceLength, numPages } = wanted;
-  const withContext = (length: number): BackendShape => ({
+export function fitContext(wanted: Capacity, limit: MemoryLimit, isAskedFor: boolean): FittedCapacity {
+  const { pageSize, maxSequenceLength, maxPages } = wanted;
+  const withContext = (length: number): Capacity => ({
     ...wanted,
     maxSequenceLength: length,
-    numPages: Math.ceil(length / pageSize),
+    maxPages: Math.ceil(length / pageSize),
   });
-  if (limit.fits(wanted)) return { shape: wanted, contextNote: undefined };
+  if (limit.fits(wanted)) return { capacity: wanted, contextNote: undefined };
   if (limit.fits(withContext(maxSequenceLength))) {
     const least = Math.ceil(maxSequenceLength / pageSize);
-    const pages = largest(least, numPages, (count) => limit.fits({ ...wanted, numPages: count }));
-    return { shape: { ...wanted, numPages: pages }, contextNote: undefined };
+    const pages = largest(least, maxPages, (count) => limit.fits({ ...wanted, maxPages: count }));
+    return { capacity: { ...wanted, maxPages: pages }, contextNote: undefined };
   }
   const pages = largest(0, Math.ceil(maxSequenceLength / pageSize), (count) =>
     limit.fits(withContext(count * pageSize)),
@@ -43,7 +43,7 @@ export function fitContext(wanted: BackendShape, limit: MemoryLimit, isAskedFor:
       `contextLength ${maxSequenceLength} does not fit into the ${limit.name}; the longest that fits is ${context}`,
     );
   return {
-    shape: withContext(context),
+    capacity: withContext(context),
     contextNote: `context lowered from ${maxSequenceLength} to ${context} tokens: that is what fits into the ${limit.name}`,
   };
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { memoryFolder } from "../test/golden/memory-folder.ts";
 import { repositoryPath } from "../test/golden/open-fixture.ts";
+import { sizesOf } from "../test/sizes.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
 import { AbortedError, BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
 import type { FileFolder } from "./load/byte-source.ts";
@@ -211,7 +212,7 @@ test.each<[string, object, string]>([
 });
 
 test("the reference backend says what it cannot hold, before it tries", async () => {
-  const shape = {
+  const sizes = {
     numLayers: 2,
     hiddenSize: 8,
     intermediateSize: 8,
@@ -221,23 +222,25 @@ test("the reference backend says what it cannot hold, before it tries", async ()
     vocabSize: 8,
     rmsNormEps: 1e-6,
     pageSize: 4,
-    numPages: 4,
+    maxPages: 4,
     maxSequenceLength: 16,
     maxBatchRows: 4,
     maxBatchSequences: 1,
   };
   for (const change of [
-    { numPages: 2 ** 40 },
+    { maxPages: 2 ** 40 },
     { numLayers: 2 ** 40 },
-    { headDim: 2 ** 52, numPages: 2 ** 30 },
+    { headDim: 2 ** 52, maxPages: 2 ** 30 },
   ]) {
-    const opening = createReferenceBackend({ ...shape, ...change });
+    const opening = createReferenceBackend(...sizesOf({ ...sizes, ...change }));
     await expect(opening).rejects.toThrow(BackendError);
     await expect(opening).rejects.toThrow("at most 16384 MiB are allowed");
   }
-  const backend = await createReferenceBackend(shape);
+  const backend = await createReferenceBackend(...sizesOf(sizes));
   for (const size of [2 ** 31 + 1, 2 ** 50, Number.POSITIVE_INFINITY, Number.NaN]) {
-    expect(() => backend.createWeight("w", "f32", size, 1)).toThrow(BackendError);
+    expect(() =>
+      backend.createWeight({ kind: "matrix", name: "w", dtype: "f32", rows: size, cols: 1 }),
+    ).toThrow(BackendError);
     expect(() => backend.createTensor("f32", [size, 1])).toThrow("expected at most 2147483648 elements");
   }
   await backend.close();

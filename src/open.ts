@@ -1,6 +1,6 @@
 /** The composition root: puts an engine together. */
 import type { AttentionModel, AttentionPolicy, SelectionLayersSource } from "./attention/policy.ts";
-import type { BackendReport, BackendShape, CacheDtype } from "./backend/backend.ts";
+import type { BackendReport, CacheDtype, Capacity } from "./backend/backend.ts";
 import { abortable } from "./base/abort.ts";
 import { dtypeBytes } from "./base/dtype.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
@@ -92,7 +92,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const attentionModel = attentionModelOf(config, options.pageSize ?? DEFAULT_PAGE_SIZE);
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
-    const plan = { shape: backendShape(config, options), weightBytes: check.usedBytes };
+    const plan = { model: config, capacity: capacityFor(config, options), weightBytes: check.usedBytes };
     const choosing = chooseBackend(host, options, plan);
     const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
     const { backend } = chosen;
@@ -144,7 +144,7 @@ export function attentionModelOf(config: ModelConfig, pageSize: number): Attenti
   };
 }
 
-function backendShape(config: ModelConfig, options: EngineOptions): BackendShape {
+function capacityFor(config: ModelConfig, options: EngineOptions): Capacity {
   const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = 4 } = options;
   const maxSequenceLength = options.contextLength ?? config.contextLength;
   if (maxSequenceLength > config.contextLength)
@@ -153,16 +153,8 @@ function backendShape(config: ModelConfig, options: EngineOptions): BackendShape
         `(${config.contextNote ?? "max_position_embeddings of its config.json"})`,
     );
   return {
-    numLayers: config.numLayers,
-    hiddenSize: config.hiddenSize,
-    intermediateSize: config.intermediateSize,
-    numQueryHeads: config.numQueryHeads,
-    numKvHeads: config.numKvHeads,
-    headDim: config.headDim,
-    vocabSize: config.vocabSize,
-    rmsNormEps: config.rmsNormEps,
     pageSize,
-    numPages: Math.ceil(maxSequenceLength / pageSize) * maxBatchSequences,
+    maxPages: Math.ceil(maxSequenceLength / pageSize) * maxBatchSequences,
     maxSequenceLength,
     maxBatchRows: Math.max(MAX_BATCH_ROWS, maxBatchSequences),
     maxBatchSequences,
@@ -201,7 +193,7 @@ function report(
   policy: AttentionPolicy,
   loadMs: number,
 ): EngineReport {
-  const { maxSequenceLength } = backend.shape;
+  const { maxSequenceLength } = backend.capacity;
   // a context below max_position_embeddings owes nothing to a scaling
   const isScaled =
     maxSequenceLength >= Math.min(config.contextLength, config.maxPositionEmbeddings + 1) ||

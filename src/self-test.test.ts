@@ -9,7 +9,7 @@ import { BackendError } from "./base/errors.ts";
 import { openFileFolder } from "./node/file-folder.ts";
 import { createWasmHost } from "./node/wasm-host.ts";
 import { openEngineWith } from "./open.ts";
-import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE } from "./self-test.ts";
+import { ALLOWED_ERROR, runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
 
 const { gpu } = await webgpuForTests();
 
@@ -18,7 +18,11 @@ const COMPILING_MS = 300_000;
 
 /** The steps of a test that are wrong. */
 async function wrongSteps(tested: Backend): Promise<readonly string[]> {
-  const rows = await runSelfTest(tested, await createReferenceBackend(SELF_TEST_SHAPE), ALLOWED_ERROR.f32);
+  const rows = await runSelfTest(
+    tested,
+    await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
+    ALLOWED_ERROR.f32,
+  );
   expect(rows).toHaveLength(20);
   return rows.filter(({ isRight }) => !isRight).map(({ step }) => step);
 }
@@ -26,7 +30,7 @@ async function wrongSteps(tested: Backend): Promise<readonly string[]> {
 test.each(BACKENDS)(
   "$name: every step within 1e-5, every choice the same",
   async ({ open }) => {
-    const backend = await open(SELF_TEST_SHAPE);
+    const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     expect(await wrongSteps(backend)).toEqual([]);
     await backend.close();
   },
@@ -45,7 +49,7 @@ function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Bac
 }
 
 describe("a step that is wrong is found where it arises", async () => {
-  const right = await createReferenceBackend(SELF_TEST_SHAPE);
+  const right = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   const half = (ends: KeptEnds): KeptEnds => ({ sinks: ends.sinks - 1, recent: ends.recent + 1 });
   it.each<[string, Backend, readonly string[]]>([
     ["embed", broken(right, "embed", () => {}), ["embed, chunk", "embed, decode"]],

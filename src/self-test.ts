@@ -5,7 +5,8 @@
 import { full } from "./attention/policies/full.ts";
 import type {
   Backend,
-  BackendShape,
+  Capacity,
+  ModelShape,
   SamplingRow,
   Scores,
   TokenSelection,
@@ -13,7 +14,7 @@ import type {
 } from "./backend/backend.ts";
 import type { WeightDtype } from "./base/dtype.ts";
 import { hash32, hashUnit } from "./base/random.ts";
-import type { TensorRef, WeightRef } from "./base/tensor-ref.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "./base/tensor-ref.ts";
 import { StepBatchBuilder } from "./engine/step-batch.ts";
 import { createRope } from "./model/rope.ts";
 
@@ -44,7 +45,7 @@ export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;
 /** Rows of the prefill chunk: more than one share of a split attention, and no whole number of pages or tiles. */
 const CHUNK_ROWS = 75;
 
-export const SELF_TEST_SHAPE: BackendShape = {
+export const SELF_TEST_MODEL: ModelShape = {
   numLayers: 1,
   hiddenSize: 128,
   intermediateSize: 192,
@@ -53,8 +54,11 @@ export const SELF_TEST_SHAPE: BackendShape = {
   headDim: 64,
   vocabSize: 320,
   rmsNormEps: 1e-6,
+};
+
+export const SELF_TEST_CAPACITY: Capacity = {
   pageSize: 16,
-  numPages: 8,
+  maxPages: 8,
   maxSequenceLength: 96,
   maxBatchRows: CHUNK_ROWS,
   maxBatchSequences: 4,
@@ -72,7 +76,7 @@ const DRAWS: readonly SamplingRow[] = [
 ];
 
 /**
- * Runs the layer on both backends, opened with `SELF_TEST_SHAPE`. Each step starts from the reference's numbers, so that
+ * Runs the layer on both backends, opened with `SELF_TEST_MODEL` and `SELF_TEST_CAPACITY`. Each step starts from the reference's numbers, so that
  * an error is found where it arises.
  */
 export async function runSelfTest(
@@ -102,8 +106,8 @@ interface Side {
 }
 
 function makeSide(backend: Backend): Side {
-  const { maxBatchRows, maxBatchSequences: sequences, hiddenSize, numQueryHeads: heads } = SELF_TEST_SHAPE;
-  const { headDim, vocabSize, maxSequenceLength } = SELF_TEST_SHAPE;
+  const { hiddenSize, numQueryHeads: heads, headDim, vocabSize } = SELF_TEST_MODEL;
+  const { maxBatchRows, maxBatchSequences: sequences, maxSequenceLength } = SELF_TEST_CAPACITY;
   const most = NUM_RANKED + ENDS.sinks + ENDS.recent;
   return {
     backend,
@@ -129,18 +133,20 @@ function makeSide(backend: Backend): Side {
 
 /** All dtypes, norms and biases, so that every way of reading weights is taken. */
 function makeWeights(backend: Backend) {
-  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = SELF_TEST_SHAPE;
+  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = SELF_TEST_MODEL;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   // all are placed before the first is written, as a checkpoint's are: where they lie decides which kernels take them
   const writes: (() => void)[] = [];
-  const weight = (name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef => {
-    const ref = backend.createWeight(name, dtype, rows, cols);
+  const place = (spec: WeightSpec): WeightRef => {
+    const ref = backend.createWeight(spec);
     const seed = writes.length + 1;
     // errors of the upload surface at the first read
-    writes.push(() => void backend.writeWeight(ref, 0, randomWeights(dtype, rows * cols, seed)));
+    writes.push(() => void backend.writeWeight(ref, 0, randomWeights(ref.dtype, ref.rows * ref.cols, seed)));
     return ref;
   };
-  const vector = (name: string, size: number) => weight(name, "f32", 1, size);
+  const weight = (name: string, dtype: WeightDtype, rows: number, cols: number) =>
+    place({ kind: "matrix", name, dtype, rows, cols });
+  const vector = (name: string, size: number) => place({ kind: "vector", name, dtype: "f32", size });
   const weights = {
     embedding: weight("embedding", "bf16", vocabSize, hiddenSize),
     attentionInput: {
@@ -205,8 +211,8 @@ class LayerTest {
   readonly #reference: Side;
   readonly #allowed: number;
   readonly #batch = new StepBatchBuilder(
-    SELF_TEST_SHAPE,
-    createRope({ type: "default", theta: 10000, headDim: SELF_TEST_SHAPE.headDim }),
+    { model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY },
+    createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim }),
   );
 
   constructor(tested: Side, reference: Side, allowed: number) {
@@ -217,10 +223,11 @@ class LayerTest {
 
   /** A layer over `numRows` rows from a position on. A decode step selects and attends again to its selection. */
   async layer(name: "chunk" | "decode", firstPosition: number, numRows: number): Promise<void> {
-    const { vocabSize, hiddenSize, numQueryHeads, headDim, numPages } = SELF_TEST_SHAPE;
+    const { vocabSize, hiddenSize, numQueryHeads, headDim } = SELF_TEST_MODEL;
+    const { maxPages } = SELF_TEST_CAPACITY;
     const isDecode = name === "decode";
     const tokens = Array.from({ length: CHUNK_ROWS }, (_, i) => (i * 89) % vocabSize);
-    const pages = Array.from({ length: numPages }, (_, i) => (i * 5 + 3) % numPages);
+    const pages = Array.from({ length: maxPages }, (_, i) => (i * 5 + 3) % maxPages);
     const [xs, heads] = [numRows * hiddenSize, numRows * numQueryHeads * headDim];
     const isPrefill = !isDecode;
     const run = { name: "self-test", tokens, pages, firstPosition, numRows, isPrefill, policy: full() };
@@ -251,9 +258,10 @@ class LayerTest {
 
   /** A decode row through a layer and into the next without a look in between: a backend may do all of it in one go. */
   async decodeAtOnce(): Promise<void> {
-    const { vocabSize, hiddenSize, numQueryHeads, headDim, numPages } = SELF_TEST_SHAPE;
+    const { vocabSize, hiddenSize, numQueryHeads, headDim } = SELF_TEST_MODEL;
+    const { maxPages } = SELF_TEST_CAPACITY;
     const tokens = Array.from({ length: CHUNK_ROWS + 2 }, (_, i) => (i * 89) % vocabSize);
-    const pages = Array.from({ length: numPages }, (_, i) => (i * 5 + 3) % numPages);
+    const pages = Array.from({ length: maxPages }, (_, i) => (i * 5 + 3) % maxPages);
     const run = {
       name: "self-test",
       tokens,
@@ -281,7 +289,7 @@ class LayerTest {
   }
 
   async #logits(name: string, rows: readonly number[]): Promise<void> {
-    const { vocabSize } = SELF_TEST_SHAPE;
+    const { vocabSize } = SELF_TEST_MODEL;
     this.#both(({ backend, weights, x, logits }) =>
       backend.logits(weights.norm, weights.output, x, Uint32Array.from(rows), rows.length, logits),
     );
@@ -289,7 +297,8 @@ class LayerTest {
   }
 
   async #select(heads: number, length: number): Promise<void> {
-    const { numQueryHeads, maxSequenceLength } = SELF_TEST_SHAPE;
+    const { numQueryHeads } = SELF_TEST_MODEL;
+    const { maxSequenceLength } = SELF_TEST_CAPACITY;
     // scores past the length are nobody's, and equal in both: zero
     const scores = (numQueryHeads - 1) * maxSequenceLength + length;
     await this.#compare("scores handed on", ({ scores }) => scores.values, scores);

@@ -91,7 +91,7 @@ export class KernelBench {
 
   /** A weight of distinct values of about the size that models have. */
   weight(dtype: "f32" | "bf16" | "f16", rows: number, cols: number): WasmWeight {
-    const made = WasmWeight.of(this.backend.createWeight("w", dtype, rows, cols));
+    const made = WasmWeight.of(this.backend.createWeight({ kind: "matrix", name: "w", dtype, rows, cols }));
     const words = (rows * cols) / (dtype === "f32" ? 1 : 2);
     const start = made.address / 4;
     const { integers } = this.backend.arena;

@@ -3,7 +3,7 @@
  * against all. Ratios are taken within one run, from medians of alternated samples, because a shared machine's memory
  * speed changes by the second.
  */
-import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
+import { wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
 import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
 import type { KernelFigure } from "./figure.ts";
@@ -14,7 +14,7 @@ import { benchSelection } from "./wasm-selection.ts";
 
 /** Measures all kernels on one thread and on all of them. */
 export async function benchWasmKernels(threads?: number): Promise<readonly KernelFigure[]> {
-  const shape = {
+  const model = {
     numLayers: 1,
     hiddenSize: SIZE,
     intermediateSize: 1024,
@@ -23,13 +23,18 @@ export async function benchWasmKernels(threads?: number): Promise<readonly Kerne
     headDim: HEAD_DIM,
     vocabSize: 1024,
     rmsNormEps: 1e-6,
+  };
+  const capacity = {
     pageSize: PAGE_SIZE,
-    numPages: LENGTH / PAGE_SIZE,
+    maxPages: LENGTH / PAGE_SIZE,
     maxSequenceLength: LENGTH,
     maxBatchRows: MAX_ROWS,
     maxBatchSequences: 1,
   };
-  const backend = await openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads });
+  const backend = await wasmFactory(createWasmHost(), threads === undefined ? {} : { threads })(
+    model,
+    capacity,
+  );
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   const bench = new KernelBench(backend);
   try {

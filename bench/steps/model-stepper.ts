@@ -3,9 +3,9 @@ import { Attention } from "../../src/attention/attend.ts";
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
 import { predictReads } from "../../src/attention/predict-reads.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
-import type { Backend, BackendShape, SamplingRow } from "../../src/backend/backend.ts";
+import type { Backend, BackendFactory, Capacity, SamplingRow } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
-import { openWasmBackend } from "../../src/backend/wasm/open-wasm.ts";
+import { wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
 import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
@@ -48,7 +48,7 @@ export class ModelStepper {
   readonly #draws: readonly SamplingRow[] = [{ params: GREEDY, draw: 0, seenTokens: [] }];
 
   private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights, clock: StepClock) {
-    const { shape } = backend;
+    const { capacity } = backend;
     this.backend = backend;
     this.config = config;
     this.threads = backend.report().threads;
@@ -61,16 +61,16 @@ export class ModelStepper {
       defaultSelectionLayersFrom: from,
     };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
-    this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
-    this.#pages = Array.from({ length: shape.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
-    this.#tokens = new Uint32Array(shape.maxSequenceLength).map((_, i) => (i * 7919) % config.vocabSize);
+    this.#batch = new StepBatchBuilder(backend, createRope(config.rope));
+    this.#pages = Array.from({ length: capacity.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
+    this.#tokens = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % config.vocabSize);
   }
 
   static async open(options: StepperOptions): Promise<ModelStepper> {
     const checkpoint = await openCheckpoint(await openFileFolder(options.model ?? bundledModelFolder()));
     try {
       const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-      const opened = await openBackend(shapeOf(config, options.contextLength), options);
+      const opened = await factoryOf(options)(config, capacityFor(options.contextLength));
       const weights = await loadWeights(checkpoint.tensors, config, opened, checkpoint.name);
       const clock = new StepClock();
       const stepper = new ModelStepper(clock.watch(opened), config, weights, clock);
@@ -167,19 +167,15 @@ export class ModelStepper {
   }
 }
 
-function openBackend(shape: BackendShape, { backend, threads }: StepperOptions): Promise<Backend> {
-  if (backend === "reference") return createReferenceBackend(shape);
-  return openWasmBackend(shape, createWasmHost(), threads === undefined ? {} : { threads });
+function factoryOf({ backend, threads }: StepperOptions): BackendFactory {
+  if (backend === "reference") return createReferenceBackend;
+  return wasmFactory(createWasmHost(), threads === undefined ? {} : { threads });
 }
 
-function shapeOf(config: ModelConfig, contextLength: number): BackendShape {
-  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
-  const { headDim, vocabSize, rmsNormEps } = config;
+function capacityFor(contextLength: number): Capacity {
   return {
-    ...{ numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads },
-    ...{ headDim, vocabSize, rmsNormEps },
     pageSize: PAGE_SIZE,
-    numPages: Math.ceil((contextLength + SPARE_TOKENS) / PAGE_SIZE),
+    maxPages: Math.ceil((contextLength + SPARE_TOKENS) / PAGE_SIZE),
     maxSequenceLength: Math.ceil(contextLength / PAGE_SIZE) * PAGE_SIZE,
     maxBatchRows: CHUNK_ROWS,
     maxBatchSequences: 1,

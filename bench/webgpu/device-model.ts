@@ -1,6 +1,6 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
 import type { AttentionModel } from "../../src/attention/policy.ts";
-import { adapterTraits, openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { adapterTraits, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { proposePrefillRows } from "../../src/backend/webgpu/prefill-rows.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
@@ -33,19 +33,15 @@ export async function openDeviceModel(
   { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const adapter = await gpu.adapter();
-  const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads } = config;
-  const { headDim, vocabSize, rmsNormEps } = config;
-  const shape = {
-    ...{ numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads },
-    ...{ headDim, vocabSize, rmsNormEps },
+  const capacity = {
     pageSize: PAGE_SIZE,
-    numPages: Math.ceil(context / PAGE_SIZE),
+    maxPages: Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
     maxBatchRows: rows ?? proposedRows(adapter, config, { context, dtype }),
     maxBatchSequences: 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await openWebGpuBackend(shape, adapter, { cacheDtype, traits });
+  const backend = await webGpuFactory(adapter, { cacheDtype, traits })(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
@@ -71,8 +67,10 @@ function proposedRows(
 
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {
   const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = config;
-  const matrix = (name: string, rows: number, cols: number) => backend.createWeight(name, dtype, rows, cols);
-  const vector = (name: string, size: number) => backend.createWeight(name, "f32", 1, size);
+  const matrix = (name: string, rows: number, cols: number) =>
+    backend.createWeight({ kind: "matrix", name, dtype, rows, cols });
+  const vector = (name: string, size: number) =>
+    backend.createWeight({ kind: "vector", name, dtype: "f32", size });
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const embedding = matrix("embedding", vocabSize, hiddenSize);
   const layers = Array.from({ length: numLayers }, () => ({

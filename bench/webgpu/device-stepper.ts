@@ -26,7 +26,7 @@ export class DeviceStepper {
   #hasDrawn = false;
 
   constructor({ backend, weights, config }: DeviceModel) {
-    const { shape } = backend;
+    const { model, capacity } = backend;
     this.backend = backend;
     const { layers, from } = defaultSelectionLayers(config);
     this.model = {
@@ -36,9 +36,9 @@ export class DeviceStepper {
       defaultSelectionLayersFrom: from,
     };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.model));
-    this.#batch = new StepBatchBuilder(shape, createRope(config.rope));
-    this.#pages = pagesInOrder(shape.numPages);
-    this.#prompt = new Uint32Array(shape.maxSequenceLength).map((_, i) => (i * 7919) % shape.vocabSize);
+    this.#batch = new StepBatchBuilder(backend, createRope(config.rope));
+    this.#pages = pagesInOrder(capacity.maxPages);
+    this.#prompt = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % model.vocabSize);
   }
 
   /** The policy of a spec, bound to the model. */

@@ -17,14 +17,15 @@ export class KernelBench {
   readonly #pageTables: Uint32Array;
 
   constructor(model: DeviceModel, plan: KernelCase, readBandwidth: number) {
-    const { maxBatchRows, hiddenSize, numQueryHeads, headDim, numPages } = model.backend.shape;
+    const { hiddenSize, numQueryHeads, headDim } = model.backend.model;
+    const { maxBatchRows, maxPages } = model.backend.capacity;
     this.model = model;
     this.plan = plan;
     this.readBandwidth = readBandwidth;
     this.x = this.tensor([maxBatchRows, hiddenSize], gauss);
     this.query = this.tensor([maxBatchRows, numQueryHeads * headDim], gauss);
     this.output = this.tensor([maxBatchRows, numQueryHeads * headDim], gauss);
-    this.#pageTables = Uint32Array.from(pagesInOrder(numPages));
+    this.#pageTables = Uint32Array.from(pagesInOrder(maxPages));
   }
 
   /** Layers are taken in turn. */
@@ -47,7 +48,8 @@ export class KernelBench {
   /** Starts a step of one sequence: `rows` rows, `length` tokens cached with them. */
   begin(length: number, rows: number): void {
     const { backend } = this.model;
-    const { headDim, pageSize } = backend.shape;
+    const { headDim } = backend.model;
+    const { pageSize } = backend.capacity;
     const slot = (position: number) =>
       this.#pageTables[Math.floor(position / pageSize)] * pageSize + (position % pageSize);
     backend.beginStep({

@@ -55,7 +55,12 @@ export async function readChain(backend: WebGpuBackend, sizes: readonly number[]
         for (const bytes of sizes)
           for (const part of sets.get(bytes)?.next() ?? []) {
             const most = Math.ceil(part.buffer.size / WORKGROUP_BYTES);
-            recorder.dispatch("rest", kernel, undefined, [part, out], Math.min(workgroups, most));
+            recorder.dispatch({
+              category: "rest",
+              kernel,
+              bindings: { data: part, out },
+              grid: [Math.min(workgroups, most)],
+            });
           }
       },
     }),

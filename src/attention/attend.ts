@@ -38,7 +38,7 @@ export class Attention {
   constructor(backend: AttentionBackend, model: AttentionModel) {
     this.#backend = backend;
     this.model = model;
-    this.reads = new CacheReads(model, backend.cacheDtype, backend.shape.maxBatchSequences);
+    this.reads = new CacheReads(model, backend.cacheDtype, backend.capacity.maxBatchSequences);
     this.#pool = new TensorPool(backend);
   }
 
@@ -129,7 +129,7 @@ export class Attention {
 
   #scores(): Scores {
     this.#denseScores ??= {
-      values: this.#pool.take("f32", this.model.numQueryHeads, this.#backend.shape.maxSequenceLength),
+      values: this.#pool.take("f32", this.model.numQueryHeads, this.#backend.capacity.maxSequenceLength),
       heads: this.model.numQueryHeads,
       unit: 1,
     };

@@ -14,4 +14,4 @@ export type AttentionBackend = Pick<
   | "topK"
   | "mergeByRank"
   | "expandSelection"
-> & { readonly shape: Pick<Backend["shape"], "maxBatchSequences" | "maxSequenceLength"> };
+> & { readonly capacity: Pick<Backend["capacity"], "maxBatchSequences" | "maxSequenceLength"> };

@@ -27,7 +27,7 @@ export function predictReads(
 function idleBackend(length: number, cacheDtype: CacheDtype): AttentionBackend {
   const nothing = () => {};
   return {
-    shape: { maxBatchSequences: 1, maxSequenceLength: length },
+    capacity: { maxBatchSequences: 1, maxSequenceLength: length },
     cacheDtype,
     createTensor: (dtype: TensorDtype, shape: readonly number[]) => ({ dtype, shape }),
     attendAll: nothing,

@@ -17,7 +17,7 @@ export class TensorPool {
 
   /** dtype [maxBatchSequences, groups, at least `capacity`]; capacities come in powers of two. */
   take(dtype: TensorDtype, groups: number, capacity: number): TensorRef {
-    const { maxBatchSequences } = this.#backend.shape;
+    const { maxBatchSequences } = this.#backend.capacity;
     const shape = [maxBatchSequences, groups, 2 ** Math.ceil(Math.log2(Math.max(1, capacity)))];
     const key = `${dtype}:${shape.join("x")}`;
     return this.#free.get(key)?.pop() ?? this.#backend.createTensor(dtype, shape);
@@ -126,7 +126,7 @@ export class SelectionWorkspace implements Selector {
   #scores(heads: number, unit: number): Scores {
     const known = this.#known();
     if (known && "values" in known && known.heads === heads && known.unit === unit) return known;
-    const capacity = Math.ceil(this.#backend.shape.maxSequenceLength / unit);
+    const capacity = Math.ceil(this.#backend.capacity.maxSequenceLength / unit);
     const values = this.#pool.take("f32", heads, capacity);
     return this.#keep({ values, heads, unit, tensors: [values] });
   }
@@ -165,7 +165,7 @@ export class SelectionWorkspace implements Selector {
 
   /** No sequence is longer, so no count is larger. */
   get #most(): number {
-    return this.#backend.shape.maxSequenceLength;
+    return this.#backend.capacity.maxSequenceLength;
   }
 
   /** Kernels trust these numbers; one that cannot be would be read or written past the end of a tensor. */

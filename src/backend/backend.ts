@@ -9,11 +9,11 @@
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
  * `floor(h / groupSize)`. A *range* selects consecutive sequences of the batch.
  */
-import type { TensorDtype, WeightDtype } from "../base/dtype.ts";
-import type { TensorRef, WeightRef } from "../base/tensor-ref.ts";
+import type { TensorDtype } from "../base/dtype.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
 
-/** Sizes a backend needs before anything else; fixed while it is open. */
-export interface BackendShape {
+/** Sizes of a decoder: what a backend has to know of the model. */
+export interface ModelShape {
   readonly numLayers: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;
@@ -23,10 +23,14 @@ export interface BackendShape {
   readonly headDim: number;
   readonly vocabSize: number;
   readonly rmsNormEps: number;
+}
+
+/** How much of the model a backend runs at once; fixed while it is open. */
+export interface Capacity {
   /** Tokens of one KV page. */
   readonly pageSize: number;
-  /** Pages in the KV pool, shared by all sequences. */
-  readonly numPages: number;
+  /** The most pages of the KV pool, which all sequences share. */
+  readonly maxPages: number;
   /** Longest sequence: sizes score buffers and page tables. */
   readonly maxSequenceLength: number;
   /** Most rows in one batch. */
@@ -93,16 +97,16 @@ export interface SequenceRange {
   readonly count: number;
 }
 
-/** Weights of `attentionInput`. Biases are single rows; absent ones are left out. */
+/** Weights of `attentionInput`. Norms and biases are vectors; absent ones are left out. */
 export interface AttentionInputWeights {
-  readonly norm: WeightRef; // [1, hiddenSize]
+  readonly norm: WeightRef; // [hiddenSize]
   readonly q: WeightRef; // [numQueryHeads * headDim, hiddenSize]
   readonly k: WeightRef; // [numKvHeads * headDim, hiddenSize]
   readonly v: WeightRef; // [numKvHeads * headDim, hiddenSize]
   readonly qBias?: WeightRef;
   readonly kBias?: WeightRef;
   readonly vBias?: WeightRef;
-  /** [1, headDim] RMS norm of each head before RoPE (Qwen3). */
+  /** [headDim] RMS norm of each head before RoPE (Qwen3). */
   readonly qNorm?: WeightRef;
   readonly kNorm?: WeightRef;
 }
@@ -113,7 +117,7 @@ export interface AttentionOutputWeights {
 }
 
 export interface FeedForwardWeights {
-  readonly norm: WeightRef; // [1, hiddenSize]
+  readonly norm: WeightRef; // [hiddenSize]
   readonly gate: WeightRef; // [intermediateSize, hiddenSize]
   readonly up: WeightRef; // [intermediateSize, hiddenSize]
   readonly down: WeightRef; // [hiddenSize, intermediateSize]
@@ -206,7 +210,8 @@ export interface InFlightSample {
 }
 
 export interface Backend {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
   /**
    * True where recorded steps queue up on a device, so that it pays to record the next one before the last draw is read.
@@ -228,9 +233,9 @@ export interface Backend {
   read(tensor: TensorRef): Promise<Float32Array | Uint32Array>;
 
   /** Reserves the final place of a weight. @throws BackendError when it does not fit. */
-  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef;
+  createWeight(spec: WeightSpec): WeightRef;
   /**
-   * Puts whole rows into their final place, once.
+   * Puts whole rows (all of a vector) into their final place, once.
    * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
    * Resolves when there is room for more; the bytes are taken when it returns.
    */
@@ -324,5 +329,5 @@ export interface Backend {
   close(): Promise<void>;
 }
 
-/** Makes a backend of the given shape. @throws BackendError when the machine cannot hold or run it. */
-export type BackendFactory = (shape: BackendShape) => Promise<Backend>;
+/** Opens a backend for a model. @throws BackendError when the machine cannot hold or run it. */
+export type BackendFactory = (model: ModelShape, capacity: Capacity) => Promise<Backend>;

@@ -21,10 +21,29 @@ export function capacityOf({ shape }: TensorRef): number {
   return capacity;
 }
 
-/** A handle to a weight matrix [rows, cols] (a vector is one row) in the backend's own layout. */
+/** What a weight is: a vector (a norm or a bias) or a matrix, which may have a single row. */
+export type WeightSpec =
+  | { readonly kind: "vector"; readonly name: string; readonly dtype: WeightDtype; readonly size: number }
+  | {
+      readonly kind: "matrix";
+      readonly name: string;
+      readonly dtype: WeightDtype;
+      readonly rows: number;
+      readonly cols: number;
+    };
+
+/** Rows and columns as a checkpoint stores them: a vector is one row. */
+export function dimensionsOf(spec: WeightSpec): { readonly rows: number; readonly cols: number } {
+  return spec.kind === "vector" ? { rows: 1, cols: spec.size } : { rows: spec.rows, cols: spec.cols };
+}
+
+/** A handle to a weight in the backend's own layout. Opaque above the backend. */
 export interface WeightRef {
+  readonly kind: WeightSpec["kind"];
   readonly name: string;
   readonly dtype: WeightDtype;
+  /** 1 for a vector. */
   readonly rows: number;
+  /** Elements of a row; all of a vector. */
   readonly cols: number;
 }

@@ -1,5 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { openWasmBackend } from "../backend/wasm/open-wasm.ts";
+import { sizesOf } from "../../test/sizes.ts";
+import { wasmFactory } from "../backend/wasm/open-wasm.ts";
 import { createTuningStore } from "./tuning-store.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
@@ -19,12 +20,12 @@ test("a page keeps what it is given, by any key", async () => {
 test("a page without the Cache API has no store, and backends open all the same", async () => {
   vi.stubGlobal("caches", undefined);
   expect(createTuningStore()).toBeUndefined();
-  const shape = {
+  const sizes = sizesOf({
     ...{ numLayers: 1, hiddenSize: 8, intermediateSize: 8, numQueryHeads: 1, numKvHeads: 1, headDim: 8 },
-    ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: 16, numPages: 1, maxSequenceLength: 16 },
+    ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: 16, maxPages: 1, maxSequenceLength: 16 },
     ...{ maxBatchRows: 1, maxBatchSequences: 1 },
-  };
-  const backend = await openWasmBackend(shape, createWasmHost(), { threads: 1 });
+  });
+  const backend = await wasmFactory(createWasmHost(), { threads: 1 })(...sizes);
   await backend.close();
   expect(backend.report().tuning?.from).toMatch(/measured|default/);
 });

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { BackendShape } from "../backend/backend.ts";
-import { openWasmBackend } from "../backend/wasm/open-wasm.ts";
+import { sizesOf } from "../../test/sizes.ts";
+import { wasmFactory } from "../backend/wasm/open-wasm.ts";
 import { BackendError } from "../base/errors.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
-const SHAPE: BackendShape = {
+const SIZES = {
   numLayers: 1,
   hiddenSize: 8,
   intermediateSize: 8,
@@ -14,7 +14,7 @@ const SHAPE: BackendShape = {
   vocabSize: 8,
   rmsNormEps: 1e-6,
   pageSize: 16,
-  numPages: 1,
+  maxPages: 1,
   maxSequenceLength: 16,
   maxBatchRows: 1,
   maxBatchSequences: 1,
@@ -23,11 +23,10 @@ const SHAPE: BackendShape = {
 afterEach(() => vi.unstubAllGlobals());
 
 async function describeBackend(threads?: number): Promise<string> {
-  const backend = await openWasmBackend(
-    SHAPE,
+  const backend = await wasmFactory(
     createWasmHost(),
     threads === undefined ? {} : { threads, simd: "simd" },
-  );
+  )(...sizesOf(SIZES));
   await backend.close();
   return backend.report().description;
 }

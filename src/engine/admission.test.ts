@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import type { BackendShape } from "../backend/backend.ts";
+import type { Capacity } from "../backend/backend.ts";
 import { Admission } from "./admission.ts";
 import { type ResolvedRequest, RunningGeneration } from "./generation.ts";
 import { OutputStream } from "./output-stream.ts";
 
-const SHAPE = { numPages: 8, pageSize: 4, maxBatchSequences: 1 } as BackendShape;
+const CAPACITY = { maxPages: 8, pageSize: 4, maxBatchSequences: 1 } as Capacity;
 const tokenizer = {
   encode: () => [],
   decode: () => "",
@@ -46,7 +46,7 @@ async function finish(generation: RunningGeneration): Promise<readonly string[]>
 test("a request that waited long says who had its place; after a short wait it says nothing", async () => {
   let now = 0;
   const admission = new Admission(
-    SHAPE,
+    CAPACITY,
     () => {},
     () => now,
   );
@@ -67,7 +67,7 @@ test("a request that waited long says who had its place; after a short wait it s
 });
 
 test("logits that hold pages are named, too", async () => {
-  const admission = new Admission(SHAPE, () => {});
+  const admission = new Admission(CAPACITY, () => {});
   const logits = admission.reserve(32);
   admission.queue(request("request 1"));
   admission.admit();

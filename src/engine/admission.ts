@@ -1,5 +1,5 @@
 import type { AttentionPolicy } from "../attention/policy.ts";
-import type { BackendShape } from "../backend/backend.ts";
+import type { Capacity } from "../backend/backend.ts";
 import { PageAllocator } from "../kv/page-allocator.ts";
 import type { RunningGeneration } from "./generation.ts";
 
@@ -41,12 +41,12 @@ export class Admission {
    * now: milliseconds of a clock
    */
   constructor(
-    { numPages, pageSize, maxBatchSequences }: BackendShape,
+    { maxPages, pageSize, maxBatchSequences }: Capacity,
     forget: (policy: AttentionPolicy) => void,
     now = () => performance.now(),
   ) {
     this.#now = now;
-    this.#pages = new PageAllocator(numPages, pageSize);
+    this.#pages = new PageAllocator(maxPages, pageSize);
     this.#maxRunning = maxBatchSequences;
     this.#forget = forget;
   }

@@ -48,13 +48,13 @@ export class GenerationEngine {
 
   constructor(components: EngineComponents) {
     const { backend, maxStallMs } = components;
-    const { shape, runsAhead } = backend;
+    const { capacity, runsAhead } = backend;
     this.#components = components;
     this.tokenizer = components.tokenizer;
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
-    this.#admission = new Admission(shape, (policy) => this.#attention.forget(policy));
+    this.#admission = new Admission(capacity, (policy) => this.#attention.forget(policy));
     this.#pacer = new PrefillPacer(
       backend,
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
@@ -167,7 +167,7 @@ export class GenerationEngine {
    */
   async #step(): Promise<boolean> {
     this.#admission.admit();
-    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.shape;
+    const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.capacity;
     const { running } = this.#admission;
     const maxPrefillRows = this.#pacer.rows(running.some(isDecoding));
     const runs = schedule(running, { maxRows, maxSequences, maxPrefillRows });
@@ -199,7 +199,8 @@ export class GenerationEngine {
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
     this.#checkOpen("logits");
     if (this.#failure) throw this.#failure;
-    const { maxSequenceLength, vocabSize } = this.#components.backend.shape;
+    const { vocabSize } = this.#components.backend.model;
+    const { maxSequenceLength } = this.#components.backend.capacity;
     if (!isTokenList(tokenIds))
       throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
     const tokens = checkTokens(tokenIds, this.#components, maxSequenceLength);

@@ -22,7 +22,7 @@ export function resolveRequest(
   bind: (attention: AttentionPolicy | string) => AttentionPolicy,
 ): ResolvedRequest {
   const request = checkRequest(given);
-  const { maxSequenceLength } = components.backend.shape;
+  const { maxSequenceLength } = components.backend.capacity;
   const attention = request.attention ?? components.attention;
   const policy = bind(attention);
   const notes: string[] = [];
@@ -54,7 +54,7 @@ function resolveMaxTokens(
   { backend, generationDefaults: { maxNewTokens, maxLength } }: EngineComponents,
   notes: string[],
 ): number {
-  const { maxSequenceLength } = backend.shape;
+  const { maxSequenceLength } = backend.capacity;
   const room = maxSequenceLength - promptTokens;
   if (
     asked === undefined &&
@@ -109,7 +109,7 @@ function readPrompt(
 
 /** Token ids checked and copied. A length is refused before anything of that length is made. */
 export function checkTokens(ids: ArrayLike<number>, { backend }: EngineComponents, most: number): number[] {
-  const { vocabSize } = backend.shape;
+  const { vocabSize } = backend.model;
   checkLength(ids.length, "", most);
   const tokens = Array.from(ids);
   for (const id of tokens)

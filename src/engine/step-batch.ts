@@ -1,11 +1,17 @@
 import type { BatchGroup } from "../attention/attend.ts";
 import { isSparseAt } from "../attention/attend.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import { type BackendShape, SAMPLED_TOKEN, type StepBatch } from "../backend/backend.ts";
+import { type Capacity, type ModelShape, SAMPLED_TOKEN, type StepBatch } from "../backend/backend.ts";
 
 /** Writes a position's RoPE row: headDim/2 cos, then headDim/2 sin. */
 export interface RopeWriter {
   writeRow(position: number, out: Float32Array, offset: number): void;
+}
+
+/** What a step is sized by: a backend has it. */
+export interface StepSizes {
+  readonly model: Pick<ModelShape, "headDim">;
+  readonly capacity: Capacity;
 }
 
 /** One sequence's part in a step. */
@@ -40,18 +46,18 @@ export class StepBatchBuilder implements StepBatch {
   readonly #headDim: number;
   readonly #pageSize: number;
 
-  constructor(shape: BackendShape, rope: RopeWriter) {
+  constructor({ model, capacity }: StepSizes, rope: RopeWriter) {
     this.#rope = rope;
-    this.#headDim = shape.headDim;
-    this.#pageSize = shape.pageSize;
-    this.maxPagesPerSequence = Math.ceil(shape.maxSequenceLength / shape.pageSize);
-    this.tokenIds = new Uint32Array(shape.maxBatchRows);
-    this.slots = new Uint32Array(shape.maxBatchRows);
-    this.rope = new Float32Array(shape.maxBatchRows * shape.headDim);
-    this.firstRows = new Uint32Array(shape.maxBatchSequences);
-    this.rowCounts = new Uint32Array(shape.maxBatchSequences);
-    this.lengths = new Uint32Array(shape.maxBatchSequences);
-    this.pageTables = new Uint32Array(shape.maxBatchSequences * this.maxPagesPerSequence);
+    this.#headDim = model.headDim;
+    this.#pageSize = capacity.pageSize;
+    this.maxPagesPerSequence = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
+    this.tokenIds = new Uint32Array(capacity.maxBatchRows);
+    this.slots = new Uint32Array(capacity.maxBatchRows);
+    this.rope = new Float32Array(capacity.maxBatchRows * model.headDim);
+    this.firstRows = new Uint32Array(capacity.maxBatchSequences);
+    this.rowCounts = new Uint32Array(capacity.maxBatchSequences);
+    this.lengths = new Uint32Array(capacity.maxBatchSequences);
+    this.pageTables = new Uint32Array(capacity.maxBatchSequences * this.maxPagesPerSequence);
   }
 
   /**

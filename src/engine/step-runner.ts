@@ -39,7 +39,7 @@ export class StepRunner {
     this.#backend = backend;
     this.#decoder = decoder;
     this.#attention = attention;
-    this.#batch = new StepBatchBuilder(backend.shape, rope);
+    this.#batch = new StepBatchBuilder(backend, rope);
     this.#logitRows = new Uint32Array(decoder.logitRows);
   }
 
@@ -141,7 +141,7 @@ export class StepRunner {
   }
 
   #handOver({ generation, isPrefill, rowsRead, firstPosition }: Run, token: number, now: number): void {
-    const { numLayers, vocabSize } = this.#backend.shape;
+    const { numLayers, vocabSize } = this.#backend.model;
     if (!isPrefill) generation.count(rowsRead, numLayers * (firstPosition + 1));
     if (token < vocabSize) generation.accept(token, now);
     else generation.fail(new BackendError(noToken(token, generation, vocabSize)));
@@ -156,7 +156,7 @@ export class StepRunner {
     { first, numRows }: { readonly first: number; readonly numRows: number },
     out: Float32Array,
   ): Promise<void> {
-    const { vocabSize } = this.#backend.shape;
+    const { vocabSize } = this.#backend.model;
     const { logits, logitRows } = this.#decoder;
     const run = {
       name: "logits",

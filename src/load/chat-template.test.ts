@@ -35,7 +35,7 @@ test.each(Object.keys(golden.templates))("%s renders as transformers renders it"
   }
 });
 
-describe("which template is taken, as transformers chooses", () => {
+describe("the template is chosen as transformers chooses it", () => {
   const named = [
     { name: "tool_use", template: "tools" },
     { name: "default", template: "default" },
@@ -49,16 +49,16 @@ describe("which template is taken, as transformers chooses", () => {
   const config = (template: unknown) => ({ "tokenizer_config.json": { chat_template: template } });
 
   test.each([
-    ["the file before the config", { ...config("config"), "chat_template.jinja": "file" }, "file"],
+    ["chat_template.jinja before the config", { ...config("config"), "chat_template.jinja": "file" }, "file"],
     ["the config's text", config("config"), "config"],
     ["the default of a list", config(named), "default"],
     [
-      "chat_template.json where nothing else is",
+      "chat_template.json without any other template",
       { ...config(null), "chat_template.json": { chat_template: "old" } },
       "old",
     ],
     [
-      "not chat_template.json otherwise",
+      "the config before chat_template.json",
       { ...config("config"), "chat_template.json": { chat_template: "old" } },
       "config",
     ],
@@ -66,7 +66,7 @@ describe("which template is taken, as transformers chooses", () => {
     expect(await open(files)).toBe(text);
   });
 
-  test("tool_use where the request has tools, from the config and from additional_chat_templates", async () => {
+  test("tool_use for requests with tools, from the config and from additional_chat_templates", async () => {
     const additional = {
       "additional_chat_templates/tool_use.jinja": "file tools",
       "chat_template.jinja": "file",
@@ -77,7 +77,7 @@ describe("which template is taken, as transformers chooses", () => {
     expect(await open({ ...config(named), ...additional }, { tools: null })).toBe("file");
   });
 
-  test("none at all, and several without a default, which is an error when a chat is rendered", async () => {
+  test("no template is undefined; named templates without a default are a ConfigError on render", async () => {
     expect(await open(config(null))).toBeUndefined();
     expect(await open(config([{ name: 1 }]))).toBeUndefined();
     await expect(open(config(named.slice(0, 1)))).rejects.toThrow(ConfigError);
@@ -94,43 +94,43 @@ describe("which template is taken, as transformers chooses", () => {
   });
 });
 
-describe("special tokens that a template sees", () => {
+describe("special tokens of a template", () => {
   const template = "[{{ bos_token }}|{{ eos_token }}|{{ pad_token }}|{{ image_token }}|{{ my_token }}]";
   const shown = (config: Record<string, unknown>, specialTokensMap = {}) =>
     createChatTemplate(template, config, "folder", { specialTokensMap })?.(user);
 
-  test("are those of the config; what it does not have renders as nothing", () => {
+  test("come from the config; missing ones render as nothing", () => {
     expect(shown({ ...tokens, pad_token: null })).toBe("[<s>|</s>|||]");
     expect(shown({ ...tokens, image_token: "<i>" })).toBe("[<s>|</s>||<i>|]");
     expect(shown({ ...tokens, extra_special_tokens: { my_token: "<m>" } })).toBe("[<s>|</s>|||<m>]");
   });
 
-  test("come from special_tokens_map.json where the config has no added_tokens_decoder", () => {
+  test("come from special_tokens_map.json if the config has no added_tokens_decoder", () => {
     const map = { bos_token: { content: "<b>" }, pad_token: "<p>" };
     expect(shown({ eos_token: "</s>" }, map)).toBe("[<b>|</s>|<p>||]");
     expect(shown({ ...tokens }, map)).toBe("[<b>|</s>|<p>||]");
     expect(shown({ ...tokens, added_tokens_decoder: {} }, map)).toBe("[<s>|</s>|||]");
   });
 
-  test("give way to the request's variables", () => {
+  test("are overridden by the request's variables", () => {
     expect(render("{{ bos_token }}", user, { bos_token: "mine" })).toBe("mine");
   });
 });
 
-describe("what every template is given", () => {
-  test("tools and documents are none unless the request has them", () => {
+describe("variables of every template", () => {
+  test("tools and documents are None unless the request has them", () => {
     expect(render("{{ tools }}{{ documents }}{% if tools is not none %}TOOLS{% endif %}")).toBe("NoneNone");
     expect(render("{{ tools|length }}", user, { tools: [{ name: "x" }] })).toBe("1");
   });
 
-  test("empty keys of messages are left out, and reasoning stands under each of its names", () => {
+  test("messages lose their null keys, and reasoning appears under each of its names", () => {
     const call = [...user, { role: "assistant", content: null, tool_calls: [{ id: "1" }], thinking: "hm" }];
     const template =
       "{{ messages[1].content is defined }} {{ messages[1].reasoning_content }} {{ messages[1].tool_calls[0].id }}";
     expect(render(template, call)).toBe("False hm 1");
   });
 
-  test("white space beside a text that is stripped of line ends stays", () => {
+  test("lstrip('\\n') keeps leading spaces", () => {
     const answer = [{ role: "assistant", content: "<think>\nshort\n</think>\n\n    return x" }];
     expect(render("{{ messages[0].content.split('</think>')[-1].lstrip('\\n') }}", answer)).toBe(
       "    return x",
@@ -138,19 +138,19 @@ describe("what every template is given", () => {
   });
 });
 
-describe("the time", () => {
+describe("strftime_now", () => {
   afterEach(() => {
     vi.useRealTimers();
   });
 
-  test("is written in English, whatever the machine's language", () => {
+  test("formats in English, whatever the machine's language", () => {
     vi.useFakeTimers({ now: new Date(2026, 4, 7, 9, 5) });
     expect(render("{{ strftime_now('%d %b %Y %A %-d %H:%M') }}")).toBe("07 May 2026 Thursday 7 09:05");
   });
 });
 
 describe("errors", () => {
-  test("what a template refuses is a RequestError with the template's own words", () => {
+  test("raise_exception is a RequestError with the template's message", () => {
     const wrong = [...user, ...user];
     const refused = () => render(golden.templates["llama-inst"] ?? "", wrong);
     expect(refused).toThrow(RequestError);
@@ -165,7 +165,7 @@ describe("errors", () => {
     "{{ 'abc",
     "{% for %}",
     "{{ ( }}",
-  ])("%s is no error until a chat is rendered, then one that names the file and says what to do", (template) => {
+  ])("%s is a ConfigError only when a chat is rendered, with the file and advice", (template) => {
     const renderChat = createChatTemplate(template, {}, "folder");
     expect(renderChat).toBeDefined();
     expect(() => renderChat?.(user)).toThrow(ConfigError);
@@ -174,7 +174,7 @@ describe("errors", () => {
     );
   });
 
-  test("no messages, messages that are no objects, variables that cannot be given", () => {
+  test("no messages, messages that are not objects and reserved variables are RequestErrors", () => {
     const cyclic: Record<string, unknown> = { role: "user" };
     cyclic.self = cyclic;
     for (const [messages, variables] of [
@@ -193,7 +193,7 @@ describe("errors", () => {
   });
 });
 
-describe("what a hostile template can cost", () => {
+describe("limits of a hostile template", () => {
   const nested = (depth: number, inner: string) =>
     "{% for a in range(1000) %}".repeat(depth) + inner + "{% endfor %}".repeat(depth);
 
@@ -201,16 +201,19 @@ describe("what a hostile template can cost", () => {
     ["loops in loops", nested(5, "x")],
     ["a long text", "{{ 'a' * 1000000000 }}"],
     [
-      "a text that grows",
+      "a text that doubles",
       `{% set ns = namespace(x='aaaaaaaa') %}${nested(1, "{% set ns.x = ns.x + ns.x %}")}`,
     ],
     ["much output", nested(2, "{{ 'a' * 1000 }}")],
-    ["lists that grow", `{% set ns = namespace(x=[1]) %}${nested(1, "{% set ns.x = ns.x + ns.x %}")}`],
+    ["a list that doubles", `{% set ns = namespace(x=[1]) %}${nested(1, "{% set ns.x = ns.x + ns.x %}")}`],
     ["a macro that calls itself", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
     ["a large number", "{{ 10 ** 10000000000 }}"],
-    ["a number that grows", `{% set ns = namespace(x=9) %}${nested(1, "{% set ns.x = ns.x * ns.x %}")}`],
+    [
+      "a number that squares itself",
+      `{% set ns = namespace(x=9) %}${nested(1, "{% set ns.x = ns.x * ns.x %}")}`,
+    ],
     ["a wide format", "{{ '%1000000000d' % 1 }}"],
-    ["a wide format of another kind", "{{ '{:>1000000000}'.format(1) }}"],
+    ["a wide str.format", "{{ '{:>1000000000}'.format(1) }}"],
     ["wide padding", "{{ 'a'.center(1000000000) }}"],
     ["deep indents", "{{ {'a': {'b': 1}}|tojson(indent=1000000000) }}"],
     ["a replacement of nothing", `{{ ('a' * 100000)|replace('', 'a' * 100000) }}`],
@@ -219,17 +222,17 @@ describe("what a hostile template can cost", () => {
     ["blocks in blocks", "{% if 1 %}".repeat(100_000)],
     ["a long sum", `{{ ${"1 + ".repeat(200_000)}1 }}`],
     ["a join of many", "{{ (['a' * 1000000] * 1000)|join }}"],
-  ])("%s end in a ConfigError soon", (_, template) => {
+  ])("%s: a ConfigError within 10 s", (_, template) => {
     const start = performance.now();
     expect(() => render(template)).toThrow(ConfigError);
     expect(performance.now() - start).toBeLessThan(10_000);
   });
 
-  test("range(1000000000) is refused as Python's sandbox refuses it", () => {
+  test("range(1000000000) is refused as in Python's sandbox", () => {
     expect(() => render("{% for a in range(1000000000) %}{% endfor %}")).toThrow("Range too big");
   });
 
-  test("a long conversation is no hostile template", () => {
+  test("a conversation of 2000 messages and 4 million characters stays within the limits", () => {
     const long = Array.from({ length: 2000 }, (_, i) => ({
       role: i % 2 === 0 ? "user" : "assistant",
       content: "word ".repeat(400),
@@ -237,7 +240,7 @@ describe("what a hostile template can cost", () => {
     expect(render(golden.templates["chatml-thinking"] ?? "", long)?.length).toBeGreaterThan(4e6);
   });
 
-  test("whatever is written as a template renders or ends in a typed error", () => {
+  test("random templates render or throw a typed error", () => {
     const words = [
       "{{",
       "}}",

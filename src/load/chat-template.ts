@@ -11,42 +11,43 @@ import type { Value } from "./jinja/values.ts";
 import { type JsonObject, readJsonObject } from "./json-file.ts";
 import { templateTokens } from "./special-tokens.ts";
 
-/** A message as chat templates see it. Beside role and content: `tool_calls`, `reasoning_content`, `tool_call_id`, `name` … */
+/** A message as chat templates see it. Other keys: `tool_calls`, `reasoning_content`, `tool_call_id`, `name` … */
 export interface TemplateMessage {
   readonly role: string;
-  /** A text, or a list of parts ({ type: "text", text }), or nothing beside tool calls. */
+  /** A text, or a list of parts ({ type: "text", text }). May be absent from a message with tool calls. */
   readonly content?: string | null | readonly object[];
   readonly [key: string]: unknown;
 }
 
 export interface RenderOptions {
-  /** End with the opening of the assistant's turn. Default true. */
+  /** Appends the opening of the assistant's turn. Default true. */
   readonly addGenerationPrompt?: boolean;
-  /** Whatever else the template knows: `enable_thinking`, `tools`, `documents`, `date_string` … JSON values. */
+  /** Other variables of the template, as JSON values: `enable_thinking`, `tools`, `documents`, `date_string` … */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Messages as the model was trained to see them: byte for byte what `apply_chat_template` of transformers renders.
+ * Renders messages to a prompt, byte for byte as `apply_chat_template` of transformers does.
  * @throws RequestError when the template refuses the messages.
- * @throws ConfigError when the template itself cannot be used: no Jinja, no default among several, too long a run.
+ * @throws ConfigError when the template is unusable: invalid Jinja, several templates without a default, or a render
+ * beyond its limits.
  */
 export type ChatTemplate = (messages: readonly TemplateMessage[], options?: RenderOptions) => string;
 
-/** One template and where it stands, for messages. */
 interface TemplateSource {
+  /** The file, for messages. */
   readonly place: string;
   readonly text: string;
 }
 
 const FILE = "chat_template.jinja";
 const FOLDER = "additional_chat_templates";
-/** Names that are chosen without being asked for: transformers takes `tool_use` where the request has tools. */
+/** Templates that transformers chooses by itself: `tool_use` when the request has tools, else `default`. */
 const NAMED = ["default", "tool_use"];
 
-/** The other files of a checkpoint that templates come from. */
+/** Files that hold templates or special tokens, besides chat_template.jinja and tokenizer_config.json. */
 export interface TemplateFiles {
-  /** Texts of additional_chat_templates by name. */
+  /** Templates of the folder additional_chat_templates, by name. */
   readonly additional?: ReadonlyMap<string, string>;
   /** special_tokens_map.json. */
   readonly specialTokensMap?: JsonObject;
@@ -54,7 +55,7 @@ export interface TemplateFiles {
   readonly legacy?: JsonObject;
 }
 
-/** Reads the files that a checkpoint's templates come from and makes its `ChatTemplate`. @throws ModelFileError */
+/** Reads a checkpoint's template files and creates its `ChatTemplate`. @throws ModelFileError */
 export async function openChatTemplate(
   folder: FileFolder,
   tokenizerConfig: JsonObject,
@@ -72,17 +73,17 @@ export async function openChatTemplate(
 }
 
 /**
- * The template of a checkpoint, or undefined when there is none: chat_template.jinja and additional_chat_templates,
- * else `chat_template` of tokenizer_config.json (a text, or a list of named texts), else that of chat_template.json.
- * Of several, "tool_use" is taken where a request has tools, else "default".
- * A template is parsed when a chat is first rendered, so that nothing else depends on it. It sees what transformers
- * gives it: `messages` (keys that are null left out, reasoning under each of its names), `tools` and `documents` (None
- * where absent), `add_generation_prompt` and the special tokens by name.
+ * Creates the template of a checkpoint, or undefined when it has none. Sources in order: chat_template.jinja with
+ * additional_chat_templates, `chat_template` of tokenizer_config.json (a text, or a list of named texts), and
+ * chat_template.json. Of several templates, "tool_use" serves requests with tools and "default" all others.
+ * The first render parses the template, so that a broken template does not keep a checkpoint from opening. A template
+ * sees the variables of transformers: `messages` (without null keys, reasoning under each of its names), `tools` and
+ * `documents` (None when absent), `add_generation_prompt`, and the special tokens by name.
  *
- * What is otherwise than in Python: a whole number of JavaScript is an int (1.0 in JSON prints as 1); `escape` gives a
- * plain text; `include`, `import`, `extends`, `self`, `lipsum` and the filters filesizeformat, pprint, random, striptags,
- * urlize, wordwrap and xmlattr are refused; a filter that is unknown is an error only where it is reached; a render has
- * the limits of `jinja/budget.ts`.
+ * Departures from Python: a whole JavaScript number is an int (1.0 in JSON prints as 1); `escape` returns a plain text;
+ * `include`, `import`, `extends`, `self`, `lipsum` and the filters filesizeformat, pprint, random, striptags, urlize,
+ * wordwrap and xmlattr are refused; an unknown filter is an error only when it is reached; `jinja/budget.ts` limits a
+ * render.
  */
 export function createChatTemplate(
   jinjaFile: string | undefined,
@@ -122,7 +123,7 @@ function templatesByName(
   return ofConfig.size > 0 ? ofConfig : templatesOf(legacy, `${folderName}/chat_template.json`);
 }
 
-/** What `chat_template` of a JSON file holds. */
+/** Reads the templates under `chat_template` of a JSON file. */
 function templatesOf(
   { chat_template: template }: JsonObject,
   file: string,
@@ -149,8 +150,8 @@ function chooseTemplate(
   );
 }
 
-/** What apply_chat_template takes itself; as variables they would be given twice. */
-const TAKEN = [
+/** Parameters of apply_chat_template; as variables they would be given twice. */
+const RESERVED = [
   "messages",
   "conversation",
   "add_generation_prompt",
@@ -166,7 +167,7 @@ function templateContext(
 ): ReadonlyMap<string, Value> {
   if (!Array.isArray(messages) || messages.length === 0)
     throw new RequestError("rendering a chat: expected at least one message");
-  for (const name of TAKEN)
+  for (const name of RESERVED)
     if (Object.hasOwn(variables, name))
       throw new RequestError(`rendering a chat: ${name} cannot be a variable of the chat template`);
   for (const name of ["tools", "documents"]) checkObjects(name, variables[name]);
@@ -197,7 +198,7 @@ function showShort(value: unknown): string {
 
 const REASONING = ["reasoning_content", "thinking", "reasoning"];
 
-/** A message without its empty keys, its reasoning under the names that templates read. */
+/** Removes the empty keys of a message and copies its reasoning to the names that templates read. */
 function templateMessage(message: unknown): JsonObject {
   if (!isObject(message))
     throw new RequestError(`rendering a chat: a message must be an object, got ${showShort(message)}`);

@@ -14,7 +14,7 @@ const SHARDS = {
   "s2.safetensors": one("b"),
 };
 
-test("a folder of shards gives all tensors, each in its file; close closes every file", async () => {
+test("a folder of shards opens with every tensor in its file; close closes every file", async () => {
   const folder = memoryFolder(SHARDS);
   const checkpoint = await openCheckpoint(folder);
   expect([...checkpoint.tensors].map(([name, { source }]) => [name, source.name])).toEqual([
@@ -32,7 +32,7 @@ test("a folder of shards gives all tensors, each in its file; close closes every
   expect(folder.opened.size).toBe(0);
 });
 
-test("without generation_config.json its values count from config.json; with one, none of them", async () => {
+test("generation values come from config.json only if there is no generation_config.json", async () => {
   const config = {
     model_type: "llama",
     max_length: 55,
@@ -56,12 +56,12 @@ test("without generation_config.json its values count from config.json; with one
   });
 });
 
-test("model.safetensors counts before an index, as in transformers", async () => {
+test("model.safetensors takes precedence over an index, as in transformers", async () => {
   const checkpoint = await openCheckpoint(memoryFolder({ ...SHARDS, "model.safetensors": one("c") }));
   expect([...checkpoint.tensors.keys()]).toEqual(["c"]);
 });
 
-test("tensors that the index names and no file has do not block; they are handed on for whoever needs one", async () => {
+test("a checkpoint opens without tensors that the index names and no file has, and lists them", async () => {
   const map = { a: "s1.safetensors", b: "s1.safetensors", z: "s2.safetensors" };
   const folder = memoryFolder({ ...SHARDS, "model.safetensors.index.json": index(map) });
   const checkpoint = await openCheckpoint(folder);
@@ -72,7 +72,7 @@ test("tensors that the index names and no file has do not block; they are handed
   ]);
 });
 
-test("of a tensor that stands in two shards, the index says which counts", async () => {
+test("the index decides between two shards that hold the same tensor", async () => {
   const both = safetensorsFile(
     {
       a: { dtype: "F32", shape: [1], data_offsets: [0, 4] },
@@ -136,7 +136,7 @@ test.each<[string, Record<string, Uint8Array | string | object>, string]>([
   expect(folder.opened.size).toBe(0);
 });
 
-test("scanWeights counts NaN and infinite values of every weight dtype, over slices", async () => {
+test("scanWeights counts NaN and infinite values of every weight dtype, across reads", async () => {
   const length = 3 << 20;
   const big = new Float32Array(length);
   big[0] = Number.NaN;
@@ -166,7 +166,7 @@ test("scanWeights counts NaN and infinite values of every weight dtype, over sli
   ]);
 });
 
-test("a template that does not parse opens all the same, and is an error when a chat is rendered", async () => {
+test("a checkpoint with an invalid template opens, and throws when a chat is rendered", async () => {
   const { chatTemplate } = await openCheckpoint(
     memoryFolder({ ...SHARDS, "chat_template.jinja": "{% if %}" }),
   );

@@ -14,33 +14,33 @@ import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 const INDEX_FILE = "model.safetensors.index.json";
 const SINGLE_FILE = "model.safetensors";
 
-/** Above every checkpoint in use; each file stays open until the weights are loaded. */
+/** Limit on weight files, above every checkpoint in use. Each file stays open until the weights are loaded. */
 const MAX_FILES = 1000;
 
-/** A Hugging Face checkpoint folder, opened: its texts are read, its tensors are located, no weights are read. */
+/** An open Hugging Face checkpoint: texts are read and tensors located; weights stay in their files. */
 export interface Checkpoint {
-  /** The folder, for messages. */
+  /** Names the folder in messages. */
   readonly name: string;
-  /** config.json as it stands; `parseModelConfig` reads it. */
+  /** Contents of config.json, unchecked; `parseModelConfig` checks them. */
   readonly config: JsonObject;
   readonly generationConfig: GenerationConfig;
-  /** By name, as the files spell it. */
+  /** Tensors by the names in the files. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** Names of the weight files. */
   readonly files: readonly string[];
-  /** Tensors that the index promises and no file has, with the file named for each. Whether one is needed shows later. */
+  /** Tensors that the index names and no file holds, with the file named for each. The model decides whether it needs one. */
   readonly promised: ReadonlyMap<string, string>;
-  /** What was passed over, in sentences for people: files that may not be read, values that are not followed. */
+  /** Notes for people about ignored parts: files that the server refused, recommended values that the engine lacks. */
   readonly notes: readonly string[];
-  /** undefined: the folder has no tokenizer.json; only token ids go in and out. */
+  /** undefined when the folder has no tokenizer.json: requests then use token ids only. */
   readonly tokenizer: Tokenizer | undefined;
   readonly chatTemplate: ChatTemplate | undefined;
-  /** Closes the weight files; to be called once the weights are loaded. Calling it twice is allowed. */
+  /** Closes the weight files. Call it once the weights are loaded; a second call does nothing. */
   close(): Promise<void>;
 }
 
 /**
- * Opens a checkpoint. Reads headers and texts, no weights.
+ * Opens a checkpoint: reads its texts and the headers of its weight files.
  * signal: ends the opening, and later reads of the weights, with an AbortedError.
  * @throws ModelFileError, ConfigError on a quantised checkpoint, AbortedError
  */
@@ -68,11 +68,11 @@ export async function openCheckpoint(
   return { name: folder.name, config, generationConfig, tokenizer, chatTemplate, notes, ...weights };
 }
 
-/** Without a generation_config.json its values count from config.json, where older versions of transformers kept them. */
+/** Reads generation_config.json, or config.json without one: older versions of transformers kept the values there. */
 async function readGenerationConfig(folder: FileFolder, config: JsonObject): Promise<GenerationConfig> {
   const generation = await readJsonObject(folder, "generation_config.json");
   if (generation) return parseGenerationConfig(generation, `${folder.name}/generation_config.json`);
-  const { sparse_attention: _, ...values } = config; // our own key, which there may mean something else
+  const { sparse_attention: _, ...values } = config; // our own key of generation_config.json; config.json may use it otherwise
   return parseGenerationConfig(values, `${folder.name}/config.json`);
 }
 
@@ -86,7 +86,7 @@ const OPTIONAL_FILES = [
 
 type WeightFiles = Pick<Checkpoint, "tensors" | "files" | "promised" | "close">;
 
-/** The single file where there is one, else the shards of the index, in the order of `transformers`. */
+/** Opens the single file, else the shards of the index: the order of `transformers`. */
 async function openWeightFiles(folder: FileFolder): Promise<WeightFiles> {
   const sources: ByteSource[] = [];
   const close = async () => {
@@ -112,7 +112,7 @@ async function openWeightFiles(folder: FileFolder): Promise<WeightFiles> {
     const promised = new Map([...weightMap].filter(([tensor]) => !tensors.has(tensor)));
     return { tensors, files, promised, close };
   } catch (error) {
-    await close().catch(() => {}); // the first error is the one to tell
+    await close().catch(() => {}); // report the first error
     throw error;
   }
 }
@@ -133,7 +133,7 @@ async function openShards(
       );
     sources.push(source);
     for (const entry of await readSafetensors(source)) {
-      if ((weightMap.get(entry.name) ?? file) !== file) continue; // the index takes this tensor from another shard
+      if ((weightMap.get(entry.name) ?? file) !== file) continue; // the index assigns this tensor to another shard
       if (tensors.has(entry.name))
         throw new ModelFileError(
           `opening ${folder.name}: tensor ${printValue(entry.name)} stands in two shards, the second is ${file}, and ` +
@@ -165,7 +165,7 @@ function readWeightMap(index: JsonObject, fileName: string): ReadonlyMap<string,
     );
   const result = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
-    // a shard lies beside its index; anything else would let a checkpoint read other files of the machine
+    // a shard must lie beside its index, so that a checkpoint cannot read other files of the machine
     if (typeof file !== "string" || !/^[\w.-]{1,200}\.safetensors$/.test(file))
       throw new ModelFileError(
         `reading ${fileName}: tensor ${printValue(tensor)} must be in a .safetensors file of the same folder, ` +

@@ -2,8 +2,8 @@ import { ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder } from "./byte-source.ts";
 
 /**
- * The files a person chose or dropped in a browser, as one folder. A file is found by its path below the chosen folder
- * (`webkitRelativePath` without its first part), else by its name.
+ * Presents files that a person chose or dropped in a browser as one folder. A file's path is its path below the chosen
+ * folder (`webkitRelativePath` without its first part), else its name.
  * @throws ModelFileError when two files have the same path.
  */
 export function createFileListFolder(files: readonly File[], name = "the chosen files"): FileFolder {
@@ -27,11 +27,11 @@ export function createFileListFolder(files: readonly File[], name = "the chosen 
 }
 
 function pathOf(file: File): string {
-  const relative = file.webkitRelativePath || file.name; // "" when chosen one by one
+  const relative = file.webkitRelativePath || file.name; // "" for files chosen one by one
   return relative === file.name ? file.name : relative.slice(relative.indexOf("/") + 1);
 }
 
-/** The file as it was chosen: a browser refuses to read one that was written to since. */
+/** Reads a chosen file. A browser refuses to read a file that changed after it was chosen. */
 function fileSource(file: File, name: string): ByteSource {
   const { size: sizeBytes } = file;
   return {

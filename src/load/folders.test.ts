@@ -15,7 +15,7 @@ const FILES: Record<string, Uint8Array> = {
   "big.bin": Uint8Array.from({ length: 200_000 }, (_, i) => i % 253),
 };
 
-/** A file server in a function. `requests` collects "METHOD path range". */
+/** A file server as a function. `requests` collects "METHOD path range". */
 function server(does: { ranges?: boolean; contentRange?: boolean; short?: boolean } = {}) {
   const { ranges = true, contentRange = true, short = false } = does;
   const requests: string[] = [];
@@ -71,7 +71,9 @@ describe.each<[string, () => Promise<FileFolder>]>([
       createFileListFolder(Object.entries(FILES).map(([name, bytes]) => new File([bytes.slice()], name))),
   ],
 ])("%s", (_, make) => {
-  test.each(Object.entries(FILES))("reads any range of %s, and nothing outside it", async (name, bytes) => {
+  test.each(
+    Object.entries(FILES),
+  )("reads any range of %s and refuses ranges outside it", async (name, bytes) => {
     const source = await openFile(await make(), name);
     expect(source.sizeBytes).toBe(bytes.length);
     expect(source.name).toContain(name);
@@ -90,13 +92,13 @@ describe.each<[string, () => Promise<FileFolder>]>([
     await source.close?.();
   });
 
-  test("a file that is not there is undefined", async () => {
+  test("opens a missing file as undefined", async () => {
     expect(await (await make()).open("nothing.json")).toBeUndefined();
   });
 });
 
 describe("URL folder", () => {
-  test("a small file takes one request, a large one a request a range", async () => {
+  test("a small file takes one request, a large file one request a range", async () => {
     const { serve, requests } = server();
     const folder = createUrlFolder("http://host/m?key=1", serve);
     await (await openFile(folder, "small.json")).read(0, 100);
@@ -110,11 +112,11 @@ describe("URL folder", () => {
     ]);
   });
 
-  test("a page in place of a file, as single-page servers send it, is no file", async () => {
+  test("a web page in place of a file, as single-page servers send it, counts as missing", async () => {
     expect(await createUrlFolder("http://host/m", server().serve).open("start-page.json")).toBeUndefined();
   });
 
-  test("refusals, a dead network and short answers are ModelFileErrors that name the address", async () => {
+  test("refusals, network failures and short responses are ModelFileErrors that name the address", async () => {
     const folder = createUrlFolder("http://host/m", server({ short: true }).serve);
     await expect(folder.open("broken.bin")).rejects.toThrow(
       "http://host/m/broken.bin: the server answered 503 Unavailable",
@@ -126,7 +128,7 @@ describe("URL folder", () => {
   });
 });
 
-test("files chosen as a folder are found by their path below it", async () => {
+test("files of a chosen folder open by their path below it", async () => {
   const file = new File(["x"], "config.json");
   Object.defineProperty(file, "webkitRelativePath", { value: "model/sub/config.json" });
   const folder = createFileListFolder([file]);
@@ -136,13 +138,13 @@ test("files chosen as a folder are found by their path below it", async () => {
 });
 
 describe("Node folder", () => {
-  test("a missing folder and a file in its place are ModelFileErrors; a folder is no file", async () => {
+  test("a missing folder and a file in its place are ModelFileErrors; a folder does not open as a file", async () => {
     await expect(openFileFolder(join(folderPath, "none"))).rejects.toThrow("there is no such folder");
     await expect(openFileFolder(join(folderPath, "big.bin"))).rejects.toThrow(ModelFileError);
     expect(await (await openFileFolder(join(folderPath, ".."))).open(".")).toBeUndefined();
   });
 
-  test("a file written over while it is open is a ModelFileError; one put in its place is not mixed in", async () => {
+  test("overwriting an open file is a ModelFileError; after a rename over it, reads return the old file", async () => {
     const path = join(folderPath, "changing.bin");
     writeFileSync(path, "first!");
     const folder = await openFileFolder(folderPath);
@@ -158,11 +160,11 @@ describe("Node folder", () => {
       await expect(again.read(0, 3)).rejects.toThrow("was written to since it was opened");
     }
     await again.close?.();
-    await expect(again.read(0, 3)).rejects.toThrow(ModelFileError); // a closed file is an error of ours too
+    await expect(again.read(0, 3)).rejects.toThrow(ModelFileError); // reading a closed file throws a typed error too
     rmSync(path);
   });
 
-  test("a file cut while it is open is a ModelFileError, not a short read", async () => {
+  test("truncating an open file is a ModelFileError, not a short read", async () => {
     const path = join(folderPath, "cut.bin");
     writeFileSync(path, new Uint8Array(10));
     const source = await openFile(await openFileFolder(folderPath), "cut.bin");

@@ -16,7 +16,7 @@ const POINTER =
 const bytes = (...parts: (string | number[])[]) =>
   Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : Buffer.from(part))));
 
-/** What stands in place of a file, and what its error must say. */
+/** Contents found in place of a file, and the words that the error must have. */
 const FOREIGN: [string, Uint8Array | string, string[]][] = [
   ["a git-LFS pointer", POINTER, ["git-LFS pointer", "git lfs pull", "hf download"]],
   ["a git-LFS pointer with a byte-order mark", `\ufeff${POINTER}`, ["git-LFS pointer"]],
@@ -53,7 +53,7 @@ const PLACES = [
 ];
 
 describe.each(PLACES)("in place of %s", (place) => {
-  test.each(FOREIGN)("%s is told for what it is, with what to do", async (_, content, messages) => {
+  test.each(FOREIGN)("%s is identified, with advice", async (_, content, messages) => {
     const { "model.safetensors": single, ...rest } = FILES;
     const others = place.endsWith("index.json") ? rest : { ...rest, "model.safetensors": single };
     const opening = openCheckpoint(memoryFolder({ ...others, [place]: content }));
@@ -63,7 +63,7 @@ describe.each(PLACES)("in place of %s", (place) => {
   });
 });
 
-test("a pointer in place of one shard names that shard", async () => {
+test("the error for a pointer in place of a shard names that shard", async () => {
   const { "model.safetensors": _, ...rest } = FILES;
   const map = { a: "s1.safetensors", b: "s2.safetensors" };
   const folder = memoryFolder({
@@ -76,14 +76,14 @@ test("a pointer in place of one shard names that shard", async () => {
   expect(folder.opened.size).toBe(0);
 });
 
-test("UTF-16 is told for what it is; a byte-order mark before JSON is passed over", async () => {
+test("UTF-16 is identified; a byte-order mark before JSON is skipped", async () => {
   const utf16 = bytes([0xff, 0xfe], [...Buffer.from("{}", "utf16le")]);
   await expect(openCheckpoint(memoryFolder({ ...FILES, "config.json": utf16 }))).rejects.toThrow("UTF-16");
   const marked = memoryFolder({ ...FILES, "config.json": '\ufeff{"model_type":"llama"}' });
   expect((await openCheckpoint(marked)).config).toEqual({ model_type: "llama" });
 });
 
-test("NaN and Infinity, as Python writes them, are no damage", async () => {
+test("NaN and Infinity, as Python writes them, are valid JSON", async () => {
   const config = '{"a": NaN, "b": [-Infinity, Infinity], "c": "NaN, \\"Infinity", "d": -1}';
   expect((await openCheckpoint(memoryFolder({ ...FILES, "config.json": config }))).config).toEqual({
     a: "NaN",
@@ -95,21 +95,21 @@ test("NaN and Infinity, as Python writes them, are no damage", async () => {
 
 test.each<[string, string[], string[]]>([
   ["PyTorch's files", ["pytorch_model.bin"], ["pytorch_model.bin is PyTorch's pickle format", "safetensors"]],
-  ["its shards", ["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], ["pickle"]],
+  ["PyTorch's shards", ["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], ["pickle"]],
   ["a .pt file", ["model.pt"], ["model.pt is PyTorch's"]],
   ["GGUF files", ["SmolLM2-Q4_K_M.gguf"], ["SmolLM2-Q4_K_M.gguf is a GGUF file", "safetensors"]],
   ["ONNX", ["model.onnx"], ["model.onnx is an ONNX model"]],
-  ["TensorFlow's", ["tf_model.h5"], ["tf_model.h5 is a format of another framework"]],
+  ["TensorFlow's weights", ["tf_model.h5"], ["tf_model.h5 is a format of another framework"]],
   ["an adapter", ["adapter_config.json", "adapter_model.safetensors"], ["adapter (LoRA)", "merge it"]],
   [
     "shards without an index",
     ["model-00001-of-00002.safetensors"],
     ["model.safetensors.index.json is missing"],
   ],
-  ["a download that goes on", ["model.safetensors.incomplete"], ["has not ended"]],
+  ["an unfinished download", ["model.safetensors.incomplete"], ["has not ended"]],
   ["weights of another name", ["consolidated.safetensors"], ["consolidated.safetensors has not the name"]],
   ["nothing else", [], ["give the folder of a Hugging Face checkpoint"]],
-])("a folder with config.json and %s says what it has and what to take", async (_, names, messages) => {
+])("the error for a folder with config.json and %s names the files and the alternative", async (_, names, messages) => {
   for (const canList of [true, false]) {
     const files = {
       "config.json": { model_type: "llama" },
@@ -127,7 +127,7 @@ test.each<[string, string[], string[]]>([
   }
 });
 
-test("the root of the hub's cache and a folder of one GGUF say so where config.json is missing", async () => {
+test("the error for a missing config.json identifies the root of the hub's cache and GGUF files", async () => {
   for (const [names, message] of [
     [["blobs", "refs", "snapshots"], "snapshots/ and a commit's name"],
     [["m.gguf"], "m.gguf is a GGUF file"],
@@ -138,7 +138,7 @@ test("the root of the hub's cache and a folder of one GGUF say so where config.j
   }
 });
 
-test("quantization_config is judged before the weights' headers, and before other files", async () => {
+test("quantization_config is checked before other files and the weights' headers", async () => {
   const folder = memoryFolder({
     ...FILES,
     "config.json": { quantization_config: { quant_method: "mxfp4" } },
@@ -157,13 +157,13 @@ test.each([
   ["F8_E5M2", [4], 4],
   ["F8_E8M0", [4], 4],
   ["I8", [4], 4],
-])("a tensor of dtype %s is located, and is no weight that can be used", async (dtype, shape, sizeBytes) => {
+])("a tensor of dtype %s is located, without a weight dtype", async (dtype, shape, sizeBytes) => {
   const file = safetensorsFile({ a: { dtype, shape, data_offsets: [0, sizeBytes] } }, sizeBytes);
   const { tensors } = await openCheckpoint(memoryFolder({ ...FILES, "model.safetensors": file }));
   expect(tensors.get("a")).toMatchObject({ fileDtype: dtype, dtype: undefined, sizeBytes });
 });
 
-test("a dtype that nobody knows yet is most likely a quantised checkpoint's, and says so", async () => {
+test("the error for an unknown dtype suggests a quantised checkpoint", async () => {
   const file = safetensorsFile({ a: { dtype: "F2", shape: [4], data_offsets: [0, 1] } }, 1);
   const opening = openCheckpoint(memoryFolder({ ...FILES, "model.safetensors": file }));
   await expect(opening).rejects.toThrow(EngineError);

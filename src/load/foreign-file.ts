@@ -1,10 +1,10 @@
-/** Bytes from a file's start that tell what it is. */
+/** Bytes at the start of a file that identify its format. */
 export const HEAD_BYTES = 1024;
 
 const FETCH = "fetch the file itself with `git lfs pull` in its folder, or with `hf download`";
 const AGAIN = "download it again";
 
-/** Starts of files in other formats, as latin1, and what they are. */
+/** Magic numbers of other formats, as latin1, each with a description and advice. */
 const MAGIC: readonly (readonly [string, string])[] = [
   ["GGUF", "a GGUF file; take the checkpoint as safetensors"],
   ["PK\x03\x04", "a zip archive, as PyTorch's .bin and .pt files are; take the checkpoint as safetensors"],
@@ -16,7 +16,7 @@ const MAGIC: readonly (readonly [string, string])[] = [
   ["\xfe\xff", "a text in UTF-16; save it as UTF-8"],
 ];
 
-/** Starts of texts that stand in place of files, without white space before them, in lower case. */
+/** Texts found in place of files: patterns match in lower case, after leading white space. */
 const TEXTS: readonly (readonly [RegExp, string])[] = [
   [/^version https:\/\/(git-lfs|hawser)\./, `a git-LFS pointer, not the file it points to; ${FETCH}`],
   [/^# xet version |^\[xet\]/, `a git-xet pointer, not the file it points to; ${FETCH}`],
@@ -41,10 +41,10 @@ const TEXTS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * What stands in place of a checkpoint's file, and what to do about it; undefined where the head looks like none of
- * the known cases. Completes "reading NAME: it is …".
+ * Describes a file that is not the checkpoint's, with advice; undefined when the head matches no known case.
+ * Completes the message "reading NAME: it is …".
  *
- * head  the first HEAD_BYTES of the file, fewer where it is shorter
+ * head  the first HEAD_BYTES of the file, or all of a shorter file
  */
 export function describeForeign(head: Uint8Array, sizeBytes: number): string | undefined {
   if (sizeBytes === 0) return `empty (0 bytes); ${AGAIN}`;
@@ -57,7 +57,7 @@ export function describeForeign(head: Uint8Array, sizeBytes: number): string | u
   return TEXTS.find(([pattern]) => pattern.test(text))?.[1];
 }
 
-/** The same from the first 4 bytes alone, for files of other formats. */
+/** Describes a file of another format by its first 4 bytes alone. */
 export function describeMagic(lead: Uint8Array): string | undefined {
   const latin1 = String.fromCharCode(...lead.subarray(0, 4));
   return MAGIC.find(([start]) => latin1.startsWith(start))?.[1];

@@ -5,7 +5,7 @@ import { parseGenerationConfig } from "./generation-config.ts";
 
 const parse = (json: object) => parseGenerationConfig({ ...json }, "generation_config.json");
 
-test("a sampling checkpoint gives its values", () => {
+test("all values of a sampling checkpoint are read", () => {
   const json = {
     do_sample: true,
     temperature: 0.6,
@@ -33,7 +33,7 @@ test("a sampling checkpoint gives its values", () => {
   });
 });
 
-test("without do_sample decoding is greedy, whatever the other values; the penalty still counts", () => {
+test("without do_sample decoding is greedy, whatever the other values; the penalty still applies", () => {
   for (const json of [{}, { do_sample: false }, { do_sample: null }]) {
     const config = parse({
       ...json,
@@ -44,20 +44,20 @@ test("without do_sample decoding is greedy, whatever the other values; the penal
       repetition_penalty: 1.2,
     });
     expect(config.temperature).toBe(0);
-    // a request that samples all the same takes them, as generate(do_sample=True) does
+    // a request that samples nevertheless uses them, as generate(do_sample=True) does
     expect([config.topK, config.topP, config.minP]).toEqual([5, 0.5, 0.1]);
     expect(config.repetitionPenalty).toBe(1.2);
   }
 });
 
-test("do_sample without a temperature samples at 1; one eos id is a list of one; null is nothing", () => {
+test("the default temperature of do_sample is 1; one eos id becomes a list; null counts as absent", () => {
   expect(parse({ do_sample: true, eos_token_id: 2 })).toMatchObject({ temperature: 1, eosTokenIds: [2] });
   expect(parse({ eos_token_id: null, top_k: null }).eosTokenIds).toBeUndefined();
 });
 
 const REQUEST = { seed: 1 };
 
-// what transformers 5.24 made of each, in generate(): greedy, and never an error
+// generate() of transformers 5.24 decodes greedily with each, without an error
 test.each<object>([
   { do_sample: false, top_p: 0.0, temperature: 0.0 },
   { do_sample: false, top_k: -1, top_p: 7, min_p: -1, temperature: -1 },
@@ -66,7 +66,7 @@ test.each<object>([
   { do_sample: 0, top_k: 1.5 },
   { foo: { a: [1] }, num_beam_groups: "x", transformers_version: 5, _from_model_config: "yes" },
   { pad_token_id: -1, bos_token_id: "x", use_cache: "x", cache_implementation: 3 },
-])("%j is greedy: nothing judges what sampling alone would use", (json) => {
+])("%j is greedy: values of sampling are not checked", (json) => {
   const config = parse(json);
   expect(config.unsupported).toEqual([]);
   expect(resolveSampling(REQUEST, config).temperature).toBe(0);
@@ -80,7 +80,7 @@ test.each<[object, object]>([
   [
     { do_sample: true, top_p: 0.0 },
     { topK: 1, topP: undefined },
-  ], // the best token is always kept
+  ], // top-p always keeps the best token
   [{ do_sample: true, top_p: 1.5 }, { topP: undefined }],
   [{ do_sample: true, temperature: 0.0, top_k: -1 }, { temperature: 0 }],
   [{ max_new_tokens: 5 }, { maxNewTokens: 5, maxLength: undefined }],
@@ -115,7 +115,7 @@ test.each<[string, unknown, object]>([
   ["max_new_tokens", 0, { maxTokens: 3 }],
   ["max_new_tokens", "5", { maxTokens: 3 }],
   ["max_length", -1, { maxTokens: 3 }],
-])("%s %j is an error of requests that leave it to the checkpoint, of no other", (key, value, own) => {
+])("%s %j fails only requests that rely on the checkpoint's value", (key, value, own) => {
   const config = parse({ do_sample: true, [key]: value });
   const relying = () => resolveSampling(REQUEST, config);
   expect(relying).toThrow(ModelFileError);
@@ -128,7 +128,7 @@ test.each([
   ["eos_token_id", "2"],
   ["eos_token_id", [1, null]],
   ["sparse_attention", {}],
-])("%s %j is a ModelFileError that names file, key and value, sampling or not", (key, value) => {
+])("%s %j is a ModelFileError with file, key and value, whether sampling or not", (key, value) => {
   for (const do_sample of [true, false]) {
     const parsing = () => parse({ do_sample, [key]: value });
     expect(parsing).toThrow(ModelFileError);
@@ -137,7 +137,7 @@ test.each([
   }
 });
 
-test("keys that would change what transformers generates, and are not followed, are named; those without effect are not", () => {
+test("ignored keys are listed if they change the output of transformers, and only then", () => {
   const json = {
     num_beams: 4,
     no_repeat_ngram_size: 3,

@@ -2,38 +2,40 @@ import { ModelFileError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import type { JsonObject } from "./json-file.ts";
 
-/** The values of a request that a checkpoint may recommend, by their names there. */
+/** Fields of a request that a checkpoint may recommend. */
 export type RecommendedName = "temperature" | "topK" | "topP" | "minP" | "repetitionPenalty" | "maxTokens";
 
-/** What a checkpoint recommends for generation; undefined where it says nothing. */
+/** A checkpoint's recommended generation values; undefined means no recommendation. */
 export interface GenerationConfig {
-  /** Ids that no token can have are left out: as in `transformers`, nothing ever matches them. */
+  /** Without ids that no token can have: `transformers` keeps them, and they never match. */
   readonly eosTokenIds: readonly number[] | undefined;
-  /** 0 unless the checkpoint asks for sampling. */
+  /** 0 (greedy) unless `do_sample` is true. */
   readonly temperature: number;
   readonly topK: number | undefined;
   readonly topP: number | undefined;
   readonly minP: number | undefined;
   readonly repetitionPenalty: number | undefined;
-  /** Tokens of an answer; where it is set, `maxLength` is undefined. */
+  /** Maximum output tokens. Takes precedence: `maxLength` is undefined when this is set. */
   readonly maxNewTokens: number | undefined;
-  /** Tokens of prompt and answer together. A prompt that is as long is refused, as `transformers` refuses it. */
+  /** Maximum tokens of prompt and output. A prompt of this length is an error, as in `transformers`. */
   readonly maxLength: number | undefined;
-  /** Our own key `sparse_attention`: the attention spec that suits the model. */
+  /** Attention spec that suits the model, from our own key `sparse_attention`. */
   readonly attention: string | undefined;
-  /** Values that cannot be, each as the error for a request that leaves the value open. */
+  /** Invalid values: each error goes to requests that rely on the recommendation. */
   readonly problems: ReadonlyMap<RecommendedName, ModelFileError>;
-  /** Keys that would change what `transformers` generates and that the engine does not follow, with their values. */
+  /** Keys, with their values, that change the output of `transformers` and that the engine ignores. */
   readonly unsupported: readonly string[];
 }
 
 /**
- * Reads generation_config.json as `transformers` 5.24 uses it. Decoding is greedy unless `do_sample` is true, and a greedy
- * request looks at no value of sampling; the temperature is 1 where a sampling checkpoint names none; a top_p of 0 keeps the
- * best token, one of 1 or more keeps all; max_new_tokens counts before max_length; keys it does not know are passed over.
- * Where `transformers` refuses to generate with a value, so do requests that leave it to the checkpoint.
- * Departures: a missing top_k keeps all tokens, not 50; without a length an answer may fill the context, not 20 tokens;
- * a temperature of 0 beside do_sample is greedy, not an error.
+ * Reads generation_config.json as `transformers` 5.24 uses it:
+ * - `do_sample` turns sampling on. Greedy decoding ignores all sampling values.
+ * - The default temperature of a sampling checkpoint is 1.
+ * - A top_p of 0 keeps the best token; a top_p of 1 or more keeps all tokens.
+ * - max_new_tokens takes precedence over max_length. Unknown keys are ignored.
+ * - A value with which `transformers` refuses to generate fails requests that rely on it.
+ * Departures: a missing top_k keeps all tokens, not 50; without a length the output may fill the context, not 20 tokens;
+ * a temperature of 0 with do_sample is greedy, not an error.
  * @throws ModelFileError naming the file, the key and the value.
  */
 export function parseGenerationConfig(json: JsonObject, fileName: string): GenerationConfig {
@@ -66,7 +68,7 @@ export function parseGenerationConfig(json: JsonObject, fileName: string): Gener
   };
 }
 
-/** Characters of an attention spec, which stands in messages whole. */
+/** Limit on an attention spec, which messages quote whole. */
 const MAX_SPEC_LENGTH = 500;
 
 type Read = (
@@ -77,7 +79,7 @@ type Read = (
 ) => number | undefined;
 
 function readSampling(json: JsonObject, number: Read) {
-  // Python's truth, which for JSON's values of this key is ours
+  // Python's truthiness: for the JSON values of this key the same as JavaScript's
   const temperature = json.do_sample
     ? (number("temperature", "temperature", "a number of at least 0", (t) => t >= 0) ?? 1)
     : 0;
@@ -106,7 +108,7 @@ function readLengths(json: JsonObject, number: Read) {
   return { maxNewTokens: undefined, maxLength: whole(number("maxTokens", "max_length", expected, isLength)) };
 }
 
-/** Keys of `transformers` with the values at which they do nothing. */
+/** Keys of `transformers` with the values that have no effect. */
 const WITHOUT_EFFECT: Readonly<Record<string, readonly unknown[]>> = {
   num_beams: [1],
   num_return_sequences: [1],
@@ -132,7 +134,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly unknown[]>> = {
   watermarking_config: [],
 };
 
-/** Keys that greedy decoding passes over. */
+/** Keys that greedy decoding ignores. */
 const OF_SAMPLING = new Set(["typical_p", "top_h", "epsilon_cutoff", "eta_cutoff"]);
 
 function findUnsupported(json: JsonObject): string[] {
@@ -147,8 +149,8 @@ function findUnsupported(json: JsonObject): string[] {
 }
 
 /**
- * Token ids given as one number or a list; undefined where there is none. Numbers that are no id are left out.
- * @throws ModelFileError on what is no number.
+ * Reads token ids from a number or a list of numbers; undefined when the value is absent. Drops numbers that cannot be ids.
+ * @throws ModelFileError when a value is not a number.
  */
 export function parseTokenIds(value: unknown, key: string, fileName: string): readonly number[] | undefined {
   if (value === undefined || value === null) return undefined;

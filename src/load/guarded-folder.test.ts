@@ -12,7 +12,7 @@ const FILES = {
 };
 const PLACES = ["config.json", "model.safetensors"] as const;
 
-/** The folder with one file's source changed. */
+/** Creates a folder in which `change` replaces the source of one file. */
 function withSource(place: string, change: (source: ByteSource) => object | undefined): FileFolder {
   const folder = memoryFolder(FILES);
   return {
@@ -29,13 +29,13 @@ const reading = (read: (bytes: Uint8Array) => unknown) => (source: ByteSource) =
   read: async (offset: number, length: number) => read(await source.read(offset, length)),
 });
 
-describe.each(PLACES)("a source of a caller for %s", (place) => {
+describe.each(PLACES)("a caller's source for %s", (place) => {
   test.each<[string, (source: ByteSource) => object | undefined]>([
-    ["gives fewer bytes", reading((bytes) => bytes.subarray(1))],
-    ["gives more bytes", reading((bytes) => Buffer.concat([bytes, Buffer.of(32)]))],
-    ["gives none", reading(() => undefined)],
-    ["gives a text", reading((bytes) => String.fromCharCode(...bytes))],
-    ["gives an ArrayBuffer", reading((bytes) => bytes.slice().buffer)],
+    ["returns fewer bytes", reading((bytes) => bytes.subarray(1))],
+    ["returns more bytes", reading((bytes) => Buffer.concat([bytes, Buffer.of(32)]))],
+    ["returns undefined", reading(() => undefined)],
+    ["returns a text", reading((bytes) => String.fromCharCode(...bytes))],
+    ["returns an ArrayBuffer", reading((bytes) => bytes.slice().buffer)],
     [
       "throws",
       (source) => ({
@@ -48,17 +48,17 @@ describe.each(PLACES)("a source of a caller for %s", (place) => {
     ["rejects with undefined", (source) => ({ ...source, read: () => Promise.reject(undefined) })],
     ["claims a negative size", (source) => ({ ...source, sizeBytes: -1 })],
     ["claims no size", (source) => ({ ...source, sizeBytes: undefined })],
-    ["claims a size that is no number", (source) => ({ ...source, sizeBytes: "9" })],
-    ["cannot read", ({ name, sizeBytes }) => ({ name, sizeBytes })],
+    ["claims a text as its size", (source) => ({ ...source, sizeBytes: "9" })],
+    ["has no read", ({ name, sizeBytes }) => ({ name, sizeBytes })],
     ["fails to close", (source) => ({ ...source, close: () => Promise.reject(new Error("no")) })],
-  ])("that %s ends in a ModelFileError", async (what, change) => {
+  ])("that %s causes a ModelFileError", async (what, change) => {
     const opening = openCheckpoint(withSource(place, change));
     const ending = what === "fails to close" ? opening.then((checkpoint) => checkpoint.close()) : opening;
     await expect(ending).rejects.toThrow(ModelFileError);
   });
 });
 
-test("a folder that throws, or gives what is no source, ends in a ModelFileError", async () => {
+test("a folder that throws, or returns something else than a source, causes an EngineError", async () => {
   for (const open of [
     () => {
       throw new TypeError("no");
@@ -74,7 +74,7 @@ test("a folder that throws, or gives what is no source, ends in a ModelFileError
 });
 
 describe("the signal", () => {
-  test("that has fired already opens nothing", async () => {
+  test("opens no file if it is already aborted", async () => {
     const folder = memoryFolder(FILES);
     const opening = openCheckpoint(folder, { signal: AbortSignal.abort("why") });
     await expect(opening).rejects.toThrow(AbortedError);
@@ -82,7 +82,7 @@ describe("the signal", () => {
     expect(folder.opened.size).toBe(0);
   });
 
-  test.each(PLACES)("ends an opening of %s that never comes, and closes it when it does", async (place) => {
+  test.each(PLACES)("ends a hanging open of %s, and closes the file when it opens late", async (place) => {
     const folder = memoryFolder(FILES);
     const stop = new AbortController();
     let arrive: () => void = () => {};
@@ -104,7 +104,7 @@ describe("the signal", () => {
     expect(folder.opened.size).toBe(0);
   });
 
-  test.each(PLACES)("ends a read of %s that never comes, and closes the file", async (place) => {
+  test.each(PLACES)("ends a hanging read of %s, and closes the file", async (place) => {
     const stop = new AbortController();
     const folder = memoryFolder(FILES);
     const stuck: FileFolder = {
@@ -146,7 +146,7 @@ describe("the signal", () => {
   });
 });
 
-test("a range outside the file is refused before the source is asked", async () => {
+test("a range outside the file is refused without a call to the source", async () => {
   const source = memorySource(new Uint8Array(4));
   const guarded = await guardFolder({ name: "one", open: async () => source }).open("x");
   await expect(guarded?.read(2, 3)).rejects.toThrow(ModelFileError);
@@ -154,12 +154,12 @@ test("a range outside the file is refused before the source is asked", async () 
   expect(source.reads).toEqual([]);
 });
 
-test("two chosen files of one path are refused: either might be meant", () => {
+test("two chosen files of one path are refused as ambiguous", () => {
   const twice = [new File(["a"], "config.json"), new File(["b"], "config.json")];
   expect(() => createFileListFolder(twice)).toThrow(ModelFileError);
 });
 
-test("a chosen file that gives fewer bytes than it had is a ModelFileError", async () => {
+test("a chosen file that shrank is a ModelFileError", async () => {
   const file = new File(["abcdef"], "config.json");
   Object.defineProperty(file, "slice", { value: () => new Blob(["ab"]) });
   const source = await createFileListFolder([file]).open("config.json");

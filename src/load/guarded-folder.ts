@@ -3,9 +3,9 @@ import { EngineError, ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder } from "./byte-source.ts";
 
 /**
- * A folder whose answers are checked, whoever made it: sources are sources, reads bring exactly the bytes asked for, and
- * every failure is an EngineError. When the signal fires, what waits ends with an AbortedError at once, and files that
- * open later are closed.
+ * Wraps a folder that a caller may have implemented. Checks each source, checks that a read returns exactly the bytes
+ * requested, and turns every failure into an EngineError. An aborted signal ends pending calls at once with an
+ * AbortedError and closes files that open later.
  */
 export function guardFolder(folder: FileFolder, signal?: AbortSignal): FileFolder {
   const { name } = folder;
@@ -56,7 +56,7 @@ function guardSource(source: ByteSource, signal: AbortSignal | undefined): ByteS
   };
 }
 
-/** Errors of other makers become ours, with theirs as the cause. */
+/** Wraps foreign errors in a ModelFileError; the original becomes its cause. */
 async function typed<T>(doing: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -1,13 +1,13 @@
 import { abortable } from "../base/abort.ts";
 import { EngineError, ModelFileError } from "../base/errors.ts";
 
-/** What `fetch` must do here; tests and callers with credentials hand in their own. */
+/** The part of `fetch` that the reader uses. Tests and callers with credentials pass their own. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** Bytes that count as progress. */
+/** A transfer makes progress each time this many bytes arrive. */
 const PROGRESS_BYTES = 1024;
 
-/** Requests that end: each fails when nothing comes for `stallMs`, and no answer brings more than it may. */
+/** Sends requests that always end: each fails after `stallMs` without progress, and limits the bytes of its response. */
 export class HttpReader {
   readonly #fetch: Fetch;
   readonly #stallMs: number;
@@ -17,14 +17,14 @@ export class HttpReader {
     this.#stallMs = stallMs;
   }
 
-  /** @throws ModelFileError when no answer comes, AbortedError */
-  async request(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Answer> {
+  /** @throws ModelFileError when no response comes, AbortedError */
+  async request(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<HttpResponse> {
     const watch = new Watch(url, this.#stallMs, signal);
     try {
       const response = await watch.wait(this.#fetch(url, { ...init, signal: watch.signal }), (late) =>
         late.body?.cancel(),
       );
-      return new Answer(url, response, watch);
+      return new HttpResponse(url, response, watch);
     } catch (cause) {
       watch.end();
       if (cause instanceof EngineError) throw cause;
@@ -35,7 +35,7 @@ export class HttpReader {
   }
 }
 
-/** Ends a transfer that the caller gave up or that stands still. */
+/** Aborts a transfer when the caller aborts or when it stalls. */
 class Watch {
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal | undefined;
@@ -62,7 +62,7 @@ class Watch {
     this.#timer = setTimeout(() => this.#controller.abort(STALLED), this.#stallMs);
   }
 
-  /** The outcome of work, which may not heed the signal. @throws ModelFileError, AbortedError */
+  /** Awaits work that may ignore the signal. @throws ModelFileError when it stalls, AbortedError */
   async wait<T>(work: Promise<T>, discard?: (late: T) => unknown): Promise<T> {
     try {
       return await abortable(work, this.signal, `fetching ${this.#url}`, discard);
@@ -82,15 +82,15 @@ class Watch {
 
 const STALLED = "no progress";
 
-/** What Content-Range says; total undefined: not known to the server. */
+/** A parsed Content-Range header; `total` is undefined when the server does not know it. */
 export interface ContentRange {
   readonly first: number;
   readonly last: number;
   readonly total: number | undefined;
 }
 
-/** An answer whose body has not been read. To be cancelled in any case. */
-export class Answer {
+/** A response with an unread body. The caller must call `cancel`, also after reading the body. */
+export class HttpResponse {
   readonly #url: string;
   readonly #response: Response;
   readonly #watch: Watch;
@@ -110,7 +110,7 @@ export class Answer {
     return this.#response.ok;
   }
 
-  /** Number and words. */
+  /** Status code and reason phrase. */
   get statusText(): string {
     return `${this.#response.status} ${this.#response.statusText}`.trimEnd();
   }
@@ -119,7 +119,7 @@ export class Answer {
     return this.#response.headers.get(name) ?? undefined;
   }
 
-  /** Bytes of the body, where the server tells and does not compress them. */
+  /** Size of the body; undefined when the server omits it or compresses the body. */
   get contentLength(): number | undefined {
     const encoding = this.header("content-encoding") ?? "identity";
     const text = this.header("content-length") ?? "";
@@ -138,14 +138,14 @@ export class Answer {
   }
 
   /**
-   * The body's bytes from `skip` on, at most `most` of them.
-   * mayHaveMore: the rest is left unread; otherwise more bytes are an error.
+   * Reads at most `limit` bytes of the body, from `skip` on.
+   * mayHaveMore: leaves the rest unread; otherwise more bytes are an error.
    * @throws ModelFileError, AbortedError
    */
-  async bytes(most: number, skip = 0, mayHaveMore = false): Promise<Uint8Array> {
+  async bytes(limit: number, skip = 0, mayHaveMore = false): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     let [skipped, length, sinceProgress] = [0, 0, 0];
-    while (length < most || !mayHaveMore) {
+    while (length < limit || !mayHaveMore) {
       const chunk = await this.#chunk();
       if (chunk === undefined) break;
       sinceProgress += chunk.length;
@@ -155,12 +155,12 @@ export class Answer {
       }
       const rest = chunk.subarray(Math.min(chunk.length, skip - skipped));
       skipped += chunk.length - rest.length;
-      if (length + rest.length > most && !mayHaveMore)
+      if (length + rest.length > limit && !mayHaveMore)
         throw new ModelFileError(
-          `fetching ${this.#url}: expected at most ${most} bytes, the server sends more; try again, or use another server`,
+          `fetching ${this.#url}: expected at most ${limit} bytes, the server sends more; try again, or use another server`,
         );
-      chunks.push(rest.subarray(0, most - length));
-      length += Math.min(rest.length, most - length);
+      chunks.push(rest.subarray(0, limit - length));
+      length += Math.min(rest.length, limit - length);
     }
     return joined(chunks, length);
   }
@@ -181,11 +181,11 @@ export class Answer {
     }
   }
 
-  /** Leaves what is unread; nothing waits for it. */
+  /** Ends the transfer and returns at once. */
   cancel(): void {
     this.#watch.end();
     const ending = this.#reader ? this.#reader.cancel() : this.#response.body?.cancel();
-    ending?.catch(() => {}); // a body that failed has told so already
+    ending?.catch(() => {}); // `bytes` has reported the failure of a body
   }
 }
 

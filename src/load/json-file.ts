@@ -6,15 +6,15 @@ import { findExcess, JSON_LIMITS, type JsonLimits, quoteNonFinite } from "./json
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** The object in a JSON file, or undefined when there is no such file. @throws ModelFileError when it is no object. */
+/** Reads the object of a JSON file; undefined when the folder has no such file. @throws ModelFileError */
 export async function readJsonObject(folder: FileFolder, path: string): Promise<JsonObject | undefined> {
   const text = await readText(folder, path);
   return text === undefined ? undefined : parseJsonObject(text, `${folder.name}/${path}`);
 }
 
 /**
- * As Python reads JSON: NaN and Infinity are values, here the texts of those names. A byte-order mark is passed over.
- * @throws ModelFileError naming the file when the text is no JSON object, or holds more than any checkpoint's.
+ * Parses JSON as Python does: NaN and Infinity are valid and become texts of those names. Skips a byte-order mark.
+ * @throws ModelFileError naming the file when the text is not a JSON object or exceeds the limits.
  */
 export function parseJsonObject(
   text: string,

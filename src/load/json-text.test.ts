@@ -6,13 +6,13 @@ import { parseJsonObject } from "./json-file.ts";
 import { findDuplicateKey, findExcess, quoteNonFinite } from "./json-text.ts";
 import { readSafetensors } from "./safetensors.ts";
 
-/** Time that the longest text of these tests takes at most; quadratic work would take minutes. */
+/** Time limit for the longest texts of these tests; quadratic work would take minutes. */
 const BRIEF_MS = 20_000;
 
 const DEEP = 100_000;
 const nested = `${'{"a":'.repeat(DEEP)}1${"}".repeat(DEEP)}`;
 
-test("depth and number of values are counted outside of texts", () => {
+test("depth and number of values count only outside of strings", () => {
   const limits = { maxDepth: 3, maxValues: 5 };
   expect(findExcess('{"a":[[1]]}', limits)).toBeUndefined();
   expect(findExcess('{"a":[[[1]]]}', limits)).toContain("deeper than 3");
@@ -23,14 +23,14 @@ test("depth and number of values are counted outside of texts", () => {
   expect(findExcess('"', limits)).toBeUndefined();
 });
 
-test("a duplicate key is found by its value, in its own object only", () => {
+test("a duplicate key is found after unescaping, within one object only", () => {
   expect(findDuplicateKey('{"a":{"b":1},"b":{"a":["a","a"]}}')).toBeUndefined();
   expect(findDuplicateKey('{"a":1,"\\u0061" :2}')).toBe("a");
   expect(findDuplicateKey('{"x":{"__proto__":1,"__proto__":2}}')).toBe("__proto__");
   expect(findDuplicateKey('{"a\\\\":1,"a\\"":2}')).toBeUndefined();
 });
 
-test("looking over a text is linear in it: long texts, runs of backslashes, many keys", () => {
+test("checks take linear time: long strings, runs of backslashes, many keys", () => {
   const long = "x".repeat(30_000_000);
   const started = performance.now();
   expect(findDuplicateKey(`{"${long}":1,"${"\\\\".repeat(5_000_000)}":2}`)).toBeUndefined();
@@ -40,7 +40,7 @@ test("looking over a text is linear in it: long texts, runs of backslashes, many
   expect(performance.now() - started).toBeLessThan(BRIEF_MS);
 });
 
-test("NaN and infinities are put in quotes outside of texts only", () => {
+test("NaN and infinities are quoted only outside of strings", () => {
   expect(quoteNonFinite('{"NaN":NaN,"a":[-Infinity,"-Infinity",Infinity],"b":-1}')).toBe(
     '{"NaN":"NaN","a":["-Infinity","-Infinity","Infinity"],"b":-1}',
   );
@@ -106,7 +106,7 @@ describe("safetensors headers", () => {
     expect(performance.now() - started).toBeLessThan(BRIEF_MS);
   });
 
-  test("names of the prototype are names like others", async () => {
+  test("names of Object.prototype's properties are valid tensor names", async () => {
     const header = ["__proto__", "constructor", "toString"].map(
       (name, i) => `"${name}":{"dtype":"U8","shape":[1],"data_offsets":[${i},${i + 1}]}`,
     );
@@ -115,7 +115,7 @@ describe("safetensors headers", () => {
   });
 });
 
-test("texts are bounded by their names, before they are read", async () => {
+test("the size of a text file is limited by its name, before the file is read", async () => {
   const reads: unknown[] = [];
   const folder = memoryFolder(FILES);
   const opening = openCheckpoint({

@@ -1,18 +1,18 @@
 /**
- * Looks over a JSON text before it is parsed. `JSON.parse` takes any depth and any number of values; what walks the
- * result afterwards, and the memory that holds it, do not.
+ * Checks on a JSON text before it is parsed. `JSON.parse` accepts any depth and any number of values; the code that walks
+ * the result, and the memory that holds it, are limited.
  */
 
 export interface JsonLimits {
   readonly maxDepth: number;
-  /** Of arrays, objects and what stands in them. */
+  /** Counts arrays, objects and their elements. */
   readonly maxValues: number;
 }
 
-/** Far above what checkpoints hold: their files nest 8 levels; the largest tokenizer.json has 2 million values. */
+/** Far above real checkpoints: their files nest 8 levels; the largest tokenizer.json has 2 million values. */
 export const JSON_LIMITS: JsonLimits = { maxDepth: 128, maxValues: 8_000_000 };
 
-/** What is wrong with the text's size; undefined where nothing is. Linear; the text need not be valid. */
+/** Describes the limit that a text exceeds; undefined when it exceeds none. Linear time; accepts invalid JSON. */
 export function findExcess(json: string, { maxDepth, maxValues }: JsonLimits): string | undefined {
   let depth = 0;
   let values = 0;
@@ -37,7 +37,7 @@ export function findExcess(json: string, { maxDepth, maxValues }: JsonLimits): s
   return undefined;
 }
 
-/** A key that stands twice in one object of a valid JSON text, or undefined. `JSON.parse` would keep the last. */
+/** Finds a key that one object of a valid JSON text has twice. `JSON.parse` would keep the last without an error. */
 export function findDuplicateKey(json: string): string | undefined {
   const open: Set<string>[] = [];
   for (let i = 0; i < json.length; i++) {
@@ -59,8 +59,8 @@ export function findDuplicateKey(json: string): string | undefined {
 }
 
 /**
- * The text with NaN, Infinity and -Infinity as texts: Python writes them, JSON has no such values. Where a number is
- * needed, the text is refused by its name.
+ * Puts NaN, Infinity and -Infinity in quotes: Python writes them, JSON has no such values. A reader that expects a number
+ * then refuses the text and quotes it.
  */
 export function quoteNonFinite(json: string): string {
   const parts: string[] = [];
@@ -90,7 +90,7 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** Where the text that begins at `start` has its closing quote; the last place of the JSON where it has none. */
+/** Returns the index of the closing quote of the string at `start`, or the last index of the JSON if it is not closed. */
 function endOfText(json: string, start: number): number {
   let end = start;
   for (;;) {
@@ -98,7 +98,7 @@ function endOfText(json: string, start: number): number {
     if (end < 0) return json.length - 1;
     let before = end - 1;
     while (json.charCodeAt(before) === BACKSLASH) before--;
-    if ((end - before) % 2 === 1) return end; // an even number of backslashes stand for themselves
+    if ((end - before) % 2 === 1) return end; // backslashes in pairs are literal, so the quote counts
   }
 }
 

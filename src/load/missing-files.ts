@@ -1,7 +1,7 @@
 import { ModelFileError } from "../base/errors.ts";
 import type { FileFolder } from "./byte-source.ts";
 
-/** Files of other formats, what they are, and what to take instead. The first that is there is named. */
+/** Files of other formats, with a description and advice. The error names the first that the folder has. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
   [
     /\.(incomplete|part|partial|crdownload|download|aria2)$/,
@@ -39,7 +39,7 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** Of a folder that cannot be listed, names that are looked for. */
+/** Files to probe for in a folder that cannot be listed. */
 const USUAL = [
   "pytorch_model.bin",
   "pytorch_model.bin.index.json",
@@ -49,9 +49,8 @@ const USUAL = [
 ];
 
 /**
- * The error for files of which the folder has none.
- *
- * names  any of them would do
+ * Creates the error for a folder that lacks all of `names`, any one of which would do. Explains what the folder holds
+ * instead.
  */
 export async function missingFiles(folder: FileFolder, names: readonly string[]): Promise<ModelFileError> {
   const doing = `opening ${folder.name}`;
@@ -86,7 +85,7 @@ async function listing(folder: FileFolder): Promise<readonly string[]> {
   if (folder.list) return folder.list();
   const found: string[] = [];
   for (const name of USUAL) {
-    const source = await folder.open(name).catch(() => undefined); // only a better message depends on it
+    const source = await folder.open(name).catch(() => undefined); // the probe only improves a message
     if (source) found.push(name);
     await source?.close?.();
   }

@@ -3,10 +3,10 @@ import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
 import type { JsonObject } from "./json-file.ts";
 
-/** Keys under which config.json says that the weights are quantised: transformers, compressed-tensors, MLX. */
+/** Keys of config.json that describe quantisation: transformers, compressed-tensors, MLX. */
 const KEYS = ["quantization_config", "compression_config", "quantization"];
 
-/** What the methods are called where `quant_method` is not a name that people use. */
+/** Names of methods as people write them, by `quant_method`. */
 const METHODS: Readonly<Record<string, string>> = {
   gptq: "GPTQ",
   awq: "AWQ",
@@ -26,8 +26,8 @@ const METHODS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Refuses a quantised checkpoint from its config.json, before its weights are looked at.
- * @throws ConfigError naming the file, the key, the method and what to take instead.
+ * Refuses a quantised checkpoint by its config.json, before any weight file is opened.
+ * @throws ConfigError naming the file, the key, the method and the alternative.
  */
 export function refuseQuantized(config: JsonObject, fileName: string): void {
   for (const key of KEYS) {
@@ -55,7 +55,7 @@ function bitsAndBytes({ load_in_4bit: four, load_in_8bit: eight }: JsonObject): 
   return eight === true ? " in 8 bits" : "";
 }
 
-/** Ends of names that only quantised checkpoints have, and what made them. */
+/** Suffixes of tensor names that only quantised checkpoints have, with the tool that writes them. */
 const TENSORS: readonly (readonly [RegExp, string])[] = [
   [/\.qweight$|\.qzeros$|\.g_idx$/, "GPTQ or AWQ"],
   [/\.weight\.(absmax|quant_map|nested_absmax|quant_state\..*)$|\.SCB$/, "bitsandbytes"],
@@ -67,7 +67,7 @@ const TENSORS: readonly (readonly [RegExp, string])[] = [
   [/\.(scales|biases)$/, "MLX"],
 ];
 
-/** What quantised the tensors, by their names; undefined where nothing shows. */
+/** Names the tool that quantised the tensors, by their names; undefined when no name matches. */
 export function quantizerOf(names: Iterable<string>): string | undefined {
   for (const name of names) {
     const found = TENSORS.find(([pattern]) => pattern.test(name));

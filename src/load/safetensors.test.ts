@@ -16,7 +16,7 @@ const headerEnd = FILE.length - 24;
 
 const read = (file: Uint8Array) => readSafetensors(memorySource(file, "w.safetensors"));
 
-/** What a read makes of a file: a summary, or the message of a ModelFileError; other errors fail the test. */
+/** Reads a file and returns a summary, or "refused" for a ModelFileError; other errors fail the test. */
 async function outcome(file: Uint8Array): Promise<string> {
   try {
     const entries = await read(file);
@@ -28,7 +28,7 @@ async function outcome(file: Uint8Array): Promise<string> {
   }
 }
 
-test("a header gives names, dtypes, shapes and places in the file", async () => {
+test("a header is read to names, dtypes, shapes and offsets in the file", async () => {
   const entries = await read(FILE);
   expect(
     entries.map(({ name, fileDtype, dtype, shape, offset, sizeBytes }) => [
@@ -129,12 +129,12 @@ test.each<[string, Uint8Array, string]>([
     safetensorsFile('{"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}', 1),
     '"dtype" twice',
   ],
-])("%s is refused by name and value", async (_, file, message) => {
+])("%s: a ModelFileError with name and value", async (_, file, message) => {
   await expect(read(file)).rejects.toThrow(ModelFileError);
   await expect(read(file)).rejects.toThrow(message);
 });
 
-test("the same key in different objects is no duplicate; braces and quotes in names are read right", async () => {
+test("equal keys in different objects and braces and quotes in names are valid", async () => {
   const name = '}{"dtype": \\ "';
   const entries = await read(
     safetensorsFile(
@@ -149,12 +149,12 @@ test("the same key in different objects is no duplicate; braces and quotes in na
 });
 
 describe("hostile files", () => {
-  test("cut at any length, the file is refused", async () => {
+  test("a file truncated to any length is refused", async () => {
     for (let length = 0; length < FILE.length; length++)
       expect(await outcome(FILE.slice(0, length)), `${length} bytes`).toBe("refused");
   });
 
-  test("with any one header byte changed, reading ends in a result inside the file or a ModelFileError", async () => {
+  test("a file with one header byte changed yields tensors inside the file or a ModelFileError", async () => {
     for (let at = 0; at < headerEnd; at++)
       for (const value of [
         0,
@@ -180,7 +180,7 @@ describe("hostile files", () => {
       }
   });
 
-  test("random bytes and random JSON never end in another error", async () => {
+  test("random bytes and random JSON cause no error but a ModelFileError", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (bytes) => void (await outcome(bytes))),
     );
@@ -208,7 +208,7 @@ describe("hostile files", () => {
     );
   });
 
-  test("a header is not read before its length is checked", async () => {
+  test("the length of a header is checked before the header is read", async () => {
     const source = memorySource(huge, "w.safetensors");
     await expect(readSafetensors(source)).rejects.toThrow(ModelFileError);
     expect(source.reads).toEqual([[0, 8]]);

@@ -1,6 +1,6 @@
 /**
  * The safetensors format: 8 bytes little-endian header length, a JSON header, then the tensors' bytes.
- * Files are hostile: every number is checked against the file before anything is read or reserved.
+ * Files are hostile: the reader checks every number against the file before it reads or allocates.
  * Source: https://huggingface.co/docs/safetensors, "Format".
  */
 import type { WeightDtype } from "../base/dtype.ts";
@@ -12,19 +12,19 @@ import { describeForeign, describeMagic, HEAD_BYTES } from "./foreign-file.ts";
 import { parseJsonObject } from "./json-file.ts";
 import { findDuplicateKey } from "./json-text.ts";
 
-/** The format's own limit on its header: 100 MB, so that a damaged length cannot make a reader reserve gigabytes. */
+/** The format's own limit on a header, so that a damaged length cannot make a reader allocate gigabytes. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-/** Bytes that hold the header's length. */
+/** Size of the header length at the start of a file. */
 const LENGTH_BYTES = 8;
 
-/** Above every checkpoint in use (the largest have 100,000, in 160 files). */
+/** Limit on tensors, above every checkpoint in use (the largest have 100,000, in 160 files). */
 export const MAX_TENSORS = 1 << 18;
 
-/** A description has a name's value, 6 keys and values, and the sizes of a shape. */
+/** Allows 16 values a tensor; the description of a matrix has 8, counted as `findExcess` counts them. */
 const HEADER_LIMITS = { maxDepth: 16, maxValues: 16 * MAX_TENSORS };
 
-/** Bits of an element of every dtype that the format knows; other names are an error. Fractions of bytes are packed. */
+/** Bits an element of every dtype of the format. Elements below a byte are packed. */
 const ELEMENT_BITS: Readonly<Record<string, number>> = {
   F4: 4,
   F6_E2M3: 6,
@@ -52,15 +52,15 @@ const ELEMENT_BITS: Readonly<Record<string, number>> = {
 
 const WEIGHT_DTYPES: Readonly<Record<string, WeightDtype>> = { F32: "f32", F16: "f16", BF16: "bf16" };
 
-/** Where a tensor stands in its file. */
+/** A tensor's place in its file. */
 export interface TensorEntry {
   readonly name: string;
-  /** As the file spells it, e.g. "BF16". */
+  /** The file's own spelling, e.g. "BF16". */
   readonly fileDtype: string;
-  /** Set where the engine can compute with it. */
+  /** undefined when the engine cannot compute with `fileDtype`. */
   readonly dtype: WeightDtype | undefined;
   readonly shape: readonly number[];
-  /** The open file. Owned by the checkpoint. */
+  /** The open file, owned by the checkpoint. */
   readonly source: ByteSource;
   /** Bytes from the start of the file. */
   readonly offset: number;
@@ -97,7 +97,10 @@ export async function readSafetensors(source: ByteSource): Promise<TensorEntry[]
   return entries;
 }
 
-/** A text or zeros in place of the file. The length of a header has zeros at its end, and a number before. */
+/**
+ * Describes a text, or zeros, in place of the file. A real header length is not zero and ends in zero bytes; bytes above
+ * 0x7f count as a damaged length, since a text begins in ASCII.
+ */
 async function describeText(lead: Uint8Array, source: ByteSource): Promise<string | undefined> {
   const isLength =
     lead.some((byte) => byte !== 0) && lead.subarray(4).every((byte) => byte === 0 || byte > 0x7f);
@@ -119,7 +122,7 @@ function findDataStart(lead: Uint8Array, source: ByteSource, fail: Fail): number
 
 function decodeUtf8(bytes: Uint8Array, fail: Fail): string {
   try {
-    // a byte-order mark is no JSON: keep it, so that it is refused as the format asks
+    // keep a byte-order mark: it is not JSON, so the format requires an error
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw fail("its header is not valid UTF-8");
@@ -140,7 +143,7 @@ function readEntry(
   fail: Fail,
 ): TensorEntry {
   const tensor = `tensor ${printValue(name)}`;
-  if (HALF_A_PAIR.test(name)) throw fail(`${tensor} has half a surrogate pair in its name`);
+  if (LONE_SURROGATE.test(name)) throw fail(`${tensor} has half a surrogate pair in its name`);
   if (!isObject(value)) throw fail(`${tensor} has no description but ${printValue(value)}`);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== "string" || !Object.hasOwn(ELEMENT_BITS, dtype))
@@ -174,17 +177,17 @@ function readEntry(
   };
 }
 
-/** It has no UTF-8, so that no other reader finds the tensor. */
-const HALF_A_PAIR = /\p{Surrogate}/u;
+/** A lone surrogate has no UTF-8, so no other reader could find the tensor. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** Sizes of a shape; no tensor of a model has more than 6. */
+/** Limit on a tensor's dimensions; tensors of models have at most 6. */
 const MAX_RANK = 64;
 
 function isSizeList(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-/** Tensors must fill the data without holes or overlaps, as the format asks. */
+/** Checks that tensors fill the data without holes or overlaps, as the format requires. */
 function checkLayout(
   entries: readonly TensorEntry[],
   source: ByteSource,

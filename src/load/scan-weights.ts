@@ -1,10 +1,10 @@
 import { decodeWeights, dtypeBytes } from "../base/dtype.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
-/** Bytes read at a time. */
+/** Bytes of one read. */
 const SLICE_BYTES = 4 << 20;
 
-/** A tensor with values no engine can compute with. */
+/** A tensor with values that are not finite, and how many. */
 export interface WeightProblem {
   readonly tensor: string;
   readonly nan: number;

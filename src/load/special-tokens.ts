@@ -1,13 +1,13 @@
 import { isObject } from "../base/is-object.ts";
 import type { JsonObject } from "./json-file.ts";
 
-/** The named tokens of transformers. */
+/** Special tokens that transformers knows by name. */
 const NAMES = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /**
- * The special tokens that a chat template sees by name, as transformers gives them: the named ones, other keys of
- * tokenizer_config.json that end in `_token`, and `extra_special_tokens` where it names them.
- * special_tokens_map.json is read, and counts more, only where the config has no `added_tokens_decoder`.
+ * Returns the special tokens that a chat template sees as variables, as transformers does: the known names, other keys of
+ * tokenizer_config.json that end in `_token`, and the entries of `extra_special_tokens` if it is an object.
+ * special_tokens_map.json overrides the config only when the config has no `added_tokens_decoder`.
  */
 export function templateTokens(
   config: JsonObject,
@@ -29,7 +29,7 @@ export function templateTokens(
   return tokens;
 }
 
-/** Special tokens stand in the files as text or as an object with `content`. */
+/** Reads a special token, which files write as a text or as an object with `content`. */
 export function tokenText(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   return isObject(value) && typeof value.content === "string" ? value.content : undefined;

@@ -34,7 +34,7 @@ describe.each(["pico-reasoner", "qwen-kind", "llama3-kind", "sentence-piece-kind
   });
 });
 
-describe("texts come back", () => {
+describe("round trips", () => {
   const tokenizer = createTokenizer(picoJson, {}, "tokenizer.json");
 
   test("decode(encode(text)) is text", () => {
@@ -45,7 +45,7 @@ describe("texts come back", () => {
     );
   });
 
-  test("token and tokenId are inverse; unknown ones are undefined", () => {
+  test("token and tokenId are inverse; both return undefined for unknown tokens", () => {
     for (let id = 0; id < 512; id++) {
       const token = tokenizer.token(id);
       if (token !== undefined) expect(tokenizer.tokenId(token)).toBe(id);
@@ -56,7 +56,7 @@ describe("texts come back", () => {
     expect(tokenizer.decode([])).toBe("");
   });
 
-  test("a BPE tokenizer is never cleaned up, unless the config insists", () => {
+  test("BPE tokenizers clean up only by the config key that warns of it", () => {
     const text = "echo 'some text' !== b , do not !";
     const ids = tokenizer.encode(text);
     const decode = (config: Record<string, unknown>) =>
@@ -67,7 +67,7 @@ describe("texts come back", () => {
     expect(decode({ ...insists, clean_up_tokenization_spaces: true })).toBe("echo'some text'!== b, do not!");
   });
 
-  test("lone surrogates, which Python refuses, are read as U+FFFD", () => {
+  test("lone surrogates, which Python refuses, become U+FFFD", () => {
     expect(tokenizer.decode(tokenizer.encode("a\ud800b\udc00"))).toBe("a\ufffdb\ufffd");
   });
 });
@@ -93,24 +93,24 @@ test.each([
   ["an unknown pre-tokenizer", { ...picoJson, pre_tokenizer: { type: "Magic" } }],
   ["an unknown decoder", { ...picoJson, decoder: { type: "Magic" } }],
   ["added tokens of the wrong kind", { ...picoJson, added_tokens: 1 }],
-  ["an added token that is no object", { ...picoJson, added_tokens: [null] }],
+  ["an added token of null", { ...picoJson, added_tokens: [null] }],
   ["an added token with an id of 2^31", { ...picoJson, added_tokens: [{ content: "x", id: 2 ** 31 }] }],
   ["an id of 2^31", withVocabulary({ zzz: 2 ** 31 })],
   ["a negative id", withVocabulary({ zzz: -1 })],
-  ["an id that is no whole number", withVocabulary({ zzz: 1.5 })],
+  ["an id of 1.5", withVocabulary({ zzz: 1.5 })],
   ["an id that is a text", withVocabulary({ zzz: "7" })],
   ["an empty vocabulary", { ...picoJson, model: { type: "BPE", vocab: {}, merges: [] } }],
   ["a merge of three", { ...picoJson, model: { ...picoJson.model, merges: ["a b c"] } }],
   ["a merge of unknown tokens", { ...picoJson, model: { ...picoJson.model, merges: [["q\u4e00", "b"]] } }],
-  ["steps that nest without end", { ...picoJson, normalizer: nested(50) }],
+  ["steps nested 50 deep", { ...picoJson, normalizer: nested(50) }],
   [
     "a hundred thousand steps",
     { ...picoJson, normalizer: { type: "Sequence", normalizers: Array(1e5).fill({ type: "NFC" }) } },
   ],
-  ["a pattern that is none", { ...picoJson, pre_tokenizer: splitAt("(") }],
+  ["an invalid pattern", { ...picoJson, pre_tokenizer: splitAt("(") }],
   ["a pattern with a back reference", { ...picoJson, pre_tokenizer: splitAt("(a)\\1") }],
   ["a pattern that counts to a million", { ...picoJson, pre_tokenizer: splitAt("a{1000000}") }],
-  ["a pattern that counts counts", { ...picoJson, pre_tokenizer: splitAt("((a{1000}){1000}){1000}") }],
+  ["a pattern with nested counts", { ...picoJson, pre_tokenizer: splitAt("((a{1000}){1000}){1000}") }],
   [
     "a pattern with a thousand parentheses",
     { ...picoJson, pre_tokenizer: splitAt(`${"(".repeat(1000)}${")".repeat(1000)}`) },
@@ -127,14 +127,14 @@ test.each([
     },
   ],
   ["scores that are texts", { ...picoJson, model: { type: "Unigram", vocab: [["a", "b"]] } }],
-])("%s is a ModelFileError that names the file", (_, json) => {
+])("%s: a ModelFileError that names the file", (_, json) => {
   const create = () => createTokenizer(json, {}, "folder/tokenizer.json");
   expect(create).toThrow(ModelFileError);
   expect(create).toThrow("folder/tokenizer.json");
 });
 
-describe("what a hostile file or text can cost", () => {
-  /** Fails where something takes more than linear time: the quadratic ways took minutes. */
+describe("limits of a hostile file or text", () => {
+  /** Fails if `run` takes more than linear time: quadratic work would take minutes. */
   function within(limitMs: number, run: () => void): void {
     const start = performance.now();
     run();
@@ -150,13 +150,13 @@ describe("what a hostile file or text can cost", () => {
     ["\\s+$", " "],
     ["(a|aa)+$", "a"],
     ["(?=(?:a+)+b)a", "a"],
-  ])("the pattern %s takes linear time", (pattern, character) => {
+  ])("the pattern %s matches 60,000 characters within 5 s", (pattern, character) => {
     const json = { ...picoJson, pre_tokenizer: splitAt(pattern) };
     const tokenizer = createTokenizer(json, {}, "tokenizer.json");
     within(5_000, () => tokenizer.encode(`${character.repeat(60_000)}!`));
   });
 
-  test("a pattern that goes over the same ground again is stopped by a count of steps", () => {
+  test("the step limit stops a pattern that revisits the same positions", () => {
     const tokenizer = createTokenizer(
       { ...picoJson, pre_tokenizer: splitAt("(?>a*)*b") },
       {},
@@ -172,13 +172,13 @@ describe("what a hostile file or text can cost", () => {
     ["digits", "7"],
     ["emoji", "😀"],
     ["a special token", "<think>"],
-    ["half of one", "<thin"],
-  ])("300,000 times %s are encoded in linear time", (_, unit) => {
+    ["half a special token", "<thin"],
+  ])("300,000 times %s encode within 10 s", (_, unit) => {
     const tokenizer = createTokenizer(picoJson, {}, "tokenizer.json");
     within(10_000, () => tokenizer.encode(unit.repeat(300_000)));
   });
 
-  test("300,000 bytes of no character stream in linear time, and no memory of them is needed for the next", () => {
+  test("a stream of 300,000 invalid bytes decodes within 5 s", () => {
     for (const kind of ["sentence-piece-kind", "qwen-kind"]) {
       const tokenizer = createTokenizer(readJson(`test/golden/tokenizers/${kind}.json`).tokenizer, {}, kind);
       const lone = tokenizer.tokenId("<0xE2>") ?? tokenizer.tokenId("â") ?? 0;
@@ -191,7 +191,7 @@ describe("what a hostile file or text can cost", () => {
     }
   });
 
-  test("ten million characters are known to be too many without being encoded", () => {
+  test("minTokens bounds ten million characters within 2 s", () => {
     const tokenizer = createTokenizer(picoJson, {}, "tokenizer.json");
     within(2_000, () =>
       expect(tokenizer.minTokens("a long story. ".repeat(714_286))).toBeGreaterThan(100_000),
@@ -200,7 +200,7 @@ describe("what a hostile file or text can cost", () => {
     expect(tokenizer.minTokens("a")).toBe(1);
   });
 
-  test("a damaged file is a ModelFileError, or makes a tokenizer that works", () => {
+  test("a damaged file is a ModelFileError or creates a working tokenizer", () => {
     const paths = pathsOf(readJson("test/golden/tokenizers/llama3-kind.json").tokenizer, 4);
     const values = fc.oneof(
       fc.jsonValue(),
@@ -236,7 +236,7 @@ describe("what a hostile file or text can cost", () => {
   });
 });
 
-/** Paths to the values of a JSON value, the vocabulary's and the merges' left out but for their first ones. */
+/** Lists the paths to the values of a JSON value; of each object or list only the first 12 entries. */
 function pathsOf(value: unknown, depth: number): string[][] {
   if (depth === 0 || typeof value !== "object" || value === null) return [[]];
   return Object.entries(value)

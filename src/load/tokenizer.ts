@@ -13,39 +13,40 @@ import { createTokenBound } from "./tokenizer/token-bound.ts";
 import type { TokenModel } from "./tokenizer/token-model.ts";
 
 export interface DecodeOptions {
-  /** Leave out special tokens. Default false. */
+  /** Omits special tokens from the text. Default false. */
   readonly skipSpecialTokens?: boolean;
 }
 
-/** Text out of tokens that come one by one. The pieces and the end join to `decode` of all tokens. */
+/** Decodes tokens one by one. All texts of `push` and `end` join to `decode` of all tokens. */
 export interface DecodeStream {
-  /** The text that no later token can change; may be empty. Work and memory are linear in the tokens. */
+  /** Returns the text that no later token can change; may be empty. Time and memory are linear in the tokens. */
   push(tokenId: number): string;
-  /** What was held back: the bytes of an unfinished character as U+FFFD, say. The stream then begins anew. */
+  /** Returns the text held back, e.g. U+FFFD for the bytes of an unfinished character, and resets the stream. */
   end(): string;
 }
 
-/** Text to token ids and back, as Hugging Face's `tokenizers` and transformers do it. */
+/** Converts text to token ids and back, as Hugging Face's `tokenizers` and transformers do. */
 export interface Tokenizer {
-  /** addSpecialTokens: put in what the tokenizer's post-processor adds (a BOS, say). Default true. */
+  /** addSpecialTokens: runs the tokenizer's post-processor, which adds tokens such as BOS. Default true. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /** Ids without a token (padding of the vocabulary) give no text. */
+  /** Ids without a token (padding of the vocabulary) decode to no text. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   decodeStream(options?: DecodeOptions): DecodeStream;
-  /** A lower bound of the tokens that `encode` gives without special tokens, at a small part of its cost. */
+  /** Returns a lower bound on the number of tokens of `encode` without special tokens, at a small part of its cost. */
   minTokens(text: string): number;
   tokenId(token: string): number | undefined;
   token(id: number): string | undefined;
 }
 
 /**
- * A tokenizer from the contents of tokenizer.json and tokenizer_config.json: BPE, Unigram, WordPiece and WordLevel
- * models with the steps that `tokenizers` 0.23 has. Its ids and texts are those of Python, apart from these:
- * lone surrogates, which Python refuses, are read as U+FFFD; Unicode's tables are those of the JavaScript engine; and
- * regular expressions with \G, \K, \X, back references or the flag x are refused.
- * Every id, count and type of the files is checked before it is used (`tokenizer/fields.ts` has the bounds), and no
- * pattern can take more than linear time (`tokenizer/pattern.ts`).
- * @throws ModelFileError naming the file when the contents make no tokenizer.
+ * Creates a tokenizer from the contents of tokenizer.json and tokenizer_config.json: BPE, Unigram, WordPiece and
+ * WordLevel models with the steps of `tokenizers` 0.23. Its ids and texts equal Python's, except:
+ * - Lone surrogates, which Python refuses, become U+FFFD.
+ * - Unicode tables are those of the JavaScript engine.
+ * - Regular expressions with \G, \K, \X, back references or the flag x are refused.
+ * Every id, count and type of the files is checked before use (bounds in `tokenizer/fields.ts`); every pattern runs in
+ * linear time (`tokenizer/pattern.ts`).
+ * @throws ModelFileError naming the file when the contents are not a valid tokenizer.
  */
 export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, fileName: string): Tokenizer {
   const file = new Fields(tokenizerJson, fileName);
@@ -125,8 +126,8 @@ function createEncoder(
 }
 
 /**
- * The decoder of the file, and transformers' clean-up of white space where tokenizer_config.json asks for it; a BPE
- * model is never cleaned up, whatever the config says, unless it insists by the name that warns of it.
+ * Creates the decoder of the file, followed by transformers' clean-up of white space when tokenizer_config.json asks for
+ * it. BPE models get no clean-up, except by the config key whose name warns that it corrupts output.
  */
 function decoderOf(file: Fields, config: JsonObject, model: TokenModel): Decoder {
   const fields = file.child("decoder");
@@ -136,7 +137,7 @@ function decoderOf(file: Fields, config: JsonObject, model: TokenModel): Decoder
   return cleans && (model.kind !== "BPE" || insists) ? chain([decoder, cleanUp]) : decoder;
 }
 
-/** Tokens by id and ids by token; added tokens come before those of the vocabulary. */
+/** Looks up tokens by id and ids by token. Added tokens take precedence over the vocabulary. */
 class TokenNames {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #addedIds = new Map<string, number>();
@@ -147,7 +148,7 @@ class TokenNames {
     this.#ids = model.vocabulary;
     for (const [token, id] of model.vocabulary) this.#names[id] = token;
     for (const { content, id, isSpecial, isNormalized } of added) {
-      // as in `tokenizers`, a token that is found in normalised text is read back normalised
+      // `tokenizers` decodes a token that matches normalised text to its normalised form
       this.#names[id] = isNormalized ? (normalize?.(content) ?? content) : content;
       this.#addedIds.set(content, id);
       if (isSpecial) this.#special.add(content);

@@ -9,7 +9,7 @@ import { createUrlFolder, type Fetch } from "./url-folder.ts";
 
 const BIG = Uint8Array.from({ length: 200_000 }, (_, i) => i % 253);
 const STALL_MS = 200;
-/** Bound on what must end by itself. */
+/** Time limit for requests that must end by themselves. */
 const BRIEF_MS = 5_000;
 
 type Serve = (request: IncomingMessage, response: ServerResponse) => void;
@@ -18,7 +18,7 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** A real server on a free port. */
+/** Starts a real server on a free port; returns the URL of a folder. */
 async function server(serve: Serve): Promise<string> {
   const listening = createServer(serve);
   await new Promise<void>((resolve) => listening.listen(0, "127.0.0.1", resolve));
@@ -30,14 +30,13 @@ async function server(serve: Serve): Promise<string> {
 }
 
 interface Fault {
-  /** Of the answers after the first. */
   readonly status?: number;
   readonly headers?: Record<string, string>;
   readonly shift?: number;
   readonly extra?: number;
 }
 
-/** Serves BIG by ranges; answers after the first have the fault. */
+/** Serves BIG by ranges; responses after the first have the fault. */
 function faulty(fault: Fault, common: Record<string, string> = {}): Serve {
   let answers = 0;
   return (request, response) => {
@@ -60,7 +59,7 @@ async function readLater(serve: Serve, offset = 100_000, length = 1000): Promise
   return source?.read(offset, length) ?? new Uint8Array(0);
 }
 
-describe("a server is not believed", () => {
+describe("responses are checked", () => {
   test.each<[string, Serve, string]>([
     [
       "another range of the right length",
@@ -68,7 +67,7 @@ describe("a server is not believed", () => {
       "the server sent others (bytes 101000-101999/200000)",
     ],
     [
-      "a range that begins before",
+      "a range that begins too early",
       faulty({ headers: { "content-range": "bytes 99999-100999/200000" } }),
       "the server sent others",
     ],
@@ -78,7 +77,7 @@ describe("a server is not believed", () => {
       "the server sent others",
     ],
     [
-      "a range that cannot be read",
+      "an invalid Content-Range",
       faulty({ headers: { "content-range": "pages 1-2" } }),
       "the server sent others",
     ],
@@ -93,7 +92,7 @@ describe("a server is not believed", () => {
       "expected at most 1000 bytes, the server sends more",
     ],
     [
-      "fewer",
+      "fewer bytes than the range",
       faulty({ headers: { "content-length": "999" }, extra: -1 }),
       "expected 1000 bytes from 100000, the server sent 999",
     ],
@@ -111,15 +110,15 @@ describe("a server is not believed", () => {
       faulty({ status: 200, headers: { "content-length": "199999" } }),
       "sent others",
     ],
-    ["a refusal", faulty({ status: 500 }), "the server answered 500"],
-    ["not there any more", faulty({ status: 404 }), "the server answered 404"],
+    ["status 500", faulty({ status: 500 }), "the server answered 500"],
+    ["status 404", faulty({ status: 404 }), "the server answered 404"],
   ])("%s is a ModelFileError", async (_, serve, message) => {
     const reading = readLater(serve);
     await expect(reading).rejects.toThrow(ModelFileError);
     await expect(reading).rejects.toThrow(message);
   });
 
-  test("a weak ETag is the same version, and a whole file in place of a range is cut to it", async () => {
+  test("a weak ETag matches its strong form; a whole file in place of a range is cut to the range", async () => {
     const weak = faulty({ headers: { etag: 'W/"a"' } }, { etag: '"a"' });
     expect(Buffer.compare(await readLater(weak), BIG.subarray(100_000, 101_000))).toBe(0);
     const whole = faulty({ status: 200 }, { etag: '"a"' });
@@ -143,7 +142,7 @@ describe("a server is not believed", () => {
   });
 });
 
-/** Sends without end, as fast as it is read. */
+/** Sends an endless body, as fast as the client reads. */
 const endless =
   (headers: Record<string, string>, status = 200): Serve =>
   (_, response) => {
@@ -156,12 +155,12 @@ const endless =
     more();
   };
 
-describe("a server that does not end is left", () => {
+describe("a server that stalls or sends too much", () => {
   const stalled = "no progress for 0.2 s";
   test.each<[string, Serve, string]>([
-    ["never answers", () => {}, stalled],
+    ["never responds", () => {}, stalled],
     [
-      "answers and sends nothing",
+      "sends headers and no body",
       (_, response) => void response.writeHead(200, { "content-length": 9 }).flushHeaders(),
       stalled,
     ],
@@ -171,7 +170,7 @@ describe("a server that does not end is left", () => {
       stalled,
     ],
     [
-      "sends a byte now and then",
+      "sends a byte each 20 ms",
       (_, response) => {
         response.writeHead(200);
         const timer = setInterval(() => response.write(" "), 20);
@@ -191,19 +190,19 @@ describe("a server that does not end is left", () => {
       "1099511627776",
     ],
     [
-      "breaks off",
+      "closes the connection midway",
       (_, response) =>
         void response.writeHead(200, { "content-length": 9 }).write("{", () => response.destroy()),
       "broke off",
     ],
-  ])("%s", { timeout: BRIEF_MS }, async (_, serve, message) => {
+  ])("%s: a ModelFileError", { timeout: BRIEF_MS }, async (_, serve, message) => {
     const folder = createUrlFolder(await server(serve), undefined, { stallMs: STALL_MS });
     const opening = folder.open("config.json");
     await expect(opening).rejects.toThrow(ModelFileError);
     await expect(opening).rejects.toThrow(message);
   });
 
-  test("slow but steady is no standstill", { timeout: BRIEF_MS }, async () => {
+  test("a body of 1100 bytes each stallMs / 2 is no stall", { timeout: BRIEF_MS }, async () => {
     const url = await server((_, response) => {
       response.writeHead(200);
       let left = 6;
@@ -218,14 +217,14 @@ describe("a server that does not end is left", () => {
     expect(source?.sizeBytes).toBe(6600);
   });
 
-  test("a fetch that heeds no signal is left too", { timeout: BRIEF_MS }, async () => {
+  test("a fetch that ignores its signal: a ModelFileError", { timeout: BRIEF_MS }, async () => {
     const deaf: Fetch = () => new Promise(() => {});
     const folder = createUrlFolder("http://host/m", deaf, { stallMs: STALL_MS });
     await expect(folder.open("config.json")).rejects.toThrow(stalled);
   });
 });
 
-test("whatever a server answers ends in as many bytes as were asked for, or in a ModelFileError", async () => {
+test("a read from a random server returns the bytes requested or throws a ModelFileError", async () => {
   const header = fc.constantFrom(
     "content-range",
     "content-length",
@@ -283,7 +282,7 @@ test("whatever a server answers ends in as many bytes as were asked for, or in a
   );
 });
 
-test("the signal ends a request that waits, and the connection with it", { timeout: BRIEF_MS }, async () => {
+test("the signal ends a pending request and its connection", { timeout: BRIEF_MS }, async () => {
   let closed: () => void = () => {};
   const left = new Promise<void>((resolve) => {
     closed = resolve;
@@ -299,7 +298,7 @@ test("the signal ends a request that waits, and the connection with it", { timeo
 
 const SHARD = safetensorsFile({ a: { dtype: "F32", shape: [1], data_offsets: [0, 4] } }, 4);
 
-/** A bucket: what is not there is refused. */
+/** A bucket, which responds to missing files with `status`. */
 const bucket =
   (files: Record<string, Uint8Array | string>, status: number): Serve =>
   (request, response) => {
@@ -307,8 +306,8 @@ const bucket =
     response.writeHead(body === undefined ? status : 200).end(body ?? "<Error/>");
   };
 
-describe.each([401, 403, 404, 410])("a server that answers %i for what is not there", (status) => {
-  test("gives a checkpoint without the optional files, and says which it took for missing", async () => {
+describe.each([401, 403, 404, 410])("a server that responds %i to missing files", (status) => {
+  test("opens a checkpoint without the optional files; its notes name the refused ones", async () => {
     const url = await server(bucket({ "config.json": "{}", "model.safetensors": SHARD }, status));
     const checkpoint = await openCheckpoint(createUrlFolder(url));
     expect(checkpoint.tokenizer).toBeUndefined();
@@ -318,7 +317,7 @@ describe.each([401, 403, 404, 410])("a server that answers %i for what is not th
     else expect(notes).toMatch(new RegExp(`tokenizer.json: the server answered ${status}`));
   });
 
-  test("is read in both ways where the file is needed", async () => {
+  test("causes an error with both readings of the status when the file is required", async () => {
     const noConfig = openCheckpoint(createUrlFolder(await server(bucket({}, status))));
     await expect(noConfig).rejects.toThrow("there is no config.json");
     const noWeights = openCheckpoint(createUrlFolder(await server(bucket({ "config.json": "{}" }, status))));

@@ -2,29 +2,29 @@ import * as v from "valibot";
 import { checkOptions, numberThat } from "../base/check-options.ts";
 import { ConfigError, ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder, maxTextBytes } from "./byte-source.ts";
-import { type Answer, type Fetch, HttpReader } from "./http-reader.ts";
+import { type Fetch, HttpReader, type HttpResponse } from "./http-reader.ts";
 
 export type { Fetch } from "./http-reader.ts";
 
-/** The first request asks for this much: enough for every small text and most safetensors headers in one go. */
+/** Size of the first request: holds every small text and most safetensors headers. */
 const FIRST_BYTES = 64 << 10;
 
-/** Largest weights that a server without ranges may send, which are then held in memory; without a Content-Length, less. */
+/** Limits on a weight file from a server without ranges, which is held in memory: with and without a Content-Length. */
 const MAX_WHOLE_BYTES = 2 ** 32 - 1;
-const MAX_UNTOLD_BYTES = 2 ** 30;
+const MAX_UNSIZED_BYTES = 2 ** 30;
 
 export interface UrlFolderOptions {
-  /** Time without 1 KiB of progress, the wait for an answer included, after which a request fails. Default 30 s. */
+  /** A request fails after this time without 1 KiB of progress, waiting for the response included. Default 30 s. */
   readonly stallMs?: number;
 }
 
 const OPTIONS = v.object({ stallMs: numberThat("a number of milliseconds above 0", (ms) => ms > 0) });
 
 /**
- * A folder behind a URL, read by HTTP ranges. A server that ignores ranges sends whole files, which are then held in
- * memory. Relative URLs are resolved against the page. What a server says and sends is checked: the range, its length,
- * and that all answers are of one version of the file.
- * @throws ConfigError on what is no URL
+ * Creates a folder behind a URL, read by HTTP ranges. Files from a server that ignores ranges are held in memory whole.
+ * Relative URLs resolve against the page. The folder checks every response: its range, its length, and that all
+ * responses belong to one version of the file.
+ * @throws ConfigError when `url` is not a URL
  */
 export function createUrlFolder(
   url: string | URL,
@@ -63,9 +63,9 @@ function parseUrl(url: string | URL): URL {
 }
 
 /**
- * One file behind a URL, or why it is taken for not there: "" where the server says so. Buckets answer 403 for what is
- * not there unless the reader may list them, and some servers 401; servers of single-page applications answer any unknown
- * path with a page, and no file of a checkpoint is HTML.
+ * Opens a file behind a URL, or returns the reason why it counts as missing: "" for statuses that say so. Buckets respond
+ * 403 to a missing file unless the reader may list them, and some servers 401. Servers of single-page applications
+ * respond to any unknown path with a page; no file of a checkpoint is HTML.
  * @throws ModelFileError
  */
 async function openUrl(
@@ -74,41 +74,41 @@ async function openUrl(
   http: HttpReader,
   signal: AbortSignal | undefined,
 ): Promise<ByteSource | string> {
-  const answer = await http.request(url, { headers: { Range: `bytes=0-${FIRST_BYTES - 1}` } }, signal);
-  const { status } = answer;
+  const response = await http.request(url, { headers: { Range: `bytes=0-${FIRST_BYTES - 1}` } }, signal);
+  const { status } = response;
   try {
     if (status === 404 || status === 410) return "";
     if (status === 401 || status === 403)
       return (
-        `the server answered ${answer.statusText}, which is taken as "not there"; either the file is not there, or it ` +
+        `the server answered ${response.statusText}, which is taken as "not there"; either the file is not there, or it ` +
         "may not be read without credentials: check both"
       );
-    if (answer.isOk && /^text\/html\b/i.test(answer.header("content-type") ?? ""))
+    if (response.isOk && /^text\/html\b/i.test(response.header("content-type") ?? ""))
       return 'the server sent a web page in its place, which is taken as "not there"';
-    // an empty file has no first byte: the server answers 416 with "bytes */0"
-    if (status === 416 && answer.header("content-range")?.endsWith("/0"))
+    // an empty file has no first byte: the server responds 416 with "bytes */0"
+    if (status === 416 && response.header("content-range")?.endsWith("/0"))
       return memorySource(url, new Uint8Array(0));
-    if (!answer.isOk) throw refused(url, answer);
-    if (status !== 206) return memorySource(url, await wholeFile(url, path, answer));
-    return await openRanges(url, http, answer, signal);
+    if (!response.isOk) throw refused(url, response);
+    if (status !== 206) return memorySource(url, await wholeFile(url, path, response));
+    return await openRanges(url, http, response, signal);
   } finally {
-    answer.cancel();
+    response.cancel();
   }
 }
 
-/** @throws ModelFileError when the server sends more than the file may have, or another length than it said. */
-async function wholeFile(url: string, path: string, answer: Answer): Promise<Uint8Array> {
-  const most = path.endsWith(".safetensors") ? MAX_WHOLE_BYTES : maxTextBytes(path);
-  const said = answer.contentLength;
-  if (said !== undefined && said > most)
+/** @throws ModelFileError when the file exceeds its limit, or its length differs from the Content-Length. */
+async function wholeFile(url: string, path: string, response: HttpResponse): Promise<Uint8Array> {
+  const limit = path.endsWith(".safetensors") ? MAX_WHOLE_BYTES : maxTextBytes(path);
+  const claimed = response.contentLength;
+  if (claimed !== undefined && claimed > limit)
     throw new ModelFileError(
-      `fetching ${url}: the server sends the whole file of ${said} bytes, more than the ${most} that are held in memory; ` +
+      `fetching ${url}: the server sends the whole file of ${claimed} bytes, more than the ${limit} that are held in memory; ` +
         "use a server that knows HTTP ranges",
     );
-  const bytes = await answer.bytes(said ?? Math.min(most, MAX_UNTOLD_BYTES));
-  if (said !== undefined && bytes.length !== said)
+  const bytes = await response.bytes(claimed ?? Math.min(limit, MAX_UNSIZED_BYTES));
+  if (claimed !== undefined && bytes.length !== claimed)
     throw new ModelFileError(
-      `fetching ${url}: expected ${said} bytes, the server sent ${bytes.length}; try again`,
+      `fetching ${url}: expected ${claimed} bytes, the server sent ${bytes.length}; try again`,
     );
   return bytes;
 }
@@ -116,20 +116,20 @@ async function wholeFile(url: string, path: string, answer: Answer): Promise<Uin
 async function openRanges(
   url: string,
   http: HttpReader,
-  answer: Answer,
+  response: HttpResponse,
   signal: AbortSignal | undefined,
 ): Promise<ByteSource> {
-  const first = await answer.bytes(FIRST_BYTES);
-  const sizeBytes = answer.range?.total ?? (await sizeByHead(url, http, answer, signal));
+  const first = await response.bytes(FIRST_BYTES);
+  const sizeBytes = response.range?.total ?? (await sizeByHead(url, http, response, signal));
   const expected = Math.min(FIRST_BYTES, sizeBytes);
-  checkAnswer(url, answer, { offset: 0, length: expected, sizeBytes });
+  checkResponse(url, response, { offset: 0, length: expected, sizeBytes });
   if (first.length !== expected)
     throw new ModelFileError(
       `fetching ${url}: expected ${expected} bytes from 0, the server sent ${first.length}; try again`,
     );
   return first.length === sizeBytes
     ? memorySource(url, first)
-    : rangeSource(url, sizeBytes, first, answer, http);
+    : rangeSource(url, sizeBytes, first, response, http);
 }
 
 function memorySource(name: string, bytes: Uint8Array): ByteSource {
@@ -148,7 +148,7 @@ function rangeSource(
   name: string,
   sizeBytes: number,
   first: Uint8Array,
-  opened: Answer,
+  opened: HttpResponse,
   http: HttpReader,
 ): ByteSource {
   return {
@@ -159,43 +159,43 @@ function rangeSource(
       if (length === 0) return new Uint8Array(0); // HTTP has no empty range
       if (offset + length <= first.length) return first.slice(offset, offset + length);
       const end = offset + length - 1;
-      const answer = await http.request(name, { headers: { Range: `bytes=${offset}-${end}` } }, signal);
+      const response = await http.request(name, { headers: { Range: `bytes=${offset}-${end}` } }, signal);
       try {
-        if (answer.status !== 206 && answer.status !== 200) throw refused(name, answer);
-        checkVersion(name, opened, answer);
-        const isWhole = answer.status === 200;
-        checkAnswer(name, answer, { offset, length, sizeBytes });
-        // of a whole file the part before is passed over, the part after is left
-        const bytes = await answer.bytes(length, isWhole ? offset : 0, isWhole);
+        if (response.status !== 206 && response.status !== 200) throw refused(name, response);
+        checkVersion(name, opened, response);
+        const isWhole = response.status === 200;
+        checkResponse(name, response, { offset, length, sizeBytes });
+        // a server that sends the whole file: skip to the range, leave the rest unread
+        const bytes = await response.bytes(length, isWhole ? offset : 0, isWhole);
         if (bytes.length !== length)
           throw new ModelFileError(
             `reading ${name}: expected ${length} bytes from ${offset}, the server sent ${bytes.length}; try again`,
           );
         return bytes;
       } finally {
-        answer.cancel();
+        response.cancel();
       }
     },
   };
 }
 
-/** Whether the answer says of itself that it is what was asked for. A range may be hidden by CORS. @throws ModelFileError */
-function checkAnswer(
+/** Checks a response's headers against the request. CORS may hide Content-Range. @throws ModelFileError */
+function checkResponse(
   url: string,
-  answer: Answer,
+  response: HttpResponse,
   asked: { readonly offset: number; readonly length: number; readonly sizeBytes: number },
 ): void {
   const { offset, length, sizeBytes } = asked;
-  const { range, contentLength, status } = answer;
-  const got = answer.header("content-range") ?? answer.header("content-type") ?? "nothing";
+  const { range, contentLength, status } = response;
+  const got = response.header("content-range") ?? response.header("content-type") ?? "nothing";
   const isOther =
     status === 206
-      ? (!range && answer.header("content-range") !== undefined) ||
+      ? (!range && response.header("content-range") !== undefined) ||
         (range &&
           (range.first !== offset ||
             range.last !== offset + length - 1 ||
             (range.total !== undefined && range.total !== sizeBytes))) ||
-        /^multipart\//i.test(answer.header("content-type") ?? "")
+        /^multipart\//i.test(response.header("content-type") ?? "")
       : contentLength !== undefined && contentLength !== sizeBytes;
   if (isOther)
     throw new ModelFileError(
@@ -205,13 +205,13 @@ function checkAnswer(
 }
 
 /**
- * Both answers must be of one version: ETags where both have one, dates otherwise. If-Range is not sent: across origins
- * it would cost a preflight that many servers refuse.
+ * Checks that two responses belong to one version of the file: by ETag if both have one, else by date. Requests omit
+ * If-Range: across origins it would cost a preflight that many servers refuse.
  * @throws ModelFileError
  */
-function checkVersion(url: string, before: Answer, now: Answer): void {
+function checkVersion(url: string, before: HttpResponse, now: HttpResponse): void {
   for (const name of ["etag", "last-modified"]) {
-    const [then, later] = [before, now].map((answer) => answer.header(name)?.replace(/^W\//, ""));
+    const [then, later] = [before, now].map((response) => response.header(name)?.replace(/^W\//, ""));
     if (!then || !later) continue;
     if (then === later) return;
     throw new ModelFileError(
@@ -220,26 +220,26 @@ function checkVersion(url: string, before: Answer, now: Answer): void {
   }
 }
 
-/** The file's size from a HEAD request, where CORS hides Content-Range. */
+/** Gets the file's size by a HEAD request, for servers whose CORS headers hide Content-Range. */
 async function sizeByHead(
   url: string,
   http: HttpReader,
-  answer: Answer,
+  response: HttpResponse,
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const head = await http.request(url, { method: "HEAD" }, signal);
   head.cancel();
-  if (head.isOk) checkVersion(url, answer, head);
+  if (head.isOk) checkVersion(url, response, head);
   const sizeBytes = head.isOk ? head.contentLength : undefined;
   if (sizeBytes === undefined)
     throw new ModelFileError(
       `opening ${url}: the server does not tell the file's size (Content-Range ` +
-        `${answer.header("content-range") ?? "missing"}, and a HEAD request answered ${head.statusText}); ` +
+        `${response.header("content-range") ?? "missing"}, and a HEAD request answered ${head.statusText}); ` +
         "let it send Content-Range, and expose that header across origins (Access-Control-Expose-Headers)",
     );
   return sizeBytes;
 }
 
-function refused(url: string, answer: Answer): ModelFileError {
-  return new ModelFileError(`fetching ${url}: the server answered ${answer.statusText}`);
+function refused(url: string, response: HttpResponse): ModelFileError {
+  return new ModelFileError(`fetching ${url}: the server answered ${response.statusText}`);
 }

@@ -17,7 +17,8 @@ export class Decoder {
   readonly logitRows: number;
 
   constructor(backend: Backend, weights: ModelWeights, attention: Attention) {
-    const { maxBatchRows, maxBatchSequences, hiddenSize, numQueryHeads, headDim, vocabSize } = backend.shape;
+    const { hiddenSize, numQueryHeads, headDim, vocabSize } = backend.model;
+    const { maxBatchRows, maxBatchSequences } = backend.capacity;
     this.#backend = backend;
     this.#weights = weights;
     this.#attention = attention;

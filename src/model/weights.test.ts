@@ -80,8 +80,14 @@ async function fileOf(tensors: Tensors) {
 async function recordingBackend(config: ModelConfig) {
   const made: WeightRef[] = [];
   const writes: { name: string; firstRow: number; bytes: Uint8Array }[] = [];
-  const pool = { pageSize: 4, numPages: 16, maxSequenceLength: 64, maxBatchRows: 8, maxBatchSequences: 1 };
-  const real = await createReferenceBackend({ ...config, ...pool });
+  const capacity = {
+    pageSize: 4,
+    maxPages: 16,
+    maxSequenceLength: 64,
+    maxBatchRows: 8,
+    maxBatchSequences: 1,
+  };
+  const real = await createReferenceBackend(config, capacity);
   const backend: Backend = Object.assign(Object.create(real), {
     createWeight: (...given: Parameters<Backend["createWeight"]>) => {
       const weight = real.createWeight(...given);
@@ -124,10 +130,10 @@ test("every weight is made with its shape and dtype and written once, byte for b
   }
   const [first] = weights.layers;
   expect(first.attentionInput).toMatchObject({
-    norm: { name: "model.layers.0.input_layernorm.weight", rows: 1, cols: 12 },
-    q: { name: "model.layers.0.self_attn.q_proj.weight", rows: 24, cols: 12 },
-    kBias: { name: "model.layers.0.self_attn.k_proj.bias", rows: 1, cols: 12 },
-    qNorm: { name: "model.layers.0.self_attn.q_norm.weight", rows: 1, cols: 6 },
+    norm: { name: "model.layers.0.input_layernorm.weight", kind: "vector", rows: 1, cols: 12 },
+    q: { name: "model.layers.0.self_attn.q_proj.weight", kind: "matrix", rows: 24, cols: 12 },
+    kBias: { name: "model.layers.0.self_attn.k_proj.bias", kind: "vector", rows: 1, cols: 12 },
+    qNorm: { name: "model.layers.0.self_attn.q_norm.weight", kind: "vector", rows: 1, cols: 6 },
   });
   expect(first.attentionOutput.oBias?.name).toBe("model.layers.0.self_attn.o_proj.bias");
   expect(first.feedForward.norm.name).toBe("model.layers.0.post_attention_layernorm.weight");

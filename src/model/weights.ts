@@ -5,10 +5,10 @@ import type {
   FeedForwardWeights,
 } from "../backend/backend.ts";
 import { throwIfAborted } from "../base/abort.ts";
-import { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
+import { dtypeBytes } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
-import type { WeightRef } from "../base/tensor-ref.ts";
+import { dimensionsOf, type WeightRef, type WeightSpec } from "../base/tensor-ref.ts";
 import { quantizerOf } from "../load/quantization.ts";
 import type { TensorEntry } from "../load/safetensors.ts";
 import type { ModelConfig } from "./config.ts";
@@ -32,9 +32,7 @@ const SLICE_BYTES = 4 << 20;
 /** A tensor found in the checkpoint, with the shape the config asks for. */
 interface WeightPlan {
   readonly entry: TensorEntry;
-  readonly dtype: WeightDtype;
-  readonly rows: number;
-  readonly cols: number;
+  readonly spec: WeightSpec;
 }
 
 type Find = (name: string, shape: readonly number[]) => WeightPlan;
@@ -64,7 +62,7 @@ export async function loadWeights(
   describeWeights(config, names, find, (plan) => plans.push(plan));
   const places = new Map<WeightPlan, WeightRef>();
   const reserved = plans.map((plan) => {
-    const weight = backend.createWeight(plan.entry.name, plan.dtype, plan.rows, plan.cols);
+    const weight = backend.createWeight(plan.spec);
     places.set(plan, weight);
     return weight;
   });
@@ -265,8 +263,13 @@ function findWeight(
       `opening ${checkpointName}: tensor ${printValue(entry.name)} of ${entry.source.name} has shape [${entry.shape}], ` +
         `but config.json asks for [${shape}]`,
     );
-  const cols = shape[shape.length - 1] ?? 1;
-  return { entry, dtype: entry.dtype, rows: shape.length === 1 ? 1 : (shape[0] ?? 1), cols };
+  const { name: stored, dtype } = entry;
+  const [rows = 1, cols] = shape;
+  const spec: WeightSpec =
+    cols === undefined
+      ? { kind: "vector", name: stored, dtype, size: rows }
+      : { kind: "matrix", name: stored, dtype, rows, cols };
+  return { entry, spec };
 }
 
 function whyAbsent(
@@ -297,12 +300,13 @@ function adviceFor(fileDtype: string, tensors: ReadonlyMap<string, TensorEntry>)
 }
 
 async function stream(
-  { entry, dtype, rows: numRows, cols }: WeightPlan,
+  { entry, spec }: WeightPlan,
   weight: WeightRef,
   backend: Backend,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const bytes = cols * dtypeBytes(dtype);
+  const { rows: numRows, cols } = dimensionsOf(spec);
+  const bytes = cols * dtypeBytes(spec.dtype);
   const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
   for (let row = 0; row < numRows; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numRows - row);

@@ -1,11 +1,11 @@
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import { openWasmBackend, type WasmOptions } from "../../src/backend/wasm/open-wasm.ts";
+import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
 import {
-  openWebGpuBackend,
   requestWebGpuDevice,
   type WebGpuOptions,
+  webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { place } from "../place/here.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
@@ -24,14 +24,14 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
-  return (shape) => openWebGpuBackend(shape, adapter, { ...options, device });
+  return webGpuFactory(adapter, { ...options, device });
 }
 
 const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
 function openWasm(options: WasmOptions): BackendFactory {
-  return (shape) => openWasmBackend(shape, place.createWasmHost(), options);
+  return wasmFactory(place.createWasmHost(), options);
 }
 
 /** WebGPU with workgroups that wait for one another: on an emulated GPU it is slow, and off. */

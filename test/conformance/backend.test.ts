@@ -3,10 +3,12 @@
  * some 40 times what plain f32 sums in sequence measure (at most 2.4e-13).
  */
 import { afterEach, describe, expect, it } from "vitest";
-import type { Backend, BackendShape, Scores } from "../../src/backend/backend.ts";
+import type { Backend, Scores } from "../../src/backend/backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { ShapeError } from "../../src/base/errors.ts";
 import { hashUnit } from "../../src/base/random.ts";
+import { type Sizes, sizesOf } from "../sizes.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { attention, headScores, matvec, pageScore, rmsNorm, silu } from "./brute-force.ts";
 import {
@@ -16,7 +18,6 @@ import {
   type PairedInput,
   type Part,
   Random,
-  shapeOf,
   Trial,
   type TrialSequence,
   weightOf,
@@ -24,7 +25,7 @@ import {
 
 interface ModelCase {
   readonly name: string;
-  readonly shape: Partial<BackendShape>;
+  readonly sizes: Partial<Sizes>;
   readonly dtype: WeightDtype;
   readonly bias: boolean;
   readonly headNorm: boolean;
@@ -32,19 +33,19 @@ interface ModelCase {
 
 function modelCase(
   dims: readonly [headDim: number, kvHeads: number, groupSize: number],
-  sizes: readonly [hiddenSize: number, intermediateSize: number, vocabSize: number],
+  widths: readonly [hiddenSize: number, intermediateSize: number, vocabSize: number],
   dtype: WeightDtype,
   options: { readonly bias?: boolean; readonly headNorm?: boolean } = {},
 ): ModelCase {
   const [headDim, numKvHeads, groupSize] = dims;
-  const [hiddenSize, intermediateSize, vocabSize] = sizes;
+  const [hiddenSize, intermediateSize, vocabSize] = widths;
   const { bias = false, headNorm = false } = options;
   const name =
     `headDim ${headDim}, ${numKvHeads} kv heads × ${groupSize}, hidden ${hiddenSize}, ${dtype}` +
     `${bias ? ", bias" : ""}${headNorm ? ", q/k norm" : ""}`;
   const numQueryHeads = numKvHeads * groupSize;
-  const shape = { headDim, numKvHeads, numQueryHeads, hiddenSize, intermediateSize, vocabSize };
-  return { name, shape, dtype, bias, headNorm };
+  const sizes = { headDim, numKvHeads, numQueryHeads, hiddenSize, intermediateSize, vocabSize };
+  return { name, sizes, dtype, bias, headNorm };
 }
 
 const MODELS: readonly ModelCase[] = [
@@ -62,8 +63,8 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
   });
-  async function openTrial(shape: Partial<BackendShape>, seed = 1): Promise<Trial> {
-    const backend = await open(shapeOf(shape));
+  async function openTrial(sizes: Partial<Sizes>, seed = 1): Promise<Trial> {
+    const backend = await open(...sizesOf(sizes));
     opened.push(backend);
     return new Trial(backend, seed);
   }
@@ -94,7 +95,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   }
 
   function newScores(trial: Trial, heads: number, unit = 1): Scores {
-    const { maxBatchSequences, maxSequenceLength } = trial.backend.shape;
+    const { maxBatchSequences, maxSequenceLength } = trial.backend.capacity;
     const capacity = Math.ceil(maxSequenceLength / unit) + 3;
     return { values: trial.tensor("f32", maxBatchSequences, heads, capacity), heads, unit };
   }
@@ -112,9 +113,13 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     const { dtype, bias, headNorm } = model;
 
     it("embed gives the rows exactly", async () => {
-      const trial = await openTrial(model.shape);
-      const { vocabSize, hiddenSize } = trial.backend.shape;
-      const table = makeWeight(trial.backend, "embedding", dtype, vocabSize, hiddenSize, trial.random);
+      const trial = await openTrial(model.sizes);
+      const { vocabSize, hiddenSize } = trial.backend.model;
+      const table = makeWeight(
+        trial.backend,
+        matrixSpec("embedding", dtype, [vocabSize, hiddenSize]),
+        trial.random,
+      );
       trial.begin([trial.part(trial.newSequence(), 5), trial.part(trial.newSequence(), 1)]);
       trial.backend.embed(table.ref, trial.x);
       const x = await trial.floats(trial.x);
@@ -126,7 +131,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
 
     it("attentionInput and attendAll, decode and chunks mixed, NMSE < 1e-11", async () => {
-      const trial = (await openTrial(model.shape)).withInputs({ dtype, bias, headNorm });
+      const trial = (await openTrial(model.sizes)).withInputs({ dtype, bias, headNorm });
       trial.run(await mixedBatch(trial));
       const query = await trial.floats(trial.query);
       expect(
@@ -140,12 +145,12 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
 
     it("attentionInput and attendAll of 1, 3 and 8 decode rows, NMSE < 1e-11", async () => {
-      const trial = (await openTrial(model.shape)).withInputs({ dtype, bias, headNorm });
+      const trial = (await openTrial(model.sizes)).withInputs({ dtype, bias, headNorm });
       for (const rows of [1, 3, 8]) {
         const parts: Part[] = [];
         for (let s = 0; s < rows; s++) parts.push(trial.part(await trial.filled(s), 1));
         trial.run(parts);
-        const width = trial.backend.shape.numQueryHeads * trial.backend.shape.headDim;
+        const width = trial.backend.model.numQueryHeads * trial.backend.model.headDim;
         const query = (await trial.floats(trial.query)).slice(0, rows * width);
         expect(
           nmse(
@@ -160,12 +165,12 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
 
     it("attentionOutput adds o(attended), NMSE < 1e-11", async () => {
-      const trial = await openTrial(model.shape);
-      const { hiddenSize, numQueryHeads, headDim } = trial.backend.shape;
+      const trial = await openTrial(model.sizes);
+      const { hiddenSize, numQueryHeads, headDim } = trial.backend.model;
       const width = numQueryHeads * headDim;
-      const o = makeWeight(trial.backend, "o", dtype, hiddenSize, width, trial.random);
+      const o = makeWeight(trial.backend, matrixSpec("o", dtype, [hiddenSize, width]), trial.random);
       const oBias = bias
-        ? makeWeight(trial.backend, "o.bias", dtype, 1, hiddenSize, trial.random)
+        ? makeWeight(trial.backend, vectorSpec("o.bias", dtype, hiddenSize), trial.random)
         : undefined;
       for (const rows of [1, 2, 3, 5, 33]) {
         const part = trial.part(trial.newSequence(), rows);
@@ -185,16 +190,16 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
 
     it("feedForward and logits, NMSE < 1e-11", async () => {
-      const trial = await openTrial(model.shape);
-      const { hiddenSize, intermediateSize, vocabSize, rmsNormEps } = trial.backend.shape;
+      const trial = await openTrial(model.sizes);
+      const { hiddenSize, intermediateSize, vocabSize, rmsNormEps } = trial.backend.model;
       const make = (name: string, rows: number, cols: number) =>
-        makeWeight(trial.backend, name, dtype, rows, cols, trial.random);
-      const norm = make("norm", 1, hiddenSize);
+        makeWeight(trial.backend, matrixSpec(name, dtype, [rows, cols]), trial.random);
+      const norm = makeWeight(trial.backend, vectorSpec("norm", dtype, hiddenSize), trial.random);
       const gate = make("gate", intermediateSize, hiddenSize);
       const up = make("up", intermediateSize, hiddenSize);
       const down = make("down", hiddenSize, intermediateSize);
       const head = make("head", vocabSize, hiddenSize);
-      const logits = trial.tensor("f32", trial.backend.shape.maxBatchSequences, vocabSize);
+      const logits = trial.tensor("f32", trial.backend.capacity.maxBatchSequences, vocabSize);
       for (const rows of [1, 2, 3, 5, 33]) {
         const part = trial.part(trial.newSequence(), rows);
         trial.begin([part]);
@@ -232,8 +237,8 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     ] as const)("%s written in slices equal the same written at once", async (dtype) => {
       const trial = await openTrial({ vocabSize: 51, hiddenSize: 30 });
       const { backend } = trial;
-      const whole = makeWeight(backend, "whole", dtype, 51, 30, trial.random);
-      const sliced = backend.createWeight("sliced", dtype, 51, 30);
+      const whole = makeWeight(backend, matrixSpec("whole", dtype, [51, 30]), trial.random);
+      const sliced = backend.createWeight(matrixSpec("sliced", dtype, [51, 30]));
       const rowBytes = whole.bytes.length / 51;
       // Out of order, at odd addresses, and with the buffer reused afterwards.
       for (const [first, end] of [
@@ -248,7 +253,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         bytes.fill(0);
       }
       trial.begin([trial.part(trial.newSequence(), 3)]);
-      const norm = makeWeight(backend, "norm", "f32", 1, 30, trial.random);
+      const norm = makeWeight(backend, vectorSpec("norm", "f32", 30), trial.random);
       const results: number[][] = [];
       for (const ref of [whole.ref, sliced]) {
         const logits = trial.tensor("f32", 3, 51);
@@ -257,6 +262,43 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       }
       expect(results[1]).toEqual(results[0]);
     });
+
+    it.each([
+      "f32",
+      "f16",
+      "bf16",
+    ] as const)("a %s matrix of one row is a matrix: embedded exactly, multiplied with NMSE < 1e-11", async (dtype) => {
+      const trial = await openTrial({ vocabSize: 1, hiddenSize: 32 });
+      const { backend, random, x } = trial;
+      const row = makeWeight(backend, matrixSpec("one row", dtype, [1, 32]), random);
+      const norm = makeWeight(backend, vectorSpec("norm", "f32", 32), random);
+      trial.begin([trial.part(trial.newSequence(), 2)]);
+      backend.embed(row.ref, x);
+      const { values } = row.plain;
+      expect((await trial.floats(x)).slice(0, 64)).toEqual(Float32Array.of(...values, ...values));
+      const logits = trial.tensor("f32", 2, 1);
+      backend.logits(norm.ref, row.ref, x, Uint32Array.of(1, 0), 2, logits);
+      const [logit = Number.NaN] = matvec(
+        row.plain,
+        rmsNorm(values, norm.plain.values, backend.model.rmsNormEps),
+      );
+      expect(nmse(await trial.floats(logits), [logit, logit])).toBeLessThan(1e-11);
+    });
+
+    it("a vector in a matrix's place is a ShapeError, and a matrix in a vector's", async () => {
+      const trial = await openTrial({ vocabSize: 1, hiddenSize: 32 });
+      const { backend, random, x } = trial;
+      const matrix = makeWeight(backend, matrixSpec("a matrix", "f32", [1, 32]), random).ref;
+      const vector = makeWeight(backend, vectorSpec("a vector", "f32", 32), random).ref;
+      const logits = trial.tensor("f32", 1, 1);
+      trial.begin([trial.part(trial.newSequence(), 1)]);
+      expect(() => backend.embed(vector, x)).toThrow(ShapeError);
+      for (const [norm, output] of [
+        [vector, vector],
+        [matrix, matrix],
+      ])
+        expect(() => backend.logits(norm, output, x, Uint32Array.of(0), 1, logits)).toThrow(ShapeError);
+    });
   });
 
   describe("batches", () => {
@@ -264,7 +306,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const trial = (await openTrial({ numLayers: 2 })).withInputs();
       trial.run(await mixedBatch(trial));
       const { backend, query } = trial;
-      const width = backend.shape.numQueryHeads * backend.shape.headDim;
+      const width = backend.model.numQueryHeads * backend.model.headDim;
       backend.attendAll(1, { first: 0, count: 7 }, query, trial.output);
       const whole = await trial.floats(trial.output);
       const poison = new Float32Array(whole.length).fill(7);
@@ -307,7 +349,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const whole = trial.part(trial.newSequence(), 43);
       trial.run([whole]);
       trial.backend.attendAll(0, { first: 0, count: 1 }, trial.query, trial.output);
-      const width = trial.backend.shape.numQueryHeads * trial.backend.shape.headDim;
+      const width = trial.backend.model.numQueryHeads * trial.backend.model.headDim;
       const expected = (await trial.floats(trial.output)).slice(0, 43 * width);
       const sequence = trial.newSequence();
       const actual: number[] = [];
@@ -334,7 +376,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         numKvHeads,
         numQueryHeads: numKvHeads * groupSize,
         hiddenSize: 20,
-        numPages: 160,
+        maxPages: 160,
         maxSequenceLength: 1000,
         maxBatchSequences: LENGTHS.length,
       });
@@ -362,7 +404,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       it("attendAll NMSE < 1e-11; its scores equal those of scores exactly, NMSE < 1e-11", async () => {
         const trial = await decodeBatch(headDim, numKvHeads, groupSize);
         const { backend, query, output } = trial;
-        const heads = backend.shape.numQueryHeads;
+        const heads = backend.model.numQueryHeads;
         const handedOn = newScores(trial, heads);
         const computed = newScores(trial, heads);
         backend.attendAll(0, all, query, output, handedOn);
@@ -386,14 +428,14 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         const { backend, query, output } = trial;
         backend.attendAll(0, all, query, output);
         const expected = await trial.floats(output);
-        for (const groups of new Set([1, numKvHeads, backend.shape.numQueryHeads])) {
+        for (const groups of new Set([1, numKvHeads, backend.model.numQueryHeads])) {
           const everything = trial.parts.map(({ sequence }) => {
             const positions = Array.from({ length: sequence.length }, (_, t) => t);
             return Array.from({ length: groups }, () => positions);
           });
           backend.write(output, new Float32Array(expected.length).fill(Number.NaN));
           backend.attendSelected(0, all, query, trial.selection(everything, 1003), output);
-          const width = backend.shape.numQueryHeads * headDim * LENGTHS.length;
+          const width = backend.model.numQueryHeads * headDim * LENGTHS.length;
           expect(nmse((await trial.floats(output)).slice(0, width), expected.slice(0, width))).toBeLessThan(
             1e-12,
           );
@@ -403,7 +445,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       it("attendSelected of random tokens per group, NMSE < 1e-11", async () => {
         const trial = await decodeBatch(headDim, numKvHeads, groupSize);
         const { backend, query, output, random } = trial;
-        const heads = backend.shape.numQueryHeads;
+        const heads = backend.model.numQueryHeads;
         for (const groups of new Set([1, numKvHeads, heads])) {
           const positions = trial.parts.map(({ sequence: { length } }) => {
             const count = 1 + random.below(length);
@@ -448,7 +490,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const withHuge = (at: keyof PairedInput) => {
         const values = Float64Array.from(weights[at]?.plain.values ?? []);
         for (let r = 0; r < 20; r++) values[r * 21] = 1e30;
-        return weightOf(trial.backend, 20, 21, values);
+        return weightOf(trial.backend, [20, 21], values);
       };
       trial.useInputs([{ ...weights, k: withHuge("k"), v: withHuge("v") }]);
       const sequence = trial.newSequence();
@@ -467,7 +509,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   });
 
   it("what a page held before, past the length, is not read: NaN there changes nothing, NMSE < 1e-11", async () => {
-    const trial = (await openTrial({ headDim: 18, numPages: 12 })).withInputs();
+    const trial = (await openTrial({ headDim: 18, maxPages: 12 })).withInputs();
     const { backend, query, output } = trial;
     const before = trial.newSequence();
     trial.run([
@@ -502,8 +544,8 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     const trial = await openTrial({ headDim: 8, hiddenSize: 20 });
     const weights = makeInput(trial.backend, trial.random);
     const scaled = weights.q.plain.values.map((value) => value * 300);
-    const width = trial.backend.shape.numQueryHeads * 8;
-    trial.useInputs([{ ...weights, q: weightOf(trial.backend, width, 20, scaled) }]);
+    const width = trial.backend.model.numQueryHeads * 8;
+    trial.useInputs([{ ...weights, q: weightOf(trial.backend, [width, 20], scaled) }]);
     const sequence = await trial.filled(70);
     trial.run([trial.part(sequence, 2)]);
     trial.backend.attendAll(0, { first: 0, count: 1 }, trial.query, trial.output);
@@ -522,7 +564,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         numKvHeads: 2,
         numQueryHeads: 6,
         pageSize: 8,
-        numPages: 40,
+        maxPages: 40,
       });
       trial.withInputs();
       const all = [trial.newSequence(), trial.newSequence(), trial.newSequence()];
@@ -621,11 +663,12 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
 
     it("reports threads and bytes, and may be closed twice", async () => {
-      const shape = shapeOf();
-      const backend = await open(shape);
-      makeWeight(backend, "w", "bf16", 16, 32, new Random(1));
+      const [model, capacity] = sizesOf();
+      const backend = await open(model, capacity);
+      makeWeight(backend, matrixSpec("w", "bf16", [16, 32]), new Random(1));
       const report = backend.report();
-      expect(backend.shape).toEqual(shape);
+      expect(backend.model).toEqual(model);
+      expect(backend.capacity).toEqual(capacity);
       expect(report.threads).toBeGreaterThanOrEqual(1);
       expect(report.weightBytes).toBeGreaterThanOrEqual(16 * 32 * 2);
       expect(report.kvCacheBytes).toBeGreaterThanOrEqual(2 * 64 * 16 * 2 * 6 * 2);

@@ -4,10 +4,11 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
+import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
 import { SelectionTrial } from "./selection-trial.ts";
-import { Random, shapeOf, Trial } from "./trial.ts";
+import { Random, Trial } from "./trial.ts";
 
 const GROUP_SIZES = [1, 2, 4, 5, 8];
 
@@ -48,14 +49,14 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
   });
-  async function openOf(groupSize: number, maxSequenceLength: number, numPages: number): Promise<Backend> {
+  async function openOf(groupSize: number, maxSequenceLength: number, maxPages: number): Promise<Backend> {
     const backend = await open(
-      shapeOf({
+      ...sizesOf({
         numKvHeads: 1,
         numQueryHeads: groupSize,
         headDim: 8,
         hiddenSize: 8,
-        numPages,
+        maxPages,
         maxSequenceLength,
         maxBatchRows: 1024,
         maxBatchSequences: 4,

@@ -6,10 +6,12 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { place } from "../place/here.ts";
+import { sizesOf } from "../sizes.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { BACKENDS, chainedWebGpu } from "./backend-table.ts";
-import { inputRefs, makeInput, makeWeight, nmse, shapeOf, Trial } from "./trial.ts";
+import { inputRefs, makeInput, makeWeight, nmse, Trial } from "./trial.ts";
 
-const SHAPE = {
+const SIZES = {
   numLayers: 2,
   hiddenSize: 48,
   intermediateSize: 136,
@@ -33,7 +35,7 @@ describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open 
     const results: Float32Array[] = [];
     const dispatches: number[] = [];
     for (const isReadBetween of [true, false]) {
-      const backend = await open(shapeOf(SHAPE));
+      const backend = await open(...sizesOf(SIZES));
       opened.push(backend);
       const trial = new Trial(backend, 5);
       const { random, x, query, output } = trial;
@@ -41,13 +43,13 @@ describe.each([...BACKENDS, ...(await chainedWebGpu())])("$name", ({ name, open 
       const inputs = [makeInput(placing, random, options), makeInput(placing, random, options)];
       trial.useInputs(inputs);
       const make = (name: string, rows: number, cols: number) =>
-        makeWeight(placing, name, options.dtype, rows, cols, random).ref;
-      const { hiddenSize: hidden, intermediateSize: wide } = SHAPE;
+        makeWeight(placing, matrixSpec(name, options.dtype, [rows, cols]), random).ref;
+      const { hiddenSize: hidden, intermediateSize: wide } = SIZES;
       const layers = inputs.map((input) => ({
         input: inputRefs(input),
         output: { o: make("o", hidden, 64) },
         feed: {
-          norm: make("norm", 1, hidden),
+          norm: makeWeight(placing, vectorSpec("norm", options.dtype, hidden), random).ref,
           ...{
             gate: make("gate", wide, hidden),
             up: make("up", wide, hidden),

@@ -4,10 +4,12 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
+import { sizesOf } from "../sizes.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { BACKENDS } from "./backend-table.ts";
-import { makeWeight, type Part, shapeOf, Trial, type TrialSequence } from "./trial.ts";
+import { makeWeight, type Part, Trial, type TrialSequence } from "./trial.ts";
 
-const SHAPE = { hiddenSize: 32, intermediateSize: 48, headDim: 8, vocabSize: 40, pageSize: 8 };
+const SIZES = { hiddenSize: 32, intermediateSize: 48, headDim: 8, vocabSize: 40, pageSize: 8 };
 
 /** A step of one layer, and what every kind of pass over the cache gives for single rows. */
 class Layer {
@@ -32,7 +34,7 @@ class Layer {
   /** Runs a step; gives all numbers that belong to the parts that are not spoiled. */
   async run(parts: readonly Part[], isSpoiled: (part: Part) => boolean): Promise<number[]> {
     const { backend, x, query, output } = this.#trial;
-    const { hiddenSize, vocabSize } = backend.shape;
+    const { hiddenSize, vocabSize } = backend.model;
     const all = { first: 0, count: parts.length };
     const isDecode = parts.every(({ rows }) => rows.length === 1);
     this.#trial.run(parts);
@@ -62,7 +64,8 @@ class Layer {
 
   async #passes(parts: readonly Part[], isSpoiled: (part: Part) => boolean): Promise<number[]> {
     const { backend, query, output, batch } = this.#trial;
-    const { numQueryHeads: heads, headDim, pageSize } = backend.shape;
+    const { numQueryHeads: heads, headDim } = backend.model;
+    const { pageSize } = backend.capacity;
     const { scores, pageScores, units, selection } = this.#tensors;
     const all = { first: 0, count: parts.length };
     const found: number[] = [];
@@ -98,23 +101,26 @@ class Layer {
 }
 
 function makeWeights({ backend, random }: Trial) {
-  const { hiddenSize: hidden, intermediateSize: wide, numQueryHeads, headDim, vocabSize } = backend.shape;
-  const make = (rows: number, cols: number) => makeWeight(backend, "w", "bf16", rows, cols, random).ref;
+  const { hiddenSize: hidden, intermediateSize: wide, numQueryHeads, headDim, vocabSize } = backend.model;
+  const make = (rows: number, cols: number) =>
+    makeWeight(backend, matrixSpec("w", "bf16", [rows, cols]), random).ref;
+  const norm = () => makeWeight(backend, vectorSpec("norm", "bf16", hidden), random).ref;
   return {
     o: make(hidden, numQueryHeads * headDim),
     feedForward: {
-      norm: make(1, hidden),
+      norm: norm(),
       gate: make(wide, hidden),
       up: make(wide, hidden),
       down: make(hidden, wide),
     },
-    norm: make(1, hidden),
+    norm: norm(),
     head: make(vocabSize, hidden),
   };
 }
 
 function makeTensors(trial: Trial) {
-  const { numQueryHeads: heads, maxSequenceLength, vocabSize, pageSize } = trial.backend.shape;
+  const { numQueryHeads: heads, vocabSize } = trial.backend.model;
+  const { maxSequenceLength, pageSize } = trial.backend.capacity;
   const count = 5;
   return {
     logits: trial.tensor("f32", 8, vocabSize),
@@ -159,7 +165,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow = false }) => {
   });
 
   it("rows of NaN change no number of their neighbours, nor do the pages they leave", async () => {
-    const [clean, beside] = [await open(shapeOf(SHAPE)), await open(shapeOf(SHAPE))];
+    const [clean, beside] = [await open(...sizesOf(SIZES)), await open(...sizesOf(SIZES))];
     opened.push(clean, beside);
     const expected = await history(clean, false, isSlow);
     expect(expected.length).toBeGreaterThan(2000);

@@ -9,9 +9,10 @@ import { predictReads } from "../../src/attention/predict-reads.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
 import type { Backend, TokenSelection } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
+import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { attention, expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
-import { nmse, type Part, shapeOf, Trial, type TrialSequence } from "./trial.ts";
+import { nmse, type Part, Trial, type TrialSequence } from "./trial.ts";
 
 const MODEL: AttentionModel = {
   numLayers: 5,
@@ -273,7 +274,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const { trial } = this;
       const s = group.range.first + i;
       const { sequence } = trial.parts[s];
-      const width = 6 * trial.backend.shape.headDim;
+      const width = 6 * trial.backend.model.headDim;
       const actual = output.slice(s * width, (s + 1) * width);
       const keys = perHeadKeys(trial, sequence, layer);
       const seen: Seen = { layer, length: sequence.length, queries: trial.queries[s], keys };
@@ -313,7 +314,15 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   async function openTrial(seed: number): Promise<PolicyTrial> {
     const { numLayers, numQueryHeads, numKvHeads, pageSize } = MODEL;
     const backend = await open(
-      shapeOf({ numLayers, numQueryHeads, numKvHeads, pageSize, headDim: 10, hiddenSize: 24, numPages: 200 }),
+      ...sizesOf({
+        numLayers,
+        numQueryHeads,
+        numKvHeads,
+        pageSize,
+        headDim: 10,
+        hiddenSize: 24,
+        maxPages: 200,
+      }),
     );
     opened.push(backend);
     return new PolicyTrial(backend, seed);

@@ -2,7 +2,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import {
   type Backend,
-  type BackendShape,
   type InFlightSample,
   MAX_IN_FLIGHT_SAMPLES,
   NO_TOKEN,
@@ -12,9 +11,11 @@ import {
 import { ShapeError } from "../../src/base/errors.ts";
 import { hashUnit } from "../../src/base/random.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
+import { type Sizes, sizesOf } from "../sizes.ts";
+import { matrixSpec } from "../weight-specs.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { samplingDistribution } from "./brute-force.ts";
-import { makeWeight, Random, shapeOf, Trial } from "./trial.ts";
+import { makeWeight, Random, Trial } from "./trial.ts";
 
 const GREEDY: SamplingParams = {
   temperature: 0,
@@ -61,8 +62,8 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
   });
-  async function openTrial(shape: Partial<BackendShape>): Promise<Trial> {
-    const backend = await open(shapeOf(shape));
+  async function openTrial(sizes: Partial<Sizes>): Promise<Trial> {
+    const backend = await open(...sizesOf(sizes));
     opened.push(backend);
     return new Trial(backend, 1);
   }
@@ -181,7 +182,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   describe("rows that cannot be drawn, and masks", () => {
     /** Draws each row in every way, beside a row whose token 4 is the only one that can come. */
     async function drawEachWay(trial: Trial, rows: readonly Float32Array[]): Promise<number[][]> {
-      const { vocabSize } = trial.backend.shape;
+      const { vocabSize } = trial.backend.model;
       const logits = trial.tensor("f32", 8, vocabSize);
       const sure = new Float32Array(vocabSize).fill(-40).fill(60, 4, 5);
       const drawn: number[][] = [];
@@ -303,7 +304,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   describe("drawn tokens", () => {
     /** Logits whose largest are at the ids given, a row each, drawn. */
     function drawIds(trial: Trial, logits: TensorRef, ids: readonly number[]): InFlightSample {
-      const { vocabSize } = trial.backend.shape;
+      const { vocabSize } = trial.backend.model;
       const values = new Float32Array(ids.length * vocabSize);
       for (const [row, id] of ids.entries()) values[row * vocabSize + id] = 3;
       trial.backend.write(logits, values);
@@ -315,8 +316,13 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
 
     it("the next step goes on from the last draw before it is read, in any order and mixed with ids, exactly", async () => {
       const trial = await openTrial({});
-      const { vocabSize, hiddenSize, maxBatchSequences } = trial.backend.shape;
-      const table = makeWeight(trial.backend, "embedding", "bf16", vocabSize, hiddenSize, trial.random);
+      const { vocabSize, hiddenSize } = trial.backend.model;
+      const { maxBatchSequences } = trial.backend.capacity;
+      const table = makeWeight(
+        trial.backend,
+        matrixSpec("embedding", "bf16", [vocabSize, hiddenSize]),
+        trial.random,
+      );
       const logits = trial.tensor("f32", maxBatchSequences, vocabSize);
       const before = drawIds(trial, logits, [1, 2]);
       const last = drawIds(trial, logits, [9, 50, 30]);
@@ -336,8 +342,13 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
 
     it("the next step goes on from a row that could not be drawn as from token 0, beside others", async () => {
       const trial = await openTrial({});
-      const { vocabSize, hiddenSize, maxBatchSequences } = trial.backend.shape;
-      const table = makeWeight(trial.backend, "embedding", "bf16", vocabSize, hiddenSize, trial.random);
+      const { vocabSize, hiddenSize } = trial.backend.model;
+      const { maxBatchSequences } = trial.backend.capacity;
+      const table = makeWeight(
+        trial.backend,
+        matrixSpec("embedding", "bf16", [vocabSize, hiddenSize]),
+        trial.random,
+      );
       const logits = trial.tensor("f32", maxBatchSequences, vocabSize);
       const values = new Float32Array(3 * vocabSize);
       values.set([5], 9);
@@ -366,14 +377,14 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
 
     it("a draw of no rows gives no tokens", async () => {
       const trial = await openTrial({});
-      const logits = trial.tensor("f32", 8, trial.backend.shape.vocabSize);
+      const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
       expect([...(await trial.backend.sample(logits, []).tokens())]).toEqual([]);
       expect([...(await drawIds(trial, logits, [7]).tokens())]).toEqual([7]);
     });
 
     it("a row that the last draw did not have is a ShapeError", async () => {
       const trial = await openTrial({});
-      const logits = trial.tensor("f32", 8, trial.backend.shape.vocabSize);
+      const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
       const begin = () => {
         trial.batch.tokenIds[0] = SAMPLED_TOKEN | 1;
         trial.backend.beginStep(trial.batch);
@@ -388,7 +399,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
 
     it(`${MAX_IN_FLIGHT_SAMPLES} draws may be on their way, and draws that nobody reads make room again`, async () => {
       const trial = await openTrial({});
-      const logits = trial.tensor("f32", 8, trial.backend.shape.vocabSize);
+      const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
       for (let round = 0; round < 3; round++) {
         const draws = Array.from({ length: MAX_IN_FLIGHT_SAMPLES }, (_, i) => drawIds(trial, logits, [i]));
         expect([...((await draws.at(-1)?.tokens()) ?? [])]).toEqual([MAX_IN_FLIGHT_SAMPLES - 1]);

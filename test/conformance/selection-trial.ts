@@ -30,24 +30,24 @@ export class SelectionTrial {
     const heads = sequences[0].length;
     const capacity = Math.max(...sequences.flat().map((row) => row.length)) + spare;
     // Past the length stand the best scores of all: they must not be looked at.
-    const values = new Float32Array(backend.shape.maxBatchSequences * heads * capacity).fill(1e30);
+    const values = new Float32Array(backend.capacity.maxBatchSequences * heads * capacity).fill(1e30);
     sequences.forEach((rows, s) => {
       rows.forEach((row, h) => {
         values.set(row, (s * heads + h) * capacity);
       });
     });
-    const tensor = this.trial.tensor("f32", backend.shape.maxBatchSequences, heads, capacity);
+    const tensor = this.trial.tensor("f32", backend.capacity.maxBatchSequences, heads, capacity);
     backend.write(tensor, values);
     return { values: tensor, heads, unit };
   }
 
   units(groups: number, count: number, unit = 1, spare = 3): UnitSet {
-    const { maxBatchSequences } = this.trial.backend.shape;
+    const { maxBatchSequences } = this.trial.backend.capacity;
     return { units: this.trial.tensor("u32", maxBatchSequences, groups, count + spare), groups, count, unit };
   }
 
   tokens(groups: number, capacity: number): TokenSelection {
-    const { maxBatchSequences } = this.trial.backend.shape;
+    const { maxBatchSequences } = this.trial.backend.capacity;
     return {
       indices: this.trial.tensor("u32", maxBatchSequences, groups, capacity),
       counts: this.trial.tensor("u32", maxBatchSequences),

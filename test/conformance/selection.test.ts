@@ -5,10 +5,11 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
+import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { expandSelection, mergeByRank, topK } from "./brute-force.ts";
 import { ascending, SelectionTrial } from "./selection-trial.ts";
-import { Random, shapeOf, Trial } from "./trial.ts";
+import { Random, Trial } from "./trial.ts";
 
 const NO_ENDS: KeptEnds = { sinks: 0, recent: 0 };
 const CURRENT: KeptEnds = { sinks: 0, recent: 1 };
@@ -16,12 +17,12 @@ const CURRENT: KeptEnds = { sinks: 0, recent: 1 };
 /** Scores as f32, so that brute force sees the same ties. */
 const gaussian = (random: Random, n: number) => Float32Array.from({ length: n }, () => random.gauss());
 
-const SHAPE = {
+const SIZES = {
   hiddenSize: 4,
   headDim: 2,
   numKvHeads: 4,
   numQueryHeads: 8,
-  numPages: 4,
+  maxPages: 4,
   maxBatchSequences: 4,
 };
 
@@ -31,7 +32,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     for (const backend of opened.splice(0)) await backend.close();
   });
   async function openTrial(maxSequenceLength: number): Promise<SelectionTrial> {
-    const backend = await open(shapeOf({ ...SHAPE, maxSequenceLength }));
+    const backend = await open(...sizesOf({ ...SIZES, maxSequenceLength }));
     opened.push(backend);
     return new SelectionTrial(new Trial(backend, 1));
   }

@@ -2,36 +2,11 @@
  * Runs steps on a backend and keeps, beside it, what brute force says the caches and queries hold. Random inputs are
  * seeded; pages are handed out shuffled, so that no sequence lies in a row.
  */
-import type {
-  AttentionInputWeights,
-  Backend,
-  BackendShape,
-  StepBatch,
-  TokenSelection,
-} from "../../src/backend/backend.ts";
+import type { AttentionInputWeights, Backend, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
 import type { TensorDtype, WeightDtype } from "../../src/base/dtype.ts";
-import type { TensorRef, WeightRef } from "../../src/base/tensor-ref.ts";
+import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../src/base/tensor-ref.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { matvec, type PlainWeight, rmsNorm, rotate, split } from "./brute-force.ts";
-
-/** A small shape; name what a test is about. */
-export function shapeOf(overrides: Partial<BackendShape> = {}): BackendShape {
-  return {
-    numLayers: 1,
-    hiddenSize: 30,
-    intermediateSize: 45,
-    numQueryHeads: 4,
-    numKvHeads: 2,
-    headDim: 6,
-    vocabSize: 51,
-    rmsNormEps: 1e-6,
-    pageSize: 16,
-    numPages: 64,
-    maxSequenceLength: 512,
-    maxBatchRows: 64,
-    maxBatchSequences: 8,
-    ...overrides,
-  };
-}
 
 /** Mulberry32: uniform in [0, 1). */
 export class Random {
@@ -102,14 +77,9 @@ function randomElement(dtype: WeightDtype, random: Random): { bits: number; valu
   return { bits: (sign << 15) | (exponent << 7) | fraction, value: sign ? -magnitude : magnitude };
 }
 
-export function makeWeight(
-  backend: Backend,
-  name: string,
-  dtype: WeightDtype,
-  rows: number,
-  cols: number,
-  random: Random,
-): PairedWeight {
+export function makeWeight(backend: Backend, spec: WeightSpec, random: Random): PairedWeight {
+  const { dtype } = spec;
+  const { rows, cols } = dimensionsOf(spec);
   const values = new Float64Array(rows * cols);
   const size = dtype === "f32" ? 4 : 2;
   const bytes = new Uint8Array(values.length * size);
@@ -124,16 +94,20 @@ export function makeWeight(
       view.setUint16(i * 2, bits, true);
     }
   }
-  const ref = backend.createWeight(name, dtype, rows, cols);
+  const ref = backend.createWeight(spec);
   backend.writeWeight(ref, 0, bytes);
   return { ref, plain: { rows, cols, values }, bytes };
 }
 
-/** A weight of the values given, f32. */
-export function weightOf(backend: Backend, rows: number, cols: number, from: Float64Array): PairedWeight {
+/** A matrix of the values given, f32. */
+export function weightOf(
+  backend: Backend,
+  [rows, cols]: readonly [rows: number, cols: number],
+  from: Float64Array,
+): PairedWeight {
   const values = Float64Array.from(from, Math.fround);
   const bytes = new Uint8Array(new Float32Array(values).buffer);
-  const ref = backend.createWeight("given", "f32", rows, cols);
+  const ref = backend.createWeight(matrixSpec("given", "f32", [rows, cols]));
   backend.writeWeight(ref, 0, bytes);
   return { ref, plain: { rows, cols, values }, bytes };
 }
@@ -152,21 +126,22 @@ export interface InputOptions {
 }
 
 export function makeInput(backend: Backend, random: Random, options: InputOptions = {}): PairedInput {
-  const { hiddenSize, numQueryHeads, numKvHeads, headDim } = backend.shape;
+  const { hiddenSize, numQueryHeads, numKvHeads, headDim } = backend.model;
   const dtype = options.dtype ?? "f32";
   const make = (name: string, rows: number, cols: number) =>
-    makeWeight(backend, name, dtype, rows, cols, random);
+    makeWeight(backend, matrixSpec(name, dtype, [rows, cols]), random);
+  const vector = (name: string, size: number) => makeWeight(backend, vectorSpec(name, dtype, size), random);
   const [q, kv] = [numQueryHeads * headDim, numKvHeads * headDim];
   return {
-    norm: make("norm", 1, hiddenSize),
+    norm: vector("norm", hiddenSize),
     q: make("q", q, hiddenSize),
     k: make("k", kv, hiddenSize),
     v: make("v", kv, hiddenSize),
-    qBias: options.bias ? make("q.bias", 1, q) : undefined,
-    kBias: options.bias ? make("k.bias", 1, kv) : undefined,
-    vBias: options.bias ? make("v.bias", 1, kv) : undefined,
-    qNorm: options.headNorm ? make("q.norm", 1, headDim) : undefined,
-    kNorm: options.headNorm ? make("k.norm", 1, headDim) : undefined,
+    qBias: options.bias ? vector("q.bias", q) : undefined,
+    kBias: options.bias ? vector("k.bias", kv) : undefined,
+    vBias: options.bias ? vector("v.bias", kv) : undefined,
+    qNorm: options.headNorm ? vector("q.norm", headDim) : undefined,
+    kNorm: options.headNorm ? vector("k.norm", headDim) : undefined,
   };
 }
 
@@ -213,31 +188,31 @@ export class Trial {
   #inputs: PairedInput[] = [];
 
   constructor(backend: Backend, seed: number) {
-    const { shape } = backend;
+    const { model, capacity } = backend;
     this.backend = backend;
     this.random = new Random(seed);
-    this.#freePages = this.random.shuffled(Array.from({ length: shape.numPages }, (_, p) => p));
-    this.x = backend.createTensor("f32", [shape.maxBatchRows, shape.hiddenSize]);
-    this.query = backend.createTensor("f32", [shape.maxBatchRows, shape.numQueryHeads * shape.headDim]);
-    this.output = backend.createTensor("f32", [shape.maxBatchRows, shape.numQueryHeads * shape.headDim]);
-    const maxPages = Math.ceil(shape.maxSequenceLength / shape.pageSize);
+    this.#freePages = this.random.shuffled(Array.from({ length: capacity.maxPages }, (_, p) => p));
+    this.x = backend.createTensor("f32", [capacity.maxBatchRows, model.hiddenSize]);
+    this.query = backend.createTensor("f32", [capacity.maxBatchRows, model.numQueryHeads * model.headDim]);
+    this.output = backend.createTensor("f32", [capacity.maxBatchRows, model.numQueryHeads * model.headDim]);
+    const maxPages = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
     this.batch = {
       numRows: 0,
       numSequences: 0,
-      tokenIds: new Uint32Array(shape.maxBatchRows),
-      slots: new Uint32Array(shape.maxBatchRows),
-      rope: new Float32Array(shape.maxBatchRows * shape.headDim),
-      firstRows: new Uint32Array(shape.maxBatchSequences),
-      rowCounts: new Uint32Array(shape.maxBatchSequences),
-      lengths: new Uint32Array(shape.maxBatchSequences),
-      pageTables: new Uint32Array(shape.maxBatchSequences * maxPages),
+      tokenIds: new Uint32Array(capacity.maxBatchRows),
+      slots: new Uint32Array(capacity.maxBatchRows),
+      rope: new Float32Array(capacity.maxBatchRows * model.headDim),
+      firstRows: new Uint32Array(capacity.maxBatchSequences),
+      rowCounts: new Uint32Array(capacity.maxBatchSequences),
+      lengths: new Uint32Array(capacity.maxBatchSequences),
+      pageTables: new Uint32Array(capacity.maxBatchSequences * maxPages),
       maxPagesPerSequence: maxPages,
     };
   }
 
   /** Makes the attention input weights of every layer. */
   withInputs(options: InputOptions = {}): this {
-    this.#inputs = Array.from({ length: this.backend.shape.numLayers }, () =>
+    this.#inputs = Array.from({ length: this.backend.model.numLayers }, () =>
       makeInput(this.backend, this.random, options),
     );
     return this;
@@ -249,7 +224,7 @@ export class Trial {
   }
 
   newSequence(): TrialSequence {
-    const layers = () => Array.from({ length: this.backend.shape.numLayers }, () => []);
+    const layers = () => Array.from({ length: this.backend.model.numLayers }, () => []);
     return { pages: [], keys: layers(), values: layers(), length: 0 };
   }
 
@@ -261,7 +236,7 @@ export class Trial {
   /** A sequence of `length` cached tokens in every layer. */
   async filled(length: number): Promise<TrialSequence> {
     const sequence = this.newSequence();
-    const { maxBatchRows } = this.backend.shape;
+    const { maxBatchRows } = this.backend.capacity;
     while (sequence.length < length)
       this.run([this.part(sequence, Math.min(maxBatchRows, length - sequence.length))]);
     return sequence;
@@ -270,19 +245,20 @@ export class Trial {
   part(sequence: TrialSequence, rows: number): Part {
     return {
       sequence,
-      rows: Array.from({ length: rows }, () => this.random.row(this.backend.shape.hiddenSize)),
+      rows: Array.from({ length: rows }, () => this.random.row(this.backend.model.hiddenSize)),
     };
   }
 
   /** Begins a step and runs attentionInput in every layer (same x in all). */
   run(parts: readonly Part[]): void {
     this.begin(parts);
-    for (let layer = 0; layer < this.backend.shape.numLayers; layer++) this.attentionInput(layer);
+    for (let layer = 0; layer < this.backend.model.numLayers; layer++) this.attentionInput(layer);
   }
 
   begin(parts: readonly Part[]): void {
     const { batch, backend } = this;
-    const { pageSize, headDim, hiddenSize, vocabSize } = backend.shape;
+    const { headDim, hiddenSize, vocabSize } = backend.model;
+    const { pageSize } = backend.capacity;
     const x = new Float32Array(parts.reduce((n, part) => n + part.rows.length, 0) * hiddenSize);
     batch.numSequences = parts.length;
     batch.pageTables.fill(0xffffffff);
@@ -318,7 +294,7 @@ export class Trial {
   }
 
   attentionInput(layer: number): void {
-    const { headDim, rmsNormEps } = this.backend.shape;
+    const { headDim, rmsNormEps } = this.backend.model;
     const weights = this.#inputs[layer];
     this.backend.attentionInput(layer, inputRefs(weights), this.x, this.query);
     const finish = (heads: Float64Array[], norm: PairedWeight | undefined, rope: Float32Array) =>
@@ -338,7 +314,7 @@ export class Trial {
   }
 
   kvHead(queryHead: number): number {
-    const { numQueryHeads, numKvHeads } = this.backend.shape;
+    const { numQueryHeads, numKvHeads } = this.backend.model;
     return Math.floor(queryHead / (numQueryHeads / numKvHeads));
   }
 
@@ -369,7 +345,7 @@ export class Trial {
   /** Writes positions[sequence][group] as a selection. */
   selection(positions: readonly (readonly (readonly number[])[])[], capacity: number): TokenSelection {
     const groups = positions[0].length;
-    const { maxBatchSequences } = this.backend.shape;
+    const { maxBatchSequences } = this.backend.capacity;
     // Poison past the counts: a backend must not look there.
     const indices = new Uint32Array(maxBatchSequences * groups * capacity).fill(0xfffffff0);
     const counts = new Uint32Array(maxBatchSequences);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import { openWebGpuBackend, requestWebGpuDevice } from "../../src/backend/webgpu/open-webgpu.ts";
+import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
 import { BACKENDS } from "../conformance/backend-table.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
@@ -27,7 +27,7 @@ test.each(onCpu)("$name: logits of a prompt are the same bits however it is cut"
   for (const length of [17, 43, 95]) {
     const all: Float32Array[] = [];
     for (const maxBatchRows of [128, 16, 40])
-      all.push(await logitsOf(open, length, { shape: { maxBatchRows } }));
+      all.push(await logitsOf(open, length, { sizes: { maxBatchRows } }));
     for (const logits of all) expect(logits).toEqual(all[0]);
   }
 });
@@ -40,14 +40,14 @@ describe.skipIf(gpu === undefined)(`webgpu${reason === undefined ? "" : ` (${rea
     const adapter = await gpu?.requestAdapter();
     if (!adapter) throw new Error("WebGPU had an adapter and has none now");
     const device = await requestWebGpuDevice(adapter);
-    const open: BackendFactory = (shape) => openWebGpuBackend(shape, adapter, { device });
+    const open = webGpuFactory(adapter, { device });
     const folder = await openFileFolder(repositoryPath("test/golden/hf/qwen3-untied"));
     const isSlow = isSoftwareAdapter(adapter.info);
     const length = isSlow ? 43 : 700;
     const all: Float32Array[] = [];
     for (const rows of isSlow ? [64, 16] : [1024, 256, 72, 24, 16]) {
-      const shape = { numPages: 200, maxSequenceLength: 768, maxBatchRows: rows };
-      all.push(await logitsOf(open, length, { folder, shape }));
+      const sizes = { maxPages: 200, maxSequenceLength: 768, maxBatchRows: rows };
+      all.push(await logitsOf(open, length, { folder, sizes }));
     }
     for (const logits of all) expect(logits).toEqual(all[0]);
     device.destroy();

@@ -14,7 +14,7 @@ const ids = Array.from({ length: 40 }, (_, i) => 3 + ((i * 37) % 300));
 const base: GenerationRequest = { tokenIds: ids.slice(0, 8), maxTokens: 9, temperature: 0 };
 /** More tokens than a consumer may be behind. */
 const long: GenerationRequest = { ...base, maxTokens: 200, temperature: 1, seed: 9 };
-const LARGE = { maxSequenceLength: 384, numPages: 96 };
+const LARGE = { maxSequenceLength: 384, maxPages: 96 };
 
 const opened: GenerationEngine[] = [];
 afterEach(async () => {
@@ -118,7 +118,7 @@ describe("one failure is one request's", () => {
     const onCall = (call: string) => {
       if (call === "createTensor") made++;
     };
-    const engine = await openEngine({ onCall, shape: LARGE });
+    const engine = await openEngine({ onCall, sizes: LARGE });
     const role = { attends: "selected", selects: true } as const;
     const attention = failing({
       layerRole: () => role,
@@ -182,7 +182,7 @@ describe("one failure is one request's", () => {
 
 describe("a consumer that does not read", () => {
   test("holds up nobody: its place and pages go to those that wait, and read on it gives what it would have given", async () => {
-    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 1 } });
+    const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const expected = await tokensOf(engine.generate(long));
     const sparse = { ...long, attention: lessIsMore({ tokenBudget: 24, selectionLayers: [0] }) };
     const expectedSparse = await tokensOf(engine.generate(sparse));
@@ -201,13 +201,13 @@ describe("a consumer that does not read", () => {
   });
 
   test("as many as run at a time, and more: later ones still run", async () => {
-    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 2 } });
+    const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 2 } });
     for (let i = 0; i < 7; i++) engine.generate(long);
     for (let i = 0; i < 3; i++) expect(await tokensOf(engine.generate(base))).toHaveLength(9);
   });
 
   test("an iterator that is closed before its first part ends the request", async () => {
-    const engine = await openEngine({ shape: LARGE });
+    const engine = await openEngine({ sizes: LARGE });
     const generation = engine.generate(long);
     const iterator = generation[Symbol.asyncIterator]();
     await iterator.return?.();
@@ -216,7 +216,7 @@ describe("a consumer that does not read", () => {
   });
 
   test("parts and result can both be had, in any order", async () => {
-    const engine = await openEngine({ shape: LARGE });
+    const engine = await openEngine({ sizes: LARGE });
     const expected = await engine.generate(long).result();
     const parts = async (generation: Generation) => {
       let text = "";
@@ -235,7 +235,7 @@ describe("a consumer that does not read", () => {
   });
 
   test("one who leaves the loop ends the request, unless its result was asked for", async () => {
-    const engine = await openEngine({ shape: LARGE });
+    const engine = await openEngine({ sizes: LARGE });
     const left = engine.generate(long);
     for await (const _ of left) break;
     await expect(left.result()).rejects.toThrow("its consumer stopped iterating");
@@ -246,7 +246,7 @@ describe("a consumer that does not read", () => {
   });
 
   test("a request set aside ends with the engine and with its signal", async () => {
-    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 1 } });
+    const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const controller = new AbortController();
     const aborted = engine.generate({ ...long, signal: controller.signal });
     const closed = engine.generate(long);
@@ -262,7 +262,7 @@ describe("a consumer that does not read", () => {
 
 describe("waiting", () => {
   test("logits wait for pages that a request holds", async () => {
-    const engine = await openEngine({ shape: { maxSequenceLength: 384, numPages: 96 } });
+    const engine = await openEngine({ sizes: { maxSequenceLength: 384, maxPages: 96 } });
     const logits = await engine.logits(ids);
     const running = engine.generate({ ...long, maxTokens: 370 });
     const draining = running.result();
@@ -273,7 +273,7 @@ describe("waiting", () => {
   });
 
   test("logits of exactly the context's length are given; one token more is refused", async () => {
-    const engine = await openEngine({ shape: { maxSequenceLength: 96, numPages: 24 } });
+    const engine = await openEngine({ sizes: { maxSequenceLength: 96, maxPages: 24 } });
     const sequence = Array.from({ length: 96 }, (_, i) => 3 + ((i * 11) % 300));
     const all = await engine.logits(sequence);
     expect(all.length).toBe(96 * 320);
@@ -284,7 +284,7 @@ describe("waiting", () => {
   });
 
   test("progress says what a waiting request waits for", async () => {
-    const engine = await openEngine({ shape: { ...LARGE, maxBatchSequences: 1 } });
+    const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const running = engine.generate({ ...long, maxTokens: 300 });
     const done = running.result();
     await until(() => running.progress.phase === "decode");

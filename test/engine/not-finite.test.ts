@@ -85,7 +85,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     const token = 79;
     expect(ids).not.toContain(token);
     const clean = await openSpoiled(await openFileFolder(repositoryPath(MODEL)));
-    const options = { shape: { numPages: 3 * 9 } }; // for three of these requests
+    const options = { sizes: { maxPages: 3 * 9 } }; // for three of these requests
     const engine = await openSpoiled(
       await spoiled("model.embed_tokens.weight", token * HIDDEN_SIZE + 40),
       options,

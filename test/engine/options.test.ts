@@ -169,7 +169,7 @@ test("a backend that computes on the caller's thread gets a first chunk of 16 ro
     const onCall = (call: string) => {
       if (call === "beginStep") steps++;
     };
-    const engine = await openTiny(open, { runsAhead, onCall, shape: { maxBatchRows: 128 } });
+    const engine = await openTiny(open, { runsAhead, onCall, sizes: { maxBatchRows: 128 } });
     const tokenIds = Array.from({ length: 60 }, (_, i) => 3 + i);
     await engine.generate({ tokenIds, maxTokens: 1 }).result();
     expect(steps).toBe(chunks);

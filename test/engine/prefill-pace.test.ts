@@ -1,11 +1,11 @@
 /** Prefill through the engine, on a device whose time is a script: a step takes so long a row, and steps run in order. */
 import { afterEach, expect, test, vi } from "vitest";
-import type { Backend, BackendShape, StepBatch } from "../../src/backend/backend.ts";
+import type { Backend, BackendFactory, StepBatch } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { openTiny } from "./tiny-engine.ts";
 
 const MS_PER_ROW = 0.5;
-const SHAPE = { numPages: 300, maxSequenceLength: 600, maxBatchRows: 512 };
+const SIZES = { maxPages: 300, maxSequenceLength: 600, maxBatchRows: 512 };
 const request = { temperature: 0, ignoreEos: true } as const;
 const prompt = (length: number) => Array.from({ length }, (_, i) => 3 + ((i * 53) % 300));
 
@@ -20,9 +20,9 @@ interface RanStep {
 }
 
 /** A backend that answers when its device, which is not there, would have run the step. */
-function scripted(steps: RanStep[]) {
-  return async (shape: BackendShape): Promise<Backend> => {
-    const backend = await createReferenceBackend(shape);
+function scripted(steps: RanStep[]): BackendFactory {
+  return async (model, capacity): Promise<Backend> => {
+    const backend = await createReferenceBackend(model, capacity);
     const beginStep = backend.beginStep.bind(backend);
     const sample = backend.sample.bind(backend);
     let [busyUntil, stepMs] = [0, 0];
@@ -55,7 +55,7 @@ async function play<T>(work: Promise<T>): Promise<T> {
 test("a prompt alone comes in the backend's chunks; beside a request that decodes none holds it up past the limit", async () => {
   vi.useFakeTimers({ toFake: ["performance", "setTimeout"] });
   const steps: RanStep[] = [];
-  const options = { runsAhead: true, prefillRows: 512, maxStallMs: 20, shape: SHAPE };
+  const options = { runsAhead: true, prefillRows: 512, maxStallMs: 20, sizes: SIZES };
   const engine = await openTiny(scripted(steps), options);
   const alone = engine.generate({ ...request, tokenIds: prompt(560), maxTokens: 1 });
   await play(alone.result());

@@ -75,10 +75,10 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     const { tokenIds, text } = await outcome(await openEngine(plain), request);
     const last = tokenIds[length - 1];
     expect(tokenIds.indexOf(last)).toBe(length - 1);
-    const numPages = Math.ceil((10 + length + 1) / 4);
+    const maxPages = Math.ceil((10 + length + 1) / 4);
     const outcomes: unknown[] = [];
     for (const options of isSlow ? [ahead] : [plain, ahead]) {
-      const engine = await openEngine({ ...options, eosTokenIds: [last], shape: { numPages } });
+      const engine = await openEngine({ ...options, eosTokenIds: [last], sizes: { maxPages } });
       expect(await outcome(engine, request)).toMatchObject({
         finishReason: "stop",
         tokenIds: tokenIds.slice(0, length),
@@ -133,7 +133,7 @@ describe("on the reference backend, made to run ahead", () => {
   });
 
   test("a consumer that stops reading stops the engine; when it reads on nothing is missing", async () => {
-    const { engine, calls } = await opened({ shape: { maxSequenceLength: 384, numPages: 96 } });
+    const { engine, calls } = await opened({ sizes: { maxSequenceLength: 384, maxPages: 96 } });
     const request = { tokenIds: ids.slice(0, 8), maxTokens: 200, temperature: 1, seed: 9 };
     const expected = await engine.generate(request).result();
     calls.length = 0;

@@ -1,5 +1,5 @@
 /** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
-import type { Backend, BackendFactory, BackendShape, InFlightSample } from "../../src/backend/backend.ts";
+import type { Backend, BackendFactory, InFlightSample } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
@@ -10,6 +10,7 @@ import { loadWeights } from "../../src/model/weights.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
 import { attentionModelOf } from "../../src/open.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
+import { type Sizes, sizesOf } from "../sizes.ts";
 
 /** Two layers, f32: the smallest of the golden checkpoints. */
 export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
@@ -21,7 +22,7 @@ export interface TinyOptions {
   readonly prefillRows?: number;
   readonly maxStallMs?: number;
   readonly eosTokenIds?: readonly number[];
-  readonly shape?: Partial<BackendShape>;
+  readonly sizes?: Partial<Sizes>;
   /** In place of `TINY_MODEL`. */
   readonly folder?: FileFolder;
   readonly tokenizer?: Tokenizer;
@@ -44,20 +45,16 @@ export const characters: Tokenizer = {
 export async function openTiny(open: BackendFactory, options: TinyOptions = {}): Promise<GenerationEngine> {
   const checkpoint = await openCheckpoint(options.folder ?? (await openFileFolder(TINY_MODEL)));
   const config = parseModelConfig(checkpoint.config, "config.json");
-  const shape = {
+  const [model, capacity] = sizesOf({
     ...config,
-    pageSize: 4,
-    numPages: 48,
-    maxSequenceLength: 96,
-    maxBatchRows: 16,
-    maxBatchSequences: 4,
-    ...options.shape,
-  };
-  const backend = wrap(await open(shape), options);
+    ...{ pageSize: 4, maxPages: 48, maxSequenceLength: 96, maxBatchRows: 16, maxBatchSequences: 4 },
+    ...options.sizes,
+  });
+  const backend = wrap(await open(model, capacity), options);
   const engine = new GenerationEngine({
     backend,
     weights: await loadWeights(checkpoint.tensors, config, backend, checkpoint.name),
-    attentionModel: attentionModelOf(config, shape.pageSize),
+    attentionModel: attentionModelOf(config, capacity.pageSize),
     rope: createRope(config.rope),
     tokenizer: options.tokenizer ?? characters,
     renderChat: () => "",

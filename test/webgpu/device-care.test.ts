@@ -2,15 +2,16 @@
 import { describe, expect, it } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { DeviceWatch } from "../../src/backend/webgpu/device-watch.ts";
-import { openWebGpuBackend, requestWebGpuDevice } from "../../src/backend/webgpu/open-webgpu.ts";
+import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { BackendError, ConfigError } from "../../src/base/errors.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
 import { type EngineOptions, openEngineWith } from "../../src/open.ts";
-import { shapeOf } from "../conformance/trial.ts";
 import { openTiny, TINY_MODEL } from "../engine/tiny-engine.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
+import { sizesOf } from "../sizes.ts";
+import { matrixSpec } from "../weight-specs.ts";
 import { type CountedGpu, countedGpu } from "./counted-gpu.ts";
 import { webgpuForTests } from "./environment.ts";
 
@@ -25,8 +26,8 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
 
   it("lost under running requests is a BackendError of each; opening again gives the same tokens", async () => {
     const on = counted();
-    const openOn: BackendFactory = async (shape) =>
-      openWebGpuBackend(shape, (await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" });
+    const openOn: BackendFactory = async (model, capacity) =>
+      webGpuFactory((await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" })(model, capacity);
     const engine = await openTiny(openOn);
     const { tokenIds } = await engine.generate({ tokenIds: ids, maxTokens: 3, temperature: 0 }).result();
     const request = { tokenIds: ids, maxTokens: 80, temperature: 0 };
@@ -74,7 +75,7 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
     const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
     const device = await requestWebGpuDevice(adapter);
     for (let i = 0; i < 12; i++) {
-      const backend = await openWebGpuBackend(shapeOf(), adapter, { device });
+      const backend = await webGpuFactory(adapter, { device })(...sizesOf());
       backend.createTensor("f32", [100]);
       expect(on.counts[0]?.listeners).toBe(1);
       const fail = () => {
@@ -150,8 +151,8 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
         for (const counts of on.counts) expect(counts).toEqual({ ...NOTHING_LEFT, destroyed: true });
 
         const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
-        const backend = await openWebGpuBackend(shapeOf(), adapter);
-        const weight = backend.createWeight("large", "f32", 262144, 1024);
+        const backend = await webGpuFactory(adapter)(...sizesOf());
+        const weight = backend.createWeight(matrixSpec("large", "f32", [262144, 1024]));
         const writing = backend.writeWeight(weight, 0, new Uint8Array(8 * 4096));
         await expect(writing).rejects.toThrow(/no memory left for 1025 MiB of weights beside \d+ MiB: .+/);
         await backend.close();

@@ -3,6 +3,7 @@ import type { SamplingRow, Scores, StepBatch, TokenSelection, UnitSet } from "..
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 
 const ENDS = { sinks: 4, recent: 12 };
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
@@ -28,11 +29,17 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
     for (const rows of CHUNKS) steps.layer(layer, [rows], rows);
     steps.layer(layer, [1], 20);
     steps.chains(layer);
-    steps.layer(layer, [1, 1, 1], backend.shape.maxSequenceLength);
+    steps.layer(layer, [1, 1, 1], backend.capacity.maxSequenceLength);
   }
   steps.attention();
   steps.selection();
-  backend.context.recorder.kernel(["plain-read"], {}); // of the benchmarks
+  const { recorder } = backend.context;
+  recorder.dispatch({
+    category: "rest",
+    kernel: recorder.kernel(["plain-read"], {}), // of the benchmarks
+    bindings: { data: "unused", out: "unused" },
+    grid: [1],
+  });
   await backend.finish();
 }
 
@@ -40,22 +47,23 @@ type LayerWeights = ReturnType<typeof makeWeights>;
 
 /** Places only: what stands there is the backend's to fill. */
 function makeWeights(backend: WebGpuBackend, dtype: WeightDtype, hasHeadNorm: boolean) {
-  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.shape;
+  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.model;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
-  const weight = (rows: number, cols: number) => backend.createWeight("w", dtype, rows, cols);
-  const headNorms = { qNorm: weight(1, headDim), kNorm: weight(1, headDim) };
+  const weight = (rows: number, cols: number) => backend.createWeight(matrixSpec("w", dtype, [rows, cols]));
+  const vector = (size: number) => backend.createWeight(vectorSpec("v", dtype, size));
+  const headNorms = { qNorm: vector(headDim), kNorm: vector(headDim) };
   return {
     embedding: weight(vocabSize, hiddenSize),
     input: {
-      norm: weight(1, hiddenSize),
+      norm: vector(hiddenSize),
       q: weight(queryWidth, hiddenSize),
       k: weight(kvWidth, hiddenSize),
       v: weight(kvWidth, hiddenSize),
       ...(hasHeadNorm && headNorms),
     },
-    output: { o: weight(hiddenSize, queryWidth), oBias: weight(1, hiddenSize) },
+    output: { o: weight(hiddenSize, queryWidth), oBias: vector(hiddenSize) },
     feedForward: {
-      norm: weight(1, hiddenSize),
+      norm: vector(hiddenSize),
       gate: weight(intermediateSize, hiddenSize),
       up: weight(intermediateSize, hiddenSize),
       down: weight(hiddenSize, intermediateSize),
@@ -71,7 +79,8 @@ class EverySteps {
   readonly #logits: TensorRef;
 
   constructor(backend: WebGpuBackend) {
-    const { maxBatchRows, hiddenSize, numQueryHeads, headDim, vocabSize, maxBatchSequences } = backend.shape;
+    const { hiddenSize, numQueryHeads, headDim, vocabSize } = backend.model;
+    const { maxBatchRows, maxBatchSequences } = backend.capacity;
     this.#backend = backend;
     this.#x = backend.createTensor("f32", [maxBatchRows, hiddenSize]);
     this.#query = backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]);
@@ -80,15 +89,15 @@ class EverySteps {
   }
 
   #begin(rowCounts: readonly number[], length: number): number {
-    const { shape } = this.#backend;
+    const { model, capacity } = this.#backend;
     const numRows = rowCounts.reduce((sum, rows) => sum + rows, 0);
-    const maxPages = Math.ceil(shape.maxSequenceLength / shape.pageSize);
+    const maxPages = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
     const batch: StepBatch = {
       numRows,
       numSequences: rowCounts.length,
       tokenIds: new Uint32Array(numRows),
       slots: new Uint32Array(numRows),
-      rope: new Float32Array(numRows * shape.headDim),
+      rope: new Float32Array(numRows * model.headDim),
       firstRows: Uint32Array.from(rowCounts.keys()), // right for single rows and a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       lengths: new Uint32Array(rowCounts.length).fill(length),
@@ -140,7 +149,8 @@ class EverySteps {
   /** Decode steps of every kind of pass over the cache. */
   attention(): void {
     const backend = this.#backend;
-    const { maxSequenceLength, numQueryHeads, numKvHeads, pageSize } = backend.shape;
+    const { numQueryHeads, numKvHeads } = backend.model;
+    const { maxSequenceLength, pageSize } = backend.capacity;
     const range = { first: 0, count: 1 };
     this.#begin([1], maxSequenceLength);
     const scores = this.#scores(numQueryHeads, 1);
@@ -157,7 +167,8 @@ class EverySteps {
 
   selection(): void {
     const backend = this.#backend;
-    const { maxSequenceLength, numQueryHeads: heads, pageSize } = backend.shape;
+    const { numQueryHeads: heads } = backend.model;
+    const { maxSequenceLength, pageSize } = backend.capacity;
     const range = { first: 0, count: 1 };
     this.#begin([1], maxSequenceLength);
     for (const [unit, count] of [
@@ -178,19 +189,19 @@ class EverySteps {
   }
 
   #scores(heads: number, unit: number): Scores {
-    const { maxBatchSequences, maxSequenceLength } = this.#backend.shape;
+    const { maxBatchSequences, maxSequenceLength } = this.#backend.capacity;
     const capacity = Math.ceil(maxSequenceLength / unit);
     return { values: this.#backend.createTensor("f32", [maxBatchSequences, heads, capacity]), heads, unit };
   }
 
   #units(groups: number, count: number, unit: number): UnitSet {
-    const { maxBatchSequences } = this.#backend.shape;
+    const { maxBatchSequences } = this.#backend.capacity;
     const units = this.#backend.createTensor("u32", [maxBatchSequences, groups, count]);
     return { units, groups, count, unit };
   }
 
   #selection(groups: number, capacity: number): TokenSelection {
-    const { maxBatchSequences } = this.#backend.shape;
+    const { maxBatchSequences } = this.#backend.capacity;
     return {
       indices: this.#backend.createTensor("u32", [maxBatchSequences, groups, capacity]),
       counts: this.#backend.createTensor("u32", [maxBatchSequences]),

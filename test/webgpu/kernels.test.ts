@@ -3,12 +3,11 @@
  * that WebGPU allows, so that kernels of devices that no test machine has are compiled here.
  */
 import { describe, expect, it } from "vitest";
-import type { BackendShape } from "../../src/backend/backend.ts";
 import type { DeviceTraits } from "../../src/backend/webgpu/device-traits.ts";
 import { KERNEL_SOURCES } from "../../src/backend/webgpu/kernel-sources.ts";
-import { openWebGpuBackend, requestWebGpuDevice } from "../../src/backend/webgpu/open-webgpu.ts";
+import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import { shapeOf } from "../conformance/trial.ts";
+import { type Sizes, sizesOf } from "../sizes.ts";
 import { checkKernels, type KernelCheck } from "./checked-device.ts";
 import { recordEveryStep } from "./every-step.ts";
 import { openNullGpu } from "./null-gpu.ts";
@@ -56,8 +55,8 @@ const LARGE: DeviceTraits = {
 };
 
 /** Odd sizes, whole ones, the most query heads of a workgroup, the widest heads. */
-const COMMON = { numPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
-const SHAPES: readonly Partial<BackendShape>[] = [
+const COMMON = { maxPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
+const SIZES: readonly Partial<Sizes>[] = [
   { ...COMMON, headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
   { ...COMMON, headDim: 6, numKvHeads: 2, numQueryHeads: 2, hiddenSize: 30, intermediateSize: 45 },
   { ...COMMON, headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, vocabSize: 20000 },
@@ -90,10 +89,9 @@ async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
   try {
     device.pushErrorScope("validation");
     for (const cacheDtype of ["f16", "f32"] as const)
-      for (const shape of SHAPES) {
-        const backend = await openWebGpuBackend(shapeOf(shape), adapter, { cacheDtype, traits, device });
-        if (!(backend instanceof WebGpuBackend))
-          throw new TypeError("openWebGpuBackend gave another backend");
+      for (const sizes of SIZES) {
+        const backend = await webGpuFactory(adapter, { cacheDtype, traits, device })(...sizesOf(sizes));
+        if (!(backend instanceof WebGpuBackend)) throw new TypeError("webGpuFactory gave another backend");
         await recordEveryStep(backend, ["f32", "f16", "bf16"]);
         await backend.close();
       }
@@ -140,7 +138,9 @@ describe.skipIf(gpu === undefined)("a large GPU with matrix units", () => {
 
   it("with a browser's, these are all kernels there are", async () => {
     const [{ checks }, { checks: others }] = [await compileAll(LARGE), await compileAll(CORE)];
-    const files = Object.keys(KERNEL_SOURCES).filter((file) => KERNEL_SOURCES[file]?.includes("@compute"));
+    const files = Object.entries(KERNEL_SOURCES).flatMap(([file, text]) =>
+      text.includes("@compute") ? [file] : [],
+    );
     expect([...new Set([...checks, ...others].map(fileOf))].sort()).toEqual(files.sort());
   });
 });

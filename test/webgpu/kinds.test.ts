@@ -3,16 +3,17 @@
  * is compiled again.
  */
 import { afterAll, describe, expect, it } from "vitest";
-import { NO_TOKEN } from "../../src/backend/backend.ts";
+import { type BackendFactory, NO_TOKEN } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import {
-  openWebGpuBackend,
   requestWebGpuDevice,
   type WebGpuOptions,
+  webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
-import { ALLOWED_ERROR, runSelfTest, SELF_TEST_SHAPE } from "../../src/self-test.ts";
+import { ALLOWED_ERROR, runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
-import { nmse, shapeOf, Trial } from "../conformance/trial.ts";
+import { nmse, Trial } from "../conformance/trial.ts";
+import { sizesOf } from "../sizes.ts";
 import { webgpuForTests } from "./environment.ts";
 
 const { gpu } = await webgpuForTests();
@@ -55,20 +56,20 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
     for (const device of devices) device.destroy();
   });
 
-  async function openOn(shape: typeof SELF_TEST_SHAPE) {
+  async function openOn(...sizes: Parameters<BackendFactory>) {
     const adapter = await gpu?.requestAdapter();
     if (!adapter) throw new Error("WebGPU had an adapter and has none now");
     const device = devices[0] ?? (await (isCore ? adapter.requestDevice() : requestWebGpuDevice(adapter)));
     devices[0] = device;
-    return openWebGpuBackend(shape, adapter, { ...options, device });
+    return webGpuFactory(adapter, { ...options, device })(...sizes);
   }
 
   it("every step of a layer as on the reference, every choice the same", async () => {
-    const backend = await openOn(SELF_TEST_SHAPE);
+    const backend = await openOn(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     if (isCore) expect(backend.report().description).toContain("no subgroups, no shader-f16");
     const rows = await runSelfTest(
       backend,
-      await createReferenceBackend(SELF_TEST_SHAPE),
+      await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
       ALLOWED_ERROR[cacheDtype],
     );
     expect(rows.length).toBeGreaterThan(15);
@@ -77,7 +78,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
   });
 
   it("a row with NaN among 6000 logits gives NO_TOKEN, masked tokens are not drawn, greedy and by any filter", async () => {
-    const backend = await openOn(shapeOf({ vocabSize: 6000 }));
+    const backend = await openOn(...sizesOf({ vocabSize: 6000 }));
     const logits = backend.createTensor("f32", [8, 6000]);
     const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
     const masked = new Float32Array(6000).fill(Number.NEGATIVE_INFINITY).fill(-7, 4321, 4322);
@@ -104,7 +105,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
   });
 
   it("Quest's bounds as brute force has them, and the best pages by them exactly", async () => {
-    const backend = await openOn(shapeOf({ headDim: 10, maxSequenceLength: 512, numPages: 40 }));
+    const backend = await openOn(...sizesOf({ headDim: 10, maxSequenceLength: 512, maxPages: 40 }));
     const trial = new Trial(backend, 1).withInputs();
     const range = { first: 0, count: 1 };
     const sequence = trial.newSequence();
@@ -112,7 +113,8 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
       trial.run([trial.part(sequence, rows)]);
       backend.updatePageBounds(0, range);
     }
-    const { numQueryHeads: heads, pageSize: unit } = backend.shape;
+    const { numQueryHeads: heads } = backend.model;
+    const { pageSize: unit } = backend.capacity;
     const numPages = Math.ceil(sequence.length / unit);
     const scores = { values: trial.tensor("f32", 8, heads, numPages), heads, unit };
     const best = { units: trial.tensor("u32", 8, heads, 6), groups: heads, count: 6, unit };

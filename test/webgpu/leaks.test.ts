@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
-import { openWebGpuBackend } from "../../src/backend/webgpu/open-webgpu.ts";
+import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import type { GenerationEngine } from "../../src/engine/engine.ts";
 import type { GenerationRequest } from "../../src/engine/request.ts";
 import { openTiny } from "../engine/tiny-engine.ts";
@@ -45,10 +45,10 @@ it.skipIf(gpu === undefined)(
   "after 1000 requests as many buffers and bytes are live as after 10, and none after close",
   async () => {
     const on = countedGpu(gpu as GPU);
-    const open: BackendFactory = async (shape) =>
-      openWebGpuBackend(shape, (await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" });
+    const open: BackendFactory = async (model, capacity) =>
+      webGpuFactory((await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" })(model, capacity);
     const engine = await openTiny(open, {
-      shape: { maxBatchSequences: 10, maxBatchRows: 14, numPages: 240 },
+      sizes: { maxBatchSequences: 10, maxBatchRows: 14, maxPages: 240 },
     });
     await tenRequests(engine, true);
     const after10 = { ...on.counts[0] };

@@ -1,5 +1,5 @@
-import type { BackendShape, StepBatch } from "../backend.ts";
-import { type LayerCache, slotOf } from "./cache.ts";
+import type { StepBatch } from "../backend.ts";
+import { type LayerCache, type Sizes, slotOf } from "./cache.ts";
 
 /** One query head of one row: where its query stands, which kv head it reads, where the output goes. */
 export interface HeadRow {
@@ -10,18 +10,18 @@ export interface HeadRow {
 /** Scaled logits of one query head against the keys at `positions`. Sums in f64. */
 export function headLogits(
   cache: LayerCache,
-  shape: BackendShape,
+  { model, capacity }: Sizes,
   batch: StepBatch,
   sequence: number,
   query: Float32Array,
   head: HeadRow,
   positions: Iterable<number>,
 ): number[] {
-  const { headDim, numKvHeads } = shape;
+  const { headDim, numKvHeads } = model;
   const scale = headDim ** -0.5;
   const logits: number[] = [];
   for (const position of positions) {
-    const row = (slotOf(batch, shape, sequence, position) * numKvHeads + head.kvHead) * headDim;
+    const row = (slotOf(batch, capacity, sequence, position) * numKvHeads + head.kvHead) * headDim;
     let dot = 0;
     for (let i = 0; i < headDim; i++) dot += query[head.queryOffset + i] * cache.keys[row + i];
     logits.push(dot * scale);
@@ -32,7 +32,7 @@ export function headLogits(
 /** Softmax of the logits times the values at `positions`, into output at head.queryOffset. */
 export function attendHead(
   cache: LayerCache,
-  shape: BackendShape,
+  { model, capacity }: Sizes,
   batch: StepBatch,
   sequence: number,
   logits: readonly number[],
@@ -40,7 +40,7 @@ export function attendHead(
   positions: Iterable<number>,
   output: Float32Array,
 ): void {
-  const { headDim, numKvHeads } = shape;
+  const { headDim, numKvHeads } = model;
   const largest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const sums = new Float64Array(headDim);
   let mass = 0;
@@ -48,7 +48,7 @@ export function attendHead(
   for (const position of positions) {
     const weight = Math.exp(logits[n++] - largest);
     mass += weight;
-    const row = (slotOf(batch, shape, sequence, position) * numKvHeads + head.kvHead) * headDim;
+    const row = (slotOf(batch, capacity, sequence, position) * numKvHeads + head.kvHead) * headDim;
     for (let i = 0; i < headDim; i++) sums[i] += weight * cache.values[row + i];
   }
   for (let i = 0; i < headDim; i++) output[head.queryOffset + i] = sums[i] / mass;

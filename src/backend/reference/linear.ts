@@ -13,11 +13,11 @@ export function matvec(
   xOffset: number,
   out: Float32Array,
   outOffset: number,
-  options: { readonly bias?: Matrix | undefined; readonly accumulate?: boolean } = {},
+  options: { readonly bias?: Float32Array | undefined; readonly accumulate?: boolean } = {},
 ): void {
   const { rows, cols, values } = matrix;
   for (let r = 0; r < rows; r++) {
-    let sum = options.bias ? options.bias.values[r] : 0;
+    let sum = options.bias ? options.bias[r] : 0;
     for (let c = 0; c < cols; c++) sum += values[r * cols + c] * x[xOffset + c];
     out[outOffset + r] = options.accumulate ? out[outOffset + r] + sum : sum;
   }

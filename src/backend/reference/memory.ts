@@ -1,6 +1,6 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 
 /** What the plain loops may hold: beyond it they are no use, and a config.json alone could ask for any size. */
 export const MAX_CACHE_BYTES = 2 ** 34;
@@ -9,17 +9,18 @@ export const MAX_CACHE_BYTES = 2 ** 34;
 const MAX_ELEMENTS = 2 ** 31;
 
 /** Bytes of keys and values over all layers, stored as f32. */
-export function cacheBytes(shape: BackendShape): number {
-  return 2 * 4 * shape.numLayers * shape.numPages * shape.pageSize * shape.numKvHeads * shape.headDim;
+export function cacheBytes(model: ModelShape, capacity: Capacity): number {
+  return 2 * 4 * model.numLayers * capacity.maxPages * capacity.pageSize * model.numKvHeads * model.headDim;
 }
 
-/** @throws BackendError when the cache of the shape is larger than the backend may be, before any of it is made. */
-export function checkShape(shape: BackendShape): void {
-  const { numLayers, numPages, pageSize, numKvHeads, headDim } = shape;
-  const sizeBytes = cacheBytes(shape);
+/** @throws BackendError when the cache is larger than the backend may be, before any of it is made. */
+export function checkSizes(model: ModelShape, capacity: Capacity): void {
+  const { numLayers, numKvHeads, headDim } = model;
+  const { maxPages, pageSize } = capacity;
+  const sizeBytes = cacheBytes(model, capacity);
   if (sizeBytes <= MAX_CACHE_BYTES) return;
   throw new BackendError(
-    `opening the reference backend: a cache of ${numLayers} layers, ${numPages} pages of ${pageSize} tokens and ${numKvHeads} ` +
+    `opening the reference backend: a cache of ${numLayers} layers, ${maxPages} pages of ${pageSize} tokens and ${numKvHeads} ` +
       `heads of ${headDim} takes ${mebibytes(sizeBytes)}, at most ${mebibytes(MAX_CACHE_BYTES)} are allowed; ` +
       "open the engine with a smaller contextLength or maxConcurrent, or use the wasm backend",
   );

@@ -2,19 +2,20 @@
  * The reference backend: every step as plain loops over f32 arrays with f64 sums, never optimised. It is the definition
  * of right, the oracle of the conformance suite, and the documentation of each step.
  */
-import { decodeWeights, dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
+import { decodeWeights, dtypeBytes, type TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { hashUnit } from "../../base/random.ts";
-import { capacityOf, type TensorRef, type WeightRef } from "../../base/tensor-ref.ts";
+import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
   Backend,
   BackendReport,
-  BackendShape,
+  Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  ModelShape,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -27,15 +28,25 @@ import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
 import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
-import { cacheBytes, checkShape } from "./memory.ts";
-import { floats, integers, matrix, ReferenceTensor, ReferenceWeight, tensor } from "./refs.ts";
+import { cacheBytes, checkSizes } from "./memory.ts";
+import {
+  floats,
+  integers,
+  matrix,
+  ReferenceTensor,
+  ReferenceWeight,
+  tensor,
+  vector,
+  weightOf,
+} from "./refs.ts";
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
 /** Rows of a prefill chunk: no number is faster than another here. */
 const PREFILL_ROWS = 256;
 
 class ReferenceBackend implements Backend {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows: number;
@@ -44,21 +55,21 @@ class ReferenceBackend implements Backend {
   #batch: StepBatch | undefined;
   #weightBytes = 0;
 
-  constructor(shape: BackendShape) {
-    checkShape(shape);
-    this.shape = shape;
-    this.prefillRows = Math.min(PREFILL_ROWS, shape.maxBatchRows);
-    this.#layers = Array.from({ length: shape.numLayers }, () => createLayerCache(shape));
+  constructor(model: ModelShape, capacity: Capacity) {
+    checkSizes(model, capacity);
+    this.model = model;
+    this.capacity = capacity;
+    this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
+    this.#layers = Array.from({ length: model.numLayers }, () => createLayerCache(model, capacity));
   }
 
   report(): BackendReport {
-    const { shape } = this;
     return {
       name: "reference",
       description: "plain loops in TypeScript, f32 storage, f64 sums",
       threads: 1,
       weightBytes: this.#weightBytes,
-      kvCacheBytes: cacheBytes(shape),
+      kvCacheBytes: cacheBytes(this.model, this.capacity),
     };
   }
 
@@ -77,14 +88,14 @@ class ReferenceBackend implements Backend {
     return tensor(ref).data.slice();
   }
 
-  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
-    const weight = new ReferenceWeight(name, dtype, rows, cols);
+  createWeight(spec: WeightSpec): WeightRef {
+    const weight = new ReferenceWeight(spec);
     this.#weightBytes += weight.values.byteLength;
     return weight;
   }
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
-    const weight = matrix(ref);
+    const weight = weightOf(ref);
     const count = bytes.byteLength / dtypeBytes(weight.dtype);
     const start = firstRow * weight.cols;
     if (count % weight.cols !== 0 || start + count > weight.values.length)
@@ -125,12 +136,12 @@ class ReferenceBackend implements Backend {
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
     const batch = this.#step();
-    const { hiddenSize, headDim, numQueryHeads, numKvHeads, rmsNormEps } = this.shape;
+    const { hiddenSize, headDim, numQueryHeads, numKvHeads, rmsNormEps } = this.model;
     const cache = this.#layers[layer];
     const normed = new Float32Array(hiddenSize);
-    const bias = (ref: WeightRef | undefined) => ({ bias: ref && matrix(ref) });
+    const bias = (ref: WeightRef | undefined) => ({ bias: ref && vector(ref) });
     for (let row = 0; row < batch.numRows; row++) {
-      rmsNorm(floats(x), row * hiddenSize, hiddenSize, matrix(weights.norm).values, rmsNormEps, normed, 0);
+      rmsNorm(floats(x), row * hiddenSize, hiddenSize, vector(weights.norm), rmsNormEps, normed, 0);
       const q = row * numQueryHeads * headDim;
       const kv = batch.slots[row] * numKvHeads * headDim;
       matvec(matrix(weights.q), normed, 0, floats(query), q, bias(weights.qBias));
@@ -149,16 +160,16 @@ class ReferenceBackend implements Backend {
     norm: WeightRef | undefined,
     row: number,
   ): void {
-    const { headDim, rmsNormEps } = this.shape;
+    const { headDim, rmsNormEps } = this.model;
     for (let head = 0; head < count; head++) {
       const at = offset + head * headDim;
-      if (norm) rmsNorm(heads, at, headDim, matrix(norm).values, rmsNormEps, heads, at);
+      if (norm) rmsNorm(heads, at, headDim, vector(norm), rmsNormEps, heads, at);
       rotateHalf(heads, at, headDim, this.#step().rope, row * headDim);
     }
   }
 
   #heads(row: number): { queryOffset: number; kvHead: number }[] {
-    const { numQueryHeads, numKvHeads, headDim } = this.shape;
+    const { numQueryHeads, numKvHeads, headDim } = this.model;
     const groupSize = numQueryHeads / numKvHeads;
     return Array.from({ length: numQueryHeads }, (_, head) => ({
       queryOffset: (row * numQueryHeads + head) * headDim,
@@ -174,8 +185,8 @@ class ReferenceBackend implements Backend {
         const visible = batch.lengths[s] - batch.rowCounts[s] + i + 1;
         const positions = Array.from({ length: visible }, (_, p) => p);
         this.#heads(batch.firstRows[s] + i).forEach((head, h) => {
-          const logits = headLogits(cache, this.shape, batch, s, floats(query), head, positions);
-          attendHead(cache, this.shape, batch, s, logits, head, positions, floats(output));
+          const logits = headLogits(cache, this, batch, s, floats(query), head, positions);
+          attendHead(cache, this, batch, s, logits, head, positions, floats(output));
           if (scores) this.#handOn(scores, s - range.first, h, logits);
         });
       }
@@ -200,22 +211,22 @@ class ReferenceBackend implements Backend {
     const batch = this.#step();
     const cache = this.#layers[layer];
     const capacity = capacityOf(selection.indices);
-    const headsPerGroup = this.shape.numQueryHeads / selection.groups;
+    const headsPerGroup = this.model.numQueryHeads / selection.groups;
     for (let i = 0; i < range.count; i++) {
       const s = range.first + i;
       const count = integers(selection.counts)[i];
       this.#heads(batch.firstRows[s]).forEach((head, h) => {
         const start = (i * selection.groups + Math.floor(h / headsPerGroup)) * capacity;
         const positions = integers(selection.indices).subarray(start, start + count);
-        const logits = headLogits(cache, this.shape, batch, s, floats(query), head, positions);
-        attendHead(cache, this.shape, batch, s, logits, head, positions, floats(output));
+        const logits = headLogits(cache, this, batch, s, floats(query), head, positions);
+        attendHead(cache, this, batch, s, logits, head, positions, floats(output));
       });
     }
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const o = matrix(weights.o);
-    const bias = weights.oBias && matrix(weights.oBias).values;
+    const bias = weights.oBias && vector(weights.oBias);
     for (let row = 0; row < this.#step().numRows; row++) {
       matvec(o, floats(attended), row * o.cols, floats(x), row * o.rows, { accumulate: true });
       if (bias) for (let i = 0; i < o.rows; i++) floats(x)[row * o.rows + i] += bias[i];
@@ -223,13 +234,13 @@ class ReferenceBackend implements Backend {
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    const { hiddenSize, intermediateSize, rmsNormEps } = this.shape;
+    const { hiddenSize, intermediateSize, rmsNormEps } = this.model;
     const normed = new Float32Array(hiddenSize);
     const gate = new Float32Array(intermediateSize);
     const up = new Float32Array(intermediateSize);
     for (let row = 0; row < this.#step().numRows; row++) {
       const at = row * hiddenSize;
-      rmsNorm(floats(x), at, hiddenSize, matrix(weights.norm).values, rmsNormEps, normed, 0);
+      rmsNorm(floats(x), at, hiddenSize, vector(weights.norm), rmsNormEps, normed, 0);
       matvec(matrix(weights.gate), normed, 0, gate, 0);
       matvec(matrix(weights.up), normed, 0, up, 0);
       for (let i = 0; i < intermediateSize; i++) gate[i] = (gate[i] / (1 + Math.exp(-gate[i]))) * up[i];
@@ -245,16 +256,16 @@ class ReferenceBackend implements Backend {
     count: number,
     logits: TensorRef,
   ): void {
-    const { hiddenSize, vocabSize, rmsNormEps } = this.shape;
+    const { hiddenSize, vocabSize, rmsNormEps } = this.model;
     const normed = new Float32Array(hiddenSize);
     for (let i = 0; i < count; i++) {
-      rmsNorm(floats(x), rows[i] * hiddenSize, hiddenSize, matrix(norm).values, rmsNormEps, normed, 0);
+      rmsNorm(floats(x), rows[i] * hiddenSize, hiddenSize, vector(norm), rmsNormEps, normed, 0);
       matvec(matrix(output), normed, 0, floats(logits), i * vocabSize);
     }
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
-    const { vocabSize } = this.shape;
+    const { vocabSize } = this.model;
     return this.#drawn.draw(rows, (row, i) =>
       sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row),
     );
@@ -266,7 +277,7 @@ class ReferenceBackend implements Backend {
       const s = range.first + i;
       const positions = Array.from({ length: batch.lengths[s] }, (_, p) => p);
       this.#heads(batch.firstRows[s]).forEach((head, h) => {
-        const logits = headLogits(this.#layers[layer], this.shape, batch, s, floats(query), head, positions);
+        const logits = headLogits(this.#layers[layer], this, batch, s, floats(query), head, positions);
         this.#handOn(out, i, h, logits);
       });
     }
@@ -282,7 +293,7 @@ class ReferenceBackend implements Backend {
 
   updatePageBounds(layer: number, range: SequenceRange): void {
     for (let s = range.first; s < range.first + range.count; s++)
-      updateBounds(this.#layers[layer], this.shape, this.#step(), s);
+      updateBounds(this.#layers[layer], this, this.#step(), s);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
@@ -314,13 +325,14 @@ class ReferenceBackend implements Backend {
     query: Float32Array,
     head: { readonly queryOffset: number; readonly kvHead: number },
   ): number {
-    const { headDim, numKvHeads, pageSize } = this.shape;
+    const { headDim, numKvHeads } = this.model;
+    const { pageSize } = this.capacity;
     let score = 0;
     for (let c = 0; c < headDim; c++) {
       let min = Number.POSITIVE_INFINITY;
       let max = Number.NEGATIVE_INFINITY;
       for (let p = from; p < to; p += pageSize) {
-        const page = Math.floor(slotOf(this.#step(), this.shape, sequence, p) / pageSize);
+        const page = Math.floor(slotOf(this.#step(), this.capacity, sequence, p) / pageSize);
         const at = (page * numKvHeads + head.kvHead) * headDim + c;
         min = Math.min(min, bounds.min[at]);
         max = Math.max(max, bounds.max[at]);
@@ -377,7 +389,7 @@ class ReferenceBackend implements Backend {
   }
 }
 
-/** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the shape is beyond it */
-export async function createReferenceBackend(shape: BackendShape): Promise<Backend> {
-  return new ReferenceBackend(shape);
+/** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the sizes are beyond it */
+export async function createReferenceBackend(model: ModelShape, capacity: Capacity): Promise<Backend> {
+  return new ReferenceBackend(model, capacity);
 }

@@ -1,6 +1,6 @@
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type { Matrix } from "./linear.ts";
 import { allocate } from "./memory.ts";
 
@@ -17,17 +17,20 @@ export class ReferenceTensor implements TensorRef {
 }
 
 export class ReferenceWeight implements WeightRef, Matrix {
+  readonly kind: WeightSpec["kind"];
   readonly name: string;
   readonly dtype: WeightDtype;
   readonly rows: number;
   readonly cols: number;
   readonly values: Float32Array;
-  constructor(name: string, dtype: WeightDtype, rows: number, cols: number) {
-    this.name = name;
-    this.dtype = dtype;
+  constructor(spec: WeightSpec) {
+    const { rows, cols } = dimensionsOf(spec);
+    this.kind = spec.kind;
+    this.name = spec.name;
+    this.dtype = spec.dtype;
     this.rows = rows;
     this.cols = cols;
-    this.values = allocate(Float32Array, [rows, cols], `weight ${name}`);
+    this.values = allocate(Float32Array, [rows, cols], `weight ${spec.name}`);
   }
 }
 
@@ -48,8 +51,25 @@ export function integers(ref: TensorRef): Uint32Array {
   return data;
 }
 
-export function matrix(ref: WeightRef): ReferenceWeight {
+/** A weight of this backend. @throws ShapeError for another backend's. */
+export function weightOf(ref: WeightRef): ReferenceWeight {
   if (!(ref instanceof ReferenceWeight))
     throw new ShapeError(`weight ${ref.name} was made by another backend`);
   return ref;
+}
+
+/** @throws ShapeError for a vector. */
+export function matrix(ref: WeightRef): ReferenceWeight {
+  if (ref.kind !== "matrix")
+    throw new ShapeError(`weight ${ref.name} is a vector, and a matrix is needed here`);
+  return weightOf(ref);
+}
+
+/** The values of a norm or a bias. @throws ShapeError for a matrix. */
+export function vector(ref: WeightRef): Float32Array {
+  if (ref.kind !== "vector")
+    throw new ShapeError(
+      `weight ${ref.name} is a matrix [${ref.rows}, ${ref.cols}], and a vector is needed here`,
+    );
+  return weightOf(ref).values;
 }

@@ -1,5 +1,5 @@
 import { ShapeError } from "../../base/errors.ts";
-import type { BackendShape, StepBatch } from "../backend.ts";
+import type { Capacity, ModelShape, StepBatch } from "../backend.ts";
 import type { SampledTokens } from "../sampled-tokens.ts";
 import type { Arena } from "./arena.ts";
 import type { Word } from "./memory-map.ts";
@@ -7,16 +7,19 @@ import type { Word } from "./memory-map.ts";
 /** Where a step's ids, slots, RoPE rows, lengths and page tables stand for the kernels. Nothing is allocated in a step. */
 export class BatchRegion {
   readonly #arena: Arena;
-  readonly #shape: BackendShape;
+  readonly #model: ModelShape;
+  readonly #capacity: Capacity;
 
-  constructor(arena: Arena, shape: BackendShape) {
+  constructor(arena: Arena, model: ModelShape, capacity: Capacity) {
     this.#arena = arena;
-    this.#shape = shape;
+    this.#model = model;
+    this.#capacity = capacity;
   }
 
   /** @throws ShapeError when the batch is larger than the backend was opened for, or an id stands for no drawn token. */
   upload(batch: StepBatch, drawn: SampledTokens): void {
-    const { maxBatchRows, maxBatchSequences, headDim, pageSize } = this.#shape;
+    const { headDim } = this.#model;
+    const { maxBatchRows, maxBatchSequences, pageSize } = this.#capacity;
     const { numRows, numSequences } = batch;
     if (numRows > maxBatchRows || numSequences > maxBatchSequences)
       throw new ShapeError(
@@ -28,7 +31,7 @@ export class BatchRegion {
       const pages = Math.ceil(batch.lengths[s] / pageSize);
       if (pages > stride || pages > batch.maxPagesPerSequence)
         throw new ShapeError(
-          `a sequence of ${batch.lengths[s]} tokens; the backend was opened for ${this.#shape.maxSequenceLength}`,
+          `a sequence of ${batch.lengths[s]} tokens; the backend was opened for ${this.#capacity.maxSequenceLength}`,
         );
       const from = s * batch.maxPagesPerSequence;
       const to = tables + s * stride;

@@ -4,7 +4,7 @@
  * in memory make the least. The usual one stays where another is not clearly better, so that a wrong choice costs little.
  */
 import { yieldToEventLoop } from "../../base/yield.ts";
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import { type MeasuredTuning, type Tuning, USUAL_TUNING, WEIGHT_KINDS } from "./tuning.ts";
 import type { WasmBackend } from "./wasm-backend.ts";
 
@@ -30,16 +30,13 @@ const TOKENS = 2048;
 const DATA_BYTES = 128 << 20;
 
 /** A small model whose keys and values fill 128 MiB; the same bytes serve as weights. */
-export const TUNING_SHAPE: BackendShape = {
-  ...{
-    numLayers: LAYERS,
-    hiddenSize: HIDDEN,
-    intermediateSize: INTERMEDIATE,
-    numQueryHeads: 6,
-    numKvHeads: 2,
-  },
-  ...{ headDim: 64, vocabSize: 1024, rmsNormEps: 1e-6, pageSize: 16, numPages: TOKENS / 16 },
-  ...{ maxSequenceLength: TOKENS, maxBatchRows: 1, maxBatchSequences: 1 },
+export const TUNING_MODEL: ModelShape = {
+  ...{ numLayers: LAYERS, hiddenSize: HIDDEN, intermediateSize: INTERMEDIATE },
+  ...{ numQueryHeads: 6, numKvHeads: 2, headDim: 64, vocabSize: 1024, rmsNormEps: 1e-6 },
+};
+export const TUNING_CAPACITY: Capacity = {
+  ...{ pageSize: 16, maxPages: TOKENS / 16, maxSequenceLength: TOKENS },
+  ...{ maxBatchRows: 1, maxBatchSequences: 1 },
 };
 
 /** Layers of cache of a sample. */
@@ -51,7 +48,7 @@ const [BF16] = WEIGHT_KINDS;
 
 type Variant = Partial<Tuning>;
 
-/** Measures on a backend of `TUNING_SHAPE`, whose threads have all started. */
+/** Measures on a backend of `TUNING_MODEL`, whose threads have all started. */
 export async function measureTuning(backend: WasmBackend): Promise<MeasuredTuning> {
   return new TuningBench(backend).measure();
 }
@@ -115,7 +112,7 @@ class TuningBench {
 
   #measureAttention(): void {
     const { kernels, arena } = this.#backend;
-    const bytes = 4 * TUNING_SHAPE.numQueryHeads * TUNING_SHAPE.headDim;
+    const bytes = 4 * TUNING_MODEL.numQueryHeads * TUNING_MODEL.headDim;
     const query = arena.allocate(bytes, "measuring");
     const output = arena.allocate(bytes, "measuring");
     const variants = [
@@ -251,10 +248,10 @@ class TuningBench {
   }
 
   #beginStep(): void {
-    const pages = TUNING_SHAPE.numPages;
+    const pages = TUNING_CAPACITY.maxPages;
     this.#backend.beginStep({
       ...{ numRows: 1, numSequences: 1, tokenIds: new Uint32Array(1), slots: new Uint32Array(1) },
-      ...{ rope: new Float32Array(TUNING_SHAPE.headDim), firstRows: new Uint32Array(1) },
+      ...{ rope: new Float32Array(TUNING_MODEL.headDim), firstRows: new Uint32Array(1) },
       ...{ rowCounts: Uint32Array.of(1), lengths: Uint32Array.of(TOKENS), maxPagesPerSequence: pages },
       pageTables: Uint32Array.from({ length: pages }, (_, page) => page),
     });

@@ -1,4 +1,4 @@
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 
 /** Where the words that kernels read stand; see assembly/state.ts. */
 export const WORDS_ADDRESS = 4096;
@@ -71,27 +71,27 @@ export const WORDS = {
 export type Word = keyof typeof WORDS;
 
 /** Floats of a cached row: headDim rounded up to a vector. */
-export function rowFloats(shape: BackendShape): number {
-  return Math.ceil(shape.headDim / 4) * 4;
+export function rowFloats(model: ModelShape): number {
+  return Math.ceil(model.headDim / 4) * 4;
 }
 
-/** Bytes of K and V of one layer: f32 [numPages, numKvHeads, pageSize, 2, rowFloats]. */
-export function layerBytes(shape: BackendShape): number {
-  return 8 * shape.numPages * shape.numKvHeads * shape.pageSize * rowFloats(shape);
+/** Bytes of K and V of one layer: f32 [maxPages, numKvHeads, pageSize, 2, rowFloats]. */
+export function layerBytes(model: ModelShape, capacity: Capacity): number {
+  return 8 * capacity.maxPages * model.numKvHeads * capacity.pageSize * rowFloats(model);
 }
 
-/** Bytes of the page bounds of one layer: f32 [numPages, numKvHeads, 2, rowFloats]. */
-export function boundsLayerBytes(shape: BackendShape): number {
-  return 8 * shape.numPages * shape.numKvHeads * rowFloats(shape);
+/** Bytes of the page bounds of one layer: f32 [maxPages, numKvHeads, 2, rowFloats]. */
+export function boundsLayerBytes(model: ModelShape, capacity: Capacity): number {
+  return 8 * capacity.maxPages * model.numKvHeads * rowFloats(model);
 }
 
 /** Bytes of the staging area that weights pass on the way to their place: at least 8 f32 rows of any weight. */
-export function stagingBytes(shape: BackendShape): number {
+export function stagingBytes(model: ModelShape): number {
   const cols = Math.max(
-    shape.hiddenSize,
-    shape.intermediateSize,
-    shape.numQueryHeads * shape.headDim,
-    shape.vocabSize,
+    model.hiddenSize,
+    model.intermediateSize,
+    model.numQueryHeads * model.headDim,
+    model.vocabSize,
   );
   return Math.max(1 << 20, 32 * cols);
 }
@@ -100,37 +100,37 @@ export function stagingBytes(shape: BackendShape): number {
  * Bytes of everything but the weights: fixed regions, staging, KV cache, page bounds, and room for the scores and
  * selections of policies (three sets of scores for every sequence) and for logits.
  */
-export function workingBytes(shape: BackendShape): number {
-  const fixed = regions(shape).reduce((sum, [, bytes]) => sum + bytes, 0);
-  const cache = shape.numLayers * (layerBytes(shape) + boundsLayerBytes(shape));
-  const scores = 12 * shape.maxBatchSequences * shape.numQueryHeads * shape.maxSequenceLength;
-  const steps = 4 * shape.maxBatchRows * (2 * shape.hiddenSize + 2 * shape.numQueryHeads * shape.headDim);
-  const logits = 4 * Math.max(16, shape.maxBatchSequences) * shape.vocabSize;
-  return fixed + stagingBytes(shape) + cache + scores + steps + logits + (64 << 20);
+export function workingBytes(model: ModelShape, capacity: Capacity): number {
+  const fixed = regions(model, capacity).reduce((sum, [, bytes]) => sum + bytes, 0);
+  const cache = model.numLayers * (layerBytes(model, capacity) + boundsLayerBytes(model, capacity));
+  const scores = 12 * capacity.maxBatchSequences * model.numQueryHeads * capacity.maxSequenceLength;
+  const steps = 4 * capacity.maxBatchRows * (2 * model.hiddenSize + 2 * model.numQueryHeads * model.headDim);
+  const logits = 4 * Math.max(16, capacity.maxBatchSequences) * model.vocabSize;
+  return fixed + stagingBytes(model) + cache + scores + steps + logits + (64 << 20);
 }
 
 /** Regions of fixed size that the kernels use, in bytes, by the word that holds their address. */
-export function regions(shape: BackendShape): readonly (readonly [Word, number])[] {
-  const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = shape;
-  const maxPages = Math.ceil(length / shape.pageSize);
-  const widest = Math.max(shape.hiddenSize, shape.intermediateSize, shape.numQueryHeads * shape.headDim);
-  const kvRow = shape.numKvHeads * shape.headDim;
-  const partials = sequences * shape.numQueryHeads * Math.ceil(length / CHUNK) * (rowFloats(shape) + 4);
+export function regions(model: ModelShape, capacity: Capacity): readonly (readonly [Word, number])[] {
+  const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = capacity;
+  const maxPages = Math.ceil(length / capacity.pageSize);
+  const widest = Math.max(model.hiddenSize, model.intermediateSize, model.numQueryHeads * model.headDim);
+  const kvRow = model.numKvHeads * model.headDim;
+  const partials = sequences * model.numQueryHeads * Math.ceil(length / CHUNK) * (rowFloats(model) + 4);
   return [
     ["tokenIds", 4 * rows],
     ["slots", 4 * rows],
-    ["rope", 4 * rows * shape.headDim],
+    ["rope", 4 * rows * model.headDim],
     ["firstRows", 4 * sequences],
     ["rowCounts", 4 * sequences],
     ["lengths", 4 * sequences],
     ["pageTables", 4 * sequences * maxPages],
     ["logitsRows", 4 * rows],
-    ["normed", 4 * rows * shape.hiddenSize],
-    ["gate", 4 * rows * shape.intermediateSize],
+    ["normed", 4 * rows * model.hiddenSize],
+    ["gate", 4 * rows * model.intermediateSize],
     ["packed", 4 * Math.ceil(rows / 4) * 4 * widest],
     ["newKeys", 4 * rows * kvRow],
     ["newValues", 4 * rows * kvRow],
     ["partials", 4 * partials],
-    ["ranks", 4 * shape.numQueryHeads * length],
+    ["ranks", 4 * model.numQueryHeads * length],
   ];
 }

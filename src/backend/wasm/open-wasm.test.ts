@@ -1,23 +1,24 @@
 import { setFlagsFromString } from "node:v8";
 import { describe, expect, it } from "vitest";
+import { sizesOf } from "../../../test/sizes.ts";
 import { BackendError } from "../../base/errors.ts";
 import { createWasmHost } from "../../node/wasm-host.ts";
-import { openWasmBackend, type WasmOptions } from "./open-wasm.ts";
+import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
 
-const SHAPE = {
+const SIZES = {
   ...{ numLayers: 1, hiddenSize: 8, intermediateSize: 8, numQueryHeads: 1, numKvHeads: 1, headDim: 4 },
-  ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: 4, numPages: 1, maxSequenceLength: 4 },
+  ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: 4, maxPages: 1, maxSequenceLength: 4 },
   ...{ maxBatchRows: 1, maxBatchSequences: 1 },
 };
 
 async function describeBuild(options: WasmOptions): Promise<string> {
-  const backend = await openWasmBackend(SHAPE, createWasmHost(), options);
+  const backend = await wasmFactory(createWasmHost(), options)(...sizesOf(SIZES));
   const { description } = backend.report();
   await backend.close();
   return description;
 }
 
-describe("openWasmBackend", () => {
+describe("opening the wasm backend", () => {
   // Node 20 has relaxed SIMD behind a flag, later versions have it on and know no such flag.
   const isBehindFlag = Number.parseInt(process.versions.node, 10) < 22;
 

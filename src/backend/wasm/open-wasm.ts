@@ -1,7 +1,7 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
-import type { Backend, BackendShape } from "../backend.ts";
+import type { Backend, BackendFactory, Capacity, ModelShape } from "../backend.ts";
 import type { StartedWorker, WasmHost, WasmModuleName } from "./host.ts";
-import { measureTuning, TUNING_SHAPE } from "./measure-tuning.ts";
+import { measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
 import {
   chooseTuning,
@@ -36,13 +36,17 @@ const RELAXED_PROBE = new Uint8Array([
 ]);
 
 /**
- * Opens the WASM backend.
- * @throws BackendError when the machine lacks what was asked for, or has no room for the shape.
+ * Opens WASM backends on a host.
+ * What it returns throws a BackendError when the machine lacks what was asked for, or has no room for the model.
  */
-export async function openWasmBackend(
-  shape: BackendShape,
+export function wasmFactory(host: WasmHost, options: WasmOptions = {}): BackendFactory {
+  return (model, capacity) => open({ model, capacity }, host, options);
+}
+
+async function open(
+  { model, capacity }: { readonly model: ModelShape; readonly capacity: Capacity },
   host: WasmHost,
-  options: WasmOptions = {},
+  options: WasmOptions,
 ): Promise<Backend> {
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
@@ -81,7 +85,9 @@ export async function openWasmBackend(
     const description =
       `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
       (!startWorker && options.threads === undefined ? ` (${reason})` : "");
-    const backend = new WasmBackend(shape, opened.memory, kernels, { threads, description, tuning });
+    const backend = new WasmBackend(model, capacity, {
+      ...{ memory: opened.memory, kernels, threads, description, tuning },
+    });
     for (const worker of start()) backend.addWorker(worker);
     await Promise.resolve(); // a worker that has failed says so
     return backend;
@@ -120,7 +126,13 @@ async function measureOn(
   let bench: WasmBackend | undefined;
   try {
     const tuning = { from: "default", choices: USUAL_TUNING } as const;
-    bench = new WasmBackend(TUNING_SHAPE, memory, kernels, { threads, description: "", tuning });
+    bench = new WasmBackend(TUNING_MODEL, TUNING_CAPACITY, {
+      memory,
+      kernels,
+      threads,
+      description: "",
+      tuning,
+    });
     for (const worker of start()) bench.addWorker(worker);
     const deadline = performance.now() + START_LIMIT_MS;
     while (bench.startedThreads < threads) {

@@ -1,6 +1,6 @@
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 
 /** Step data at an address of linear memory. */
 export class WasmTensor implements TensorRef {
@@ -19,22 +19,18 @@ export class WasmTensor implements TensorRef {
 
 /** A weight: its packed data, and the 16-byte descriptor (address, rows, cols, dtype) that kernels take. */
 export class WasmWeight implements WeightRef {
+  readonly kind: WeightSpec["kind"];
   readonly name: string;
   readonly dtype: WeightDtype;
   readonly rows: number;
   readonly cols: number;
   readonly address: number;
   readonly descriptor: number;
-  constructor(
-    name: string,
-    dtype: WeightDtype,
-    rows: number,
-    cols: number,
-    address: number,
-    descriptor: number,
-  ) {
-    this.name = name;
-    this.dtype = dtype;
+  constructor(spec: WeightSpec, address: number, descriptor: number) {
+    const { rows, cols } = dimensionsOf(spec);
+    this.kind = spec.kind;
+    this.name = spec.name;
+    this.dtype = spec.dtype;
     this.rows = rows;
     this.cols = cols;
     this.address = address;
@@ -58,8 +54,8 @@ export function addressOf(ref: TensorRef, dtype?: TensorDtype): WasmTensor {
 /** The descriptor of a matrix, whose rows are in blocks. */
 export function descriptorOf(ref: WeightRef): number {
   const weight = WasmWeight.of(ref);
-  if (weight.rows === 1)
-    throw new ShapeError(`weight ${ref.name} has one row: it is a vector, and a matrix is needed here`);
+  if (weight.kind !== "matrix")
+    throw new ShapeError(`weight ${ref.name} is a vector, and a matrix is needed here`);
   return weight.descriptor;
 }
 
@@ -67,7 +63,9 @@ export function descriptorOf(ref: WeightRef): number {
 export function vectorOf(ref: WeightRef | undefined): number {
   if (ref === undefined) return 0;
   const weight = WasmWeight.of(ref);
-  if (weight.rows !== 1)
-    throw new ShapeError(`weight ${ref.name} has ${weight.rows} rows, and a vector is needed here`);
+  if (weight.kind !== "vector")
+    throw new ShapeError(
+      `weight ${ref.name} is a matrix [${weight.rows}, ${weight.cols}], and a vector is needed here`,
+    );
   return weight.descriptor;
 }

@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { place } from "../../../test/place/here.ts";
+import { sizesOf } from "../../../test/sizes.ts";
 import { ConfigError } from "../../base/errors.ts";
-import type { BackendShape } from "../backend.ts";
-import { openWasmBackend, type TuningStore, type WasmOptions } from "./open-wasm.ts";
+import { type TuningStore, type WasmOptions, wasmFactory } from "./open-wasm.ts";
 import { chooseTuning, parseTuning, TUNABLES, TUNING_NAMES, USUAL_TUNING } from "./tuning.ts";
 
-const SHAPE: BackendShape = {
+const SIZES = {
   ...{ numLayers: 1, hiddenSize: 8, intermediateSize: 8, numQueryHeads: 1, numKvHeads: 1, headDim: 4 },
-  ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: 4, numPages: 1, maxSequenceLength: 4 },
+  ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: 4, maxPages: 1, maxSequenceLength: 4 },
   ...{ maxBatchRows: 1, maxBatchSequences: 1 },
 };
 
@@ -25,7 +25,7 @@ function memoryStore(texts = new Map<string, string>(), machine = `machine ${mac
 async function open(tuningStore: TuningStore | undefined, options: WasmOptions = {}) {
   const { tuningStore: _, ...host } = place.createWasmHost();
   const given = { ...host, ...(tuningStore && { tuningStore }) };
-  const backend = await openWasmBackend(SHAPE, given, { threads: 2, simd: "simd", ...options });
+  const backend = await wasmFactory(given, { threads: 2, simd: "simd", ...options })(...sizesOf(SIZES));
   await backend.close();
   const { tuning } = backend.report();
   if (!tuning) throw new Error("the report says nothing of tuning");

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { place } from "../../../test/place/here.ts";
-import type { BackendShape } from "../backend.ts";
-import { openWasmBackend } from "./open-wasm.ts";
+import { sizesOf } from "../../../test/sizes.ts";
+import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
+import { wasmFactory } from "./open-wasm.ts";
 import { TUNABLES, TUNING_NAMES, type Tuning, USUAL_TUNING } from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 
@@ -28,7 +29,7 @@ interface Heads {
 }
 
 async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmBackend> {
-  const shape: BackendShape = {
+  const sizes = sizesOf({
     ...{
       numLayers: 1,
       hiddenSize: 600,
@@ -37,9 +38,9 @@ async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmB
       rmsNormEps: 1e-6,
       pageSize: 16,
     },
-    ...{ numPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
-  };
-  const backend = await openWasmBackend(shape, place.createWasmHost(), { ...build, tuning: "default" });
+    ...{ maxPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
+  });
+  const backend = await wasmFactory(place.createWasmHost(), { ...build, tuning: "default" })(...sizes);
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
 }
@@ -98,7 +99,7 @@ describe.each(BUILDS)("on $threads threads, $simd", (build) => {
     const given = Float32Array.from({ length: 40 * 1100 }, next);
     backend.write(x, given);
     for (const [rows, cols] of shapes) {
-      const weight = backend.createWeight("w", dtype, rows, cols);
+      const weight = backend.createWeight(matrixSpec("w", dtype, [rows, cols]));
       const bytes = weightBytes(dtype, rows * cols);
       backend.writeWeight(weight, 0, bytes);
       for (const count of [1, 3, 8, 37]) {
@@ -122,7 +123,7 @@ describe.each([
   it.each(DTYPES)("no tuning changes a bit of its products with %s weights", async (dtype) => {
     const backend = await open({ numQueryHeads: 9, numKvHeads: 3, headDim: 20 }, build);
     const matrix = (rows: number, cols: number) => {
-      const weight = backend.createWeight("w", dtype, rows, cols);
+      const weight = backend.createWeight(matrixSpec("w", dtype, [rows, cols]));
       // small enough that sums of a thousand stay finite
       const words = weightBytes(dtype === "f16" ? "bf16" : dtype, rows * cols);
       backend.writeWeight(
@@ -132,7 +133,7 @@ describe.each([
       );
       return weight;
     };
-    const norm = backend.createWeight("norm", "f32", 1, 600);
+    const norm = backend.createWeight(vectorSpec("norm", "f32", 600));
     backend.writeWeight(norm, 0, new Uint8Array(new Float32Array(600).fill(1).buffer));
     const [gate, up, down] = [matrix(3000, 600), matrix(3000, 600), matrix(600, 3000)];
     const [q, k, v, o] = [matrix(180, 600), matrix(60, 600), matrix(60, 600), matrix(600, 180)];
@@ -288,7 +289,7 @@ function select(backend: WasmBackend, groups: number) {
 function begin(backend: WasmBackend, length: number, rows: number): void {
   backend.beginStep({
     ...{ numRows: rows, numSequences: 1, tokenIds: new Uint32Array(rows), slots: new Uint32Array(rows) },
-    ...{ rope: new Float32Array(rows * backend.shape.headDim), firstRows: new Uint32Array(1) },
+    ...{ rope: new Float32Array(rows * backend.model.headDim), firstRows: new Uint32Array(1) },
     ...{ rowCounts: Uint32Array.of(rows), lengths: Uint32Array.of(length), maxPagesPerSequence: 48 },
     pageTables: Uint32Array.from({ length: 48 }, (_, page) => (page * 7) % 48),
   });

@@ -1,15 +1,16 @@
-import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, EngineError, ShapeError } from "../../base/errors.ts";
-import { capacityOf, type TensorRef, type WeightRef } from "../../base/tensor-ref.ts";
+import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
   Backend,
   BackendReport,
-  BackendShape,
+  Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  ModelShape,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -27,7 +28,7 @@ import { ARRIVED_ADDRESS, boundsLayerBytes, layerBytes, regions, type Word } fro
 import { addressOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
-import { writeShape, writeTuning } from "./words.ts";
+import { writeSizes, writeTuning } from "./words.ts";
 
 /** Kernels that run between `beginStep` and the next. */
 type StepKernel = Exclude<
@@ -38,9 +39,20 @@ type StepKernel = Exclude<
 /** Rows from which on products gain nothing: one streams the weights while they stay in cache. */
 const PREFILL_ROWS = 256;
 
+/** What a backend is opened on. */
+export interface WasmBackendOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Exports of the kernels' instance. */
+  readonly kernels: WebAssembly.Exports;
+  readonly threads: number;
+  readonly description: string;
+  readonly tuning: TuningReport;
+}
+
 /** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
 export class WasmBackend implements Backend {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows: number;
@@ -59,29 +71,26 @@ export class WasmBackend implements Backend {
   #isClosed = false;
   #failure: unknown;
 
-  constructor(
-    shape: BackendShape,
-    memory: WebAssembly.Memory,
-    exports: WebAssembly.Exports,
-    options: { readonly threads: number; readonly description: string; readonly tuning: TuningReport },
-  ) {
-    this.shape = shape;
-    this.prefillRows = Math.min(PREFILL_ROWS, shape.maxBatchRows);
-    this.arena = new Arena(memory);
-    this.kernels = exports as unknown as WasmExports;
+  constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
+    this.model = model;
+    this.capacity = capacity;
+    this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
+    this.arena = new Arena(options.memory);
+    this.kernels = options.kernels as unknown as WasmExports;
     this.#threads = options.threads;
     this.#description = options.description;
     this.#tuning = options.tuning;
-    writeShape(this.arena, shape);
-    for (const [word, bytes] of regions(shape)) this.#setWord(word, this.arena.allocate(bytes, word));
+    writeSizes(this.arena, model, capacity);
+    for (const [word, bytes] of regions(model, capacity))
+      this.#setWord(word, this.arena.allocate(bytes, word));
     const scratchBytes = Math.ceil((this.kernels.scratchBytes() + 128) / 64) * 64;
     this.#setWord("scratchBytes", scratchBytes);
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
-    this.#weights = new WeightStore(this.arena, shape);
-    this.#batch = new BatchRegion(this.arena, shape);
-    this.#sampler = new TokenSampler(this.arena, shape.vocabSize);
-    const cacheBytes = shape.numLayers * layerBytes(shape);
-    const what = `the KV cache (${shape.numPages * shape.pageSize} tokens)`;
+    this.#weights = new WeightStore(this.arena, model);
+    this.#batch = new BatchRegion(this.arena, model, capacity);
+    this.#sampler = new TokenSampler(this.arena, model.vocabSize);
+    const cacheBytes = model.numLayers * layerBytes(model, capacity);
+    const what = `the KV cache (${capacity.maxPages * capacity.pageSize} tokens)`;
     this.#setWord("cache", this.arena.allocate(cacheBytes, what));
     this.kernels.startMain();
     this.tune(options.tuning.choices);
@@ -152,7 +161,7 @@ export class WasmBackend implements Backend {
       description: this.#description,
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
-      kvCacheBytes: this.shape.numLayers * layerBytes(this.shape),
+      kvCacheBytes: this.model.numLayers * layerBytes(this.model, this.capacity),
       tuning: this.#tuning,
     };
   }
@@ -175,8 +184,8 @@ export class WasmBackend implements Backend {
     return from.slice(address / 4, address / 4 + size);
   }
 
-  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
-    return this.#weights.create(name, dtype, rows, cols);
+  createWeight(spec: WeightSpec): WeightRef {
+    return this.#weights.create(spec);
   }
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
@@ -278,7 +287,7 @@ export class WasmBackend implements Backend {
     count: number,
     logits: TensorRef,
   ): void {
-    if (count > this.shape.maxBatchRows || count * this.shape.vocabSize > addressOf(logits).size)
+    if (count > this.capacity.maxBatchRows || count * this.model.vocabSize > addressOf(logits).size)
       throw new ShapeError(`logits of ${count} rows do not fit into [${logits.shape.join(", ")}]`);
     this.#batch.copy("logitsRows", rows, count);
     const from = addressOf(x, "f32").address;
@@ -305,7 +314,7 @@ export class WasmBackend implements Backend {
 
   updatePageBounds(layer: number, range: SequenceRange): void {
     if (!this.#hasBounds) {
-      const bytes = this.shape.numLayers * boundsLayerBytes(this.shape);
+      const bytes = this.model.numLayers * boundsLayerBytes(this.model, this.capacity);
       this.#setWord("bounds", this.arena.allocate(bytes, "page bounds"));
       this.#hasBounds = true;
     }

@@ -1,7 +1,7 @@
-import { dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
+import { dtypeBytes } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
-import type { WeightRef } from "../../base/tensor-ref.ts";
-import type { BackendShape } from "../backend.ts";
+import { dimensionsOf, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import type { ModelShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import type { WasmExports } from "./exports.ts";
 import { stagingBytes } from "./memory-map.ts";
@@ -11,7 +11,7 @@ const DTYPE_CODES = { f32: 0, bf16: 1, f16: 2 } as const;
 /** f16 that holds Inf or NaN, which its fast path would lose. */
 const F16_SPECIAL = 3;
 
-/** Weights in the kernels' layout: matrices in blocks of 8 rows in their own dtype, vectors (one row) as f32. */
+/** Weights in the kernels' layout: matrices in blocks of 8 rows in their own dtype, vectors as f32. */
 export class WeightStore {
   /** Bytes of all weights. */
   bytes = 0;
@@ -19,39 +19,41 @@ export class WeightStore {
   readonly #staging: number;
   readonly #stagingBytes: number;
 
-  constructor(arena: Arena, shape: BackendShape) {
+  constructor(arena: Arena, model: ModelShape) {
     this.#arena = arena;
-    this.#stagingBytes = stagingBytes(shape);
+    this.#stagingBytes = stagingBytes(model);
     this.#staging = arena.allocate(this.#stagingBytes, "weight staging");
   }
 
-  create(name: string, dtype: WeightDtype, rows: number, cols: number): WasmWeight {
-    const isVector = rows === 1;
+  create(spec: WeightSpec): WasmWeight {
+    const { name, dtype } = spec;
+    const { rows, cols } = dimensionsOf(spec);
+    const isVector = spec.kind === "vector";
     const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * cols * dtypeBytes(dtype);
     const descriptor = this.#arena.allocate(16, `weight ${name}`);
     const address = this.#arena.allocate(bytes, `weight ${name} [${rows}, ${cols}] in ${dtype}`);
     this.#arena.integers.set([address, rows, cols, isVector ? 0 : DTYPE_CODES[dtype]], descriptor / 4);
     this.bytes += bytes;
-    return new WasmWeight(name, dtype, rows, cols, address, descriptor);
+    return new WasmWeight(spec, address, descriptor);
   }
 
   /** Packs whole rows into their place, as many at a time as the staging area holds. */
   write(kernels: WasmExports, ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
-    const { name, dtype, rows, cols, address, descriptor } = WasmWeight.of(ref);
+    const { kind, name, dtype, rows, cols, address, descriptor } = WasmWeight.of(ref);
     const rowBytes = cols * dtypeBytes(dtype);
     const count = bytes.byteLength / rowBytes;
     if (!Number.isInteger(count) || firstRow % 8 !== 0 || firstRow + count > rows)
       throw new ShapeError(
         `writing ${bytes.byteLength} bytes at row ${firstRow} of ${name} [${rows}, ${cols}] in ${dtype}`,
       );
-    const most = rows === 1 ? 1 : Math.floor(this.#stagingBytes / (8 * rowBytes)) * 8;
+    const most = kind === "vector" ? 1 : Math.floor(this.#stagingBytes / (8 * rowBytes)) * 8;
     if (most === 0 || rowBytes > this.#stagingBytes)
-      throw new ShapeError(`weight ${name} has ${cols} columns, more than any of the backend's shape`);
+      throw new ShapeError(`weight ${name} has ${cols} columns, more than any of the model`);
     for (let row = 0; row < count; row += most) {
       const n = Math.min(most, count - row);
       this.#arena.bytes.set(bytes.subarray(row * rowBytes, (row + n) * rowBytes), this.#staging);
       const code = DTYPE_CODES[dtype];
-      if (rows === 1) kernels.decodeVector(code, this.#staging, address, cols);
+      if (kind === "vector") kernels.decodeVector(code, this.#staging, address, cols);
       else if (kernels.packRows(code, this.#staging, address + (firstRow + row) * rowBytes, n, cols))
         this.#arena.integers[descriptor / 4 + 3] = F16_SPECIAL;
     }

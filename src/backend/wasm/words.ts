@@ -1,21 +1,28 @@
 /** Writes what kernels read from memory. */
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import { boundsLayerBytes, layerBytes, rowFloats, WORDS, WORDS_ADDRESS } from "./memory-map.ts";
 import { TUNING_NAMES } from "./tuning.ts";
 
-export function writeShape(arena: Arena, shape: BackendShape): void {
-  const sizes = [
-    ...(["hiddenSize", "intermediateSize", "numQueryHeads", "numKvHeads", "headDim", "vocabSize"] as const),
-    ...(["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const),
-  ];
-  for (const name of sizes) arena.setWord(name, shape[name]);
-  arena.setWord("rowFloats", rowFloats(shape));
-  arena.setWord("pageShift", Math.log2(shape.pageSize));
-  arena.setWord("layerBytes", layerBytes(shape));
-  arena.setWord("boundsLayerBytes", boundsLayerBytes(shape));
-  arena.setWord("maxPagesPerSequence", Math.ceil(shape.maxSequenceLength / shape.pageSize));
-  arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = shape.rmsNormEps;
+const MODEL_WORDS = [
+  "hiddenSize",
+  "intermediateSize",
+  "numQueryHeads",
+  "numKvHeads",
+  "headDim",
+  "vocabSize",
+] as const;
+const CAPACITY_WORDS = ["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const;
+
+export function writeSizes(arena: Arena, model: ModelShape, capacity: Capacity): void {
+  for (const name of MODEL_WORDS) arena.setWord(name, model[name]);
+  for (const name of CAPACITY_WORDS) arena.setWord(name, capacity[name]);
+  arena.setWord("rowFloats", rowFloats(model));
+  arena.setWord("pageShift", Math.log2(capacity.pageSize));
+  arena.setWord("layerBytes", layerBytes(model, capacity));
+  arena.setWord("boundsLayerBytes", boundsLayerBytes(model, capacity));
+  arena.setWord("maxPagesPerSequence", Math.ceil(capacity.maxSequenceLength / capacity.pageSize));
+  arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = model.rmsNormEps;
 }
 
 /** Numbers without a name are left alone. */

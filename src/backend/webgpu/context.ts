@@ -1,4 +1,4 @@
-import type { BackendShape, CacheDtype, StepBatch } from "../backend.ts";
+import type { CacheDtype, Capacity, ModelShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { Recorder } from "./recorder.ts";
@@ -14,11 +14,11 @@ export interface BatchSizes {
   readonly lengths: Uint32Array;
 }
 
-/** Copies what later steps of the batch ask for into `into`, made once for all batches of the shape. */
+/** Copies what later steps of the batch ask for into `into`, made once for all batches. */
 export function copySizes(
   batch: StepBatch,
   into: BatchSizes | undefined,
-  { maxBatchSequences }: BackendShape,
+  { maxBatchSequences }: Capacity,
 ): BatchSizes {
   const { numRows, numSequences } = batch;
   const copy = into ?? {
@@ -34,13 +34,18 @@ export function copySizes(
   return copy;
 }
 
+/** What sizes every buffer but the weights. */
+export interface GpuSizes {
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
+  readonly cacheDtype: CacheDtype;
+}
+
 /** What all groups of steps share. */
-export interface GpuContext {
+export interface GpuContext extends GpuSizes {
   readonly device: GPUDevice;
-  readonly shape: BackendShape;
   readonly traits: DeviceTraits;
   readonly tuning: Tuning;
-  readonly cacheDtype: CacheDtype;
   readonly buffers: Buffers;
   readonly recorder: Recorder;
   readonly weights: WeightStore;
@@ -48,7 +53,7 @@ export interface GpuContext {
 }
 
 /** Constants of step.wgsl. */
-export function stepConstants({ step, shape, cacheDtype }: GpuContext) {
+export function stepConstants({ step, model, capacity, cacheDtype }: GpuContext) {
   const { layout } = step;
   return {
     TOKEN_IDS: layout.tokenIds,
@@ -61,18 +66,18 @@ export function stepConstants({ step, shape, cacheDtype }: GpuContext) {
     ROPE: layout.rope,
     PAGE_TABLES: layout.pageTables,
     MAX_PAGES: layout.maxPages,
-    PAGE_SIZE: shape.pageSize,
-    KV_HEADS: shape.numKvHeads,
-    ROW_PIECES: cacheRowPieces(shape, cacheDtype),
+    PAGE_SIZE: capacity.pageSize,
+    KV_HEADS: model.numKvHeads,
+    ROW_PIECES: cacheRowPieces(model, cacheDtype),
   };
 }
 
 /** Pieces of 16 bytes of one key or value of one head. */
-export function cacheRowPieces(shape: BackendShape, dtype: CacheDtype): number {
-  return Math.ceil(shape.headDim / (dtype === "f16" ? 8 : 4));
+export function cacheRowPieces(model: ModelShape, dtype: CacheDtype): number {
+  return Math.ceil(model.headDim / (dtype === "f16" ? 8 : 4));
 }
 
 /** Channels of a cache row with its padding. */
-export function paddedHeadDim(shape: BackendShape, dtype: CacheDtype): number {
-  return cacheRowPieces(shape, dtype) * (dtype === "f16" ? 8 : 4);
+export function paddedHeadDim(model: ModelShape, dtype: CacheDtype): number {
+  return cacheRowPieces(model, dtype) * (dtype === "f16" ? 8 : 4);
 }

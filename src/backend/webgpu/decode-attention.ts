@@ -3,8 +3,9 @@ import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Scores, TokenSelection } from "../backend.ts";
 import { cacheRowPieces, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { Kernel, ProfileCategory } from "./recorder.ts";
+import type { ProfileCategory } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
@@ -76,7 +77,6 @@ export class DecodeAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   #partials: NumberedBuffer | undefined;
-  #empty: NumberedBuffer | undefined;
   #held: HeldCombine | undefined;
 
   constructor(context: GpuContext, cache: KvCache) {
@@ -136,48 +136,42 @@ export class DecodeAttention {
     output: TensorRef | undefined,
     pass: Pass,
   ): void {
-    const { recorder, shape, step, weights } = this.#context;
+    const { recorder, model, step } = this.#context;
     const { selection, scores, onlyScores = false } = pass;
     const { heads, shares, splits } = split;
     const kernel = this.#splitKernel(split, pass);
-    const rowBytes = shape.numQueryHeads * splits * (paddedHeadDim(shape, this.#context.cacheDtype) + 4) * 4;
+    const rowBytes = model.numQueryHeads * splits * (paddedHeadDim(model, this.#context.cacheDtype) + 4) * 4;
     const rowsAtOnce = Math.max(1, Math.min(numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)));
-    const partials = onlyScores ? this.#nothing() : this.#reservePartials(rowsAtOnce * rowBytes);
+    const partials = onlyScores ? undefined : this.#reservePartials(rowsAtOnce * rowBytes);
     const cache = this.#cache.layer(layer);
-    const none = weights.vectors; // stands where the kernel reads nothing
     const selected = selection && WebGpuTensor.of(selection.indices);
     const scoreTensor = scores ? WebGpuTensor.of(scores.values) : undefined;
     for (let row = 0; row < numRows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, numRows - row);
-      recorder.dispatch(
-        pass.part,
+      recorder.dispatch({
+        category: pass.part,
         kernel,
-        [
-          firstRow + row,
-          sequence + row * sequenceStep,
-          sequenceStep,
-          sequence - firstSequence + row * sequenceStep,
-          selection?.groups ?? 1,
-          selected?.capacity ?? 0,
-          scoreTensor?.capacity ?? 0,
+        params: {
+          first_row: firstRow + row,
+          sequence: sequence + row * sequenceStep,
+          sequence_step: sequenceStep,
+          of_selection: sequence - firstSequence + row * sequenceStep,
+          groups: selection?.groups ?? 1,
+          capacity: selected?.capacity ?? 0,
+          score_capacity: scoreTensor?.capacity ?? 0,
           splits,
           shares,
-        ],
-        [
-          step.storage,
-          WebGpuTensor.of(query),
-          cache.keys,
-          cache.values,
-          selected ?? none,
-          selection ? WebGpuTensor.of(selection.counts) : none,
-          partials,
-          scoreTensor ?? this.#nothing(),
-        ],
-        splits,
-        shape.numQueryHeads / heads,
-        count,
-      );
-      if (output && !onlyScores)
+        },
+        bindings: {
+          ...{ step: step.storage, query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
+          indices: selected ?? "unused",
+          counts: selection ? WebGpuTensor.of(selection.counts) : "unused",
+          partials: partials ?? "unused",
+          scores: scoreTensor ?? "unused",
+        },
+        grid: [splits, model.numQueryHeads / heads, count],
+      });
+      if (output && partials)
         this.merge({
           ...{ firstRow: firstRow + row, rows: count, splits, partials, part: pass.part },
           output: WebGpuTensor.of(output),
@@ -186,29 +180,35 @@ export class DecodeAttention {
   }
 
   merge({ firstRow, rows, splits, partials, output, part }: HeldCombine): void {
-    const { recorder, shape, cacheDtype, tuning } = this.#context;
+    const { recorder, model, cacheDtype, tuning } = this.#context;
     const threads = tuning.mergeThreads;
     const merge = recorder.kernel(["combine-core", "combine"], {
       THREADS: threads,
-      QUERY_HEADS: shape.numQueryHeads,
-      HEAD_DIM: shape.headDim,
-      PADDED4: paddedHeadDim(shape, cacheDtype) / 4,
+      QUERY_HEADS: model.numQueryHeads,
+      HEAD_DIM: model.headDim,
+      PADDED4: paddedHeadDim(model, cacheDtype) / 4,
     });
-    recorder.dispatch(part, merge, [firstRow, splits], [partials, output], shape.numQueryHeads, rows);
+    recorder.dispatch({
+      category: part,
+      kernel: merge,
+      params: { first_row: firstRow, splits },
+      bindings: { partials, out: output },
+      grid: [model.numQueryHeads, rows],
+    });
   }
 
   /** How rows that see `longest` tokens or fewer are split. */
   #split(longest: number, { selection }: Pass): Split {
-    const { shape, traits, tuning } = this.#context;
-    const heads = selection && selection.groups > shape.numKvHeads ? 1 : headsOfWorkgroup(shape);
+    const { model, capacity, traits, tuning } = this.#context;
+    const heads = selection && selection.groups > model.numKvHeads ? 1 : headsOfWorkgroup(model);
     const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
-    const groups = Math.floor((tuning.attendGroups * heads) / shape.numQueryHeads);
+    const groups = Math.floor((tuning.attendGroups * heads) / model.numQueryHeads);
     const shares = Math.max(1, Math.min(MAX_SPLITS, groups));
     const one = { heads, shares, lanes: 0, tokens: 0, leastTurns: 0, chunk: 0 };
     const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
     const lanes = this.#teamLanes(heads, threads);
     if (lanes > 0) {
-      const tokens = Math.min(tuning.attendTokens, shape.pageSize);
+      const tokens = Math.min(tuning.attendTokens, capacity.pageSize);
       const turn = (threads / lanes) * tokens;
       const leastTurns = Math.ceil(tuning.attendLeastShare / turn);
       const splits = Math.min(shares, Math.ceil(most / (leastTurns * turn)));
@@ -221,13 +221,13 @@ export class DecodeAttention {
 
   /** The most that fits workgroup memory: fewer tokens of a share first, then fewer invocations, then fewer heads. */
   #sharedSpace(heads: number): Pick<Split, "heads" | "threads" | "chunk"> {
-    const { shape, traits, cacheDtype } = this.#context;
-    const leastThreads = Math.max(64, cacheRowPieces(shape, cacheDtype));
+    const { model, traits, cacheDtype } = this.#context;
+    const leastThreads = Math.max(64, cacheRowPieces(model, cacheDtype));
     // a vec4 of scores for every four heads
     const wanted = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
     for (let threads = traits.isSoftware ? leastThreads : 256; threads >= leastThreads; threads /= 2) {
       // the query, beside two vec4s of an invocation
-      const otherBytes = heads * paddedHeadDim(shape, cacheDtype) * 4 + threads * 32;
+      const otherBytes = heads * paddedHeadDim(model, cacheDtype) * 4 + threads * 32;
       const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
       if (room >= LEAST_SHARE)
         return { heads, threads, chunk: Math.min(wanted, 2 ** Math.floor(Math.log2(room))) };
@@ -236,22 +236,22 @@ export class DecodeAttention {
     while (fewer > 1 && heads % fewer !== 0) fewer--;
     if (fewer < 1)
       throw new BackendError(
-        `backend webgpu: heads of ${shape.headDim} channels do not fit the ${traits.workgroupBytes} bytes of workgroup ` +
+        `backend webgpu: heads of ${model.headDim} channels do not fit the ${traits.workgroupBytes} bytes of workgroup ` +
           "memory of this device; use the wasm backend",
       );
     return this.#sharedSpace(fewer);
   }
 
   #splitKernel(split: Split, { selection, scores, onlyScores = false }: Pass): Kernel {
-    const { recorder, shape, cacheDtype, traits } = this.#context;
+    const { recorder, model, cacheDtype, traits } = this.#context;
     const { heads, threads, lanes } = split;
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
       HEADS: heads,
-      QUERY_HEADS: shape.numQueryHeads,
-      HEAD_DIM: shape.headDim,
-      SCALE: shape.headDim ** -0.5,
+      QUERY_HEADS: model.numQueryHeads,
+      HEAD_DIM: model.headDim,
+      SCALE: model.headDim ** -0.5,
       SELECTED: selection !== undefined,
       HAND_ON: scores !== undefined,
       ONLY_SCORES: onlyScores,
@@ -288,14 +288,14 @@ export class DecodeAttention {
 
   /** Bytes of the sums of one head in attend.wgsl. */
   #sumBytes(lanes: number, threads: number): number {
-    const { shape, cacheDtype } = this.#context;
-    return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(shape, cacheDtype) * 4;
+    const { model, cacheDtype } = this.#context;
+    return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(model, cacheDtype) * 4;
   }
 
   /** Invocations that share a key in attend.wgsl; 0 where the device's subgroups or its memory are too small for it. */
   #teamLanes(heads: number, threads: number): number {
-    const { traits, shape, cacheDtype } = this.#context;
-    const pieces = cacheRowPieces(shape, cacheDtype);
+    const { traits, model, cacheDtype } = this.#context;
+    const pieces = cacheRowPieces(model, cacheDtype);
     const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
     // smaller teams keep the softmax of several heads each, which no real model needs and compilers grow on: 24 GB once
     if (lanes < LEAST_LANES) return 0;
@@ -315,12 +315,6 @@ export class DecodeAttention {
       this.#partials = buffers.storage("partial sums of attention", 2 ** Math.ceil(Math.log2(bytes)));
     }
     return this.#partials;
-  }
-
-  /** A small buffer where a kernel writes nothing. */
-  #nothing(): NumberedBuffer {
-    this.#empty ??= this.#context.buffers.storage("nothing", 16);
-    return this.#empty;
   }
 }
 

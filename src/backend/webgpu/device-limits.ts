@@ -1,6 +1,5 @@
 import { BackendError } from "../../base/errors.ts";
-import type { BackendShape, CacheDtype } from "../backend.ts";
-import { paddedHeadDim } from "./context.ts";
+import { type GpuSizes, paddedHeadDim } from "./context.ts";
 import { stepLayout } from "./step-buffer.ts";
 
 /** The limits of an adapter or device, as far as kernels care. */
@@ -14,7 +13,7 @@ export type DeviceLimits = Pick<
   | "maxComputeWorkgroupStorageSize"
 >;
 
-/** What kernels need whatever the shape; every device of core WebGPU has it, those of its compatibility mode may not. */
+/** What kernels need whatever the model; every device of core WebGPU has it, those of its compatibility mode may not. */
 const NEEDED: readonly (readonly [keyof DeviceLimits, number])[] = [
   ["maxStorageBuffersPerShaderStage", 8],
   ["maxComputeInvocationsPerWorkgroup", 256],
@@ -28,30 +27,31 @@ export function bindingBytes({ maxBufferSize, maxStorageBufferBindingSize }: Dev
 }
 
 /** Of the buffers that are bound whole, the one that takes most. Weights are not among them: they are split. */
-export function largestBuffer(
-  shape: BackendShape,
-  cacheDtype: CacheDtype,
-): { readonly what: string; readonly sizeBytes: number } {
-  const { maxBatchSequences: sequences, numQueryHeads, maxSequenceLength } = shape;
-  const rowBytes = paddedHeadDim(shape, cacheDtype) * (cacheDtype === "f16" ? 2 : 4);
-  const tokens = shape.numPages * shape.pageSize;
+export function largestBuffer({ model, capacity, cacheDtype }: GpuSizes): {
+  readonly what: string;
+  readonly sizeBytes: number;
+} {
+  const { numQueryHeads } = model;
+  const { maxBatchSequences: sequences, maxSequenceLength } = capacity;
+  const rowBytes = paddedHeadDim(model, cacheDtype) * (cacheDtype === "f16" ? 2 : 4);
+  const tokens = capacity.maxPages * capacity.pageSize;
   // tensors of scores come in powers of two (attention/workspace.ts)
   const scores = 4 * sequences * numQueryHeads * 2 ** Math.ceil(Math.log2(maxSequenceLength));
   const candidates = [
-    { what: `the keys of one layer for ${tokens} tokens`, sizeBytes: tokens * shape.numKvHeads * rowBytes },
+    { what: `the keys of one layer for ${tokens} tokens`, sizeBytes: tokens * model.numKvHeads * rowBytes },
     { what: `scores of ${sequences} sequences of ${maxSequenceLength} tokens`, sizeBytes: scores },
-    { what: `page tables of ${sequences} sequences`, sizeBytes: 4 * stepLayout(shape).size },
-    { what: "logits of 16 rows", sizeBytes: 4 * Math.max(16, sequences) * shape.vocabSize },
+    { what: `page tables of ${sequences} sequences`, sizeBytes: 4 * stepLayout(model, capacity).size },
+    { what: "logits of 16 rows", sizeBytes: 4 * Math.max(16, sequences) * model.vocabSize },
   ];
   return candidates.reduce((largest, one) => (one.sizeBytes > largest.sizeBytes ? one : largest));
 }
 
 /** @throws BackendError with all that is too small: what is needed, what there is, what to do. */
-export function checkLimits(shape: BackendShape, limits: DeviceLimits, cacheDtype: CacheDtype): void {
+export function checkLimits(sizes: GpuSizes, limits: DeviceLimits): void {
   const problems = NEEDED.filter(([name, least]) => limits[name] < least).map(
     ([name, least]) => `${name} must be at least ${least} and is ${limits[name]}`,
   );
-  const { what, sizeBytes } = largestBuffer(shape, cacheDtype);
+  const { what, sizeBytes } = largestBuffer(sizes);
   const most = bindingBytes(limits);
   if (problems.length > 0)
     throw new BackendError(

@@ -24,13 +24,13 @@ export interface DeviceTraits {
 }
 
 /** The prelude that reduces over teams of `lanes` invocations; by subgroups where the device has them. */
-export function reducePrelude(traits: DeviceTraits, lanes: number): string {
+export function reducePrelude(traits: DeviceTraits, lanes: number) {
   return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
     ? "reduce-subgroups"
     : "reduce-shared";
 }
 
-export function scanPrelude(traits: DeviceTraits): string {
+export function scanPrelude(traits: DeviceTraits) {
   return traits.minSubgroupSize >= 4 ? "scan-subgroups" : "scan-shared";
 }
 

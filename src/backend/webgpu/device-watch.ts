@@ -40,9 +40,13 @@ export class DeviceWatch {
     this.#fail(`${what}: ${error.message}; close the engine and open it again`);
   };
 
-  /** The first failure stays; whoever waits hears of it. */
   #fail(what: string): void {
-    this.#failure ??= new BackendError(`backend webgpu: ${what}`);
+    this.fail(new BackendError(`backend webgpu: ${what}`));
+  }
+
+  /** Ends all that waits. The first failure stays. */
+  fail(error: BackendError): void {
+    this.#failure ??= error;
     for (const reject of [...this.#waiting]) reject(this.#failure);
   }
 

@@ -10,7 +10,12 @@ export function fillRandom(
   seed: number,
   exponent: number,
 ): void {
-  const kernel = recorder.kernel(["fill-random"], { DTYPE: DTYPE_CODES[dtype] });
   const bias = dtype === "f16" ? 15 : 127;
-  recorder.dispatch("rest", kernel, [seed, bias + exponent], [buffer], 8192);
+  recorder.dispatch({
+    category: "rest",
+    kernel: recorder.kernel(["fill-random"], { DTYPE: DTYPE_CODES[dtype] }),
+    params: { seed, exponent: bias + exponent },
+    bindings: { words: buffer },
+    grid: [8192],
+  });
 }

@@ -16,10 +16,11 @@ export class KvCache {
   readonly #context: GpuContext;
 
   constructor(context: GpuContext) {
-    const { shape, buffers, cacheDtype } = context;
+    const { model, capacity, buffers, cacheDtype } = context;
     this.#context = context;
-    const bytes = shape.numPages * shape.pageSize * shape.numKvHeads * cacheRowPieces(shape, cacheDtype) * 16;
-    this.layers = Array.from({ length: shape.numLayers }, (_, layer) => ({
+    const bytes =
+      capacity.maxPages * capacity.pageSize * model.numKvHeads * cacheRowPieces(model, cacheDtype) * 16;
+    this.layers = Array.from({ length: model.numLayers }, (_, layer) => ({
       keys: buffers.storage(`keys of layer ${layer}`, bytes),
       values: buffers.storage(`values of layer ${layer}`, bytes),
     }));
@@ -41,7 +42,7 @@ export class KvCache {
     query: TensorRef,
     numRows: number,
   ): void {
-    const { recorder, shape, cacheDtype, traits, step, weights: store } = this.#context;
+    const { recorder, model, cacheDtype, traits, step, weights: store } = this.#context;
     // a subgroup for each head, where it has a size
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
@@ -53,20 +54,22 @@ export class KvCache {
       ...subgroupConstants(traits),
       THREADS: threads,
       LANES: lanes,
-      HEAD_DIM: shape.headDim,
-      QUERY_HEADS: shape.numQueryHeads,
-      EPS: shape.rmsNormEps,
+      HEAD_DIM: model.headDim,
+      QUERY_HEADS: model.numQueryHeads,
+      EPS: model.rmsNormEps,
     });
     const norm = (ref: WeightRef | undefined) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0);
     const cache = this.layer(layer);
-    recorder.dispatch(
-      "rest",
+    recorder.dispatch({
+      category: "rest",
       kernel,
-      [norm(weights.qNorm), norm(weights.kNorm)],
-      [step.storage, store.vectors, projected, WebGpuTensor.of(query), cache.keys, cache.values],
-      Math.ceil((shape.numQueryHeads + 2 * shape.numKvHeads) / (threads / lanes)),
-      numRows,
-    );
+      params: { q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
+      bindings: {
+        ...{ step: step.storage, vectors: store.vectors, projected },
+        ...{ query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
+      },
+      grid: [Math.ceil((model.numQueryHeads + 2 * model.numKvHeads) / (threads / lanes)), numRows],
+    });
   }
 
   fillRandom(seed: number): void {

@@ -1,10 +1,11 @@
 import { ShapeError } from "../../base/errors.ts";
-import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { HeldCombine } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import type { ShaderFile } from "./shader.ts";
 
 /** What a chain takes from one attention to the next. */
 export interface LayerKernelOps {
@@ -57,7 +58,7 @@ export class LayerKernel {
 
   /** Whether attention output and feed-forward can be a chain. */
   takes({ o, oBias }: AttentionOutputWeights, feed: FeedForwardWeights): boolean {
-    const { traits, shape } = this.#context;
+    const { traits, model } = this.#context;
     const { forwardProgress, minSubgroupSize, storageBuffers } = traits;
     if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || oBias)
       return false;
@@ -66,8 +67,8 @@ export class LayerKernel {
       isOneKind(matrices) &&
       chunkOf(feed.gate) === chunkOf(feed.up) &&
       this.#outputStage(true) !== undefined &&
-      this.#stage(2 * shape.intermediateSize, shape.hiddenSize, 2) !== undefined &&
-      this.#stage(shape.hiddenSize, shape.intermediateSize, 1) !== undefined &&
+      this.#stage(2 * model.intermediateSize, model.hiddenSize, 2) !== undefined &&
+      this.#stage(model.hiddenSize, model.intermediateSize, 1) !== undefined &&
       WebGpuWeight.of(feed.norm).vector % 4 === 0
     );
   }
@@ -103,8 +104,8 @@ export class LayerKernel {
     links: NumberedBuffer,
     set: number,
   ): void {
-    const { recorder, traits, shape, weights, step, cacheDtype } = this.#context;
-    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = shape;
+    const { recorder, traits, model, weights, step, cacheDtype } = this.#context;
+    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
     const width = numQueryHeads * headDim;
     const dtype = WebGpuWeight.of(output.o).dtype;
     const stages = {
@@ -127,7 +128,7 @@ export class LayerKernel {
       THREADS: threads,
       DTYPE: DTYPE_CODES[dtype],
       FOLD: Math.min(32, traits.minSubgroupSize),
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
       TICKETS: traits.forwardProgress === "ticketed",
       INPUT: input !== undefined,
       FIRST_BLOCKS: blocks.first,
@@ -136,65 +137,70 @@ export class LayerKernel {
       DOWN_BLOCKS: blocks.down,
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
-      ...(splits > 0 && { PADDED4: paddedHeadDim(shape, cacheDtype) / 4, PARTIALS: 8 }),
+      ...(splits > 0 && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
       HIDDEN: hiddenSize,
       ATTENDED_LINKS: this.#linksOf(width),
       HIDDEN_LINKS: this.#linksOf(hiddenSize),
       FEED_LINKS: this.#linksOf(intermediateSize),
       SET_LINKS: this.#setLinks,
       SPACE: Math.max(...sums) + 1,
-      ...stageConstants("o", 4, width, dtype, stages.o),
-      ...stageConstants("feed", 5, hiddenSize, dtype, stages.feed, true),
-      ...stageConstants("down", 6, intermediateSize, dtype, stages.down),
+      ...stageConstants("o", width, dtype, stages.o),
+      ...stageConstants("feed", hiddenSize, dtype, stages.feed, true),
+      ...stageConstants("down", intermediateSize, dtype, stages.down),
     };
-    const files = ["storage", "subgroup-reduce", "layer-mailbox"];
+    const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
     files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
     if (stages.input) {
       files.push("layer-stage:input");
-      Object.assign(constants, stageConstants("input", 7, hiddenSize, dtype, stages.input, true));
+      Object.assign(constants, stageConstants("input", hiddenSize, dtype, stages.input, true));
     }
-    files.push("layer-core", ...(splits > 0 ? ["combine-core", "layer-combine"] : ["layer-copy"]));
+    files.push("layer-core");
+    if (splits > 0) files.push("combine-core", "layer-combine");
+    else files.push("layer-copy");
     const { projected, query } = input ?? {};
-    const bindings = [
-      ...[weights.vectors, WebGpuTensor.of(x), links, chunkOf(output.o), chunkOf(feed.gate)],
-      ...[chunkOf(feed.down), input && chunkOf(input.weights.q), sourceOf(attended)],
-    ];
+    const bindings: Record<string, NumberedBuffer | undefined> = {
+      ...{ vectors: weights.vectors, x: WebGpuTensor.of(x), links },
+      ...{ weights_o: chunkOf(output.o), weights_feed: chunkOf(feed.gate), weights_down: chunkOf(feed.down) },
+      ...(input && { weights_input: chunkOf(input.weights.q) }),
+      [splits > 0 ? "partials" : "attended"]: sourceOf(attended),
+    };
     if (!input || !query) {
       files.push("layer-to-end");
     } else if (hasHeadNorm(input.weights)) {
       files.push("layer-to-rows");
       Object.assign(constants, { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim });
-      bindings.push(projected);
+      bindings.projected = projected;
     } else {
       const { keys, values } = this.#cache.layer(input.layer);
       files.push("step", "layer-to-heads");
       Object.assign(constants, stepConstants(this.#context), { CACHE_IS_F16: cacheDtype === "f16" });
-      bindings.push(step.storage, WebGpuTensor.of(query), keys, values);
+      Object.assign(bindings, { step: step.storage, query: WebGpuTensor.of(query), keys, values });
     }
     const { norm, q, k, v, qBias, kBias, vBias } = input?.weights ?? {};
     files.push("layer-kernel");
-    recorder.dispatch(
-      "weights",
-      recorder.kernel(files, constants),
-      [
+    const piece = (ref: WeightRef | undefined) => (ref ? firstPiece(ref) : 0);
+    const biasPlace = (ref: WeightRef | undefined) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0);
+    recorder.dispatch({
+      category: "weights",
+      kernel: recorder.kernel(files, constants),
+      params: {
         splits,
-        ...[output.o, feed.gate, feed.up, feed.down].map((ref) => firstPiece(ref)),
-        WebGpuWeight.of(feed.norm).vector / 4,
-        set * this.#setLinks,
-        (1 - set) * this.#setLinks,
-        norm ? WebGpuWeight.of(norm).vector / 4 : 0,
-        ...[q, k, v].map((ref) => (ref ? firstPiece(ref) : 0)),
-        ...[qBias, kBias, vBias].map((ref) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0)),
-      ],
+        ...{ o: piece(output.o), gate: piece(feed.gate), up: piece(feed.up), down: piece(feed.down) },
+        feed_norm: WebGpuWeight.of(feed.norm).vector / 4,
+        ...{ links: set * this.#setLinks, stale: (1 - set) * this.#setLinks },
+        input_norm: norm ? WebGpuWeight.of(norm).vector / 4 : 0,
+        ...{ q: piece(q), k: piece(k), v: piece(v) },
+        ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
+      },
       bindings,
-      Object.values(blocks).reduce((sum, count) => sum + count, 0),
-    );
+      grid: [Object.values(blocks).reduce((sum, count) => sum + count, 0)],
+    });
   }
 
   /** Invocations of a workgroup: fewer where rows are short. */
   get #threads(): number {
-    const { shape, tuning, traits } = this.#context;
-    const pieces = 2 ** Math.floor(Math.log2(shape.hiddenSize / 8));
+    const { model, tuning, traits } = this.#context;
+    const pieces = 2 ** Math.floor(Math.log2(model.hiddenSize / 8));
     const least = Math.max(16, traits.maxSubgroupSize);
     return Math.max(least, Math.min(tuning.chainThreads, traits.maxInvocations, pieces));
   }
@@ -225,14 +231,14 @@ export class LayerKernel {
    * be are on their way meanwhile, in one turn.
    */
   #outputStage(isMerged: boolean): Stage | undefined {
-    const { shape, tuning } = this.#context;
+    const { model, tuning } = this.#context;
     const most = isMerged ? { loads: 2 * tuning.chainLoads, most: 1 } : {};
-    return this.#stage(shape.hiddenSize, shape.numQueryHeads * shape.headDim, 1, most);
+    return this.#stage(model.hiddenSize, model.numQueryHeads * model.headDim, 1, most);
   }
 
   /** Where heads are finished at once, rows come in two runs of a head, half a head apart, each of an even number. */
   #inputStage(isUnfinished: boolean): Stage | undefined {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.model;
     const rows = (numQueryHeads + 2 * numKvHeads) * headDim;
     if (isUnfinished) return this.#stage(rows, hiddenSize, 1, { unit: numKvHeads * headDim });
     return headDim % 4 === 0 ? this.#stage(rows, hiddenSize, 4, { unit: headDim }) : undefined;
@@ -244,7 +250,7 @@ export class LayerKernel {
   }
 
   get #setLinks(): number {
-    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.shape;
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
     const attended = this.#linksOf(numQueryHeads * headDim);
     return attended + 2 * this.#linksOf(hiddenSize) + this.#linksOf(intermediateSize) + 1;
   }
@@ -262,14 +268,12 @@ export class LayerKernel {
 
 function stageConstants(
   name: string,
-  binding: number,
   cols: number,
   dtype: WebGpuWeight["dtype"],
   { rows, turns, chunk }: Stage,
   isNormed = false,
 ): Record<string, number | boolean> {
   return {
-    [`BINDING_${name}`]: binding,
     [`STRIDE_${name}`]: cols / pieceElements(dtype),
     [`ROWS_${name}`]: rows,
     [`TURNS_${name}`]: turns,

@@ -4,7 +4,14 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import { type GpuContext, stepConstants } from "./context.ts";
 import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
 import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from "./refs.ts";
-import { groupSections, type Product, pairSections, type Section, sectionWords } from "./sections.ts";
+import {
+  groupSections,
+  type Product,
+  pairSections,
+  type Section,
+  sectionParams,
+  wordsOf,
+} from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
 
 /** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or sooner the matrix units. */
@@ -122,9 +129,9 @@ export class LinearOps {
     norm: WebGpuWeight,
     out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
   ): boolean {
-    const { recorder, weights, step, shape, cacheDtype } = this.#context;
+    const { recorder, weights, step, model, cacheDtype } = this.#context;
     const [first] = products;
-    if (!first || shape.headDim % LEAST_HEAD_ROWS !== 0) return false;
+    if (!first || model.headDim % LEAST_HEAD_ROWS !== 0) return false;
     const { cols, dtype } = first.weight;
     if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
@@ -138,21 +145,23 @@ export class LinearOps {
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
         ...stepConstants(this.#context),
         ...core.constants,
-        HEAD_DIM: shape.headDim,
-        QUERY_HEADS: shape.numQueryHeads,
+        HEAD_DIM: model.headDim,
+        QUERY_HEADS: model.numQueryHeads,
         CACHE_IS_F16: cacheDtype === "f16",
       });
       const blocks = sections.reduce((sum, { slice }) => sum + slice.rows / core.outputs, 0);
       const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
       const { slab } = head.slice;
-      recorder.dispatch(
-        "weights",
+      recorder.dispatch({
+        category: "weights",
         kernel,
-        [...sectionWords(sections), norm.vector / 4, x.count],
-        [slab, x.storage, weights.vectors, slab, step.storage, out.query, out.keys, out.values],
-        columns,
-        rows,
-      );
+        params: { ...sectionParams(sections), norm: norm.vector / 4, batch: x.count },
+        bindings: {
+          ...{ weights: slab, x: x.storage, vectors: weights.vectors, partner: slab },
+          ...{ step: step.storage, query: out.query, keys: out.keys, values: out.values },
+        },
+        grid: [columns, rows],
+      });
     }
     return true;
   }
@@ -177,19 +186,24 @@ export class LinearOps {
     const blocks = sections.reduce((sum, { slice }) => sum + Math.ceil(slice.rows / core.outputs), 0);
     const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
     const all = partner ? [first, partner] : sections;
-    recorder.dispatch(
-      "weights",
+    recorder.dispatch({
+      category: "weights",
       kernel,
-      [...sectionWords(all), (norm?.vector ?? 0) / 4, x.count, out.stride],
-      [first.slice.slab, x.storage, weights.vectors, (partner ?? first).slice.slab, out.storage],
-      columns,
-      rows,
-    );
+      params: {
+        ...sectionParams(all),
+        ...{ norm: (norm?.vector ?? 0) / 4, batch: x.count, out_stride: out.stride },
+      },
+      bindings: {
+        ...{ weights: first.slice.slab, x: x.storage, vectors: weights.vectors },
+        ...{ partner: (partner ?? first).slice.slab, out: out.storage },
+      },
+      grid: [columns, rows],
+    });
   }
 
   /** The part that all matrix-vector kernels share: its files and constants, teams of a workgroup and outputs of a team. */
   #core(first: Section, x: Rows, isNormed: boolean, kind: "plain" | "pair" | "heads") {
-    const { traits, tuning, shape } = this.#context;
+    const { traits, tuning, model } = this.#context;
     const { stride, dtype } = first;
     const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
@@ -212,7 +226,7 @@ export class LinearOps {
       // an invocation finishes at most one pair of pairs
       while (
         teamRows > LEAST_HEAD_ROWS &&
-        (shape.headDim % teamRows !== 0 || (teamRows / LEAST_HEAD_ROWS) * batch > lanes)
+        (model.headDim % teamRows !== 0 || (teamRows / LEAST_HEAD_ROWS) * batch > lanes)
       )
         teamRows /= 2;
     }
@@ -234,13 +248,13 @@ export class LinearOps {
       COLS: stride * pieceElements(dtype),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
     };
     const files = [
       "storage",
       traits.minSubgroupSize > 0 ? "subgroup-reduce" : "subgroup-reduce-none",
       "matvec-core",
-    ];
+    ] as const;
     return { files, constants, teams: threads / lanes, outputs: kind === "pair" ? teamRows / 2 : teamRows };
   }
 
@@ -259,14 +273,13 @@ export class LinearOps {
       PAIR: isPair,
       ADD: isAdded,
     });
-    recorder.dispatch(
-      "weights",
+    recorder.dispatch({
+      category: "weights",
       kernel,
-      [slice.offset / 16, slice.rows, section.out, section.bias, x.count, out.stride],
-      [slice.slab, x.storage, weights.vectors, out.storage],
-      Math.ceil(x.count / (64 * side)),
-      Math.ceil(slice.rows / (64 * side)),
-    );
+      params: { ...wordsOf(section), batch: x.count, out_stride: out.stride },
+      bindings: { weights: slice.slab, x: x.storage, vectors: weights.vectors, out: out.storage },
+      grid: [Math.ceil(x.count / (64 * side)), Math.ceil(slice.rows / (64 * side))],
+    });
   }
 
   #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, isAdded = false): void {
@@ -290,22 +303,19 @@ export class LinearOps {
       PAIR: isPair,
       ADD: isAdded,
     });
-    recorder.dispatch(
-      "weights",
+    recorder.dispatch({
+      category: "weights",
       kernel,
-      [
-        slice.offset / 16,
-        slice.rows,
-        section.out,
-        section.bias,
-        x.count,
-        out.stride,
-        (partner?.slice.offset ?? 0) / 16,
-      ],
-      [slice.slab, x.storage, weights.vectors, x.scales, (partner ?? section).slice.slab, out.storage],
-      Math.ceil(x.count / tile.x),
-      Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w)),
-    );
+      params: {
+        ...wordsOf(section),
+        ...{ batch: x.count, out_stride: out.stride, partner: (partner?.slice.offset ?? 0) / 16 },
+      },
+      bindings: {
+        ...{ weights: slice.slab, x: x.storage, vectors: weights.vectors, scales: x.scales },
+        ...{ partner: partner?.slice.slab ?? "unused", out: out.storage },
+      },
+      grid: [Math.ceil(x.count / tile.x), Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w))],
+    });
   }
 
   /** The larger tile brings up to a tenth where outputs are many or are read as well, and costs as much elsewhere. */
@@ -316,9 +326,9 @@ export class LinearOps {
 
   static weight(ref: WeightRef, rows: number, cols: number): WebGpuWeight {
     const weight = WebGpuWeight.of(ref);
-    if (weight.rows !== rows || weight.cols !== cols)
+    if (weight.kind !== "matrix" || weight.rows !== rows || weight.cols !== cols)
       throw new ShapeError(
-        `weight ${weight.name} is [${weight.rows}, ${weight.cols}], the step needs [${rows}, ${cols}]`,
+        `weight ${weight.name} is a ${weight.kind} [${weight.rows}, ${weight.cols}], the op needs a matrix [${rows}, ${cols}]`,
       );
     return weight;
   }

@@ -1,8 +1,9 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { Backend, BackendShape, CacheDtype } from "../backend.ts";
+import type { Backend, BackendFactory, CacheDtype } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
+import type { GpuSizes } from "./context.ts";
 import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
@@ -37,16 +38,19 @@ const RAISED_LIMITS = [
 ] as const;
 
 /**
- * Opens the backend on an adapter.
- * @throws BackendError when the device cannot be had or is too small: what is needed, what there is, what to do.
+ * Opens the backend on an adapter. An adapter gives one device, so what this returns can be called once, or as often as
+ * wanted where `options` share a device.
+ * What it returns throws a BackendError when the device cannot be had or is too small: what is needed, what there is,
+ * what to do.
  */
-export async function openWebGpuBackend(
-  shape: BackendShape,
-  adapter: GPUAdapter,
-  options: WebGpuOptions = {},
-): Promise<Backend> {
-  const cacheDtype = options.cacheDtype ?? "f16";
-  checkLimits(shape, adapter.limits, cacheDtype);
+export function webGpuFactory(adapter: GPUAdapter, options: WebGpuOptions = {}): BackendFactory {
+  const { cacheDtype = "f16" } = options;
+  return (model, capacity) => open({ model, capacity, cacheDtype }, adapter, options);
+}
+
+async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions): Promise<Backend> {
+  const { model, capacity, cacheDtype } = sizes;
+  checkLimits(sizes, adapter.limits);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
   const buffers = new Buffers(device);
   const watch = new DeviceWatch(device);
@@ -54,7 +58,7 @@ export async function openWebGpuBackend(
     const traits = { ...traitsOf(adapter, device), ...options.traits };
     return await watch.allocate(
       () =>
-        new WebGpuBackend(shape, {
+        new WebGpuBackend(model, capacity, {
           device,
           isShared: options.device !== undefined,
           buffers,
@@ -65,7 +69,7 @@ export async function openWebGpuBackend(
           description: describe(adapter, traits),
         }),
       () =>
-        `the KV cache of ${shape.numPages * shape.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
+        `the KV cache of ${capacity.maxPages * capacity.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
     );
   } catch (error) {
     watch.close();

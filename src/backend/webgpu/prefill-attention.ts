@@ -25,48 +25,43 @@ export class PrefillAttention {
     output: TensorRef,
     part: ProfileCategory,
   ): void {
-    const { recorder, shape, step, cacheDtype, traits, tuning } = this.#context;
-    const cache = this.#cache.layer(layer);
+    const { recorder, model, step, cacheDtype, traits, tuning } = this.#context;
+    const { keys, values } = this.#cache.layer(layer);
+    const inputs = {
+      params: { first_row: firstRow, rows, sequence },
+      bindings: {
+        ...{ step: step.storage, query: WebGpuTensor.of(query), keys, values },
+        out: WebGpuTensor.of(output),
+      },
+    };
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
-      QUERY_HEADS: shape.numQueryHeads,
-      HEAD_DIM: shape.headDim,
-      SCALE: shape.headDim ** -0.5,
+      QUERY_HEADS: model.numQueryHeads,
+      HEAD_DIM: model.headDim,
+      SCALE: model.headDim ** -0.5,
     };
-    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && shape.headDim % 16 === 0) {
-      const heads = headsOfWorkgroup(shape);
+    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && model.headDim % 16 === 0) {
+      const heads = headsOfWorkgroup(model);
       const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
       const kernel = recorder.kernel(["storage", "subgroup-matrix", "step", "attend-subgroup-matrix"], {
         ...constants,
         HEADS: heads,
         ROW_BLOCKS: rowBlocks,
         // keys, values, scores and weights within 48 KiB
-        BLOCK: shape.headDim > 128 ? 16 : tuning.matrixKeys,
+        BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
       });
-      recorder.dispatch(
-        part,
-        kernel,
-        [firstRow, rows, sequence],
-        [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
-        Math.ceil(rows / (16 * rowBlocks)),
-        shape.numQueryHeads / heads,
-      );
+      const grid = [Math.ceil(rows / (16 * rowBlocks)), model.numQueryHeads / heads] as const;
+      recorder.dispatch({ category: part, kernel, ...inputs, grid });
       return;
     }
-    const padding = paddedHeadDim(shape, cacheDtype);
+    const padding = paddedHeadDim(model, cacheDtype);
     const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
       ...constants,
       // 4 KiB of values at a time, within the 16 KiB of any device
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
-    recorder.dispatch(
-      part,
-      kernel,
-      [firstRow, rows, sequence],
-      [step.storage, WebGpuTensor.of(query), cache.keys, cache.values, WebGpuTensor.of(output)],
-      Math.ceil(rows / 32),
-      shape.numQueryHeads,
-    );
+    const grid = [Math.ceil(rows / 32), model.numQueryHeads] as const;
+    recorder.dispatch({ category: part, kernel, ...inputs, grid });
   }
 }

@@ -1,4 +1,4 @@
-import type { BackendShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import { bindingBytes, type DeviceLimits } from "./device-limits.ts";
 import { padded } from "./prepared-rows.ts";
 
@@ -12,9 +12,10 @@ const SHARE_OF_WEIGHTS = 1 / 8;
 const LEAST_BYTES = 32 << 20;
 
 type RowShape = Pick<
-  BackendShape,
-  "hiddenSize" | "intermediateSize" | "numQueryHeads" | "numKvHeads" | "headDim" | "maxSequenceLength"
->;
+  ModelShape,
+  "hiddenSize" | "intermediateSize" | "numQueryHeads" | "numKvHeads" | "headDim"
+> &
+  Pick<Capacity, "maxSequenceLength">;
 
 /**
  * Rows of a prefill chunk, a power of two: as many as bring speed, as their buffers stay small beside the weights, and as a

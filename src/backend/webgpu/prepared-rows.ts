@@ -1,5 +1,6 @@
 import type { GpuContext } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import type { Bindings } from "./kernel-params.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import type { Constants } from "./shader.ts";
 
@@ -45,7 +46,7 @@ export class PreparedRows {
   floats(x: Rows, cols: number, { norm, gather }: PrepareOptions): Rows {
     const stride = padded(cols);
     this.#floats = this.#reserve(this.#floats, "prepared rows", x.count * stride * 4);
-    this.#record("prepare", x, cols, norm, gather, { OUT_STRIDE: stride }, [this.#floats]);
+    this.#record("prepare", x, cols, { norm, gather }, { OUT_STRIDE: stride }, { out: this.#floats });
     return { storage: this.#floats, stride, count: x.count };
   }
 
@@ -56,20 +57,20 @@ export class PreparedRows {
     this.#scales = this.#reserve(this.#scales, "scales of rows", x.count * 4);
     const isWide = cols % 4 === 0 && x.stride % 4 === 0 && (norm?.vector ?? 0) % 4 === 0;
     const constants = { OUT_STRIDE: stride / 2, WIDE: isWide };
-    this.#record("prepare-halves", x, cols, norm, gather, constants, [this.#halves, this.#scales]);
+    const out = { out: this.#halves, scales: this.#scales };
+    this.#record("prepare-halves", x, cols, { norm, gather }, constants, out);
     return { storage: this.#halves, scales: this.#scales, pieces: stride / 8, count: x.count };
   }
 
   #record(
-    name: string,
+    name: "prepare" | "prepare-halves",
     x: Rows,
     cols: number,
-    norm: WebGpuWeight | undefined,
-    gather: NumberedBuffer | undefined,
+    { norm, gather }: PrepareOptions,
     constants: Constants,
-    out: readonly NumberedBuffer[],
+    out: Bindings,
   ): void {
-    const { recorder, weights, shape, traits } = this.#context;
+    const { recorder, weights, model, traits } = this.#context;
     const threads = traits.isSoftware ? 64 : 256;
     const kernel = recorder.kernel([reducePrelude(traits, threads), name], {
       ...subgroupConstants(traits),
@@ -80,11 +81,15 @@ export class PreparedRows {
       ...constants,
       NORM: norm !== undefined,
       GATHER: gather !== undefined,
-      EPS: shape.rmsNormEps,
+      EPS: model.rmsNormEps,
     });
-    const none = weights.vectors; // stands where the kernel reads nothing
-    const bindings = [x.storage, weights.vectors, gather ?? none, ...out];
-    recorder.dispatch("weights", kernel, [norm?.vector ?? 0], bindings, x.count);
+    recorder.dispatch({
+      category: "weights",
+      kernel,
+      params: { norm: norm?.vector ?? 0 },
+      bindings: { x: x.storage, vectors: weights.vectors, rows: gather ?? "unused", ...out },
+      grid: [x.count],
+    });
   }
 
   /** Space for the largest batch of such rows, made when first needed. */

@@ -36,20 +36,20 @@ export class ProjectionOps {
   readonly #logitRows: NumberedBuffer;
 
   constructor(context: GpuContext, cache: KvCache, attention: DecodeAttention) {
-    const { buffers, shape } = context;
-    const rows = shape.maxBatchRows;
+    const { buffers, model, capacity } = context;
+    const rows = capacity.maxBatchRows;
     this.#context = context;
     this.#cache = cache;
     this.#attention = attention;
     this.#linear = new LinearOps(context);
     this.#chain = new LayerKernel(context, cache);
     this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
-    this.#gated = buffers.storage("gated", rows * padded(shape.intermediateSize) * 4);
+    this.#gated = buffers.storage("gated", rows * padded(model.intermediateSize) * 4);
     this.#logitRows = buffers.storage("logit rows", rows * 4);
   }
 
   get #projectedWidth(): number {
-    const { numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const { numQueryHeads, numKvHeads, headDim } = this.#context.model;
     return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
@@ -88,7 +88,7 @@ export class ProjectionOps {
     }
     this.release();
     this.#attention.release();
-    const rows = { storage: WebGpuTensor.of(x), stride: this.#context.shape.hiddenSize, count: numRows };
+    const rows = { storage: WebGpuTensor.of(x), stride: this.#context.model.hiddenSize, count: numRows };
     const out = WebGpuTensor.of(query);
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
     const key = idsOf(norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm);
@@ -105,7 +105,7 @@ export class ProjectionOps {
   }
 
   #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.shape;
+    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.model;
     const queryWidth = numQueryHeads * headDim;
     const kvWidth = numKvHeads * headDim;
     const bias = (ref: WeightRef | undefined) => ref && WebGpuWeight.of(ref);
@@ -145,7 +145,7 @@ export class ProjectionOps {
   }
 
   #recordOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const { hiddenSize, numQueryHeads, headDim } = this.#context.shape;
+    const { hiddenSize, numQueryHeads, headDim } = this.#context.model;
     const width = numQueryHeads * headDim;
     const [source, target] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
     const { o, oBias } = weights;
@@ -168,7 +168,7 @@ export class ProjectionOps {
     }
     this.release();
     this.#attention.release();
-    const { hiddenSize, intermediateSize } = this.#context.shape;
+    const { hiddenSize, intermediateSize } = this.#context.model;
     const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
     const stride = padded(intermediateSize);
     const { norm, gate, up, down } = weights;
@@ -199,7 +199,7 @@ export class ProjectionOps {
     logits: TensorRef,
   ): void {
     this.release();
-    const { hiddenSize, vocabSize } = this.#context.shape;
+    const { hiddenSize, vocabSize } = this.#context.model;
     const { recorder } = this.#context;
     const gather = isInOrder(rows, count) ? undefined : this.#logitRows;
     if (gather) recorder.write(gather, 0, rows, count);

@@ -1,21 +1,25 @@
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
+import { type Kernel, KernelCompiler } from "./kernel-compiler.ts";
+import { type Bindings, checkBindings, encodeParams, type Params } from "./kernel-params.ts";
 import type { NumberedBuffer } from "./refs.ts";
-import { type Constants, shaderText } from "./shader.ts";
+import type { Constants, ShaderFile } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
 
 /** What a dispatch belongs to in a profile. */
 export type ProfileCategory = "weights" | "dense attention" | "selection" | "sparse attention" | "rest";
 
-/** A kernel specialised for one use. */
-export interface Kernel {
-  readonly id: number;
-  readonly pipeline: GPUComputePipeline;
+/** One dispatch of a kernel, by the names that the kernel's text declares. */
+export interface DispatchOptions {
+  readonly category: ProfileCategory;
+  readonly kernel: Kernel;
+  /** Fields of the kernel's uniform, where it has one. */
+  readonly params?: Params;
+  readonly bindings: Bindings;
+  /** Workgroups. A dispatch of none is left out. */
+  readonly grid: readonly [x: number, y?: number, z?: number];
 }
-
-/** A compute call made before, found again by what it binds. */
-type BindGroups = Map<string, GPUBindGroup>;
 
 /** A dispatch with all it binds. */
 interface Dispatch {
@@ -35,17 +39,13 @@ interface Plan {
   readonly dispatches: readonly Dispatch[];
 }
 
-/** Kernels live as long as their device. */
-const COMPILED = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
 const MAX_PLANS = 16384;
-/** Which matrix a subgroup takes depends on the subgroup, which the analysis cannot tell from divergence. */
-const SUBGROUP_MATRIX_DIRECTIVES =
-  "diagnostic(off, chromium.subgroup_matrix_uniformity);\n" +
-  "enable f16;\nenable subgroups;\nenable chromium_experimental_subgroup_matrix;\n";
 const UNIFORM_BYTES = 256;
 const UNIFORMS_A_BUFFER = 1024;
+/** The largest element of any storage buffer. */
+const STAND_IN_BYTES = 64;
 
 /**
  * Records dispatches into a command encoder, in order, and submits them. Pipelines, uniforms and bind groups are made
@@ -55,8 +55,9 @@ export class Recorder {
   readonly device: GPUDevice;
   readonly #watch: DeviceWatch;
   readonly #buffers: Buffers;
-  readonly #kernels: Map<string, Kernel>;
-  readonly #bindGroups: BindGroups = new Map();
+  /** By kernel, buffers and uniform. */
+  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  readonly #standIns = new Map<string, NumberedBuffer>();
   readonly #plans = new Map<string, Plan>();
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
@@ -66,8 +67,10 @@ export class Recorder {
   #pipeline: GPUComputePipeline | undefined;
   /** Of the plan that is being made. */
   #captured: Dispatch[] | undefined;
-  readonly #directives: string;
   readonly #hasImmediates: boolean;
+  /** Kernels that a dry run asked for; undefined outside of one. */
+  #asked: Set<Kernel> | undefined;
+  readonly compiler: KernelCompiler;
   /** Set while a profile is taken. */
   timer: StepTimer | undefined;
   /** Dispatches recorded since the backend was opened. */
@@ -77,9 +80,7 @@ export class Recorder {
     this.device = device;
     this.#watch = watch;
     this.#buffers = buffers;
-    this.#kernels = COMPILED.get(device) ?? new Map();
-    COMPILED.set(device, this.#kernels);
-    this.#directives = traits.minSubgroupSize >= 4 ? "enable subgroups;\n" : "";
+    this.compiler = new KernelCompiler(device, watch, traits);
     this.#hasImmediates = traits.hasImmediates;
   }
 
@@ -88,22 +89,31 @@ export class Recorder {
     this.#watch.check();
   }
 
-  /** A kernel of the files given, specialised. Compiled once. */
-  kernel(files: readonly string[], constants: Constants): Kernel {
-    const key = `${files.join("+")} ${this.#hasImmediates} ${JSON.stringify(constants)}`;
-    let kernel = this.#kernels.get(key);
-    if (!kernel) {
-      const label = [files[files.length - 1], constants.PAIR && "pair", constants.ADD && "add"]
-        .filter(Boolean)
-        .join(" ");
-      const directives = files.includes("subgroup-matrix") ? SUBGROUP_MATRIX_DIRECTIVES : this.#directives;
-      const code = directives + shaderText(files, constants, this.#hasImmediates);
-      const module = this.device.createShaderModule({ label, code });
-      const pipeline = this.device.createComputePipeline({ label, layout: "auto", compute: { module } });
-      kernel = { id: this.#kernels.size, pipeline };
-      this.#kernels.set(key, kernel);
+  /** A kernel of the files given, specialised. Compiled when it is prepared, or else first dispatched. */
+  kernel(files: readonly ShaderFile[], constants: Constants): Kernel {
+    return this.compiler.kernel(files, constants);
+  }
+
+  /** True in a dry run, which must leave the state of a step as it is. */
+  get isDry(): boolean {
+    return this.#asked !== undefined;
+  }
+
+  /**
+   * Runs `record` dry: nothing of it reaches the device, and the kernels that it dispatches are compiled ahead.
+   * @throws BackendError when one of them does not compile.
+   */
+  async prepare(record: () => void): Promise<void> {
+    this.check();
+    this.submit(); // a dry run may replace a buffer that recorded dispatches still use
+    const asked = new Set<Kernel>();
+    this.#asked = asked;
+    try {
+      record();
+    } finally {
+      this.#asked = undefined;
     }
-    return kernel;
+    await this.compiler.compileAhead(asked);
   }
 
   /**
@@ -114,10 +124,11 @@ export class Recorder {
     this.check();
     const known = this.#plans.get(key);
     if (known && known.generation === this.#buffers.generation) {
+      if (this.isDry) return;
       for (const dispatch of known.dispatches) this.#record(dispatch);
       return;
     }
-    if (this.#captured) {
+    if (this.#captured || this.isDry) {
       record(); // a plan within a plan belongs to the outer one
       return;
     }
@@ -135,34 +146,38 @@ export class Recorder {
     this.#plans.set(key, { generation, dispatches });
   }
 
-  /**
-   * Records one dispatch.
-   *
-   * parameters  words of the kernel's Params, at most 16
-   * bindings    binding number to buffer, from 1 where there are parameters; those that the kernel does not use must be
-   *             left out
-   */
-  dispatch(
-    part: ProfileCategory,
-    kernel: Kernel,
-    parameters: readonly number[] | undefined,
-    bindings: readonly (NumberedBuffer | undefined)[],
-    x: number,
-    y = 1,
-    z = 1,
-  ): void {
+  /** Records one dispatch. @throws BackendError where names or types of its inputs are not those of the kernel. */
+  dispatch({ category, kernel, params, bindings, grid: [x, y = 1, z = 1] }: DispatchOptions): void {
     this.check();
     if (x === 0 || y === 0 || z === 0) return;
+    checkBindings(kernel, bindings);
+    const words = encodeParams(kernel, params);
+    if (this.#asked) {
+      this.#asked.add(kernel);
+      return;
+    }
+    const pipeline = this.compiler.pipelineOf(kernel);
+    const buffers = kernel.shader.bindings.map(({ name }) => this.#bufferOf(name, bindings[name]));
+    const uniform = this.#hasImmediates || words.length === 0 ? undefined : words;
     let key = `${kernel.id}`;
-    for (const binding of bindings) key += binding ? `,${binding.id}` : ",";
-    const inGroup = this.#hasImmediates ? undefined : parameters;
-    if (inGroup) key += `|${inGroup.join()}`;
-    const group =
-      this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, inGroup, bindings, parameters ? 1 : 0);
-    const immediates = this.#hasImmediates && parameters ? Uint32Array.from(parameters) : undefined;
-    const dispatch = { part, pipeline: kernel.pipeline, group, immediates, x, y, z };
+    for (const { id } of buffers) key += `,${id}`;
+    if (uniform) key += `|${uniform.join()}`;
+    const group = this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, uniform, buffers);
+    const immediates = uniform || words.length === 0 ? undefined : words;
+    const dispatch = { part: category, pipeline, group, immediates, x, y, z };
     this.#captured?.push(dispatch);
     this.#record(dispatch);
+  }
+
+  /** Writable bindings of a dispatch must not share a buffer, so that each unused one has its own. */
+  #bufferOf(name: string, given: NumberedBuffer | "unused" | undefined): NumberedBuffer {
+    if (given !== undefined && given !== "unused") return given;
+    let standIn = this.#standIns.get(name);
+    if (!standIn) {
+      standIn = this.#buffers.storage(`stands in for ${name}`, STAND_IN_BYTES);
+      this.#standIns.set(name, standIn);
+    }
+    return standIn;
   }
 
   #record({ part, pipeline, group, immediates, x, y, z }: Dispatch): void {
@@ -177,27 +192,26 @@ export class Recorder {
 
   #makeBindGroup(
     key: string,
-    kernel: Kernel,
-    uniform: readonly number[] | undefined,
-    bindings: readonly (NumberedBuffer | undefined)[],
-    firstBinding: number,
+    { shader, pipeline }: Kernel,
+    uniform: Uint32Array<ArrayBuffer> | undefined,
+    buffers: readonly NumberedBuffer[],
   ): GPUBindGroup {
+    if (!pipeline) throw new TypeError("a bind group of a kernel that is not compiled");
     if (this.#bindGroups.size >= MAX_BIND_GROUPS) this.#forgetBindGroups();
     const entries: GPUBindGroupEntry[] = [];
     if (uniform) {
       const { block, offset } = this.#writeUniform(uniform);
       entries.push({ binding: 0, resource: { buffer: block.buffer, offset, size: UNIFORM_BYTES } });
     }
-    bindings.forEach((binding, i) => {
-      if (binding) entries.push({ binding: i + firstBinding, resource: { buffer: binding.buffer } });
+    buffers.forEach(({ buffer }, i) => {
+      entries.push({ binding: shader.bindings[i].number, resource: { buffer } });
     });
-    const layout = kernel.pipeline.getBindGroupLayout(0);
-    const group = this.device.createBindGroup({ layout, entries });
+    const group = this.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     this.#bindGroups.set(key, group);
     return group;
   }
 
-  #writeUniform(words: readonly number[]): { block: NumberedBuffer; offset: number } {
+  #writeUniform(words: Uint32Array<ArrayBuffer>): { block: NumberedBuffer; offset: number } {
     if (this.#uniformsUsed === this.#uniformBlocks.length * UNIFORMS_A_BUFFER)
       this.#uniformBlocks.push(
         this.#buffers.create("uniforms", UNIFORMS_A_BUFFER * UNIFORM_BYTES, USAGE.uniform | USAGE.copyTarget),
@@ -205,7 +219,7 @@ export class Recorder {
     const block = this.#uniformBlocks[this.#uniformBlocks.length - 1] as NumberedBuffer;
     const offset = (this.#uniformsUsed++ % UNIFORMS_A_BUFFER) * UNIFORM_BYTES;
     // a place is written once, so what was recorded before is not changed
-    this.device.queue.writeBuffer(block.buffer, offset, Uint32Array.from(words));
+    this.device.queue.writeBuffer(block.buffer, offset, words);
     return { block, offset };
   }
 
@@ -236,6 +250,7 @@ export class Recorder {
   /** Copies on the device, in order with the dispatches. */
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, sizeBytes: number): void {
     this.check();
+    if (this.isDry) return;
     this.#endPass();
     this.#encoder ??= this.device.createCommandEncoder();
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, sizeBytes);
@@ -253,6 +268,7 @@ export class Recorder {
   /** Writes after everything recorded so far, before everything recorded later. */
   write(buffer: NumberedBuffer, offsetBytes: number, data: Float32Array | Uint32Array, count: number): void {
     this.check();
+    if (this.isDry) return;
     this.submit();
     this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data as GPUAllowSharedBufferSource, 0, count);
   }

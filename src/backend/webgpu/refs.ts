@@ -1,6 +1,6 @@
 import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 
 /** A buffer with a number that stands for it in the keys of bind groups. */
 export interface NumberedBuffer {
@@ -48,12 +48,13 @@ export interface WeightSlice {
 
 /**
  * A weight on the device. Matrices keep their dtype; rows are padded with zeros to whole pieces of 16 bytes and may be
- * spread over buffers. Vectors (one row) are f32 in the vector buffer.
+ * spread over buffers. Vectors are f32 in the vector buffer.
  */
 export class WebGpuWeight implements WeightRef {
   static #next = 1;
   /** Stands for it in the keys of plans. */
   readonly id = WebGpuWeight.#next++;
+  readonly kind: WeightSpec["kind"];
   readonly name: string;
   readonly dtype: WeightDtype;
   readonly rows: number;
@@ -63,14 +64,13 @@ export class WebGpuWeight implements WeightRef {
   readonly vectorOffset: number | undefined;
 
   constructor(
-    name: string,
-    dtype: WeightDtype,
-    rows: number,
-    cols: number,
+    spec: WeightSpec,
     place: { readonly slices: readonly WeightSlice[]; readonly vectorOffset: number | undefined },
   ) {
-    this.name = name;
-    this.dtype = dtype;
+    const { rows, cols } = dimensionsOf(spec);
+    this.kind = spec.kind;
+    this.name = spec.name;
+    this.dtype = spec.dtype;
     this.rows = rows;
     this.cols = cols;
     this.slices = place.slices;
@@ -91,7 +91,7 @@ export class WebGpuWeight implements WeightRef {
   /** First element of a norm or bias. */
   get vector(): number {
     if (this.vectorOffset === undefined)
-      throw new ShapeError(`weight ${this.name} is a matrix [${this.rows}, ${this.cols}], expected one row`);
+      throw new ShapeError(`weight ${this.name} is a matrix [${this.rows}, ${this.cols}], expected a vector`);
     return this.vectorOffset;
   }
 }

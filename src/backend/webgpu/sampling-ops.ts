@@ -33,8 +33,8 @@ export class SamplingOps {
   #seen: NumberedBuffer;
 
   constructor(context: GpuContext) {
-    const { buffers, recorder, shape } = context;
-    const rows = shape.maxBatchSequences;
+    const { buffers, recorder, capacity } = context;
+    const rows = capacity.maxBatchSequences;
     this.#context = context;
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
@@ -59,20 +59,25 @@ export class SamplingOps {
   }
 
   #greedy(logits: TensorRef, rows: number): void {
-    const { recorder, shape, weights } = this.#context;
-    const parts = Math.min(PARTS, Math.ceil(shape.vocabSize / 256));
+    const { recorder, model } = this.#context;
+    const parts = Math.min(PARTS, Math.ceil(model.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
     recorder.plan(`argmax ${tensor.id},${rows}`, () => {
-      const first = recorder.kernel(["logit-keys", "argmax"], { FINAL: false });
-      const bindings = [tensor, this.#parts, this.drawn];
-      recorder.dispatch("rest", first, [shape.vocabSize, parts], bindings, parts, rows);
-      const last = recorder.kernel(["logit-keys", "argmax"], { FINAL: true });
-      recorder.dispatch("rest", last, [parts, parts], [weights.vectors, this.#parts, this.drawn], 1, rows);
+      const pass = (isFinal: boolean, size: number) =>
+        recorder.dispatch({
+          category: "rest",
+          kernel: recorder.kernel(["logit-keys", "argmax"], { FINAL: isFinal }),
+          params: { size, row_size: parts },
+          bindings: { logits: isFinal ? "unused" : tensor, parts: this.#parts, drawn: this.drawn },
+          grid: [isFinal ? 1 : parts, rows],
+        });
+      pass(false, model.vocabSize);
+      pass(true, parts);
     });
   }
 
   #draw(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, shape, traits } = this.#context;
+    const { recorder, model, traits } = this.#context;
     const random = rows.flatMap((row, i) => (row.params.temperature === 0 ? [] : [{ row, i }]));
     const words = new Uint32Array(random.length * 6);
     const floats = new Float32Array(words.buffer);
@@ -102,17 +107,17 @@ export class SamplingOps {
         LANES: threads,
       },
     );
-    recorder.dispatch(
-      "rest",
+    recorder.dispatch({
+      category: "rest",
       kernel,
-      [shape.vocabSize],
-      [this.#draws, WebGpuTensor.of(logits), this.drawn],
-      random.length,
-    );
+      params: { vocab: model.vocabSize },
+      bindings: { draws: this.#draws, logits: WebGpuTensor.of(logits), drawn: this.drawn },
+      grid: [random.length],
+    });
   }
 
   #penalise(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, buffers, shape } = this.#context;
+    const { recorder, buffers, model } = this.#context;
     const tokens: number[] = [];
     const penalised = rows.flatMap((row, i) => {
       if (row.params.repetitionPenalty === 1) return [];
@@ -130,18 +135,16 @@ export class SamplingOps {
     const words = new Uint32Array(penalised.length * 5);
     const floats = new Float32Array(words.buffer);
     penalised.forEach(({ i, first, count, penalty }, n) => {
-      words.set([i, shape.vocabSize, first, count], n * 5);
+      words.set([i, model.vocabSize, first, count], n * 5);
       floats[n * 5 + 4] = penalty;
     });
     recorder.write(this.#penalties, 0, words, words.length);
     recorder.write(this.#seen, 0, Uint32Array.from(tokens), tokens.length);
-    recorder.dispatch(
-      "rest",
-      recorder.kernel(["penalise"], {}),
-      undefined,
-      [this.#penalties, this.#seen, WebGpuTensor.of(logits)],
-      Math.ceil(most / 256),
-      penalised.length,
-    );
+    recorder.dispatch({
+      category: "rest",
+      kernel: recorder.kernel(["penalise"], {}),
+      bindings: { rows: this.#penalties, seen: this.#seen, logits: WebGpuTensor.of(logits) },
+      grid: [Math.ceil(most / 256), penalised.length],
+    });
   }
 }

@@ -48,15 +48,20 @@ export function pairSections(first: Product, second: Product): (readonly [Sectio
   return pairs;
 }
 
-/** The uniform words of up to three sections. */
-export function sectionWords(sections: readonly Section[]): number[] {
-  const words: number[] = [];
-  for (let i = 0; i < MAX_SECTIONS; i++) {
-    const section = sections[i];
-    if (section) words.push(section.slice.offset / 16, section.slice.rows, section.out, section.bias);
-    else words.push(0, 0, 0, 0);
-  }
-  return words;
+const NO_ROWS = { piece: 0, rows: 0, out: 0, bias: 0 };
+
+/** The parameters of a matrix-vector kernel that say where up to three sections lie. */
+export function sectionParams([first, second, third]: readonly Section[]) {
+  return {
+    first: first ? wordsOf(first) : NO_ROWS,
+    second: second ? wordsOf(second) : NO_ROWS,
+    third: third ? wordsOf(third) : NO_ROWS,
+  };
+}
+
+/** Fields of the struct Section of matvec-core.wgsl. */
+export function wordsOf({ slice, out, bias }: Section) {
+  return { piece: slice.offset / 16, rows: slice.rows, out, bias };
 }
 
 function sectionsOf({ weight, out, bias }: Product): Section[] {

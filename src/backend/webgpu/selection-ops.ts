@@ -40,63 +40,59 @@ export class SelectionOps {
     const values = WebGpuTensor.of(out.values);
     const blocks = blocksOf(batch, range);
     recorder.plan(`random ${range.first},${range.count},${layer},${seed},${values.id},${blocks}`, () =>
-      recorder.dispatch(
-        "selection",
-        recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths }),
-        [range.first, layer, seed >>> 0, values.capacity],
-        [step.storage, values],
-        (blocks * BLOCK) / 256,
-        range.count,
-      ),
+      recorder.dispatch({
+        category: "selection",
+        kernel: recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths }),
+        params: { first_sequence: range.first, layer, seed: seed >>> 0, capacity: values.capacity },
+        bindings: { step: step.storage, scores: values },
+        grid: [(blocks * BLOCK) / 256, range.count],
+      }),
     );
   }
 
   updatePageBounds(batch: BatchSizes, layer: number, range: SequenceRange): void {
-    const { recorder, step, shape, cacheDtype } = this.#context;
-    const channels = shape.numKvHeads * paddedHeadDim(shape, cacheDtype);
+    const { recorder, step, model, capacity, cacheDtype } = this.#context;
+    const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.lengths[s] - batch.rowCounts[s];
-      const pages = Math.ceil(batch.lengths[s] / shape.pageSize) - Math.floor(start / shape.pageSize);
+      const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
       recorder.plan(`bounds ${layer},${s},${pages}`, () =>
-        recorder.dispatch(
-          "selection",
-          recorder.kernel(["storage", "step", "page-bounds"], {
+        recorder.dispatch({
+          category: "selection",
+          kernel: recorder.kernel(["storage", "step", "page-bounds"], {
             ...stepConstants(this.#context),
             DTYPE: DTYPE_CODES[cacheDtype],
           }),
-          [s],
-          [step.storage, keys, this.#boundsOf(layer)],
-          Math.ceil(channels / 64),
-          pages,
-        ),
+          params: { sequence: s },
+          bindings: { step: step.storage, keys, bounds: this.#boundsOf(layer) },
+          grid: [Math.ceil(channels / 64), pages],
+        }),
       );
     }
   }
 
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const { recorder, step, shape, cacheDtype } = this.#context;
+    const { recorder, step, model, cacheDtype } = this.#context;
     if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
     const blocks = blocksOf(batch, range);
     const key = `pages ${layer},${range.first},${range.count},${from.id},${values.id},${out.unit},${blocks}`;
     recorder.plan(key, () =>
-      recorder.dispatch(
-        "selection",
-        recorder.kernel(["step", "page-scores"], {
+      recorder.dispatch({
+        category: "selection",
+        kernel: recorder.kernel(["step", "page-scores"], {
           ...stepConstants(this.#context),
           UNIT: out.unit,
-          HEAD_DIM: shape.headDim,
-          PADDED: paddedHeadDim(shape, cacheDtype),
-          QUERY_HEADS: shape.numQueryHeads,
+          HEAD_DIM: model.headDim,
+          PADDED: paddedHeadDim(model, cacheDtype),
+          QUERY_HEADS: model.numQueryHeads,
         }),
-        [range.first, values.capacity],
-        [step.storage, from, this.#boundsOf(layer), values],
-        Math.ceil((blocks * BLOCK) / out.unit / 64),
-        shape.numQueryHeads,
-        range.count,
-      ),
+        params: { first_sequence: range.first, capacity: values.capacity },
+        bindings: { step: step.storage, query: from, bounds: this.#boundsOf(layer), scores: values },
+        grid: [Math.ceil((blocks * BLOCK) / out.unit / 64), model.numQueryHeads, range.count],
+      }),
     );
   }
 
@@ -135,32 +131,34 @@ export class SelectionOps {
     out: UnitSet,
     marks: MarkBuffers,
   ): void {
-    const { recorder, traits, shape, step } = this.#context;
+    const { recorder, traits, step } = this.#context;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
-    const sequences = shape.maxBatchSequences;
+    const sequences = this.#context.capacity.maxBatchSequences;
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
     const units = WebGpuTensor.of(out.units);
     const threads = traits.isSoftware ? 64 : 256;
-    recorder.dispatch(
-      "selection",
-      recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
+    recorder.dispatch({
+      category: "selection",
+      kernel: recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
         ...subgroupConstants(traits),
         THREADS: threads,
       }),
-      [step.layout.lengths + range.first, unit, capacity, marks.words, out.count, units.capacity],
-      [step.storage, marks.firsts, best, units, counters],
-      Math.min(MERGE_GROUPS, Math.ceil((blocks * BLOCK) / unit / threads)),
-      range.count,
-    );
+      params: {
+        ...{ lengths: step.layout.lengths + range.first, unit, capacity },
+        ...{ first_words: marks.words, count: out.count, out_capacity: units.capacity },
+      },
+      bindings: { step: step.storage, firsts: marks.firsts, best, units, counters },
+      grid: [Math.min(MERGE_GROUPS, Math.ceil((blocks * BLOCK) / unit / threads)), range.count],
+    });
   }
 
   /** Buffers for the marks of a merge: clean ones, and those of the merge before, which this one cleans. */
   #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
     const words = Math.ceil((count * heads) / 32);
-    const bytes = this.#context.shape.maxBatchSequences * words * 4;
+    const bytes = this.#context.capacity.maxBatchSequences * words * 4;
     const buffers = [this.#spare("places, even", bytes), this.#spare("places, odd", bytes)];
     const [firsts, stale] = this.#isOdd ? buffers.reverse() : buffers;
     const marks = {
@@ -176,11 +174,11 @@ export class SelectionOps {
 
   /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
   #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    const { recorder, traits, shape } = this.#context;
+    const { recorder, traits, capacity } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;
-    const sequences = shape.maxBatchSequences;
+    const sequences = capacity.maxBatchSequences;
     const bestCapacity = WebGpuTensor.of(scores.values).capacity;
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
@@ -191,26 +189,25 @@ export class SelectionOps {
       SIZE: size,
       SHARED: isShared,
     });
-    recorder.dispatch(
-      "selection",
-      sort,
-      [heads, out.count, size, bestCapacity],
-      [keyed, ranked, best],
-      heads,
-      range.count,
-    );
+    recorder.dispatch({
+      category: "selection",
+      kernel: sort,
+      params: { heads, count: out.count, keyed_capacity: size, best_capacity: bestCapacity },
+      bindings: { keyed, ranked, best },
+      grid: [heads, range.count],
+    });
     const merge = recorder.kernel([scanPrelude(traits), "merge-ranks"], {
       ...subgroupConstants(traits),
       THREADS: wideThreads(traits),
     });
     const units = WebGpuTensor.of(out.units);
-    recorder.dispatch(
-      "selection",
-      merge,
-      [heads, out.count, bestCapacity, units.capacity],
-      [ranked, best, units],
-      range.count,
-    );
+    recorder.dispatch({
+      category: "selection",
+      kernel: merge,
+      params: { heads, count: out.count, best_capacity: bestCapacity, out_capacity: units.capacity },
+      bindings: { ranked, best, units },
+      grid: [range.count],
+    });
   }
 
   #selectTop(
@@ -232,7 +229,7 @@ export class SelectionOps {
     const { recorder, traits, tuning, step } = this.#context;
     const { marks, isKeyed = false } = to;
     const isFast = !isKeyed && count * 4 <= this.#space * 3;
-    const preludes = [scanPrelude(traits), "keys", "bins", "select-radix"];
+    const preludes = [scanPrelude(traits), "keys", "bins", "select-radix"] as const;
     const kernel = recorder.kernel([...preludes, "select-top"], {
       ...subgroupConstants(traits),
       THREADS: wideThreads(traits),
@@ -243,23 +240,22 @@ export class SelectionOps {
       KEYED: isKeyed,
     });
     const values = WebGpuTensor.of(scores.values);
-    // writable bindings must not share a buffer
-    const none = (name: string) => this.#spare(`no ${name}`, 16);
-    recorder.dispatch(
-      "selection",
+    const { unit, heads } = scores;
+    recorder.dispatch({
+      category: "selection",
       kernel,
-      [
-        ...[step.layout.lengths + range.first, scores.unit, scores.heads, values.capacity],
-        ...[ends.sinks, ends.recent, count],
-        ...[to.capacity ?? 0, marks?.words ?? 0, marks?.staleWords ?? 0],
-      ],
-      [
-        ...[step.storage, values, to.out ?? none("units"), to.best ?? none("best")],
-        ...[marks?.firsts ?? none("firsts"), marks?.stale ?? none("stale"), to.counters ?? none("counters")],
-      ],
-      scores.heads,
-      range.count,
-    );
+      params: {
+        ...{ lengths: step.layout.lengths + range.first, unit, heads, capacity: values.capacity },
+        ...{ sinks: ends.sinks, recent: ends.recent, count, out_capacity: to.capacity ?? 0 },
+        ...{ first_words: marks?.words ?? 0, stale_words: marks?.staleWords ?? 0 },
+      },
+      bindings: {
+        ...{ step: step.storage, scores: values, out: to.out ?? "unused", best: to.best ?? "unused" },
+        ...{ firsts: marks?.firsts ?? "unused", stale: marks?.stale ?? "unused" },
+        counters: to.counters ?? "unused",
+      },
+      grid: [heads, range.count],
+    });
   }
 
   /** Pairs that select-top.wgsl has room for beside its bins. */
@@ -277,29 +273,29 @@ export class SelectionOps {
       `ends ${range.first},${range.count},${units?.id},${set?.count},${unit},${ends.sinks},${ends.recent},` +
       `${indices.id},${counts.id},${out.groups}`;
     recorder.plan(key, () =>
-      recorder.dispatch(
-        "selection",
-        recorder.kernel([scanPrelude(traits), "bits", "expand-selection"], {
+      recorder.dispatch({
+        category: "selection",
+        kernel: recorder.kernel([scanPrelude(traits), "bits", "expand-selection"], {
           ...subgroupConstants(traits),
           THREADS: wideThreads(traits),
           WORDS: traits.workgroupBytes >= 32768 ? 2048 : 1024,
         }),
-        [
-          ...[step.layout.lengths + range.first, unit, out.groups, set?.count ?? 0, units?.capacity ?? 0],
-          ...[ends.sinks, ends.recent, indices.capacity],
-        ],
-        [step.storage, units ?? this.#spare("no units", 16), indices, counts],
-        out.groups,
-        range.count,
-      ),
+        params: {
+          ...{ lengths: step.layout.lengths + range.first, unit, groups: out.groups },
+          ...{ count: set?.count ?? 0, unit_capacity: units?.capacity ?? 0 },
+          ...{ sinks: ends.sinks, recent: ends.recent, capacity: indices.capacity },
+        },
+        bindings: { step: step.storage, units: units ?? "unused", indices, counts },
+        grid: [out.groups, range.count],
+      }),
     );
   }
 
   #boundsOf(layer: number): NumberedBuffer {
-    const { buffers, shape, cacheDtype } = this.#context;
+    const { buffers, model, capacity, cacheDtype } = this.#context;
     let bounds = this.#bounds.get(layer);
     if (!bounds) {
-      const bytes = shape.numPages * shape.numKvHeads * paddedHeadDim(shape, cacheDtype) * 8;
+      const bytes = capacity.maxPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
       bounds = buffers.storage(`key bounds of layer ${layer}`, bytes);
       this.#bounds.set(layer, bounds);
     }

@@ -1,129 +1,254 @@
-import { KERNEL_SOURCES } from "./kernel-sources.ts";
+/**
+ * Assembles the text of a kernel from WGSL files: preludes, then the kernel itself. What the files may say beyond WGSL:
+ *
+ * - `override NAME: type;` is a constant that the dispatching code must give. Preludes may declare the same one.
+ * - `/* unroll *\/ for (var i = 0u; i < BOUND; i++) {` is written out, each turn a block in which `i` is a constant:
+ *   drivers keep an array in registers only where every index is a constant. BOUND is a constant expression.
+ * - Module-scope `var<uniform>` and `var<storage, …>` carry no `@binding`: they are numbered in order of declaration.
+ * - `file:name` takes a file with STAGE replaced by the name, so that one file can be part of a kernel more than once.
+ * - Directives (`enable`, `diagnostic`) may stand in any file; they move to the top.
+ *
+ * What is not understood is refused with the file, the line and its text: a bound evaluated wrongly would drop part of a loop.
+ */
+import { BackendError } from "../../base/errors.ts";
+import { KERNEL_SOURCES, type KernelFile } from "./kernel-sources.ts";
+import { type ConstantType, type ConstantValue, convert, evaluate, type Fail } from "./shader-expression.ts";
+import { interfaceOf, type ShaderInterface } from "./shader-interface.ts";
 
-/** Values for the `const NAME: type = default;` lines of a kernel. */
+/** A file of src/backend/webgpu/kernels without `.wgsl`, and the name that STAGE stands for. */
+export type ShaderFile = KernelFile | `${KernelFile}:${string}`;
+
+/** Values of the `override` declarations of a kernel. */
 export type Constants = Readonly<Record<string, number | boolean>>;
 
-/**
- * The text of a kernel: its preludes, then itself, with the constants that are named replaced and the loops marked
- * `/* unroll *\/` written out. Drivers keep an array in registers only where every index is a constant.
- *
- * files          names without .wgsl; `file:name` stands for the file with STAGE replaced by the name, so that one file can be
- *                taken more than once
- * hasImmediates  the parameters come with the dispatch, so that no workgroup begins by waiting for memory
- * @throws TypeError when a constant or a file is not there: a mistake in the backend.
- */
-export function shaderText(files: readonly string[], constants: Constants, hasImmediates = false): string {
-  const missing = new Set(Object.keys(constants));
-  const values = new Map<string, number>();
-  const text = files
-    .map((file) => {
-      const [name = "", stage] = file.split(":");
-      const source = KERNEL_SOURCES[name];
-      if (source === undefined) throw new TypeError(`no kernel file ${name}.wgsl`);
-      return stage === undefined ? source : source.replaceAll("STAGE", stage);
-    })
-    .join("\n")
-    .replace(
-      /^const (\w+): (u32|f32|bool) = ([^;]*);.*$/gm,
-      (line, name: string, type: string, text: string) => {
-        // preludes may declare the same constant: once is enough
-        if (values.has(name)) return "";
-        const value = constants[name];
-        missing.delete(name);
-        values.set(name, value === undefined ? evaluate(text, values) : Number(value));
-        return value === undefined ? line : `const ${name}: ${type} = ${literal(value, type)};`;
-      },
+/** A line of an assembled text, and where it was written. */
+export interface ShaderLine {
+  readonly file: string;
+  /** From 1. */
+  readonly number: number;
+  readonly text: string;
+}
+
+export interface Shader extends ShaderInterface {
+  readonly lines: readonly ShaderLine[];
+}
+
+export interface ShaderOptions {
+  readonly constants: Constants;
+  /** Parameters come with the dispatch, so that no workgroup begins by waiting for memory. */
+  readonly hasImmediates: boolean;
+}
+
+/** Turns that a marked loop may have; more are a mistake in its bound. */
+const MAX_TURNS = 1024;
+const MARKER = "/* unroll */";
+const MARKED_LOOP = /^\s*\/\* unroll \*\/ for \(var (\w+) = 0u; \1 < (.+); \1\+\+\) \{$/;
+const OVERRIDE = /^override (\w+): (u32|i32|f32|bool);$/;
+const CONSTANT = /^const (\w+): (u32|i32|f32|bool) = (.+);$/;
+const RESOURCE = /^var<(?:uniform|storage, read|storage, read_write)> \w+: .+;$/;
+const OTHER_VARIABLE = /^var<(?:workgroup|private)> \w+: .+;$/;
+
+/** @throws BackendError naming the file, the line and its text; or the constants that are missing or not declared. */
+export function assembleShader(files: readonly ShaderFile[], options: ShaderOptions): Shader {
+  const kernel = files[files.length - 1] ?? "";
+  return new Assembly(kernel, options).assemble(files.flatMap(linesOf));
+}
+
+/** The text that the compiler gets; line i of it is `lines[i]`. */
+export function textOf({ lines }: Pick<Shader, "lines">): string {
+  return lines.map(({ text }) => text).join("\n");
+}
+
+/** The lines of texts that do not come from this project's files: for tests. */
+export function assembleTexts(texts: Readonly<Record<string, string>>, options: ShaderOptions): Shader {
+  const files = Object.keys(texts);
+  const lines = files.flatMap((file) => split(file, texts[file] ?? ""));
+  return new Assembly(files[files.length - 1] ?? "", options).assemble(lines);
+}
+
+function linesOf(file: ShaderFile): ShaderLine[] {
+  const [name = "", stage] = file.split(":");
+  const source = (KERNEL_SOURCES as Readonly<Record<string, string>>)[name];
+  if (source === undefined) throw new BackendError(`backend webgpu: there is no kernel file ${name}.wgsl`);
+  if (source.includes("STAGE") !== (stage !== undefined))
+    throw new BackendError(
+      `backend webgpu: ${name}.wgsl ${stage === undefined ? "needs a name for STAGE" : "has no STAGE to replace"}`,
     );
-  if (missing.size > 0) throw new TypeError(`${files.join(", ")}: no constant ${[...missing].join(", ")}`);
-  return unroll(hasImmediates ? text.replace(UNIFORM, "var<immediate> params") : text, values);
+  return split(`${name}.wgsl`, stage === undefined ? source : source.replaceAll("STAGE", stage));
 }
 
-/** The few words that differ between dispatches of a kernel. */
-const UNIFORM = "@group(0) @binding(0) var<uniform> params";
-
-function literal(value: number | boolean, type: string): string {
-  if (type === "bool") return String(Boolean(value));
-  if (type === "u32") return `${Number(value) >>> 0}u`;
-  return Number.isInteger(value) ? `${value}.0` : String(value);
+function split(file: string, text: string): ShaderLine[] {
+  return text.split("\n").map((line, i) => ({ file, number: i + 1, text: line }));
 }
 
-const MARKED_LOOP = /\/\* unroll \*\/ for \(var (\w+) = 0u; \1 < ([^;]+); \1\+\+\) \{/;
+class Assembly {
+  readonly #kernel: string;
+  readonly #given: Constants;
+  readonly #hasImmediates: boolean;
+  readonly #values = new Map<string, ConstantValue>();
+  readonly #declarations = new Map<string, string>();
+  readonly #directives = new Map<string, ShaderLine>();
+  readonly #missing: string[] = [];
+  #numBindings = 1; // 0 are the parameters
 
-/** Writes marked loops out, innermost last, each turn a block in which the variable is a constant. */
-function unroll(text: string, values: ReadonlyMap<string, number>): string {
-  let rest = text;
-  for (let match = MARKED_LOOP.exec(rest); match; match = MARKED_LOOP.exec(rest)) {
-    const [head, variable = "", bound = ""] = match;
-    const start = match.index + head.length;
-    const end = closingBrace(rest, start);
-    const body = rest.slice(start, end);
-    let turns = "";
-    for (let i = 0; i < evaluate(bound, values); i++) turns += `{ const ${variable} = ${i}u;${body}}\n`;
-    rest = rest.slice(0, match.index) + turns + rest.slice(end + 1);
+  constructor(kernel: string, { constants, hasImmediates }: ShaderOptions) {
+    this.#kernel = kernel;
+    this.#given = constants;
+    this.#hasImmediates = hasImmediates;
   }
-  return rest;
+
+  assemble(lines: readonly ShaderLine[]): Shader {
+    const declared = lines.flatMap((line) => this.#declare(line) ?? []);
+    const unknown = Object.keys(this.#given).filter(
+      (name) => !this.#declarations.get(name)?.startsWith("override"),
+    );
+    if (unknown.length > 0) throw this.#error(`no override is declared for ${unknown.join(", ")}`);
+    if (this.#missing.length > 0) throw this.#error(`no value was given for ${this.#missing.join(", ")}`);
+    const body: ShaderLine[] = [];
+    this.#unroll(declared, this.#values, body);
+    const all = [...this.#directives.values(), ...body];
+    return { lines: all, ...interfaceOf(all, refuse) };
+  }
+
+  #error(problem: string): BackendError {
+    return new BackendError(`backend webgpu: kernel ${this.#kernel}: ${problem}`);
+  }
+
+  /** The line as WGSL has it; undefined where nothing is left of it. */
+  #declare(line: ShaderLine): ShaderLine | undefined {
+    const code = codeOf(line.text);
+    const [word = ""] = /^\w+/.exec(code) ?? [];
+    if (/@(?:group|binding|id)\b/.test(code))
+      refuse(line, "bindings are numbered in order of declaration: leave the attribute out");
+    if (/\/\*|\*\//.test(code.replace(MARKER, "")))
+      refuse(line, "a comment of this kind may hide braces: use //");
+    if (word === "enable" || word === "diagnostic" || word === "requires") {
+      if (!this.#directives.has(code)) this.#directives.set(code, line);
+      return undefined;
+    }
+    if (word === "override") return this.#override(line, code);
+    if (/\boverride\b/.test(code))
+      refuse(line, "expected override NAME: u32, i32, f32 or bool; at the start of a line");
+    if (word === "const") return this.#constant(line, code);
+    if (word === "var") return this.#variable(line, code);
+    return line;
+  }
+
+  #override(line: ShaderLine, code: string): ShaderLine | undefined {
+    const [declaration, name = "", type] = OVERRIDE.exec(code) ?? [];
+    if (declaration === undefined) return refuse(line, "expected override NAME: u32, i32, f32 or bool;");
+    if (!this.#isFirst(line, name, declaration)) return undefined;
+    const value = this.#given[name];
+    if (value === undefined) {
+      this.#missing.push(`${name} (${line.file}:${line.number})`);
+      return undefined;
+    }
+    const known = givenValue(value, type as ConstantType, (problem) => refuse(line, `${name}: ${problem}`));
+    this.#values.set(name, known);
+    return { ...line, text: `const ${name}: ${type} = ${literal(known)};` };
+  }
+
+  #constant(line: ShaderLine, code: string): ShaderLine | undefined {
+    const [declaration, name = "", type, expression = ""] = CONSTANT.exec(code) ?? [];
+    if (declaration === undefined)
+      return refuse(line, "expected const NAME: u32, i32, f32 or bool = expression;");
+    if (!this.#isFirst(line, name, declaration)) return undefined;
+    const fail: Fail = (problem) => refuse(line, problem);
+    this.#values.set(name, convert(evaluate(expression, this.#values, fail), type as ConstantType, fail));
+    return line;
+  }
+
+  #variable(line: ShaderLine, code: string): ShaderLine {
+    if (OTHER_VARIABLE.test(code)) return line;
+    if (!RESOURCE.test(code))
+      return refuse(
+        line,
+        "expected var<uniform>, <storage, read>, <storage, read_write>, <workgroup> or <private>, on one line",
+      );
+    if (!code.startsWith("var<uniform>"))
+      return { ...line, text: `@group(0) @binding(${this.#numBindings++}) ${line.text}` };
+    const text = this.#hasImmediates
+      ? line.text.replace("var<uniform>", "var<immediate>")
+      : `@group(0) @binding(0) ${line.text}`;
+    return { ...line, text };
+  }
+
+  /** Whether a constant is declared for the first time. Files that are assembled together may declare the same one. */
+  #isFirst(line: ShaderLine, name: string, declaration: string): boolean {
+    const before = this.#declarations.get(name);
+    if (before !== undefined && before !== declaration)
+      refuse(line, `${name} is declared before, otherwise: ${before}`);
+    this.#declarations.set(name, declaration);
+    return before === undefined;
+  }
+
+  /** Writes marked loops out, each turn a block in which the variable is a constant. */
+  #unroll(lines: readonly ShaderLine[], values: ReadonlyMap<string, ConstantValue>, out: ShaderLine[]): void {
+    for (let i = 0; i < lines.length; i++) {
+      const line = lines[i] as ShaderLine;
+      const code = codeOf(line.text);
+      if (!code.includes(MARKER)) {
+        out.push(line);
+        continue;
+      }
+      const [head, variable = "", bound = ""] = MARKED_LOOP.exec(code) ?? [];
+      if (head === undefined) refuse(line, `expected ${MARKER} for (var i = 0u; i < BOUND; i++) {`);
+      const end = closingLine(lines, i);
+      const fail: Fail = (problem) => refuse(line, problem);
+      const turns = convert(evaluate(bound, values, fail), "u32", fail).value;
+      if (turns > MAX_TURNS)
+        refuse(line, `${turns} turns are more than the ${MAX_TURNS} that are written out`);
+      for (let turn = 0; turn < turns; turn++) {
+        out.push({ ...line, text: `{ const ${variable} = ${turn}u;` });
+        const inner = new Map(values).set(variable, { type: "u32", value: turn });
+        this.#unroll(lines.slice(i + 1, end), inner, out);
+        out.push({ ...(lines[end] as ShaderLine), text: "}" });
+      }
+      i = end;
+    }
+  }
 }
 
-function closingBrace(text: string, start: number): number {
+/** Index of the line that ends the block which line `first` begins. */
+function closingLine(lines: readonly ShaderLine[], first: number): number {
   let depth = 1;
-  for (let at = start; at < text.length; at++) {
-    if (text[at] === "{") depth++;
-    else if (text[at] === "}" && --depth === 0) return at;
+  for (let i = first + 1; i < lines.length; i++) {
+    const line = lines[i] as ShaderLine;
+    const code = codeOf(line.text);
+    for (const letter of code) {
+      if (letter === "{") depth++;
+      else if (letter === "}") depth--;
+      if (depth > 0) continue;
+      if (code.trim() !== "}") refuse(line, "the brace that ends a marked loop must stand alone");
+      return i;
+    }
   }
-  throw new TypeError("a marked loop does not end");
+  return refuse(lines[first] as ShaderLine, "a marked loop does not end");
 }
 
-/** The value of a constant expression: numbers, names, + - * / with u32 division, ==, select, min and max. NaN where it is more. */
-export function evaluate(text: string, values: ReadonlyMap<string, number>): number {
-  const tokens = text.match(/\w[\w.]*|==|[-+*/(),]/g) ?? [];
-  let at = 0;
-  const call = (name: string): number => {
-    at++; // (
-    const args: number[] = [];
-    while (tokens[at] !== ")" && at < tokens.length) {
-      args.push(equality());
-      if (tokens[at] === ",") at++;
-    }
-    at++;
-    const [a = Number.NaN, b = Number.NaN, c = Number.NaN] = args;
-    if (name === "select") return c ? b : a;
-    if (name === "min") return Math.min(a, b);
-    if (name === "max") return Math.max(a, b);
-    return Number.NaN;
-  };
-  const atom = (): number => {
-    const token = tokens[at++] ?? "";
-    if (token === "(") {
-      const value = equality();
-      at++;
-      return value;
-    }
-    if (tokens[at] === "(") return call(token);
-    if (token === "true" || token === "false") return Number(token === "true");
-    return values.get(token) ?? Number.parseFloat(token);
-  };
-  const product = (): number => {
-    let value = atom();
-    while (tokens[at] === "*" || tokens[at] === "/") {
-      const isProduct = tokens[at++] === "*";
-      const other = atom();
-      value = isProduct ? value * other : Math.floor(value / other);
-    }
-    return value;
-  };
-  const sum = (): number => {
-    let value = product();
-    while (tokens[at] === "+" || tokens[at] === "-") {
-      const sign = tokens[at++] === "+" ? 1 : -1;
-      value += sign * product();
-    }
-    return value;
-  };
-  const equality = (): number => {
-    const value = sum();
-    if (tokens[at] !== "==") return value;
-    at++;
-    return Number(value === sum());
-  };
-  return equality();
+/** A line without its comment. */
+function codeOf(text: string): string {
+  return text.replace(/\/\/.*$/, "").trimEnd();
+}
+
+function givenValue(value: number | boolean, type: ConstantType, fail: Fail): ConstantValue {
+  if (typeof value === "boolean")
+    return type === "bool" ? { type, value: Number(value) } : fail(`expected ${type}, got ${value}`);
+  if (type === "bool") return fail(`expected bool, got ${value}`);
+  if (!Number.isFinite(value)) return fail(`expected ${type}, got ${value}`);
+  if (type === "f32") return { type, value };
+  return Number.isInteger(value)
+    ? convert({ type: "abstract-int", value }, type, fail)
+    : fail(`expected ${type}, got ${value}`);
+}
+
+function literal({ type, value }: ConstantValue): string {
+  if (type === "bool") return String(value === 1);
+  if (type === "u32") return `${value}u`;
+  if (type === "i32") return `${value}i`;
+  return /[.e]/.test(String(value)) ? String(value) : `${value}.0`;
+}
+
+function refuse({ file, number, text }: ShaderLine, problem: string): never {
+  throw new BackendError(`backend webgpu: ${file}:${number}: ${problem}\n  ${text.trim()}`);
 }

@@ -1,11 +1,11 @@
-import type { BackendShape, StepBatch } from "../backend.ts";
-import type { Buffers } from "./buffers.ts";
+import type { Capacity, ModelShape, StepBatch } from "../backend.ts";
+import type { GpuContext } from "./context.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
 /** Where the parts of a step's input stand in its buffer, in words; the constants of step.wgsl. */
-export function stepLayout(shape: BackendShape) {
-  const { maxBatchRows: rows, maxBatchSequences: sequences } = shape;
-  const maxPages = Math.ceil(shape.maxSequenceLength / shape.pageSize);
+export function stepLayout(model: ModelShape, capacity: Capacity) {
+  const { maxBatchRows: rows, maxBatchSequences: sequences } = capacity;
+  const maxPages = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
   const tokenIds = 0;
   const slots = tokenIds + rows;
   const rowSequences = slots + rows;
@@ -14,7 +14,7 @@ export function stepLayout(shape: BackendShape) {
   const rowCounts = firstRows + sequences;
   const lengths = rowCounts + sequences;
   const rope = Math.ceil((lengths + sequences) / 4) * 4;
-  const pageTables = rope + rows * shape.headDim;
+  const pageTables = rope + rows * model.headDim;
   const size = pageTables + sequences * maxPages;
   return {
     tokenIds,
@@ -33,6 +33,9 @@ export function stepLayout(shape: BackendShape) {
 
 export type StepLayout = ReturnType<typeof stepLayout>;
 
+/** What a step buffer is made of. */
+type StepBufferOptions = Pick<GpuContext, "device" | "buffers" | "model" | "capacity">;
+
 /** Uploads steps. Page tables change rarely and are sent only where they did. */
 export class StepBuffer {
   readonly layout: StepLayout;
@@ -43,14 +46,14 @@ export class StepBuffer {
   readonly #pageSize: number;
   readonly #headDim: number;
 
-  constructor(device: GPUDevice, buffers: Buffers, shape: BackendShape) {
+  constructor({ device, buffers, model, capacity }: StepBufferOptions) {
     this.#device = device;
-    this.layout = stepLayout(shape);
+    this.layout = stepLayout(model, capacity);
     this.storage = buffers.storage("step", this.layout.size * 4);
     this.#header = new Uint32Array(this.layout.rope);
-    this.#pageTables = new Uint32Array(shape.maxBatchSequences * this.layout.maxPages);
-    this.#pageSize = shape.pageSize;
-    this.#headDim = shape.headDim;
+    this.#pageTables = new Uint32Array(capacity.maxBatchSequences * this.layout.maxPages);
+    this.#pageSize = capacity.pageSize;
+    this.#headDim = model.headDim;
   }
 
   upload(batch: StepBatch): void {

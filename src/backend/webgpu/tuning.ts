@@ -1,4 +1,4 @@
-import type { BackendShape } from "../backend.ts";
+import type { ModelShape } from "../backend.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 
 /** How a workgroup of gemm-subgroup-subgroup-matrix.wgsl goes about its outputs. */
@@ -95,7 +95,7 @@ export function tuningFor(traits: DeviceTraits, overrides: Partial<Tuning> = {})
 }
 
 /** Query heads that one workgroup of attention serves: all of a kv head, or the largest even share of them up to eight. */
-export function headsOfWorkgroup({ numQueryHeads, numKvHeads }: BackendShape): number {
+export function headsOfWorkgroup({ numQueryHeads, numKvHeads }: ModelShape): number {
   const group = numQueryHeads / numKvHeads;
   for (let heads = Math.min(8, group); heads > 1; heads--) if (group % heads === 0) return heads;
   return 1;

@@ -2,19 +2,20 @@
  * The WebGPU backend: every step a few dispatches, recorded in order; nothing is made and nothing is read back inside a
  * step. Only `read` waits, and whoever asks for the tokens of a draw.
  */
-import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
   Backend,
   BackendReport,
-  BackendShape,
   CacheDtype,
+  Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  ModelShape,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -57,7 +58,8 @@ export interface WebGpuBackendOptions {
 }
 
 export class WebGpuBackend implements Backend {
-  readonly shape: BackendShape;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
   readonly prefillRows: number;
@@ -73,25 +75,27 @@ export class WebGpuBackend implements Backend {
   #batch: BatchSizes | undefined;
   #isClosed = false;
 
-  constructor(shape: BackendShape, options: WebGpuBackendOptions) {
+  constructor(model: ModelShape, capacity: Capacity, options: WebGpuBackendOptions) {
     const { device, buffers, watch, traits, tuning, cacheDtype } = options;
     const recorder = new Recorder(device, buffers, watch, traits);
     this.#watch = watch;
-    this.shape = shape;
+    this.model = model;
+    this.capacity = capacity;
     this.cacheDtype = cacheDtype;
-    this.prefillRows = shape.maxBatchRows;
+    this.prefillRows = capacity.maxBatchRows;
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
       device,
-      shape,
+      model,
+      capacity,
       traits,
       tuning,
       cacheDtype,
       buffers,
       recorder,
       weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
-      step: new StepBuffer(device, buffers, shape),
+      step: new StepBuffer({ device, buffers, model, capacity }),
     };
     this.#cache = new KvCache(this.#context);
     this.#attention = new AttentionOps(this.#context, this.#cache);
@@ -131,9 +135,9 @@ export class WebGpuBackend implements Backend {
     return from.dtype === "f32" ? new Float32Array(bytes) : new Uint32Array(bytes);
   }
 
-  createWeight(name: string, dtype: WeightDtype, rows: number, cols: number): WeightRef {
+  createWeight(spec: WeightSpec): WeightRef {
     this.#check("createWeight");
-    return this.#context.weights.create(name, dtype, rows, cols);
+    return this.#context.weights.create(spec);
   }
 
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
@@ -145,13 +149,13 @@ export class WebGpuBackend implements Backend {
     this.#check("beginStep");
     checkSampledRows(batch.tokenIds, batch.numRows, this.#sampling.sampledRows);
     this.#context.recorder.submit();
-    this.#batch = copySizes(batch, this.#batch, this.shape);
+    this.#batch = copySizes(batch, this.#batch, this.capacity);
     this.#context.step.upload(batch);
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
     const { recorder, step } = this.#context;
-    const { hiddenSize, vocabSize } = this.shape;
+    const { hiddenSize, vocabSize } = this.model;
     const { numRows } = this.#step();
     const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
     const out = WebGpuTensor.of(x);
@@ -163,13 +167,13 @@ export class WebGpuBackend implements Backend {
         STRIDE: weight.stride,
       });
       for (const slice of weight.slices)
-        recorder.dispatch(
-          "rest",
+        recorder.dispatch({
+          category: "rest",
           kernel,
-          [slice.offset / 16, slice.firstRow, slice.rows],
-          [slice.slab, step.storage, this.#sampling.drawn, out],
-          numRows,
-        );
+          params: { piece: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
+          bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
+          grid: [numRows],
+        });
     });
   }
 

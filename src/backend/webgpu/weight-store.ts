@@ -1,6 +1,7 @@
 import { decodeWeights, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
+import type { WeightSpec } from "../../base/tensor-ref.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
@@ -10,6 +11,8 @@ import { type NumberedBuffer, rowPieces, WebGpuWeight, type WeightSlice } from "
 /** Bytes handed to the queue before it is given time to take them. */
 const MAX_PENDING_BYTES = 256 << 20;
 const FIRST_VECTOR_BYTES = 64 << 10;
+
+type MatrixSpec = Extract<WeightSpec, { readonly kind: "matrix" }>;
 
 interface Slab {
   sizeBytes: number;
@@ -49,20 +52,20 @@ export class WeightStore {
     return this.#slabs.reduce((sum, slab) => sum + slab.sizeBytes, this.#vectors.buffer.size);
   }
 
-  create(name: string, dtype: WeightDtype, rows: number, cols: number): WebGpuWeight {
+  create(spec: WeightSpec): WebGpuWeight {
     const place =
-      rows === 1
-        ? { slices: [], vectorOffset: this.#placeVector(cols) }
-        : { slices: this.#placeMatrix(name, dtype, rows, cols), vectorOffset: undefined };
-    const weight = new WebGpuWeight(name, dtype, rows, cols, place);
+      spec.kind === "vector"
+        ? { slices: [], vectorOffset: this.#placeVector(spec.size) }
+        : { slices: this.#placeMatrix(spec), vectorOffset: undefined };
+    const weight = new WebGpuWeight(spec, place);
     this.#weights.push(weight);
     return weight;
   }
 
-  #placeVector(cols: number): number {
+  #placeVector(size: number): number {
     const at = this.#vectorElements;
     // two vec4s past the end may be read along with a row that is no whole number of pieces
-    this.#vectorElements += Math.ceil(cols / 8) * 8 + 8;
+    this.#vectorElements += Math.ceil(size / 8) * 8 + 8;
     const needed = this.#vectorElements * 4;
     if (needed > this.#vectors.buffer.size) {
       const larger = this.#buffers.storage("vectors", needed * 2);
@@ -75,7 +78,7 @@ export class WeightStore {
     return at;
   }
 
-  #placeMatrix(name: string, dtype: WeightDtype, rows: number, cols: number): WeightSlice[] {
+  #placeMatrix({ name, dtype, rows, cols }: MatrixSpec): WeightSlice[] {
     const rowBytes = rowPieces(dtype, cols) * 16;
     const most = Math.floor(this.#maxChunkBytes / rowBytes);
     if (most < 8)

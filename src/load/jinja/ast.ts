@@ -1,4 +1,4 @@
-/** What a template is made of. Lines are counted from 1. */
+/** The syntax tree of a template. */
 import type { Value } from "./values.ts";
 
 export interface CallArguments {
@@ -24,7 +24,7 @@ export type Expression =
   | {
       readonly kind: "filter" | "test";
       readonly name: string;
-      /** undefined: the body of a filter block. */
+      /** undefined in a filter block, whose value is the block's body. */
       readonly value: Expression | undefined;
       readonly args: CallArguments;
     }
@@ -62,7 +62,7 @@ export interface MacroShape {
   readonly name: string | undefined;
   readonly parameters: readonly Parameter[];
   readonly body: readonly Statement[];
-  /** Which of `caller`, `varargs` and `kwargs` the body reads. */
+  /** Those of `caller`, `varargs` and `kwargs` that the body reads. */
   readonly special: ReadonlySet<string>;
 }
 

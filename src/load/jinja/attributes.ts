@@ -1,4 +1,4 @@
-/** Attributes, items and slices, with what the sandbox of transformers forbids. */
+/** Access to attributes, items and slices, within the limits of transformers' sandbox. */
 import { type Budget, TemplateRuntimeError } from "./budget.ts";
 import type { Reach } from "./format.ts";
 import { STRING_METHODS } from "./string-methods.ts";
@@ -24,13 +24,13 @@ import {
 
 type Method = (args: Arguments) => Value;
 
-/** Methods that change a list or a dict. The sandbox refuses them. */
-const CHANGES: Readonly<Record<string, readonly string[]>> = {
+/** Methods that mutate a list or a dict. The sandbox refuses them. */
+const MUTATORS: Readonly<Record<string, readonly string[]>> = {
   list: ["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"],
   dict: ["clear", "pop", "popitem", "setdefault", "update"],
 };
 
-/** Reads values for templates. */
+/** Reads attributes, items and slices of values. */
 export class Attributes implements Reach {
   readonly #budget: Budget;
 
@@ -84,7 +84,7 @@ export class Attributes implements Reach {
       return method && callable((args) => method(object, args, this.#budget, this));
     }
     const kind = Array.isArray(object) ? "list" : object instanceof Dict ? "dict" : "";
-    if (CHANGES[kind]?.includes(name)) return unsafe(object, name);
+    if (MUTATORS[kind]?.includes(name)) return unsafe(object, name);
     if (object instanceof Dict) return dictMethod(object, name);
     if (object instanceof Tuple || Array.isArray(object)) {
       const own = object instanceof Tuple ? object.attribute(name) : undefined;
@@ -172,7 +172,7 @@ function missing(object: Value, key: Value, budget: Budget): Undefined {
   );
 }
 
-/** Start, stop and step of a slice over `size` items, as Python's `slice.indices` gives them. */
+/** Returns start, stop and step of a slice over `size` items, as Python's `slice.indices` does. */
 function bounds(size: number, start: Value, stop: Value, step: Value): [number, number, number] {
   const by = step === null || step === undefined ? 1 : toInt(step);
   if (by === 0) throw new TemplateRuntimeError("slice step cannot be zero");

@@ -13,7 +13,7 @@ const CONSTANTS: ReadonlyMap<string, boolean | null> = new Map([
 const COMPARISONS = new Set(["==", "!=", "<", "<=", ">", ">="]);
 const NO_CALL: CallArguments = { positional: [], keyword: [], spread: undefined, keywordSpread: undefined };
 
-/** The expressions of Jinja, in the order in which Jinja binds them. */
+/** Parses expressions with Jinja's operator precedence. */
 export class ExpressionParser {
   readonly #tokens: readonly Token[];
   #index = 0;
@@ -80,7 +80,7 @@ export class ExpressionParser {
     return kind === "eof" ? "the end of the template" : text === "" ? kind : `'${text.slice(0, 40)}'`;
   }
 
-  /** Nested expressions recurse: a template of a million parentheses is an error, not a stack overflow. */
+  /** Parses a nested expression. Its depth limit turns a million parentheses into an error instead of a stack overflow. */
   protected nested<T>(parse: () => T): T {
     if (this.#depth >= MAX_DEPTH) this.fail(`more than ${MAX_DEPTH} levels inside each other`);
     this.#depth++;
@@ -220,7 +220,7 @@ export class ExpressionParser {
     return { kind: "dict", pairs };
   }
 
-  /** One expression, or several with commas between them. canBeEmpty: in parentheses nothing is the empty tuple. */
+  /** Parses an expression, or a tuple of several with commas. canBeEmpty: accepts the empty tuple, as in parentheses. */
   protected tuple(canBeEmpty: boolean, withCondition = true): Expression {
     const items: Expression[] = [];
     let isTuple = false;
@@ -357,7 +357,7 @@ export class ExpressionParser {
     return { positional, keyword, spread, keywordSpread };
   }
 
-  /** What `set` and `for` assign to. */
+  /** Parses the target of `set` or `for`. */
   protected target(withNamespace: boolean): Target {
     const items: Target[] = [];
     let isTuple = false;

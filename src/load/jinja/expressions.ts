@@ -144,7 +144,7 @@ export class Expressions implements FilterContext {
     throw new TemplateRuntimeError(`'${typeName(callee)}' object is not callable`);
   }
 
-  /** Applies a filter expression. body: what stands in place of the innermost value in a filter block. */
+  /** Applies a filter expression. body: the innermost value, in a filter block. */
   applyFilter(node: Expression, body: Value, scope: Scope): Value {
     if (node.kind !== "filter") return this.evaluate(node, scope);
     const value =

@@ -1,4 +1,4 @@
-/** The filters that make or change one value; those over lists are in list-filters.ts. */
+/** Filters of single values; list-filters.ts has the filters of lists. */
 
 import { type Budget, TemplateRuntimeError } from "./budget.ts";
 import type { Filter } from "./filter.ts";
@@ -36,7 +36,7 @@ import {
   walk,
 } from "./values.ts";
 
-/** A filter that takes any value as text. */
+/** Creates a filter that converts any value to text first. */
 const onText =
   (name: string, make: (text: string) => string): Filter =>
   (value, args, { budget }) => {
@@ -86,7 +86,7 @@ const toInteger: Filter = (value, args) => {
   return number === undefined || !Number.isFinite(number) ? otherwise : BigInt(Math.trunc(number));
 };
 
-/** `int(text, base)`, or undefined where Python refuses it. */
+/** `int(text, base)`; undefined where Python raises an error. */
 function wholeOf(text: string, base: number): bigint | undefined {
   const match = /^([-+]?)(0[bBoOxX])?(\w+)$/.exec(
     strip(text, undefined, true, true).replace(/(?<=\w)_(?=\w)/g, ""),
@@ -106,7 +106,7 @@ function wholeOf(text: string, base: number): bigint | undefined {
   return sign === "-" ? -value : value;
 }
 
-/** `float(value)`, or undefined where Python refuses it. */
+/** `float(value)`; undefined where Python raises an error. */
 function floatOf(value: Value): number | undefined {
   if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean")
     return Number(value);
@@ -228,7 +228,7 @@ const escapeHtml: Filter = (value, _args, { budget }) => {
   return text.replace(/[&<>"']/g, (one) => HTML[one] ?? one);
 };
 
-/** `urllib.parse.quote`; in a query, "/" is quoted and a space becomes a plus. */
+/** `urllib.parse.quote`. In a query it also quotes "/" and turns a space into a plus. */
 function quote(value: Value, isQuery: boolean, budget: Budget): string {
   const text = str(value, budget);
   budget.text(text.length * 9);
@@ -309,8 +309,8 @@ const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ],
 ]);
 
-/** Filters of Jinja that no chat template has a use for. */
-const LEFT_OUT = new Set([
+/** Filters of Jinja that chat templates have no use for. */
+const UNSUPPORTED = new Set([
   "filesizeformat",
   "pprint",
   "random",
@@ -320,11 +320,11 @@ const LEFT_OUT = new Set([
   "xmlattr",
 ]);
 
-/** @throws TemplateRuntimeError where no filter has this name. */
+/** @throws TemplateRuntimeError when no filter has this name */
 export function filterNamed(name: string): Filter {
   const filter = FILTERS.get(name);
   if (filter) return filter;
   throw new TemplateRuntimeError(
-    LEFT_OUT.has(name) ? `the filter '${name}' is not supported here` : `No filter named '${name}'.`,
+    UNSUPPORTED.has(name) ? `the filter '${name}' is not supported here` : `No filter named '${name}'.`,
   );
 }

@@ -1,4 +1,4 @@
-/** `%` and `str.format`, with Python's format specifications. */
+/** Python's `%` operator, `str.format` and format specifications. */
 import { type Budget, TemplateRuntimeError } from "./budget.ts";
 import { lengthOf } from "./text.ts";
 import {
@@ -59,7 +59,7 @@ export function formatPercent(text: string, values: Value, budget: Budget): stri
     };
     return pad(percentText(value, spec, budget), spec, budget);
   });
-  // Python takes a list for a mapping here, too
+  // Python also accepts a list as a mapping here
   if (next < list.length && !(values instanceof Dict || values instanceof Range || Array.isArray(values)))
     throw new TemplateRuntimeError("not all arguments converted during string formatting");
   return made;
@@ -140,7 +140,7 @@ function floatDigits(value: number, spec: Spec): string {
   return fixed(value, precision) + (lower === "%" ? "%" : "");
 }
 
-/** Exact decimals, ties to even; `toFixed` takes ties up. */
+/** Rounds the exact decimal, ties to even; `toFixed` rounds ties up. */
 export function fixed(value: number, precision: number): string {
   if (value >= 1e21) return BigInt(value).toString() + (precision > 0 ? `.${"0".repeat(precision)}` : "");
   const up = value.toFixed(precision);
@@ -180,7 +180,7 @@ function pad(text: string, spec: Spec, budget: Budget): string {
 
 const FIELD = /\{\{|\}\}|\{([^{}!:]*)(?:!([rsa]))?(?::((?:[^{}]|\{[^{}]*\})*))?\}|[{}]/gu;
 
-/** How `{0.name[key]}` reaches into a value. */
+/** Resolves `{0.name[key]}` within a value. */
 export interface Reach {
   readonly attribute: (object: Value, name: string) => Value;
   readonly item: (object: Value, key: Value) => Value;

@@ -16,10 +16,10 @@ import {
   walk,
 } from "./values.ts";
 
-/** What the sandbox allows a range to have. */
+/** The sandbox's limit on the items of a range. */
 const MAX_RANGE = 100_000;
 
-/** The names that every template of transformers sees. now: the time that `strftime_now` gives. */
+/** Creates the global names of transformers' templates. now: the clock of `strftime_now`. */
 export function globalNames(budget: Budget, now: () => Date): ReadonlyMap<string, Value> {
   const callable = (name: string, call: (args: Arguments) => Value) =>
     [name, new Callable("function", call)] as const;

@@ -47,7 +47,7 @@ class Interpreter {
     this.#expressions = new Expressions(budget);
   }
 
-  /** What the statements print. */
+  /** Runs statements and returns the text that they print. */
   text(body: readonly Statement[], scope: Scope): string {
     const parts: string[] = [];
     this.#run(body, scope, parts);
@@ -169,7 +169,7 @@ class Interpreter {
         if (signal instanceof ContinueSignal) continue;
         throw signal;
       }
-      isEmpty = false; // as in Jinja, an item that `continue` leaves does not count
+      isEmpty = false; // as in Jinja, items skipped by `continue` do not count
     }
     if (isEmpty) this.#run(node.otherwise, new Scope(scope), out);
   }

@@ -1,11 +1,11 @@
-/** `json.dumps` as transformers gives it to templates: not ASCII only, with Python's spaces. */
+/** `json.dumps` with the defaults of transformers' templates: Unicode unescaped, Python's spaces. */
 import { type Budget, TemplateRuntimeError } from "./budget.ts";
 import { compareText } from "./text.ts";
 import { Dict, Namespace, reprFloat, Tuple, typeName, type Value } from "./values.ts";
 
 export interface JsonOptions {
   readonly ensureAscii: boolean;
-  /** What a level is indented by; undefined: all on one line. */
+  /** Indentation of a level; undefined puts all on one line. */
   readonly indent: string | undefined;
   readonly itemSeparator: string;
   readonly keySeparator: string;

@@ -16,9 +16,9 @@ export type TokenKind =
 
 export interface Token {
   readonly kind: TokenKind;
-  /** The text of data, names, operators and strings (unescaped); the digits of numbers. */
+  /** Text of data, names, operators, numbers and unescaped strings; "" for other kinds. */
   readonly text: string;
-  /** Line of the template, from 1. */
+  /** Line in the template, from 1. */
   readonly line: number;
 }
 
@@ -43,8 +43,8 @@ const OPERATOR = sticky("//|\\*\\*|==|!=|>=|<=|[-+/*%~[\\](){}<>=.:|,;]");
 const CLOSER: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" };
 
 /**
- * The tokens of a template, as Jinja's lexer with `trim_blocks` and `lstrip_blocks` gives them: every line end is "\n",
- * and one line end at the very end is dropped.
+ * Splits a template into tokens, as Jinja's lexer does with `trim_blocks` and `lstrip_blocks`. Line ends become "\n"; one
+ * line end at the end of the template is dropped.
  * @throws TemplateSyntaxError
  */
 export function tokenize(template: string): readonly Token[] {
@@ -57,7 +57,7 @@ class Lexer {
   readonly #tokens: Token[] = [];
   #position = 0;
   #line = 1;
-  #lineStarting = true;
+  #isLineStart = true;
 
   constructor(source: string) {
     this.#source = source;
@@ -89,10 +89,10 @@ class Lexer {
     if (text !== "") this.#push("data", text);
   }
 
-  /** Takes everything up to `end`, which begins a line where it ends in a line end. */
+  /** Advances to `end`, counts lines, and records whether a line starts there. */
   #moveTo(end: number): void {
     for (let i = this.#position; i < end; i++) if (this.#source[i] === "\n") this.#line++;
-    this.#lineStarting = this.#source[end - 1] === "\n";
+    this.#isLineStart = this.#source[end - 1] === "\n";
     this.#position = end;
   }
 
@@ -101,12 +101,12 @@ class Lexer {
     return rule.exec(this.#source)?.[0];
   }
 
-  /** The text before a tag, without the white space that the tag takes. */
+  /** Returns the text before a tag without the white space that the tag strips. */
   #before(text: string, sign: string, isVariable: boolean): string {
     if (sign === "-") return strip(text, undefined, false, true);
     if (sign === "+" || isVariable) return text;
     const start = text.lastIndexOf("\n") + 1;
-    return (start > 0 || this.#lineStarting) && isSpace(text.slice(start)) ? text.slice(0, start) : text;
+    return (start > 0 || this.#isLineStart) && isSpace(text.slice(start)) ? text.slice(0, start) : text;
   }
 
   #open(index: number): void {
@@ -208,7 +208,7 @@ const SIMPLE: Readonly<Record<string, string>> = {
   v: "\v",
 };
 
-/** A string literal without its quotes and escapes, as Python's `unicode-escape` reads them. */
+/** Decodes a string literal with Python's `unicode-escape` rules. */
 function readEscapes(literal: string): string {
   const pattern = /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{1,3})|([\s\S]))/gu;
   return literal.slice(1, -1).replace(pattern, (whole, x, u, wide, octal, one) => {

@@ -1,4 +1,4 @@
-/** The filters over lists. */
+/** Filters of lists. */
 import { TemplateRuntimeError } from "./budget.ts";
 import type { Filter, FilterContext } from "./filter.ts";
 import { binary } from "./operators.ts";
@@ -27,7 +27,7 @@ type Getter = (item: Value) => Value;
 
 const ignoreCase = (value: Value): Value => (typeof value === "string" ? value.toLowerCase() : value);
 
-/** Follows "a.b.0" into a value. */
+/** Creates a function that resolves a path such as "a.b.0" in a value. */
 function getter(attribute: Value, context: FilterContext, otherwise: Value = null): Getter {
   if (attribute === null || attribute === undefined) return (item) => item;
   const parts = typeof attribute === "string" ? attribute.split(".") : [attribute];
@@ -115,7 +115,7 @@ function* kept(
   }
 }
 
-/** `select`, `reject` and, over an attribute, `selectattr` and `rejectattr`. */
+/** Creates `select` and `reject`, or their attribute variants `selectattr` and `rejectattr`. */
 const selecting =
   (wanted: boolean, byAttribute: boolean): Filter =>
   (value, args, context) => {

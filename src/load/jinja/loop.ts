@@ -1,7 +1,7 @@
 import { TemplateRuntimeError } from "./budget.ts";
 import { type Arguments, Callable, isEqual, PyObject, Undefined, type Value } from "./values.ts";
 
-/** `loop` of a for block. Looks one item ahead only where the template asks for it. */
+/** The variable `loop` of a for block. Reads ahead only when the template asks for a later item or the length. */
 export class Loop extends PyObject {
   readonly typeName = "LoopContext";
   readonly #iterator: Iterator<Value>;
@@ -14,7 +14,7 @@ export class Loop extends PyObject {
   #current: Value;
   #changed: readonly Value[] | undefined;
 
-  /** recurse: renders the block again over other values, where the block is `recursive`. */
+  /** recurse: renders a `recursive` block again over other values. */
   constructor(values: Iterable<Value>, depth: number, recurse: ((values: Value) => Value) | undefined) {
     super();
     this.#iterator = values[Symbol.iterator]();
@@ -22,9 +22,9 @@ export class Loop extends PyObject {
     this.#recurse = recurse;
   }
 
-  /** Goes on to the next item; false at the end. */
+  /** Advances to the next item; returns false at the end. */
   next(): boolean {
-    if (!this.#look(1)) return false;
+    if (!this.#readAhead(1)) return false;
     this.#previous = this.#current;
     this.#current = this.#ahead.shift();
     this.#index++;
@@ -35,8 +35,8 @@ export class Loop extends PyObject {
     return this.#current;
   }
 
-  /** Whether `count` more items are there. */
-  #look(count: number): boolean {
+  /** Reads up to `count` items ahead; returns false if fewer are left. */
+  #readAhead(count: number): boolean {
     while (!this.#isDone && this.#ahead.length < count) {
       const next = this.#iterator.next();
       if (next.done) this.#isDone = true;
@@ -46,7 +46,7 @@ export class Loop extends PyObject {
   }
 
   #length(): number {
-    this.#look(Number.POSITIVE_INFINITY);
+    this.#readAhead(Number.POSITIVE_INFINITY);
     return this.#index + 1 + this.#ahead.length;
   }
 
@@ -64,7 +64,7 @@ export class Loop extends PyObject {
       case "first":
         return index === 0;
       case "last":
-        return !this.#look(1);
+        return !this.#readAhead(1);
       case "length":
         return BigInt(this.#length());
       case "depth":
@@ -74,7 +74,7 @@ export class Loop extends PyObject {
       case "previtem":
         return index === 0 ? new Undefined("there is no previous item") : this.#previous;
       case "nextitem":
-        return this.#look(1) ? this.#ahead[0] : new Undefined("there is no next item");
+        return this.#readAhead(1) ? this.#ahead[0] : new Undefined("there is no next item");
       case "cycle":
         return new Callable("method", ({ positional }) => this.#cycle(positional));
       case "changed":

@@ -1,4 +1,4 @@
-/** The operators of Python on the values of a template. */
+/** Python's operators on the values of a template. */
 import { type Budget, TemplateLimitError, TemplateRuntimeError } from "./budget.ts";
 import { formatPercent } from "./format.ts";
 import {
@@ -16,7 +16,7 @@ import {
   type Value,
 } from "./values.ts";
 
-/** Bits of the largest whole number that a power may give. */
+/** Maximum bits of the result of a multiplication or power of whole numbers. */
 const MAX_BITS = 65_536;
 
 const asNumber = (value: Value): bigint | number | undefined =>
@@ -136,7 +136,7 @@ export function negative(value: Value, sign: "-" | "+"): Value {
   return sign === "-" ? -number : number;
 }
 
-/** One comparison of a chain. */
+/** Evaluates one comparison of a chain. */
 export function compares(operator: string, left: Value, right: Value, budget: Budget): boolean {
   switch (operator) {
     case "==":
@@ -158,7 +158,7 @@ export function compares(operator: string, left: Value, right: Value, budget: Bu
   }
 }
 
-/** Functions and ranges can be keys in Python, and are none here. */
+/** Functions and ranges are hashable in Python, but not here. */
 const isHashable = (value: Value): boolean =>
   !(value instanceof PyObject) ||
   value instanceof Dict ||

@@ -3,12 +3,12 @@ import { TemplateSyntaxError } from "./budget.ts";
 import { ExpressionParser } from "./expression-parser.ts";
 import { tokenize } from "./lexer.ts";
 
-/** Longest template, in UTF-16 units; the longest in use have some 20,000. */
+/** Maximum length of a template in UTF-16 units; the longest in use have about 20,000. */
 const MAX_TEMPLATE = 2 ** 20;
 
 const SPECIAL = ["caller", "varargs", "kwargs"];
 
-/** The statements of a template. @throws TemplateSyntaxError with the line. */
+/** Parses a template. @throws TemplateSyntaxError with the line */
 export function parseTemplate(template: string): readonly Statement[] {
   if (template.length > MAX_TEMPLATE)
     throw new TemplateSyntaxError(`it is longer than ${MAX_TEMPLATE} characters`);
@@ -16,14 +16,14 @@ export function parseTemplate(template: string): readonly Statement[] {
 }
 
 class Parser extends ExpressionParser {
-  /** The names that code asks for while a macro's body is parsed; the last set is the innermost macro's. */
+  /** The special names read by each macro that is being parsed, innermost last. */
   readonly #special: Set<string>[] = [];
 
   template(): readonly Statement[] {
     return this.#statements([]).body;
   }
 
-  /** Statements up to one of `ends`, which is taken; the rest of that tag is the caller's. */
+  /** Parses statements up to one of `ends` and consumes its name; the caller parses the rest of that tag. */
   #statements(ends: readonly string[]): { readonly body: readonly Statement[]; readonly end: string } {
     const body: Statement[] = [];
     for (;;) {
@@ -42,7 +42,7 @@ class Parser extends ExpressionParser {
     }
   }
 
-  /** The statements of a block whose end tag has nothing more in it. */
+  /** Parses the statements of a block whose end tag holds only its name. */
   #bodyUpTo(end: string): readonly Statement[] {
     this.expectEnd("block_end");
     const { body } = this.#statements([end]);

@@ -1,6 +1,6 @@
 import type { Value } from "./values.ts";
 
-/** Names and values of a block. Blocks see the names of the blocks around them and never change them. */
+/** The variables of a block. A block reads the variables of enclosing blocks and never changes them. */
 export class Scope {
   readonly #parent: Scope | undefined;
   readonly #values = new Map<string, Value>();

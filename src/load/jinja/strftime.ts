@@ -1,4 +1,4 @@
-/** `datetime.now().strftime(format)` of Python on Linux in the C locale, which is what it is wherever Python runs. */
+/** Python's `datetime.now().strftime(format)` on Linux in the C locale, which Python uses unless a program sets another. */
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS = [
@@ -76,7 +76,7 @@ const PARTS: Readonly<Record<string, (date: Date) => Part>> = {
   "%": () => ["%"],
 };
 
-/** Codes that the C library does not know stay as they are. Widths beyond 100 are cut. */
+/** Formats a date. Codes unknown to the C library stay unchanged. Caps widths at 100. */
 export function strftime(format: string, date: Date): string {
   return format.replace(
     /%([-_0^#]*)(\d*)[EO]?([a-zA-Z%])/g,

@@ -40,7 +40,7 @@ const simple =
     return make(text);
   };
 
-/** Whether the text has letters with case and all of them are as `make` writes them. */
+/** Returns true if the text has cased letters and `make` changes none of them. */
 const hasCase = (text: string, make: (text: string) => string, other: RegExp): boolean =>
   text !== make(text) ? false : !other.test(text) && /[\p{Lu}\p{Ll}\p{Lt}]/u.test(text);
 
@@ -70,7 +70,7 @@ function affix(name: "startswith" | "endswith"): Method {
   };
 }
 
-/** text[start:end] and the code points before it. */
+/** Returns text[start:end] and the number of code points before it. */
 function sliced(text: string, start: Value, end: Value): { text: string; before: number } {
   if ((start === null || start === undefined) && (end === null || end === undefined))
     return { text, before: 0 };
@@ -130,7 +130,7 @@ function justified(name: "center" | "ljust" | "rjust"): Method {
   };
 }
 
-/** How CPython shares out an odd number of fill characters. */
+/** CPython's rule for the left half of an odd number of fill characters. */
 const centred = (missing: number, width: number) => Math.floor(missing / 2) + (missing & width & 1);
 
 const replace: Method = (text, args, budget) => {
@@ -251,7 +251,7 @@ export const STRING_METHODS: ReadonlyMap<string, Method> = new Map<string, Metho
   ["isdecimal", simple("isdecimal", matches(/^\p{Nd}+$/u))],
   ["isdigit", simple("isdigit", matches(/^[\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨⑴-⑼⒈-⒐⓪⓵-⓽⓿❶-❾➀-➈➊-➒]+$/u))],
   ["isnumeric", simple("isnumeric", matches(/^[\p{N}]+$/u))],
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is what is asked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII includes control characters
   ["isascii", simple("isascii", matches(/^[\x00-\x7f]*$/))],
   ["isidentifier", simple("isidentifier", matches(/^[\p{ID_Start}_][\p{ID_Continue}]*$/u))],
   ["isprintable", simple("isprintable", (text) => !/(?! )[\p{C}\p{Z}]/u.test(text))],

@@ -1,12 +1,12 @@
 import { Dict, type Value } from "./values.ts";
 
-/** Deepest value that a template is given. Python's own limit is near it. */
+/** Maximum nesting of data for a template, near Python's own limit. */
 export const MAX_DATA_DEPTH = 500;
 
 /**
- * Plain data as a template sees it: whole numbers are int, others float, `undefined` in an object is a key that is not
- * there. Whatever is no plain data becomes a text that names its kind, as in transformers.
- * @throws RangeError where it nests deeper than `MAX_DATA_DEPTH`, as a value that contains itself does.
+ * Converts plain data to a template value. Whole numbers become int, others float; keys with the value `undefined` are
+ * dropped. Other objects become a text that names their kind, as in transformers.
+ * @throws RangeError when the data nests deeper than `MAX_DATA_DEPTH` or contains itself
  */
 export function toValue(data: unknown, depth = 0): Value {
   if (depth > MAX_DATA_DEPTH) throw new RangeError(`more than ${MAX_DATA_DEPTH} levels inside each other`);
@@ -26,6 +26,6 @@ export function toValue(data: unknown, depth = 0): Value {
   return dict;
 }
 
-/** JSON writes a float beyond this with an exponent, and Python reads that as a float. */
+/** From 1e21 JSON writes a whole number with an exponent, and Python reads that as a float. */
 const isWhole = (value: number): boolean =>
   Number.isInteger(value) && Math.abs(value) < 1e21 && !Object.is(value, -0);

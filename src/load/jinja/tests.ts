@@ -1,4 +1,4 @@
-/** What may stand after `is`. */
+/** Jinja's tests, the operands of `is`. */
 import { type Budget, TemplateRuntimeError } from "./budget.ts";
 import { binary, compares } from "./operators.ts";
 import { STRING_METHODS } from "./string-methods.ts";
@@ -25,7 +25,7 @@ const isUndefined = (value: Value) => value === undefined || value instanceof Un
 const isNumber = (value: Value) =>
   typeof value === "bigint" || typeof value === "number" || typeof value === "boolean";
 
-/** A test of the value alone. */
+/** Creates a test without arguments. */
 const alone =
   (test: (value: Value) => boolean): Test =>
   (value, args) => {
@@ -55,7 +55,7 @@ function isSame(a: Value, b: Value): boolean {
   return a === b;
 }
 
-/** Sequences: a length, and items by index or key. */
+/** Returns true for values with a length and items by index or key. */
 function isSequence(value: Value): boolean {
   if (isUndefined(value)) throw new TemplateRuntimeError("the value is undefined");
   return length(value) !== undefined && !(value instanceof View);
@@ -104,7 +104,7 @@ export const TESTS: ReadonlyMap<string, Test> = new Map<string, Test>([
   ["le", against("<=")],
 ]);
 
-/** @throws TemplateRuntimeError where no test has this name. */
+/** @throws TemplateRuntimeError when no test has this name */
 export function testNamed(name: string): Test {
   const test = TESTS.get(name);
   if (!test) throw new TemplateRuntimeError(`No test named '${name}'.`);

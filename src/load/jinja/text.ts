@@ -1,6 +1,6 @@
-/** Texts as Python has them: sequences of code points, with Python's idea of white space. */
+/** Python's operations on texts: sequences of code points, with Python's definition of white space. */
 
-/** What `str.isspace` and `\s` of Python's `re` accept, as the inside of a character class. U+FEFF is not in it. */
+/** White space of `str.isspace` and `\s` in Python's `re`, as the inside of a character class. Excludes U+FEFF. */
 const SPACE = "\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const IS_SPACE = new RegExp(`^[${SPACE}]+$`);
 const WORDS = new RegExp(`[^${SPACE}]+`, "g");
@@ -23,12 +23,12 @@ export function lengthOf(text: string): number {
   return length;
 }
 
-/** Where a UTF-16 index stands in code points. */
+/** Converts a UTF-16 index to a code point index. */
 export function toCodePointIndex(text: string, index: number): number {
   return index <= 0 ? index : lengthOf(text.slice(0, index));
 }
 
-/** `text.strip(chars)` and its halves; chars undefined: white space. */
+/** `text.strip(chars)`, `lstrip` and `rstrip`; `chars` defaults to white space. */
 export function strip(text: string, chars: string | undefined, left: boolean, right: boolean): string {
   const set = chars === undefined ? SPACE_SET : new Set(chars);
   const units = chars !== undefined && HAS_ASTRAL.test(chars) ? codePoints(text) : text;
@@ -39,12 +39,12 @@ export function strip(text: string, chars: string | undefined, left: boolean, ri
   return typeof units === "string" ? units.slice(start, end) : units.slice(start, end).join("");
 }
 
-/** `text.split(None, max)`; max -1: no limit. */
+/** `text.split(None, max)`; a `max` of -1 sets no limit. */
 export function splitWords(text: string, max: number): string[] {
   const parts: string[] = [];
   for (const match of text.matchAll(WORDS)) {
     if (max >= 0 && parts.length === max) {
-      // Python keeps the white space at the end of what was not split
+      // Python keeps trailing white space in the unsplit rest
       parts.push(text.slice(match.index));
       return parts;
     }
@@ -87,7 +87,7 @@ export function splitAtRight(text: string, separator: string, max: number): stri
 export function splitLines(text: string, keepEnds: boolean): string[] {
   const lines: string[] = [];
   let start = 0;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they end lines in Python
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: Python ends lines at them
   for (const match of text.matchAll(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g)) {
     const end = match.index + match[0].length;
     lines.push(text.slice(start, keepEnds ? end : match.index));
@@ -97,7 +97,7 @@ export function splitLines(text: string, keepEnds: boolean): string[] {
   return lines;
 }
 
-/** `text.replace(old, new, count)`; count -1: all. */
+/** `text.replace(old, new, count)`; a `count` of -1 replaces all. */
 export function replaceText(text: string, old: string, replacement: string, count: number): string {
   if (count < 0) {
     if (old !== "") return text.split(old).join(replacement);
@@ -112,7 +112,7 @@ export function replaceText(text: string, old: string, replacement: string, coun
   return splitAt(text, old, count).join(replacement);
 }
 
-/** `text.count(part)`, parts that do not overlap. */
+/** `text.count(part)`: counts occurrences that do not overlap. */
 export function countText(text: string, part: string): number {
   return part === "" ? lengthOf(text) + 1 : text.split(part).length - 1;
 }
@@ -141,12 +141,12 @@ export function capitalize(text: string): string {
   return titleForm(first) + rest.join("").toLowerCase();
 }
 
-/** `text.title()`: every letter after one that has no case. */
+/** `text.title()`: capitalises every run of letters. */
 export function titleWords(text: string): string {
   return text.replace(/[\p{L}\p{M}\p{Nl}]+/gu, (word) => capitalize(word));
 }
 
-/** Order of code points; JavaScript compares UTF-16 units. */
+/** Compares texts by code points; JavaScript's `<` compares UTF-16 units. */
 export function compareText(a: string, b: string): number {
   const end = Math.min(a.length, b.length);
   for (let i = 0; i < end; i++) {

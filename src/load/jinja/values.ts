@@ -1,4 +1,4 @@
-/** The values of a template, as Python has them. int is bigint and float is number; texts are sequences of code points. */
+/** Python's values in a template: int is a bigint, float a number, str a string read as code points. */
 import { type Budget, TemplateRuntimeError } from "./budget.ts";
 import { codePoints, compareText, lengthOf, reprText } from "./text.ts";
 
@@ -12,21 +12,21 @@ export interface Arguments {
 
 export const NO_ARGUMENTS: Arguments = { positional: [], keyword: new Map() };
 
-/** Whatever is no plain JavaScript value. */
+/** A value that plain JavaScript values cannot represent. */
 export abstract class PyObject {
-  /** What `type(value).__name__` says. */
+  /** `type(value).__name__`. */
   abstract readonly typeName: string;
-  /** An attribute, or undefined where there is none. */
+  /** Returns an attribute, or undefined if it does not exist. */
   attribute(_name: string): Value {
     return undefined;
   }
-  /** `repr(value)`. `show` shows a value inside this one. */
+  /** `repr(value)`. show: formats a nested value. */
   repr(_show: (value: Value) => string): string {
     return `<${this.typeName}>`;
   }
 }
 
-/** What a name or a key without a value gives. Printing it gives nothing; nearly all else refuses it. */
+/** The value of a missing name or key. It prints as nothing; nearly every other operation throws. */
 export class Undefined extends PyObject {
   readonly typeName = "Undefined";
   readonly message: string;
@@ -58,7 +58,7 @@ export class Tuple extends PyObject {
   }
 }
 
-/** A dict: keys in the order they came; 1, 1.0 and True are one key. */
+/** A dict, in insertion order. 1, 1.0 and True are the same key. */
 export class Dict extends PyObject {
   readonly typeName = "dict";
   readonly #entries = new Map<string, readonly [Value, Value]>();
@@ -86,7 +86,7 @@ export class Dict extends PyObject {
   }
 }
 
-/** `dict.keys()` and its like: an iterable with a length that prints its own way. */
+/** A view such as `dict.keys()`: an iterable with a length and its own `repr`. */
 export class View extends PyObject {
   readonly typeName: string;
   readonly items: readonly Value[];
@@ -100,7 +100,7 @@ export class View extends PyObject {
   }
 }
 
-/** A generator: can be walked once. */
+/** A generator, which can be iterated once. */
 export class Generator extends PyObject implements Iterable<Value> {
   readonly typeName: string = "generator";
   readonly #iterator: Iterator<Value>;
@@ -161,14 +161,14 @@ export function typeName(value: Value): string {
   return { boolean: "bool", bigint: "int", number: "float", string: "str" }[typeof value as "boolean"];
 }
 
-/** @throws TemplateRuntimeError with the reason why the value is undefined. */
+/** Returns a defined value unchanged. @throws TemplateRuntimeError with the reason why the value is undefined */
 export function known(value: Value): Value {
   if (value === undefined || value instanceof Undefined)
     throw new TemplateRuntimeError(value?.message ?? "a value is undefined");
   return value;
 }
 
-/** The value, or an `Undefined` with this message where there is none. None is a value. */
+/** Replaces a missing value by an `Undefined` with this message. None is not missing. */
 export function orUndefined(value: Value, message: string): Value {
   return value === undefined ? new Undefined(message) : value;
 }
@@ -181,7 +181,7 @@ export function truth(value: Value): boolean {
   return Array.isArray(value) ? value.length > 0 : Boolean(value);
 }
 
-/** `repr` of a float: the shortest digits that read back, an exponent below 1e-4 and from 1e16. */
+/** `repr` of a float: the shortest digits that read back, with an exponent below 1e-4 and from 1e16. */
 export function reprFloat(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
@@ -225,12 +225,12 @@ export function str(value: Value, budget: Budget): string {
   return value instanceof PyObject || Array.isArray(value) ? repr(value, budget) : scalarText(value);
 }
 
-/** What is printed: nothing for undefined. */
+/** Converts a value to printed text; undefined prints as nothing. */
 export function printed(value: Value, budget: Budget): string {
   return value === undefined || value instanceof Undefined ? "" : str(value, budget);
 }
 
-/** One text for all keys that Python holds equal. @throws TemplateRuntimeError for what cannot be a key. */
+/** Maps a key to a text, the same for keys that are equal in Python. @throws TemplateRuntimeError for unhashable values */
 export function hashOf(value: Value): string {
   if (typeof value === "string") return `s${value}`;
   if (typeof value === "boolean") return value ? "n1" : "n0";
@@ -268,7 +268,7 @@ export function isEqual(a: Value, b: Value): boolean {
 const sequence = (value: Value): readonly Value[] | undefined =>
   value instanceof Tuple ? value.items : Array.isArray(value) ? value : undefined;
 
-/** Negative, zero or positive. NaN where a float is not a number. @throws TemplateRuntimeError for kinds without an order. */
+/** Returns a negative number, zero or a positive one; NaN if a float is NaN. @throws TemplateRuntimeError for unordered types */
 export function compare(a: Value, b: Value, operator: string): number {
   if (isNumeric(a) && isNumeric(b)) return a < b ? -1 : a > b ? 1 : isEqual(a, b) ? 0 : Number.NaN;
   if (typeof a === "string" && typeof b === "string") return compareText(a, b);
@@ -286,7 +286,7 @@ export function compare(a: Value, b: Value, operator: string): number {
   );
 }
 
-/** `len(value)`, or undefined where the kind has no length. */
+/** `len(value)`; undefined for types without a length. */
 export function length(value: Value): number | undefined {
   if (typeof value === "string") return lengthOf(value);
   if (value === undefined || value instanceof Undefined) return 0;
@@ -296,7 +296,7 @@ export function length(value: Value): number | undefined {
   return sequence(value)?.length;
 }
 
-/** What `iter(value)` walks, or undefined where the kind cannot be walked. */
+/** `iter(value)`; undefined for types that are not iterable. */
 export function iterable(value: Value): Iterable<Value> | undefined {
   if (typeof value === "string") return codePoints(value);
   if (value === undefined || value instanceof Undefined) return [];
@@ -311,7 +311,7 @@ function* walkRange(range: Range): Iterable<Value> {
   for (let i = 0; i < range.length; i++) yield range.at(i);
 }
 
-/** @throws TemplateRuntimeError where the kind cannot be walked. */
+/** `iter(value)`. @throws TemplateRuntimeError for types that are not iterable */
 export function walk(value: Value): Iterable<Value> {
   const values = iterable(value);
   if (values === undefined) throw new TemplateRuntimeError(`'${typeName(value)}' object is not iterable`);
@@ -328,7 +328,7 @@ export function toList(value: Value, budget: Budget): Value[] {
   return items;
 }
 
-/** A whole number, for indices and counts. @throws TemplateRuntimeError */
+/** Converts an int or bool to a number, for indices and counts. @throws TemplateRuntimeError for other types */
 export function toInt(value: Value): number {
   if (typeof value === "bigint") return Number(value);
   if (typeof value === "boolean") return Number(value);
@@ -336,14 +336,14 @@ export function toInt(value: Value): number {
   throw new TemplateRuntimeError(`'${typeName(value)}' object cannot be interpreted as an integer`);
 }
 
-/** @throws TemplateRuntimeError where the value is no text. */
+/** @throws TemplateRuntimeError when the value is not a text */
 export function toText(value: Value, what: string): string {
   if (typeof value === "string") return value;
   known(value);
   throw new TemplateRuntimeError(`${what} must be str, not ${typeName(value)}`);
 }
 
-/** Positional and keyword arguments in the order of `names`; `undefined` where one is not given. */
+/** Orders positional and keyword arguments by `names`; an omitted argument is `undefined`. */
 export function bind(
   callee: string,
   args: Arguments,

@@ -1,4 +1,4 @@
-/** Tokens that are found in a text before anything else is done to it. */
+/** Added tokens, which are found in a text before any other step. */
 import { ModelFileError } from "../../base/errors.ts";
 import { isObject } from "../../base/is-object.ts";
 import { printValue } from "../../base/print-value.ts";
@@ -9,20 +9,20 @@ import type { Normalizer } from "./normalizers.ts";
 export interface AddedToken {
   readonly content: string;
   readonly id: number;
-  /** Only where no word goes on around it. */
+  /** Matches only between word boundaries. */
   readonly isWord: boolean;
-  /** Takes the white space before and after it. */
+  /** Includes the white space before the token (`takesLeft`) and after it (`takesRight`). */
   readonly takesLeft: boolean;
   readonly takesRight: boolean;
   readonly isSpecial: boolean;
-  /** Found in the normalised text. */
+  /** Matches normalised text instead of the input. */
   readonly isNormalized: boolean;
 }
 
 /**
- * The added tokens of tokenizer.json, then those that transformers adds from tokenizer_config.json: the entries of
- * `added_tokens_decoder`, and the special tokens by name and in `extra_special_tokens`.
- * Ids are those of `tokenizers`: the vocabulary's, else the next one; the ids in the files do not count.
+ * Reads the added tokens of tokenizer.json, then those that transformers adds from tokenizer_config.json: the entries of
+ * `added_tokens_decoder`, the special tokens by name, and `extra_special_tokens`.
+ * A token gets its id as in `tokenizers`: the vocabulary's, else the next free one. The ids in the files are ignored.
  */
 export function readAddedTokens(
   file: Fields,
@@ -96,7 +96,7 @@ const isSame = (a: Omit<AddedToken, "id">, b: Omit<AddedToken, "id">): boolean =
   a.isSpecial === b.isSpecial &&
   a.isNormalized === b.isNormalized;
 
-/** Special tokens by name, and those that are only listed; as in transformers, a list changes no token that is there. */
+/** Reads special tokens by name, and listed ones. As in transformers, a list changes no token that already exists. */
 function specialNames({ values }: Fields): { named: readonly string[]; listed: readonly string[] } {
   const extra = values.extra_special_tokens ?? values.additional_special_tokens;
   const texts = Array.isArray(extra) ? extra.map(tokenText) : [];
@@ -106,7 +106,7 @@ function specialNames({ values }: Fields): { named: readonly string[]; listed: r
   };
 }
 
-/** A part of a text: a token's id, or text. `start` counts UTF-16 units of the text that was cut. */
+/** A section of a split text: a token's id, or text with its start in UTF-16 units. */
 export type Part = { readonly id: number } | { readonly text: string; readonly start: number };
 
 interface Node {
@@ -119,11 +119,11 @@ const ENDS_IN_WORD = new RegExp(`${WORD}$`, "u");
 const BEGINS_WITH_WORD = new RegExp(`^${WORD}`, "u");
 const IS_SPACE = /^\p{White_Space}$/u;
 
-/** Cuts texts at the added tokens in them, the leftmost first, the longest of those that begin there. */
+/** Splits texts at added tokens: leftmost first, and the longest that begins there. */
 export class AddedTokenSplitter {
   readonly #root: Node = { children: new Map(), token: undefined };
 
-  /** normalize: what is done to the tokens themselves, as the text that is cut has had it done. */
+  /** normalize: normalises the tokens themselves, for splitting normalised texts. */
   constructor(tokens: readonly AddedToken[], normalize?: Normalizer) {
     for (const token of tokens) this.#insert(normalize?.(token.content) ?? token.content, token);
   }
@@ -160,7 +160,7 @@ export class AddedTokenSplitter {
         continue;
       }
       const { token, end } = found;
-      const stop = this.#place(text, at, end, token, from, parts);
+      const stop = this.#pushMatch(text, at, end, token, from, parts);
       at = end;
       if (stop !== undefined) from = stop;
     }
@@ -168,8 +168,8 @@ export class AddedTokenSplitter {
     return parts;
   }
 
-  /** Adds a token and the text before it; gives the end of what it takes, or undefined where a word goes on around it. */
-  #place(
+  /** Appends a token and the text before it. Returns the end of the match, or undefined if a word boundary is missing. */
+  #pushMatch(
     text: string,
     at: number,
     end: number,

@@ -10,9 +10,9 @@ const LONGEST_CACHED = 256;
 const encoder = new TextEncoder();
 
 /**
- * Byte-pair encoding, as `tokenizers` has it: characters without a token are dropped, or become bytes or the unknown
- * token, before anything is merged; then the merge of lowest rank, leftmost first, is made until none is left.
- * Costs n log n for a word of n characters.
+ * Byte-pair encoding as in `tokenizers`. First each character becomes a token; one without a token becomes bytes or the
+ * unknown token, or is dropped. Then the merge of lowest rank applies, leftmost first, until no merge is left.
+ * Time: O(n log n) for a word of n characters.
  */
 export class BytePairModel implements TokenModel {
   readonly kind = "BPE";
@@ -23,7 +23,7 @@ export class BytePairModel implements TokenModel {
   readonly #prefix: string;
   readonly #suffix: string;
   readonly #ignoresMerges: boolean;
-  /** The ids of the 256 byte tokens; missing ones are undefined. */
+  /** Ids of the 256 byte tokens; undefined for a missing token. */
   readonly #bytes: readonly (number | undefined)[] | undefined;
   readonly #cache = new Map<string, readonly number[]>();
 
@@ -59,10 +59,10 @@ export class BytePairModel implements TokenModel {
     }
   }
 
-  /** The ids of the characters. */
+  /** Returns the ids of the characters, before merges. */
   #symbols(piece: string): number[] {
     const ids: number[] = [];
-    let pending: number | undefined; // an unknown token that may take more characters in
+    let pending: number | undefined; // an unknown token that may fuse with further characters
     let index = 0;
     for (const point of piece) {
       let text = index > 0 ? this.#prefix + point : point;
@@ -114,7 +114,7 @@ export class BytePairModel implements TokenModel {
       const right = next[at] ?? -1;
       if (gone[at] === 1 || right < 0) continue;
       const [first, second] = [ids[at] ?? 0, ids[right] ?? 0];
-      if (this.#merges.rank(first, second) !== queue.popped) continue; // one of the two has changed
+      if (this.#merges.rank(first, second) !== queue.popped) continue; // an earlier merge changed the pair
       ids[at] = this.#merges.made(first, second);
       gone[right] = 1;
       const after = next[right] ?? -1;
@@ -127,11 +127,11 @@ export class BytePairModel implements TokenModel {
   }
 }
 
-/** Merges that may be made, the lowest rank first, then the leftmost. */
+/** A binary heap of possible merges, by rank, then leftmost first. */
 class MergeQueue {
   readonly #ranks: number[] = [];
   readonly #places: number[] = [];
-  /** The rank of the merge that `pop` took. */
+  /** Rank of the merge that the last `pop` returned. */
   popped = 0;
 
   #isBefore(a: number, b: number): boolean {
@@ -158,7 +158,7 @@ class MergeQueue {
     }
   }
 
-  /** The place of the first merge, or -1 where there is none. */
+  /** Removes the first merge and returns its place, or -1 when the heap is empty. */
   pop(): number {
     const last = this.#ranks.length - 1;
     if (last < 0) return -1;

@@ -1,11 +1,11 @@
-/** The two ways in which tokens are bytes of UTF-8. */
+/** Decoders of the two encodings of UTF-8 bytes in tokens. */
 import { LETTER_BYTES } from "./bytes.ts";
 import type { DecodeStep } from "./decode-step.ts";
 
 const encoder = new TextEncoder();
 const REPLACEMENT = "\ufffd";
 
-/** The bytes of a token of byte letters; a token with any other letter (an added one) is its own UTF-8. */
+/** Returns the bytes of a token of byte letters. A token with other letters, such as an added one, is plain UTF-8. */
 function bytesOf(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);
   for (let i = 0; i < token.length; i++) {
@@ -16,9 +16,9 @@ function bytesOf(token: string): Uint8Array {
   return bytes;
 }
 
-/** GPT-2's way: letters are bytes; the bytes of an unfinished character wait for the next token. */
+/** GPT-2's encoding: letters are bytes. Holds back the bytes of an unfinished character. */
 export function createByteLevel(): DecodeStep {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // U+FEFF is text like any other
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps U+FEFF
   return {
     push: (token) => [decoder.decode(bytesOf(token), { stream: true })],
     end: () => [decoder.decode()],
@@ -26,11 +26,11 @@ export function createByteLevel(): DecodeStep {
 }
 
 /**
- * SentencePiece's way: tokens like <0xE2> are bytes. A run of them is one text where all of it is UTF-8, and one U+FFFD
- * a byte where it is not, so that a run is certain when it ends, or as soon as it cannot be UTF-8 any more.
+ * SentencePiece's encoding: tokens like <0xE2> are bytes. A run of byte tokens decodes to one text if all of it is valid
+ * UTF-8, else to one U+FFFD a byte. The output is therefore final when the run ends or becomes invalid.
  */
 export function createByteFallback(): DecodeStep {
-  let run: Run | undefined;
+  let run: ByteRun | undefined;
   const finish = (): string[] => {
     const text = run?.end();
     run = undefined;
@@ -40,14 +40,14 @@ export function createByteFallback(): DecodeStep {
     push: (token) => {
       const byte = byteOf(token);
       if (byte === undefined) return [...finish(), token];
-      run ??= new Run();
+      run ??= new ByteRun();
       return run.push(byte);
     },
     end: finish,
   };
 }
 
-/** Rust's `u8::from_str_radix` takes a plus sign too. */
+/** Reads a byte token. A plus sign is valid, as in Rust's `u8::from_str_radix`. */
 function byteOf(token: string): number | undefined {
   if (token.length !== 6 || !token.startsWith("<0x") || !token.endsWith(">")) return undefined;
   const digits = token.slice(3, 5);
@@ -56,36 +56,36 @@ function byteOf(token: string): number | undefined {
     : undefined;
 }
 
-class Run {
+class ByteRun {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   readonly #texts: string[] = [];
   #count = 0;
-  #isBroken = false;
+  #isInvalid = false;
 
   push(byte: number): string[] {
     this.#count++;
-    if (this.#isBroken) return [REPLACEMENT];
+    if (this.#isInvalid) return [REPLACEMENT];
     try {
       this.#texts.push(this.#decoder.decode(Uint8Array.of(byte), { stream: true }));
       return [];
     } catch {
-      return this.#break();
+      return this.#replaceAll();
     }
   }
 
-  /** Every byte so far becomes a U+FFFD, each a token of its own. */
-  #break(): string[] {
-    this.#isBroken = true;
+  /** Turns every byte so far into a U+FFFD token. */
+  #replaceAll(): string[] {
+    this.#isInvalid = true;
     return Array.from({ length: this.#count }, () => REPLACEMENT);
   }
 
   end(): string[] {
-    if (this.#isBroken) return [];
+    if (this.#isInvalid) return [];
     try {
       this.#texts.push(this.#decoder.decode());
       return [this.#texts.join("")];
     } catch {
-      return this.#break();
+      return this.#replaceAll();
     }
   }
 }

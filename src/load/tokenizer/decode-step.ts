@@ -1,14 +1,14 @@
-/** One step over one stream. */
+/** A decoder's state over one stream of tokens. */
 export interface DecodeStep {
-  /** What is certain after one more token: tokens, or, after a step that fuses, further pieces of one text. */
+  /** Takes a token and returns the output that no later token can change: tokens, or pieces of one text once fused. */
   push(token: string): readonly string[];
-  /** What was held back. */
+  /** Returns the output held back. */
   end(): readonly string[];
 }
 
 export interface Decoder {
-  /** The tokens become one text, which comes in pieces. */
+  /** True if the decoder joins the tokens to one text, which it outputs in pieces. */
   readonly fuses: boolean;
-  /** A fresh stream. isFused: the tokens that come are pieces of one text. */
+  /** Starts a stream. isFused: an earlier decoder has fused the tokens, so `push` takes pieces of one text. */
   open(isFused: boolean): DecodeStep;
 }

@@ -1,6 +1,6 @@
 /**
- * How `tokenizers` makes text of tokens, as streams: each step takes tokens one by one and gives out what no later token
- * can change. Decoding a list is a stream that ends, so that pieces always join to the whole.
+ * Decoders of `tokenizers`, as streams: each step takes tokens one by one and outputs the text that no later token can
+ * change. Decoding a list also uses a stream, so that streamed pieces always join to the decoded list.
  */
 import { createByteFallback, createByteLevel } from "./byte-decoders.ts";
 import type { Decoder, DecodeStep } from "./decode-step.ts";
@@ -9,7 +9,7 @@ import { readPattern, replace } from "./normalizers.ts";
 import { literalPattern } from "./pattern.ts";
 import { collecting, mapping, replacing, stripping } from "./text-steps.ts";
 
-/** Marks, in order, that are cleaned up: no space before them. */
+/** Replacements of the clean-up, in order: they remove spaces before marks. */
 const CLEANED: readonly (readonly [string, string])[] = [
   [" .", "."],
   [" ?", "?"],
@@ -23,7 +23,7 @@ const CLEANED: readonly (readonly [string, string])[] = [
   [" 're", "'re"],
 ];
 
-/** @throws ModelFileError for a step that is unknown. */
+/** @throws ModelFileError when the decoder is unknown. */
 export function createDecoder(fields: Fields): Decoder {
   switch (fields.text("type")) {
     case "Sequence":
@@ -51,7 +51,7 @@ export function createDecoder(fields: Fields): Decoder {
   }
 }
 
-/** Without a decoder, spaces stand between the tokens. */
+/** Puts spaces between the tokens. Used by files without a decoder. */
 export const spacedDecoder: Decoder = tokenwise(() => {
   let isFirst = true;
   return mapping((token) => {
@@ -61,12 +61,12 @@ export const spacedDecoder: Decoder = tokenwise(() => {
   });
 });
 
-/** A step that looks at tokens; over one text in pieces it has to wait for all of it. */
+/** A decoder that works on tokens. On fused input it must collect the whole text. */
 function tokenwise(open: () => DecodeStep): Decoder {
   return { fuses: false, open: (isFused) => (isFused ? collecting(open()) : open()) };
 }
 
-/** The steps one after the other. */
+/** Composes decoders. */
 export function chain(decoders: readonly Decoder[]): Decoder {
   return {
     fuses: decoders.some((decoder) => decoder.fuses),
@@ -87,7 +87,7 @@ export function chain(decoders: readonly Decoder[]): Decoder {
   };
 }
 
-/** `clean_up_tokenization`: transformers does it to the whole text, and never to that of a BPE model. */
+/** `clean_up_tokenization` of transformers, which applies to the whole text. */
 export const cleanUp: Decoder = chain([
   { fuses: true, open: () => mapping((token) => token) },
   ...CLEANED.map(
@@ -155,7 +155,7 @@ function wordPiece(fields: Fields): Decoder {
   });
 }
 
-/** The clean-up of the decoders themselves knows one mark more. */
+/** Cleans up a token. The decoders' own clean-up has one replacement more than `cleanUp`. */
 function cleanToken(text: string): string {
   let made = text;
   for (const [from, to] of CLEANED) {
@@ -165,7 +165,7 @@ function cleanToken(text: string): string {
   return made;
 }
 
-/** The suffix of words becomes a space, at the end nothing; so the last token waits. */
+/** Turns the suffix of words into a space, and into nothing at the end. Holds back the last token for that. */
 function suffix(mark: string): Decoder {
   return tokenwise(() => {
     let held: string | undefined;

@@ -1,19 +1,19 @@
-/** Reads the fields of a tokenizer file, each with its type and bounds. */
+/** Readers of a tokenizer file's fields, which check types and bounds. */
 import { ModelFileError } from "../../base/errors.ts";
 import { isObject } from "../../base/is-object.ts";
 import { printValue } from "../../base/print-value.ts";
 import type { JsonObject } from "../json-file.ts";
 
-/** Largest token id. Published vocabularies have under 300,000 tokens. */
+/** Maximum token id. Published vocabularies have under 300,000 tokens. */
 export const MAX_TOKEN_ID = 2 ** 22 - 1;
-/** Most merges of a BPE model. */
+/** Maximum merges of a BPE model. */
 export const MAX_MERGES = 2 ** 23;
-/** Most steps of a normaliser, a pre-tokenizer, a post-processor or a decoder. */
+/** Maximum steps of a normalizer, pre-tokenizer, post-processor or decoder. */
 const MAX_STEPS = 100;
-/** Steps inside steps. */
+/** Maximum nesting of steps. */
 const MAX_DEPTH = 10;
 
-/** An object of a tokenizer file and where it stands. */
+/** An object of a tokenizer file, with its place in the file for messages. */
 export class Fields {
   readonly values: JsonObject;
   readonly place: string;
@@ -50,24 +50,24 @@ export class Fields {
     return typeof value === "boolean" ? value : this.fail(key, "true or false");
   }
 
-  count(key: string, byDefault: number | undefined, most: number): number {
+  count(key: string, byDefault: number | undefined, max: number): number {
     const value = this.values[key] ?? byDefault;
-    return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most
+    return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= max
       ? value
-      : this.fail(key, `a whole number from 0 to ${most}`);
+      : this.fail(key, `a whole number from 0 to ${max}`);
   }
 
-  list(key: string, most: number): readonly unknown[] {
+  list(key: string, maxLength: number): readonly unknown[] {
     const value = this.values[key];
     if (!Array.isArray(value)) this.fail(key, "a list");
-    if (value.length > most)
+    if (value.length > maxLength)
       throw new ModelFileError(
-        `reading ${this.place}: ${key} has ${value.length} entries, at most ${most} are read`,
+        `reading ${this.place}: ${key} has ${value.length} entries, at most ${maxLength} are read`,
       );
     return value;
   }
 
-  /** An object inside this one, or undefined where there is none. */
+  /** Reads a nested object; undefined when it is absent or null. */
   child(key: string): Fields | undefined {
     const value = this.values[key] ?? undefined;
     if (value === undefined) return undefined;
@@ -75,7 +75,7 @@ export class Fields {
     return this.#inside(value, key);
   }
 
-  /** The steps of a sequence. */
+  /** Reads the steps of a sequence. */
   children(key: string): readonly Fields[] {
     return this.list(key, MAX_STEPS).map((value, i) => {
       if (!isObject(value)) this.fail(key, "a list of objects");
@@ -89,7 +89,7 @@ export class Fields {
     return new Fields(value, `${this.place}, ${key}`, this.#depth + 1);
   }
 
-  /** @throws ModelFileError that names the kind of step. */
+  /** @throws ModelFileError naming the step's unknown type */
   unknownType(what: string): never {
     throw new ModelFileError(
       `reading ${this.place}: the ${what} ${printValue(this.values.type)} is unknown or not supported`,
@@ -97,7 +97,7 @@ export class Fields {
   }
 }
 
-/** A vocabulary, token by token: ids are whole numbers in bounds. */
+/** Reads a vocabulary and checks its ids. */
 export function readVocabulary(fields: Fields, key: string): Map<string, number> {
   const values = fields.raw(key);
   if (!isObject(values)) fields.fail(key, "an object of token ids");

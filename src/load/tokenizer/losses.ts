@@ -4,7 +4,7 @@ import type { Losses } from "./token-bound.ts";
 
 const DROP_SPACE = ["WhitespaceSplit", "Whitespace", "BertPreTokenizer"];
 
-/** What the pre-tokenizer of a file drops or rewrites. */
+/** Determines which characters the pre-tokenizer of a file drops or rewrites. */
 export function lossesOf(file: Fields, added: readonly AddedToken[]): Losses {
   const steps = preTokenizers(file.child("pre_tokenizer"));
   const types = steps.map((step) => step.text("type"));

@@ -5,7 +5,7 @@ import type { TokenModel } from "./token-model.ts";
 import { UnigramModel } from "./unigram.ts";
 import { WordLevelModel, WordPieceModel } from "./word-models.ts";
 
-/** @throws ModelFileError when the model is unknown or does not hold together. */
+/** @throws ModelFileError when the model is unknown or inconsistent. */
 export function createModel(fields: Fields): TokenModel {
   const model = modelOf(fields);
   if (model.vocabulary.size === 0)
@@ -14,7 +14,7 @@ export function createModel(fields: Fields): TokenModel {
 }
 
 function modelOf(fields: Fields): TokenModel {
-  switch (fields.optionalText("type") ?? guessed(fields)) {
+  switch (fields.optionalText("type") ?? inferType(fields)) {
     case "BPE":
       return new BytePairModel(fields);
     case "Unigram":
@@ -28,8 +28,8 @@ function modelOf(fields: Fields): TokenModel {
   }
 }
 
-/** Old files name no type. */
-function guessed(fields: Fields): string {
+/** Infers the model of old files, which name no type. */
+function inferType(fields: Fields): string {
   if (Array.isArray(fields.raw("vocab"))) return "Unigram";
   if (fields.raw("merges") !== undefined) return "BPE";
   return fields.raw("continuing_subword_prefix") !== undefined ? "WordPiece" : "WordLevel";

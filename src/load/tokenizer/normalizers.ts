@@ -1,4 +1,4 @@
-/** What `tokenizers` does to a text before it is split. */
+/** Normalizers of `tokenizers`, which change a text before it is split. */
 import { toByteLetters } from "./bytes.ts";
 import type { Fields } from "./fields.ts";
 import { compilePattern, literalPattern, type TextPattern } from "./pattern.ts";
@@ -6,7 +6,7 @@ import { createPrecompiled } from "./precompiled.ts";
 
 export type Normalizer = (text: string) => string;
 
-/** @throws ModelFileError for a step that is unknown. */
+/** @throws ModelFileError when the normalizer is unknown. */
 export function createNormalizer(fields: Fields): Normalizer {
   switch (fields.text("type")) {
     case "Sequence":
@@ -47,7 +47,7 @@ export function inTurn(steps: readonly Normalizer[]): Normalizer {
   return (text) => steps.reduce((before, step) => step(before), text);
 }
 
-/** The `pattern` of a step: a text that stands for itself, or a regular expression. */
+/** Reads the `pattern` of a step: a literal text or a regular expression. */
 export function readPattern(fields: Fields): TextPattern {
   const pattern = fields.child("pattern") ?? fields.fail("pattern", "an object");
   const regex = pattern.optionalText("Regex");
@@ -66,7 +66,7 @@ export function replace(pattern: TextPattern, content: string): Normalizer {
   };
 }
 
-/** Rust lowers character by character, so that a sigma at the end of a word stays a plain one. */
+/** Lowers character by character as Rust does: a sigma at the end of a word becomes σ, not ς. */
 function lowercase(text: string): string {
   return text.includes("Σ") ? Array.from(text, (point) => point.toLowerCase()).join("") : text.toLowerCase();
 }
@@ -82,8 +82,8 @@ function strip(left: boolean, right: boolean): Normalizer {
   };
 }
 
-/** What SentencePiece's nmt rule drops, and what it makes a space. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is dropped
+/** Characters that SentencePiece's nmt rule drops, and those that it replaces by a space. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the rule drops control characters
 const NMT_DROPPED = /[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/gu;
 const NMT_SPACES = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/gu;
 

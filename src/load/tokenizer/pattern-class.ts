@@ -1,14 +1,14 @@
-/** Character classes and escapes of Oniguruma, written as classes of JavaScript's `v` mode. */
+/** Translates character classes and escapes of Oniguruma to JavaScript's `v` mode. */
 import { MAX_NESTING, PatternError } from "./pattern-ast.ts";
 
-/** What is read: the code points of a pattern and where the reader stands. */
+/** The code points of a pattern and the reader's index. */
 export interface Reader {
   readonly points: readonly string[];
   at: number;
 }
 
 const WORD_IN_CLASS = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
-/** Outside a class Oniguruma takes these signs of Latin-1 for words too. */
+/** Outside a class, Oniguruma also counts these Latin-1 signs as word characters. */
 const WORD = `${WORD_IN_CLASS}\\u00b2\\u00b3\\u00b9\\u00bc-\\u00be`;
 const HEX = "0-9A-Fa-f";
 
@@ -29,15 +29,15 @@ const POSIX: ReadonlyMap<string, string> = new Map([
   ["xdigit", HEX],
 ]);
 
-/** One code point, safe in a class of `v` mode. */
+/** Escapes a code point for a class in `v` mode. */
 export function escapePoint(point: string): string {
   return `\\u{${(point.codePointAt(0) ?? 0).toString(16)}}`;
 }
 
-/** Latin letters have one partner, apart from the long s and the signs for kelvin and ångström. */
+/** Extra case variants beyond upper and lower case: long s, kelvin sign, ångström sign. */
 const FOLDS: Readonly<Record<string, string>> = { s: "ſ", k: "\u212a", å: "\u212b" };
 
-/** A code point in every case, as Oniguruma folds single characters. */
+/** Returns all case variants of a code point, as Oniguruma folds single characters. */
 export function foldPoint(point: string): readonly string[] {
   const lower = point.toLowerCase();
   const base =
@@ -47,7 +47,7 @@ export function foldPoint(point: string): readonly string[] {
   return [...new Set([base, ...(Array.from(upper).length === 1 ? [upper] : []), ...(more ? [more] : [])])];
 }
 
-/** `\p{Name}`, `\p{^Name}`, `\P{Name}` as JavaScript writes them. */
+/** Translates `\p{Name}`, `\p{^Name}` and `\P{Name}`. */
 export function propertySource(name: string, isNegated: boolean): string {
   const isInverse = name.startsWith("^");
   const plain = name.replace(/^\^/, "").replace(/[ _-]/g, "").toLowerCase();
@@ -64,7 +64,7 @@ export function propertySource(name: string, isNegated: boolean): string {
   throw new PatternError(`the character property ${name.slice(0, 40)} is unknown`);
 }
 
-/** What follows a backslash: a set (`isSet`), or a code point. Reads it. */
+/** Reads an escape after its backslash: a set (`isSet`) or a code point. */
 export function readEscape(reader: Reader, inClass: boolean): { source: string; isSet: boolean } {
   const { points } = reader;
   const letter = points[reader.at++];
@@ -89,7 +89,7 @@ function readBraces(reader: Reader): string {
   return text;
 }
 
-/** The code of a numeric or control escape, or undefined where the letter stands for itself. */
+/** Reads the code of a numeric or control escape; undefined when the escaped letter is literal. */
 function readCode(reader: Reader, letter: string): number | undefined {
   const control = CONTROLS[letter];
   if (control !== undefined) return control;
@@ -110,7 +110,7 @@ function readCode(reader: Reader, letter: string): number | undefined {
   return code;
 }
 
-/** A class after its "[", as a class of `v` mode; reads up to the closing "]". */
+/** Reads a class after its "[", through the closing "]", and translates it. */
 export function readClass(reader: Reader, isFolded: boolean, depth = 0): string {
   if (depth > MAX_NESTING) throw new PatternError(`classes nest more than ${MAX_NESTING} times`);
   const { points } = reader;
@@ -152,7 +152,7 @@ function readMember(reader: Reader, isFolded: boolean, depth: number): string {
   const first = readOne(reader);
   if (points[reader.at] !== "-" || points[reader.at + 1] === "]" || points[reader.at + 1] === undefined)
     return first.isSet || !isFolded ? first.source : folded(first.source);
-  if (first.isSet) return first.source; // the hyphen stands for itself
+  if (first.isSet) return first.source; // the hyphen is literal
   reader.at++;
   if (points[reader.at] === "[") throw new PatternError("a range ends in a class");
   const last = readOne(reader);
@@ -181,8 +181,8 @@ const folded = (source: string): string =>
     .join("");
 
 const IS_WORD = `[${WORD}]`;
-/** Places between code points, by the letter of their escape. */
-export const PLACES: Readonly<Record<string, string>> = {
+/** Assertions on the position between code points, by the letter of their escape. */
+export const ASSERTIONS: Readonly<Record<string, string>> = {
   A: "(?<![^])",
   z: "(?![^])",
   Z: "(?=\\n?(?![^]))",

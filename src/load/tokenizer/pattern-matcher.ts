@@ -1,41 +1,40 @@
 /**
- * Matches a pattern without ever going back over the same ground: a place in the program and a place in the text that
- * have failed once are not tried again. So the work is at most the size of the pattern times the length of the text,
- * whatever the pattern. JavaScript's own expressions are ten times faster and can take exponential time; `pattern.ts`
- * chooses.
+ * A backtracking matcher with memoisation: a pair of (instruction, text position) that failed once is not tried again.
+ * Its work is therefore at most the size of the pattern times the length of the text. JavaScript's own regular
+ * expressions are ten times faster but can take exponential time; `pattern.ts` chooses between the two.
  */
 import { type Pattern, PatternError } from "./pattern-ast.ts";
 
 type Instruction =
   | { readonly op: "set"; readonly test: (code: number) => boolean }
-  | { readonly op: "place"; readonly regex: RegExp }
+  | { readonly op: "assertion"; readonly regex: RegExp }
   /** Tries `first`, then `second`. */
   | { readonly op: "split"; first: number; second: number }
   | { readonly op: "jump"; to: number }
-  | { readonly op: "look"; readonly program: Program; readonly isNegated: boolean }
+  | { readonly op: "lookaround"; readonly program: Program; readonly isNegated: boolean }
   | { readonly op: "atomic"; readonly program: Program }
   | { readonly op: "match" };
 
 interface Program {
   readonly instructions: readonly Instruction[];
-  /** A loop may go round without taking anything; what fails inside it may fail only because the loop was under way. */
+  /** A loop may iterate without consuming text. A failure inside may then hold only for the current iteration. */
   readonly hasEmptyLoop: boolean;
 }
 
-/** Most instructions; counted repetitions are written out. */
+/** Maximum instructions; counted repetitions are unrolled. */
 const MAX_INSTRUCTIONS = 20_000;
-/** Most (instruction, place) pairs of one search that are remembered, in bits. */
+/** Maximum size of the set of visited (instruction, position) pairs, in bits. */
 const MAX_VISITED = 2 ** 31;
-/** Steps for each character of the text and instruction of the program, after which a search gives up. */
+/** A search stops after this many steps a pair of (instruction, position), or after `MIN_STEP_LIMIT` if that is more. */
 const STEPS_PER_PAIR = 8;
-const FEWEST_STEPS = 1_000_000;
+const MIN_STEP_LIMIT = 1_000_000;
 
 export interface Matcher {
-  /** The end of the match that begins at `start`, or -1. Matchers of one text share what they learn. */
+  /** Returns the end of the match that begins at `start`, or -1. Keeps its visited set for later starts. */
   matchAt(start: number): number;
 }
 
-/** A program for the pattern, to be run over texts. @throws PatternError where it is too large. */
+/** Compiles a pattern to a program. @throws PatternError when the program is too large */
 export function compileMatcher(pattern: Pattern): (text: string) => Matcher {
   const program = compile(pattern, { count: 0, hasEmptyLoop: false });
   return (text) => {
@@ -69,8 +68,8 @@ function write(node: Pattern, emit: Emit, code: Instruction[], size: Size): void
     case "set":
       emit({ op: "set", test: setTest(node.source) });
       return;
-    case "place":
-      emit({ op: "place", regex: new RegExp(node.source, "vy") });
+    case "assertion":
+      emit({ op: "assertion", regex: new RegExp(node.source, "vy") });
       return;
     case "sequence":
       for (const item of node.items) write(item, emit, code, size);
@@ -84,14 +83,14 @@ function write(node: Pattern, emit: Emit, code: Instruction[], size: Size): void
     case "atomic":
       emit({ op: "atomic", program: compile(node.item, size) });
       return;
-    case "look":
-      if (node.isBehind) emit({ op: "place", regex: lookBehind(node) });
-      else emit({ op: "look", program: compile(node.item, size), isNegated: node.isNegated });
+    case "lookaround":
+      if (node.isBehind) emit({ op: "assertion", regex: lookBehind(node) });
+      else emit({ op: "lookaround", program: compile(node.item, size), isNegated: node.isNegated });
   }
 }
 
-/** A look behind runs in JavaScript, so it may only be one character wide, or several fixed ones. */
-function lookBehind({ item, isNegated }: Pattern & { kind: "look" }): RegExp {
+/** Compiles a lookbehind, which JavaScript runs: its alternatives must be sequences of sets. */
+function lookBehind({ item, isNegated }: Pattern & { kind: "lookaround" }): RegExp {
   const widths = item.kind === "choice" ? item.items : [item];
   const sources = widths.map((one) => {
     const items = one.kind === "sequence" ? one.items : [one];
@@ -107,7 +106,7 @@ function lookBehind({ item, isNegated }: Pattern & { kind: "look" }): RegExp {
   );
 }
 
-/** Whether a pattern can match without taking anything. */
+/** Returns true if a pattern can match the empty text. */
 function canBeEmpty(node: Pattern): boolean {
   if (node.kind === "sequence") return node.items.every(canBeEmpty);
   if (node.kind === "choice") return node.items.some(canBeEmpty);
@@ -156,7 +155,7 @@ function writeRepeat(
 
 const ASCII = 128;
 
-/** Whether a code point is in a class. Answers are kept, since asking a regular expression is slow. */
+/** Creates a membership test of a class. Caches its results, since a regular expression is slow. */
 function setTest(source: string): (code: number) => boolean {
   const regex = new RegExp(`^${source}$`, "v");
   const ascii = Array.from({ length: ASCII }, (_, code) => regex.test(String.fromCharCode(code)));
@@ -180,12 +179,12 @@ function runOf(program: Program, text: string, runs: Map<Program, Run>): Run {
   return run;
 }
 
-/** One program over one text. */
+/** The state of one program on one text. */
 class Run {
   readonly #program: Program;
   readonly #text: string;
   readonly #runs: Map<Program, Run>;
-  /** One bit for each (place, instruction) that has been tried, in words of 32 instructions. */
+  /** Visited set: one bit a (position, instruction) pair, in words of 32 instructions. */
   readonly #tried: Uint32Array;
   readonly #width: number;
   readonly #ends = new Map<number, number>();
@@ -200,10 +199,10 @@ class Run {
     const words = this.#width * (text.length + 1);
     if (words * 32 > MAX_VISITED) throw new PatternError("the text is too long for it");
     this.#tried = new Uint32Array(words);
-    this.#steps = Math.max(FEWEST_STEPS, STEPS_PER_PAIR * length * (text.length + 1));
+    this.#steps = Math.max(MIN_STEP_LIMIT, STEPS_PER_PAIR * length * (text.length + 1));
   }
 
-  /** The end of the match from `start`, or -1. */
+  /** Returns the end of the match from `start`, or -1. */
   at(start: number): number {
     const known = this.#ends.get(start);
     if (known !== undefined) return known;
@@ -212,7 +211,7 @@ class Run {
     return end;
   }
 
-  /** Marks a pair as tried; false where it was. */
+  /** Marks a pair as visited; returns false if it already was. */
   #mark(at: number, position: number, path: number[]): boolean {
     const word = position * this.#width + (at >>> 5);
     const bit = 1 << (at & 31);
@@ -231,8 +230,8 @@ class Run {
   }
 
   /**
-   * Searches depth first, in the order of preference. `path` holds the marks of the way that is being tried; those of
-   * ways that failed stay, for later starts too.
+   * Searches depth first in order of preference. `path` holds the marks of the current path, which a match removes.
+   * Marks of failed paths stay, for later starts too.
    */
   #search(start: number): number {
     const { instructions, hasEmptyLoop } = this.#program;
@@ -265,18 +264,18 @@ class Run {
     return -1;
   }
 
-  /** Where the text goes on after an instruction, or -1. */
+  /** Returns the position after an instruction, or -1 if it fails. */
   #step(instruction: Instruction, position: number): number {
     if (instruction.op === "set") {
       const code = this.#text.codePointAt(position);
       if (code === undefined || !instruction.test(code)) return -1;
       return position + (code > 0xffff ? 2 : 1);
     }
-    if (instruction.op === "place") {
+    if (instruction.op === "assertion") {
       instruction.regex.lastIndex = position;
       return instruction.regex.test(this.#text) ? position : -1;
     }
-    if (instruction.op !== "look" && instruction.op !== "atomic") return -1;
+    if (instruction.op !== "lookaround" && instruction.op !== "atomic") return -1;
     const end = runOf(instruction.program, this.#text, this.#runs).at(position);
     if (instruction.op === "atomic") return end;
     return end >= 0 !== instruction.isNegated ? position : -1;

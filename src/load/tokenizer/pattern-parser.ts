@@ -1,17 +1,17 @@
 import { MAX_COUNT, MAX_NESTING, MAX_PATTERN, type Pattern, PatternError } from "./pattern-ast.ts";
-import { escapePoint, foldPoint, PLACES, type Reader, readClass, readEscape } from "./pattern-class.ts";
+import { ASSERTIONS, escapePoint, foldPoint, type Reader, readClass, readEscape } from "./pattern-class.ts";
 
 interface Flags {
-  /** `(?i)`: case does not matter. */
+  /** `(?i)`: ignores case. */
   readonly isFolded: boolean;
-  /** `(?m)` of Oniguruma: a dot matches line ends too. */
+  /** `(?m)` of Oniguruma: a dot also matches line ends. */
   readonly dotTakesAll: boolean;
 }
 
 const LINE_END = "[\\n\\v\\f\\r\\u0085\\u2028\\u2029]";
 const UNSUPPORTED = new Set("123456789GKXRkgyY");
 
-/** The tree of a regular expression. @throws PatternError */
+/** Parses a regular expression. @throws PatternError */
 export function parsePattern(source: string): Pattern {
   const points = Array.from(source);
   if (points.length > MAX_PATTERN) throw new PatternError(`it is longer than ${MAX_PATTERN} characters`);
@@ -67,7 +67,7 @@ class PatternParser {
     return items.length === 0 ? { kind: "empty" } : { kind: "sequence", items };
   }
 
-  /** `(?i)` holds to the end of the group, alternatives included. */
+  /** Reads `(?i)`, which applies to the end of the group, alternatives included. */
   #inlineFlags(flags: Flags): Flags | undefined {
     const match = /^\(\?([imx-]+)\)/.exec(
       this.#reader.points.slice(this.#reader.at, this.#reader.at + 12).join(""),
@@ -102,7 +102,7 @@ class PatternParser {
         return { kind: "set", source: flags.dotTakesAll ? "[^]" : "[^\\n]" };
       case "^":
       case "$":
-        return { kind: "place", source: PLACES[point] ?? "" };
+        return { kind: "assertion", source: ASSERTIONS[point] ?? "" };
       case "\\":
         return this.#escape(flags);
       case "*":
@@ -121,10 +121,10 @@ class PatternParser {
 
   #escape(flags: Flags): Pattern {
     const letter = this.#peek() ?? "";
-    const place = letter === "^" || letter === "$" ? undefined : PLACES[letter];
-    if (place !== undefined) {
+    const assertion = letter === "^" || letter === "$" ? undefined : ASSERTIONS[letter];
+    if (assertion !== undefined) {
       this.#reader.at++;
-      return { kind: "place", source: place };
+      return { kind: "assertion", source: assertion };
     }
     if (letter === "R") {
       this.#reader.at++;
@@ -146,7 +146,7 @@ class PatternParser {
     let wrap = (item: Pattern): Pattern => item;
     const look =
       (isBehind: boolean, isNegated: boolean) =>
-      (item: Pattern): Pattern => ({ kind: "look", item, isBehind, isNegated });
+      (item: Pattern): Pattern => ({ kind: "lookaround", item, isBehind, isNegated });
     if (this.#skip("?:")) wrap = (item) => item;
     else if (this.#skip("?=")) wrap = look(false, false);
     else if (this.#skip("?!")) wrap = look(false, true);
@@ -161,7 +161,7 @@ class PatternParser {
     return wrap(item);
   }
 
-  /** `(?i:`, or the name of a group, which nothing can refer to. */
+  /** Reads `(?i:`, or the name of a group. Names have no effect, since back references are unsupported. */
   #flagsOrName(flags: Flags): Flags {
     const rest = this.#reader.points.slice(this.#reader.at, this.#reader.at + 60).join("");
     const name = /^\?<[A-Za-z_]\w*>/.exec(rest);
@@ -177,10 +177,11 @@ class PatternParser {
     for (;;) {
       const bounds = this.#bounds();
       if (!bounds) return item;
-      if (item.kind === "place" || item.kind === "look") throw new PatternError("a place is repeated");
+      if (item.kind === "assertion" || item.kind === "lookaround")
+        throw new PatternError("an assertion is repeated");
       const { min, max, isCounted } = bounds;
       const isLazy = this.#skip("?");
-      // `{n,m}+` repeats the counted repetition, as in Ruby; the loop goes on with it
+      // as in Ruby, `{n,m}+` repeats the counted repetition: the next turn of the loop reads the plus
       const isPossessive = !isLazy && !isCounted && this.#skip("+");
       item = { kind: "repeat", item, min, max, isGreedy: !isLazy };
       if (isPossessive) item = { kind: "atomic", item };

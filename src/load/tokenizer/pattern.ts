@@ -3,9 +3,9 @@ import { type Pattern, PatternError } from "./pattern-ast.ts";
 import { compileMatcher, type Matcher } from "./pattern-matcher.ts";
 import { parsePattern } from "./pattern-parser.ts";
 
-/** Finds the matches of a pattern in texts. */
+/** A compiled pattern. */
 export interface TextPattern {
-  /** [start, end) of every match, from left to right, in UTF-16 units. Matches may be empty. */
+  /** Yields [start, end) of every match from left to right, in UTF-16 units. Matches may be empty. */
   spans(text: string): Iterable<readonly [number, number]>;
 }
 
@@ -20,8 +20,8 @@ const words = (digits: string) =>
   `${ENGLISH}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}|${signs("[\\r\\n]*")}|${SPACES}`;
 
 /**
- * Patterns of published tokenizers. JavaScript runs them in time linear in the text: wherever an alternative fails after
- * a run of characters, a later alternative takes the whole run.
+ * Patterns of published tokenizers. JavaScript runs these in linear time: when an alternative fails after a run of
+ * characters, a later alternative takes the whole run.
  */
 const TRUSTED: ReadonlySet<string> = new Set([
   // GPT-2 and what followed it: SmolLM, StarCoder, Falcon, GPT-NeoX, OLMo
@@ -43,11 +43,11 @@ const TRUSTED: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A pattern of a tokenizer file, in Oniguruma's syntax. A pattern of a published tokenizer, or one that is a character
- * class, repeated or not, runs as JavaScript's; every other one runs in a matcher whose work is bounded by the length of
- * the text, so that no pattern can hold the calling thread.
- * @param place where the pattern stands, for messages
- * @throws ModelFileError when it is no pattern or uses what is not supported.
+ * Compiles a pattern of a tokenizer file, in Oniguruma's syntax. JavaScript runs patterns of published tokenizers and
+ * single character classes, repeated or not. A matcher with work linear in the text runs all others, so that no pattern
+ * can block the calling thread.
+ * @param place the pattern's place in the file, for messages
+ * @throws ModelFileError when the pattern is invalid or uses an unsupported construct
  */
 export function compilePattern(source: string, place: string): TextPattern {
   const refuse = (cause: unknown): never => {
@@ -66,14 +66,14 @@ export function compilePattern(source: string, place: string): TextPattern {
   }
 }
 
-/** A class, or one repeated: whatever fails, fails at the first character of a run. */
+/** Recognises a class or a repeated class: such a pattern fails at the first character of a run, if at all. */
 function isClass(pattern: Pattern): boolean {
   return (
     pattern.kind === "set" || (pattern.kind === "repeat" && pattern.item.kind === "set" && pattern.min <= 3)
   );
 }
 
-/** A text that stands for itself. */
+/** Creates a pattern that matches a literal text. */
 export function literalPattern(text: string): TextPattern {
   return {
     *spans(within) {
@@ -113,13 +113,13 @@ function boundedPattern(
   };
 }
 
-/** The pattern as JavaScript writes it, for its `v` mode. */
+/** Writes a pattern as JavaScript source for `v` mode. */
 function toJavaScript(node: Pattern, state: { groups: number }): string {
   switch (node.kind) {
     case "empty":
       return "";
     case "set":
-    case "place":
+    case "assertion":
       return node.source;
     case "sequence":
       return node.items.map((item) => toJavaScript(item, state)).join("");
@@ -130,16 +130,16 @@ function toJavaScript(node: Pattern, state: { groups: number }): string {
       return `(?:${toJavaScript(node.item, state)})${bounds}${node.isGreedy ? "" : "?"}`;
     }
     case "atomic": {
-      // a look ahead is never entered a second time
+      // JavaScript does not backtrack into a lookahead
       const group = ++state.groups;
       return `(?:(?=(${toJavaScript(node.item, state)}))\\${group})`;
     }
-    case "look":
+    case "lookaround":
       return `(?${node.isBehind ? "<" : ""}${node.isNegated ? "!" : "="}${toJavaScript(node.item, state)})`;
   }
 }
 
-/** For tests: the two ways to run a pattern. */
+/** The two matchers by name, for tests. */
 export const patternRunners = {
   native: (source: string): TextPattern => nativePattern(parsePattern(source)),
   bounded: (source: string): TextPattern =>

@@ -1,15 +1,15 @@
-/** What `tokenizers` puts around the ids of a text. */
+/** Post-processors of `tokenizers`, which add special tokens around the ids of a text. */
 import { ModelFileError } from "../../base/errors.ts";
 import { isObject } from "../../base/is-object.ts";
 import { printValue } from "../../base/print-value.ts";
 import { checkId, type Fields } from "./fields.ts";
 
-/** Ids with special tokens around them. */
+/** Adds special tokens around ids. */
 export type PostProcessor = (ids: readonly number[]) => readonly number[];
 
-const MOST_PIECES = 1000;
+const MAX_PIECES = 1000;
 
-/** @throws ModelFileError for a step that is unknown. */
+/** @throws ModelFileError when the post-processor is unknown. */
 export function createPostProcessor(fields: Fields): PostProcessor {
   switch (fields.text("type")) {
     case "Sequence": {
@@ -37,7 +37,7 @@ function idOfPair(fields: Fields, key: string): number {
 
 function template(fields: Fields): PostProcessor {
   const special = fields.raw("special_tokens");
-  const parts = fields.list("single", MOST_PIECES).map((part): readonly number[] | undefined => {
+  const parts = fields.list("single", MAX_PIECES).map((part): readonly number[] | undefined => {
     if (isObject(part) && isObject(part.SpecialToken))
       return specialIds(fields, special, part.SpecialToken.id);
     if (isObject(part) && isObject(part.Sequence)) return part.Sequence.id === "A" ? undefined : [];
@@ -51,7 +51,7 @@ function template(fields: Fields): PostProcessor {
 function specialIds(fields: Fields, special: unknown, name: unknown): readonly number[] {
   const entry =
     isObject(special) && typeof name === "string" && Object.hasOwn(special, name) ? special[name] : undefined;
-  if (!isObject(entry) || !Array.isArray(entry.ids) || entry.ids.length > MOST_PIECES)
+  if (!isObject(entry) || !Array.isArray(entry.ids) || entry.ids.length > MAX_PIECES)
     throw new ModelFileError(
       `reading ${fields.place}: the template's special token ${printValue(name)} has no ids`,
     );

@@ -1,10 +1,10 @@
-/** How `tokenizers` cuts a text into the pieces that the model sees one by one. */
+/** Pre-tokenizers of `tokenizers`, which split a text into the pieces that the model encodes independently. */
 import { toByteLetters } from "./bytes.ts";
 import type { Fields } from "./fields.ts";
 import { readPattern } from "./normalizers.ts";
 import { compilePattern, literalPattern, type TextPattern } from "./pattern.ts";
 
-/** isFirst: the text stands at the very start of what is encoded. */
+/** Splits a text. isFirst: the text begins the whole input. */
 export type PreTokenizer = (text: string, isFirst: boolean) => readonly string[];
 
 const BEHAVIOURS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"] as const;
@@ -14,7 +14,7 @@ const GPT2 = "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s
 const PUNCTUATION = "[!-\\/:-@\\[-`{-~\\p{P}]";
 const SPACE = "\\s";
 
-/** @throws ModelFileError for a step that is unknown. */
+/** @throws ModelFileError when the pre-tokenizer is unknown. */
 export function createPreTokenizer(fields: Fields): PreTokenizer {
   const of = (source: string) => compilePattern(source, fields.place);
   switch (fields.text("type")) {
@@ -26,7 +26,7 @@ export function createPreTokenizer(fields: Fields): PreTokenizer {
       return byteLevel(fields);
     case "Metaspace":
       return metaspace(fields);
-    case "Digits": // every number of Unicode, ½ and Ⅷ too
+    case "Digits": // all Unicode numbers, including ½ and Ⅷ
       return splitting(
         of("\\p{N}"),
         fields.flag("individual_digits", false) ? "Isolated" : "Contiguous",
@@ -66,7 +66,7 @@ function behaviour(fields: Fields, byDefault: Behaviour): Behaviour {
   return known ?? fields.fail("behavior", `one of ${BEHAVIOURS.join(", ")}`);
 }
 
-/** Cuts at the matches of a pattern. isInverted: what lies between the matches counts as match. */
+/** Splits at the matches of a pattern. isInverted: swaps matches and the text between them. */
 function splitting(pattern: TextPattern, how: Behaviour, isInverted: boolean): PreTokenizer {
   return (text) => {
     const parts: { text: string; isMatch: boolean }[] = [];
@@ -124,7 +124,7 @@ function metaspace(fields: Fields): PreTokenizer {
   };
 }
 
-/** Words and runs of signs, as the `regex` crate of Rust reads `\w+|[^\w\s]+`. */
+/** Splits into words and runs of signs: `\w+|[^\w\s]+` of Rust's `regex` crate. */
 function words(text: string): readonly string[] {
   const word = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
   return text.match(new RegExp(`[${word}]+|[^${word}\\p{White_Space}]+`, "gu")) ?? [];

@@ -1,13 +1,13 @@
-/** SentencePiece's precompiled character map: a double-array trie of UTF-8 to texts. */
+/** SentencePiece's precompiled character map: a double-array trie from UTF-8 to replacement texts. */
 import { ModelFileError } from "../../base/errors.ts";
 import type { Fields } from "./fields.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-/** Longest grapheme, in bytes, that is looked up whole. */
-const LONGEST_GRAPHEME = 6;
+/** Graphemes with fewer bytes are looked up whole, as in `tokenizers`. */
+const LONG_GRAPHEME_BYTES = 6;
 
-/** @throws ModelFileError when the map is cut or no base64. */
+/** @throws ModelFileError when the map is truncated or not base64. */
 export function createPrecompiled(fields: Fields): (text: string) => string {
   const base64 = fields.optionalText("precompiled_charsmap") ?? "";
   if (base64 === "") return (text) => text;
@@ -33,7 +33,7 @@ export function createPrecompiled(fields: Fields): (text: string) => string {
   return (text) => {
     let made = "";
     for (const { segment } of segmenter.segment(text)) {
-      const whole = encoder.encode(segment).length < LONGEST_GRAPHEME ? lookUp(segment) : undefined;
+      const whole = encoder.encode(segment).length < LONG_GRAPHEME_BYTES ? lookUp(segment) : undefined;
       if (whole !== undefined) made += whole;
       else for (const point of segment) made += lookUp(point) ?? point;
     }
@@ -43,7 +43,7 @@ export function createPrecompiled(fields: Fields): (text: string) => string {
 
 const offsetOf = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6);
 
-/** The value of the shortest key that begins the bytes (Darts-clone). */
+/** Returns the value of the shortest key that is a prefix of the bytes (Darts-clone). */
 function firstPrefix(trie: Uint32Array, key: Uint8Array): number | undefined {
   let at = offsetOf(trie[0] ?? 0);
   for (const byte of key) {

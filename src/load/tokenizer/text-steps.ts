@@ -1,12 +1,12 @@
-/** Steps over tokens, and over one text that comes in pieces. */
+/** Decode steps over tokens, and over one text that arrives in pieces. */
 import type { DecodeStep } from "./decode-step.ts";
 
-/** A step that changes each token by itself. */
+/** Changes each token independently. */
 export function mapping(change: (token: string) => string): DecodeStep {
   return { push: (token) => [change(token)], end: () => [] };
 }
 
-/** Waits for the whole text and gives it to a step as one token. */
+/** Collects the whole text and passes it to a step as one token. */
 export function collecting(step: DecodeStep): DecodeStep {
   const parts: string[] = [];
   return {
@@ -18,7 +18,7 @@ export function collecting(step: DecodeStep): DecodeStep {
   };
 }
 
-/** Replaces a text within the text; holds back what may be the beginning of a match. */
+/** Replaces `from` in the text. Holds back the longest suffix that may begin a match. */
 export function replacing(from: string, to: string): DecodeStep {
   let held = "";
   return {
@@ -33,14 +33,14 @@ export function replacing(from: string, to: string): DecodeStep {
   };
 }
 
-/** How many characters at the end of the text begin a match. */
+/** Returns the length of the longest proper prefix of `wanted` that ends the text. */
 function prefixAtEnd(text: string, wanted: string): number {
   for (let length = Math.min(text.length, wanted.length - 1); length > 0; length--)
     if (text.endsWith(wanted.slice(0, length))) return length;
   return 0;
 }
 
-/** Strips a character at the start and the end of the text; what may be the end is held back. */
+/** Strips up to `start` and `stop` copies of `content` at the two ends of the text. Holds back copies that may end it. */
 export function stripping(content: string, start: number, stop: number): DecodeStep {
   let left = start;
   let held = 0;

@@ -3,23 +3,23 @@ import { BYTE_LETTERS, toByteLetters } from "./bytes.ts";
 import type { Normalizer } from "./normalizers.ts";
 import type { TokenModel } from "./token-model.ts";
 
-/** What may fall away between a text and its tokens. */
+/** Characters that may be lost between a text and its tokens. */
 export interface Losses {
-  /** Tokens are letters of bytes. */
+  /** Tokens consist of byte letters. */
   readonly isByteLevel: boolean;
   readonly dropsSpace: boolean;
-  /** What the pre-tokenizer writes for a space. */
+  /** The pre-tokenizer's replacement for a space. */
   readonly space: string;
-  /** A pre-tokenizer drops what matches a pattern. */
+  /** A pre-tokenizer drops the matches of a pattern. */
   readonly dropsMatches: boolean;
 }
 
 const UNITS = 0x10000;
 
 /**
- * A lower bound of the tokens that a normalised text gives. A token that covers n characters covers none that stands
- * only in tokens shorter than n; so a character takes at least 1 / (length of the longest token that has it) of a token.
- * Characters that may be dropped, or fall into one unknown token with others, take nothing.
+ * Creates a function that returns a lower bound on the number of tokens of a normalised text. A character costs at least
+ * 1 / (length of the longest token that contains it) of a token, and the costs of a token's characters sum to at most 1.
+ * A character that may be dropped, or fused with others into one unknown token, costs 0.
  */
 export function createTokenBound(
   model: TokenModel,
@@ -36,17 +36,19 @@ export function createTokenBound(
     const letters = Array.from(losses.isByteLevel ? toByteLetters(text) : text, letterWeight);
     return letters.includes(0) ? 0 : letters.reduce((sum, weight) => sum + weight, 0);
   };
-  const cheapestLater = Math.min(...LATER_BYTES.map((byte) => letterWeight(BYTE_LETTERS[byte] ?? "")));
-  const halfWeight = (unit: number): number => {
+  const cheapestContinuation = Math.min(
+    ...CONTINUATION_BYTES.map((byte) => letterWeight(BYTE_LETTERS[byte] ?? "")),
+  );
+  const surrogateWeight = (unit: number): number => {
     if (!losses.isByteLevel) return letterWeight(String.fromCharCode(unit));
     const isFirst = unit < 0xdc00;
     const pair = isFirst ? String.fromCharCode(unit, 0xdc00) : String.fromCharCode(0xd800, unit);
     const letters = Array.from(toByteLetters(pair), letterWeight);
-    const [one = 0, other = 0] = isFirst ? letters : [letters[3], cheapestLater];
-    return one * other === 0 ? 0 : Math.min(one + other, textWeight("\ufffd")); // a lone half is read as U+FFFD
+    const [one = 0, other = 0] = isFirst ? letters : [letters[3], cheapestContinuation];
+    return one * other === 0 ? 0 : Math.min(one + other, textWeight("\ufffd")); // the encoder reads a lone surrogate as U+FFFD
   };
   const weightOf = (unit: number): number => {
-    if (unit >= 0xd800 && unit < 0xe000) return halfWeight(unit);
+    if (unit >= 0xd800 && unit < 0xe000) return surrogateWeight(unit);
     const text = String.fromCharCode(unit);
     if (losses.dropsSpace && /[\s\u0085]/u.test(text)) return 0;
     return textWeight(text === " " ? losses.space : text);
@@ -63,12 +65,12 @@ export function createTokenBound(
 }
 
 /**
- * Code points beyond U+FFFF are two units and four bytes: the first unit tells the first two bytes, the second unit the
- * last; the third counts as the cheapest that it may be.
+ * The values of a UTF-8 continuation byte. A code point beyond U+FFFF has two UTF-16 units and four bytes: the first unit
+ * determines the first two bytes and the second unit the last. The third byte costs as little as any continuation byte.
  */
-const LATER_BYTES = Array.from({ length: 64 }, (_, i) => 0x80 + i);
+const CONTINUATION_BYTES = Array.from({ length: 64 }, (_, i) => 0x80 + i);
 
-/** For each UTF-16 unit, the length of the longest token that has it. */
+/** Returns, for each UTF-16 unit, the length of the longest token that contains it. */
 function longestByUnit(
   model: TokenModel,
   added: readonly AddedToken[],

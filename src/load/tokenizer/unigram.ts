@@ -4,7 +4,7 @@ import { BYTE_LETTERS, byteToken } from "./bytes.ts";
 import { type Fields, MAX_TOKEN_ID } from "./fields.ts";
 import type { TokenModel } from "./token-model.ts";
 
-/** How much worse an unknown character is than the worst token. */
+/** An unknown character scores this much below the worst token. */
 const UNKNOWN_PENALTY = 10;
 const encoder = new TextEncoder();
 
@@ -13,7 +13,7 @@ interface Node {
   id: number;
 }
 
-/** SentencePiece's unigram model: of all ways to write a piece in tokens, the one of highest score (Viterbi). */
+/** SentencePiece's unigram model: finds the segmentation of a piece with the highest score (Viterbi). */
 export class UnigramModel implements TokenModel {
   readonly kind = "Unigram";
   readonly vocabulary: ReadonlyMap<string, number>;
@@ -70,7 +70,7 @@ export class UnigramModel implements TokenModel {
     const points = Array.from(piece);
     const { best, from } = this.#search(points);
     const parts: string[] = [];
-    const fused: string[] = []; // neighbouring unknown characters are one part
+    const fused: string[] = []; // adjacent unknown characters form one part
     const flush = () => {
       if (fused.length > 0) parts.push(fused.reverse().join(""));
       fused.length = 0;
@@ -98,7 +98,7 @@ export class UnigramModel implements TokenModel {
     else if (this.#unknown !== undefined) ids.push(this.#unknown);
   }
 
-  /** The token that the best way to each place ends with, and where it begins. */
+  /** Returns, for each position, the last token of its best segmentation and that token's start. */
   #search(points: readonly string[]): { best: Int32Array; from: Int32Array } {
     const scores = new Float64Array(points.length + 1);
     const best = new Int32Array(points.length + 1).fill(-1);

@@ -1,7 +1,7 @@
 import { type Fields, readVocabulary } from "./fields.ts";
 import type { TokenModel } from "./token-model.ts";
 
-/** Whole words, or the unknown token. */
+/** Maps a whole word to its token, or to the unknown token. */
 export class WordLevelModel implements TokenModel {
   readonly kind = "WordLevel";
   readonly vocabulary: ReadonlyMap<string, number>;
@@ -22,14 +22,14 @@ export class WordLevelModel implements TokenModel {
   }
 }
 
-/** BERT's word pieces: the longest token that begins the rest of a word, again and again, or the unknown token. */
+/** BERT's WordPiece: repeatedly takes the longest token that begins the rest of a word, else the unknown token. */
 export class WordPieceModel implements TokenModel {
   readonly kind = "WordPiece";
   readonly vocabulary: ReadonlyMap<string, number>;
   readonly #unknown: number | undefined;
   readonly #prefix: string;
   readonly #longestWord: number;
-  /** Code points of the longest token; nothing longer need be looked up. */
+  /** UTF-16 units of the longest token, which bound the code points of a lookup. */
   readonly #longestToken: number;
 
   constructor(fields: Fields) {

@@ -1,15 +1,15 @@
 // The lowest id of the largest logit of each row, in two passes: over parts of the row, then over the parts.
 // A row that cannot be drawn gives NO_TOKEN. With: logit-keys. One workgroup of 256 a part and row.
-const FINAL: bool = false;
+override FINAL: bool;
 
 struct Params {
   size: u32, // logits of a row, or parts of a row
   row_size: u32, // parts of a row
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<u32>; // f32 bits
-@group(0) @binding(2) var<storage, read_write> parts: array<vec2u>; // [rows, row_size]: key, id
-@group(0) @binding(3) var<storage, read_write> drawn: array<u32>;
+var<uniform> params: Params;
+var<storage, read> logits: array<u32>; // f32 bits
+var<storage, read_write> parts: array<vec2u>; // [rows, row_size]: key, id
+var<storage, read_write> drawn: array<u32>;
 
 var<workgroup> key_space: array<u32, 256>;
 var<workgroup> id_space: array<u32, 256>;

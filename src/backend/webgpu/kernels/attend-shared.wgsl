@@ -1,21 +1,21 @@
 // What attend.wgsl does, where subgroups are absent or too small for it: scores of a share in workgroup memory, then the
 // values. With: storage, step, reduce (LANES = THREADS).
 // A workgroup takes one share of the tokens for HEADS query heads of one kv head: each key and value is read once.
-const HEADS: u32 = 1u; // query heads of a workgroup; they share a kv head
-const QUERY_HEADS: u32 = 1u;
-const HEAD_DIM: u32 = 4u;
-const SCALE: f32 = 1f;
-const CHUNK: u32 = 256u; // most tokens of a share
-const SELECTED: bool = false;
-const HAND_ON: bool = false; // scores of all query heads are written out
-const ONLY_SCORES: bool = false;
+override HEADS: u32; // query heads of a workgroup; they share a kv head
+override QUERY_HEADS: u32;
+override HEAD_DIM: u32;
+override SCALE: f32;
+override CHUNK: u32; // most tokens of a share
+override SELECTED: bool;
+override HAND_ON: bool; // scores of all query heads are written out
+override ONLY_SCORES: bool;
 const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
 const HEADS4: u32 = (HEADS + 3u) / 4u;
 const PADDED: u32 = ROW_PIECES * PIECE;
 const PADDED4: u32 = PADDED / 4u;
 const VALUE_ROWS: u32 = THREADS / ROW_PIECES; // values at once
-const UNROLL: u32 = 4u; // values of one invocation in flight
-const LEAST_SHARE: u32 = 64u;
+override UNROLL: u32; // values of one invocation in flight
+override LEAST_SHARE: u32;
 const LEAST: f32 = -3e38;
 
 struct Params {
@@ -29,15 +29,15 @@ struct Params {
   splits: u32, // stride of the partials
   shares: u32, // wanted of a row
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> query: array<f32>;
-@group(0) @binding(3) var<storage, read> keys: array<vec4u>;
-@group(0) @binding(4) var<storage, read> values: array<vec4u>;
-@group(0) @binding(5) var<storage, read> indices: array<u32>;
-@group(0) @binding(6) var<storage, read> counts: array<u32>;
-@group(0) @binding(7) var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
-@group(0) @binding(8) var<storage, read_write> scores: array<f32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> query: array<f32>;
+var<storage, read> keys: array<vec4u>;
+var<storage, read> values: array<vec4u>;
+var<storage, read> indices: array<u32>;
+var<storage, read> counts: array<u32>;
+var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
+var<storage, read_write> scores: array<f32>;
 
 var<workgroup> q_space: array<vec4f, HEADS * PADDED4>;
 var<workgroup> score_space: array<vec4f, CHUNK * HEADS4>;

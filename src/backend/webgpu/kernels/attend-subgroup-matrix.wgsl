@@ -3,12 +3,12 @@
 // BLOCK keys a turn. Keys and values serve all of them; those of the next turn are on their way in registers, and the pages
 // of the turn after it are looked up. Weights of the softmax are taken against a largest score that may
 // lag behind by LAG, so that sums are seldom rescaled: results of the matrix units can only be scaled in memory.
-const HEADS: u32 = 1u;
-const ROW_BLOCKS: u32 = 8u;
-const QUERY_HEADS: u32 = 1u;
-const HEAD_DIM: u32 = 16u; // a multiple of 16
-const SCALE: f32 = 1f;
-const BLOCK: u32 = 32u;
+override HEADS: u32;
+override ROW_BLOCKS: u32;
+override QUERY_HEADS: u32;
+override HEAD_DIM: u32; // a multiple of 16
+override SCALE: f32;
+override BLOCK: u32;
 const LAG: f32 = 6f; // weights stay below exp(6), far inside f16
 const SUBGROUPS: u32 = HEADS * ROW_BLOCKS;
 const THREADS: u32 = SUBGROUP * SUBGROUPS;
@@ -29,12 +29,12 @@ struct Params {
   rows: u32,
   sequence: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> query: array<f32>;
-@group(0) @binding(3) var<storage, read> keys: array<vec4u>; // f16
-@group(0) @binding(4) var<storage, read> values: array<vec4u>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> query: array<f32>;
+var<storage, read> keys: array<vec4u>; // f16
+var<storage, read> values: array<vec4u>;
+var<storage, read_write> out: array<f32>;
 
 var<workgroup> k_tile: array<vec4u, BLOCK * ROW_STRIDE>;
 var<workgroup> v_tile: array<vec4u, BLOCK * ROW_STRIDE>;

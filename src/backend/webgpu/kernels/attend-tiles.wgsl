@@ -2,10 +2,10 @@
 // workgroup takes into its memory serves BLOCK rows. With: storage, step.
 // A workgroup of 256 makes BLOCK rows of one query head, BLOCK keys a turn with a running softmax: scores by threads of
 // 2 × 2 over chunks of channels, then sums of values by SIDE threads a row.
-const QUERY_HEADS: u32 = 1u;
-const HEAD_DIM: u32 = 4u;
-const SCALE: f32 = 1f;
-const VALUE_KEYS: u32 = 8u; // values in workgroup memory at once; a divisor of BLOCK
+override QUERY_HEADS: u32;
+override HEAD_DIM: u32;
+override SCALE: f32;
+override VALUE_KEYS: u32; // values in workgroup memory at once; a divisor of BLOCK
 const BLOCK: u32 = 32u;
 const CHUNK4: u32 = 4u; // vec4s of a chunk of channels
 const CHUNK_STRIDE: u32 = CHUNK4 + 1u; // one more, so that neighbouring rows lie in other banks
@@ -21,12 +21,12 @@ struct Params {
   rows: u32,
   sequence: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> query: array<f32>;
-@group(0) @binding(3) var<storage, read> keys: array<vec4u>;
-@group(0) @binding(4) var<storage, read> values: array<vec4u>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> query: array<f32>;
+var<storage, read> keys: array<vec4u>;
+var<storage, read> values: array<vec4u>;
+var<storage, read_write> out: array<f32>;
 
 var<workgroup> q_tile: array<vec4f, BLOCK * CHUNK_STRIDE>;
 var<workgroup> k_tile: array<vec4f, BLOCK * CHUNK_STRIDE>;

@@ -1,23 +1,24 @@
+enable subgroups;
 // Attention of rows over everything cached, or over a token selection, split over the tokens: partial sums that
 // combine.wgsl brings together. With: storage, step. Needs subgroups of at least LANES.
 //
 // A team of LANES invocations takes TOKENS tokens a turn for HEADS query heads of one kv head, with a running softmax of
 // its own, so that nothing waits at a barrier while keys and values stream. Each key and value is read once, each
 // invocation holding LANE_PIECES pieces of a row. A workgroup takes one share of the tokens.
-const THREADS: u32 = 128u;
-const LANES: u32 = 16u; // invocations that share a row; a power of two
-const TOKENS: u32 = 4u; // of a team in flight; a power of two, at most PAGE_SIZE
-const HEADS: u32 = 1u; // query heads of a workgroup; they share a kv head
-const HEADS_PADDED: u32 = 1u; // to a power of two
-const QUERY_HEADS: u32 = 1u;
-const HEAD_DIM: u32 = 4u;
-const SCALE: f32 = 1f;
-const SELECTED: bool = false;
-const HAND_ON: bool = false; // scores of all query heads are written out
-const ONLY_SCORES: bool = false;
-const LEAST_TURNS: u32 = 1u; // of a workgroup
-const SUM_HEADS: u32 = 1u; // heads whose sums are brought together at once
-const TWINS: bool = false; // every subgroup holds teams in pairs, whose sums are added before they go into memory
+override THREADS: u32;
+override LANES: u32; // invocations that share a row; a power of two
+override TOKENS: u32; // of a team in flight; a power of two, at most PAGE_SIZE
+override HEADS: u32; // query heads of a workgroup; they share a kv head
+override HEADS_PADDED: u32; // to a power of two
+override QUERY_HEADS: u32;
+override HEAD_DIM: u32;
+override SCALE: f32;
+override SELECTED: bool;
+override HAND_ON: bool; // scores of all query heads are written out
+override ONLY_SCORES: bool;
+override LEAST_TURNS: u32; // of a workgroup
+override SUM_HEADS: u32; // heads whose sums are brought together at once
+override TWINS: bool; // every subgroup holds teams in pairs, whose sums are added before they go into memory
 const SHARERS: u32 = select(1u, 2u, TWINS);
 const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
 const PADDED: u32 = ROW_PIECES * PIECE;
@@ -41,15 +42,15 @@ struct Params {
   splits: u32, // stride of the partials
   shares: u32, // wanted of a row
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> query: array<vec4f>;
-@group(0) @binding(3) var<storage, read> keys: array<vec4u>;
-@group(0) @binding(4) var<storage, read> values: array<vec4u>;
-@group(0) @binding(5) var<storage, read> indices: array<u32>;
-@group(0) @binding(6) var<storage, read> counts: array<u32>;
-@group(0) @binding(7) var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
-@group(0) @binding(8) var<storage, read_write> scores: array<f32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> query: array<vec4f>;
+var<storage, read> keys: array<vec4u>;
+var<storage, read> values: array<vec4u>;
+var<storage, read> indices: array<u32>;
+var<storage, read> counts: array<u32>;
+var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
+var<storage, read_write> scores: array<f32>;
 
 var<workgroup> state_space: array<vec2f, TEAMS * HEADS_PADDED>; // largest score and mass of each team and head
 var<workgroup> sum_space: array<vec4f, TEAMS / SHARERS * SUM_HEADS * PADDED4>;

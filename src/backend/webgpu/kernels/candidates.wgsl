@@ -1,6 +1,6 @@
 // Prelude: the best of many numbers as pairs in workgroup memory: a threshold from a sample, and a sort.
 // With: reduce (LANES = THREADS), keys.
-const SPACE: u32 = 1u; // pairs in workgroup memory
+override SPACE: u32; // pairs in workgroup memory
 
 var<workgroup> pairs: array<vec2u, SPACE>; // position, key
 

@@ -1,15 +1,14 @@
 // Prelude: the partial sums of attention of one query head, brought together by a workgroup of THREADS: COLUMNS invocations
 // side by side take four channels each, SHARES of them one above the other take every SHARES-th split, with a running largest
 // score, and are brought together at the end. Who uses it takes the results: put_channel(head, channel, value).
-const PARTIALS: u32 = 1u; // binding
-const THREADS: u32 = 256u;
-const HEAD_DIM: u32 = 4u;
-const PADDED4: u32 = 1u;
+override THREADS: u32;
+override HEAD_DIM: u32;
+override PADDED4: u32;
 const COLUMNS: u32 = min(PADDED4, THREADS);
 const SHARES: u32 = THREADS / COLUMNS;
 const AHEAD: u32 = 8u; // splits of an invocation in flight
 
-@group(0) @binding(PARTIALS) var<storage, read> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]: sums; largest, mass
+var<storage, read> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]: sums; largest, mass
 
 var<workgroup> merge_sums: array<vec4f, THREADS>;
 var<workgroup> merge_states: array<vec2f, THREADS>; // largest score and mass

@@ -1,12 +1,12 @@
 // Brings the partial sums of attention together. One workgroup for each query head and row. With: merge-core.
-const QUERY_HEADS: u32 = 1u;
+override QUERY_HEADS: u32;
 
 struct Params {
   first_row: u32,
   splits: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+var<uniform> params: Params;
+var<storage, read_write> out: array<f32>;
 
 fn put_channel(head: u32, channel: u32, value: f32) {
   out[(params.first_row * QUERY_HEADS + head) * HEAD_DIM + channel] = value;

@@ -1,6 +1,6 @@
 // x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup a row.
-const COLS: u32 = 4u;
-const STRIDE: u32 = 1u; // pieces of a weight row
+override COLS: u32;
+override STRIDE: u32; // pieces of a weight row
 const NO_TOKEN: u32 = 0xffffffffu; // drawn of a row that cannot be drawn: the request fails, token 0 stands in
 const DRAWN: u32 = 0x80000000u; // a token id with this bit is the index of a token drawn by the last sample
 
@@ -9,11 +9,11 @@ struct Params {
   first: u32, // first row of the part
   rows: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<vec4u>;
-@group(0) @binding(2) var<storage, read> step: array<u32>;
-@group(0) @binding(3) var<storage, read> drawn: array<u32>;
-@group(0) @binding(4) var<storage, read_write> x: array<f32>;
+var<uniform> params: Params;
+var<storage, read> weights: array<vec4u>;
+var<storage, read> step: array<u32>;
+var<storage, read> drawn: array<u32>;
+var<storage, read_write> x: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {

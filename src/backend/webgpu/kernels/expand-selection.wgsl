@@ -1,6 +1,6 @@
 // A set of units and both ends as ascending token positions: a bitmap of units, window by window; then each invocation
 // looks for the units of its own places in the output. With: scan, bits. One workgroup a group and sequence.
-const WORDS: u32 = 2048u; // of the bitmap; a power of two and a multiple of THREADS
+override WORDS: u32; // of the bitmap; a power of two and a multiple of THREADS
 const WINDOW: u32 = WORDS * 32u;
 const RUN: u32 = WORDS / THREADS;
 
@@ -14,11 +14,11 @@ struct Params {
   recent: u32,
   capacity: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> units: array<u32>;
-@group(0) @binding(3) var<storage, read_write> indices: array<u32>;
-@group(0) @binding(4) var<storage, read_write> counts: array<u32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> units: array<u32>;
+var<storage, read_write> indices: array<u32>;
+var<storage, read_write> counts: array<u32>;
 
 var<workgroup> bitmap: array<atomic<u32>, WORDS>;
 var<workgroup> earlier: array<u32, WORDS>; // units in the words before

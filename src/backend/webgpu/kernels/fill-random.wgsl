@@ -1,12 +1,12 @@
 // Pseudo-random numbers of one exponent, for benchmarks: sign and fraction are hashed from the place.
-const DTYPE: u32 = 0u; // 0 f32, 1 f16, 2 bf16
+override DTYPE: u32; // 0 f32, 1 f16, 2 bf16
 
 struct Params {
   seed: u32,
   exponent: u32, // with its bias
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> words: array<u32>;
+var<uniform> params: Params;
+var<storage, read_write> words: array<u32>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {

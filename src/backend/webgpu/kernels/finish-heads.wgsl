@@ -1,8 +1,8 @@
 // Norm of each query and key head where given, RoPE, and the store of keys and values into their pages.
 // With: storage, step, reduce. A team of LANES invocations for each row and head: queries, then keys, then values.
-const HEAD_DIM: u32 = 4u;
-const QUERY_HEADS: u32 = 1u;
-const EPS: f32 = 1e-6;
+override HEAD_DIM: u32;
+override QUERY_HEADS: u32;
+override EPS: f32;
 const HALF: u32 = HEAD_DIM / 2u;
 const PADDED: u32 = ROW_PIECES * PIECE;
 const TEAMS: u32 = THREADS / LANES;
@@ -12,13 +12,13 @@ struct Params {
   q_norm: u32, // first element + 1; 0: none
   k_norm: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> vectors: array<f32>;
-@group(0) @binding(3) var<storage, read> projected: array<f32>; // [rows, (QUERY_HEADS + 2 KV_HEADS) * HEAD_DIM]
-@group(0) @binding(4) var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
-@group(0) @binding(5) var<storage, read_write> keys: array<u32>;
-@group(0) @binding(6) var<storage, read_write> values: array<u32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> vectors: array<f32>;
+var<storage, read> projected: array<f32>; // [rows, (QUERY_HEADS + 2 KV_HEADS) * HEAD_DIM]
+var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
+var<storage, read_write> keys: array<u32>;
+var<storage, read_write> values: array<u32>;
 
 var<workgroup> head_space: array<f32, TEAMS * PADDED>;
 

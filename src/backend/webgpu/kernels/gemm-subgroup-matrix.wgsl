@@ -2,18 +2,18 @@
 // A workgroup makes TILE_X × TILE_W outputs over strips of STRIP columns; each of its SPLIT_X × SPLIT_W subgroups has a
 // block of them in its accumulators, or SPLIT_K of them share its columns. The next DEPTH strips are on their way in registers
 // while one is used; with two BUFFERS the next is written beside it, so that subgroups seldom wait for each other.
-const TILE_X: u32 = 128u; // rows of x
-const TILE_W: u32 = 128u; // rows of the weight; where PAIR, half of them of each matrix
-const STRIP: u32 = 32u;
-const SPLIT_X: u32 = 2u;
-const SPLIT_W: u32 = 4u;
-const STRIDE: u32 = 1u; // pieces of a weight row
-const X_STRIDE: u32 = 1u; // pieces of a row of x, zeros past its columns; a whole number of strips
-const SPLIT_K: u32 = 1u;
-const DEPTH: u32 = 1u;
-const BUFFERS: u32 = 1u; // 1 or 2
-const PAIR: bool = false; // out = silu(first matrix) * second matrix
-const ADD: bool = false;
+override TILE_X: u32; // rows of x
+override TILE_W: u32; // rows of the weight; where PAIR, half of them of each matrix
+override STRIP: u32;
+override SPLIT_X: u32;
+override SPLIT_W: u32;
+override STRIDE: u32; // pieces of a weight row
+override X_STRIDE: u32; // pieces of a row of x, zeros past its columns; a whole number of strips
+override SPLIT_K: u32;
+override DEPTH: u32;
+override BUFFERS: u32; // 1 or 2
+override PAIR: bool; // out = silu(first matrix) * second matrix
+override ADD: bool;
 const BLOCKS: u32 = SPLIT_X * SPLIT_W;
 const THREADS: u32 = SUBGROUP * BLOCKS * SPLIT_K;
 const PARTS: u32 = STRIP / 8u; // pieces of a row in a strip
@@ -42,13 +42,13 @@ struct Params {
   out_stride: u32,
   partner: u32, // first piece of the second matrix where PAIR
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<vec4u>;
-@group(0) @binding(2) var<storage, read> x: array<vec4u>; // f16
-@group(0) @binding(3) var<storage, read> vectors: array<f32>;
-@group(0) @binding(4) var<storage, read> scales: array<f32>; // of each row of x
-@group(0) @binding(5) var<storage, read> partner: array<vec4u>; // where the second matrix lies, where PAIR
-@group(0) @binding(6) var<storage, read_write> out: array<f32>;
+var<uniform> params: Params;
+var<storage, read> weights: array<vec4u>;
+var<storage, read> x: array<vec4u>; // f16
+var<storage, read> vectors: array<f32>;
+var<storage, read> scales: array<f32>; // of each row of x
+var<storage, read> partner: array<vec4u>; // where the second matrix lies, where PAIR
+var<storage, read_write> out: array<f32>;
 
 var<workgroup> space: array<vec4u, SPACE>;
 

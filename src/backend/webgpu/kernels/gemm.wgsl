@@ -1,12 +1,12 @@
 // out[b][row] = W[row] · x[b] for many rows b of x: tiles in workgroup memory. With: storage.
 // A workgroup of 256 makes 64 SIDE_X × 64 SIDE_W outputs, each invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
 // columns; the next strip is on its way while one is used. 16 KiB of workgroup memory at most.
-const SIDE_X: u32 = 1u; // 1 or 2: vec4s of rows of x of an invocation
-const SIDE_W: u32 = 1u; // 1 or 2
-const STRIDE: u32 = 1u; // pieces of a weight row
-const X_STRIDE: u32 = 1u; // vec4s of a row of x, zeros past its columns
-const PAIR: bool = false; // out = silu(out) * this matrix: the partner's product stands in out
-const ADD: bool = false;
+override SIDE_X: u32; // 1 or 2: vec4s of rows of x of an invocation
+override SIDE_W: u32; // 1 or 2
+override STRIDE: u32; // pieces of a weight row
+override X_STRIDE: u32; // vec4s of a row of x, zeros past its columns
+override PAIR: bool; // out = silu(out) * this matrix: the partner's product stands in out
+override ADD: bool;
 const TILE_X: u32 = 64u * SIDE_X;
 const TILE_W: u32 = 64u * SIDE_W;
 const STRIP: u32 = 16u;
@@ -23,11 +23,11 @@ struct Params {
   batch: u32,
   out_stride: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weights: array<vec4u>;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> vectors: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+var<uniform> params: Params;
+var<storage, read> weights: array<vec4u>;
+var<storage, read> x: array<vec4f>;
+var<storage, read> vectors: array<vec4f>;
+var<storage, read_write> out: array<f32>;
 
 var<workgroup> x_tile: array<vec4f, STRIP * TILE_X / 4u>; // [column][row of x]
 var<workgroup> w_tile: array<vec4f, STRIP * TILE_W / 4u>; // [column][row of the weight]

@@ -1,5 +1,5 @@
 // The first stage of a chain where what was attended is there already. With: chain-core.
-@group(0) @binding(8) var<storage, read> attended: array<f32>;
+var<storage, read> attended: array<f32>;
 
 fn first_stage(block: u32, thread: u32) {
   let at = block * THREADS + thread;

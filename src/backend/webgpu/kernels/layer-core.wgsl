@@ -5,21 +5,21 @@
 //
 // Whoever waits must know that what it waits for has begun: where workgroups begin in the order of their numbers, a workgroup's
 // number says what it does; elsewhere (TICKETS) the order in which they begin.
-const INPUT: bool = false; // the next layer's queries, keys and values follow
-const TICKETS: bool = false;
-const EPS: f32 = 1e-6;
-const QUERY_HEADS: u32 = 1u;
-const HEAD_DIM: u32 = 4u;
-const FIRST_BLOCKS: u32 = 1u;
-const O_BLOCKS: u32 = 1u;
-const FEED_BLOCKS: u32 = 1u;
-const DOWN_BLOCKS: u32 = 1u;
-const HIDDEN: u32 = 4u;
-const ATTENDED_LINKS: u32 = 4u;
-const HIDDEN_LINKS: u32 = 4u;
-const FEED_LINKS: u32 = 4u;
-const SET_LINKS: u32 = 1u; // of one dispatch: attended, hidden, feed, hidden, ticket
-const SPACE: u32 = 1u; // sums of a fold, then its squares
+override INPUT: bool; // the next layer's queries, keys and values follow
+override TICKETS: bool;
+override EPS: f32;
+override QUERY_HEADS: u32;
+override HEAD_DIM: u32;
+override FIRST_BLOCKS: u32;
+override O_BLOCKS: u32;
+override FEED_BLOCKS: u32;
+override DOWN_BLOCKS: u32;
+override HIDDEN: u32;
+override ATTENDED_LINKS: u32;
+override HIDDEN_LINKS: u32;
+override FEED_LINKS: u32;
+override SET_LINKS: u32; // of one dispatch: attended, hidden, feed, hidden, ticket
+override SPACE: u32; // sums of a fold, then its squares
 const FOLDS: u32 = THREADS / FOLD;
 const FEED_OUTPUTS: u32 = SUMS_feed / 2u;
 
@@ -41,9 +41,9 @@ struct Params {
   k_bias: u32,
   v_bias: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> vectors: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> x: array<f32>;
+var<uniform> params: Params;
+var<storage, read> vectors: array<vec4f>;
+var<storage, read_write> x: array<f32>;
 
 var<workgroup> sum_space: array<f32, FOLDS * SPACE>;
 var<workgroup> ticket: u32;

@@ -1,12 +1,12 @@
 // Prelude: values that workgroups of one dispatch hand on to workgroups that come after them. A link is its own flag: it is
 // UNSET until its value is there, so that it takes nothing but that each single word is seen as it was last stored.
-const THREADS: u32 = 256u;
+override THREADS: u32;
 const UNSET: u32 = 0xffffffffu; // of the many NaNs the one that is never stored
 // Looks at a link before it is given up, about a second; what comes of it is NaN.
 const PATIENCE: u32 = 1000000u;
 
 // [value and value and ...] as the stages read them: neighbours read neighbouring words
-@group(0) @binding(3) var<storage, read_write> links: array<atomic<u32>>;
+var<storage, read_write> links: array<atomic<u32>>;
 
 // The place of element e among the links of a vector.
 fn link_place(e: u32) -> u32 {

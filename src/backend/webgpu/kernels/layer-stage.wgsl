@@ -4,18 +4,17 @@
 // their way meanwhile. The first weights are on their way before the vector is asked for, which may still be in the making. Who
 // uses it says where rows begin: row_start_STAGE(block, row of the workgroup). Turns are written out, as their sums stay in
 // registers; chunks are a loop, as more code than this falls out of the caches of instructions.
-const BINDING_STAGE: u32 = 5u;
-const STRIDE_STAGE: u32 = 1u; // pieces of a row
-const ROWS_STAGE: u32 = 2u;
-const TURNS_STAGE: u32 = 1u;
-const CHUNK_STAGE: u32 = 1u;
-const NORM_STAGE: bool = false; // it is normed on the way: x / rms(x) * norm
+override STRIDE_STAGE: u32; // pieces of a row
+override ROWS_STAGE: u32;
+override TURNS_STAGE: u32;
+override CHUNK_STAGE: u32;
+override NORM_STAGE: bool; // it is normed on the way: x / rms(x) * norm
 const PIECES_STAGE: u32 = (STRIDE_STAGE + THREADS - 1u) / THREADS;
 const CHUNKS_STAGE: u32 = (PIECES_STAGE + CHUNK_STAGE - 1u) / CHUNK_STAGE;
 const SUMS_STAGE: u32 = ROWS_STAGE * TURNS_STAGE; // a power of two
 const OWN_STAGE: u32 = max(SUMS_STAGE / FOLD, 1u); // sums that an invocation is left with
 const KEEPERS_STAGE: u32 = max(FOLD / SUMS_STAGE, 1u); // invocations that are left with the same
-@group(0) @binding(BINDING_STAGE) var<storage, read> weights_STAGE: array<vec4u>;
+var<storage, read> weights_STAGE: array<vec4u>;
 
 alias Weights_STAGE = array<vec4u, ROWS_STAGE * CHUNK_STAGE>;
 alias Vector_STAGE = array<vec4f, CHUNK_STAGE * PIECE4>;

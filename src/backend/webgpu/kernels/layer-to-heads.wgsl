@@ -1,15 +1,15 @@
 // The last stage of a chain: the next layer's queries, keys and values, turned by RoPE, and the store of keys and values into the
 // pages, for heads that have no norm of their own. With: chain-core, step, chain-stage as input.
-const CACHE_IS_F16: bool = false;
+override CACHE_IS_F16: bool;
 const HALF: u32 = HEAD_DIM / 2u;
 const RUN: u32 = SUMS_input / 2u; // rows side by side of a head, a multiple of 2; as many more lie half a head on
 const HEAD_BLOCKS: u32 = HALF / RUN;
 const CACHE_PIECE: u32 = select(4u, 8u, CACHE_IS_F16); // elements of a piece of the cache
 
-@group(0) @binding(9) var<storage, read> step: array<u32>;
-@group(0) @binding(10) var<storage, read_write> query: array<f32>;
-@group(0) @binding(11) var<storage, read_write> keys: array<u32>;
-@group(0) @binding(12) var<storage, read_write> values: array<u32>;
+var<storage, read> step: array<u32>;
+var<storage, read_write> query: array<f32>;
+var<storage, read_write> keys: array<u32>;
+var<storage, read_write> values: array<u32>;
 
 // A workgroup's rows are two runs of one head, half a head apart: the elements that RoPE turns together.
 fn row_start_input(block: u32, r: u32) -> u32 {

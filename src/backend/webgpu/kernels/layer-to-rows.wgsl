@@ -1,8 +1,8 @@
 // The last stage of a chain: the next layer's queries, keys and values as they come out of the product, for finish-heads.wgsl.
 // With: chain-core, chain-stage as input.
-const QUERY_ROWS: u32 = 1u;
-const KV_ROWS: u32 = 1u; // multiples of SUMS_input
-@group(0) @binding(9) var<storage, read_write> projected: array<f32>;
+override QUERY_ROWS: u32;
+override KV_ROWS: u32; // multiples of SUMS_input
+var<storage, read_write> projected: array<f32>;
 
 fn row_start_input(block: u32, r: u32) -> u32 {
   var row = block * SUMS_input;

@@ -3,17 +3,17 @@
 // turn are in flight together, those of the next turn before the sums of this one are brought together; x stays in
 // registers where it fits. The sums of each fold of invocations go into workgroup memory, where the rest is added up.
 // A kernel says where the rows are: row_start, is_of_partner.
-const THREADS: u32 = 256u;
-const LANES: u32 = 256u; // a multiple of FOLD
-const ROWS: u32 = 8u; // a power of two
-const TURNS: u32 = 2u;
-const BATCH: u32 = 1u; // a power of two
-const STRIDE: u32 = 1u; // pieces of a weight row
-const X_STRIDE: u32 = 1u; // vec4s of a row of x
-const COLS: u32 = 4u;
-const NORM: bool = false; // x is normed on the way: x / rms(x) * norm
-const KEEP_X: bool = true;
-const EPS: f32 = 1e-6;
+override THREADS: u32;
+override LANES: u32; // a multiple of FOLD
+override ROWS: u32; // a power of two
+override TURNS: u32;
+override BATCH: u32; // a power of two
+override STRIDE: u32; // pieces of a weight row
+override X_STRIDE: u32; // vec4s of a row of x
+override COLS: u32;
+override NORM: bool; // x is normed on the way: x / rms(x) * norm
+override KEEP_X: bool;
+override EPS: f32;
 const PIECES: u32 = (STRIDE + LANES - 1u) / LANES;
 const IS_WHOLE: bool = PIECES * LANES == STRIDE;
 const TEAMS: u32 = THREADS / LANES;
@@ -35,10 +35,10 @@ struct Place {
   section: Section,
   block: u32, // of the section
 }
-@group(0) @binding(1) var<storage, read> weights: array<vec4u>;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> vectors: array<vec4f>;
-@group(0) @binding(4) var<storage, read> partner: array<vec4u>; // where rows of a second matrix lie
+var<storage, read> weights: array<vec4u>;
+var<storage, read> x: array<vec4f>;
+var<storage, read> vectors: array<vec4f>;
+var<storage, read> partner: array<vec4u>; // where rows of a second matrix lie
 
 var<workgroup> sum_space: array<f32, THREADS / FOLD * SPACE>;
 

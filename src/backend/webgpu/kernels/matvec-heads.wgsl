@@ -2,9 +2,9 @@
 // heads that have no norm of their own. With: storage, step, fold, matvec-core.
 // A team's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE turns together. RUN / 2 × BATCH
 // is at most LANES.
-const HEAD_DIM: u32 = 16u; // a multiple of TEAM_ROWS
-const QUERY_HEADS: u32 = 1u;
-const CACHE_IS_F16: bool = false;
+override HEAD_DIM: u32; // a multiple of TEAM_ROWS
+override QUERY_HEADS: u32;
+override CACHE_IS_F16: bool;
 const HALF: u32 = HEAD_DIM / 2u;
 const RUN: u32 = TEAM_ROWS / 2u; // at least 2
 const HEAD_BLOCKS: u32 = HALF / RUN;
@@ -16,11 +16,11 @@ struct Params {
   norm: u32, // first vec4 of the norm weights
   batch: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(5) var<storage, read> step: array<u32>;
-@group(0) @binding(6) var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
-@group(0) @binding(7) var<storage, read_write> keys: array<u32>;
-@group(0) @binding(8) var<storage, read_write> values: array<u32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
+var<storage, read_write> keys: array<u32>;
+var<storage, read_write> values: array<u32>;
 
 // Two neighbouring elements of a head, at `d` and d + 1, to where they belong. `at`: of the row in the query, or in the pages.
 fn store_two(kind: u32, at: u32, d: u32, pair: vec2f) {

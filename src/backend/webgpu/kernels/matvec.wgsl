@@ -1,7 +1,7 @@
 // out[b][row] = W[row] · x[b] for few rows b of x. With: storage, fold, matvec-core. A team makes OUTPUTS rows of out;
 // where PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
-const PAIR: bool = false;
-const ADD: bool = false; // out += instead of out =
+override PAIR: bool;
+override ADD: bool; // out += instead of out =
 const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
 const OUTPUTS: u32 = TURN_OUTPUTS * TURNS;
 
@@ -13,8 +13,8 @@ struct Params {
   batch: u32,
   out_stride: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+var<uniform> params: Params;
+var<storage, read_write> out: array<f32>;
 
 fn silu(v: f32) -> f32 {
   return v / (1f + exp(-v));

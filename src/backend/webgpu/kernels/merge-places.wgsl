@@ -9,12 +9,12 @@ struct Params {
   count: u32,
   out_capacity: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> firsts: array<u32>;
-@group(0) @binding(3) var<storage, read_write> best: array<u32>;
-@group(0) @binding(4) var<storage, read_write> units: array<u32>;
-@group(0) @binding(5) var<storage, read_write> counters: array<atomic<u32>>; // [sequences]: units taken so far
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> firsts: array<u32>;
+var<storage, read_write> best: array<u32>;
+var<storage, read_write> units: array<u32>;
+var<storage, read_write> counters: array<atomic<u32>>; // [sequences]: units taken so far
 
 var<workgroup> last_place: u32;
 var<workgroup> start: u32;

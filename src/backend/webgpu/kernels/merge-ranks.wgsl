@@ -7,10 +7,10 @@ struct Params {
   best_capacity: u32,
   out_capacity: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> ranked: array<u32>; // [sequences, count, heads]
-@group(0) @binding(2) var<storage, read> best: array<u32>;
-@group(0) @binding(3) var<storage, read_write> units: array<u32>;
+var<uniform> params: Params;
+var<storage, read> ranked: array<u32>; // [sequences, count, heads]
+var<storage, read> best: array<u32>;
+var<storage, read_write> units: array<u32>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {

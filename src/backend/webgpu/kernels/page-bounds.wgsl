@@ -5,10 +5,10 @@ const PADDED: u32 = ROW_PIECES * PIECE;
 struct Params {
   sequence: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> keys: array<vec4u>;
-@group(0) @binding(3) var<storage, read_write> bounds: array<vec2f>; // [pages, kv heads, PADDED]: minimum, maximum
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> keys: array<vec4u>;
+var<storage, read_write> bounds: array<vec2f>; // [pages, kv heads, PADDED]: minimum, maximum
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {

@@ -1,19 +1,19 @@
 // Quest's upper bound of each run of UNIT tokens and query head: sum over channels of max(q * min, q * max), unscaled.
 // With: step. An invocation makes one score; a workgroup's all belong to one head.
-const UNIT: u32 = 16u; // a multiple of PAGE_SIZE
-const HEAD_DIM: u32 = 4u;
-const PADDED: u32 = 4u;
-const QUERY_HEADS: u32 = 1u;
+override UNIT: u32; // a multiple of PAGE_SIZE
+override HEAD_DIM: u32;
+override PADDED: u32;
+override QUERY_HEADS: u32;
 
 struct Params {
   first_sequence: u32,
   capacity: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> query: array<f32>;
-@group(0) @binding(3) var<storage, read> bounds: array<vec2f>;
-@group(0) @binding(4) var<storage, read_write> scores: array<f32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> query: array<f32>;
+var<storage, read> bounds: array<vec2f>;
+var<storage, read_write> scores: array<f32>;
 
 var<workgroup> q_space: array<f32, HEAD_DIM>;
 

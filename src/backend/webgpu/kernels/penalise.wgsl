@@ -1,15 +1,15 @@
 // The repetition penalty on the tokens seen: logits below 0 times it, others over it; those that are not
 // finite stay as they are. One invocation a token.
-struct Params {
+struct Row {
   row: u32,
   vocab: u32,
   first: u32, // of the row's tokens in `seen`
   count: u32,
   penalty: f32,
 }
-@group(0) @binding(0) var<storage, read> rows: array<Params>;
-@group(0) @binding(1) var<storage, read> seen: array<u32>;
-@group(0) @binding(2) var<storage, read_write> logits: array<u32>; // f32 bits
+var<storage, read> rows: array<Row>;
+var<storage, read> seen: array<u32>;
+var<storage, read_write> logits: array<u32>; // f32 bits
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u) {

@@ -1,6 +1,6 @@
 // Reads a whole buffer once by 16-byte loads and keeps almost nothing: what the memory can give.
-@group(0) @binding(0) var<storage, read> data: array<vec4u>;
-@group(0) @binding(1) var<storage, read_write> out: array<u32>;
+var<storage, read> data: array<vec4u>;
+var<storage, read_write> out: array<u32>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {

@@ -1,13 +1,13 @@
 // Rows ready for the matrix units: normed where asked, as f16, each scaled by a power of two that brings its largest
 // element to between 2^13 and 2^14, zeros past its columns. With: reduce. One workgroup of THREADS = LANES a row, which it
 // keeps in registers where it fits.
-const COLS: u32 = 4u; // a multiple of 4, and so is where the norm begins, where WIDE
-const X_STRIDE: u32 = 4u; // elements from row to row of x
-const OUT_STRIDE: u32 = 1u; // words of a row; an even number
-const NORM: bool = false;
-const GATHER: bool = false; // row i is x[rows[i]]
-const EPS: f32 = 1e-6;
-const WIDE: bool = false;
+override COLS: u32; // a multiple of 4, and so is where the norm begins, where WIDE
+override X_STRIDE: u32; // elements from row to row of x
+override OUT_STRIDE: u32; // words of a row; an even number
+override NORM: bool;
+override GATHER: bool; // row i is x[rows[i]]
+override EPS: f32;
+override WIDE: bool;
 const FOURS: u32 = OUT_STRIDE / 2u; // of a row, with its zeros
 const OWN: u32 = (FOURS + THREADS - 1u) / THREADS;
 const KEPT: u32 = min(OWN, 16u);
@@ -15,12 +15,12 @@ const KEPT: u32 = min(OWN, 16u);
 struct Params {
   norm: u32, // first element of the norm weights
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> vectors: array<vec4f>;
-@group(0) @binding(3) var<storage, read> rows: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec2u>;
-@group(0) @binding(5) var<storage, read_write> scales: array<f32>; // what the products of a row are to be multiplied by
+var<uniform> params: Params;
+var<storage, read> x: array<vec4f>;
+var<storage, read> vectors: array<vec4f>;
+var<storage, read> rows: array<u32>;
+var<storage, read_write> out: array<vec2u>;
+var<storage, read_write> scales: array<f32>; // what the products of a row are to be multiplied by
 
 // Four elements of a row, and of the norm weights; zeros past the end.
 fn load_x(origin: u32, c: u32) -> vec4f {

@@ -1,20 +1,20 @@
 // Rows ready for a matrix product: copied, normed where asked, each row padded with zeros to OUT_STRIDE.
 // With: reduce. One workgroup of THREADS = LANES a row.
-const COLS: u32 = 4u;
-const X_STRIDE: u32 = 4u; // elements from row to row of x
-const OUT_STRIDE: u32 = 4u;
-const NORM: bool = false;
-const GATHER: bool = false; // row i is x[rows[i]]
-const EPS: f32 = 1e-6;
+override COLS: u32;
+override X_STRIDE: u32; // elements from row to row of x
+override OUT_STRIDE: u32;
+override NORM: bool;
+override GATHER: bool; // row i is x[rows[i]]
+override EPS: f32;
 
 struct Params {
   norm: u32, // first element of the norm weights
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> vectors: array<f32>;
-@group(0) @binding(3) var<storage, read> rows: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+var<uniform> params: Params;
+var<storage, read> x: array<f32>;
+var<storage, read> vectors: array<f32>;
+var<storage, read> rows: array<u32>;
+var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(THREADS)
 fn main(

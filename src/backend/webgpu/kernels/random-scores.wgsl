@@ -1,5 +1,5 @@
 // score[t] = hashUnit(seed, layer, length, t) (base/random.ts), the same on every backend.
-const LENGTHS: u32 = 0u;
+override LENGTHS: u32;
 
 struct Params {
   first_sequence: u32,
@@ -7,9 +7,9 @@ struct Params {
   seed: u32,
   capacity: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read_write> scores: array<f32>;
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read_write> scores: array<f32>;
 
 fn mix_word(word: u32) -> u32 {
   var h = word + 0x9e3779b9u;

@@ -1,8 +1,8 @@
 // Prelude: sums over teams of LANES consecutive invocations, without subgroups. LANES is a power of two.
-const THREADS: u32 = 256u;
-const LANES: u32 = 256u;
-const SUBGROUP: u32 = 0u; // size of every subgroup; 0 where they differ
-const MIN_SUBGROUP: u32 = 4u;
+override THREADS: u32;
+override LANES: u32;
+override SUBGROUP: u32; // size of every subgroup; 0 where they differ
+override MIN_SUBGROUP: u32;
 
 var<workgroup> team_space: array<vec4f, THREADS>;
 

@@ -16,10 +16,10 @@ struct Draw {
 struct Params {
   vocab: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> draws: array<Draw>;
-@group(0) @binding(2) var<storage, read> logits: array<u32>; // f32 bits
-@group(0) @binding(3) var<storage, read_write> drawn: array<u32>;
+var<uniform> params: Params;
+var<storage, read> draws: array<Draw>;
+var<storage, read> logits: array<u32>; // f32 bits
+var<storage, read_write> drawn: array<u32>;
 
 const CANDIDATES: u32 = 256u; // wanted where no top-k says how many
 const LEAST: f32 = -0x1.fffffep+127f; // finite number

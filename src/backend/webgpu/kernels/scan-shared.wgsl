@@ -1,7 +1,7 @@
 // Prelude: sums over all earlier invocations of the workgroup, without subgroups.
-const THREADS: u32 = 256u;
-const SUBGROUP: u32 = 0u; // size of every subgroup; 0 where they differ
-const MIN_SUBGROUP: u32 = 4u;
+override THREADS: u32;
+override SUBGROUP: u32; // size of every subgroup; 0 where they differ
+override MIN_SUBGROUP: u32;
 
 var<workgroup> scan_space: array<u32, THREADS>;
 var<workgroup> scan_total: u32;

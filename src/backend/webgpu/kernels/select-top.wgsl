@@ -4,11 +4,11 @@
 // FAST: a sample says which keys may matter; those are counted in fine bins, and what lies in the bins down to the cut goes
 // into workgroup memory, bin by bin. The rank of a unit is then the place where its bin begins, and how many in its bin come
 // before it. Where the bins say that too few or too many would be taken, and without FAST: select-radix.wgsl.
-const FAST: bool = false;
-const SPACE: u32 = 1u; // pairs in workgroup memory
-const RANKED: bool = false; // SPACE is at least count; `best` takes the least rank × heads + head of each unit
-const KEYED: bool = false; // [unit, key] pairs go out, for sort-ranks.wgsl, and `best` is cleared
-const AHEAD: u32 = 4u; // fours of scores of an invocation in flight
+override FAST: bool;
+override SPACE: u32; // pairs in workgroup memory
+override RANKED: bool; // SPACE is at least count; `best` takes the least rank × heads + head of each unit
+override KEYED: bool; // [unit, key] pairs go out, for sort-ranks.wgsl, and `best` is cleared
+override AHEAD: u32; // fours of scores of an invocation in flight
 const SAMPLES: u32 = 4u; // of an invocation
 
 struct Params {
@@ -23,14 +23,14 @@ struct Params {
   first_words: u32, // words of `firsts` of a sequence
   stale_words: u32, // words of `stale` to be cleared
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> scores: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> out: array<u32>; // units, or pairs where KEYED
-@group(0) @binding(4) var<storage, read_write> best: array<atomic<u32>>; // [sequences, capacity]
-@group(0) @binding(5) var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place at which a unit comes first
-@group(0) @binding(6) var<storage, read_write> stale: array<u32>; // marks of the call before
-@group(0) @binding(7) var<storage, read_write> counters: array<u32>; // cleared for merge-places.wgsl where RANKED
+var<uniform> params: Params;
+var<storage, read> step: array<u32>;
+var<storage, read> scores: array<vec4f>;
+var<storage, read_write> out: array<u32>; // units, or pairs where KEYED
+var<storage, read_write> best: array<atomic<u32>>; // [sequences, capacity]
+var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place at which a unit comes first
+var<storage, read_write> stale: array<u32>; // marks of the call before
+var<storage, read_write> counters: array<u32>; // cleared for merge-places.wgsl where RANKED
 
 var<workgroup> pairs: array<vec2u, SPACE>; // unit, key
 

@@ -1,9 +1,9 @@
 // Ranks each head's best units (bitonic sort: key descending, ties to the lower unit), lists them by rank, and notes for
 // each unit the least of (rank × heads + head) over the heads. With: keys.
 // One workgroup a head and sequence.
-const THREADS: u32 = 256u;
-const SIZE: u32 = 2048u; // a power of two, at least count
-const SHARED: bool = true; // sort in workgroup memory; else in `keyed` itself, which then has SIZE pairs a head
+override THREADS: u32;
+override SIZE: u32; // a power of two, at least count
+override SHARED: bool; // sort in workgroup memory; else in `keyed` itself, which then has SIZE pairs a head
 
 struct Params {
   heads: u32,
@@ -11,10 +11,10 @@ struct Params {
   keyed_capacity: u32, // pairs of a head
   best_capacity: u32,
 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> keyed: array<vec2u>; // [sequences, heads, keyed_capacity]
-@group(0) @binding(2) var<storage, read_write> ranked: array<u32>; // [sequences, count, heads]
-@group(0) @binding(3) var<storage, read_write> best: array<atomic<u32>>;
+var<uniform> params: Params;
+var<storage, read_write> keyed: array<vec2u>; // [sequences, heads, keyed_capacity]
+var<storage, read_write> ranked: array<u32>; // [sequences, count, heads]
+var<storage, read_write> best: array<atomic<u32>>;
 
 const SPACE: u32 = select(1u, SIZE, SHARED);
 var<workgroup> pairs: array<vec2u, SPACE>;

@@ -1,5 +1,5 @@
 // Prelude of kernels that read weights or cache rows. They come in pieces of 16 bytes: 4 f32, or 8 f16 or bf16.
-const DTYPE: u32 = 0u; // 0 f32, 1 f16, 2 bf16
+override DTYPE: u32; // 0 f32, 1 f16, 2 bf16
 const PIECE: u32 = select(8u, 4u, DTYPE == 0u); // elements of a piece
 const PIECE4: u32 = PIECE / 4u;
 

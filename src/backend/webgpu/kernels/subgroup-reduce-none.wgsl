@@ -1,5 +1,5 @@
 // Prelude: a fold is one invocation where there are no subgroups.
-const FOLD: u32 = 1u;
+override FOLD: u32;
 
 fn of_other(value: f32, width: u32) -> f32 {
   return value;

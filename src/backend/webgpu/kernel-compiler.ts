@@ -1,0 +1,134 @@
+import { BackendError } from "../../base/errors.ts";
+import type { DeviceTraits } from "./device-traits.ts";
+import type { DeviceWatch } from "./device-watch.ts";
+import { assembleShader, type Constants, type Shader, type ShaderFile, textOf } from "./shader.ts";
+
+/** A kernel specialised for one use. Its text is assembled when it is asked for, its pipeline compiled when it is needed. */
+export interface Kernel {
+  readonly id: number;
+  /** The last of its files, and what it was specialised for. */
+  readonly label: string;
+  readonly constants: Constants;
+  readonly shader: Shader;
+  pipeline: GPUComputePipeline | undefined;
+  /** Set while it is compiled ahead. */
+  compiling: Promise<void> | undefined;
+}
+
+/** Kernels live as long as their device. */
+const KERNELS = new WeakMap<GPUDevice, Map<string, Kernel>>();
+/** Kernels that are compiled at once. */
+const MOST_AT_ONCE = 16;
+/** SwiftShader's compiler takes gigabytes for some kernels: 15 GB at once, where four were compiled beside each other. */
+const MOST_AT_ONCE_IN_SOFTWARE = 1;
+
+/** Compiles kernels: ahead and side by side where they are known beforehand, else when they are first dispatched. */
+export class KernelCompiler {
+  /** Kernels compiled by a dispatch, which waited for the compiler: those that nothing prepared. */
+  stalls = 0;
+  readonly #device: GPUDevice;
+  readonly #watch: DeviceWatch;
+  readonly #kernels: Map<string, Kernel>;
+  readonly #hasImmediates: boolean;
+  readonly #mostAtOnce: number;
+
+  constructor(device: GPUDevice, watch: DeviceWatch, traits: DeviceTraits) {
+    this.#device = device;
+    this.#watch = watch;
+    this.#kernels = KERNELS.get(device) ?? new Map();
+    KERNELS.set(device, this.#kernels);
+    this.#hasImmediates = traits.hasImmediates;
+    this.#mostAtOnce = traits.isSoftware ? MOST_AT_ONCE_IN_SOFTWARE : MOST_AT_ONCE;
+  }
+
+  /** The kernel of these files, specialised. @throws BackendError when its text cannot be assembled. */
+  kernel(files: readonly ShaderFile[], constants: Constants): Kernel {
+    const key = `${files.join("+")} ${this.#hasImmediates} ${JSON.stringify(constants)}`;
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      const name = files[files.length - 1] ?? "";
+      const uses = [constants.PAIR && "pair", constants.ADD && "add"].filter(Boolean);
+      const shader = assembleShader(files, { constants, hasImmediates: this.#hasImmediates });
+      kernel = {
+        ...{ id: this.#kernels.size, label: [name, ...uses].join(" "), constants, shader },
+        ...{ pipeline: undefined, compiling: undefined },
+      };
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  /** The pipeline of a kernel; compiles it now where that was not done ahead. What is wrong with it, the watch tells. */
+  pipelineOf(kernel: Kernel): GPUComputePipeline {
+    if (kernel.pipeline) return kernel.pipeline;
+    this.stalls++;
+    this.#device.pushErrorScope("validation");
+    const module = this.#moduleOf(kernel);
+    const pipeline = this.#device.createComputePipeline(descriptorOf(kernel, module));
+    this.#device.popErrorScope().then(
+      async (error) => {
+        if (error) this.#watch.fail(await compileError(kernel, module, error.message));
+      },
+      () => {}, // the device was lost, of which the watch hears by itself
+    );
+    kernel.pipeline = pipeline;
+    return pipeline;
+  }
+
+  /** Compiles kernels without a stall. @throws BackendError for the first that does not compile. */
+  async compileAhead(kernels: Iterable<Kernel>): Promise<void> {
+    const waiting = [...kernels].filter((kernel) => !kernel.pipeline);
+    const next = async (): Promise<void> => {
+      for (let kernel = waiting.shift(); kernel; kernel = waiting.shift()) {
+        kernel.compiling ??= this.#compile(kernel);
+        await kernel.compiling;
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(this.#mostAtOnce, waiting.length) }, next));
+  }
+
+  async #compile(kernel: Kernel): Promise<void> {
+    try {
+      this.#device.pushErrorScope("validation");
+      const module = this.#moduleOf(kernel);
+      const refused = this.#device.popErrorScope();
+      const made = this.#device.createComputePipelineAsync(descriptorOf(kernel, module)).then(
+        (pipeline) => pipeline,
+        (error: unknown) => String(error),
+      );
+      const [error, pipeline] = await this.#watch.wait(
+        `kernel ${kernel.label} to compile`,
+        Promise.all([refused, made]),
+      );
+      this.#watch.check();
+      if (typeof pipeline === "string" || error)
+        throw await compileError(kernel, module, error?.message ?? String(pipeline));
+      kernel.pipeline ??= pipeline;
+    } finally {
+      kernel.compiling = undefined;
+    }
+  }
+
+  #moduleOf({ label, shader }: Kernel): GPUShaderModule {
+    return this.#device.createShaderModule({ label, code: textOf(shader) });
+  }
+}
+
+function descriptorOf({ label }: Kernel, module: GPUShaderModule): GPUComputePipelineDescriptor {
+  return { label, layout: "auto", compute: { module } };
+}
+
+/** What the compiler says, with the lines of the files that it speaks of. message: where it says nothing of lines. */
+async function compileError(kernel: Kernel, module: GPUShaderModule, message: string): Promise<BackendError> {
+  const { messages } = await module.getCompilationInfo();
+  const errors = messages.filter(({ type }) => type === "error");
+  const said = errors.map((error) => {
+    const line = kernel.shader.lines[error.lineNum - 1];
+    return line ? `${line.file}:${line.number}: ${error.message}\n  ${line.text.trim()}` : error.message;
+  });
+  const constants = Object.entries(kernel.constants).map(([name, value]) => `${name}=${value}`);
+  return new BackendError(
+    `backend webgpu: kernel ${kernel.label} does not compile on this device: ${(said.length > 0 ? said : [message]).join("\n")}\n` +
+      `  with ${constants.join(", ") || "no constants"}; use the wasm backend`,
+  );
+}

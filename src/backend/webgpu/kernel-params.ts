@@ -1,0 +1,74 @@
+/** Parameters and bindings of a dispatch by the names that the kernel's text declares, checked against it. */
+import { BackendError } from "../../base/errors.ts";
+import type { Kernel } from "./kernel-compiler.ts";
+import type { NumberedBuffer } from "./refs.ts";
+import { type Field, numWords } from "./shader-interface.ts";
+
+/** Values of the fields of `Params`; of a field that is a struct, the values of its fields. */
+export type Params = Readonly<Record<string, number | Readonly<Record<string, number>>>>;
+
+/**
+ * Buffers of the bindings. "unused" stands for one that this specialisation of the kernel declares and never reads or
+ * writes: a buffer of its own that holds nothing.
+ */
+export type Bindings = Readonly<Record<string, NumberedBuffer | "unused" | undefined>>;
+
+const NO_PARAMS: Params = {};
+
+/** The words of the parameters. @throws BackendError naming the kernel and the field. */
+export function encodeParams(kernel: Kernel, params: Params = NO_PARAMS): Uint32Array<ArrayBuffer> {
+  const { params: fields } = kernel.shader;
+  const words = new Uint32Array(numWords(fields));
+  writeFields(kernel, fields, params, { words, floats: new Float32Array(words.buffer), at: 0 });
+  return words;
+}
+
+interface Target {
+  readonly words: Uint32Array;
+  readonly floats: Float32Array;
+  at: number;
+}
+
+function writeFields(kernel: Kernel, fields: readonly Field[], values: Params, to: Target): void {
+  checkNames(kernel, "parameter", fields, values);
+  for (const field of fields) {
+    const value = values[field.name];
+    if (field.type === "struct") {
+      if (typeof value !== "object")
+        throw wrongInput(kernel, `parameter ${field.name}: expected a struct, got ${value}`);
+      writeFields(kernel, field.fields, value, to);
+      continue;
+    }
+    if (typeof value !== "number" || !isOfType(value, field.type))
+      throw wrongInput(kernel, `parameter ${field.name}: expected ${field.type}, got ${value}`);
+    if (field.type === "f32") to.floats[to.at++] = value;
+    else to.words[to.at++] = value;
+  }
+}
+
+function isOfType(value: number, type: "u32" | "i32" | "f32"): boolean {
+  if (type === "f32") return !Number.isNaN(value);
+  return type === "u32" ? value === value >>> 0 : value === (value | 0);
+}
+
+/** @throws BackendError where a binding has no buffer, or a buffer no binding. */
+export function checkBindings(kernel: Kernel, bindings: Bindings): void {
+  checkNames(kernel, "binding", kernel.shader.bindings, bindings);
+}
+
+function checkNames(
+  kernel: Kernel,
+  what: string,
+  declared: readonly { readonly name: string }[],
+  given: Readonly<Record<string, unknown>>,
+): void {
+  for (const { name } of declared)
+    if (given[name] === undefined) throw wrongInput(kernel, `${what} ${name} is missing`);
+  for (const name in given)
+    if (!declared.some((one) => one.name === name)) throw wrongInput(kernel, `there is no ${what} ${name}`);
+}
+
+function wrongInput({ label, shader }: Kernel, problem: string): BackendError {
+  const names = [...shader.params, ...shader.bindings].map(({ name }) => name);
+  return new BackendError(`backend webgpu: kernel ${label}: ${problem}; it takes ${names.join(", ")}`);
+}
