@@ -24,9 +24,9 @@ export interface TokenTimes {
   readonly attendedFraction: number;
 }
 
-/** Prompt ids that any vocabulary of 500 has. */
+/** Ids of a prompt, of any vocabulary of 256 or more. */
 export function promptOf(tokens: number): readonly number[] {
-  return Array.from({ length: tokens }, (_, i) => (i * 7919) % 500);
+  return Array.from({ length: tokens }, (_, i) => (i * 7919) % 256);
 }
 
 /** started: called when the first timed step begins. */

@@ -1,4 +1,4 @@
-import type { Verdict } from "./targets.ts";
+import type { Verdict } from "../targets.ts";
 
 /** One line about a kernel; what does not apply is left out. */
 export interface GpuFigure extends Partial<Verdict> {

@@ -1,10 +1,10 @@
 /** Decode attention, dense and over a selection, and selection from given scores. */
 import type { Scores, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import { judge, TARGETS } from "../targets.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import { gauss, type KernelBench } from "./kernel-bench.ts";
 import { type Chain, timeChains } from "./layer-kernel-timer.ts";
 import { cacheRowBytes } from "./step-work.ts";
-import { judge, TARGETS } from "./targets.ts";
 
 const RANGE = { first: 0, count: 1 };
 const SINKS = 4;

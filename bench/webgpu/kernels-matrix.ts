@@ -1,11 +1,11 @@
 /** Matrix-vector products by kind and of a whole step, beside chains of plain reads of the same sizes. */
 import { dtypeBytes } from "../../src/base/dtype.ts";
+import { judge, TARGETS } from "../targets.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import type { KernelBench } from "./kernel-bench.ts";
 import { type Chain, timeChains } from "./layer-kernel-timer.ts";
 import { readChain } from "./plain-read.ts";
 import { layerMatrices } from "./step-work.ts";
-import { judge, TARGETS } from "./targets.ts";
 
 export const ALL_PRODUCTS = "all matrix-vector products of a step";
 
