@@ -10,6 +10,11 @@ export function wholeNumbers(text: string): readonly number[] {
   return text.split(",").map(wholeNumber);
 }
 
+/** An option of whole numbers whose default shows in the help as it is typed. */
+export function wholeNumbersOption(flags: string, description: string, values: readonly number[]): Option {
+  return new Option(flags, description).argParser(wholeNumbers).default(values, values.join(","));
+}
+
 export function collect(text: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, text];
 }

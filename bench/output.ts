@@ -1,4 +1,4 @@
-import { describeRun } from "./machine.ts";
+import { describeRun, type Revision } from "./machine.ts";
 
 type Cell = string | number | undefined;
 type Row = Readonly<Record<string, Cell>>;
@@ -27,8 +27,8 @@ export function printJson(content: Readonly<Record<string, unknown>>): void {
 }
 
 /** The content with what a figure needs beside it. */
-export function runJson(content: Readonly<Record<string, unknown>>): string {
-  return `${JSON.stringify({ run: describeRun(), ...content }, rounded, 1)}\n`;
+export function runJson(content: Readonly<Record<string, unknown>>, revision?: Revision): string {
+  return `${JSON.stringify({ run: describeRun(revision), ...content }, rounded, 1)}\n`;
 }
 
 /** A table of all the rows' keys in Markdown. */
