@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Generation, GenerationRequest, GenerationResult } from "../src/node/index.ts";
-import { describeAttention, formatAccuracy, measureAccuracy, wilsonInterval } from "./accuracy.ts";
+import { formatAccuracy, measureAccuracy, wilsonInterval } from "./accuracy.ts";
 import { chatText, makeProblems } from "./tasks/index.ts";
 
 it("wilsonInterval agrees with the published values for 0, 5 and 10 of 10", () => {
@@ -14,13 +14,6 @@ it("wilsonInterval agrees with the published values for 0, 5 and 10 of 10", () =
     expect(interval[0]).toBeCloseTo(low, 5);
     expect(interval[1]).toBeCloseTo(high, 5);
   }
-});
-
-it("describeAttention spells a policy as a spec does", () => {
-  expect(describeAttention({ name: "full", settings: {} })).toBe("full");
-  expect(describeAttention({ name: "less-is-more", settings: { budget: 256, layers: [2, 7] } })).toBe(
-    "less-is-more:budget=256,layers=2+7",
-  );
 });
 
 it("counts an answer as right when its text holds the boxed answer, per policy over the same problems", async () => {

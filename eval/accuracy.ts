@@ -1,4 +1,10 @@
-import type { AttentionPolicy, Generation, GenerationRequest, GenerationResult } from "../src/node/index.ts";
+import {
+  type AttentionPolicy,
+  formatAttention,
+  type Generation,
+  type GenerationRequest,
+  type GenerationResult,
+} from "../src/node/index.ts";
 import {
   isCorrect,
   makeProblems,
@@ -137,7 +143,7 @@ export function formatAccuracy(rows: readonly AccuracyRow[]): string {
     ["task", "attention", "right", "accuracy (95 %)", "tokens", "attended", "ms/token"],
     rows.map((row) => [
       row.task,
-      describeAttention(row.attention) +
+      formatAttention(row.attention) +
         (row.attention.selectionLayersFrom === "guess" ? " (layers are a guess)" : ""),
       `${row.correct}/${row.problems}`,
       `${percent(row.accuracy)} (${percent(row.interval[0])} to ${percent(row.interval[1])})`,
@@ -146,14 +152,6 @@ export function formatAccuracy(rows: readonly AccuracyRow[]): string {
       row.msPerToken.toFixed(2),
     ]),
   );
-}
-
-/** A policy as an attention spec spells it: `less-is-more:budget=256,layers=2+7`. */
-export function describeAttention(attention: AccuracyRow["attention"]): string {
-  const settings = Object.entries(attention.settings)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join("+") : String(value)}`);
-  return settings.length === 0 ? attention.name : `${attention.name}:${settings.join(",")}`;
 }
 
 /** Columns padded to their widest cell, two blanks apart. */

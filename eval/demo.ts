@@ -1,8 +1,14 @@
 // What `npm start` shows: one long problem, thought through with LessIsMore and then with full attention.
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
-import { bundledModelFolder, type GenerationResult, lessIsMore, openEngine } from "../src/node/index.ts";
-import { describeAttention, formatTable, percent, solveRequest } from "./accuracy.ts";
+import {
+  bundledModelFolder,
+  formatAttention,
+  type GenerationResult,
+  lessIsMore,
+  openEngine,
+} from "../src/node/index.ts";
+import { formatTable, percent, solveRequest } from "./accuracy.ts";
 import { readBackend, readTask, readWhole, runMain } from "./options.ts";
 import { isCorrect, makeProblems, type SizedProblem } from "./tasks/index.ts";
 
@@ -84,7 +90,7 @@ async function compare(engine: Engine, problem: SizedProblem, totalTokens: numbe
 
 function describe(result: GenerationResult, problem: SizedProblem): string[] {
   return [
-    describeAttention(result.attention),
+    formatAttention(result.attention),
     isCorrect(problem, result.text) ? "right" : "wrong",
     String(result.usage.completionTokens),
     percent(result.attention.attendedFraction),

@@ -1,3 +1,4 @@
+import { BACKEND_CHOICES, type BackendChoice } from "../src/node/index.ts";
 import { TASKS, type TaskName } from "./tasks/index.ts";
 
 /** Reads a whole number of at least `least`. @throws RangeError naming the flag. */
@@ -15,9 +16,10 @@ export function readTask(text: string): TaskName {
 }
 
 /** @throws RangeError on an unknown backend. */
-export function readBackend(text: string): "auto" | "webgpu" | "wasm" | "reference" {
-  if (text === "auto" || text === "webgpu" || text === "wasm" || text === "reference") return text;
-  throw new RangeError(`unknown backend "${text}"; known are auto, webgpu, wasm, reference`);
+export function readBackend(text: string): BackendChoice {
+  const choice = BACKEND_CHOICES.find((one) => one === text);
+  if (choice !== undefined) return choice;
+  throw new RangeError(`unknown backend "${text}"; known are ${BACKEND_CHOICES.join(", ")}`);
 }
 
 /** Runs a program's main function: what it throws becomes one line and exit code 1, or 2 for a wrong command line. */

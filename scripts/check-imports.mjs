@@ -5,7 +5,7 @@ import { builtinModules } from "node:module";
 import { dirname, join, posix, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Layer of each folder or file directly under src/. */
+/** Layer of each folder under src/, and of the files beside them, whose folder is src itself. */
 const LAYERS = {
   base: 0,
   backend: 1,
@@ -14,28 +14,20 @@ const LAYERS = {
   attention: 3,
   model: 4,
   engine: 5,
-  "open.ts": 6,
-  "open-options.ts": 6,
-  "choose-backend.ts": 6,
-  "self-test.ts": 6,
-  "doctor.ts": 6,
-  "fit-context.ts": 6,
-  "inspect.ts": 6,
-  "index.ts": 6,
-  node: 6,
-  browser: 6,
-  server: 7,
-  cli: 8,
+  machine: 6,
+  "open.ts": 7,
+  "open-options.ts": 7,
+  "index.ts": 7,
+  node: 8,
+  browser: 8,
+  server: 9,
+  cli: 10,
 };
-const OUTSIDE = ["eval", "bench", "web"];
-// Kernel benchmarks time single backend steps, which the public exports do not show.
-const MAY_USE_BACKENDS = /^bench\/kernels\//;
-const BENCHED = /^src\/(base|backend|node)\//;
-// Whole steps without an engine: the benchmark puts decoder and backend together itself.
-const DRIVES_DECODER = /^bench\/(webgpu|steps)\//;
 const PUBLIC = ["src/index.ts", "src/node/index.ts", "src/browser/index.ts"];
-/** The folders that know their place; nothing beside them imports them. */
-const PLACES = ["node", "browser"];
+/** What each folder outside src may import of it. */
+const ENTRIES = { eval: PUBLIC, bench: [...PUBLIC, "src/node/internal.ts"], web: PUBLIC };
+/** Who may name a concrete backend, besides the backend itself and tests. */
+const MAY_NAME_BACKENDS = /^src\/(machine\/backends\.ts$|node\/|browser\/)/;
 const IMPLEMENTATION = /^src\/backend\/([^/]+)\//;
 const POLICY = /^src\/attention\/policies\/(?!index\.ts$)/;
 const MAY_USE_NODE = /^(src\/node\/|src\/cli\/|src\/server\/listen\.ts$|eval\/|bench\/)/;
@@ -52,7 +44,7 @@ const DYNAMIC = /\bimport\s*\(\s*(["'`])([^"'`\n$]+)\1/g;
  * @returns {{ files: number, problems: string[] }}
  */
 export function checkImports(root) {
-  const files = ["src", ...OUTSIDE].flatMap((folder) => listFiles(root, folder));
+  const files = ["src", ...Object.keys(ENTRIES)].flatMap((folder) => listFiles(root, folder));
   const graph = new Map();
   const problems = [];
   for (const file of files) {
@@ -88,12 +80,10 @@ function judgePackage(file, specifier) {
 }
 
 function judgeFile(file, target) {
-  const outside = OUTSIDE.find((folder) => file.startsWith(`${folder}/`));
-  if (outside !== undefined) {
-    if (target.startsWith(`${outside}/`) || PUBLIC.includes(target)) return undefined;
-    if (DRIVES_DECODER.test(file) && target.startsWith("src/")) return undefined;
-    if (MAY_USE_BACKENDS.test(file) && BENCHED.test(target)) return undefined;
-    return `${outside} may import only ${PUBLIC.join(", ")} and its own files`;
+  const [folder = ""] = file.split("/");
+  if (Object.hasOwn(ENTRIES, folder)) {
+    if (target.startsWith(`${folder}/`) || ENTRIES[folder].includes(target)) return undefined;
+    return `${folder} may import only ${ENTRIES[folder].join(", ")} and its own files`;
   }
   const from = placeOf(file);
   const to = placeOf(target);
@@ -101,13 +91,11 @@ function judgeFile(file, target) {
   if (to === undefined) return "the target has no layer";
   if (POLICY.test(file) && POLICY.test(target)) return "a policy imports no other policy";
   const implementation = IMPLEMENTATION.exec(target)?.[1];
-  if (implementation !== undefined && file !== "src/choose-backend.ts" && !PLACES.includes(from.name)) {
-    const own = IMPLEMENTATION.exec(file)?.[1];
-    if (own !== implementation)
-      return "only src/choose-backend.ts, src/node, src/browser and tests name a concrete backend";
+  if (implementation !== undefined && implementation !== IMPLEMENTATION.exec(file)?.[1]) {
+    if (!MAY_NAME_BACKENDS.test(file))
+      return "only src/machine/backends.ts, src/node, src/browser and tests name a concrete backend";
   }
   if (from.name === to.name || to.layer < from.layer) return undefined;
-  if (from.layer === 6 && to.layer === 6 && !PLACES.includes(to.name)) return undefined;
   return `${from.name} is layer ${from.layer}, ${to.name} is layer ${to.layer}`;
 }
 
@@ -115,7 +103,7 @@ function placeOf(file) {
   const parts = file.split("/");
   const name = parts[1] ?? "";
   if (parts[0] !== "src" || !Object.hasOwn(LAYERS, name)) return undefined;
-  return { name, layer: LAYERS[name] };
+  return { name: parts.length === 2 ? "src" : name, layer: LAYERS[name] };
 }
 
 function resolveImport(file, specifier) {

@@ -1,5 +1,5 @@
-// The browser that tests run in: a Chromium or Chrome of the machine, headless. `node scripts/chromium.mjs` installs
-// Debian's where it can, which brings SwiftShader too, and says what it did on standard error.
+// Finds the browser for tests: the machine's Chromium or Chrome, headless. On Debian, `node scripts/chromium.mjs` run as
+// root installs the chromium package, which includes SwiftShader, and prints the outcome to standard error.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ const PATHS = [
 ];
 const INSTALL_TIMEOUT_MS = 5 * 60_000; // 15 s on a good line, 357 MB on the disk
 
-/** Quiet: no request leaves the machine but those of the page. */
+/** Flags that stop all requests except those of the page. */
 const ARGS = [
   "--disable-quic",
   "--no-first-run",
@@ -24,8 +24,8 @@ const ARGS = [
 ];
 
 /**
- * How to start it with WebGPU: on the machine's GPU, else on SwiftShader.
- * @returns {{ executablePath: string, args: string[] } | undefined} undefined where there is no Chromium
+ * Returns the launch options for WebGPU on the machine's GPU, else on SwiftShader.
+ * @returns {{ executablePath: string, args: string[] } | undefined} undefined without a Chromium
  */
 export function chromiumLaunchOptions() {
   const executablePath = findChromium();
@@ -40,7 +40,7 @@ function findChromium() {
   return PATHS.find((path) => existsSync(path));
 }
 
-/** Installs what is missing. @returns {string} what was done, or why nothing could be */
+/** Installs missing packages. @returns {string} the outcome, or the reason for no installation */
 function install() {
   if (findChromium() !== undefined && (hasRealGpu() || hasSwiftShader())) return "Chromium is there";
   if (process.getuid?.() !== 0) return "Chromium not installed: only root can (see CONTRIBUTING.md)";
@@ -64,5 +64,5 @@ function install() {
   return `installed chromium and libvulkan1 in ${((Date.now() - start) / 1000).toFixed(1)} s`;
 }
 
-// It never fails: whether a missing browser is a failure or a skip is for the tests to say, where it is counted.
+// exits with 0 in any case: the tests decide whether a missing browser is a failure or a skip
 if (process.argv[1] === fileURLToPath(import.meta.url)) console.error(`setup: ${install()}`);

@@ -22,11 +22,11 @@ const SIZES = { maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 
 const SHAPES = [
   { headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
   { headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, intermediateSize: 700 },
-].map((shape) => ({ ...{ numLayers: 1, rmsNormEps: 1e-6, pageSize: 16, numPages: 8 }, ...SIZES, ...shape }));
+].map((shape) => ({ ...{ numLayers: 1, rmsNormEps: 1e-6, pageSize: 16, maxPages: 8 }, ...SIZES, ...shape }));
 
 async function texts() {
   const { create } = await import("webgpu");
-  const { openWebGpuBackend, requestWebGpuDevice } = await fromDist("src/backend/webgpu/open-webgpu.js");
+  const { requestWebGpuDevice, webGpuFactory } = await fromDist("src/backend/webgpu/open-webgpu.js");
   const { recordEveryStep } = await fromDist("test/webgpu/every-step.js");
   const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   const found = new Set();
@@ -41,7 +41,7 @@ async function texts() {
     };
     for (const cacheDtype of ["f16", "f32"])
       for (const shape of SHAPES) {
-        const backend = await openWebGpuBackend(shape, adapter, { cacheDtype, traits, device });
+        const backend = await webGpuFactory(adapter, { cacheDtype, traits, device })(shape, shape);
         await recordEveryStep(backend, ["f32", "f16", "bf16"]);
         await backend.close();
       }

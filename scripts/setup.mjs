@@ -1,5 +1,5 @@
-// Makes a fresh clone runnable: installs the locked packages and builds, each only when it is out of date.
-// Plain Node, because it runs before anything is installed. Says one line for each thing done, on standard error.
+// Sets up a clone: installs the locked packages and builds, each only if it is out of date. Uses Node's modules only,
+// since it runs before any package is installed. Prints one line for each step to standard error.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
@@ -22,7 +22,7 @@ const steps = [
   { name: "built TypeScript", isDone: () => isFresh("ts"), run: () => build("ts") },
 ];
 
-/** Whether node_modules holds what package-lock.json asks for; npm writes its own copy of the lock there last. */
+/** Returns true if node_modules matches package-lock.json. npm writes its copy of the lock file there last. */
 function isInstalled() {
   const wanted = packagesOf(join(root, "package-lock.json"));
   const found = packagesOf(join(root, "node_modules/.package-lock.json"));
@@ -41,7 +41,7 @@ function packagesOf(path) {
   }
 }
 
-/** Runs npm quietly; of its errors it shows the reason and not the manual that npm adds to it. */
+/** Runs npm quietly. On failure it prints npm's reason without the manual that npm appends. */
 function npm(...args) {
   const isWindows = process.platform === "win32";
   const options = { cwd: root, stdio: ["ignore", "ignore", "pipe"], encoding: "utf8", shell: isWindows };
@@ -52,7 +52,7 @@ function npm(...args) {
   throw new Error(`npm ${args[0]} failed`);
 }
 
-/** Runs `work` while no other set-up of this checkout does. The lock lies outside node_modules, which npm empties. */
+/** Runs `work` under a lock of this checkout. The lock file lies outside node_modules, which npm empties. */
 function withLock(work) {
   const key = createHash("sha256").update(root).digest("hex").slice(0, 16);
   const path = join(tmpdir(), `lessismore-setup-${key}.lock`);
@@ -85,9 +85,9 @@ function isHeld(path) {
   try {
     const pid = Number(readFileSync(path, "utf8"));
     if (pid > 0) process.kill(pid, 0);
-    return true; // alive, or its id not yet written
+    return true; // the process is alive, or has not written its id yet
   } catch (error) {
-    return error.code === "EPERM"; // alive, another user's; gone otherwise
+    return error.code === "EPERM"; // EPERM: alive, but another user's
   }
 }
 
@@ -103,7 +103,7 @@ try {
     });
 } catch (error) {
   console.error(`setup: ${error.message}`);
-  // Before `npm test` a program that does not compile is for the types gate to count, along with all the rest.
+  // before `npm test`, leave a compile error to the types gate, which counts it with all other results
   const isCountedLater = process.env.npm_lifecycle_event === "pretest" && isInstalled() && isFresh("wasm");
   process.exitCode = isCountedLater ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-// The GPU that tests of the WebGPU backend run on where there is none: SwiftShader, as Debian's chromium package brings
-// it (scripts/chromium.mjs installs it).
+// Finds SwiftShader, the software adapter for WebGPU tests on machines without a GPU. Debian's chromium package contains
+// it; scripts/chromium.mjs installs that package.
 import { existsSync, readdirSync } from "node:fs";
 
 const ICD_FILES = [
@@ -13,8 +13,8 @@ const LOADERS = ["x86_64-linux-gnu/", "aarch64-linux-gnu/", "", "../lib64/"].map
 const SOFTWARE_ICD = /^(lvp|vk_swiftshader)_icd/;
 
 /**
- * Points the Vulkan loader of this process, and of those it starts, at SwiftShader where there is no real GPU.
- * @returns {string | undefined} why there is no WebGPU to test on; undefined when there should be
+ * Points the Vulkan loader of this process and its children at SwiftShader on a machine without a real GPU.
+ * @returns {string | undefined} the reason why WebGPU is unavailable; undefined if it should be available
  */
 export function prepareVulkan() {
   if (process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES || hasRealGpu()) return undefined;
@@ -25,7 +25,7 @@ export function prepareVulkan() {
   return undefined;
 }
 
-/** Whether a GPU and a driver for it are there. Mesa's ICD files alone prove nothing: they come without hardware too. */
+/** Returns true if the machine has a GPU and a driver. ICD files alone do not count: Mesa installs them without hardware. */
 export function hasRealGpu() {
   if (process.platform !== "linux") return true; // Metal and Direct3D 12 come with the system
   const hasDevice =
@@ -35,7 +35,7 @@ export function hasRealGpu() {
   return hasDevice && drivers.some((name) => name.endsWith(".json") && !SOFTWARE_ICD.test(name));
 }
 
-/** Whether Node can compute on SwiftShader. */
+/** Returns true if Node can compute on SwiftShader. */
 export function hasSwiftShader() {
   return findIcd() !== undefined && hasLoader();
 }

@@ -9,6 +9,12 @@ export {
   streamingLlm,
   tidalDecode,
 } from "./attention/policies/index.ts";
+export type { LessIsMoreOptions } from "./attention/policies/less-is-more.ts";
+export type { OracleTopKOptions } from "./attention/policies/oracle-top-k.ts";
+export type { QuestOptions } from "./attention/policies/quest.ts";
+export type { RandomTokensOptions } from "./attention/policies/random-tokens.ts";
+export type { StreamingLlmOptions } from "./attention/policies/streaming-llm.ts";
+export type { TidalDecodeOptions } from "./attention/policies/tidal-decode.ts";
 export type {
   AttentionModel,
   AttentionPolicy,
@@ -16,7 +22,7 @@ export type {
   SelectionLayersSource,
   Selector,
 } from "./attention/policy.ts";
-export { parseAttention } from "./attention/spec.ts";
+export { formatAttention, parseAttention } from "./attention/spec.ts";
 export {
   AbortedError,
   BackendError,
@@ -28,8 +34,7 @@ export {
   RequestError,
   ShapeError,
 } from "./base/errors.ts";
-export type { BackendChoice, BackendHost, BackendOptions, TuningMode } from "./choose-backend.ts";
-export { type ExamineOptions, examineMachineWith, type MachineReport, type TestReport } from "./doctor.ts";
+export type { Engine, EngineReport } from "./engine/engine-api.ts";
 export type {
   ChatMessage,
   FinishReason,
@@ -41,22 +46,30 @@ export type {
   GenerationTimings,
   PartKind,
 } from "./engine/request.ts";
-export {
-  type AttentionReport,
-  type CheckpointReport,
-  type InspectOptions,
-  inspectFolder,
-} from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
 export type { WeightProblem } from "./load/scan-weights.ts";
 export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export { createUrlFolder, type Fetch, type UrlFolderOptions } from "./load/url-folder.ts";
 export {
-  type Engine,
-  type EngineHost,
-  type EngineOptions,
-  type EngineReport,
-  type IgnoredTensors,
-  openEngineWith,
-} from "./open.ts";
+  BACKEND_CHOICES,
+  type BackendChoice,
+  type BackendHost,
+  type BackendOptions,
+  type TuningMode,
+} from "./machine/backends.ts";
+export {
+  type ExamineOptions,
+  examineMachineWith,
+  type MachineReport,
+  type TestReport,
+} from "./machine/doctor.ts";
+export {
+  type AttentionReport,
+  type CheckpointReport,
+  type InspectOptions,
+  inspectFolder,
+} from "./model/inspect.ts";
+export type { IgnoredTensors } from "./model/weights.ts";
+export { type EngineHost, openEngineWith } from "./open.ts";
+export type { EngineOptions } from "./open-options.ts";

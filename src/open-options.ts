@@ -2,8 +2,8 @@ import * as v from "valibot";
 import type { AttentionPolicy } from "./attention/policy.ts";
 import { abortSignal, checkOptions, numberThat, oneOf, wholeNumberFrom } from "./base/check-options.ts";
 import { ConfigError } from "./base/errors.ts";
-import type { BackendOptions } from "./choose-backend.ts";
 import { attentionChoice } from "./engine/request-schema.ts";
+import { BACKEND_CHOICES, type BackendOptions } from "./machine/backends.ts";
 
 /** Options of every way to open an engine. Unknown keys are refused. */
 export interface EngineOptions extends BackendOptions {
@@ -30,7 +30,7 @@ const MAX_CONCURRENT = 4096;
 const isPageSize = (size: number) => Number.isSafeInteger(size) && size >= 4 && Math.log2(size) % 1 === 0;
 
 export const ENGINE_OPTIONS = {
-  backend: oneOf(["auto", "webgpu", "wasm", "reference"]),
+  backend: oneOf(BACKEND_CHOICES),
   threads: wholeNumberFrom(1, MAX_THREADS),
   contextLength: wholeNumberFrom(2),
   cacheDtype: oneOf(["f16", "f32"]),

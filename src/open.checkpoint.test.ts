@@ -11,7 +11,8 @@ import type { FileFolder } from "./load/byte-source.ts";
 import { openDawn } from "./node/dawn.ts";
 import { inspectFolder, openEngine } from "./node/index.ts";
 import { createWasmHost } from "./node/wasm-host.ts";
-import { type EngineOptions, openEngineWith } from "./open.ts";
+import { openEngineWith } from "./open.ts";
+import type { EngineOptions } from "./open-options.ts";
 
 const HF = repositoryPath("test/golden/hf");
 

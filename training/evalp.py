@@ -1,9 +1,9 @@
 """Greedy accuracy of attention policies in PyTorch, batched, bf16, on a GPU.
 
-Environment: CK, the checkpoint folder; N, problems a task (64); SECS, when to stop starting rows (240); PLAN, a JSON
-list of rows [total tokens, policy, budget, selection layers], e.g. [[1024, "lim", 256, [2, 5]]].
+Environment: CK, the checkpoint folder; N, problems a task (64); SECS, seconds after which no row starts (240); PLAN, a
+JSON list of rows [total tokens, policy, budget, selection layers], e.g. [[1024, "lim", 256, [2, 5]]].
 Policies: full, lim (LessIsMore), lim-nowin (without recency window), tidal (TidalDecode), tidalwin (with sinks and
-window), quest, window (sinks and window only). Masks stand in for gathers: this measures accuracy, not speed.
+window), quest, window (sinks and window only). The script masks instead of gathering: it measures accuracy, not speed.
 """
 
 import json
@@ -23,9 +23,9 @@ from tasks import BUDGET_PER_TOKEN, TASKS, chat
 DEVICE = "cuda"
 GROUP_SIZE = train.NUM_QUERY_HEADS // train.NUM_KV_HEADS
 DENSE_LAYERS = 2  # before the first sparse layer
-CHECK_EVERY = 32  # steps between looks at what is done; each costs a wait for the GPU
-WIDTH_STEP = 256  # attention runs over a multiple of this
-SPARE_TOKENS = 300  # for chains of thought that lose their way
+CHECK_EVERY = 32  # steps between checks for finished sequences; each check waits for the GPU
+WIDTH_STEP = 256  # the width of attention is a multiple of this
+SPARE_TOKENS = 300  # room for chains of thought that go astray
 MINUS_INFINITY = float("-inf")
 
 
@@ -47,21 +47,22 @@ def load_model():
     return model.to(DEVICE).bfloat16().eval()
 
 
-# Selection. Scores are [batch, query heads, width], scaled, minus infinity past a sequence's end; masks are true where
-# a head may look; `lengths` counts the token being decoded.
+# Selection. Scores are [batch, query heads, width], scaled, minus infinity past a sequence's end. Masks are true for
+# positions that a head may attend to. `lengths` includes the token being decoded.
 
 
 def marked(like, indices):
     return torch.zeros_like(like, dtype=torch.bool).scatter_(-1, indices, True)
 
 
-def ends_mask(policy, valid, lengths, recent):
+def kept_mask(policy, valid, lengths, recent):
+    """The always-kept tokens: sinks and the `recent` last ones."""
     positions = torch.arange(valid.shape[-1], device=DEVICE)
     return valid & ((positions < policy.sinks) | (positions >= lengths - recent))
 
 
 def quest_mask(policy, q, keys, valid, last_positions):
-    """Pages whose upper bound is best, per query head; the page being written always."""
+    """The pages with the highest upper bounds per query head, and always the page being written."""
     batch, _, width, _ = keys.shape
     pages = width // policy.page_size
     paged = keys.reshape(batch, train.NUM_KV_HEADS, pages, policy.page_size, train.HEAD_DIM)
@@ -78,21 +79,21 @@ def quest_mask(policy, q, keys, valid, last_positions):
 
 
 def select_mask(policy, scores, valid, lengths):
-    """What reuse layers may see after a selection layer."""
+    """The mask of the reuse layers that follow a selection layer."""
     width = scores.shape[-1]
     if policy.name == "tidal":
         return marked(scores, scores.topk(min(policy.budget, width), -1).indices) & valid
     recent = 0 if policy.name == "lim-nowin" else int(policy.budget * policy.recency_share)
-    ends = ends_mask(policy, valid, lengths, recent)
+    kept = kept_mask(policy, valid, lengths, recent)
     count = min(policy.budget - recent - policy.sinks, width)
-    ranked = scores.masked_fill(ends, MINUS_INFINITY).topk(count, -1).indices
+    ranked = scores.masked_fill(kept, MINUS_INFINITY).topk(count, -1).indices
     if policy.name == "tidalwin":
-        return marked(scores, ranked) & valid | ends
-    return merge_by_rank(ranked, width, count)[:, None] & valid | ends
+        return marked(scores, ranked) & valid | kept
+    return merge_by_rank(ranked, width, count)[:, None] & valid | kept
 
 
 def merge_by_rank(ranked, width, count):
-    """One set for all heads: rank by rank, heads ascending, first occurrence kept, `count` in all."""
+    """Merges the heads' rankings to one set of `count` tokens: by rank, then by head, keeping first occurrences."""
     batch, heads, ranks = ranked.shape
     order = torch.arange(ranks, device=DEVICE)[None, None] * heads + torch.arange(heads, device=DEVICE)[None, :, None]
     first_seen = torch.full((batch, width), 1 << 30, device=DEVICE, dtype=torch.long)
@@ -111,7 +112,7 @@ class Cache:
 
 
 def prefill(model, cache, prompts, cos, sin):
-    """Fills the cache prompt by prompt, densely; gives the first token of each."""
+    """Fills the cache prompt by prompt with dense attention; returns the first token of each."""
     first = []
     for row, prompt in enumerate(prompts):
         x, length = model.embed(torch.tensor([prompt], device=DEVICE)).bfloat16(), len(prompt)
@@ -125,7 +126,7 @@ def prefill(model, cache, prompts, cos, sin):
 
 
 def decode_step(model, cache, policy, last, positions, width, cos, sin):
-    """One token for each sequence, written at its position."""
+    """Decodes one token of each sequence; writes its keys and values at its position."""
     batch = last.shape[0]
     rows = torch.arange(batch, device=DEVICE)
     valid = (torch.arange(width, device=DEVICE)[None] <= positions[:, None])[:, None]
@@ -138,19 +139,19 @@ def decode_step(model, cache, policy, last, positions, width, cos, sin):
         q = q.view(batch, train.NUM_KV_HEADS, GROUP_SIZE, train.HEAD_DIM)
         scores = (q @ keys.transpose(-1, -2)).view(batch, train.NUM_QUERY_HEADS, width).float()
         scores = (scores * train.HEAD_DIM**-0.5).masked_fill(~valid, MINUS_INFINITY)
-        seen = None
+        mask = None
         if policy.name == "full" or i < DENSE_LAYERS:
             pass
         elif policy.name == "window":
-            seen = ends_mask(policy, valid, lengths, policy.budget - policy.sinks)
+            mask = kept_mask(policy, valid, lengths, policy.budget - policy.sinks)
         elif policy.name == "quest":
-            seen = quest_mask(policy, q, keys, valid, positions)
-        elif i in policy.selection_layers:  # attends to everything itself
+            mask = quest_mask(policy, q, keys, valid, positions)
+        elif i in policy.selection_layers:  # a selection layer attends to everything
             selected = select_mask(policy, scores, valid, lengths)
         else:
-            seen = selected
-        if seen is not None:
-            scores = scores.masked_fill(~seen, MINUS_INFINITY)
+            mask = selected
+        if mask is not None:
+            scores = scores.masked_fill(~mask, MINUS_INFINITY)
         weights = scores.softmax(-1).bfloat16().view(batch, train.NUM_KV_HEADS, GROUP_SIZE, width)
         x = layer.after_attention(x, (weights @ values).view(batch, 1, -1))
     return (model.norm(x[:, 0]) @ model.embed.weight.T).argmax(-1)
@@ -158,7 +159,7 @@ def decode_step(model, cache, policy, last, positions, width, cos, sin):
 
 @torch.no_grad()
 def generate(model, prompts, max_length, policy, eos):
-    """The greedy continuations, without their end-of-sequence token."""
+    """Returns the greedy continuations without the end-of-sequence token."""
     cos, sin = (table.bfloat16() for table in train.rope_tables(max_length + 1, DEVICE))
     cache = Cache(len(prompts), max_length)
     last = prefill(model, cache, prompts, cos, sin)
@@ -170,9 +171,9 @@ def generate(model, prompts, max_length, policy, eos):
             if bool(done.all()) or longest >= max_length - CHECK_EVERY - 1:
                 break
             width = min(max_length, -(-(longest + CHECK_EVERY + 1) // WIDTH_STEP) * WIDTH_STEP)
-        drawn = decode_step(model, cache, policy, last, positions, width, cos, sin)
+        sampled = decode_step(model, cache, policy, last, positions, width, cos, sin)
         positions = positions + 1
-        last = torch.where(done, torch.full_like(drawn, eos), drawn)
+        last = torch.where(done, torch.full_like(sampled, eos), sampled)
         done = done | (last == eos)
         tokens.append(last)
         step += 1
@@ -184,7 +185,7 @@ def generate(model, prompts, max_length, policy, eos):
 
 
 def problems(tokenizer, task, total_tokens, count, seed=99):
-    """(prompt ids, answer, tokens of the reasoning); prompt and reasoning stay below `total_tokens`."""
+    """Returns (prompt ids, answer, tokens of the reasoning); prompt and reasoning stay below `total_tokens`."""
     rng, found = random.Random(seed * 1000 + total_tokens), []
     while len(found) < count:
         problem, reasoning, answer = TASKS[task](rng, int(total_tokens * BUDGET_PER_TOKEN[task] * 0.8))
@@ -195,7 +196,7 @@ def problems(tokenizer, task, total_tokens, count, seed=99):
 
 
 def accuracy(model, tokenizer, task, total_tokens, policy, count):
-    """[right in %, mean tokens generated, mean tokens of the right reasoning]."""
+    """Returns [correct in %, mean tokens generated, mean tokens of the correct reasoning]."""
     eos = tokenizer.token_to_id("<|im_end|>")
     drawn = problems(tokenizer, task, total_tokens, count)
     outputs = generate(model, [prompt for prompt, _, _ in drawn], total_tokens + SPARE_TOKENS, policy, eos)

@@ -1,7 +1,7 @@
 """Synthetic long-reasoning tasks. Each generator draws a (problem, reasoning, answer) from a `random.Random`.
 
 `eval/tasks/` holds the same generators in TypeScript; its tests pin the sizes that these produce.
-The order in which random numbers are drawn is part of the data: a change here makes other problems for a seed.
+The order of random draws is part of the data: changing it changes the problems of a seed.
 """
 
 import random
@@ -12,7 +12,7 @@ LETTERS = string.ascii_lowercase
 
 
 def calculate(left, sign, right):
-    """Arithmetic of the tasks: modulo 100, never negative."""
+    """The arithmetic of the tasks: modulo 100, never negative."""
     return (left + right if sign == "+" else left - right) % 100
 
 
@@ -37,7 +37,7 @@ def registers(rng, budget):
 
 
 def draw_instruction(rng, names, length):
-    """("if", left, right, goto), (sign, target, left, right name or number) or ("copy", target, source, None)."""
+    """Returns ("if", left, right, goto), (sign, target, left, right name or number) or ("copy", target, source, None)."""
     kind = rng.random()
     if kind < 0.16 and length > 3:
         left, right = rng.sample(names, 2)
@@ -98,7 +98,7 @@ def variables(rng, budget):
 
 
 def draw_needed(rng, order):
-    """Equations of the variables that the first one needs: a directed acyclic graph in which it reaches all."""
+    """Draws the equations that the first variable depends on: a directed acyclic graph in which it reaches all."""
     children = {name: [] for name in order}
     for i in range(1, len(order)):
         lowest = max(0, i - rng.choice([1, 2, 4, 8]))
@@ -122,7 +122,7 @@ def draw_needed(rng, order):
 
 
 def draw_rest(rng, rest, order):
-    """Equations that the asked variable does not need."""
+    """Draws equations that are irrelevant to the variable asked for."""
     equations = {}
     for i, name in enumerate(rest):
         if rng.random() < 0.35 or i + 1 >= len(rest):
@@ -139,7 +139,7 @@ def describe_equation(name, equation):
 
 
 def resolve(equations, asked):
-    """A stack in place of recursion: chains of needs are longer than Python's stack allows."""
+    """Resolves with an explicit stack: chains of dependencies exceed Python's recursion limit."""
     lines, known, opened, stack = [], {}, set(), [asked]
     while stack:
         name = stack[-1]
@@ -170,7 +170,7 @@ def graph(rng, budget):
     nodes = rng.sample(range(10, 100), count)
     edges = draw_edges(rng, nodes)
     start = nodes[0]
-    # A goal that is found late makes the search long.
+    # choose a goal that the search finds late, for a long search
     _, _, order = search(edges, start, None)
     goal = order[rng.randrange(len(order) // 2, len(order))] if len(order) > 1 else start
     reasoning, parents, _ = search(edges, start, goal)
@@ -188,7 +188,7 @@ def graph(rng, budget):
 
 
 def draw_edges(rng, nodes):
-    """Mostly a tree, so that there are dead ends, and some more edges."""
+    """Draws a tree, which has dead ends, and a few more edges."""
     edges = {node: [] for node in nodes}
     for i in range(1, len(nodes)):
         parent = nodes[rng.randrange(max(0, i - rng.choice([2, 5, 12])), i)]
@@ -203,7 +203,7 @@ def draw_edges(rng, nodes):
 
 
 def search(edges, start, goal):
-    """Depth-first search with its steps as text; without a goal it visits all it can reach."""
+    """Searches depth first and returns its steps as text; without a goal it visits every reachable node."""
     lines, parents, order, node = [], {start: None}, [start], start
     untried = {source: iter(targets) for source, targets in edges.items()}
     while node != goal:
@@ -227,12 +227,12 @@ def search(edges, start, goal):
 
 TASKS = {"registers": registers, "variables": variables, "graph": graph}
 
-#: The budget that makes a problem about one token long for each token asked.
+#: Budget units of a generator for each token of the problem.
 BUDGET_PER_TOKEN = {"registers": 1.18, "variables": 1.1, "graph": 1.35}
 
 
 def chat(problem, reasoning, answer):
-    """The prompt and the completion the model is trained on."""
+    """Returns the training example's prompt and completion."""
     return (
         f"<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n<think>\n",
         f"{reasoning}\n</think>\n\nThe answer is \\boxed{{{answer}}}.<|im_end|>\n",

@@ -19,7 +19,7 @@ from tasks import BUDGET_PER_TOKEN, TASKS, chat
 FOLDER = os.environ.get("CK", "ck")
 MINUTES = float(os.environ.get("MINUTES", "18"))
 TOKENS_PER_STEP = int(os.environ.get("TOK", 1 << 18))
-TOKENS_PER_SHARD = min(TOKENS_PER_STEP, 1 << 15)  # what a worker makes at a time
+TOKENS_PER_SHARD = min(TOKENS_PER_STEP, 1 << 15)  # tokens of one queue entry of a worker
 NUM_WORKERS = 14
 
 VOCAB_SIZE, HIDDEN_SIZE, INTERMEDIATE_SIZE = 512, 256, 640
@@ -28,7 +28,7 @@ ROPE_THETA, RMS_NORM_EPS, CONTEXT_LENGTH = 100000.0, 1e-6, 8192
 
 LENGTHS = [512, 1024, 2048, 4096, 8192]
 LONGEST_GRAPH = 4096
-#: (share of the training time from which it holds, shares of the lengths)
+#: (share of the training time at which it starts, shares of the lengths)
 CURRICULUM = [
     (0.00, [0.60, 0.40, 0.00, 0.00, 0.00]),
     (0.10, [0.30, 0.40, 0.30, 0.00, 0.00]),
@@ -55,7 +55,7 @@ PROSE = (
 
 
 def open_tokenizer():
-    """The tokenizer of the checkpoint; trained on 3000 problems where there is none yet."""
+    """Opens the tokenizer of the checkpoint; trains one on 3000 problems if it does not exist."""
     from tokenizers import Tokenizer
 
     path = f"{FOLDER}/tokenizer.json"
@@ -101,7 +101,7 @@ def draw_document(rng, length):
 
 
 def work(seed, queue, length_shares):
-    """Puts (length, token ids, mask of what is learnt: reasoning and answer) on the queue, for ever."""
+    """Puts (length, token ids, loss mask) on the queue for ever. The mask covers reasoning and answer."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
     tokenizer, rng = open_tokenizer(), random.Random(seed)
@@ -137,7 +137,7 @@ class RmsNorm(nn.Module):
 
 
 def rope_tables(length, device):
-    """cos and sin [length, headDim]."""
+    """Returns cos and sin [length, headDim]."""
     powers = torch.arange(0, HEAD_DIM, 2, device=device).float() / HEAD_DIM
     angles = torch.outer(torch.arange(length, device=device).float(), 1.0 / ROPE_THETA**powers)
     angles = torch.cat([angles, angles], -1)
@@ -163,7 +163,7 @@ class Layer(nn.Module):
         self.down_proj = nn.Linear(INTERMEDIATE_SIZE, HIDDEN_SIZE, bias=False)
 
     def attention_input(self, x, cos, sin):
-        """q, k, v as [batch, heads, tokens, headDim]."""
+        """Returns q, k, v as [batch, heads, tokens, headDim]."""
         batch, tokens, _ = x.shape
         h = self.in_norm(x)
         q, k, v = (proj(h).view(batch, tokens, -1, HEAD_DIM) for proj in (self.q_proj, self.k_proj, self.v_proj))
@@ -183,7 +183,7 @@ class Layer(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Gives the last hidden states; the embedding matrix is also the output projection."""
+    """Returns the last hidden states. Embeddings are tied: callers use the embedding matrix as output projection."""
 
     def __init__(self):
         super().__init__()
@@ -205,7 +205,7 @@ class LanguageModel(nn.Module):
 
 
 def checkpoint_tensors(model):
-    """The model's parameters by the names that Hugging Face gives them."""
+    """Maps Hugging Face's names to the model's parameters."""
     norms = {"in_norm": "input_layernorm", "post_norm": "post_attention_layernorm"}
     tensors = {"model.embed_tokens.weight": model.embed.weight, "model.norm.weight": model.norm.weight}
     for i, layer in enumerate(model.layers):
@@ -227,7 +227,7 @@ def save(model):
 
 
 class Batches:
-    """Whole steps of one length each, gathered from the shards of the workers."""
+    """Batches of one length each, collected from the shards of the workers."""
 
     def __init__(self):
         context = multiprocessing.get_context("spawn")
@@ -275,12 +275,12 @@ def make_optimizers(model):
 
 
 def loss_of(model, ids, mask, cos, sin):
-    """Cross entropy of the reasoning and the answer."""
+    """Returns the cross entropy over reasoning and answer."""
     with torch.autocast("cuda", dtype=torch.bfloat16):
         hidden = model(ids[:, :-1], cos, sin)
-    learnt = mask[:, 1:].reshape(-1).nonzero().squeeze(1)
-    logits = hidden.reshape(-1, HIDDEN_SIZE)[learnt] @ model.embed.weight.to(torch.bfloat16).T
-    return F.cross_entropy(logits.float(), ids[:, 1:].reshape(-1)[learnt])
+    target_rows = mask[:, 1:].reshape(-1).nonzero().squeeze(1)
+    logits = hidden.reshape(-1, HIDDEN_SIZE)[target_rows] @ model.embed.weight.to(torch.bfloat16).T
+    return F.cross_entropy(logits.float(), ids[:, 1:].reshape(-1)[target_rows])
 
 
 def main():
@@ -288,7 +288,7 @@ def main():
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
     os.makedirs(FOLDER, exist_ok=True)
-    open_tokenizer()  # made once, before the workers look for it
+    open_tokenizer()  # creates the file before the workers open it
     batches = Batches()
     model = LanguageModel().to(device)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)

@@ -1,6 +1,6 @@
 /** `decode` and `prefill` either send requests through the engine, or run the steps of a shape on the GPU. */
 import { type Command, Option } from "commander";
-import type { BackendChoice } from "../../src/node/index.ts";
+import { BACKEND_CHOICES, type BackendChoice } from "../../src/node/index.ts";
 import { cacheDtypeOption, dtypeOption, shape, wholeNumber } from "../options.ts";
 import { readShape, SHAPE_NAMES, type Shape } from "../webgpu/shapes.ts";
 import type { Dtypes } from "../webgpu/step-work.ts";
@@ -20,7 +20,7 @@ export function addModes(command: Command): Command {
   return command
     .addOption(
       new Option("--backend <name>", "webgpu without --model runs a shape")
-        .choices(["auto", "webgpu", "wasm", "reference"])
+        .choices(BACKEND_CHOICES)
         .default("auto"),
     )
     .option("--model <folder>", "requests: a checkpoint (default: the bundled model)")

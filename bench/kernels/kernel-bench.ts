@@ -1,7 +1,4 @@
-import type { StepBatch } from "../../src/backend/backend.ts";
-import { WasmWeight } from "../../src/backend/wasm/refs.ts";
-import type { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
-import type { TensorRef } from "../../src/base/tensor-ref.ts";
+import { type StepBatch, type TensorRef, type WasmBackend, WasmWeight } from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 import type { KernelFigure } from "./figure.ts";
 

@@ -1,5 +1,5 @@
 /** Matrix kernels: against a plain read where they stream, against the arithmetic ceiling where they do not. */
-import type { WasmWeight } from "../../src/backend/wasm/refs.ts";
+import type { WasmWeight } from "../../src/node/internal.ts";
 import { addressOf, type Case, type KernelBench, MAX_ROWS } from "./kernel-bench.ts";
 import { arithmeticCeiling } from "./machine-speed.ts";
 

@@ -3,9 +3,7 @@
  * against all. Ratios are taken within one run, from medians of alternated samples, because a shared machine's memory
  * speed changes by the second.
  */
-import { wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
-import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
-import { createWasmHost } from "../../src/node/wasm-host.ts";
+import { createWasmHost, WasmBackend, wasmFactory } from "../../src/node/internal.ts";
 import type { KernelFigure } from "./figure.ts";
 import { HEAD_DIM, HEADS, KernelBench, KV_HEADS, LENGTH, MAX_ROWS, PAGE_SIZE } from "./kernel-bench.ts";
 import { benchAttention } from "./wasm-attention.ts";

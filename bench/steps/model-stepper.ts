@@ -1,21 +1,30 @@
 /** A checkpoint on a CPU backend, stepped at any length without an engine: the cache is filled once, then used by all. */
-import { Attention } from "../../src/attention/attend.ts";
-import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
-import { predictReads } from "../../src/attention/predict-reads.ts";
-import { parseAttention } from "../../src/attention/spec.ts";
-import type { Backend, BackendFactory, Capacity, SamplingRow } from "../../src/backend/backend.ts";
-import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
-import { wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
-import { WasmBackend } from "../../src/backend/wasm/wasm-backend.ts";
-import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
-import { openCheckpoint } from "../../src/load/checkpoint.ts";
-import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
-import { Decoder } from "../../src/model/decoder.ts";
-import { createRope } from "../../src/model/rope.ts";
-import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
-import { loadWeights, type ModelWeights } from "../../src/model/weights.ts";
+
 import { bundledModelFolder, openFileFolder } from "../../src/node/index.ts";
-import { createWasmHost } from "../../src/node/wasm-host.ts";
+import {
+  Attention,
+  type AttentionModel,
+  type AttentionPolicy,
+  type Backend,
+  type BackendFactory,
+  type Capacity,
+  createReferenceBackend,
+  createRope,
+  createWasmHost,
+  Decoder,
+  defaultSelectionLayers,
+  loadWeights,
+  type ModelConfig,
+  type ModelWeights,
+  openCheckpoint,
+  parseAttention,
+  parseModelConfig,
+  predictReads,
+  type SamplingRow,
+  StepBatchBuilder,
+  WasmBackend,
+  wasmFactory,
+} from "../../src/node/internal.ts";
 import { StepClock } from "./timed-backend.ts";
 
 const PAGE_SIZE = 16;

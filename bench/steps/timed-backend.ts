@@ -1,4 +1,4 @@
-import type { Backend } from "../../src/backend/backend.ts";
+import type { Backend } from "../../src/node/internal.ts";
 
 /** Milliseconds by backend step since the last `take`. */
 export class StepClock {

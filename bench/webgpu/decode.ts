@@ -2,8 +2,7 @@
  * Decode steps of a shape as a request gets them: through the engine, from token to token at its consumer. Attentions take turns
  * within a context, so that their ratios come from the same minutes. What the GPU does in a step is timed by itself.
  */
-import type { AttentionPolicy } from "../../src/attention/policy.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
+import type { AttentionPolicy, ModelConfig } from "../../src/node/internal.ts";
 import { mean, median, percentile } from "../statistics.ts";
 import { LEAD_TOKENS } from "../token-times.ts";
 import { DeviceEngine } from "./device-engine.ts";
@@ -58,7 +57,7 @@ export async function benchShapeDecode(
   // the end of a turn may lie past a context that is shorter than the turn
   const context = Math.max(...contexts, LEAD_TOKENS + steps + 2) + 1;
   const model = await openDeviceModel(gpu, config, { context, dtype, cacheDtype });
-  const engine = new DeviceEngine(model);
+  const engine = await DeviceEngine.open(model);
   try {
     const stepper = new DeviceStepper(model);
     const rows: ShapeDecodeRow[] = [];

@@ -4,11 +4,13 @@
  * Decode steps at a long context need not wait for its prefill: the cache holds values made on the device, and `decode` leaves the
  * prefill's ops out. The engine knows nothing of it; it schedules and records every chunk.
  */
-import type { StepBatch } from "../../src/backend/backend.ts";
-import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import { GenerationEngine } from "../../src/engine/engine.ts";
-import type { Tokenizer } from "../../src/load/tokenizer.ts";
-import { createRope } from "../../src/model/rope.ts";
+import {
+  createRope,
+  GenerationEngine,
+  type StepBatch,
+  type Tokenizer,
+  type WebGpuBackend,
+} from "../../src/node/internal.ts";
 import { promptOf, type TimedRequest, type TokenTimes, timeTokens } from "../token-times.ts";
 import type { DeviceModel } from "./device-model.ts";
 
@@ -17,8 +19,7 @@ const SKIPPED = [
   "embed",
   "attentionInput",
   "attendAll",
-  "attentionOutput",
-  "feedForward",
+  "advance",
   "updatePageBounds",
 ] as const satisfies readonly (keyof WebGpuBackend)[];
 
@@ -41,9 +42,17 @@ export class DeviceEngine {
   readonly #engine: GenerationEngine;
   readonly #watch: StepWatch;
 
-  constructor({ backend, weights, config, attentionModel }: DeviceModel) {
-    this.#watch = new StepWatch(backend);
-    this.#engine = new GenerationEngine({
+  private constructor(engine: GenerationEngine, watch: StepWatch) {
+    this.#engine = engine;
+    this.#watch = watch;
+  }
+
+  /** Opens it as a checkpoint is opened: kernels of its default attention are compiled ahead. */
+  static async open({ backend, weights, config, attentionModel }: DeviceModel): Promise<DeviceEngine> {
+    const { architecture } = config.family;
+    const { maxPositionEmbeddings } = config;
+    const sizes = { parameters: 0, kvBytesPerToken: 0, ignoredTensors: { count: 0, names: [] } };
+    const engine = new GenerationEngine({
       ...{ backend, weights, attentionModel },
       rope: createRope(config.rope),
       tokenizer: TOKENIZER,
@@ -52,7 +61,13 @@ export class DeviceEngine {
       generationDefaults: {},
       attentionDefaults: undefined,
       attention: "full",
+      origin: {
+        model: { name: "made on the device", architecture, maxPositionEmbeddings, ...sizes },
+        ...{ why: "benchmark", contextNotes: [], notes: [], startedAt: performance.now() },
+      },
     });
+    await engine.prepare();
+    return new DeviceEngine(engine, new StepWatch(backend));
   }
 
   /** Times of a request's decode steps. started: called when the first timed step begins. */

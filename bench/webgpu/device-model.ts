@@ -1,11 +1,13 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
-import type { AttentionModel } from "../../src/attention/policy.ts";
-import { adapterTraits, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
-import { proposePrefillRows } from "../../src/backend/webgpu/prefill-rows.ts";
-import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
-import type { ModelWeights } from "../../src/model/weights.ts";
-import { attentionModelOf } from "../../src/open.ts";
+import {
+  type AttentionModel,
+  attentionModelOf,
+  type ModelConfig,
+  type ModelWeights,
+  WebGpuBackend,
+  webGpuCandidate,
+  webGpuFactory,
+} from "../../src/node/internal.ts";
 import type { BenchGpu } from "./gpu.ts";
 import { type Dtypes, matrixBytes } from "./step-work.ts";
 
@@ -59,10 +61,8 @@ function proposedRows(
   config: ModelConfig,
   { context, dtype }: { readonly context: number; readonly dtype: Dtypes["dtype"] },
 ): number {
-  const { limits } = adapter;
-  const { isSoftware } = adapterTraits(adapter);
-  const shape = { ...config, maxSequenceLength: context };
-  return proposePrefillRows(shape, matrixBytes(config, dtype), { limits, isSoftware });
+  const demand = { model: config, weightBytes: matrixBytes(config, dtype) };
+  return webGpuCandidate(adapter, adapter).prefillRows(demand, context);
 }
 
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {

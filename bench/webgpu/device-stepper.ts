@@ -1,14 +1,17 @@
 /** One sequence of a device model, stepped at any length as the engine does. */
-import { Attention } from "../../src/attention/attend.ts";
-import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
-import { parseAttention } from "../../src/attention/spec.ts";
-import type { InFlightSample } from "../../src/backend/backend.ts";
-import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
-import { PageAllocator } from "../../src/kv/page-allocator.ts";
-import { Decoder } from "../../src/model/decoder.ts";
-import { createRope } from "../../src/model/rope.ts";
-import { defaultSelectionLayers } from "../../src/model/selection-layers.ts";
+import {
+  Attention,
+  type AttentionModel,
+  type AttentionPolicy,
+  createRope,
+  Decoder,
+  defaultSelectionLayers,
+  type InFlightSample,
+  PageAllocator,
+  parseAttention,
+  StepBatchBuilder,
+  type WebGpuBackend,
+} from "../../src/node/internal.ts";
 import { type DeviceModel, PAGE_SIZE } from "./device-model.ts";
 
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };

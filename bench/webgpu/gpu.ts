@@ -1,7 +1,5 @@
 /** The GPU that benchmarks run on. */
-import { adapterName } from "../../src/backend/webgpu/open-webgpu.ts";
-import { BackendError } from "../../src/base/errors.ts";
-import { openDawn } from "../../src/node/dawn.ts";
+import { adapterName, BackendError, openDawn } from "../../src/node/internal.ts";
 
 export interface BenchGpu {
   /** The card and its driver, as far as they say. */

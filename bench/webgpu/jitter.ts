@@ -1,5 +1,5 @@
 /** `bench jitter` of a shape on a GPU: the engine over weights and a cache made there. */
-import type { ModelConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/node/internal.ts";
 import { benchJitter, type JitterOptions, type JitterRow, jitterContext } from "../jitter.ts";
 import { DeviceEngine } from "./device-engine.ts";
 import { openDeviceModel } from "./device-model.ts";
@@ -17,7 +17,7 @@ export async function benchShapeJitter(
 ): Promise<readonly JitterRow[]> {
   const context = Math.max(...rows.map(jitterContext));
   const model = await openDeviceModel(gpu, config, { context, dtype, cacheDtype });
-  const engine = new DeviceEngine(model);
+  const engine = await DeviceEngine.open(model);
   try {
     const measured: JitterRow[] = [];
     for (const row of rows)

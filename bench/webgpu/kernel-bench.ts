@@ -1,5 +1,5 @@
 /** What the groups of kernels share: a model, its tensors, the start of a step. */
-import type { TensorRef } from "../../src/base/tensor-ref.ts";
+import type { TensorRef } from "../../src/node/internal.ts";
 import type { DeviceModel } from "./device-model.ts";
 import { pagesInOrder } from "./device-stepper.ts";
 import type { KernelCase } from "./kernel-case.ts";

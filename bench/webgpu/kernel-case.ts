@@ -1,5 +1,5 @@
 /** What the kernel benchmarks run on: the sizes that targets are about, or small ones that try the commands out. */
-import type { ModelConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/node/internal.ts";
 import { readShape } from "./shapes.ts";
 import type { Dtypes } from "./step-work.ts";
 

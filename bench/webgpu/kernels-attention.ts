@@ -1,5 +1,5 @@
 /** Decode attention, dense and over a selection, and selection from given scores. */
-import type { Scores, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import type { Scores, TokenSelection, UnitSet } from "../../src/node/internal.ts";
 import { judge, TARGETS } from "../targets.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import { gauss, type KernelBench } from "./kernel-bench.ts";

@@ -1,5 +1,5 @@
 /** Matrix-vector products by kind and of a whole step, beside chains of plain reads of the same sizes. */
-import { dtypeBytes } from "../../src/base/dtype.ts";
+import { dtypeBytes } from "../../src/node/internal.ts";
 import { judge, TARGETS } from "../targets.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import type { KernelBench } from "./kernel-bench.ts";
@@ -58,6 +58,10 @@ function productChains(bench: KernelBench): readonly ProductChain[] {
   const head = () => backend.logits(weights.norm, weights.output, x, firstRow, 1, logits);
   const prepare = () => bench.begin(plan.selectionContext, 1);
   const sizes = sizesOf(bench);
+  const advances = weights.layers.slice(0, numLayers).map((one, i) => ({
+    from: { output: one.attentionOutput, feedForward: one.feedForward },
+    next: i + 1 < numLayers ? { layer: i + 1, weights: layer(i + 1).attentionInput } : undefined,
+  }));
   return [
     { name: "qkv", sizes: sizes.qkv, prepare, run: qkv },
     { name: "o", sizes: sizes.o, prepare, run: o },
@@ -71,11 +75,8 @@ function productChains(bench: KernelBench): readonly ProductChain[] {
       ],
       prepare,
       run: () => {
-        for (let i = 0; i < numLayers; i++) {
-          qkv(i);
-          o(i);
-          feedForward(i);
-        }
+        qkv(0);
+        for (const { from, next } of advances) backend.advance(from, next, { attended: output, x, query });
         head();
       },
     },

@@ -3,7 +3,7 @@
  * they do in a step. A GPU that idles clocks down, so it is kept busy before and right up to every sample, and chains
  * that are compared are sampled in turn.
  */
-import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import type { WebGpuBackend } from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 
 /** A GPU takes about this long to clock up. */

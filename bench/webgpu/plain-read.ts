@@ -1,7 +1,5 @@
 /** What the memory gives: buffers read once, by 16-byte loads. */
-import { fillRandom } from "../../src/backend/webgpu/fill-random.ts";
-import type { NumberedBuffer } from "../../src/backend/webgpu/refs.ts";
-import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { fillRandom, type NumberedBuffer, type WebGpuBackend } from "../../src/node/internal.ts";
 import { openDeviceModel } from "./device-model.ts";
 import type { BenchGpu } from "./gpu.ts";
 import { type Chain, timeChains } from "./layer-kernel-timer.ts";

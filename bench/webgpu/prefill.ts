@@ -1,5 +1,5 @@
 /** Prefill of a shape as a request gets it: through the engine, in chunks of its choice, with subgroup matrices or without. */
-import type { ModelConfig } from "../../src/model/config.ts";
+import type { ModelConfig } from "../../src/node/internal.ts";
 import { mean, median, percentile } from "../statistics.ts";
 import { DeviceEngine } from "./device-engine.ts";
 import { openDeviceModel } from "./device-model.ts";
@@ -44,7 +44,7 @@ export async function benchShapePrefill(
     ...(rows !== undefined && { rows }),
     ...(!options.subgroupMatrices && { hasSubgroupMatrices: false }),
   });
-  const engine = new DeviceEngine(model);
+  const engine = await DeviceEngine.open(model);
   try {
     const { hasSubgroupMatrices } = model.backend.context.traits;
     const measured: ShapePrefillRow[] = [];

@@ -1,8 +1,8 @@
 /** Models by their sizes alone: what stands in their config.json. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type ModelConfig, parseModelConfig } from "../../src/model/config.ts";
 import { bundledModelFolder } from "../../src/node/index.ts";
+import { type ModelConfig, parseModelConfig } from "../../src/node/internal.ts";
 
 export interface Shape {
   readonly name: string;

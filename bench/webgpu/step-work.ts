@@ -1,9 +1,13 @@
 /** What a step cannot do without: bytes to read, products to form. */
-import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
-import { predictReads } from "../../src/attention/predict-reads.ts";
-import type { CacheDtype } from "../../src/backend/backend.ts";
-import { dtypeBytes, type WeightDtype } from "../../src/base/dtype.ts";
-import type { ModelConfig } from "../../src/model/config.ts";
+import {
+  type AttentionModel,
+  type AttentionPolicy,
+  type CacheDtype,
+  dtypeBytes,
+  type ModelConfig,
+  predictReads,
+  type WeightDtype,
+} from "../../src/node/internal.ts";
 
 export interface Dtypes {
   readonly dtype: WeightDtype;

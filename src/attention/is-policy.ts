@@ -1,6 +1,6 @@
 import type { AttentionPolicy } from "./policy.ts";
 
-/** Whether a value that a caller gave has the shape of a policy. What its functions give shows only when they run. */
+/** True for a value with the members of a policy. The results of its functions are checked when they run. */
 export function isPolicy(value: unknown): value is AttentionPolicy {
   if (typeof value !== "object" || value === null) return false;
   const policy = value as Partial<Record<keyof AttentionPolicy, unknown>>;

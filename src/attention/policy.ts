@@ -1,10 +1,10 @@
 /**
- * The contract of an attention policy: which cached tokens a decode step may see, layer by layer.
+ * The contract of an attention policy: which cached tokens a decode step attends to, layer by layer.
  *
- * Glossary. Token budget: tokens a sparse layer may attend to, all parts included. Sink tokens: the first n, kept.
- * Recency window: the last n, kept; recency share: share of the budget given to it. Selection layer: attends to all and
- * selects. Reuse layer: attends to the last selection. Dense layer: attends to all. Group: query heads that share one
- * selection.
+ * Glossary. Token budget: most tokens that a sparse layer attends to, sinks and recency window included. Sink tokens: the
+ * first n, always kept. Recency window: the last n, always kept; recency share: its share of the budget. Selection layer:
+ * attends to all tokens and selects. Reuse layer: attends to the last selection. Dense layer: attends to all tokens. Head
+ * group: query heads that share a selection. Batch group: consecutive sequences of a batch that share a policy.
  */
 import type { KeptEnds, Scores, TokenSelection, UnitSet } from "../backend/backend.ts";
 
@@ -15,61 +15,61 @@ export interface LayerRole {
 }
 
 /**
- * Who named a policy's selection layers: the request (or the engine's own policy), the checkpoint, the paper's table for
- * a model of these sizes, or nobody: a guess by depth, which can be far worse than layers that were measured.
+ * Who named a policy's selection layers: the request (or the engine's policy), the checkpoint, the paper's table for a model
+ * of these sizes, or nobody. A guess by depth can be far worse than measured layers.
  */
 export type SelectionLayersSource = "request" | "checkpoint" | "paper" | "guess";
 
-/** The sizes of a model that a policy may depend on. */
+/** Sizes of a model that a policy may depend on. */
 export interface AttentionModel {
   readonly numLayers: number;
   readonly numQueryHeads: number;
   readonly numKvHeads: number;
   /** Tokens of a page of the KV cache. */
   readonly pageSize: number;
-  /** Selection layers to use where the settings name none. */
+  /** Selection layers for settings that name none. */
   readonly defaultSelectionLayers: readonly number[];
-  /** Where those come from. */
+  /** Who named them. */
   readonly defaultSelectionLayersFrom: SelectionLayersSource;
 }
 
 /**
- * What a policy may record in one selecting layer, for all sequences that share the policy. Every sequence is longer
- * than the budget here. Nothing is read back; the results are handles.
+ * Records a policy's selection in one selecting layer, for all sequences that share the policy. Each of them is longer than
+ * the budget. The results are handles; nothing is read back.
  */
 export interface Selector {
   readonly layer: number;
   readonly model: AttentionModel;
-  /** Scaled logits per query head: handed on by the dense pass of this layer, or computed (reads K only). */
+  /** Scaled logits per query head: emitted by the dense pass of this layer, or computed from K. */
   scores(): Scores;
   /** Quest's upper bounds per query head and page of `pageSize` tokens. */
   pageScores(pageSize: number): Scores;
   /** One pseudo-random score a token, the same on every backend. */
   randomScores(seed: number): Scores;
-  /** Per head the `count` best units between the ends. */
+  /** Per head the `count` best units apart from the always-kept tokens. */
   topK(scores: Scores, count: number, ends: KeptEnds): UnitSet;
   /** One set of `count` units for all heads, by rank across heads. */
   mergeByRank(scores: Scores, count: number, ends: KeptEnds): UnitSet;
-  /** The set and both ends (in units of the set; tokens where there is no set), ascending. */
+  /** Union of the set and the always-kept tokens (in units of the set; in tokens where there is no set), ascending. */
   expandSelection(set: UnitSet | undefined, ends: KeptEnds): TokenSelection;
 }
 
 export interface AttentionPolicy {
   readonly name: string;
-  /** Printed in every report, spelled as in a spec. */
+  /** Reports print them, spelled as in a spec. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Tokens a sparse layer may see; Infinity for full attention. A sequence that fits is attended densely. */
+  /** Most tokens of a sparse layer; Infinity for full attention. Attention is dense while a sequence fits. */
   readonly tokenBudget: number;
-  /** Set where the policy has selection layers. */
+  /** Present where the policy has selection layers. */
   readonly selectionLayersFrom?: SelectionLayersSource;
-  /** Page size whose key bounds `select` reads, where it does. */
+  /** Page size of the key bounds that `select` reads, where it reads any. */
   readonly pageBounds?: number;
   /** Pure. */
   layerRole(layer: number): LayerRole;
   select?(step: Selector): TokenSelection;
   /**
-   * The policy for one model: checks the settings against it and fills in those that depend on it. Without it the
-   * policy holds for every model.
+   * Binds the policy to a model: checks the settings and fills in those that depend on the model. A policy without it fits
+   * every model.
    * @throws ConfigError when a setting is impossible for the model.
    */
   forModel?(model: AttentionModel): AttentionPolicy;

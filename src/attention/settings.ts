@@ -3,7 +3,7 @@ import { ConfigError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
 
-/** Throws ConfigError unless the value is an integer of at least `least`. Returns it. */
+/** Returns an integer of at least `least`. @throws ConfigError on any other value. */
 export function wholeNumber(policy: string, key: string, value: unknown, least: number): number {
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least)
     throw new ConfigError(
@@ -12,7 +12,7 @@ export function wholeNumber(policy: string, key: string, value: unknown, least: 
   return value;
 }
 
-/** Throws ConfigError unless the value is a number in [0, 1). Returns it. */
+/** Returns a number in [0, 1). @throws ConfigError on any other value. */
 export function share(policy: string, key: string, value: unknown): number {
   if (typeof value !== "number" || !(value >= 0 && value < 1))
     throw new ConfigError(
@@ -21,7 +21,7 @@ export function share(policy: string, key: string, value: unknown): number {
   return value;
 }
 
-/** Throws ConfigError unless the value is a non-empty ascending list of layers. Returns it. */
+/** Returns a non-empty ascending list of layers. @throws ConfigError on any other value. */
 export function layerList(policy: string, key: string, value: unknown): readonly number[] {
   if (!Array.isArray(value) || value.length === 0)
     throw new ConfigError(
@@ -35,7 +35,7 @@ export function layerList(policy: string, key: string, value: unknown): readonly
   return layers;
 }
 
-/** Throws ConfigError when a layer lies past the last of the model. */
+/** @throws ConfigError on a layer past the model's last. */
 export function checkLayers(policy: string, key: string, layers: readonly number[], numLayers: number): void {
   const last = layers[layers.length - 1] ?? 0;
   if (last >= numLayers)
@@ -44,7 +44,7 @@ export function checkLayers(policy: string, key: string, layers: readonly number
     );
 }
 
-/** Throws ConfigError unless the budget holds the sinks and one token more. */
+/** @throws ConfigError unless the budget holds the sinks and one more token. */
 export function checkSinks(policy: string, tokenBudget: number, sinks: number): void {
   if (tokenBudget < sinks + 1)
     throw new ConfigError(
@@ -53,7 +53,7 @@ export function checkSinks(policy: string, tokenBudget: number, sinks: number): 
     );
 }
 
-/** Throws ConfigError unless the options are an object without keys that are not in `known`. */
+/** @throws ConfigError unless the options are an object with keys of `known` alone. */
 export function knownKeys(policy: string, options: object, known: readonly string[]): void {
   if (!isObject(options))
     throw new ConfigError(`attention ${policy}: expected an object of settings, got ${printValue(options)}`);
@@ -64,7 +64,7 @@ export function knownKeys(policy: string, options: object, known: readonly strin
       );
 }
 
-/** A setting, or its default where it is left out; null is no way to leave one out. */
+/** Returns a setting, or its default where it is undefined. null counts as a value. */
 export function orDefault<T>(value: T | undefined, otherwise: T): T {
   return value === undefined ? otherwise : value;
 }

@@ -5,8 +5,7 @@ import type { AttentionPolicy } from "./policy.ts";
 
 /**
  * Reads an attention spec, `NAME[:key=value,...]`, e.g. `less-is-more:budget=256,layers=2+7`.
- * `defaults` is another spec (the checkpoint's own): where it names the same policy, its settings stand in for those
- * that are left out.
+ * defaults: another spec (the checkpoint's). Where it names the same policy, its settings replace those left out.
  * @throws ConfigError on an unknown name or key, a repeated key, or an impossible value.
  */
 export function parseAttention(spec: string, defaults?: string): AttentionPolicy {
@@ -15,16 +14,24 @@ export function parseAttention(spec: string, defaults?: string): AttentionPolicy
   const { name, options } = readSpec(spec);
   const row = POLICIES[name];
   if (!row) throw unknownName(name);
-  // a checkpoint's spec of another policy is not used, and so not judged
+  // A checkpoint's spec of another policy is not used, so its faults do not count.
   if (defaults === undefined || defaults.split(":", 1)[0] !== name) return row.make(options);
   const policy = row.make({ ...readSpec(defaults).options, ...options });
   const isOwn = spec === defaults || !("selectionLayers" in options);
   return isOwn && policy.selectionLayersFrom ? { ...policy, selectionLayersFrom: "checkpoint" } : policy;
 }
 
+/** Formats a policy as a spec: `less-is-more:budget=256,layers=2+7`. */
+export function formatAttention({ name, settings }: Pick<AttentionPolicy, "name" | "settings">): string {
+  const pairs = Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join("+") : String(value)}`);
+  return pairs.length === 0 ? name : `${name}:${pairs.join(",")}`;
+}
+
 /**
- * Checks the spelling of a spec alone: name, keys and numbers. Whether the values go together is known only with the
- * checkpoint's own settings at hand.
+ * Checks only the spelling of a spec: name, keys and numbers. Only with the checkpoint's settings is it known whether the
+ * values fit together.
  * @throws ConfigError
  */
 export function checkSpelling(spec: string): void {

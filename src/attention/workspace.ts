@@ -1,4 +1,5 @@
 import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend/backend.ts";
+import { selectionDimensions } from "../backend/decoder-memory.ts";
 import type { TensorDtype } from "../base/dtype.ts";
 import { printValue } from "../base/print-value.ts";
 import { capacityOf, type TensorRef } from "../base/tensor-ref.ts";
@@ -17,8 +18,7 @@ export class TensorPool {
 
   /** dtype [maxBatchSequences, groups, at least `capacity`]; capacities come in powers of two. */
   take(dtype: TensorDtype, groups: number, capacity: number): TensorRef {
-    const { maxBatchSequences } = this.#backend.capacity;
-    const shape = [maxBatchSequences, groups, 2 ** Math.ceil(Math.log2(Math.max(1, capacity)))];
+    const shape = selectionDimensions(this.#backend.capacity, groups, capacity);
     const key = `${dtype}:${shape.join("x")}`;
     return this.#free.get(key)?.pop() ?? this.#backend.createTensor(dtype, shape);
   }

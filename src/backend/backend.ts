@@ -54,9 +54,11 @@ export interface TuningReport {
   readonly note?: string;
 }
 
+export type BackendName = "reference" | "wasm" | "webgpu";
+
 /** What is chosen and used, for `report()` and `doctor`. */
 export interface BackendReport {
-  readonly name: "reference" | "wasm" | "webgpu";
+  readonly name: BackendName;
   /** One line for people: build, SIMD level, adapter. */
   readonly description: string;
   /** Threads that compute, the caller's included. */
@@ -121,6 +123,28 @@ export interface FeedForwardWeights {
   readonly gate: WeightRef; // [intermediateSize, hiddenSize]
   readonly up: WeightRef; // [intermediateSize, hiddenSize]
   readonly down: WeightRef; // [hiddenSize, intermediateSize]
+}
+
+/** Weights of one layer after its attention. */
+export interface LayerOutputWeights {
+  readonly output: AttentionOutputWeights;
+  readonly feedForward: FeedForwardWeights;
+}
+
+/** The layer whose attention comes next. */
+export interface NextLayer {
+  readonly layer: number;
+  readonly weights: AttentionInputWeights;
+}
+
+/** Tensors that a step carries from layer to layer. */
+export interface LayerTensors {
+  /** f32 [maxBatchRows, numQueryHeads * headDim] */
+  readonly attended: TensorRef;
+  /** f32 [maxBatchRows, hiddenSize] */
+  readonly x: TensorRef;
+  /** f32 [maxBatchRows, numQueryHeads * headDim] */
+  readonly query: TensorRef;
 }
 
 /**
@@ -268,10 +292,12 @@ export interface Backend {
     selection: TokenSelection,
     output: TensorRef,
   ): void;
-  /** x += o(attended) (+ bias). `attended` is used up: it may hold anything afterwards. */
-  attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void;
-  /** x += down(silu(gate(norm x)) * up(norm x)). */
-  feedForward(weights: FeedForwardWeights, x: TensorRef): void;
+  /**
+   * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(silu(gate(norm x)) * up(norm x)), then
+   * `attentionInput` of the next layer where there is one. Consumes `attended`: its contents are undefined afterwards.
+   * A backend may keep what it derives from `from` and `next`: pass the same objects in every step.
+   */
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void;
   /**
    * logits[i] = output · norm(x[rows[i]]) for i < count. rows: owned by the caller, copied.
    * logits: f32 [>= count, vocabSize].
@@ -324,6 +350,20 @@ export interface Backend {
    * set may be left out: the ends alone, in tokens (unit 1), one group.
    */
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void;
+
+  /**
+   * Compiles ahead the kernels that steps like those of `record` need. Called between steps. `record` calls ops as steps do,
+   * from `beginStep` on; they run dry: tensors, cache and in-flight samples are left as they are, and a sample has no tokens.
+   * Steps may run before the promise resolves; a step like those recorded waits for no compiler after it. A backend that compiles
+   * nothing resolves at once without calling `record`.
+   * @throws BackendError when a kernel does not compile.
+   */
+  prepare(record: () => void): Promise<void>;
+  /**
+   * Rows of a step that stand for all numbers of rows: steps of any number use the kernels of one of these, the next larger
+   * one. Empty where nothing is compiled, or where compiling is so slow that only what a request needs is prepared.
+   */
+  readonly preparedRows: readonly number[];
 
   /** Ends threads and frees everything. Calling it twice is allowed. */
   close(): Promise<void>;

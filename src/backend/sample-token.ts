@@ -36,12 +36,20 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
   while (weights[kept - 1] === 0) kept--;
   let mass = 0;
   for (let i = 0; i < kept; i++) mass += weights[i];
-  let rest = hashUnit(params.seed, row.draw, 0x5a11, 0) * mass;
+  let rest = sampleUnit(row) * mass;
   for (let i = 0; i < kept; i++) {
     rest -= weights[i];
     if (rest < 0) return order[i];
   }
   return order[kept - 1];
+}
+
+/** Tells the random numbers of samples from all others of a seed. */
+const SAMPLE_SALT = 0x5a11;
+
+/** The number in [0, 1) that decides a row's sample: it depends on seed and draw alone, and is the same on every backend. */
+export function sampleUnit({ params, draw }: SamplingRow): number {
+  return hashUnit(params.seed, draw, SAMPLE_SALT, 0);
 }
 
 /** No NaN, no +Infinity, and not all -Infinity. */

@@ -6,8 +6,8 @@ export function throwIfAborted(signal: AbortSignal | undefined, doing: string): 
 }
 
 /**
- * The outcome of `work`, or an AbortedError as soon as the signal fires. The work itself goes on then; what it brings
- * later goes to `discard`, so that nothing stays open.
+ * Settles with `work`, or rejects with an AbortedError as soon as the signal fires. An abort does not stop the work:
+ * `discard` takes its late result, so that nothing stays open.
  */
 export function abortable<T>(
   work: Promise<T>,
@@ -19,7 +19,7 @@ export function abortable<T>(
   return new Promise<T>((resolve, reject) => {
     const stop = () => {
       reject(aborted(signal, doing));
-      work.then(discard).catch(() => {}); // nobody is left who could be told
+      work.then(discard).catch(() => {}); // The caller has its AbortedError already.
     };
     if (signal.aborted) return stop();
     signal.addEventListener("abort", stop, { once: true });

@@ -3,14 +3,14 @@ import * as v from "valibot";
 import type { EngineError } from "./errors.ts";
 import { printValue } from "./print-value.ts";
 
-/** A schema of named options. The message of each entry says what is expected, so that it completes "must be …". */
+/** A schema of named options. The message of an entry completes "must be …". */
 type OptionsSchema = v.ObjectSchema<v.ObjectEntries, v.ErrorMessage<v.ObjectIssue> | undefined>;
 
 type Failure = new (message: string) => EngineError;
 
 /**
- * Checks what a caller handed over, once, at the edge, and gives a copy.
- * @throws Failure on an option that is not known (naming the nearest that is), and on a value that cannot be.
+ * Checks a caller's options once, at the edge, and returns a copy.
+ * @throws Failure on an unknown option, with the nearest known name, and on an impossible value.
  */
 export function checkOptions<S extends OptionsSchema>(
   schema: S,
@@ -35,7 +35,7 @@ function joinPath(path: string, key: string): string {
   return path === "" ? key : `${path}.${key}`;
 }
 
-/** The known name that was probably meant, or all of them. */
+/** The nearest known name, or all names where none is near. */
 export function suggest(name: string, known: readonly string[]): string {
   const [nearest] = known
     .map((one) => ({ one, far: distance(name.toLowerCase(), one.toLowerCase()) }))
@@ -45,7 +45,7 @@ export function suggest(name: string, known: readonly string[]): string {
   return `known are ${known.join(", ")}`;
 }
 
-/** A number that `isValid` takes. */
+/** A number that `isValid` accepts. */
 export const numberThat = (expected: string, isValid: (value: number) => boolean) =>
   v.optional(v.pipe(v.number(expected), v.check(isValid, expected)));
 
@@ -65,7 +65,7 @@ export const flag = () => v.optional(v.boolean("true or false"));
 export const oneOf = <const T extends readonly [string, ...string[]]>(words: T) =>
   v.optional(v.picklist(words, `one of ${words.join(", ")}`));
 
-/** An AbortSignal, of whatever realm. */
+/** An AbortSignal of any realm. */
 export const abortSignal = () =>
   v.optional(v.custom<AbortSignal>(isAbortSignal, "an AbortSignal, such as that of an AbortController"));
 

@@ -1,7 +1,7 @@
 /** Storage types of weights in a checkpoint and in a backend. */
 export type WeightDtype = "f32" | "f16" | "bf16";
 
-/** Storage types of step tensors. */
+/** Storage types of tensors. */
 export type TensorDtype = "f32" | "u32";
 
 /** Bytes of one element. */
@@ -9,16 +9,8 @@ export function dtypeBytes(dtype: WeightDtype | TensorDtype): number {
   return dtype === "f32" || dtype === "u32" ? 4 : 2;
 }
 
-const scratch = new DataView(new ArrayBuffer(4));
-
-/** The f32 value of a bfloat16 bit pattern (exact: bf16 is the upper half of an f32). */
-export function bf16ToF32(bits: number): number {
-  scratch.setUint32(0, bits << 16);
-  return scratch.getFloat32(0);
-}
-
 /** The f32 value of an IEEE half-precision bit pattern (exact, subnormals included). */
-export function f16ToF32(bits: number): number {
+function f16ToF32(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 0x3ff;

@@ -1,4 +1,4 @@
-/** The kinds of failure a caller can tell apart. The server maps each to one status. */
+/** Kinds of failure that a caller can tell apart. The server maps each to one status. */
 export type EngineErrorCode =
   | "config"
   | "model-file"
@@ -8,7 +8,7 @@ export type EngineErrorCode =
   | "request"
   | "aborted";
 
-/** Written out: minifiers rename classes. */
+/** Names as literals, since minifiers rename classes. */
 const NAMES: Readonly<Record<EngineErrorCode, string>> = {
   config: "ConfigError",
   "model-file": "ModelFileError",
@@ -21,7 +21,7 @@ const NAMES: Readonly<Record<EngineErrorCode, string>> = {
 
 /**
  * Base of every error the engine raises on purpose.
- * The message says what was being done, what was expected, what came, and what to do next.
+ * A message names the action, the expected value, the value found, and the next step.
  */
 export class EngineError extends Error {
   readonly code: EngineErrorCode;
@@ -46,7 +46,7 @@ export class ModelFileError extends EngineError {
   }
 }
 
-/** A tensor does not have the shape a step needs. */
+/** A tensor or weight does not have the shape that an op needs. */
 export class ShapeError extends EngineError {
   constructor(message: string, options?: { cause?: unknown }) {
     super("shape", message, options);

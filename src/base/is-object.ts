@@ -1,4 +1,4 @@
-/** Whether a value is an object with keys: no list, and no Map or Date, whose contents are no keys. */
+/** True for an object with keys. False for lists, and for a Map or Date, whose contents are no keys. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   return !(value instanceof Map || value instanceof Set || value instanceof Date);

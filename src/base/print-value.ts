@@ -1,10 +1,10 @@
-/** Longest text of a value in a message. */
+/** Most characters of a value in a message. */
 const MAX_LENGTH = 120;
 const MAX_DEPTH = 4;
 
 /**
- * A value as it stands in an error message: like JSON, at most 120 characters. It takes whatever a caller or a file
- * gives, so it never throws, follows no cycle, and looks no further than the message shows.
+ * Formats a value for an error message: like JSON, at most 120 characters. Values come from callers and files, so it never
+ * throws, follows no cycle, and reads no further than the message shows.
  */
 export function printValue(value: unknown): string {
   let text: string;
@@ -31,7 +31,7 @@ function print(value: unknown, depth: number): string {
   return typeof name !== "string" || name === "Object" || name === "" ? body : `${name} ${body}`;
 }
 
-/** Entries with commas between them, until they fill a message. */
+/** Joins entries by commas until they fill a message. */
 function join(count: number, entry: (i: number) => string): string {
   let text = "";
   for (let i = 0; i < count && text.length <= MAX_LENGTH; i++) text += `${i > 0 ? "," : ""}${entry(i)}`;

@@ -2,8 +2,7 @@ import type { TensorDtype, WeightDtype } from "./dtype.ts";
 import { ShapeError } from "./errors.ts";
 
 /**
- * A handle to a buffer of step data that a backend owns. Opaque above the backend: only the backend that made it
- * can use it. Lives until the backend closes.
+ * A handle to a buffer of a backend. Only the backend that made it can use it. It lives until the backend closes.
  */
 export interface TensorRef {
   readonly dtype: TensorDtype;
@@ -11,8 +10,8 @@ export interface TensorRef {
 }
 
 /**
- * Elements of the last dimension of [sequences, heads or groups, capacity]: the units or positions there is room for.
- * @throws ShapeError for a tensor of other dimensions: a stride of 0 would put every row into the first one's place
+ * The last dimension of [sequences, heads or groups, capacity]: room for so many units or positions.
+ * @throws ShapeError for a tensor of other dimensions, whose stride of 0 would put every row in the place of the first
  */
 export function capacityOf({ shape }: TensorRef): number {
   const [, , capacity] = shape;
@@ -21,7 +20,7 @@ export function capacityOf({ shape }: TensorRef): number {
   return capacity;
 }
 
-/** What a weight is: a vector (a norm or a bias) or a matrix, which may have a single row. */
+/** A weight to make: a vector (a norm or a bias) or a matrix, which may have a single row. */
 export type WeightSpec =
   | { readonly kind: "vector"; readonly name: string; readonly dtype: WeightDtype; readonly size: number }
   | {

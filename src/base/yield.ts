@@ -1,6 +1,6 @@
 /**
- * Lets timers, signals and streams have a turn. `setImmediate` where there is one (Node), a message channel elsewhere:
- * `setTimeout` would cost a millisecond or more.
+ * Gives timers, signals and streams a turn: by `setImmediate` in Node, by a message channel elsewhere. `setTimeout` would
+ * take a millisecond or more.
  */
 export function yieldToEventLoop(): Promise<void> {
   if (typeof globalThis.setImmediate === "function")

@@ -1,11 +1,12 @@
 /** `lessismore` in browsers: the public exports, and opening of checkpoints behind URLs or in chosen files. */
 import * as v from "valibot";
 import { ConfigError } from "../base/errors.ts";
+import type { Engine } from "../engine/engine-api.ts";
 import type { FileFolder } from "../load/byte-source.ts";
 import { createFileListFolder } from "../load/file-list-folder.ts";
 import { createUrlFolder } from "../load/url-folder.ts";
-import { type Engine, type EngineOptions, openEngineWith } from "../open.ts";
-import { checkEngineOptions } from "../open-options.ts";
+import { openEngineWith } from "../open.ts";
+import { checkEngineOptions, type EngineOptions } from "../open-options.ts";
 import { openNavigatorGpu } from "./gpu.ts";
 import { createWasmHost } from "./wasm-host.ts";
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatAttention, formatBytes, formatLimit, NoteWriter, PartWriter } from "./output.ts";
+import { formatBytes, formatLimit, NoteWriter, PartWriter } from "./output.ts";
 
 const collect = (isTTY: boolean, parts: ["reasoning" | "answer", string][]) => {
   let text = "";
@@ -71,15 +71,11 @@ it("writes nothing for nothing", () => {
   expect(collect(false, [])).toBe("");
 });
 
-it("formats sizes and policies", () => {
+it("formats sizes", () => {
   expect(formatBytes(999)).toBe("999 B");
   expect(formatBytes(16_671_528)).toBe("16.7 MB");
   expect(formatLimit(32768)).toBe("32 KiB");
   expect(formatLimit(2 ** 31 - 4)).toBe("2 GiB");
-  expect(formatAttention("full", {})).toBe("full");
-  expect(formatAttention("less-is-more", { budget: 256, layers: [2, 7] })).toBe(
-    "less-is-more:budget=256,layers=2+7",
-  );
 });
 
 it("writes every note once, on one line", () => {

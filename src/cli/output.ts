@@ -82,11 +82,3 @@ function formatSize(sizeBytes: number, step: number, units: readonly string[]): 
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ""}`;
 }
-
-/** A policy as an attention spec spells it: `less-is-more:budget=256,layers=2+7`. */
-export function formatAttention(name: string, settings: Readonly<Record<string, unknown>>): string {
-  const pairs = Object.entries(settings)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}=${Array.isArray(value) ? value.join("+") : String(value)}`);
-  return pairs.length === 0 ? name : `${name}:${pairs.join(",")}`;
-}

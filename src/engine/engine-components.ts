@@ -3,6 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { ChatTemplate } from "../load/chat-template.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelWeights } from "../model/weights.ts";
+import type { EngineOrigin } from "./engine-report.ts";
 import type { SamplingDefaults } from "./sampler.ts";
 import type { RopeWriter } from "./step-batch.ts";
 
@@ -28,8 +29,9 @@ export interface EngineComponents {
   readonly generationDefaults: GenerationDefaults;
   /** The checkpoint's own attention spec: stands in for settings that a request leaves out. */
   readonly attentionDefaults: string | undefined;
-  /** The policy of requests that name none. */
-  readonly attention: AttentionPolicy | string;
+  /** The engine's own attention, where it was opened with one. */
+  readonly attention: AttentionPolicy | string | undefined;
+  readonly origin: EngineOrigin;
   /** How long prefill may hold up what else runs; left out: the engine's own limit for the backend. */
   readonly maxStallMs?: number | undefined;
 }

@@ -1,16 +1,18 @@
 import { Attention } from "../attention/attend.ts";
-import { isPolicy } from "../attention/is-policy.ts";
+import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import { parseAttention } from "../attention/spec.ts";
-import { AbortedError, BackendError, ConfigError, type EngineError, RequestError } from "../base/errors.ts";
+import { AbortedError, BackendError, type EngineError, RequestError } from "../base/errors.ts";
 import { mebibytes } from "../base/mebibytes.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
 import { Admission } from "./admission.ts";
+import type { Engine, EngineReport } from "./engine-api.ts";
 import type { EngineComponents } from "./engine-components.ts";
+import { reportEngine } from "./engine-report.ts";
 import { RunningGeneration } from "./generation.ts";
+import { KernelPreparation } from "./kernel-preparation.ts";
 import { OutputStream } from "./output-stream.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
@@ -25,11 +27,12 @@ const MAX_BUSY_MS = 8;
 const MAX_STALL_MS = { device: 50, callersThread: 250 };
 
 /** Decides which tokens run now: fills batches, draws tokens, ends requests. */
-export class GenerationEngine {
+export class GenerationEngine implements Engine {
   readonly tokenizer: Tokenizer;
   readonly #components: EngineComponents;
   readonly #attention: Attention;
   readonly #steps: StepRunner;
+  readonly #preparation: KernelPreparation;
   readonly #admission: Admission;
   readonly #pacer: PrefillPacer;
   /** The last step, where its tokens have not been read: the next one is recorded first. */
@@ -42,6 +45,11 @@ export class GenerationEngine {
   /** Why nothing runs any more. */
   #failure: EngineError | undefined;
   #numRequests = 0;
+  /** Of requests that name no attention. */
+  readonly #defaultPolicy: AttentionPolicy;
+  #loadMs: number;
+  /** Requests that have not ended, as far as was last looked: those a new one may share a batch with. */
+  #unfinished: RunningGeneration[] = [];
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
   #lastYield = 0;
@@ -54,43 +62,25 @@ export class GenerationEngine {
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
+    this.#preparation = new KernelPreparation(components.backend, decoder, this.#attention);
     this.#admission = new Admission(capacity, (policy) => this.#attention.forget(policy));
     this.#pacer = new PrefillPacer(
       backend,
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
     );
-    this.policyOf(components.attention); // an impossible default is an error now, not at the first request
+    // An impossible default is an error now, not at the first request.
+    this.#defaultPolicy = this.#bind(firstNamed(components.attention, components.attentionDefaults));
+    this.#loadMs = performance.now() - components.origin.startedAt;
   }
 
-  /** The bound policy of a request or of the engine. @throws ConfigError when it cannot be. */
-  policyOf(attention: AttentionPolicy | string): AttentionPolicy {
-    const policy =
-      typeof attention === "string"
-        ? parseAttention(attention, this.#components.attentionDefaults)
-        : attention;
-    const bound = this.#bind(policy);
-    if (!isPolicy(bound))
-      throw new ConfigError(`attention ${policy.name}: forModel gave no policy but ${printValue(bound)}`);
-    return bound;
+  #bind(attention: AttentionPolicy | string): AttentionPolicy {
+    const { attentionModel, attentionDefaults } = this.#components;
+    return bindAttention(attention, attentionModel, attentionDefaults);
   }
 
-  #bind(policy: AttentionPolicy): AttentionPolicy {
-    try {
-      return policy.forModel?.(this.#components.attentionModel) ?? policy;
-    } catch (error) {
-      if (error instanceof ConfigError) throw error;
-      throw new ConfigError(`attention ${policy.name}: forModel failed: ${String(error)}`, { cause: error });
-    }
-  }
-
-  /**
-   * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
-   * with that failure.
-   * @throws RequestError, ConfigError
-   */
   generate(request: GenerationRequest): Generation {
     this.#checkOpen("generate");
-    const resolved = resolveRequest(request, this.#components, (attention) => this.policyOf(attention));
+    const resolved = resolveRequest(request, this.#components, (attention) => this.#bind(attention));
     const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
     const generation = new RunningGeneration(name, resolved, output, {
@@ -98,9 +88,47 @@ export class GenerationEngine {
       whyWaiting: () => this.#admission.whyWaiting(),
     });
     if (this.#failure) generation.fail(this.#failure);
-    else this.#admission.queue(generation);
+    else this.#queue(generation);
     void this.#pump();
     return generation;
+  }
+
+  /** Queues a request for admission, once the kernels that it adds are compiled. */
+  #queue(generation: RunningGeneration): void {
+    const prepared = this.#prepare(generation);
+    if (!prepared) this.#admission.queue(generation);
+    prepared?.then(
+      () => this.#queuePrepared(generation),
+      (error: unknown) => {
+        this.#fail(error);
+        this.#queuePrepared(generation);
+      },
+    );
+  }
+
+  #queuePrepared(generation: RunningGeneration): void {
+    const reason = this.#isClosed ? closedError() : this.#failure;
+    if (reason) generation.fail(reason);
+    else this.#admission.queue(generation);
+    void this.#pump();
+  }
+
+  /** Compiles ahead what a request adds to those that are under way; undefined where it adds nothing. */
+  #prepare(generation: RunningGeneration): Promise<void> | undefined {
+    const { resolved, promptTokens, longestCache } = generation;
+    this.#unfinished = this.#unfinished.filter(({ isDone }) => !isDone);
+    this.#unfinished.push(generation);
+    const batchSize = Math.min(this.#unfinished.length, this.#components.backend.capacity.maxBatchSequences);
+    return this.#preparation.prepareFor(
+      { ...resolved, promptTokens, longestCache, batchSize, chunkRows: this.#pacer.rows(false) },
+      (policy) => this.#unfinished.some((one) => one !== generation && one.resolved.policy === policy),
+    );
+  }
+
+  /** Compiles ahead what a request under the engine's own policy needs. @throws BackendError */
+  async prepare(): Promise<void> {
+    await this.#preparation.prepareDefault(this.#defaultPolicy);
+    this.#loadMs = performance.now() - this.#components.origin.startedAt;
   }
 
   #checkOpen(doing: string): void {
@@ -191,11 +219,6 @@ export class GenerationEngine {
     this.#pacer.arrived({ numRows, prefill, recordedAt, arrivedAt });
   }
 
-  /**
-   * Dense logits of every position: f32 [tokenIds.length, vocabSize]. Waits for its pages like a request, and takes its
-   * turns between steps.
-   * @throws RequestError, AbortedError when the engine is closed meanwhile
-   */
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
     this.#checkOpen("logits");
     if (this.#failure) throw this.#failure;
@@ -242,7 +265,11 @@ export class GenerationEngine {
     return numRows;
   }
 
-  /** Aborts what runs, then frees everything. Calling it twice is allowed. */
+  report(): EngineReport {
+    const { origin, backend } = this.#components;
+    return reportEngine(origin, backend, { policy: this.#defaultPolicy, loadMs: this.#loadMs });
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -251,6 +278,7 @@ export class GenerationEngine {
   async #close(): Promise<void> {
     this.#isClosed = true;
     this.#admission.failAll(closedError());
+    for (const generation of this.#unfinished) generation.fail(closedError());
     await this.#exclusively(async () => {
       this.#inFlight = undefined;
     });

@@ -1,3 +1,4 @@
+import { firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { RequestError } from "../base/errors.ts";
 import { guessNote } from "../model/selection-layers.ts";
@@ -23,7 +24,7 @@ export function resolveRequest(
 ): ResolvedRequest {
   const request = checkRequest(given);
   const { maxSequenceLength } = components.backend.capacity;
-  const attention = request.attention ?? components.attention;
+  const attention = firstNamed(request.attention, components.attention, components.attentionDefaults);
   const policy = bind(attention);
   const notes: string[] = [];
   const { prompt, start } = readPrompt(request, components, maxSequenceLength - 1, notes);
@@ -199,6 +200,6 @@ function afterLastMessage(
 }
 
 /** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
-function policyKey(policy: AttentionPolicy): string {
+export function policyKey(policy: AttentionPolicy): string {
   return `${policy.name}:${JSON.stringify(policy.settings)}:${policy.selectionLayersFrom ?? ""}`;
 }

@@ -1,52 +1,69 @@
 import type { Attention, BatchGroup } from "../attention/attend.ts";
-import type { Backend, StepBatch } from "../backend/backend.ts";
+import type { Backend, LayerOutputWeights, LayerTensors, NextLayer, StepBatch } from "../backend/backend.ts";
+import { decoderTensors, logitRows } from "../backend/decoder-memory.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { ModelWeights } from "./weights.ts";
+
+/** A layer's weights as `Backend.advance` takes them. */
+interface LayerAdvance {
+  readonly from: LayerOutputWeights;
+  readonly next: NextLayer | undefined;
+}
 
 /** The one decoder loop: all families, all policies, all backends. Its tensors are made once. */
 export class Decoder {
   readonly #backend: Backend;
   readonly #weights: ModelWeights;
   readonly #attention: Attention;
-  readonly #x: TensorRef;
-  readonly #query: TensorRef;
-  readonly #attended: TensorRef;
+  readonly #layers: readonly LayerAdvance[];
+  readonly #tensors: LayerTensors;
   /** f32 [logitRows, vocabSize] */
   readonly logits: TensorRef;
   /** Rows of logits that one call can compute. */
   readonly logitRows: number;
 
   constructor(backend: Backend, weights: ModelWeights, attention: Attention) {
-    const { hiddenSize, numQueryHeads, headDim, vocabSize } = backend.model;
-    const { maxBatchRows, maxBatchSequences } = backend.capacity;
+    const { x, query, attended, logits } = decoderTensors(backend.model, backend.capacity);
     this.#backend = backend;
     this.#weights = weights;
     this.#attention = attention;
-    this.#x = backend.createTensor("f32", [maxBatchRows, hiddenSize]);
-    this.#query = backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]);
-    this.#attended = backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]);
-    this.logitRows = Math.max(maxBatchSequences, 16);
-    this.logits = backend.createTensor("f32", [this.logitRows, vocabSize]);
+    this.#layers = weights.layers.map((layer, i) => ({
+      from: { output: layer.attentionOutput, feedForward: layer.feedForward },
+      next: nextLayer(weights, i + 1),
+    }));
+    this.#tensors = {
+      x: backend.createTensor("f32", x),
+      query: backend.createTensor("f32", query),
+      attended: backend.createTensor("f32", attended),
+    };
+    this.logits = backend.createTensor("f32", logits);
+    this.logitRows = logitRows(backend.capacity);
   }
 
   /** Records one step for all rows of the batch: afterwards their keys and values are cached. */
   forward(batch: StepBatch, groups: readonly BatchGroup[]): void {
     const backend = this.#backend;
+    const { x, query, attended } = this.#tensors;
     backend.beginStep(batch);
     this.#attention.begin(batch);
-    backend.embed(this.#weights.embedding, this.#x);
+    backend.embed(this.#weights.embedding, x);
+    const [first] = this.#weights.layers;
+    if (first) backend.attentionInput(0, first.attentionInput, x, query);
     let layer = 0;
-    for (const weights of this.#weights.layers) {
-      backend.attentionInput(layer, weights.attentionInput, this.#x, this.#query);
-      this.#attention.attend(layer, groups, this.#query, this.#attended);
-      backend.attentionOutput(weights.attentionOutput, this.#attended, this.#x);
-      backend.feedForward(weights.feedForward, this.#x);
+    for (const { from, next } of this.#layers) {
+      this.#attention.attend(layer, groups, query, attended);
+      backend.advance(from, next, this.#tensors);
       layer++;
     }
   }
 
   /** Records the logits of `count` rows of the last step into the first rows of `logits`. */
   computeLogits(rows: Uint32Array, count: number): void {
-    this.#backend.logits(this.#weights.norm, this.#weights.output, this.#x, rows, count, this.logits);
+    this.#backend.logits(this.#weights.norm, this.#weights.output, this.#tensors.x, rows, count, this.logits);
   }
+}
+
+function nextLayer({ layers }: ModelWeights, layer: number): NextLayer | undefined {
+  const weights = layers[layer];
+  return weights && { layer, weights: weights.attentionInput };
 }

@@ -110,6 +110,16 @@ export function checkWeights(
   return { ignored, usedBytes };
 }
 
+export interface IgnoredTensors {
+  readonly count: number;
+  readonly names: readonly string[];
+}
+
+/** Names for a report, each cut: they come from files. */
+export function ignoredTensors(names: readonly string[]): IgnoredTensors {
+  return { count: names.length, names: names.slice(0, 20).map((name) => name.slice(0, 200)) };
+}
+
 /** The name of an output matrix that is stored beside the embedding it is equal to, and so not used. */
 export function unusedOutput(
   weights: ModelWeights,

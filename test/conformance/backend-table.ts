@@ -1,4 +1,4 @@
-import type { BackendFactory } from "../../src/backend/backend.ts";
+import type { Capacity, ModelShape } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
 import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
@@ -9,10 +9,13 @@ import {
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { place } from "../place/here.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
+import type { TrialBackend } from "./trial.ts";
+
+export type OpenForTests = (model: ModelShape, capacity: Capacity) => Promise<TrialBackend>;
 
 export interface BackendRow {
   readonly name: string;
-  readonly open: BackendFactory;
+  readonly open: OpenForTests;
   /** A GPU emulated on the CPU, or the same kernels built again: suites run a cross-section of their cases on it. */
   readonly isSlow?: boolean;
 }
@@ -20,7 +23,7 @@ export interface BackendRow {
 const { gpu } = await webgpuForTests();
 
 /** One device for all tests of a file: kernels are compiled once. */
-async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
+async function openWebGpu(options: WebGpuOptions): Promise<OpenForTests> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
@@ -30,15 +33,15 @@ async function openWebGpu(options: WebGpuOptions): Promise<BackendFactory> {
 const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
-function openWasm(options: WasmOptions): BackendFactory {
+function openWasm(options: WasmOptions): OpenForTests {
   return wasmFactory(place.createWasmHost(), options);
 }
 
-/** WebGPU with workgroups that wait for one another: on an emulated GPU it is slow, and off. */
-export async function chainedWebGpu(): Promise<readonly BackendRow[]> {
+/** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */
+export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
   if (!gpu) return [];
   const open = await openWebGpu({ cacheDtype: "f32", traits: { forwardProgress: "ticketed" } });
-  return [{ name: "webgpu, chained", open, isSlow }];
+  return [{ name: "webgpu, layer kernel", open, isSlow }];
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */

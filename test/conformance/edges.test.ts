@@ -8,7 +8,7 @@ import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
 import { SelectionTrial } from "./selection-trial.ts";
-import { Random, Trial } from "./trial.ts";
+import { Random, Trial, type TrialBackend } from "./trial.ts";
 
 const GROUP_SIZES = [1, 2, 4, 5, 8];
 
@@ -49,7 +49,11 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
   });
-  async function openOf(groupSize: number, maxSequenceLength: number, maxPages: number): Promise<Backend> {
+  async function openOf(
+    groupSize: number,
+    maxSequenceLength: number,
+    maxPages: number,
+  ): Promise<TrialBackend> {
     const backend = await open(
       ...sizesOf({
         numKvHeads: 1,

@@ -7,7 +7,7 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { BACKENDS } from "./backend-table.ts";
-import { makeWeight, type Part, Trial, type TrialSequence } from "./trial.ts";
+import { makeWeight, type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
 
 const SIZES = { hiddenSize: 32, intermediateSize: 48, headDim: 8, vocabSize: 40, pageSize: 8 };
 
@@ -20,7 +20,7 @@ class Layer {
   readonly #isShort: boolean;
 
   /** isShort: without selection, whose kernels take an emulated GPU seconds to compile. */
-  constructor(backend: Backend, isShort: boolean) {
+  constructor(backend: TrialBackend, isShort: boolean) {
     this.#isShort = isShort;
     this.#trial = new Trial(backend, 3).withInputs();
     this.#weights = makeWeights(this.#trial);
@@ -41,8 +41,8 @@ class Layer {
     backend.updatePageBounds(0, all);
     const found: number[] = isDecode && !this.#isShort ? await this.#passes(parts, isSpoiled) : [];
     backend.attendAll(0, all, query, output);
-    backend.attentionOutput({ o: this.#weights.o }, output, x);
-    backend.feedForward(this.#weights.feedForward, x);
+    const { o, feedForward } = this.#weights;
+    backend.advance({ output: { o }, feedForward }, undefined, { attended: output, x, query });
     const values = await this.#trial.floats(x);
     let row = 0;
     for (const part of parts) {
@@ -136,7 +136,7 @@ function makeTensors(trial: Trial) {
 }
 
 /** Chunks and decode steps of three sequences, then of one more in the pages of the second, which may be spoiled. */
-async function history(backend: Backend, isSpoiled: boolean, isShort: boolean): Promise<number[]> {
+async function history(backend: TrialBackend, isSpoiled: boolean, isShort: boolean): Promise<number[]> {
   const layer = new Layer(backend, isShort);
   const { trial } = layer;
   const [first, second, third, fourth] = Array.from({ length: 4 }, () => trial.newSequence());

@@ -12,7 +12,7 @@ import { hashUnit } from "../../src/base/random.ts";
 import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { attention, expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
-import { nmse, type Part, Trial, type TrialSequence } from "./trial.ts";
+import { nmse, type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
 
 const MODEL: AttentionModel = {
   numLayers: 5,
@@ -189,7 +189,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     /** Selections of the last attend call, by the range's first sequence. */
     readonly attended = new Map<number, TokenSelection>();
 
-    constructor(backend: Backend, seed: number) {
+    constructor(backend: TrialBackend, seed: number) {
       const attendSelected = backend.attendSelected.bind(backend);
       backend.attendSelected = (layer, range, query, selection, output) => {
         this.attended.set(range.first, selection);

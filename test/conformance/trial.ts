@@ -3,6 +3,7 @@
  * seeded; pages are handed out shuffled, so that no sequence lies in a row.
  */
 import type { AttentionInputWeights, Backend, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
+import type { LayerOps } from "../../src/backend/layer-ops.ts";
 import type { TensorDtype, WeightDtype } from "../../src/base/dtype.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../src/base/tensor-ref.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
@@ -174,8 +175,11 @@ export interface Part {
   readonly rows: readonly Float64Array[];
 }
 
+/** A backend under test, whose ops of `advance` are tested one at a time, too. */
+export type TrialBackend = Backend & LayerOps;
+
 export class Trial {
-  readonly backend: Backend;
+  readonly backend: TrialBackend;
   readonly random: Random;
   readonly x: TensorRef;
   readonly query: TensorRef;
@@ -187,7 +191,7 @@ export class Trial {
   #freePages: number[];
   #inputs: PairedInput[] = [];
 
-  constructor(backend: Backend, seed: number) {
+  constructor(backend: TrialBackend, seed: number) {
     const { model, capacity } = backend;
     this.backend = backend;
     this.random = new Random(seed);
@@ -294,17 +298,30 @@ export class Trial {
   }
 
   attentionInput(layer: number): void {
+    this.backend.attentionInput(layer, inputRefs(this.input(layer)), this.x, this.query);
+    this.followInput(
+      layer,
+      this.parts.flatMap(({ rows }) => rows),
+    );
+  }
+
+  /** Attention input weights of a layer. */
+  input(layer: number): PairedInput {
+    return this.#inputs[layer];
+  }
+
+  /** Does by brute force what `attentionInput` of a layer does: xs, one row each of the batch. */
+  followInput(layer: number, xs: readonly Float64Array[]): void {
     const { headDim, rmsNormEps } = this.backend.model;
-    const weights = this.#inputs[layer];
-    this.backend.attentionInput(layer, inputRefs(weights), this.x, this.query);
+    const weights = this.input(layer);
     const finish = (heads: Float64Array[], norm: PairedWeight | undefined, rope: Float32Array) =>
       heads.map((head) => rotate(norm ? rmsNorm(head, norm.plain.values, rmsNormEps) : head, rope));
     this.queries = [];
     for (const { sequence, rows } of this.parts)
-      for (const x of rows) {
+      for (let i = 0; i < rows.length; i++) {
         const row = this.queries.length;
         const rope = this.batch.rope.slice(row * headDim, (row + 1) * headDim);
-        const normed = rmsNorm(x, weights.norm.plain.values, rmsNormEps);
+        const normed = rmsNorm(xs[row], weights.norm.plain.values, rmsNormEps);
         const project = (weight: PairedWeight, bias: PairedWeight | undefined) =>
           split(matvec(weight.plain, normed, bias?.plain), headDim);
         this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, rope));

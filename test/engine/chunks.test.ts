@@ -1,4 +1,4 @@
-/** Prompts are cut by time and by what else runs; that must change no bit. */
+/** Prefill chunks depend on time and on other requests; their boundaries must not change any bit. */
 import { describe, expect, test } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
@@ -23,7 +23,7 @@ async function logitsOf(open: BackendFactory, length: number, options: TinyOptio
 
 const onCpu = BACKENDS.filter(({ name }) => !name.startsWith("webgpu"));
 
-test.each(onCpu)("$name: logits of a prompt are the same bits however it is cut", async ({ open }) => {
+test.each(onCpu)("$name: logits of a prompt have the same bits for every chunk size", async ({ open }) => {
   for (const length of [17, 43, 95]) {
     const all: Float32Array[] = [];
     for (const maxBatchRows of [128, 16, 40])

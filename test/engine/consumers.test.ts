@@ -1,4 +1,4 @@
-/** What holds between a request and the one who reads it, and between one request and the others. */
+/** Isolation between requests, and between a request and its consumer. */
 import { afterEach, describe, expect, test } from "vitest";
 import type { AttentionPolicy } from "../../src/attention/policy.ts";
 import { AbortedError, BackendError, RequestError } from "../../src/base/errors.ts";
@@ -12,7 +12,7 @@ const [{ open }] = BACKENDS;
 const ENDS = { sinks: 1, recent: 1 };
 const ids = Array.from({ length: 40 }, (_, i) => 3 + ((i * 37) % 300));
 const base: GenerationRequest = { tokenIds: ids.slice(0, 8), maxTokens: 9, temperature: 0 };
-/** More tokens than a consumer may be behind. */
+/** More tokens than the engine generates ahead of a consumer. */
 const long: GenerationRequest = { ...base, maxTokens: 200, temperature: 1, seed: 9 };
 const LARGE = { maxSequenceLength: 384, maxPages: 96 };
 
@@ -26,14 +26,14 @@ async function openEngine(options: TinyOptions = {}): Promise<GenerationEngine> 
   return engine;
 }
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(isSo: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !isSo(); i++) await sleep(5);
-  expect(isSo()).toBe(true);
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 1000 && !condition(); i++) await sleep(5);
+  expect(condition()).toBe(true);
 }
 const tokensOf = async (generation: Generation) => (await generation.result()).tokenIds;
 
-describe("one failure is one request's", () => {
-  /** Streaming attention that fails where a test wants it to. */
+describe("a failure is limited to its requests", () => {
+  /** Streaming attention with some members replaced. */
   function failing(change: Partial<AttentionPolicy>): AttentionPolicy {
     return { ...streamingLlm({ tokenBudget: 8 }), name: "mine", ...change };
   }
@@ -43,12 +43,16 @@ describe("one failure is one request's", () => {
 
   test.each<[string, AttentionPolicy, string]>([
     ["select throws", failing({ select: boom }), "attention mine failed: boom"],
-    ["select gives nothing", failing({ select: () => undefined as never }), "attention mine failed:"],
-    ["select gives no selection", failing({ select: () => ({}) as never }), "attention mine failed:"],
+    ["select returns undefined", failing({ select: () => undefined as never }), "attention mine failed:"],
+    ["select returns an empty object", failing({ select: () => ({}) as never }), "attention mine failed:"],
     ["layerRole throws", failing({ layerRole: boom }), "attention mine failed: boom"],
-    ["layerRole gives nothing", failing({ layerRole: () => undefined as never }), "attention mine failed:"],
     [
-      "select asks for more than there is",
+      "layerRole returns undefined",
+      failing({ layerRole: () => undefined as never }),
+      "attention mine failed:",
+    ],
+    [
+      "select requests more tokens than are cached",
       failing({
         select: (step) =>
           step.expandSelection(step.topK(step.scores(), 5000, { sinks: 0, recent: 1 }), {
@@ -63,7 +67,7 @@ describe("one failure is one request's", () => {
       failing({ layerRole: () => ({ attends: "All", selects: true }) as never }),
       "layerRole(0) must give",
     ],
-    ["a role is a word", failing({ layerRole: () => "all" as never }), 'got "all"'],
+    ["a role is a string", failing({ layerRole: () => "all" as never }), 'got "all"'],
     ...[-1, Number.NaN, 20.5, "20", undefined, 1e9].map((count): [string, AttentionPolicy, string] => [
       `topK count is ${String(count)}`,
       failing({
@@ -72,7 +76,7 @@ describe("one failure is one request's", () => {
       "topK: a count must be a whole number",
     ]),
     ...[-1, Number.NaN, 2.5, 2 ** 33].map((sinks): [string, AttentionPolicy, string] => [
-      `ends are ${sinks}`,
+      `number of sinks is ${sinks}`,
       failing({ select: (step) => step.expandSelection(undefined, { sinks, recent: 2 }) }),
       "expandSelection: ends.sinks must be a whole number",
     ]),
@@ -82,14 +86,14 @@ describe("one failure is one request's", () => {
       "mergeByRank: a count",
     ],
     [
-      "scores are made up",
+      "scores have a made-up number of heads",
       failing({
         select: (step) => step.expandSelection(step.topK({ ...step.scores(), heads: 99 }, 2, ENDS), ENDS),
       }),
       "expected what an earlier call of this selection step gave",
     ],
     [
-      "page size is none",
+      "page size is 0",
       failing({ select: (step) => step.expandSelection(step.topK(step.pageScores(0), 2, ENDS), ENDS) }),
       "pageScores: a page size",
     ],
@@ -98,7 +102,7 @@ describe("one failure is one request's", () => {
       failing({ select: (step) => ({ ...step.expandSelection(undefined, ENDS) }) }),
       "select must return what expandSelection of its selector gave",
     ],
-  ])("a policy whose %s", async (_, attention, message) => {
+  ])("a policy whose %s fails its two requests, and no others", async (_, attention, message) => {
     const engine = await openEngine();
     const healthy = { ...base, tokenIds: ids, attention: "less-is-more:budget=12,layers=0" };
     const expected = await tokensOf(engine.generate(healthy));
@@ -113,7 +117,7 @@ describe("one failure is one request's", () => {
     expect(await tokensOf(engine.generate(healthy))).toEqual(expected);
   });
 
-  test("a policy whose layers have budgets of their own makes tensors in its first step alone", async () => {
+  test("a policy with a budget a layer creates tensors only in its first step", async () => {
     let made = 0;
     const onCall = (call: string) => {
       if (call === "createTensor") made++;
@@ -132,7 +136,7 @@ describe("one failure is one request's", () => {
     expect(made).toBe(before);
   });
 
-  test("a tokenizer that cannot decode a token fails the request that drew it", async () => {
+  test("a tokenizer that cannot decode a token fails only the request that sampled it", async () => {
     const engine = await openEngine();
     const drawn = { ...base, temperature: 1, seed: 3 };
     const expected = await tokensOf(engine.generate(drawn));
@@ -149,7 +153,7 @@ describe("one failure is one request's", () => {
     expect(healthy).toMatchObject({ value: { tokenIds: expected.slice(0, 4) } });
   });
 
-  test("a backend that fails ends all, and every later call says so", async () => {
+  test("a BackendError fails all requests and every later call", async () => {
     let steps = 0;
     const engine = await openEngine({
       onCall: (call) => {
@@ -167,7 +171,7 @@ describe("one failure is one request's", () => {
     await expect(engine.logits([1, 2])).rejects.toThrow("the device is gone");
   });
 
-  test("whatever else a step throws is a BackendError of everybody", async () => {
+  test("another error in a step becomes a BackendError of all requests", async () => {
     const engine = await openEngine({
       onCall: (call) => {
         if (call === "logits") throw new TypeError("no such thing");
@@ -181,7 +185,7 @@ describe("one failure is one request's", () => {
 });
 
 describe("a consumer that does not read", () => {
-  test("holds up nobody: its place and pages go to those that wait, and read on it gives what it would have given", async () => {
+  test("gives its place and pages to waiting requests, and receives the same tokens when it reads on", async () => {
     const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const expected = await tokensOf(engine.generate(long));
     const sparse = { ...long, attention: lessIsMore({ tokenBudget: 24, selectionLayers: [0] }) };
@@ -191,7 +195,7 @@ describe("a consumer that does not read", () => {
     await until(() => unread.progress.generatedTokens >= 64);
     expect((await engine.generate(base).result()).usage.completionTokens).toBe(9);
     expect(unread.progress).toMatchObject({ phase: "waiting", waitsFor: "its consumer, to read on" });
-    // both are read at once, on one place: each is set aside for the other again and again
+    // two readers share one place: the engine preempts each for the other, again and again
     const read = async (generation: Generation) => {
       const tokens: number[] = [];
       for await (const part of generation) tokens.push(...part.tokenIds);
@@ -200,13 +204,13 @@ describe("a consumer that does not read", () => {
     expect(await Promise.all([read(unread), read(unreadSparse)])).toEqual([expected, expectedSparse]);
   });
 
-  test("as many as run at a time, and more: later ones still run", async () => {
+  test("does not block later requests, even if seven unread ones fill all places", async () => {
     const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 2 } });
     for (let i = 0; i < 7; i++) engine.generate(long);
     for (let i = 0; i < 3; i++) expect(await tokensOf(engine.generate(base))).toHaveLength(9);
   });
 
-  test("an iterator that is closed before its first part ends the request", async () => {
+  test("ends its request by closing the iterator before the first part", async () => {
     const engine = await openEngine({ sizes: LARGE });
     const generation = engine.generate(long);
     const iterator = generation[Symbol.asyncIterator]();
@@ -215,7 +219,7 @@ describe("a consumer that does not read", () => {
     await expect(generation.result()).rejects.toThrow(AbortedError);
   });
 
-  test("parts and result can both be had, in any order", async () => {
+  test("gets parts and result in any order", async () => {
     const engine = await openEngine({ sizes: LARGE });
     const expected = await engine.generate(long).result();
     const parts = async (generation: Generation) => {
@@ -234,7 +238,7 @@ describe("a consumer that does not read", () => {
     expect((await before.result()).tokenIds).toEqual(expected.tokenIds);
   });
 
-  test("one who leaves the loop ends the request, unless its result was asked for", async () => {
+  test("ends its request by leaving the loop, unless it asked for the result", async () => {
     const engine = await openEngine({ sizes: LARGE });
     const left = engine.generate(long);
     for await (const _ of left) break;
@@ -245,7 +249,7 @@ describe("a consumer that does not read", () => {
     expect((await result).usage.completionTokens).toBe(200);
   });
 
-  test("a request set aside ends with the engine and with its signal", async () => {
+  test("ends a preempted request by its signal, as does closing the engine", async () => {
     const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const controller = new AbortController();
     const aborted = engine.generate({ ...long, signal: controller.signal });
@@ -272,7 +276,7 @@ describe("waiting", () => {
     expect(result.usage.completionTokens).toBe(370);
   });
 
-  test("logits of exactly the context's length are given; one token more is refused", async () => {
+  test("logits accept a prompt of exactly the context's length and refuse one token more", async () => {
     const engine = await openEngine({ sizes: { maxSequenceLength: 96, maxPages: 24 } });
     const sequence = Array.from({ length: 96 }, (_, i) => 3 + ((i * 11) % 300));
     const all = await engine.logits(sequence);
@@ -283,7 +287,7 @@ describe("waiting", () => {
     await expect(engine.logits([])).rejects.toThrow("the prompt is empty");
   });
 
-  test("progress says what a waiting request waits for", async () => {
+  test("progress names the reason why a request waits", async () => {
     const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const running = engine.generate({ ...long, maxTokens: 300 });
     const done = running.result();

@@ -1,4 +1,4 @@
-/** A checkpoint with a NaN among its weights: requests that meet it fail and say so, on every backend; others do not. */
+/** A NaN in a checkpoint's weights fails the requests that reach it, and no others, on every backend. */
 import { readFile } from "node:fs/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import type { GenerationEngine } from "../../src/engine/engine.ts";
@@ -10,14 +10,14 @@ import { memoryFolder } from "../golden/memory-folder.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { openTiny, type TinyOptions } from "./tiny-engine.ts";
 
-/** Four layers, bf16, embedding and output apart, so that a token can be spoiled alone. */
+/** Four layers, bf16, untied embeddings, so that a test can corrupt a single token. */
 const MODEL = "test/golden/hf/qwen3-untied";
 const HIDDEN_SIZE = 96;
 const BF16_NAN = 0x7fc0;
 const BF16_INFINITY = 0x7f80;
 
-/** The checkpoint with other bits in the place of one element of a tensor. */
-async function spoiled(tensor: string, element: number, bits = BF16_NAN): Promise<FileFolder> {
+/** Loads the checkpoint with one element of a tensor replaced. */
+async function corrupted(tensor: string, element: number, bits = BF16_NAN): Promise<FileFolder> {
   const read = (name: string) => readFile(repositoryPath(`${MODEL}/${name}`));
   const weights = new Uint8Array(await read("model.safetensors"));
   const view = new DataView(weights.buffer);
@@ -34,13 +34,13 @@ async function spoiled(tensor: string, element: number, bits = BF16_NAN): Promis
 const ids = Array.from({ length: 30 }, (_, i) => 3 + ((i * 37) % 300));
 const greedy = { maxTokens: 6, temperature: 0, ignoreEos: true };
 const random = { ...greedy, temperature: 1, seed: 4 };
-const SPOILED: [string, string, number, number?][] = [
-  ["NaN in the output weight of a token that hardly comes", "lm_head.weight", 319 * HIDDEN_SIZE + 5],
+const CORRUPTIONS: [string, string, number, number?][] = [
+  ["NaN in the output weight of an unlikely token", "lm_head.weight", 319 * HIDDEN_SIZE + 5],
   ["NaN in a layer", "model.layers.2.mlp.down_proj.weight", 700],
   ["NaN in the keys", "model.layers.0.self_attn.k_proj.weight", 0],
   ["infinity in the last norm", "model.norm.weight", 3, BF16_INFINITY],
 ];
-/** Policies that select among scores of NaN in the step after such a token. */
+/** Policies; the step after such a token selects among scores of NaN. */
 const POLICIES = [
   "full",
   "less-is-more:budget=12,layers=1+2",
@@ -62,7 +62,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   afterEach(async () => {
     for (const engine of opened.splice(0)) await engine.close();
   });
-  async function openSpoiled(folder: FileFolder, options: TinyOptions = {}): Promise<GenerationEngine> {
+  async function openFolder(folder: FileFolder, options: TinyOptions = {}): Promise<GenerationEngine> {
     const engine = await openTiny(open, { ...options, folder });
     opened.push(engine);
     return engine;
@@ -71,9 +71,9 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     (await engine.generate(request).result()).tokenIds;
 
   test.each(
-    isSlow ? SPOILED.slice(0, 2) : SPOILED,
-  )("%s fails every request, greedy or drawn, with an error that says where to look", async (_, tensor, element, bits) => {
-    const engine = await openSpoiled(await spoiled(tensor, element, bits));
+    isSlow ? CORRUPTIONS.slice(0, 2) : CORRUPTIONS,
+  )("%s fails every request, greedy or not, with an error that names position and remedy", async (_, tensor, element, bits) => {
+    const engine = await openFolder(await corrupted(tensor, element, bits));
     const ways = isSlow
       ? [greedy, random]
       : [greedy, random, { ...random, topK: 5, topP: 0.9 }, { ...greedy, repetitionPenalty: 1.2 }];
@@ -81,13 +81,13 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       await expect(tokensOf(engine, { ...way, tokenIds: ids })).rejects.toMatchObject(failure);
   });
 
-  test("a token with NaN fails the request that meets it; its neighbours, and those that get its pages, go on", async () => {
+  test("a NaN in a prompt token fails only its request: same tokens beside it, and later in its pages", async () => {
     const token = 79;
     expect(ids).not.toContain(token);
-    const clean = await openSpoiled(await openFileFolder(repositoryPath(MODEL)));
-    const options = { sizes: { maxPages: 3 * 9 } }; // for three of these requests
-    const engine = await openSpoiled(
-      await spoiled("model.embed_tokens.weight", token * HIDDEN_SIZE + 40),
+    const clean = await openFolder(await openFileFolder(repositoryPath(MODEL)));
+    const options = { sizes: { maxPages: 3 * 9 } }; // room for three of these requests
+    const engine = await openFolder(
+      await corrupted("model.embed_tokens.weight", token * HIDDEN_SIZE + 40),
       options,
     );
     const others = [
@@ -114,14 +114,14 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
 
   test.each(
     isSlow ? ["full"] : POLICIES,
-  )("%s: a drawn token with NaN fails the request at the token after it, with what came before delivered", async (attention) => {
-    const clean = await openSpoiled(await openFileFolder(repositoryPath(MODEL)));
+  )("%s: a NaN in a sampled token fails the request at the next token, after delivery of all tokens before", async (attention) => {
+    const clean = await openFolder(await openFileFolder(repositoryPath(MODEL)));
     const request = { ...greedy, tokenIds: ids, attention };
     const expected = await tokensOf(clean, request);
     const at = expected.findIndex((token, i) => !ids.includes(token) && expected.indexOf(token) === i);
     expect(at).toBeGreaterThanOrEqual(0);
     expect(at).toBeLessThan(expected.length - 1);
-    const engine = await openSpoiled(await spoiled("model.embed_tokens.weight", expected[at] * HIDDEN_SIZE));
+    const engine = await openFolder(await corrupted("model.embed_tokens.weight", expected[at] * HIDDEN_SIZE));
     const tokens: number[] = [];
     const read = async () => {
       for await (const part of engine.generate(request)) tokens.push(...part.tokenIds);
@@ -131,9 +131,9 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   });
 });
 
-test("an engine that runs ahead fails the request too, its next step recorded before the draw is read", async () => {
+test("an engine that runs ahead also fails the request, after it recorded the next step", async () => {
   const [{ open }] = BACKENDS;
-  const folder = await spoiled("lm_head.weight", 319 * HIDDEN_SIZE);
+  const folder = await corrupted("lm_head.weight", 319 * HIDDEN_SIZE);
   const engine = await openTiny(open, { runsAhead: true, folder });
   const results = [greedy, random].map((way) => engine.generate({ ...way, tokenIds: ids }).result());
   for (const result of await Promise.allSettled(results))

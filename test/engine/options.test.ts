@@ -1,4 +1,4 @@
-/** What is asked for and what is done: options, limits, and where selection layers come from. */
+/** Options of engine and requests, limits, and the source of selection layers. */
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../src/base/errors.ts";
 import type { EngineOptions } from "../../src/index.ts";
@@ -11,7 +11,7 @@ import { openTiny } from "./tiny-engine.ts";
 const [{ open }] = BACKENDS;
 const TINY = repositoryPath("test/golden/hf/llama-mha-f32");
 
-describe("options of an engine that cannot be are a ConfigError that names them", () => {
+describe("invalid options of an engine are a ConfigError that names them", () => {
   test.each<[string, unknown, string]>([
     [
       "a misspelt key",
@@ -19,21 +19,21 @@ describe("options of an engine that cannot be are a ConfigError that names them"
       'openEngine: unknown option "contxtLenght"; did you mean "contextLength"?',
     ],
     ["a misspelt model", { modle: "x" }, 'did you mean "model"?'],
-    ["a model that is no text", { model: 5 }, "model must be the path of a checkpoint's folder, got 5"],
+    ["a number as model", { model: 5 }, "model must be the path of a checkpoint's folder, got 5"],
     [
       "an unknown backend",
       { backend: "cuda" },
       'backend must be one of auto, webgpu, wasm, reference, got "cuda"',
     ],
     ["no threads", { threads: 0 }, "threads must be a whole number from 1 to 256, got 0"],
-    ["threads without end", { threads: Number.POSITIVE_INFINITY }, "got Infinity"],
+    ["infinite threads", { threads: Number.POSITIVE_INFINITY }, "got Infinity"],
     ["a page of odd size", { pageSize: 12 }, "pageSize must be a power of two of at least 4, got 12"],
     ["half a context", { contextLength: 7.5 }, "contextLength must be a whole number of at least 2"],
-    ["a tuning that is none", { tuning: "fast" }, "tuning must be one of auto, measure, default"],
-    ["a cache of other numbers", { cacheDtype: "q8" }, "cacheDtype must be one of f16, f32"],
-    ["attention that is no policy", { attention: true }, "attention must be a policy"],
-    ["a signal that is none", { signal: "x" }, "signal must be an AbortSignal"],
-    ["options that are none", null, "expected an object of options, got null"],
+    ["an unknown tuning", { tuning: "fast" }, "tuning must be one of auto, measure, default"],
+    ["an unknown cache dtype", { cacheDtype: "q8" }, "cacheDtype must be one of f16, f32"],
+    ["a boolean as attention", { attention: true }, "attention must be a policy"],
+    ["a text as signal", { signal: "x" }, "signal must be an AbortSignal"],
+    ["null options", null, "expected an object of options, got null"],
     ["a context past the model's", { model: TINY, contextLength: 1e6 }, "contextLength 1000000 is more than"],
   ])("%s", async (_, options, message) => {
     const opened = openEngine(options as EngineOptions);
@@ -41,7 +41,7 @@ describe("options of an engine that cannot be are a ConfigError that names them"
     await expect(opened).rejects.toThrow(message);
   });
 
-  test("inherited options count, and what changes after the call does not", async () => {
+  test("openEngine reads inherited options, and ignores changes after the call", async () => {
     const options: Record<string, unknown> = Object.create({ backend: "reference", contextLength: 32 });
     options.model = TINY;
     const opening = openEngine(options);
@@ -51,7 +51,7 @@ describe("options of an engine that cannot be are a ConfigError that names them"
     await engine.close();
   });
 
-  test("those of policies: nothing but undefined leaves one out", () => {
+  test("only undefined omits an option of a policy", () => {
     for (const selectionLayers of [0, "", null, false])
       expect(() => lessIsMore({ selectionLayers } as never)).toThrow("layers must name at least one layer");
     expect(() => lessIsMore({ tokenBudget: null } as never)).toThrow("budget must be a whole number");
@@ -59,7 +59,7 @@ describe("options of an engine that cannot be are a ConfigError that names them"
     expect(() => lessIsMore({ tokenBuget: 5 } as never)).toThrow('did you mean "tokenBudget"?');
   });
 
-  test("those of inspect, too", async () => {
+  test("inspect refuses unknown options", async () => {
     await expect(inspectCheckpoint(TINY, { scanWeight: true } as never)).rejects.toThrow(
       'did you mean "scanWeights"?',
     );
@@ -69,7 +69,7 @@ describe("options of an engine that cannot be are a ConfigError that names them"
 describe("limits", () => {
   const says = ["x", "a", "b", "c", "d", "e", "f", "<|im_end|>"];
 
-  test("a maxTokens that does not fit is lowered, and the result says so", async () => {
+  test("maxTokens is lowered to the context, with a note in the result", async () => {
     const engine = await openScripted({ says, contextLength: 5 });
     const result = await engine.generate({ prompt: "x", maxTokens: 1e6 }).result();
     expect(result).toMatchObject({ answer: "abcd", finishReason: "length" });
@@ -81,11 +81,16 @@ describe("limits", () => {
   });
 
   test.each<[string, Record<string, unknown>, number | undefined, string]>([
-    ["max_new_tokens of the checkpoint", { max_new_tokens: 2 }, undefined, "ab"],
-    ["max_length counts the prompt", { max_length: 4 }, undefined, "abc"],
-    ["max_new_tokens comes first", { max_length: 4, max_new_tokens: 2 }, undefined, "ab"],
-    ["the request's own comes before both", { max_length: 4, max_new_tokens: 2 }, 5, "abcde"],
-    ["nothing: to the end", {}, undefined, "abcdef"],
+    ["max_new_tokens of the checkpoint limits the output", { max_new_tokens: 2 }, undefined, "ab"],
+    ["max_length includes the prompt", { max_length: 4 }, undefined, "abc"],
+    [
+      "max_new_tokens takes precedence over max_length",
+      { max_length: 4, max_new_tokens: 2 },
+      undefined,
+      "ab",
+    ],
+    ["the request's maxTokens takes precedence over both", { max_length: 4, max_new_tokens: 2 }, 5, "abcde"],
+    ["without limits the output ends at the end-of-sequence token", {}, undefined, "abcdef"],
   ])("%s", async (_, generation, maxTokens, answer) => {
     const engine = await openScripted({ says, generation });
     const request = { prompt: "x", ...(maxTokens && { maxTokens }) };
@@ -93,21 +98,21 @@ describe("limits", () => {
     await engine.close();
   });
 
-  test("a prompt at the checkpoint's max_length is refused, as transformers refuses it; the request's maxTokens counts before", async () => {
+  test("a prompt of max_length tokens is refused, as in transformers, unless the request sets maxTokens", async () => {
     const engine = await openScripted({ says, generation: { max_length: 2 } });
     expect(() => engine.generate({ tokenIds: [1, 2] })).toThrow("max_length 2 of the checkpoint's");
     expect((await engine.generate({ tokenIds: [1, 2], maxTokens: 3 }).result()).tokenIds).toHaveLength(3);
     await engine.close();
   });
 
-  test("what the checkpoint asks for and the engine does not follow is a note of every result", async () => {
+  test("every result notes generation values that the engine ignores", async () => {
     const engine = await openScripted({ says, generation: { suppress_tokens: [5], typical_p: 0.5 } });
     const { notes } = await engine.generate({ prompt: "x" }).result();
     expect(notes).toEqual(["generation_config.json: suppress_tokens [5] is not followed"]);
     await engine.close();
   });
 
-  test("a request that turns sampling on takes the rest of it from the checkpoint, do_sample or not", async () => {
+  test("a request that turns sampling on uses the checkpoint's other values, with or without do_sample", async () => {
     const generation = { do_sample: false, top_k: 1, temperature: 7 };
     const engine = await openScripted({ says, generation });
     for (let seed = 0; seed < 5; seed++)
@@ -119,7 +124,7 @@ describe("limits", () => {
     await broken.close();
   });
 
-  test("template options that change nothing are a note", async () => {
+  test("the result notes template options that have no effect", async () => {
     const template = CHAT.replace("add_generation_prompt", "add_generation_prompt and deep != 2");
     const engine = await openScripted({ says: ["\n", ...says.slice(1)], template });
     const messages = [{ role: "user", content: "hi" }];
@@ -139,14 +144,14 @@ describe("limits", () => {
     await engine.close();
   });
 
-  test("token ids that are bigints are told for what they are", async () => {
+  test("bigint token ids are refused by name", async () => {
     const engine = await openScripted({ says });
     const ids = new BigInt64Array([1n, 2n]) as unknown as ArrayLike<number>;
     expect(() => engine.generate({ tokenIds: ids })).toThrow("token id 1 is a bigint");
     await engine.close();
   });
 
-  test("a prompt that cannot fit is refused by its length, before it is copied or tokenised", async () => {
+  test("a prompt that cannot fit is refused by its length, without being copied or tokenised", async () => {
     const engine = await openScripted({ says });
     const ids = new Proxy({ length: 2 ** 32 }, {});
     expect(() => engine.generate({ tokenIds: ids as ArrayLike<number> })).toThrow(
@@ -160,7 +165,7 @@ describe("limits", () => {
   });
 });
 
-test("a backend that computes on the caller's thread gets a first chunk of 16 rows, a device all rows at once", async () => {
+test("the first prefill chunk has 16 rows on the caller's thread, and all rows on a device", async () => {
   for (const [runsAhead, chunks] of [
     [false, 2],
     [true, 1],
@@ -177,7 +182,7 @@ test("a backend that computes on the caller's thread gets a first chunk of 16 ro
   }
 });
 
-describe("selection layers say where they come from", () => {
+describe("report and result name the source of selection layers:", () => {
   const GUESS = "selection layers 2+3 are a GUESS";
 
   test.each<[string, string | undefined, EngineOptions["attention"], string | undefined]>([
@@ -204,7 +209,7 @@ describe("selection layers say where they come from", () => {
     await engine.close();
   });
 
-  test("inspect says so, too", async () => {
+  test("inspect names it too", async () => {
     const guessed = await inspectCheckpoint(bundledModelFolder(), { attention: "tidal-decode:budget=64" });
     expect(guessed.attention).toMatchObject({
       selectionLayersFrom: "guess",

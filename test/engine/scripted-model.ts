@@ -1,24 +1,27 @@
-/** A checkpoint that says a given text: one layer that does nothing, so that greedy decoding is a table. */
+/** A checkpoint that generates a given text: its one layer adds zero, so greedy decoding is a table lookup. */
+
+import type { Engine } from "../../src/engine/engine-api.ts";
 import { openDawn } from "../../src/node/dawn.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
-import { type Engine, type EngineOptions, openEngineWith } from "../../src/open.ts";
+import { openEngineWith } from "../../src/open.ts";
+import type { EngineOptions } from "../../src/open-options.ts";
 import { memoryFolder, safetensorsFile } from "../golden/memory-folder.ts";
 
 const HIDDEN = 64;
-/** Template of the models here: what stands after `assistant` is the script's to say. */
+/** Chat template of the scripted models. The script continues after `assistant`. */
 export const CHAT =
   "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}" +
   "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}";
-/** The same with a thought opened in the generation prompt. */
+/** The same with reasoning opened in the generation prompt. */
 export const CHAT_THINKING = CHAT.replace("assistant\\n", "assistant\\n<think>\\n");
 
 export interface Script {
   /**
-   * Pieces that follow one another, one token each, each but the last once. The first is not said: it is the last token
-   * of the prompt.
+   * The text in pieces of one token; all pieces but the last must differ. The first piece is the last token of the
+   * prompt, not part of the output.
    */
   readonly says: readonly string[];
-  /** Pieces that are added tokens, as Qwen has <think>. */
+  /** Pieces that are added tokens, such as Qwen's <think>. */
   readonly added?: readonly string[];
   readonly template?: string;
   readonly generation?: Readonly<Record<string, unknown>>;
@@ -29,7 +32,7 @@ const BYTES = bytesToUnicode();
 const REGEX =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/** Opens a model that says the script, on the reference backend where the options name no other. */
+/** Opens a model that generates the script, by default on the reference backend. */
 export async function openScripted(script: Script, options: EngineOptions = {}): Promise<Engine> {
   const { tokenizer, idOf, vocabSize, eos } = makeTokenizer(script);
   const ids = script.says.map(idOf);
@@ -115,7 +118,7 @@ function makeTokenizer({ says, added = [] }: Script) {
   return { tokenizer, idOf, vocabSize: size + specials.length, eos: idOf("<|im_end|>") };
 }
 
-/** Weights whose greedy decoding follows the ids: token i has its own direction, and the output row of i + 1 is that. */
+/** Creates weights whose greedy decoding follows the ids: token i embeds to a direction, the output row of i + 1. */
 function weightsOf(ids: readonly number[], vocabSize: number): Uint8Array {
   const embedding = new Float32Array(vocabSize * HIDDEN);
   const output = new Float32Array(vocabSize * HIDDEN);
@@ -158,12 +161,12 @@ function weightsOf(ids: readonly number[], vocabSize: number): Uint8Array {
   return safetensorsFile(header, data);
 }
 
-/** A piece as byte-level tokenizers spell it. */
+/** Spells a piece in byte letters. */
 function spell(piece: string): string {
   return Array.from(new TextEncoder().encode(piece), (byte) => BYTES[byte]).join("");
 }
 
-/** GPT-2's printable character of each byte. */
+/** Returns GPT-2's printable character of each byte. */
 function bytesToUnicode(): readonly string[] {
   const isPrintable = (byte: number) =>
     (byte >= 33 && byte < 127) || (byte >= 161 && byte < 173) || (byte >= 174 && byte < 256);

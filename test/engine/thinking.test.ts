@@ -1,4 +1,4 @@
-/** Reasoning, answer and stop texts, of models that say a known text. */
+/** Splits of reasoning and answer, and stop texts, with models that generate a known text. */
 import { describe, expect, test } from "vitest";
 import type { GenerationRequest, GenerationResult } from "../../src/engine/request.ts";
 import { CHAT, CHAT_THINKING, openScripted, type Script } from "./scripted-model.ts";
@@ -6,7 +6,7 @@ import { CHAT, CHAT_THINKING, openScripted, type Script } from "./scripted-model
 const MARKERS = ["<think>", "</think>"];
 const hi: GenerationRequest = { messages: [{ role: "user", content: "hi" }], maxTokens: 20 };
 
-/** The result of a request; its streamed parts must join to it. */
+/** Runs a request; checks that its streamed parts join to the result. */
 async function say(script: Script, request: GenerationRequest): Promise<GenerationResult> {
   const engine = await openScripted(script);
   try {
@@ -21,16 +21,16 @@ async function say(script: Script, request: GenerationRequest): Promise<Generati
   }
 }
 
-const thoughtOpened: Script = {
+const opensReasoning: Script = {
   template: CHAT_THINKING,
   added: MARKERS,
   says: ["\n", "Okay", " Step:", " is", "</think>", "\n\n", "Answer", ":", " 42", "<|im_end|>"],
 };
 
-describe("a thought that the generation prompt opens", () => {
+describe("reasoning that the generation prompt opens", () => {
   test.each<[string, Partial<GenerationRequest>, Partial<GenerationResult>]>([
     [
-      "is reasoning up to its marker",
+      "ends at its marker",
       {},
       {
         reasoning: "Okay Step: is",
@@ -40,41 +40,45 @@ describe("a thought that the generation prompt opens", () => {
       },
     ],
     [
-      "is not ended by a stop text that stands in it",
+      "continues past a stop text inside it",
       { stop: ["Step:"] },
       { answer: "Answer: 42", reasoning: "Okay Step: is" },
     ],
     [
-      "is ended by a stop text that is the marker",
+      "ends the request at a stop text equal to the marker",
       { stop: ["</think>"] },
       { reasoning: "Okay Step: is", answer: "", text: "Okay Step: is", finishReason: "stop" },
     ],
     [
-      "is ended by a stop text that begins in it and goes into the marker",
+      "ends the request at a stop text that reaches into the marker",
       { stop: "is</think>" },
       { reasoning: "Okay Step:", text: "Okay Step: " },
     ],
     [
-      "and its marker are followed by layout that ends nothing",
+      "may precede white space equal to a stop text, which is ignored",
       { stop: "\n\n" },
       { answer: "Answer: 42", finishReason: "stop" },
     ],
     [
-      "is followed by an answer that a stop text ends, layout included",
+      "precedes an answer that ends at a stop text with leading white space",
       { stop: ["\nAnswer", "x"] },
       { answer: "", text: "Okay Step: is</think>\n" },
     ],
-    ["is followed by an answer that a stop text ends", { stop: [" 42"] }, { answer: "Answer:" }],
-    ["goes on to the last token", { maxTokens: 3 }, { reasoning: "Okay Step: is", finishReason: "length" }],
-    ["is what the request says", { startsInReasoning: false }, { answer: "Okay Step: isAnswer: 42" }],
+    ["precedes an answer that ends at a stop text", { stop: [" 42"] }, { answer: "Answer:" }],
+    ["may last to the last token", { maxTokens: 3 }, { reasoning: "Okay Step: is", finishReason: "length" }],
+    [
+      "is the answer if the request sets startsInReasoning: false",
+      { startsInReasoning: false },
+      { answer: "Okay Step: isAnswer: 42" },
+    ],
   ])("%s", async (_, request, expected) => {
-    expect(await say(thoughtOpened, { ...hi, ...request })).toMatchObject(expected);
+    expect(await say(opensReasoning, { ...hi, ...request })).toMatchObject(expected);
   });
 });
 
 const answersOnly: Script = { says: ["\n", "Answer", ":", " 42", "<|im_end|>"], added: MARKERS };
 
-describe("only the generation prompt decides where the output starts", () => {
+describe("the generation prompt decides where the output starts:", () => {
   test.each<[string, Script, GenerationRequest]>([
     [
       "a question about the marker",
@@ -87,7 +91,7 @@ describe("only the generation prompt decides where the output starts", () => {
       { messages: [{ role: "user", content: "Close this: <think>" }] },
     ],
     [
-      "an earlier thought without its end",
+      "unclosed reasoning in an earlier message",
       answersOnly,
       {
         messages: [
@@ -98,12 +102,12 @@ describe("only the generation prompt decides where the output starts", () => {
       },
     ],
     [
-      "a template that always ends in the same way",
+      "a question about the marker, in a template that always appends the assistant's turn",
       { ...answersOnly, template: CHAT.replace("if add_generation_prompt", "if true") },
       { messages: [{ role: "user", content: "the <think> tag" }] },
     ],
-    ["a raw prompt with an open thought", answersOnly, { prompt: "<think>\nhm\n" }],
-  ])("%s", async (_, script, request) => {
+    ["a raw prompt with open reasoning", answersOnly, { prompt: "<think>\nhm\n" }],
+  ])("in the answer, despite %s", async (_, script, request) => {
     expect(await say(script, { maxTokens: 20, ...request })).toMatchObject({
       answer: "Answer: 42",
       reasoning: "",
@@ -125,7 +129,7 @@ describe("only the generation prompt decides where the output starts", () => {
         { role: "tool", content: "" },
       ],
     ],
-    ["no content beside calls", asked, [{ role: "assistant", content: null, tool_calls: [call] }]],
+    ["tool calls without content", asked, [{ role: "assistant", content: null, tool_calls: [call] }]],
     [
       "a system message that moves to the front",
       systemFirst,
@@ -134,29 +138,25 @@ describe("only the generation prompt decides where the output starts", () => {
         { role: "system", content: "be brief" },
       ],
     ],
-    ["a text, the thought always opened", always, [{ role: "user", content: "hi" }]],
-    ["an empty text, the thought always opened", always, [{ role: "user", content: "" }]],
-    [
-      "no content, the thought always opened",
-      always,
-      [{ role: "assistant", content: null, tool_calls: [call] }],
-    ],
-  ])("a thought that the template opens after %s", async (_, template, messages) => {
-    expect(await say({ ...thoughtOpened, template }, { ...hi, messages: messages ?? [] })).toMatchObject({
+    ["a text, always opened", always, [{ role: "user", content: "hi" }]],
+    ["an empty text, always opened", always, [{ role: "user", content: "" }]],
+    ["no content, always opened", always, [{ role: "assistant", content: null, tool_calls: [call] }]],
+  ])("in the reasoning that the template opens after %s", async (_, template, messages) => {
+    expect(await say({ ...opensReasoning, template }, { ...hi, messages: messages ?? [] })).toMatchObject({
       reasoning: "Okay Step: is",
       answer: "Answer: 42",
     });
   });
 
-  test("a template that always opens a thought", async () => {
+  test("in the reasoning, with a template that always opens it", async () => {
     const template = CHAT_THINKING.replace("if add_generation_prompt", "if true");
-    expect(await say({ ...thoughtOpened, template }, hi)).toMatchObject({
+    expect(await say({ ...opensReasoning, template }, hi)).toMatchObject({
       reasoning: "Okay Step: is",
       answer: "Answer: 42",
     });
   });
 
-  test("a thought that the generation prompt opens and closes, as Qwen3 without thinking: layout is not the answer's", async () => {
+  test("in the answer, after reasoning that the prompt opens and closes, as Qwen3 without thinking", async () => {
     const template = CHAT.replace("assistant\\n", "assistant\\n<think>\\n\\n</think>\\n\\n");
     const says = ["\n\n", " ", "Answer", "<|im_end|>"];
     expect(await say({ template, added: MARKERS, says }, hi)).toMatchObject({
@@ -165,16 +165,16 @@ describe("only the generation prompt decides where the output starts", () => {
     });
   });
 
-  test("a raw prompt starts in the reasoning where the request says so", async () => {
+  test("in the reasoning, for a raw prompt with startsInReasoning: true", async () => {
     const request = { prompt: "<think>\n", startsInReasoning: true, maxTokens: 20 };
-    expect(await say(thoughtOpened, request)).toMatchObject({
+    expect(await say(opensReasoning, request)).toMatchObject({
       reasoning: "Okay Step: is",
       answer: "Answer: 42",
     });
   });
 });
 
-describe("markers are found in the text, whatever tokens spell them", () => {
+describe("markers are found in the text for every tokenization:", () => {
   const spelt = ["\n", "<think", ">\n", "Okay", " is", "</", "think", ">\n\n", "Answer", " 42", "<|im_end|>"];
   test.each<[string, readonly string[], Partial<GenerationResult>]>([
     ["over several tokens", spelt, { reasoning: "Okay is", answer: "Answer 42" }],
@@ -204,7 +204,7 @@ describe("markers are found in the text, whatever tokens spell them", () => {
       { reasoning: "ac", answer: "b\nd" },
     ],
     [
-      "what only begins like one is text",
+      "a prefix of a marker is text",
       ["\n", "a <", "think", " b</", "thin", "<|im_end|>"],
       { reasoning: "", answer: "a <think b</thin" },
     ],
@@ -224,7 +224,7 @@ describe("markers are found in the text, whatever tokens spell them", () => {
   });
 });
 
-describe("white space is trimmed only beside a marker that was there", () => {
+describe("white space is trimmed only beside a marker, so the answer keeps", () => {
   test.each<[string, readonly string[], string]>([
     ["a space at the start of a continuation", [" is", " blue", ".", "<|im_end|>"], " blue."],
     ["the indent of code", [":\n", "    return", " x", "\n\n", "<|im_end|>"], "    return x\n\n"],

@@ -1,14 +1,15 @@
-/** An engine of a tiny checkpoint on a backend of the test's choice, which may be asked to run ahead or not. */
+/** Opens an engine with a tiny checkpoint on a given backend, with or without running ahead. */
 import type { Backend, BackendFactory, InFlightSample } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
+import type { EngineOrigin } from "../../src/engine/engine-report.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
+import { attentionModelOf } from "../../src/model/model-size.ts";
 import { createRope } from "../../src/model/rope.ts";
 import { loadWeights } from "../../src/model/weights.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
-import { attentionModelOf } from "../../src/open.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 
@@ -16,23 +17,32 @@ import { type Sizes, sizesOf } from "../sizes.ts";
 export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
 
 export interface TinyOptions {
-  /** In place of the backend's own. */
+  /** Overrides the backend's own value. */
   readonly runsAhead?: boolean;
   /** In place of the backend's own. */
   readonly prefillRows?: number;
   readonly maxStallMs?: number;
   readonly eosTokenIds?: readonly number[];
   readonly sizes?: Partial<Sizes>;
-  /** In place of `TINY_MODEL`. */
+  /** Default: `TINY_MODEL`. */
   readonly folder?: FileFolder;
   readonly tokenizer?: Tokenizer;
-  /** Changes the tokens of every draw. */
+  /** Changes the tokens of every sample. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
-  /** Called before each call of the backend, with its name, and as "tokens" before those of a draw are asked for. */
+  /** Runs before each call of the backend, with the method's name, and with "tokens" before a read of a sample's tokens. */
   readonly onCall?: (step: string) => void;
 }
 
-/** A character a token, so that texts show tokens. */
+/** What no test of the engine looks at. */
+const TINY_ORIGIN: EngineOrigin = {
+  model: {
+    ...{ name: "tiny", architecture: "none", parameters: 0, maxPositionEmbeddings: 0, kvBytesPerToken: 0 },
+    ignoredTensors: { count: 0, names: [] },
+  },
+  ...{ why: "a test", contextNotes: [], notes: [], startedAt: 0 },
+};
+
+/** A tokenizer of one character a token, so that texts show tokens. */
 export const characters: Tokenizer = {
   encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
   decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),
@@ -61,14 +71,15 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     eosTokenIds: options.eosTokenIds ?? [],
     generationDefaults: {},
     attentionDefaults: undefined,
-    attention: "full",
+    attention: undefined,
     maxStallMs: options.maxStallMs,
+    origin: TINY_ORIGIN,
   });
   await checkpoint.close();
   return engine;
 }
 
-/** The backend itself, seen through a window that changes `runsAhead` and tells of calls. */
+/** Wraps a backend in a proxy that overrides `runsAhead` and reports calls. */
 function wrap(backend: Backend, options: TinyOptions): Backend {
   const { runsAhead = backend.runsAhead, prefillRows = backend.prefillRows, onCall = () => {} } = options;
   return new Proxy(backend, {
@@ -80,20 +91,20 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
       return (...args: unknown[]): unknown => {
         onCall(String(key));
         const result: unknown = value.apply(target, args);
-        return key === "sample" ? watch(result as InFlightSample, options) : result;
+        return key === "sample" ? watchSample(result as InFlightSample, options) : result;
       };
     },
   });
 }
 
-function watch(
-  draw: InFlightSample,
+function watchSample(
+  sample: InFlightSample,
   { onCall, changeTokens = (tokens) => tokens }: TinyOptions,
 ): InFlightSample {
   return {
     tokens: async () => {
       onCall?.("tokens");
-      return changeTokens(await draw.tokens());
+      return changeTokens(await sample.tokens());
     },
   };
 }

@@ -1,6 +1,6 @@
 import { inject } from "vitest";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
-import type { EngineOptions } from "../../src/open.ts";
+import type { EngineOptions } from "../../src/open-options.ts";
 import { place } from "../place/here.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
 

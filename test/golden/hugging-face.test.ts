@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { Engine } from "../../src/open.ts";
+import type { Engine } from "../../src/engine/engine-api.ts";
 import { place } from "../place/here.ts";
 import { BACKENDS } from "./backends.ts";
 

@@ -1,5 +1,6 @@
 import type { WasmHost } from "../../src/backend/wasm/open-wasm.ts";
-import type { Engine, EngineOptions } from "../../src/open.ts";
+import type { Engine } from "../../src/engine/engine-api.ts";
+import type { EngineOptions } from "../../src/open-options.ts";
 
 /** What Node and a browser do each in its own way for the tests that run in both. */
 export interface TestPlace {

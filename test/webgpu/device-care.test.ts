@@ -7,7 +7,8 @@ import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { BackendError, ConfigError } from "../../src/base/errors.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
-import { type EngineOptions, openEngineWith } from "../../src/open.ts";
+import { openEngineWith } from "../../src/open.ts";
+import type { EngineOptions } from "../../src/open-options.ts";
 import { openTiny, TINY_MODEL } from "../engine/tiny-engine.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { sizesOf } from "../sizes.ts";
@@ -90,10 +91,16 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
   });
 
   describe("that is too small", () => {
+    // One source for all, so that the self-test runs once.
+    let current: CountedGpu | undefined;
+    const openGpu = async () => {
+      if (!current) throw new TypeError("no GPU was given");
+      return current.gpu;
+    };
     const openOn = async (on: CountedGpu, options: EngineOptions & { model?: string } = {}) => {
+      current = on;
       const { model = TINY_MODEL, ...rest } = options;
       const folder = await openFileFolder(model);
-      const openGpu = async () => on.gpu;
       return openEngineWith({ folder, wasm: createWasmHost(), openGpu }, { backend: "webgpu", ...rest });
     };
     /** 192 bytes of keys a token and layer: 1365 tokens, 85 whole pages. */

@@ -28,7 +28,7 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
   for (const layer of layers) {
     for (const rows of CHUNKS) steps.layer(layer, [rows], rows);
     steps.layer(layer, [1], 20);
-    steps.chains(layer);
+    steps.layerKernels(layer);
     steps.layer(layer, [1, 1, 1], backend.capacity.maxSequenceLength);
   }
   steps.attention();
@@ -132,17 +132,16 @@ class EverySteps {
   }
 
   /** A row through layers, from an attention and from what was attended before, into the next layer and to the end. */
-  chains({ input, output, feedForward, embedding }: LayerWeights): void {
+  layerKernels({ input, output, feedForward, embedding }: LayerWeights): void {
     const backend = this.#backend;
     this.#begin([1], 20);
+    const tensors = { attended: this.#attended, x: this.#x, query: this.#query };
+    const from = { output: { o: output.o }, feedForward };
     for (const isAttended of [true, false]) {
       if (isAttended) backend.attendAll(0, { first: 0, count: 1 }, this.#query, this.#attended);
-      backend.attentionOutput({ o: output.o }, this.#attended, this.#x);
-      backend.feedForward(feedForward, this.#x);
-      backend.attentionInput(0, input, this.#x, this.#query);
+      backend.advance(from, { layer: 0, weights: input }, tensors);
     }
-    backend.attentionOutput({ o: output.o }, this.#attended, this.#x);
-    backend.feedForward(feedForward, this.#x);
+    backend.advance(from, undefined, tensors);
     backend.logits(input.norm, embedding, this.#x, Uint32Array.of(0), 1, this.#logits);
   }
 

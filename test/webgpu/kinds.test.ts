@@ -4,13 +4,14 @@
  */
 import { afterAll, describe, expect, it } from "vitest";
 import { type BackendFactory, NO_TOKEN } from "../../src/backend/backend.ts";
+import { ALLOWED_ERROR } from "../../src/backend/backend-kind.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import {
   requestWebGpuDevice,
   type WebGpuOptions,
   webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
-import { ALLOWED_ERROR, runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/self-test.ts";
+import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
 import { nmse, Trial } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";

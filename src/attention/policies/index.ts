@@ -9,7 +9,7 @@ import { tidalDecode } from "./tidal-decode.ts";
 
 export { full, lessIsMore, oracleTopK, quest, randomTokens, streamingLlm, tidalDecode };
 
-/** How a setting is spelled in a spec (left) and which option of the factory it is. */
+/** The option of a policy's factory that a key of a spec sets. */
 export interface SpecKey {
   readonly option: string;
   readonly kind: "number" | "layers";

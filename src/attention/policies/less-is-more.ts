@@ -2,11 +2,11 @@ import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
 import { checkLayers, checkSinks, knownKeys, layerList, orDefault, share, wholeNumber } from "../settings.ts";
 
 export interface LessIsMoreOptions {
-  /** Tokens a sparse layer may attend to, sinks and recency window included. Default 2048. */
+  /** Most tokens of a sparse layer, sinks and recency window included. Default 2048. */
   readonly tokenBudget?: number;
   /** Share of the budget for the most recent tokens; the sinks come out of it. Default 0.25. */
   readonly recencyShare?: number;
-  /** First tokens that are always kept. Default 4. */
+  /** Always-kept first tokens. Default 4. */
   readonly sinks?: number;
   /** Layers that attend to all and select; layers before the first are dense. Default: the model's own. */
   readonly selectionLayers?: readonly number[];
@@ -15,14 +15,14 @@ export interface LessIsMoreOptions {
 /**
  * LessIsMore: cross-head unified sparse attention.
  *
- * A few selection layers attend to everything and choose one set of tokens for all heads: each query head ranks the
- * tokens, the union is taken rank by rank over the heads (heads ascending, first occurrence kept) until the budget is
- * full; a share of the budget is kept for the most recent tokens. All later layers attend to that set alone, until the
- * next selection layer. Selection is done anew in every decode step.
+ * A few selection layers attend to all tokens and select one set for all heads. Each query head ranks the tokens; the
+ * union takes rank by rank over the heads (heads ascending, first occurrence kept) until the budget is full. A share of
+ * the budget goes to the most recent tokens. Later layers attend to that set alone, until the next selection layer. Every
+ * decode step selects anew.
  *
  * Source: arXiv 2508.07101. Departures, where paper and published code contradict each other: sinks come out of the
- * recency share (as the code does) and are given up where that share is smaller than they are; the token being decoded
- * is always seen, at the cost of one ranked token where the share has no room for it; ties go to the lower position.
+ * recency share (as in the code), and there are no sinks where that share is smaller; the current token is always
+ * attended, at the cost of one ranked token where the share has no room; ties go to the lower position.
  */
 export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   const name = "less-is-more";
@@ -60,7 +60,7 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   };
 }
 
-/** Tokens taken by rank, and both ends; together exactly the budget. The 1e-9 undoes the rounding of 1 - share. */
+/** Splits the budget exactly into ranked and always-kept tokens. The 1e-9 undoes the rounding of 1 - share. */
 function splitBudget(tokenBudget: number, recencyShare: number, sinks: number) {
   const shared = tokenBudget - Math.trunc(tokenBudget * (1 - recencyShare) + 1e-9);
   const kept = shared < sinks ? 0 : sinks;

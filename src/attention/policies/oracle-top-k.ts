@@ -2,15 +2,15 @@ import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
 export interface OracleTopKOptions {
-  /** Tokens each query head attends to. Default 2048. */
+  /** Tokens that each query head attends to. Default 2048. */
   readonly tokenBudget?: number;
 }
 
 const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 
 /**
- * The ceiling for selection: every query head of every layer attends to its own exact top tokens (and the current one).
- * It reads all keys to find them, so it is no faster than full attention; it says what a budget could give.
+ * The ceiling of selection: every query head of every layer attends to its own exact top tokens and the current one. It
+ * reads all keys to find them, so it is no faster than full attention; it shows the best that a budget can give.
  */
 export function oracleTopK(options: OracleTopKOptions = {}): AttentionPolicy {
   const name = "oracle-top-k";

@@ -3,7 +3,7 @@ import { type AttentionPolicy, DENSE, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { checkLayers, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
 export interface QuestOptions {
-  /** Tokens each query head attends to, in whole pages, the current page included. Default 2048. */
+  /** Tokens that each query head attends to, in whole pages, the current page included. Default 2048. */
   readonly tokenBudget?: number;
   /** Tokens of a page; a multiple of the KV cache's page size. Default 16. */
   readonly pageSize?: number;
@@ -14,12 +14,12 @@ export interface QuestOptions {
 const CURRENT_PAGE = { sinks: 0, recent: 1 };
 
 /**
- * Quest: every layer past the dense ones scores whole pages by an upper bound of their logits (per channel the larger of
- * q times the page's smallest and largest key) and attends to the best pages, per query head.
+ * Quest: every layer past the dense ones scores pages by an upper bound of their logits (per channel the larger of q times
+ * the page's smallest and largest key). Each query head attends to its best pages.
  *
- * Source: arXiv 2406.10774, and its CUDA version for the current page: it is always attended and part of the budget.
+ * Source: arXiv 2406.10774, and its CUDA version for the current page, which is always attended and part of the budget.
  * Departures: layers are numbered from the first (the published code counts down from 32); a budget of fewer than three
- * pages is taken as it is.
+ * pages is not raised.
  */
 export function quest(options: QuestOptions = {}): AttentionPolicy {
   const name = "quest";

@@ -2,7 +2,7 @@ import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
 export interface RandomTokensOptions {
-  /** Tokens a layer attends to. Default 2048. */
+  /** Tokens that a layer attends to. Default 2048. */
   readonly tokenBudget?: number;
   /** Default 1. */
   readonly seed?: number;
@@ -11,8 +11,8 @@ export interface RandomTokensOptions {
 const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 
 /**
- * The floor for selection: every layer attends to the current token and to others drawn at random, anew in each layer and
- * step. The draw depends on (seed, layer, length) alone, so it is the same on every backend and in every run.
+ * The floor of selection: every layer of every step attends to the current token and a new random set. The set depends on
+ * (seed, layer, length) alone, so it is the same on every backend and in every run.
  */
 export function randomTokens(options: RandomTokensOptions = {}): AttentionPolicy {
   const name = "random-tokens";

@@ -4,13 +4,13 @@ import { checkSinks, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 export interface StreamingLlmOptions {
   /** Sinks and sliding window together. Default 2048. */
   readonly tokenBudget?: number;
-  /** First tokens that are always kept. Default 4. */
+  /** Always-kept first tokens. Default 4. */
   readonly sinks?: number;
 }
 
 /**
- * StreamingLLM: every layer attends to the first tokens and a sliding window of the last ones.
- * Source: arXiv 2309.17453. Departure: positions stay those of the text (the paper renumbers them inside the cache).
+ * StreamingLLM: every layer attends to the first tokens and to a sliding window of the last.
+ * Source: arXiv 2309.17453. Departure: tokens keep their positions in the text (the paper renumbers them in the cache).
  */
 export function streamingLlm(options: StreamingLlmOptions = {}): AttentionPolicy {
   const name = "streaming-llm";

@@ -2,7 +2,7 @@ import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
 import { checkLayers, knownKeys, layerList, orDefault, wholeNumber } from "../settings.ts";
 
 export interface TidalDecodeOptions {
-  /** Tokens each query head of a sparse layer attends to. Default 2048. */
+  /** Tokens that each query head of a sparse layer attends to. Default 2048. */
   readonly tokenBudget?: number;
   /** Layers that attend to all and select; layers before the first are dense. Default: the model's own. */
   readonly selectionLayers?: readonly number[];
@@ -11,11 +11,11 @@ export interface TidalDecodeOptions {
 const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 
 /**
- * TidalDecode: position-persistent sparse attention. Each query head of a selection layer picks its own best tokens;
- * the same head of later layers attends to that list. No union over heads, no sinks, no window.
+ * TidalDecode: position-persistent sparse attention. Each query head of a selection layer selects its own best tokens;
+ * the same head of later layers attends to them. No union over heads, no sinks, no window.
  *
- * Source: arXiv 2410.05076. Departure: the token being decoded is always one of the budget (as the GQA port of the
- * LessIsMore authors does); the original leaves it to its score.
+ * Source: arXiv 2410.05076. Departure: the current token is always in the budget (as in the GQA port of the LessIsMore
+ * authors); in the original its score decides.
  */
 export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
   const name = "tidal-decode";

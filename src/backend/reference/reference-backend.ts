@@ -15,7 +15,10 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
   ModelShape,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -23,6 +26,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits } from "./attention.ts";
@@ -42,14 +46,15 @@ import {
 import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
 
 /** Rows of a prefill chunk: no number is faster than another here. */
-const PREFILL_ROWS = 256;
+export const PREFILL_ROWS = 256;
 
-class ReferenceBackend implements Backend {
+class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows: number;
+  readonly preparedRows: readonly number[] = [];
   readonly #drawn = new SampledTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
@@ -248,6 +253,10 @@ class ReferenceBackend implements Backend {
     }
   }
 
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    advanceByOps(this, from, next, tensors);
+  }
+
   logits(
     norm: WeightRef,
     output: WeightRef,
@@ -383,6 +392,9 @@ class ReferenceBackend implements Backend {
     }
   }
 
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#layers = [];
     this.#batch = undefined;
@@ -390,6 +402,9 @@ class ReferenceBackend implements Backend {
 }
 
 /** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the sizes are beyond it */
-export async function createReferenceBackend(model: ModelShape, capacity: Capacity): Promise<Backend> {
+export async function createReferenceBackend(
+  model: ModelShape,
+  capacity: Capacity,
+): Promise<Backend & LayerOps> {
   return new ReferenceBackend(model, capacity);
 }

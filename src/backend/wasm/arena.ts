@@ -1,4 +1,5 @@
 import { BackendError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
 import { ARENA_START, MAX_BYTES, PAGE_BYTES, WORDS, WORDS_ADDRESS, type Word } from "./memory-map.ts";
 
 const ALIGNMENT = 64;
@@ -25,8 +26,8 @@ export class Arena {
     const end = Math.ceil((start + bytes + ALIGNMENT) / ALIGNMENT) * ALIGNMENT;
     if (end > MAX_BYTES - PAGE_BYTES)
       throw new BackendError(
-        `the wasm backend has no room for ${what}: it needs ${megabytes(bytes)}, ${megabytes(start)} of the ` +
-          `${megabytes(MAX_BYTES)} that 32-bit WebAssembly can address are used; ` +
+        `the wasm backend has no room for ${what}: it needs ${mebibytes(bytes)}, ${mebibytes(start)} of the ` +
+          `${mebibytes(MAX_BYTES)} that 32-bit WebAssembly can address are used; ` +
           "use a shorter contextLength, fewer concurrent requests or a smaller model",
       );
     const missing = end - this.memory.buffer.byteLength;
@@ -35,8 +36,8 @@ export class Arena {
         this.memory.grow(Math.ceil(missing / PAGE_BYTES));
       } catch (cause) {
         throw new BackendError(
-          `the wasm backend has no room for ${what}: the machine refused ${megabytes(missing)} more than the ` +
-            `${megabytes(start)} in use; free memory, or use a shorter contextLength or a smaller model`,
+          `the wasm backend has no room for ${what}: the machine refused ${mebibytes(missing)} more than the ` +
+            `${mebibytes(start)} in use; free memory, or use a shorter contextLength or a smaller model`,
           { cause },
         );
       }
@@ -67,8 +68,4 @@ export class Arena {
     this.integers = new Uint32Array(buffer);
     this.bytes = new Uint8Array(buffer);
   }
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 2 ** 20)} MiB`;
 }

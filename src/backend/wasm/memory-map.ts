@@ -1,4 +1,5 @@
 import type { Capacity, ModelShape } from "../backend.ts";
+import { decoderBytes } from "../decoder-memory.ts";
 
 /** Where the words that kernels read stand; see assembly/state.ts. */
 export const WORDS_ADDRESS = 4096;
@@ -97,16 +98,13 @@ export function stagingBytes(model: ModelShape): number {
 }
 
 /**
- * Bytes of everything but the weights: fixed regions, staging, KV cache, page bounds, and room for the scores and
- * selections of policies (three sets of scores for every sequence) and for logits.
+ * Bytes of everything but the weights: fixed regions, staging, KV cache, page bounds, and room for the decoder and the
+ * policies.
  */
 export function workingBytes(model: ModelShape, capacity: Capacity): number {
   const fixed = regions(model, capacity).reduce((sum, [, bytes]) => sum + bytes, 0);
   const cache = model.numLayers * (layerBytes(model, capacity) + boundsLayerBytes(model, capacity));
-  const scores = 12 * capacity.maxBatchSequences * model.numQueryHeads * capacity.maxSequenceLength;
-  const steps = 4 * capacity.maxBatchRows * (2 * model.hiddenSize + 2 * model.numQueryHeads * model.headDim);
-  const logits = 4 * Math.max(16, capacity.maxBatchSequences) * model.vocabSize;
-  return fixed + stagingBytes(model) + cache + scores + steps + logits + (64 << 20);
+  return fixed + stagingBytes(model) + cache + decoderBytes(model, capacity);
 }
 
 /** Regions of fixed size that the kernels use, in bytes, by the word that holds their address. */

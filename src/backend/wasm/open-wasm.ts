@@ -1,5 +1,5 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
-import type { Backend, BackendFactory, Capacity, ModelShape } from "../backend.ts";
+import type { Capacity, ModelShape } from "../backend.ts";
 import type { StartedWorker, WasmHost, WasmModuleName } from "./host.ts";
 import { measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
@@ -39,7 +39,10 @@ const RELAXED_PROBE = new Uint8Array([
  * Opens WASM backends on a host.
  * What it returns throws a BackendError when the machine lacks what was asked for, or has no room for the model.
  */
-export function wasmFactory(host: WasmHost, options: WasmOptions = {}): BackendFactory {
+export function wasmFactory(
+  host: WasmHost,
+  options: WasmOptions = {},
+): (model: ModelShape, capacity: Capacity) => Promise<WasmBackend> {
   return (model, capacity) => open({ model, capacity }, host, options);
 }
 
@@ -47,7 +50,7 @@ async function open(
   { model, capacity }: { readonly model: ModelShape; readonly capacity: Capacity },
   host: WasmHost,
   options: WasmOptions,
-): Promise<Backend> {
+): Promise<WasmBackend> {
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(

@@ -1,5 +1,5 @@
-import { hashUnit } from "../../base/random.ts";
 import { NO_TOKEN, type SamplingRow } from "../backend.ts";
+import { sampleUnit } from "../sample-token.ts";
 import type { Arena } from "./arena.ts";
 
 /**
@@ -55,7 +55,7 @@ export class TokenSampler {
       mass = 0;
       for (let rank = 0; rank < kept; rank++) mass += this.#weightOf(rank);
     }
-    let rest = hashUnit(params.seed, row.draw, 0x5a11, 0) * mass;
+    let rest = sampleUnit(row) * mass;
     for (let rank = 0; rank < kept; rank++) {
       rest -= this.#weightOf(rank);
       if (rest < 0) return this.#take(rank);

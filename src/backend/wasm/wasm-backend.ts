@@ -10,7 +10,10 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
   ModelShape,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -19,6 +22,7 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { BatchRegion } from "./batch-region.ts";
@@ -37,7 +41,7 @@ type StepKernel = Exclude<
 >;
 
 /** Rows from which on products gain nothing: one streams the weights while they stay in cache. */
-const PREFILL_ROWS = 256;
+export const PREFILL_ROWS = 256;
 
 /** What a backend is opened on. */
 export interface WasmBackendOptions {
@@ -50,12 +54,13 @@ export interface WasmBackendOptions {
 }
 
 /** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
-export class WasmBackend implements Backend {
+export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows: number;
+  readonly preparedRows: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -279,6 +284,10 @@ export class WasmBackend implements Backend {
     this.#step("feedForward", vectorOf(norm), descriptorOf(gate), descriptorOf(up), descriptorOf(down), at);
   }
 
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    advanceByOps(this, from, next, tensors);
+  }
+
   logits(
     norm: WeightRef,
     output: WeightRef,
@@ -398,6 +407,9 @@ export class WasmBackend implements Backend {
       counts,
     );
   }
+
+  /** Nothing is compiled. */
+  async prepare(): Promise<void> {}
 
   async close(): Promise<void> {
     if (this.#isClosed) return;

@@ -1,24 +1,49 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Scores, SequenceRange, TokenSelection } from "../backend.ts";
+import type { CommandLists, ProfileCategory } from "./command-lists.ts";
 import type { BatchSizes, GpuContext } from "./context.ts";
-import { DecodeAttention, type Pass } from "./decode-attention.ts";
+import { DecodeAttention, type Pass, type RowRun, type SplitRun } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { PrefillAttention } from "./prefill-attention.ts";
-import { WebGpuTensor } from "./refs.ts";
+import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-/** Rows of a chunk that are attended one by one, split over the tokens; more go by tiles. */
+/** Rows of a prefill chunk that are attended one by one, split over the tokens; more go by tiles. */
 const MAX_SPLIT_ROWS = 8;
+/** Distinct passes kept from step to step; a policy makes one to three. */
+const MAX_PASSES = 64;
+
+/** Rows of a prefill chunk, attended by tiles. */
+interface TileRun {
+  readonly firstRow: number;
+  readonly numRows: number;
+  readonly sequence: number;
+  readonly lists: CommandLists;
+}
+
+/** A pass over some sequences, prepared once a step for all layers. */
+interface PreparedPass extends Pass {
+  readonly first: number;
+  readonly count: number;
+  /** The step that it is prepared for, and the partials: another pass into the same output may have replaced them. */
+  step: number;
+  partials: NumberedBuffer | undefined;
+  readonly splitRuns: SplitRun[];
+  readonly tileRuns: TileRun[];
+}
 
 /** Attention over cached keys and values: rows of a batch go to the kernels that suit them. */
 export class AttentionOps {
   readonly #context: GpuContext;
   readonly decode: DecodeAttention;
   readonly #prefill: PrefillAttention;
+  readonly #tiles: CommandLists;
+  #passes: PreparedPass[] = [];
 
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
     this.decode = new DecodeAttention(context, cache);
     this.#prefill = new PrefillAttention(context, cache);
+    this.#tiles = context.recorder.newCommandLists();
   }
 
   attendAll(
@@ -29,7 +54,7 @@ export class AttentionOps {
     output: TensorRef,
     scores?: Scores,
   ): void {
-    this.#attend(batch, layer, range, query, output, { scores, part: "dense attention" });
+    this.#record(batch, layer, this.#pass(range, query, output, undefined, scores, "dense attention"));
   }
 
   attendSelected(
@@ -40,49 +65,111 @@ export class AttentionOps {
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    this.#attend(batch, layer, range, query, output, { selection, part: "sparse attention" });
+    this.#record(batch, layer, this.#pass(range, query, output, selection, undefined, "sparse attention"));
   }
 
   scores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#attend(batch, layer, range, query, undefined, { scores: out, onlyScores: true, part: "selection" });
+    this.#record(batch, layer, this.#pass(range, query, undefined, undefined, out, "selection"));
   }
 
-  /** Runs of decode rows, split over their tokens, and chunks of prefill, by tiles. */
-  #attend(
-    batch: BatchSizes,
-    layer: number,
+  /** Finds a pass among those of earlier layers and steps; the same call in the next step allocates nothing. */
+  #pass(
     range: SequenceRange,
     query: TensorRef,
     output: TensorRef | undefined,
-    pass: Pass,
-  ): void {
-    const end = range.first + range.count;
-    let first = range.first;
-    while (first < end) {
+    selection: TokenSelection | undefined,
+    scores: Scores | undefined,
+    category: ProfileCategory,
+  ): PreparedPass {
+    for (let i = 0; i < this.#passes.length; i++) {
+      const pass = this.#passes[i] as PreparedPass;
+      if (
+        pass.first === range.first &&
+        pass.count === range.count &&
+        pass.query === query &&
+        pass.output === output &&
+        pass.selection === selection &&
+        pass.scores === scores
+      )
+        return pass;
+    }
+    if (this.#passes.length >= MAX_PASSES) this.#passes = [];
+    const pass = {
+      ...{
+        first: range.first,
+        count: range.count,
+        selection,
+        scores,
+        category,
+        step: -1,
+        partials: undefined,
+      },
+      query: WebGpuTensor.of(query),
+      output: output && WebGpuTensor.of(output),
+      splitRuns: [],
+      tileRuns: [],
+    };
+    this.#passes.push(pass);
+    return pass;
+  }
+
+  #record(batch: BatchSizes, layer: number, pass: PreparedPass): void {
+    while (pass.step !== batch.step || pass.partials !== pass.output?.partials) this.#prepare(pass, batch);
+    const { splitRuns, tileRuns } = pass;
+    for (let i = 0; i < splitRuns.length; i++) this.decode.record(layer, splitRuns[i] as SplitRun, pass);
+    for (let i = 0; i < tileRuns.length; i++) this.#recordTiles(layer, tileRuns[i] as TileRun, pass);
+  }
+
+  /** Cuts the sequences of a pass into runs of decode rows, split over their tokens, and prefill chunks, by tiles. */
+  #prepare(pass: PreparedPass, batch: BatchSizes): void {
+    const end = pass.first + pass.count;
+    pass.step = batch.step;
+    pass.partials = pass.output?.partials;
+    let numSplitRuns = 0;
+    pass.tileRuns.length = 0;
+    for (let first = pass.first; first < end; ) {
       const rows = batch.rowCounts[first];
       const isDecode = rows === 1;
       let next = first + 1;
       if (isDecode) while (next < end && batch.rowCounts[next] === 1) next++;
-      if (rows > MAX_SPLIT_ROWS && output) {
-        const firstRow = batch.firstRows[first];
-        const key = `tiles ${layer},${firstRow},${rows},${first},${WebGpuTensor.of(query).id},${WebGpuTensor.of(output).id}`;
-        const sequence = first;
-        this.#context.recorder.plan(key, () =>
-          this.#prefill.attend(layer, firstRow, rows, sequence, query, output, pass.part),
-        );
+      const firstRow = batch.firstRows[first];
+      if (rows > MAX_SPLIT_ROWS && pass.output) {
+        pass.tileRuns.push(this.#tileRun(pass, firstRow, rows, first));
       } else {
-        let longest = 0;
-        for (let s = first; s < next; s++) longest = Math.max(longest, batch.lengths[s]);
-        const run = {
-          firstRow: batch.firstRows[first],
+        const run: RowRun = {
+          firstRow,
           numRows: isDecode ? next - first : rows,
           sequence: first,
           sequenceStep: isDecode ? 1 : 0,
-          longest,
-        } as const;
-        this.decode.attend(layer, run, range.first, query, output, pass);
+          ofSelection: first - pass.first,
+        };
+        const before = pass.splitRuns[numSplitRuns];
+        pass.splitRuns[numSplitRuns++] = this.decode.prepare(run, pass, batch, before);
       }
       first = next;
     }
+    pass.splitRuns.length = numSplitRuns;
+  }
+
+  #tileRun(pass: Pass, firstRow: number, numRows: number, sequence: number): TileRun {
+    const lists = this.#tiles
+      .at(pass.query.id)
+      .at(pass.output?.id ?? 0)
+      .at(firstRow)
+      .at(numRows)
+      .at(sequence);
+    return { firstRow, numRows, sequence, lists };
+  }
+
+  #recordTiles(layer: number, run: TileRun, { query, output, category }: Pass): void {
+    if (!output) return;
+    if (output.pending) this.decode.settle(output);
+    const { recorder } = this.#context;
+    const place = run.lists.at(layer);
+    if (recorder.replay(place)) return;
+    const { firstRow, numRows, sequence } = run;
+    recorder.keep(place, () =>
+      this.#prefill.attend(layer, firstRow, numRows, sequence, query, output, category),
+    );
   }
 }

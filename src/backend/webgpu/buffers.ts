@@ -11,6 +11,8 @@ export const USAGE = {
   queryResolve: 0x200,
 } as const;
 export const MAP_READ = 1;
+/** Usages by which a bind group holds a buffer. */
+const BOUND = USAGE.storage | USAGE.uniform;
 
 /** Makes the buffers of a backend, numbers them, counts their bytes, and destroys them all at the end. */
 export class Buffers {
@@ -18,7 +20,7 @@ export class Buffers {
   readonly #all = new Map<number, GPUBuffer>();
   #next = 1;
   sizeBytes = 0;
-  /** Changes whenever a buffer is destroyed. */
+  /** Changes when a buffer that kernels bind is destroyed: command lists recorded before may name it. */
   generation = 0;
 
   constructor(device: GPUDevice) {
@@ -41,14 +43,18 @@ export class Buffers {
     return { id, buffer };
   }
 
-  storage(label: string, sizeBytes: number): NumberedBuffer {
-    return this.create(label, sizeBytes, USAGE.storage | USAGE.copySource | USAGE.copyTarget);
+  /** fill: each word of the buffer, in dry runs too. */
+  storage(label: string, sizeBytes: number, fill = 0): NumberedBuffer {
+    const made = this.create(label, sizeBytes, USAGE.storage | USAGE.copySource | USAGE.copyTarget);
+    if (fill !== 0)
+      this.device.queue.writeBuffer(made.buffer, 0, new Uint32Array(made.buffer.size / 4).fill(fill));
+    return made;
   }
 
   destroy({ id, buffer }: NumberedBuffer): void {
     if (!this.#all.delete(id)) return;
     this.sizeBytes -= buffer.size;
-    this.generation++;
+    if ((buffer.usage & BOUND) !== 0) this.generation++;
     buffer.destroy();
   }
 

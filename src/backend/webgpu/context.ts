@@ -6,15 +6,19 @@ import type { StepBuffer } from "./step-buffer.ts";
 import type { Tuning } from "./tuning.ts";
 import type { WeightStore } from "./weight-store.ts";
 
-/** Sizes of the batch under way. */
+export const DEFAULT_CACHE_DTYPE: CacheDtype = "f16";
+
+/** Sizes of the current batch. */
 export interface BatchSizes {
+  /** Counts steps: what ops prepare for a step holds while this stays the same. */
+  step: number;
   numRows: number;
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
 }
 
-/** Copies what later steps of the batch ask for into `into`, made once for all batches. */
+/** Copies the sizes that the ops of the step need into `into`; allocates them where it is left out. */
 export function copySizes(
   batch: StepBatch,
   into: BatchSizes | undefined,
@@ -22,15 +26,19 @@ export function copySizes(
 ): BatchSizes {
   const { numRows, numSequences } = batch;
   const copy = into ?? {
+    step: 0,
     numRows,
     firstRows: new Uint32Array(maxBatchSequences),
     rowCounts: new Uint32Array(maxBatchSequences),
     lengths: new Uint32Array(maxBatchSequences),
   };
+  copy.step++;
   copy.numRows = numRows;
-  copy.firstRows.set(batch.firstRows.subarray(0, numSequences));
-  copy.rowCounts.set(batch.rowCounts.subarray(0, numSequences));
-  copy.lengths.set(batch.lengths.subarray(0, numSequences));
+  for (let s = 0; s < numSequences; s++) {
+    copy.firstRows[s] = batch.firstRows[s];
+    copy.rowCounts[s] = batch.rowCounts[s];
+    copy.lengths[s] = batch.lengths[s];
+  }
   return copy;
 }
 
@@ -41,7 +49,7 @@ export interface GpuSizes {
   readonly cacheDtype: CacheDtype;
 }
 
-/** What all groups of steps share. */
+/** What the classes of the backend share. */
 export interface GpuContext extends GpuSizes {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;

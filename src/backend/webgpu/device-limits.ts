@@ -1,4 +1,5 @@
 import { BackendError } from "../../base/errors.ts";
+import { logitRows, scoreBytes } from "../decoder-memory.ts";
 import { type GpuSizes, paddedHeadDim } from "./context.ts";
 import { stepLayout } from "./step-buffer.ts";
 
@@ -31,17 +32,17 @@ export function largestBuffer({ model, capacity, cacheDtype }: GpuSizes): {
   readonly what: string;
   readonly sizeBytes: number;
 } {
-  const { numQueryHeads } = model;
   const { maxBatchSequences: sequences, maxSequenceLength } = capacity;
   const rowBytes = paddedHeadDim(model, cacheDtype) * (cacheDtype === "f16" ? 2 : 4);
   const tokens = capacity.maxPages * capacity.pageSize;
-  // tensors of scores come in powers of two (attention/workspace.ts)
-  const scores = 4 * sequences * numQueryHeads * 2 ** Math.ceil(Math.log2(maxSequenceLength));
   const candidates = [
     { what: `the keys of one layer for ${tokens} tokens`, sizeBytes: tokens * model.numKvHeads * rowBytes },
-    { what: `scores of ${sequences} sequences of ${maxSequenceLength} tokens`, sizeBytes: scores },
+    {
+      what: `scores of ${sequences} sequences of ${maxSequenceLength} tokens`,
+      sizeBytes: scoreBytes(model, capacity),
+    },
     { what: `page tables of ${sequences} sequences`, sizeBytes: 4 * stepLayout(model, capacity).size },
-    { what: "logits of 16 rows", sizeBytes: 4 * Math.max(16, sequences) * model.vocabSize },
+    { what: `logits of ${logitRows(capacity)} rows`, sizeBytes: 4 * logitRows(capacity) * model.vocabSize },
   ];
   return candidates.reduce((largest, one) => (one.sizeBytes > largest.sizeBytes ? one : largest));
 }

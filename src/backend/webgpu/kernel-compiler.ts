@@ -24,13 +24,14 @@ const MOST_AT_ONCE_IN_SOFTWARE = 1;
 
 /** Compiles kernels: ahead and side by side where they are known beforehand, else when they are first dispatched. */
 export class KernelCompiler {
-  /** Kernels compiled by a dispatch, which waited for the compiler: those that nothing prepared. */
-  stalls = 0;
+  /** Labels of kernels that nothing prepared: the dispatch waited for the compiler. */
+  readonly stalls: string[] = [];
   readonly #device: GPUDevice;
   readonly #watch: DeviceWatch;
   readonly #kernels: Map<string, Kernel>;
   readonly #hasImmediates: boolean;
   readonly #mostAtOnce: number;
+  #isClosed = false;
 
   constructor(device: GPUDevice, watch: DeviceWatch, traits: DeviceTraits) {
     this.#device = device;
@@ -61,7 +62,7 @@ export class KernelCompiler {
   /** The pipeline of a kernel; compiles it now where that was not done ahead. What is wrong with it, the watch tells. */
   pipelineOf(kernel: Kernel): GPUComputePipeline {
     if (kernel.pipeline) return kernel.pipeline;
-    this.stalls++;
+    this.stalls.push(kernel.label);
     this.#device.pushErrorScope("validation");
     const module = this.#moduleOf(kernel);
     const pipeline = this.#device.createComputePipeline(descriptorOf(kernel, module));
@@ -75,11 +76,19 @@ export class KernelCompiler {
     return pipeline;
   }
 
+  /** Compiles nothing more; waits for what is being compiled, which a device must not be taken from. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled([...this.#kernels.values()].flatMap(({ compiling }) => compiling ?? []));
+  }
+
   /** Compiles kernels without a stall. @throws BackendError for the first that does not compile. */
   async compileAhead(kernels: Iterable<Kernel>): Promise<void> {
     const waiting = [...kernels].filter((kernel) => !kernel.pipeline);
     const next = async (): Promise<void> => {
       for (let kernel = waiting.shift(); kernel; kernel = waiting.shift()) {
+        if (this.#isClosed)
+          throw new BackendError("backend webgpu: it was closed while kernels were compiled");
         kernel.compiling ??= this.#compile(kernel);
         await kernel.compiling;
       }

@@ -34,13 +34,12 @@ function writeFields(kernel: Kernel, fields: readonly Field[], values: Params, t
   for (const field of fields) {
     const value = values[field.name];
     if (field.type === "struct") {
-      if (typeof value !== "object")
-        throw wrongInput(kernel, `parameter ${field.name}: expected a struct, got ${value}`);
+      if (typeof value !== "object") fail(kernel, `parameter ${field.name}: expected a struct, got ${value}`);
       writeFields(kernel, field.fields, value, to);
       continue;
     }
     if (typeof value !== "number" || !isOfType(value, field.type))
-      throw wrongInput(kernel, `parameter ${field.name}: expected ${field.type}, got ${value}`);
+      fail(kernel, `parameter ${field.name}: expected ${field.type}, got ${value}`);
     if (field.type === "f32") to.floats[to.at++] = value;
     else to.words[to.at++] = value;
   }
@@ -51,9 +50,14 @@ function isOfType(value: number, type: "u32" | "i32" | "f32"): boolean {
   return type === "u32" ? value === value >>> 0 : value === (value | 0);
 }
 
-/** @throws BackendError where a binding has no buffer, or a buffer no binding. */
+/** @throws BackendError where a binding is not named, or a name is no binding. */
 export function checkBindings(kernel: Kernel, bindings: Bindings): void {
   checkNames(kernel, "binding", kernel.shader.bindings, bindings);
+}
+
+/** The buffer of a binding. @throws BackendError where there is none. */
+export function bufferOf(kernel: Kernel, name: string, bindings: Bindings): NumberedBuffer | "unused" {
+  return bindings[name] ?? fail(kernel, `binding ${name} has no buffer`);
 }
 
 function checkNames(
@@ -62,13 +66,12 @@ function checkNames(
   declared: readonly { readonly name: string }[],
   given: Readonly<Record<string, unknown>>,
 ): void {
-  for (const { name } of declared)
-    if (given[name] === undefined) throw wrongInput(kernel, `${what} ${name} is missing`);
+  for (const { name } of declared) if (!(name in given)) fail(kernel, `${what} ${name} is missing`);
   for (const name in given)
-    if (!declared.some((one) => one.name === name)) throw wrongInput(kernel, `there is no ${what} ${name}`);
+    if (!declared.some((one) => one.name === name)) fail(kernel, `there is no ${what} ${name}`);
 }
 
-function wrongInput({ label, shader }: Kernel, problem: string): BackendError {
+function fail({ label, shader }: Kernel, problem: string): never {
   const names = [...shader.params, ...shader.bindings].map(({ name }) => name);
-  return new BackendError(`backend webgpu: kernel ${label}: ${problem}; it takes ${names.join(", ")}`);
+  throw new BackendError(`backend webgpu: kernel ${label}: ${problem}; it takes ${names.join(", ")}`);
 }

@@ -1,317 +1,335 @@
-import { ShapeError } from "../../base/errors.ts";
-import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
-import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
+import { BackendError, ShapeError } from "../../base/errors.ts";
+import type { WeightRef } from "../../base/tensor-ref.ts";
+import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
+import type { CommandLists } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
-import type { HeldCombine } from "./decode-attention.ts";
+import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuTensor, WebGpuWeight } from "./refs.ts";
-import type { ShaderFile } from "./shader.ts";
+import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
+import {
+  DTYPE_CODES,
+  type NumberedBuffer,
+  type PendingCombine,
+  pieceElements,
+  WebGpuTensor,
+  WebGpuWeight,
+} from "./refs.ts";
+import type { Constants, ShaderFile } from "./shader.ts";
 
-/** What a chain takes from one attention to the next. */
-export interface LayerKernelOps {
-  /** What was attended, or what makes it. */
-  readonly attended: HeldCombine | WebGpuTensor;
-  readonly x: TensorRef;
-  readonly output: AttentionOutputWeights;
-  readonly feed: FeedForwardWeights;
-}
-
-/** The next layer's slice of a chain. */
-export interface NextLayerInput {
-  readonly layer: number;
-  readonly weights: AttentionInputWeights;
-  readonly query: TensorRef;
-  /** Takes queries, keys and values where heads have a norm of their own: f32 [(query + 2 kv heads) * headDim]. */
-  readonly projected: NumberedBuffer;
-}
-
-/** layer-kernel.wgsl: no link is this before its value is there. */
+/** layer-mailbox.wgsl: what a mailbox word holds before its value is there. */
 const UNSET = 0xffffffff;
-/** Storage buffers of a chain to heads. */
+/** Storage buffers of a kernel that ends in the next layer's heads. */
 const BUFFERS = 12;
-/** Sums that invocations bring together at once, at most. */
-const MAX_ROWS = 32;
 
-/** Rows of one stage. */
-interface Stage {
-  readonly rows: number;
-  readonly turns: number;
-  /** Pieces of an invocation at a time. */
-  readonly chunk: number;
+/** One dispatch from one attention to the next. */
+interface LayerDispatch {
+  readonly from: LayerOutputWeights;
+  readonly next: NextLayer | undefined;
+  readonly attended: WebGpuTensor;
+  /** Set where the kernel combines split-KV partials itself. */
+  readonly pending: PendingCombine | undefined;
+  readonly x: WebGpuTensor;
+  readonly query: WebGpuTensor;
+  readonly mailbox: NumberedBuffer;
+  /** Which set of mailboxes it uses; it clears the other. */
+  readonly set: 0 | 1;
+}
+
+/** The stages of a dispatch and the workgroups of each. */
+interface LayerPlan {
+  readonly o: Stage;
+  readonly feed: Stage;
+  readonly down: Stage;
+  readonly input: Stage | undefined;
+  readonly blocks: {
+    readonly first: number;
+    readonly o: number;
+    readonly feed: number;
+    readonly down: number;
+    readonly input: number;
+  };
 }
 
 /**
- * The products of one row between two attentions in one dispatch (layer-kernel.wgsl). A dispatch alone waits for the last of the one
- * before it and for its first weights; here the next weights are on their way meanwhile.
+ * The persistent layer kernel (layer-kernel.wgsl): the products of one row between two attentions in one dispatch. Separate
+ * dispatches each wait for the end of the one before and then for their first weights; here the weights of the next stage
+ * load meanwhile.
  */
 export class LayerKernel {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
-  #links: NumberedBuffer | undefined;
-  /** Which half of the links the next dispatch uses; the other is cleared by it. */
-  #isOdd = false;
+  /** Takes q, k and v where heads have norms of their own: f32 [(query + 2 kv heads) * headDim]. */
+  readonly #projected: NumberedBuffer;
+  readonly #stages: LayerStages;
+  readonly #lists: CommandLists;
+  readonly #taken = new WeakMap<LayerOutputWeights, boolean>();
+  readonly #takenInputs = new WeakMap<NextLayer, boolean>();
+  #mailbox: NumberedBuffer | undefined;
+  #set: 0 | 1 = 0;
 
-  constructor(context: GpuContext, cache: KvCache) {
+  constructor(context: GpuContext, cache: KvCache, projected: NumberedBuffer) {
     this.#context = context;
     this.#cache = cache;
+    this.#projected = projected;
+    this.#stages = new LayerStages(context);
+    this.#lists = context.recorder.newCommandLists();
   }
 
-  /** Whether attention output and feed-forward can be a chain. */
-  takes({ o, oBias }: AttentionOutputWeights, feed: FeedForwardWeights): boolean {
-    const { traits, model } = this.#context;
-    const { forwardProgress, minSubgroupSize, storageBuffers } = traits;
-    if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || oBias)
+  /** Whether one row's attention output and feed-forward fit the kernel on this device. */
+  takes(from: LayerOutputWeights): boolean {
+    let isTaken = this.#taken.get(from);
+    if (isTaken === undefined) {
+      isTaken = this.#canTake(from);
+      this.#taken.set(from, isTaken);
+    }
+    return isTaken;
+  }
+
+  /** Whether the next layer's queries, keys and values fit behind them. */
+  takesInput(from: LayerOutputWeights, next: NextLayer): boolean {
+    let isTaken = this.#takenInputs.get(next);
+    if (isTaken === undefined) {
+      isTaken = this.#canTakeInput(from, next.weights);
+      this.#takenInputs.set(next, isTaken);
+    }
+    return isTaken;
+  }
+
+  #canTake({ output, feedForward }: LayerOutputWeights): boolean {
+    const { forwardProgress, minSubgroupSize, storageBuffers } = this.#context.traits;
+    if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || output.oBias)
       return false;
-    const matrices = [o, feed.gate, feed.up, feed.down].map((ref) => WebGpuWeight.of(ref));
+    const { gate, up, down, norm } = feedForward;
     return (
-      isOneKind(matrices) &&
-      chunkOf(feed.gate) === chunkOf(feed.up) &&
-      this.#outputStage(true) !== undefined &&
-      this.#stage(2 * model.intermediateSize, model.hiddenSize, 2) !== undefined &&
-      this.#stage(model.hiddenSize, model.intermediateSize, 1) !== undefined &&
-      WebGpuWeight.of(feed.norm).vector % 4 === 0
-    );
-  }
-
-  /** Whether the next layer's queries, keys and values can follow. */
-  takesInput(input: AttentionInputWeights, { o }: AttentionOutputWeights): boolean {
-    const { q, k, v, norm } = input;
-    const matrices = [o, q, k, v].map((ref) => WebGpuWeight.of(ref));
-    const isNear = chunkOf(q) === chunkOf(k) && chunkOf(q) === chunkOf(v);
-    return (
-      isOneKind(matrices) &&
-      isNear &&
-      this.#inputStage(hasHeadNorm(input)) !== undefined &&
+      isOneKind([output.o, gate, up, down]) &&
+      slabOf(gate) === slabOf(up) &&
+      this.#stages.output(true) !== undefined &&
+      this.#stages.feed() !== undefined &&
+      this.#stages.down() !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
 
-  record({ attended, x, output, feed }: LayerKernelOps, input?: NextLayerInput): void {
-    const links = this.#linkBuffer;
-    const set = Number(this.#isOdd);
-    this.#isOdd = !this.#isOdd;
-    const ids = [output.o, feed.gate, input?.weights.q].map((ref) => ref && WebGpuWeight.of(ref).id);
-    const tensors = [x, input?.query].map((ref) => ref && WebGpuTensor.of(ref).id);
-    this.#context.recorder.plan(
-      `chain ${set},${ids},${tensors},${input?.layer},${sourceOf(attended).id},${splitsOf(attended)}`,
-      () => this.#record({ attended, x, output, feed }, input, links, set),
+  #canTakeInput({ output }: LayerOutputWeights, input: AttentionInputWeights): boolean {
+    const { q, k, v, norm } = input;
+    return (
+      isOneKind([output.o, q, k, v]) &&
+      slabOf(q) === slabOf(k) &&
+      slabOf(q) === slabOf(v) &&
+      this.#stages.input(!hasHeadNorm(input)) !== undefined &&
+      WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
 
-  #record(
-    { attended, x, output, feed }: LayerKernelOps,
-    input: NextLayerInput | undefined,
-    links: NumberedBuffer,
-    set: number,
-  ): void {
-    const { recorder, traits, model, weights, step, cacheDtype } = this.#context;
-    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
-    const width = numQueryHeads * headDim;
-    const dtype = WebGpuWeight.of(output.o).dtype;
-    const stages = {
-      o: this.#outputStage(splitsOf(attended) > 0) as Stage,
-      feed: this.#stage(2 * intermediateSize, hiddenSize, 2) as Stage,
-      down: this.#stage(hiddenSize, intermediateSize, 1) as Stage,
-      ...(input && { input: this.#inputStage(hasHeadNorm(input.weights)) as Stage }),
-    };
-    const sums = Object.values(stages).map(({ rows, turns }) => rows * turns);
-    const splits = splitsOf(attended);
-    const threads = this.#threads;
+  /** Records everything from one attention to the next layer's q, k and v, or to the end of the layer. Consumes `attended`. */
+  record(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    const mailbox = this.#mailboxBuffer;
+    const set = this.#set;
+    const { recorder } = this.#context;
+    if (!recorder.isDry) this.#set = set === 0 ? 1 : 0;
+    const attended = WebGpuTensor.of(tensors.attended);
+    const { pending } = attended;
+    attended.pending = undefined;
+    const [x, query] = [WebGpuTensor.of(tensors.x), WebGpuTensor.of(tensors.query)];
+    const place = this.#lists
+      .at(x.id)
+      .at(next ? query.id : 0)
+      .at(pending ? pending.partials.id : attended.id)
+      .at(pending?.splits ?? 0)
+      .at(set)
+      .at(next?.layer ?? -1)
+      .at(WebGpuWeight.of(from.output.o).id)
+      .at(WebGpuWeight.of(from.feedForward.gate).id)
+      .at(next ? WebGpuWeight.of(next.weights.q).id : 0);
+    if (!recorder.replay(place)) this.#keep(place, { from, next, attended, pending, x, query, mailbox, set });
+  }
+
+  #keep(place: CommandLists, dispatch: LayerDispatch): void {
+    this.#context.recorder.keep(place, () => this.#dispatch(dispatch));
+  }
+
+  #dispatch(layer: LayerDispatch): void {
+    const { recorder } = this.#context;
+    const plan = this.#plan(layer);
+    const { first, o, feed, down, input } = plan.blocks;
+    recorder.dispatch({
+      category: "weights",
+      kernel: recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan)),
+      params: this.#params(layer),
+      bindings: this.#bindings(layer),
+      grid: [first + o + feed + down + input],
+    });
+  }
+
+  #plan({ next, pending }: LayerDispatch): LayerPlan {
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
+    const stages = this.#stages;
+    const [o, feed, down] = [stages.output(pending !== undefined), stages.feed(), stages.down()];
+    const input = next && stages.input(!hasHeadNorm(next.weights));
+    if (!o || !feed || !down || (next && !input))
+      throw new BackendError(
+        "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
+      );
+    const first = pending ? numQueryHeads : Math.ceil((numQueryHeads * headDim) / stages.threads);
     const blocks = {
-      first: splits > 0 ? numQueryHeads : Math.ceil(width / threads),
-      o: hiddenSize / rowsOf(stages.o),
-      feed: (2 * intermediateSize) / rowsOf(stages.feed),
-      down: hiddenSize / rowsOf(stages.down),
-      input: stages.input ? ((numQueryHeads + 2 * numKvHeads) * headDim) / rowsOf(stages.input) : 0,
+      first,
+      o: hiddenSize / rowsOf(o),
+      feed: (2 * intermediateSize) / rowsOf(feed),
+      down: hiddenSize / rowsOf(down),
+      input: input ? stages.inputRows / rowsOf(input) : 0,
     };
-    const constants: Record<string, number | boolean> = {
-      THREADS: threads,
+    return { o, feed, down, input, blocks };
+  }
+
+  #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
+    const { model, cacheDtype } = this.#context;
+    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
+    const { dtype } = WebGpuWeight.of(layer.from.output.o);
+    const width = numQueryHeads * headDim;
+    const isToHeads = layer.next && !hasHeadNorm(layer.next.weights);
+    const isToRows = layer.next && !isToHeads;
+    return {
+      ...this.#sharedConstants(layer, plan, dtype),
+      ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
+      ...stageConstants("o", { cols: width, dtype, stage: plan.o }),
+      ...stageConstants("feed", { cols: hiddenSize, dtype, stage: plan.feed, isNormed: true }),
+      ...stageConstants("down", { cols: intermediateSize, dtype, stage: plan.down }),
+      ...(plan.input &&
+        stageConstants("input", { cols: hiddenSize, dtype, stage: plan.input, isNormed: true })),
+      ...(isToRows && { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim }),
+      ...(isToHeads && { ...stepConstants(this.#context), CACHE_IS_F16: cacheDtype === "f16" }),
+    };
+  }
+
+  /** Constants of layer-core.wgsl. */
+  #sharedConstants(
+    { next }: LayerDispatch,
+    { blocks, ...stages }: LayerPlan,
+    dtype: WebGpuWeight["dtype"],
+  ): Constants {
+    const { traits, model } = this.#context;
+    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = model;
+    const sums = [stages.o, stages.feed, stages.down, stages.input].map((stage) =>
+      stage ? rowsOf(stage) : 0,
+    );
+    return {
+      THREADS: this.#stages.threads,
       DTYPE: DTYPE_CODES[dtype],
       FOLD: Math.min(32, traits.minSubgroupSize),
       EPS: model.rmsNormEps,
       TICKETS: traits.forwardProgress === "ticketed",
-      INPUT: input !== undefined,
+      INPUT: next !== undefined,
       FIRST_BLOCKS: blocks.first,
       O_BLOCKS: blocks.o,
       FEED_BLOCKS: blocks.feed,
       DOWN_BLOCKS: blocks.down,
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
-      ...(splits > 0 && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
       HIDDEN: hiddenSize,
-      ATTENDED_LINKS: this.#linksOf(width),
-      HIDDEN_LINKS: this.#linksOf(hiddenSize),
-      FEED_LINKS: this.#linksOf(intermediateSize),
-      SET_LINKS: this.#setLinks,
+      ATTENDED_LINKS: this.#stages.mailboxWords(numQueryHeads * headDim),
+      HIDDEN_LINKS: this.#stages.mailboxWords(hiddenSize),
+      FEED_LINKS: this.#stages.mailboxWords(intermediateSize),
+      SET_LINKS: this.#stages.setWords,
       SPACE: Math.max(...sums) + 1,
-      ...stageConstants("o", width, dtype, stages.o),
-      ...stageConstants("feed", hiddenSize, dtype, stages.feed, true),
-      ...stageConstants("down", intermediateSize, dtype, stages.down),
     };
-    const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
-    files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
-    if (stages.input) {
-      files.push("layer-stage:input");
-      Object.assign(constants, stageConstants("input", hiddenSize, dtype, stages.input, true));
-    }
-    files.push("layer-core");
-    if (splits > 0) files.push("combine-core", "layer-combine");
-    else files.push("layer-copy");
-    const { projected, query } = input ?? {};
-    const bindings: Record<string, NumberedBuffer | undefined> = {
-      ...{ vectors: weights.vectors, x: WebGpuTensor.of(x), links },
-      ...{ weights_o: chunkOf(output.o), weights_feed: chunkOf(feed.gate), weights_down: chunkOf(feed.down) },
-      ...(input && { weights_input: chunkOf(input.weights.q) }),
-      [splits > 0 ? "partials" : "attended"]: sourceOf(attended),
+  }
+
+  #params({ from: { output, feedForward }, next, pending, set }: LayerDispatch): Params {
+    const { norm, gate, up, down } = feedForward;
+    const { q, k, v, qBias, kBias, vBias, norm: inputNorm } = next?.weights ?? {};
+    const { setWords } = this.#stages;
+    return {
+      splits: pending?.splits ?? 0,
+      ...{ o: firstVector(output.o), gate: firstVector(gate), up: firstVector(up), down: firstVector(down) },
+      feed_norm: WebGpuWeight.of(norm).vector / 4,
+      ...{ links: set * setWords, stale: (1 - set) * setWords },
+      input_norm: inputNorm ? WebGpuWeight.of(inputNorm).vector / 4 : 0,
+      ...{ q: firstVector(q), k: firstVector(k), v: firstVector(v) },
+      ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
     };
-    if (!input || !query) {
-      files.push("layer-to-end");
-    } else if (hasHeadNorm(input.weights)) {
-      files.push("layer-to-rows");
-      Object.assign(constants, { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim });
-      bindings.projected = projected;
-    } else {
-      const { keys, values } = this.#cache.layer(input.layer);
-      files.push("step", "layer-to-heads");
-      Object.assign(constants, stepConstants(this.#context), { CACHE_IS_F16: cacheDtype === "f16" });
-      Object.assign(bindings, { step: step.storage, query: WebGpuTensor.of(query), keys, values });
-    }
-    const { norm, q, k, v, qBias, kBias, vBias } = input?.weights ?? {};
-    files.push("layer-kernel");
-    const piece = (ref: WeightRef | undefined) => (ref ? firstPiece(ref) : 0);
-    const biasPlace = (ref: WeightRef | undefined) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0);
-    recorder.dispatch({
-      category: "weights",
-      kernel: recorder.kernel(files, constants),
-      params: {
-        splits,
-        ...{ o: piece(output.o), gate: piece(feed.gate), up: piece(feed.up), down: piece(feed.down) },
-        feed_norm: WebGpuWeight.of(feed.norm).vector / 4,
-        ...{ links: set * this.#setLinks, stale: (1 - set) * this.#setLinks },
-        input_norm: norm ? WebGpuWeight.of(norm).vector / 4 : 0,
-        ...{ q: piece(q), k: piece(k), v: piece(v) },
-        ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
-      },
-      bindings,
-      grid: [Object.values(blocks).reduce((sum, count) => sum + count, 0)],
-    });
   }
 
-  /** Invocations of a workgroup: fewer where rows are short. */
-  get #threads(): number {
-    const { model, tuning, traits } = this.#context;
-    const pieces = 2 ** Math.floor(Math.log2(model.hiddenSize / 8));
-    const least = Math.max(16, traits.maxSubgroupSize);
-    return Math.max(least, Math.min(tuning.chainThreads, traits.maxInvocations, pieces));
+  #bindings({ from, next, attended, pending, x, query, mailbox }: LayerDispatch): Bindings {
+    const { weights, step } = this.#context;
+    const { gate, down } = from.feedForward;
+    const bindings = {
+      ...{ vectors: weights.vectors, x, links: mailbox },
+      ...{ weights_o: slabOf(from.output.o), weights_feed: slabOf(gate), weights_down: slabOf(down) },
+      ...(pending ? { partials: pending.partials } : { attended }),
+    };
+    if (!next) return bindings;
+    const weights_input = slabOf(next.weights.q);
+    if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
+    const { keys, values } = this.#cache.layer(next.layer);
+    return { ...bindings, weights_input, step: step.storage, query, keys, values };
   }
 
-  /** How workgroups go about `rows` rows of `cols` columns, not across units of rows; undefined where they do not come out even. */
-  #stage(
-    rows: number,
-    cols: number,
-    least: number,
-    { unit = rows, loads = this.#context.tuning.chainLoads, most = this.#context.tuning.chainRows } = {},
-  ): Stage | undefined {
-    const { tuning } = this.#context;
-    const { chainGroups } = tuning;
-    // pieces of f16; f32 weights take twice the registers
-    const pieces = Math.ceil(cols / 8 / this.#threads);
-    const chunk = Math.min(pieces, tuning.chainPieces);
-    const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, Math.min(MAX_ROWS, loads / chunk))));
-    let all = Math.max(atOnce, Math.min(MAX_ROWS, most));
-    // enough workgroups for all of a device
-    while (all > least && (unit % all !== 0 || rows / all < chainGroups)) all /= 2;
-    if (unit % all !== 0 || cols % 8 !== 0) return undefined;
-    const turnRows = Math.min(atOnce, all);
-    return { rows: turnRows, turns: all / turnRows, chunk };
-  }
-
-  /**
-   * Attention output. Where attention is yet to be brought together it waits longest of all: as many of its weights as can
-   * be are on their way meanwhile, in one turn.
-   */
-  #outputStage(isMerged: boolean): Stage | undefined {
-    const { model, tuning } = this.#context;
-    const most = isMerged ? { loads: 2 * tuning.chainLoads, most: 1 } : {};
-    return this.#stage(model.hiddenSize, model.numQueryHeads * model.headDim, 1, most);
-  }
-
-  /** Where heads are finished at once, rows come in two runs of a head, half a head apart, each of an even number. */
-  #inputStage(isUnfinished: boolean): Stage | undefined {
-    const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.model;
-    const rows = (numQueryHeads + 2 * numKvHeads) * headDim;
-    if (isUnfinished) return this.#stage(rows, hiddenSize, 1, { unit: numKvHeads * headDim });
-    return headDim % 4 === 0 ? this.#stage(rows, hiddenSize, 4, { unit: headDim }) : undefined;
-  }
-
-  /** Words that the links of a vector take: whole pieces for every invocation. */
-  #linksOf(size: number): number {
-    return Math.ceil(size / 8 / this.#threads) * 8 * this.#threads;
-  }
-
-  get #setLinks(): number {
-    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
-    const attended = this.#linksOf(numQueryHeads * headDim);
-    return attended + 2 * this.#linksOf(hiddenSize) + this.#linksOf(intermediateSize) + 1;
-  }
-
-  get #linkBuffer(): NumberedBuffer {
-    if (!this.#links) {
-      const { buffers, recorder } = this.#context;
-      const words = new Uint32Array(2 * this.#setLinks).fill(UNSET);
-      this.#links = buffers.storage("links of chains", words.byteLength);
-      recorder.write(this.#links, 0, words, words.length);
-    }
-    return this.#links;
+  get #mailboxBuffer(): NumberedBuffer {
+    const sizeBytes = 8 * this.#stages.setWords;
+    this.#mailbox ??= this.#context.buffers.storage("mailboxes of the layer kernel", sizeBytes, UNSET);
+    return this.#mailbox;
   }
 }
 
+function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
+  const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
+  files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
+  if (input) files.push("layer-stage:input");
+  files.push("layer-core");
+  if (pending) files.push("combine-core", "layer-combine");
+  else files.push("layer-copy");
+  if (!next) files.push("layer-to-end");
+  else if (hasHeadNorm(next.weights)) files.push("layer-to-rows");
+  else files.push("step", "layer-to-heads");
+  files.push("layer-kernel");
+  return files;
+}
+
+/** Constants of one copy of layer-stage.wgsl. */
 function stageConstants(
   name: string,
-  cols: number,
-  dtype: WebGpuWeight["dtype"],
-  { rows, turns, chunk }: Stage,
-  isNormed = false,
-): Record<string, number | boolean> {
+  of: {
+    readonly cols: number;
+    readonly dtype: WebGpuWeight["dtype"];
+    readonly stage: Stage;
+    readonly isNormed?: boolean;
+  },
+): Constants {
   return {
-    [`STRIDE_${name}`]: cols / pieceElements(dtype),
-    [`ROWS_${name}`]: rows,
-    [`TURNS_${name}`]: turns,
-    [`CHUNK_${name}`]: chunk,
-    [`NORM_${name}`]: isNormed,
+    [`STRIDE_${name}`]: of.cols / pieceElements(of.dtype),
+    [`ROWS_${name}`]: of.stage.rows,
+    [`TURNS_${name}`]: of.stage.turns,
+    [`CHUNK_${name}`]: of.stage.chunk,
+    [`NORM_${name}`]: of.isNormed ?? false,
   };
 }
 
-/** Heads with a norm of their own are finished by a dispatch that sees them whole. */
+/** Heads with norms of their own are finished by a dispatch that sees each head whole. */
 export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
   return qNorm !== undefined || kNorm !== undefined;
 }
 
-function sourceOf(attended: HeldCombine | WebGpuTensor): NumberedBuffer {
-  return attended instanceof WebGpuTensor ? attended : attended.partials;
+/** Whether each lies whole in one slab, all in one dtype. */
+function isOneKind(refs: readonly WeightRef[]): boolean {
+  const [first] = refs;
+  return refs
+    .map(WebGpuWeight.of)
+    .every(({ dtype, slices }) => dtype === first?.dtype && slices.length === 1);
 }
 
-/** 0 where nothing has to be brought together. */
-function splitsOf(attended: HeldCombine | WebGpuTensor): number {
-  return attended instanceof WebGpuTensor ? 0 : attended.splits;
-}
-
-function rowsOf({ rows, turns }: Stage): number {
-  return rows * turns;
-}
-
-/** Whether all lie whole in a buffer each, in one dtype. */
-function isOneKind(weights: readonly WebGpuWeight[]): boolean {
-  return weights.every(({ dtype, slices }) => dtype === weights[0]?.dtype && slices.length === 1);
-}
-
-function chunkOf(ref: AttentionOutputWeights["o"]): NumberedBuffer | undefined {
+function slabOf(ref: WeightRef): NumberedBuffer | undefined {
   return WebGpuWeight.of(ref).slices[0]?.slab;
 }
 
-/** Where a matrix begins in its buffer, in pieces of 16 bytes. */
-function firstPiece(ref: AttentionOutputWeights["o"]): number {
+/** Where a bias begins, + 1; 0 where there is none. */
+function biasPlace(ref: WeightRef | undefined): number {
+  return ref ? WebGpuWeight.of(ref).vector + 1 : 0;
+}
+
+/** Where a matrix begins in its slab, in 16-byte vectors; 0 where there is none. */
+function firstVector(ref: WeightRef | undefined): number {
+  if (!ref) return 0;
   const [slice] = WebGpuWeight.of(ref).slices;
-  if (!slice) throw new ShapeError(`weight ${ref.name} is a vector; a chain takes matrices`);
+  if (!slice) throw new ShapeError(`weight ${ref.name} is a vector; the layer kernel takes matrices`);
   return slice.offset / 16;
 }

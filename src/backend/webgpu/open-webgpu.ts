@@ -1,9 +1,9 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { Backend, BackendFactory, CacheDtype } from "../backend.ts";
+import type { CacheDtype, Capacity, ModelShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
-import type { GpuSizes } from "./context.ts";
+import { DEFAULT_CACHE_DTYPE, type GpuSizes } from "./context.ts";
 import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
@@ -43,12 +43,15 @@ const RAISED_LIMITS = [
  * What it returns throws a BackendError when the device cannot be had or is too small: what is needed, what there is,
  * what to do.
  */
-export function webGpuFactory(adapter: GPUAdapter, options: WebGpuOptions = {}): BackendFactory {
-  const { cacheDtype = "f16" } = options;
+export function webGpuFactory(
+  adapter: GPUAdapter,
+  options: WebGpuOptions = {},
+): (model: ModelShape, capacity: Capacity) => Promise<WebGpuBackend> {
+  const { cacheDtype = DEFAULT_CACHE_DTYPE } = options;
   return (model, capacity) => open({ model, capacity, cacheDtype }, adapter, options);
 }
 
-async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions): Promise<Backend> {
+async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions): Promise<WebGpuBackend> {
   const { model, capacity, cacheDtype } = sizes;
   checkLimits(sizes, adapter.limits);
   const device = options.device ?? (await requestWebGpuDevice(adapter));

@@ -1,7 +1,7 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
+import type { ProfileCategory } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
-import type { ProfileCategory } from "./recorder.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
@@ -23,7 +23,7 @@ export class PrefillAttention {
     sequence: number,
     query: TensorRef,
     output: TensorRef,
-    part: ProfileCategory,
+    category: ProfileCategory,
   ): void {
     const { recorder, model, step, cacheDtype, traits, tuning } = this.#context;
     const { keys, values } = this.#cache.layer(layer);
@@ -52,7 +52,7 @@ export class PrefillAttention {
         BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
       });
       const grid = [Math.ceil(rows / (16 * rowBlocks)), model.numQueryHeads / heads] as const;
-      recorder.dispatch({ category: part, kernel, ...inputs, grid });
+      recorder.dispatch({ category, kernel, ...inputs, grid });
       return;
     }
     const padding = paddedHeadDim(model, cacheDtype);
@@ -62,6 +62,6 @@ export class PrefillAttention {
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
     const grid = [Math.ceil(rows / 32), model.numQueryHeads] as const;
-    recorder.dispatch({ category: part, kernel, ...inputs, grid });
+    recorder.dispatch({ category, kernel, ...inputs, grid });
   }
 }

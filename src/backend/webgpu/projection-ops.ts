@@ -1,51 +1,50 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
-import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "../backend.ts";
+import type {
+  AttentionInputWeights,
+  AttentionOutputWeights,
+  FeedForwardWeights,
+  LayerOutputWeights,
+  LayerTensors,
+  NextLayer,
+} from "../backend.ts";
+import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
-import type { DecodeAttention, HeldCombine } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { hasHeadNorm, LayerKernel } from "./layer-kernel.ts";
 import { LinearOps } from "./linear-ops.ts";
 import { padded, type Rows } from "./prepared-rows.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
-/** Steps that may yet become parts of a chain. */
-interface HeldSteps {
-  readonly output: AttentionOutputWeights;
-  readonly attended: TensorRef;
-  /** What makes `attended`, where that is yet to be done. */
-  readonly merge: HeldCombine | undefined;
-  readonly x: TensorRef;
-  feed: FeedForwardWeights | undefined;
-}
-
-/**
- * The steps of a layer that multiply by weights, and the output head. Those of one row are held back until it is known
- * whether the next ones go into the same dispatch; whatever else is recorded must call `release` first.
- */
+/** The ops that multiply by weights: those between attentions, and the output head. */
 export class ProjectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
-  readonly #attention: DecodeAttention;
   readonly #linear: LinearOps;
-  readonly #chain: LayerKernel;
-  #held: HeldSteps | undefined;
+  readonly #layerKernel: LayerKernel;
   /** f32 [rows, (query + 2 kv heads) * headDim] */
   readonly #projected: NumberedBuffer;
   /** f32 [rows, padded(intermediateSize)] */
   readonly #gated: NumberedBuffer;
   readonly #logitRows: NumberedBuffer;
+  readonly #lists: Readonly<Record<"input" | "heads" | "output" | "feed" | "logits", CommandLists>>;
 
-  constructor(context: GpuContext, cache: KvCache, attention: DecodeAttention) {
-    const { buffers, model, capacity } = context;
+  constructor(context: GpuContext, cache: KvCache) {
+    const { buffers, model, capacity, recorder } = context;
     const rows = capacity.maxBatchRows;
     this.#context = context;
     this.#cache = cache;
-    this.#attention = attention;
     this.#linear = new LinearOps(context);
-    this.#chain = new LayerKernel(context, cache);
     this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
+    this.#layerKernel = new LayerKernel(context, cache, this.#projected);
     this.#gated = buffers.storage("gated", rows * padded(model.intermediateSize) * 4);
     this.#logitRows = buffers.storage("logit rows", rows * 4);
+    this.#lists = {
+      input: recorder.newCommandLists(),
+      heads: recorder.newCommandLists(),
+      output: recorder.newCommandLists(),
+      feed: recorder.newCommandLists(),
+      logits: recorder.newCommandLists(),
+    };
   }
 
   get #projectedWidth(): number {
@@ -53,18 +52,19 @@ export class ProjectionOps {
     return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
-  /** Records what was held back, the merge of attention aside. */
-  release(): void {
-    const held = this.#held;
-    if (!held) return;
-    this.#held = undefined;
-    const { output, attended, merge, x, feed } = held;
-    if (feed) {
-      this.#chain.record({ attended: merge ?? WebGpuTensor.of(attended), x, output, feed });
-      return;
-    }
-    if (merge) this.#attention.merge(merge);
-    this.#recordOutput(1, output, attended, x);
+  /**
+   * `advance` of one row by the persistent layer kernel, as far as the device and the weights let it. False where nothing was
+   * recorded.
+   */
+  advanceRow(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): boolean {
+    const kernel = this.#layerKernel;
+    if (!kernel.takes(from)) return false;
+    const isInput = next !== undefined && kernel.takesInput(from, next);
+    kernel.record(from, isInput ? next : undefined, tensors);
+    if (!next) return true;
+    if (!isInput) this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
+    else if (hasHeadNorm(next.weights)) this.#finishHeads(next, tensors.query);
+    return true;
   }
 
   attentionInput(
@@ -74,33 +74,35 @@ export class ProjectionOps {
     x: TensorRef,
     query: TensorRef,
   ): void {
-    const held = this.#held;
-    if (held?.feed && held.x === x && this.#chain.takesInput(weights, held.output)) {
-      this.#held = undefined;
-      const { output, feed } = held;
-      const attended = held.merge ?? WebGpuTensor.of(held.attended);
-      this.#chain.record(
-        { attended, x, output, feed },
-        { layer, weights, query, projected: this.#projected },
-      );
-      if (hasHeadNorm(weights)) this.#finishHeads(layer, weights, query, numRows);
-      return;
-    }
-    this.release();
-    this.#attention.release();
-    const rows = { storage: WebGpuTensor.of(x), stride: this.#context.model.hiddenSize, count: numRows };
-    const out = WebGpuTensor.of(query);
-    const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
-    const key = idsOf(norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm);
-    this.#context.recorder.plan(`input ${layer},${numRows},${rows.storage.id},${out.id},${key}`, () =>
-      this.#recordInput(layer, weights, rows, out),
-    );
+    const [from, to] = [WebGpuTensor.of(x), WebGpuTensor.of(query)];
+    let place = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer);
+    place = under(under(under(under(place, weights.norm), weights.q), weights.k), weights.v);
+    place = under(under(under(place, weights.qBias), weights.kBias), weights.vBias);
+    place = under(under(place, weights.qNorm), weights.kNorm);
+    if (!this.#context.recorder.replay(place)) this.#keepInput(place, { layer, weights }, from, to, numRows);
   }
 
-  #finishHeads(layer: number, weights: AttentionInputWeights, query: TensorRef, numRows: number): void {
-    const key = `heads ${layer},${numRows},${WebGpuTensor.of(query).id},${idsOf(weights.qNorm, weights.kNorm)}`;
-    this.#context.recorder.plan(key, () =>
-      this.#cache.finishHeads(layer, weights, this.#projected, query, numRows),
+  #keepInput(
+    place: CommandLists,
+    { layer, weights }: NextLayer,
+    x: WebGpuTensor,
+    query: WebGpuTensor,
+    count: number,
+  ): void {
+    const rows = { storage: x, stride: this.#context.model.hiddenSize, count };
+    this.#context.recorder.keep(place, () => this.#recordInput(layer, weights, rows, query));
+  }
+
+  /** Norm and RoPE of the row that the layer kernel projected. */
+  #finishHeads(next: NextLayer, query: TensorRef): void {
+    let place = this.#lists.heads.at(WebGpuTensor.of(query).id).at(next.layer);
+    place = under(under(place, next.weights.qNorm), next.weights.kNorm);
+    if (!this.#context.recorder.replay(place)) this.#keepHeads(place, next, query);
+  }
+
+  #keepHeads(place: CommandLists, { layer, weights }: NextLayer, query: TensorRef): void {
+    this.#context.recorder.keep(place, () =>
+      this.#cache.finishHeads(layer, weights, this.#projected, query, 1),
     );
   }
 
@@ -136,44 +138,47 @@ export class ProjectionOps {
     this.#cache.finishHeads(layer, weights, this.#projected, query, rows.count);
   }
 
-  attentionOutput(numRows: number, output: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    this.release();
-    const merge = numRows === 1 ? this.#attention.takeCombine(WebGpuTensor.of(attended)) : undefined;
-    this.#attention.release();
-    if (numRows === 1) this.#held = { output, attended, merge, x, feed: undefined };
-    else this.#recordOutput(numRows, output, attended, x);
+  attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+    const [from, to] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
+    const place = under(
+      under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o),
+      weights.oBias,
+    );
+    if (!this.#context.recorder.replay(place)) this.#keepOutput(place, weights, from, to, numRows);
   }
 
-  #recordOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
+  #keepOutput(
+    place: CommandLists,
+    { o, oBias }: AttentionOutputWeights,
+    attended: WebGpuTensor,
+    x: WebGpuTensor,
+    count: number,
+  ): void {
     const { hiddenSize, numQueryHeads, headDim } = this.#context.model;
     const width = numQueryHeads * headDim;
-    const [source, target] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
-    const { o, oBias } = weights;
-    const key = `output ${numRows},${source.id},${target.id},${idsOf(o, oBias)}`;
-    this.#context.recorder.plan(key, () =>
+    this.#context.recorder.keep(place, () =>
       this.#linear.multiply(
         [{ weight: LinearOps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
-        { storage: source, stride: width, count: numRows },
-        { storage: target, stride: hiddenSize },
+        { storage: attended, stride: width, count },
+        { storage: x, stride: hiddenSize },
         { add: true },
       ),
     );
   }
 
   feedForward(numRows: number, weights: FeedForwardWeights, x: TensorRef): void {
-    const held = this.#held;
-    if (held && !held.feed && held.x === x && this.#chain.takes(held.output, weights)) {
-      held.feed = weights;
-      return;
-    }
-    this.release();
-    this.#attention.release();
+    const at = WebGpuTensor.of(x);
+    let place = this.#lists.feed.at(at.id).at(numRows);
+    place = under(under(under(under(place, weights.norm), weights.gate), weights.up), weights.down);
+    if (!this.#context.recorder.replay(place)) this.#keepFeed(place, weights, at, numRows);
+  }
+
+  #keepFeed(place: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
     const { hiddenSize, intermediateSize } = this.#context.model;
-    const rows = { storage: WebGpuTensor.of(x), stride: hiddenSize, count: numRows };
-    const stride = padded(intermediateSize);
     const { norm, gate, up, down } = weights;
-    const key = `feed ${numRows},${rows.storage.id},${idsOf(norm, gate, up, down)}`;
-    this.#context.recorder.plan(key, () => {
+    const rows = { storage: x, stride: hiddenSize, count };
+    const stride = padded(intermediateSize);
+    this.#context.recorder.keep(place, () => {
       this.#linear.multiplyPair(
         { weight: LinearOps.weight(gate, intermediateSize, hiddenSize), out: 0 },
         { weight: LinearOps.weight(up, intermediateSize, hiddenSize), out: 0 },
@@ -183,8 +188,8 @@ export class ProjectionOps {
       );
       this.#linear.multiply(
         [{ weight: LinearOps.weight(down, hiddenSize, intermediateSize), out: 0 }],
-        { storage: this.#gated, stride, count: numRows },
-        { storage: rows.storage, stride: hiddenSize },
+        { storage: this.#gated, stride, count },
+        { storage: x, stride: hiddenSize },
         { add: true },
       );
     });
@@ -198,30 +203,38 @@ export class ProjectionOps {
     count: number,
     logits: TensorRef,
   ): void {
-    this.release();
-    const { hiddenSize, vocabSize } = this.#context.model;
-    const { recorder } = this.#context;
     const gather = isInOrder(rows, count) ? undefined : this.#logitRows;
-    if (gather) recorder.write(gather, 0, rows, count);
-    const source = { storage: WebGpuTensor.of(x), stride: hiddenSize, count };
-    const target = { storage: WebGpuTensor.of(logits), stride: vocabSize };
-    const key = `logits ${count},${gather?.id},${source.storage.id},${target.storage.id},${idsOf(norm, output)}`;
-    recorder.plan(key, () =>
+    if (gather) this.#context.recorder.write(gather, 0, rows, count);
+    const [from, to] = [WebGpuTensor.of(x), WebGpuTensor.of(logits)];
+    const place = under(under(this.#lists.logits.at(from.id).at(to.id).at(count), norm), output).at(
+      gather?.id ?? 0,
+    );
+    if (!this.#context.recorder.replay(place))
+      this.#keepLogits(place, { norm, output }, from, to, { count, gather });
+  }
+
+  #keepLogits(
+    place: CommandLists,
+    { norm, output }: { readonly norm: WeightRef; readonly output: WeightRef },
+    x: WebGpuTensor,
+    logits: WebGpuTensor,
+    { count, gather }: { readonly count: number; readonly gather: NumberedBuffer | undefined },
+  ): void {
+    const { hiddenSize, vocabSize } = this.#context.model;
+    this.#context.recorder.keep(place, () =>
       this.#linear.multiply(
         [{ weight: LinearOps.weight(output, vocabSize, hiddenSize), out: 0 }],
-        source,
-        target,
+        { storage: x, stride: hiddenSize, count },
+        { storage: logits, stride: vocabSize },
         { norm: WebGpuWeight.of(norm), gather },
       ),
     );
   }
 }
 
-/** Numbers of weights, for the keys of plans. */
-function idsOf(...refs: readonly (WeightRef | undefined)[]): string {
-  let key = "";
-  for (const ref of refs) key += ref ? `${WebGpuWeight.of(ref).id},` : ",";
-  return key;
+/** The place of a weight, which may be left out. */
+function under(lists: CommandLists, ref: WeightRef | undefined): CommandLists {
+  return lists.at(ref ? WebGpuWeight.of(ref).id : 0);
 }
 
 function isInOrder(rows: Uint32Array, count: number): boolean {

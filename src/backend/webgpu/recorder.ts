@@ -1,14 +1,12 @@
 import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
+import { CommandLists, type Dispatch, type ProfileCategory } from "./command-lists.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { type Kernel, KernelCompiler } from "./kernel-compiler.ts";
-import { type Bindings, checkBindings, encodeParams, type Params } from "./kernel-params.ts";
+import { type Bindings, bufferOf, checkBindings, encodeParams, type Params } from "./kernel-params.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
 import type { StepTimer } from "./step-timer.ts";
-
-/** What a dispatch belongs to in a profile. */
-export type ProfileCategory = "weights" | "dense attention" | "selection" | "sparse attention" | "rest";
 
 /** One dispatch of a kernel, by the names that the kernel's text declares. */
 export interface DispatchOptions {
@@ -21,27 +19,9 @@ export interface DispatchOptions {
   readonly grid: readonly [x: number, y?: number, z?: number];
 }
 
-/** A dispatch with all it binds. */
-interface Dispatch {
-  readonly part: ProfileCategory;
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  /** Parameters that come with the dispatch, where they are not in a uniform of the group. */
-  readonly immediates: Uint32Array<ArrayBuffer> | undefined;
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
-}
-
-/** Dispatches that were recorded together; they hold while no buffer is destroyed. */
-interface Plan {
-  readonly generation: number;
-  readonly dispatches: readonly Dispatch[];
-}
-
 /** Distinct bindings kept; a decode step of a large model has some hundreds. */
 const MAX_BIND_GROUPS = 16384;
-const MAX_PLANS = 16384;
+const MAX_COMMAND_LISTS = 16384;
 const UNIFORM_BYTES = 256;
 const UNIFORMS_A_BUFFER = 1024;
 /** The largest element of any storage buffer. */
@@ -58,14 +38,16 @@ export class Recorder {
   /** By kernel, buffers and uniform. */
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   readonly #standIns = new Map<string, NumberedBuffer>();
-  readonly #plans = new Map<string, Plan>();
+  /** Roots of all command lists, and how many lists were recorded under them. */
+  readonly #roots: CommandLists[] = [];
+  #numLists = 0;
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   /** Set in the pass. */
   #pipeline: GPUComputePipeline | undefined;
-  /** Of the plan that is being made. */
+  /** Dispatches of the command list under construction. */
   #captured: Dispatch[] | undefined;
   readonly #hasImmediates: boolean;
   /** Kernels that a dry run asked for; undefined outside of one. */
@@ -116,20 +98,28 @@ export class Recorder {
     await this.compiler.compileAhead(asked);
   }
 
-  /**
-   * Records what `record` dispatches, and remembers it: under the same key it is recorded again without calling `record`,
-   * which costs the host a tenth. The key must say everything that the dispatches depend on.
-   */
-  plan(key: string, record: () => void): void {
+  /** A root for the command lists of one op. */
+  newCommandLists(): CommandLists {
+    const lists = new CommandLists();
+    this.#roots.push(lists);
+    return lists;
+  }
+
+  /** Records the list at a place again, where there is a valid one: a tenth of the host time of recording it anew. */
+  replay({ list }: CommandLists): boolean {
+    if (list === undefined || list.generation !== this.#buffers.generation || this.#captured) return false;
     this.check();
-    const known = this.#plans.get(key);
-    if (known && known.generation === this.#buffers.generation) {
-      if (this.isDry) return;
-      for (const dispatch of known.dispatches) this.#record(dispatch);
-      return;
-    }
+    if (this.isDry) return true;
+    const { dispatches } = list;
+    for (let i = 0; i < dispatches.length; i++) this.#record(dispatches[i] as Dispatch);
+    return true;
+  }
+
+  /** Records what `record` dispatches and keeps it for `replay`. The place must say everything the dispatches depend on. */
+  keep(place: CommandLists, record: () => void): void {
+    this.check();
     if (this.#captured || this.isDry) {
-      record(); // a plan within a plan belongs to the outer one
+      record(); // a list within a list belongs to the outer one
       return;
     }
     const { generation } = this.#buffers;
@@ -140,10 +130,13 @@ export class Recorder {
     } finally {
       this.#captured = undefined;
     }
-    // where a buffer was replaced on the way, the first dispatches name the old one
+    // a buffer replaced meanwhile may be bound by the first dispatches
     if (generation !== this.#buffers.generation) return;
-    if (this.#plans.size >= MAX_PLANS) this.#plans.clear();
-    this.#plans.set(key, { generation, dispatches });
+    if (this.#numLists++ >= MAX_COMMAND_LISTS) {
+      for (const root of this.#roots) root.clear();
+      this.#numLists = 1;
+    }
+    place.list = { generation, dispatches };
   }
 
   /** Records one dispatch. @throws BackendError where names or types of its inputs are not those of the kernel. */
@@ -157,21 +150,23 @@ export class Recorder {
       return;
     }
     const pipeline = this.compiler.pipelineOf(kernel);
-    const buffers = kernel.shader.bindings.map(({ name }) => this.#bufferOf(name, bindings[name]));
+    const buffers = kernel.shader.bindings.map(({ name }) => {
+      const buffer = bufferOf(kernel, name, bindings);
+      return buffer === "unused" ? this.#standIn(name) : buffer;
+    });
     const uniform = this.#hasImmediates || words.length === 0 ? undefined : words;
     let key = `${kernel.id}`;
     for (const { id } of buffers) key += `,${id}`;
     if (uniform) key += `|${uniform.join()}`;
     const group = this.#bindGroups.get(key) ?? this.#makeBindGroup(key, kernel, uniform, buffers);
-    const immediates = uniform || words.length === 0 ? undefined : words;
-    const dispatch = { part: category, pipeline, group, immediates, x, y, z };
+    const immediates = uniform || words.length === 0 ? undefined : words.buffer;
+    const dispatch = { category, pipeline, group, immediates, x, y, z };
     this.#captured?.push(dispatch);
     this.#record(dispatch);
   }
 
   /** Writable bindings of a dispatch must not share a buffer, so that each unused one has its own. */
-  #bufferOf(name: string, given: NumberedBuffer | "unused" | undefined): NumberedBuffer {
-    if (given !== undefined && given !== "unused") return given;
+  #standIn(name: string): NumberedBuffer {
     let standIn = this.#standIns.get(name);
     if (!standIn) {
       standIn = this.#buffers.storage(`stands in for ${name}`, STAND_IN_BYTES);
@@ -180,8 +175,8 @@ export class Recorder {
     return standIn;
   }
 
-  #record({ part, pipeline, group, immediates, x, y, z }: Dispatch): void {
-    const pass = this.#passFor(part, pipeline);
+  #record({ category, pipeline, group, immediates, x, y, z }: Dispatch): void {
+    const pass = this.#passFor(category, pipeline);
     if (pipeline !== this.#pipeline) pass.setPipeline(pipeline);
     this.#pipeline = pipeline;
     pass.setBindGroup(0, group);
@@ -230,11 +225,11 @@ export class Recorder {
     this.#uniformsUsed = 0;
   }
 
-  #passFor(part: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
+  #passFor(category: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
     if (this.timer && (this.timer.by !== "all" || !this.#pass)) {
       this.#endPass();
-      const timestampWrites = this.timer.next(part, pipeline.label);
+      const timestampWrites = this.timer.next(category, pipeline.label);
       this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
     }
     this.#pass ??= this.#encoder.beginComputePass();

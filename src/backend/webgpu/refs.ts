@@ -1,11 +1,19 @@
 import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import type { ProfileCategory } from "./command-lists.ts";
 
 /** A buffer with a number that stands for it in the keys of bind groups. */
 export interface NumberedBuffer {
   readonly id: number;
   readonly buffer: GPUBuffer;
+}
+
+/** Split-KV partials that are yet to be combined into the attention of a single row. */
+export interface PendingCombine {
+  readonly partials: NumberedBuffer;
+  readonly splits: number;
+  readonly category: ProfileCategory;
 }
 
 /** Step data, row-major without padding. */
@@ -15,6 +23,12 @@ export class WebGpuTensor implements TensorRef, NumberedBuffer {
   readonly id: number;
   readonly buffer: GPUBuffer;
   readonly size: number;
+  /** Length of the last dimension. */
+  readonly capacity: number;
+  /** Split-KV partials of attention that goes into this tensor; made when first needed. */
+  partials: NumberedBuffer | undefined;
+  /** Set where row 0 lies in `partials` still: whoever reads the tensor combines them first (`DecodeAttention.settle`). */
+  pending: PendingCombine | undefined;
 
   constructor(dtype: TensorDtype, shape: readonly number[], storage: NumberedBuffer) {
     this.dtype = dtype;
@@ -22,16 +36,12 @@ export class WebGpuTensor implements TensorRef, NumberedBuffer {
     this.id = storage.id;
     this.buffer = storage.buffer;
     this.size = shape.reduce((a, b) => a * b, 1);
+    this.capacity = shape[shape.length - 1] ?? 1;
   }
 
   static of(ref: TensorRef): WebGpuTensor {
     if (!(ref instanceof WebGpuTensor)) throw new ShapeError("this tensor was made by another backend");
     return ref;
-  }
-
-  /** Length of the last dimension. */
-  get capacity(): number {
-    return this.shape[this.shape.length - 1] ?? 1;
   }
 }
 
@@ -52,7 +62,7 @@ export interface WeightSlice {
  */
 export class WebGpuWeight implements WeightRef {
   static #next = 1;
-  /** Stands for it in the keys of plans. */
+  /** Stands for it where command lists are looked up. */
   readonly id = WebGpuWeight.#next++;
   readonly kind: WeightSpec["kind"];
   readonly name: string;

@@ -1,6 +1,7 @@
-import { hashUnit } from "../../base/random.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { InFlightSample, SamplingRow } from "../backend.ts";
+import { sampleUnit } from "../sample-token.ts";
+import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
 import {
   candidateSpace,
@@ -19,6 +20,9 @@ const MOST_SCALE = 3e38;
 /** The largest f32 below 1: rounded up to 1, a draw would pass every token. */
 const LAST_UNIT = 1 - 2 ** -24;
 
+/** Of a dry run. */
+const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
+
 /** Draws tokens on the device; only their ids come back. */
 export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last draw. */
@@ -28,6 +32,7 @@ export class SamplingOps {
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
   readonly #reads: SampleReads;
+  readonly #greedyLists: CommandLists;
   /** Rows of the last draw. */
   sampledRows = 0;
   #seen: NumberedBuffer;
@@ -36,6 +41,7 @@ export class SamplingOps {
     const { buffers, recorder, capacity } = context;
     const rows = capacity.maxBatchSequences;
     this.#context = context;
+    this.#greedyLists = recorder.newCommandLists();
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
     this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
@@ -45,6 +51,10 @@ export class SamplingOps {
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
+    if (this.#context.recorder.isDry) {
+      this.record(logits, rows);
+      return NO_SAMPLE;
+    }
     this.#reads.check();
     this.record(logits, rows);
     return this.#reads.start(rows.length);
@@ -52,7 +62,7 @@ export class SamplingOps {
 
   /** Records the draw into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    this.sampledRows = rows.length;
+    if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     if (rows.some(({ params }) => params.repetitionPenalty !== 1)) this.#penalise(logits, rows);
     if (rows.some(({ params }) => params.temperature === 0)) this.#greedy(logits, rows.length);
     if (rows.some(({ params }) => params.temperature !== 0)) this.#draw(logits, rows);
@@ -62,7 +72,9 @@ export class SamplingOps {
     const { recorder, model } = this.#context;
     const parts = Math.min(PARTS, Math.ceil(model.vocabSize / 256));
     const tensor = WebGpuTensor.of(logits);
-    recorder.plan(`argmax ${tensor.id},${rows}`, () => {
+    const place = this.#greedyLists.at(tensor.id).at(rows);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () => {
       const pass = (isFinal: boolean, size: number) =>
         recorder.dispatch({
           category: "rest",
@@ -81,13 +93,14 @@ export class SamplingOps {
     const random = rows.flatMap((row, i) => (row.params.temperature === 0 ? [] : [{ row, i }]));
     const words = new Uint32Array(random.length * 6);
     const floats = new Float32Array(words.buffer);
-    random.forEach(({ row: { params, draw }, i }, n) => {
+    random.forEach(({ row, i }, n) => {
+      const { params } = row;
       words[n * 6] = i;
       words[n * 6 + 1] = params.topK;
       floats[n * 6 + 2] = params.topP;
       floats[n * 6 + 3] = params.minP;
       floats[n * 6 + 4] = Math.min(1 / params.temperature, MOST_SCALE);
-      floats[n * 6 + 5] = Math.min(hashUnit(params.seed, draw, 0x5a11, 0), LAST_UNIT);
+      floats[n * 6 + 5] = Math.min(sampleUnit(row), LAST_UNIT);
     });
     recorder.write(this.#draws, 0, words, words.length);
     const threads = wideThreads(traits);

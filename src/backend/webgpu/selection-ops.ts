@@ -1,6 +1,7 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
+import type { CommandLists } from "./command-lists.ts";
 import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -26,6 +27,7 @@ export class SelectionOps {
   readonly #cache: KvCache;
   readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
+  readonly #lists: Readonly<Record<"random" | "bounds" | "pages" | "top" | "merge" | "expand", CommandLists>>;
   /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
   #isOdd = false;
   #staleWords = 0;
@@ -33,13 +35,20 @@ export class SelectionOps {
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
     this.#cache = cache;
+    const newLists = () => context.recorder.newCommandLists();
+    this.#lists = {
+      ...{ random: newLists(), bounds: newLists(), pages: newLists() },
+      ...{ top: newLists(), merge: newLists(), expand: newLists() },
+    };
   }
 
   randomScores(batch: BatchSizes, layer: number, range: SequenceRange, seed: number, out: Scores): void {
     const { recorder, step } = this.#context;
     const values = WebGpuTensor.of(out.values);
     const blocks = blocksOf(batch, range);
-    recorder.plan(`random ${range.first},${range.count},${layer},${seed},${values.id},${blocks}`, () =>
+    const place = placeIn(this.#lists.random, range).at(values.id).at(seed).at(blocks).at(layer);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths }),
@@ -57,7 +66,9 @@ export class SelectionOps {
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.lengths[s] - batch.rowCounts[s];
       const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
-      recorder.plan(`bounds ${layer},${s},${pages}`, () =>
+      const place = this.#lists.bounds.at(s).at(pages).at(layer);
+      if (recorder.replay(place)) continue;
+      recorder.keep(place, () =>
         recorder.dispatch({
           category: "selection",
           kernel: recorder.kernel(["storage", "step", "page-bounds"], {
@@ -78,8 +89,14 @@ export class SelectionOps {
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
     const blocks = blocksOf(batch, range);
-    const key = `pages ${layer},${range.first},${range.count},${from.id},${values.id},${out.unit},${blocks}`;
-    recorder.plan(key, () =>
+    const place = placeIn(this.#lists.pages, range)
+      .at(from.id)
+      .at(values.id)
+      .at(out.unit)
+      .at(blocks)
+      .at(layer);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel(["step", "page-scores"], {
@@ -101,7 +118,9 @@ export class SelectionOps {
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
     const blocks = blocksOf(batch, range);
-    this.#context.recorder.plan(`top ${keyOf(range, scores, ends, out)},${blocks}`, () =>
+    const place = placeOf(this.#lists.top, range, scores, ends, out).at(blocks);
+    if (this.#context.recorder.replay(place)) return;
+    this.#context.recorder.keep(place, () =>
       this.#selectTop(range, scores, ends, out.count, { out: units, capacity: units.capacity }),
     );
   }
@@ -110,15 +129,15 @@ export class SelectionOps {
     checkCandidates(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const blocks = blocksOf(batch, range);
-    const key = `merge ${keyOf(range, scores, ends, out)},${blocks}`;
     const { recorder } = this.#context;
+    const place = placeOf(this.#lists.merge, range, scores, ends, out).at(blocks);
     if (out.count <= this.#space) {
       const marks = this.#nextMarks(range, scores.heads, out.count);
-      recorder.plan(`${key},${marks.firsts.id},${marks.staleWords}`, () =>
-        this.#mergeInPlace(blocks, range, scores, ends, out, marks),
-      );
-    } else {
-      recorder.plan(key, () => this.#mergeByLists(range, scores, ends, out));
+      const marked = place.at(marks.firsts.id).at(marks.staleWords);
+      if (recorder.replay(marked)) return;
+      recorder.keep(marked, () => this.#mergeInPlace(blocks, range, scores, ends, out, marks));
+    } else if (!recorder.replay(place)) {
+      recorder.keep(place, () => this.#mergeByLists(range, scores, ends, out));
     }
   }
 
@@ -167,6 +186,7 @@ export class SelectionOps {
       words,
       staleWords: this.#staleWords,
     };
+    if (this.#context.recorder.isDry) return marks;
     this.#isOdd = !this.#isOdd;
     this.#staleWords = range.count * words;
     return marks;
@@ -269,10 +289,17 @@ export class SelectionOps {
     const units = set && WebGpuTensor.of(set.units);
     const indices = WebGpuTensor.of(out.indices);
     const counts = WebGpuTensor.of(out.counts);
-    const key =
-      `ends ${range.first},${range.count},${units?.id},${set?.count},${unit},${ends.sinks},${ends.recent},` +
-      `${indices.id},${counts.id},${out.groups}`;
-    recorder.plan(key, () =>
+    const place = placeIn(this.#lists.expand, range)
+      .at(units?.id ?? 0)
+      .at(set?.count ?? 0)
+      .at(unit)
+      .at(ends.sinks)
+      .at(ends.recent)
+      .at(indices.id)
+      .at(counts.id)
+      .at(out.groups);
+    if (recorder.replay(place)) return;
+    recorder.keep(place, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel([scanPrelude(traits), "bits", "expand-selection"], {
@@ -304,16 +331,14 @@ export class SelectionOps {
 
   /** A buffer kept for later calls; grown where it is too small. fill: each of its words, where not 0. */
   #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
-    const { buffers, recorder, device } = this.#context;
+    const { buffers, recorder } = this.#context;
     const known = this.#scratch.get(name);
     if (known && known.buffer.size >= bytes) return known;
     if (known) {
       recorder.submit();
       buffers.destroy(known);
     }
-    const made = buffers.storage(name, bytes);
-    if (fill !== 0)
-      device.queue.writeBuffer(made.buffer, 0, new Uint32Array(made.buffer.size / 4).fill(fill));
+    const made = buffers.storage(name, bytes, fill);
     this.#scratch.set(name, made);
     return made;
   }
@@ -326,9 +351,27 @@ function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   return Math.ceil(most / BLOCK);
 }
 
-function keyOf(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): string {
-  const [values, units] = [WebGpuTensor.of(scores.values), WebGpuTensor.of(out.units)];
-  return `${range.first},${range.count},${values.id},${scores.heads},${scores.unit},${ends.sinks},${ends.recent},${units.id},${out.count}`;
+/** The place of a range's command lists. */
+function placeIn(lists: CommandLists, { first, count }: SequenceRange): CommandLists {
+  return lists.at(first).at(count);
+}
+
+/** The place of the command lists of a choice from scores. */
+function placeOf(
+  lists: CommandLists,
+  range: SequenceRange,
+  scores: Scores,
+  ends: KeptEnds,
+  out: UnitSet,
+): CommandLists {
+  return placeIn(lists, range)
+    .at(WebGpuTensor.of(scores.values).id)
+    .at(scores.heads)
+    .at(scores.unit)
+    .at(ends.sinks)
+    .at(ends.recent)
+    .at(WebGpuTensor.of(out.units).id)
+    .at(out.count);
 }
 
 function checkCandidates(

@@ -1,5 +1,12 @@
 /** What a kernel asks of those who dispatch it, read from its text: parameters and bindings, by name. */
-import type { ShaderLine } from "./shader.ts";
+
+/** A line of an assembled text, and where it was written. */
+export interface ShaderLine {
+  readonly file: string;
+  /** From 1. */
+  readonly number: number;
+  readonly text: string;
+}
 
 export interface Binding {
   readonly name: string;

@@ -13,21 +13,13 @@
 import { BackendError } from "../../base/errors.ts";
 import { KERNEL_SOURCES, type KernelFile } from "./kernel-sources.ts";
 import { type ConstantType, type ConstantValue, convert, evaluate, type Fail } from "./shader-expression.ts";
-import { interfaceOf, type ShaderInterface } from "./shader-interface.ts";
+import { interfaceOf, type ShaderInterface, type ShaderLine } from "./shader-interface.ts";
 
 /** A file of src/backend/webgpu/kernels without `.wgsl`, and the name that STAGE stands for. */
 export type ShaderFile = KernelFile | `${KernelFile}:${string}`;
 
 /** Values of the `override` declarations of a kernel. */
 export type Constants = Readonly<Record<string, number | boolean>>;
-
-/** A line of an assembled text, and where it was written. */
-export interface ShaderLine {
-  readonly file: string;
-  /** From 1. */
-  readonly number: number;
-  readonly text: string;
-}
 
 export interface Shader extends ShaderInterface {
   readonly lines: readonly ShaderLine[];

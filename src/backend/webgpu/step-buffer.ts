@@ -1,5 +1,5 @@
 import type { Capacity, ModelShape, StepBatch } from "../backend.ts";
-import type { GpuContext } from "./context.ts";
+import type { Buffers } from "./buffers.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
 /** Where the parts of a step's input stand in its buffer, in words; the constants of step.wgsl. */
@@ -34,7 +34,12 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
 export type StepLayout = ReturnType<typeof stepLayout>;
 
 /** What a step buffer is made of. */
-type StepBufferOptions = Pick<GpuContext, "device" | "buffers" | "model" | "capacity">;
+interface StepBufferOptions {
+  readonly device: GPUDevice;
+  readonly buffers: Buffers;
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
+}
 
 /** Uploads steps. Page tables change rarely and are sent only where they did. */
 export class StepBuffer {

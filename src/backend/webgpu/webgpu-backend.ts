@@ -1,6 +1,6 @@
 /**
- * The WebGPU backend: every step a few dispatches, recorded in order; nothing is made and nothing is read back inside a
- * step. Only `read` waits, and whoever asks for the tokens of a draw.
+ * The WebGPU backend: each op records a few dispatches, in order. A step allocates nothing and reads nothing back; only `read`
+ * and the tokens of a sample are waited for.
  */
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
@@ -15,7 +15,10 @@ import type {
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  LayerOutputWeights,
+  LayerTensors,
   ModelShape,
+  NextLayer,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -23,9 +26,11 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
+import type { CommandLists } from "./command-lists.ts";
 import { type BatchSizes, copySizes, type GpuContext, stepConstants } from "./context.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
@@ -41,8 +46,8 @@ import { StepTimer, type TimedBy } from "./step-timer.ts";
 import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
-/** Rows from which a batch is submitted layer by layer. */
-const CHUNK_ROWS = 64;
+/** Rows from which a batch is submitted layer by layer: the device begins while the host records the layers after. */
+const FLUSH_ROWS = 64;
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
@@ -57,12 +62,23 @@ export interface WebGpuBackendOptions {
   readonly cacheDtype: CacheDtype;
 }
 
-export class WebGpuBackend implements Backend {
+/**
+ * Rows of a step between which kernels change: those of few rows are specialised for the next power of two, those with
+ * subgroup matrices for the next multiple of 16, up to 64; from there on all rows share a kernel.
+ */
+const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
+
+function preparedRowsOf({ maxBatchRows }: Capacity): readonly number[] {
+  return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
+}
+
+export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
   readonly prefillRows: number;
+  readonly preparedRows: readonly number[];
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
   readonly #description: string;
@@ -72,6 +88,7 @@ export class WebGpuBackend implements Backend {
   readonly #attention: AttentionOps;
   readonly #selection: SelectionOps;
   readonly #sampling: SamplingOps;
+  readonly #embeds: CommandLists;
   #batch: BatchSizes | undefined;
   #isClosed = false;
 
@@ -83,6 +100,7 @@ export class WebGpuBackend implements Backend {
     this.capacity = capacity;
     this.cacheDtype = cacheDtype;
     this.prefillRows = capacity.maxBatchRows;
+    this.preparedRows = traits.isSoftware ? [] : preparedRowsOf(capacity);
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
@@ -99,9 +117,10 @@ export class WebGpuBackend implements Backend {
     };
     this.#cache = new KvCache(this.#context);
     this.#attention = new AttentionOps(this.#context, this.#cache);
-    this.#projections = new ProjectionOps(this.#context, this.#cache, this.#attention.decode);
+    this.#projections = new ProjectionOps(this.#context, this.#cache);
     this.#selection = new SelectionOps(this.#context, this.#cache);
     this.#sampling = new SamplingOps(this.#context);
+    this.#embeds = recorder.newCommandLists();
   }
 
   report(): BackendReport {
@@ -115,51 +134,59 @@ export class WebGpuBackend implements Backend {
   }
 
   createTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef {
-    this.#check("createTensor");
+    this.#checkOpen("createTensor");
     const size = shape.reduce((a, b) => a * b, 1);
     return new WebGpuTensor(dtype, shape, this.#context.buffers.storage(`tensor [${shape}]`, size * 4));
   }
 
   write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
-    this.#check("write");
+    this.#checkOpen("write");
     const target = WebGpuTensor.of(tensor);
+    this.#attention.decode.settle(target);
     if (data.length > target.size)
       throw new ShapeError(`write: ${data.length} elements do not fit the tensor [${target.shape}]`);
     this.#context.recorder.write(target, 0, data, data.length);
   }
 
   async read(tensor: TensorRef): Promise<Float32Array | Uint32Array> {
-    this.#check("read");
+    this.#checkOpen("read");
     const from = WebGpuTensor.of(tensor);
+    this.#attention.decode.settle(from);
     const bytes = await this.#context.recorder.read(from, from.size * 4);
     return from.dtype === "f32" ? new Float32Array(bytes) : new Uint32Array(bytes);
   }
 
   createWeight(spec: WeightSpec): WeightRef {
-    this.#check("createWeight");
+    this.#checkOpen("createWeight");
     return this.#context.weights.create(spec);
   }
 
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
-    this.#check("writeWeight");
+    this.#checkOpen("writeWeight");
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
   }
 
   beginStep(batch: StepBatch): void {
-    this.#check("beginStep");
+    this.#checkOpen("beginStep");
     checkSampledRows(batch.tokenIds, batch.numRows, this.#sampling.sampledRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch, this.capacity);
-    this.#context.step.upload(batch);
+    if (!this.#context.recorder.isDry) this.#context.step.upload(batch);
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
+    const { numRows } = this.#step();
+    const weight = WebGpuWeight.of(embedding);
+    const out = WebGpuTensor.of(x);
+    const place = this.#embeds.at(out.id).at(weight.id).at(numRows);
+    if (!this.#context.recorder.replay(place)) this.#keepEmbed(place, weight, out, numRows);
+  }
+
+  #keepEmbed(place: CommandLists, embedding: WebGpuWeight, out: WebGpuTensor, numRows: number): void {
     const { recorder, step } = this.#context;
     const { hiddenSize, vocabSize } = this.model;
-    const { numRows } = this.#step();
     const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
-    const out = WebGpuTensor.of(x);
-    recorder.plan(`embed ${weight.id},${out.id},${numRows}`, () => {
+    recorder.keep(place, () => {
       const kernel = recorder.kernel(["storage", "step", "embed"], {
         ...stepConstants(this.#context),
         DTYPE: DTYPE_CODES[weight.dtype],
@@ -178,9 +205,9 @@ export class WebGpuBackend implements Backend {
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    // a chunk takes the device far longer than the host: it begins while the layers after this one are recorded
-    if (this.#batchSizes().numRows >= CHUNK_ROWS) this.flush();
-    this.#projections.attentionInput(this.#batchSizes().numRows, layer, weights, x, query);
+    const { numRows } = this.#step();
+    if (numRows >= FLUSH_ROWS) this.flush();
+    this.#projections.attentionInput(numRows, layer, weights, x, query);
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
@@ -197,12 +224,19 @@ export class WebGpuBackend implements Backend {
     this.#attention.attendSelected(this.#step(), layer, range, query, selection, output);
   }
 
+  advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+    if (this.#step().numRows === 1 && this.#projections.advanceRow(from, next, tensors)) return;
+    advanceByOps(this, from, next, tensors);
+  }
+
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    this.#projections.attentionOutput(this.#batchSizes().numRows, weights, attended, x);
+    const { numRows } = this.#step();
+    this.#attention.decode.settle(WebGpuTensor.of(attended));
+    this.#projections.attentionOutput(numRows, weights, attended, x);
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    this.#projections.feedForward(this.#batchSizes().numRows, weights, x);
+    this.#projections.feedForward(this.#step().numRows, weights, x);
   }
 
   logits(
@@ -218,13 +252,13 @@ export class WebGpuBackend implements Backend {
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
-    this.#check("sample");
+    this.#checkOpen("sample");
     return this.#sampling.sample(logits, rows);
   }
 
   /** Records a draw whose tokens stay on the device, for the next step to embed. */
   sampleOnDevice(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    this.#check("sample");
+    this.#checkOpen("sample");
     this.#sampling.record(logits, rows);
   }
 
@@ -257,6 +291,11 @@ export class WebGpuBackend implements Backend {
     this.#selection.expandSelection(range, set, ends, out);
   }
 
+  async prepare(record: () => void): Promise<void> {
+    this.#checkOpen("prepare");
+    await this.#context.recorder.prepare(record);
+  }
+
   /** Submits what was recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.flush();
@@ -265,7 +304,6 @@ export class WebGpuBackend implements Backend {
 
   /** Submits what was recorded without waiting. */
   flush(): void {
-    this.#release();
     this.#context.recorder.submit();
   }
 
@@ -309,6 +347,7 @@ export class WebGpuBackend implements Backend {
     const { device, buffers, recorder } = this.#context;
     try {
       if (this.#watch.hasFailed) return;
+      await recorder.compiler.close();
       recorder.submit();
       await recorder.finish("the last steps before closing");
     } catch {
@@ -320,29 +359,13 @@ export class WebGpuBackend implements Backend {
     }
   }
 
-  /** Before anything but projections is done: they and the end of attention may have been held back. */
-  #check(what: string): void {
-    this.#checkOpen(what);
-    this.#release();
-  }
-
-  #release(): void {
-    this.#projections.release();
-    this.#attention.decode.release();
-  }
-
   #checkOpen(what: string): void {
     if (this.#isClosed) throw new BackendError(`${what}: the webgpu backend is closed; open a new one`);
     this.#context.recorder.check();
   }
 
+  /** Sizes of the current step. @throws ShapeError before the first one */
   #step(): BatchSizes {
-    const batch = this.#batchSizes();
-    this.#release();
-    return batch;
-  }
-
-  #batchSizes(): BatchSizes {
     this.#checkOpen("step");
     if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
     return this.#batch;

@@ -82,8 +82,8 @@ function summarise(test: TestReport): string {
   const wrong = test.rows.filter(({ isRight }) => !isRight).length;
   const took = `${(test.elapsedMs / 1000).toFixed(test.elapsedMs < 1000 ? 2 : 1)} s`;
   return wrong === 0
-    ? `all ${test.rows.length} steps right, ${took}`
-    : `${wrong} of ${test.rows.length} steps WRONG, ${took}`;
+    ? `all ${test.rows.length} ops right, ${took}`
+    : `${wrong} of ${test.rows.length} ops WRONG, ${took}`;
 }
 
 /** Errors of every step, a column for each backend. */
@@ -100,8 +100,8 @@ function describeTests({ wasm, webgpu }: Report): string {
       .map((text, i) => text.padEnd(widths[i] ?? 0))
       .join("")
       .trimEnd();
-  const table: [string, string][] = first.rows.map(({ step }, i) => [
-    `  ${step}`,
+  const table: [string, string][] = first.rows.map(({ op }, i) => [
+    `  ${op}`,
     cells(
       tests.map(({ rows }) => {
         const row = rows[i];

@@ -1,4 +1,5 @@
 import { Argument, type Command, Option } from "commander";
+import { BACKEND_CHOICES, type BackendChoice } from "../../node/index.ts";
 import { attentionSpec, collect, collectJson, decimal, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
 
@@ -6,7 +7,7 @@ import type { PromptOptions } from "../prompt.ts";
 export interface GenerateOptions extends PromptOptions {
   readonly model?: string;
   readonly attention?: string;
-  readonly backend: "auto" | "webgpu" | "wasm" | "reference";
+  readonly backend: BackendChoice;
   readonly threads?: number;
   readonly contextLength?: number;
   readonly maxTokens?: number;
@@ -70,11 +71,7 @@ function addModel(command: Command): void {
       "e.g. full or less-is-more:budget=256,layers=2+7 (default: the model's)",
       attentionSpec,
     )
-    .addOption(
-      new Option("--backend <name>", "where to compute")
-        .choices(["auto", "webgpu", "wasm", "reference"])
-        .default("auto"),
-    )
+    .addOption(new Option("--backend <name>", "where to compute").choices(BACKEND_CHOICES).default("auto"))
     .option("--threads <n>", "threads of the CPU backend (default: one for each core)", wholeNumber(1))
     .option(
       "--context-length <n>",

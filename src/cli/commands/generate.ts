@@ -1,10 +1,10 @@
 import { Command } from "commander";
 import { ConfigError } from "../../base/errors.ts";
 import type { GenerationRequest, GenerationResult } from "../../engine/request.ts";
-import { bundledModelFolder, openEngine } from "../../node/index.ts";
+import { bundledModelFolder, formatAttention, openEngine } from "../../node/index.ts";
 import { UsageError } from "../args.ts";
 import { INTERRUPTED, withInterrupt } from "../interrupt.ts";
-import { formatAttention, NoteWriter, PartWriter } from "../output.ts";
+import { NoteWriter, PartWriter } from "../output.ts";
 import { ProgressLine, RequestProgress } from "../progress.ts";
 import { type PromptSource, readPrompt } from "../prompt.ts";
 import { addGenerateOptions, type GenerateOptions } from "./generate-options.ts";
@@ -141,7 +141,7 @@ function summarise(result: GenerationResult, report: Report): string {
   return [
     `[${usage.promptTokens} prompt tokens in ${timings.prefillMs.toFixed(0)} ms`,
     `${usage.completionTokens} generated, ${timings.msPerToken.toFixed(2)} ms a token (${finishReason})`,
-    `${formatAttention(attention.name, attention.settings)} read ${(100 * attention.attendedFraction).toFixed(0)} % of the cache`,
+    `${formatAttention(attention)} read ${(100 * attention.attendedFraction).toFixed(0)} % of the cache`,
     `${report.backend.description}]`,
   ].join("; ");
 }

@@ -1,8 +1,8 @@
 import { Argument, Command, Option } from "commander";
 import { ConfigError } from "../../base/errors.ts";
-import { bundledModelFolder, inspectCheckpoint } from "../../node/index.ts";
+import { bundledModelFolder, formatAttention, inspectCheckpoint } from "../../node/index.ts";
 import { attentionSpec, UsageError } from "../args.ts";
-import { formatAttention, formatBytes } from "../output.ts";
+import { formatBytes } from "../output.ts";
 
 interface InspectOptions {
   readonly attention?: string;
@@ -73,7 +73,7 @@ function describe(report: Report): string {
     ["kv cache", `${formatBytes(report.kvBytesPerToken)} a token in ${report.cacheDtype}`],
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
-    ["attention", formatAttention(attention.name, attention.settings)],
+    ["attention", formatAttention(attention)],
     ...layersFrom(attention.selectionLayersFrom),
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [

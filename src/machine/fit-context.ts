@@ -1,12 +1,6 @@
-import type { Capacity } from "./backend/backend.ts";
-import { BackendError, ConfigError } from "./base/errors.ts";
-
-/** What a backend can hold. */
-export interface MemoryLimit {
-  fits(capacity: Capacity): boolean;
-  /** What sets the limit, for messages; completes "does not fit into the …". */
-  readonly name: string;
-}
+import type { Capacity } from "../backend/backend.ts";
+import type { MemoryLimit } from "../backend/backend-kind.ts";
+import { BackendError, ConfigError } from "../base/errors.ts";
 
 /** What fits, and why its context is shorter than the model's, where it is. */
 export interface FittedCapacity {

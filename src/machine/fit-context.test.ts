@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Capacity } from "./backend/backend.ts";
-import { BackendError, ConfigError } from "./base/errors.ts";
+import type { Capacity } from "../backend/backend.ts";
+import { BackendError, ConfigError } from "../base/errors.ts";
 import { fitContext } from "./fit-context.ts";
 
 const capacity = { pageSize: 16, maxSequenceLength: 1024, maxPages: 256 } as Capacity;

@@ -2,7 +2,7 @@
  * A numerical self-test: one small layer, step by step, on a backend and on the reference. Drivers and GPUs that compute
  * wrongly exist, and what they give looks like a model gone mad; here it has a name and a figure.
  */
-import { full } from "./attention/policies/full.ts";
+import { full } from "../attention/policies/full.ts";
 import type {
   Backend,
   Capacity,
@@ -11,20 +11,19 @@ import type {
   Scores,
   TokenSelection,
   UnitSet,
-} from "./backend/backend.ts";
-import type { WeightDtype } from "./base/dtype.ts";
-import { hash32, hashUnit } from "./base/random.ts";
-import type { TensorRef, WeightRef, WeightSpec } from "./base/tensor-ref.ts";
-import { StepBatchBuilder } from "./engine/step-batch.ts";
-import { createRope } from "./model/rope.ts";
+} from "../backend/backend.ts";
+import type { BackendCandidate } from "../backend/backend-kind.ts";
+import type { WeightDtype } from "../base/dtype.ts";
+import { hash32, hashUnit } from "../base/random.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
+import { StepBatchBuilder } from "../engine/step-batch.ts";
+import { createRope } from "../model/rope.ts";
+import { createReferenceBackend } from "./backends.ts";
 
-/** What one step gave. */
+/** The result of one op. */
 export interface SelfTestRow {
-  readonly step: string;
-  /**
-   * Of numbers, the root of their squared error over the root of their squares; of choices, how many are others than the
-   * reference's.
-   */
+  readonly op: string;
+  /** For numbers: root of the squared error over the root of the squares. For choices: how many differ from the reference's. */
   readonly error: number;
   readonly allowed: number;
   readonly isRight: boolean;
@@ -35,12 +34,6 @@ export interface SelfTest {
   /** Opening the backend included, and the compiling of its kernels. */
   readonly elapsedMs: number;
 }
-
-/**
- * Error that rounding explains: keys, values and products of f16 keep 11 bits, so each is off by up to 5e-4 and sums by
- * less; f32 keeps 24 bits, and sums are up to some hundred numbers long. A kernel that is wrong is off by about 1.
- */
-export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;
 
 /** Rows of the prefill chunk: more than one share of a split attention, and no whole number of pages or tiles. */
 const CHUNK_ROWS = 75;
@@ -160,12 +153,14 @@ function makeWeights(backend: Backend) {
       qNorm: vector("q norm", headDim),
       kNorm: vector("k norm", headDim),
     },
-    attentionOutput: { o: weight("o", "f16", hiddenSize, queryWidth) },
-    feedForward: {
-      norm: vector("feed-forward norm", hiddenSize),
-      gate: weight("gate", "f16", intermediateSize, hiddenSize),
-      up: weight("up", "f16", intermediateSize, hiddenSize),
-      down: weight("down", "f32", hiddenSize, intermediateSize),
+    layerOutput: {
+      output: { o: weight("o", "f16", hiddenSize, queryWidth) },
+      feedForward: {
+        norm: vector("feed-forward norm", hiddenSize),
+        gate: weight("gate", "f16", intermediateSize, hiddenSize),
+        up: weight("up", "f16", intermediateSize, hiddenSize),
+        down: weight("down", "f32", hiddenSize, intermediateSize),
+      },
     },
     norm: vector("norm", hiddenSize),
     output: weight("output", "f32", vocabSize, hiddenSize),
@@ -176,12 +171,14 @@ function makeWeights(backend: Backend) {
         k: weight("k", "f16", kvWidth, hiddenSize),
         v: weight("v", "f16", kvWidth, hiddenSize),
       },
-      attentionOutput: { o: weight("o", "f16", hiddenSize, queryWidth) },
-      feedForward: {
-        norm: vector("norm", hiddenSize),
-        gate: weight("gate", "f16", intermediateSize, hiddenSize),
-        up: weight("up", "f16", intermediateSize, hiddenSize),
-        down: weight("down", "f16", hiddenSize, intermediateSize),
+      layerOutput: {
+        output: { o: weight("o", "f16", hiddenSize, queryWidth) },
+        feedForward: {
+          norm: vector("norm", hiddenSize),
+          gate: weight("gate", "f16", intermediateSize, hiddenSize),
+          up: weight("up", "f16", intermediateSize, hiddenSize),
+          down: weight("down", "f16", hiddenSize, intermediateSize),
+        },
       },
     },
   };
@@ -203,6 +200,25 @@ function randomWeights(dtype: WeightDtype, count: number, seed: number): Uint8Ar
     return ((word >>> 31) << 15) | magnitude;
   });
   return new Uint8Array(words.buffer);
+}
+
+/**
+ * Opens a candidate on the self-test's layer, tests it and closes it.
+ * @throws BackendError when it cannot be opened.
+ */
+export async function testCandidate({
+  open,
+  allowedError,
+}: Pick<BackendCandidate, "open" | "allowedError">): Promise<SelfTest> {
+  const started = performance.now();
+  const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+  try {
+    const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+    const rows = await runSelfTest(backend, reference, allowedError);
+    return { rows, elapsedMs: performance.now() - started };
+  } finally {
+    await backend.close();
+  }
 }
 
 class LayerTest {
@@ -247,12 +263,10 @@ class LayerTest {
     );
     await this.#compare(`attendAll, ${name}`, ({ attended }) => attended, heads);
     if (isDecode) await this.#select(heads, firstPosition + 1);
-    this.#both(({ backend, weights, x, attended }) =>
-      backend.attentionOutput(weights.attentionOutput, attended, x),
+    this.#both(({ backend, weights, x, query, attended }) =>
+      backend.advance(weights.layerOutput, undefined, { attended, x, query }),
     );
-    await this.#compare(`attentionOutput, ${name}`, ({ x }) => x, xs);
-    this.#both(({ backend, weights, x }) => backend.feedForward(weights.feedForward, x));
-    await this.#compare(`feedForward, ${name}`, ({ x }) => x, xs);
+    await this.#compare(`advance, ${name}`, ({ x }) => x, xs);
     await this.#logits(name, isDecode ? [0] : [CHUNK_ROWS - 1, 0, 40, 7]);
   }
 
@@ -280,9 +294,8 @@ class LayerTest {
     this.#both(({ backend, weights: { oneDtype }, x, query, attended }) => {
       backend.attentionInput(0, oneDtype.attentionInput, x, query);
       backend.attendAll(0, ALL, query, attended);
-      backend.attentionOutput(oneDtype.attentionOutput, attended, x);
-      backend.feedForward(oneDtype.feedForward, x);
-      backend.attentionInput(0, oneDtype.attentionInput, x, query);
+      const next = { layer: 0, weights: oneDtype.attentionInput };
+      backend.advance(oneDtype.layerOutput, next, { attended, x, query });
     });
     await this.#compare("a layer at once", ({ x }) => x, hiddenSize);
     await this.#compare("the next layer's queries", ({ query }) => query, numQueryHeads * headDim);
@@ -334,7 +347,7 @@ class LayerTest {
     work(this.#reference);
   }
 
-  async #compare(step: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
+  async #compare(op: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
     const [actual, expected] = await this.#read(pick, count);
     let error = 0;
     let power = 0;
@@ -342,13 +355,13 @@ class LayerTest {
       error += ((actual[i] ?? Number.NaN) - (expected[i] ?? 0)) ** 2;
       power += (expected[i] ?? 0) ** 2;
     }
-    this.#add(step, Math.sqrt(error / power), this.#allowed);
+    this.#add(op, Math.sqrt(error / power), this.#allowed);
   }
 
-  async #compareChoices(step: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
+  async #compareChoices(op: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
     const [actual, expected] = await this.#read(pick, count);
     const chosen = new Set(actual);
-    this.#add(step, expected.filter((position) => !chosen.has(position)).length, 0);
+    this.#add(op, expected.filter((position) => !chosen.has(position)).length, 0);
   }
 
   /** The first `count` numbers of both sides; the tested side goes on from the reference's. */
@@ -359,7 +372,7 @@ class LayerTest {
     return [actual.subarray(0, count), expected] as const;
   }
 
-  #add(step: string, error: number, allowed: number): void {
-    this.rows.push({ step, error, allowed, isRight: error <= allowed });
+  #add(op: string, error: number, allowed: number): void {
+    this.rows.push({ op, error, allowed, isRight: error <= allowed });
   }
 }

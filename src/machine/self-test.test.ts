@@ -1,37 +1,38 @@
 import { describe, expect, it, test } from "vitest";
-import { BACKENDS } from "../test/conformance/backend-table.ts";
-import { TINY_MODEL } from "../test/engine/tiny-engine.ts";
-import { countedGpu } from "../test/webgpu/counted-gpu.ts";
-import { webgpuForTests } from "../test/webgpu/environment.ts";
-import type { Backend, KeptEnds } from "./backend/backend.ts";
-import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
-import { BackendError } from "./base/errors.ts";
-import { openFileFolder } from "./node/file-folder.ts";
-import { createWasmHost } from "./node/wasm-host.ts";
-import { openEngineWith } from "./open.ts";
-import { ALLOWED_ERROR, runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
+import { BACKENDS } from "../../test/conformance/backend-table.ts";
+import { TINY_MODEL } from "../../test/engine/tiny-engine.ts";
+import { countedGpu } from "../../test/webgpu/counted-gpu.ts";
+import { webgpuForTests } from "../../test/webgpu/environment.ts";
+import type { Backend, KeptEnds } from "../backend/backend.ts";
+import { ALLOWED_ERROR } from "../backend/backend-kind.ts";
+import { createReferenceBackend } from "../backend/reference/reference-backend.ts";
+import { BackendError } from "../base/errors.ts";
+import { openFileFolder } from "../node/file-folder.ts";
+import { createWasmHost } from "../node/wasm-host.ts";
+import { openEngineWith } from "../open.ts";
+import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
 
 const { gpu } = await webgpuForTests();
 
 /** SwiftShader compiles the kernels for 10 s of a core, which it may have to share. */
 const COMPILING_MS = 300_000;
 
-/** The steps of a test that are wrong. */
-async function wrongSteps(tested: Backend): Promise<readonly string[]> {
+/** Ops that a test finds wrong. */
+async function wrongOps(tested: Backend): Promise<readonly string[]> {
   const rows = await runSelfTest(
     tested,
     await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
     ALLOWED_ERROR.f32,
   );
-  expect(rows).toHaveLength(20);
-  return rows.filter(({ isRight }) => !isRight).map(({ step }) => step);
+  expect(rows).toHaveLength(18);
+  return rows.filter(({ isRight }) => !isRight).map(({ op }) => op);
 }
 
 test.each(BACKENDS)(
-  "$name: every step within 1e-5, every choice the same",
+  "$name: every op within 1e-5, every choice the same",
   async ({ open }) => {
     const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-    expect(await wrongSteps(backend)).toEqual([]);
+    expect(await wrongOps(backend)).toEqual([]);
     await backend.close();
   },
   COMPILING_MS,
@@ -48,7 +49,7 @@ function broken<K extends keyof Backend>(backend: Backend, name: K, instead: Bac
   });
 }
 
-describe("a step that is wrong is found where it arises", async () => {
+describe("a wrong op is found where it arises", async () => {
   const right = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   const half = (ends: KeptEnds): KeptEnds => ({ sinks: ends.sinks - 1, recent: ends.recent + 1 });
   it.each<[string, Backend, readonly string[]]>([
@@ -62,11 +63,12 @@ describe("a step that is wrong is found where it arises", async () => {
     ],
     [
       "a feed-forward of the wrong residual",
-      broken(right, "feedForward", (weights, x) => {
-        right.feedForward(weights, x);
-        right.feedForward(weights, x);
+      broken(right, "advance", (from, next, tensors) => {
+        right.advance(from, undefined, tensors);
+        right.feedForward(from.feedForward, tensors.x);
+        if (next) right.attentionInput(next.layer, next.weights, tensors.x, tensors.query);
       }),
-      ["feedForward, chunk", "feedForward, decode", "a layer at once", "the next layer's queries"],
+      ["advance, chunk", "advance, decode", "a layer at once", "the next layer's queries"],
     ],
     [
       "a selection by other ends",
@@ -93,12 +95,12 @@ describe("a step that is wrong is found where it arises", async () => {
       ["sample, drawn"],
     ],
   ])("%s", async (_, backend, expected) => {
-    expect(await wrongSteps(backend)).toEqual(expected);
+    expect(await wrongOps(backend)).toEqual(expected);
   });
 });
 
 it.skipIf(gpu === undefined)(
-  "a GPU that computes wrongly is a BackendError at open, with step, error and adapter",
+  "a GPU that computes wrongly is a BackendError at open, with op, error and adapter",
   async () => {
     const on = countedGpu(gpu as GPU, { rewriteShader: (code) => code.replaceAll("exp(", "exp2(") });
     const folder = await openFileFolder(TINY_MODEL);

@@ -1,16 +1,16 @@
 /** What a machine has to compute with, whether it computes rightly, and what "auto" would take. */
-import type { TuningReport } from "./backend/backend.ts";
-import { BackendError } from "./base/errors.ts";
+import type { BackendName, TuningReport } from "../backend/backend.ts";
+import { BackendError } from "../base/errors.ts";
 import {
   type AdapterReport,
   type BackendHost,
-  chooseForMachine,
   reportAdapter,
   type TuningMode,
-  testAdapter,
-  testCpu,
-} from "./choose-backend.ts";
-import type { SelfTest } from "./self-test.ts";
+  WASM,
+  webGpuCandidate,
+} from "./backends.ts";
+import { chooseKind } from "./choose-backend.ts";
+import { type SelfTest, testCandidate } from "./self-test.ts";
 
 /** A self-test, or why it could not be run. */
 export type TestReport =
@@ -33,7 +33,7 @@ export interface MachineReport {
     /** Why there is no adapter, where there is none. */
     readonly problem?: string;
   };
-  readonly auto: { readonly backend: "webgpu" | "wasm"; readonly why: string };
+  readonly auto: { readonly backend: BackendName; readonly why: string };
   /** What "auto" could take computes rightly: the CPU, and a real GPU where there is one. */
   readonly isSound: boolean;
 }
@@ -50,18 +50,17 @@ export async function examineMachineWith(
 ): Promise<MachineReport> {
   const wasm = await examineCpu(host, tuning);
   const webgpu = await examineGpus(host);
-  const { adapter, why } = await chooseForMachine(host);
+  const { kind, why } = await chooseKind(host, {});
   const used = webgpu.adapters.filter(({ isSoftware }) => !isSoftware);
   return {
     wasm,
     webgpu,
-    auto: { backend: adapter ? "webgpu" : "wasm", why },
+    auto: { backend: kind.name, why },
     isSound: [wasm, ...used].every(({ selfTest }) => selfTest.isRight),
   };
 }
 
-async function examineCpu(host: BackendHost, mode: TuningMode): Promise<MachineReport["wasm"]> {
-  const { wasm } = host;
+async function examineCpu({ wasm }: BackendHost, mode: TuningMode): Promise<MachineReport["wasm"]> {
   let build = "";
   let tuning: TuningReport | undefined;
   // the host sees which build the backend asks it for
@@ -70,9 +69,13 @@ async function examineCpu(host: BackendHost, mode: TuningMode): Promise<MachineR
     return wasm.loadModule(name);
   };
   const selfTest = await report(async () => {
-    const { tuning: chosen, ...test } = await testCpu({ ...host, wasm: { ...wasm, loadModule } }, mode);
-    tuning = chosen;
-    return test;
+    const { open, allowedError } = await WASM.probe({ wasm: { ...wasm, loadModule } }, { tuning: mode });
+    const opened: typeof open = async (...sizes) => {
+      const backend = await open(...sizes);
+      tuning = backend.report().tuning;
+      return backend;
+    };
+    return testCandidate({ open: opened, allowedError });
   });
   return {
     threads: build.endsWith("-threads") ? wasm.maxThreads : 1,
@@ -98,7 +101,10 @@ async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> 
       const found = reportAdapter(adapter);
       const key = JSON.stringify([found.name, found.vendor, found.architecture, found.device]);
       if (!adapters.has(key))
-        adapters.set(key, { ...found, selfTest: await report(() => testAdapter(adapter, "f16")) });
+        adapters.set(key, {
+          ...found,
+          selfTest: await report(() => testCandidate(webGpuCandidate(adapter, host.openGpu))),
+        });
     }
   } catch (error) {
     if (error instanceof BackendError) return { adapters: [...adapters.values()], problem: error.message };

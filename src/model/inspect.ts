@@ -1,24 +1,18 @@
 import * as v from "valibot";
-import type { SelectionLayersSource } from "./attention/policy.ts";
-import { predictReads } from "./attention/predict-reads.ts";
-import { parseAttention } from "./attention/spec.ts";
-import type { CacheDtype } from "./backend/backend.ts";
-import { checkOptions, flag, oneOf } from "./base/check-options.ts";
-import { ConfigError } from "./base/errors.ts";
-import type { FileFolder } from "./load/byte-source.ts";
-import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
-import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
-import { type ModelConfig, parseModelConfig } from "./model/config.ts";
-import { guessNote } from "./model/selection-layers.ts";
-import { checkWeights } from "./model/weights.ts";
-import {
-  attentionModelOf,
-  countParameters,
-  DEFAULT_PAGE_SIZE,
-  type IgnoredTensors,
-  ignoredTensors,
-  kvBytesPerToken,
-} from "./open.ts";
+import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
+import type { SelectionLayersSource } from "../attention/policy.ts";
+import { predictReads } from "../attention/predict-reads.ts";
+import type { CacheDtype } from "../backend/backend.ts";
+import { checkOptions, flag, oneOf } from "../base/check-options.ts";
+import { ConfigError } from "../base/errors.ts";
+import { DEFAULT_PAGE_SIZE } from "../kv/page-size.ts";
+import type { FileFolder } from "../load/byte-source.ts";
+import { type Checkpoint, openCheckpoint } from "../load/checkpoint.ts";
+import { scanWeights, type WeightProblem } from "../load/scan-weights.ts";
+import { type ModelConfig, parseModelConfig } from "./config.ts";
+import { attentionModelOf, countParameters, kvBytesPerToken } from "./model-size.ts";
+import { guessNote } from "./selection-layers.ts";
+import { checkWeights, type IgnoredTensors, ignoredTensors } from "./weights.ts";
 
 /** What is in a checkpoint, and what attention would read. */
 export interface CheckpointReport {
@@ -151,9 +145,8 @@ function reportAttention(
   spec: string | undefined,
 ): AttentionReport {
   const own = checkpoint.generationConfig.attention;
-  const named = parseAttention(spec ?? own ?? "full", own);
   const model = attentionModelOf(config, DEFAULT_PAGE_SIZE);
-  const policy = named.forModel?.(model) ?? named;
+  const policy = bindAttention(firstNamed(spec, own), model, own);
   const layers = Array.from({ length: config.numLayers }, (_, layer) => {
     const { attends, selects } = policy.layerRole(layer);
     if (attends === "all") return { layer, role: selects ? ("selects" as const) : ("dense" as const) };

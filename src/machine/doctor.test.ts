@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { describeMachine } from "./cli/commands/doctor.ts";
+import { describeMachine } from "../cli/commands/doctor.ts";
+import { createWasmHost } from "../node/wasm-host.ts";
 import { examineMachineWith, type MachineReport } from "./doctor.ts";
-import { createWasmHost } from "./node/wasm-host.ts";
 
 /** An adapter that has all it needs and gives no device. */
 function brokenGpu(description: string): GPU {
@@ -75,7 +75,7 @@ test("a GPU emulated on the CPU is named as such, and what is wrong with it does
   );
 });
 
-test("without an adapter the CPU is examined all the same: threads, build, every step", async () => {
+test("without an adapter the CPU is examined all the same: threads, build, every op", async () => {
   const report = await examine({ requestAdapter: async () => null } as unknown as GPU);
   expect(report).toMatchObject({
     wasm: { threads: createWasmHost().maxThreads, selfTest: { isRight: true } },
@@ -85,18 +85,18 @@ test("without an adapter the CPU is examined all the same: threads, build, every
   });
   expect(report.wasm.build).toMatch(/^(simd|relaxed)-(threads|single)$/);
   const text = describeIt(report);
-  expect(text).toMatch(/self-test {4}all 20 steps right, 0\.\d+ s\n/);
-  expect(text).toMatch(/ {2}feedForward, decode {8}\d\.\de-\d\n/);
+  expect(text).toMatch(/self-test {4}all 18 ops right, 0\.\d+ s\n/);
+  expect(text).toMatch(/ {2}advance, decode {12}\d\.\de-\d\n/);
   expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThan(120);
 });
 
-test("steps that are wrong stand out", async () => {
+test("ops that are wrong stand out", async () => {
   const { wasm, ...rest } = await examine({ requestAdapter: async () => null } as unknown as GPU);
   if (!("rows" in wasm.selfTest)) throw new Error("the self-test did not run");
   const rows = wasm.selfTest.rows.map((row) =>
-    row.step === "expandSelection" ? { ...row, error: 2, isRight: false } : row,
+    row.op === "expandSelection" ? { ...row, error: 2, isRight: false } : row,
   );
   const text = describeIt({ ...rest, wasm: { ...wasm, selfTest: { ...wasm.selfTest, rows } } });
-  expect(text).toContain("1 of 20 steps WRONG");
-  expect(text).toMatch(/ {2}expandSelection {19}2 WRONG\n/);
+  expect(text).toContain("1 of 18 ops WRONG");
+  expect(text).toMatch(/ {2}expandSelection {12}2 WRONG\n/);
 });

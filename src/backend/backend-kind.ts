@@ -1,0 +1,59 @@
+/**
+ * A kind of backend, as the machine sees it: whether it is here, what it can hold, how to open it, how far its rounding may
+ * take it from the reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
+ */
+import type { BackendFactory, BackendName, Capacity, ModelShape } from "./backend.ts";
+
+export interface BackendKind<Host, Options> {
+  readonly name: BackendName;
+  /** What it computes on, for messages. */
+  readonly device: "GPU" | "CPU";
+  /**
+   * Finds what this machine has for it.
+   * @throws BackendError where the machine has nothing, with the reason and what to do.
+   */
+  probe(host: Host, options: Options): Promise<BackendCandidate>;
+}
+
+/** A backend that can be opened here, once. */
+export interface BackendCandidate {
+  /** Whether "auto" takes it, and why. */
+  readonly auto: { readonly isWanted: boolean; readonly why?: string };
+  /** Error against the reference that rounding explains; see `ALLOWED_ERROR`. */
+  readonly allowedError: number;
+  /** The device whose arithmetic the self-test must prove at open; left out where the CPU computes. */
+  readonly tested?: TestedDevice;
+  /** What it can hold beside a model's weights. */
+  memoryLimit(demand: MemoryDemand): MemoryLimit;
+  /** Rows of a prefill chunk that suit it for this model: the size of its buffers for rows. See `Backend.prefillRows`. */
+  prefillRows(demand: MemoryDemand, maxSequenceLength: number): number;
+  readonly open: BackendFactory;
+}
+
+/** Names a device in this process. */
+export interface TestedDevice {
+  /** For people. */
+  readonly name: string;
+  /** Where the device comes from: two equal cards differ in nothing else that WebGPU tells. */
+  readonly source: object;
+  /** Equal for devices of a source on which kernels compute alike. */
+  readonly key: string;
+}
+
+export interface MemoryDemand {
+  readonly model: ModelShape;
+  readonly weightBytes: number;
+}
+
+/** What a backend can hold. */
+export interface MemoryLimit {
+  fits(capacity: Capacity): boolean;
+  /** What sets the limit, for messages; completes "does not fit into the …". */
+  readonly name: string;
+}
+
+/**
+ * Relative error that rounding explains. f16 keys, values and products keep 11 bits: each is off by up to 5e-4, sums by
+ * less. f32 keeps 24 bits, and sums have up to some hundred terms. A wrong kernel is off by about 1.
+ */
+export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;

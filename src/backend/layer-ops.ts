@@ -1,0 +1,31 @@
+import type { TensorRef } from "../base/tensor-ref.ts";
+import type {
+  AttentionInputWeights,
+  AttentionOutputWeights,
+  FeedForwardWeights,
+  LayerOutputWeights,
+  LayerTensors,
+  NextLayer,
+} from "./backend.ts";
+
+/** The ops of `advance`, one at a time. */
+export interface LayerOps {
+  /** x += o(attended) (+ bias). */
+  attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void;
+  /** x += down(silu(gate(norm x)) * up(norm x)). */
+  feedForward(weights: FeedForwardWeights, x: TensorRef): void;
+  /** As in `Backend`. */
+  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;
+}
+
+/** `Backend.advance` on a backend that fuses nothing. */
+export function advanceByOps(
+  ops: LayerOps,
+  from: LayerOutputWeights,
+  next: NextLayer | undefined,
+  { attended, x, query }: LayerTensors,
+): void {
+  ops.attentionOutput(from.output, attended, x);
+  ops.feedForward(from.feedForward, x);
+  if (next) ops.attentionInput(next.layer, next.weights, x, query);
+}

@@ -1,0 +1,20 @@
+import { mebibytes } from "../../base/mebibytes.ts";
+import { ALLOWED_ERROR, type BackendKind } from "../backend-kind.ts";
+import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
+import { createReferenceBackend, PREFILL_ROWS } from "./reference-backend.ts";
+
+/** The reference backend: everywhere, and too slow to be chosen. */
+export const REFERENCE: BackendKind<unknown, unknown> = {
+  name: "reference",
+  device: "CPU",
+  probe: async () => ({
+    auto: { isWanted: false, why: "the reference backend is too slow" },
+    allowedError: ALLOWED_ERROR.f32,
+    memoryLimit: ({ model }) => ({
+      fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
+      name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
+    }),
+    prefillRows: () => PREFILL_ROWS,
+    open: createReferenceBackend,
+  }),
+};

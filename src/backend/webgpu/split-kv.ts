@@ -1,0 +1,131 @@
+import { BackendError } from "../../base/errors.ts";
+import { cacheRowPieces, type GpuContext, paddedHeadDim } from "./context.ts";
+import { headsOfWorkgroup } from "./tuning.ts";
+
+/** Most splits of a row. */
+const MAX_SPLITS = 1024;
+/** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
+const MAX_KEPT = 48;
+/** attend.wgsl: fewest lanes of a thread group. */
+const LEAST_LANES = 4;
+/** attend-shared.wgsl: fewest tokens of a split. */
+export const LEAST_SHARE = 64;
+
+/** How workgroups of decode attention are shaped, whatever the length. */
+export interface SplitShape {
+  /** Query heads of a workgroup. */
+  readonly heads: number;
+  readonly threads: number;
+  /** Splits of a row that fill the device. */
+  readonly wanted: number;
+  /** Thread groups that stream keys (attend.wgsl), or workgroups that keep their scores (attend-shared.wgsl). */
+  readonly kind: "streamed" | "shared";
+  /** Streamed: fewest turns of a workgroup, and tokens of a turn. */
+  readonly leastTurns: number;
+  readonly turnTokens: number;
+  /** Streamed: invocations of a thread group, and tokens that it has in flight. */
+  readonly lanes: number;
+  readonly tokens: number;
+  /** Streamed: whether a subgroup holds two thread groups. */
+  readonly isTwin: boolean;
+  /** Streamed: heads whose sums are in workgroup memory at once. */
+  readonly sumHeads: number;
+  /** Shared: most tokens of a workgroup. */
+  readonly maxTokens: number;
+}
+
+const NOT_STREAMED = { leastTurns: 0, turnTokens: 0, lanes: 0, tokens: 0, isTwin: false, sumHeads: 0 };
+
+/** Splits rows of decode attention over workgroups (split-KV). */
+export class SplitKv {
+  readonly #context: GpuContext;
+  readonly #shapes: (SplitShape | undefined)[] = [];
+
+  constructor(context: GpuContext) {
+    this.#context = context;
+  }
+
+  /** The shape where query heads of a kv head share their tokens, and where each has tokens of its own. */
+  shapeFor(hasTokensPerHead: boolean): SplitShape {
+    const heads = hasTokensPerHead ? 1 : headsOfWorkgroup(this.#context.model);
+    let shape = this.#shapes[heads];
+    if (!shape) {
+      shape = this.#shapeOf(heads);
+      this.#shapes[heads] = shape;
+    }
+    return shape;
+  }
+
+  /** Splits of rows that see at most so many tokens. */
+  splitsOf(shape: SplitShape, tokens: number): number {
+    if (shape.kind === "streamed")
+      return Math.min(shape.wanted, Math.ceil(tokens / (shape.leastTurns * shape.turnTokens)));
+    const least = Math.ceil(tokens / shape.maxTokens);
+    return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / LEAST_SHARE)));
+  }
+
+  #shapeOf(heads: number): SplitShape {
+    const { model, capacity, traits, tuning } = this.#context;
+    const groups = Math.floor((tuning.attendGroups * heads) / model.numQueryHeads);
+    const wanted = Math.max(1, Math.min(MAX_SPLITS, groups));
+    const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
+    const lanes = this.#lanes(heads, threads);
+    if (lanes === 0) return { ...NOT_STREAMED, ...this.#sharedSpace(heads), kind: "shared", wanted };
+    const tokens = Math.min(tuning.attendTokens, capacity.pageSize);
+    const turnTokens = (threads / lanes) * tokens;
+    return {
+      ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens, maxTokens: 0 },
+      leastTurns: Math.ceil(tuning.attendLeastShare / turnTokens),
+      isTwin: this.#isTwin(lanes),
+      // 8 KiB, beside the query and the states within the 16 KiB of any device
+      sumHeads: Math.max(1, Math.min(heads, Math.floor(8192 / this.#sumBytes(lanes, threads)))),
+    };
+  }
+
+  /** The most that fits workgroup memory: fewer tokens of a split first, then fewer invocations, then fewer heads. */
+  #sharedSpace(heads: number): Pick<SplitShape, "heads" | "threads" | "maxTokens"> {
+    const { model, traits, cacheDtype } = this.#context;
+    const leastThreads = Math.max(64, cacheRowPieces(model, cacheDtype));
+    // a vec4 of scores for every four heads
+    const wanted = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
+    for (let threads = traits.isSoftware ? leastThreads : 256; threads >= leastThreads; threads /= 2) {
+      // the query, beside two vec4s of an invocation
+      const otherBytes = heads * paddedHeadDim(model, cacheDtype) * 4 + threads * 32;
+      const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
+      if (room >= LEAST_SHARE)
+        return { heads, threads, maxTokens: Math.min(wanted, 2 ** Math.floor(Math.log2(room))) };
+    }
+    let fewer = heads - 1;
+    while (fewer > 1 && heads % fewer !== 0) fewer--;
+    if (fewer < 1)
+      throw new BackendError(
+        `backend webgpu: heads of ${model.headDim} channels do not fit the ${traits.workgroupBytes} bytes of workgroup ` +
+          "memory of this device; use the wasm backend",
+      );
+    return this.#sharedSpace(fewer);
+  }
+
+  #isTwin(lanes: number): boolean {
+    return this.#context.traits.minSubgroupSize >= 2 * lanes;
+  }
+
+  /** Bytes of the sums of one head in attend.wgsl. */
+  #sumBytes(lanes: number, threads: number): number {
+    const { model, cacheDtype } = this.#context;
+    return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(model, cacheDtype) * 4;
+  }
+
+  /** Lanes that share a key in attend.wgsl; 0 where the device's subgroups or its memory are too small for it. */
+  #lanes(heads: number, threads: number): number {
+    const { traits, model, cacheDtype } = this.#context;
+    const pieces = cacheRowPieces(model, cacheDtype);
+    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
+    // With fewer lanes each invocation holds the softmax of several heads; no real model needs it, and SwiftShader's
+    // compiler once took 24 GB.
+    if (lanes < LEAST_LANES) return 0;
+    const kept = 2 * heads * Math.ceil(pieces / lanes) * (cacheDtype === "f32" ? 1 : 2);
+    const stateBytes = (threads / lanes) * 2 ** Math.ceil(Math.log2(heads)) * 8;
+    const isRoom = this.#sumBytes(lanes, threads) + stateBytes <= traits.workgroupBytes;
+    return kept <= MAX_KEPT && isRoom ? lanes : 0;
+  }
+}

@@ -1,0 +1,63 @@
+import { BackendError } from "../../base/errors.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
+import type { CacheDtype } from "../backend.ts";
+import { ALLOWED_ERROR, type BackendCandidate, type BackendKind } from "../backend-kind.ts";
+import { isSoftwareAdapter } from "../software-adapter.ts";
+import { DEFAULT_CACHE_DTYPE } from "./context.ts";
+import { bindingBytes, largestBuffer } from "./device-limits.ts";
+import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
+import { proposePrefillRows } from "./prefill-rows.ts";
+
+export interface WebGpuHost {
+  /** WebGPU of this place. @throws BackendError where there is none, with the reason. */
+  readonly openGpu: () => Promise<GPU>;
+}
+
+/** The WebGPU backend on the adapter that a place gives first. */
+export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype }> = {
+  name: "webgpu",
+  device: "GPU",
+  probe: async ({ openGpu }, { cacheDtype }) => {
+    const gpu = await openGpu();
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter)
+      throw new BackendError(
+        "opening WebGPU: it offers no adapter; check the GPU's driver, or use the wasm backend",
+      );
+    return webGpuCandidate(adapter, openGpu, cacheDtype);
+  },
+};
+
+/** The backend on one adapter, which gives one device. source: where the adapter comes from. */
+export function webGpuCandidate(
+  adapter: GPUAdapter,
+  source: object,
+  cacheDtype: CacheDtype = DEFAULT_CACHE_DTYPE,
+): BackendCandidate {
+  const { info, limits } = adapter;
+  const { vendor, architecture, device, description } = info;
+  const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasSubgroupMatrices;
+  const most = bindingBytes(limits);
+  return {
+    auto: isSoftwareAdapter(info)
+      ? { isWanted: false, why: "the only WebGPU adapter computes on the CPU" }
+      : { isWanted: true, why: "a GPU is there" },
+    allowedError: ALLOWED_ERROR[isRounded ? "f16" : "f32"],
+    tested: {
+      name: adapterName(info),
+      source,
+      key: [vendor, architecture, device, description, cacheDtype].join("|"),
+    },
+    // Whether all buffers fit the GPU together shows only when they are made.
+    memoryLimit: ({ model }) => ({
+      fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
+      name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
+    }),
+    prefillRows: ({ model, weightBytes }, maxSequenceLength) =>
+      proposePrefillRows({ ...model, maxSequenceLength }, weightBytes, {
+        limits,
+        isSoftware: isSoftwareAdapter(info),
+      }),
+    open: webGpuFactory(adapter, { cacheDtype }),
+  };
+}

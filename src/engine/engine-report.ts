@@ -1,0 +1,36 @@
+import type { AttentionPolicy } from "../attention/policy.ts";
+import type { Backend } from "../backend/backend.ts";
+import { guessNote } from "../model/selection-layers.ts";
+import type { EngineReport } from "./engine-api.ts";
+
+/** Where an engine comes from: what its report says besides its components. */
+export interface EngineOrigin {
+  readonly model: Omit<EngineReport["model"], "contextLength">;
+  /** Why this backend. */
+  readonly why: string;
+  readonly selfTestMs?: number | undefined;
+  /** Where the context comes from, if not from max_position_embeddings. */
+  readonly contextNotes: readonly string[];
+  /** What a person should know of the checkpoint. */
+  readonly notes: readonly string[];
+  /** `performance.now()` when the opening began. */
+  readonly startedAt: number;
+}
+
+/** policy: of requests that name none. */
+export function reportEngine(
+  { model, why, selfTestMs, contextNotes, notes }: EngineOrigin,
+  backend: Backend,
+  { policy, loadMs }: { readonly policy: AttentionPolicy; readonly loadMs: number },
+): EngineReport {
+  const { name, settings, selectionLayersFrom: from } = policy;
+  const guess = from === "guess" ? [guessNote(name, settings.layers)] : [];
+  return {
+    model: { ...model, contextLength: backend.capacity.maxSequenceLength },
+    backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
+    attention: { name, settings, ...(from && { selectionLayersFrom: from }) },
+    loadMs,
+    ...(contextNotes.length > 0 && { contextNote: contextNotes.join("; ") }),
+    notes: [...contextNotes, ...guess, ...notes],
+  };
+}

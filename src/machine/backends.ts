@@ -1,0 +1,46 @@
+/** The backends of a machine, one row each. No other file of the core names a concrete backend. */
+import type { BackendName, CacheDtype } from "../backend/backend.ts";
+import type { BackendKind } from "../backend/backend-kind.ts";
+import { REFERENCE } from "../backend/reference/reference-kind.ts";
+import type { WasmHost } from "../backend/wasm/host.ts";
+import type { TuningMode } from "../backend/wasm/tuning.ts";
+import { WASM } from "../backend/wasm/wasm-kind.ts";
+import { WEBGPU, type WebGpuHost } from "../backend/webgpu/webgpu-kind.ts";
+
+export { createReferenceBackend } from "../backend/reference/reference-backend.ts";
+export type { TuningMode } from "../backend/wasm/tuning.ts";
+export { type AdapterReport, reportAdapter } from "../backend/webgpu/adapter-report.ts";
+export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
+export { WASM };
+
+/** What `backend` may name. */
+export const BACKEND_CHOICES = ["auto", "webgpu", "wasm", "reference"] as const satisfies readonly (
+  | "auto"
+  | BackendName
+)[];
+
+export type BackendChoice = (typeof BACKEND_CHOICES)[number];
+
+export interface BackendOptions {
+  /** Default "auto": the fastest backend this machine can run. */
+  readonly backend?: BackendChoice;
+  /** Threads that compute, the caller's included; default: all cores. */
+  readonly threads?: number;
+  /** Longest sequence, prompt and output together; default: what the model was made for, or what fits in memory. */
+  readonly contextLength?: number;
+  /** How the WebGPU backend stores keys and values. Default f16. */
+  readonly cacheDtype?: CacheDtype;
+  /**
+   * How the WASM backend chooses what depends on the processor; no choice changes a result. "auto", the default: choices
+   * kept on this machine, else measured in less than half a second and kept; "measure": anew; "default": not measured.
+   */
+  readonly tuning?: TuningMode;
+}
+
+/** What the place the engine runs in gives to backends. */
+export interface BackendHost extends WebGpuHost {
+  readonly wasm: WasmHost;
+}
+
+/** Fastest first: "auto" takes the first that this machine has and that is wanted there. */
+export const BACKENDS: readonly BackendKind<BackendHost, BackendOptions>[] = [WEBGPU, WASM, REFERENCE];

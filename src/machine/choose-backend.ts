@@ -1,0 +1,93 @@
+/** Chooses a backend for a model, fits the context into its memory, and opens it. */
+import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
+import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
+import { BackendError, ConfigError } from "../base/errors.ts";
+import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
+import { fitContext } from "./fit-context.ts";
+import { testCandidate } from "./self-test.ts";
+import { testOnce } from "./test-once.ts";
+
+/** What a model asks of a backend. */
+export interface BackendDemand {
+  readonly model: ModelShape;
+  /** Its rows of a batch are the least; the backend may propose more for prefill. */
+  readonly capacity: Capacity;
+  readonly weightBytes: number;
+}
+
+export interface ChosenBackend {
+  readonly backend: Backend;
+  /** Why this one. */
+  readonly why: string;
+  /** Why the context is shorter than the one asked for, where it is. */
+  readonly contextNote?: string | undefined;
+  /** Duration of the device's self-test, where it has one; it runs once in a process. */
+  readonly selfTestMs?: number;
+}
+
+/** @throws ConfigError on impossible options, BackendError when the backend cannot be opened. */
+export async function chooseBackend(
+  host: BackendHost,
+  options: BackendOptions,
+  demand: BackendDemand,
+): Promise<ChosenBackend> {
+  const choice = await chooseKind(host, options);
+  const { candidate, why } = choice;
+  const limit = candidate.memoryLimit(demand);
+  const isAskedFor = options.contextLength !== undefined;
+  const { maxBatchRows, maxSequenceLength } = demand.capacity;
+  const wanted = {
+    ...demand.capacity,
+    maxBatchRows: Math.max(maxBatchRows, candidate.prefillRows(demand, maxSequenceLength)),
+  };
+  const { capacity, contextNote } = fitContext(wanted, limit, isAskedFor);
+  const selfTestMs = await checkDevice(host, options, choice);
+  const backend = await candidate.open(demand.model, capacity);
+  return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
+}
+
+/** A kind of backend, what the machine has for it, and why it was taken. */
+export interface ChosenKind {
+  readonly kind: BackendKind<BackendHost, BackendOptions>;
+  readonly candidate: BackendCandidate;
+  readonly why: string;
+}
+
+/** The kind that the options name; with "auto" the first that this machine has and that is wanted there. */
+export async function chooseKind(host: BackendHost, options: BackendOptions): Promise<ChosenKind> {
+  const { backend: choice = "auto" } = options;
+  const reasons: string[] = [];
+  for (const kind of BACKENDS) {
+    if (choice === kind.name) return { kind, candidate: await kind.probe(host, options), why: "asked for" };
+    if (choice !== "auto") continue;
+    const candidate = await kind.probe(host, options).catch((error: unknown) => {
+      if (!(error instanceof BackendError)) throw error;
+      reasons.push(`no ${kind.device} (${error.message})`);
+      return undefined;
+    });
+    if (candidate?.auto.why !== undefined) reasons.push(candidate.auto.why);
+    if (candidate?.auto.isWanted) return { kind, candidate, why: `auto: ${reasons.join("; ")}` };
+  }
+  if (choice !== "auto")
+    throw new ConfigError(`unknown backend "${String(choice)}"; known are ${BACKEND_CHOICES.join(", ")}`);
+  throw new BackendError(`opening a backend: this machine has none (${reasons.join("; ")})`);
+}
+
+/** Runs the self-test of a candidate's device, on a device of its own. @throws BackendError where an op computes wrongly. */
+async function checkDevice(
+  host: BackendHost,
+  options: BackendOptions,
+  { kind, candidate: { tested } }: ChosenKind,
+): Promise<number | undefined> {
+  if (!tested) return undefined;
+  const { rows, elapsedMs } = await testOnce(tested, async () =>
+    testCandidate(await kind.probe(host, options)),
+  );
+  const wrong = rows.find(({ isRight }) => !isRight);
+  if (wrong)
+    throw new BackendError(
+      `opening ${kind.name}: the self-test of ${tested.name} failed at ${wrong.op}: error ${wrong.error}, ` +
+        `allowed ${wrong.allowed}; update the GPU's driver, or use the wasm backend (lessismore doctor shows all ops)`,
+    );
+  return elapsedMs;
+}

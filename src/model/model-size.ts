@@ -1,0 +1,32 @@
+import type { AttentionModel } from "../attention/policy.ts";
+import type { CacheDtype } from "../backend/backend.ts";
+import { dtypeBytes } from "../base/dtype.ts";
+import type { Checkpoint } from "../load/checkpoint.ts";
+import type { ModelConfig } from "./config.ts";
+import { defaultSelectionLayers } from "./selection-layers.ts";
+
+/** The sizes that policies see. */
+export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
+  const { numLayers, numQueryHeads, numKvHeads } = config;
+  const { layers, from } = defaultSelectionLayers(config);
+  return {
+    numLayers,
+    numQueryHeads,
+    numKvHeads,
+    pageSize,
+    defaultSelectionLayers: layers,
+    defaultSelectionLayersFrom: from,
+  };
+}
+
+/** Bytes of one token's keys and values over all layers. */
+export function kvBytesPerToken(config: ModelConfig, cacheDtype: CacheDtype): number {
+  return 2 * dtypeBytes(cacheDtype) * config.numLayers * config.numKvHeads * config.headDim;
+}
+
+/** Elements of all tensors; tied ones count once. */
+export function countParameters(checkpoint: Checkpoint): number {
+  let count = 0;
+  for (const { shape } of checkpoint.tensors.values()) count += shape.reduce((a, b) => a * b, 1);
+  return count;
+}

@@ -1,0 +1,45 @@
+/**
+ * The engine's parts for the benchmarks, which time single ops and whole steps without an engine. No part of the package's
+ * exports: anything here changes without notice.
+ */
+export { Attention } from "../attention/attend.ts";
+export { bindAttention } from "../attention/bind-attention.ts";
+export type { AttentionModel } from "../attention/policy.ts";
+export { predictReads } from "../attention/predict-reads.ts";
+export type {
+  Backend,
+  BackendFactory,
+  CacheDtype,
+  Capacity,
+  InFlightSample,
+  ModelShape,
+  SamplingRow,
+  Scores,
+  StepBatch,
+  TokenSelection,
+  UnitSet,
+} from "../backend/backend.ts";
+export { createReferenceBackend } from "../backend/reference/reference-backend.ts";
+export { wasmFactory } from "../backend/wasm/open-wasm.ts";
+export { WasmWeight } from "../backend/wasm/refs.ts";
+export { WasmBackend } from "../backend/wasm/wasm-backend.ts";
+export { fillRandom } from "../backend/webgpu/fill-random.ts";
+export { adapterName, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
+export type { NumberedBuffer } from "../backend/webgpu/refs.ts";
+export { WebGpuBackend } from "../backend/webgpu/webgpu-backend.ts";
+export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
+export { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
+export type { TensorRef } from "../base/tensor-ref.ts";
+export { GenerationEngine } from "../engine/engine.ts";
+export { StepBatchBuilder } from "../engine/step-batch.ts";
+export { PageAllocator } from "../kv/page-allocator.ts";
+export { openCheckpoint } from "../load/checkpoint.ts";
+export { type ModelConfig, parseModelConfig } from "../model/config.ts";
+export { Decoder } from "../model/decoder.ts";
+export { attentionModelOf } from "../model/model-size.ts";
+export { createRope } from "../model/rope.ts";
+export { defaultSelectionLayers } from "../model/selection-layers.ts";
+export { loadWeights, type ModelWeights } from "../model/weights.ts";
+export { openDawn } from "./dawn.ts";
+export * from "./index.ts";
+export { createWasmHost } from "./wasm-host.ts";
