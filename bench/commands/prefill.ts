@@ -50,7 +50,10 @@ async function sendRequests({ backend, model, threads, json, ...given }: Options
     ...(model !== undefined && { model }),
     ...(threads !== undefined && { threads }),
   });
-  printRows(prefill, json === true);
+  printRows(
+    prefill.map((row) => ({ ...row })),
+    json === true,
+  );
 }
 
 async function benchShape({ name, config }: Shape, options: Options): Promise<void> {
