@@ -1,4 +1,4 @@
-/** What is asked of `bench jitter`, by shape. */
+/** Targets of `bench jitter`, by shape, on an NVIDIA H200. */
 import type { JitterRow } from "./jitter.ts";
 import { atMost, type JudgedRow, judgedRow } from "./targets.ts";
 
@@ -8,7 +8,7 @@ interface JitterTargets {
   readonly hostMs: number;
 }
 
-/** A small model's steps are short beside the host's pauses. */
+/** A small model's steps are short, so a pause of the host weighs more. */
 const BY_SHAPE: Readonly<Record<string, JitterTargets>> = {
   "llama-3.1-8b": { p99OverMedian: 1.2, meanOverMedian: 1.02, hostMs: 0.5 },
   "qwen3-0.6b": { p99OverMedian: 1.5, meanOverMedian: 1.05, hostMs: 0.4 },
@@ -16,7 +16,7 @@ const BY_SHAPE: Readonly<Record<string, JitterTargets>> = {
 const BYTES_PER_STEP = 20_000;
 const CORE_SHARE = 0.5;
 
-/** Rows of targets, of shapes that have any. */
+/** The targets of a shape beside a measured row; none where the shape has no targets. */
 export function judgeJitter(shape: string, row: JitterRow): readonly JudgedRow[] {
   const targets = Object.hasOwn(BY_SHAPE, shape) ? BY_SHAPE[shape] : undefined;
   if (!targets) return [];

@@ -26,11 +26,11 @@ export interface JitterRow extends JitterOptions {
   readonly ms: Distribution;
   readonly p99OverMedian: number;
   readonly meanOverMedian: number;
-  /** Milliseconds in which the caller's thread records and submits a step, on a device. */
+  /** Milliseconds that the caller's thread takes to record and submit a step on a device. */
   readonly hostMs?: Distribution;
-  /** Bytes of the JavaScript heap that a step allocates, by whatever runs meanwhile: all of it is garbage later. */
+  /** Bytes of the JavaScript heap that the process allocates a step, whoever allocates them. */
   readonly bytesPerStep: number;
-  /** Where most of them are made, in bytes a step. */
+  /** The functions that allocate most, in bytes a step. */
   readonly allocationSites: Allocations["sites"];
   /** Processor time of all threads over the wall clock: 1 is one core. */
   readonly coreShare: number;
@@ -38,7 +38,7 @@ export interface JitterRow extends JitterOptions {
 
 /** Steps of the request whose allocations are sampled. */
 const SAMPLED_STEPS = 500;
-/** Tokens of a request that comes before both. */
+/** Steps of a first request, in which kernels and functions are compiled. */
 const WARM_UP_STEPS = 200;
 
 export async function benchJitter(decode: DecodeDriver, options: JitterOptions): Promise<JitterRow> {

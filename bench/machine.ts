@@ -9,7 +9,7 @@ export interface Revision {
   readonly isDirty: boolean;
 }
 
-/** What a figure needs beside it to be judged. */
+/** Machine, commit, command and load: without them a figure cannot be judged. */
 export function describeRun(
   revision = checkedOutRevision(),
 ): Readonly<Record<string, string | number | boolean>> {
@@ -62,7 +62,7 @@ function busyMs(): number {
 
 const STARTED = { ms: performance.now(), busyMs: busyMs() };
 
-/** Share of the cores' time that other processes took since this one started: above a few hundredths it was shared. */
+/** Share of the cores' time that other processes took since this one started. Above a few hundredths the machine was shared. */
 function othersBusy(): number {
   const { user, system } = process.cpuUsage();
   const others = busyMs() - STARTED.busyMs - (user + system) / 1000;

@@ -27,14 +27,14 @@ export function shape(nameOrPath: string): Shape {
   }
 }
 
-/** How weights are stored that are made on the device. */
+/** The dtype of weights made on the device. */
 export function dtypeOption(): Option {
   return new Option("--dtype <dtype>", "of weights made on the GPU")
     .choices(["f16", "bf16", "f32"])
     .default("f16");
 }
 
-/** How its keys and values are. */
+/** The dtype of keys and values on the device. */
 export function cacheDtypeOption(): Option {
   return new Option("--cache-dtype <dtype>", "of keys and values there")
     .choices(["f16", "f32"])

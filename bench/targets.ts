@@ -1,11 +1,11 @@
-/** What is asked of the WebGPU backend on an NVIDIA H200, f16, batch 1. */
+/** Targets of the WebGPU backend on an NVIDIA H200, f16, batch 1. */
 
 export interface Target {
   readonly text: string;
   readonly isMet: (measured: number) => boolean;
 }
 
-/** A measured value's target, as rows show it. */
+/** A target and whether it is met, as rows show them. */
 export interface Verdict {
   readonly target: string;
   readonly met: "met" | "missed";
@@ -39,7 +39,7 @@ export const TARGETS = {
   hostTime: { text: "less than 1 of GPU time", isMet: (measured: number) => measured < 1 },
 } as const satisfies Readonly<Record<string, Target>>;
 
-/** condition: what else must hold for the figure to count. */
+/** condition: false where something else voids the figure. */
 export function judge(target: Target, measured: number, condition = true): Verdict {
   return { target: target.text, met: condition && target.isMet(measured) ? "met" : "missed" };
 }

@@ -1,7 +1,7 @@
 /** Times of a request's tokens as its consumer sees them. */
 import type { Engine } from "../src/node/index.ts";
 
-/** Tokens before those that are timed: the first ones find kernels to compile and caches full of something else. */
+/** Untimed first tokens: kernels may compile during them, and caches hold other data. */
 export const LEAD_TOKENS = 8;
 
 export interface TimedRequest {
@@ -12,7 +12,7 @@ export interface TimedRequest {
   readonly steps: number;
 }
 
-/** A prompt and output of a request that is timed take so many tokens of context. */
+/** Tokens of context that a timed request takes. */
 export function contextOf({ promptTokens, steps }: TimedRequest): number {
   return promptTokens + LEAD_TOKENS + steps + 1;
 }

@@ -57,7 +57,7 @@ export interface AccuracyRow {
   readonly msPerToken: number;
 }
 
-/** Tokens a wrong chain of thought may go on past the length asked for, before it is cut off. */
+/** Tokens past the length asked for after which a wrong chain of thought is cut off. */
 const SPARE_TOKENS = 256;
 
 /** Solves the same problems under each policy, greedily and one at a time, and counts the right answers. */
@@ -114,7 +114,7 @@ async function measureCell(
   };
 }
 
-/** The greedy request that solves a problem, with room for a chain of thought that loses its way. */
+/** The greedy request for a problem, with spare tokens for a wrong chain of thought. */
 export function solveRequest(
   problem: SizedProblem,
   totalTokens: number,

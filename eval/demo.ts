@@ -16,7 +16,7 @@ const USAGE = `Solves one long problem with LessIsMore and with full attention, 
 
   npm start -- [--task registers|variables|graph] [--tokens N] [--seed N] [--backend auto|wasm|reference] [--threads N]
 `;
-/** Tokens decoded before anything is timed, so that both runs find compiled code. */
+/** Untimed first tokens, in which code and kernels are compiled. */
 const WARM_UP_TOKENS = 24;
 const HEADER = ["attention", "answer", "tokens", "of the cache read", "ms a token"];
 const DIM = "\u001b[2m";

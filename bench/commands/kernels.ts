@@ -21,7 +21,7 @@ interface Options {
 
 type FigureRow = Readonly<Record<string, string | number | undefined>>;
 
-/** Kernels by backend: a new one is a function and a row here, with the options that it alone has. */
+/** Kernel benchmarks by backend. A new one is a function and a row, with the options that only it has. */
 const BENCHES = {
   wasm: { run: wasmFigures, options: ["threads"] },
   webgpu: { run: webGpuFigures, options: ["dtype", "quick"] },

@@ -17,7 +17,7 @@ interface StepsOptions {
 }
 
 const ATTENTION = ["full", "less-is-more:budget=256,layers=2+7"];
-/** Of a shape with as many layers as a real model has. */
+/** For shapes with the depth of a real model. */
 const SHAPE_ATTENTION = ["full", "less-is-more:budget=512,layers=2+18"];
 
 export function stepsCommand(): Command {

@@ -1,4 +1,4 @@
-/** One sequence of a device model, stepped at any length as the engine does. */
+/** Steps one sequence of a device model at any length, without an engine: for GPU time of single steps. */
 import {
   Attention,
   type AttentionModel,
@@ -25,7 +25,7 @@ export class DeviceStepper {
   readonly #pages: readonly number[];
   readonly #prompt: Uint32Array;
   readonly #drawRow = Uint32Array.of(0);
-  /** A step goes on from the token of the draw before it, where there was one. */
+  /** Whether a sample exists that the next step continues from. */
   #hasDrawn = false;
 
   constructor({ backend, weights, config }: DeviceModel) {
@@ -68,7 +68,7 @@ export class DeviceStepper {
   }
 
   #decode(length: number, policy: AttentionPolicy): void {
-    // the token at length - 1 is the last draw's, which stays on the device
+    // the token at length - 1 is the last sample's, which stays on the device
     const tokens = this.#hasDrawn ? this.#prompt.subarray(0, length - 1) : this.#prompt;
     this.#forward(tokens, length - 1, 1, false, policy);
     this.#decoder.computeLogits(this.#drawRow, 1);

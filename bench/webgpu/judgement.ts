@@ -1,4 +1,4 @@
-/** The targets beside what a report measured. */
+/** Judges the figures of a report by their targets. */
 
 import { judgeJitter } from "../jitter-targets.ts";
 import { type JudgedRow, judgedRow, TARGETS, type Target } from "../targets.ts";
@@ -19,7 +19,7 @@ export function judgeReport(report: Report, plan: ReportSizes): readonly JudgedR
   ];
 }
 
-/** What `bench prefill` and `bench kernels` say of the same rows. */
+/** The target of a prefill row, here and in `bench kernels`. */
 export function prefillTarget({ subgroupMatrices }: ShapePrefillRow): Target {
   return subgroupMatrices === "used" ? TARGETS.prefill : TARGETS.prefillWithoutSubgroupMatrices;
 }
@@ -68,7 +68,7 @@ function judgeDecode(rows: Report["decode"], plan: ReportSizes): readonly Judged
         `${sparse.attention} over full, ${full.context}: ${speedup.toFixed(2)} of ${ceiling.toFixed(2)} times`,
         speedup / ceiling,
         TARGETS.speedup,
-        // a speed-up over a slow step counts for nothing
+        // a speed-up over a slow step does not count
         TARGETS.fullStep.isMet(full.overRoofline),
       );
     }),
@@ -90,7 +90,7 @@ function judgePrefill(rows: Report["prefill"]): readonly JudgedRow[] {
   );
 }
 
-/** The largest share over attentions and contexts: sparse steps take the GPU less time and the host more. */
+/** Judges the largest share over attentions and contexts: sparse steps take less GPU time and more host time. */
 function judgeHost(rows: Report["decode"]): readonly JudgedRow[] {
   return [...new Set(rows.map(({ shape }) => shape))].map((shape) => {
     const shares = rows.filter((one) => one.shape === shape).map(({ hostMs, gpuMs }) => hostMs / gpuMs);

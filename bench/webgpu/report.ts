@@ -25,7 +25,7 @@ export interface ReportSizes {
   };
   readonly prefill: PrefillPlan;
   readonly jitter: JitterPlan;
-  /** Shapes whose host time is compared with GPU time, at the shortest context. */
+  /** Shapes whose host time is judged beside GPU time, at the shortest context. */
   readonly hostShapes: readonly string[];
 }
 
@@ -89,7 +89,7 @@ export function prefillPlan(isQuick: boolean): PrefillPlan {
     : { shape: "qwen3-8b", tokens: 4096, rounds: 5 };
 }
 
-/** say: told what comes next. */
+/** say: receives the name of each part before it runs. */
 export async function benchReport(
   gpu: BenchGpu,
   plan: ReportSizes,
@@ -124,7 +124,7 @@ export async function benchReport(
   return { gpu: gpu.name, readBandwidth, kernels, decode, prefill, jitter };
 }
 
-/** The same prompt with the subgroup matrices and without. */
+/** Prefills one prompt with subgroup matrices and without. */
 export async function benchBothPrefills(
   gpu: BenchGpu,
   { shape, tokens, rounds }: PrefillPlan,

@@ -1,4 +1,4 @@
-/** What a step cannot do without: bytes to read, products to form. */
+/** The work of a step: bytes to read, operations to compute. */
 import {
   type AttentionModel,
   type AttentionPolicy,
@@ -14,7 +14,7 @@ export interface Dtypes {
   readonly cacheDtype: CacheDtype;
 }
 
-/** Elements of the matrices of a layer, in the order in which a step reads them. */
+/** Elements of a layer's matrices, in the order of a step. */
 export function layerMatrices(config: ModelConfig) {
   const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = config;
   return {
@@ -51,7 +51,7 @@ export function stepBytes(
   return matrixBytes(config, dtype) + rows * cacheRowBytes(config, cacheDtype);
 }
 
-/** Floating-point operations of the prefill of a prompt, two a multiply-add; attention counts what is under the diagonal. */
+/** Floating-point operations of the prefill of a prompt, two a multiply-add; attention counts the causal half. */
 export function prefillOperations(config: ModelConfig, tokens: number): number {
   const { numLayers, numQueryHeads, headDim } = config;
   const pairs = (tokens * (tokens + 1)) / 2;

@@ -11,7 +11,7 @@ export const TASKS: Readonly<Record<TaskName, Task>> = { registers, variables, g
 
 /** The budget that makes a problem of the task about one token long for each token asked, measured in training. */
 const BUDGET_PER_TOKEN: Readonly<Record<TaskName, number>> = { registers: 1.18, variables: 1.1, graph: 1.35 };
-/** Aimed at below the limit, so that few draws are too long and have to be drawn again. */
+/** Share of the limit to aim at, so that few draws are too long and must be repeated. */
 const AIM = 0.8;
 
 /** What `makeProblems` needs of a tokenizer. */
@@ -51,7 +51,7 @@ export function isCorrect(problem: Problem, text: string): boolean {
 /**
  * The problems of a task at a length, the same ones for the same task, length and seed; a longer set starts with the
  * shorter one.
- * @throws RangeError when hardly any problem of the task is that short.
+ * @throws RangeError where too few problems of the task are that short.
  */
 export function makeProblems(task: TaskName, options: ProblemSetOptions): SizedProblem[] {
   const { totalTokens, count, seed, tokenizer } = options;

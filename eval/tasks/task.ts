@@ -18,7 +18,7 @@ export function calculate(left: number, sign: string, right: number): number {
   return (sign === "+" ? left + right : left - right + 100) % 100;
 }
 
-/** The value at a key that is known to be there. */
+/** The value of a key that the map has. */
 export function lookUp<K, V>(map: ReadonlyMap<K, V>, key: K): V {
   const value = map.get(key);
   if (value === undefined) throw new Error(`no entry for ${String(key)}`);
