@@ -13,7 +13,7 @@ import {
   type TokenCounter,
 } from "./tasks/index.ts";
 
-/** What the evaluation needs of an engine. */
+/** The members of an engine that the evaluation uses. */
 export interface EvaluatedEngine {
   readonly tokenizer: TokenCounter;
   generate(request: GenerationRequest): Generation;
@@ -24,7 +24,7 @@ export interface AccuracyOptions {
   readonly tasks: readonly TaskName[];
   /** Policies or specs to compare, each on the same problems. */
   readonly attention: readonly (AttentionPolicy | string)[];
-  /** Prompt and reasoning together stay below this. */
+  /** Most tokens of prompt and reasoning together. */
   readonly totalTokens: number;
   /** Problems a task. */
   readonly problems: number;
@@ -57,10 +57,10 @@ export interface AccuracyRow {
   readonly msPerToken: number;
 }
 
-/** Tokens past the length asked for after which a wrong chain of thought is cut off. */
+/** Tokens past the length asked for that a wrong chain of thought gets before the cut. */
 const SPARE_TOKENS = 256;
 
-/** Solves the same problems under each policy, greedily and one at a time, and counts the right answers. */
+/** Solves the same problems under each policy, greedily and one at a time, and counts right answers. */
 export async function measureAccuracy(options: AccuracyOptions): Promise<AccuracyRow[]> {
   const { engine, totalTokens, seed } = options;
   const rows: AccuracyRow[] = [];
@@ -114,7 +114,7 @@ async function measureCell(
   };
 }
 
-/** The greedy request for a problem, with spare tokens for a wrong chain of thought. */
+/** Makes the greedy request for a problem, with spare tokens for a wrong chain of thought. */
 export function solveRequest(
   problem: SizedProblem,
   totalTokens: number,
@@ -128,7 +128,7 @@ export function solveRequest(
   };
 }
 
-/** 95 % interval of a share: Wilson's, which stays inside [0, 1] and holds for few trials. */
+/** Wilson's 95 % interval of a share, which stays inside [0, 1] and holds for few trials. */
 export function wilsonInterval(successes: number, trials: number): [low: number, high: number] {
   const z = 1.959964;
   const share = successes / trials;
@@ -137,7 +137,7 @@ export function wilsonInterval(successes: number, trials: number): [low: number,
   return [Math.max(0, (center - spread) / scale), Math.min(1, (center + spread) / scale)];
 }
 
-/** The rows as text, one line each under a header. */
+/** Formats rows under a header, one line each. */
 export function formatAccuracy(rows: readonly AccuracyRow[]): string {
   return formatTable(
     ["task", "attention", "right", "accuracy (95 %)", "tokens", "cache read", "ms/token"],
@@ -154,7 +154,7 @@ export function formatAccuracy(rows: readonly AccuracyRow[]): string {
   );
 }
 
-/** Columns padded to their widest cell, two blanks apart. */
+/** Pads columns to their widest cell, two blanks apart. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (cells: readonly string[]) =>

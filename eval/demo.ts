@@ -1,4 +1,4 @@
-// What `npm start` shows: one long problem, thought through with LessIsMore and then with full attention.
+// The demo of `npm start`: LessIsMore solves one long problem, then full attention does.
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import {
@@ -16,7 +16,7 @@ const USAGE = `Solves one long problem with LessIsMore and with full attention, 
 
   npm start -- [--task registers|variables|graph] [--tokens N] [--seed N] [--backend auto|wasm|reference] [--threads N]
 `;
-/** Untimed first tokens, in which code and kernels are compiled. */
+/** Tokens decoded before any timing, so that both runs find compiled code. */
 const WARM_UP_TOKENS = 24;
 const HEADER = ["attention", "answer", "tokens", "of the cache read", "ms a token"];
 const DIM = "\u001b[2m";

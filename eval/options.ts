@@ -25,7 +25,7 @@ export function readBackend(text: string): BackendChoice {
 /** Runs a program's main function. An error becomes one line and exit code 1, or 2 for a wrong command line. */
 export async function runMain(name: string, main: () => Promise<void>): Promise<void> {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0); // the reader has seen enough
+    if (error.code === "EPIPE") process.exit(0); // The reader has seen enough.
     throw error;
   });
   try {

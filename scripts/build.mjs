@@ -14,17 +14,21 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { exportsOf, exportsSource } from "./wasm-exports.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const ASSEMBLY = "src/backend/wasm/assembly";
 const KERNELS = "src/backend/webgpu/kernels";
 const KERNEL_SOURCES = "src/backend/webgpu/kernel-sources.ts";
+const WASM_EXPORTS = "src/backend/wasm/exports.ts";
+/** The constants that AssemblyScript takes from the TypeScript above it. */
+const DTYPE_CODES = "src/base/dtype-codes.ts";
 
 /** What can be built: the sources and settings it depends on, where it lands, and how. */
 const TARGETS = {
   wasm: {
     folder: "wasm",
-    sources: [ASSEMBLY, "scripts/build.mjs", "package-lock.json"],
+    sources: [ASSEMBLY, DTYPE_CODES, "scripts/build.mjs", "package-lock.json"],
     build: buildWasm,
   },
   ts: {
@@ -54,6 +58,7 @@ export function isFresh(name) {
 export function build(name) {
   const { folder, sources, build } = TARGETS[name];
   bundleKernels();
+  describeExports();
   const before = fingerprint(sources);
   rmSync(join(root, folder, ".stamp"), { force: true });
   build();
@@ -106,8 +111,19 @@ export function bundleKernels() {
     `// Made by scripts/build.mjs from ${KERNELS}/*.wgsl.\n` +
     `export const KERNEL_SOURCES = ${JSON.stringify(Object.fromEntries(entries), null, 2)};\n\n` +
     "export type KernelFile = keyof typeof KERNEL_SOURCES;\n";
-  const path = join(root, KERNEL_SOURCES);
-  // untouched where nothing changed, so that the build made from it stays fresh
+  writeIfChanged(KERNEL_SOURCES, text);
+}
+
+/** Makes TypeScript of the signatures that the AssemblyScript exports. */
+function describeExports() {
+  if (!existsSync(join(root, ASSEMBLY, "index.ts"))) return;
+  const functions = exportsOf(join(root, ASSEMBLY), "index");
+  writeIfChanged(WASM_EXPORTS, exportsSource(functions, `${ASSEMBLY}/index.ts`));
+}
+
+/** Leaves an unchanged file untouched, so that the build made from it stays fresh. */
+function writeIfChanged(file, text) {
+  const path = join(root, file);
   if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
 }
 

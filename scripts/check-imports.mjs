@@ -31,7 +31,7 @@ const MAY_NAME_BACKENDS = /^src\/(machine\/backends\.ts$|node\/|browser\/)/;
 const IMPLEMENTATION = /^src\/backend\/([^/]+)\//;
 const POLICY = /^src\/attention\/policies\/(?!index\.ts$)/;
 const MAY_USE_NODE = /^(src\/node\/|src\/cli\/|src\/server\/listen\.ts$|eval\/|bench\/)/;
-const SKIPPED = /(\.test\.ts$|\.d\.ts$|^src\/backend\/wasm\/assembly\/)/;
+const SKIPPED = /(\.test\.ts$|\.d\.ts$)/;
 const BUILTINS = new Set(builtinModules);
 
 const COMMENT_OR_STRING =
@@ -40,7 +40,7 @@ const STATEMENT = /(?:^|[;}\n])\s*(?:import|export)\b(?:[^;"'`=()]*?\bfrom\b)?\s
 const DYNAMIC = /\bimport\s*\(\s*(["'`])([^"'`\n$]+)\1/g;
 
 /**
- * Reads every .ts file under src, eval, bench and web below `root`, tests excepted.
+ * Reads every .ts file under src, eval, bench and web below `root`, AssemblyScript included, tests excepted.
  * @returns {{ files: number, problems: string[] }}
  */
 export function checkImports(root) {

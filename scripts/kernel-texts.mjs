@@ -52,10 +52,13 @@ async function texts() {
 
 /** Declarations that `main` reaches, in the order in which it does, with the names of the text numbered in that order. */
 function canonical(text) {
-  const bare = text
+  let bare = text
     .replaceAll(/\/\/.*$/gm, "")
     .replaceAll(/@group\(\d\) @binding\(\w+\) /g, "")
     .replaceAll(/^(enable|diagnostic).*$/gm, "");
+  // nothing is known by two names: aliases stand for their types
+  for (const [alias, name, type] of bare.matchAll(/^alias (\w+) = (.*);$/gm))
+    bare = bare.replace(alias, "").replaceAll(new RegExp(`\\b${name}\\b`, "g"), type);
   const items = new Map();
   const names = new Set();
   for (const item of topLevel(bare)) {
@@ -65,30 +68,37 @@ function canonical(text) {
   for (const [, name] of bare.matchAll(/(?:\b(?:let|const|fn|struct|alias|var(?:<[^>]*>)?)\s+)(\w+)/g))
     names.add(name);
   for (const [, name] of bare.matchAll(/\b(\w+)\s*:/g)) names.add(name);
-  const numbers = new Map();
+  const global = numbering("g");
+  const fields = numbering("f");
+  const topNames = new Set(items.keys());
   const out = [];
   const queue = ["main"];
   for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
     const item = items.get(name);
     if (item === undefined) continue;
     items.delete(name);
-    out.push(
-      item.replaceAll(/\b[A-Za-z_]\w*\b/g, (word) => {
-        if (!names.has(word)) return word;
-        if (items.has(word)) queue.push(word);
-        if (!numbers.has(word)) numbers.set(word, `n${numbers.size}`);
-        return numbers.get(word);
-      }),
-    );
+    const local = numbering("l");
+    const rename = (_, dot, word, colon) => {
+      const isField = dot !== "" || (item.startsWith("struct") && colon !== "");
+      if (!names.has(word) || (dot !== "" && /^[xyzw]{1,4}$/.test(word))) return dot + word + colon;
+      if (isField) return dot + fields(word) + colon;
+      if (!topNames.has(word)) return local(word) + colon;
+      queue.push(word);
+      return global(word) + colon;
+    };
+    out.push(item.replaceAll(/(\.?)\b([A-Za-z_]\w*)\b(\s*:|)/g, rename));
   }
-  return out
-    .map((item) =>
-      item
-        .replaceAll(/\s+/g, " ")
-        .replaceAll(/ ?([{}();,]) ?/g, "$1")
-        .trim(),
-    )
-    .join("\n");
+  const blanks = (item) => item.replaceAll(/\s+/g, " ").replaceAll(/ ?([{}();,:]) ?/g, "$1");
+  return out.map((item) => blanks(item).trim()).join("\n");
+}
+
+/** Names things by the order in which they are first met. */
+function numbering(letter) {
+  const numbers = new Map();
+  return (word) => {
+    if (!numbers.has(word)) numbers.set(word, `${letter}${numbers.size}`);
+    return numbers.get(word);
+  };
 }
 
 function topLevel(text) {

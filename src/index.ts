@@ -1,4 +1,4 @@
-/** Public exports that run anywhere; `lessismore` in Node adds what opens files (src/node/index.ts). */
+/** Public exports that run anywhere. Each place adds its openers (src/node/index.ts, src/browser/index.ts). */
 
 export {
   full,

@@ -5,11 +5,11 @@ import { ConfigError } from "./base/errors.ts";
 import { attentionChoice } from "./engine/request-schema.ts";
 import { BACKEND_CHOICES, type BackendOptions } from "./machine/backends.ts";
 
-/** Options of every way to open an engine. Unknown keys are refused. */
+/** Options of every way to open an engine. Unknown keys are errors. */
 export interface EngineOptions extends BackendOptions {
-  /** The policy of requests that name none: a value or a spec; default: the checkpoint's own, else full. */
+  /** The policy of requests that name none, a value or a spec. Default: the checkpoint's own, else full. */
   readonly attention?: AttentionPolicy | string;
-  /** Requests that run at the same time. Default 4. */
+  /** Most requests that run at the same time. Default 4. */
   readonly maxConcurrent?: number;
   /**
    * Milliseconds for which the prompts of others may hold up a request that decodes, about; on a backend that computes on the
@@ -18,13 +18,13 @@ export interface EngineOptions extends BackendOptions {
   readonly maxStallMs?: number;
   /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
   readonly pageSize?: number;
-  /** Ends the opening with an AbortedError. */
+  /** Aborts the opening, which then rejects with an AbortedError. */
   readonly signal?: AbortSignal;
 }
 
-/** More than any machine this runs on has; each thread takes memory of its own. */
+/** More threads than any machine has; each takes memory of its own. */
 const MAX_THREADS = 256;
-/** More rows than that in a batch no backend is made for. */
+/** No backend is made for batches of more rows. */
 const MAX_CONCURRENT = 4096;
 
 const isPageSize = (size: number) => Number.isSafeInteger(size) && size >= 4 && Math.log2(size) % 1 === 0;
@@ -43,9 +43,9 @@ export const ENGINE_OPTIONS = {
 } satisfies { readonly [Key in keyof EngineOptions]-?: unknown };
 
 /**
- * Checks the options of an engine, and those that one place has besides. Gives a copy: the caller's object may change while
+ * Checks the options of an engine and those that a place adds. Returns a copy, since the caller's object may change while
  * files are read.
- * @throws ConfigError on unknown keys and impossible values
+ * @throws ConfigError on unknown keys and impossible values.
  */
 export function checkEngineOptions<Place extends object>(
   options: EngineOptions & Place,

@@ -17,7 +17,7 @@ import { createRope } from "./model/rope.ts";
 import { checkWeights, ignoredTensors, loadWeights, unusedOutput } from "./model/weights.ts";
 import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
-/** What the place the engine runs in gives it. */
+/** What a place gives an engine. */
 export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
 }
@@ -64,7 +64,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
   }
 }
 
-/** @throws ConfigError on a context that the model was not made for. */
+/** Room for the options' context and requests. @throws ConfigError on a context that the model was not made for. */
 function capacityFor(config: ModelConfig, options: EngineOptions): Capacity {
   const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = 4 } = options;
   const maxSequenceLength = options.contextLength ?? config.contextLength;
@@ -91,7 +91,7 @@ function chatTemplateOf(checkpoint: Checkpoint) {
   return checkpoint.chatTemplate;
 }
 
-/** Checkpoints without a tokenizer still run on token ids; only text is refused. */
+/** Refuses text. A checkpoint without a tokenizer still runs on token ids. */
 function noTokenizer(name: string): Tokenizer {
   const refuse = () => {
     throw new ModelFileError(`${name} has no tokenizer.json; give tokenIds instead of text`);

@@ -3,7 +3,7 @@ import type { Capacity, ModelShape } from "../src/backend/backend.ts";
 /** Sizes of a model and of the backend that runs it, by name. */
 export type Sizes = ModelShape & Capacity;
 
-/** A small model and room for it, as `BackendFactory` takes them; name the sizes that a test is about. */
+/** Returns the arguments of `BackendFactory` for a small model. A test overrides the sizes that it is about. */
 export function sizesOf(overrides: Partial<Sizes> = {}): [model: ModelShape, capacity: Capacity] {
   const {
     pageSize = 16,

@@ -23,9 +23,10 @@ const LABORATORY = { gigahertz: 3.7, nanoseconds: { 2048: 92.3, 8192: 96.4, 3276
 
 export function benchAttention(bench: KernelBench): void {
   const { backend } = bench;
-  const start = backend.arena.word("cache") / 4;
-  const cached = 2 * LENGTH * KV_HEADS * HEAD_DIM;
-  for (let i = 0; i < cached; i++) backend.arena.floats[start + i] = bench.unit() - 0.5;
+  const [cache] = backend.cacheRegions;
+  if (!cache) throw new TypeError("the backend has no cache");
+  const start = cache.address / 4;
+  for (let i = 0; i < cache.bytes / 4; i++) backend.arena.floats[start + i] = bench.unit() - 0.5;
   const range = { first: 0, count: 1 };
   const query = bench.vector(MAX_ROWS * HEADS * HEAD_DIM);
   const output = bench.vector(MAX_ROWS * HEADS * HEAD_DIM);

@@ -2,7 +2,7 @@
  * Times the WASM kernels beside a plain read of as many bytes, beside each other, and on one thread beside all. Ratios come from
  * medians of alternated samples of one run, because the memory speed of a shared machine changes by the second.
  */
-import { createWasmHost, WasmBackend, wasmFactory } from "../../src/node/internal.ts";
+import { createWasmHost, WasmBackend, wasmFactory, withAllPages } from "../../src/node/internal.ts";
 import type { KernelFigure } from "./figure.ts";
 import { HEAD_DIM, HEADS, KernelBench, KV_HEADS, LENGTH, MAX_ROWS, PAGE_SIZE } from "./kernel-bench.ts";
 import { benchAttention } from "./wasm-attention.ts";
@@ -28,10 +28,8 @@ export async function benchWasmKernels(threads?: number): Promise<readonly Kerne
     maxBatchRows: MAX_ROWS,
     maxBatchSequences: 1,
   };
-  const backend = await wasmFactory(createWasmHost(), threads === undefined ? {} : { threads })(
-    model,
-    capacity,
-  );
+  const open = withAllPages(wasmFactory(createWasmHost(), threads === undefined ? {} : { threads }));
+  const backend = await open(model, capacity);
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   const bench = new KernelBench(backend);
   try {

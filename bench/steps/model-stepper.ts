@@ -24,6 +24,7 @@ import {
   StepBatchBuilder,
   WasmBackend,
   wasmFactory,
+  withAllPages,
 } from "../../src/node/internal.ts";
 import { StepClock } from "./timed-backend.ts";
 
@@ -79,7 +80,7 @@ export class ModelStepper {
     const checkpoint = await openCheckpoint(await openFileFolder(options.model ?? bundledModelFolder()));
     try {
       const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-      const opened = await factoryOf(options)(config, capacityFor(options.contextLength));
+      const opened = await withAllPages(factoryOf(options))(config, capacityFor(options.contextLength));
       const weights = await loadWeights(checkpoint.tensors, config, opened, checkpoint.name);
       const clock = new StepClock();
       const stepper = new ModelStepper(clock.watch(opened), config, weights, clock);
@@ -110,8 +111,8 @@ export class ModelStepper {
 
   /** Memory never written is one page of zeros to the system, and read from cache. */
   #prepareReads(wasm: WasmBackend): void {
-    const start = wasm.arena.word("cache") / 4;
-    wasm.arena.floats.fill(1e-3, start, start + wasm.report().kvCacheBytes / 4);
+    for (const { address, bytes } of wasm.cacheRegions)
+      wasm.arena.floats.fill(1e-3, address / 4, (address + bytes) / 4);
     this.#wasm = wasm;
   }
 
@@ -119,11 +120,13 @@ export class ModelStepper {
   plainRead(bytes: number): number {
     if (!this.#wasm) throw new TypeError("a plain read is a kernel of the wasm backend");
     const { arena, kernels } = this.#wasm;
+    const [cache] = this.#wasm.cacheRegions;
+    if (!cache) throw new TypeError("a plain read needs a cache");
     const item = 65536;
-    const whole = Math.floor(this.backend.report().kvCacheBytes / item) * item;
+    const whole = Math.floor(cache.bytes / item) * item;
     const started = performance.now();
     for (let left = Math.ceil(bytes / item) * item; left > 0; left -= whole)
-      kernels.readAll(arena.word("cache"), Math.min(left, whole), arena.word("scratch"));
+      kernels.readAll(cache.address, Math.min(left, whole), arena.word("scratch"));
     return performance.now() - started;
   }
 

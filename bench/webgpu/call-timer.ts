@@ -2,7 +2,7 @@
  * GPU time of kernels: sequences of calls in one pass between two timestamps, so that gaps between dispatches count as in a step. An
  * idle GPU clocks down, so untimed calls keep it busy up to every sample. Compared sequences alternate sample by sample.
  */
-import type { WebGpuBackend } from "../../src/node/internal.ts";
+import { profile, type WebGpuBackend } from "../../src/node/internal.ts";
 import { median } from "../statistics.ts";
 
 /** A GPU takes about this long to clock up. */
@@ -59,6 +59,6 @@ async function sample(
   };
   prepare?.();
   runAll();
-  const { all } = await backend.profile(runAll, "all");
+  const { all } = await profile(backend, runAll, "all");
   return all ?? Number.NaN;
 }

@@ -2,7 +2,7 @@
  * Decode steps of a shape as a request gets them: through the engine, from token to token at its consumer. Attentions take turns
  * within a context, so that their ratios come from the same minutes. What the GPU does in a step is timed by itself.
  */
-import type { AttentionPolicy, ModelConfig } from "../../src/node/internal.ts";
+import { type AttentionPolicy, type ModelConfig, profile } from "../../src/node/internal.ts";
 import { mean, median, percentile } from "../statistics.ts";
 import { LEAD_TOKENS } from "../token-times.ts";
 import { DeviceEngine } from "./device-engine.ts";
@@ -163,7 +163,7 @@ class Turns {
     step(); // compiles what the engine has not
     for (let i = 0; i < PROFILES; i++) {
       step();
-      profiles.push(await stepper.backend.profile(step, by));
+      profiles.push(await profile(stepper.backend, step, by));
     }
     const names = Object.keys(profiles[0] ?? {});
     return Object.fromEntries(

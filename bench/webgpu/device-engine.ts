@@ -66,8 +66,9 @@ export class DeviceEngine {
         ...{ why: "benchmark", contextNotes: [], notes: [], startedAt: performance.now() },
       },
     });
+    const watch = new StepWatch(backend);
     await engine.prepare();
-    return new DeviceEngine(engine, new StepWatch(backend));
+    return new DeviceEngine(engine, watch);
   }
 
   /** Times of a request's decode steps. started: called when the first timed step begins. */
@@ -115,6 +116,8 @@ class StepWatch {
       this.#isSkipping = isPrefill && this.skipsPrefill;
       beginStep(batch);
     };
+    // the pool stays as it is: its random values are the context
+    backend.resizeCache = async () => true;
     backend.sample = (logits, rows) => {
       const drawn = sample(logits, rows);
       this.hostMs.push(performance.now() - this.#recordedAt);

@@ -2,11 +2,13 @@
 import {
   type AttentionModel,
   attentionModelOf,
+  fillBackend,
   type ModelConfig,
   type ModelWeights,
   WebGpuBackend,
   webGpuCandidate,
   webGpuFactory,
+  withAllPages,
 } from "../../src/node/internal.ts";
 import type { BenchGpu } from "./gpu.ts";
 import { type Dtypes, matrixBytes } from "./step-work.ts";
@@ -43,11 +45,11 @@ export async function openDeviceModel(
     maxBatchSequences: 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await webGpuFactory(adapter, { cacheDtype, traits })(config, capacity);
+  const backend = await withAllPages(webGpuFactory(adapter, { cacheDtype, traits }))(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
-    backend.fillRandom(SEED);
+    fillBackend(backend, SEED);
     await backend.finish();
     return { config, attentionModel: attentionModelOf(config, PAGE_SIZE), backend, weights };
   } catch (error) {

@@ -10,6 +10,7 @@ import {
   PageAllocator,
   parseAttention,
   StepBatchBuilder,
+  sampleOnDevice,
   type WebGpuBackend,
 } from "../../src/node/internal.ts";
 import { type DeviceModel, PAGE_SIZE } from "./device-model.ts";
@@ -59,7 +60,7 @@ export class DeviceStepper {
   /** Records the same step; its token stays on the device. */
   recordStep(length: number, policy: AttentionPolicy): void {
     this.#decode(length, policy);
-    this.backend.sampleOnDevice(this.#decoder.logits, DRAWS);
+    sampleOnDevice(this.backend, this.#decoder.logits, DRAWS);
   }
 
   /** Records the prefill of positions first .. first + count - 1. */

@@ -1,5 +1,5 @@
 /** Memory bandwidth: buffers read once by 16-byte loads. */
-import { fillRandom, type NumberedBuffer, type WebGpuBackend } from "../../src/node/internal.ts";
+import { contextOf, fillRandom, type NumberedBuffer, type WebGpuBackend } from "../../src/node/internal.ts";
 import { type CallSequence, timeSequences } from "./call-timer.ts";
 import { openDeviceModel } from "./device-model.ts";
 import type { BenchGpu } from "./gpu.ts";
@@ -22,7 +22,7 @@ export interface ReadTime {
 
 /** Reads the largest buffer that can be bound, up to 2 GiB. */
 export async function plainRead(backend: WebGpuBackend): Promise<ReadTime> {
-  const { traits } = backend.context;
+  const { traits } = contextOf(backend);
   const bytes = traits.isSoftware ? SOFTWARE_BYTES : Math.min(LARGEST_BYTES, largestBinding(backend));
   return { bytes, microseconds: await timeReads(backend, [bytes]) };
 }
@@ -42,7 +42,7 @@ export async function measureReadBandwidth(gpu: BenchGpu): Promise<number> {
 
 /** Microseconds of a sequence of plain reads of these sizes, at the best number of workgroups. */
 export async function timeReads(backend: WebGpuBackend, sizes: readonly number[]): Promise<number> {
-  const { recorder, buffers } = backend.context;
+  const { recorder, buffers } = contextOf(backend);
   const sets = new Map([...new Set(sizes)].map((bytes) => [bytes, new BufferSet(backend, bytes)]));
   const out = buffers.storage("plain read out", 16);
   const kernel = recorder.kernel(["plain-read"], {});
@@ -78,7 +78,7 @@ class BufferSet {
   #next = 0;
 
   constructor(backend: WebGpuBackend, bytes: number) {
-    const { recorder, buffers } = backend.context;
+    const { recorder, buffers } = contextOf(backend);
     const copies = Math.min(MAX_SET, Math.max(1, Math.ceil(SET_BYTES / bytes)));
     const parts = Math.ceil(bytes / largestBinding(backend));
     this.#backend = backend;
@@ -96,11 +96,11 @@ class BufferSet {
   }
 
   destroy(): void {
-    for (const buffer of this.#copies.flat()) this.#backend.context.buffers.destroy(buffer);
+    for (const buffer of this.#copies.flat()) contextOf(this.#backend).buffers.destroy(buffer);
   }
 }
 
 function largestBinding(backend: WebGpuBackend): number {
-  const { maxStorageBufferBindingSize, maxBufferSize } = backend.context.device.limits;
+  const { maxStorageBufferBindingSize, maxBufferSize } = contextOf(backend).device.limits;
   return Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / 256) * 256;
 }

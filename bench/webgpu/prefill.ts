@@ -1,5 +1,5 @@
 /** Prefill of a shape as a request gets it: through the engine, in chunks of its choice, with subgroup matrices or without. */
-import type { ModelConfig } from "../../src/node/internal.ts";
+import { contextOf, type ModelConfig } from "../../src/node/internal.ts";
 import { mean, median, percentile } from "../statistics.ts";
 import { DeviceEngine } from "./device-engine.ts";
 import { openDeviceModel } from "./device-model.ts";
@@ -46,7 +46,7 @@ export async function benchShapePrefill(
   });
   const engine = await DeviceEngine.open(model);
   try {
-    const { hasSubgroupMatrices } = model.backend.context.traits;
+    const { hasSubgroupMatrices } = contextOf(model.backend).traits;
     const measured: ShapePrefillRow[] = [];
     for (const tokens of options.tokens) {
       for (let i = 0; i < WARM_UP_PROMPTS; i++) await engine.prefill(tokens);

@@ -4,16 +4,16 @@ import { lookUp, type Problem } from "./task.ts";
 type Graph = ReadonlyMap<number, readonly number[]>;
 
 const MOST_NODES = 88;
-const MOST_EDGES = 5; // leaving a node by the extra edges
+const MOST_EDGES = 5; // Extra edges that leave a node.
 
-/** Depth-first search with backtracking over adjacency lists; nodes are 10..99. */
+/** Task: depth-first search with backtracking over adjacency lists; nodes are 10 to 99. */
 export function graph(random: Random, budget: number): Problem {
   const count = Math.min(MOST_NODES, Math.max(6, Math.trunc((budget - 80) / random.uniform(38, 52))));
   const all = Array.from({ length: 90 }, (_, i) => 10 + i);
   const nodes = random.sample(all, count);
   const start = nodes[0] ?? 10;
   const edges = drawEdges(random, nodes);
-  // A goal that is found late makes the search long.
+  // A late goal makes the search long.
   const { order } = search(edges, start, undefined);
   const half = Math.floor(order.length / 2);
   const goal = order.length > 1 ? (order[random.range(half, order.length)] ?? start) : start;
@@ -33,7 +33,7 @@ export function graph(random: Random, budget: number): Problem {
   };
 }
 
-/** Mostly a tree, so that there are dead ends, and some more edges. */
+/** Makes a tree, which has dead ends, and some extra edges. */
 function drawEdges(random: Random, nodes: readonly number[]): Graph {
   const edges = new Map(nodes.map((node) => [node, [] as number[]]));
   for (const [i, node] of nodes.entries()) {
@@ -50,7 +50,7 @@ function drawEdges(random: Random, nodes: readonly number[]): Graph {
   return new Map([...edges].map(([node, targets]) => [node, random.shuffled(targets)]));
 }
 
-/** Depth-first search with its steps as text; without a goal it visits all it can reach. */
+/** Searches depth-first and writes its steps; without a goal it visits all reachable nodes. */
 function search(edges: Graph, start: number, goal: number | undefined) {
   const lines: string[] = [];
   const parents = new Map<number, number>();

@@ -9,12 +9,12 @@ export type TaskName = "registers" | "variables" | "graph";
 /** The tasks that pico-reasoner was trained on, drawn as `training/tasks.py` draws them. */
 export const TASKS: Readonly<Record<TaskName, Task>> = { registers, variables, graph };
 
-/** The budget that makes a problem of the task about one token long for each token asked, measured in training. */
+/** Budget of a problem for each token asked for, as measured in training. */
 const BUDGET_PER_TOKEN: Readonly<Record<TaskName, number>> = { registers: 1.18, variables: 1.1, graph: 1.35 };
 /** Share of the limit to aim at, so that few draws are too long and must be repeated. */
 const AIM = 0.8;
 
-/** What `makeProblems` needs of a tokenizer. */
+/** The member of a tokenizer that `makeProblems` uses. */
 export interface TokenCounter {
   encode(text: string): ArrayLike<number>;
 }
@@ -35,7 +35,7 @@ export interface ProblemSetOptions {
   readonly tokenizer: TokenCounter;
 }
 
-/** Prompt and completion as the model was trained on them. */
+/** Formats prompt and completion as in training. */
 export function chatText(problem: Problem): { prompt: string; completion: string } {
   return {
     prompt: `<|im_start|>user\n${problem.problem}<|im_end|>\n<|im_start|>assistant\n<think>\n`,
@@ -43,15 +43,14 @@ export function chatText(problem: Problem): { prompt: string; completion: string
   };
 }
 
-/** Whether a generated text ends at the right answer: it holds `\boxed{ANSWER}`. */
+/** Whether a generated text holds the right `\boxed{ANSWER}`. */
 export function isCorrect(problem: Problem, text: string): boolean {
   return text.includes(`\\boxed{${problem.answer}}`);
 }
 
 /**
- * The problems of a task at a length, the same ones for the same task, length and seed; a longer set starts with the
- * shorter one.
- * @throws RangeError where too few problems of the task are that short.
+ * Makes problems of a task at a length. Task, length and seed determine them; a longer set starts with the shorter one.
+ * @throws RangeError when hardly any problem of the task is that short.
  */
 export function makeProblems(task: TaskName, options: ProblemSetOptions): SizedProblem[] {
   const { totalTokens, count, seed, tokenizer } = options;

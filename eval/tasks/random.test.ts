@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { Random } from "./random.ts";
 
-it("gives the same numbers for the same seed, others for another", () => {
+it("draws the same numbers for the same seed, and others for another", () => {
   const draw = (seed: number) => {
     const random = new Random(seed);
     return Array.from({ length: 8 }, () => random.unit());
@@ -17,7 +17,7 @@ it("refuses seeds that are not integers", () => {
     expect(() => new Random(seed)).toThrow(RangeError);
 });
 
-it("draws integers of both ends evenly: each of 10 within 5 % of a tenth", () => {
+it("draws integers uniformly, both bounds included: each of 10 within 5 % of a tenth", () => {
   const random = new Random(1);
   const counts = new Array<number>(10).fill(0);
   for (let i = 0; i < 100_000; i++) {
@@ -27,7 +27,7 @@ it("draws integers of both ends evenly: each of 10 within 5 % of a tenth", () =>
   for (const count of counts) expect(Math.abs(count / 10_000 - 1)).toBeLessThan(0.05);
 });
 
-it("samples different items, shuffles to a permutation, leaves its argument alone", () => {
+it("samples distinct items and shuffles to a permutation, without changing its argument", () => {
   const random = new Random(2);
   const items = [1, 2, 3, 4, 5];
   expect(new Set(random.sample(items, 3)).size).toBe(3);

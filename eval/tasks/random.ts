@@ -1,6 +1,6 @@
 /**
- * A seeded source of random numbers (sfc32 by Chris Doty-Humphrey, 128 bits of state), so that a problem set is the
- * same on every machine. The methods mean what they mean in Python's `random`, which the model's tasks were drawn with.
+ * A seeded random number generator (sfc32 by Chris Doty-Humphrey, 128 bits of state): a problem set is the same on every
+ * machine. Its methods have the meaning of Python's `random`, which drew the model's tasks.
  */
 export class Random {
   #a: number;
@@ -50,7 +50,7 @@ export class Random {
     return this.shuffled(items).slice(0, count);
   }
 
-  /** The items in random order (Fisher-Yates); the argument is left as it is. */
+  /** Returns the items in random order (Fisher-Yates); does not change the argument. */
   shuffled<T>(items: readonly T[]): T[] {
     const rest = [...items];
     const drawn: T[] = [];

@@ -14,7 +14,7 @@ type Instruction =
 
 const TOKENS_PER_STEP = 17;
 
-/** Step a small register machine; about 17 tokens a step. */
+/** Task: run a small register machine; about 17 tokens an instruction. */
 export function registers(random: Random, budget: number): Problem {
   const names = [...LETTERS.slice(0, random.integer(3, 10))];
   const length = random.integer(3, 14);

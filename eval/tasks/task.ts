@@ -3,7 +3,7 @@ import type { Random } from "./random.ts";
 /** A problem with its one right chain of thought. */
 export interface Problem {
   readonly problem: string;
-  /** One step a line, as the model writes it between its thinking markers. */
+  /** The reasoning between the thinking markers, one line of work each. */
   readonly reasoning: string;
   readonly answer: string;
 }
@@ -18,7 +18,7 @@ export function calculate(left: number, sign: string, right: number): number {
   return (sign === "+" ? left + right : left - right + 100) % 100;
 }
 
-/** The value of a key that the map has. */
+/** Reads a key that must be present. */
 export function lookUp<K, V>(map: ReadonlyMap<K, V>, key: K): V {
   const value = map.get(key);
   if (value === undefined) throw new Error(`no entry for ${String(key)}`);

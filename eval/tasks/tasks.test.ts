@@ -19,7 +19,7 @@ const draw = (task: TaskName, seed: number, budget: number, count: number): Prob
   return Array.from({ length: count }, () => TASKS[task](random, budget));
 };
 
-/** Solvers that know a problem's text only, written from its rules and apart from the generators. */
+/** Solvers that read only a problem's text, written from its rules and independent of the generators. */
 const solvers: Record<TaskName, (problem: string) => { reasoning: string; answer: string }> = {
   registers(problem) {
     const [ask = "", start = "", ...program] = problem.split("\n");
@@ -115,7 +115,7 @@ const solvers: Record<TaskName, (problem: string) => { reasoning: string; answer
 };
 
 describe.each(names)("%s", (task) => {
-  it("has the reasoning and answer that a solver of the text alone finds", () => {
+  it("has the same reasoning and answer as an independent solver of the text", () => {
     for (const budget of [150, 500, 2000])
       for (const problem of draw(task, budget, budget, 100)) {
         const solved = solvers[task](problem.problem);
@@ -129,7 +129,7 @@ describe.each(names)("%s", (task) => {
     expect(draw(task, 7, 500, 3)).not.toEqual(draw(task, 8, 500, 3));
   });
 
-  it("draws problems below the asked length, near it, and a longer set starts with the shorter", () => {
+  it("draws problems slightly below the requested length; a longer set starts with the shorter one", () => {
     const options = { totalTokens: 1024, seed: 1, tokenizer };
     const problems = makeProblems(task, { ...options, count: 24 });
     const lengths = problems.map((problem) => problem.promptTokens + problem.reasoningTokens);
@@ -138,7 +138,7 @@ describe.each(names)("%s", (task) => {
     expect(makeProblems(task, { ...options, count: 8 })).toEqual(problems.slice(0, 8));
   });
 
-  it("refuses a length that hardly any problem fits", () => {
+  it("refuses a length below nearly all problems", () => {
     expect(() => makeProblems(task, { totalTokens: 20, count: 1, seed: 1, tokenizer })).toThrow(RangeError);
   });
 });
@@ -185,7 +185,7 @@ describe("the distribution of training/tasks.py", () => {
     };
     for (const [key, value] of Object.entries(found)) {
       const wanted = means[key as keyof typeof means];
-      // The standard error of the reference is at most 1 % (graph: sd 215 of 753 over 1000).
+      // the reference has a standard error of at most 1 % (graph: sd 215 of 753 over 1000)
       expect(Math.abs(value / wanted - 1), `${key}: ${value}, reference ${wanted}`).toBeLessThan(0.04);
     }
   });
@@ -205,7 +205,7 @@ describe("the distribution of training/tasks.py", () => {
     near(shares("variables", 1, [/^..=\d+$/, /[+-]\d+$/]), [0.327, 0.282]);
   });
 
-  it("has the nodes seen again, turns back and dead ends of the graphs within 5 %", () => {
+  it("has the same numbers of repeated nodes, backtracks and dead ends in graphs, within 5 %", () => {
     const problems = draw("graph", 13, 1500, 2000);
     const count = (text: string, part: string) => text.split(part).length - 1;
     const found = [

@@ -8,7 +8,7 @@ type Equation =
 
 const MOST_EQUATIONS = 600;
 
-/** Resolve one variable of a shuffled system of equations, depth first; about 8 tokens an equation and 17 a step. */
+/** Task: resolve one variable of a shuffled system of equations, depth first; about 8 tokens an equation, 17 a line of reasoning. */
 export function variables(random: Random, budget: number): Problem {
   const needed = Math.max(3, Math.trunc((budget - 90) / random.uniform(34, 44)));
   const total = Math.min(MOST_EQUATIONS, needed + Math.trunc(needed * random.uniform(0.2, 0.9)) + 2);
@@ -24,7 +24,7 @@ export function variables(random: Random, budget: number): Problem {
   return { problem: problem.join("\n"), reasoning: lines.join("\n"), answer: String(value) };
 }
 
-/** Equations of the variables that the first one needs: a directed acyclic graph in which it reaches all. */
+/** Makes the equations that the first variable needs: a directed acyclic graph in which it reaches all. */
 function drawNeeded(random: Random, order: readonly string[]): [string, Equation][] {
   const children = order.map((): string[] => []);
   for (let i = 1; i < order.length; i++) {
@@ -48,7 +48,7 @@ function drawEquation(random: Random, children: readonly string[], later: readon
   return { left: only, sign: random.choice("+-"), right: random.integer(1, 99) };
 }
 
-/** Equations that the asked variable does not need. */
+/** Makes equations that the asked variable does not need. */
 function drawRest(random: Random, rest: readonly string[], order: readonly string[]): [string, Equation][] {
   return rest.map((name, i) => {
     const isConstant = random.unit() < 0.35 || i + 1 >= rest.length;

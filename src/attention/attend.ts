@@ -1,15 +1,13 @@
 /**
- * The attention driver: asks each request's policy for the role of a layer and runs dense or selected attention.
- * It owns the current selection of each policy, keeps prefill dense, and is dense while a sequence fits the budget, so
- * that no policy repeats those.
+ * The attention driver: runs dense or selected attention in each layer, after the role that a request's policy gives it.
+ * It owns the current selection of each policy. Prefill is dense, and so is a sequence that fits the budget, for every policy.
  */
 import type { Scores, SequenceRange, StepBatch, TokenSelection } from "../backend/backend.ts";
-import { isObject } from "../base/is-object.ts";
-import { printValue } from "../base/print-value.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { AttentionBackend } from "./attention-backend.ts";
 import { CacheReads } from "./cache-reads.ts";
 import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
+import { rolesOf } from "./roles.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
 
 /** Consecutive sequences of a batch that share a policy and all attend densely, or all sparsely. */
@@ -20,6 +18,7 @@ export interface BatchGroup {
 }
 
 interface PolicyState {
+  readonly roles: readonly LayerRole[];
   readonly workspace: SelectionWorkspace;
   selection: TokenSelection | undefined;
 }
@@ -53,8 +52,9 @@ export class Attention {
    * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
    */
   attend(layer: number, groups: readonly BatchGroup[], query: TensorRef, output: TensorRef): void {
-    for (const group of groups) {
-      if (this.#failures.has(group)) continue;
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i] as BatchGroup;
+      if (this.#failures.size > 0 && this.#failures.has(group)) continue;
       if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
       if (!group.isSparse) this.#attendAll(layer, group.range, query, output);
       else this.#attendOrFail(layer, group, query, output);
@@ -82,8 +82,8 @@ export class Attention {
 
   #attendSparsely(layer: number, group: BatchGroup, query: TensorRef, output: TensorRef): void {
     const { policy, range } = group;
-    const role = checkRole(policy.layerRole(layer), layer);
     const state = this.#state(policy);
+    const role = state.roles[layer] as LayerRole;
     if (role.attends === "all") {
       const scores = role.selects ? this.#scores() : undefined;
       this.#attendAll(layer, range, query, output, scores);
@@ -120,8 +120,9 @@ export class Attention {
   #state(policy: AttentionPolicy): PolicyState {
     let state = this.#states.get(policy);
     if (!state) {
+      const roles = rolesOf(policy, this.model.numLayers);
       const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool, this.reads);
-      state = { workspace, selection: undefined };
+      state = { roles, workspace, selection: undefined };
       this.#states.set(policy, state);
     }
     return state;
@@ -135,17 +136,6 @@ export class Attention {
     };
     return this.#denseScores;
   }
-}
-
-function checkRole(role: LayerRole, layer: number): LayerRole {
-  const isRole =
-    isObject(role) &&
-    (role.attends === "all" || role.attends === "selected") &&
-    typeof role.selects === "boolean";
-  if (isRole) return role;
-  throw new TypeError(
-    `layerRole(${layer}) must give { attends: "all" or "selected", selects: true or false }, got ${printValue(role)}`,
-  );
 }
 
 /** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */

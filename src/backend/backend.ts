@@ -266,6 +266,14 @@ export interface Backend {
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
   /**
+   * The KV pool holds pages 0 to numPages - 1 from now on, at most `capacity.maxPages`; it starts with none. Pages that stay
+   * keep their keys, values and bounds, in order with the recorded steps.
+   * Resolves to false where there is no memory for it; nothing has changed then.
+   * @throws BackendError when the backend fails
+   */
+  resizeCache(numPages: number): Promise<boolean>;
+
+  /**
    * Starts a step: uploads ids, slots, RoPE rows, lengths and page tables.
    * @throws ShapeError when an id stands for a row that the last draw did not have.
    */

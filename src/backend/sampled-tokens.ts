@@ -1,30 +1,30 @@
 import { ShapeError } from "../base/errors.ts";
 import { type InFlightSample, NO_TOKEN, SAMPLED_TOKEN, type SamplingRow } from "./backend.ts";
 
-/** Draws on the CPU, done at once, and the last draw's tokens for the ids of the next step that stand for them. */
+/** Samples on the CPU, finished at once, and the last sample's tokens, which ids of the next step may refer to. */
 export class SampledTokens {
   #last = new Uint32Array(0);
 
-  /** drawToken: the token of a row, whose logits are those of index `i`. */
+  /** drawToken: samples the token of a row from the logits of index `i`. */
   draw(rows: readonly SamplingRow[], drawToken: (row: SamplingRow, i: number) => number): InFlightSample {
     const tokens = Uint32Array.from(rows, drawToken);
     this.#last = tokens;
     return { tokens: async () => tokens.slice() };
   }
 
-  /** Puts drawn tokens in the place of the ids that stand for them, and token 0 in the place of `NO_TOKEN`. */
+  /** Replaces ids that refer to the last sample by its tokens, and `NO_TOKEN` by token 0. */
   resolve(tokenIds: Uint32Array, numRows: number): void {
     checkSampledRows(tokenIds, numRows, this.#last.length);
     for (let row = 0; row < numRows; row++) {
       const id = tokenIds[row];
       if (id < SAMPLED_TOKEN) continue;
-      const drawn = this.#last[id - SAMPLED_TOKEN];
-      tokenIds[row] = drawn === NO_TOKEN ? 0 : drawn;
+      const sampled = this.#last[id - SAMPLED_TOKEN];
+      tokenIds[row] = sampled === NO_TOKEN ? 0 : sampled;
     }
   }
 }
 
-/** @throws ShapeError when an id stands for a row past those of the last draw. */
+/** @throws ShapeError when an id refers to a row beyond those of the last sample */
 export function checkSampledRows(tokenIds: Uint32Array, numRows: number, sampledRows: number): void {
   for (let row = 0; row < numRows; row++) {
     const id = tokenIds[row];

@@ -1,7 +1,7 @@
-/** Software implementations of a GPU, by the names they give themselves. */
+/** Names of software adapters. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render/i;
 
-/** Whether an adapter computes on the CPU: good for tests, slower than the WASM backend for anything else. */
+/** Returns true if an adapter computes on the CPU. It serves tests; for other work it is slower than the WASM backend. */
 export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
   return info.isFallbackAdapter || SOFTWARE.test(`${info.architecture} ${info.device} ${info.description}`);
 }

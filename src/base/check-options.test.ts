@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { suggest } from "./check-options.ts";
 import { printValue } from "./print-value.ts";
 
-test("the nearest known name is suggested; where none is near, all are", () => {
+test("the message suggests the nearest known name, or lists all if none is near", () => {
   const known = ["contextLength", "threads", "pageSize"];
   expect(suggest("contxtLenght", known)).toBe('did you mean "contextLength"?');
   expect(suggest("thread", known)).toBe('did you mean "threads"?');
@@ -37,7 +37,7 @@ describe("a value in a message", () => {
     expect(printValue(value)).toBe(text);
   });
 
-  test("it is short, and made without looking at all of a large value", () => {
+  test("it is short, and created without reading all of a large value", () => {
     const large = new Proxy([], { get: (_, key) => (key === "length" ? 2 ** 32 : 7) });
     expect(printValue(large)).toHaveLength(120);
     expect(printValue("x".repeat(1e7))).toHaveLength(120);

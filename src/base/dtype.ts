@@ -1,5 +1,10 @@
+import { BF16, F16, F32 } from "./dtype-codes.ts";
+
 /** Storage types of weights in a checkpoint and in a backend. */
 export type WeightDtype = "f32" | "f16" | "bf16";
+
+/** The number that stands for a dtype in WGSL and in the WASM kernels. */
+export const DTYPE_CODES = { f32: F32, f16: F16, bf16: BF16 } as const satisfies Record<WeightDtype, number>;
 
 /** Storage types of tensors. */
 export type TensorDtype = "f32" | "u32";

@@ -5,14 +5,14 @@ import { openEngine } from "./index.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
-test("gives navigator.gpu", async () => {
+test("returns navigator.gpu", async () => {
   expect(await openNavigatorGpu()).toBe(navigator.gpu);
 });
 
 test.each([
   [true, "this browser has no navigator.gpu"],
   [false, "serve the page over https"],
-])("without it, on a page that is secure: %s, it is a BackendError that says why", async (isSecure, reason) => {
+])("without navigator.gpu, on a page with isSecureContext %s, it throws a BackendError with the reason", async (isSecure, reason) => {
   vi.stubGlobal("navigator", { hardwareConcurrency: 1 });
   vi.stubGlobal("isSecureContext", isSecure);
   await expect(openNavigatorGpu()).rejects.toThrow(BackendError);

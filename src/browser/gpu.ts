@@ -2,7 +2,7 @@ import { BackendError } from "../base/errors.ts";
 
 /** WebGPU of this page or worker. @throws BackendError where there is none, with the reason. */
 export async function openNavigatorGpu(): Promise<GPU> {
-  // the types promise what older browsers and insecure pages lack
+  // Older browsers and insecure pages lack it, whatever the types say.
   const gpu: GPU | undefined = globalThis.navigator.gpu;
   if (gpu) return gpu;
   throw new BackendError(

@@ -35,16 +35,16 @@ describe("openEngine in a browser", () => {
     ["no model", undefined, "got nothing"],
     ["no files", [], "got an empty list of files"],
     ["a broken address", "http://", '"http://" is no URL'],
-  ])("%s is a ConfigError that says so", async (_, model, message) => {
+  ])("%s is a ConfigError that names it", async (_, model, message) => {
     const opened = openEngine({ model: model as string });
     await expect(opened).rejects.toThrow(ConfigError);
     await expect(opened).rejects.toThrow(message);
   });
 
   test.each<[string, BrowserEngineOptions["model"], string]>([
-    ["a folder that is not there", "/models/nobody", "/models/nobody"],
+    ["a missing folder", "/models/nobody", "/models/nobody"],
     ["files of something else", [new File(["x"], "notes.txt")], "config.json"],
-    ["a server that is not there", "http://127.0.0.1:1/model", "check the address and the network"],
+    ["an unreachable server", "http://127.0.0.1:1/model", "check the address and the network"],
   ])("%s is a ModelFileError that names it", async (_, model, message) => {
     const opened = openEngine({ model });
     await expect(opened).rejects.toThrow(ModelFileError);

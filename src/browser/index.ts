@@ -1,4 +1,4 @@
-/** `lessismore` in browsers: the public exports, and opening of checkpoints behind URLs or in chosen files. */
+/** `lessismore` in browsers: the public exports, and openers of checkpoints behind URLs or in chosen files. */
 import * as v from "valibot";
 import { ConfigError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine-api.ts";
@@ -13,7 +13,7 @@ import { createWasmHost } from "./wasm-host.ts";
 export * from "../index.ts";
 
 export interface BrowserEngineOptions extends EngineOptions {
-  /** The checkpoint: the URL of its folder, or the files of it that a person chose or dropped. */
+  /** The checkpoint: the URL of its folder, or its files, as a person chose or dropped them. */
   readonly model: string | URL | FileList | readonly File[];
   /**
    * The URL of the folder with the four .wasm files of the package (dist/wasm). Default: beside the package's modules;
@@ -29,7 +29,7 @@ const isFileList = (value: unknown) =>
   Symbol.iterator in value &&
   [...(value as Iterable<unknown>)].every((file) => file instanceof File);
 
-/** What a caller may leave out by mistake, which folderOf says. */
+/** The options of browsers, `model` optional: `folderOf` reports where it is missing. */
 interface Place {
   readonly model?: BrowserEngineOptions["model"] | undefined;
   readonly wasmFolder?: string | URL | undefined;

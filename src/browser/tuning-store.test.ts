@@ -6,7 +6,7 @@ import { createWasmHost } from "./wasm-host.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
-test("a page keeps what it is given, by any key", async () => {
+test("a page stores and loads values under any key", async () => {
   const store = createTuningStore();
   if (!store) throw new Error("a secure page has the Cache API");
   const key = `a key | with "signs" & spaces ${Math.random()}`;
@@ -17,7 +17,7 @@ test("a page keeps what it is given, by any key", async () => {
   expect(store.machine).toContain(navigator.userAgent);
 });
 
-test("a page without the Cache API has no store, and backends open all the same", async () => {
+test("a page without the Cache API has no store, and backends open without it", async () => {
   vi.stubGlobal("caches", undefined);
   expect(createTuningStore()).toBeUndefined();
   const sizes = sizesOf({

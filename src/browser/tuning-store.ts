@@ -1,14 +1,14 @@
-/** Where browsers keep what was measured about the machine: the page's Cache API, in workers too. */
+/** The browser's store for measurements of the machine: the Cache API, which workers have too. */
 import type { TuningStore } from "../backend/wasm/open-wasm.ts";
 
 const CACHE = "lessismore";
 
-/** A store, where the page has one: on secure pages whose origin may keep data. */
+/** Makes a store, which only secure pages whose origin may keep data have. */
 export function createTuningStore(): TuningStore | undefined {
   const { caches }: { caches?: CacheStorage } = globalThis;
   if (!caches) return undefined;
   const { hardwareConcurrency, userAgent } = globalThis.navigator;
-  // never fetched: a cache asks for addresses as names
+  // Never fetched: a cache takes URLs as names.
   const addressOf = (key: string) => `https://lessismore.invalid/tuning/${encodeURIComponent(key)}`;
   return {
     machine: `${userAgent}, ${hardwareConcurrency} cores`,

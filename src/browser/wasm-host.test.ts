@@ -32,14 +32,14 @@ async function describeBackend(threads?: number): Promise<string> {
 }
 
 describe("threads", () => {
-  test("are all cores, with relaxed SIMD, on an isolated page", async () => {
+  test("use all cores, with relaxed SIMD, on an isolated page", async () => {
     expect(crossOriginIsolated).toBe(true);
     const { hardwareConcurrency: cores } = navigator;
     expect(await describeBackend()).toBe(`WebAssembly, relaxed SIMD, ${cores} thread${cores > 1 ? "s" : ""}`);
     expect(await describeBackend(2)).toBe("WebAssembly, SIMD, 2 threads");
   });
 
-  test("are one elsewhere, with the reason; more that were asked for are a BackendError", async () => {
+  test("are limited to one on other pages, with the reason; a request for more is a BackendError", async () => {
     vi.stubGlobal("crossOriginIsolated", false);
     expect(await describeBackend()).toMatch(/1 thread \(.*Cross-Origin-Opener-Policy: same-origin/);
     expect(await describeBackend(1)).toBe("WebAssembly, SIMD, 1 thread");
@@ -47,7 +47,7 @@ describe("threads", () => {
     await expect(describeBackend(2)).rejects.toThrow("asked for 2 threads and can have one: the page is not");
   });
 
-  test("that fail call back once with what they threw", async () => {
+  test("report a failure once, with its error", async () => {
     const { startWorker } = createWasmHost();
     if (!startWorker) throw new Error("an isolated page starts workers");
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
@@ -68,12 +68,12 @@ describe("kernels", () => {
     "/wasm",
     "/wasm/",
     new URL("/wasm", location.href),
-  ])("come from the folder %s", async (folder) => {
+  ])("load from the folder %s", async (folder) => {
     const bytes = await createWasmHost(folder).loadModule("simd-single");
     expect(WebAssembly.validate(bytes)).toBe(true);
   });
 
-  test("that are not there are a BackendError with address, answer and remedy", async () => {
+  test("that are missing cause a BackendError with address, status and remedy", async () => {
     const loading = createWasmHost("/nowhere").loadModule("simd-single");
     await expect(loading).rejects.toThrow(BackendError);
     await expect(loading).rejects.toThrow(
@@ -81,7 +81,7 @@ describe("kernels", () => {
     );
   });
 
-  test("for which a start page comes are a BackendError, not a compile error", async () => {
+  test("replaced by a start page cause a BackendError, not a compile error", async () => {
     const headers = { "content-type": "text/html" };
     vi.stubGlobal("fetch", async () => new Response("<!doctype html>", { headers }));
     const loading = createWasmHost().loadModule("simd-threads");
@@ -89,7 +89,7 @@ describe("kernels", () => {
     await expect(loading).rejects.toThrow("expected a WebAssembly module, got text/html");
   });
 
-  test("of a server that is not there are a BackendError", async () => {
+  test("of an unreachable server cause a BackendError", async () => {
     const loading = createWasmHost("http://127.0.0.1:1/wasm").loadModule("simd-single");
     await expect(loading).rejects.toThrow(BackendError);
     await expect(loading).rejects.toThrow("fetching the kernels http://127.0.0.1:1/wasm/simd-single.wasm");

@@ -2,7 +2,7 @@ import type { StartedWorker, WasmHost, WasmModuleName, WorkerData } from "../bac
 import { BackendError } from "../base/errors.ts";
 import { createTuningStore } from "./tuning-store.ts";
 
-/** Where the kernels lie, from the sources as from the compiled files; literals, so that bundlers find and copy them. */
+/** URLs of the kernels, right from sources and from compiled files. Literals, so that bundlers find and copy them. */
 const KERNEL_URLS: Readonly<Record<WasmModuleName, URL>> = {
   "simd-threads": new URL("../../wasm/simd-threads.wasm", import.meta.url),
   "simd-single": new URL("../../wasm/simd-single.wasm", import.meta.url),
@@ -14,8 +14,8 @@ const KERNEL_URLS: Readonly<Record<WasmModuleName, URL>> = {
 const MAGIC = [0x00, 0x61, 0x73, 0x6d];
 
 /**
- * A browser's side of the WASM backend: kernels by `fetch`, from `wasmFolder` where one is named, and workers where
- * the page may share memory with them.
+ * The WASM backend's host in browsers: it fetches kernels, from `wasmFolder` where one is named, and starts workers where the
+ * page may share memory with them.
  */
 export function createWasmHost(wasmFolder?: string | URL): WasmHost {
   const tuningStore = createTuningStore();
@@ -53,7 +53,7 @@ async function fetchKernels(url: URL): Promise<Uint8Array<ArrayBuffer>> {
       `fetching the kernels ${url.href}: the server answered ${response.status}; ${hint}`,
     );
   const bytes = new Uint8Array(await response.arrayBuffer());
-  // development servers answer an unknown path with their start page
+  // Development servers answer an unknown path with their start page.
   if (MAGIC.some((byte, at) => bytes[at] !== byte))
     throw new BackendError(
       `fetching the kernels ${url.href}: expected a WebAssembly module, got ` +
@@ -62,7 +62,7 @@ async function fetchKernels(url: URL): Promise<Uint8Array<ArrayBuffer>> {
   return bytes;
 }
 
-/** A worker from a Blob: it needs no file of its own, and none of another origin where the package comes from one. */
+/** Makes a worker from a Blob, which needs no file, also where the package comes from another origin. */
 function startWorker(source: string, data: WorkerData): StartedWorker {
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const worker = new Worker(url, { name: `lessismore ${data.index}` });
@@ -72,7 +72,7 @@ function startWorker(source: string, data: WorkerData): StartedWorker {
       worker.addEventListener(
         "error",
         (event) => {
-          event.preventDefault(); // the backend reports it
+          event.preventDefault(); // The backend reports it.
           callback(failureOf(event));
         },
         { once: true },
@@ -85,7 +85,7 @@ function startWorker(source: string, data: WorkerData): StartedWorker {
   };
 }
 
-/** An error inside the worker has a message; a worker that could not start sends a bare event. */
+/** Describes a failure: an error inside the worker has a message, a worker that could not start sends a bare event. */
 function failureOf(event: ErrorEvent): Error {
   return new Error(
     event.message ||

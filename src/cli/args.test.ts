@@ -23,7 +23,7 @@ describe("wholeNumber", () => {
     "0",
     "9007199254740993",
     "1_0",
-  ])("refuses %j where at least 1 is asked", (text) => {
+  ])("refuses %j if the minimum is 1", (text) => {
     expect(() => wholeNumber(1)(text)).toThrow("whole number of at least 1");
   });
 });
@@ -61,7 +61,7 @@ describe("attentionSpec", () => {
     "full",
     "less-is-more:budget=256,recency=0.25,sinks=4,layers=2+7",
     "streaming-llm:budget=256,sinks=4",
-  ])("takes %s as it is", (spec) => {
+  ])("accepts %s unchanged", (spec) => {
     expect(attentionSpec(spec)).toBe(spec);
   });
 
@@ -71,7 +71,7 @@ describe("attentionSpec", () => {
     "less-is-more:budgt=256",
     "less-is-more:budget=abc",
     "less-is-more:budget=256,budget=256",
-  ])("refuses %j as a mistake of the command line", (spec) => {
+  ])("refuses %j with a usage error", (spec) => {
     expect(() => attentionSpec(spec)).toThrow(UsageError);
   });
 });
@@ -82,7 +82,7 @@ it("collect keeps the order and refuses the empty text", () => {
 });
 
 describe("collectJson", () => {
-  it("gathers names and values", () => {
+  it("collects names and values", () => {
     const first = collectJson("enable_thinking=false");
     const second = collectJson('text="a=b"', first);
     expect(collectJson('tools=[{"name": "f"}]', second)).toEqual({
@@ -100,11 +100,11 @@ describe("collectJson", () => {
     ["a=None", "write null"],
     ["a=low", `'"low"'`],
     ["a={b}", "a must be JSON"],
-  ])("refuses %s and says what to write", (text, message) => {
+  ])("refuses %s with advice", (text, message) => {
     expect(() => collectJson(text)).toThrow(message);
   });
 
-  it("refuses a name that was given before", () => {
+  it("refuses a repeated name", () => {
     expect(() => collectJson("a=2", { a: 1 })).toThrow("a is given twice");
   });
 });

@@ -2,12 +2,12 @@ import { InvalidArgumentError } from "commander";
 import { checkSpelling } from "../attention/spec.ts";
 import { ConfigError } from "../base/errors.ts";
 
-/** The command line asks for something that cannot be: exit code 2. */
+/** An impossible command line: exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** A reader of whole numbers of at least `least`, in decimal digits only. */
+/** Makes a reader of whole numbers of at least `least`, in decimal digits only. */
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -17,7 +17,7 @@ export function wholeNumber(least: number): (text: string) => number {
   };
 }
 
-/** A reader of decimal numbers; `expected` says in words what `isValid` takes. */
+/** Makes a reader of decimal numbers; `expected` describes those that `isValid` accepts. */
 export function decimal(expected: string, isValid: (value: number) => boolean): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -27,7 +27,7 @@ export function decimal(expected: string, isValid: (value: number) => boolean): 
   };
 }
 
-/** A reader of whole numbers of either sign. */
+/** Reads a whole number of either sign. */
 export function integer(text: string): number {
   const value = Number(text);
   if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value))
@@ -35,7 +35,7 @@ export function integer(text: string): number {
   return value;
 }
 
-/** Refuses a misspelt attention spec early; the engine reads its values with the model at hand. */
+/** Refuses a misspelt attention spec early. The engine checks its values against the model. */
 export function attentionSpec(text: string): string {
   try {
     checkSpelling(text);
@@ -46,15 +46,15 @@ export function attentionSpec(text: string): string {
   return text;
 }
 
-/** Gathers the values of an option that may be given more than once. */
+/** Collects the values of a repeatable option. */
 export function collect(text: string, previous: readonly string[] = []): readonly string[] {
   if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
   return [...previous, text];
 }
 
 /**
- * Gathers `name=JSON` pairs into one object.
- * @throws InvalidArgumentError on a name that is missing or given before, and on what is no JSON.
+ * Collects `name=JSON` pairs in one object.
+ * @throws InvalidArgumentError on a missing or repeated name, and on invalid JSON.
  */
 export function collectJson(
   text: string,
@@ -71,7 +71,7 @@ export function collectJson(
   }
 }
 
-/** What was probably meant by a text that is no JSON. */
+/** Suggests the JSON that a text was probably meant to be. */
 function jsonHint(text: string): string {
   const word = new Map([
     ["True", "true"],

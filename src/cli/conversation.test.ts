@@ -3,7 +3,7 @@ import { parseConversation } from "./conversation.ts";
 
 const user = { role: "user", content: "hi" };
 
-it("takes a list of messages or an object that holds one, with all that templates know", () => {
+it("reads a list of messages, or an object with one, and keeps all keys of messages", () => {
   const messages = [
     { role: "system", content: "" },
     { role: "user", content: [{ type: "text", text: "hi" }] },

@@ -7,8 +7,8 @@ import { checkMessages } from "../engine/request-schema.ts";
 const EXPECTED = 'a JSON array of messages, [{"role": "user", "content": "…"}], or { "messages": […] }';
 
 /**
- * The messages of a conversation in JSON. Keys that templates know besides (`tool_calls`, `name`, …) go along.
- * name: what messages of errors call it
+ * Reads the messages of a conversation from JSON. Other keys, which templates may know (`tool_calls`, `name`, …), are kept.
+ * name: for error messages
  * @throws RequestError that names the message by its index, and the key.
  */
 export function parseConversation(value: unknown, name: string): readonly ChatMessage[] {

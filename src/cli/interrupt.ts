@@ -1,9 +1,9 @@
-/** Exit code of a program that Ctrl-C ended: 128 and the number of SIGINT. */
+/** Exit code of a program that Ctrl-C ended: 128 plus the number of SIGINT. */
 export const INTERRUPTED = 130;
 
 /**
- * Runs `work` with a signal that the first Ctrl-C aborts; the second one ends the process at once.
- * Before `work` says through `begin` that it minds the signal, the first one ends the process too.
+ * Runs `work` with a signal that the first Ctrl-C aborts. The second one exits immediately.
+ * Until `work` calls `begin()`, the first Ctrl-C also exits immediately.
  */
 export async function withInterrupt<T>(
   work: (signal: AbortSignal, begin: () => void) => Promise<T>,

@@ -7,12 +7,12 @@ import { generateCommand } from "./commands/generate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0); // the reader has seen enough
+  if (error.code === "EPIPE") process.exit(0); // The reader has seen enough.
   process.stderr.write(`lessismore: cannot write to standard output: ${error.message}\n`);
   process.exit(1);
 });
 process.stderr.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error; // nobody reads the notes
+  if (error.code !== "EPIPE") throw error; // Nobody reads the notes.
 });
 process.exitCode = await run(process.argv.slice(2));
 
@@ -28,7 +28,7 @@ async function run(args: readonly string[]): Promise<number> {
   for (const command of [generateCommand(done), inspectCommand(done), doctorCommand(done)])
     program.addCommand(command);
   for (const command of [program, ...program.commands])
-    command.exitOverride().configureOutput({ outputError: () => {} }); // said once, below
+    command.exitOverride().configureOutput({ outputError: () => {} }); // Printed once, below.
   try {
     await program.parseAsync(args, { from: "user" });
     return exitCode;
@@ -42,7 +42,7 @@ async function run(args: readonly string[]): Promise<number> {
 }
 
 function readVersion(): string {
-  // dist/src/cli/main.js and src/cli/main.ts lie at different depths below package.json.
+  // dist/src/cli/main.js and src/cli/main.ts are at different depths below package.json.
   for (const path of ["../../package.json", "../../../package.json"]) {
     try {
       const { name, version } = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));

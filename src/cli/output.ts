@@ -10,9 +10,9 @@ export interface TextStream {
 }
 
 /**
- * Writes the parts of a generation as they come, to the character: reasoning (dim on a terminal), a blank line, the answer.
- * Only line breaks are added: what the blank line between two kinds lacks, and one at the end of a text that has none, so
- * that what follows, on a terminal or in a file, starts on a line of its own.
+ * Writes the parts of a generation unchanged as they come: reasoning (dim on a terminal), a blank line, the answer. It adds
+ * only line breaks: those missing for the blank line, and one after a text that ends without, so that later output starts
+ * on a new line.
  */
 export class PartWriter {
   readonly #stream: TextStream;
@@ -37,7 +37,7 @@ export class PartWriter {
     if (this.#tail !== "" && !this.#tail.endsWith("\n")) this.#stream.write("\n");
   }
 
-  /** Sets the text that follows one blank line apart, where line breaks at its start and before it do not. */
+  /** Adds the line breaks that a blank line between two kinds still needs. */
   #separate(text: string): void {
     const before = /(\r?\n)*$/.exec(this.#tail)?.[0].replaceAll("\r", "").length ?? 0;
     const after = /^(\r?\n)*/.exec(text)?.[0].replaceAll("\r", "").length ?? 0;
@@ -46,7 +46,7 @@ export class PartWriter {
   }
 }
 
-/** Writes notes for people, `lessismore: …` on a line each, every note once. */
+/** Writes each note for people once, on a line `lessismore: …`. */
 export class NoteWriter {
   readonly #stream: TextStream;
   readonly #written = new Set<string>();
@@ -64,12 +64,12 @@ export class NoteWriter {
   }
 }
 
-/** 1234567 bytes as "1.2 MB". */
+/** Formats 1234567 bytes as "1.2 MB". */
 export function formatBytes(sizeBytes: number): string {
   return formatSize(sizeBytes, 1000, ["B", "kB", "MB", "GB", "TB"]);
 }
 
-/** 32768 bytes as "32 KiB": for limits, which are mostly powers of two. */
+/** Formats 32768 bytes as "32 KiB", for limits, which are mostly powers of two. */
 export function formatLimit(sizeBytes: number): string {
   return formatSize(sizeBytes, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]).replace(".0 ", " ");
 }

@@ -18,7 +18,7 @@ function terminal(columns = 80) {
   return { isTTY: true, columns, written, write: (text: string) => written.push(text) };
 }
 
-it("writes over itself at most ten times a second, only what has changed, and leaves nothing", () => {
+it("rewrites its line at most ten times a second, only if it changed, and erases it at the end", () => {
   const stream = terminal();
   const line = new ProgressLine(stream);
   let count = 0;
@@ -39,7 +39,7 @@ it("writes over itself at most ten times a second, only what has changed, and le
   line.erase();
 });
 
-it("is cut to the width of the terminal, and is nothing where there is none", () => {
+it("is cut to the width of the terminal, and writes nothing without a terminal", () => {
   for (const [columns, width] of [
     [20, 19],
     [0, 79],
@@ -63,7 +63,7 @@ it("is cut to the width of the terminal, and is nothing where there is none", ()
   expect([...written, ...dumb.written]).toEqual([]);
 });
 
-it("lets go of the process when it is erased", () => {
+it("has one exit listener, and none after it is erased", () => {
   const before = process.listenerCount("exit");
   const line = new ProgressLine(terminal());
   for (let i = 0; i < 20; i++) line.show(() => "a");
@@ -72,7 +72,7 @@ it("lets go of the process when it is erased", () => {
   expect(process.listenerCount("exit")).toBe(before);
 });
 
-it("says how far a request is, and how fast since it was first seen", () => {
+it("shows a request's progress, and its speed since the first sight of it", () => {
   let now = 1000;
   let progress: GenerationProgress = {
     phase: "waiting",

@@ -1,17 +1,17 @@
 import type { GenerationProgress } from "../engine/request.ts";
 import type { TextStream } from "./output.ts";
 
-/** Times a second that the line is written anew, at most. */
+/** Most redraws of the line a second. */
 const MAX_RATE = 10;
-/** From the start of the line to its end. */
+/** Returns to the start of the line and clears it. */
 const ERASE = "\r\u001b[K";
 
-/** A terminal, or what stands for one. */
+/** A terminal, or a stand-in. */
 export interface ProgressStream extends TextStream {
   readonly columns?: number;
 }
 
-/** One line on a terminal that says how far the work is, written over itself; nothing where the stream is no terminal. */
+/** One line on a terminal that shows progress and overwrites itself. Writes nothing where the stream is no terminal. */
 export class ProgressLine {
   readonly #stream: ProgressStream;
   readonly #now: () => number;
@@ -19,7 +19,7 @@ export class ProgressLine {
   #timer: ReturnType<typeof setInterval> | undefined;
   #text = "";
   #writtenAt = Number.NEGATIVE_INFINITY;
-  // a Ctrl-C may end the process at once
+  // A Ctrl-C may end the process at once.
   readonly #onExit = () => this.#write("");
 
   /** now: milliseconds, as performance.now. */
@@ -29,7 +29,7 @@ export class ProgressLine {
     this.#isShown = stream.isTTY === true && process.env.TERM !== "dumb";
   }
 
-  /** Shows what `describe` says, at once and again and again until `erase`; undefined leaves the line empty. */
+  /** Shows the text of `describe`, now and repeatedly until `erase`; undefined leaves the line empty. */
   show(describe: () => string | undefined): void {
     if (!this.#isShown) return;
     this.erase();
@@ -42,7 +42,7 @@ export class ProgressLine {
     this.#timer.unref();
   }
 
-  /** Takes the line away; what is written next starts where it stood. */
+  /** Clears the line; later output starts in its place. */
   erase(): void {
     clearInterval(this.#timer);
     process.off("exit", this.#onExit);
@@ -50,7 +50,7 @@ export class ProgressLine {
   }
 
   #write(text: string): void {
-    // a line that wraps could not be written over
+    // A line that wraps cannot be overwritten.
     const cut = text.slice(0, Math.max(0, (this.#stream.columns || 80) - 1));
     if (cut === this.#text) return;
     this.#text = cut;
@@ -59,7 +59,7 @@ export class ProgressLine {
   }
 }
 
-/** Says how far a request is, with the rate since its prefill was first seen. */
+/** Describes a request's progress, with the rate since its prefill was first seen. */
 export class RequestProgress {
   readonly #read: () => GenerationProgress;
   readonly #now: () => number;
@@ -92,7 +92,7 @@ export class RequestProgress {
   }
 }
 
-/** Tokens a second since a start; nothing before it can be known. */
+/** Formats tokens a second since a start; empty while the rate is unknown. */
 function rate(start: { readonly at: number; readonly tokens: number }, tokens: number, at: number): string {
   const [count, elapsedMs] = [tokens - start.tokens, at - start.at];
   if (count <= 0 || elapsedMs <= 0) return "";

@@ -24,7 +24,7 @@ const pipe = (...chunks: (Uint8Array | string)[]): PromptInput => ({
 const terminal: PromptInput = { ...pipe(), isTTY: true };
 const user = (content: string) => ({ messages: [{ role: "user", content }] });
 
-it("reads the argument, a file, and standard input, without their last line break", async () => {
+it("reads the argument unchanged, and a file and standard input without their last line break", async () => {
   expect(await readPrompt("hello\n", {}, pipe("ignored"))).toEqual(user("hello\n"));
   expect(await readPrompt(undefined, { promptFile: file("p", "a\nb\r\n") }, pipe("ignored"))).toEqual(
     user("a\nb"),
@@ -32,11 +32,11 @@ it("reads the argument, a file, and standard input, without their last line brea
   expect(await readPrompt(undefined, {}, pipe("a", "b\n\n"))).toEqual(user("ab\n"));
 });
 
-it("keeps a raw text exactly", async () => {
+it("keeps a raw prompt unchanged", async () => {
   expect(await readPrompt(undefined, { raw: true }, pipe("<think>\n"))).toEqual({ prompt: "<think>\n" });
 });
 
-it("joins characters that are cut between chunks of standard input", async () => {
+it("joins characters split between chunks of standard input", async () => {
   const bytes = new TextEncoder().encode("é");
   expect(await readPrompt(undefined, {}, pipe(bytes.slice(0, 1), bytes.slice(1)))).toEqual(user("é"));
 });
@@ -71,7 +71,7 @@ it("adds a system message, variables of the template and the start of the output
   });
 });
 
-it("reads standard input where a file is named -", async () => {
+it("reads standard input for the file name -", async () => {
   expect(await readPrompt(undefined, { promptFile: "-" }, pipe("a\n"))).toEqual(user("a"));
   expect(await readPrompt(undefined, { tokenIds: "-" }, pipe("[1, 2]"))).toEqual({ tokenIds: [1, 2] });
   expect(await readPrompt(undefined, { messages: "-" }, pipe('[{"role":"user","content":"a"}]'))).toEqual(
@@ -79,7 +79,7 @@ it("reads standard input where a file is named -", async () => {
   );
 });
 
-it("leaves out the mark of UTF-8, and refuses other encodings by name", async () => {
+it("drops the byte-order mark of UTF-8, and refuses other encodings by name", async () => {
   expect(await readPrompt(undefined, { promptFile: file("mark", "\ufeffa") }, terminal)).toEqual(user("a"));
   expect(
     await readPrompt(
@@ -95,7 +95,7 @@ it("leaves out the mark of UTF-8, and refuses other encodings by name", async ()
   await expect(readPrompt(undefined, {}, pipe(Uint8Array.of(0x61, 0xe9)))).rejects.toThrow("no UTF-8 text");
 });
 
-it("a pipe without end is an error at 64 MiB", async () => {
+it("an endless pipe is an error at 64 MiB", async () => {
   const chunk = new Uint8Array(2 ** 20).fill(0x61);
   let given = 0;
   const endless: PromptInput = {
@@ -136,18 +136,23 @@ it.each<[string, string | undefined, PromptOptions, PromptInput]>([
   ["the argument and a conversation", "a", { messages: "m" }, terminal],
   ["a raw conversation", undefined, { messages: "m", raw: true }, terminal],
   ["raw token ids", undefined, { tokenIds: "t", raw: true }, terminal],
-  ["a raw text with a system message", "a", { raw: true, system: "s" }, terminal],
-  ["a raw text that thinks", "a", { raw: true, think: true }, terminal],
-  ["a raw text that does not think", "a", { raw: true, think: false }, terminal],
-  ["a raw text with template variables", "a", { raw: true, chatTemplateOption: { a: 1 } }, terminal],
+  ["a raw prompt with a system message", "a", { raw: true, system: "s" }, terminal],
+  ["a raw prompt with --think", "a", { raw: true, think: true }, terminal],
+  ["a raw prompt with --no-think", "a", { raw: true, think: false }, terminal],
+  ["a raw prompt with template variables", "a", { raw: true, chatTemplateOption: { a: 1 } }, terminal],
   ["token ids with a system message", undefined, { tokenIds: "t", system: "s" }, terminal],
-  ["thinking said twice", "a", { think: true, chatTemplateOption: { enable_thinking: true } }, terminal],
-  ["no thinking that has begun", "a", { think: false, startsInReasoning: true }, terminal],
-])("refuses %s as a mistake of the command line", async (_, argument, options, input) => {
+  [
+    "--think with the option enable_thinking",
+    "a",
+    { think: true, chatTemplateOption: { enable_thinking: true } },
+    terminal,
+  ],
+  ["--no-think with --starts-in-reasoning", "a", { think: false, startsInReasoning: true }, terminal],
+])("refuses %s with a usage error", async (_, argument, options, input) => {
   await expect(readPrompt(argument, options, input)).rejects.toThrow(UsageError);
 });
 
-it("names a file that cannot be read, and says why", async () => {
+it("names a file that cannot be read, with the reason", async () => {
   const missing = join(folder, "none");
   for (const source of ["promptFile", "tokenIds", "messages"]) {
     const read = (path: string) => readPrompt(undefined, { [source]: path }, terminal);

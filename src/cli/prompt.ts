@@ -8,7 +8,7 @@ export interface PromptOptions {
   readonly messages?: string;
   readonly tokenIds?: string;
   readonly system?: string;
-  /** The text goes to the model as it is, without chat template. */
+  /** Pass the text to the model without chat template. */
   readonly raw?: boolean;
   /** True for --think, false for --no-think. */
   readonly think?: boolean;
@@ -16,16 +16,16 @@ export interface PromptOptions {
   readonly startsInReasoning?: boolean;
 }
 
-/** The part of a request that says what to go on from, and how. */
+/** The prompt of a request, and its interpretation. */
 export type PromptSource = Pick<
   GenerationRequest,
   "messages" | "prompt" | "tokenIds" | "chatTemplateOptions" | "startsInReasoning"
 >;
 
 /**
- * The prompt from its one source: the argument, --prompt-file, --messages, --token-ids, or standard input where none is
+ * Reads the prompt from its one source: the argument, --prompt-file, --messages, --token-ids, or standard input where none is
  * given; a file named "-" is standard input.
- * @throws UsageError when there is none, or more than one, or an option that means nothing for it.
+ * @throws UsageError on no source, on several, and on an option that does not apply to it.
  */
 export async function readPrompt(
   argument: string | undefined,
@@ -59,7 +59,7 @@ function checkSources(argument: string | undefined, options: PromptOptions): voi
   if (given.length > 1) throw new UsageError(`give one prompt; got ${given.join(" and ")}`);
 }
 
-/** @throws UsageError on options of the chat template where there is none, and on those that contradict each other. */
+/** @throws UsageError on options of the chat template without one, and on contradictory ones. */
 function checkTemplateOptions(options: PromptOptions): void {
   const { raw, tokenIds, messages, system, think, chatTemplateOption } = options;
   if (raw && tokenIds !== undefined)
@@ -102,7 +102,7 @@ async function promptText(
     argument ??
     (promptFile === undefined ? await readAll(input, "standard input") : await readText(promptFile, input));
   if (raw && text !== "") return text;
-  // Editors and echo end a text with a line break that is not part of the prompt.
+  // Editors and echo append a line break that is not part of the prompt.
   const content = argument === undefined ? text.replace(/\r?\n$/, "") : text;
   if (content.trim() !== "") return content;
   if (promptFile !== undefined) throw new UsageError(`the prompt in ${nameOf(promptFile)} is empty`);

@@ -1,17 +1,16 @@
 import { createReadStream } from "node:fs";
 
-/** More text than the context of any model holds. */
+/** More bytes than the context of any model holds. */
 const MAX_MEBIBYTES = 64;
 
-/** Standard input as far as a prompt needs it. */
+/** The members of standard input that a prompt needs. */
 export interface PromptInput extends AsyncIterable<Uint8Array | string> {
   readonly isTTY?: boolean;
 }
 
 /**
- * The text of a file, or of standard input where the path is "-". A mark at its start that says that it is UTF-8 is left
- * out.
- * @throws Error that names the path, when it cannot be read, is no UTF-8, or has no end within 64 MiB.
+ * Reads the text of a file, or of standard input where the path is "-", without a byte order mark.
+ * @throws Error with the path when the file cannot be read, is no UTF-8, or exceeds 64 MiB.
  */
 export async function readText(path: string, input: PromptInput): Promise<string> {
   if (path === "-") return readAll(input, "standard input");
@@ -23,7 +22,7 @@ export async function readText(path: string, input: PromptInput): Promise<string
   }
 }
 
-/** All of a stream as text; "" of a terminal, which nobody has been asked to type into. */
+/** Reads a stream to its end. A terminal gives "", since nobody was asked to type. */
 export async function readAll(input: PromptInput, name: string): Promise<string> {
   if (input.isTTY) return "";
   const encoder = new TextEncoder();
@@ -48,7 +47,7 @@ function decode(bytes: Uint8Array, name: string): string {
   }
 }
 
-/** A file of JSON. @throws Error that names the path and says what was expected. */
+/** Reads a JSON file. @throws Error with the path and the expected content. */
 export async function readJson(path: string, input: PromptInput, expected: string): Promise<unknown> {
   const text = await readText(path, input);
   try {
@@ -63,7 +62,7 @@ export async function readJson(path: string, input: PromptInput, expected: strin
   }
 }
 
-/** A path as messages name it. */
+/** Formats a path for messages. */
 export function nameOf(path: string): string {
   return path === "-" ? "standard input" : path;
 }

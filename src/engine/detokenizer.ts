@@ -1,6 +1,6 @@
 import type { DecodeStream, Tokenizer } from "../load/tokenizer.ts";
 
-/** Turns tokens into text as they come. All pieces together are what the tokenizer makes of all tokens. */
+/** Decodes tokens one by one. All texts join to the tokenizer's decoding of all tokens. */
 export class Detokenizer {
   readonly #stream: DecodeStream;
 
@@ -8,12 +8,12 @@ export class Detokenizer {
     this.#stream = tokenizer.decodeStream();
   }
 
-  /** The text that is certain after one more token; may be empty. */
+  /** Takes a token and returns the text that no later token can change; may be empty. */
   push(tokenId: number): string {
     return this.#stream.push(tokenId);
   }
 
-  /** What is left, broken characters as U+FFFD. The next token begins a new text. */
+  /** Returns the text held back, with broken characters as U+FFFD. The next token begins a new text. */
   flush(): string {
     return this.#stream.end();
   }

@@ -12,7 +12,7 @@ import {
 const ids = Array.from({ length: 48 }, (_, i) => 20 + ((i * 37) % 200));
 const base = { maxTokens: 10, ignoreEos: true, temperature: 0 };
 
-/** Streaming attention of another window behind a name and settings that others share. */
+/** Streaming attention with another window under a shared name and settings. */
 function disguised(tokenBudget: number): AttentionPolicy {
   return { ...streamingLlm({ tokenBudget }), name: "mine", settings: {} };
 }
@@ -25,7 +25,7 @@ describe.each(["wasm", "reference"] as const)("%s", (backend) => {
   afterAll(() => engine.close());
   const run = async (request: GenerationRequest) => (await engine.generate(request).result()).tokenIds;
 
-  test("concurrent requests give what each gives alone, policies of one name and settings included", async () => {
+  test("concurrent requests give the same tokens as alone, even with two policies of one name and settings", async () => {
     const requests: GenerationRequest[] = [
       { ...base, tokenIds: ids, attention: disguised(8) },
       { ...base, tokenIds: ids, attention: disguised(44) },
@@ -39,7 +39,7 @@ describe.each(["wasm", "reference"] as const)("%s", (backend) => {
     expect(await Promise.all(requests.map(run))).toEqual(alone);
   });
 
-  test("an abort, before or during, is an AbortedError; breaking out frees the pages for the next", async () => {
+  test("an abort before or during a request is an AbortedError; leaving the loop frees the pages", async () => {
     await expect(run({ ...base, tokenIds: ids, signal: AbortSignal.abort() })).rejects.toThrow(AbortedError);
     const controller = new AbortController();
     const generation = engine.generate({ ...base, tokenIds: ids, signal: controller.signal });
@@ -48,11 +48,11 @@ describe.each(["wasm", "reference"] as const)("%s", (backend) => {
     };
     await expect(read()).rejects.toThrow(AbortedError);
     for (let i = 0; i < 5; i++)
-      for await (const _ of engine.generate({ tokenIds: ids, ignoreEos: true })) break; // asks for every page of a sequence
+      for await (const _ of engine.generate({ tokenIds: ids, ignoreEos: true })) break; // takes every page of a sequence
     expect(await run({ ...base, tokenIds: ids })).toHaveLength(10);
   });
 
-  test("requests that share a signal let go of it when they end", async () => {
+  test("requests remove their listeners from a shared signal when they end", async () => {
     const { signal } = new AbortController();
     const added = vi.spyOn(signal, "addEventListener");
     const removed = vi.spyOn(signal, "removeEventListener");
@@ -62,7 +62,7 @@ describe.each(["wasm", "reference"] as const)("%s", (backend) => {
     expect(removed.mock.calls).toEqual(added.mock.calls);
   });
 
-  test("close ends what runs with an AbortedError and may be called twice", async () => {
+  test("close ends running requests with an AbortedError and may be called twice", async () => {
     const other = await openEngine({ backend, threads: 1, contextLength: 256 });
     const running = other.generate({ ...base, tokenIds: ids }).result();
     const failed = expect(running).rejects.toThrow(AbortedError);
@@ -78,13 +78,13 @@ describe.each(["wasm", "reference"] as const)("%s", (backend) => {
     ["an empty prompt", { prompt: "" }, "the prompt is empty"],
     ["no messages", { messages: [] }, "got []"],
     ["a message without content", { messages: [{ role: "user" }] }, '{"role":"user"}'],
-    ["a prompt that is no text", { prompt: 5 }, "got 5"],
+    ["a number as prompt", { prompt: 5 }, "got 5"],
     ["a token past the vocabulary", { tokenIds: [512] }, "token id 512"],
     ["a negative token", { tokenIds: [-1] }, "token id -1"],
     ["half a token", { tokenIds: [1.5] }, "token id 1.5"],
     ["a prompt as long as the context", { tokenIds: Array(256).fill(40) }, "has 256 tokens"],
     ["an empty stop text", { tokenIds: [1], stop: ["x", ""] }, 'got ""'],
-    ["a stop that is no text", { tokenIds: [1], stop: [5] }, "got 5"],
+    ["a number as stop", { tokenIds: [1], stop: [5] }, "got 5"],
     ["no tokens", { tokenIds: [1], maxTokens: 0 }, "got 0"],
   ])("%s is a RequestError that names the value", (_, request, value) => {
     const start = () => engine.generate(request as GenerationRequest);

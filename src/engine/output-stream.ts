@@ -4,35 +4,35 @@ import type { GenerationPart, PartKind } from "./request.ts";
 import { StopText } from "./stop-text.ts";
 import { type OutputStart, type TextRun, ThinkingSplitter } from "./thinking.ts";
 
-/** White space that chat formats put around their markers. Others, such as U+3000, indent text. */
+/** White space that chat formats put around markers. Other white space, such as U+3000, indents text. */
 const LAYOUT_AT_START = /^[ \t\r\n]+/;
 
 /**
- * Turns tokens into the parts of the output: whole characters, reasoning apart from answer, nothing from a stop text on.
- * White space beside a thinking marker belongs to the marker and is left out of reasoning and answer; all other white
- * space is the model's and stays.
+ * Turns tokens into output parts: of whole characters, split into reasoning and answer, and ending before a stop text.
+ * White space next to a reasoning marker belongs to the marker, not to reasoning or answer. All other white space belongs
+ * to the model's text.
  */
 export class OutputStream {
   readonly #detokenizer: Detokenizer;
   readonly #splitter: ThinkingSplitter;
   readonly #stop: StopText;
-  /** Runs that may still become a stop text, in order. */
+  /** Runs that may still become a stop text, oldest first. */
   readonly #runs: TextRun[] = [];
   /** Characters that left `#runs`. */
   #released = 0;
   /** White space that a marker may still claim. */
   #space = "";
   #kind: PartKind;
-  /** Nothing but white space came since the start or the last marker. */
+  /** True while only white space came since the start or the last marker. */
   #isBlank = true;
   #isAfterMarker: boolean;
-  /** The same two for text that is looked through, ahead of text that is given out. */
+  /** True while `#search` sees only white space after a marker; it runs ahead of the released text. */
   #isLayout: boolean;
-  /** Tokens whose text no part has. */
+  /** Tokens whose text is in no part yet. */
   #tokenIds: number[] = [];
   #parts: GenerationPart[] = [];
   #part = "";
-  /** Everything so far, markers included. */
+  /** All released text, markers included. */
   text = "";
   reasoning = "";
   answer = "";
@@ -50,28 +50,28 @@ export class OutputStream {
     return this.#stop.foundAt !== undefined;
   }
 
-  /** Takes one token; gives the parts it completes. */
+  /** Takes a token; returns the parts that it completes. */
   push(tokenId: number): readonly GenerationPart[] {
     this.#tokenIds.push(tokenId);
-    for (const run of this.#splitter.push(this.#detokenizer.push(tokenId))) this.#lookThrough(run);
+    for (const run of this.#splitter.push(this.#detokenizer.push(tokenId))) this.#search(run);
     this.#release(this.#stop.safeLength);
     return this.#takeParts();
   }
 
-  /** Ends the stream: gives what was held back. */
+  /** Ends the stream; returns the last parts. */
   finish(): readonly GenerationPart[] {
-    for (const run of this.#splitter.push(this.#detokenizer.flush())) this.#lookThrough(run);
-    for (const run of this.#splitter.flush()) this.#lookThrough(run);
+    for (const run of this.#splitter.push(this.#detokenizer.flush())) this.#search(run);
+    for (const run of this.#splitter.flush()) this.#search(run);
     this.#release(this.#stop.foundAt ?? Number.POSITIVE_INFINITY);
-    // inside the reasoning only a stop text that has a marker in it ends the output: the white space is that marker's
+    // inside the reasoning only a stop text with a marker ends the output, and the white space belongs to that marker
     if (!(this.isStopped && this.#kind === "reasoning") && !(this.#isBlank && this.#isAfterMarker))
-      this.#give(this.#space);
+      this.#append(this.#space);
     this.#space = "";
     return this.#takeParts();
   }
 
-  /** Looks for stop texts in a run. Layout after a marker is neither answer nor marker: it ends nothing by itself. */
-  #lookThrough(run: TextRun): void {
+  /** Searches a run for stop texts. White space after a marker is neither answer nor marker, so it ends nothing alone. */
+  #search(run: TextRun): void {
     this.#runs.push(run);
     if (run.kind === "marker") {
       this.#stop.push(run.text, true);
@@ -84,7 +84,7 @@ export class OutputStream {
     if (layout < run.text.length) this.#isLayout = false;
   }
 
-  /** Gives out the first `length` characters of the stream. */
+  /** Releases the stream's text up to `length` characters from its start. */
   #release(length: number): void {
     for (let run = this.#runs[0]; run && this.#released < length; run = this.#runs[0]) {
       const text = run.text.slice(0, length - this.#released);
@@ -92,7 +92,7 @@ export class OutputStream {
       if (text.length === run.text.length) this.#runs.shift();
       else this.#runs[0] = { kind: run.kind, text: run.text.slice(text.length) };
       this.text += text;
-      // no stop text cuts a marker: it counts whole, and a match that begins inside it leaves the rest as text
+      // a stop text may begin inside a marker; the prefix released before it does not count as a marker
       if (run.kind === "marker") this.#passMarker(text.length === run.text.length);
       else this.#emit(run.kind, text);
     }
@@ -112,18 +112,18 @@ export class OutputStream {
     this.#kind = kind;
     const isBesideMarker = this.#isBlank && this.#isAfterMarker;
     const rest = isBesideMarker ? text.replace(LAYOUT_AT_START, "") : text;
-    // a marker may follow: one that closes the reasoning, or one that opens it at the very start of the output
+    // a marker may follow that closes the reasoning, or opens it at the very start of the output
     const mayBeLayout = kind === "reasoning" || (this.#isBlank && isLayout(rest));
     const end = mayBeLayout ? endOfText(rest) : rest.length;
     if (end > 0) {
-      this.#give(this.#space + rest.slice(0, end));
+      this.#append(this.#space + rest.slice(0, end));
       this.#space = "";
       this.#isBlank = false;
     }
     this.#space += rest.slice(end);
   }
 
-  #give(text: string): void {
+  #append(text: string): void {
     this.#part += text;
     if (this.#kind === "reasoning") this.reasoning += text;
     else this.answer += text;
@@ -144,7 +144,7 @@ export class OutputStream {
   }
 }
 
-/** Length of a text without the layout at its end. */
+/** Returns the length of a text without white space at its end. */
 function endOfText(text: string): number {
   let end = text.length;
   while (end > 0 && " \t\r\n".includes(text[end - 1] ?? "-")) end--;

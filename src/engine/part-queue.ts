@@ -1,6 +1,6 @@
 import type { GenerationPart, PartKind } from "./request.ts";
 
-/** Parts a consumer may be behind. */
+/** Maximum unread parts; a full queue pauses the request. */
 const MAX_WAITING_PARTS = 64;
 
 interface WaitingPart {
@@ -10,8 +10,8 @@ interface WaitingPart {
 }
 
 /**
- * The parts that a consumer has not read. A full queue still takes parts, where a request goes on for its result: it
- * joins them to its last one, so that what lies unread costs little more than its text.
+ * The unread parts of a consumer. A full queue still accepts parts, for a request that continues for its result: it
+ * appends them to its last part, so that unread output costs little more than its text.
  */
 export class PartQueue {
   #parts: WaitingPart[] = [];

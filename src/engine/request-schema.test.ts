@@ -6,7 +6,7 @@ import { checkRequest } from "./request-schema.ts";
 
 const check = (request: unknown) => checkRequest(request as GenerationRequest);
 
-describe("a request that cannot be is a RequestError that names the value", () => {
+describe("an invalid request is a RequestError that names the value", () => {
   const circular: Record<string, unknown> = { role: 5 };
   circular.self = circular;
   test.each<[string, unknown, string]>([
@@ -16,7 +16,7 @@ describe("a request that cannot be is a RequestError that names the value", () =
     ["a list", [{ role: "user", content: "x" }], "expected an object"],
     ["a misspelt key", { prompt: "x", maxTokns: 1 }, 'unknown option "maxTokns"; did you mean "maxTokens"?'],
     ["another case", { prompt: "x", maxtokens: 1 }, 'did you mean "maxTokens"?'],
-    ["a snake's name", { prompt: "x", top_p: 1 }, 'did you mean "topP"?'],
+    ["a name in snake case", { prompt: "x", top_p: 1 }, 'did you mean "topP"?'],
     ["an unknown key", { prompt: "x", frequencyPenalty: 1 }, "known are messages, prompt, tokenIds"],
     ["no source", {}, "give exactly one of messages, prompt and tokenIds; got none"],
     ["two sources", { prompt: "x", tokenIds: [1] }, "got 2"],
@@ -41,23 +41,23 @@ describe("a request that cannot be is a RequestError that names the value", () =
       { messages: [{ role: "user", content: "" }, circular] },
       "messages[1].role must be",
     ],
-    ["a message that is a list", { messages: [[]] }, "messages[0] must be"],
-    ["a prompt that is no text", { prompt: 5 }, "prompt must be a text, got 5"],
-    ["a prompt that is null", { prompt: null }, "prompt must be a text, got null"],
-    ["token ids that are a text", { tokenIds: "" }, 'tokenIds must be a list of token ids, got ""'],
-    ["token ids that are null", { tokenIds: null }, "tokenIds must be a list of token ids, got null"],
-    ["token ids that are a number", { tokenIds: 0 }, "tokenIds must be a list of token ids, got 0"],
+    ["a list as message", { messages: [[]] }, "messages[0] must be"],
+    ["a number as prompt", { prompt: 5 }, "prompt must be a text, got 5"],
+    ["null as prompt", { prompt: null }, "prompt must be a text, got null"],
+    ["a text as token ids", { tokenIds: "" }, 'tokenIds must be a list of token ids, got ""'],
+    ["null as token ids", { tokenIds: null }, "tokenIds must be a list of token ids, got null"],
+    ["a number as token ids", { tokenIds: 0 }, "tokenIds must be a list of token ids, got 0"],
     ["token ids without a length", { tokenIds: {} }, "tokenIds must be a list"],
-    ["attention that is a number", { prompt: "x", attention: 5 }, "attention must be a policy"],
-    ["attention that is an empty object", { prompt: "x", attention: {} }, "got {}"],
-    ["attention that is true", { prompt: "x", attention: true }, "got true"],
-    ["attention that is a factory", { prompt: "x", attention: lessIsMore }, "got a function"],
+    ["a number as attention", { prompt: "x", attention: 5 }, "attention must be a policy"],
+    ["an empty object as attention", { prompt: "x", attention: {} }, "got {}"],
+    ["true as attention", { prompt: "x", attention: true }, "got true"],
+    ["a factory as attention", { prompt: "x", attention: lessIsMore }, "got a function"],
     [
       "attention that lacks layerRole",
       { prompt: "x", attention: { name: "a", settings: {}, tokenBudget: 5 } },
       "attention must be",
     ],
-    ["stop that is a number", { prompt: "x", stop: 5 }, "stop must be a text that is not empty, got 5"],
+    ["a number as stop", { prompt: "x", stop: 5 }, "stop must be a text that is not empty, got 5"],
     [
       "a stop that is a number",
       { prompt: "x", stop: ["a", 5] },
@@ -69,7 +69,7 @@ describe("a request that cannot be is a RequestError that names the value", () =
       { prompt: "x", stop: ["x", ""] },
       'stop[1] must be a text that is not empty, got ""',
     ],
-    ["a signal that is none", { prompt: "x", signal: {} }, "signal must be an AbortSignal"],
+    ["an object as signal", { prompt: "x", signal: {} }, "signal must be an AbortSignal"],
     [
       "a signal that cannot be let go of",
       { prompt: "x", signal: { aborted: false, addEventListener() {} } },
@@ -88,7 +88,7 @@ describe("a request that cannot be is a RequestError that names the value", () =
       { messages: [{ role: "user", content: "" }], chatTemplateOptions: { add_generation_prompt: false } },
       "free of messages and add_generation_prompt",
     ],
-    ["more stops than can be", { prompt: "x", stop: Array(300).fill("a") }, "stop must be at most 256 texts"],
+    ["300 stops", { prompt: "x", stop: Array(300).fill("a") }, "stop must be at most 256 texts"],
     [
       "ignoreEos that is a word",
       { prompt: "x", ignoreEos: "yes" },
@@ -99,7 +99,7 @@ describe("a request that cannot be is a RequestError that names the value", () =
     ["a text of tokens", { prompt: "x", maxTokens: "5" }, 'got "5"'],
     ["temperature below 0", { prompt: "x", temperature: -1 }, "temperature must be 0 or more, got -1"],
     ["temperature NaN", { prompt: "x", temperature: Number.NaN }, "temperature must be 0 or more, got NaN"],
-    ["temperature without end", { prompt: "x", temperature: Number.POSITIVE_INFINITY }, "got Infinity"],
+    ["temperature of infinity", { prompt: "x", temperature: Number.POSITIVE_INFINITY }, "got Infinity"],
     ["temperature as text", { prompt: "x", temperature: "1" }, 'got "1"'],
     ["topK of a half", { prompt: "x", topK: 1.5 }, "topK must be a whole number, 0 for all, got 1.5"],
     ["topK below 0", { prompt: "x", topK: -1 }, "got -1"],
@@ -129,7 +129,7 @@ describe("a request that cannot be is a RequestError that names the value", () =
   });
 });
 
-test("what chat templates take is taken: calls without content, parts, names of tools", () => {
+test("messages may have tool calls without content, lists of parts, and tool names", () => {
   const messages = [
     { role: "system", content: "" },
     { role: "assistant", content: null, tool_calls: [{ function: { name: "f", arguments: {} } }] },
@@ -139,7 +139,7 @@ test("what chat templates take is taken: calls without content, parts, names of 
   expect(check({ messages, chatTemplateOptions: { enable_thinking: false } }).messages).toEqual(messages);
 });
 
-test("values are copied: what the caller changes afterwards is not the request's", () => {
+test("values are copied: later changes by the caller do not affect the request", () => {
   const stop = ["a"];
   const checked = check({ prompt: "x", stop });
   stop.push("b");

@@ -6,7 +6,7 @@ import { RequestError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
 
-/** A policy value or a spec; the schema of the engine's options uses it too. */
+/** The schema of an attention policy: a value or a spec. The schema of the engine's options uses it too. */
 export const attentionChoice = () =>
   v.optional(
     v.custom<AttentionPolicy | string>(
@@ -19,7 +19,7 @@ const stopText = v.pipe(
   v.string("a text that is not empty"),
   v.check((text) => text !== "", "a text that is not empty"),
 );
-/** Each is looked for in every character. */
+/** Limit on stop texts: every character of the output advances each. */
 const MAX_STOPS = 256;
 const stopList = v.pipe(v.array(stopText), v.maxLength(MAX_STOPS, `at most ${MAX_STOPS} texts`));
 const stops = v.optional(
@@ -31,7 +31,7 @@ const stops = v.optional(
 
 const tokenIds = v.custom<ArrayLike<number>>(isTokenList, "a list of token ids");
 
-/** Whether a value has the shape of a list of token ids; what its entries are is not looked at. */
+/** Returns true if a value has the shape of a list of token ids. Ignores the entries. */
 export function isTokenList(value: unknown): boolean {
   if (typeof value !== "object" || value === null || !("length" in value)) return false;
   const { length } = value;
@@ -76,12 +76,12 @@ function hasContent(checked: { readonly content?: unknown; readonly tool_calls?:
 const LIST = "a list of at least one { role, content }";
 const MESSAGES = v.object({ messages: v.pipe(v.array(message, LIST), v.minLength(1, LIST)) });
 
-/** Messages checked and copied, one by one. @throws RequestError naming the message by its index, and the key */
+/** Checks and copies messages. @throws RequestError with the message's index and the key */
 export function checkMessages(messages: unknown, doing: string): readonly ChatMessage[] {
   return checkOptions(MESSAGES, { messages }, doing, RequestError).messages;
 }
 
-/** Names that a template gets from the engine and not from a request's options. */
+/** Variables that the engine passes to a template. */
 const RESERVED = ["messages", "add_generation_prompt"];
 const templateOptions = v.pipe(
   v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
@@ -110,10 +110,10 @@ const REQUEST = v.object({
   signal: abortSignal(),
 });
 
-/** A request as the engine goes on with it: values checked and copied, stop texts always a list. */
+/** A request with checked and copied values; `stop` is always a list. */
 export type CheckedRequest = v.InferOutput<typeof REQUEST>;
 
-/** @throws RequestError on anything that is no request. */
+/** @throws RequestError when the value is not a valid request */
 export function checkRequest(request: GenerationRequest): CheckedRequest {
   const checked = checkOptions(REQUEST, request, "generate", RequestError);
   const { messages, prompt, tokenIds: ids } = checked;

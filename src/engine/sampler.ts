@@ -2,25 +2,25 @@ import type { SamplingParams } from "../backend/backend.ts";
 import type { EngineError } from "../base/errors.ts";
 import { hash32 } from "../base/random.ts";
 
-/** Sampling values as a request or a checkpoint gives them, checked. */
+/** Checked sampling values of a request or a checkpoint. */
 export interface SamplingDefaults {
   readonly temperature?: number | undefined;
   readonly topK?: number | undefined;
   readonly topP?: number | undefined;
   readonly minP?: number | undefined;
   readonly repetitionPenalty?: number | undefined;
-  /** A checkpoint's values that cannot be, by their names in a request, each as the error for a request that leaves it open. */
+  /** A checkpoint's invalid values, by their names in a request: each error goes to requests that rely on the value. */
   readonly problems?: ReadonlyMap<keyof OpenValues, EngineError>;
 }
 
-/** What a request may leave to the checkpoint. */
+/** Values that a request may leave to the checkpoint. */
 type OpenValues = Omit<SamplingDefaults, "problems"> & { readonly maxTokens?: number | undefined };
 
 const OF_SAMPLING: ReadonlySet<string> = new Set(["temperature", "topK", "topP", "minP"]);
 
 /**
- * The values of one request: the request's own, then the checkpoint's, then greedy.
- * @throws the checkpoint's problem with a value that the request leaves to it.
+ * Resolves a request's sampling values: its own, else the checkpoint's, else greedy.
+ * @throws the checkpoint's problem with a value that the request leaves to it
  */
 export function resolveSampling(
   request: OpenValues & { readonly seed?: number | undefined },
@@ -37,12 +37,12 @@ export function resolveSampling(
     topP: request.topP ?? defaults.topP ?? 1,
     minP: request.minP ?? defaults.minP ?? 0,
     repetitionPenalty: request.repetitionPenalty ?? defaults.repetitionPenalty ?? 1,
-    seed: wordOf(request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]),
+    seed: seedWord(request.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]),
   };
 }
 
-/** The 32 bits that kernels draw from; seeds past 32 bits and negative ones are hashed, so that they do not collide with small ones. */
-function wordOf(seed: number): number {
+/** Reduces a seed to the 32 bits of the kernels. Hashes larger and negative seeds, which then differ from small ones. */
+function seedWord(seed: number): number {
   if (seed >= 0 && seed < 2 ** 32) return seed;
   return hash32(seed % 2 ** 32, Math.floor(seed / 2 ** 32), 0, 0);
 }

@@ -42,6 +42,8 @@ export class StepBatchBuilder implements StepBatch {
   readonly maxPagesPerSequence: number;
   /** Attention groups of the step, in order of sequences. */
   groups: readonly BatchGroup[] = [];
+  /** Whether each run attends sparsely, in order of sequences. */
+  readonly #isSparse: boolean[] = [];
   readonly #rope: RopeWriter;
   readonly #headDim: number;
   readonly #pageSize: number;
@@ -61,18 +63,32 @@ export class StepBatchBuilder implements StepBatch {
   }
 
   /**
-   * Fills the arrays with runs that `check` takes. Runs are put in an order in which those that share a policy and attend alike stand together;
-   * returns that order.
+   * Fills the arrays with runs that `check` takes, ordered so that runs which share a policy and attend alike are neighbours.
+   * Returns that order.
    */
   fill<Run extends SequenceRun>(runs: readonly Run[]): readonly Run[] {
-    const policies = [...new Set(runs.map((run) => run.policy))];
-    const rank = (run: SequenceRun) => policies.indexOf(run.policy) * 2 + Number(isSparse(run));
-    const ordered = runs.length > 1 ? [...runs].sort((a, b) => rank(a) - rank(b)) : runs;
+    const ordered = runs.length > 1 ? inGroups(runs) : runs;
     this.numRows = 0;
     this.numSequences = 0;
-    for (const run of ordered) this.#add(run);
-    this.groups = groupRuns(ordered);
+    this.#isSparse.length = ordered.length;
+    for (let s = 0; s < ordered.length; s++) this.#add(ordered[s] as Run);
+    if (!this.#isGroupedAs(ordered)) this.groups = groupRuns(ordered, this.#isSparse);
     return ordered;
+  }
+
+  /** Whether the groups of the last step are those of this one. */
+  #isGroupedAs(runs: readonly SequenceRun[]): boolean {
+    let end = 0;
+    for (let g = 0; g < this.groups.length; g++) {
+      const { policy, range, isSparse } = this.groups[g] as BatchGroup;
+      end = range.first + range.count;
+      if (end > runs.length) return false;
+      for (let s = range.first; s < end; s++)
+        if (runs[s]?.policy !== policy || this.#isSparse[s] !== isSparse) return false;
+      const isSplit = runs[end]?.policy === policy && this.#isSparse[end] === isSparse;
+      if (end < runs.length && isSplit) return false;
+    }
+    return end === runs.length;
   }
 
   /**
@@ -98,7 +114,10 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows[sequence] = this.numRows;
     this.rowCounts[sequence] = run.numRows;
     this.lengths[sequence] = run.firstPosition + run.numRows;
-    this.pageTables.set(run.pages, sequence * this.maxPagesPerSequence);
+    this.#isSparse[sequence] = isSparse(run);
+    const { pages } = run;
+    const table = sequence * this.maxPagesPerSequence;
+    for (let i = 0; i < pages.length; i++) this.pageTables[table + i] = pages[i];
     for (let i = 0; i < run.numRows; i++) {
       const position = run.firstPosition + i;
       const row = this.numRows++;
@@ -125,17 +144,21 @@ function isSparse(run: SequenceRun): boolean {
   return !run.isPrefill && isSparseAt(run.policy, run.firstPosition + run.numRows);
 }
 
-function groupRuns(runs: readonly SequenceRun[]): BatchGroup[] {
+/** Runs by policy, dense ones first; policies in the order of their first run. */
+function inGroups<Run extends SequenceRun>(runs: readonly Run[]): readonly Run[] {
+  const policies = [...new Set(runs.map(({ policy }) => policy))];
+  const ranked = runs.map((run) => ({ run, rank: policies.indexOf(run.policy) * 2 + Number(isSparse(run)) }));
+  return ranked.sort((a, b) => a.rank - b.rank).map(({ run }) => run);
+}
+
+function groupRuns(runs: readonly SequenceRun[], isSparse: readonly boolean[]): BatchGroup[] {
   const groups: BatchGroup[] = [];
-  runs.forEach((run, sequence) => {
-    const last = groups[groups.length - 1];
-    const sparse = isSparse(run);
-    if (last && last.policy === run.policy && last.isSparse === sparse)
-      groups[groups.length - 1] = {
-        ...last,
-        range: { first: last.range.first, count: last.range.count + 1 },
-      };
-    else groups.push({ policy: run.policy, range: { first: sequence, count: 1 }, isSparse: sparse });
-  });
+  for (let first = 0; first < runs.length; ) {
+    const policy = (runs[first] as SequenceRun).policy;
+    let end = first + 1;
+    while (end < runs.length && runs[end]?.policy === policy && isSparse[end] === isSparse[first]) end++;
+    groups.push({ policy, range: { first, count: end - first }, isSparse: isSparse[first] ?? false });
+    first = end;
+  }
   return groups;
 }

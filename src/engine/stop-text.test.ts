@@ -2,10 +2,10 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { StopText } from "./stop-text.ts";
 
-/** A stream of pieces, each of which counts or not. */
+/** A stream of texts, each of which counts or not. */
 type Stream = readonly (readonly [text: string, counts: boolean])[];
 
-/** By definition: of the matches that hold a character that counts, the one that ends first. */
+/** By definition: of the matches with a character that counts, the one that ends first. */
 function expected(stops: readonly string[], stream: Stream): number | undefined {
   const text = stream.map(([piece]) => piece).join("");
   const counts = stream.flatMap(([piece, count]) => Array<boolean>(piece.length).fill(count));
@@ -23,7 +23,7 @@ function expected(stops: readonly string[], stream: Stream): number | undefined 
 const letters = (maxLength: number, minLength = 0) =>
   fc.array(fc.constantFrom("a", "b"), { minLength, maxLength }).map((all) => all.join(""));
 
-test("the match that ends first and counts is found, however the stream is cut", () => {
+test("the first match that counts is found, for every split of the stream", () => {
   fc.assert(
     fc.property(
       fc.array(letters(5, 1), { maxLength: 4 }),
@@ -43,7 +43,7 @@ test("the match that ends first and counts is found, however the stream is cut",
   );
 });
 
-test("what is safe stays before every stop text that may still come, and all of it comes out", () => {
+test("the safe length stays before every possible stop text, and all text is released at the end", () => {
   fc.assert(
     fc.property(fc.array(letters(5, 1), { minLength: 1, maxLength: 3 }), letters(30), (stops, text) => {
       const stop = new StopText(stops);
@@ -61,7 +61,7 @@ test("what is safe stays before every stop text that may still come, and all of 
   );
 });
 
-test("a long stop text that nearly comes again and again costs time in proportion to the stream", () => {
+test("a long stop text that nearly matches many times takes linear time", () => {
   const stop = new StopText([`${"a".repeat(20_000)}b`]);
   stop.push("a".repeat(200_000), true);
   expect(stop.safeLength).toBe(180_000);

@@ -1,9 +1,9 @@
-/** One stop text while it is looked for: Knuth, Morris and Pratt's automaton, so that each character costs O(1). */
+/** The automaton of Knuth, Morris and Pratt for one stop text: amortised O(1) a character. */
 class Pattern {
   readonly #text: string;
-  /** [length]: the longest proper beginning of the text that is also an end of its first i + 1 characters. */
+  /** [length]: length of the longest proper prefix of the text that also ends its first i + 1 characters. */
   readonly #border: Uint32Array;
-  /** Characters of the pattern that the text so far ends with. */
+  /** Length of the longest prefix of the pattern that ends the stream. */
   matched = 0;
 
   constructor(text: string) {
@@ -20,7 +20,7 @@ class Pattern {
     return this.#text.length;
   }
 
-  /** Takes one character; true when it completes the pattern. */
+  /** Takes a character; returns true if it completes the pattern. */
   push(character: string): boolean {
     while (this.matched > 0 && this.#text[this.matched] !== character)
       this.matched = this.#border[this.matched - 1];
@@ -32,24 +32,23 @@ class Pattern {
 }
 
 /**
- * Finds the first stop text in a stream. A match counts only where it holds at least one character that counts: stop
- * texts end the answer or match a thinking marker; they do not end the reasoning.
- * What comes out does not depend on how the stream is cut into pieces.
+ * Finds the first stop text in a stream. A match must contain a character that counts, i.e. of the answer or of a
+ * reasoning marker, so that stop texts do not end the reasoning. The result is independent of the stream's chunks.
  */
 export class StopText {
   readonly #patterns: readonly Pattern[];
-  /** Characters taken in. */
+  /** Characters of the stream so far. */
   #length = 0;
   /** One past the last character that counts. */
   #endOfCounting = 0;
-  /** Where the stop text that was found begins, in characters of the stream. */
+  /** Start of the stop text found, in characters of the stream. */
   foundAt: number | undefined;
 
   constructor(stops: readonly string[]) {
     this.#patterns = stops.map((stop) => new Pattern(stop));
   }
 
-  /** Takes a piece whose characters all count, or do not. Nothing more is looked for once a stop text was found. */
+  /** Takes text of which all characters count, or none. Stops searching after the first stop text. */
   push(text: string, counts: boolean): void {
     if (this.#patterns.length === 0 || this.foundAt !== undefined) {
       this.#length += text.length;
@@ -67,7 +66,7 @@ export class StopText {
     }
   }
 
-  /** Characters of the stream, from its start, that are certainly before any stop text. */
+  /** Number of characters from the start of the stream that cannot be part of a stop text. */
   get safeLength(): number {
     if (this.foundAt !== undefined) return this.foundAt;
     return this.#length - this.#patterns.reduce((held, { matched }) => Math.max(held, matched), 0);

@@ -1,4 +1,4 @@
-/** Thinking markers in text: what state a prompt leaves the output in, and the runs of text between them. */
+/** Reasoning markers in text: the start of the output after a prompt, and the runs of text between markers. */
 import type { PartKind } from "./request.ts";
 
 const OPEN = "<think>";
@@ -6,14 +6,14 @@ const CLOSE = "</think>";
 const MARKER = /<\/?think>/g;
 const ENDS_WITH_MARKER = /<\/?think>[ \t\r\n]*$/;
 
-/** Where the output goes on from. */
+/** The state in which the output starts. */
 export interface OutputStart {
   readonly kind: PartKind;
-  /** A thinking marker stands right before the output, but for white space. */
+  /** True if only white space separates the output from a reasoning marker before it. */
   readonly isAfterMarker: boolean;
 }
 
-/** The state that the last marker of a text leaves the output in; the answer where there is none. */
+/** Returns the start of an output after a text: by the text's last marker, or the answer without a marker. */
 export function startAfter(text: string): OutputStart {
   const last = text.match(MARKER)?.at(-1);
   return { kind: last === OPEN ? "reasoning" : "answer", isAfterMarker: endsWithMarker(text) };
@@ -34,21 +34,21 @@ export interface TextRun {
 }
 
 /**
- * Cuts a stream of text into reasoning, answer and markers. Markers are found in the text, whatever tokens spell them.
- * One exception: in the middle of a line of the answer, a marker spelt over several tokens is prose about it.
+ * Splits a stream of text into reasoning, answer and markers. It finds markers in the text, whatever tokens spell them.
+ * Exception: in the middle of a line of the answer, a marker of several tokens is prose about the marker.
  */
 export class ThinkingSplitter {
   #kind: PartKind;
-  /** The end of the stream so far, where it may become a marker. */
+  /** The end of the stream, while it may become a marker. */
   #held = "";
-  /** The current line of the answer has text. */
+  /** True if the current line has text. */
   #isMidLine = false;
 
   constructor(kind: PartKind) {
     this.#kind = kind;
   }
 
-  /** piece: the text of one token, as far as it is whole characters. */
+  /** piece: the whole characters that one token completes. */
   push(piece: string): TextRun[] {
     const token = piece.trim();
     const isOneToken = token === OPEN || token === CLOSE;
@@ -69,7 +69,7 @@ export class ThinkingSplitter {
     return runs;
   }
 
-  /** What was held back; the stream has ended. */
+  /** Ends the stream; returns the text held back. */
   flush(): TextRun[] {
     const runs: TextRun[] = [];
     this.#addText(runs, this.#held);
@@ -91,7 +91,7 @@ export class ThinkingSplitter {
   }
 }
 
-/** Length of the longest end of `text` that is a proper beginning of `marker`. */
+/** Returns the length of the longest suffix of `text` that is a proper prefix of `marker`. */
 function overlap(text: string, marker: string): number {
   for (let n = Math.min(text.length, marker.length - 1); n > 0; n--)
     if (text.endsWith(marker.slice(0, n))) return n;

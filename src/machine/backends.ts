@@ -13,7 +13,7 @@ export { type AdapterReport, reportAdapter } from "../backend/webgpu/adapter-rep
 export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
 export { WASM };
 
-/** What `backend` may name. */
+/** Values of the option `backend`. */
 export const BACKEND_CHOICES = ["auto", "webgpu", "wasm", "reference"] as const satisfies readonly (
   | "auto"
   | BackendName
@@ -24,9 +24,9 @@ export type BackendChoice = (typeof BACKEND_CHOICES)[number];
 export interface BackendOptions {
   /** Default "auto": the fastest backend this machine can run. */
   readonly backend?: BackendChoice;
-  /** Threads that compute, the caller's included; default: all cores. */
+  /** Threads that compute, the caller's included. Default: all cores. */
   readonly threads?: number;
-  /** Longest sequence, prompt and output together; default: what the model was made for, or what fits in memory. */
+  /** Longest sequence, prompt and output together. Default: the model's context, or as much of it as memory holds. */
   readonly contextLength?: number;
   /** How the WebGPU backend stores keys and values. Default f16. */
   readonly cacheDtype?: CacheDtype;
@@ -37,7 +37,7 @@ export interface BackendOptions {
   readonly tuning?: TuningMode;
 }
 
-/** What the place the engine runs in gives to backends. */
+/** What a place gives to backends. */
 export interface BackendHost extends WebGpuHost {
   readonly wasm: WasmHost;
 }

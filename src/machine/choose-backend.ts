@@ -1,13 +1,14 @@
 /** Chooses a backend for a model, fits the context into its memory, and opens it. */
 import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
 import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
+import { withAllPages } from "../backend/with-all-pages.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
 import { fitContext } from "./fit-context.ts";
 import { testCandidate } from "./self-test.ts";
 import { testOnce } from "./test-once.ts";
 
-/** What a model asks of a backend. */
+/** A model's demand on a backend. */
 export interface BackendDemand {
   readonly model: ModelShape;
   /** Its rows of a batch are the least; the backend may propose more for prefill. */
@@ -17,9 +18,9 @@ export interface BackendDemand {
 
 export interface ChosenBackend {
   readonly backend: Backend;
-  /** Why this one. */
+  /** Why this backend. */
   readonly why: string;
-  /** Why the context is shorter than the one asked for, where it is. */
+  /** Why the context is shorter than the demand, where it is. */
   readonly contextNote?: string | undefined;
   /** Duration of the device's self-test, where it has one; it runs once in a process. */
   readonly selfTestMs?: number;
@@ -42,18 +43,18 @@ export async function chooseBackend(
   };
   const { capacity, contextNote } = fitContext(wanted, limit, isAskedFor);
   const selfTestMs = await checkDevice(host, options, choice);
-  const backend = await candidate.open(demand.model, capacity);
+  const backend = await withAllPages(candidate.open)(demand.model, capacity);
   return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
 }
 
-/** A kind of backend, what the machine has for it, and why it was taken. */
+/** The chosen kind, this machine's candidate for it, and the reason. */
 export interface ChosenKind {
   readonly kind: BackendKind<BackendHost, BackendOptions>;
   readonly candidate: BackendCandidate;
   readonly why: string;
 }
 
-/** The kind that the options name; with "auto" the first that this machine has and that is wanted there. */
+/** Picks the kind that the options name; for "auto" the first wanted candidate of this machine. */
 export async function chooseKind(host: BackendHost, options: BackendOptions): Promise<ChosenKind> {
   const { backend: choice = "auto" } = options;
   const reasons: string[] = [];
@@ -73,7 +74,7 @@ export async function chooseKind(host: BackendHost, options: BackendOptions): Pr
   throw new BackendError(`opening a backend: this machine has none (${reasons.join("; ")})`);
 }
 
-/** Runs the self-test of a candidate's device, on a device of its own. @throws BackendError where an op computes wrongly. */
+/** Tests a candidate's device with another candidate of the same kind. @throws BackendError where an op computes wrongly. */
 async function checkDevice(
   host: BackendHost,
   options: BackendOptions,

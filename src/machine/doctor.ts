@@ -1,4 +1,4 @@
-/** What a machine has to compute with, whether it computes rightly, and what "auto" would take. */
+/** Examines a machine: its backends, whether each computes correctly, and the choice of "auto". */
 import type { BackendName, TuningReport } from "../backend/backend.ts";
 import { BackendError } from "../base/errors.ts";
 import {
@@ -19,27 +19,27 @@ export type TestReport =
 
 export interface MachineReport {
   readonly wasm: {
-    /** Threads the backend takes, the caller's included. */
+    /** Threads that compute, the caller's included. */
     readonly threads: number;
-    /** The build of the kernels that the JavaScript engine here gets, such as "simd-threads". */
+    /** The build of the kernels for this JavaScript engine, such as "simd-threads". */
     readonly build: string;
     readonly hasRelaxedSimd: boolean;
-    /** What was chosen for the processor; left out where the backend could not be opened. */
+    /** Absent where the backend could not be opened. */
     readonly tuning?: TuningReport;
     readonly selfTest: TestReport;
   };
   readonly webgpu: {
     readonly adapters: readonly (AdapterReport & { readonly selfTest: TestReport })[];
-    /** Why there is no adapter, where there is none. */
+    /** Why there is no adapter; absent where there is one. */
     readonly problem?: string;
   };
   readonly auto: { readonly backend: BackendName; readonly why: string };
-  /** What "auto" could take computes rightly: the CPU, and a real GPU where there is one. */
+  /** Whether all that "auto" could take computes correctly: the CPU, and a real GPU where there is one. */
   readonly isSound: boolean;
 }
 
 export interface ExamineOptions {
-  /** Whether what was kept about the processor counts, or is measured anew and kept. Default "auto". */
+  /** Whether a stored tuning counts ("auto", the default), or a new measurement replaces it. */
   readonly tuning?: TuningMode;
 }
 
@@ -63,7 +63,7 @@ export async function examineMachineWith(
 async function examineCpu({ wasm }: BackendHost, mode: TuningMode): Promise<MachineReport["wasm"]> {
   let build = "";
   let tuning: TuningReport | undefined;
-  // the host sees which build the backend asks it for
+  // The host sees which build the backend requests.
   const loadModule: typeof wasm.loadModule = (name) => {
     build = name;
     return wasm.loadModule(name);
@@ -90,7 +90,7 @@ async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> 
   const adapters = new Map<string, AdapterReport & { readonly selfTest: TestReport }>();
   try {
     const gpu = await host.openGpu();
-    // WebGPU lists no adapters; these are the ways to ask for another one
+    // WebGPU lists no adapters; these options request different ones.
     for (const options of [
       { powerPreference: "high-performance" },
       { powerPreference: "low-power" },

@@ -9,22 +9,22 @@ const limit = (sizeBytes: number) => ({
   fits: ({ maxPages, maxSequenceLength }: Capacity) => maxPages * 16 + maxSequenceLength <= sizeBytes,
 });
 
-test("what fits is left alone, to the byte", () => {
+test("sizes that fit exactly stay unchanged", () => {
   expect(fitContext(capacity, limit(4096 + 1024), false)).toEqual({ capacity, contextNote: undefined });
 });
 
-test("room for concurrent requests goes first, the context stays", () => {
+test("concurrency is lowered first, and the context stays", () => {
   const fitted = fitContext(capacity, limit(4096 + 1023), false);
   expect(fitted).toEqual({ capacity: { ...capacity, maxPages: 255 }, contextNote: undefined });
 });
 
-test("then the context goes down to what one sequence has room for, with the reason", () => {
+test("then the context is lowered to the memory of one sequence, with the reason", () => {
   const fitted = fitContext(capacity, limit(650), false);
   expect(fitted.capacity).toMatchObject({ maxSequenceLength: 320, maxPages: 20 });
   expect(fitted.contextNote).toMatch(/^context lowered from 1024 to 320 tokens: /);
 });
 
-test("a context that was asked for and does not fit is an error that names what fits", () => {
+test("a requested context that does not fit is an error that names the longest that fits", () => {
   const fit = () => fitContext(capacity, limit(650), true);
   expect(fit).toThrow(ConfigError);
   expect(fit).toThrow("the longest that fits is 320");

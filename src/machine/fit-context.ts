@@ -2,16 +2,16 @@ import type { Capacity } from "../backend/backend.ts";
 import type { MemoryLimit } from "../backend/backend-kind.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 
-/** What fits, and why its context is shorter than the model's, where it is. */
+/** The capacity that fits, and the reason where its context is shorter than the model's. */
 export interface FittedCapacity {
   readonly capacity: Capacity;
   readonly contextNote: string | undefined;
 }
 
 /**
- * Fits the KV cache into what a backend can hold. Gives up room for concurrent requests first (they wait for pages
- * then), and context only where one sequence alone does not fit.
- * @throws BackendError when no context fits, ConfigError when the context was asked for and does not fit.
+ * Fits the KV cache into a backend's memory. Concurrency goes first (requests then wait for pages), context only where one
+ * sequence alone does not fit.
+ * @throws BackendError when no context fits, ConfigError when a context that was asked for does not fit.
  */
 export function fitContext(wanted: Capacity, limit: MemoryLimit, isAskedFor: boolean): FittedCapacity {
   const { pageSize, maxSequenceLength, maxPages } = wanted;
@@ -42,7 +42,7 @@ export function fitContext(wanted: Capacity, limit: MemoryLimit, isAskedFor: boo
   };
 }
 
-/** The largest number in [least, most) that passes; `least` is taken to pass. */
+/** Finds the largest number in [least, most) that passes; assumes that `least` does. */
 function largest(least: number, most: number, passes: (value: number) => boolean): number {
   let [low, high] = [least, most];
   while (high - low > 1) {

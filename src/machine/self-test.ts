@@ -1,6 +1,6 @@
 /**
- * A numerical self-test: one small layer, step by step, on a backend and on the reference. Drivers and GPUs that compute
- * wrongly exist, and what they give looks like a model gone mad; here it has a name and a figure.
+ * A numerical self-test: one small layer, op by op, on a backend and on the reference. Drivers and GPUs that compute wrongly
+ * exist, and their results look like a broken model. This test names the failing op and its error.
  */
 import { full } from "../attention/policies/full.ts";
 import type {
@@ -13,6 +13,7 @@ import type {
   UnitSet,
 } from "../backend/backend.ts";
 import type { BackendCandidate } from "../backend/backend-kind.ts";
+import { withAllPages } from "../backend/with-all-pages.ts";
 import type { WeightDtype } from "../base/dtype.ts";
 import { hash32, hashUnit } from "../base/random.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
@@ -31,11 +32,11 @@ export interface SelfTestRow {
 
 export interface SelfTest {
   readonly rows: readonly SelfTestRow[];
-  /** Opening the backend included, and the compiling of its kernels. */
+  /** Includes opening the backend and compiling its kernels. */
   readonly elapsedMs: number;
 }
 
-/** Rows of the prefill chunk: more than one share of a split attention, and no whole number of pages or tiles. */
+/** Rows of the prefill chunk: more than one split of split-KV attention, and no whole number of pages or tiles. */
 const CHUNK_ROWS = 75;
 
 export const SELF_TEST_MODEL: ModelShape = {
@@ -69,8 +70,8 @@ const DRAWS: readonly SamplingRow[] = [
 ];
 
 /**
- * Runs the layer on both backends, opened with `SELF_TEST_MODEL` and `SELF_TEST_CAPACITY`. Each step starts from the reference's numbers, so that
- * an error is found where it arises.
+ * Runs the layer on both backends, which were opened with `SELF_TEST_MODEL` and `SELF_TEST_CAPACITY`. Each op starts from the
+ * reference's numbers, so the test finds an error where it arises.
  */
 export async function runSelfTest(
   tested: Backend,
@@ -124,16 +125,16 @@ function makeSide(backend: Backend): Side {
   };
 }
 
-/** All dtypes, norms and biases, so that every way of reading weights is taken. */
+/** Makes weights of all dtypes, norms and biases, so that the layer takes every way of reading weights. */
 function makeWeights(backend: Backend) {
   const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = SELF_TEST_MODEL;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
-  // all are placed before the first is written, as a checkpoint's are: where they lie decides which kernels take them
+  // All are placed before the first is written, as for a checkpoint: their places decide which kernels run.
   const writes: (() => void)[] = [];
   const place = (spec: WeightSpec): WeightRef => {
     const ref = backend.createWeight(spec);
     const seed = writes.length + 1;
-    // errors of the upload surface at the first read
+    // The first read surfaces errors of the upload.
     writes.push(() => void backend.writeWeight(ref, 0, randomWeights(ref.dtype, ref.rows * ref.cols, seed)));
     return ref;
   };
@@ -186,7 +187,7 @@ function makeWeights(backend: Backend) {
   return weights;
 }
 
-/** Numbers of either sign and magnitudes from 1/64 to 1/4, the same on every machine. */
+/** Makes numbers of either sign and magnitudes from 1/64 to 1/4, the same on every machine. */
 function randomWeights(dtype: WeightDtype, count: number, seed: number): Uint8Array {
   const bits = (i: number) => hash32(seed, i, 0, 0);
   if (dtype === "f32")
@@ -211,7 +212,7 @@ export async function testCandidate({
   allowedError,
 }: Pick<BackendCandidate, "open" | "allowedError">): Promise<SelfTest> {
   const started = performance.now();
-  const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+  const backend = await withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   try {
     const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     const rows = await runSelfTest(backend, reference, allowedError);
@@ -237,7 +238,7 @@ class LayerTest {
     this.#allowed = allowed;
   }
 
-  /** A layer over `numRows` rows from a position on. A decode step selects and attends again to its selection. */
+  /** Runs a layer over `numRows` rows from a position on. A decode step also selects, and attends to its selection. */
   async layer(name: "chunk" | "decode", firstPosition: number, numRows: number): Promise<void> {
     const { vocabSize, hiddenSize, numQueryHeads, headDim } = SELF_TEST_MODEL;
     const { maxPages } = SELF_TEST_CAPACITY;
@@ -247,7 +248,7 @@ class LayerTest {
     const [xs, heads] = [numRows * hiddenSize, numRows * numQueryHeads * headDim];
     const isPrefill = !isDecode;
     const run = { name: "self-test", tokens, pages, firstPosition, numRows, isPrefill, policy: full() };
-    // the decode step goes on from the first draw, which is not read
+    // The decode step continues from the first sample, which the host has not read.
     this.#batch.fill([{ ...run, inFlightRow: 0 }]);
     this.#both(({ backend, weights, x }) => {
       backend.beginStep(this.#batch);
@@ -270,7 +271,7 @@ class LayerTest {
     await this.#logits(name, isDecode ? [0] : [CHUNK_ROWS - 1, 0, 40, 7]);
   }
 
-  /** A decode row through a layer and into the next without a look in between: a backend may do all of it in one go. */
+  /** Takes a decode row through a layer and into the next without a read in between, so that a backend may fuse all of it. */
   async decodeAtOnce(): Promise<void> {
     const { vocabSize, hiddenSize, numQueryHeads, headDim } = SELF_TEST_MODEL;
     const { maxPages } = SELF_TEST_CAPACITY;
@@ -312,9 +313,9 @@ class LayerTest {
   async #select(heads: number, length: number): Promise<void> {
     const { numQueryHeads } = SELF_TEST_MODEL;
     const { maxSequenceLength } = SELF_TEST_CAPACITY;
-    // scores past the length are nobody's, and equal in both: zero
+    // Scores past the length are unused, and zero in both.
     const scores = (numQueryHeads - 1) * maxSequenceLength + length;
-    await this.#compare("scores handed on", ({ scores }) => scores.values, scores);
+    await this.#compare("emitted scores", ({ scores }) => scores.values, scores);
     this.#both(({ backend, scores, units }) => backend.mergeByRank(ALL, scores, ENDS, units));
     await this.#compareChoices("mergeByRank", ({ units }) => units.units, NUM_RANKED);
     this.#both(({ backend, units, selection }) => backend.expandSelection(ALL, units, ENDS, selection));
@@ -329,7 +330,7 @@ class LayerTest {
     await this.#compare("attendSelected", ({ attended }) => attended, heads);
   }
 
-  /** Draws from the logits of the chunk. */
+  /** Samples from the logits of the chunk. */
   async draws(): Promise<void> {
     const [actual, expected] = await Promise.all(
       [this.#tested, this.#reference].map(({ backend, logits }) => backend.sample(logits, DRAWS).tokens()),
@@ -364,7 +365,7 @@ class LayerTest {
     this.#add(op, expected.filter((position) => !chosen.has(position)).length, 0);
   }
 
-  /** The first `count` numbers of both sides; the tested side goes on from the reference's. */
+  /** Reads the first `count` numbers of both sides; the tested side continues with the reference's. */
   async #read(pick: (side: Side) => TensorRef, count: number) {
     const actual = await this.#tested.backend.read(pick(this.#tested));
     const expected = (await this.#reference.backend.read(pick(this.#reference))).subarray(0, count);

@@ -33,7 +33,7 @@ test("every fixture and the bundled model parse", () => {
   }
 });
 
-test("keys that are left out get the defaults of transformers 5.24", () => {
+test("missing keys get the defaults of transformers 5.24", () => {
   const sizes = without(BASE, "head_dim", "num_key_value_heads", "max_position_embeddings", "rope_theta");
   const common = { numKvHeads: 8, rmsNormEps: 1e-6, tieWordEmbeddings: false, hasOutputBias: false };
   const one = (family: object) => parse({ ...sizes, ...family });
@@ -55,12 +55,12 @@ test("keys that are left out get the defaults of transformers 5.24", () => {
   expect(one({})).toMatchObject({ ...common, headDim: 128, maxPositionEmbeddings: 32768, hasQkvBias: false });
 });
 
-test("null stands for what follows from the other sizes; token ids may be null, one or many", () => {
+test("null sizes follow from the other sizes; token ids may be null, one or many", () => {
   const json = { ...llama, head_dim: null, num_key_value_heads: null, eos_token_id: null };
   expect(parse(json)).toMatchObject({ headDim: 32, numKvHeads: 8, eosTokenIds: [] });
   expect(parse({ ...BASE, eos_token_id: 7 }).eosTokenIds).toEqual([7]);
   expect(parse({ ...BASE, eos_token_id: [7, 8] }).eosTokenIds).toEqual([7, 8]);
-  // as in transformers, a number that is no id stops nothing
+  // as in transformers, a number that cannot be an id never matches
   expect(parse({ ...BASE, eos_token_id: -1 }).eosTokenIds).toEqual([]);
   expect(parse({ ...BASE, eos_token_id: [1.5, 7] }).eosTokenIds).toEqual([7]);
 });
@@ -106,7 +106,7 @@ test.each([
   ].map((change) => ({ family: llama, change })),
   { family: qwen2, change: { attention_bias: 1 } },
   { family: llama, change: { architectures: ["LlamaModel"] } },
-])("$family.model_type with $change is the model without: the run uses none of it", ({ family, change }) => {
+])("$family.model_type ignores $change, which no run uses", ({ family, change }) => {
   const plain = { ...parse(family), rope: undefined };
   expect({ ...parse({ ...family, ...change }), rope: undefined }).toMatchObject({
     ...plain,
@@ -119,14 +119,14 @@ test.each([
 });
 
 test.each<[string, object, number, number]>([
-  ["yarn past it", { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 }, 40, 128],
+  ["yarn beyond it", { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 }, 40, 128],
   ["yarn of Qwen3", { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32768 }, 40960, 131072],
   ["yarn without an original", { type: "yarn", factor: 2 }, 4096, 8192],
   ["yarn within it", { type: "yarn", factor: 4, original_max_position_embeddings: 1024 }, 131072, 131072],
   ["yarn of a broken factor", { type: "yarn", factor: 1.3, original_max_position_embeddings: 100 }, 100, 130],
   ["yarn that shortens", { type: "yarn", factor: 0.5, original_max_position_embeddings: 64 }, 64, 64],
-  ["linear, as its documentation says", { type: "linear", factor: 4 }, 4096, 16384],
-  ["dynamic, as far as it is the default", { type: "dynamic", factor: 4 }, 4096, 4096],
+  ["linear, as documented", { type: "linear", factor: 4 }, 4096, 16384],
+  ["dynamic within the trained length", { type: "dynamic", factor: 4 }, 4096, 4096],
   [
     "llama3 left alone",
     {
@@ -152,7 +152,7 @@ test.each<[string, object, number, number]>([
     131072,
   ],
   ["an absurd factor", { type: "yarn", factor: 1e300 }, 4096, 2 ** 24],
-])("context of %s: the longer of what the scaling gives and max_position_embeddings", (_, rope, positions, context) => {
+])("context of %s: the maximum of the scaled length and max_position_embeddings", (_, rope, positions, context) => {
   const config = parse({ ...BASE, max_position_embeddings: positions, rope_scaling: rope });
   expect(config).toMatchObject({ maxPositionEmbeddings: positions, contextLength: context });
   if (context > positions) {
@@ -161,7 +161,7 @@ test.each<[string, object, number, number]>([
   } else if (!JSON.stringify(rope).includes("dynamic")) expect(config.contextNote).toBeUndefined();
 });
 
-test("a sliding window is judged by the context that the scaling gives", () => {
+test("a sliding window is compared with the context after scaling", () => {
   const json = { ...BASE, use_sliding_window: true, max_window_layers: 0, sliding_window: 8192 };
   expect(parse(json).contextLength).toBe(8192);
   expect(() => parse({ ...json, rope_scaling: { type: "linear", factor: 2 } })).toThrow(
@@ -188,14 +188,14 @@ test.each<[object, string]>([
   [{ quantization_config: {} }, "quantised, which"],
   [{ compression_config: { quant_method: "compressed-tensors" } }, "compression_config"],
   [{ quantization: { group_size: 64, bits: 4 } }, "quantised by MLX in 4 bits"],
-])("%j is a ConfigError that names the method and what to take", (change, message) => {
+])("%j is a ConfigError that names the method and the alternative", (change, message) => {
   const parsing = () => parse({ ...BASE, ...change });
   expect(parsing).toThrow(ConfigError);
   expect(parsing).toThrow(message);
   expect(parsing).toThrow("take the checkpoint that it was made from, before quantisation");
 });
 
-test("attention_bias puts biases on q, k, v and o of Llama and Qwen3; Qwen2 has its own", () => {
+test("attention_bias gives Llama and Qwen3 biases on q, k, v and o; Qwen2 always has its own", () => {
   const biases = (json: object) => {
     const { hasQkvBias, hasOutputBias } = parse(json);
     return [hasQkvBias, hasOutputBias];
@@ -211,7 +211,7 @@ test("the family is found by either name", () => {
   expect(parse(without(llama, "architectures")).family.architecture).toBe("LlamaForCausalLM");
 });
 
-test("a sliding window that changes nothing is taken; one without a length is not", () => {
+test("a sliding window without effect is accepted; one without a length is refused", () => {
   const sliding = Array(4).fill("sliding_attention");
   for (const json of [
     { use_sliding_window: false, sliding_window: 4096, max_window_layers: 2 },
@@ -222,7 +222,7 @@ test("a sliding window that changes nothing is taken; one without a length is no
   ])
     expect(parse({ ...BASE, ...json }).numLayers).toBe(4);
   expect(() => parse({ ...BASE, layer_types: sliding })).toThrow("layer_types");
-  // transformers 5.24 runs a Llama with full attention, whatever its config says of windows
+  // transformers 5.24 runs Llama with full attention, even if its config has a window
   expect(parse({ ...llama, sliding_window: 8, layer_types: sliding }).numLayers).toBe(4);
 });
 
@@ -261,7 +261,7 @@ test.each<[string, unknown]>([
   ["rope_theta", 0],
   ["rope_theta", "1e4"],
 ])("%s %j is a ConfigError that names file, key and value", (key, value) => {
-  // use_sliding_window bites where the window is short and some layers use it
+  // use_sliding_window has an effect if the window is short and some layers use it
   const parsing = () => parse({ ...BASE, sliding_window: 512, max_window_layers: 0, [key]: value });
   expect(parsing).toThrow(ConfigError);
   expect(parsing).toThrow("m/config.json");
@@ -269,7 +269,7 @@ test.each<[string, unknown]>([
   expect(parsing).toThrow(value === undefined ? "is missing" : JSON.stringify(value).slice(0, 100));
 });
 
-test("mlp_bias is a value of Llama alone, and one that cannot be followed", () => {
+test("mlp_bias of Llama is a ConfigError that names it", () => {
   expect(() => parse({ ...llama, mlp_bias: true })).toThrow("mlp_bias is true");
 });
 
@@ -286,7 +286,7 @@ test.each<[string, object, string]>([
     { rope_type: "longrope" },
     'rope_scaling.rope_type is "longrope"; expected default, linear, dynamic, llama3 or yarn',
   ],
-  ["a type of another layout", { type: "mrope", mrope_section: [1] }, 'rope_scaling.type is "mrope"'],
+  ["an unsupported type", { type: "mrope", mrope_section: [1] }, 'rope_scaling.type is "mrope"'],
   ["a number as type", { type: 3 }, "rope_scaling.type is 3"],
   ["linear without a factor", { type: "linear" }, "rope_scaling.factor is missing"],
   ["a factor of 0", { type: "linear", factor: 0 }, "rope_scaling.factor is 0"],
@@ -308,7 +308,7 @@ test.each<[string, object, string]>([
   expect(renewed).toThrow(message.replace("rope_scaling", "rope_parameters"));
 });
 
-test("RoPE values count in the order of transformers", () => {
+test("RoPE values take precedence in the order of transformers", () => {
   const rope = (json: object) => parse({ ...BASE, ...json }).rope;
   expect(rope({ rope_parameters: { rope_type: "default", rope_theta: 5 } }).theta).toBe(5);
   const linear = { type: "linear", factor: 2 };
@@ -330,7 +330,7 @@ test("RoPE values count in the order of transformers", () => {
   expect(rope({ rope_scaling: { ...yarn, factor: null } })).toMatchObject({ factor: 128 });
 });
 
-test("any JSON with any of the keys ends in a config or a ConfigError", () => {
+test("random JSON with the known keys parses or throws a ConfigError", () => {
   const key = fc.constantFrom(
     ...Object.keys(BASE),
     "rope_scaling",

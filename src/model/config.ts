@@ -7,7 +7,7 @@ import { DEFAULT_RMS_NORM_EPS, FAMILIES, type Family } from "./families.ts";
 import { inverseFrequencies } from "./rope.ts";
 import { parseRopeConfig, type RopeConfig, scaledContext } from "./rope-config.ts";
 
-/** The sizes and choices of a model, from config.json. */
+/** Sizes and choices of a model, from config.json. */
 export interface ModelConfig {
   readonly family: Family;
   readonly numLayers: number;
@@ -21,9 +21,9 @@ export interface ModelConfig {
   readonly vocabSize: number;
   readonly rmsNormEps: number;
   readonly maxPositionEmbeddings: number;
-  /** Tokens that the model was made for: max_position_embeddings, or what RoPE's scaling makes of it. */
+  /** Positions that the model was made for: max_position_embeddings, or more with a scaling of RoPE. */
   readonly contextLength: number;
-  /** Where the context comes from, if not from max_position_embeddings. */
+  /** Source of the context where it is not max_position_embeddings. */
   readonly contextNote: string | undefined;
   readonly tieWordEmbeddings: boolean;
   readonly hasQkvBias: boolean;
@@ -33,9 +33,9 @@ export interface ModelConfig {
 }
 
 /**
- * Reads config.json. Keys that are left out get the values of `transformers` 5.24, the five sizes of the tensors
- * excepted: a config without those is damaged. Only values that the run uses are judged: those of a sliding window in
- * Qwen alone, where one is on (Llama has none, whatever its config says), and none that training or a cache would use.
+ * Reads config.json. Absent keys get the defaults of `transformers` 5.24, apart from the five sizes of the tensors: a config
+ * without those is damaged. It checks only values that inference uses: those of a sliding window only in Qwen with the
+ * window on (Llama has none, whatever its config says), none of training or of a cache.
  * @throws ConfigError naming the file, the key, the value and what is supported.
  */
 export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
@@ -83,12 +83,12 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   };
 }
 
-/** Above all models in use, so that products of sizes stay exact and lists of layers short. */
+/** Limits above all models in use: products of sizes stay exact, lists of layers short. */
 const MAX_LAYERS = 4096;
 const MAX_HEAD_DIM = 65536;
 const MAX_SIZE = 2 ** 31 - 1;
 
-/** Values of one config, each checked as it is read. */
+/** Reads the values of one config and checks each. */
 class ConfigReader {
   readonly #json: JsonObject;
   readonly #fileName: string;
@@ -126,7 +126,7 @@ class ConfigReader {
     return value;
   }
 
-  /** A token id, a list of them, or null for none; numbers that are no id stop nothing, as in `transformers`. */
+  /** A token id, a list of ids, or null. As in `transformers`, a number that is no id ends no output. */
   tokenIds(key: string, otherwise: readonly number[]): readonly number[] {
     const value = this.#json[key];
     if (value === undefined) return otherwise;
@@ -142,7 +142,7 @@ function findFamily(json: JsonObject, fileName: string): Family {
   const { model_type: modelType, architectures } = json;
   const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined;
   const isOf = ({ architecture: name }: Family) =>
-    (architecture ?? name) === name || architecture === name.replace("ForCausalLM", "Model"); // saved without a head
+    (architecture ?? name) === name || architecture === name.replace("ForCausalLM", "Model"); // Saved without a head.
   const family = FAMILIES.find((one) => isOf(one) && (modelType ?? one.modelType) === one.modelType);
   if (family && (architecture !== undefined || modelType !== undefined)) return family;
   throw new ConfigError(
@@ -172,7 +172,7 @@ function refuseUnsupported(json: JsonObject, family: Family, reader: ConfigReade
     throw reader.fail("mlp_bias", "false; biases in the MLP are not supported");
 }
 
-/** A sliding window as long as the context changes nothing; a shorter one would change the model. */
+/** Refuses a sliding window shorter than the context: it would change the model. */
 function refuseSlidingWindow(
   json: JsonObject,
   family: Family,
@@ -183,7 +183,7 @@ function refuseSlidingWindow(
   if (!family.hasSlidingWindow) return;
   const types = json.layer_types ?? undefined;
   const isOn = reader.flag("use_sliding_window", false);
-  // by default the first 28 layers are full and the window is 4096; a null switches it off
+  // Defaults: 28 full layers and a window of 4096. A null switches the window off.
   const window = () => (json.sliding_window === null ? contextLength : reader.size("sliding_window", 4096));
   if (types === undefined) {
     if (!isOn || window() >= contextLength) return;

@@ -47,13 +47,12 @@ export class Decoder {
     backend.beginStep(batch);
     this.#attention.begin(batch);
     backend.embed(this.#weights.embedding, x);
-    const [first] = this.#weights.layers;
+    const first = this.#weights.layers[0];
     if (first) backend.attentionInput(0, first.attentionInput, x, query);
-    let layer = 0;
-    for (const { from, next } of this.#layers) {
+    for (let layer = 0; layer < this.#layers.length; layer++) {
+      const { from, next } = this.#layers[layer] as LayerAdvance;
       this.#attention.attend(layer, groups, query, attended);
       backend.advance(from, next, this.#tensors);
-      layer++;
     }
   }
 

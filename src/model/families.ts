@@ -1,19 +1,19 @@
-/** What a model family adds to the common decoder. A new family of the same shape is one more row. */
+/** Differences of a model family from the common decoder. A new family without others is one more row. */
 export interface Family {
   /** `model_type` in config.json. */
   readonly modelType: string;
   readonly architecture: string;
-  /** Biases on the q, k and v projections: always (Qwen2), or where `attention_bias` is set. */
+  /** Where the q, k and v projections have biases: always (Qwen2), or with `attention_bias`. */
   readonly qkvBias: "always" | "attention_bias";
-  /** A bias on the output projection where `attention_bias` is set. */
+  /** Whether `attention_bias` gives the output projection a bias. */
   readonly hasOutputBias: boolean;
-  /** Whether `mlp_bias` means anything. */
+  /** Whether the family reads `mlp_bias`. */
   readonly hasMlpBiasKey: boolean;
-  /** Whether `use_sliding_window` and the keys beside it mean anything. */
+  /** Whether the family reads `use_sliding_window` and its companions. */
   readonly hasSlidingWindow: boolean;
-  /** RMS norm of every q and k head before RoPE. */
+  /** Whether each q and k head has an RMS norm before RoPE. */
   readonly hasQkNorm: boolean;
-  /** Values that `transformers` 5.24 takes where config.json leaves the key out. */
+  /** Values of `transformers` 5.24 for keys absent from config.json. */
   readonly defaults: {
     /** undefined: hiddenSize / numQueryHeads. */
     readonly headDim: number | undefined;
@@ -67,5 +67,5 @@ export const FAMILIES: readonly Family[] = [
   },
 ];
 
-/** Of all three families. */
+/** Common to all three families. */
 export const DEFAULT_RMS_NORM_EPS = 1e-6;

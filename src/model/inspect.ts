@@ -14,7 +14,7 @@ import { attentionModelOf, countParameters, kvBytesPerToken } from "./model-size
 import { guessNote } from "./selection-layers.ts";
 import { checkWeights, type IgnoredTensors, ignoredTensors } from "./weights.ts";
 
-/** What is in a checkpoint, and what attention would read. */
+/** Contents of a checkpoint, and the cache rows that attention would read. */
 export interface CheckpointReport {
   readonly name: string;
   readonly architecture: string;
@@ -27,7 +27,7 @@ export interface CheckpointReport {
   readonly headDim: number;
   readonly vocabSize: number;
   readonly contextLength: number;
-  /** Where the context comes from, if not from max_position_embeddings. */
+  /** Source of the context where it is not max_position_embeddings. */
   readonly contextNote?: string;
   readonly rope: string;
   readonly tiedEmbeddings: boolean;
@@ -35,9 +35,9 @@ export interface CheckpointReport {
   readonly dtypes: readonly string[];
   readonly weightBytes: number;
   readonly files: readonly string[];
-  /** Tensors that no step uses: how many, and the first of their names. */
+  /** Tensors that no op uses: their number, and the first names. */
   readonly ignoredTensors: IgnoredTensors;
-  /** What else was passed over: files that may not be read, values that are not followed. For people. */
+  /** Other omissions, for people: files that may not be read, values that the engine does not follow. */
   readonly notes: readonly string[];
   /** How keys and values are taken to be stored, here and in `attention`. */
   readonly cacheDtype: CacheDtype;
@@ -47,19 +47,19 @@ export interface CheckpointReport {
   readonly chatTemplate: boolean;
   readonly eosTokenIds: readonly number[];
   readonly attention: AttentionReport;
-  /** Whether the weights were read to look for values that are not finite. */
+  /** Whether the report looked for values that are not finite. */
   readonly scannedWeights: boolean;
   /** Tensors with such values. */
   readonly problems: readonly WeightProblem[];
 }
 
-/** What one policy reads in a decode step. */
+/** Reads of one policy in a decode step. */
 export interface AttentionReport {
   readonly name: string;
   readonly settings: Readonly<Record<string, unknown>>;
   /** Who named the policy's selection layers, where it has any. */
   readonly selectionLayersFrom?: SelectionLayersSource;
-  /** What a person should know: selection layers that are a guess. */
+  /** For people: guessed selection layers. */
   readonly notes: readonly string[];
   readonly layers: readonly {
     readonly layer: number;
@@ -91,7 +91,7 @@ const INSPECT_OPTIONS = v.object({
 
 /**
  * Reports on a checkpoint without opening an engine.
- * @throws ModelFileError, ConfigError as opening it would.
+ * @throws ModelFileError, ConfigError as opening an engine would.
  */
 export async function inspectFolder(
   folder: FileFolder,

@@ -5,7 +5,7 @@ import type { Checkpoint } from "../load/checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
 import { defaultSelectionLayers } from "./selection-layers.ts";
 
-/** The sizes that policies see. */
+/** The sizes of a model that policies may depend on. */
 export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
   const { numLayers, numQueryHeads, numKvHeads } = config;
   const { layers, from } = defaultSelectionLayers(config);
@@ -24,7 +24,7 @@ export function kvBytesPerToken(config: ModelConfig, cacheDtype: CacheDtype): nu
   return 2 * dtypeBytes(cacheDtype) * config.numLayers * config.numKvHeads * config.headDim;
 }
 
-/** Elements of all tensors; tied ones count once. */
+/** Counts the elements of all tensors; a tied tensor counts once. */
 export function countParameters(checkpoint: Checkpoint): number {
   let count = 0;
   for (const { shape } of checkpoint.tensors.values()) count += shape.reduce((a, b) => a * b, 1);

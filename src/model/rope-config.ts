@@ -28,9 +28,9 @@ export type RopeConfig = { readonly theta: number; readonly headDim: number } & 
 
 /**
  * Reads RoPE in both spellings: `rope_parameters`, or `rope_theta` beside `rope_scaling` (whose type is `rope_type` or
- * `type`). As in `transformers`, `rope_scaling` counts where both are given, an `original_max_position_embeddings` beside
- * them counts before one inside, and keys of another type are not looked at. `dynamic` turns by its own frequencies past
- * max_position_embeddings only; up to there, which is its context here, it is `default`.
+ * `type`). As in `transformers`, `rope_scaling` wins over `rope_parameters`, an `original_max_position_embeddings` beside
+ * them wins over one inside, and keys of another type are ignored. `dynamic` changes frequencies only past
+ * max_position_embeddings; up to there, its context here, it equals `default`.
  * Source: transformers 5.24, modeling_rope_utils.py.
  * @throws ConfigError naming the file, the key and the value.
  */
@@ -50,7 +50,7 @@ export function parseRopeConfig(
     values.beside("original_max_position_embeddings") ??
     values.number("original_max_position_embeddings", maxPositions);
   if (type === "default") return { ...base, type };
-  // the default type turns whole heads, whatever this factor is; the others would turn a part
+  // The default type rotates whole heads, whatever this factor is; the others would rotate a part.
   if (values.number("partial_rotary_factor", values.beside("partial_rotary_factor") ?? 1) !== 1)
     throw values.fail("partial_rotary_factor", "1");
   switch (type) {
@@ -78,11 +78,11 @@ export function parseRopeConfig(
 }
 
 /**
- * The tokens that a scaling makes room for, where they are more than max_position_embeddings, which `transformers` never
- * enforces. Linear: "when using this flag, don't update max_position_embeddings" (its documentation). Llama 3: where
- * max_position_embeddings was left at the original length; the factor of Llama 3.2 reaches past what was trained. YaRN:
- * always, since Qwen's own instructions leave 40960 beside 4 × 32768. Dynamic: none, it is followed as far as it is the
- * default.
+ * The context of a scaling, where it exceeds max_position_embeddings, which `transformers` never enforces.
+ * Linear: "when using this flag, don't update max_position_embeddings" (its documentation). Llama 3: where
+ * max_position_embeddings was left at the original length; the factor of Llama 3.2 exceeds the trained context. YaRN:
+ * always, since Qwen's own instructions leave 40960 beside 4 × 32768. Dynamic: none, since it is supported only while it
+ * equals `default`.
  */
 export function scaledContext(
   rope: RopeConfig,
@@ -106,7 +106,7 @@ export function scaledContext(
   };
 }
 
-/** The context that a factor multiplies; undefined: none. */
+/** The context that a factor multiplies; undefined where it multiplies none. */
 function scaledFrom(rope: RopeConfig, maxPositions: number): number | undefined {
   switch (rope.type) {
     case "linear":
@@ -120,15 +120,15 @@ function scaledFrom(rope: RopeConfig, maxPositions: number): number | undefined 
   }
 }
 
-/** Positions past these have no exact f32, which RoPE's angles are made of. */
+/** RoPE's angles are f32, which has no exact value for positions past this one. */
 const MAX_CONTEXT = 2 ** 24;
 
 const DEFAULT_THETA = 10_000;
 
-/** Keys of `rope_parameters` under which a RoPE for some of the layers stands. */
+/** Keys of `rope_parameters` for a RoPE of some of the layers. */
 const LAYER_TYPES = ["full_attention", "sliding_attention", "chunked_attention", "linear_attention"];
 
-/** RoPE's values of one config, each checked as it is read. */
+/** Reads RoPE's values of one config and checks each. */
 class RopeReader {
   readonly #json: JsonObject;
   readonly #values: JsonObject;
@@ -169,7 +169,7 @@ class RopeReader {
     return value;
   }
 
-  /** Python's truth of a value, undefined where the key is not there at all. */
+  /** Python's truth of a value; undefined where the key is absent. */
   truth(key: string): boolean | undefined {
     const value = this.#values[key];
     if (value === undefined) return undefined;
@@ -178,7 +178,7 @@ class RopeReader {
     );
   }
 
-  /** A number above 0 that stands beside rope_scaling in config.json, where there is one. */
+  /** A number above 0 beside rope_scaling in config.json; undefined where there is none. */
   beside(key: string): number | undefined {
     const value = this.#json[key] ?? undefined;
     if (value === undefined) return undefined;
@@ -200,7 +200,7 @@ function isEmpty(object: JsonObject): boolean {
   return Object.keys(object).length === 0;
 }
 
-/** A factor of null means the quotient of the two context lengths; a beta of 0 or null its default. */
+/** A null factor means the quotient of the two context lengths; a beta of 0 or null means its default. */
 function readYarn(values: RopeReader, originalMaxPositions: number, maxPositions: number) {
   const factor = values.number("factor", maxPositions / originalMaxPositions);
   const beta = (key: string, otherwise: number) => (values.truth(key) ? values.number(key) : otherwise);
@@ -213,7 +213,7 @@ function readYarn(values: RopeReader, originalMaxPositions: number, maxPositions
       values.get("attention_factor") === undefined
         ? yarnAttentionFactor(values, factor)
         : values.anyNumber("attention_factor"),
-    truncate: values.truth("truncate") ?? true, // a null counts, as false
+    truncate: values.truth("truncate") ?? true, // A null counts, as false.
   };
 }
 

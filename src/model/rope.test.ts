@@ -24,17 +24,17 @@ describe.each(goldens)("$name", (golden) => {
   const { head_dim: headDim, max_position_embeddings: maxPositions } = golden.config;
   const config = parseRopeConfig({ ...golden.config }, headDim, maxPositions, "config.json");
 
-  test("inverse frequencies are those of transformers, to the last bit of f32", () => {
+  test("inverse frequencies equal those of transformers, to a unit in the last place of f32", () => {
     const got = inverseFrequencies(config);
     expect(got.length).toBe(headDim / 2);
-    // torch's powf may be one unit in the last place off: 1.2e-7 relative
+    // torch's powf may differ by one unit in the last place: 1.2e-7 relative
     for (const [i, expected] of golden.inverseFrequencies.entries())
       expect(Math.abs(got[i] / expected - 1), `channel ${i}`).toBeLessThan(1.2e-7);
     const exact = golden.inverseFrequencies.filter((expected, i) => got[i] === expected);
     expect(exact.length / got.length).toBeGreaterThan(0.9);
   });
 
-  test("rows are those of transformers, up to position 131071", () => {
+  test("rows equal those of transformers, up to position 131071", () => {
     const rope = createRope(config);
     const frequencies = inverseFrequencies(config);
     for (const [row, position] of golden.positions.entries()) {
@@ -42,7 +42,7 @@ describe.each(goldens)("$name", (golden) => {
       rope.writeRow(position, out, 2);
       for (const [i, expected] of golden.rows[row].entries()) {
         const channel = i % (headDim / 2);
-        // a unit in the last place of a frequency turns the angle by position * frequency * 1.2e-7
+        // a unit in the last place of a frequency changes the angle by position * frequency * 1.2e-7
         const isExact = frequencies[channel] === golden.inverseFrequencies[channel];
         const slack = isExact ? 0 : position * frequencies[channel] * 1.2e-7 * golden.attentionFactor;
         expect(Math.abs(out[2 + i] - expected), `position ${position}, value ${i}`).toBeLessThan(
@@ -53,7 +53,7 @@ describe.each(goldens)("$name", (golden) => {
     }
   });
 
-  test("the old spelling gives the same", () => {
+  test("the spelling of transformers 4 gives the same rows", () => {
     const { rope_theta, rope_type, ...rest } = golden.config.rope_parameters;
     for (const key of ["type", "rope_type"]) {
       const old = { rope_theta, rope_scaling: { [key]: rope_type, ...rest } };

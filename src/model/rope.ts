@@ -1,6 +1,6 @@
 import type { RopeConfig } from "./rope-config.ts";
 
-/** Rotary position embedding, position by position. */
+/** Rotary position embedding of single positions. */
 export interface Rope {
   /** Writes headDim/2 cosines, then headDim/2 sines, scaled by the type's attention factor, at `offset`. */
   writeRow(position: number, out: Float32Array, offset: number): void;
@@ -9,7 +9,7 @@ export interface Rope {
 const f32 = Math.fround;
 
 /**
- * RoPE with the rounding of `transformers`: inverse frequencies and angles in f32, so that far positions get the same
+ * Makes RoPE with the rounding of `transformers`, inverse frequencies and angles in f32, so that far positions get the same
  * angles. Source: transformers 5.24, modeling_rope_utils.py.
  */
 export function createRope(config: RopeConfig): Rope {
@@ -28,8 +28,8 @@ export function createRope(config: RopeConfig): Rope {
 }
 
 /**
- * f32 [headDim / 2]. Every step is rounded as torch rounds it: scalars become f32 where they meet a tensor, and a scalar
- * over a tensor is the tensor's reciprocal times the scalar.
+ * f32 [headDim / 2]. Every operation rounds as in torch: a scalar becomes f32 where it meets a tensor, and a scalar over a
+ * tensor is the tensor's reciprocal times the scalar.
  */
 export function inverseFrequencies(config: RopeConfig): Float32Array {
   const { theta, headDim } = config;
@@ -48,11 +48,11 @@ export function inverseFrequencies(config: RopeConfig): Float32Array {
   }
 }
 
-/** Long wavelengths are stretched by the factor, short ones kept, those between interpolated. */
+/** Llama 3: stretches long wavelengths by the factor, keeps short ones, interpolates between. */
 function llama3Frequency(frequency: number, config: RopeConfig & { type: "llama3" }): number {
   const { factor, lowFreqFactor, highFreqFactor, originalMaxPositions } = config;
   const wavelength = f32(f32(1 / frequency) * f32(2 * Math.PI));
-  // in this order, as in the source: with the two factors swapped both hold
+  // In the source's order: with the two factors swapped both conditions hold.
   if (wavelength > f32(originalMaxPositions / lowFreqFactor)) return frequency / f32(factor);
   if (wavelength < f32(originalMaxPositions / highFreqFactor)) return frequency;
   const turns = f32(f32(1 / wavelength) * f32(originalMaxPositions));
@@ -61,15 +61,15 @@ function llama3Frequency(frequency: number, config: RopeConfig & { type: "llama3
   return stretched + f32(smooth * frequency);
 }
 
-/** YaRN: a linear ramp over the channels from the frequencies as they are to those divided by the factor. */
+/** YaRN: a linear ramp over the channels from unscaled frequencies to frequencies divided by the factor. */
 function yarnFrequencies(wavelengths: Float32Array, config: RopeConfig & { type: "yarn" }): Float32Array {
   const { theta, headDim, factor, originalMaxPositions, betaFast, betaSlow, truncate } = config;
-  // the channel whose wavelength turns `rotations` times over the original context
+  // The channel that turns `rotations` times over the original context.
   const channel = (rotations: number) =>
     (headDim * Math.log(originalMaxPositions / (rotations * 2 * Math.PI))) / (2 * Math.log(theta));
   const low = Math.max(truncate ? Math.floor(channel(betaFast)) : channel(betaFast), 0);
   const upper = Math.min(truncate ? Math.ceil(channel(betaSlow)) : channel(betaSlow), headDim - 1);
-  const high = low === upper ? upper + 0.001 : upper; // as the source does, so that the ramp has a slope
+  const high = low === upper ? upper + 0.001 : upper; // As in the source, so that the ramp has a slope.
   return wavelengths.map((wavelength, i) => {
     const ramp = Math.min(1, Math.max(0, f32(f32(i - f32(low)) / f32(high - low))));
     const kept = f32(1 - ramp);

@@ -24,7 +24,7 @@ const QWEN3_8B = {
 test.each<[string, object, readonly number[], string]>([
   ["Llama-3.1-8B", LLAMA_8B, [2, 13], "paper"],
   ["Qwen3-8B", QWEN3_8B, [2, 12], "paper"],
-  // Llama-2-7B and its kin have the layers and the hidden size of Llama-3.1-8B and are other models
+  // Llama-2-7B and its relatives share layers and hidden size with Llama-3.1-8B but are other models
   ["Llama-2-7B", { ...LLAMA_8B, intermediate_size: 11008, vocab_size: 32000 }, [2, 11], "guess"],
   ["another family of the same sizes", { ...QWEN3_8B, model_type: "llama" }, [2, 12], "guess"],
   ["three layers", { ...LLAMA_8B, num_hidden_layers: 3 }, [2], "guess"],

@@ -1,7 +1,7 @@
 import type { SelectionLayersSource } from "../attention/policy.ts";
 import type { ModelConfig } from "./config.ts";
 
-/** A model that a paper names a second selection layer for, told by its sizes. The first is always layer 2. */
+/** The second selection layer that a paper names for a model of these sizes. The first is always layer 2. */
 interface Published {
   readonly sizes: Pick<ModelConfig, "numLayers" | "hiddenSize" | "intermediateSize" | "vocabSize">;
   readonly layer: number;
@@ -29,8 +29,8 @@ const PUBLISHED: Readonly<Record<string, readonly Published[]>> = {
 };
 
 /**
- * The selection layers to use where neither the request nor the checkpoint names any: published ones, else layer 2 and
- * the layer at a third of the depth (where most published ones lie). Models of up to three layers select in their last.
+ * Selection layers for requests and checkpoints that name none: the published ones, else layer 2 and the layer at a third of
+ * the depth, where most published ones are. Models of up to three layers select in their last.
  */
 export function defaultSelectionLayers(config: ModelConfig): {
   readonly layers: readonly number[];
@@ -49,7 +49,7 @@ export function defaultSelectionLayers(config: ModelConfig): {
   return { layers: [2, Math.min(numLayers - 1, Math.max(3, Math.round(numLayers / 3)))], from: "guess" };
 }
 
-/** What a person must know where a policy runs on guessed selection layers. */
+/** Warns that a policy runs on guessed selection layers. */
 export function guessNote(name: string, layers: unknown): string {
   const named = Array.isArray(layers) ? layers.join("+") : String(layers);
   return (

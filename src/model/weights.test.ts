@@ -10,7 +10,7 @@ import { checkWeights, loadWeights, unusedOutput } from "./weights.ts";
 
 const ELEMENT_BYTES: Record<string, number> = { F32: 4, BF16: 2, F16: 2, I8: 1 };
 
-/** One tensor to be: its shape, and its dtype where it is not BF16. */
+/** A tensor to create; its dtype defaults to BF16. */
 type Tensors = Record<string, { shape: number[]; dtype?: string; fill?: number }>;
 
 const json = (change: object = {}) => ({
@@ -59,7 +59,7 @@ function tensorsOf(config: ModelConfig, prefix = "model."): Tensors {
   return tensors;
 }
 
-/** The tensors as an open file; the bytes of each are counted up from its `fill` or its number. */
+/** Creates an open file of tensors; the bytes of each count up from its `fill` or its number. */
 async function fileOf(tensors: Tensors) {
   const header: Record<string, object> = {};
   const parts: Uint8Array[] = [];
@@ -76,7 +76,7 @@ async function fileOf(tensors: Tensors) {
   return { source, tensors: new Map<string, TensorEntry>(entries.map((entry) => [entry.name, entry])) };
 }
 
-/** The reference backend, with a record of what is made and written. */
+/** Wraps the reference backend; records created and written weights. */
 async function recordingBackend(config: ModelConfig) {
   const made: WeightRef[] = [];
   const writes: { name: string; firstRow: number; bytes: Uint8Array }[] = [];
@@ -109,7 +109,7 @@ async function load(config: ModelConfig, tensors: Tensors) {
   return { ...file, made, writes, loading };
 }
 
-test("every weight is made with its shape and dtype and written once, byte for byte", async () => {
+test("every weight is created with its shape and dtype and written once, byte for byte", async () => {
   const config = parseModelConfig(json(), "config.json");
   const wanted = tensorsOf(config);
   wanted["model.norm.weight"] = { shape: [12], dtype: "F32" };
@@ -155,7 +155,7 @@ test("weights are streamed in slices of at most 4 MiB that start at multiples of
   expect(slices.map(({ bytes }) => bytes.length / 4000)).toEqual([1048, 453]);
 });
 
-test("names without the prefix are found; buffers of older versions and tensors outside the layers are left alone", async () => {
+test("names without the prefix are found; buffers of older versions and tensors outside the layers are ignored", async () => {
   const config = parseModelConfig(json({ tie_word_embeddings: true, attention_bias: false }), "config.json");
   const extra = {
     "rotary_emb.inv_freq": { shape: [3], dtype: "F32" },
@@ -170,7 +170,7 @@ test("names without the prefix are found; buffers of older versions and tensors 
   expect(made.map((weight) => weight.name).sort()).toEqual(Object.keys(wanted).sort());
 });
 
-test("tied ends follow transformers: equal is one, different is two, one alone serves as both", async () => {
+test("tied embeddings follow transformers: equal tensors become one, different ones stay two, a single one serves as both", async () => {
   const config = parseModelConfig(json({ tie_word_embeddings: true }), "config.json");
   const wanted = tensorsOf(config);
   const head = { shape: [20, 12] };
@@ -188,7 +188,7 @@ test("tied ends follow transformers: equal is one, different is two, one alone s
   expect(alone.output).toBe(alone.embedding);
 });
 
-test("what no step uses is told: names outside the layers, but no buffer that transformers passes over in silence", async () => {
+test("unused tensors outside the layers are reported, except buffers that transformers ignores silently", async () => {
   const config = parseModelConfig(json(), "config.json");
   const { tensors } = await fileOf({
     ...tensorsOf(config),
@@ -211,7 +211,7 @@ test("what no step uses is told: names outside the layers, but no buffer that tr
   expect(usedBytes).toBe([...plain.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
 });
 
-test("an output stored beside the embedding it is equal to is told as unused, another is used", async () => {
+test("an output matrix equal to the embedding is reported as unused; a different one is used", async () => {
   const config = parseModelConfig(json({ tie_word_embeddings: true }), "config.json");
   for (const [fill, expected] of [
     [0, ["lm_head.weight"]],
@@ -223,7 +223,7 @@ test("an output stored beside the embedding it is equal to is told as unused, an
   }
 });
 
-/** A tensor that the config has no use for, in a layer, and the config that has none. */
+/** Tensors in a layer that the config does not use. */
 test.each<[string, object, Tensors, string]>([
   [
     "q_norm of Qwen3 declared as Llama",
@@ -260,7 +260,7 @@ test.each<[string, object, Tensors, string]>([
     "layers.00",
   ],
   ["a layer too many", {}, { "model.layers.4294967296.x": { shape: [1] } }, "num_hidden_layers 2"],
-])("%s is a ModelFileError: the weights are another model's", async (_, change, extra, message) => {
+])("%s is a ModelFileError: the weights belong to another model", async (_, change, extra, message) => {
   const config = parseModelConfig(json(change), "config.json");
   const { tensors } = await fileOf({ ...tensorsOf(config), ...extra });
   const checking = () => checkWeights(tensors, config, "folder");
@@ -268,7 +268,7 @@ test.each<[string, object, Tensors, string]>([
   expect(checking).toThrow(message);
 });
 
-test("a config with more layers than the file ends at the first that is missing, whatever it claims", async () => {
+test("a config with more layers than the file fails at the first missing layer, however many it claims", async () => {
   const config = parseModelConfig(json(), "config.json");
   const { tensors } = await fileOf(tensorsOf(config));
   for (const sizes of [
@@ -290,14 +290,14 @@ test.each<[string, Tensors, string]>([
   ],
   ["FP8's names", { "model.layers.0.mlp.up_proj.weight_scale_inv": { shape: [1] } }, "those of FP8"],
   ["an adapter's names", { "base_model.model.lm_head.lora_A.weight": { shape: [1, 12] } }, "adapter (LoRA)"],
-])("%s in place of a weight say what the checkpoint is", async (_, extra, message) => {
+])("%s in place of a weight identify the checkpoint", async (_, extra, message) => {
   const config = parseModelConfig(json(), "config.json");
   const { "model.layers.0.mlp.up_proj.weight": gone, ...rest } = tensorsOf(config);
   const { tensors } = await fileOf({ ...rest, ...extra });
   expect(() => checkWeights(tensors, config, "folder")).toThrow(message);
 });
 
-test("a weight that an index promises and no file has is told with that file", async () => {
+test("the error for a weight that the index names and no file has names that file", async () => {
   const config = parseModelConfig(json(), "config.json");
   const { "lm_head.weight": gone, ...rest } = tensorsOf(config);
   const { tensors } = await fileOf(rest);
@@ -334,7 +334,7 @@ test.each<[string, Tensors | string, string]>([
     { "model.layers.1.self_attn.o_proj.weight": { shape: [12, 24], dtype: "I8" } },
     "is stored as I8; supported are BF16, F16 and F32",
   ],
-])("%s is a ModelFileError before anything is read or made", async (_, change, message) => {
+])("%s is a ModelFileError before any read or creation", async (_, change, message) => {
   const config = parseModelConfig(json(), "config.json");
   const wanted = tensorsOf(config);
   if (typeof change === "string") delete wanted[change];

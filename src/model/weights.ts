@@ -13,7 +13,7 @@ import { quantizerOf } from "../load/quantization.ts";
 import type { TensorEntry } from "../load/safetensors.ts";
 import type { ModelConfig } from "./config.ts";
 
-/** Weights by their part in the decoder. */
+/** Weights by their role in the decoder. */
 export interface ModelWeights {
   readonly embedding: WeightRef; // [vocabSize, hiddenSize]
   readonly layers: readonly {
@@ -22,14 +22,14 @@ export interface ModelWeights {
     readonly feedForward: FeedForwardWeights;
   }[];
   readonly norm: WeightRef;
-  /** The embedding itself where the two are tied. */
+  /** The embedding where the two are tied. */
   readonly output: WeightRef;
 }
 
-/** Bytes read from a file at a time: small beside any model, large beside a disk's latency. */
+/** Bytes of one read from a file: few beside any model, many beside a disk's latency. */
 const SLICE_BYTES = 4 << 20;
 
-/** A tensor found in the checkpoint, with the shape the config asks for. */
+/** A tensor of the checkpoint, and the weight that the config asks for. */
 interface WeightPlan {
   readonly entry: TensorEntry;
   readonly spec: WeightSpec;
@@ -72,19 +72,19 @@ export async function loadWeights(
   return weights;
 }
 
-/** What the files hold besides the weights that the config asks for. */
+/** Outcome of a check of the files against the config. */
 export interface WeightCheck {
-  /** Names of tensors outside the layers that no step uses, as `transformers` leaves them out. */
+  /** Names of tensors outside the layers that no op uses; `transformers` ignores them too. */
   readonly ignored: readonly string[];
-  /** Bytes of the weights that are used. */
+  /** Bytes of the weights that the config asks for. */
   readonly usedBytes: number;
 }
 
 /**
  * Checks the tensors against the config from their headers alone.
  * promised: tensors that an index names and no file has, with their files.
- * @throws ModelFileError on a tensor that is missing, of another shape or dtype, of a layer that the config lacks, or in
- * a layer and unknown there: with such a tensor the weights are another model's.
+ * @throws ModelFileError on a tensor that is missing, has another shape or dtype, belongs to a layer that the config lacks,
+ * or is unknown within a layer: the weights are another model's then.
  */
 export function checkWeights(
   tensors: ReadonlyMap<string, TensorEntry>,
@@ -115,12 +115,12 @@ export interface IgnoredTensors {
   readonly names: readonly string[];
 }
 
-/** Names for a report, each cut: they come from files. */
+/** Limits names for a report, since they come from files. */
 export function ignoredTensors(names: readonly string[]): IgnoredTensors {
   return { count: names.length, names: names.slice(0, 20).map((name) => name.slice(0, 200)) };
 }
 
-/** The name of an output matrix that is stored beside the embedding it is equal to, and so not used. */
+/** The name of a stored output matrix that equals the embedding, and so is not used. */
 export function unusedOutput(
   weights: ModelWeights,
   tensors: ReadonlyMap<string, TensorEntry>,
@@ -130,8 +130,8 @@ export function unusedOutput(
 }
 
 /**
- * Buffers that older versions of `transformers` stored, and that it computes or leaves out now: RoPE's frequencies and
- * tables, causal masks, counted positions.
+ * Buffers that older versions of `transformers` stored and newer ones compute or omit: RoPE's frequencies and tables, causal
+ * masks, counted positions.
  */
 const BUFFERS =
   /(^|\.)(rotary_emb\.(inv_freq|original_inv_freq|cos_cached|sin_cached)|(self_)?attn\.(bias|masked_bias)|position_ids)$/;
@@ -156,7 +156,7 @@ function biasNote(name: string): string {
   return /self_attn\.\w_proj\.bias$/.test(name) ? " (attention_bias is not true there)" : "";
 }
 
-/** Names of the matrices at both ends of the decoder; output undefined: it is the embedding. */
+/** Names of the embedding and of the output matrix; undefined where the output is tied to the embedding. */
 interface EmbeddingNames {
   embedding: string;
   output: string | undefined;
@@ -166,8 +166,8 @@ const EMBEDDING = "model.embed_tokens.weight";
 const OUTPUT = "lm_head.weight";
 
 /**
- * Tied ends as `transformers` 5.24 ties them (`tie_weights`): whichever of the two is stored serves as both; where both
- * are stored and differ, each serves as itself.
+ * Ties embeddings as `transformers` 5.24 does (`tie_weights`): a single stored matrix serves as both; two stored matrices
+ * that differ are both used.
  */
 function nameEmbeddings(tensors: ReadonlyMap<string, TensorEntry>, config: ModelConfig): EmbeddingNames {
   if (!config.tieWordEmbeddings) return { embedding: EMBEDDING, output: OUTPUT };
@@ -194,7 +194,7 @@ async function haveSameBytes(
   return true;
 }
 
-/** Every weight of the decoder in order, each handed to `place`. */
+/** Hands every weight of the decoder to `place`, in order. */
 function describeWeights<T>(
   config: ModelConfig,
   names: Readonly<EmbeddingNames>,
@@ -245,7 +245,7 @@ function describeWeights<T>(
   return { embedding, layers, norm, output };
 }
 
-/** Some checkpoints are saved without the prefix of the model around the decoder. */
+/** Finds a tensor with or without the prefix "model.", which some checkpoints lack. */
 function findEntry(tensors: ReadonlyMap<string, TensorEntry>, name: string): TensorEntry | undefined {
   return tensors.get(name) ?? tensors.get(name.replace(/^model\./, ""));
 }

@@ -5,19 +5,19 @@ import { delimiter, join } from "node:path";
 import { BackendError } from "../base/errors.ts";
 
 export interface DawnOptions {
-  /** Dawn toggles to switch on besides our own. */
+  /** Dawn toggles to enable besides the defaults here. */
   readonly enable?: readonly string[];
-  /** Dawn toggles to switch off besides our own. */
+  /** Dawn toggles to disable besides the defaults here. */
   readonly disable?: readonly string[];
   /** Further flags of webgpu's `create`, such as "adapter=NAME" or "verbose=1". */
   readonly flags?: readonly string[];
 }
 
-/** Dawn holds f16 back on NVIDIA under Vulkan and coarsens timestamps to 100 us; a program of one's own needs neither. */
+/** Dawn disables f16 on NVIDIA under Vulkan and rounds timestamps to 100 µs, to protect web pages. A local program needs neither. */
 const ENABLE = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
 const DISABLE = ["timestamp_quantization"];
 
-/** Collecting a GPU object while its devices are in use takes the instance from under them. */
+/** Dawn destroys the instance when the `GPU` object is garbage-collected, even while its devices are in use: keep a reference. */
 const kept = new Set<GPU>();
 
 /**
@@ -32,7 +32,7 @@ export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
     );
   const { create } = await importDawn();
   const gpu = create([
-    // Dawn's other backends on Linux (OpenGL) lack subgroups.
+    // OpenGL, Dawn's other backend on Linux, lacks subgroups.
     ...(process.platform === "linux" ? ["backend=vulkan"] : []),
     `enable-dawn-features=${[...ENABLE, ...(options.enable ?? [])].join(",")}`,
     `disable-dawn-features=${[...DISABLE, ...(options.disable ?? [])].join(",")}`,
@@ -54,7 +54,7 @@ async function importDawn(): Promise<{ create(flags: string[]): GPU }> {
   }
 }
 
-/** Whether the Vulkan loader would find a driver; asking Dawn instead prints its warnings on every run without one. */
+/** Whether the Vulkan loader would find a driver. Without one Dawn would print warnings in every run. */
 function hasVulkanDriver(): boolean {
   const { env } = process;
   const named = env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES ?? env.VK_ADD_DRIVER_FILES;

@@ -5,7 +5,7 @@ import { ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder } from "../load/byte-source.ts";
 
 /**
- * A folder on disk. Files are opened when they are asked for.
+ * Opens a folder on disk. Each file opens when asked for.
  * @throws ModelFileError when there is no such folder.
  */
 export async function openFileFolder(path: string): Promise<FileFolder> {
@@ -51,7 +51,7 @@ async function openFile(name: string): Promise<ByteSource> {
   }
 }
 
-/** A file put in its place by renaming is another one, which is not seen; one written over is. */
+/** Detects a file that was overwritten. A file renamed into its place stays unseen: the handle reads the old one. */
 function fileSource(name: string, handle: FileHandle, before: BigIntStats): ByteSource {
   const sizeBytes = Number(before.size);
   const fill = async (bytes: Uint8Array, offset: number) => {
@@ -62,7 +62,7 @@ function fileSource(name: string, handle: FileHandle, before: BigIntStats): Byte
         throw new ModelFileError(`reading ${name}: the file became shorter while it was read; try again`);
       filled += bytesRead;
     }
-    const now = fstatSync(handle.fd, { bigint: true }); // 2 µs; through the thread pool it is 50, at every read
+    const now = fstatSync(handle.fd, { bigint: true }); // 2 µs a read; 50 through the thread pool.
     if (now.size !== before.size || now.mtimeNs !== before.mtimeNs)
       throw new ModelFileError(
         `reading ${name}: the file was written to since it was opened (${before.size} bytes then, ${now.size} now); ` +

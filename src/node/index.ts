@@ -1,4 +1,4 @@
-/** `lessismore` in Node: the public exports, and opening of folders on disk. */
+/** `lessismore` in Node: the public exports, and openers of folders on disk. */
 import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -36,7 +36,7 @@ export async function inspectCheckpoint(
   return inspectFolder(await openFileFolder(model ?? bundledModelFolder()), options);
 }
 
-/** What this machine has to compute with, and whether it computes rightly. */
+/** Examines this machine: what it can compute with, and whether it computes correctly. */
 export async function examineMachine(
   options: ExamineOptions = {},
 ): Promise<MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }> {
@@ -50,7 +50,7 @@ export async function examineMachine(
 
 /** The folder of the model that comes with the package. */
 export function bundledModelFolder(): string {
-  // from src/node/ the package's root is two levels up, from dist/src/node/ three
+  // The package's root is two levels above src/node/, three above dist/src/node/.
   for (const up of ["../../", "../../../"]) {
     const path = fileURLToPath(new URL(`${up}models/pico-reasoner`, import.meta.url));
     if (existsSync(path)) return path;

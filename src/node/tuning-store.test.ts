@@ -25,7 +25,7 @@ describe("the folder", () => {
 });
 
 describe("the store", () => {
-  it("gives back what it keeps, whole, in a folder that it makes", async () => {
+  it("creates its folder and returns stored values whole, under concurrent writers", async () => {
     const path = join(folder, "deep", "er");
     const store = createTuningStore(path);
     await expect(store.read("a")).rejects.toThrow("ENOENT");
@@ -33,13 +33,13 @@ describe("the store", () => {
     await Promise.all(Array.from({ length: 20 }, (_, i) => store.write("a", String(i).repeat(5000))));
     const text = await store.read("a");
     expect(text?.length).toBeGreaterThanOrEqual(5000);
-    expect(new Set(text?.match(/.{2}/g) ?? []).size).toBeLessThanOrEqual(2); // of one writer
-    expect(await readdir(path)).toHaveLength(1); // nothing unfinished is left
+    expect(new Set(text?.match(/.{2}/g) ?? []).size).toBeLessThanOrEqual(2); // the text of a single writer
+    expect(await readdir(path)).toHaveLength(1); // no unfinished file is left
     await store.write("b", "2");
     expect(await store.read("b")).toBe("2");
   });
 
-  it("does not read a file that is far too long", async () => {
+  it("ignores a file that is far too long", async () => {
     const path = join(folder, "long");
     const store = createTuningStore(path);
     await store.write("a", "1");
@@ -48,7 +48,7 @@ describe("the store", () => {
     expect(await store.read("a")).toBeUndefined();
   });
 
-  it("fails where it cannot write, and where there is no folder", async () => {
+  it("fails if it cannot write, and without a folder", async () => {
     const file = join(folder, "file");
     await writeFile(file, "");
     await expect(createTuningStore(join(file, "below")).write("a", "1")).rejects.toThrow(/ENOTDIR|EEXIST/);

@@ -1,28 +1,28 @@
-/** Where Node keeps what was measured about the machine: small files in the user's cache folder. */
+/** Node's store for measurements of the machine: small files in the user's cache folder. */
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { cpus, homedir } from "node:os";
 import { join } from "node:path";
 import type { TuningStore } from "../backend/wasm/open-wasm.ts";
 
-/** More than any text that is kept. */
+/** Longer than any stored text. */
 const MOST_BYTES = 1 << 16;
 
-/** The folder of this package's caches, as the system has it; undefined where the user has no home. */
+/** This package's cache folder on this system; undefined where the user has no home. */
 export function cacheFolder(
   environment: Readonly<Record<string, string | undefined>> = process.env,
   platform: string = process.platform,
   home: string = homedir(),
 ): string | undefined {
   const named = platform === "win32" ? environment.LOCALAPPDATA : environment.XDG_CACHE_HOME;
-  // the specification of XDG has relative paths ignored
+  // XDG's specification ignores relative paths.
   if (named && (platform === "win32" || named.startsWith("/"))) return join(named, "lessismore");
   if (!home) return undefined;
   if (platform === "win32") return join(home, "AppData", "Local", "lessismore");
   return join(home, platform === "darwin" ? join("Library", "Caches") : ".cache", "lessismore");
 }
 
-/** A store in a folder, which is made when something is kept. */
+/** A store in a folder, which the first write makes. */
 export function createTuningStore(folder: string | undefined = cacheFolder()): TuningStore {
   const fileOf = (key: string) => {
     if (folder === undefined) throw new Error("there is no folder for caches");
@@ -55,7 +55,7 @@ export function createTuningStore(folder: string | undefined = cacheFolder()): T
   };
 }
 
-/** The processor, and the JavaScript engine, whose compiler the kernels go through. */
+/** Identifies the processor, and the JavaScript engine that compiles the kernels. */
 function describeMachine(): string {
   const model = cpus()[0]?.model.trim() ?? "unknown processor";
   return `${model}, ${cpus().length} cores, ${process.arch} | v8 ${process.versions.v8}`;

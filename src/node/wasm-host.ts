@@ -5,7 +5,7 @@ import type { WasmHost, WasmModuleName } from "../backend/wasm/open-wasm.ts";
 import { BackendError } from "../base/errors.ts";
 import { createTuningStore } from "./tuning-store.ts";
 
-/** Node's side of the WASM backend: files of the package, and worker threads. */
+/** The WASM backend's host in Node: files of the package, and worker threads. */
 export function createWasmHost(): WasmHost {
   return {
     maxThreads: availableParallelism(),

@@ -2,8 +2,10 @@
  * `advance` against brute force: through two layers, with and without a next one, one row and many. A backend may leave work of
  * attention to `advance`; a read of what was attended in between changes nothing.
  */
+
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, LayerOutputWeights } from "../../src/backend/backend.ts";
+import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { place } from "../place/here.ts";
@@ -78,7 +80,7 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({ nam
     const { backend } = layers.trial;
     if (!(backend instanceof WebGpuBackend)) return expect(name).not.toContain("layer kernel");
     layers.trial.begin([layers.trial.part(layers.trial.newSequence(), 1)]);
-    const { recorder } = backend.context;
+    const { recorder } = contextOf(backend);
     const before = recorder.dispatches;
     layers.advance(0);
     // a browser's emulated GPU binds too few buffers

@@ -7,6 +7,7 @@ import {
   type WebGpuOptions,
   webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { place } from "../place/here.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
 import type { TrialBackend } from "./trial.ts";
@@ -34,7 +35,7 @@ const adapter = await gpu?.requestAdapter();
 const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
 function openWasm(options: WasmOptions): OpenForTests {
-  return wasmFactory(place.createWasmHost(), options);
+  return withAllPages(wasmFactory(place.createWasmHost(), options));
 }
 
 /** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */

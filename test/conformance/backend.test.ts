@@ -1,5 +1,5 @@
 /**
- * Every step of the backend interface, on every backend, against brute force in f64. Bounds are
+ * Every op of the backend interface, on every backend, against brute force in f64. Bounds are
  * some 40 times what plain f32 sums in sequence measure (at most 2.4e-13).
  */
 import { afterEach, describe, expect, it } from "vitest";
@@ -112,7 +112,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   )("a layer of %s", (_, model) => {
     const { dtype, bias, headNorm } = model;
 
-    it("embed gives the rows exactly", async () => {
+    it("embed returns the rows exactly", async () => {
       const trial = await openTrial(model.sizes);
       const { vocabSize, hiddenSize } = trial.backend.model;
       const table = makeWeight(
@@ -234,13 +234,13 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       "f32",
       "f16",
       "bf16",
-    ] as const)("%s written in slices equal the same written at once", async (dtype) => {
+    ] as const)("%s written in slices equal those written at once, exactly", async (dtype) => {
       const trial = await openTrial({ vocabSize: 51, hiddenSize: 30 });
       const { backend } = trial;
       const whole = makeWeight(backend, matrixSpec("whole", dtype, [51, 30]), trial.random);
       const sliced = backend.createWeight(matrixSpec("sliced", dtype, [51, 30]));
       const rowBytes = whole.bytes.length / 51;
-      // Out of order, at odd addresses, and with the buffer reused afterwards.
+      // out of order, at odd addresses, with the buffer reused after each write
       for (const [first, end] of [
         [40, 51],
         [0, 8],
@@ -302,7 +302,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   });
 
   describe("batches", () => {
-    it("ranges write only their own rows and give what the whole batch gives, exactly", async () => {
+    it("ranges write only their own rows and equal the whole batch, exactly", async () => {
       const trial = (await openTrial({ numLayers: 2 })).withInputs();
       trial.run(await mixedBatch(trial));
       const { backend, query } = trial;
@@ -320,7 +320,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       expect([...part.subarray(to)].every((value) => value === 7)).toBe(true);
     });
 
-    it("beginStep copies: the caller may change its arrays at once", async () => {
+    it("beginStep copies its arrays: the caller may change them at once", async () => {
       const trial = (await openTrial({})).withInputs();
       const sequence = await trial.filled(40);
       trial.begin([trial.part(sequence, 3)]);
@@ -451,7 +451,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
             const count = 1 + random.below(length);
             return Array.from({ length: groups }, () => random.subset(length, count));
           });
-          // A range that does not start at 0: the selection's rows count from the range's first sequence.
+          // a range that does not start at 0: rows of the selection count from the range's first sequence
           const range = { first: 2, count: LENGTHS.length - 2 };
           const selection = trial.selection(positions.slice(2), 1000);
           backend.attendSelected(0, range, query, selection, output);
@@ -477,7 +477,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
   });
 
-  it("attendSelected touches no unselected row: NaN and 1e30 there change nothing, exactly", async () => {
+  it("attendSelected reads no unselected row: NaN and 1e30 there change nothing, exactly", async () => {
     const shape = { headDim: 10, numKvHeads: 2, numQueryHeads: 6, hiddenSize: 21 };
     const random = new Random(9);
     const rows = Array.from({ length: 100 }, () => random.row(21).fill(0, 0, 1));
@@ -508,7 +508,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     expect(results[2]).toEqual(results[0]);
   });
 
-  it("what a page held before, past the length, is not read: NaN there changes nothing, NMSE < 1e-11", async () => {
+  it("no pass reads a page past the length: NaN of an earlier sequence there changes nothing, NMSE < 1e-11", async () => {
     const trial = (await openTrial({ headDim: 18, maxPages: 12 })).withInputs();
     const { backend, query, output } = trial;
     const before = trial.newSequence();
@@ -575,7 +575,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       return { trial, grow, all };
     }
 
-    it("equal the bound of the run's keys after chunks and decode steps, units of 1 to 3 pages, NMSE < 1e-11", async () => {
+    it("equal the bounds of the keys after chunks and decode steps, units of 1 to 3 pages, NMSE < 1e-11", async () => {
       const { trial, grow, all } = await boundsTrial();
       const layer = 1;
       for (const rows of [
@@ -605,7 +605,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       }
     });
 
-    it("start anew on a page that another sequence has used", async () => {
+    it("ignore an earlier sequence's keys on a reused page, NMSE < 1e-11", async () => {
       const { trial, grow, all } = await boundsTrial();
       grow([20, 20, 20]);
       trial.end(all[1]);
@@ -639,7 +639,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
   });
 
   describe("tensors and lifetime", () => {
-    it("tensors start zeroed, are written from the start, and refuse data that is too long", async () => {
+    it("tensors start zeroed; writes start at index 0 and refuse data that is too long", async () => {
       const trial = await openTrial({});
       const { backend } = trial;
       const floats = backend.createTensor("f32", [3, 5]);
@@ -654,7 +654,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       expect(floats).toMatchObject({ dtype: "f32", shape: [3, 5] });
     });
 
-    it("what read gives is a copy", async () => {
+    it("read returns a copy", async () => {
       const trial = await openTrial({});
       const tensor = trial.backend.createTensor("f32", [4]);
       const before = await trial.floats(tensor);

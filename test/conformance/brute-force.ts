@@ -1,10 +1,10 @@
 /**
- * Every step written from the contracts of `src/backend/backend.ts`, on plain arrays in f64. It shares no code with any
- * backend, knows no pages (a sequence is a list of keys and values), and is as short as it can be.
+ * Every op by brute force, from the contracts of `src/backend/backend.ts`, on plain arrays in f64. It shares no code with
+ * any backend and has no pages: a sequence is a list of keys and values.
  */
 import type { KeptEnds, SamplingParams } from "../../src/backend/backend.ts";
 
-/** A weight as its elements are read: f64 [rows, cols]. */
+/** A decoded weight: f64 [rows, cols]. */
 export interface PlainWeight {
   readonly rows: number;
   readonly cols: number;
@@ -41,7 +41,7 @@ export function rotate(head: Vector, rope: Vector): Float64Array {
   });
 }
 
-/** Cuts [count, size] into its rows. */
+/** Splits [count, size] into rows. */
 export function split(values: Float64Array, size: number): Float64Array[] {
   return Array.from({ length: values.length / size }, (_, i) => values.slice(i * size, (i + 1) * size));
 }
@@ -66,7 +66,7 @@ export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
 
-/** Units between the ends by score descending, ties (also of +0 and -0) to the lower position, NaN last. */
+/** Ranks the units that are not always kept: by score descending, ties (+0 and -0 too) to the lower position, NaN last. */
 export function topK(scores: Vector, ends: KeptEnds, count: number): number[] {
   const units = Array.from({ length: scores.length }, (_, u) => u).slice(
     ends.sinks,
@@ -79,14 +79,14 @@ export function topK(scores: Vector, ends: KeptEnds, count: number): number[] {
   return [...ranked, ...units.filter((u) => !isNumber(u))].slice(0, count);
 }
 
-/** The stream rank 0 of every head, rank 1 of every head, …; its first `count` distinct units. */
+/** Merges rankings: takes the first `count` distinct units of the stream of all heads' rank 0, all heads' rank 1, … */
 export function mergeByRank(heads: readonly Vector[], ends: KeptEnds, count: number): number[] {
   const ranked = heads.map((scores) => topK(scores, ends, count));
   const stream = Array.from({ length: count }, (_, rank) => ranked.map((units) => units[rank])).flat();
   return [...new Set(stream)].slice(0, count);
 }
 
-/** Positions whose unit is in the set, among the first `sinks`, or among the last `recent`. */
+/** Returns the positions whose unit is in the set, among the first `sinks`, or among the last `recent`. */
 export function expandSelection(
   units: Iterable<number>,
   unit: number,
@@ -101,7 +101,7 @@ export function expandSelection(
   });
 }
 
-/** Quest's bound of one run of keys: what the best key made of the run's channels could score, unscaled. */
+/** Returns Quest's bound: the unscaled score of the best key that the page's extremes of each channel can form. */
 export function pageScore(query: Vector, keys: readonly Vector[]): number {
   let sum = 0;
   for (let c = 0; c < query.length; c++) {
@@ -111,7 +111,7 @@ export function pageScore(query: Vector, keys: readonly Vector[]): number {
   return sum;
 }
 
-/** The tokens a draw may give and their probabilities, in Hugging Face's order of warpers. */
+/** Returns the tokens that sampling may give, with their probabilities, in Hugging Face's order of warpers. */
 export function samplingDistribution(
   logits: Vector,
   params: SamplingParams,

@@ -1,6 +1,6 @@
 /**
- * Selections for every group size, at lengths around the edges of pages, shares and workgroups. Scores lie far apart, so that
- * no rounding may change a rank: the sets are those of brute force exactly.
+ * Selections for every group size, at lengths around the edges of pages, splits and workgroups. Scores lie so far apart
+ * that rounding cannot change a rank, so the sets must equal those of brute force.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
@@ -12,7 +12,7 @@ import { Random, Trial, type TrialBackend } from "./trial.ts";
 
 const GROUP_SIZES = [1, 2, 4, 5, 8];
 
-/** Pages of 16, shares of 64, workgroups of 256 and 1024, blocks of 4096; one batch a line. */
+/** Edges of pages of 16, splits of 64, workgroups of 256 and 1024, and blocks of 4096; one batch a line. */
 const LENGTHS = [
   [15, 16, 17, 63],
   [64, 65, 255, 256],
@@ -23,7 +23,7 @@ const LENGTHS = [
   [100_000],
 ];
 
-/** Positions of a head from the best on, and the scores that put them in this order, 1/64 apart. */
+/** Draws a ranking of a head's positions, best first, and scores 1/64 apart that produce it. */
 function rankedScores(
   random: Random,
   n: number,
@@ -36,7 +36,7 @@ function rankedScores(
   return { order, scores };
 }
 
-/** The stream of rank 0 of all heads, rank 1 of all heads, …; its first `count` distinct positions. */
+/** Takes the first `count` distinct positions of the stream of all heads' rank 0, all heads' rank 1, … */
 function firstOfStream(orders: readonly (readonly number[])[], count: number): number[] {
   const kept = new Set<number>();
   for (let rank = 0; kept.size < count; rank++)
@@ -70,7 +70,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     return backend;
   }
 
-  it("topK, mergeByRank and expandSelection of scores given, up to 100,000 of them", async () => {
+  it("topK, mergeByRank and expandSelection of up to 100,000 given scores equal brute force", async () => {
     const t = new SelectionTrial(new Trial(await openOf(8, 100_000, 1), 1));
     const { backend } = t.trial;
     const random = new Random(5);
@@ -103,7 +103,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       }
   });
 
-  /** One new token each on sequences that had one less than the lengths. */
+  /** Decodes one token of sequences of `lengths` - 1 cached tokens. */
   async function decodeBatch(groupSize: number, lengths: readonly number[]): Promise<Trial> {
     const numPages = lengths.reduce((sum, n) => sum + Math.ceil(n / 16), 0);
     const trial = new Trial(await openOf(groupSize, 100_000, numPages), groupSize).withInputs();
@@ -133,7 +133,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     return scores;
   }
 
-  it.each(GROUP_SIZES)("of keys: mergeByRank of attention's scores, a group of %i heads", async (heads) => {
+  it.each(GROUP_SIZES)("mergeByRank of attention's emitted scores, GQA groups of %i heads", async (heads) => {
     const lengths = [17, 64, 257, 1025];
     const trial = await decodeBatch(heads, lengths);
     const { backend, query, output } = trial;
@@ -156,7 +156,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     }
   });
 
-  it.each(GROUP_SIZES)("of keys: the best pages by Quest's bounds, a group of %i heads", async (heads) => {
+  it.each(GROUP_SIZES)("the best pages by Quest's bounds, GQA groups of %i heads", async (heads) => {
     const lengths = [255, 257, 2049];
     const trial = await decodeBatch(heads, lengths);
     const { backend, query } = trial;
@@ -185,7 +185,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     }
   });
 
-  it("of keys: the best pages by Quest's bounds of 100,000 tokens whose pages return, ties to the lower page", async () => {
+  it("the best pages by Quest's bounds of 100,000 tokens in repeated pages, ties to the lower page", async () => {
     const [heads, unit, numPages] = [4, 16, 6250];
     const trial = await decodeBatch(heads, [2049]);
     const [{ sequence }] = trial.parts;
@@ -211,7 +211,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       const bounds = Float64Array.from({ length: 128 }, (_, page) =>
         pageScore(q, keys.slice(page * unit, (page + 1) * unit)),
       );
-      separated([bounds], { sinks: 0, recent: 0 }, 2); // 90 pages are the best one 48 times and the next one 42 times
+      separated([bounds], { sinks: 0, recent: 0 }, 2); // 90 pages: the best page 48 times and the second 42 times
       const repeated = Float64Array.from({ length: numPages }, (_, page) => bounds[page % 128]);
       expect(actual[h]).toEqual(expandSelection(topK(repeated, ends, count), unit, numPages * unit, ends));
     }

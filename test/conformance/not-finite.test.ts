@@ -1,6 +1,6 @@
 /**
- * A sequence whose rows are NaN leaves the others of its batch as they are to the bit, and so do the pages it leaves behind
- * for the sequence that gets them next.
+ * A sequence with rows of NaN changes no bit of other sequences in its batch, nor of the sequence that gets its pages
+ * next.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
@@ -11,7 +11,7 @@ import { makeWeight, type Part, Trial, type TrialBackend, type TrialSequence } f
 
 const SIZES = { hiddenSize: 32, intermediateSize: 48, headDim: 8, vocabSize: 40, pageSize: 8 };
 
-/** A step of one layer, and what every kind of pass over the cache gives for single rows. */
+/** Runs steps of one layer, with every kind of pass over the cache for single rows. */
 class Layer {
   readonly #trial: Trial;
   readonly #weights: ReturnType<typeof makeWeights>;
@@ -19,7 +19,7 @@ class Layer {
 
   readonly #isShort: boolean;
 
-  /** isShort: without selection, whose kernels take an emulated GPU seconds to compile. */
+  /** isShort: omits selection, whose kernels take seconds to compile on a software adapter. */
   constructor(backend: TrialBackend, isShort: boolean) {
     this.#isShort = isShort;
     this.#trial = new Trial(backend, 3).withInputs();
@@ -31,7 +31,7 @@ class Layer {
     return this.#trial;
   }
 
-  /** Runs a step; gives all numbers that belong to the parts that are not spoiled. */
+  /** Runs a step; returns all numbers of the parts that are not spoiled. */
   async run(parts: readonly Part[], isSpoiled: (part: Part) => boolean): Promise<number[]> {
     const { backend, x, query, output } = this.#trial;
     const { hiddenSize, vocabSize } = backend.model;
@@ -135,13 +135,13 @@ function makeTensors(trial: Trial) {
   };
 }
 
-/** Chunks and decode steps of three sequences, then of one more in the pages of the second, which may be spoiled. */
+/** Runs chunks and decode steps of three sequences, then of a fourth in the pages of the second, which may be spoiled. */
 async function history(backend: TrialBackend, isSpoiled: boolean, isShort: boolean): Promise<number[]> {
   const layer = new Layer(backend, isShort);
   const { trial } = layer;
   const [first, second, third, fourth] = Array.from({ length: 4 }, () => trial.newSequence());
   const part = (sequence: TrialSequence, rows: number): Part => {
-    const made = trial.part(sequence, rows); // drawn in any case, so that the others have the same rows
+    const made = trial.part(sequence, rows); // always drawn, so that the other sequences get the same rows
     if (sequence !== second || !isSpoiled) return made;
     return { sequence, rows: made.rows.map((row) => row.fill(Number.NaN)) };
   };
@@ -164,7 +164,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow = false }) => {
     for (const backend of opened.splice(0)) await backend.close();
   });
 
-  it("rows of NaN change no number of their neighbours, nor do the pages they leave", async () => {
+  it("rows of NaN change no bit of other sequences, nor do their freed pages", async () => {
     const [clean, beside] = [await open(...sizesOf(SIZES)), await open(...sizesOf(SIZES))];
     opened.push(clean, beside);
     const expected = await history(clean, false, isSlow);

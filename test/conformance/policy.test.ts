@@ -1,6 +1,6 @@
 /**
- * Every policy through the attention driver, on every backend: the tokens each layer attends to are those of the
- * policy's definition, written here anew, and the output is attention over exactly those.
+ * Every policy through the attention driver, on every backend: each layer attends to the tokens of an independent
+ * definition of the policy, and its output is attention over exactly those.
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { Attention, type BatchGroup, isSparseAt } from "../../src/attention/attend.ts";
@@ -23,7 +23,7 @@ const MODEL: AttentionModel = {
   defaultSelectionLayersFrom: "guess" as const,
 };
 
-/** What a definition sees of one sequence in one layer: queries and keys per query head. */
+/** The input of a definition for one sequence in one layer: queries and keys per query head. */
 interface Seen {
   readonly layer: number;
   readonly length: number;
@@ -32,7 +32,7 @@ interface Seen {
 }
 
 /**
- * Positions per query head, the same array where heads share a set; "all" where the layer is dense, "last" where it attends
+ * Positions per query head, the same array where heads share a set; "all" for a dense layer, "last" for a layer that attends
  * to the last selection. scans: what the selection reads of every cached token or page besides.
  */
 type Definition = (seen: Seen) =>
@@ -119,7 +119,7 @@ const POLICIES: readonly { readonly spec: string; readonly definition: Definitio
   { spec: "less-is-more:budget=24,layers=1+3", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
   { spec: "less-is-more:budget=24", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
   { spec: "less-is-more:budget=24,layers=0", definition: lessIsMore(24, 0.75, 4, [0]) },
-  // A recency share of 3 gives the 4 sinks up; one of 4 takes the current token out of the ranked part.
+  // a recency window of 3 drops the 4 sinks; one of 4 takes the current token from the ranked part
   { spec: "less-is-more:budget=12,layers=2", definition: lessIsMore(12, 0.75, 4, [2]) },
   { spec: "less-is-more:budget=16,layers=1+4", definition: lessIsMore(16, 0.75, 4, [1, 4]) },
   { spec: "less-is-more:budget=20,recency=0,layers=0+2", definition: lessIsMore(20, 1, 4, [0, 2]) },
@@ -138,7 +138,7 @@ const POLICIES: readonly { readonly spec: string; readonly definition: Definitio
   { spec: "random-tokens:budget=17", definition: randomTokens(17, 1) },
 ];
 
-/** One set for all heads, and one for each head, for backends that are slow. */
+/** One policy with a set for all heads and one with a set a head, for slow backends. */
 const SLOW_CASES = ["less-is-more:budget=24,layers=1+3", "quest:budget=24,page=8"];
 const ROWS = POLICIES.map((row) => [row.spec, row] as const);
 
@@ -182,7 +182,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     for (const backend of opened.splice(0)) await backend.close();
   });
 
-  /** A driver on a trial that keeps the selections its layers attend to. */
+  /** An attention driver on a trial that records the selections its layers attend to. */
   class PolicyTrial {
     readonly trial: Trial;
     readonly attention: Attention;
@@ -212,7 +212,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       return sequence;
     }
 
-    /** One decode step of all shares in one batch, checked layer by layer. */
+    /** Runs a decode step of all policies in one batch and checks it layer by layer. */
     async step(shares: readonly Share[]): Promise<void> {
       const { trial } = this;
       const parts: Part[] = shares.flatMap(({ sequences }) =>
@@ -261,7 +261,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
             expect(counted).toBeCloseTo(rows.get(s) ?? Number.NaN, 9);
     }
 
-    /** Checks one sequence in one layer; gives the rows (keys and values of a token) that it had to read. */
+    /** Checks one sequence in one layer; returns the rows (keys and values of a token) that it had to read. */
     async #check(
       layer: number,
       group: BatchGroup,
@@ -345,7 +345,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     const budget = Number.isFinite(tokenBudget) ? tokenBudget : 24;
     const lengths = [budget - 1, budget, budget + 1, 3 * budget].filter((length) => length > 0);
     const share = await shareOf(t, row, lengths);
-    // Budget - 1 grows past the budget, page edges are crossed, and each step selects anew.
+    // lengths grow from budget - 1 past the budget and cross page edges; each step selects again
     for (let step = 0; step < 4; step++) await t.step([share]);
   });
 
@@ -365,13 +365,13 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     const shares: Share[] = [];
     for (const [i, row] of rows.entries()) shares.push(await shareOf(t, row, i < 3 ? [30 + i, 70] : [41]));
     for (let step = 0; step < 3; step++) await t.step(shares);
-    // One ends, its buffers go to another that comes.
+    // one policy ends, and its buffers go to another
     t.attention.forget(shares[0].policy);
     const late = await shareOf(t, POLICIES[17], [33, 50]);
     for (let step = 0; step < 2; step++) await t.step([...shares.slice(1), late]);
   });
 
-  it("a policy's tensors are all made in the first sparse step", async () => {
+  it("a policy creates all its tensors in the first sparse step", async () => {
     for (const [, row] of cases) {
       const t = await openTrial(8);
       const share = await shareOf(t, row, [60, 90]);

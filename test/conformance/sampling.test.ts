@@ -1,4 +1,4 @@
-/** Draws on every backend: against the distribution by brute force, and as what the next step goes on from. */
+/** Sampling on every backend: against the distribution by brute force, and as input of the next step. */
 import { afterEach, describe, expect, it } from "vitest";
 import {
   type Backend,
@@ -30,7 +30,7 @@ const GREEDY: SamplingParams = {
 const ofBits = (bits: number) => new Float32Array(Uint32Array.of(bits).buffer);
 const { POSITIVE_INFINITY: INF, NaN: NAN } = Number;
 
-/** Rows that are no distribution: what stands where in a row of `size` logits that are otherwise finite. */
+/** Rows that cannot be sampled: changes to a row of `size` finite logits. */
 const UNDRAWABLE: readonly (readonly [string, (row: Float32Array, size: number) => void])[] = [
   ["NaN first", (row) => row.fill(NAN, 0, 1)],
   ["NaN last", (row, size) => row.fill(NAN, size - 1)],
@@ -45,7 +45,7 @@ const UNDRAWABLE: readonly (readonly [string, (row: Float32Array, size: number) 
   ["masks alone", (row) => row.fill(-INF)],
 ];
 
-/** Every way to draw. */
+/** Every kind of sampling parameters. */
 const WAYS: readonly Partial<SamplingParams>[] = [
   {},
   { repetitionPenalty: 1.3 },
@@ -73,7 +73,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     const numDraws = isSlow ? 960 : 4000;
     const values = (seed: number) => new Random(seed).row(vocabSize).map((value) => Math.fround(value * 2));
 
-    it("greedy takes the lowest id of the largest logit", async () => {
+    it("greedy sampling returns the lowest id of the largest logit", async () => {
       const trial = await openTrial({ vocabSize });
       const logits = trial.tensor("f32", 8, vocabSize);
       const rows = [values(1), values(2).fill(9, 7, 12), new Float64Array(vocabSize), values(3)];
@@ -129,7 +129,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const draws: number[] = [];
       const batch = Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat());
       for (let first = 0; first < numDraws; first += 8) {
-        // Written anew: a penalty may be applied in place.
+        // written again, since sampling may apply the penalty in place
         trial.backend.write(logits, batch);
         const rows = Array.from({ length: 8 }, (_, i) => ({ params, draw: first + i, seenTokens }));
         const out = await trial.backend.sample(logits, rows).tokens();
@@ -140,7 +140,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       let chiSquared = 0;
       for (const [id, probability] of expected)
         chiSquared += ((counts.get(id) ?? 0) - numDraws * probability) ** 2 / (numDraws * probability);
-      // Mean n, variance 2n: six deviations.
+      // chi-squared has mean n and variance 2n; the bound is six standard deviations
       const n = expected.size;
       expect(chiSquared).toBeLessThan(n + 6 * Math.sqrt(2 * n) + 10);
       trial.backend.write(logits, batch);
@@ -158,7 +158,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       ["steep", 3, { temperature: 0.6, topK: 20, topP: 0.95 }],
       ["steep", 3, { temperature: 0.7, topP: 0.95, minP: 0.001 }],
       ["full of ties", 0, { temperature: 1, topK: 100 }],
-    ])("draws from 6000 %s logits (deviation %d) by %j are those of the definition", async (_, deviation, some) => {
+    ])("samples of 6000 %s logits (deviation %d) by %j follow the definition", async (_, deviation, some) => {
       const size = 6000;
       const trial = await openTrial({ vocabSize: size });
       const params = { ...GREEDY, ...some };
@@ -172,15 +172,15 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         const at = order.findIndex(([token]) => token === id);
         const before = order.slice(0, at).reduce((sum, [, probability]) => sum + probability, 0);
         const wanted = hashUnit(params.seed, draw, 0x5a11, 0);
-        // sums of f32 may fall on the other side of a border
+        // f32 sums may fall on the other side of a threshold
         expect(wanted).toBeGreaterThan(before - 1e-4);
         expect(wanted).toBeLessThan(before + order[at][1] + 1e-4);
       }
     });
   });
 
-  describe("rows that cannot be drawn, and masks", () => {
-    /** Draws each row in every way, beside a row whose token 4 is the only one that can come. */
+  describe("rows that cannot be sampled, and masks", () => {
+    /** Samples each row with all parameters, beside a row that always gives token 4. */
     async function drawEachWay(trial: Trial, rows: readonly Float32Array[]): Promise<number[][]> {
       const { vocabSize } = trial.backend.model;
       const logits = trial.tensor("f32", 8, vocabSize);
@@ -212,7 +212,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       ["few logits", 40, 1],
       ["many logits", 6000, 3],
       ["many flat logits", 6000, 0.001],
-    ])("NaN, +Infinity or nothing but masks among %s: NO_TOKEN however it is drawn", async (_, size, deviation) => {
+    ])("NaN, +Infinity or only masks among %s give NO_TOKEN for all parameters", async (_, size, deviation) => {
       const trial = await openTrial({ vocabSize: size });
       const rows = UNDRAWABLE.map(([, spoil]) => {
         const row = Float32Array.from(new Random(4).row(size), (value) => value * deviation);
@@ -227,7 +227,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
         ).toEqual(WAYS.map(() => NO_TOKEN));
     });
 
-    it("one NaN among 150,000 logits, wherever it stands, is found", async () => {
+    it("one NaN among 150,000 logits gives NO_TOKEN at any position", async () => {
       const vocabSize = 150_001;
       const trial = await openTrial({ vocabSize, maxBatchSequences: 8 });
       const row = Float32Array.from({ length: vocabSize }, (_, id) => hashUnit(1, id, 0, 0));
@@ -237,7 +237,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       for (const tokens of await drawEachWay(trial, rows)) expect(tokens).toEqual(rows.map(() => NO_TOKEN));
     });
 
-    it("what the repetition penalty makes infinite cannot be drawn, what it masks is masked", async () => {
+    it("logits that the repetition penalty makes +Infinity give NO_TOKEN; those it makes -Infinity are masked", async () => {
       const vocabSize = 40;
       const trial = await openTrial({ vocabSize });
       const logits = trial.tensor("f32", 8, vocabSize);
@@ -277,7 +277,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       ["a third of many", 6000, 4000, { temperature: 1, topK: 5000, topP: 0.99 }],
       ["a third of many", 6000, 4000, { temperature: 1, minP: 0.9 }],
       ["a third of many", 6000, 4000, { temperature: 1e-45 }],
-    ])("masked tokens are never drawn, others as they are by the definition: %s (%d, %d open), by %j", async (_, size, open, some) => {
+    ])("masked tokens are never sampled, others follow the definition: %s (%d, %d open), by %j", async (_, size, open, some) => {
       const trial = await openTrial({ vocabSize: size });
       const params = { ...GREEDY, ...some };
       const row = new Random(6).row(size).map((value) => Math.fround(value * 0.01));
@@ -301,8 +301,8 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
     });
   });
 
-  describe("drawn tokens", () => {
-    /** Logits whose largest are at the ids given, a row each, drawn. */
+  describe("sampled tokens", () => {
+    /** Samples rows of logits, each largest at one of the given ids. */
     function drawIds(trial: Trial, logits: TensorRef, ids: readonly number[]): InFlightSample {
       const { vocabSize } = trial.backend.model;
       const values = new Float32Array(ids.length * vocabSize);
@@ -314,7 +314,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       );
     }
 
-    it("the next step goes on from the last draw before it is read, in any order and mixed with ids, exactly", async () => {
+    it("the next step continues from a sample in flight, in any order and mixed with ids, exactly", async () => {
       const trial = await openTrial({});
       const { vocabSize, hiddenSize } = trial.backend.model;
       const { maxBatchSequences } = trial.backend.capacity;
@@ -340,7 +340,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       expect([...(await last.tokens())]).toEqual([9, 50, 30]);
     });
 
-    it("the next step goes on from a row that could not be drawn as from token 0, beside others", async () => {
+    it("the next step continues from NO_TOKEN as from token 0, beside other rows", async () => {
       const trial = await openTrial({});
       const { vocabSize, hiddenSize } = trial.backend.model;
       const { maxBatchSequences } = trial.backend.capacity;
@@ -375,14 +375,14 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       }
     });
 
-    it("a draw of no rows gives no tokens", async () => {
+    it("a sample of no rows has no tokens", async () => {
       const trial = await openTrial({});
       const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
       expect([...(await trial.backend.sample(logits, []).tokens())]).toEqual([]);
       expect([...(await drawIds(trial, logits, [7]).tokens())]).toEqual([7]);
     });
 
-    it("a row that the last draw did not have is a ShapeError", async () => {
+    it("a row that the last sample does not have is a ShapeError", async () => {
       const trial = await openTrial({});
       const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
       const begin = () => {
@@ -397,7 +397,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       begin();
     });
 
-    it(`${MAX_IN_FLIGHT_SAMPLES} draws may be on their way, and draws that nobody reads make room again`, async () => {
+    it(`${MAX_IN_FLIGHT_SAMPLES} samples may be in flight, and samples that nobody reads free their place`, async () => {
       const trial = await openTrial({});
       const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
       for (let round = 0; round < 3; round++) {

@@ -1,18 +1,18 @@
-/** What the selection steps take and give, beside a trial: scores written by the test, sets read back. */
+/** Inputs and outputs of selection ops: scores that the test writes, and sets that it reads back. */
 import type { Scores, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
 import type { Trial } from "./trial.ts";
 
 /** Scores of one sequence: [head][unit]. */
 export type HeadScores = readonly ArrayLike<number>[];
 
-/** Selection on the first sequences of a batch whose lengths are set by the scores written. */
+/** Selection on the first sequences of a batch, with lengths and scores from the test. */
 export class SelectionTrial {
   readonly trial: Trial;
   constructor(trial: Trial) {
     this.trial = trial;
   }
 
-  /** Begins a decode step of the lengths given; no step here reads the cache. */
+  /** Begins a decode step of the given lengths. The ops under test do not read the cache. */
   begin(lengths: readonly number[]): void {
     const { batch, backend } = this.trial;
     batch.numRows = lengths.length;
@@ -29,7 +29,7 @@ export class SelectionTrial {
     const { backend } = this.trial;
     const heads = sequences[0].length;
     const capacity = Math.max(...sequences.flat().map((row) => row.length)) + spare;
-    // Past the length stand the best scores of all: they must not be looked at.
+    // the highest scores lie past the length, where no op may read
     const values = new Float32Array(backend.capacity.maxBatchSequences * heads * capacity).fill(1e30);
     sequences.forEach((rows, s) => {
       rows.forEach((row, h) => {
@@ -55,7 +55,7 @@ export class SelectionTrial {
     };
   }
 
-  /** The units of one sequence and group, sorted: a set's order is not promised. */
+  /** Reads the units of one sequence and head group, sorted, since the contract leaves their order open. */
   async read(set: UnitSet, sequence: number, group: number): Promise<number[]> {
     const units = await this.trial.integers(set.units);
     const start = (sequence * set.groups + group) * set.units.shape[2];

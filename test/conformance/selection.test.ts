@@ -1,6 +1,5 @@
 /**
- * The selection steps alone, on scores written by the test: index sets are equal to brute force exactly, on every
- * backend.
+ * Selection ops alone, on scores that the test writes: index sets equal brute force exactly, on every backend.
  */
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
@@ -132,7 +131,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
       );
     });
 
-    it("expandSelection without a set gives the ends alone, in tokens", async () => {
+    it("expandSelection without a set returns the always-kept tokens", async () => {
       const t = await openTrial(160);
       const lengths = [12, 13, 100];
       t.begin(lengths);
@@ -165,23 +164,23 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     ["all equal: the lowest positions", [1, 1, 1, 1, 1], NO_ENDS, 3, [0, 1, 2]],
     ["+0 and -0 tie", [-0, 0, -0, 0], NO_ENDS, 2, [0, 1]],
     [
-      "NaN is last, after -Infinity",
+      "NaN ranks last, after -Infinity",
       [Number.NaN, -Infinity, Number.NaN, -Infinity, 1],
       NO_ENDS,
       3,
       [1, 3, 4],
     ],
     [
-      "NaN by position, where it must be taken",
+      "NaNs by position, if the count needs them",
       [Number.NaN, 2, Number.NaN, Number.NaN],
       NO_ENDS,
       3,
       [0, 1, 2],
     ],
-    ["Infinity is first", [5, Infinity, 7, Infinity], NO_ENDS, 2, [1, 3]],
-    ["ends are no candidates", [9, 9, 1, 2, 3, 9], { sinks: 2, recent: 1 }, 2, [3, 4]],
+    ["Infinity ranks first", [5, Infinity, 7, Infinity], NO_ENDS, 2, [1, 3]],
+    ["always-kept tokens are no candidates", [9, 9, 1, 2, 3, 9], { sinks: 2, recent: 1 }, 2, [3, 4]],
     ["as many as there are candidates", [9, 3, 1, 2, 9], { sinks: 1, recent: 1 }, 3, [1, 2, 3]],
-    ["subnormals and signs are told apart", [-1e-40, 1e-40, 0, 2e-40, -1e30], NO_ENDS, 3, [1, 2, 3]],
+    ["subnormals and signs differ", [-1e-40, 1e-40, 0, 2e-40, -1e30], NO_ENDS, 3, [1, 2, 3]],
     ["none", [1, 2, 3], NO_ENDS, 0, []],
   ])("topK and mergeByRank: %s", async (_, row, ends, count, expected) => {
     const t = await openTrial(64);
@@ -193,12 +192,12 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     expect(await t.read(merged, 0, 0)).toEqual(expected);
   });
 
-  describe("32768 units, 8 heads, 4 sinks and 252 recent", () => {
+  describe("32768 units, 8 heads, 4 sinks and 252 recent tokens", () => {
     const n = 32768;
     const ends: KeptEnds = { sinks: 4, recent: 252 };
     const inputs: Readonly<Record<string, (random: Random, head: number) => ArrayLike<number>>> = {
       gaussian: (random) => gaussian(random, n),
-      // Neighbouring positions score alike, and so do all heads: the merge has to go deep.
+      // adjacent positions score alike, and so do all heads, so the merge must go through many ranks
       correlated: (random, head) => {
         const shared = new Random(77);
         let level = 0;

@@ -1,6 +1,6 @@
 /**
- * Runs steps on a backend and keeps, beside it, what brute force says the caches and queries hold. Random inputs are
- * seeded; pages are handed out shuffled, so that no sequence lies in a row.
+ * Runs steps on a backend and computes its caches and queries by brute force besides. Random inputs are seeded. Pages are
+ * allocated in shuffled order, so that no sequence is contiguous.
  */
 import type { AttentionInputWeights, Backend, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
 import type { LayerOps } from "../../src/backend/layer-ops.ts";
@@ -35,7 +35,7 @@ export class Random {
     }
     return out;
   }
-  /** `count` of 0..n-1, ascending. */
+  /** Draws `count` of 0..n-1, ascending. */
   subset(n: number, count: number): number[] {
     return this.shuffled(Array.from({ length: n }, (_, i) => i))
       .slice(0, count)
@@ -63,7 +63,7 @@ export interface PairedWeight {
   readonly bytes: Uint8Array;
 }
 
-/** One element: its bits and its value, by the definition of the format. Subnormals included now and then. */
+/** Draws an element: its bits and its value, by the definition of the format. Includes a few subnormals. */
 function randomElement(dtype: WeightDtype, random: Random): { bits: number; value: number } {
   const sign = random.below(2);
   if (dtype === "f16") {
@@ -100,7 +100,7 @@ export function makeWeight(backend: Backend, spec: WeightSpec, random: Random): 
   return { ref, plain: { rows, cols, values }, bytes };
 }
 
-/** A matrix of the values given, f32. */
+/** Creates an f32 matrix with the given values. */
 export function weightOf(
   backend: Backend,
   [rows, cols]: readonly [rows: number, cols: number],
@@ -161,7 +161,7 @@ export function inputRefs(weights: PairedInput): AttentionInputWeights {
   };
 }
 
-/** One sequence as brute force sees it. keys, values: [layer][position][kv head] f64 [headDim]. */
+/** A sequence by brute force. keys, values: [layer][position][kv head] f64 [headDim]. */
 export interface TrialSequence {
   readonly pages: number[];
   readonly keys: Float64Array[][][];
@@ -169,7 +169,7 @@ export interface TrialSequence {
   length: number;
 }
 
-/** New rows of one sequence in a step; the inputs to its layers. */
+/** New rows of one sequence in a step, the input of its layers. */
 export interface Part {
   readonly sequence: TrialSequence;
   readonly rows: readonly Float64Array[];
@@ -214,7 +214,7 @@ export class Trial {
     };
   }
 
-  /** Makes the attention input weights of every layer. */
+  /** Creates the attention input weights of every layer. */
   withInputs(options: InputOptions = {}): this {
     this.#inputs = Array.from({ length: this.backend.model.numLayers }, () =>
       makeInput(this.backend, this.random, options),
@@ -232,12 +232,12 @@ export class Trial {
     return { pages: [], keys: layers(), values: layers(), length: 0 };
   }
 
-  /** Gives a sequence's pages back, to be reused first. */
+  /** Frees a sequence's pages, which the next sequence reuses first. */
   end(sequence: TrialSequence): void {
     this.#freePages.unshift(...sequence.pages);
   }
 
-  /** A sequence of `length` cached tokens in every layer. */
+  /** Creates a sequence with `length` cached tokens in every layer. */
   async filled(length: number): Promise<TrialSequence> {
     const sequence = this.newSequence();
     const { maxBatchRows } = this.backend.capacity;
@@ -281,7 +281,7 @@ export class Trial {
         batch.slots[row] = sequence.pages[Math.floor(position / pageSize)] * pageSize + (position % pageSize);
         for (let i = 0; i < headDim / 2; i++) {
           const angle = position * 1000 ** ((-2 * i) / headDim);
-          // A scale other than 1, as YaRN has: a backend must take cos and sin as they come.
+          // a scale other than 1, as in YaRN: a backend must use cos and sin as given
           batch.rope[row * headDim + i] = 1.05 * Math.cos(angle);
           batch.rope[row * headDim + headDim / 2 + i] = 1.05 * Math.sin(angle);
         }
@@ -363,7 +363,7 @@ export class Trial {
   selection(positions: readonly (readonly (readonly number[])[])[], capacity: number): TokenSelection {
     const groups = positions[0].length;
     const { maxBatchSequences } = this.backend.capacity;
-    // Poison past the counts: a backend must not look there.
+    // poison past the counts, where a backend must not read
     const indices = new Uint32Array(maxBatchSequences * groups * capacity).fill(0xfffffff0);
     const counts = new Uint32Array(maxBatchSequences);
     positions.forEach((perGroup, s) => {

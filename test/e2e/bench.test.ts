@@ -111,9 +111,9 @@ describe("bench decode", () => {
   it.each([
     ["a shape and a model", ["--shape", CONFIG, "--model", "models/pico-reasoner"], "give one of the two"],
     ["a shape on the CPU", ["--shape", "pico-reasoner", "--backend", "wasm"], "--shape runs on a GPU"],
-    ["the dtype of requests", ["--backend", "wasm", "--dtype", "bf16"], "name a --shape"],
-    ["the threads of a shape", ["--shape", "pico-reasoner", "--threads", "2"], "send requests to a --model"],
-    ["a shape that is none", ["--shape", "nope"], "or the path of a config.json"],
+    ["a dtype without a shape", ["--backend", "wasm", "--dtype", "bf16"], "name a --shape"],
+    ["threads with a shape", ["--shape", "pico-reasoner", "--threads", "2"], "send requests to a --model"],
+    ["an unknown shape", ["--shape", "nope"], "or the path of a config.json"],
   ])("refuses %s in one line", (_what, args, message) => {
     const { status, stderr } = bench("decode", ...args);
     expect(status).toBe(1);
@@ -122,8 +122,8 @@ describe("bench decode", () => {
   });
 });
 
-describe("our side of a comparison with a peer", () => {
-  it("answers each line with the times of prefill and of every token, and ends with its input", () => {
+describe("timed-requests, our side of a comparison with a peer", () => {
+  it("prints the times of prefill and of every token for each input line, and exits at the end of its input", () => {
     const script = fileURLToPath(new URL("../../dist/bench/peers/timed-requests.js", import.meta.url));
     const asked = ["full", "less-is-more:budget=64,layers=2+7"].map((attention) =>
       JSON.stringify({ context: 128, steps: 6, attention }),

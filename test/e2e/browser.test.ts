@@ -1,6 +1,6 @@
 /**
- * The package in a page as a user builds it: bundled by Vite through the package's exports, served over loopback, run
- * in headless Chromium.
+ * The package in a page as users build it: Vite bundles it through the package's exports, a loopback server serves it,
+ * and headless Chromium runs it.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -49,15 +49,15 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Builds the index.html in a folder; the models lie beside it. */
+  /** Builds the index.html of a folder and links the models beside it. */
   async function buildPage(root: string, outDir: string): Promise<void> {
     await build({ root, configFile: false, logLevel: "error", build: { outDir, target: "es2022" } });
     symlinkSync(repositoryPath("models"), join(outDir, "models"));
   }
 
   /**
-   * Opens a built page behind a server of its own with these headers, and waits until it is as the condition says; an
-   * error that the page does not catch ends the wait.
+   * Serves a built page with the given headers, opens it, and waits for a condition. An uncaught error of the page ends
+   * the wait.
    */
   async function open(
     outDir: string,
@@ -92,7 +92,7 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
     return { page, outcome };
   }
 
-  /** The golden text, streamed, with attention that reads part of the cache. */
+  /** Checks for the golden text, streamed, with attention to part of the cache. */
   function expectGolden(outcome: PageOutcome): Solution {
     if ("error" in outcome) throw new Error(outcome.error);
     expect(`${outcome.text}<|im_end|>`).toBe(golden.greedy_text);
@@ -117,12 +117,12 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
     );
   });
 
-  test("streams the same on a page that is not isolated, and says why it has one thread", async () => {
+  test("streams the same on a page that is not isolated, with the reason for one thread in the report", async () => {
     const { backend } = expectGolden((await solve({})).outcome);
     expect(backend).toMatch(/^(webgpu|wasm: WebAssembly, relaxed SIMD, 1 thread \(the page is not)/);
   });
 
-  test("names the policy that keeps threads from starting", async () => {
+  test("names the content security policy that blocks threads", async () => {
     const { outcome } = await solve({ ...ISOLATED, "Content-Security-Policy": "worker-src 'self'" });
     // a GPU needs no workers
     if ("backend" in outcome && outcome.backend.startsWith("webgpu")) expectGolden(outcome);
@@ -133,7 +133,7 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
     const readme = readFileSync(repositoryPath("README.md"), "utf8");
     const code = /^## In the browser$[\s\S]*?^```ts$([\s\S]*?)^```$/m.exec(readme)?.[1];
     if (!code) throw new Error("README.md has no code under In the browser");
-    // within the checkout, where the package finds itself by its name
+    // within the checkout, where the package can import itself by name
     const root = mkdtempSync(repositoryPath("dist/readme-"));
     try {
       writeFileSync(join(root, "main.ts"), code);

@@ -1,4 +1,4 @@
-/** What goes into `lessismore generate`, and what comes out of it, to the character. */
+/** Prompts and output of `lessismore generate`, to the character. */
 import { afterAll, describe, expect, it } from "vitest";
 import { golden, problem, run, TestFolder } from "./command-line.ts";
 
@@ -10,7 +10,7 @@ describe("generate", () => {
   it.each<[string, string[]]>([
     [" \\boxed", []],
     ["\n#3", ["--starts-in-reasoning"]],
-  ])("a raw text goes on at %j to the character, with a line break at its end", (at, options) => {
+  ])("a raw prompt that ends before %j continues the golden text, with a line break at its end", (at, options) => {
     const cut = golden.greedy_text.indexOf(at);
     expect(cut).toBeGreaterThan(0);
     const prompt = golden.prompt + golden.greedy_text.slice(0, cut);
@@ -20,7 +20,7 @@ describe("generate", () => {
     expect(stdout).toBe(`${text}\n`);
   });
 
-  it("a conversation, from a file and from standard input, is what the template makes of it", () => {
+  it("a conversation from a file, standard input or arguments is rendered by the template", () => {
     const messages = [
       { role: "system", content: "Be brief." },
       { role: "user", content: "hi" },
@@ -60,7 +60,7 @@ describe("generate", () => {
     expect(tokens("--chat-template-option", "enable_thinking=true")).toBe(plain + 1);
   });
 
-  it("--starts-in-reasoning makes a raw text go on as reasoning", () => {
+  it("--starts-in-reasoning makes the continuation of a raw prompt reasoning", () => {
     const args = [...greedy, "--json", "--raw", "--max-tokens", "4", golden.prompt];
     const inAnswer = JSON.parse(run(args).stdout);
     const inReasoning = JSON.parse(run([...args, "--starts-in-reasoning"]).stdout);
@@ -69,7 +69,7 @@ describe("generate", () => {
     expect(inAnswer.text).not.toBe("");
   });
 
-  it("notes come once on standard error, and as a list in JSON", () => {
+  it("notes are printed once on standard error, and listed in JSON", () => {
     const args = [...greedy, "--max-tokens", "9000", problem];
     const { status, stdout, stderr } = run([...args, "--json"]);
     expect(status).toBe(0);
@@ -78,7 +78,7 @@ describe("generate", () => {
     expect(run(args).stderr.match(/maxTokens lowered/g)).toHaveLength(1);
   });
 
-  it("says why there is no answer", () => {
+  it("prints the reason for a missing answer", () => {
     const { status, stdout, stderr } = run([...greedy, "--max-tokens", "4", problem]);
     expect(status).toBe(0);
     expect(stdout.length).toBeGreaterThan(1);

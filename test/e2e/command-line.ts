@@ -1,4 +1,4 @@
-/** The built command line, as tests start it. */
+/** Runs the built command line for tests. */
 import { spawnSync } from "node:child_process";
 import {
   mkdirSync,
@@ -30,10 +30,10 @@ interface Golden {
 export const golden: Golden = JSON.parse(
   readFileSync(join(ROOT, "test/golden/pico-reasoner.json"), "utf8"),
 )[0];
-/** What its user says. */
+/** The user's message in it. */
 export const problem = golden.prompt.slice("<|im_start|>user\n".length, golden.prompt.indexOf("<|im_end|>"));
 
-/** Most milliseconds of one command. */
+/** Time limit for a command. */
 const TIMEOUT_MS = 60_000;
 
 export function run(args: readonly string[], input = "") {
@@ -45,7 +45,7 @@ export function run(args: readonly string[], input = "") {
   return { status, stdout, stderr };
 }
 
-/** A folder for files of a test; `remove` it at the end. */
+/** A temporary folder for a test's files. Call `remove` at the end. */
 export class TestFolder {
   readonly path = mkdtempSync(join(tmpdir(), "lessismore-cli-"));
 
@@ -54,7 +54,7 @@ export class TestFolder {
     return join(this.path, name);
   }
 
-  /** The bundled model with files of its own: a folder of links. */
+  /** Creates a folder of links to the bundled model, with some files replaced. */
   modelWith(name: string, files: Readonly<Record<string, string>>): string {
     const path = join(this.path, name);
     mkdirSync(path);

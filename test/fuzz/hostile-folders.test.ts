@@ -1,6 +1,6 @@
 /**
- * Whole checkpoints with structural damage, opened in a process of their own: each ends in an engine or in an error of
- * ours, in bounded time and memory. `LESSISMORE_FUZZ_RUNS=20000 npx vitest run test/fuzz` looks for longer.
+ * Opens checkpoints with structural damage in a process of their own: each yields an engine or a typed error, in bounded
+ * time and memory. `LESSISMORE_FUZZ_RUNS=20000 npx vitest run test/fuzz` searches longer.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -10,16 +10,16 @@ import { afterAll, expect, test } from "vitest";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { damagedFolder, damagesOf, type FuzzedFile } from "./mutate.ts";
 
-/** In the suite the same folders every time; a longer look takes others each time, and says its seed when it fails. */
+/** The suite uses the same folders every time; a longer search draws new ones, and prints its seed when it fails. */
 const LONGER = process.env.LESSISMORE_FUZZ_RUNS;
 const RUNS = Number(LONGER ?? 1500);
 const BACKENDS = ["reference", "wasm"];
-/** One folder, on a machine that does other things too. */
+/** Time limit for one folder, on a busy machine. */
 const CASE_MS = 10_000;
 const HEAP_MEGABYTES = 512;
-/** Of the process: its heap, the weights and cache of a small model, buffers of the longest texts. */
+/** Limit on the process: its heap, weights and cache of a small model, buffers of the longest texts. */
 const PEAK_BYTES = 1.5 * 2 ** 30;
-/** For a child process to start. */
+/** Time limit for the start of a child process. */
 const READY_MS = 30_000;
 const ALL_MS = LONGER === undefined ? 120_000 : Math.max(120_000, RUNS * 100);
 
@@ -56,7 +56,7 @@ function baseFiles(): Record<string, FuzzedFile> {
   };
 }
 
-/** A tokenizer of bytes with two merges. */
+/** Creates a byte-level tokenizer with two merges. */
 function tokenizer() {
   const vocab: Record<string, number> = { "<s>": 0, "</s>": 1, a: 2, b: 3, ab: 4, Ġ: 5, Ġab: 6 };
   return {
@@ -78,7 +78,7 @@ function tokenizer() {
   };
 }
 
-/** The process that opens folders; started anew after it was ended. */
+/** The process that opens folders. The next case starts another after a kill. */
 let child: ChildProcess | undefined;
 afterAll(() => {
   child?.kill("SIGKILL");
@@ -99,7 +99,7 @@ interface Outcome {
   readonly peakBytes: number;
 }
 
-/** The next message of the process; a process that ends or takes longer gives an outcome that says so. */
+/** Resolves with the next message of a process, or with an outcome that reports its end or a timeout. */
 function next(of: ChildProcess, withinMs: number): Promise<Outcome> {
   return new Promise((resolve) => {
     let errors = "";
@@ -135,7 +135,7 @@ async function open(files: Record<string, Uint8Array>, backend: string): Promise
   return outcome;
 }
 
-test("the checkpoint opens while it is whole", async () => {
+test("the undamaged checkpoint opens", async () => {
   for (const backend of BACKENDS) {
     const { outcome } = await open(damagedFolder(baseFiles(), []), backend);
     expect(outcome).toBe("engine");
@@ -143,7 +143,7 @@ test("the checkpoint opens while it is whole", async () => {
 });
 
 test(
-  "a damaged checkpoint ends in an engine or an error of ours, in bounded time and memory",
+  `a damaged checkpoint yields an engine or a typed error, within ${CASE_MS} ms and ${PEAK_BYTES / 2 ** 30} GiB`,
   async () => {
     const backends = fc.constantFrom(...BACKENDS);
     const files = baseFiles();
@@ -162,7 +162,7 @@ test(
         markInterruptAsFailure: true,
       },
     );
-    // damage that nothing looks at must leave engines, or the test tries too little
+    // some damage must leave an engine, or the test covers too little
     expect(engines).toBeGreaterThan(RUNS / 20);
   },
   ALL_MS + 60_000,

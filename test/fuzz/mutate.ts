@@ -1,9 +1,9 @@
-/** Checkpoints with structural damage: values of their JSON files taken out, replaced, moved, nested, renamed. */
+/** Damages checkpoints: deletes, replaces, moves, nests and renames values of their JSON files, and changes bytes. */
 import fc from "fast-check";
 
 type Json = unknown;
 
-/** Values that break what expects others. Texts in double angle brackets become what JSON.stringify cannot write. */
+/** Unexpected values. `textOf` replaces texts in double angle brackets by JSON that JSON.stringify cannot write. */
 const VALUES: readonly Json[] = [
   null,
   true,
@@ -38,7 +38,7 @@ const VALUES: readonly Json[] = [
 
 const DEPTH = 100_000;
 
-/** @returns the JSON text, with the values that only a text can have. */
+/** Writes JSON, including the values that only a text can express. */
 function textOf(json: Json): string {
   return JSON.stringify(json)
     .replace('"<<deep>>"', () => "[".repeat(DEPTH) + "]".repeat(DEPTH))
@@ -50,7 +50,7 @@ function textOf(json: Json): string {
 
 const KEYS = ["__proto__", "constructor", "toString", "", "x", "model_type", "0", "a.b"];
 
-/** One change of a JSON value. `at` chooses the place among all, in [0, 1). */
+/** A change of a JSON value. `at` in [0, 1) selects its place among all places. */
 interface Change {
   readonly at: number;
   readonly how: "delete" | "replace" | "rename" | "copy" | "wrap" | "grow";
@@ -87,7 +87,7 @@ function put(parent: Place["parent"], key: string | number, value: Json): void {
   Object.defineProperty(parent, key, { value, enumerable: true, writable: true, configurable: true });
 }
 
-/** A copy of the value with the change made. */
+/** Applies a change to a copy of the value. */
 function changed(json: Json, { at, how, value, key, from }: Change): Json {
   const root = { root: structuredClone(json) };
   const places = placesOf(root);
@@ -108,13 +108,13 @@ function changed(json: Json, { at, how, value, key, from }: Change): Json {
   return root.root;
 }
 
-/** A file of a checkpoint: JSON, or JSON in front of data as safetensors has it. */
+/** A file of a checkpoint: JSON, or JSON before data as in safetensors. */
 export interface FuzzedFile {
   readonly json: Json;
   readonly data?: Uint8Array;
 }
 
-/** What is done to one file: changes of its JSON, then of its bytes. */
+/** Damage to one file: changes of its JSON, then of its bytes. */
 export interface Damage {
   readonly file: string;
   readonly changes: readonly Change[];
@@ -131,7 +131,7 @@ const BYTES: readonly Damage["bytes"][] = [
   "length",
 ];
 
-/** One to three damages of the given files. Small as a counterexample, where the bytes would fill the screen. */
+/** Draws one to three damages of the given files. A counterexample prints these, since bytes would fill the screen. */
 export function damagesOf(names: readonly string[]): fc.Arbitrary<readonly Damage[]> {
   const damage: fc.Arbitrary<Damage> = fc.record({
     file: fc.constantFrom(...names),
@@ -142,7 +142,7 @@ export function damagesOf(names: readonly string[]): fc.Arbitrary<readonly Damag
   return fc.array(damage, { minLength: 1, maxLength: 3 });
 }
 
-/** The bytes of the files, with the damages done. */
+/** Returns the bytes of the damaged files. */
 export function damagedFolder(
   files: Readonly<Record<string, FuzzedFile>>,
   damages: readonly Damage[],

@@ -1,5 +1,5 @@
-// A process of its own that opens whatever folders it is handed and says how each ended. Whoever started it bounds its
-// time and memory. Run on the built engine: `node --max-old-space-size=512 test/fuzz/open-folder.mjs`.
+// A child process that opens each folder it receives and reports the outcome. Its parent limits its time and memory.
+// Uses the built engine: `node --max-old-space-size=512 test/fuzz/open-folder.mjs`.
 import { EngineError, openEngineWith } from "../../dist/src/node/index.js";
 import { createWasmHost } from "../../dist/src/node/wasm-host.js";
 

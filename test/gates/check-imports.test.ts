@@ -119,6 +119,19 @@ describe("the import law", () => {
     expect(problems).toEqual(["cycle: src/kv/a.ts > src/kv/b.ts > src/kv/c.ts > src/kv/a.ts"]);
   });
 
+  it("refuses a cycle among AssemblyScript files, whose imports have no ending", () => {
+    const { problems } = check({
+      "src/backend/wasm/assembly/control.ts": ["./dispatch"],
+      "src/backend/wasm/assembly/dispatch.ts": ["./linear", "../../../base/dtype-codes"],
+      "src/backend/wasm/assembly/linear.ts": ["./control"],
+      "src/base/dtype-codes.ts": [],
+    });
+    const [control, dispatch, linear] = ["control", "dispatch", "linear"].map(
+      (name) => `src/backend/wasm/assembly/${name}.ts`,
+    );
+    expect(problems).toEqual([`cycle: ${control} > ${dispatch} > ${linear} > ${control}`]);
+  });
+
   it("refuses an empty tree: it read nothing", () => {
     expect(check({}).problems[0]).toContain("no source files");
   });

@@ -2,8 +2,8 @@
 
     python test/golden/hf_golden.py test/golden/hf/*/
 
-The checkpoint is loaded by `from_pretrained`, as a user loads it: casting a model with `.to(torch.bfloat16)` instead
-would also round RoPE's inverse frequencies to bf16, which no loaded checkpoint has.
+Loads the checkpoint with `from_pretrained`, as users do. A cast with `.to(torch.bfloat16)` would also round RoPE's
+inverse frequencies to bf16, unlike any loaded checkpoint.
 """
 import json
 import pathlib

@@ -5,12 +5,12 @@ import { BACKENDS } from "./backends.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** The folders of test/golden/hf. */
+    /** Names of the folders in test/golden/hf. */
     readonly goldenFolders: readonly string[];
   }
 }
 
-/** A long text on an emulated GPU of a busy machine. */
+/** Time limit for a long text on a software adapter of a busy machine. */
 const LONG_TEXT_MS = 300_000;
 
 interface Golden {
@@ -28,7 +28,7 @@ interface Problem {
   readonly greedy_text: string;
 }
 
-/** Largest difference over the largest absolute logit. */
+/** Returns the largest difference, relative to the largest absolute logit. */
 function worstError(logits: Float32Array, position: number, expected: readonly number[]): number {
   const scale = Math.max(...expected.map(Math.abs));
   return Math.max(...expected.map((logit, i) => Math.abs(logit - logits[position * expected.length + i]))) / scale;

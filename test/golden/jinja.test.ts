@@ -29,7 +29,7 @@ afterAll(() => {
   vi.useRealTimers();
 });
 
-/** What we render, or the name of the error. */
+/** Renders a case; returns the text or the error. */
 function render({ template, name, chat, options }: Case): string | Error {
   const { add_generation_prompt: addGenerationPrompt = false, tools, ...variables } = options;
   const text = template ?? golden.models[name ?? ""];

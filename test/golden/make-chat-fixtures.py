@@ -1,4 +1,4 @@
-"""Makes test/golden/chat-templates.json: chat templates as transformers 5.17 renders them.
+"""Writes test/golden/chat-templates.json: chat templates as transformers 5.17 renders them.
 
     pip install transformers==5.17 jinja2 && python test/golden/make-chat-fixtures.py   (from the root)
 """

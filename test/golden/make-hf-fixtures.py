@@ -1,9 +1,9 @@
-"""Makes the tiny random checkpoints under test/golden/hf that cover what config.json can ask for.
+"""Writes the tiny random checkpoints under test/golden/hf, which cover the options of config.json.
 
     pip install torch transformers==5.24 && python test/golden/make-hf-fixtures.py test/golden/hf
-    python test/golden/hf_golden.py test/golden/hf/*/        # afterwards: golden.json
+    python test/golden/hf_golden.py test/golden/hf/*/        # then writes golden.json
 
-qwen3-untied, qwen2-bias and llama3-scaled came from training/golden.py; this script leaves them as they are.
+training/golden.py wrote qwen3-untied, qwen2-bias and llama3-scaled; this script leaves them unchanged.
 """
 import json
 import pathlib
@@ -38,7 +38,7 @@ def make(name, config, dtype=torch.bfloat16, shard=None, edit=None):
 
 
 def old_yarn(values):
-    """The spelling of transformers 4: rope_theta beside rope_scaling, whose type is `type` or `rope_type`."""
+    """Returns transformers 4's spelling: rope_theta, and rope_scaling with its type under `type` or `rope_type`."""
     rope = values.pop("rope_parameters")
     values["rope_theta"] = rope.pop("rope_theta")
     values["rope_scaling"] = rope

@@ -1,8 +1,8 @@
-"""Makes test/golden/jinja.json: what transformers renders of templates that use what the templates of instruct models use.
+"""Writes test/golden/jinja.json: renders by transformers, of templates with the features that instruct models use.
 
     pip install transformers==5.24 jinja2 && python test/golden/make-jinja-fixtures.py   (from the root)
 
-Every case is a template, the arguments of `apply_chat_template` and the text, or the error that Python gives.
+Every case has a template, the arguments of `apply_chat_template`, and Python's text or error.
 """
 import datetime
 import itertools
@@ -47,7 +47,7 @@ TOOLS = [
 ]
 CHATS = [[USER], [SYSTEM, USER], [USER, ASSISTANT, USER], [SYSTEM, USER, CALL, RESULT, REASONED, USER], [PARTS], [USER, CALL, RESULT]]
 
-# --- whole templates with the shape of those in use --------------------------------------------------------------------
+# --- whole templates, shaped like those in use --------------------------------------------------------------------
 MODELS = {
     "chatml-default-system": "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are helpful.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
     "llama3-tools": """{{- bos_token }}

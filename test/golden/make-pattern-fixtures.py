@@ -1,4 +1,4 @@
-"""Makes test/golden/patterns.json: how Python `tokenizers` 0.23, that is Oniguruma, cuts texts at the matches of patterns.
+"""Writes test/golden/patterns.json: splits of texts by patterns in Python `tokenizers` 0.23, which uses Oniguruma.
 
     pip install tokenizers==0.23.3 && python test/golden/make-pattern-fixtures.py   (from the root)
 """

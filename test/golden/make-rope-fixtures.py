@@ -1,4 +1,4 @@
-"""Makes test/golden/rope.json: inverse frequencies, cosines and sines of transformers 5.24.
+"""Writes test/golden/rope.json: inverse frequencies, cosines and sines of transformers 5.24.
 
     pip install torch transformers==5.24 && python test/golden/make-rope-fixtures.py   (from the root)
 """
@@ -28,7 +28,7 @@ case("yarn not truncated",64,131072,dict(rope_type="yarn",rope_theta=150000,fact
 case("yarn attention factor, tight range",16,4096,dict(rope_type="yarn",rope_theta=1e4,factor=2.0,attention_factor=1.25,beta_fast=2,beta_slow=1.9,original_max_position_embeddings=64))
 case("yarn, no ramp", 16, 12, dict(rope_type="yarn", rope_theta=1e4, factor=2.0, original_max_position_embeddings=6))
 case("yarn factor null",32,8192,dict(rope_type="yarn",rope_theta=1e4,factor=None,original_max_position_embeddings=1024))
-# what looks wrong and is used as it stands
+# values that look wrong, which transformers uses unchanged
 swapped=dict(rope_type="llama3",rope_theta=1e4,factor=8.0,low_freq_factor=4.0,high_freq_factor=1.0,original_max_position_embeddings=64)
 case("llama3 factors swapped",32,512,swapped)
 yarn=dict(rope_type="yarn",rope_theta=1e4,factor=4.0,original_max_position_embeddings=512)

@@ -1,8 +1,8 @@
-"""Makes test/golden/tokenizer-configs.json: what transformers makes of a tokenizer.json beside a tokenizer_config.json.
+"""Writes test/golden/tokenizer-configs.json: results of transformers for a tokenizer.json with a tokenizer_config.json.
 
     pip install transformers==5.24 && python test/golden/make-tokenizer-configs.py   (from the root)
 
-The tokenizers are those of test/golden/tokenizer-kinds; clean-up, special tokens and added tokens come from the config.
+The tokenizers come from test/golden/tokenizer-kinds; clean-up, special tokens and added tokens from the config.
 """
 import json
 import pathlib

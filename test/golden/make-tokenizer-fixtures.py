@@ -1,4 +1,4 @@
-"""Makes test/golden/tokenizers/*.json: small tokenizers of the kinds in use, and what Python `tokenizers` makes of texts.
+"""Writes test/golden/tokenizers/*.json: small tokenizers of the kinds in use, with results of Python `tokenizers`.
 
     pip install tokenizers && python test/golden/make-tokenizer-fixtures.py models/pico-reasoner test/golden/tokenizers
 """
@@ -47,7 +47,7 @@ def byte_level(pattern, normalizer=None, template=False):
 
 
 def sentence_piece():
-    """Llama 2's kind: spaces as U+2581, bytes as <0x..> where a character is unknown, a BOS in front."""
+    """Llama 2's kind: spaces become U+2581, unknown characters become bytes <0x..>, and a BOS precedes the text."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence([

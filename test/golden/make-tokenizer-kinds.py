@@ -1,4 +1,4 @@
-"""Makes test/golden/tokenizer-kinds/*.json: what Python `tokenizers` 0.23 makes of texts, for each kind of tokenizer.
+"""Writes test/golden/tokenizer-kinds/*.json: results of Python `tokenizers` 0.23 for each kind of tokenizer.
 
     pip install tokenizers==0.23.3 && python test/golden/make-tokenizer-kinds.py   (from the root)
 
@@ -16,7 +16,7 @@ TEXTS = 170
 
 
 def runs_of_ids(tokenizer, rng, size):
-    """Ids at random, bytes and letters of bytes more often than others: they make unfinished characters."""
+    """Draws random ids, with bytes and byte letters more often: they form unfinished characters."""
     vocabulary = tokenizer.get_vocab()
     bytes_ = [i for k, i in vocabulary.items() if k.startswith("<0x")] or [i for k, i in vocabulary.items() if len(k) == 1 and ord(k) > 0x7F]
     for _ in range(TEXTS):

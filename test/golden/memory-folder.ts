@@ -1,6 +1,6 @@
 import { type ByteSource, checkRange, type FileFolder } from "../../src/load/byte-source.ts";
 
-/** A file in memory. `reads` collects [offset, length] of every read. */
+/** Creates a file in memory. `reads` collects [offset, length] of every read. */
 export function memorySource(
   bytes: Uint8Array,
   name = "memory",
@@ -19,7 +19,7 @@ export function memorySource(
   };
 }
 
-/** A folder in memory; objects become JSON. `opened` counts the files that are open. */
+/** Creates a folder in memory; objects become JSON. `opened` holds the paths of open files. */
 export function memoryFolder(
   files: Readonly<Record<string, Uint8Array | string | object>>,
 ): FileFolder & { readonly opened: Set<string> } {
@@ -38,7 +38,7 @@ export function memoryFolder(
   };
 }
 
-/** A safetensors file of a header (a text or a value) and its data. */
+/** Creates a safetensors file from a header (a text or a JSON value) and data. */
 export function safetensorsFile(header: unknown, dataBytes: number | Uint8Array): Uint8Array {
   const text = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
   const data = typeof dataBytes === "number" ? new Uint8Array(dataBytes) : dataBytes;

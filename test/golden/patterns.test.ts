@@ -4,7 +4,7 @@ import { place } from "../place/here.ts";
 
 interface Golden {
   readonly pattern: string;
-  /** [text, its pieces] */
+  /** [text, pieces] */
   readonly cases: readonly (readonly [string, readonly string[]])[];
 }
 
@@ -20,7 +20,7 @@ function cut(pattern: TextPattern, text: string): readonly string[] {
   return [...pieces, text.slice(from)].filter((piece) => piece !== "");
 }
 
-test.each(goldens)("$pattern cuts texts as Oniguruma does", ({ pattern, cases }) => {
+test.each(goldens)("$pattern splits texts as Oniguruma does", ({ pattern, cases }) => {
   const bounded = patternRunners.bounded(pattern);
   const chosen = compilePattern(pattern, "a file");
   for (const [text, pieces] of cases) {

@@ -1,4 +1,4 @@
-"""Small tokenizers with the very steps of those in use, trained on this repository's texts, and texts to try them on."""
+"""Small tokenizers with the same steps as those in use, trained on this repository's texts, and texts for testing them."""
 import json
 import pathlib
 import random
@@ -78,7 +78,7 @@ def fallback_decoder(strips=True):
 
 
 def lossy():
-    """SmolLM's kind: some bytes have no token, and the file's ids of added tokens are not those that count."""
+    """SmolLM's kind: some bytes have no token, and the file's ids of added tokens are not the effective ones."""
     tokenizer = byte_level(pre.Sequence([pre.Digits(individual_digits=True), letters()]))
     values = json.loads(tokenizer.to_str())
     drop = {k for k in values["model"]["vocab"] if len(k) == 1 and ord(k) > 0xFF and ord(k) % 3 == 0} | {"Ã", "â"}
@@ -190,7 +190,7 @@ FIXED = [
 
 
 def any_character(rng):
-    # characters that Unicode has had for long: later ones are not in every table
+    # old characters of Unicode, since newer ones are not in every table
     while True:
         c = chr(rng.choice([rng.randrange(0x20, 0x250), rng.randrange(0x250, 0x1C00), rng.randrange(0x2000, 0x3100), rng.randrange(0x3100, 0x9FA0), rng.randrange(0xAC00, 0xD7A0), rng.randrange(0xE000, 0x10000), rng.randrange(0x1D400, 0x1D7FF), rng.randrange(0x1F300, 0x1F600)]))
         if unicodedata.ucd_3_2_0.category(c) != "Cn" or 0x1F300 <= ord(c):

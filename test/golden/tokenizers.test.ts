@@ -41,7 +41,7 @@ describe.each(KINDS)("a tokenizer of the kind of %s", async (kind) => {
   const tokenizer = createTokenizer(golden.tokenizer, {}, kind);
   const plain = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
 
-  test("gives the ids of Python's tokenizers", () => {
+  test("encodes to the ids of Python's tokenizers", () => {
     expect(golden.encodings.length).toBeGreaterThan(200);
     for (const [text, ids, plainIds] of golden.encodings) {
       expect(tokenizer.encode(text), JSON.stringify(text)).toEqual(ids);
@@ -49,7 +49,7 @@ describe.each(KINDS)("a tokenizer of the kind of %s", async (kind) => {
     }
   });
 
-  test("gives the texts of Python's tokenizers", () => {
+  test("decodes to the texts of Python's tokenizers", () => {
     expect(golden.decodings.length).toBeGreaterThan(300);
     for (const [ids, text, plainText] of golden.decodings) {
       expect(tokenizer.decode(ids), `${ids}`).toBe(text);
@@ -57,7 +57,7 @@ describe.each(KINDS)("a tokenizer of the kind of %s", async (kind) => {
     }
   });
 
-  test("streams pieces that join to the whole text, one stream after the other", () => {
+  test("streams pieces that join to the whole text, in streams that follow one another", () => {
     const detokenizer = new Detokenizer(tokenizer);
     for (const [ids, text] of golden.decodings)
       expect(ids.map((id) => detokenizer.push(id)).join("") + detokenizer.flush(), `${ids}`).toBe(text);
@@ -78,7 +78,7 @@ interface ConfigGolden {
 
 const configs: readonly ConfigGolden[] = JSON.parse(await place.readText("test/golden/tokenizer-configs.json"));
 
-describe("beside a tokenizer_config.json, as AutoTokenizer", () => {
+describe("with a tokenizer_config.json, as AutoTokenizer", () => {
   test.each(configs)("$kind with $config", async ({ kind, config, encodings, decodings }) => {
     const golden: Golden = JSON.parse(await place.readText(`test/golden/tokenizer-kinds/${kind}.json`));
     const tokenizer = createTokenizer(golden.tokenizer, config, kind);

@@ -3,7 +3,7 @@ import { openEngine } from "../../src/browser/index.ts";
 import { createWasmHost } from "../../src/browser/wasm-host.ts";
 import type { TestPlace } from "./place.ts";
 
-/** A page of vitest, whose server offers the repository under /. */
+/** A Vitest page, whose server serves the repository under /. */
 export const place: TestPlace = {
   name: "browser",
   createWasmHost: () => createWasmHost(),

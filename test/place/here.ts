@@ -1,4 +1,4 @@
-/** The place these tests run in. Only its own module is loaded: each imports what the other place lacks. */
+/** The place that these tests run in. Loads only its own module, whose imports may not exist in the other place. */
 import type { TestPlace } from "./place.ts";
 
 export const place: TestPlace =

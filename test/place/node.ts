@@ -7,7 +7,7 @@ import { createWasmHost } from "../../src/node/wasm-host.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import type { TestPlace } from "./place.ts";
 
-// Node 20 has relaxed SIMD behind a flag, later versions have it on and know no such flag.
+// Node 20 needs a flag for relaxed SIMD; later versions enable it and do not know the flag.
 if (Number.parseInt(process.versions.node, 10) < 22) setFlagsFromString("--experimental-wasm-relaxed-simd");
 
 export const place: TestPlace = {

@@ -1,15 +1,15 @@
-/** A device that keeps what it says of each kernel it is given, by the kernel's label. */
+/** Collects a device's validation errors for each kernel, by the kernel's label. */
 
 export interface KernelCheck {
-  /** File of the kernel, then what it was specialised for. */
+  /** File of the kernel, then its specialisation. */
   readonly label: string;
-  /** Why the text is no shader of this device. */
+  /** The compiler's error for the shader's text. */
   readonly textError: string | undefined;
-  /** Why the shader cannot run on it: its workgroups, its bindings. */
+  /** The device's error for the pipeline: workgroup size, storage or bindings. */
   readonly pipelineError: string | undefined;
 }
 
-/** Listens at the calls themselves. `checks` waits for the verdicts on all kernels made so far. */
+/** Intercepts the device's calls. `checks` waits for the results of all kernels created so far. */
 export function checkKernels(device: GPUDevice): { checks(): Promise<readonly KernelCheck[]> } {
   const pending: Promise<KernelCheck>[] = [];
   const texts = new WeakMap<GPUShaderModule, Promise<GPUError | null>>();

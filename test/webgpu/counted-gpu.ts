@@ -1,4 +1,4 @@
-/** A GPU whose devices can be counted on: what lives on them, who listens to them, and losing them. */
+/** Wraps a GPU: counts the live buffers, query sets and listeners of its devices, and overrides limits and shaders. */
 
 export interface DeviceCounts {
   buffers: number;
@@ -8,7 +8,7 @@ export interface DeviceCounts {
   destroyed: boolean;
 }
 
-/** Counts at the calls themselves, so that the backend's own books are not asked. */
+/** Intercepts the device's calls, so that the counts are independent of the backend's own. */
 function countDevice(device: GPUDevice, rewriteShader: (code: string) => string): DeviceCounts {
   const counts = { buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: false };
   const { createShaderModule } = device;
@@ -58,15 +58,15 @@ function countDevice(device: GPUDevice, rewriteShader: (code: string) => string)
 
 export interface CountedGpu {
   readonly gpu: GPU;
-  /** Devices in the order in which they were made. */
+  /** Devices in order of creation. */
   readonly devices: readonly GPUDevice[];
   readonly counts: readonly DeviceCounts[];
 }
 
 export interface CountedOptions {
-  /** What its adapters say they have, in place of what they do. */
+  /** Overrides limits of its adapters. */
   readonly limits?: Partial<Record<keyof GPUSupportedLimits, number>>;
-  /** Makes its devices run other kernels than they are given. */
+  /** Replaces the code of every shader. */
   readonly rewriteShader?: (code: string) => string;
 }
 

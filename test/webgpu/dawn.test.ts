@@ -15,14 +15,14 @@ describe.skipIf(gpu === undefined)("Dawn", () => {
     expect(elapsedNs).toBeLessThan(10_000_000_000n);
   });
 
-  it("tells SwiftShader from a GPU", async () => {
+  it("is recognised as a software adapter on SwiftShader", async () => {
     const info = (await gpu?.requestAdapter())?.info;
     const isSwiftShader = process.env.VK_DRIVER_FILES?.includes("swiftshader") ?? false;
     if (!isSwiftShader) return;
     expect(info && isSoftwareAdapter(info)).toBe(true);
   });
 
-  it("lets a process that destroyed its device exit by itself with 0", () => {
+  it("lets a process exit by itself with 0 after it destroyed its device", () => {
     const script = fileURLToPath(new URL("../../dist/test/webgpu/exit-main.js", import.meta.url));
     const { status, signal, stdout, stderr } = spawnSync(process.execPath, [script], {
       encoding: "utf8",
@@ -37,7 +37,7 @@ describe.skipIf(gpu === undefined)("Dawn", () => {
 });
 
 describe("isSoftwareAdapter", () => {
-  it("takes a card for hardware and lavapipe for software", () => {
+  it("is false for a graphics card and true for lavapipe", () => {
     const card = { architecture: "ampere", device: "", description: "NVIDIA A100", isFallbackAdapter: false };
     expect(isSoftwareAdapter(card as GPUAdapterInfo)).toBe(false);
     expect(isSoftwareAdapter({ ...card, description: "llvmpipe (LLVM 15)" } as GPUAdapterInfo)).toBe(true);

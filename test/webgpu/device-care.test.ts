@@ -1,6 +1,7 @@
-/** What becomes of a device: it is lost, it hangs, it is shared, it is small, and nothing is left on it. */
+/** Devices that are lost, hang, are shared, or are too small; and leaks on them. */
 import { describe, expect, it } from "vitest";
 import type { BackendFactory } from "../../src/backend/backend.ts";
+import { profile } from "../../src/backend/webgpu/bench-access.ts";
 import { DeviceWatch } from "../../src/backend/webgpu/device-watch.ts";
 import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
@@ -25,7 +26,7 @@ const NOTHING_LEFT = { buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroy
 describe.skipIf(gpu === undefined)("a WebGPU device", () => {
   const counted = (limits = {}): CountedGpu => countedGpu(gpu as GPU, { limits });
 
-  it("lost under running requests is a BackendError of each; opening again gives the same tokens", async () => {
+  it("that is lost fails every running request with a BackendError; a new device gives the same tokens", async () => {
     const on = counted();
     const openOn: BackendFactory = async (model, capacity) =>
       webGpuFactory((await on.gpu.requestAdapter()) as GPUAdapter, { cacheDtype: "f32" })(model, capacity);
@@ -57,21 +58,21 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
     for (const counts of on.counts) expect(counts).toEqual({ ...NOTHING_LEFT, destroyed: true });
   });
 
-  it("that does not answer is a BackendError that says what was waited for, and fails whoever waits beside", async () => {
+  it("that does not respond fails every wait, with a BackendError that names the wait", async () => {
     const on = counted();
     const device = await requestWebGpuDevice((await on.gpu.requestAdapter()) as GPUAdapter);
     const watch = new DeviceWatch(device, 30);
     const never = new Promise<never>(() => {});
-    const beside = expect(watch.wait("the moon", never)).rejects.toThrow("waiting for ");
+    const other = expect(watch.wait("the moon", never)).rejects.toThrow("waiting for ");
     await expect(watch.wait("drawn tokens", never)).rejects.toThrow(BackendError);
-    await beside;
+    await other;
     expect(watch.hasFailed).toBe(true);
     expect(() => watch.check()).toThrow(/waiting for .+: no answer in 0.03 s/);
     watch.close();
     device.destroy();
   });
 
-  it("shared by many backends one after the other keeps nothing of them", async () => {
+  it("shared by 12 backends in sequence keeps no buffer, query set or listener of them", async () => {
     const on = counted();
     const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
     const device = await requestWebGpuDevice(adapter);
@@ -83,7 +84,7 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
         throw new Error("no work");
       };
       if (device.features.has("timestamp-query") && backend instanceof WebGpuBackend)
-        await expect(backend.profile(fail)).rejects.toThrow("no work");
+        await expect(profile(backend, fail, "all")).rejects.toThrow("no work");
       await backend.close();
     }
     expect(on.counts).toEqual([NOTHING_LEFT]);
@@ -106,7 +107,7 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
     /** 192 bytes of keys a token and layer: 1365 tokens, 85 whole pages. */
     const small = { maxStorageBufferBindingSize: 256 << 10 };
 
-    it("for the default context gets what fits one binding, with the reason in the report", async () => {
+    it("for the default context gets a context that fits one binding, with the reason in the report", async () => {
       const engine = await openOn(counted(small));
       const { model, contextNote } = engine.report();
       expect(model.contextLength).toBe(85 * 16);
@@ -119,7 +120,7 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
 
     it.each<[string, object, EngineOptions, typeof BackendError | typeof ConfigError, string]>([
       [
-        "for the context asked for",
+        "for the requested context",
         small,
         { contextLength: 2000 },
         ConfigError,
@@ -135,7 +136,7 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
         "maxStorageBuffersPerShaderStage must be at least 8 and is 4; " +
           "maxComputeInvocationsPerWorkgroup must be at least 256 and is 128; use the wasm backend",
       ],
-    ])("%s is refused before a device is made, let alone a weight read", async (_, limits, options, kind, message) => {
+    ])("%s is refused before a device is created or a weight read", async (_, limits, options, kind, message) => {
       const on = counted(limits);
       const opening = openOn(on, options);
       await expect(opening).rejects.toThrow(kind);
@@ -143,9 +144,9 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
       expect(on.devices).toHaveLength(0);
     });
 
-    // SwiftShader has buffers of 1 GiB by its limits, but no memory for one
+    // SwiftShader's limits allow buffers of 1 GiB, but it has no memory for one
     it.skipIf(!isSwiftShader)(
-      "for the cache or for the weights is a BackendError, and all is freed",
+      "for the cache or for the weights causes a BackendError and frees everything",
       async () => {
         const on = counted();
         const model = repositoryPath("test/golden/hf/qwen3-untied"); // 128 bytes of keys a token and layer

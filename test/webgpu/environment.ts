@@ -1,17 +1,17 @@
-/** The WebGPU that tests run on: the machine's GPU, else SwiftShader. */
+/** WebGPU for tests: the machine's GPU, else SwiftShader. */
 import { inject } from "vitest";
 import { place } from "../place/here.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Whether a test that is skipped for want of WebGPU is a failure. */
+    /** True if missing WebGPU is a failure instead of a skip. */
     readonly requiresWebGpu: boolean;
-    /** Whether the CPU backends alone are tested: a second run, on another JavaScript engine. */
+    /** True if only the CPU backends are tested: the second run, on another JavaScript engine. */
     readonly isCpuOnly: boolean;
   }
 }
 
-/** What tests get: a GPU with at least one adapter, or the reason why there is none. */
+/** A GPU with at least one adapter, or the reason for its absence. */
 export type TestGpu =
   | { readonly gpu: GPU; readonly reason?: undefined }
   | { readonly gpu?: undefined; readonly reason: string };
@@ -19,8 +19,8 @@ export type TestGpu =
 let found: Promise<TestGpu> | undefined;
 
 /**
- * Finds WebGPU once a process. Tests skip with `reason`, which is printed here.
- * @throws Error instead, where LESSISMORE_REQUIRE_WEBGPU=1 (.ci/run) says that a skip is a failure
+ * Finds WebGPU once a process, and prints the reason if it is missing; tests then skip.
+ * @throws Error instead if LESSISMORE_REQUIRE_WEBGPU=1 (.ci/run) makes a skip a failure
  */
 export function webgpuForTests(): Promise<TestGpu> {
   found ??= findGpu();

@@ -1,5 +1,6 @@
-/** Records every step of the backend in every way that takes another kernel; as a model it need make no sense. */
+/** Records every op of the backend in every variant with a kernel of its own. The weights need not form a model. */
 import type { SamplingRow, Scores, StepBatch, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import { contextOf, fillBackend, sampleOnDevice } from "../../src/backend/webgpu/bench-access.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
@@ -11,20 +12,20 @@ const DRAWS: readonly SamplingRow[] = [
   { params: GREEDY, draw: 0, seenTokens: [] },
   { params: { ...GREEDY, temperature: 1, topK: 5, repetitionPenalty: 1.5 }, draw: 1, seenTokens: [1, 2] },
 ];
-/** Rows of chunks: for matrix-vector products, for tiles small and large, on the matrix units and off them. */
+/** Rows of prefill chunks: for matrix-vector products, small and large tiles, with and without subgroup matrices. */
 const CHUNKS = [2, 6, 30, 100];
-/** Units that fit workgroup memory on any device, and that fit it on none. */
+/** Units that fit workgroup memory on every device, and on none. */
 const FEW = 100;
 const MANY = 9000;
 
-/** Records them, and waits until the device has taken them all. @throws BackendError when it refuses one. */
+/** Records all ops and waits until the device has accepted them. @throws BackendError when it refuses one */
 export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly WeightDtype[]): Promise<void> {
   const steps = new EverySteps(backend);
   const layers = dtypes.flatMap((dtype) => [
     makeWeights(backend, dtype, true),
     makeWeights(backend, dtype, false),
   ]);
-  backend.fillRandom(1);
+  fillBackend(backend, 1);
   for (const layer of layers) {
     for (const rows of CHUNKS) steps.layer(layer, [rows], rows);
     steps.layer(layer, [1], 20);
@@ -33,7 +34,7 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
   }
   steps.attention();
   steps.selection();
-  const { recorder } = backend.context;
+  const { recorder } = contextOf(backend);
   recorder.dispatch({
     category: "rest",
     kernel: recorder.kernel(["plain-read"], {}), // of the benchmarks
@@ -45,7 +46,7 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
 
 type LayerWeights = ReturnType<typeof makeWeights>;
 
-/** Places only: what stands there is the backend's to fill. */
+/** Creates weights without contents; the backend fills them. */
 function makeWeights(backend: WebGpuBackend, dtype: WeightDtype, hasHeadNorm: boolean) {
   const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.model;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
@@ -98,7 +99,7 @@ class EverySteps {
       tokenIds: new Uint32Array(numRows),
       slots: new Uint32Array(numRows),
       rope: new Float32Array(numRows * model.headDim),
-      firstRows: Uint32Array.from(rowCounts.keys()), // right for single rows and a single chunk
+      firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       lengths: new Uint32Array(rowCounts.length).fill(length),
       pageTables: new Uint32Array(rowCounts.length * maxPages),
@@ -108,7 +109,7 @@ class EverySteps {
     return numRows;
   }
 
-  /** A step of the whole model: one layer and its draws. */
+  /** A step of a whole model of one layer, with its sample. */
   layer(weights: LayerWeights, rowCounts: readonly number[], length: number): void {
     const backend = this.#backend;
     const numRows = this.#begin(rowCounts, length);
@@ -128,7 +129,7 @@ class EverySteps {
         rows.length,
         this.#logits,
       );
-    backend.sampleOnDevice(this.#logits, DRAWS);
+    sampleOnDevice(backend, this.#logits, DRAWS);
   }
 
   /** A row through layers, from an attention and from what was attended before, into the next layer and to the end. */
@@ -145,7 +146,7 @@ class EverySteps {
     backend.logits(input.norm, embedding, this.#x, Uint32Array.of(0), 1, this.#logits);
   }
 
-  /** Decode steps of every kind of pass over the cache. */
+  /** Decode steps with every kind of pass over the cache. */
   attention(): void {
     const backend = this.#backend;
     const { numQueryHeads, numKvHeads } = backend.model;

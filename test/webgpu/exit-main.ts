@@ -1,4 +1,4 @@
-/** Run by itself (dawn.test.ts): uses a device, destroys it and ends, with nothing that calls `process.exit`. */
+/** A program for dawn.test.ts: uses a device, destroys it, and ends without a call of `process.exit`. */
 import { openDawn } from "../../src/node/dawn.ts";
 import { sumWithSubgroups } from "./subgroup-sum.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Dawn's null backend compiles and checks all that it is given and runs nothing. It has every feature and the least limits
- * that WebGPU allows, so that kernels of devices that no test machine has are compiled here.
+ * Compiles kernels for devices that no test machine has. Dawn's null backend compiles and validates every kernel and runs
+ * none; it has every feature and the minimum limits of WebGPU.
  */
 import { describe, expect, it } from "vitest";
 import type { DeviceTraits } from "../../src/backend/webgpu/device-traits.ts";
@@ -12,7 +12,7 @@ import { checkKernels, type KernelCheck } from "./checked-device.ts";
 import { recordEveryStep } from "./every-step.ts";
 import { openNullGpu } from "./null-gpu.ts";
 
-/** The least that WebGPU allows. */
+/** The minimum that WebGPU guarantees. */
 const CORE: DeviceTraits = {
   minSubgroupSize: 0,
   maxSubgroupSize: 1,
@@ -35,13 +35,13 @@ const subgroups = (minSubgroupSize: number, maxSubgroupSize: number) => ({
 const KINDS: readonly (readonly [name: string, DeviceTraits])[] = [
   ["a browser without subgroups", CORE],
   [
-    "subgroups of 4 to 128, as drivers say that do not know",
+    "subgroups of 4 to 128, as drivers report that do not know their size",
     { ...CORE, ...subgroups(4, 128), hasImmediates: true },
   ],
   ["subgroups of 64, and uniforms in place of immediates", { ...CORE, ...subgroups(64, 64), hasF16: true }],
 ];
 
-/** More than the null device has: some of the kernels are too large for it. */
+/** Beyond the limits of the null device, which refuses some of these kernels. */
 const LARGE: DeviceTraits = {
   ...CORE,
   ...subgroups(32, 32),
@@ -54,7 +54,7 @@ const LARGE: DeviceTraits = {
   hasSubgroupMatrices: true,
 };
 
-/** Odd sizes, whole ones, the most query heads of a workgroup, the widest heads. */
+/** Odd and even sizes, the maximum query heads of a workgroup, the widest heads. */
 const COMMON = { maxPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
 const SIZES: readonly Partial<Sizes>[] = [
   { ...COMMON, headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
@@ -68,13 +68,13 @@ if (reason !== undefined) console.warn(`compiling every kernel is skipped: ${rea
 
 interface Verdict {
   readonly checks: readonly KernelCheck[];
-  /** The first thing that the device refused, kernel or dispatch. */
+  /** The device's first error, for a kernel or a dispatch. */
   readonly refused: string | undefined;
 }
 
 const verdicts = new Map<DeviceTraits, Promise<Verdict>>();
 
-/** What the null device says of the kernels and dispatches that a device of these traits would be given. */
+/** Returns the null device's errors for the kernels and dispatches of a device with these traits. */
 function compileAll(traits: DeviceTraits): Promise<Verdict> {
   const known = verdicts.get(traits) ?? askNullDevice(traits);
   verdicts.set(traits, known);
@@ -102,7 +102,7 @@ async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
 }
 
 it.skipIf(gpu === undefined).each(KINDS)(
-  "%s: every kernel compiles and every dispatch is taken",
+  "%s: every kernel compiles and every dispatch is valid",
   async (_, traits) => {
     const { checks, refused } = await compileAll(traits);
     expect(complaints(checks, ({ textError, pipelineError }) => textError ?? pipelineError)).toEqual([]);
@@ -110,13 +110,13 @@ it.skipIf(gpu === undefined).each(KINDS)(
   },
 );
 
-describe.skipIf(gpu === undefined)("a large GPU with matrix units", () => {
+describe.skipIf(gpu === undefined)("a large GPU with subgroup matrices", () => {
   it("every kernel compiles", async () => {
     const { checks } = await compileAll(LARGE);
     expect(complaints(checks, ({ textError }) => textError)).toEqual([]);
   });
 
-  it("what the null device has too little of is within 1024 invocations, 48 KiB and 16 buffers", async () => {
+  it("kernels that exceed the null device need at most 1024 invocations, 48 KiB and 16 buffers", async () => {
     const { checks } = await compileAll(LARGE);
     const refused = checks.filter(({ pipelineError }) => pipelineError !== undefined).map(fileOf);
     expect(refused).toEqual(
@@ -136,7 +136,7 @@ describe.skipIf(gpu === undefined)("a large GPU with matrix units", () => {
     expect(complaints(checks, asksTooMuch)).toEqual([]);
   });
 
-  it("with a browser's, these are all kernels there are", async () => {
+  it("its kernels and a browser's are all kernel files", async () => {
     const [{ checks }, { checks: others }] = [await compileAll(LARGE), await compileAll(CORE)];
     const files = Object.entries(KERNEL_SOURCES).flatMap(([file, text]) =>
       text.includes("@compute") ? [file] : [],
@@ -145,7 +145,7 @@ describe.skipIf(gpu === undefined)("a large GPU with matrix units", () => {
   });
 });
 
-/** What is wrong with kernels, each complaint once, with the line of the kernel that it shows. */
+/** Lists the distinct errors of kernels, each with its first lines. */
 function complaints(
   checks: readonly KernelCheck[],
   errorOf: (check: KernelCheck) => string | undefined,
@@ -157,7 +157,7 @@ function complaints(
   return [...new Set(lines)];
 }
 
-/** A label begins with the file. */
+/** Returns the file of a kernel, the first word of its label. */
 function fileOf({ label }: KernelCheck): string {
   return label.split(" ")[0] ?? "";
 }

@@ -1,6 +1,6 @@
 /**
- * The steps of a decoder on devices that have less than this one, or other sizes of kernels: a cross-section, for every kernel
- * is compiled again.
+ * Ops on simulated devices with fewer features or other kernel sizes. A cross-section only, since each device compiles
+ * every kernel again.
  */
 import { afterAll, describe, expect, it } from "vitest";
 import { type BackendFactory, NO_TOKEN } from "../../src/backend/backend.ts";
@@ -21,7 +21,7 @@ const { gpu } = await webgpuForTests();
 
 interface Kind {
   readonly name: string;
-  /** Asks for nothing beyond what every device of WebGPU has. */
+  /** Requests a device with the minimum limits and no features. */
   readonly isCore?: boolean;
   readonly options: WebGpuOptions;
 }
@@ -29,25 +29,25 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   {
     // the self-test's weights have up to 160 KiB
-    name: "the least limits of WebGPU, no features, weights split over buffers of 20 KiB",
+    name: "minimum limits of WebGPU, no features, weights split over slabs of 20 KiB",
     isCore: true,
     options: { cacheDtype: "f32", traits: { bindingBytes: 20480 } },
   },
   {
-    name: "uniforms in place of immediates, kernels of the sizes that suit a real GPU",
+    name: "uniforms in place of immediates, kernel sizes of a real GPU",
     options: {
       cacheDtype: "f32",
       traits: { isSoftware: false, hasImmediates: false },
-      tuning: { selectFours: 1 }, // four are 15 GB of SwiftShader's compiler
+      tuning: { selectFours: 1 }, // with 4, SwiftShader's compiler takes 15 GB
     },
   },
   {
-    name: "an f16 cache, workgroups that wait",
+    name: "an f16 cache, the persistent layer kernel with tickets",
     options: { cacheDtype: "f16", traits: { forwardProgress: "ticketed" } },
   },
 ];
 
-/** Squared error of sums over keys of 11 bits; f32 as in the conformance suite. */
+/** NMSE: f16 for sums over keys of 11 bits; f32 as in the conformance suite. */
 const ALLOWED_NMSE = { f16: 1e-6, f32: 1e-11 } as const;
 
 describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, options }) => {
@@ -65,7 +65,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
     return webGpuFactory(adapter, { ...options, device })(...sizes);
   }
 
-  it("every step of a layer as on the reference, every choice the same", async () => {
+  it("every op of a layer passes the self-test against the reference, with the same selections", async () => {
     const backend = await openOn(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     if (isCore) expect(backend.report().description).toContain("no subgroups, no shader-f16");
     const rows = await runSelfTest(
@@ -78,7 +78,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
     await backend.close();
   });
 
-  it("a row with NaN among 6000 logits gives NO_TOKEN, masked tokens are not drawn, greedy and by any filter", async () => {
+  it("a row with NaN among 6000 logits gives NO_TOKEN, and masked tokens are never sampled, for all parameters", async () => {
     const backend = await openOn(...sizesOf({ vocabSize: 6000 }));
     const logits = backend.createTensor("f32", [8, 6000]);
     const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
@@ -105,7 +105,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
     await backend.close();
   });
 
-  it("Quest's bounds as brute force has them, and the best pages by them exactly", async () => {
+  it(`Quest's bounds equal brute force, NMSE < ${ALLOWED_NMSE[cacheDtype]}, and the best pages by them exactly`, async () => {
     const backend = await openOn(...sizesOf({ headDim: 10, maxSequenceLength: 512, maxPages: 40 }));
     const trial = new Trial(backend, 1).withInputs();
     const range = { first: 0, count: 1 };

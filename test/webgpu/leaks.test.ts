@@ -11,8 +11,8 @@ const { gpu } = await webgpuForTests();
 const ids = [5, 40, 77, 3, 150];
 
 /**
- * Ten requests at once: every kind of draw, and ends by a signal at once. `isLong`: sparse attention, and ends by a signal
- * midway and by the consumer, too.
+ * Runs ten concurrent requests with every kind of sampling; some are aborted from the start. isLong: also with sparse
+ * attention, an abort midway, and a consumer that stops reading.
  */
 async function tenRequests(engine: GenerationEngine, isLong: boolean): Promise<void> {
   const one: GenerationRequest = { tokenIds: ids.slice(0, 1), maxTokens: 1, temperature: 0 };
@@ -42,7 +42,7 @@ async function tenRequests(engine: GenerationEngine, isLong: boolean): Promise<v
 }
 
 it.skipIf(gpu === undefined)(
-  "after 1000 requests as many buffers and bytes are live as after 10, and none after close",
+  "1000 requests leave as many live buffers and bytes as 10, and close leaves none",
   async () => {
     const on = countedGpu(gpu as GPU);
     const open: BackendFactory = async (model, capacity) =>
@@ -58,5 +58,5 @@ it.skipIf(gpu === undefined)(
     await engine.close();
     expect(on.counts[0]).toEqual({ buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: true });
   },
-  300_000, // 25 s of a core that SwiftShader shares with whatever else runs
+  300_000, // 25 s of an idle core; SwiftShader shares it with other processes
 );

@@ -1,10 +1,10 @@
 import { inject } from "vitest";
 import type { TestGpu } from "./environment.ts";
 
-/** Collecting a GPU object while its devices are in use takes the instance from under them. */
+/** Keeps references: Dawn destroys the instance when a `GPU` object is garbage-collected, even with devices in use. */
 const kept = new Set<GPU>();
 
-/** Dawn's null backend: all the checks, no driver and no device. The reason, where the package is not installed. */
+/** Opens Dawn's null backend, which validates without driver or device; or returns why the package does not load. */
 export async function openNullGpu(): Promise<TestGpu> {
   try {
     const { create } = await import("webgpu");

@@ -1,5 +1,7 @@
 /** Kernels are compiled before the steps that use them, and a dry run changes nothing that a step reads. */
+
 import { describe, expect, it } from "vitest";
+import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
 import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { GenerationEngine } from "../../src/engine/engine.ts";
@@ -35,7 +37,7 @@ describe.skipIf(gpu === undefined)("prepared kernels", () => {
       if (opened instanceof WebGpuBackend) backend = opened;
       return opened;
     });
-    const stalls = () => backend?.context.recorder.compiler.stalls;
+    const stalls = () => (backend && contextOf(backend).recorder)?.compiler.stalls;
     const alone = [await tokensOf(engine, LONG), await tokensOf(engine, OTHER)];
     expect(stalls()).toEqual([]);
 

@@ -1,7 +1,7 @@
-/** A dispatch that needs what our kernels need: subgroups, workgroup memory and timestamps. */
+/** A dispatch with the features that our kernels use: subgroups, atomics and timestamps. */
 import { BackendError } from "../../src/base/errors.ts";
 
-// GPUBufferUsage, GPUMapMode: Node has no such globals.
+// values of GPUBufferUsage and GPUMapMode, which Node lacks as globals
 const USAGE = { mapRead: 1, copySource: 4, copyTarget: 8, storage: 128, queryResolve: 512 };
 const MAP_READ = 1;
 
@@ -14,7 +14,7 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(subgroup_invocation
   if (id == 0u) { atomicAdd(&total, sum); }
 }`;
 
-/** Adds 1 to 64, a number a lane, and destroys its device. */
+/** Sums 1 to 64, one number a lane, and destroys its device. */
 export async function sumWithSubgroups(gpu: GPU | undefined): Promise<{ sum: number; elapsedNs: bigint }> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new BackendError("no WebGPU adapter");

@@ -1,7 +1,7 @@
 import type { StepBatch } from "../backend.ts";
 import { type LayerCache, type Sizes, slotOf } from "./cache.ts";
 
-/** One query head of one row: where its query stands, which kv head it reads, where the output goes. */
+/** One query head of one row: offset of its query and output, and the kv head that it reads. */
 export interface HeadRow {
   readonly queryOffset: number;
   readonly kvHead: number;

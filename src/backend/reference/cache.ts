@@ -1,14 +1,14 @@
 import type { Backend, Capacity, ModelShape, StepBatch } from "../backend.ts";
 import { allocate } from "./memory.ts";
 
-/** What a backend was opened for. */
+/** Sizes that a backend was opened for. */
 export type Sizes = Pick<Backend, "model" | "capacity">;
 
 /** Keys and values of one layer. f32 [maxPages * pageSize, numKvHeads, headDim] by slot; bounds by page. */
 export interface LayerCache {
   readonly keys: Float32Array;
   readonly values: Float32Array;
-  /** f32 [maxPages, numKvHeads, headDim] smallest and largest key channel of each page; made when first asked for. */
+  /** f32 [maxPages, numKvHeads, headDim] least and greatest key channel of each page; allocated on first use. */
   bounds?: { readonly min: Float32Array; readonly max: Float32Array };
 }
 
@@ -23,7 +23,7 @@ export function slotOf(batch: StepBatch, { pageSize }: Capacity, sequence: numbe
   return page * pageSize + (position % pageSize);
 }
 
-/** Takes this step's keys of a sequence into the bounds of their pages; a page's first token starts it anew. */
+/** Extends the bounds of a sequence's pages by this step's keys; a page's first token resets them. */
 export function updateBounds(
   cache: LayerCache,
   { model, capacity }: Sizes,

@@ -23,7 +23,7 @@ export function matvec(
   }
 }
 
-/** out = x / rms(x) * weight over `size` elements; Qwen3 and Llama RMSNorm. May run in place. */
+/** out = x / rms(x) * weight over `size` elements (the RMSNorm of Qwen3 and Llama). May run in place. */
 export function rmsNorm(
   x: Float32Array,
   xOffset: number,
@@ -39,7 +39,7 @@ export function rmsNorm(
   for (let i = 0; i < size; i++) out[outOffset + i] = x[xOffset + i] * scale * weight[i];
 }
 
-/** Rotates element i with element i + headDim/2 by the angles whose cos and sin stand in `rope` at ropeOffset. */
+/** Rotates element i with element i + headDim/2; `rope` holds the angles' cos, then sin, from ropeOffset on. */
 export function rotateHalf(
   head: Float32Array,
   offset: number,

@@ -2,10 +2,10 @@ import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { Capacity, ModelShape } from "../backend.ts";
 
-/** What the plain loops may hold: beyond it they are no use, and a config.json alone could ask for any size. */
+/** Limit of keys and values. Plain loops are of no use beyond it, and a config.json alone could ask for any size. */
 export const MAX_CACHE_BYTES = 2 ** 34;
 
-/** Elements of one array that every engine with 64-bit addresses has room for. */
+/** Elements of one array that every 64-bit JavaScript engine can allocate. */
 const MAX_ELEMENTS = 2 ** 31;
 
 /** Bytes of keys and values over all layers, stored as f32. */
@@ -13,7 +13,7 @@ export function cacheBytes(model: ModelShape, capacity: Capacity): number {
   return 2 * 4 * model.numLayers * capacity.maxPages * capacity.pageSize * model.numKvHeads * model.headDim;
 }
 
-/** @throws BackendError when the cache is larger than the backend may be, before any of it is made. */
+/** @throws BackendError for a cache above the limit, before any of it is allocated */
 export function checkSizes(model: ModelShape, capacity: Capacity): void {
   const { numLayers, numKvHeads, headDim } = model;
   const { maxPages, pageSize } = capacity;
@@ -26,7 +26,7 @@ export function checkSizes(model: ModelShape, capacity: Capacity): void {
   );
 }
 
-/** An array of zeros. @throws BackendError naming what it is for, when it is too large or memory runs out. */
+/** An array of zeros. @throws BackendError that names its purpose, where it is too large or memory runs out */
 export function allocate<T extends Float32Array | Uint32Array>(
   make: new (length: number) => T,
   shape: readonly number[],

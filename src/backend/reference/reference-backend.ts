@@ -1,6 +1,6 @@
 /**
- * The reference backend: every step as plain loops over f32 arrays with f64 sums, never optimised. It is the definition
- * of right, the oracle of the conformance suite, and the documentation of each step.
+ * The reference backend: every op as plain loops over f32 arrays with f64 sums, never optimised. It defines correct results,
+ * is the oracle of the conformance suite, and documents each op.
  */
 import { decodeWeights, dtypeBytes, type TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
@@ -26,6 +26,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
@@ -43,7 +44,7 @@ import {
   vector,
   weightOf,
 } from "./refs.ts";
-import { expandWithEnds, mergeRanks, rankUnits } from "./selection.ts";
+import { expandUnits, mergeRanks, rankUnits } from "./selection.ts";
 
 /** Rows of a prefill chunk: no number is faster than another here. */
 export const PREFILL_ROWS = 256;
@@ -55,7 +56,7 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly runsAhead = false;
   readonly prefillRows: number;
   readonly preparedRows: readonly number[] = [];
-  readonly #drawn = new SampledTokens();
+  readonly #sampled = new SampledTokens();
   #layers: LayerCache[];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
@@ -84,8 +85,7 @@ class ReferenceBackend implements Backend, LayerOps {
 
   write(ref: TensorRef, data: Float32Array | Uint32Array): void {
     const target = tensor(ref).data;
-    if (data.length > target.length)
-      throw new ShapeError(`writing ${data.length} elements into a tensor of ${target.length}`);
+    checkWrite(data, target.length);
     target.set(data);
   }
 
@@ -110,9 +110,14 @@ class ReferenceBackend implements Backend, LayerOps {
     decodeWeights(bytes, weight.dtype, weight.values.subarray(start, start + count));
   }
 
+  async resizeCache(numPages: number): Promise<boolean> {
+    checkPages(numPages, this.capacity);
+    return true; // the whole pool is there from the start
+  }
+
   beginStep(batch: StepBatch): void {
     const tokenIds = batch.tokenIds.slice();
-    this.#drawn.resolve(tokenIds, batch.numRows);
+    this.#sampled.resolve(tokenIds, batch.numRows);
     this.#batch = {
       ...batch,
       tokenIds,
@@ -125,13 +130,14 @@ class ReferenceBackend implements Backend, LayerOps {
     };
   }
 
-  #step(): StepBatch {
-    if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
+  /** The step's batch. @throws ShapeError before the first beginStep */
+  #begun(): StepBatch {
+    if (!this.#batch) throw new ShapeError("an op was recorded before beginStep");
     return this.#batch;
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
-    const batch = this.#step();
+    const batch = this.#begun();
     const table = matrix(embedding);
     for (let row = 0; row < batch.numRows; row++) {
       const start = batch.tokenIds[row] * table.cols;
@@ -140,7 +146,7 @@ class ReferenceBackend implements Backend, LayerOps {
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    const batch = this.#step();
+    const batch = this.#begun();
     const { hiddenSize, headDim, numQueryHeads, numKvHeads, rmsNormEps } = this.model;
     const cache = this.#layers[layer];
     const normed = new Float32Array(hiddenSize);
@@ -157,7 +163,7 @@ class ReferenceBackend implements Backend, LayerOps {
     }
   }
 
-  /** Norm of each head where given, then RoPE, in place. */
+  /** Norm of each head where given, then RoPE; in place. */
   #finishHeads(
     heads: Float32Array,
     offset: number,
@@ -169,10 +175,11 @@ class ReferenceBackend implements Backend, LayerOps {
     for (let head = 0; head < count; head++) {
       const at = offset + head * headDim;
       if (norm) rmsNorm(heads, at, headDim, vector(norm), rmsNormEps, heads, at);
-      rotateHalf(heads, at, headDim, this.#step().rope, row * headDim);
+      rotateHalf(heads, at, headDim, this.#begun().rope, row * headDim);
     }
   }
 
+  /** The query heads of a row. */
   #heads(row: number): { queryOffset: number; kvHead: number }[] {
     const { numQueryHeads, numKvHeads, headDim } = this.model;
     const groupSize = numQueryHeads / numKvHeads;
@@ -183,7 +190,7 @@ class ReferenceBackend implements Backend, LayerOps {
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
-    const batch = this.#step();
+    const batch = this.#begun();
     const cache = this.#layers[layer];
     for (let s = range.first; s < range.first + range.count; s++) {
       for (let i = 0; i < batch.rowCounts[s]; i++) {
@@ -192,13 +199,13 @@ class ReferenceBackend implements Backend, LayerOps {
         this.#heads(batch.firstRows[s] + i).forEach((head, h) => {
           const logits = headLogits(cache, this, batch, s, floats(query), head, positions);
           attendHead(cache, this, batch, s, logits, head, positions, floats(output));
-          if (scores) this.#handOn(scores, s - range.first, h, logits);
+          if (scores) this.#emitScores(scores, s - range.first, h, logits);
         });
       }
     }
   }
 
-  #handOn(scores: Scores, row: number, head: number, logits: readonly number[]): void {
+  #emitScores(scores: Scores, row: number, head: number, logits: readonly number[]): void {
     floats(scores.values).set(logits, this.#scoreOffset(scores, row, head));
   }
 
@@ -213,7 +220,7 @@ class ReferenceBackend implements Backend, LayerOps {
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    const batch = this.#step();
+    const batch = this.#begun();
     const cache = this.#layers[layer];
     const capacity = capacityOf(selection.indices);
     const headsPerGroup = this.model.numQueryHeads / selection.groups;
@@ -232,7 +239,7 @@ class ReferenceBackend implements Backend, LayerOps {
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const o = matrix(weights.o);
     const bias = weights.oBias && vector(weights.oBias);
-    for (let row = 0; row < this.#step().numRows; row++) {
+    for (let row = 0; row < this.#begun().numRows; row++) {
       matvec(o, floats(attended), row * o.cols, floats(x), row * o.rows, { accumulate: true });
       if (bias) for (let i = 0; i < o.rows; i++) floats(x)[row * o.rows + i] += bias[i];
     }
@@ -243,7 +250,7 @@ class ReferenceBackend implements Backend, LayerOps {
     const normed = new Float32Array(hiddenSize);
     const gate = new Float32Array(intermediateSize);
     const up = new Float32Array(intermediateSize);
-    for (let row = 0; row < this.#step().numRows; row++) {
+    for (let row = 0; row < this.#begun().numRows; row++) {
       const at = row * hiddenSize;
       rmsNorm(floats(x), at, hiddenSize, vector(weights.norm), rmsNormEps, normed, 0);
       matvec(matrix(weights.gate), normed, 0, gate, 0);
@@ -275,26 +282,26 @@ class ReferenceBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     const { vocabSize } = this.model;
-    return this.#drawn.draw(rows, (row, i) =>
+    return this.#sampled.draw(rows, (row, i) =>
       sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row),
     );
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const batch = this.#step();
+    const batch = this.#begun();
     for (let i = 0; i < range.count; i++) {
       const s = range.first + i;
       const positions = Array.from({ length: batch.lengths[s] }, (_, p) => p);
       this.#heads(batch.firstRows[s]).forEach((head, h) => {
         const logits = headLogits(this.#layers[layer], this, batch, s, floats(query), head, positions);
-        this.#handOn(out, i, h, logits);
+        this.#emitScores(out, i, h, logits);
       });
     }
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
     for (let i = 0; i < range.count; i++) {
-      const length = this.#step().lengths[range.first + i];
+      const length = this.#begun().lengths[range.first + i];
       const start = this.#scoreOffset(out, i, 0);
       for (let p = 0; p < length; p++) floats(out.values)[start + p] = hashUnit(seed, layer, length, p);
     }
@@ -302,11 +309,11 @@ class ReferenceBackend implements Backend, LayerOps {
 
   updatePageBounds(layer: number, range: SequenceRange): void {
     for (let s = range.first; s < range.first + range.count; s++)
-      updateBounds(this.#layers[layer], this, this.#step(), s);
+      updateBounds(this.#layers[layer], this, this.#begun(), s);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const batch = this.#step();
+    const batch = this.#begun();
     const { bounds } = this.#layers[layer];
     if (!bounds) throw new ShapeError("pageScores before any updatePageBounds");
     for (let i = 0; i < range.count; i++) {
@@ -341,7 +348,7 @@ class ReferenceBackend implements Backend, LayerOps {
       let min = Number.POSITIVE_INFINITY;
       let max = Number.NEGATIVE_INFINITY;
       for (let p = from; p < to; p += pageSize) {
-        const page = Math.floor(slotOf(this.#step(), this.capacity, sequence, p) / pageSize);
+        const page = Math.floor(slotOf(this.#begun(), this.capacity, sequence, p) / pageSize);
         const at = (page * numKvHeads + head.kvHead) * headDim + c;
         min = Math.min(min, bounds.min[at]);
         max = Math.max(max, bounds.max[at]);
@@ -364,28 +371,26 @@ class ReferenceBackend implements Backend, LayerOps {
       this.#writeUnits(out, i, mergeRanks(this.#ranked(range, i, scores, ends, out.count), out.count));
   }
 
+  /** The best `count` units of each head. @throws ShapeError where there are fewer candidates */
   #ranked(range: SequenceRange, i: number, scores: Scores, ends: KeptEnds, count: number): number[][] {
-    const numUnits = Math.ceil(this.#step().lengths[range.first + i] / scores.unit);
+    const numUnits = Math.ceil(this.#begun().lengths[range.first + i] / scores.unit);
+    checkCandidates(numUnits, ends, count);
     return Array.from({ length: scores.heads }, (_, h) =>
       rankUnits(floats(scores.values), this.#scoreOffset(scores, i, h), numUnits, ends, count),
     );
   }
 
   #writeUnits(out: UnitSet, row: number, units: readonly number[]): void {
-    if (units.length !== out.count)
-      throw new ShapeError(
-        `selecting ${out.count} units, but only ${units.length} candidates lie between the ends`,
-      );
     integers(out.units).set(units, row * capacityOf(out.units));
   }
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     for (let i = 0; i < range.count; i++) {
-      const length = this.#step().lengths[range.first + i];
+      const length = this.#begun().lengths[range.first + i];
       for (let g = 0; g < out.groups; g++) {
         const start = (i * out.groups + g) * (set ? capacityOf(set.units) : 0);
         const units = set ? integers(set.units).subarray(start, start + set.count) : [];
-        const positions = expandWithEnds(units, set?.unit ?? 1, length, ends);
+        const positions = expandUnits(units, set?.unit ?? 1, length, ends);
         integers(out.indices).set(positions, (i * out.groups + g) * capacityOf(out.indices));
         integers(out.counts)[i] = positions.length;
       }
@@ -401,7 +406,7 @@ class ReferenceBackend implements Backend, LayerOps {
   }
 }
 
-/** Opens the reference backend. It runs everywhere, slowly. @throws BackendError when the sizes are beyond it */
+/** Opens the reference backend, which runs everywhere, slowly. @throws BackendError for a cache above its limit */
 export async function createReferenceBackend(
   model: ModelShape,
   capacity: Capacity,

@@ -1,9 +1,11 @@
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import { checkKind, ownTensor, ownWeight } from "../checks.ts";
 import type { Matrix } from "./linear.ts";
 import { allocate } from "./memory.ts";
 
+/** Step data in an array. */
 export class ReferenceTensor implements TensorRef {
   readonly dtype: TensorDtype;
   readonly shape: readonly number[];
@@ -16,6 +18,7 @@ export class ReferenceTensor implements TensorRef {
   }
 }
 
+/** A weight decoded to f32. */
 export class ReferenceWeight implements WeightRef, Matrix {
   readonly kind: WeightSpec["kind"];
   readonly name: string;
@@ -34,42 +37,38 @@ export class ReferenceWeight implements WeightRef, Matrix {
   }
 }
 
+/** @throws ShapeError for another backend's tensor */
 export function tensor(ref: TensorRef): ReferenceTensor {
-  if (!(ref instanceof ReferenceTensor)) throw new ShapeError("this tensor was made by another backend");
-  return ref;
+  return ownTensor(ref, ReferenceTensor);
 }
 
+/** The elements of an f32 tensor. @throws ShapeError for another dtype */
 export function floats(ref: TensorRef): Float32Array {
   const { data } = tensor(ref);
   if (!(data instanceof Float32Array)) throw new ShapeError(`expected an f32 tensor, got ${ref.dtype}`);
   return data;
 }
 
+/** The elements of a u32 tensor. @throws ShapeError for another dtype */
 export function integers(ref: TensorRef): Uint32Array {
   const { data } = tensor(ref);
   if (!(data instanceof Uint32Array)) throw new ShapeError(`expected a u32 tensor, got ${ref.dtype}`);
   return data;
 }
 
-/** A weight of this backend. @throws ShapeError for another backend's. */
+/** @throws ShapeError for another backend's weight */
 export function weightOf(ref: WeightRef): ReferenceWeight {
-  if (!(ref instanceof ReferenceWeight))
-    throw new ShapeError(`weight ${ref.name} was made by another backend`);
-  return ref;
+  return ownWeight(ref, ReferenceWeight);
 }
 
-/** @throws ShapeError for a vector. */
+/** @throws ShapeError for a vector */
 export function matrix(ref: WeightRef): ReferenceWeight {
-  if (ref.kind !== "matrix")
-    throw new ShapeError(`weight ${ref.name} is a vector, and a matrix is needed here`);
+  checkKind(ref, "matrix");
   return weightOf(ref);
 }
 
-/** The values of a norm or a bias. @throws ShapeError for a matrix. */
+/** The values of a norm or a bias. @throws ShapeError for a matrix */
 export function vector(ref: WeightRef): Float32Array {
-  if (ref.kind !== "vector")
-    throw new ShapeError(
-      `weight ${ref.name} is a matrix [${ref.rows}, ${ref.cols}], and a vector is needed here`,
-    );
+  checkKind(ref, "vector");
   return weightOf(ref).values;
 }

@@ -1,11 +1,11 @@
 /**
- * Selection on plain arrays: the definition that every backend's selection equals.
- * Source: LessIsMore, arXiv 2508.07101, Algorithm 1. Settled where the paper is silent: score descending, ties to the
- * lower position, NaN last; heads ascending inside a rank.
+ * Selection on plain arrays: every backend's selection equals it.
+ * Source: LessIsMore, arXiv 2508.07101, Algorithm 1. Where the paper is silent: score descending, ties to the lower position,
+ * NaN last; heads ascending within a rank.
  */
 import type { KeptEnds } from "../backend.ts";
 
-/** Ranks units `ends.sinks .. numUnits - ends.recent - 1` of one head; the best `count` of them, best first. */
+/** The best `count` of the units `ends.sinks .. numUnits - ends.recent - 1` of one head, best first. */
 export function rankUnits(
   scores: Float32Array,
   offset: number,
@@ -40,13 +40,8 @@ export function mergeRanks(ranked: readonly (readonly number[])[], count: number
   return [...kept];
 }
 
-/** Token positions of the units and both ends, ascending; the last unit is cut at `length`. */
-export function expandWithEnds(
-  units: Iterable<number>,
-  unit: number,
-  length: number,
-  ends: KeptEnds,
-): number[] {
+/** Ascending token positions of the units and both ends; the last unit ends at `length`. */
+export function expandUnits(units: Iterable<number>, unit: number, length: number, ends: KeptEnds): number[] {
   const numUnits = Math.ceil(length / unit);
   const all = new Set<number>(units);
   for (let u = 0; u < Math.min(ends.sinks, numUnits); u++) all.add(u);

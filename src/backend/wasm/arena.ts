@@ -1,10 +1,11 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import { ARENA_START, MAX_BYTES, PAGE_BYTES, WORDS, WORDS_ADDRESS, type Word } from "./memory-map.ts";
+import { WORDS_ADDRESS } from "./assembly/layout.ts";
+import { ARENA_START, MAX_BYTES, PAGE_BYTES, WORDS, type Word } from "./memory-map.ts";
 
 const ALIGNMENT = 64;
 
-/** A bump allocator over one WebAssembly.Memory that grows with it. Views are made anew only after growth. */
+/** A bump allocator over one WebAssembly.Memory, which grows with it. Growth replaces the views. */
 export class Arena {
   readonly memory: WebAssembly.Memory;
   floats = new Float32Array(0);
@@ -19,41 +20,51 @@ export class Arena {
 
   /**
    * Zeroed bytes that live as long as the memory; 64 bytes past them may be read, never written.
-   * @throws BackendError when the memory ends.
+   * @throws BackendError where the address space or the machine's memory ends
    */
   allocate(bytes: number, what: string): number {
     const start = this.#end;
-    const end = Math.ceil((start + bytes + ALIGNMENT) / ALIGNMENT) * ALIGNMENT;
-    if (end > MAX_BYTES - PAGE_BYTES)
+    if (endOf(start, bytes) > MAX_BYTES - PAGE_BYTES)
       throw new BackendError(
         `the wasm backend has no room for ${what}: it needs ${mebibytes(bytes)}, ${mebibytes(start)} of the ` +
           `${mebibytes(MAX_BYTES)} that 32-bit WebAssembly can address are used; ` +
           "use a shorter contextLength, fewer concurrent requests or a smaller model",
       );
+    try {
+      return this.#take(bytes);
+    } catch (cause) {
+      throw new BackendError(
+        `the wasm backend has no room for ${what}: the machine refused ${mebibytes(bytes)} beyond the ` +
+          `${mebibytes(start)} in use; free memory, or use a shorter contextLength or a smaller model`,
+        { cause },
+      );
+    }
+  }
+
+  /** `allocate` for memory that one can do without: undefined where there is none, with nothing changed. */
+  tryAllocate(bytes: number): number | undefined {
+    if (endOf(this.#end, bytes) > MAX_BYTES - PAGE_BYTES) return undefined;
+    try {
+      return this.#take(bytes);
+    } catch {
+      return undefined; // memory.grow throws where the machine refuses, and only then
+    }
+  }
+
+  /** @throws RangeError where the machine refuses memory; nothing has changed then */
+  #take(bytes: number): number {
+    const start = this.#end;
+    const end = endOf(start, bytes);
     const missing = end - this.memory.buffer.byteLength;
     if (missing > 0) {
-      try {
-        this.memory.grow(Math.ceil(missing / PAGE_BYTES));
-      } catch (cause) {
-        throw new BackendError(
-          `the wasm backend has no room for ${what}: the machine refused ${mebibytes(missing)} more than the ` +
-            `${mebibytes(start)} in use; free memory, or use a shorter contextLength or a smaller model`,
-          { cause },
-        );
-      }
+      this.memory.grow(Math.ceil(missing / PAGE_BYTES));
       this.#refresh();
     }
     this.#end = end;
     return start;
   }
 
-  /** Gives everything back. */
-  clear(): void {
-    this.bytes.fill(0, ARENA_START, this.#end);
-    this.#end = ARENA_START;
-  }
-
-  /** A word that kernels read. */
+  /** Sets a word that kernels read. */
   setWord(word: Word, value: number): void {
     this.integers[WORDS_ADDRESS / 4 + WORDS[word]] = value;
   }
@@ -68,4 +79,8 @@ export class Arena {
     this.integers = new Uint32Array(buffer);
     this.bytes = new Uint8Array(buffer);
   }
+}
+
+function endOf(start: number, bytes: number): number {
+  return Math.ceil((start + bytes + ALIGNMENT) / ALIGNMENT) * ALIGNMENT;
 }

@@ -1,22 +1,28 @@
 import { ShapeError } from "../../base/errors.ts";
-import type { Capacity, ModelShape, StepBatch } from "../backend.ts";
+import type { Backend, Capacity, ModelShape, StepBatch } from "../backend.ts";
 import type { SampledTokens } from "../sampled-tokens.ts";
 import type { Arena } from "./arena.ts";
+import type { KvCache } from "./kv-cache.ts";
 import type { Word } from "./memory-map.ts";
 
-/** Where a step's ids, slots, RoPE rows, lengths and page tables stand for the kernels. Nothing is allocated in a step. */
+/** The step's ids, slots, RoPE rows, lengths and page tables in linear memory. A step allocates nothing. */
 export class BatchRegion {
   readonly #arena: Arena;
+  readonly #cache: KvCache;
   readonly #model: ModelShape;
   readonly #capacity: Capacity;
 
-  constructor(arena: Arena, model: ModelShape, capacity: Capacity) {
+  constructor(arena: Arena, cache: KvCache, { model, capacity }: Pick<Backend, "model" | "capacity">) {
     this.#arena = arena;
+    this.#cache = cache;
     this.#model = model;
     this.#capacity = capacity;
   }
 
-  /** @throws ShapeError when the batch is larger than the backend was opened for, or an id stands for no drawn token. */
+  /**
+   * @throws ShapeError for a batch larger than the backend was opened for, a page that the pool does not hold, or an id of
+   * a row that the last sample did not have
+   */
   upload(batch: StepBatch, drawn: SampledTokens): void {
     const { headDim } = this.#model;
     const { maxBatchRows, maxBatchSequences, pageSize } = this.#capacity;
@@ -35,8 +41,9 @@ export class BatchRegion {
         );
       const from = s * batch.maxPagesPerSequence;
       const to = tables + s * stride;
-      for (let i = 0; i < pages; i++) this.#arena.integers[to + i] = batch.pageTables[from + i];
+      for (let i = 0; i < pages; i++) this.#arena.integers[to + i] = this.#held(batch.pageTables[from + i]);
     }
+    for (let row = 0; row < numRows; row++) this.#held(Math.floor(batch.slots[row] / pageSize));
     this.#arena.setWord("numRows", numRows);
     this.#arena.setWord("numSequences", numSequences);
     this.copy("tokenIds", batch.tokenIds, numRows);
@@ -47,6 +54,14 @@ export class BatchRegion {
     this.copy("lengths", batch.lengths, numSequences);
     const rope = this.#arena.word("rope") / 4;
     for (let i = 0; i < numRows * headDim; i++) this.#arena.floats[rope + i] = batch.rope[i];
+  }
+
+  /** A page of the pool: kernels would write anywhere for another. */
+  #held(page: number): number {
+    if (page < this.#cache.numPages) return page;
+    throw new ShapeError(
+      `a step of page ${page}, but the KV pool holds ${this.#cache.numPages} pages; call resizeCache before the step`,
+    );
   }
 
   /** Copies the first `count` integers into the region of a word. */

@@ -1,38 +1,38 @@
 /** The four builds of the kernels. */
 export type WasmModuleName = "simd-threads" | "simd-single" | "relaxed-threads" | "relaxed-single";
 
-/** What a worker gets. */
+/** Data of a worker. */
 export interface WorkerData {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  /** 1, 2, …: the caller's thread is 0. */
+  /** From 1 on; the caller's thread is 0. */
   readonly index: number;
 }
 
 export interface StartedWorker {
-  /** Calls back once if the worker fails. */
+  /** Calls back once, if the worker fails. */
   onFailure(callback: (error: unknown) => void): void;
   terminate(): Promise<void> | void;
 }
 
-/** Keeps what was measured about a machine: texts of a few hundred characters. */
+/** Keeps measurements of a machine: texts of a few hundred characters. */
 export interface TuningStore {
-  /** What tells this machine from others, and this JavaScript engine: processor, versions. */
+  /** Identifies this machine and JavaScript engine: processor, versions. */
   readonly machine: string;
-  /** The text kept under a key, undefined where there is none. What fails counts as none. */
+  /** The text kept under a key; undefined where there is none. */
   read(key: string): Promise<string | undefined>;
-  /** Keeps it whole or not at all. */
+  /** Keeps the whole text or nothing. */
   write(key: string, text: string): Promise<void>;
 }
 
-/** What the place the backend runs in gives it. */
+/** Services of the place that the backend runs in. */
 export interface WasmHost {
   readonly maxThreads: number;
   loadModule(name: WasmModuleName): Promise<BufferSource>;
-  /** Left out where there are no workers. source: a script that finds its data as worker-source.ts says. */
+  /** Left out where there are no workers. source: worker-source.ts, which documents how it gets its data. */
   startWorker?(source: string, data: WorkerData): StartedWorker;
-  /** Where there are no workers: the reason, and what to do about it. */
+  /** Where there are no workers: the reason and the remedy. */
   readonly whyOneThread?: string;
-  /** Left out where nothing can be kept: every process measures anew. */
+  /** Left out where nothing can be kept; every process measures then. */
   readonly tuningStore?: TuningStore;
 }

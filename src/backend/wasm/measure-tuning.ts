@@ -1,35 +1,38 @@
 /**
- * Measures what suits the processor, with the kernels themselves on more memory than caches hold. Variants take turns, and
- * of each the time counts that a quarter of its samples stay below: a busy neighbour spoils the upper ones, and lucky places
- * in memory make the least. The usual one stays where another is not clearly better, so that a wrong choice costs little.
+ * Measures the choices for the processor: runs the kernels themselves over more memory than caches hold. Variants alternate
+ * and are compared by their lower quartile, because a busy neighbour inflates the upper samples and lucky addresses deflate
+ * the least. The default wins unless another variant is clearly better, so that a wrong choice costs little.
  */
+import { DTYPE_CODES, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
+import { BackendError } from "../../base/errors.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
 import type { Capacity, ModelShape } from "../backend.ts";
+import { DESCRIPTOR_WORDS } from "./assembly/layout.ts";
 import { type MeasuredTuning, type Tuning, USUAL_TUNING, WEIGHT_KINDS } from "./tuning.ts";
 import type { WasmBackend } from "./wasm-backend.ts";
 
-/** Everything together; what is not done by then keeps its usual value. */
+/** Limit of the whole measurement; choices not measured by then keep their default. */
 const LIMIT_MS = 420;
-/** Most for one choice: of what is left, no more than its share. */
+/** Limit of one race, which never takes more than its share of the time left. */
 const RACE_MS = 50;
-/** Of a race's time, what the finalists have to themselves. */
+/** Share of a race's time for its final. */
 const FINAL_SHARE = 0.25;
 const LEAST_ROUNDS = 4;
 const WARM_MS = 10;
-/** Another variant has to take less than this share of the usual one's time. */
+/** A variant replaces the default only below this share of its time. */
 const CLEARLY_BETTER = 0.97;
-/** Fewer threads have to be better than this: a neighbour who leaves gives a core back. */
+/** The share for fewer threads: a neighbour who leaves gives a core back. */
 const FEWER_THREADS_BETTER = 0.88;
 
-/** Widths as small models have them: no power of two. */
+/** Widths of small models, which are no powers of two. */
 const HIDDEN = 896;
 const INTERMEDIATE = 1152;
 const LAYERS = 64;
 const TOKENS = 2048;
-/** Keys and values of all layers: several times what caches hold, or some of it stays in them. */
-const DATA_BYTES = 128 << 20;
+/** Keys and values of all layers: several times the size of caches, or part of it stays in them. */
+export const DATA_BYTES = 128 << 20;
 
-/** A small model whose keys and values fill 128 MiB; the same bytes serve as weights. */
+/** A small model whose keys and values fill DATA_BYTES; the same bytes serve as weights. */
 export const TUNING_MODEL: ModelShape = {
   ...{ numLayers: LAYERS, hiddenSize: HIDDEN, intermediateSize: INTERMEDIATE },
   ...{ numQueryHeads: 6, numKvHeads: 2, headDim: 64, vocabSize: 1024, rmsNormEps: 1e-6 },
@@ -39,12 +42,10 @@ export const TUNING_CAPACITY: Capacity = {
   ...{ maxBatchRows: 1, maxBatchSequences: 1 },
 };
 
-/** Layers of cache of a sample. */
+/** Layers of cache that a sample reads. */
 const LAYERS_PER_SAMPLE = 2;
-/** A number above 0 and far below 1 in f32, bf16 and f16 alike. */
+/** Bits of a number above 0 and far below 1 in f32, bf16 and f16. */
 const FILLING = 0x3c003c00;
-
-const [BF16] = WEIGHT_KINDS;
 
 type Variant = Partial<Tuning>;
 
@@ -69,10 +70,13 @@ class TuningBench {
     const { arena } = backend;
     this.#backend = backend;
     this.#threads = backend.report().threads;
-    this.#data = arena.word("cache");
+    const [cache] = backend.cacheRegions;
+    if (cache === undefined || cache.bytes < DATA_BYTES)
+      throw new BackendError(`measuring expects ${DATA_BYTES} bytes of cache, got ${cache?.bytes ?? 0}`);
+    this.#data = cache.address;
     this.#x = arena.allocate(4 * HIDDEN, "measuring");
     this.#out = arena.allocate(4 * HIDDEN, "measuring");
-    this.#norm = this.#descriptor(0, 1, HIDDEN, this.#data);
+    this.#norm = this.#descriptor("f32", 1, HIDDEN, this.#data);
     arena.integers.fill(FILLING, this.#data / 4, (this.#data + DATA_BYTES) / 4);
     arena.integers.fill(FILLING, this.#x / 4, this.#x / 4 + HIDDEN);
     this.#beginStep();
@@ -91,11 +95,13 @@ class TuningBench {
       if (this.#isLate()) break;
       race();
       this.#racesLeft--;
-      await yieldToEventLoop(); // what else the thread has to do comes in between
+      await yieldToEventLoop(); // lets other work of the thread run in between
     }
     const elapsedMs = performance.now() - this.#started;
     const isWhole = this.#racesLeft === 0 && !this.#isLate();
-    const unfinished = { unfinished: `the measurement was not done in ${LIMIT_MS} ms: the machine is busy` };
+    const unfinished = {
+      unfinished: `the measurement did not finish in ${LIMIT_MS} ms: the machine is busy`,
+    };
     return { tuning: this.#tuning, elapsedMs, ...(!isWhole && unfinished) };
   }
 
@@ -104,10 +110,10 @@ class TuningBench {
   }
 
   /** Streams weights of one kind, on all threads. */
-  #measureWeights({ code, bytes, ahead, item }: (typeof WEIGHT_KINDS)[number]): void {
+  #measureWeights({ dtype, ahead, item }: (typeof WEIGHT_KINDS)[number]): void {
     const sizes = this.#threads > 1 ? [1 << 17, 1 << 19, 1 << 15] : [1 << 17];
     const variants = sizes.flatMap((size) => [0, 1024].map((far) => ({ [ahead]: far, [item]: size })));
-    this.#race(variants, this.#streaming(code, bytes), CLEARLY_BETTER);
+    this.#race(variants, this.#streaming(dtype), CLEARLY_BETTER);
   }
 
   #measureAttention(): void {
@@ -133,18 +139,18 @@ class TuningBench {
     );
   }
 
-  /** On how many threads memory is read soonest. */
+  /** The number of threads that reads memory fastest. */
   #measureThreads(): void {
     const counts = [this.#threads];
     for (let count = this.#threads / 2; count >= 1; count /= 2) counts.push(Math.floor(count));
     const variants = counts.map((streamThreads) => ({ streamThreads }));
-    this.#race(variants, this.#streaming(BF16.code, BF16.bytes), FEWER_THREADS_BETTER);
+    this.#race(variants, this.#streaming("bf16"), FEWER_THREADS_BETTER);
   }
 
-  /** From how many bytes on a product in cache is sooner done on all threads. */
+  /** The size from which on a product in cache is faster on all threads. */
   #measureSolo(): void {
     for (const bytes of [1 << 14, 1 << 15, 1 << 16]) {
-      const descriptor = this.#descriptor(BF16.code, bytes / BF16.bytes / 256, 256, this.#data);
+      const descriptor = this.#descriptor("bf16", bytes / dtypeBytes("bf16") / 256, 256, this.#data);
       const run = () => {
         for (let i = 0; i < 24; i++) this.#backend.kernels.matmul(descriptor, this.#x, 1, this.#out);
       };
@@ -156,7 +162,7 @@ class TuningBench {
     }
   }
 
-  /** Spinning pays for about as long as waking a thread takes; some times that, because latency matters more here. */
+  /** Spinning pays for about as long as waking a thread takes; 4 times that, because latency matters more here. */
   #measureSpin(): void {
     const { kernels } = this.#backend;
     const job = () => kernels.readAll(this.#data, 1 << 17, this.#out);
@@ -173,15 +179,15 @@ class TuningBench {
     this.#choose({ spinMicroseconds: spin });
   }
 
-  /** A feed-forward at each call, of other weights than the last. */
-  #streaming(code: number, bytes: number): () => void {
-    const matrixBytes = HIDDEN * INTERMEDIATE * bytes;
+  /** Runs a feed-forward, each call on other weights than the last. */
+  #streaming(dtype: WeightDtype): () => void {
+    const matrixBytes = HIDDEN * INTERMEDIATE * dtypeBytes(dtype);
     const layers = Array.from({ length: Math.floor(DATA_BYTES / (3 * matrixBytes)) }, (_, i) => {
       const at = this.#data + 3 * i * matrixBytes;
       return {
-        gate: this.#descriptor(code, INTERMEDIATE, HIDDEN, at),
-        up: this.#descriptor(code, INTERMEDIATE, HIDDEN, at + matrixBytes),
-        down: this.#descriptor(code, HIDDEN, INTERMEDIATE, at + 2 * matrixBytes),
+        gate: this.#descriptor(dtype, INTERMEDIATE, HIDDEN, at),
+        up: this.#descriptor(dtype, INTERMEDIATE, HIDDEN, at + matrixBytes),
+        down: this.#descriptor(dtype, HIDDEN, INTERMEDIATE, at + 2 * matrixBytes),
       };
     });
     return () => {
@@ -190,16 +196,16 @@ class TuningBench {
     };
   }
 
-  #descriptor(code: number, rows: number, cols: number, address: number): number {
+  #descriptor(dtype: WeightDtype, rows: number, cols: number, address: number): number {
     const { arena } = this.#backend;
-    const descriptor = arena.allocate(16, "measuring");
-    arena.integers.set([address, rows, cols, code], descriptor / 4);
+    const descriptor = arena.allocate(4 * DESCRIPTOR_WORDS, "measuring");
+    arena.integers.set([address, rows, cols, DTYPE_CODES[dtype]], descriptor / 4);
     return descriptor;
   }
 
   /**
-   * Runs the variants in turn and takes the best; the first is the usual one. The best has to win once more against that
-   * one alone: of many variants one is lucky where a neighbour is busy.
+   * Alternates the variants and takes the best; the first is the default. The best must win a final against the default
+   * alone: with a busy neighbour, one of many variants is lucky.
    */
   #race(variants: readonly Variant[], run: () => void, clearly: number): void {
     const [usual = {}] = variants;
@@ -212,14 +218,14 @@ class TuningBench {
     this.#choose(isBetter ? best : usual);
   }
 
-  /** Runs kernels until the JavaScript engine has compiled them well. */
+  /** Runs kernels until the JavaScript engine has optimised them. */
   #warm(variant: Variant, run: () => void): void {
     this.#apply(variant);
     const end = performance.now() + WARM_MS;
     while (performance.now() < end) run();
   }
 
-  /** Index of the fastest variant; the first where none is clearly better. */
+  /** Index of the fastest variant; 0 where none is clearly better than the first. */
   #fastest(
     variants: readonly Variant[],
     run: () => void,

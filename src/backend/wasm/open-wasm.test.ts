@@ -19,7 +19,7 @@ async function describeBuild(options: WasmOptions): Promise<string> {
 }
 
 describe("opening the wasm backend", () => {
-  // Node 20 has relaxed SIMD behind a flag, later versions have it on and know no such flag.
+  // Node 20 needs a flag for relaxed SIMD; later versions enable it and do not know the flag.
   const isBehindFlag = Number.parseInt(process.versions.node, 10) < 22;
 
   it.runIf(isBehindFlag)(
@@ -30,7 +30,7 @@ describe("opening the wasm backend", () => {
     },
   );
 
-  it("uses the relaxed build where the engine has it, unless told otherwise", async () => {
+  it("uses the relaxed build if the JavaScript engine supports it, unless told otherwise", async () => {
     if (isBehindFlag) setFlagsFromString("--experimental-wasm-relaxed-simd");
     expect(await describeBuild({ threads: 2 })).toBe("WebAssembly, relaxed SIMD, 2 threads");
     expect(await describeBuild({ threads: 1, simd: "simd" })).toBe("WebAssembly, SIMD, 1 thread");

@@ -1,7 +1,8 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
-import type { Capacity, ModelShape } from "../backend.ts";
-import type { StartedWorker, WasmHost, WasmModuleName } from "./host.ts";
-import { measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
+import { mebibytes } from "../../base/mebibytes.ts";
+import type { Capacity, ModelShape, TuningReport } from "../backend.ts";
+import type { WasmHost, WasmModuleName } from "./host.ts";
+import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
 import {
   chooseTuning,
@@ -18,13 +19,13 @@ export type { StartedWorker, TuningStore, WasmHost, WasmModuleName, WorkerData }
 export type { TuningMode } from "./tuning.ts";
 
 export interface WasmOptions {
-  /** Threads that compute, the caller's included; default: as many as the host names. */
+  /** Threads that compute, the caller's included; default: those of the host. */
   readonly threads?: number;
   /** Default "auto": relaxed where the engine has it. */
   readonly simd?: "auto" | "simd" | "relaxed";
   /**
-   * How the choices that depend on the processor are had. "auto", the default: those kept from before, else measured
-   * in less than half a second and kept; "measure": measured anew and kept; "default": the usual ones.
+   * Source of the choices for the processor. "auto", the default: kept ones, else measured in less than half a second and
+   * kept; "measure": measured and kept; "default": not measured.
    */
   readonly tuning?: TuningMode;
 }
@@ -46,11 +47,13 @@ export function wasmFactory(
   return (model, capacity) => open({ model, capacity }, host, options);
 }
 
-async function open(
-  { model, capacity }: { readonly model: ModelShape; readonly capacity: Capacity },
-  host: WasmHost,
-  options: WasmOptions,
-): Promise<WasmBackend> {
+/** What a backend is opened for. */
+interface Sizes {
+  readonly model: ModelShape;
+  readonly capacity: Capacity;
+}
+
+async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise<WasmBackend> {
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(
@@ -67,48 +70,52 @@ async function open(
   const threads = startWorker ? Math.max(1, Math.floor(options.threads ?? host.maxThreads)) : 1;
   const isThreaded = threads > 1 && startWorker !== undefined;
   const name: WasmModuleName = `${isRelaxed ? "relaxed" : "simd"}-${isThreaded ? "threads" : "single"}`;
-  const opened = { ...(await compile(host, name)), memory: createMemory(isThreaded), threads };
-  const kernels = await instantiate(opened);
-  const workers: StartedWorker[] = [];
-  const start = () => {
-    if (startWorker && workers.length === 0)
-      for (let index = 1; index < threads; index++)
-        workers.push(
-          remembering(startWorker(WORKER_SOURCE, { module: opened.module, memory: opened.memory, index })),
-        );
-    return workers;
+  const compiled = await compile(host, name);
+  const opener: Opener = {
+    module: compiled.module,
+    threads,
+    startWorker: isThreaded ? startWorker : undefined,
   };
-  try {
-    const tuning = await chooseTuning({
-      mode: tuningMode(options.tuning),
-      build: `${name} ${opened.fingerprint} | ${threads} threads`,
-      store: host.tuningStore,
-      measure: () => measureOn(opened.memory, kernels, threads, start),
-    });
-    const description =
-      `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
-      (!startWorker && options.threads === undefined ? ` (${reason})` : "");
-    const backend = new WasmBackend(model, capacity, {
-      ...{ memory: opened.memory, kernels, threads, description, tuning },
-    });
-    for (const worker of start()) backend.addWorker(worker);
-    await Promise.resolve(); // a worker that has failed says so
-    return backend;
-  } catch (error) {
-    await Promise.all(workers.map((worker) => worker.terminate()));
-    throw error;
-  }
+  const tuning = await chooseTuning({
+    mode: tuningMode(options.tuning),
+    build: `${name} ${compiled.fingerprint} | ${threads} threads`,
+    store: host.tuningStore,
+    measure: () => measureApart(opener),
+  });
+  const description =
+    `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
+    (!startWorker && options.threads === undefined ? ` (${reason})` : "");
+  return start(opener, sizes, { description, tuning, maxBytes: MAX_BYTES });
 }
 
-/** A worker that tells of its failure whenever it is asked: one that failed while it was measured is no worker later. */
-function remembering(worker: StartedWorker): StartedWorker {
-  const failed = new Promise<unknown>((resolve) => {
-    worker.onFailure((error) => resolve(error));
-  });
-  return {
-    onFailure: (callback) => void failed.then(callback),
-    terminate: () => worker.terminate(),
-  };
+/** What every memory and thread of a backend is made from. */
+interface Opener {
+  readonly module: WebAssembly.Module;
+  readonly threads: number;
+  readonly startWorker: WasmHost["startWorker"] | undefined;
+}
+
+/** A backend on a memory and threads of its own. */
+async function start(
+  { module, threads, startWorker }: Opener,
+  { model, capacity }: Sizes,
+  {
+    maxBytes,
+    ...about
+  }: { readonly description: string; readonly tuning: TuningReport; readonly maxBytes: number },
+): Promise<WasmBackend> {
+  const memory = createMemory(threads > 1, maxBytes);
+  const kernels = await instantiate(module, memory);
+  const backend = new WasmBackend(model, capacity, { memory, kernels, threads, ...about });
+  try {
+    for (let index = 1; startWorker && index < threads; index++)
+      backend.addWorker(startWorker(WORKER_SOURCE, { module, memory, index }));
+    await Promise.resolve(); // lets a worker that failed to start say so
+    return backend;
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
 }
 
 function tuningMode(mode: TuningMode = "auto"): TuningMode {
@@ -119,39 +126,33 @@ function tuningMode(mode: TuningMode = "auto"): TuningMode {
 /** Milliseconds that threads may take to start before the measurement goes without. */
 const START_LIMIT_MS = 1000;
 
-/** Measures on the memory and threads that the backend will have, and leaves both as they were. */
-async function measureOn(
-  memory: WebAssembly.Memory,
-  kernels: WebAssembly.Exports,
-  threads: number,
-  start: () => readonly StartedWorker[],
-): Promise<MeasuredTuning> {
+/** Address space of a measurement: its data, and room for everything else. */
+const MEASURE_BYTES = 2 * DATA_BYTES;
+
+/** Measures on a memory and threads that end with the measurement: linear memory cannot shrink. */
+async function measureApart(opener: Opener): Promise<MeasuredTuning> {
   let bench: WasmBackend | undefined;
   try {
     const tuning = { from: "default", choices: USUAL_TUNING } as const;
-    bench = new WasmBackend(TUNING_MODEL, TUNING_CAPACITY, {
-      memory,
-      kernels,
-      threads,
-      description: "",
-      tuning,
-    });
-    for (const worker of start()) bench.addWorker(worker);
+    const sizes = { model: TUNING_MODEL, capacity: TUNING_CAPACITY };
+    bench = await start(opener, sizes, { description: "", tuning, maxBytes: MEASURE_BYTES });
+    if (!(await bench.resizeCache(TUNING_CAPACITY.maxPages)))
+      return notMeasured(`the machine refused ${mebibytes(DATA_BYTES)} to measure in`);
     const deadline = performance.now() + START_LIMIT_MS;
-    while (bench.startedThreads < threads) {
+    while (bench.startedThreads < opener.threads) {
       if (performance.now() > deadline) return notMeasured("its threads took too long to start");
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     return await measureTuning(bench);
   } catch (cause) {
-    // a backend that has room for its model may have none to measure in
+    // Memory that suffices for a model may not suffice for a measurement.
     if (cause instanceof BackendError) return notMeasured(cause.message);
     throw new BackendError(
       `the wasm backend failed while it measured the processor (${String(cause)}); open it again, with threads: 1 if it stays`,
       { cause },
     );
   } finally {
-    bench?.vacate();
+    await bench?.close();
   }
 }
 
@@ -164,31 +165,24 @@ interface CompiledKernels {
   readonly fingerprint: string;
 }
 
-async function instantiate({
-  module,
-  memory,
-}: {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
-}): Promise<WebAssembly.Exports> {
-  const instance = await WebAssembly.instantiate(module, {
-    env: {
-      memory,
-      now: () => performance.now(),
-      abort: () => {
-        throw new BackendError("a wasm kernel aborted");
-      },
-    },
-  });
+async function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): Promise<WebAssembly.Exports> {
+  const now = () => performance.now();
+  const abort = () => {
+    throw new BackendError("a wasm kernel aborted");
+  };
+  const instance = await WebAssembly.instantiate(module, { env: { memory, now, abort } });
   return instance.exports;
 }
 
-function createMemory(isShared: boolean): WebAssembly.Memory {
+function createMemory(isShared: boolean, maxBytes: number): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial: 16, maximum: MAX_BYTES / PAGE_BYTES, shared: isShared });
+    return new WebAssembly.Memory({ initial: 16, maximum: maxBytes / PAGE_BYTES, shared: isShared });
   } catch (cause) {
     throw new BackendError(
-      "the wasm backend cannot reserve its address space (4 GiB, untouched pages cost nothing); " +
+      `the wasm backend cannot reserve its address space (${mebibytes(maxBytes)}, untouched pages cost nothing); ` +
         "raise the limit on virtual memory (ulimit -v)",
       { cause },
     );

@@ -1,8 +1,9 @@
 import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import { checkKind, ownTensor, ownWeight } from "../checks.ts";
 
-/** Step data at an address of linear memory. */
+/** Step data in linear memory. */
 export class WasmTensor implements TensorRef {
   readonly dtype: TensorDtype;
   readonly shape: readonly number[];
@@ -17,13 +18,14 @@ export class WasmTensor implements TensorRef {
   }
 }
 
-/** A weight: its packed data, and the 16-byte descriptor (address, rows, cols, dtype) that kernels take. */
+/** A weight in linear memory: its packed data, and the descriptor (address, rows, cols, dtype) that kernels take. */
 export class WasmWeight implements WeightRef {
   readonly kind: WeightSpec["kind"];
   readonly name: string;
   readonly dtype: WeightDtype;
   readonly rows: number;
   readonly cols: number;
+  /** Of the packed data. */
   readonly address: number;
   readonly descriptor: number;
   constructor(spec: WeightSpec, address: number, descriptor: number) {
@@ -38,34 +40,27 @@ export class WasmWeight implements WeightRef {
   }
 
   static of(ref: WeightRef): WasmWeight {
-    if (!(ref instanceof WasmWeight)) throw new ShapeError(`weight ${ref.name} was made by another backend`);
-    return ref;
+    return ownWeight(ref, WasmWeight);
   }
 }
 
-/** The tensor itself, of the dtype asked for. @throws ShapeError for another backend's or another dtype. */
-export function addressOf(ref: TensorRef, dtype?: TensorDtype): WasmTensor {
-  if (!(ref instanceof WasmTensor)) throw new ShapeError("this tensor was made by another backend");
+/** A tensor of this backend. @throws ShapeError for another backend's, or another dtype than the one given */
+export function tensorOf(ref: TensorRef, dtype?: TensorDtype): WasmTensor {
+  const tensor = ownTensor(ref, WasmTensor);
   if (dtype !== undefined && ref.dtype !== dtype)
     throw new ShapeError(`expected a tensor of ${dtype}, got ${ref.dtype}`);
-  return ref;
+  return tensor;
 }
 
-/** The descriptor of a matrix, whose rows are in blocks. */
-export function descriptorOf(ref: WeightRef): number {
-  const weight = WasmWeight.of(ref);
-  if (weight.kind !== "matrix")
-    throw new ShapeError(`weight ${ref.name} is a vector, and a matrix is needed here`);
-  return weight.descriptor;
+/** The descriptor of a matrix, whose rows are in blocks. @throws ShapeError for a vector */
+export function matrixDescriptor(ref: WeightRef): number {
+  checkKind(ref, "matrix");
+  return WasmWeight.of(ref).descriptor;
 }
 
-/** The descriptor of a vector, or 0 for none. */
-export function vectorOf(ref: WeightRef | undefined): number {
+/** The descriptor of a vector, 0 for none. @throws ShapeError for a matrix */
+export function vectorDescriptor(ref: WeightRef | undefined): number {
   if (ref === undefined) return 0;
-  const weight = WasmWeight.of(ref);
-  if (weight.kind !== "vector")
-    throw new ShapeError(
-      `weight ${ref.name} is a matrix [${weight.rows}, ${weight.cols}], and a vector is needed here`,
-    );
-  return weight.descriptor;
+  checkKind(ref, "vector");
+  return WasmWeight.of(ref).descriptor;
 }

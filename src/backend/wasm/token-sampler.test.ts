@@ -30,7 +30,7 @@ const logits = fc.oneof(
 );
 
 describe("TokenSampler", () => {
-  it("draws what sampleToken draws, for 1 to 60 tokens with ties, masks and NaN, from any row", () => {
+  it("samples the same tokens as sampleToken, for 1 to 60 tokens with ties, masks and NaN, from any row", () => {
     fc.assert(
       fc.property(
         logits,
@@ -51,7 +51,7 @@ describe("TokenSampler", () => {
     );
   });
 
-  it("draws from the new memory after it has grown", () => {
+  it("samples from the new memory after growth", () => {
     const { arena, address, sampler } = samplerOf(4);
     const row = {
       params: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 },

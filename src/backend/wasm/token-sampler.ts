@@ -3,12 +3,12 @@ import { sampleUnit } from "../sample-token.ts";
 import type { Arena } from "./arena.ts";
 
 /**
- * Draws the tokens that `sampleToken` draws (../sample-token.ts, the definition), without sorting the vocabulary and
- * without making anything: tokens come off a heap, best first, only as far as the draw reaches.
+ * Samples the tokens of `sampleToken` (../sample-token.ts, the definition) without sorting the vocabulary and without
+ * allocating: pops tokens from a heap, best first, only as far as the sample reaches.
  */
 export class TokenSampler {
   readonly #arena: Arena;
-  /** A heap in front; what has come off it stands at the end, best last. */
+  /** [0, count - taken) is a heap; popped ids follow, best last. */
   readonly #ids: Uint32Array;
   readonly #weights: Float64Array;
   readonly #isSeen: Uint8Array;
@@ -25,8 +25,8 @@ export class TokenSampler {
   }
 
   /**
-   * Draws from row `i` of the logits at `address`: f32 [i + 1, vocabSize], overwritten where the repetition penalty is
-   * not 1. Returns a token id, greedy the lowest id of the largest logit; `NO_TOKEN` where the row is no distribution.
+   * Samples row `i` of the logits at `address`, f32 [i + 1, vocabSize]; overwrites it where the repetition penalty is not 1.
+   * Returns a token id, greedy the lowest id of the largest logit, or `NO_TOKEN` where the row is no distribution.
    */
   draw(address: number, i: number, row: SamplingRow): number {
     const { params } = row;
@@ -37,7 +37,7 @@ export class TokenSampler {
     const largest = this.#logits[this.#take(0)];
     let mass = 0;
     for (let at = 0; at < this.#count; at++) mass += this.#weigh(this.#ids[at], largest, params.temperature);
-    // NaN or +Infinity among the logits weighed, or nothing but -Infinity, whose difference is NaN
+    // A logit is NaN or +Infinity, or all are -Infinity, whose difference is NaN.
     if (Number.isNaN(mass)) return NO_TOKEN;
     let kept = this.#count;
     if (params.topP < 1) {
@@ -60,12 +60,12 @@ export class TokenSampler {
       rest -= this.#weightOf(rank);
       if (rest < 0) return this.#take(rank);
     }
-    // rounding has left a rest: the last token that has a weight, for a masked one has none
+    // Rounding left a rest: take the last token with a weight, which masked tokens lack.
     while (this.#weightOf(kept - 1) === 0) kept--;
     return this.#take(kept - 1);
   }
 
-  /** A view of a row: made anew only when memory has grown or the logits stand elsewhere. */
+  /** A view of a row; a new one only after memory has grown or for other logits. */
   #row(address: number, i: number): Float32Array {
     const known = this.#rows[i];
     const { buffer } = this.#arena.memory;
@@ -81,7 +81,7 @@ export class TokenSampler {
     let bestLogit = Number.NEGATIVE_INFINITY;
     for (let id = 0; id < logits.length; id++) {
       const logit = logits[id];
-      // one comparison a logit, that NaN passes too
+      // One comparison a logit, which lets NaN through, too.
       if (logit <= bestLogit) continue;
       if (Number.isNaN(logit)) return NO_TOKEN;
       bestLogit = logit;
@@ -111,7 +111,7 @@ export class TokenSampler {
     return this.#weights[this.#take(rank)];
   }
 
-  /** The token of a rank, 0 the best; ranks are first asked for in order. */
+  /** The token of a rank, 0 the best; the first calls come in order of rank. */
   #take(rank: number): number {
     while (this.#taken <= rank) {
       const last = this.#count - 1 - this.#taken;
@@ -122,7 +122,7 @@ export class TokenSampler {
     return this.#ids[this.#count - 1 - rank];
   }
 
-  /** Makes a heap of the best `topK` tokens, or of all where it is 0. False where NaN may have been left out. */
+  /** Builds a heap of the best `topK` tokens, of all where it is 0. False for a NaN that it would leave out. */
   #fillHeap(topK: number): boolean {
     const { length } = this.#ids;
     this.#count = topK === 0 ? length : Math.min(topK, length);
@@ -131,11 +131,11 @@ export class TokenSampler {
     if (this.#count < length) {
       const logits = this.#logits;
       for (let id = 0; id < this.#count; id++) if (Number.isNaN(logits[id])) return false;
-      // the worst of the best so far stands in front, to be replaced
+      // A heap with the worst of the best in front, which a better token replaces.
       this.#heapify(false);
       let worst = logits[this.#ids[0]];
       for (let id = this.#count; id < length; id++) {
-        // a later token is better by its logit alone; NaN passes the comparison too
+        // A later token is better only by its logit. NaN passes the comparison, too.
         if (logits[id] <= worst) continue;
         if (Number.isNaN(logits[id])) return false;
         this.#ids[0] = id;
@@ -169,7 +169,7 @@ export class TokenSampler {
     this.#ids[b] = id;
   }
 
-  /** Larger logit, or the same and a lower id. */
+  /** True for a larger logit, or the same logit and a lower id. */
   #isBetter(a: number, b: number): boolean {
     const x = this.#logits[a];
     const y = this.#logits[b];

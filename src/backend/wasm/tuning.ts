@@ -1,13 +1,14 @@
 /**
- * What depends on the processor: numbers that kernels read from memory. None changes a result; they are measured the first
- * time a backend opens on a machine (`measure-tuning.ts`), kept where the host keeps such things, and told in `report()`.
+ * Choices for the processor: numbers that kernels read from memory, none of which changes a result. The first backend on a
+ * machine measures them (`measure-tuning.ts`), the host's store keeps them, and `report()` shows them.
  */
+import type { WeightDtype } from "../../base/dtype.ts";
 import type { TuningReport } from "../backend.ts";
 import type { TuningStore } from "./host.ts";
 import type { Word } from "./memory-map.ts";
 
 interface Tunable {
-  /** Before anything is measured. */
+  /** The default: used where nothing was measured. */
   readonly usual: number;
   readonly least: number;
   readonly most: number;
@@ -17,7 +18,7 @@ const AHEAD: Tunable = { usual: 0, least: 0, most: 1 << 16 };
 const ITEM: Tunable = { usual: 1 << 17, least: 1 << 12, most: 1 << 22 };
 const SWITCH: Tunable = { usual: 1, least: 0, most: 1 };
 
-/** Every number, named as its word in memory; assembly/state.ts says what each does. */
+/** Every choice, by the name of its word; assembly/state.ts documents each. */
 export const TUNABLES = {
   aheadF32: AHEAD,
   itemF32: ITEM,
@@ -36,15 +37,13 @@ export const TUNABLES = {
 export type TuningName = keyof typeof TUNABLES;
 export type Tuning = Readonly<Record<TuningName, number>>;
 
-/** Kinds of weights that kernels stream, the likeliest first: a further one is its words above, and a row. */
+/** Weight dtypes that kernels stream, the likeliest first, and their words. */
 export const WEIGHT_KINDS = [
-  { name: "bf16", code: 1, bytes: 2, ahead: "aheadBf16", item: "itemBf16" },
-  { name: "f32", code: 0, bytes: 4, ahead: "aheadF32", item: "itemF32" },
-  { name: "f16", code: 2, bytes: 2, ahead: "aheadF16", item: "itemF16" },
+  { dtype: "bf16", ahead: "aheadBf16", item: "itemBf16" },
+  { dtype: "f32", ahead: "aheadF32", item: "itemF32" },
+  { dtype: "f16", ahead: "aheadF16", item: "itemF16" },
 ] as const satisfies readonly {
-  name: string;
-  code: number;
-  bytes: number;
+  dtype: WeightDtype;
   ahead: TuningName;
   item: TuningName;
 }[];
@@ -63,31 +62,31 @@ function isTuningName(name: string): name is TuningName {
   return Object.hasOwn(TUNABLES, name);
 }
 
-/** How the choices are had. auto: what was kept, else measured; measure: measured and kept; default: the usual ones. */
+/** Source of the choices. auto: kept ones, else measured; measure: measured and kept; default: the defaults. */
 export type TuningMode = "auto" | "measure" | "default";
 
 export const TUNING_MODES: readonly TuningMode[] = ["auto", "measure", "default"];
 
-/** What a measurement found. */
+/** Result of a measurement. */
 export interface MeasuredTuning {
   readonly tuning: Tuning;
   readonly elapsedMs: number;
-  /** Where something was not measured, and keeps its usual value: what, and why. Such a result is not kept. */
+  /** Where some choices were not measured and keep their defaults: the reason. Such a result is not kept. */
   readonly unfinished?: string;
 }
 
 export interface TuningRequest {
   readonly mode: TuningMode;
-  /** What the choices depend on beside the machine: the build of the kernels, the number of threads. */
+  /** Everything but the machine that choices depend on: build of the kernels, number of threads. */
   readonly build: string;
   readonly store: TuningStore | undefined;
   readonly measure: () => Promise<MeasuredTuning>;
 }
 
-/** Choices of this process by key: two backends that open at once would measure each other. */
+/** Choices of this process by key. Two backends that measure at once would disturb each other. */
 const CHOSEN = new Map<string, Promise<TuningReport>>();
 
-/** The choices for this machine and build. Trouble with the store is never an error: it costs a measurement. */
+/** The choices for this machine and build. A failing store is no error: it costs a measurement. */
 export async function chooseTuning(request: TuningRequest): Promise<TuningReport> {
   const { mode, build, store } = request;
   if (mode === "default") return { from: "default", choices: USUAL_TUNING };
@@ -104,7 +103,7 @@ export async function chooseTuning(request: TuningRequest): Promise<TuningReport
   }
 }
 
-/** What this process measured before counts as kept. */
+/** Choices that this process measured before count as kept. */
 function asKept(report: TuningReport): TuningReport {
   return report.from === "measured" ? { from: "kept", choices: report.choices } : report;
 }
@@ -124,7 +123,7 @@ async function findTuning({ mode, store, measure }: TuningRequest, key: string):
   return { from: "measured", choices: tuning, elapsedMs };
 }
 
-/** The choices kept under a key; undefined where there are none, or what is there is not ours or not whole. */
+/** The choices kept under a key; undefined where there are none, or the text is foreign or incomplete. */
 async function readKept(store: TuningStore | undefined, key: string): Promise<Tuning | undefined> {
   try {
     const text = await store?.read(key);
@@ -134,7 +133,7 @@ async function readKept(store: TuningStore | undefined, key: string): Promise<Tu
   }
 }
 
-/** What was kept, where every number is there and in its range. */
+/** Kept choices; undefined unless every number is present and in its range. */
 export function parseTuning(kept: unknown, key: string): Tuning | undefined {
   if (typeof kept !== "object" || kept === null || !("key" in kept) || kept.key !== key) return undefined;
   if (!("choices" in kept) || typeof kept.choices !== "object" || kept.choices === null) return undefined;
@@ -147,7 +146,7 @@ export function parseTuning(kept: unknown, key: string): Tuning | undefined {
   return isWhole ? tuningOf((name) => Number(given.get(name))) : undefined;
 }
 
-/** A short name for a build: what tells one from another, FNV-1a of its bytes. */
+/** A short name that tells builds apart: FNV-1a of the bytes. */
 export function fingerprint(bytes: Uint8Array): string {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);

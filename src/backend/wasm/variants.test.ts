@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { place } from "../../../test/place/here.ts";
 import { sizesOf } from "../../../test/sizes.ts";
 import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
+import { withAllPages } from "../with-all-pages.ts";
 import { wasmFactory } from "./open-wasm.ts";
 import { TUNABLES, TUNING_NAMES, type Tuning, USUAL_TUNING } from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
@@ -40,7 +41,8 @@ async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmB
     },
     ...{ maxPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
   });
-  const backend = await wasmFactory(place.createWasmHost(), { ...build, tuning: "default" })(...sizes);
+  const open = withAllPages(wasmFactory(place.createWasmHost(), { ...build, tuning: "default" }));
+  const backend = await open(...sizes);
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
 }
@@ -226,8 +228,8 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
     const backend = await open(heads, build);
     const { numQueryHeads, headDim } = heads;
     const next = draws(3);
-    const start = backend.arena.word("cache") / 4;
-    for (let i = 0; i < backend.report().kvCacheBytes / 4; i++) backend.arena.floats[start + i] = next();
+    for (const { address, bytes } of backend.cacheRegions)
+      for (let i = 0; i < bytes / 4; i++) backend.arena.floats[address / 4 + i] = next();
     const query = backend.createTensor("f32", [40, numQueryHeads * headDim]);
     backend.write(
       query,

@@ -22,38 +22,42 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
+import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
+import { ARRIVED_ADDRESS } from "./assembly/layout.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
-import { ARRIVED_ADDRESS, boundsLayerBytes, layerBytes, regions, type Word } from "./memory-map.ts";
-import { addressOf, descriptorOf, vectorOf, WasmTensor } from "./refs.ts";
+import { kernelsOf } from "./kernels.ts";
+import { KvCache, type MemoryRegion } from "./kv-cache.ts";
+import { regions, type Word } from "./memory-map.ts";
+import { matrixDescriptor, tensorOf, vectorDescriptor, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
-import { writeSizes, writeTuning } from "./words.ts";
+import { writeSizes, writeTuning } from "./write-words.ts";
 
 /** Kernels that run between `beginStep` and the next. */
 type StepKernel = Exclude<
   keyof WasmExports,
-  "scratchBytes" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
+  "threadScratch" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
 >;
 
 /** Rows from which on products gain nothing: one streams the weights while they stay in cache. */
 export const PREFILL_ROWS = 256;
 
-/** What a backend is opened on. */
+/** Memory, kernels and threads of a backend. */
 export interface WasmBackendOptions {
   readonly memory: WebAssembly.Memory;
-  /** Exports of the kernels' instance. */
+  /** Exports of an instance over the memory. */
   readonly kernels: WebAssembly.Exports;
   readonly threads: number;
   readonly description: string;
   readonly tuning: TuningReport;
 }
 
-/** Kernels in WebAssembly over one linear memory. Steps run at once; what they give is there when they return. */
+/** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
@@ -67,11 +71,11 @@ export class WasmBackend implements Backend, LayerOps {
   readonly #description: string;
   readonly #tuning: TuningReport;
   readonly #weights: WeightStore;
+  readonly #cache: KvCache;
   readonly #batch: BatchRegion;
   readonly #sampler: TokenSampler;
   readonly #workers: StartedWorker[] = [];
-  readonly #drawn = new SampledTokens();
-  #hasBounds = false;
+  readonly #sampled = new SampledTokens();
   #hasBatch = false;
   #isClosed = false;
   #failure: unknown;
@@ -81,30 +85,28 @@ export class WasmBackend implements Backend, LayerOps {
     this.capacity = capacity;
     this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
     this.arena = new Arena(options.memory);
-    this.kernels = options.kernels as unknown as WasmExports;
+    this.kernels = kernelsOf(options.kernels);
     this.#threads = options.threads;
     this.#description = options.description;
     this.#tuning = options.tuning;
     writeSizes(this.arena, model, capacity);
     for (const [word, bytes] of regions(model, capacity))
       this.#setWord(word, this.arena.allocate(bytes, word));
-    const scratchBytes = Math.ceil((this.kernels.scratchBytes() + 128) / 64) * 64;
+    const scratchBytes = Math.ceil((this.kernels.threadScratch() + 128) / 64) * 64;
     this.#setWord("scratchBytes", scratchBytes);
     this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, model);
-    this.#batch = new BatchRegion(this.arena, model, capacity);
+    this.#cache = new KvCache(this.arena, model, capacity);
+    this.#batch = new BatchRegion(this.arena, this.#cache, this);
     this.#sampler = new TokenSampler(this.arena, model.vocabSize);
-    const cacheBytes = model.numLayers * layerBytes(model, capacity);
-    const what = `the KV cache (${capacity.maxPages * capacity.pageSize} tokens)`;
-    this.#setWord("cache", this.arena.allocate(cacheBytes, what));
     this.kernels.startMain();
     this.tune(options.tuning.choices);
   }
 
-  /** Sets what suits the processor: no value changes a result. Numbers without a name are left alone. */
+  /** Writes choices for the processor, none of which changes a result; choices without a value stay as they are. */
   tune(choices: Readonly<Record<string, number>>): void {
     writeTuning(this.arena, choices);
-    // All threads take part in a read: each sees anew which jobs are its own.
+    // A read runs on all threads, and each then learns which jobs are its own.
     if (this.#workers.length > 0) this.kernels.readAll(0, 1 << 17, this.arena.word("scratch"));
   }
 
@@ -112,7 +114,7 @@ export class WasmBackend implements Backend, LayerOps {
     this.arena.setWord(word, value);
   }
 
-  /** Lets a started worker take part. */
+  /** Lets a started worker take part in jobs. */
   addWorker(worker: StartedWorker): void {
     worker.onFailure((error) => {
       this.#failure ??= error;
@@ -126,19 +128,11 @@ export class WasmBackend implements Backend, LayerOps {
     return 1 + Atomics.load(this.arena.integers, ARRIVED_ADDRESS / 4);
   }
 
-  /** Gives up the memory for another backend on the same threads: all that was used is zero again. */
-  vacate(): readonly StartedWorker[] {
-    this.#isClosed = true;
-    this.#setWord("workers", 0);
-    this.arena.clear();
-    return this.#workers.splice(0);
-  }
-
   /**
-   * Runs a kernel of a step. Arguments are forwarded one by one, because a closure around the call would be garbage in
-   * every step of every layer. A trap or a lost worker becomes a BackendError, now and ever after.
+   * Runs a kernel of the current step. Takes the arguments one by one: a closure around the call would be garbage in every
+   * layer of every step. After a trap or a lost worker, this call and all later ones throw a BackendError.
    */
-  #step<K extends StepKernel>(kernel: K, ...args: Parameters<WasmExports[K]>): void {
+  #run<K extends StepKernel>(kernel: K, ...args: Parameters<WasmExports[K]>): void {
     if (!this.#hasBatch) throw new ShapeError(`${kernel} was recorded before beginStep`);
     this.#checkOpen(kernel);
     try {
@@ -166,7 +160,7 @@ export class WasmBackend implements Backend, LayerOps {
       description: this.#description,
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
-      kvCacheBytes: this.model.numLayers * layerBytes(this.model, this.capacity),
+      kvCacheBytes: this.#cache.bytes,
       tuning: this.#tuning,
     };
   }
@@ -177,14 +171,14 @@ export class WasmBackend implements Backend, LayerOps {
   }
 
   write(ref: TensorRef, data: Float32Array | Uint32Array): void {
-    const { address, size } = addressOf(ref, data instanceof Float32Array ? "f32" : "u32");
-    if (data.length > size) throw new ShapeError(`writing ${data.length} elements into a tensor of ${size}`);
+    const { address, size } = tensorOf(ref, data instanceof Float32Array ? "f32" : "u32");
+    checkWrite(data, size);
     if (data instanceof Float32Array) this.arena.floats.set(data, address / 4);
     else this.arena.integers.set(data, address / 4);
   }
 
   async read(ref: TensorRef): Promise<Float32Array | Uint32Array> {
-    const { address, size } = addressOf(ref);
+    const { address, size } = tensorOf(ref);
     const from = ref.dtype === "f32" ? this.arena.floats : this.arena.integers;
     return from.slice(address / 4, address / 4 + size);
   }
@@ -204,41 +198,52 @@ export class WasmBackend implements Backend, LayerOps {
     }
   }
 
+  async resizeCache(numPages: number): Promise<boolean> {
+    this.#checkOpen("resizeCache");
+    checkPages(numPages, this.capacity);
+    return this.#cache.resize(numPages);
+  }
+
+  /** Memory of the keys and values, for measurements. */
+  get cacheRegions(): readonly MemoryRegion[] {
+    return this.#cache.regions;
+  }
+
   beginStep(batch: StepBatch): void {
-    this.#batch.upload(batch, this.#drawn);
+    this.#batch.upload(batch, this.#sampled);
     this.#hasBatch = true;
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
-    this.#step("embed", descriptorOf(embedding), addressOf(x, "f32").address);
+    this.#run("embed", matrixDescriptor(embedding), tensorOf(x, "f32").address);
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
-    this.#step(
+    this.#run(
       "attentionInput",
       layer,
-      vectorOf(norm),
-      descriptorOf(q),
-      descriptorOf(k),
-      descriptorOf(v),
-      vectorOf(qBias),
-      vectorOf(kBias),
-      vectorOf(vBias),
-      vectorOf(qNorm),
-      vectorOf(kNorm),
-      addressOf(x, "f32").address,
-      addressOf(query, "f32").address,
+      vectorDescriptor(norm),
+      matrixDescriptor(q),
+      matrixDescriptor(k),
+      matrixDescriptor(v),
+      vectorDescriptor(qBias),
+      vectorDescriptor(kBias),
+      vectorDescriptor(vBias),
+      vectorDescriptor(qNorm),
+      vectorDescriptor(kNorm),
+      tensorOf(x, "f32").address,
+      tensorOf(query, "f32").address,
     );
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
     const { first, count } = range;
-    const from = addressOf(query, "f32").address;
-    const to = addressOf(output, "f32").address;
+    const from = tensorOf(query, "f32").address;
+    const to = tensorOf(output, "f32").address;
     const into = scores ? this.#scores(range, scores) : 0;
     const capacity = scores ? capacityOf(scores.values) : 0;
-    this.#step("attendAll", layer, first, count, from, to, into, capacity);
+    this.#run("attendAll", layer, first, count, from, to, into, capacity);
   }
 
   /** Address of scores that have room for the range's sequences. */
@@ -249,7 +254,7 @@ export class WasmBackend implements Backend, LayerOps {
       if (units > capacity)
         throw new ShapeError(`scores of ${units} units do not fit into a tensor with room for ${capacity}`);
     }
-    return addressOf(scores.values, "f32").address;
+    return tensorOf(scores.values, "f32").address;
   }
 
   #unitsOf(range: SequenceRange, i: number, unit: number): number {
@@ -264,24 +269,31 @@ export class WasmBackend implements Backend, LayerOps {
     output: TensorRef,
   ): void {
     const { first, count } = range;
-    const from = addressOf(query, "f32").address;
-    const to = addressOf(output, "f32").address;
-    const list = addressOf(selection.indices, "u32").address;
-    const sizes = addressOf(selection.counts, "u32").address;
+    const from = tensorOf(query, "f32").address;
+    const to = tensorOf(output, "f32").address;
+    const list = tensorOf(selection.indices, "u32").address;
+    const sizes = tensorOf(selection.counts, "u32").address;
     const capacity = capacityOf(selection.indices);
-    this.#step("attendSelected", layer, first, count, from, list, selection.groups, capacity, sizes, to);
+    this.#run("attendSelected", layer, first, count, from, list, selection.groups, capacity, sizes, to);
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const from = addressOf(attended, "f32").address;
-    const to = addressOf(x, "f32").address;
-    this.#step("attentionOutput", descriptorOf(weights.o), vectorOf(weights.oBias), from, to);
+    const from = tensorOf(attended, "f32").address;
+    const to = tensorOf(x, "f32").address;
+    this.#run("attentionOutput", matrixDescriptor(weights.o), vectorDescriptor(weights.oBias), from, to);
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    const at = addressOf(x, "f32").address;
+    const at = tensorOf(x, "f32").address;
     const { norm, gate, up, down } = weights;
-    this.#step("feedForward", vectorOf(norm), descriptorOf(gate), descriptorOf(up), descriptorOf(down), at);
+    this.#run(
+      "feedForward",
+      vectorDescriptor(norm),
+      matrixDescriptor(gate),
+      matrixDescriptor(up),
+      matrixDescriptor(down),
+      at,
+    );
   }
 
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
@@ -296,46 +308,42 @@ export class WasmBackend implements Backend, LayerOps {
     count: number,
     logits: TensorRef,
   ): void {
-    if (count > this.capacity.maxBatchRows || count * this.model.vocabSize > addressOf(logits).size)
+    if (count > this.capacity.maxBatchRows || count * this.model.vocabSize > tensorOf(logits).size)
       throw new ShapeError(`logits of ${count} rows do not fit into [${logits.shape.join(", ")}]`);
     this.#batch.copy("logitsRows", rows, count);
-    const from = addressOf(x, "f32").address;
-    const to = addressOf(logits, "f32").address;
-    this.#step("logits", vectorOf(norm), descriptorOf(output), from, count, to);
+    const from = tensorOf(x, "f32").address;
+    const to = tensorOf(logits, "f32").address;
+    this.#run("logits", vectorDescriptor(norm), matrixDescriptor(output), from, count, to);
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
-    const { address } = addressOf(logits, "f32");
-    return this.#drawn.draw(rows, (row, i) => this.#sampler.draw(address, i, row));
+    const { address } = tensorOf(logits, "f32");
+    return this.#sampled.draw(rows, (row, i) => this.#sampler.draw(address, i, row));
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const to = this.#scores(range, out);
-    const q = addressOf(query, "f32").address;
-    this.#step("scores", layer, range.first, range.count, q, to, capacityOf(out.values));
+    const q = tensorOf(query, "f32").address;
+    this.#run("scores", layer, range.first, range.count, q, to, capacityOf(out.values));
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
     const to = this.#scores(range, out);
     const stride = out.heads * capacityOf(out.values);
-    this.#step("randomScores", layer, range.first, range.count, seed, to, stride);
+    this.#run("randomScores", layer, range.first, range.count, seed, to, stride);
   }
 
   updatePageBounds(layer: number, range: SequenceRange): void {
-    if (!this.#hasBounds) {
-      const bytes = this.model.numLayers * boundsLayerBytes(this.model, this.capacity);
-      this.#setWord("bounds", this.arena.allocate(bytes, "page bounds"));
-      this.#hasBounds = true;
-    }
-    this.#step("updateBounds", layer, range.first, range.count);
+    this.#cache.addBounds();
+    this.#run("updateBounds", layer, range.first, range.count);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    if (!this.#hasBounds) throw new ShapeError("pageScores before any updatePageBounds");
+    if (!this.#cache.hasBounds) throw new ShapeError("pageScores before any updatePageBounds");
     const to = this.#scores(range, out);
-    const q = addressOf(query, "f32").address;
+    const q = tensorOf(query, "f32").address;
     const capacity = capacityOf(out.values);
-    this.#step("pageScores", layer, range.first, range.count, q, to, capacity, out.unit);
+    this.#run("pageScores", layer, range.first, range.count, q, to, capacity, out.unit);
   }
 
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
@@ -356,21 +364,17 @@ export class WasmBackend implements Backend, LayerOps {
     const { first, count } = range;
     const { sinks, recent } = ends;
     for (let i = 0; i < count; i++) {
-      const candidates = Math.max(0, this.#unitsOf(range, i, scores.unit) - sinks - recent);
-      if (candidates < out.count)
-        throw new ShapeError(
-          `selecting ${out.count} units, but only ${candidates} candidates lie between the ends`,
-        );
+      checkCandidates(this.#unitsOf(range, i, scores.unit), ends, out.count);
     }
     if (out.count > capacityOf(out.units))
       throw new ShapeError(
         `${out.count} units do not fit into a tensor with room for ${capacityOf(out.units)}`,
       );
-    const from = addressOf(scores.values, "f32").address;
-    const to = addressOf(out.units, "u32").address;
+    const from = tensorOf(scores.values, "f32").address;
+    const to = tensorOf(out.units, "u32").address;
     const { heads, unit, values } = scores;
     const room = capacityOf(out.units);
-    this.#step(name, first, count, from, heads, capacityOf(values), unit, sinks, recent, out.count, to, room);
+    this.#run(name, first, count, from, heads, capacityOf(values), unit, sinks, recent, out.count, to, room);
   }
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
@@ -385,13 +389,13 @@ export class WasmBackend implements Backend, LayerOps {
           `a selection of ${most} tokens does not fit into a tensor with room for ${room}`,
         );
     }
-    const units = set ? addressOf(set.units, "u32").address : 0;
+    const units = set ? tensorOf(set.units, "u32").address : 0;
     const capacity = set ? capacityOf(set.units) : 0;
-    const to = addressOf(out.indices, "u32").address;
-    const counts = addressOf(out.counts, "u32").address;
+    const to = tensorOf(out.indices, "u32").address;
+    const counts = tensorOf(out.counts, "u32").address;
     const { groups } = out;
     const { first } = range;
-    this.#step(
+    this.#run(
       "expandSelection",
       first,
       range.count,

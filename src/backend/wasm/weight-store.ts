@@ -1,15 +1,12 @@
-import { dtypeBytes } from "../../base/dtype.ts";
+import { DTYPE_CODES, dtypeBytes } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type { ModelShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
+import { DESCRIPTOR_WORDS, F16_SPECIAL } from "./assembly/layout.ts";
 import type { WasmExports } from "./exports.ts";
 import { stagingBytes } from "./memory-map.ts";
 import { WasmWeight } from "./refs.ts";
-
-const DTYPE_CODES = { f32: 0, bf16: 1, f16: 2 } as const;
-/** f16 that holds Inf or NaN, which its fast path would lose. */
-const F16_SPECIAL = 3;
 
 /** Weights in the kernels' layout: matrices in blocks of 8 rows in their own dtype, vectors as f32. */
 export class WeightStore {
@@ -30,14 +27,14 @@ export class WeightStore {
     const { rows, cols } = dimensionsOf(spec);
     const isVector = spec.kind === "vector";
     const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * cols * dtypeBytes(dtype);
-    const descriptor = this.#arena.allocate(16, `weight ${name}`);
+    const descriptor = this.#arena.allocate(4 * DESCRIPTOR_WORDS, `weight ${name}`);
     const address = this.#arena.allocate(bytes, `weight ${name} [${rows}, ${cols}] in ${dtype}`);
-    this.#arena.integers.set([address, rows, cols, isVector ? 0 : DTYPE_CODES[dtype]], descriptor / 4);
+    this.#arena.integers.set([address, rows, cols, DTYPE_CODES[isVector ? "f32" : dtype]], descriptor / 4);
     this.bytes += bytes;
     return new WasmWeight(spec, address, descriptor);
   }
 
-  /** Packs whole rows into their place, as many at a time as the staging area holds. */
+  /** Packs whole rows into their final place, as many at a time as the staging area holds. */
   write(kernels: WasmExports, ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
     const { kind, name, dtype, rows, cols, address, descriptor } = WasmWeight.of(ref);
     const rowBytes = cols * dtypeBytes(dtype);

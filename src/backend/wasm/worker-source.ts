@@ -1,7 +1,6 @@
 /**
- * Body of a worker, for `new Worker(source, { eval: true, workerData })` of Node and for a Blob worker of a browser,
- * where the data comes as the first message. Runs the kernels' worker loop until the backend stops it.
- * No `await` on the way: the loop blocks its thread.
+ * Body of a worker: of Node's `new Worker(source, { eval: true, workerData })`, or of a browser's Blob worker, which gets
+ * its data as the first message. Runs the kernels' worker loop, which blocks its thread until the backend stops it.
  */
 export const WORKER_SOURCE = `
 const run = ({ module, memory, index }) => {

@@ -76,16 +76,16 @@ export function stepConstants({ step, model, capacity, cacheDtype }: GpuContext)
     MAX_PAGES: layout.maxPages,
     PAGE_SIZE: capacity.pageSize,
     KV_HEADS: model.numKvHeads,
-    ROW_PIECES: cacheRowPieces(model, cacheDtype),
+    ROW_VECTORS: cacheRowVectors(model, cacheDtype),
   };
 }
 
 /** Pieces of 16 bytes of one key or value of one head. */
-export function cacheRowPieces(model: ModelShape, dtype: CacheDtype): number {
+export function cacheRowVectors(model: ModelShape, dtype: CacheDtype): number {
   return Math.ceil(model.headDim / (dtype === "f16" ? 8 : 4));
 }
 
 /** Channels of a cache row with its padding. */
 export function paddedHeadDim(model: ModelShape, dtype: CacheDtype): number {
-  return cacheRowPieces(model, dtype) * (dtype === "f16" ? 8 : 4);
+  return cacheRowVectors(model, dtype) * (dtype === "f16" ? 8 : 4);
 }

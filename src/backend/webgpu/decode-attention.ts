@@ -5,7 +5,7 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
-import { LEAST_SHARE, SplitKv, type SplitShape } from "./split-kv.ts";
+import { LEAST_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 
 /** Most bytes of split-KV partials at once: more rows take turns. */
 const MAX_PARTIAL_BYTES = 64 << 20;
@@ -54,6 +54,7 @@ export class DecodeAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #split: SplitKv;
+  readonly #kernels = new Map<string, Kernel>();
   readonly #runs: CommandLists;
   readonly #combines: CommandLists;
 
@@ -147,7 +148,7 @@ export class DecodeAttention {
           capacity: selected?.capacity ?? 0,
           score_capacity: scoreTensor?.capacity ?? 0,
           splits,
-          shares: run.shape.wanted,
+          wanted_splits: run.shape.wanted,
         },
         bindings: {
           ...{ step: step.storage, query: pass.query, keys: cache.keys, values: cache.values },
@@ -184,7 +185,18 @@ export class DecodeAttention {
     });
   }
 
-  #splitKernel(split: SplitShape, { selection, scores, output }: Pass): Kernel {
+  /** The kernel of a pass: the same for all layers and lengths, so that a new number of splits costs little. */
+  #splitKernel(split: SplitShape, pass: Pass): Kernel {
+    const key = `${split.heads}, ${pass.selection !== undefined}, ${pass.scores !== undefined}, ${pass.output !== undefined}`;
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = this.#assemble(split, pass);
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  #assemble(split: SplitShape, { selection, scores, output }: Pass): Kernel {
     const { recorder, model, cacheDtype, traits } = this.#context;
     const { heads, threads } = split;
     const constants = {
@@ -195,20 +207,23 @@ export class DecodeAttention {
       HEAD_DIM: model.headDim,
       SCALE: model.headDim ** -0.5,
       SELECTED: selection !== undefined,
-      HAND_ON: scores !== undefined,
+      EMIT_SCORES: scores !== undefined,
       ONLY_SCORES: output === undefined,
     };
     if (split.kind === "shared")
-      return recorder.kernel(["storage", "step", reducePrelude(traits, threads), "attend-shared"], {
-        ...constants,
-        THREADS: threads,
-        ...subgroupConstants(traits),
-        LANES: threads,
-        CHUNK: split.maxTokens,
-        UNROLL: traits.isSoftware ? 1 : 4,
-        LEAST_SHARE,
-      });
-    return recorder.kernel(["storage", "step", "attend"], {
+      return recorder.kernel(
+        ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
+        {
+          ...constants,
+          THREADS: threads,
+          ...subgroupConstants(traits),
+          LANES: threads,
+          SPLIT_TOKENS: split.maxTokens,
+          UNROLL: traits.isSoftware ? 1 : 4,
+          LEAST_SPLIT,
+        },
+      );
+    return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
       ...constants,
       THREADS: threads,
       LANES: split.lanes,

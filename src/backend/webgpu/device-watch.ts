@@ -16,6 +16,8 @@ export class DeviceWatch {
   readonly #deadlineMs: number;
   readonly #waiting = new Set<(error: BackendError) => void>();
   readonly #forgetLoss: () => void;
+  /** What the device has yet to say of kernels. */
+  readonly #verdicts = new Set<Promise<unknown>>();
   #failure: BackendError | undefined;
 
   constructor(device: GPUDevice, deadlineMs = WAIT_DEADLINE_MS) {
@@ -37,8 +39,23 @@ export class DeviceWatch {
     // Node has no global GPUOutOfMemoryError to compare with
     const isMemory = error.constructor.name === "GPUOutOfMemoryError";
     const what = isMemory ? "the device ran out of memory" : "the device refused a command";
-    this.#fail(`${what}: ${error.message}; close the engine and open it again`);
+    const fail = () => this.#fail(`${what}: ${error.message}; close the engine and open it again`);
+    if (this.#verdicts.size === 0) fail();
+    else void Promise.all(this.#verdicts).then(fail);
   };
+
+  /**
+   * Fails with the error that `verdict` brings, if any. Errors of the device that come before it wait for it: they may
+   * follow from what it is about.
+   */
+  judge(verdict: Promise<BackendError | undefined>): void {
+    const heard = verdict.then(
+      (error) => error && this.fail(error),
+      () => {}, // the device was lost, which is told apart
+    );
+    this.#verdicts.add(heard);
+    void heard.then(() => this.#verdicts.delete(heard));
+  }
 
   #fail(what: string): void {
     this.fail(new BackendError(`backend webgpu: ${what}`));

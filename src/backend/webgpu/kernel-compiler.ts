@@ -66,11 +66,10 @@ export class KernelCompiler {
     this.#device.pushErrorScope("validation");
     const module = this.#moduleOf(kernel);
     const pipeline = this.#device.createComputePipeline(descriptorOf(kernel, module));
-    this.#device.popErrorScope().then(
-      async (error) => {
-        if (error) this.#watch.fail(await compileError(kernel, module, error.message));
-      },
-      () => {}, // the device was lost, of which the watch hears by itself
+    this.#watch.judge(
+      this.#device
+        .popErrorScope()
+        .then((error) => (error ? compileError(kernel, module, error.message) : undefined)),
     );
     kernel.pipeline = pipeline;
     return pipeline;

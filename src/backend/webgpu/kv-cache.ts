@@ -1,6 +1,6 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights } from "../backend.ts";
-import { cacheRowPieces, type GpuContext, stepConstants } from "./context.ts";
+import { cacheRowVectors, type GpuContext, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import { fillRandom } from "./fill-random.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
@@ -19,7 +19,7 @@ export class KvCache {
     const { model, capacity, buffers, cacheDtype } = context;
     this.#context = context;
     const bytes =
-      capacity.maxPages * capacity.pageSize * model.numKvHeads * cacheRowPieces(model, cacheDtype) * 16;
+      capacity.maxPages * capacity.pageSize * model.numKvHeads * cacheRowVectors(model, cacheDtype) * 16;
     this.layers = Array.from({ length: model.numLayers }, (_, layer) => ({
       keys: buffers.storage(`keys of layer ${layer}`, bytes),
       values: buffers.storage(`values of layer ${layer}`, bytes),

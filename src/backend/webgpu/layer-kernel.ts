@@ -3,6 +3,7 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
@@ -10,7 +11,7 @@ import {
   DTYPE_CODES,
   type NumberedBuffer,
   type PendingCombine,
-  pieceElements,
+  vectorElements,
   WebGpuTensor,
   WebGpuWeight,
 } from "./refs.ts";
@@ -33,6 +34,44 @@ interface LayerDispatch {
   readonly mailbox: NumberedBuffer;
   /** Which set of mailboxes it uses; it clears the other. */
   readonly set: 0 | 1;
+}
+
+/** What the kernel takes of one layer, and the command lists for it. */
+export class LayerFit {
+  readonly from: LayerOutputWeights;
+  readonly next: NextLayer | undefined;
+  /** Whether one row's attention output and feed-forward fit the kernel. */
+  readonly isTaken: boolean;
+  /** Whether the next layer's queries, keys and values fit behind them. */
+  readonly isNextTaken: boolean;
+  readonly #lists: CommandLists;
+  /** What the last look-up was for, and what it found: the same in most steps. */
+  #tensors: LayerTensors | undefined;
+  #pending: PendingCombine | undefined;
+  #places: readonly [CommandLists, CommandLists];
+
+  constructor(of: Pick<LayerFit, "from" | "next" | "isTaken" | "isNextTaken">, lists: CommandLists) {
+    this.from = of.from;
+    this.next = of.next;
+    this.isTaken = of.isTaken;
+    this.isNextTaken = of.isNextTaken;
+    this.#lists = lists;
+    this.#places = [lists, lists];
+  }
+
+  placeOf(tensors: LayerTensors, pending: PendingCombine | undefined, set: 0 | 1): CommandLists {
+    if (tensors !== this.#tensors || pending !== this.#pending) {
+      const lists = this.#lists
+        .at(WebGpuTensor.of(tensors.x).id)
+        .at(WebGpuTensor.of(tensors.query).id)
+        .at(pending ? pending.partials.id : WebGpuTensor.of(tensors.attended).id)
+        .at(pending?.splits ?? 0);
+      this.#places = [lists.at(0), lists.at(1)];
+      this.#tensors = tensors;
+      this.#pending = pending;
+    }
+    return this.#places[set];
+  }
 }
 
 /** The stages of a dispatch and the workgroups of each. */
@@ -62,8 +101,9 @@ export class LayerKernel {
   readonly #projected: NumberedBuffer;
   readonly #stages: LayerStages;
   readonly #lists: CommandLists;
-  readonly #taken = new WeakMap<LayerOutputWeights, boolean>();
-  readonly #takenInputs = new WeakMap<NextLayer, boolean>();
+  readonly #kernels = new Map<string, Kernel>();
+  readonly #fits = new WeakMap<LayerOutputWeights, LayerFit>();
+  #numFits = 0;
   #mailbox: NumberedBuffer | undefined;
   #set: 0 | 1 = 0;
 
@@ -75,24 +115,15 @@ export class LayerKernel {
     this.#lists = context.recorder.newCommandLists();
   }
 
-  /** Whether one row's attention output and feed-forward fit the kernel on this device. */
-  takes(from: LayerOutputWeights): boolean {
-    let isTaken = this.#taken.get(from);
-    if (isTaken === undefined) {
-      isTaken = this.#canTake(from);
-      this.#taken.set(from, isTaken);
-    }
-    return isTaken;
-  }
-
-  /** Whether the next layer's queries, keys and values fit behind them. */
-  takesInput(from: LayerOutputWeights, next: NextLayer): boolean {
-    let isTaken = this.#takenInputs.get(next);
-    if (isTaken === undefined) {
-      isTaken = this.#canTakeInput(from, next.weights);
-      this.#takenInputs.set(next, isTaken);
-    }
-    return isTaken;
+  /** How much of a layer the kernel takes on this device; looked at once a layer. */
+  fit(from: LayerOutputWeights, next: NextLayer | undefined): LayerFit {
+    const known = this.#fits.get(from);
+    if (known && known.next === next) return known;
+    const isTaken = this.#canTake(from);
+    const isNextTaken = isTaken && next !== undefined && this.#canTakeInput(from, next.weights);
+    const fit = new LayerFit({ from, next, isTaken, isNextTaken }, this.#lists.at(this.#numFits++));
+    this.#fits.set(from, fit);
+    return fit;
   }
 
   #canTake({ output, feedForward }: LayerOutputWeights): boolean {
@@ -121,8 +152,8 @@ export class LayerKernel {
     );
   }
 
-  /** Records everything from one attention to the next layer's q, k and v, or to the end of the layer. Consumes `attended`. */
-  record(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
+  /** Records what the kernel takes of everything from one attention to the next. Consumes `attended`. */
+  record(fit: LayerFit, tensors: LayerTensors): void {
     const mailbox = this.#mailboxBuffer;
     const set = this.#set;
     const { recorder } = this.#context;
@@ -130,18 +161,8 @@ export class LayerKernel {
     const attended = WebGpuTensor.of(tensors.attended);
     const { pending } = attended;
     attended.pending = undefined;
-    const [x, query] = [WebGpuTensor.of(tensors.x), WebGpuTensor.of(tensors.query)];
-    const place = this.#lists
-      .at(x.id)
-      .at(next ? query.id : 0)
-      .at(pending ? pending.partials.id : attended.id)
-      .at(pending?.splits ?? 0)
-      .at(set)
-      .at(next?.layer ?? -1)
-      .at(WebGpuWeight.of(from.output.o).id)
-      .at(WebGpuWeight.of(from.feedForward.gate).id)
-      .at(next ? WebGpuWeight.of(next.weights.q).id : 0);
-    if (!recorder.replay(place)) this.#keep(place, { from, next, attended, pending, x, query, mailbox, set });
+    const place = fit.placeOf(tensors, pending, set);
+    if (!recorder.replay(place)) this.#keep(place, dispatchOf(fit, tensors, { pending, mailbox, set }));
   }
 
   #keep(place: CommandLists, dispatch: LayerDispatch): void {
@@ -154,11 +175,27 @@ export class LayerKernel {
     const { first, o, feed, down, input } = plan.blocks;
     recorder.dispatch({
       category: "weights",
-      kernel: recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan)),
+      kernel: this.#kernel(layer, plan),
       params: this.#params(layer),
       bindings: this.#bindings(layer),
       grid: [first + o + feed + down + input],
     });
+    const { next, query } = layer;
+    if (next && hasHeadNorm(next.weights))
+      this.#cache.finishHeads(next.layer, next.weights, this.#projected, query, 1);
+  }
+
+  /** The kernel of a dispatch: the same for all layers and lengths, so that a new number of splits costs little. */
+  #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
+    const { dtype } = WebGpuWeight.of(layer.from.output.o);
+    const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
+    const key = `${dtype}, ${input}, ${layer.pending !== undefined}`;
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = this.#context.recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan));
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
   }
 
   #plan({ next, pending }: LayerDispatch): LayerPlan {
@@ -215,9 +252,9 @@ export class LayerKernel {
     return {
       THREADS: this.#stages.threads,
       DTYPE: DTYPE_CODES[dtype],
-      FOLD: Math.min(32, traits.minSubgroupSize),
+      REDUCE_LANES: Math.min(32, traits.minSubgroupSize),
       EPS: model.rmsNormEps,
-      TICKETS: traits.forwardProgress === "ticketed",
+      TICKETED: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
       FIRST_BLOCKS: blocks.first,
       O_BLOCKS: blocks.o,
@@ -226,10 +263,10 @@ export class LayerKernel {
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
       HIDDEN: hiddenSize,
-      ATTENDED_LINKS: this.#stages.mailboxWords(numQueryHeads * headDim),
-      HIDDEN_LINKS: this.#stages.mailboxWords(hiddenSize),
-      FEED_LINKS: this.#stages.mailboxWords(intermediateSize),
-      SET_LINKS: this.#stages.setWords,
+      ATTENDED_WORDS: this.#stages.mailboxWords(numQueryHeads * headDim),
+      HIDDEN_WORDS: this.#stages.mailboxWords(hiddenSize),
+      FEED_WORDS: this.#stages.mailboxWords(intermediateSize),
+      SET_WORDS: this.#stages.setWords,
       SPACE: Math.max(...sums) + 1,
     };
   }
@@ -242,7 +279,7 @@ export class LayerKernel {
       splits: pending?.splits ?? 0,
       ...{ o: firstVector(output.o), gate: firstVector(gate), up: firstVector(up), down: firstVector(down) },
       feed_norm: WebGpuWeight.of(norm).vector / 4,
-      ...{ links: set * setWords, stale: (1 - set) * setWords },
+      ...{ mailbox: set * setWords, stale: (1 - set) * setWords },
       input_norm: inputNorm ? WebGpuWeight.of(inputNorm).vector / 4 : 0,
       ...{ q: firstVector(q), k: firstVector(k), v: firstVector(v) },
       ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
@@ -253,7 +290,7 @@ export class LayerKernel {
     const { weights, step } = this.#context;
     const { gate, down } = from.feedForward;
     const bindings = {
-      ...{ vectors: weights.vectors, x, links: mailbox },
+      ...{ vectors: weights.vectors, x, mailbox },
       ...{ weights_o: slabOf(from.output.o), weights_feed: slabOf(gate), weights_down: slabOf(down) },
       ...(pending ? { partials: pending.partials } : { attended }),
     };
@@ -271,8 +308,20 @@ export class LayerKernel {
   }
 }
 
+function dispatchOf(
+  { from, next, isNextTaken }: LayerFit,
+  { attended, x, query }: LayerTensors,
+  how: Pick<LayerDispatch, "pending" | "mailbox" | "set">,
+): LayerDispatch {
+  return {
+    ...{ from, next: isNextTaken ? next : undefined, attended: WebGpuTensor.of(attended) },
+    ...{ x: WebGpuTensor.of(x), query: WebGpuTensor.of(query) },
+    ...how,
+  };
+}
+
 function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = ["storage", "subgroup-reduce", "layer-mailbox"];
+  const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
   files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
   if (input) files.push("layer-stage:input");
   files.push("layer-core");
@@ -296,10 +345,10 @@ function stageConstants(
   },
 ): Constants {
   return {
-    [`STRIDE_${name}`]: of.cols / pieceElements(of.dtype),
+    [`STRIDE_${name}`]: of.cols / vectorElements(of.dtype),
     [`ROWS_${name}`]: of.stage.rows,
     [`TURNS_${name}`]: of.stage.turns,
-    [`CHUNK_${name}`]: of.stage.chunk,
+    [`STRIP_${name}`]: of.stage.chunk,
     [`NORM_${name}`]: of.isNormed ?? false,
   };
 }

@@ -3,7 +3,7 @@ import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import { type GpuContext, stepConstants } from "./context.ts";
 import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
-import { DTYPE_CODES, type NumberedBuffer, pieceElements, WebGpuWeight } from "./refs.ts";
+import { DTYPE_CODES, type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
 import {
   groupSections,
   type Product,
@@ -233,10 +233,10 @@ export class LinearOps {
     while (teamRows > leastRows && (threads / fold) * foldBytes(teamRows) > traits.workgroupBytes)
       teamRows /= 2;
     const rows = Math.min(rowsAtOnce, teamRows);
-    const vectors = (batch * pieces * pieceElements(dtype)) / 4;
+    const vectors = (batch * pieces * vectorElements(dtype)) / 4;
     const constants = {
       DTYPE: DTYPE_CODES[dtype],
-      FOLD: fold,
+      REDUCE_LANES: fold,
       THREADS: threads,
       LANES: lanes,
       ROWS: rows,
@@ -245,14 +245,14 @@ export class LinearOps {
       STRIDE: stride,
       X_STRIDE: x.stride / 4,
       // x is normed on the way only where its rows are whole pieces
-      COLS: stride * pieceElements(dtype),
+      COLS: stride * vectorElements(dtype),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
       EPS: model.rmsNormEps,
     };
     const files = [
       "storage",
-      traits.minSubgroupSize > 0 ? "subgroup-reduce" : "subgroup-reduce-none",
+      traits.minSubgroupSize > 0 ? "shuffle-subgroups" : "shuffle-none",
       "matvec-core",
     ] as const;
     return { files, constants, teams: threads / lanes, outputs: kind === "pair" ? teamRows / 2 : teamRows };
@@ -357,7 +357,7 @@ function teamSize(stride: number, fold: number, most: number): number {
 
 /** Whether the matrix-vector kernels can read x as it lies, by whole pieces. */
 function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
-  return x.stride % 4 === 0 && cols % pieceElements(dtype) === 0;
+  return x.stride % 4 === 0 && cols % vectorElements(dtype) === 0;
 }
 
 /** Workgroups as columns and rows: a dimension takes at most 65535. */

@@ -26,7 +26,7 @@ export class ProjectionOps {
   /** f32 [rows, padded(intermediateSize)] */
   readonly #gated: NumberedBuffer;
   readonly #logitRows: NumberedBuffer;
-  readonly #lists: Readonly<Record<"input" | "heads" | "output" | "feed" | "logits", CommandLists>>;
+  readonly #lists: Readonly<Record<"input" | "output" | "feed" | "logits", CommandLists>>;
 
   constructor(context: GpuContext, cache: KvCache) {
     const { buffers, model, capacity, recorder } = context;
@@ -40,7 +40,6 @@ export class ProjectionOps {
     this.#logitRows = buffers.storage("logit rows", rows * 4);
     this.#lists = {
       input: recorder.newCommandLists(),
-      heads: recorder.newCommandLists(),
       output: recorder.newCommandLists(),
       feed: recorder.newCommandLists(),
       logits: recorder.newCommandLists(),
@@ -57,13 +56,10 @@ export class ProjectionOps {
    * recorded.
    */
   advanceRow(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): boolean {
-    const kernel = this.#layerKernel;
-    if (!kernel.takes(from)) return false;
-    const isInput = next !== undefined && kernel.takesInput(from, next);
-    kernel.record(from, isInput ? next : undefined, tensors);
-    if (!next) return true;
-    if (!isInput) this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
-    else if (hasHeadNorm(next.weights)) this.#finishHeads(next, tensors.query);
+    const fit = this.#layerKernel.fit(from, next);
+    if (!fit.isTaken) return false;
+    this.#layerKernel.record(fit, tensors);
+    if (next && !fit.isNextTaken) this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
     return true;
   }
 
@@ -74,7 +70,8 @@ export class ProjectionOps {
     x: TensorRef,
     query: TensorRef,
   ): void {
-    const [from, to] = [WebGpuTensor.of(x), WebGpuTensor.of(query)];
+    const from = WebGpuTensor.of(x);
+    const to = WebGpuTensor.of(query);
     let place = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer);
     place = under(under(under(under(place, weights.norm), weights.q), weights.k), weights.v);
     place = under(under(under(place, weights.qBias), weights.kBias), weights.vBias);
@@ -91,19 +88,6 @@ export class ProjectionOps {
   ): void {
     const rows = { storage: x, stride: this.#context.model.hiddenSize, count };
     this.#context.recorder.keep(place, () => this.#recordInput(layer, weights, rows, query));
-  }
-
-  /** Norm and RoPE of the row that the layer kernel projected. */
-  #finishHeads(next: NextLayer, query: TensorRef): void {
-    let place = this.#lists.heads.at(WebGpuTensor.of(query).id).at(next.layer);
-    place = under(under(place, next.weights.qNorm), next.weights.kNorm);
-    if (!this.#context.recorder.replay(place)) this.#keepHeads(place, next, query);
-  }
-
-  #keepHeads(place: CommandLists, { layer, weights }: NextLayer, query: TensorRef): void {
-    this.#context.recorder.keep(place, () =>
-      this.#cache.finishHeads(layer, weights, this.#projected, query, 1),
-    );
   }
 
   #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
@@ -139,7 +123,8 @@ export class ProjectionOps {
   }
 
   attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const [from, to] = [WebGpuTensor.of(attended), WebGpuTensor.of(x)];
+    const from = WebGpuTensor.of(attended);
+    const to = WebGpuTensor.of(x);
     const place = under(
       under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o),
       weights.oBias,
@@ -205,7 +190,8 @@ export class ProjectionOps {
   ): void {
     const gather = isInOrder(rows, count) ? undefined : this.#logitRows;
     if (gather) this.#context.recorder.write(gather, 0, rows, count);
-    const [from, to] = [WebGpuTensor.of(x), WebGpuTensor.of(logits)];
+    const from = WebGpuTensor.of(x);
+    const to = WebGpuTensor.of(logits);
     const place = under(under(this.#lists.logits.at(from.id).at(to.id).at(count), norm), output).at(
       gather?.id ?? 0,
     );

@@ -1,6 +1,7 @@
 import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import { ownTensor, ownWeight } from "../checks.ts";
 import type { ProfileCategory } from "./command-lists.ts";
 
 /** A buffer with a number that stands for it in the keys of bind groups. */
@@ -40,8 +41,7 @@ export class WebGpuTensor implements TensorRef, NumberedBuffer {
   }
 
   static of(ref: TensorRef): WebGpuTensor {
-    if (!(ref instanceof WebGpuTensor)) throw new ShapeError("this tensor was made by another backend");
-    return ref;
+    return ownTensor(ref, WebGpuTensor);
   }
 }
 
@@ -88,14 +88,12 @@ export class WebGpuWeight implements WeightRef {
   }
 
   static of(ref: WeightRef): WebGpuWeight {
-    if (!(ref instanceof WebGpuWeight))
-      throw new ShapeError(`weight ${ref.name} was made by another backend`);
-    return ref;
+    return ownWeight(ref, WebGpuWeight);
   }
 
   /** Pieces of 16 bytes of one row. */
   get stride(): number {
-    return rowPieces(this.dtype, this.cols);
+    return rowVectors(this.dtype, this.cols);
   }
 
   /** First element of a norm or bias. */
@@ -107,12 +105,12 @@ export class WebGpuWeight implements WeightRef {
 }
 
 /** The DTYPE constant of the kernels. */
-export const DTYPE_CODES: Readonly<Record<WeightDtype, number>> = { f32: 0, f16: 1, bf16: 2 };
+export { DTYPE_CODES } from "../../base/dtype.ts";
 
-export function pieceElements(dtype: WeightDtype): number {
+export function vectorElements(dtype: WeightDtype): number {
   return 16 / dtypeBytes(dtype);
 }
 
-export function rowPieces(dtype: WeightDtype, cols: number): number {
-  return Math.ceil(cols / pieceElements(dtype));
+export function rowVectors(dtype: WeightDtype, cols: number): number {
+  return Math.ceil(cols / vectorElements(dtype));
 }

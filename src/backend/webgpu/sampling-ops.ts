@@ -13,8 +13,10 @@ import {
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { SampleReads } from "./sample-reads.ts";
 
-/** Parts of a row of logits that are searched side by side. */
-const PARTS = 128;
+/** Most spans of a row of logits, searched side by side. */
+const MAX_SPANS = 128;
+/** sample-draw.wgsl: words of a row's draw. */
+const DRAW_WORDS = 6;
 /** Near the largest f32: one over a tiny temperature would be infinite, and no difference times it a number. */
 const MOST_SCALE = 3e38;
 /** The largest f32 below 1: rounded up to 1, a draw would pass every token. */
@@ -28,11 +30,15 @@ export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last draw. */
   readonly drawn: NumberedBuffer;
   readonly #context: GpuContext;
-  readonly #parts: NumberedBuffer;
+  readonly #spans: NumberedBuffer;
   readonly #draws: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
   readonly #reads: SampleReads;
   readonly #greedyLists: CommandLists;
+  readonly #drawLists: CommandLists;
+  /** Rows of the draws under construction: numbers and f32 in the same words. */
+  readonly #drawWords: Uint32Array<ArrayBuffer>;
+  readonly #drawFloats: Float32Array;
   /** Rows of the last draw. */
   sampledRows = 0;
   #seen: NumberedBuffer;
@@ -42,91 +48,104 @@ export class SamplingOps {
     const rows = capacity.maxBatchSequences;
     this.#context = context;
     this.#greedyLists = recorder.newCommandLists();
+    this.#drawLists = recorder.newCommandLists();
+    this.#drawWords = new Uint32Array(rows * DRAW_WORDS);
+    this.#drawFloats = new Float32Array(this.#drawWords.buffer);
     this.drawn = buffers.storage("drawn tokens", rows * 4);
     this.#reads = new SampleReads(recorder, buffers, this.drawn);
-    this.#parts = buffers.storage("argmax parts", rows * PARTS * 8);
-    this.#draws = buffers.storage("draws", rows * 24);
+    this.#spans = buffers.storage("argmax spans", rows * MAX_SPANS * 8);
+    this.#draws = buffers.storage("draws", rows * DRAW_WORDS * 4);
     this.#penalties = buffers.storage("penalties", rows * 20);
     this.#seen = buffers.storage("seen tokens", 4096);
   }
 
-  sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
+  /** stepRows: rows of the step that the sample ends. */
+  sample(logits: TensorRef, rows: readonly SamplingRow[], stepRows: number): InFlightSample {
     if (this.#context.recorder.isDry) {
       this.record(logits, rows);
       return NO_SAMPLE;
     }
     this.#reads.check();
     this.record(logits, rows);
-    return this.#reads.start(rows.length);
+    return this.#reads.start(rows.length, stepRows);
   }
 
   /** Records the draw into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
     if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
-    if (rows.some(({ params }) => params.repetitionPenalty !== 1)) this.#penalise(logits, rows);
-    if (rows.some(({ params }) => params.temperature === 0)) this.#greedy(logits, rows.length);
-    if (rows.some(({ params }) => params.temperature !== 0)) this.#draw(logits, rows);
+    let numGreedy = 0;
+    let numPenalised = 0;
+    for (let i = 0; i < rows.length; i++) {
+      const { params } = rows[i] as SamplingRow;
+      if (params.temperature === 0) numGreedy++;
+      if (params.repetitionPenalty !== 1) numPenalised++;
+    }
+    if (numPenalised > 0) this.#penalise(logits, rows);
+    if (numGreedy > 0) this.#greedy(WebGpuTensor.of(logits), rows.length);
+    if (numGreedy < rows.length) this.#draw(WebGpuTensor.of(logits), rows, rows.length - numGreedy);
   }
 
-  #greedy(logits: TensorRef, rows: number): void {
+  #greedy(logits: WebGpuTensor, rows: number): void {
+    const place = this.#greedyLists.at(logits.id).at(rows);
+    if (!this.#context.recorder.replay(place)) this.#keepGreedy(place, logits, rows);
+  }
+
+  #keepGreedy(place: CommandLists, logits: WebGpuTensor, rows: number): void {
     const { recorder, model } = this.#context;
-    const parts = Math.min(PARTS, Math.ceil(model.vocabSize / 256));
-    const tensor = WebGpuTensor.of(logits);
-    const place = this.#greedyLists.at(tensor.id).at(rows);
-    if (recorder.replay(place)) return;
+    const spans = Math.min(MAX_SPANS, Math.ceil(model.vocabSize / 256));
+    const pass = (isFinal: boolean, size: number) =>
+      recorder.dispatch({
+        category: "rest",
+        kernel: recorder.kernel(["keys", "logit-keys", "argmax"], { FINAL: isFinal }),
+        params: { size, row_size: spans },
+        bindings: { logits: isFinal ? "unused" : logits, spans: this.#spans, drawn: this.drawn },
+        grid: [isFinal ? 1 : spans, rows],
+      });
     recorder.keep(place, () => {
-      const pass = (isFinal: boolean, size: number) =>
-        recorder.dispatch({
-          category: "rest",
-          kernel: recorder.kernel(["logit-keys", "argmax"], { FINAL: isFinal }),
-          params: { size, row_size: parts },
-          bindings: { logits: isFinal ? "unused" : tensor, parts: this.#parts, drawn: this.drawn },
-          grid: [isFinal ? 1 : parts, rows],
-        });
       pass(false, model.vocabSize);
-      pass(true, parts);
+      pass(true, spans);
     });
   }
 
-  #draw(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, model, traits } = this.#context;
-    const random = rows.flatMap((row, i) => (row.params.temperature === 0 ? [] : [{ row, i }]));
-    const words = new Uint32Array(random.length * 6);
-    const floats = new Float32Array(words.buffer);
-    random.forEach(({ row, i }, n) => {
+  #draw(logits: WebGpuTensor, rows: readonly SamplingRow[], count: number): void {
+    const [words, floats] = [this.#drawWords, this.#drawFloats];
+    let at = 0;
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i] as SamplingRow;
       const { params } = row;
-      words[n * 6] = i;
-      words[n * 6 + 1] = params.topK;
-      floats[n * 6 + 2] = params.topP;
-      floats[n * 6 + 3] = params.minP;
-      floats[n * 6 + 4] = Math.min(1 / params.temperature, MOST_SCALE);
-      floats[n * 6 + 5] = Math.min(sampleUnit(row), LAST_UNIT);
-    });
-    recorder.write(this.#draws, 0, words, words.length);
+      if (params.temperature === 0) continue;
+      words[at] = i;
+      words[at + 1] = params.topK;
+      floats[at + 2] = params.topP;
+      floats[at + 3] = params.minP;
+      floats[at + 4] = Math.min(1 / params.temperature, MOST_SCALE);
+      floats[at + 5] = Math.min(sampleUnit(row), LAST_UNIT);
+      at += DRAW_WORDS;
+    }
+    const { recorder } = this.#context;
+    recorder.write(this.#draws, 0, words, at);
+    const place = this.#drawLists.at(logits.id).at(count);
+    if (!recorder.replay(place)) this.#keepDraw(place, logits, count);
+  }
+
+  #keepDraw(place: CommandLists, logits: WebGpuTensor, count: number): void {
+    const { recorder, model, traits } = this.#context;
     const threads = wideThreads(traits);
-    const kernel = recorder.kernel(
-      [
-        reducePrelude(traits, threads),
-        scanPrelude(traits),
-        "keys",
-        "candidates",
-        "logit-keys",
-        "sample-draw",
-      ],
-      {
-        ...subgroupConstants(traits),
-        SPACE: candidateSpace(traits, 1024),
-        THREADS: threads,
-        LANES: threads,
-      },
+    const preludes = [reducePrelude(traits, threads), scanPrelude(traits)] as const;
+    recorder.keep(place, () =>
+      recorder.dispatch({
+        category: "rest",
+        kernel: recorder.kernel([...preludes, "keys", "candidates", "logit-keys", "sample-draw"], {
+          ...subgroupConstants(traits),
+          SPACE: candidateSpace(traits, 1024),
+          THREADS: threads,
+          LANES: threads,
+        }),
+        params: { vocab: model.vocabSize },
+        bindings: { draws: this.#draws, logits, drawn: this.drawn },
+        grid: [count],
+      }),
     );
-    recorder.dispatch({
-      category: "rest",
-      kernel,
-      params: { vocab: model.vocabSize },
-      bindings: { draws: this.#draws, logits: WebGpuTensor.of(logits), drawn: this.drawn },
-      grid: [random.length],
-    });
   }
 
   #penalise(logits: TensorRef, rows: readonly SamplingRow[]): void {

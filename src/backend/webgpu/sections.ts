@@ -48,7 +48,7 @@ export function pairSections(first: Product, second: Product): (readonly [Sectio
   return pairs;
 }
 
-const NO_ROWS = { piece: 0, rows: 0, out: 0, bias: 0 };
+const NO_ROWS = { first_vector: 0, rows: 0, out: 0, bias: 0 };
 
 /** The parameters of a matrix-vector kernel that say where up to three sections lie. */
 export function sectionParams([first, second, third]: readonly Section[]) {
@@ -61,7 +61,7 @@ export function sectionParams([first, second, third]: readonly Section[]) {
 
 /** Fields of the struct Section of matvec-core.wgsl. */
 export function wordsOf({ slice, out, bias }: Section) {
-  return { piece: slice.offset / 16, rows: slice.rows, out, bias };
+  return { first_vector: slice.offset / 16, rows: slice.rows, out, bias };
 }
 
 function sectionsOf({ weight, out, bias }: Product): Section[] {

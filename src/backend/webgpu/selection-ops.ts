@@ -1,6 +1,7 @@
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
+import { checkCandidates } from "../checks.ts";
 import type { CommandLists } from "./command-lists.ts";
 import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
@@ -114,7 +115,7 @@ export class SelectionOps {
   }
 
   topK(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    checkCandidates(batch, range, scores.unit, ends, out.count);
+    checkRange(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
     const blocks = blocksOf(batch, range);
@@ -126,7 +127,7 @@ export class SelectionOps {
   }
 
   mergeByRank(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    checkCandidates(batch, range, scores.unit, ends, out.count);
+    checkRange(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const blocks = blocksOf(batch, range);
     const { recorder } = this.#context;
@@ -374,18 +375,13 @@ function placeOf(
     .at(out.count);
 }
 
-function checkCandidates(
+function checkRange(
   batch: BatchSizes,
   range: SequenceRange,
   unit: number,
   ends: KeptEnds,
   count: number,
 ): void {
-  for (let s = range.first; s < range.first + range.count; s++) {
-    const candidates = Math.ceil(batch.lengths[s] / unit) - ends.sinks - ends.recent;
-    if (candidates < count)
-      throw new ShapeError(
-        `selecting ${count} units, but only ${Math.max(0, candidates)} candidates lie between the ends`,
-      );
-  }
+  for (let s = range.first; s < range.first + range.count; s++)
+    checkCandidates(Math.ceil(batch.lengths[s] / unit), ends, count);
 }

@@ -1,5 +1,5 @@
 import { BackendError } from "../../base/errors.ts";
-import { cacheRowPieces, type GpuContext, paddedHeadDim } from "./context.ts";
+import { cacheRowVectors, type GpuContext, paddedHeadDim } from "./context.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
 /** Most splits of a row. */
@@ -9,7 +9,7 @@ const MAX_KEPT = 48;
 /** attend.wgsl: fewest lanes of a thread group. */
 const LEAST_LANES = 4;
 /** attend-shared.wgsl: fewest tokens of a split. */
-export const LEAST_SHARE = 64;
+export const LEAST_SPLIT = 64;
 
 /** How workgroups of decode attention are shaped, whatever the length. */
 export interface SplitShape {
@@ -61,7 +61,7 @@ export class SplitKv {
     if (shape.kind === "streamed")
       return Math.min(shape.wanted, Math.ceil(tokens / (shape.leastTurns * shape.turnTokens)));
     const least = Math.ceil(tokens / shape.maxTokens);
-    return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / LEAST_SHARE)));
+    return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / LEAST_SPLIT)));
   }
 
   #shapeOf(heads: number): SplitShape {
@@ -85,14 +85,14 @@ export class SplitKv {
   /** The most that fits workgroup memory: fewer tokens of a split first, then fewer invocations, then fewer heads. */
   #sharedSpace(heads: number): Pick<SplitShape, "heads" | "threads" | "maxTokens"> {
     const { model, traits, cacheDtype } = this.#context;
-    const leastThreads = Math.max(64, cacheRowPieces(model, cacheDtype));
+    const leastThreads = Math.max(64, cacheRowVectors(model, cacheDtype));
     // a vec4 of scores for every four heads
     const wanted = traits.workgroupBytes >= 32768 ? 512 : heads > 4 ? 128 : 256;
     for (let threads = traits.isSoftware ? leastThreads : 256; threads >= leastThreads; threads /= 2) {
       // the query, beside two vec4s of an invocation
       const otherBytes = heads * paddedHeadDim(model, cacheDtype) * 4 + threads * 32;
       const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
-      if (room >= LEAST_SHARE)
+      if (room >= LEAST_SPLIT)
         return { heads, threads, maxTokens: Math.min(wanted, 2 ** Math.floor(Math.log2(room))) };
     }
     let fewer = heads - 1;
@@ -118,7 +118,7 @@ export class SplitKv {
   /** Lanes that share a key in attend.wgsl; 0 where the device's subgroups or its memory are too small for it. */
   #lanes(heads: number, threads: number): number {
     const { traits, model, cacheDtype } = this.#context;
-    const pieces = cacheRowPieces(model, cacheDtype);
+    const pieces = cacheRowVectors(model, cacheDtype);
     const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
     // With fewer lanes each invocation holds the softmax of several heads; no real model needs it, and SwiftShader's
     // compiler once took 24 GB.

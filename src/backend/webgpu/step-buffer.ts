@@ -41,7 +41,7 @@ interface StepBufferOptions {
   readonly capacity: Capacity;
 }
 
-/** Uploads steps. Page tables change rarely and are sent only where they did. */
+/** Uploads steps. Of page tables it sends only what changed since the last step. */
 export class StepBuffer {
   readonly layout: StepLayout;
   readonly storage: NumberedBuffer;
@@ -65,8 +65,10 @@ export class StepBuffer {
     const { layout } = this;
     const header = this.#header;
     const { numRows, numSequences } = batch;
-    header.set(batch.tokenIds.subarray(0, numRows), layout.tokenIds);
-    header.set(batch.slots.subarray(0, numRows), layout.slots);
+    for (let row = 0; row < numRows; row++) {
+      header[layout.tokenIds + row] = batch.tokenIds[row];
+      header[layout.slots + row] = batch.slots[row];
+    }
     for (let s = 0; s < numSequences; s++) {
       const count = batch.rowCounts[s];
       for (let i = 0; i < count; i++) {
@@ -91,21 +93,20 @@ export class StepBuffer {
     );
   }
 
+  /** Sends the pages of a sequence from the first to the last that changed: the new ones, as a rule. */
   #uploadPages(batch: StepBatch, sequence: number): void {
-    const pages = Math.ceil(batch.lengths[sequence] / this.#pageSize);
+    const count = Math.ceil(batch.lengths[sequence] / this.#pageSize);
     const from = sequence * batch.maxPagesPerSequence;
     const to = sequence * this.layout.maxPages;
-    let first = pages;
-    let end = 0;
-    for (let i = 0; i < pages; i++) {
-      const page = batch.pageTables[from + i];
-      if (this.#pageTables[to + i] === page) continue;
-      this.#pageTables[to + i] = page;
-      if (first === pages) first = i;
-      end = i + 1;
-    }
-    if (first >= end) return;
+    const given = batch.pageTables;
+    const sent = this.#pageTables;
+    let first = 0;
+    while (first < count && sent[to + first] === given[from + first]) first++;
+    if (first === count) return;
+    let end = count;
+    while (sent[to + end - 1] === given[from + end - 1]) end--;
+    for (let i = first; i < end; i++) sent[to + i] = given[from + i];
     const at = (this.layout.pageTables + to + first) * 4;
-    this.#device.queue.writeBuffer(this.storage.buffer, at, this.#pageTables, to + first, end - first);
+    this.#device.queue.writeBuffer(this.storage.buffer, at, sent, to + first, end - first);
   }
 }

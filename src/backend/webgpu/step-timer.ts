@@ -16,7 +16,7 @@ export class StepTimer {
   readonly #querySet: GPUQuerySet;
   readonly #resolved: NumberedBuffer;
   readonly #staging: NumberedBuffer;
-  readonly #parts: string[] = [];
+  readonly #spans: string[] = [];
 
   /** capacity: most dispatches; at most 2048 (a query set holds 4096). */
   constructor(device: GPUDevice, buffers: Buffers, by: TimedBy, capacity = 2048) {
@@ -30,8 +30,8 @@ export class StepTimer {
 
   /** For the next pass. */
   next(part: string, kernel: string): GPUComputePassTimestampWrites | undefined {
-    if (this.#parts.length >= this.#capacity) return undefined;
-    const index = this.#parts.push(this.by === "kernel" ? kernel : part) - 1;
+    if (this.#spans.length >= this.#capacity) return undefined;
+    const index = this.#spans.push(this.by === "kernel" ? kernel : part) - 1;
     return {
       querySet: this.#querySet,
       beginningOfPassWriteIndex: index * 2,
@@ -41,7 +41,7 @@ export class StepTimer {
 
   /** Milliseconds by category, and from the first dispatch to the last ("all"). Submit before. */
   async read(device: GPUDevice, watch: DeviceWatch): Promise<Record<string, number>> {
-    const count = this.#parts.length;
+    const count = this.#spans.length;
     if (count === 0) return { all: 0 };
     const encoder = device.createCommandEncoder();
     encoder.resolveQuerySet(this.#querySet, 0, count * 2, this.#resolved.buffer, 0);
@@ -51,7 +51,7 @@ export class StepTimer {
     const times = new BigUint64Array(this.#staging.buffer.getMappedRange(0, count * 16).slice(0));
     this.#staging.buffer.unmap();
     const sums: Record<string, number> = {};
-    this.#parts.forEach((part, i) => {
+    this.#spans.forEach((part, i) => {
       const nanoseconds = Number((times[i * 2 + 1] ?? 0n) - (times[i * 2] ?? 0n));
       sums[part] = (sums[part] ?? 0) + nanoseconds / 1e6;
     });

@@ -26,6 +26,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import { checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
@@ -42,7 +43,6 @@ import { DTYPE_CODES, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingOps } from "./sampling-ops.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
-import { StepTimer, type TimedBy } from "./step-timer.ts";
 import type { Tuning } from "./tuning.ts";
 import { WeightStore } from "./weight-store.ts";
 
@@ -142,9 +142,8 @@ export class WebGpuBackend implements Backend, LayerOps {
   write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
     this.#checkOpen("write");
     const target = WebGpuTensor.of(tensor);
+    checkWrite(data, target.size);
     this.#attention.decode.settle(target);
-    if (data.length > target.size)
-      throw new ShapeError(`write: ${data.length} elements do not fit the tensor [${target.shape}]`);
     this.#context.recorder.write(target, 0, data, data.length);
   }
 
@@ -164,6 +163,11 @@ export class WebGpuBackend implements Backend, LayerOps {
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void> {
     this.#checkOpen("writeWeight");
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
+  }
+
+  async resizeCache(numPages: number): Promise<boolean> {
+    checkPages(numPages, this.capacity);
+    return true; // the whole pool is there from the start
   }
 
   beginStep(batch: StepBatch): void {
@@ -197,7 +201,7 @@ export class WebGpuBackend implements Backend, LayerOps {
         recorder.dispatch({
           category: "rest",
           kernel,
-          params: { piece: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
+          params: { first_vector: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
           bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
           grid: [numRows],
         });
@@ -253,13 +257,7 @@ export class WebGpuBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     this.#checkOpen("sample");
-    return this.#sampling.sample(logits, rows);
-  }
-
-  /** Records a draw whose tokens stay on the device, for the next step to embed. */
-  sampleOnDevice(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    this.#checkOpen("sample");
-    this.#sampling.record(logits, rows);
+    return this.#sampling.sample(logits, rows, this.#batch?.numRows ?? 1);
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
@@ -307,38 +305,15 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#context.recorder.submit();
   }
 
-  /**
-   * GPU milliseconds of what `work` records: by category or by kernel, each dispatch timed by itself, or only "all", with what
-   * lies between the dispatches. Needs the feature timestamp-query.
-   */
-  async profile(work: () => void, by: TimedBy = "category"): Promise<Record<string, number>> {
-    const { device, buffers, recorder } = this.#context;
-    const timer = new StepTimer(device, buffers, by);
-    this.flush();
-    recorder.timer = timer;
-    try {
-      work();
-      this.flush();
-      recorder.timer = undefined;
-      return await timer.read(device, this.#watch);
-    } finally {
-      recorder.timer = undefined;
-      timer.destroy();
-    }
-  }
-
-  /** Gives all weights and the cache pseudo-random values made on the device; norms become 1. For benchmarks. */
-  fillRandom(seed: number): void {
-    this.#context.weights.fillRandom(this.#context.recorder, seed);
-    this.#cache.fillRandom(seed);
-  }
-
-  get context(): GpuContext {
-    return this.#context;
-  }
-
-  get caches() {
-    return this.#cache.layers;
+  /** Opens the backend's inside to bench-access.ts alone. */
+  static inside(backend: WebGpuBackend) {
+    backend.#checkOpen("inside");
+    return {
+      context: backend.#context,
+      cache: backend.#cache,
+      sampling: backend.#sampling,
+      watch: backend.#watch,
+    };
   }
 
   async close(): Promise<void> {
@@ -367,7 +342,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   /** Sizes of the current step. @throws ShapeError before the first one */
   #step(): BatchSizes {
     this.#checkOpen("step");
-    if (!this.#batch) throw new ShapeError("a step was recorded before beginStep");
+    if (!this.#batch) throw new ShapeError("an op was recorded before beginStep");
     return this.#batch;
   }
 }

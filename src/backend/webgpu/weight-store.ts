@@ -6,7 +6,7 @@ import type { Buffers } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
 import type { Recorder } from "./recorder.ts";
-import { type NumberedBuffer, rowPieces, WebGpuWeight, type WeightSlice } from "./refs.ts";
+import { type NumberedBuffer, rowVectors, WebGpuWeight, type WeightSlice } from "./refs.ts";
 
 /** Bytes handed to the queue before it is given time to take them. */
 const MAX_PENDING_BYTES = 256 << 20;
@@ -79,7 +79,7 @@ export class WeightStore {
   }
 
   #placeMatrix({ name, dtype, rows, cols }: MatrixSpec): WeightSlice[] {
-    const rowBytes = rowPieces(dtype, cols) * 16;
+    const rowBytes = rowVectors(dtype, cols) * 16;
     const most = Math.floor(this.#maxChunkBytes / rowBytes);
     if (most < 8)
       throw new BackendError(

@@ -6,7 +6,7 @@ type Report = Awaited<ReturnType<typeof examineMachine>>;
 type TuningReport = NonNullable<Report["wasm"]["tuning"]>;
 type Adapter = Report["webgpu"]["adapters"][number];
 
-/** `lessismore doctor`. The action's exit code goes to `done`. */
+/** `lessismore doctor`. `done` receives the action's exit code. */
 export function doctorCommand(done: (exitCode: number) => void): Command {
   return new Command("doctor")
     .description("say what this machine has to compute with, and whether it computes rightly")
@@ -19,7 +19,7 @@ export function doctorCommand(done: (exitCode: number) => void): Command {
     });
 }
 
-/** The report for people: a block for each backend, the self-test as a table, and what "auto" takes. */
+/** Formats the report for people: a block a backend, a table of the self-test, and the choice of "auto". */
 export function describeMachine(report: Report): string {
   const { wasm, webgpu, auto } = report;
   const blocks = [
@@ -43,7 +43,7 @@ export function describeMachine(report: Report): string {
   return blocks.filter((block) => block !== "").join("\n");
 }
 
-/** Where the choices for the processor come from, and what they are. */
+/** Formats the tuning and its source. */
 function describeTuning({ from, choices, elapsedMs, note }: TuningReport): string {
   const origin = {
     measured: `measured now in ${Math.round(elapsedMs ?? 0)} ms`,
@@ -86,7 +86,7 @@ function summarise(test: TestReport): string {
     : `${wrong} of ${test.rows.length} ops WRONG, ${took}`;
 }
 
-/** Errors of every step, a column for each backend. */
+/** Formats the error of each op, a column a backend. */
 function describeTests({ wasm, webgpu }: Report): string {
   const tests = [
     { name: "wasm", test: wasm.selfTest },
@@ -135,7 +135,7 @@ function rows(lines: readonly (readonly [string, string])[], width = 15): string
     .join("");
 }
 
-/** Words in lines of some 90 characters. */
+/** Joins words to lines of up to 90 characters. */
 function wrap(words: readonly string[]): string {
   const lines: string[] = [];
   for (const word of words) {

@@ -3,7 +3,7 @@ import { BACKEND_CHOICES, type BackendChoice } from "../../node/index.ts";
 import { attentionSpec, collect, collectJson, decimal, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
 
-/** The options of `generate` as commander hands them over. */
+/** Options of `generate` as commander parses them. */
 export interface GenerateOptions extends PromptOptions {
   readonly model?: string;
   readonly attention?: string;
@@ -22,7 +22,7 @@ export interface GenerateOptions extends PromptOptions {
   readonly json?: boolean;
 }
 
-/** What stands below the options in the help. */
+/** Text below the options in the help. */
 const NOTES = `
 Reasoning, a blank line and the answer go to standard output as they come; a
 line break ends the output where the text has none (--json: the text exactly).

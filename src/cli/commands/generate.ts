@@ -9,7 +9,7 @@ import { ProgressLine, RequestProgress } from "../progress.ts";
 import { type PromptSource, readPrompt } from "../prompt.ts";
 import { addGenerateOptions, type GenerateOptions } from "./generate-options.ts";
 
-/** `lessismore generate`. The action's exit code goes to `done`. */
+/** `lessismore generate`. `done` receives the action's exit code. */
 export function generateCommand(done: (exitCode: number) => void): Command {
   const command = new Command("generate").description("generate text from a prompt");
   return addGenerateOptions(command).action(async (prompt: string | undefined, options: GenerateOptions) => {
@@ -55,7 +55,7 @@ async function open(options: GenerateOptions, progress: ProgressLine): Promise<E
   }
 }
 
-/** Generates and writes it all. Gives the exit code. */
+/** Generates and writes all output. Returns the exit code. */
 async function run(
   engine: Engine,
   source: PromptSource,
@@ -71,7 +71,7 @@ async function run(
   try {
     if (!options.json)
       for await (const { kind, text } of generation) {
-        // where the text itself does not show how far it is, the line stays
+        // Where the text itself does not show progress, the line stays.
         if (process.stdout.isTTY) progress.erase();
         writer.write(kind, text);
       }
@@ -101,12 +101,12 @@ function requestOf(options: GenerateOptions): GenerationRequest {
   return { ...sampling, ...defined({ maxTokens, stop, ignoreEos }) };
 }
 
-/** An attention spec, a context length or a number of threads that cannot be is a mistake of the command line. */
+/** Turns an impossible attention spec, context length or number of threads into a UsageError. */
 function asUsage(error: unknown): unknown {
   return error instanceof ConfigError ? new UsageError(error.message) : error;
 }
 
-/** Why there is no answer, where there is none. */
+/** Explains a missing answer; undefined where there is one. */
 function noAnswer({ answer, reasoning, finishReason, usage }: GenerationResult): string[] {
   if (answer !== "") return [];
   if (reasoning !== "" && finishReason === "length")
@@ -146,7 +146,7 @@ function summarise(result: GenerationResult, report: Report): string {
   ].join("; ");
 }
 
-/** The given entries that are defined; an option left out must not hide a default. */
+/** Drops undefined entries: an absent option must not hide a default. */
 function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;

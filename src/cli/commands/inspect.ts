@@ -14,7 +14,7 @@ interface InspectOptions {
 
 type Report = Awaited<ReturnType<typeof inspectCheckpoint>>;
 
-/** `lessismore inspect`. The action's exit code goes to `done`. */
+/** `lessismore inspect`. `done` receives the action's exit code. */
 export function inspectCommand(done: (exitCode: number) => void): Command {
   return new Command("inspect")
     .description("say what a checkpoint is, what it needs, and whether its weights are sound")
@@ -33,7 +33,7 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
     .action(async (model: string | undefined, options: InspectOptions) => {
       const report = await inspect(model ?? bundledModelFolder(), options);
       process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report));
-      // the report is what was asked for, so the work has not failed; the notice is for those who read no JSON
+      // The report is complete, so the exit code is 0; the notice is for people who read no JSON.
       if (report.problems.length > 0)
         process.stderr.write(
           `lessismore: ${report.problems.length} of the tensors hold values that are not finite\n`,
@@ -99,7 +99,7 @@ function layersFrom(source: Report["attention"]["selectionLayersFrom"]): [string
     : [["  layers from", source === "guess" ? "a GUESS: see the notice" : `the ${source}`]];
 }
 
-/** One line for each role: `  selects   layers 2, 7`. */
+/** Formats one line a role: `  selects   layers 2, 7`. */
 function groupLayers(layers: Report["attention"]["layers"]): [string, string][] {
   const groups = new Map<string, number[]>();
   for (const { layer, role } of layers) groups.set(role, [...(groups.get(role) ?? []), layer]);

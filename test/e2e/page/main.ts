@@ -1,6 +1,6 @@
 /**
- * A page that solves one problem of the bundled model, for browser.test.ts. The query holds the prompt, and `worker`
- * where the engine is to run in one.
+ * A page for the browser test that solves one problem with the bundled model. The query has the prompt, and `worker` to
+ * run the engine in a worker.
  */
 import type { GenerationPart } from "lessismore";
 import type { PageOutcome, WorkerMessage } from "./outcome.ts";

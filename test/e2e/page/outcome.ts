@@ -1,21 +1,21 @@
 import type { GenerationPart } from "lessismore";
 
 export interface Solution {
-  /** What computed, and why. */
+  /** The backend and the reason for its choice. */
   readonly backend: string;
   readonly text: string;
   readonly attendedFraction: number;
-  /** When each part came, from the start of the request. */
+  /** Arrival of each part since the start of the request. */
   readonly partsAtMs: readonly number[];
 }
 
-/** What the page leaves for the test to read. */
+/** The page's result, for the test to read. */
 export type PageOutcome = Solution | { readonly error: string };
 
-/** What the worker sends: parts, then the outcome. */
+/** Messages of the worker: parts, then the outcome. */
 export type WorkerMessage = { readonly part: GenerationPart } | { readonly outcome: PageOutcome };
 
 declare global {
-  /** Set when the page is done. */
+  /** Set when the page has finished. */
   var outcome: PageOutcome | undefined;
 }

@@ -1,12 +1,12 @@
 import { type GenerationPart, lessIsMore, openEngine } from "lessismore";
 import type { Solution } from "./outcome.ts";
 
-/** Solves one problem of the bundled model, on the page's thread or in a worker; parts are handed on as they come. */
+/** Solves one problem with the bundled model, on the page's thread or in a worker. Calls `onPart` for each part. */
 export async function solve(prompt: string, onPart: (part: GenerationPart) => void): Promise<Solution> {
   const engine = await openEngine({
     model: "/models/pico-reasoner",
     attention: lessIsMore({ tokenBudget: 128, selectionLayers: [2, 7] }),
-    cacheDtype: "f32", // as the golden text was made
+    cacheDtype: "f32", // the dtype of the golden text
   });
   const started = performance.now();
   const partsAtMs: number[] = [];

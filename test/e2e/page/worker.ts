@@ -1,4 +1,4 @@
-/** The engine in a worker: it gets the prompt, and sends parts and the outcome. */
+/** The engine in a worker: receives the prompt; sends parts and the outcome. */
 import type { WorkerMessage } from "./outcome.ts";
 import { solve } from "./solve.ts";
 

@@ -1,18 +1,22 @@
 /**
- * The inner products of `attention.ts`: tiles of rows × heads over a list of row offsets, logits [head][256]. Their inmost
- * loops stand in another that runs once, for Node 20's sake: see tile.ts.
+ * Inner products of `attention.ts`: tiles of rows × heads over a list of row addresses, logits [head][SPLIT]. Each innermost
+ * loop stands in another that runs once, which Node 20 compiles better: see tile.ts.
  */
+import { SPLIT } from "./layout";
 import { exp4, madd, max4, sum4, sumRows } from "./math";
 
-/** Logits of 2 heads against all rows, 4 rows at a time. rows: a multiple of 4; bytes: of a cached row. */
-export function logits2(keys: usize, offsets: usize, rows: u32, q: usize, bytes: usize, out: usize): void {
-  for (const end = offsets + <usize>(rows * 4); offsets < end; offsets += 16, out += 16) {
-    let k0 = keys + <usize>load<u32>(offsets), k1 = keys + <usize>load<u32>(offsets, 4);
-    let k2 = keys + <usize>load<u32>(offsets, 8), k3 = keys + <usize>load<u32>(offsets, 12);
+/** From the logits of a head to the next head's. */
+const SPLIT_BYTES: usize = SPLIT * 4;
+
+/** Logits of 2 heads against all rows, 4 at a time. rows: a multiple of 4; bytes: size of a cached row. */
+export function logits2(keys: usize, addresses: usize, rows: u32, q: usize, bytes: usize, out: usize): void {
+  for (const end = addresses + <usize>(rows * 4); addresses < end; addresses += 16, out += 16) {
+    let k0 = keys + <usize>load<u32>(addresses), k1 = keys + <usize>load<u32>(addresses, 4);
+    let k2 = keys + <usize>load<u32>(addresses, 8), k3 = keys + <usize>load<u32>(addresses, 12);
     let q0 = q, q1 = q + bytes;
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     let u: v128, v: v128, k: v128;
-    // One vector a turn: V8 lifts all loads of a block to its top, and those of two turns spill to the stack.
+    // Not unrolled: V8 hoists all loads of a block to its top, and those of two vectors spill to the stack.
     const stop = q + bytes;
     while (q0 < stop) {
     for (; q0 < stop; q0 += 16, q1 += 16, k0 += 16, k1 += 16, k2 += 16, k3 += 16) {
@@ -24,15 +28,15 @@ export function logits2(keys: usize, offsets: usize, rows: u32, q: usize, bytes:
     }
     }
     v128.store(out, sumRows(a0, a1, a2, a3));
-    v128.store(out, sumRows(b0, b1, b2, b3), 1024);
+    v128.store(out, sumRows(b0, b1, b2, b3), SPLIT_BYTES);
   }
 }
 
 /** Logits of one head. */
-export function logits1(keys: usize, offsets: usize, rows: u32, q: usize, bytes: usize, out: usize): void {
-  for (const end = offsets + <usize>(rows * 4); offsets < end; offsets += 16, out += 16) {
-    let k0 = keys + <usize>load<u32>(offsets), k1 = keys + <usize>load<u32>(offsets, 4);
-    let k2 = keys + <usize>load<u32>(offsets, 8), k3 = keys + <usize>load<u32>(offsets, 12);
+export function logits1(keys: usize, addresses: usize, rows: u32, q: usize, bytes: usize, out: usize): void {
+  for (const end = addresses + <usize>(rows * 4); addresses < end; addresses += 16, out += 16) {
+    let k0 = keys + <usize>load<u32>(addresses), k1 = keys + <usize>load<u32>(addresses, 4);
+    let k2 = keys + <usize>load<u32>(addresses, 8), k3 = keys + <usize>load<u32>(addresses, 12);
     let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
     for (let i: usize = 0; i < bytes; i += 16) {
       const u = v128.load(q + i);
@@ -45,7 +49,7 @@ export function logits1(keys: usize, offsets: usize, rows: u32, q: usize, bytes:
   }
 }
 
-/** Logits to weights e^(logit - max) in place; the largest and the sum go to out[0], out[1]. */
+/** Replaces logits by weights e^(logit - max); stores the largest logit and the mass to out[0] and out[1]. */
 export function softmax(logits: usize, n: u32, padded: u32, out: usize): void {
   for (let i = n; i < padded; i++) store<f32>(logits + <usize>(i * 4), -Infinity);
   const end = logits + <usize>(padded * 4);
@@ -64,8 +68,8 @@ export function softmax(logits: usize, n: u32, padded: u32, out: usize): void {
 }
 
 /** out[head] (+)= Σ_row p[head][row] * V[row] for 2 heads, 16 channels at a time. */
-export function values2(values: usize, offsets: usize, rows: u32, p: usize, bytes: usize, out0: usize, out1: usize, accumulate: bool): void {
-  const end = offsets + <usize>(rows * 4);
+export function values2(values: usize, addresses: usize, rows: u32, p: usize, bytes: usize, out0: usize, out1: usize, accumulate: bool): void {
+  const end = addresses + <usize>(rows * 4);
   let d: usize = 0;
   for (; d + 64 <= bytes; d += 64) {
     const base = values + d;
@@ -75,9 +79,9 @@ export function values2(values: usize, offsets: usize, rows: u32, p: usize, byte
       b0 = v128.load(out1 + d); b1 = v128.load(out1 + d, 16); b2 = v128.load(out1 + d, 32); b3 = v128.load(out1 + d, 48);
     }
     let w = p;
-    for (let o = offsets; o < end;) for (; o < end; o += 4, w += 4) {
+    for (let o = addresses; o < end;) for (; o < end; o += 4, w += 4) {
       const row = base + <usize>load<u32>(o);
-      const u = v128.load32_splat(w), v = v128.load32_splat(w, 1024);
+      const u = v128.load32_splat(w), v = v128.load32_splat(w, SPLIT_BYTES);
       let x = v128.load(row); a0 = madd(u, x, a0); b0 = madd(v, x, b0);
       x = v128.load(row, 16); a1 = madd(u, x, a1); b1 = madd(v, x, b1);
       x = v128.load(row, 32); a2 = madd(u, x, a2); b2 = madd(v, x, b2);
@@ -94,19 +98,19 @@ export function values2(values: usize, offsets: usize, rows: u32, p: usize, byte
       b = v128.load(out1 + d);
     }
     let w = p;
-    for (let o = offsets; o < end; o += 4, w += 4) {
+    for (let o = addresses; o < end; o += 4, w += 4) {
       const x = v128.load(base + <usize>load<u32>(o));
       a = madd(v128.load32_splat(w), x, a);
-      b = madd(v128.load32_splat(w, 1024), x, b);
+      b = madd(v128.load32_splat(w, SPLIT_BYTES), x, b);
     }
     v128.store(out0 + d, a);
     v128.store(out1 + d, b);
   }
 }
 
-/** The same for one head. */
-export function values1(values: usize, offsets: usize, rows: u32, p: usize, bytes: usize, out: usize, accumulate: bool): void {
-  const end = offsets + <usize>(rows * 4);
+/** `values2` for one head. */
+export function values1(values: usize, addresses: usize, rows: u32, p: usize, bytes: usize, out: usize, accumulate: bool): void {
+  const end = addresses + <usize>(rows * 4);
   let d: usize = 0;
   for (; d + 64 <= bytes; d += 64) {
     const base = values + d;
@@ -115,7 +119,7 @@ export function values1(values: usize, offsets: usize, rows: u32, p: usize, byte
       a0 = v128.load(out + d); a1 = v128.load(out + d, 16); a2 = v128.load(out + d, 32); a3 = v128.load(out + d, 48);
     }
     let w = p;
-    for (let o = offsets; o < end;) for (; o < end; o += 4, w += 4) {
+    for (let o = addresses; o < end;) for (; o < end; o += 4, w += 4) {
       const row = base + <usize>load<u32>(o);
       const u = v128.load32_splat(w);
       a0 = madd(u, v128.load(row), a0);
@@ -129,7 +133,7 @@ export function values1(values: usize, offsets: usize, rows: u32, p: usize, byte
     const base = values + d;
     let a = accumulate ? v128.load(out + d) : f32x4.splat(0);
     let w = p;
-    for (let o = offsets; o < end; o += 4, w += 4)
+    for (let o = addresses; o < end; o += 4, w += 4)
       a = madd(v128.load32_splat(w), v128.load(base + <usize>load<u32>(o)), a);
     v128.store(out + d, a);
   }

@@ -1,23 +1,23 @@
 /**
  * Fork and join. The main thread opens a gate on a job, takes items from a counter like every worker, closes the gate
- * and waits for those inside. A worker that comes late finds the gate closed and goes back to waiting, so a slow or
- * sleeping worker never holds a job up, and results cannot depend on who did what.
+ * and waits for the threads inside. A late worker finds the gate closed and goes back to waiting: a slow or sleeping
+ * worker never delays a job, and results cannot depend on which thread ran an item.
  */
-import { runItem } from "./dispatch";
-import { setThread, shape, tuning } from "./state";
+import { ARRIVED_ADDRESS, CONTROL_ADDRESS } from "./layout";
+import { setThread, tuning, workers } from "./state";
 
-/** Counts the jobs that threads of an index below `tuning.streamThreads` take part in, and who sleeps until the next. */
-const EPOCH: usize = 1024;
-const SLEEPERS: usize = 1088;
-const GATE: usize = 1152;
-const COUNTER: usize = 1216;
-/** The same for all other threads: jobs that they have no part in neither wake them nor keep them from sleep. */
-const WIDE_EPOCH: usize = 1280;
-const WIDE_SLEEPERS: usize = 1344;
-const STOP: usize = 1408;
-const JOB: usize = 1472;
-/** Workers that have started; ../memory-map.ts has it too. */
-const ARRIVED: usize = 1536;
+/** Counts the jobs of threads with an index below `tuning.streamThreads`; sleepers wait for the next. */
+const EPOCH: usize = CONTROL_ADDRESS;
+const SLEEPERS: usize = CONTROL_ADDRESS + 64;
+const GATE: usize = CONTROL_ADDRESS + 128;
+const COUNTER: usize = CONTROL_ADDRESS + 192;
+/** Epoch and sleepers of all other threads, which small jobs neither wake nor keep from sleep. */
+const WIDE_EPOCH: usize = CONTROL_ADDRESS + 256;
+const WIDE_SLEEPERS: usize = CONTROL_ADDRESS + 320;
+const STOP: usize = CONTROL_ADDRESS + 384;
+/** Index of the job's function, number of its items. */
+const JOB: usize = CONTROL_ADDRESS + 448;
+const ARRIVED: usize = ARRIVED_ADDRESS;
 /** From an epoch to its sleepers. */
 const TO_SLEEPERS: usize = 64;
 const OPEN: i32 = 1 << 16;
@@ -30,28 +30,27 @@ export const MOST_THREADS: u32 = 0x7fffffff;
 @external("env", "now")
 declare function now(): f64;
 
-/** Threads for a job that reads so many bytes once: the caller alone where that is sooner done than begun together. */
+/** Threads for a job that reads `bytes` once: the caller alone where waking others takes longer than the job. */
 export function streamThreads(bytes: u64): u32 {
   return bytes < <u64>tuning.soloBytes() ? 1 : tuning.streamThreads();
 }
 
-/** Runs items 0..count-1 of a job whose parameters are set: on one thread, on `tuning.streamThreads`, or on all. */
-export function fork(job: i32, count: i32, threads: u32): void {
-  if (!ASC_FEATURE_THREADS) {
-    for (let i = 0; i < count; i++) runItem(job, i);
+/**
+ * Runs items 0..count-1 of a job whose parameters are set: on one thread, on `tuning.streamThreads`, or on all. The job
+ * is a function of the item; every thread's instance has it under the same index.
+ */
+export function fork(job: (item: u32) => void, count: i32, threads: u32): void {
+  if (!ASC_FEATURE_THREADS || count < 2 || threads < 2 || workers() == 0) {
+    for (let i = 0; i < count; i++) job(i);
     return;
   }
-  if (count < 2 || threads < 2 || shape.workers() == 0) {
-    for (let i = 0; i < count; i++) runItem(job, i);
-    return;
-  }
-  store<i32>(JOB, job);
+  store<i32>(JOB, job.index);
   store<i32>(JOB, count, 4);
   atomic.store<i32>(COUNTER, 0);
   atomic.add<i32>(GATE, OPEN);
   announce(EPOCH);
   if (threads > tuning.streamThreads()) announce(WIDE_EPOCH);
-  takeItems(job, count);
+  takeItems(job.index, count);
   atomic.sub<i32>(GATE, OPEN);
   let spins = 0;
   let waited: f64 = 0;
@@ -72,15 +71,15 @@ function announce(epoch: usize): void {
   if (atomic.load<i32>(epoch, TO_SLEEPERS) > 0) atomic.notify(epoch, -1);
 }
 
-function takeItems(job: i32, count: i32): void {
+function takeItems(job: u32, count: i32): void {
   for (;;) {
     const item = atomic.add<i32>(COUNTER, 1);
     if (item >= count) return;
-    runItem(job, item);
+    call_indirect<void>(job, item);
   }
 }
 
-/** Body of a worker: returns when `stop` was called. */
+/** Body of a worker: returns after `stop`. */
 export function workerLoop(index: i32): void {
   if (!ASC_FEATURE_THREADS) return;
   atomic.add<i32>(ARRIVED, 1);
@@ -96,14 +95,14 @@ export function workerLoop(index: i32): void {
     seen = atomic.load<i32>(epoch);
     const gate = atomic.add<i32>(GATE, 1);
     if (gate & OPEN) {
-      setThread(index); // another backend on these threads has its scratch elsewhere
-      takeItems(load<i32>(JOB), load<i32>(JOB, 4));
+      setThread(index); // the scratch is set after the workers have started
+      takeItems(load<u32>(JOB), load<i32>(JOB, 4));
     }
     atomic.sub<i32>(GATE, 1);
   }
 }
 
-/** Waits until an epoch is another than `seen`; false on stop. */
+/** Waits until an epoch differs from `seen`; false after `stop`. */
 function awaitEpoch(epoch: usize, seen: i32): bool {
   const start = now();
   const limit = <f64>tuning.spinMicroseconds() / 1000;

@@ -1,27 +1,26 @@
 /**
- * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job holds up to three
- * weights that read the same x. An item is a few 8-row blocks of one weight.
+ * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job multiplies up to
+ * three weights with the same x. An item is a few 8-row blocks of one weight.
  */
 import { fork, MOST_THREADS, streamThreads } from "./control";
-import { Job } from "./dispatch";
 import {
   F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, siluTimes4,
 } from "./math";
 import { packFour, tile8x4 } from "./tile";
-import { param, Dtype, roundUp, scratch, setParam, shape, tuning, weight } from "./state";
+import { limits, Dtype, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
 import { blockBytes, expandPanel } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
 const PANEL_COLS: u32 = 512;
-/** Below this many rows of x a block is run row by row, bitwise as for one row. */
+/** With fewer rows of x, each row runs alone and gives the same bits as a single row. */
 const FEW_ROWS: u32 = 8;
 /** Rows of x that one item packs. */
 const PACK_ROWS: u32 = 16;
-/** Bytes of weights that are touched together. */
+/** Bytes of weights touched together. */
 const TOUCHED: usize = 1024;
-/** Most blocks of an item whose sums wait for those of a second weight. */
+/** Maximum blocks of an item with a second weight: their sums wait in scratch for those of the second. */
 const PAIRED_BLOCKS: u32 = 64;
-/** Items for each thread that takes part, where the weights suffice: the last one ends the job for all. */
+/** Items a thread, where the weights suffice: the last item ends the job for all. */
 const ITEMS_PER_THREAD: u32 = 2;
 
 export namespace Mode {
@@ -33,28 +32,28 @@ export namespace Mode {
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
 
-/** Bytes of the sums of one weight. */
+/** Scratch bytes of one weight's sums. */
 // @ts-ignore: decorator
 @inline function sumsBytes(): u32 {
-  return max<u32>(roundUp(shape.maxRows(), 4), PAIRED_BLOCKS * FEW_ROWS) * 32;
+  return max<u32>(roundUp(limits.rows(), 4), PAIRED_BLOCKS * FEW_ROWS) * 32;
 }
 
 export function linearScratch(): u32 { return PANEL_COLS * 32 + 2 * sumsBytes(); }
 
-/** Starts a job: x f32 [rows, cols]. Many rows are packed first: 4 side by side, [rows / 4][cols][4]. */
+/** Starts a job on x f32 [rows, cols]. Packs many rows first: 4 side by side, [rows / 4][cols][4]. */
 export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(0, rows);
   setParam(1, <u32>x);
   setParam(2, cols * 4);
   if (rows >= FEW_ROWS) {
-    fork(Job.PACK, (rows + PACK_ROWS - 1) / PACK_ROWS, MOST_THREADS);
-    setParam(1, <u32>shape.packed());
+    fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, MOST_THREADS);
+    setParam(1, <u32>region.packed());
   }
   setParam(3, 0);
   setParam(4, 0);
 }
 
-/** Adds a weight. second: the up weight of SILU. bias: f32 [rows] or 0. out: f32 [rows of x, rows of w]. */
+/** Adds a weight. second: the up weight of SILU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
 export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize): void {
   const s = param(3);
   const at = SEGMENT + <usize>s * SEGMENT_WORDS;
@@ -69,7 +68,7 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
   setParam(4, param(4) + blocks * bytesOfBlocks(w, second));
 }
 
-/** Bytes of a block, and of the second weight's. */
+/** Bytes of a block of a weight and of its second weight, if any. */
 // @ts-ignore: decorator
 @inline function bytesOfBlocks(w: usize, second: usize): u32 {
   return blockBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
@@ -80,7 +79,7 @@ export function run(): void {
   const isFew = param(0) < FEW_ROWS;
   const bytes = param(4);
   const threads: u32 = isFew ? streamThreads(bytes) : MOST_THREADS;
-  const takers = min<u32>(threads, shape.workers() + 1);
+  const takers = min<u32>(threads, workers() + 1);
   const share = bytes / (takers * ITEMS_PER_THREAD);
   let items: u32 = 0;
   for (let s: u32 = 0; s < param(3); s++) {
@@ -88,7 +87,7 @@ export function run(): void {
     const w = <usize>param(at), second = <usize>param(at + 1), blocks = param(at + 5);
     let perItem: u32 = 1;
     if (isFew) {
-      // One thread has nothing to share: the longer the stream the better.
+      // A single thread shares nothing: the longer its stream the better.
       const most = takers < 2 ? share : min<u32>(share, tuning.itemBytes(weight.dtype(w)));
       perItem = max<u32>(1, most / bytesOfBlocks(w, second));
       if (second) perItem = min<u32>(perItem, PAIRED_BLOCKS);
@@ -97,17 +96,19 @@ export function run(): void {
     setParam(at + 7, items);
     items += (blocks + perItem - 1) / perItem;
   }
-  fork(Job.LINEAR, items, threads);
+  fork(linearItem, items, threads);
 }
 
-export function packItem(item: u32): void {
+/** PACK_ROWS rows of x. */
+function packItem(item: u32): void {
   const stride = <usize>param(2);
   const last = min<u32>(param(0), (item + 1) * PACK_ROWS);
   for (let t = item * PACK_ROWS; t < last; t += 4)
-    packFour(<usize>param(1) + <usize>t * stride, stride, last - t, <u32>stride >> 2, shape.packed() + <usize>t * stride);
+    packFour(<usize>param(1) + <usize>t * stride, stride, last - t, <u32>stride >> 2, region.packed() + <usize>t * stride);
 }
 
-export function linearItem(item: u32): void {
+/** A few blocks of one weight. */
+function linearItem(item: u32): void {
   let s = param(3) - 1;
   while (param(SEGMENT + <usize>s * SEGMENT_WORDS + 7) > item) s--;
   const at = SEGMENT + <usize>s * SEGMENT_WORDS;
@@ -124,7 +125,7 @@ export function linearItem(item: u32): void {
     }
     return;
   }
-  // One weight after the other: a processor that fetches ahead follows each through the whole item.
+  // One weight after the other, so that the hardware prefetcher follows each through the whole item.
   const step = <usize>(roundUp(param(0), 4) * 32);
   const sums2 = sums + <usize>sumsBytes();
   for (let block = first, to = sums; block < last; block++, to += step) blockTimesX(w, block, to);
@@ -155,7 +156,7 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
   for (let k: u32 = 0; k < cols; k += PANEL_COLS) {
     const n = min<u32>(PANEL_COLS, cols - k);
     let panel = data + <usize>(k * 32);
-    if (dtype != 0) {
+    if (dtype != Dtype.F32) {
       panel = scratch;
       expandPanel(dtype, data + <usize>(k * 16), n, panel);
     }
@@ -164,6 +165,7 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
   }
 }
 
+/** Applies bias and mode to the sums of a block and stores them. */
 function finish(at: usize, w: usize, block: u32, sums: usize, sums2: usize): void {
   const total = weight.rows(w);
   const n = min<u32>(8, total - block * 8);
@@ -228,8 +230,8 @@ function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
 }
 
 /**
- * Loads one word of each line at p .. p + AHEAD. A loop over 16-bit weights is too long for the next lines' misses to
- * begin while one is waited for; here they all begin at once.
+ * Loads one word of each cache line at p .. p + TOUCHED. The loop over 16-bit weights is too long for the next lines' misses
+ * to begin while one is waited for; here all misses begin at once.
  */
 // @ts-ignore: decorator
 @inline function touch(p: usize): u32 {
@@ -242,13 +244,13 @@ function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
 }
 
 /**
- * The sums of a block over 16-bit weights: chains of sums in flight. Without a fused instruction V8 keeps four in
- * registers, and no more; each row then has two, of every other column.
+ * Chains of dependent sums for a block of 16-bit weights. Without a fused instruction V8 keeps no more than four in
+ * registers; each row then has two, over every other column.
  */
 // @ts-ignore: decorator
 @inline const CHAINS: u32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 2;
 
-/** `limit` is the end of the weight: nothing past it is touched. */
+/** limit: end of the weight; nothing past it is touched. */
 function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
   const high = v128.load(HIGH_HALVES);
@@ -297,8 +299,8 @@ function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): vo
 }
 
 /**
- * Finite f16, and x below 2^72. Half of the weights' missing 2^112 is in x, half in the sums, so that no product is too
- * small.
+ * For finite f16 and x below 2^72. The weights lack a factor of 2^112: half of it is applied to x and half to the sums, so
+ * that no product underflows.
  */
 function matvecF16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
@@ -329,6 +331,7 @@ function matvecF16(p: usize, cols: u32, x: usize, out: usize, limit: usize): voi
   v128.store(out, f32x4.mul(f32x4.add(b0, b1), scale), 16);
 }
 
+/** For f16 with Inf or NaN among them. */
 function matvecF16Special(p: usize, cols: u32, x: usize, out: usize): void {
   let a = f32x4.splat(0), b = a;
   for (const end = x + <usize>(cols * 4); x < end; x += 4, p += 16) {

@@ -7,10 +7,10 @@
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** Added and taken away again, rounds to the nearest whole number, which the low bits of the sum then hold: 1.5 * 2^23. */
+/** 1.5 * 2^23: adding it rounds to the nearest integer, which the low bits of the sum hold. */
 const ROUND: f32 = 12582912;
 
-/** e^x to about 1 ulp; 0 below -87.3, e^88.3 above 88.3; NaN stays NaN. pmin and pmax are one instruction, min and max seven. */
+/** e^x to about 1 ulp; 0 below -87.3, e^88.3 above 88.3; NaN stays NaN. pmin and pmax take one instruction, min and max seven. */
 // @ts-ignore: decorator
 @inline export function exp4(x: v128): v128 {
   const small = f32x4.lt(x, f32x4.splat(-87.33));
@@ -60,7 +60,7 @@ const ROUND: f32 = 12582912;
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
 }
 
-/** Two vectors of f16 in the halves of u32 lanes: the low halves as f32, exact for finite values. */
+/** The f16 in the low halves of u32 lanes as f32, exact for finite values. */
 // @ts-ignore: decorator
 @inline export function f16Low(w: v128): v128 {
   const bits = i32x4.shl(v128.and(w, i32x4.splat(0x7fff)), 13);
@@ -68,6 +68,7 @@ const ROUND: f32 = 12582912;
   return v128.or(f32x4.mul(bits, f32x4.splat(5.192296858534828e33)), sign);
 }
 
+/** The f16 in the high halves. */
 // @ts-ignore: decorator
 @inline export function f16High(w: v128): v128 {
   const bits = v128.and(i32x4.shr_u(w, 3), i32x4.splat(0x0fffe000));
@@ -76,12 +77,12 @@ const ROUND: f32 = 12582912;
 }
 
 /**
- * Masks and factors of the 16-bit kernels. They stand in memory, and kernels load them before their loops: newer V8
- * builds a constant of the code anew at every use.
+ * Masks and factors of the 16-bit kernels. Kernels load them from memory before their loops, because newer V8
+ * rematerialises vector constants at every use.
  */
 export const HIGH_HALVES = memory.data<u32>([0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000], 16);
 export const F16_BITS = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000], 16);
-/** 2^56, the root of 2^112. */
+/** 2^56, the square root of 2^112. */
 export const F16_SCALE = memory.data<u32>([0x5b800000, 0x5b800000, 0x5b800000, 0x5b800000], 16);
 
 /** Finite f16 in the low halves of u32 lanes as f32 times 2^-112, exact. bits: F16_BITS. */
@@ -93,7 +94,7 @@ export const F16_SCALE = memory.data<u32>([0x5b800000, 0x5b800000, 0x5b800000, 0
 // @ts-ignore: decorator
 @inline export function f16HighBits(w: v128, bits: v128): v128 { return v128.and(i32x4.shr_s(w, 3), bits); }
 
-/** Makes Inf and NaN of what `f16Low` and `f16High` give for them. */
+/** Turns the results of `f16Low` and `f16High` for Inf and NaN into Inf and NaN. */
 // @ts-ignore: decorator
 @inline export function f16Special(v: v128): v128 {
   const special = f32x4.ge(f32x4.abs(v), f32x4.splat(65536));

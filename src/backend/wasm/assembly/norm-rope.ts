@@ -1,6 +1,7 @@
-/** RMS norm, RoPE, and the store of new keys and values into their pages. */
+/** RMS norm, RoPE, and the copy of new keys and values into their pages. */
+import { fork, MOST_THREADS } from "./control";
 import { madd, sum4 } from "./math";
-import { batch, param, shape } from "./state";
+import { batch, cache, model, param, region, setParam } from "./state";
 
 /** out = x / rms(x) * weight over n floats. May run in place. */
 export function rmsNorm(x: usize, n: u32, weight: usize, out: usize): void {
@@ -15,7 +16,7 @@ export function rmsNorm(x: usize, n: u32, weight: usize, out: usize): void {
   }
   let squares = sum4(f32x4.add(a, b));
   for (; i < bytes; i += 4) squares += load<f32>(x + i) * load<f32>(x + i);
-  const scale: f32 = <f32>1 / sqrt<f32>(squares / <f32>n + shape.eps());
+  const scale: f32 = <f32>1 / sqrt<f32>(squares / <f32>n + model.eps());
   const s = f32x4.splat(scale);
   const four = bytes & ~15;
   for (i = 0; i < four; i += 16)
@@ -23,19 +24,30 @@ export function rmsNorm(x: usize, n: u32, weight: usize, out: usize): void {
   for (; i < bytes; i += 4) store<f32>(out + i, load<f32>(x + i) * scale * load<f32>(weight + i));
 }
 
-/** Params: 0 x, 1 norm weight, 2 rows, 3 non-zero: row i of the result is of x[logitsRow(i)]. Item: 8 rows. */
-export function normItem(item: u32): void {
-  const n = shape.hidden();
+/**
+ * normed[i] = norm(x[i]), or norm(x[logitsRow(i)]) where gathered. Params: 0 x, 1 norm weight, 2 rows, 3 gathered.
+ */
+export function normRows(x: usize, weight: usize, rows: u32, gathered: bool): void {
+  setParam(0, <u32>x);
+  setParam(1, <u32>weight);
+  setParam(2, rows);
+  setParam(3, u32(gathered));
+  fork(normItem, (rows + 7) / 8, MOST_THREADS);
+}
+
+/** Eight rows. */
+function normItem(item: u32): void {
+  const n = model.hidden();
   const last = min<u32>(param(2), item * 8 + 8);
   for (let row = item * 8; row < last; row++) {
     const from = param(3) ? batch.logitsRow(row) : row;
-    rmsNorm(<usize>(param(0) + from * n * 4), n, <usize>param(1), shape.normed() + <usize>(row * n * 4));
+    rmsNorm(<usize>(param(0) + from * n * 4), n, <usize>param(1), region.normed() + <usize>(row * n * 4));
   }
 }
 
 /** Rotates element i with element i + headDim/2. rope: cos of the angles, then sin. */
 function rotate(head: usize, rope: usize): void {
-  const half = <usize>(shape.headDim() * 2);
+  const half = <usize>(model.headDim() * 2);
   const four = half & ~15;
   let i: usize = 0;
   for (; i < four; i += 16) {
@@ -52,28 +64,42 @@ function rotate(head: usize, rope: usize): void {
   }
 }
 
-/** Params: 0 layer, 1 query, 2 query norm, 3 key norm. Item: one row's heads, finished and stored. */
-export function finishItem(row: u32): void {
-  const d = shape.headDim();
+/**
+ * Norm of each q and k head where given, RoPE, and the copy of k and v into their pages. Params: 0 layer, 1 query, 2 query
+ * norm or 0, 3 key norm or 0.
+ */
+export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize, rows: u32): void {
+  setParam(0, layer);
+  setParam(1, <u32>query);
+  setParam(2, <u32>qNorm);
+  setParam(3, <u32>kNorm);
+  fork(finishItem, rows, MOST_THREADS);
+}
+
+/** One row. */
+function finishItem(row: u32): void {
+  const d = model.headDim();
   const bytes = <usize>(d * 4);
   const rope = batch.rope(row);
-  const queryHeads = shape.queryHeads();
-  const kvHeads = shape.kvHeads();
+  const queryHeads = model.queryHeads();
+  const kvHeads = model.kvHeads();
   let q = <usize>(param(1) + row * queryHeads * d * 4);
   for (let h: u32 = 0; h < queryHeads; h++, q += bytes) {
     if (param(2)) rmsNorm(q, d, <usize>param(2), q);
     rotate(q, rope);
   }
   const slot = batch.slot(row);
-  const pageSize = shape.pageSize();
-  const page = slot >> shape.pageShift();
-  let k = shape.newKeys() + <usize>(row * kvHeads * d * 4);
-  let v = shape.newValues() + <usize>(row * kvHeads * d * 4);
+  const inPage = (slot & (cache.pageSize() - 1)) * cache.slotBytes();
+  const inLayer0 = cache.page(slot >> cache.pageShift()) + <usize>inPage;
+  const keys = inLayer0 + cache.keys(param(0));
+  const values = inLayer0 + cache.values(param(0));
+  let k = region.newKeys() + <usize>(row * kvHeads * d * 4);
+  let v = region.newValues() + <usize>(row * kvHeads * d * 4);
   for (let h: u32 = 0; h < kvHeads; h++, k += bytes, v += bytes) {
     if (param(3)) rmsNorm(k, d, <usize>param(3), k);
     rotate(k, rope);
-    const at = <usize>((((page * kvHeads + h) << shape.pageShift()) + (slot & (pageSize - 1))) * shape.slotBytes());
-    memory.copy(shape.keys(param(0)) + at, k, bytes);
-    memory.copy(shape.values(param(0)) + at, v, bytes);
+    const head = <usize>(h * cache.headBytes());
+    memory.copy(keys + head, k, bytes);
+    memory.copy(values + head, v, bytes);
   }
 }

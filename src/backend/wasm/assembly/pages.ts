@@ -1,8 +1,7 @@
-/** Bounds of the keys of each page, Quest's page scores, and pseudo-random scores. */
+/** Per-page key bounds, Quest's page scores, and pseudo-random scores. */
 import { fork, MOST_THREADS } from "./control";
-import { Job } from "./dispatch";
-import { madd, sum4 } from "./math";
-import { batch, param, roundUp, scratch, setParam, shape } from "./state";
+import { sum4 } from "./math";
+import { batch, cache, model, param, scratch, setParam } from "./state";
 
 /** Units of a page score item. */
 const UNITS: u32 = 64;
@@ -10,43 +9,49 @@ const UNITS: u32 = 64;
 const POSITIONS: u32 = 4096;
 
 export function updateBounds(layer: u32, first: u32, count: u32): void {
+  // Params: 0 layer, 1 first sequence.
   setParam(0, layer);
   setParam(1, first);
-  fork(Job.BOUNDS, count * shape.kvHeads(), MOST_THREADS);
+  fork(boundsItem, count * model.kvHeads(), MOST_THREADS);
 }
 
-export function boundsItem(item: u32): void {
-  const kvHeads = shape.kvHeads();
+/** One kv head of one sequence. */
+function boundsItem(item: u32): void {
+  const kvHeads = model.kvHeads();
   const s = param(1) + item / kvHeads;
   const head = item % kvHeads;
   const table = batch.pageTable(s);
-  const shift = shape.pageShift();
-  const mask = shape.pageSize() - 1;
-  const bytes = <usize>(shape.rowFloats() * 4);
+  const shift = cache.pageShift();
+  const mask = cache.pageSize() - 1;
+  const bytes = <usize>(cache.rowFloats() * 4);
+  const inPage = cache.keys(param(0)) + <usize>(head * cache.headBytes());
   const length = batch.length(s);
-  for (let position = length - batch.rowCount(s); position < length; position++) {
+  const slotBytes = <usize>cache.slotBytes();
+  for (let position = length - batch.rowCount(s); position < length;) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
-    const at = page * kvHeads + head;
-    const key = shape.keys(param(0)) + <usize>(((at << shift) + (position & mask)) * shape.slotBytes());
-    const low = shape.bounds(param(0)) + <usize>at * bytes * 2;
-    if ((position & mask) == 0) {
-      memory.copy(low, key, bytes);
-      memory.copy(low + bytes, key, bytes);
-    } else
-      for (let i: usize = 0; i < bytes; i += 16) {
-        const k = v128.load(key + i);
-        v128.store(low + i, f32x4.min(v128.load(low + i), k));
-        v128.store(low + bytes + i, f32x4.max(v128.load(low + bytes + i), k));
-      }
+    const least = cache.bounds(param(0), page) + <usize>head * bytes * 2;
+    let key = cache.page(page) + inPage + <usize>(position & mask) * slotBytes;
+    const last = min<u32>(length, (position | mask) + 1);
+    for (; position < last; position++, key += slotBytes)
+      if ((position & mask) == 0) {
+        memory.copy(least, key, bytes);
+        memory.copy(least + bytes, key, bytes);
+      } else
+        for (let i: usize = 0; i < bytes; i += 16) {
+          const k = v128.load(key + i);
+          v128.store(least + i, f32x4.min(v128.load(least + i), k));
+          v128.store(least + bytes + i, f32x4.max(v128.load(least + bytes + i), k));
+        }
   }
 }
 
-/** Lowest and highest key of a unit, then the group's queries padded to rowFloats. */
+/** Least and greatest key of a unit, then the head group's queries padded to rowFloats. */
 export function pagesScratch(): u32 {
-  return (2 + shape.queryHeads() / shape.kvHeads()) * shape.rowFloats() * 4;
+  return (2 + model.queryHeads() / model.kvHeads()) * cache.rowFloats() * 4;
 }
 
 export function pageScores(layer: u32, first: u32, count: u32, query: usize, out: usize, capacity: u32, unit: u32): void {
+  // Params: 0 layer, 1 first sequence, 2 query, 3 out, 4 capacity, 5 unit.
   setParam(0, layer);
   setParam(1, first);
   setParam(2, <u32>query);
@@ -54,46 +59,47 @@ export function pageScores(layer: u32, first: u32, count: u32, query: usize, out
   setParam(4, capacity);
   setParam(5, unit);
   let items: u32 = 0;
-  for (let s: u32 = 0; s < count; s++) items += chunks(first + s);
-  fork(Job.PAGE_SCORES, items * shape.kvHeads(), MOST_THREADS);
+  for (let s: u32 = 0; s < count; s++) items += itemsOf(first + s);
+  fork(pageScoresItem, items * model.kvHeads(), MOST_THREADS);
 }
 
+/** Items of a kv head of a sequence. */
 // @ts-ignore: decorator
-@inline function chunks(s: u32): u32 { return ((batch.length(s) + param(5) - 1) / param(5) + UNITS - 1) / UNITS; }
+@inline function itemsOf(s: u32): u32 { return ((batch.length(s) + param(5) - 1) / param(5) + UNITS - 1) / UNITS; }
 
-export function pageScoresItem(item: u32): void {
-  const kvHeads = shape.kvHeads();
-  const heads = shape.queryHeads() / kvHeads;
+/** UNITS units of one kv head, for all query heads that read it. */
+function pageScoresItem(item: u32): void {
+  const kvHeads = model.kvHeads();
+  const heads = model.queryHeads() / kvHeads;
   const kvHead = item % kvHeads;
-  let chunk = item / kvHeads;
+  let block = item / kvHeads;
   let s = param(1);
-  while (chunk >= chunks(s)) chunk -= chunks(s++);
-  const floats = shape.rowFloats();
-  const bytes = <usize>(floats * 4);
-  const d = shape.headDim();
-  const low = scratch;
-  const high = low + bytes;
-  const queries = high + bytes;
+  while (block >= itemsOf(s)) block -= itemsOf(s++);
+  const bytes = <usize>(cache.rowFloats() * 4);
+  const d = model.headDim();
+  const least = scratch;
+  const greatest = least + bytes;
+  const queries = greatest + bytes;
   for (let h: u32 = 0; h < heads; h++) {
     const to = queries + <usize>h * bytes;
     memory.fill(to, 0, bytes);
-    memory.copy(to, <usize>(param(2) + (batch.firstRow(s) * shape.queryHeads() + kvHead * heads + h) * d * 4), <usize>(d * 4));
+    memory.copy(to, <usize>(param(2) + (batch.firstRow(s) * model.queryHeads() + kvHead * heads + h) * d * 4), <usize>(d * 4));
   }
   const unit = param(5);
   const length = batch.length(s);
-  const last = min<u32>((length + unit - 1) / unit, (chunk + 1) * UNITS);
+  const last = min<u32>((length + unit - 1) / unit, (block + 1) * UNITS);
   const table = batch.pageTable(s);
-  for (let u = chunk * UNITS; u < last; u++) {
+  for (let u = block * UNITS; u < last; u++) {
     const from = u * unit;
     const to = min<u32>(length, from + unit);
-    for (let p = from; p < to; p += shape.pageSize()) {
-      const page = load<u32>(table + <usize>((p >> shape.pageShift()) * 4));
-      const at = shape.bounds(param(0)) + <usize>(page * kvHeads + kvHead) * bytes * 2;
-      if (p == from) memory.copy(low, at, bytes * 2);
+    for (let p = from; p < to; p += cache.pageSize()) {
+      const page = load<u32>(table + <usize>((p >> cache.pageShift()) * 4));
+      const at = cache.bounds(param(0), page) + <usize>kvHead * bytes * 2;
+      if (p == from) memory.copy(least, at, bytes * 2);
       else
         for (let i: usize = 0; i < bytes; i += 16) {
-          v128.store(low + i, f32x4.min(v128.load(low + i), v128.load(at + i)));
-          v128.store(high + i, f32x4.max(v128.load(high + i), v128.load(at + bytes + i)));
+          v128.store(least + i, f32x4.min(v128.load(least + i), v128.load(at + i)));
+          v128.store(greatest + i, f32x4.max(v128.load(greatest + i), v128.load(at + bytes + i)));
         }
     }
     for (let h: u32 = 0; h < heads; h++) {
@@ -101,15 +107,15 @@ export function pageScoresItem(item: u32): void {
       let sum = f32x4.splat(0);
       for (let i: usize = 0; i < bytes; i += 16) {
         const v = v128.load(q + i);
-        sum = f32x4.add(sum, f32x4.max(f32x4.mul(v, v128.load(low + i)), f32x4.mul(v, v128.load(high + i))));
+        sum = f32x4.add(sum, f32x4.max(f32x4.mul(v, v128.load(least + i)), f32x4.mul(v, v128.load(greatest + i))));
       }
-      const row = (s - param(1)) * shape.queryHeads() + kvHead * heads + h;
+      const row = (s - param(1)) * model.queryHeads() + kvHead * heads + h;
       store<f32>(<usize>(param(3) + (row * param(4) + u) * 4), sum4(sum));
     }
   }
 }
 
-/** hash32 of src/base/random.ts: one round. */
+/** One round of `hash32` in src/base/random.ts. */
 // @ts-ignore: decorator
 @inline function mix(word: u32): u32 {
   let h = word + 0x9e3779b9;
@@ -118,7 +124,9 @@ export function pageScoresItem(item: u32): void {
   return h ^ (h >> 16);
 }
 
+/** stride: floats from a sequence's scores to the next's. */
 export function randomScores(layer: u32, first: u32, count: u32, seed: u32, out: usize, stride: u32): void {
+  // Params: 0 layer, 1 first sequence, 2 seed, 3 out, 4 stride.
   setParam(0, layer);
   setParam(1, first);
   setParam(2, seed);
@@ -126,10 +134,11 @@ export function randomScores(layer: u32, first: u32, count: u32, seed: u32, out:
   setParam(4, stride);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += (batch.length(first + s) + POSITIONS - 1) / POSITIONS;
-  fork(Job.RANDOM, items, MOST_THREADS);
+  fork(randomItem, items, MOST_THREADS);
 }
 
-export function randomItem(item: u32): void {
+/** POSITIONS positions of one sequence. */
+function randomItem(item: u32): void {
   let s = param(1);
   for (;;) {
     const n = (batch.length(s) + POSITIONS - 1) / POSITIONS;

@@ -1,18 +1,18 @@
-/** Plain read of memory: what the matvec's speed is measured against. */
+/** A plain read of memory, the yardstick of streaming kernels. */
 import { fork, MOST_THREADS } from "./control";
-import { Job } from "./dispatch";
 import { param, setParam } from "./state";
 
 const ITEM: u32 = 65536;
 
-/** Reads `bytes` (a multiple of 64 KiB) at `start`; params 0 start, 1 a place for the result. */
+/** Reads `bytes` (a multiple of 64 KiB) on all threads. result: address of 16 bytes. */
 export function readAll(start: u32, bytes: u32, result: u32): void {
+  // Params: 0 start, 1 result.
   setParam(0, start);
   setParam(1, result);
-  fork(Job.READ, bytes / ITEM, MOST_THREADS);
+  fork(readItem, bytes / ITEM, MOST_THREADS);
 }
 
-export function readItem(item: u32): void {
+function readItem(item: u32): void {
   let p = <usize>(param(0) + item * ITEM);
   let a = i32x4.splat(0), b = a, c = a, d = a;
   for (const end = p + ITEM; p < end; p += 128) {

@@ -1,24 +1,24 @@
 /**
- * Selection: the best units of each head, the union by rank, and the ascending token positions. Exact: the sampled
- * threshold only decides how much is looked at twice.
+ * Selection: the best units of each head, their union by rank, and ascending token positions. Exact: the sampled threshold
+ * only decides how many scores are visited twice.
  */
 import { fork, MOST_THREADS } from "./control";
-import { Job } from "./dispatch";
-import { batch, param, scratch, setParam, shape } from "./state";
+import { batch, limits, param, region, scratch, setParam } from "./state";
 
-/** Most elements of the sample that the threshold is taken from, and fewest scores for each. */
+/** Maximum size of the sample that gives the threshold. */
 const SAMPLE: u32 = 1024;
+/** Minimum scores for each element of the sample. */
 const SAMPLE_STEP: u32 = 8;
-/** Fewest candidates for which sampling pays. */
+/** Candidates from which on sampling pays. */
 const SAMPLED_FROM: u32 = 512;
 const HISTOGRAM_BYTES: usize = 16384;
 
-/** Histograms, then two lists of (key, unit) pairs; or a bitmap. */
+/** Scratch: histograms, then two lists of (key, unit) pairs; or a bitmap. */
 export function selectScratch(): u32 {
-  return <u32>HISTOGRAM_BYTES + (max<u32>(shape.maxLength(), SAMPLE) + 16) * 16;
+  return <u32>HISTOGRAM_BYTES + (max<u32>(limits.length(), SAMPLE) + 16) * 16;
 }
 
-/** Ascending keys are descending scores; -0 equals +0; NaN comes last. */
+/** Maps descending scores to ascending keys; -0 equals +0, NaN comes last. */
 // @ts-ignore: decorator
 @inline function keyOf(score: f32): u32 {
   if (score != score) return 0xffffffff;
@@ -29,7 +29,7 @@ export function selectScratch(): u32 {
 // @ts-ignore: decorator
 @inline function entry(key: u32, unit: u32): u64 { return (<u64>unit << 32) | <u64>key; }
 
-/** Params: 0 first, 1 scores, 2 heads, 3 capacity, 4 unit, 5 sinks, 6 recent, 7 count, 8 out, 9 out capacity. */
+/** Params: 0 first sequence, 1 scores, 2 heads, 3 capacity, 4 unit, 5 sinks, 6 recent, 7 count, 8 out, 9 out capacity. */
 function setUp(first: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
   setParam(0, first);
   setParam(1, <u32>scores);
@@ -45,10 +45,11 @@ function setUp(first: u32, scores: usize, heads: u32, capacity: u32, unit: u32, 
 
 export function topK(first: u32, sequences: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
   setUp(first, scores, heads, capacity, unit, sinks, recent, count, out, outCapacity);
-  fork(Job.TOP_K, sequences * heads, MOST_THREADS);
+  fork(topKItem, sequences * heads, MOST_THREADS);
 }
 
-export function topKItem(item: u32): void {
+/** One head of one sequence. */
+function topKItem(item: u32): void {
   const heads = param(2);
   const s = param(0) + item / heads;
   const units = (batch.length(s) + param(4) - 1) / param(4);
@@ -57,7 +58,7 @@ export function topKItem(item: u32): void {
     <usize>(param(8) + item * param(9) * 4));
 }
 
-/** Writes the units (from `base`) of the k best of n scores to out, best first. */
+/** Writes the units of the k best of n scores to out, best first; the first score is of unit `base`. */
 function best(scores: usize, n: u32, base: u32, k: u32, out: usize): void {
   if (k == 0) return;
   const list = scratch + HISTOGRAM_BYTES;
@@ -67,13 +68,13 @@ function best(scores: usize, n: u32, base: u32, k: u32, out: usize): void {
     if (size < k) size = 0;
   }
   if (size == 0) size = exactSet(scores, n, base, k, list);
-  const sorted = sort(list, list + <usize>((max<u32>(shape.maxLength(), SAMPLE) + 16) * 8), size);
+  const sorted = sort(list, list + <usize>((max<u32>(limits.length(), SAMPLE) + 16) * 8), size);
   for (let i: usize = 0; i < <usize>k; i++) store<u32>(out + (i << 2), load<u32>(sorted + (i << 3), 4));
 }
 
 /**
- * A score that somewhat more than k of the n are expected to reach: by bisection over a sample, as integers in the order
- * of the scores, which takes at most 32 counts of vectors whatever the scores look like.
+ * A score that slightly more than k of the n should reach. Bisects a sample, as integers in the order of the scores: at
+ * most 32 counting passes whatever the scores.
  */
 function sampledThreshold(scores: usize, n: u32, k: u32, sample: usize): f32 {
   const step = max<u32>(SAMPLE_STEP, n / SAMPLE);
@@ -83,7 +84,7 @@ function sampledThreshold(scores: usize, n: u32, k: u32, sample: usize): f32 {
   let least = i32x4.splat(i32.MAX_VALUE), most = i32x4.splat(i32.MIN_VALUE);
   for (let p = sample; p < end; p += 16) {
     const v = v128.load(p);
-    // Negative scores have their bits turned round; NaN comes before all.
+    // Flips the magnitude bits of negative scores; NaN becomes the least integer.
     const order = v128.xor(v, i32x4.shr_u(i32x4.shr_s(v, 31), 1));
     const key = v128.bitselect(order, i32x4.splat(i32.MIN_VALUE), f32x4.eq(v, v));
     v128.store(p, key);
@@ -114,7 +115,7 @@ function sampledThreshold(scores: usize, n: u32, k: u32, sample: usize): f32 {
   return min<i32>(min<i32>(i32x4.extract_lane(v, 0), i32x4.extract_lane(v, 1)), min<i32>(i32x4.extract_lane(v, 2), i32x4.extract_lane(v, 3)));
 }
 
-/** How many i32 in p..end are at least `value`, which is not the least i32. */
+/** Counts the i32 in p..end that are at least `value`, which is above the least i32. */
 function countFrom(p: usize, end: usize, value: i32): u32 {
   const below = i32x4.splat(value - 1);
   let count = i32x4.splat(0);
@@ -122,7 +123,7 @@ function countFrom(p: usize, end: usize, value: i32): u32 {
   return i32x4.extract_lane(count, 0) + i32x4.extract_lane(count, 1) + i32x4.extract_lane(count, 2) + i32x4.extract_lane(count, 3);
 }
 
-/** The n-th smallest key (n >= 1) of `count` scores: two passes of 12 bits, one of 8. */
+/** The n-th smallest key (n >= 1) of `count` scores: radix selection in passes of 12, 12 and 8 bits. */
 function nthKey(scores: usize, count: u32, n: u32): u32 {
   let prefix: u32 = 0;
   let mask: u32 = 0;
@@ -197,8 +198,8 @@ function exactSet(scores: usize, n: u32, base: u32, k: u32, list: usize): u32 {
 }
 
 /**
- * Stable sort by key: radix passes of 8 bits, those where all digits are equal left out. Keys count from the smallest,
- * because the best of many lie close together: that saves a pass. Returns where the result is.
+ * Stable radix sort by key in passes of 8 bits; skips passes with one digit throughout. Keys count from the smallest: the
+ * best of many lie close together, which saves a pass. Returns the address of the result, `from` or `to`.
  */
 function sort(from: usize, to: usize, count: u32): usize {
   const counts = scratch;
@@ -246,13 +247,13 @@ function sort(from: usize, to: usize, count: u32): usize {
 }
 
 export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
-  const ranks = shape.ranks();
-  const stride = shape.maxLength();
+  const ranks = region.ranks();
+  const stride = limits.length();
   for (let s: u32 = 0; s < sequences; s++) {
     setUp(first + s, scores + <usize>(s * heads * capacity * 4), heads, capacity, unit, sinks, recent, count, ranks, stride);
-    fork(Job.TOP_K, heads, MOST_THREADS);
+    fork(topKItem, heads, MOST_THREADS);
     const bitmap = scratch;
-    memory.fill(bitmap, 0, <usize>((shape.maxLength() >> 5) + 1) * 4);
+    memory.fill(bitmap, 0, <usize>((limits.length() >> 5) + 1) * 4);
     let to = out + <usize>(s * outCapacity * 4);
     const end = to + <usize>(count * 4);
     for (let rank: u32 = 0; rank < count && to < end; rank++)
@@ -266,7 +267,7 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
   }
 }
 
-/** Sets a bit; whether it was clear. */
+/** Sets a bit; true where it was clear. */
 // @ts-ignore: decorator
 @inline function setBit(bitmap: usize, i: u32): bool {
   const at = bitmap + <usize>((i >> 5) << 2);
@@ -276,14 +277,15 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
   return (word & bit) == 0;
 }
 
-/** Params: 0 first, 1 units or 0, 2 groups, 3 capacity, 4 unit, 5 sinks, 6 recent, 7 count, 8 out, 9 out capacity, 10 counts. */
 export function expandSelection(first: u32, sequences: u32, units: usize, groups: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32, counts: usize): void {
+  // Params: those of `setUp`, with units (or 0) for scores and groups for heads; 10 counts.
   setUp(first, units, groups, capacity, unit, sinks, recent, count, out, outCapacity);
   setParam(10, <u32>counts);
-  fork(Job.WITH_ENDS, sequences * groups, MOST_THREADS);
+  fork(expandItem, sequences * groups, MOST_THREADS);
 }
 
-export function withEndsItem(item: u32): void {
+/** One head group of one sequence. */
+function expandItem(item: u32): void {
   const s = item / param(2);
   const length = batch.length(param(0) + s);
   const unit = param(4);

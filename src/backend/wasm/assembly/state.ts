@@ -1,135 +1,173 @@
-/**
- * Words in linear memory that JS writes and kernels read. The order of `Word` is that of WORDS in ../memory-map.ts.
- * Memory below memoryBase: control block at 1024, job parameters at 2048, words at 4096, thread scratch pointers none
- * (scratch of thread i is scratchBase + i * scratchBytes).
- */
-const WORDS: usize = 4096;
-/** Parameters of the running job: 32-bit words. */
-export const PARAMS: usize = 2048;
+/** What JavaScript writes into linear memory and kernels read: sizes, regions, the KV cache, the batch, tuning. */
+import { BF16 as BF16_CODE, F16 as F16_CODE, F32 as F32_CODE } from "../../../base/dtype-codes";
+import { F16_SPECIAL as F16_SPECIAL_CODE, PARAMS_ADDRESS, WORDS_ADDRESS } from "./layout";
+import * as words from "./words";
 
 // @ts-ignore: decorator
-@inline function word(i: usize): u32 { return load<u32>(WORDS + (i << 2)); }
+@inline function word(i: u32): u32 { return load<u32>(<usize>WORDS_ADDRESS + (<usize>i << 2)); }
 
-export namespace shape {
+export namespace model {
   // @ts-ignore: decorator
-  @inline export function hidden(): u32 { return word(0); }
+  @inline export function hidden(): u32 { return word(words.hiddenSize); }
   // @ts-ignore: decorator
-  @inline export function intermediate(): u32 { return word(1); }
+  @inline export function intermediate(): u32 { return word(words.intermediateSize); }
   // @ts-ignore: decorator
-  @inline export function queryHeads(): u32 { return word(2); }
+  @inline export function queryHeads(): u32 { return word(words.numQueryHeads); }
   // @ts-ignore: decorator
-  @inline export function kvHeads(): u32 { return word(3); }
+  @inline export function kvHeads(): u32 { return word(words.numKvHeads); }
   // @ts-ignore: decorator
-  @inline export function headDim(): u32 { return word(4); }
-  /** headDim rounded up to 4: floats of a cached row. */
+  @inline export function headDim(): u32 { return word(words.headDim); }
   // @ts-ignore: decorator
-  @inline export function rowFloats(): u32 { return word(5); }
+  @inline export function eps(): f32 { return reinterpret<f32>(word(words.rmsNormEps)); }
+}
+
+export namespace limits {
   // @ts-ignore: decorator
-  @inline export function eps(): f32 { return load<f32>(WORDS + (7 << 2)); }
+  @inline export function length(): u32 { return word(words.maxSequenceLength); }
   // @ts-ignore: decorator
-  @inline export function pageSize(): u32 { return word(8); }
+  @inline export function rows(): u32 { return word(words.maxBatchRows); }
+}
+
+/**
+ * The KV cache: extents of 2^extentShift pages, each f32 [layer][page][kvHead][pageSize][K or V][rowFloats]. A row of a
+ * layer stands at its address in layer 0, plus `keys(layer)` or `values(layer)`. Page bounds have extents of their own,
+ * f32 [layer][page][kvHead][least or greatest][rowFloats].
+ */
+export namespace cache {
+  /** headDim rounded up to 4; the rest is zeros. */
   // @ts-ignore: decorator
-  @inline export function pageShift(): u32 { return word(9); }
+  @inline export function rowFloats(): u32 { return word(words.rowFloats); }
   // @ts-ignore: decorator
-  @inline export function maxLength(): u32 { return word(10); }
+  @inline export function pageSize(): u32 { return word(words.pageSize); }
   // @ts-ignore: decorator
-  @inline export function maxRows(): u32 { return word(11); }
-  /** First byte of K of a layer: [page][kvHead][pageSize][K or V][rowFloats] f32. */
-  // @ts-ignore: decorator
-  @inline export function keys(layer: u32): usize { return <usize>(word(13) + layer * word(15)); }
-  // @ts-ignore: decorator
-  @inline export function values(layer: u32): usize { return keys(layer) + <usize>(rowFloats() * 4); }
-  /** Bytes from a cached key to the key after it. */
+  @inline export function pageShift(): u32 { return word(words.pageShift); }
+  /** Bytes from a key to the next position's key. */
   // @ts-ignore: decorator
   @inline export function slotBytes(): u32 { return rowFloats() * 8; }
+  /** Bytes from the rows of a kv head to those of the next in the same page. */
+  // @ts-ignore: decorator
+  @inline export function headBytes(): u32 { return slotBytes() << pageShift(); }
+  // @ts-ignore: decorator
+  @inline export function keys(layer: u32): usize { return <usize>(layer * word(words.extentLayerBytes)); }
+  // @ts-ignore: decorator
+  @inline export function values(layer: u32): usize { return keys(layer) + <usize>(rowFloats() * 4); }
+  /** Address of a page in layer 0. */
+  // @ts-ignore: decorator
+  @inline export function page(id: u32): usize {
+    return pageAt(id, <usize>word(words.extents), word(words.extentShift), word(words.pageBytes));
+  }
+  /** `page` for loops, whose caller loads the words once. */
+  // @ts-ignore: decorator
+  @inline export function pageAt(id: u32, extents: usize, shift: u32, pageBytes: u32): usize {
+    return <usize>(load<u32>(extents + <usize>((id >> shift) << 2)) + (id & ((1 << shift) - 1)) * pageBytes);
+  }
+  // @ts-ignore: decorator
+  @inline export function extents(): usize { return <usize>word(words.extents); }
+  // @ts-ignore: decorator
+  @inline export function extentShift(): u32 { return word(words.extentShift); }
+  // @ts-ignore: decorator
+  @inline export function pageBytes(): u32 { return word(words.pageBytes); }
+  /** Address of a page's bounds in a layer. */
+  // @ts-ignore: decorator
+  @inline export function bounds(layer: u32, id: u32): usize {
+    const inLayer0 = pageAt(id, <usize>word(words.boundsExtents), word(words.extentShift), word(words.boundsPageBytes));
+    return inLayer0 + <usize>(layer * word(words.boundsLayerBytes));
+  }
+}
+
+/** Regions of fixed size. */
+export namespace region {
   /** Rows of x, four side by side: see `begin` in linear.ts. */
   // @ts-ignore: decorator
-  @inline export function packed(): usize { return <usize>word(14); }
-  /** First byte of the page bounds of a layer: [page][kvHead][2][rowFloats] f32. */
+  @inline export function packed(): usize { return <usize>word(words.packed); }
   // @ts-ignore: decorator
-  @inline export function bounds(layer: u32): usize { return <usize>(word(16) + layer * word(27)); }
+  @inline export function normed(): usize { return <usize>word(words.normed); }
   // @ts-ignore: decorator
-  @inline export function normed(): usize { return <usize>word(17); }
+  @inline export function gate(): usize { return <usize>word(words.gate); }
   // @ts-ignore: decorator
-  @inline export function gate(): usize { return <usize>word(18); }
+  @inline export function newKeys(): usize { return <usize>word(words.newKeys); }
   // @ts-ignore: decorator
-  @inline export function newKeys(): usize { return <usize>word(19); }
+  @inline export function newValues(): usize { return <usize>word(words.newValues); }
   // @ts-ignore: decorator
-  @inline export function newValues(): usize { return <usize>word(20); }
+  @inline export function partials(): usize { return <usize>word(words.partials); }
   // @ts-ignore: decorator
-  @inline export function partials(): usize { return <usize>word(21); }
-  // @ts-ignore: decorator
-  @inline export function ranks(): usize { return <usize>word(22); }
-  // @ts-ignore: decorator
-  @inline export function scratch(thread: u32): usize { return <usize>(word(23) + thread * word(24)); }
-  // @ts-ignore: decorator
-  @inline export function workers(): u32 { return word(25); }
+  @inline export function ranks(): usize { return <usize>word(words.ranks); }
 }
 
 export namespace batch {
   // @ts-ignore: decorator
-  @inline export function rows(): u32 { return word(32); }
+  @inline export function rows(): u32 { return word(words.numRows); }
   // @ts-ignore: decorator
-  @inline export function tokenId(row: u32): u32 { return load<u32>(<usize>(word(34) + (row << 2))); }
+  @inline export function tokenId(row: u32): u32 { return element(words.tokenIds, row); }
   // @ts-ignore: decorator
-  @inline export function slot(row: u32): u32 { return load<u32>(<usize>(word(35) + (row << 2))); }
+  @inline export function slot(row: u32): u32 { return element(words.slots, row); }
+  /** cos of the angles, then sin: f32 [headDim]. */
   // @ts-ignore: decorator
-  @inline export function rope(row: u32): usize { return <usize>(word(36) + row * shape.headDim() * 4); }
+  @inline export function rope(row: u32): usize { return <usize>(word(words.rope) + row * model.headDim() * 4); }
   // @ts-ignore: decorator
-  @inline export function firstRow(s: u32): u32 { return load<u32>(<usize>(word(37) + (s << 2))); }
+  @inline export function firstRow(s: u32): u32 { return element(words.firstRows, s); }
   // @ts-ignore: decorator
-  @inline export function rowCount(s: u32): u32 { return load<u32>(<usize>(word(38) + (s << 2))); }
+  @inline export function rowCount(s: u32): u32 { return element(words.rowCounts, s); }
   // @ts-ignore: decorator
-  @inline export function length(s: u32): u32 { return load<u32>(<usize>(word(39) + (s << 2))); }
+  @inline export function length(s: u32): u32 { return element(words.lengths, s); }
+  /** Page ids of a sequence: u32. */
   // @ts-ignore: decorator
-  @inline export function pageTable(s: u32): usize { return <usize>(word(40) + s * word(41) * 4); }
-  /** Rows of x that `logits` reads: u32 [maxRows]. */
+  @inline export function pageTable(s: u32): usize {
+    return <usize>(word(words.pageTables) + s * word(words.maxPagesPerSequence) * 4);
+  }
+  /** The row of x that row i of the logits is of. */
   // @ts-ignore: decorator
-  @inline export function logitsRow(i: u32): u32 { return load<u32>(<usize>(word(42) + (i << 2))); }
+  @inline export function logitsRow(i: u32): u32 { return element(words.logitsRows, i); }
 }
 
-/** What suits the processor: see ../tuning.ts. No value changes a result. */
+// @ts-ignore: decorator
+@inline function element(array: u32, i: u32): u32 { return load<u32>(<usize>(word(array) + (i << 2))); }
+
+/** Choices for the processor: see ../tuning.ts. No value changes a result. */
 export namespace tuning {
-  /** How far ahead of their use weights of a dtype are touched, in bytes; 0: not at all. */
+  /** Distance in bytes at which weights of a dtype are touched ahead of their use; 0: not at all. */
   // @ts-ignore: decorator
-  @inline export function ahead(dtype: u32): usize { return <usize>word(64 + 2 * dtype); }
-  /** Most weight bytes of an item for one row of x. */
+  @inline export function ahead(dtype: u32): usize { return <usize>word(words.aheadF32 + 2 * dtype); }
+  /** Maximum weight bytes of an item for one row of x. */
   // @ts-ignore: decorator
-  @inline export function itemBytes(dtype: u32): u32 { return word(65 + 2 * dtype); }
-  /** Whether decode attention touches lines ahead: 0 or 1. */
+  @inline export function itemBytes(dtype: u32): u32 { return word(words.itemF32 + 2 * dtype); }
+  /** Whether decode attention touches cache lines ahead: 0 or 1. */
   // @ts-ignore: decorator
-  @inline export function attendTouch(): u32 { return word(80); }
+  @inline export function attendTouch(): u32 { return word(words.attendTouch); }
   /** Bytes of K that all heads of a list pass over before the next. */
   // @ts-ignore: decorator
-  @inline export function attendBlock(): u32 { return word(81); }
-  /** Whether an item takes a chunk of positions for all kv heads, where they share a list: 0 or 1. */
+  @inline export function attendBlock(): u32 { return word(words.attendBlock); }
+  /** Whether an item takes a split for all kv heads, where they share a list: 0 or 1. */
   // @ts-ignore: decorator
-  @inline export function attendSpan(): u32 { return word(82); }
+  @inline export function attendSpan(): u32 { return word(words.attendSpan); }
   /** Threads for jobs that read memory once. */
   // @ts-ignore: decorator
-  @inline export function streamThreads(): u32 { return word(83); }
+  @inline export function streamThreads(): u32 { return word(words.streamThreads); }
   /** Jobs that read fewer bytes run on the caller's thread. */
   // @ts-ignore: decorator
-  @inline export function soloBytes(): u32 { return word(84); }
+  @inline export function soloBytes(): u32 { return word(words.soloBytes); }
   /** How long a worker spins before it sleeps. */
   // @ts-ignore: decorator
-  @inline export function spinMicroseconds(): u32 { return word(85); }
+  @inline export function spinMicroseconds(): u32 { return word(words.spinMicroseconds); }
 }
 
+/** Workers that take part in jobs. */
 // @ts-ignore: decorator
-@inline export function param(i: usize): u32 { return load<u32>(PARAMS + (i << 2)); }
+@inline export function workers(): u32 { return word(words.workers); }
+
 // @ts-ignore: decorator
-@inline export function setParam(i: usize, value: u32): void { store<u32>(PARAMS + (i << 2), value); }
+@inline export function param(i: usize): u32 { return load<u32>(<usize>PARAMS_ADDRESS + (i << 2)); }
+// @ts-ignore: decorator
+@inline export function setParam(i: usize, value: u32): void { store<u32>(<usize>PARAMS_ADDRESS + (i << 2), value); }
 
 export namespace Dtype {
-  export const F32: u32 = 0;
-  export const BF16: u32 = 1;
-  export const F16: u32 = 2;
-  /** With Inf or NaN among them. */
-  export const F16_SPECIAL: u32 = 3;
+  export const F32: u32 = F32_CODE;
+  export const F16: u32 = F16_CODE;
+  export const BF16: u32 = BF16_CODE;
+  export const F16_SPECIAL: u32 = F16_SPECIAL_CODE;
 }
 
-/** Weight descriptor, 16 bytes: address, rows, cols, dtype. */
+/** A weight descriptor: DESCRIPTOR_WORDS 32-bit words. */
 export namespace weight {
   // @ts-ignore: decorator
   @inline export function data(w: usize): usize { return <usize>load<u32>(w); }
@@ -143,7 +181,9 @@ export namespace weight {
 
 /** Scratch of this instance's thread. */
 export let scratch: usize = 0;
-export function setThread(index: u32): void { scratch = shape.scratch(index); }
+export function setThread(index: u32): void {
+  scratch = <usize>(word(words.scratch) + index * word(words.scratchBytes));
+}
 
 // @ts-ignore: decorator
 @inline export function roundUp(n: u32, to: u32): u32 { return (n + to - 1) & ~(to - 1); }

@@ -1,19 +1,19 @@
 /**
- * Weight layout: blocks of 8 rows, k-major, rows as lanes. f32: 32 bytes a column. 16-bit: one vector a column, rows 0-3
- * in the low halves of its u32 lanes and rows 4-7 in the high halves. Rows are padded to 8 with zeros.
+ * Weight layout: blocks of 8 rows, column by column, rows as lanes. f32: 32 bytes a column. 16-bit: one vector a column,
+ * rows 0-3 in the low halves of its u32 lanes and rows 4-7 in the high halves. Missing rows of the last block are zeros.
  */
 import { f16High, f16Low, f16Special } from "./math";
-import { weight } from "./state";
+import { Dtype, weight } from "./state";
 
 // @ts-ignore: decorator
-@inline export function blockBytes(dtype: u32, cols: u32): u32 { return cols << (dtype == 0 ? 5 : 4); }
+@inline export function blockBytes(dtype: u32, cols: u32): u32 { return cols << (dtype == Dtype.F32 ? 5 : 4); }
 
-/** Packs `rows` row-major rows at src into blocks at dst. Returns 1 where an f16 is Inf or NaN. */
+/** Packs `rows` row-major rows at src into blocks at dst. Returns 1 where an f16 among them is Inf or NaN. */
 export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u32): u32 {
   let special: u32 = 0;
   for (let r: u32 = 0; r < rows; r += 8) {
     const n = min<u32>(8, rows - r);
-    if (dtype == 0) {
+    if (dtype == Dtype.F32) {
       const from = src + <usize>(r * cols * 4);
       for (let k: u32 = 0; k < cols; k++) {
         for (let i: u32 = 0; i < 8; i++)
@@ -26,7 +26,7 @@ export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u3
         for (let i: u32 = 0; i < 4; i++) {
           const low: u32 = i < n ? load<u16>(from + <usize>((i * cols + k) * 2)) : 0;
           const high: u32 = i + 4 < n ? load<u16>(from + <usize>(((i + 4) * cols + k) * 2)) : 0;
-          if (dtype >= 2) special |= u32((low & 0x7c00) == 0x7c00) | u32((high & 0x7c00) == 0x7c00);
+          if (dtype == Dtype.F16) special |= u32((low & 0x7c00) == 0x7c00) | u32((high & 0x7c00) == 0x7c00);
           store<u32>(dst + <usize>(i * 4), low | (high << 16));
         }
         dst += 16;
@@ -36,6 +36,7 @@ export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u3
   return special;
 }
 
+/** An f16 as f32. */
 function half(bits: u32): f32 {
   const v = reinterpret<f32>((bits & 0x7fff) << 13) * <f32>5.192296858534828e33;
   let out = reinterpret<u32>(v) | ((bits & 0x8000) << 16);
@@ -43,39 +44,39 @@ function half(bits: u32): f32 {
   return reinterpret<f32>(out);
 }
 
-/** Row-major values at src as f32 at dst: for vectors. */
+/** Decodes `count` values at src to f32 at dst: for vectors. */
 export function decodeVector(dtype: u32, src: usize, dst: usize, count: u32): void {
   for (let i: u32 = 0; i < count; i++) {
     const at = dst + <usize>(i * 4);
-    if (dtype == 0) store<u32>(at, load<u32>(src + <usize>(i * 4)));
+    if (dtype == Dtype.F32) store<u32>(at, load<u32>(src + <usize>(i * 4)));
     else {
       const bits: u32 = load<u16>(src + <usize>(i * 2));
-      if (dtype == 1) store<u32>(at, bits << 16);
+      if (dtype == Dtype.BF16) store<u32>(at, bits << 16);
       else store<f32>(at, half(bits));
     }
   }
 }
 
-/** Gathers row `row` of a weight into f32 [cols] at out. */
+/** Gathers a row of a weight into f32 [cols] at out. */
 export function gatherRow(w: usize, row: u32, out: usize): void {
   const cols = weight.cols(w);
   const dtype = weight.dtype(w);
   const lane = row & 7;
   let p = weight.data(w) + <usize>((row >> 3) * blockBytes(dtype, cols));
-  if (dtype == 0) {
+  if (dtype == Dtype.F32) {
     p += <usize>(lane * 4);
     for (let k: u32 = 0; k < cols; k++, p += 32, out += 4) store<u32>(out, load<u32>(p));
     return;
   }
   p += <usize>((lane & 3) * 4 + (lane >> 2) * 2);
-  if (dtype == 1) for (let k: u32 = 0; k < cols; k++, p += 16, out += 4) store<u32>(out, <u32>load<u16>(p) << 16);
+  if (dtype == Dtype.BF16) for (let k: u32 = 0; k < cols; k++, p += 16, out += 4) store<u32>(out, <u32>load<u16>(p) << 16);
   else for (let k: u32 = 0; k < cols; k++, p += 16, out += 4) store<f32>(out, half(load<u16>(p)));
 }
 
 /** Expands columns of a 16-bit block at p into an f32 panel: 32 bytes a column. */
 export function expandPanel(dtype: u32, p: usize, cols: u32, panel: usize): void {
   const end = p + <usize>(cols * 16);
-  if (dtype == 1)
+  if (dtype == Dtype.BF16)
     for (; p < end; p += 16, panel += 32) {
       const w = v128.load(p);
       v128.store(panel, i32x4.shl(w, 16));

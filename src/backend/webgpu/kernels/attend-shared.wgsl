@@ -1,46 +1,16 @@
-// What attend.wgsl does, where subgroups are absent or too small for it: scores of a share in workgroup memory, then the
-// values. With: storage, step, reduce (LANES = THREADS).
-// A workgroup takes one share of the tokens for HEADS query heads of one kv head: each key and value is read once.
-override HEADS: u32; // query heads of a workgroup; they share a kv head
-override QUERY_HEADS: u32;
-override HEAD_DIM: u32;
-override SCALE: f32;
-override CHUNK: u32; // most tokens of a share
-override SELECTED: bool;
-override HAND_ON: bool; // scores of all query heads are written out
-override ONLY_SCORES: bool;
-const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
+// attend.wgsl for devices without subgroups, or with too small ones: a split's scores in workgroup memory, then its values.
+// With: storage, step, reduce (LANES = THREADS), attend-inputs.
+// A workgroup takes one split of the tokens for HEADS query heads of one kv head and reads each key and value once.
+override SPLIT_TOKENS: u32; // most tokens of a split
 const HEADS4: u32 = (HEADS + 3u) / 4u;
-const PADDED: u32 = ROW_PIECES * PIECE;
-const PADDED4: u32 = PADDED / 4u;
-const VALUE_ROWS: u32 = THREADS / ROW_PIECES; // values at once
+const VALUE_ROWS: u32 = THREADS / ROW_VECTORS; // values loaded at once
 override UNROLL: u32; // values of one invocation in flight
-override LEAST_SHARE: u32;
-const LEAST: f32 = -3e38;
+override LEAST_SPLIT: u32;
 
-struct Params {
-  first_row: u32,
-  sequence: u32, // of the first row; of the selection and the scores it is row `of_selection`
-  sequence_step: u32, // from row to row
-  of_selection: u32,
-  groups: u32, // of the selection
-  capacity: u32, // of a list of the selection
-  score_capacity: u32,
-  splits: u32, // stride of the partials
-  shares: u32, // wanted of a row
-}
-var<uniform> params: Params;
-var<storage, read> step: array<u32>;
-var<storage, read> query: array<f32>;
-var<storage, read> keys: array<vec4u>;
-var<storage, read> values: array<vec4u>;
-var<storage, read> indices: array<u32>;
-var<storage, read> counts: array<u32>;
-var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
-var<storage, read_write> scores: array<f32>;
+alias QueryElement = f32;
 
 var<workgroup> q_space: array<vec4f, HEADS * PADDED4>;
-var<workgroup> score_space: array<vec4f, CHUNK * HEADS4>;
+var<workgroup> score_space: array<vec4f, SPLIT_TOKENS * HEADS4>;
 var<workgroup> sum_space: array<vec4f, THREADS>;
 
 @compute @workgroup_size(THREADS)
@@ -59,10 +29,10 @@ fn main(
     length = counts[of_selection];
     list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
   }
-  // of the row's own length alone, so that a row's sums do not depend on the rows beside it
-  let share = clamp((length + params.shares - 1u) / params.shares, LEAST_SHARE, CHUNK);
-  let begin = min(group.x * share, length);
-  let end = min(begin + share, length);
+  // depends on the row's length alone, so that a row's sums do not depend on the rows beside it
+  let split_tokens = clamp((length + params.wanted_splits - 1u) / params.wanted_splits, LEAST_SPLIT, SPLIT_TOKENS);
+  let begin = min(group.x * split_tokens, length);
+  let end = min(begin + split_tokens, length);
   let size = end - begin;
 
   for (var i = thread; i < HEADS * PADDED4; i += THREADS) {
@@ -85,21 +55,21 @@ fn main(
     }
     let origin = cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE);
     var dots: array<f32, HEADS4 * 4u> = array<f32, HEADS4 * 4u>();
-    for (var piece = 0u; piece < ROW_PIECES; piece++) {
-      let bits = keys[origin + piece];
+    for (var vector = 0u; vector < ROW_VECTORS; vector++) {
+      let bits = keys[origin + vector];
       let a = low(bits);
       let b = high(bits);
       /* unroll */ for (var h = 0u; h < HEADS; h++) {
-        dots[h] = fma4(a, q_space[h * PADDED4 + piece * PIECE4], dots[h]);
-        if (PIECE == 8u) {
-          dots[h] = fma4(b, q_space[h * PADDED4 + piece * PIECE4 + PIECE4 - 1u], dots[h]);
+        dots[h] = fma4(a, q_space[h * PADDED4 + vector * VECTOR_VEC4S], dots[h]);
+        if (VECTOR_ELEMENTS == 8u) {
+          dots[h] = fma4(b, q_space[h * PADDED4 + vector * VECTOR_VEC4S + VECTOR_VEC4S - 1u], dots[h]);
         }
       }
     }
     /* unroll */ for (var h = 0u; h < HEADS4; h++) {
       score_space[i * HEADS4 + h] = vec4f(dots[h * 4u], dots[h * 4u + 1u], dots[h * 4u + 2u], dots[h * 4u + 3u]);
     }
-    if (HAND_ON) {
+    if (EMIT_SCORES) {
       /* unroll */ for (var h = 0u; h < HEADS; h++) {
         scores[(of_selection * QUERY_HEADS + first_head + h) * params.score_capacity + position]
           = dots[h];
@@ -118,14 +88,14 @@ fn main(
     for (var i = thread; i < size; i += THREADS) {
       largest = max(largest, score_space[i * HEADS4 + h]);
     }
-    largest = team_max(largest, thread);
+    largest = reduce_max(largest, thread);
     var mass = vec4f();
     for (var i = thread; i < size; i += THREADS) {
       let weight = exp(score_space[i * HEADS4 + h] - largest);
       score_space[i * HEADS4 + h] = weight;
       mass += weight;
     }
-    mass = team_sum(mass, thread);
+    mass = reduce_sum(mass, thread);
     /* unroll */ for (var k = 0u; k < 4u; k++) {
       if (thread == k && h * 4u + k < HEADS) {
         partials[partial + (h * 4u + k) * partial_stride + PADDED4] = vec4f(largest[k], mass[k], 0f, 0f);
@@ -134,10 +104,10 @@ fn main(
   }
   workgroupBarrier();
 
-  let piece = thread % ROW_PIECES;
-  var sums: array<vec4f, HEADS * PIECE4> = array<vec4f, HEADS * PIECE4>();
-  if (thread < VALUE_ROWS * ROW_PIECES) {
-    for (var base = thread / ROW_PIECES; base < size; base += VALUE_ROWS * UNROLL) {
+  let vector = thread % ROW_VECTORS;
+  var sums: array<vec4f, HEADS * VECTOR_VEC4S> = array<vec4f, HEADS * VECTOR_VEC4S>();
+  if (thread < VALUE_ROWS * ROW_VECTORS) {
+    for (var base = thread / ROW_VECTORS; base < size; base += VALUE_ROWS * UNROLL) {
       var bits: array<vec4u, UNROLL> = array<vec4u, UNROLL>();
       var starts: array<u32, UNROLL> = array<u32, UNROLL>();
       /* unroll */ for (var u = 0u; u < UNROLL; u++) {
@@ -145,7 +115,7 @@ fn main(
         if (SELECTED) {
           position = indices[list + position];
         }
-        starts[u] = cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + piece;
+        starts[u] = cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + vector;
       }
       /* unroll */ for (var u = 0u; u < UNROLL; u++) {
         bits[u] = values[starts[u]];
@@ -157,24 +127,24 @@ fn main(
           let b = high(bits[u]);
           /* unroll */ for (var h = 0u; h < HEADS; h++) {
             let weight = score_space[i * HEADS4 + h / 4u][h % 4u];
-            sums[h * PIECE4] = fma(a, vec4f(weight), sums[h * PIECE4]);
-            if (PIECE == 8u) {
-              sums[h * PIECE4 + PIECE4 - 1u] = fma(b, vec4f(weight), sums[h * PIECE4 + PIECE4 - 1u]);
+            sums[h * VECTOR_VEC4S] = fma(a, vec4f(weight), sums[h * VECTOR_VEC4S]);
+            if (VECTOR_ELEMENTS == 8u) {
+              sums[h * VECTOR_VEC4S + VECTOR_VEC4S - 1u] = fma(b, vec4f(weight), sums[h * VECTOR_VEC4S + VECTOR_VEC4S - 1u]);
             }
           }
         }
       }
     }
   }
-  /* unroll */ for (var i = 0u; i < HEADS * PIECE4; i++) {
+  /* unroll */ for (var i = 0u; i < HEADS * VECTOR_VEC4S; i++) {
     sum_space[thread] = sums[i];
     workgroupBarrier();
-    if (thread < ROW_PIECES) {
+    if (thread < ROW_VECTORS) {
       var total = vec4f();
       for (var r = 0u; r < VALUE_ROWS; r++) {
-        total += sum_space[r * ROW_PIECES + thread];
+        total += sum_space[r * ROW_VECTORS + thread];
       }
-      partials[partial + (i / PIECE4) * partial_stride + thread * PIECE4 + i % PIECE4] = total;
+      partials[partial + (i / VECTOR_VEC4S) * partial_stride + thread * VECTOR_VEC4S + i % VECTOR_VEC4S] = total;
     }
     workgroupBarrier();
   }

@@ -1,27 +1,27 @@
-// Causal attention of many rows of one sequence over everything cached (prefill), on the matrix units. With: storage, matrix, step.
-// A workgroup makes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head: a subgroup for each block and head,
-// BLOCK keys a turn. Keys and values serve all of them; those of the next turn are on their way in registers, and the pages
-// of the turn after it are looked up. Weights of the softmax are taken against a largest score that may
-// lag behind by LAG, so that sums are seldom rescaled: results of the matrix units can only be scaled in memory.
+// Causal prefill attention of many rows of one sequence over everything cached, with subgroup matrices. With: storage, subgroup-
+// matrix, step. A workgroup computes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head, a subgroup for each
+// block and head, BLOCK keys a turn. All subgroups share the keys and values. Registers prefetch those of the next turn; the
+// pages of the turn after it are looked up meanwhile. Softmax weights are relative to a maximum that may lag behind by LAG, so
+// that sums are seldom rescaled: subgroup matrices can only be scaled in memory.
 override HEADS: u32;
 override ROW_BLOCKS: u32;
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32; // a multiple of 16
 override SCALE: f32;
 override BLOCK: u32;
-const LAG: f32 = 6f; // weights stay below exp(6), far inside f16
+const LAG: f32 = 6f; // weights stay below exp(6), far below the largest f16
 const SUBGROUPS: u32 = HEADS * ROW_BLOCKS;
 const THREADS: u32 = SUBGROUP * SUBGROUPS;
-const ROW_STRIDE: u32 = ROW_PIECES + 1u; // pieces of a row in workgroup memory: one more, for other banks
+const ROW_STRIDE: u32 = ROW_VECTORS + 1u; // vectors of a row in workgroup memory, padded against bank conflicts
 const STEPS: u32 = HEAD_DIM / 16u;
 const KEY_BLOCKS: u32 = BLOCK / 16u;
 const SCORE_STRIDE: u32 = BLOCK + 4u;
 const SCORE_SPACE: u32 = 16u * SCORE_STRIDE; // of a subgroup
-const WEIGHT_STRIDE: u32 = BLOCK / 8u + 1u; // pieces
+const WEIGHT_STRIDE: u32 = BLOCK / 8u + 1u; // vectors
 const WEIGHT_SPACE: u32 = 16u * WEIGHT_STRIDE;
 const SIDE: u32 = SUBGROUP / 16u; // invocations of a row in the softmax
 const ROW_KEYS: u32 = BLOCK / SIDE; // scores of an invocation
-const LOADS: u32 = (BLOCK * ROW_PIECES + THREADS - 1u) / THREADS; // pieces of keys, and of values, of an invocation
+const LOADS: u32 = (BLOCK * ROW_VECTORS + THREADS - 1u) / THREADS; // vectors of keys, and of values, an invocation loads
 const LEAST: f32 = -3e38;
 
 struct Params {
@@ -45,9 +45,9 @@ var<workgroup> rescales: atomic<u32>;
 alias Pages = array<u32, LOADS>;
 alias Rows = array<vec4u, LOADS>;
 
-// The token of a turn of which an invocation loads its i-th piece; past the last one, the last.
+// The token whose vector an invocation loads i-th in a turn; the last one past the end.
 fn token_of(i: u32, thread: u32, base: u32, end: u32) -> u32 {
-  return min(base + (i * THREADS + thread) / ROW_PIECES, end - 1u);
+  return min(base + (i * THREADS + thread) / ROW_VECTORS, end - 1u);
 }
 
 fn pages_of(table: u32, thread: u32, base: u32, end: u32) -> Pages {
@@ -62,7 +62,7 @@ fn places_of(pages: Pages, kv_head: u32, thread: u32, base: u32, end: u32) -> Pa
   var places = Pages();
   /* unroll */ for (var i = 0u; i < LOADS; i++) {
     places[i] = cache_row(pages[i], kv_head, token_of(i, thread, base, end) % PAGE_SIZE)
-      + (i * THREADS + thread) % ROW_PIECES;
+      + (i * THREADS + thread) % ROW_VECTORS;
   }
   return places;
 }
@@ -74,11 +74,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let head = group.y * HEADS + subgroup % HEADS;
   let kv_head = group.y * HEADS / (QUERY_HEADS / KV_HEADS);
   let table = PAGE_TABLES + params.sequence * MAX_PAGES;
-  // the last rows see most: they start first
+  // the last rows attend to most tokens, so they start first
   let tile = (params.rows + ROW_BLOCKS * 16u - 1u) / (ROW_BLOCKS * 16u) - 1u - group.x;
   let first = tile * ROW_BLOCKS * 16u;
   let last = min(first + ROW_BLOCKS * 16u, params.rows) - 1u;
-  let end = step[ROW_LENGTHS + params.first_row + last]; // what the last row sees
+  let end = step[ROW_LENGTHS + params.first_row + last]; // tokens that the last row attends to
   let start = end - (last - first + 1u); // position of the first row
   let my_row = subgroup / HEADS * 16u + lane / SIDE; // of the tile
   let side = lane % SIDE;
@@ -88,15 +88,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var q: array<subgroup_matrix_left<f16, 16, 16>, STEPS>;
   /* unroll */ for (var s = 0u; s < STEPS; s++) {
     workgroupBarrier();
-    // an invocation's run of a row's 16 channels, as f16
+    // the invocation's share of 16 channels of a row, as f16
     let source = ((params.first_row + min(first + my_row, last)) * QUERY_HEADS + head) * HEAD_DIM + s * 16u + side * (16u / SIDE);
     /* unroll */ for (var i = 0u; i < 2u / SIDE; i++) {
-      var piece = vec4u();
+      var vector = vec4u();
       /* unroll */ for (var k = 0u; k < 4u; k++) {
         let at = source + i * 8u + 2u * k;
-        piece[k] = pack2x16float(clamp(SCALE * vec2f(query[at], query[at + 1u]), vec2f(-65504f), vec2f(65504f)));
+        vector[k] = pack2x16float(clamp(SCALE * vec2f(query[at], query[at + 1u]), vec2f(-65504f), vec2f(65504f)));
       }
-      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (2u / SIDE) + i] = piece;
+      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (2u / SIDE) + i] = vector;
     }
     workgroupBarrier();
     q[s] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
@@ -118,9 +118,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
     /* unroll */ for (var i = 0u; i < LOADS; i++) {
       let at = i * THREADS + thread;
-      if (BLOCK * ROW_PIECES % THREADS == 0u || at < BLOCK * ROW_PIECES) {
-        k_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = key[i];
-        v_tile[at / ROW_PIECES * ROW_STRIDE + at % ROW_PIECES] = value[i];
+      if (BLOCK * ROW_VECTORS % THREADS == 0u || at < BLOCK * ROW_VECTORS) {
+        k_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = key[i];
+        v_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = value[i];
       }
     }
     if (thread == 0u) {
@@ -136,7 +136,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       page = pages_of(table, thread, base + 2u * BLOCK, end);
     }
     /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
-      // a matrix declared in a loop keeps what it held the turn before, unless it is set
+      // set, because a matrix declared in a loop keeps its contents from turn to turn
       var dots = subgroup_matrix_result<f32, 16, 16>(0f);
       /* unroll */ for (var s = 0u; s < STEPS; s++) {
         let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(
@@ -166,18 +166,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     mass *= shrink;
     /* unroll */ for (var i = 0u; i < ROW_KEYS / 8u; i++) {
-      var piece = vec4u();
+      var vector = vec4u();
       /* unroll */ for (var k = 0u; k < 4u; k++) {
         let pair = select(
           vec2f(),
           exp(vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) - top),
           vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) > vec2f(LEAST));
         mass += pair.x + pair.y;
-        piece[k] = pack2x16float(pair);
+        vector[k] = pack2x16float(pair);
       }
-      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (ROW_KEYS / 8u) + i] = piece;
+      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (ROW_KEYS / 8u) + i] = vector;
     }
-    // also orders the weights before their use
+    // the barrier in it also orders the weights before their use
     if (workgroupUniformLoad(&rescales) != 0u) {
       /* unroll */ for (var s = 0u; s < STEPS; s++) {
         workgroupBarrier();

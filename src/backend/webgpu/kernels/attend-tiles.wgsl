@@ -1,16 +1,16 @@
-// Causal attention of many rows of one sequence over everything cached (prefill), by tiles: each key and value that a
-// workgroup takes into its memory serves BLOCK rows. With: storage, step.
-// A workgroup of 256 makes BLOCK rows of one query head, BLOCK keys a turn with a running softmax: scores by threads of
-// 2 × 2 over chunks of channels, then sums of values by SIDE threads a row.
+// Causal prefill attention of many rows of one sequence over everything cached, by tiles: each key and value in workgroup memory
+// serves BLOCK rows. With: storage, step.
+// A workgroup of 256 computes BLOCK rows of one query head, BLOCK keys a turn, with a running softmax: scores of 2 × 2 an
+// invocation over strips of channels, then sums of values by SIDE invocations a row.
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32;
 override SCALE: f32;
 override VALUE_KEYS: u32; // values in workgroup memory at once; a divisor of BLOCK
 const BLOCK: u32 = 32u;
-const CHUNK4: u32 = 4u; // vec4s of a chunk of channels
-const CHUNK_STRIDE: u32 = CHUNK4 + 1u; // one more, so that neighbouring rows lie in other banks
-const PADDED4: u32 = ROW_PIECES * PIECE4;
-const CHUNKS: u32 = (PADDED4 + CHUNK4 - 1u) / CHUNK4;
+const STRIP4: u32 = 4u; // vec4s of a strip of channels
+const STRIP_STRIDE: u32 = STRIP4 + 1u; // padded against bank conflicts
+const PADDED4: u32 = ROW_VECTORS * VECTOR_VEC4S;
+const STRIPS: u32 = (PADDED4 + STRIP4 - 1u) / STRIP4;
 const SIDE: u32 = 8u; // threads of a row
 const ROW_KEYS: u32 = BLOCK / SIDE; // scores of a thread in the softmax
 const COLUMNS: u32 = (PADDED4 + SIDE - 1u) / SIDE; // vec4s of the output of a thread
@@ -28,8 +28,8 @@ var<storage, read> keys: array<vec4u>;
 var<storage, read> values: array<vec4u>;
 var<storage, read_write> out: array<f32>;
 
-var<workgroup> q_tile: array<vec4f, BLOCK * CHUNK_STRIDE>;
-var<workgroup> k_tile: array<vec4f, BLOCK * CHUNK_STRIDE>;
+var<workgroup> q_tile: array<vec4f, BLOCK * STRIP_STRIDE>;
+var<workgroup> k_tile: array<vec4f, BLOCK * STRIP_STRIDE>;
 var<workgroup> v_tile: array<vec4f, VALUE_KEYS * PADDED4>;
 var<workgroup> score_tile: array<f32, BLOCK * (BLOCK + 1u)>;
 var<workgroup> row_space: array<f32, BLOCK * SIDE>;
@@ -50,10 +50,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let head = group.y;
   let kv_head = head / (QUERY_HEADS / KV_HEADS);
   let table = PAGE_TABLES + params.sequence * MAX_PAGES;
-  let first = group.x * BLOCK; // of the sequence's rows
+  let first = group.x * BLOCK; // among the sequence's rows
   let last = min(first + BLOCK, params.rows) - 1u;
   let row0 = params.first_row + first;
-  let end = step[ROW_LENGTHS + params.first_row + last]; // what the last row sees
+  let end = step[ROW_LENGTHS + params.first_row + last]; // tokens that the last row attends to
   let start = end - (last - first + 1u); // position of the first row
   let tx = thread % 16u;
   let ty = thread / 16u;
@@ -65,30 +65,30 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var sums: array<vec4f, COLUMNS> = array<vec4f, COLUMNS>();
   for (var base = 0u; base < end; base += BLOCK) {
     var dots: array<f32, 4> = array<f32, 4>();
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      if (thread < BLOCK * CHUNK4) {
-        let r = thread / CHUNK4;
-        let column = chunk * CHUNK4 + thread % CHUNK4;
+    for (var strip = 0u; strip < STRIPS; strip++) {
+      if (thread < BLOCK * STRIP4) {
+        let r = thread / STRIP4;
+        let column = strip * STRIP4 + thread % STRIP4;
         var q = vec4f();
         var k = vec4f();
         if (column < PADDED4) {
           q = query_at(row0 + min(r, last - first), head, column);
           let position = min(base + r, end - 1u);
-          let bits = keys[cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + column / PIECE4];
+          let bits = keys[cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + column / VECTOR_VEC4S];
           k = low(bits);
-          if (PIECE == 8u && column % 2u == 1u) {
+          if (VECTOR_ELEMENTS == 8u && column % 2u == 1u) {
             k = high(bits);
           }
         }
-        q_tile[r * CHUNK_STRIDE + thread % CHUNK4] = q;
-        k_tile[r * CHUNK_STRIDE + thread % CHUNK4] = k;
+        q_tile[r * STRIP_STRIDE + thread % STRIP4] = q;
+        k_tile[r * STRIP_STRIDE + thread % STRIP4] = k;
       }
       workgroupBarrier();
-      /* unroll */ for (var c = 0u; c < CHUNK4; c++) {
-        let q0 = q_tile[ty * CHUNK_STRIDE + c];
-        let q1 = q_tile[(ty + 16u) * CHUNK_STRIDE + c];
-        let k0 = k_tile[tx * CHUNK_STRIDE + c];
-        let k1 = k_tile[(tx + 16u) * CHUNK_STRIDE + c];
+      /* unroll */ for (var c = 0u; c < STRIP4; c++) {
+        let q0 = q_tile[ty * STRIP_STRIDE + c];
+        let q1 = q_tile[(ty + 16u) * STRIP_STRIDE + c];
+        let k0 = k_tile[tx * STRIP_STRIDE + c];
+        let k1 = k_tile[(tx + 16u) * STRIP_STRIDE + c];
         dots[0] = fma4(q0, k0, dots[0]);
         dots[1] = fma4(q0, k1, dots[1]);
         dots[2] = fma4(q1, k0, dots[2]);
@@ -119,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     /* unroll */ for (var i = 0u; i < ROW_KEYS; i++) {
       let at = my_row * (BLOCK + 1u) + i * SIDE + side;
       let score = score_tile[at];
-      // a row that sees nothing yet has top = LEAST
+      // top is LEAST while a row has attended to nothing
       let weight = select(0f, exp(score - top), score > LEAST);
       score_tile[at] = weight;
       mass += weight;
@@ -130,12 +130,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
     for (var block = 0u; block < BLOCK; block += VALUE_KEYS) {
       workgroupBarrier();
-      for (var i = thread; i < VALUE_KEYS * ROW_PIECES; i += 256u) {
-        let position = min(base + block + i / ROW_PIECES, end - 1u);
-        let bits = values[cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + i % ROW_PIECES];
-        v_tile[i * PIECE4] = low(bits);
-        if (PIECE == 8u) {
-          v_tile[i * PIECE4 + PIECE4 - 1u] = high(bits);
+      for (var i = thread; i < VALUE_KEYS * ROW_VECTORS; i += 256u) {
+        let position = min(base + block + i / ROW_VECTORS, end - 1u);
+        let bits = values[cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + i % ROW_VECTORS];
+        v_tile[i * VECTOR_VEC4S] = low(bits);
+        if (VECTOR_ELEMENTS == 8u) {
+          v_tile[i * VECTOR_VEC4S + VECTOR_VEC4S - 1u] = high(bits);
         }
       }
       workgroupBarrier();

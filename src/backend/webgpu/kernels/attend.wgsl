@@ -1,61 +1,31 @@
-enable subgroups;
-// Attention of rows over everything cached, or over a token selection, split over the tokens: partial sums that
-// combine.wgsl brings together. With: storage, step. Needs subgroups of at least LANES.
+// Split-KV attention of single rows over everything cached, or over a token selection: partials, which combine.wgsl combines.
+// With: storage, step, attend-inputs. Needs subgroups of at least LANES.
 //
-// A team of LANES invocations takes TOKENS tokens a turn for HEADS query heads of one kv head, with a running softmax of
-// its own, so that nothing waits at a barrier while keys and values stream. Each key and value is read once, each
-// invocation holding LANE_PIECES pieces of a row. A workgroup takes one share of the tokens.
+// A workgroup takes one split of the tokens. A thread group of LANES invocations takes TOKENS tokens a turn for HEADS query
+// heads of one kv head and keeps its own running softmax, so that no barrier stops the stream of keys and values. The workgroup
+// reads each key and value once; an invocation holds LANE_VECTORS vectors of a row.
+enable subgroups;
 override THREADS: u32;
 override LANES: u32; // invocations that share a row; a power of two
-override TOKENS: u32; // of a team in flight; a power of two, at most PAGE_SIZE
-override HEADS: u32; // query heads of a workgroup; they share a kv head
+override TOKENS: u32; // of a thread group in flight; a power of two, at most PAGE_SIZE
 override HEADS_PADDED: u32; // to a power of two
-override QUERY_HEADS: u32;
-override HEAD_DIM: u32;
-override SCALE: f32;
-override SELECTED: bool;
-override HAND_ON: bool; // scores of all query heads are written out
-override ONLY_SCORES: bool;
 override LEAST_TURNS: u32; // of a workgroup
-override SUM_HEADS: u32; // heads whose sums are brought together at once
-override TWINS: bool; // every subgroup holds teams in pairs, whose sums are added before they go into memory
-const SHARERS: u32 = select(1u, 2u, TWINS);
-const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
-const PADDED: u32 = ROW_PIECES * PIECE;
-const PADDED4: u32 = PADDED / 4u;
-const LANE_PIECES: u32 = (ROW_PIECES + LANES - 1u) / LANES;
-const TEAMS: u32 = THREADS / LANES;
-const TURN: u32 = TEAMS * TOKENS; // tokens of a workgroup a turn
+override SUM_HEADS: u32; // heads whose sums are reduced at once
+override TWINS: bool; // subgroups hold thread groups in pairs, which add their sums before they go into memory
+const GROUPS_A_SUM: u32 = select(1u, 2u, TWINS);
+const LANE_VECTORS: u32 = (ROW_VECTORS + LANES - 1u) / LANES;
+const THREAD_GROUPS: u32 = THREADS / LANES;
+const TURN: u32 = THREAD_GROUPS * TOKENS; // tokens of a workgroup a turn
 const OWN: u32 = max(HEADS_PADDED / LANES, 1u); // heads whose softmax an invocation keeps
-const KEEPERS: u32 = max(LANES / HEADS_PADDED, 1u); // invocations of a team that keep the same head
+const KEEPERS: u32 = max(LANES / HEADS_PADDED, 1u); // invocations of a thread group that keep the same head
 const TOKEN_RUNS: u32 = (TOKENS + KEEPERS - 1u) / KEEPERS;
-const LEAST: f32 = -3e38;
 
-struct Params {
-  first_row: u32,
-  sequence: u32, // of the first row; of the selection and the scores it is row `of_selection`
-  sequence_step: u32, // from row to row
-  of_selection: u32,
-  groups: u32, // of the selection
-  capacity: u32, // of a list of the selection
-  score_capacity: u32,
-  splits: u32, // stride of the partials
-  shares: u32, // wanted of a row
-}
-var<uniform> params: Params;
-var<storage, read> step: array<u32>;
-var<storage, read> query: array<vec4f>;
-var<storage, read> keys: array<vec4u>;
-var<storage, read> values: array<vec4u>;
-var<storage, read> indices: array<u32>;
-var<storage, read> counts: array<u32>;
-var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]
-var<storage, read_write> scores: array<f32>;
+alias QueryElement = vec4f;
 
-var<workgroup> state_space: array<vec2f, TEAMS * HEADS_PADDED>; // largest score and mass of each team and head
-var<workgroup> sum_space: array<vec4f, TEAMS / SHARERS * SUM_HEADS * PADDED4>;
+var<workgroup> state_space: array<vec2f, THREAD_GROUPS * HEADS_PADDED>; // largest score and mass of each thread group and head
+var<workgroup> sum_space: array<vec4f, THREAD_GROUPS / GROUPS_A_SUM * SUM_HEADS * PADDED4>;
 
-// Channels d to d + 3 of a query that begins at `origin`, scaled; zero past its end.
+// Channels d to d + 3 of the query at `origin`, scaled; zero past its end.
 fn load_query(origin: u32, d: u32) -> vec4f {
   if (HEAD_DIM % 4u == 0u) {
     return select(0f, SCALE, d < HEAD_DIM) * query[(origin + min(d, HEAD_DIM - 4u)) / 4u];
@@ -70,7 +40,7 @@ fn load_query(origin: u32, d: u32) -> vec4f {
 
 alias Tokens = array<u32, TOKENS>;
 
-// Positions of a team's tokens, the share's `first` and those after it; past the end, of the last ones.
+// Positions of a thread group's tokens: the split's `first` and those after it; past the end, the last ones.
 fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
   var positions = Tokens();
   if (SELECTED) {
@@ -78,7 +48,7 @@ fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
       positions[t] = indices[list + begin + min(first + t, max(size, 1u) - 1u)];
     }
   } else {
-    // within the page of the first of them: shares and turns are whole multiples of TOKENS
+    // all in one page: splits and turns are multiples of TOKENS
     let at = min(first, (max(size, 1u) - 1u) / TOKENS * TOKENS);
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
       positions[t] = begin + min(at + t, max(size, 1u) - 1u);
@@ -87,7 +57,7 @@ fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
   return positions;
 }
 
-// The pieces at which an invocation's part of their keys and values begins.
+// First vector of each key and value for this invocation.
 fn starts_of(positions: Tokens, table: u32, kv_head: u32, lane: u32) -> Tokens {
   var starts = Tokens();
   if (SELECTED) {
@@ -97,20 +67,20 @@ fn starts_of(positions: Tokens, table: u32, kv_head: u32, lane: u32) -> Tokens {
   } else {
     let page = cache_row(step[table + positions[0] / PAGE_SIZE], kv_head, 0u) + lane;
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-      starts[t] = page + positions[t] % PAGE_SIZE * ROW_PIECES;
+      starts[t] = page + positions[t] % PAGE_SIZE * ROW_VECTORS;
     }
   }
   return starts;
 }
 
-alias Rows = array<vec4u, TOKENS * LANE_PIECES>;
+alias Rows = array<vec4u, TOKENS * LANE_VECTORS>;
 
 fn load_keys(starts: Tokens, lane: u32) -> Rows {
   var rows = Rows();
   /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-    /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-      if (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES) {
-        rows[t * LANE_PIECES + j] = keys[starts[t] + j * LANES];
+    /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
+      if (ROW_VECTORS % LANES == 0u || j * LANES + lane < ROW_VECTORS) {
+        rows[t * LANE_VECTORS + j] = keys[starts[t] + j * LANES];
       }
     }
   }
@@ -121,9 +91,9 @@ fn load_values(starts: Tokens, lane: u32) -> Rows {
   var rows = Rows();
   if (!ONLY_SCORES) {
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-      /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-        if (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES) {
-          rows[t * LANE_PIECES + j] = values[starts[t] + j * LANES];
+      /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
+        if (ROW_VECTORS % LANES == 0u || j * LANES + lane < ROW_VECTORS) {
+          rows[t * LANE_VECTORS + j] = values[starts[t] + j * LANES];
         }
       }
     }
@@ -150,22 +120,22 @@ fn main(
   } else {
     length = step[ROW_LENGTHS + row];
   }
-  // of the row's own length alone, so that a row's sums do not depend on the rows beside it
-  let turns = max((length + params.shares * TURN - 1u) / (params.shares * TURN), LEAST_TURNS);
-  let share = turns * TURN;
-  let begin = min(group.x * share, length);
-  let size = min(share, length - begin);
+  // depends on the row's length alone, so that a row's sums do not depend on the rows beside it
+  let turns = max((length + params.wanted_splits * TURN - 1u) / (params.wanted_splits * TURN), LEAST_TURNS);
+  let split_tokens = turns * TURN;
+  let begin = min(group.x * split_tokens, length);
+  let size = min(split_tokens, length - begin);
 
   let lane = thread % LANES;
-  let team = thread / LANES;
-  let team_start = subgroup_lane - lane; // of the team in its subgroup
+  let thread_group = thread / LANES;
+  let group_start = subgroup_lane - lane; // of the thread group in its subgroup
   let first_own = lane / KEEPERS * OWN;
-  var q: array<vec4f, HEADS * LANE_PIECES * PIECE4> = array<vec4f, HEADS * LANE_PIECES * PIECE4>();
+  var q: array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S> = array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S>();
   /* unroll */ for (var h = 0u; h < HEADS; h++) {
-    /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-      /* unroll */ for (var k = 0u; k < PIECE4; k++) {
-        let d = ((j * LANES + lane) * PIECE4 + k) * 4u;
-        q[(h * LANE_PIECES + j) * PIECE4 + k] = load_query((row * QUERY_HEADS + first_head + h) * HEAD_DIM, d);
+    /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
+      /* unroll */ for (var k = 0u; k < VECTOR_VEC4S; k++) {
+        let d = ((j * LANES + lane) * VECTOR_VEC4S + k) * 4u;
+        q[(h * LANE_VECTORS + j) * VECTOR_VEC4S + k] = load_query((row * QUERY_HEADS + first_head + h) * HEAD_DIM, d);
       }
     }
   }
@@ -174,16 +144,16 @@ fn main(
   /* unroll */ for (var o = 0u; o < OWN; o++) {
     largest[o] = LEAST;
   }
-  var sums: array<vec4f, HEADS * LANE_PIECES * PIECE4> = array<vec4f, HEADS * LANE_PIECES * PIECE4>();
+  var sums: array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S> = array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S>();
 
-  // Where the tokens of a turn lie is looked up a turn ahead, behind loads that take longer.
-  let origin = min(begin, length - 1u); // a workgroup without tokens still looks ahead
-  var position = positions_of(team * TOKENS, list, origin, size);
+  // Page look-ups run a turn ahead, behind loads that take longer.
+  let origin = min(begin, length - 1u); // a workgroup without tokens prefetches, too
+  var position = positions_of(thread_group * TOKENS, list, origin, size);
   var start = starts_of(position, table, kv_head, lane);
   var key = load_keys(start, lane);
   var value = load_values(start, lane);
   for (var base = 0u; base < size; base += TURN) {
-    let first = base + team * TOKENS;
+    let first = base + thread_group * TOKENS;
     let is_last = base + TURN >= size;
     let next_position = positions_of(first + TURN, list, origin, size);
     let next_start = starts_of(next_position, table, kv_head, lane);
@@ -191,18 +161,18 @@ fn main(
     var own: array<f32, TOKENS * OWN> = array<f32, TOKENS * OWN>();
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
       var dots: array<f32, HEADS_PADDED> = array<f32, HEADS_PADDED>();
-      /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-        let a = low(key[t * LANE_PIECES + j]);
-        let b = high(key[t * LANE_PIECES + j]);
+      /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
+        let a = low(key[t * LANE_VECTORS + j]);
+        let b = high(key[t * LANE_VECTORS + j]);
         /* unroll */ for (var h = 0u; h < HEADS; h++) {
-          dots[h] = fma4(a, q[(h * LANE_PIECES + j) * PIECE4], dots[h]);
-          if (PIECE == 8u) {
-            dots[h] = fma4(b, q[(h * LANE_PIECES + j) * PIECE4 + PIECE4 - 1u], dots[h]);
+          dots[h] = fma4(a, q[(h * LANE_VECTORS + j) * VECTOR_VEC4S], dots[h]);
+          if (VECTOR_ELEMENTS == 8u) {
+            dots[h] = fma4(b, q[(h * LANE_VECTORS + j) * VECTOR_VEC4S + VECTOR_VEC4S - 1u], dots[h]);
           }
         }
       }
-      // Sums over the team: in each round an invocation keeps half of its heads and hands the others over, until each
-      // keeps OWN; then all keepers of a head add up.
+      // Butterfly reduction: in each round an invocation keeps half of its heads and passes the others on, until it
+      // keeps OWN; then the keepers of a head add up.
       /* unroll */ for (var round = 0u; round < 7u; round++) {
         const width = LANES >> (round + 1u);
         const kept = HEADS_PADDED >> (round + 1u);
@@ -227,8 +197,8 @@ fn main(
         own[t * OWN + o] = select(LEAST, dots[o], is_in);
       }
     }
-    if (HAND_ON) {
-      // the keepers of a head write a token each, so that neighbours write neighbours
+    if (EMIT_SCORES) {
+      // each keeper of a head writes one token, so that stores coalesce
       /* unroll */ for (var run = 0u; run < TOKEN_RUNS; run++) {
         /* unroll */ for (var o = 0u; o < OWN; o++) {
           var score = 0f;
@@ -248,7 +218,7 @@ fn main(
         }
       }
     }
-    // the keys are used up: those of the next turn may take their place
+    // the keys were consumed: prefetch those of the next turn
     if (!is_last) {
       key = load_keys(next_start, lane);
     }
@@ -264,13 +234,13 @@ fn main(
         shrink[o] = exp(largest[o] - top);
         largest[o] = top;
       }
-      // after the first turns the largest score seldom grows
+      // the maximum seldom grows after the first turns
       let is_shrinking = subgroupAny(has_grown);
       /* unroll */ for (var h = 0u; h < HEADS; h++) {
-        let factor = subgroupShuffle(shrink[h % OWN], team_start + h / OWN * KEEPERS);
+        let factor = subgroupShuffle(shrink[h % OWN], group_start + h / OWN * KEEPERS);
         if (is_shrinking) {
-          /* unroll */ for (var i = 0u; i < LANE_PIECES * PIECE4; i++) {
-            sums[h * LANE_PIECES * PIECE4 + i] *= factor;
+          /* unroll */ for (var i = 0u; i < LANE_VECTORS * VECTOR_VEC4S; i++) {
+            sums[h * LANE_VECTORS * VECTOR_VEC4S + i] *= factor;
           }
         }
       }
@@ -287,12 +257,12 @@ fn main(
       }
       /* unroll */ for (var t = 0u; t < TOKENS; t++) {
         /* unroll */ for (var h = 0u; h < HEADS; h++) {
-          let weight = subgroupShuffle(own[t * OWN + h % OWN], team_start + h / OWN * KEEPERS);
-          /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-            const at = (h * LANE_PIECES + j) * PIECE4;
-            sums[at] = fma(low(value[t * LANE_PIECES + j]), vec4f(weight), sums[at]);
-            if (PIECE == 8u) {
-              sums[at + PIECE4 - 1u] = fma(high(value[t * LANE_PIECES + j]), vec4f(weight), sums[at + PIECE4 - 1u]);
+          let weight = subgroupShuffle(own[t * OWN + h % OWN], group_start + h / OWN * KEEPERS);
+          /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
+            const at = (h * LANE_VECTORS + j) * VECTOR_VEC4S;
+            sums[at] = fma(low(value[t * LANE_VECTORS + j]), vec4f(weight), sums[at]);
+            if (VECTOR_ELEMENTS == 8u) {
+              sums[at + VECTOR_VEC4S - 1u] = fma(high(value[t * LANE_VECTORS + j]), vec4f(weight), sums[at + VECTOR_VEC4S - 1u]);
             }
           }
         }
@@ -310,7 +280,7 @@ fn main(
 
   /* unroll */ for (var o = 0u; o < OWN; o++) {
     if (lane % KEEPERS == 0u) {
-      state_space[team * HEADS_PADDED + first_own + o] = vec2f(largest[o], mass[o]);
+      state_space[thread_group * HEADS_PADDED + first_own + o] = vec2f(largest[o], mass[o]);
     }
   }
   workgroupBarrier();
@@ -319,24 +289,24 @@ fn main(
     /* unroll */ for (var i = 0u; i < SUM_HEADS; i++) {
       const h = min(h0 * SUM_HEADS + i, HEADS - 1u);
       var top = LEAST;
-      for (var other = 0u; other < TEAMS; other++) {
+      for (var other = 0u; other < THREAD_GROUPS; other++) {
         top = max(top, state_space[other * HEADS_PADDED + h].x);
       }
-      let factor = exp(state_space[team * HEADS_PADDED + h].x - top);
-      /* unroll */ for (var j = 0u; j < LANE_PIECES; j++) {
-        /* unroll */ for (var k = 0u; k < PIECE4; k++) {
-          var sum = factor * sums[(h * LANE_PIECES + j) * PIECE4 + k];
+      let factor = exp(state_space[thread_group * HEADS_PADDED + h].x - top);
+      /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
+        /* unroll */ for (var k = 0u; k < VECTOR_VEC4S; k++) {
+          var sum = factor * sums[(h * LANE_VECTORS + j) * VECTOR_VEC4S + k];
           if (TWINS) {
             sum += subgroupShuffleXor(sum, LANES);
           }
-          if ((!TWINS || team % 2u == 0u) && (ROW_PIECES % LANES == 0u || j * LANES + lane < ROW_PIECES)) {
-            sum_space[(team / SHARERS * SUM_HEADS + i) * PADDED4 + (j * LANES + lane) * PIECE4 + k] = sum;
+          if ((!TWINS || thread_group % 2u == 0u) && (ROW_VECTORS % LANES == 0u || j * LANES + lane < ROW_VECTORS)) {
+            sum_space[(thread_group / GROUPS_A_SUM * SUM_HEADS + i) * PADDED4 + (j * LANES + lane) * VECTOR_VEC4S + k] = sum;
           }
         }
       }
       if (thread == 0u) {
         var total = 0f;
-        for (var other = 0u; other < TEAMS; other++) {
+        for (var other = 0u; other < THREAD_GROUPS; other++) {
           let state = state_space[other * HEADS_PADDED + h];
           total += exp(state.x - top) * state.y;
         }
@@ -348,7 +318,7 @@ fn main(
       let h = h0 * SUM_HEADS + i / PADDED4;
       if (h < HEADS) {
         var total = vec4f();
-        for (var other = 0u; other < TEAMS / SHARERS; other++) {
+        for (var other = 0u; other < THREAD_GROUPS / GROUPS_A_SUM; other++) {
           total += sum_space[other * SUM_HEADS * PADDED4 + i];
         }
         partials[partial + h * params.splits * (PADDED4 + 1u) + i % PADDED4] = total;

@@ -1,11 +1,11 @@
-// Prelude: counts of keys by bins in workgroup memory, and the bin at which the largest keys reach a number. With: scan.
+// Prelude: a histogram of keys in workgroup memory, and the bin at which the largest keys reach a count. With: scan.
 const BINS: u32 = 2048u;
 
 struct Cut {
   bin: u32,
-  need: u32, // how many of its keys are among the largest
-  total: u32, // keys in it and above; 0xffffffff where all bins together hold fewer than asked for
-  top: u32, // the highest bin that holds any
+  need: u32, // keys of the bin that are among the largest
+  total: u32, // keys in it and above; 0xffffffff where all bins hold fewer than asked for
+  top: u32, // highest bin that is not empty
 }
 
 var<workgroup> bins: array<atomic<u32>, BINS>;
@@ -17,7 +17,7 @@ fn bin_of(key: u32, least: u32, shift: u32) -> u32 {
   return min((key - least) >> shift, BINS - 1u);
 }
 
-// A barrier must follow.
+// The caller must pass a barrier before it uses the bins.
 fn clear_bins(thread: u32) {
   for (var i = thread; i < BINS; i += THREADS) {
     atomicStore(&bins[i], 0u);
@@ -28,10 +28,10 @@ fn clear_bins(thread: u32) {
   }
 }
 
-// Where the `need` largest keys end; each bin then says how many keys lie above it. Every invocation must call it, after a
-// barrier.
+// Where the `need` largest keys end; replaces each bin's count by the number of keys above it. Every invocation must call it,
+// after a barrier.
 fn cut_of(need: u32, thread: u32) -> Cut {
-  // from the highest bin down, a run of them to each invocation
+  // each invocation takes a run of bins, from the highest down
   const RUN: u32 = BINS / THREADS;
   var sum = 0u;
   for (var i = 0u; i < RUN; i++) {

@@ -1,4 +1,4 @@
-// Prelude: the position of the n-th bit that is set in a word, n from 0; it must have more than n.
+// Prelude: the position of the n-th set bit of a word, n from 0. The word has more than n set bits.
 fn nth_bit(word: u32, n: u32) -> u32 {
   var at = 0u;
   var left = n;

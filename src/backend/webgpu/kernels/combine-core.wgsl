@@ -1,34 +1,34 @@
-// Prelude: the partial sums of attention of one query head, brought together by a workgroup of THREADS: COLUMNS invocations
-// side by side take four channels each, SHARES of them one above the other take every SHARES-th split, with a running largest
-// score, and are brought together at the end. Who uses it takes the results: put_channel(head, channel, value).
+// Prelude: combines the split-KV partials of one query head. COLUMNS invocations side by side take four channels each; STACKS
+// such rows of invocations take every STACKS-th split each with a running maximum, and are combined at the end. The kernel
+// defines put_channel(head, channel, value).
 override THREADS: u32;
 override HEAD_DIM: u32;
 override PADDED4: u32;
 const COLUMNS: u32 = min(PADDED4, THREADS);
-const SHARES: u32 = THREADS / COLUMNS;
+const STACKS: u32 = THREADS / COLUMNS;
 const AHEAD: u32 = 8u; // splits of an invocation in flight
 
 var<storage, read> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]: sums; largest, mass
 
-var<workgroup> merge_sums: array<vec4f, THREADS>;
-var<workgroup> merge_states: array<vec2f, THREADS>; // largest score and mass
+var<workgroup> combine_sums: array<vec4f, THREADS>;
+var<workgroup> combine_states: array<vec2f, THREADS>; // largest score and mass
 
-// head: counted over rows too. Every invocation must call it.
-fn merge_splits(head: u32, splits: u32, thread: u32) {
+// head: row × heads + head. Every invocation must call it.
+fn combine_splits(head: u32, splits: u32, thread: u32) {
   let origin = head * splits * (PADDED4 + 1u);
-  let share = thread / COLUMNS;
+  let stack = thread / COLUMNS;
   for (var block = 0u; block < PADDED4; block += COLUMNS) {
     let column = block + thread % COLUMNS;
     var state = vec2f(-3e38, 0f);
     var sum = vec4f();
-    if (share < SHARES && column < PADDED4) {
-      for (var first = share; first < splits; first += AHEAD * SHARES) {
+    if (stack < STACKS && column < PADDED4) {
+      for (var first = stack; first < splits; first += AHEAD * STACKS) {
         var others: array<vec2f, AHEAD>;
-        var parts: array<vec4f, AHEAD>;
+        var partial_sums: array<vec4f, AHEAD>;
         /* unroll */ for (var i = 0u; i < AHEAD; i++) {
-          let at = origin + min(first + i * SHARES, splits - 1u) * (PADDED4 + 1u);
+          let at = origin + min(first + i * STACKS, splits - 1u) * (PADDED4 + 1u);
           others[i] = partials[at + PADDED4].xy;
-          parts[i] = partials[at + column];
+          partial_sums[i] = partials[at + column];
         }
         var top = state.x;
         /* unroll */ for (var i = 0u; i < AHEAD; i++) {
@@ -38,26 +38,26 @@ fn merge_splits(head: u32, splits: u32, thread: u32) {
         state = vec2f(top, state.y * mine);
         sum *= mine;
         /* unroll */ for (var i = 0u; i < AHEAD; i++) {
-          let theirs = select(0f, exp(others[i].x - top), first + i * SHARES < splits);
+          let theirs = select(0f, exp(others[i].x - top), first + i * STACKS < splits);
           state.y += others[i].y * theirs;
-          sum = fma(vec4f(theirs), parts[i], sum);
+          sum = fma(vec4f(theirs), partial_sums[i], sum);
         }
       }
     }
-    merge_sums[thread] = sum;
-    merge_states[thread] = state;
+    combine_sums[thread] = sum;
+    combine_states[thread] = state;
     workgroupBarrier();
-    if (share == 0u && column < PADDED4) {
+    if (stack == 0u && column < PADDED4) {
       var top = -3e38;
-      for (var s = 0u; s < SHARES; s++) {
-        top = max(top, merge_states[s * COLUMNS + thread].x);
+      for (var s = 0u; s < STACKS; s++) {
+        top = max(top, combine_states[s * COLUMNS + thread].x);
       }
       var total = vec4f();
       var mass = 0f;
-      for (var s = 0u; s < SHARES; s++) {
-        let other = merge_states[s * COLUMNS + thread];
+      for (var s = 0u; s < STACKS; s++) {
+        let other = combine_states[s * COLUMNS + thread];
         let weight = exp(other.x - top);
-        total = fma(vec4f(weight), merge_sums[s * COLUMNS + thread], total);
+        total = fma(vec4f(weight), combine_sums[s * COLUMNS + thread], total);
         mass = fma(weight, other.y, mass);
       }
       /* unroll */ for (var k = 0u; k < 4u; k++) {

@@ -1,4 +1,4 @@
-// Brings the partial sums of attention together. One workgroup for each query head and row. With: merge-core.
+// Combines the split-KV partials of attention. One workgroup for each query head and row. With: combine-core.
 override QUERY_HEADS: u32;
 
 struct Params {
@@ -14,5 +14,5 @@ fn put_channel(head: u32, channel: u32, value: f32) {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  merge_splits(group.y * QUERY_HEADS + group.x, params.splits, thread);
+  combine_splits(group.y * QUERY_HEADS + group.x, params.splits, thread);
 }

@@ -1,12 +1,12 @@
 // x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup a row.
 override COLS: u32;
-override STRIDE: u32; // pieces of a weight row
-const NO_TOKEN: u32 = 0xffffffffu; // drawn of a row that cannot be drawn: the request fails, token 0 stands in
-const DRAWN: u32 = 0x80000000u; // a token id with this bit is the index of a token drawn by the last sample
+override STRIDE: u32; // vectors of a weight row
+const NO_TOKEN: u32 = 0xffffffffu; // sample of a row that cannot be sampled: the request fails, and embeds token 0 meanwhile
+const DRAWN: u32 = 0x80000000u; // a token id with this bit is a row of the last sample
 
 struct Params {
-  piece: u32, // first piece of the part
-  first: u32, // first row of the part
+  first_vector: u32, // of the weight slice
+  first: u32, // first row of the weight slice
   rows: u32,
 }
 var<uniform> params: Params;
@@ -26,13 +26,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (id < params.first || id >= params.first + params.rows) {
     return;
   }
-  let at = params.piece + (id - params.first) * STRIDE;
-  for (var piece = thread; piece < STRIDE; piece += 64u) {
-    let bits = weights[at + piece];
+  let at = params.first_vector + (id - params.first) * STRIDE;
+  for (var vector = thread; vector < STRIDE; vector += 64u) {
+    let bits = weights[at + vector];
     let a = low(bits);
     let b = high(bits);
-    for (var i = 0u; i < PIECE; i++) {
-      let col = piece * PIECE + i;
+    for (var i = 0u; i < VECTOR_ELEMENTS; i++) {
+      let col = vector * VECTOR_ELEMENTS + i;
       if (col < COLS) {
         var value = 0f;
         if (i < 4u) {

@@ -1,11 +1,12 @@
-// A set of units and both ends as ascending token positions: a bitmap of units, window by window; then each invocation
-// looks for the units of its own places in the output. With: scan, bits. One workgroup a group and sequence.
+// The union of a set of units and the always-kept tokens, as ascending token positions: a bitmap of units, window by window;
+// then each invocation searches it for the units of its places in the output. With: scan, bits. One workgroup a head group and
+// sequence.
 override WORDS: u32; // of the bitmap; a power of two and a multiple of THREADS
 const WINDOW: u32 = WORDS * 32u;
 const RUN: u32 = WORDS / THREADS;
 
 struct Params {
-  lengths: u32, // where in `step` that of the first sequence stands
+  lengths: u32, // offset in `step` of the first sequence's length
   unit: u32, // tokens
   groups: u32,
   count: u32, // units of a group; 0: none
@@ -21,7 +22,7 @@ var<storage, read_write> indices: array<u32>;
 var<storage, read_write> counts: array<u32>;
 
 var<workgroup> bitmap: array<atomic<u32>, WORDS>;
-var<workgroup> earlier: array<u32, WORDS>; // units in the words before
+var<workgroup> earlier: array<u32, WORDS>; // units in earlier words
 
 fn mark(unit: u32, window: u32) {
   if (unit >= window && unit - window < WINDOW) {
@@ -64,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     let found = scan_sum();
     for (var i = thread; i < found; i += THREADS) {
-      // the last word with no more than i units before it
+      // the last word that has at most i units before it
       var word = 0u;
       for (var step_ = WORDS / 2u; step_ > 0u; step_ /= 2u) {
         if (earlier[word + step_] <= i) {
@@ -73,13 +74,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
       let unit = window + word * 32u + nth_bit(atomicLoad(&bitmap[word]), i - earlier[word]);
       let to = (done + i) * params.unit;
-      // only the last unit can be cut short, and it comes last
+      // only the last unit can be cut at the length, and it comes last
       for (var k = 0u; k < params.unit && unit * params.unit + k < length; k++) {
         indices[out + to + k] = unit * params.unit + k;
       }
     }
     done += found;
-    // the last unit, where it is in, is the last of the last window
+    // the last unit, if selected, is in the last window
     if (window + WINDOW >= all && thread == 0u && group.x == 0u) {
       let last = all - 1u - window;
       let is_cut = (atomicLoad(&bitmap[last / 32u]) & (1u << (last % 32u))) != 0u;

@@ -1,9 +1,9 @@
-// Pseudo-random numbers of one exponent, for benchmarks: sign and fraction are hashed from the place.
+// Pseudo-random numbers of one exponent, for benchmarks: sign and fraction are a hash of the position.
 override DTYPE: u32; // 0 f32, 1 f16, 2 bf16
 
 struct Params {
   seed: u32,
-  exponent: u32, // with its bias
+  exponent: u32, // biased
 }
 var<uniform> params: Params;
 var<storage, read_write> words: array<u32>;

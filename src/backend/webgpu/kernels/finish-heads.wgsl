@@ -1,11 +1,11 @@
 // Norm of each query and key head where given, RoPE, and the store of keys and values into their pages.
-// With: storage, step, reduce. A team of LANES invocations for each row and head: queries, then keys, then values.
+// With: storage, step, reduce. A thread group of LANES invocations for each row and head: queries, then keys, then values.
 override HEAD_DIM: u32;
 override QUERY_HEADS: u32;
 override EPS: f32;
 const HALF: u32 = HEAD_DIM / 2u;
-const PADDED: u32 = ROW_PIECES * PIECE;
-const TEAMS: u32 = THREADS / LANES;
+const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
+const THREAD_GROUPS: u32 = THREADS / LANES;
 const HEADS: u32 = QUERY_HEADS + 2u * KV_HEADS;
 
 struct Params {
@@ -20,7 +20,7 @@ var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
 var<storage, read_write> keys: array<u32>;
 var<storage, read_write> values: array<u32>;
 
-var<workgroup> head_space: array<f32, TEAMS * PADDED>;
+var<workgroup> head_space: array<f32, THREAD_GROUPS * PADDED>;
 
 // The i-th word of a row of the cache.
 fn packed(space: u32, i: u32) -> u32 {
@@ -38,9 +38,9 @@ fn main(
   let row = group.y;
   let lane = thread % LANES;
   let space = thread / LANES * PADDED;
-  // teams past the last head do the last one's work again, and store nothing
-  let is_here = group.x * TEAMS + thread / LANES < HEADS;
-  let head = min(group.x * TEAMS + thread / LANES, HEADS - 1u);
+  // thread groups past the last head repeat its work and store nothing
+  let is_here = group.x * THREAD_GROUPS + thread / LANES < HEADS;
+  let head = min(group.x * THREAD_GROUPS + thread / LANES, HEADS - 1u);
   let origin = (row * HEADS + head) * HEAD_DIM;
   var norm = 0u;
   if (head < QUERY_HEADS) {
@@ -54,7 +54,7 @@ fn main(
     for (var i = lane; i < HEAD_DIM; i += LANES) {
       squares += projected[origin + i] * projected[origin + i];
     }
-    scale = inverseSqrt(team_sum(vec4f(squares), thread).x / f32(HEAD_DIM) + EPS);
+    scale = inverseSqrt(reduce_sum(vec4f(squares), thread).x / f32(HEAD_DIM) + EPS);
   }
   for (var i = lane; i < PADDED; i += LANES) {
     var value = 0f;
@@ -90,7 +90,7 @@ fn main(
   let kv_head = (head - QUERY_HEADS) % KV_HEADS;
   let slot = step[SLOTS + row];
   let at = cache_row(slot / PAGE_SIZE, kv_head, slot % PAGE_SIZE) * 4u;
-  for (var i = lane; i < ROW_PIECES * 4u; i += LANES) {
+  for (var i = lane; i < ROW_VECTORS * 4u; i += LANES) {
     if (head < QUERY_HEADS + KV_HEADS) {
       keys[at + i] = packed(space, i);
     } else {

@@ -1,22 +1,22 @@
-// out[b][row] = W[row] · x[b] for many rows b of x: tiles in workgroup memory. With: storage.
-// A workgroup of 256 makes 64 SIDE_X × 64 SIDE_W outputs, each invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
-// columns; the next strip is on its way while one is used. 16 KiB of workgroup memory at most.
+// out[b][row] = W[row] · x[b] for many rows b of x, by tiles in workgroup memory. With: storage.
+// A workgroup of 256 computes 64 SIDE_X × 64 SIDE_W outputs, an invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
+// columns, and prefetches the next strip. At most 16 KiB of workgroup memory.
 override SIDE_X: u32; // 1 or 2: vec4s of rows of x of an invocation
 override SIDE_W: u32; // 1 or 2
-override STRIDE: u32; // pieces of a weight row
+override STRIDE: u32; // vectors of a weight row
 override X_STRIDE: u32; // vec4s of a row of x, zeros past its columns
 override PAIR: bool; // out = silu(out) * this matrix: the partner's product stands in out
 override ADD: bool;
 const TILE_X: u32 = 64u * SIDE_X;
 const TILE_W: u32 = 64u * SIDE_W;
 const STRIP: u32 = 16u;
-const STRIPS: u32 = (STRIDE * PIECE + STRIP - 1u) / STRIP;
+const STRIPS: u32 = (STRIDE * VECTOR_ELEMENTS + STRIP - 1u) / STRIP;
 const X_LOADS: u32 = SIDE_X; // vec4s of x of an invocation a strip
-const ROW_PARTS: u32 = STRIP / PIECE; // pieces of a weight row in a strip
-const W_LOADS: u32 = max(TILE_W * ROW_PARTS / 256u, 1u);
+const STRIP_VECTORS: u32 = STRIP / VECTOR_ELEMENTS; // vectors of a weight row in a strip
+const W_LOADS: u32 = max(TILE_W * STRIP_VECTORS / 256u, 1u);
 
 struct Params {
-  piece: u32,
+  first_vector: u32,
   rows: u32,
   out: u32, // column of the first output
   bias: u32, // first element of the bias + 1; 0: none
@@ -38,7 +38,7 @@ fn silu(v: f32) -> f32 {
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  // workgroups side by side share the weights, which are the larger of the two
+  // neighbouring workgroups share the weights, the larger operand
   let first_b = group.x * TILE_X;
   let first_row = group.y * TILE_W;
   let tx = thread % 16u;
@@ -58,17 +58,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
       /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
         let at = i * 256u + thread;
-        let row = at / ROW_PARTS;
+        let row = at / STRIP_VECTORS;
         if (row < TILE_W) {
-          let column = (at % ROW_PARTS) * PIECE;
+          let column = (at % STRIP_VECTORS) * VECTOR_ELEMENTS;
           let a = low(w_next[i]);
           /* unroll */ for (var k = 0u; k < 4u; k++) {
             w_tile[(column + k) * (TILE_W / 4u) + row / 4u][row % 4u] = a[k];
           }
-          if (PIECE == 8u) {
+          if (VECTOR_ELEMENTS == 8u) {
             let c = high(w_next[i]);
             /* unroll */ for (var k = 0u; k < 4u; k++) {
-              w_tile[(column + PIECE - 4u + k) * (TILE_W / 4u) + row / 4u][row % 4u] = c[k];
+              w_tile[(column + VECTOR_ELEMENTS - 4u + k) * (TILE_W / 4u) + row / 4u][row % 4u] = c[k];
             }
           }
         }
@@ -87,11 +87,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
       /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
         let at = i * 256u + thread;
-        let row = first_row + at / ROW_PARTS;
-        let piece = strip * ROW_PARTS + at % ROW_PARTS;
+        let row = first_row + at / STRIP_VECTORS;
+        let vector = strip * STRIP_VECTORS + at % STRIP_VECTORS;
         w_next[i] = vec4u();
-        if (row < params.rows && piece < STRIDE) {
-          w_next[i] = weights[params.piece + row * STRIDE + piece];
+        if (row < params.rows && vector < STRIDE) {
+          w_next[i] = weights[params.first_vector + row * STRIDE + vector];
         }
       }
     }

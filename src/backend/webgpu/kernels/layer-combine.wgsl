@@ -1,9 +1,8 @@
-// The first stage of a chain: partial sums of attention are brought together, a workgroup for each query head. With:
-// chain-core, merge-core.
+// First stage of the layer kernel: combines split-KV partials, a workgroup for each query head. With: layer-core, combine-core.
 fn put_channel(head: u32, channel: u32, value: f32) {
-  set_link(params.links + link_place(head * HEAD_DIM + channel), value);
+  post(params.mailbox + mailbox_place(head * HEAD_DIM + channel), value);
 }
 
 fn first_stage(block: u32, thread: u32) {
-  merge_splits(block, params.splits, thread);
+  combine_splits(block, params.splits, thread);
 }

@@ -1,5 +1,5 @@
-// A chain. With: chain-core, a first stage (chain-merge or chain-copy) and a last one (chain-to-heads, chain-to-rows or
-// chain-to-end).
+// The persistent layer kernel. With: layer-core, a first stage (layer-combine or layer-copy) and a last one (layer-to-heads,
+// layer-to-rows or layer-to-end).
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,

@@ -1,29 +1,30 @@
-// Prelude: values that workgroups of one dispatch hand on to workgroups that come after them. A link is its own flag: it is
-// UNSET until its value is there, so that it takes nothing but that each single word is seen as it was last stored.
+// Prelude: the mailbox through which workgroups of one dispatch pass values to later workgroups. A word is its own flag: UNSET
+// until its value is stored. So the only guarantee it needs is that a word that was stored becomes visible, in no order with
+// others.
 override THREADS: u32;
-const UNSET: u32 = 0xffffffffu; // of the many NaNs the one that is never stored
-// Looks at a link before it is given up, about a second; what comes of it is NaN.
-const PATIENCE: u32 = 1000000u;
+const UNSET: u32 = 0xffffffffu; // the one NaN that `post` never stores
+// Poll limit (about 1 s). On timeout the value is NaN.
+const POLL_LIMIT: u32 = 1000000u;
 
-// [value and value and ...] as the stages read them: neighbours read neighbouring words
-var<storage, read_write> links: array<atomic<u32>>;
+// vectors one after another, each ordered as stages read it: neighbouring invocations read neighbouring words
+var<storage, read_write> mailbox: array<atomic<u32>>;
 
-// The place of element e among the links of a vector.
-fn link_place(e: u32) -> u32 {
-  let piece = e / PIECE;
-  return (piece / THREADS * PIECE + e % PIECE) * THREADS + piece % THREADS;
+// Offset of element e in the mailbox of its vector.
+fn mailbox_place(e: u32) -> u32 {
+  let vector = e / VECTOR_ELEMENTS;
+  return (vector / THREADS * VECTOR_ELEMENTS + e % VECTOR_ELEMENTS) * THREADS + vector % THREADS;
 }
 
-fn set_link(at: u32, value: f32) {
+fn post(at: u32, value: f32) {
   let bits = bitcast<u32>(value);
-  atomicStore(&links[at], select(bits, 0x7fc00000u, bits == UNSET));
+  atomicStore(&mailbox[at], select(bits, 0x7fc00000u, bits == UNSET));
 }
 
-// The value of a link, whose bits were `first` when last looked at.
-fn link_of(first: u32, at: u32) -> f32 {
+// Waits for a word, whose bits were `first` when last polled.
+fn receive(first: u32, at: u32) -> f32 {
   var bits = first;
-  for (var look = 0u; bits == UNSET && look < PATIENCE; look++) {
-    bits = atomicLoad(&links[at]);
+  for (var look = 0u; bits == UNSET && look < POLL_LIMIT; look++) {
+    bits = atomicLoad(&mailbox[at]);
   }
   return bitcast<f32>(bits);
 }

@@ -1,3 +1,3 @@
-// The last stage of the last layer's chain: there is none, and no workgroup for it.
+// Last stage of the last layer's kernel: none, and no workgroup for it.
 fn last_stage(block: u32, thread: u32) {
 }

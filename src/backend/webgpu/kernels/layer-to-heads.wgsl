@@ -1,29 +1,29 @@
-// The last stage of a chain: the next layer's queries, keys and values, turned by RoPE, and the store of keys and values into the
-// pages, for heads that have no norm of their own. With: chain-core, step, chain-stage as input.
+// Last stage of the layer kernel, for heads without a norm of their own: the next layer's queries, keys and values with RoPE,
+// and the store of keys and values into the pages. With: layer-core, step, layer-stage as input.
 override CACHE_IS_F16: bool;
 const HALF: u32 = HEAD_DIM / 2u;
-const RUN: u32 = SUMS_input / 2u; // rows side by side of a head, a multiple of 2; as many more lie half a head on
+const RUN: u32 = SUMS_input / 2u; // consecutive rows of a head, an even number, and as many half a head further
 const HEAD_BLOCKS: u32 = HALF / RUN;
-const CACHE_PIECE: u32 = select(4u, 8u, CACHE_IS_F16); // elements of a piece of the cache
+const CACHE_ELEMENTS: u32 = select(4u, 8u, CACHE_IS_F16); // elements of a vector of the cache
 
 var<storage, read> step: array<u32>;
 var<storage, read_write> query: array<f32>;
 var<storage, read_write> keys: array<u32>;
 var<storage, read_write> values: array<u32>;
 
-// A workgroup's rows are two runs of one head, half a head apart: the elements that RoPE turns together.
+// A workgroup's rows are two runs of one head, half a head apart: the elements that RoPE rotates together.
 fn row_start_input(block: u32, r: u32) -> u32 {
   var head = block / HEAD_BLOCKS;
-  var piece = params.q;
+  var matrix = params.q;
   if (head >= QUERY_HEADS + KV_HEADS) {
     head -= QUERY_HEADS + KV_HEADS;
-    piece = params.v;
+    matrix = params.v;
   } else if (head >= QUERY_HEADS) {
     head -= QUERY_HEADS;
-    piece = params.k;
+    matrix = params.k;
   }
   let row = head * HEAD_DIM + block % HEAD_BLOCKS * RUN + r / RUN * HALF + r % RUN;
-  return piece + row * STRIDE_input;
+  return matrix + row * STRIDE_input;
 }
 
 // Two neighbouring elements of a key or value; `at` is even.
@@ -55,13 +55,13 @@ fn last_stage(block: u32, thread: u32) {
     head -= select(QUERY_HEADS, QUERY_HEADS + KV_HEADS, kind == 2u);
     bias = select(params.k_bias, params.v_bias, kind == 2u);
   }
-  // an invocation makes two neighbours, and the two half a head on
+  // an invocation computes two neighbours and the two half a head further
   let r = min(thread, RUN / 2u - 1u) * 2u;
   let d = block % HEAD_BLOCKS * RUN + r;
   var at = head * HEAD_DIM + d;
   if (kind > 0u) {
     let slot = step[SLOTS];
-    at = cache_row(slot / PAGE_SIZE, head, slot % PAGE_SIZE) * CACHE_PIECE + d;
+    at = cache_row(slot / PAGE_SIZE, head, slot % PAGE_SIZE) * CACHE_ELEMENTS + d;
   }
   var c = vec2f(1f);
   var s = vec2f();
@@ -69,7 +69,7 @@ fn last_stage(block: u32, thread: u32) {
     c = vec2f(bitcast<f32>(step[ROPE + d]), bitcast<f32>(step[ROPE + d + 1u]));
     s = vec2f(bitcast<f32>(step[ROPE + HALF + d]), bitcast<f32>(step[ROPE + HALF + d + 1u]));
   }
-  run_input(block, params.links + ATTENDED_LINKS + HIDDEN_LINKS + FEED_LINKS, params.input_norm, thread);
+  run_input(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + FEED_WORDS, params.input_norm, thread);
   workgroupBarrier();
   if (thread >= RUN / 2u) {
     return;

@@ -1,24 +1,24 @@
-// The last stage of a chain: the next layer's queries, keys and values as they come out of the product, for finish-heads.wgsl.
-// With: chain-core, chain-stage as input.
+// Last stage of the layer kernel, for heads with a norm of their own: the next layer's projected queries, keys and values, which
+// finish-heads.wgsl finishes. With: layer-core, layer-stage as input.
 override QUERY_ROWS: u32;
 override KV_ROWS: u32; // multiples of SUMS_input
 var<storage, read_write> projected: array<f32>;
 
 fn row_start_input(block: u32, r: u32) -> u32 {
   var row = block * SUMS_input;
-  var piece = params.q;
+  var matrix = params.q;
   if (row >= QUERY_ROWS + KV_ROWS) {
     row -= QUERY_ROWS + KV_ROWS;
-    piece = params.v;
+    matrix = params.v;
   } else if (row >= QUERY_ROWS) {
     row -= QUERY_ROWS;
-    piece = params.k;
+    matrix = params.k;
   }
-  return piece + (row + r) * STRIDE_input;
+  return matrix + (row + r) * STRIDE_input;
 }
 
 fn last_stage(block: u32, thread: u32) {
-  run_input(block, params.links + ATTENDED_LINKS + HIDDEN_LINKS + FEED_LINKS, params.input_norm, thread);
+  run_input(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + FEED_WORDS, params.input_norm, thread);
   workgroupBarrier();
   if (thread < SUMS_input) {
     let row = block * SUMS_input + thread;

@@ -1,6 +1,6 @@
-// Prelude of kernels that draw: logits by their bits, for a shader compiler may assume that every f32 is finite.
-const NO_TOKEN: u32 = 0xffffffffu; // what a row that cannot be drawn gives
-const FIRST_KEY: u32 = 0x00800000u; // of the least finite number; that of -Infinity, a mask, is one below
+// Prelude of sampling: logits as keys of their bits, because a shader compiler may assume that every f32 is finite.
+const NO_TOKEN: u32 = 0xffffffffu; // sample of a row that cannot be sampled
+const FIRST_KEY: u32 = 0x00800000u; // of the lowest finite number; -Infinity, a mask, is one below
 const INFINITE_KEY: u32 = 0xff800000u; // of +Infinity
 
 // Larger logits have larger keys; NaN has the largest.

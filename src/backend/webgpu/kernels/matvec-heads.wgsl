@@ -1,12 +1,12 @@
-// Query, key and value projections of few rows of x, with RoPE, and the store of keys and values into their pages, for
-// heads that have no norm of their own. With: storage, step, fold, matvec-core.
-// A team's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE turns together. RUN / 2 × BATCH
-// is at most LANES.
-override HEAD_DIM: u32; // a multiple of TEAM_ROWS
+// Query, key and value projections of few rows of x, with RoPE, and the store of keys and values into their pages, for heads
+// without a norm of their own. With: storage, step, shuffle, matvec-core.
+// A thread group's rows are two runs of RUN rows of one head, half a head apart: the elements that RoPE rotates together.
+// RUN / 2 × BATCH is at most LANES.
+override HEAD_DIM: u32; // a multiple of GROUP_ROWS
 override QUERY_HEADS: u32;
 override CACHE_IS_F16: bool;
 const HALF: u32 = HEAD_DIM / 2u;
-const RUN: u32 = TEAM_ROWS / 2u; // at least 2
+const RUN: u32 = GROUP_ROWS / 2u; // at least 2
 const HEAD_BLOCKS: u32 = HALF / RUN;
 
 struct Params {
@@ -22,7 +22,7 @@ var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
 var<storage, read_write> keys: array<u32>;
 var<storage, read_write> values: array<u32>;
 
-// Two neighbouring elements of a head, at `d` and d + 1, to where they belong. `at`: of the row in the query, or in the pages.
+// Stores elements d and d + 1 of a head. at: offset of the row in the query, or in the pages.
 fn store_two(kind: u32, at: u32, d: u32, pair: vec2f) {
   if (kind == 0u) {
     query[at + d] = pair.x;
@@ -53,7 +53,7 @@ fn is_of_partner(r: u32) -> bool {
 
 fn row_start(section: Section, block: u32, r: u32) -> u32 {
   let row = block / HEAD_BLOCKS * HEAD_DIM + block % HEAD_BLOCKS * RUN + r / RUN * HALF + r % RUN;
-  return section.piece + min(row, section.rows - 1u) * STRIDE;
+  return section.first_vector + min(row, section.rows - 1u) * STRIDE;
 }
 
 @compute @workgroup_size(THREADS)
@@ -62,14 +62,14 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let team = thread / LANES;
-  let number = (group.y * groups.x + group.x) * TEAMS + team;
-  let place = place_of(number, TEAM_ROWS, params.first, params.second, params.third);
+  let thread_group = thread / LANES;
+  let number = (group.y * groups.x + group.x) * THREAD_GROUPS + thread_group;
+  let place = place_of(number, GROUP_ROWS, params.first, params.second, params.third);
   let section = place.section;
   let block = place.block;
   let head = block / HEAD_BLOCKS;
-  let first = block % HEAD_BLOCKS * RUN; // of its elements, and half a head on
-  // Where the outputs go and how far they are turned is asked for ahead of the weights. An invocation makes two pairs.
+  let first = block % HEAD_BLOCKS * RUN; // of its elements, and half a head further
+  // Slots and angles are loaded ahead of the weights. An invocation computes two pairs.
   let b = min(thread % LANES % BATCH, params.batch - 1u);
   let d = first + min(thread % LANES / BATCH, RUN / 2u - 1u) * 2u;
   var at = (b * QUERY_HEADS + head) * HEAD_DIM;
@@ -87,13 +87,13 @@ fn main(
   stream(section, block, params.norm, thread);
   workgroupBarrier();
   let i = thread % LANES;
-  if (block >= section.rows / TEAM_ROWS || i >= RUN / 2u * BATCH || i % BATCH >= params.batch) {
+  if (block >= section.rows / GROUP_ROWS || i >= RUN / 2u * BATCH || i % BATCH >= params.batch) {
     return;
   }
   let r = d - first;
-  let scale = scale_of(team, b);
-  var low_half = scale * vec2f(product_of(team, r, b), product_of(team, r + 1u, b));
-  var high_half = scale * vec2f(product_of(team, RUN + r, b), product_of(team, RUN + r + 1u, b));
+  let scale = scale_of(thread_group, b);
+  var low_half = scale * vec2f(product_of(thread_group, r, b), product_of(thread_group, r + 1u, b));
+  var high_half = scale * vec2f(product_of(thread_group, RUN + r, b), product_of(thread_group, RUN + r + 1u, b));
   if (section.bias > 0u) {
     let bias = head * HEAD_DIM + d;
     low_half += vec2f(bias_of(section, bias), bias_of(section, bias + 1u));

@@ -1,5 +1,5 @@
-// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, fold, matvec-core. A team makes OUTPUTS rows of out;
-// where PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
+// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, shuffle, matvec-core. A thread group computes OUTPUTS rows of
+// out. With PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
 override PAIR: bool;
 override ADD: bool; // out += instead of out =
 const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
@@ -26,7 +26,7 @@ fn is_of_partner(r: u32) -> bool {
 
 fn row_start(section: Section, block: u32, r: u32) -> u32 {
   let row = min(block * OUTPUTS + r / ROWS * TURN_OUTPUTS + r % ROWS % TURN_OUTPUTS, section.rows - 1u);
-  return select(section.piece, params.second.piece, is_of_partner(r % ROWS)) + row * STRIDE;
+  return select(section.first_vector, params.second.first_vector, is_of_partner(r % ROWS)) + row * STRIDE;
 }
 
 @compute @workgroup_size(THREADS)
@@ -35,14 +35,14 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let team = thread / LANES;
-  var place = Place(params.first, (group.y * groups.x + group.x) * TEAMS + team);
+  let thread_group = thread / LANES;
+  var place = Place(params.first, (group.y * groups.x + group.x) * THREAD_GROUPS + thread_group);
   if (!PAIR) {
     place = place_of(place.block, OUTPUTS, params.first, params.second, params.third);
   }
   let section = place.section;
   let block = place.block;
-  // what is added to is asked for ahead of the weights
+  // the addend is loaded ahead of the weights
   const IS_ADDED_AHEAD = ADD && OUTPUTS * BATCH <= LANES;
   var added = 0f;
   if (IS_ADDED_AHEAD) {
@@ -52,15 +52,15 @@ fn main(
   stream(section, block, params.norm, thread);
   workgroupBarrier();
   for (var i = thread % LANES; i < OUTPUTS * BATCH; i += LANES) {
-    let r = i / BATCH; // of the team's outputs
+    let r = i / BATCH; // of the thread group's outputs
     let b = i % BATCH;
     let row = block * OUTPUTS + r;
     if (b < params.batch && row < section.rows) {
       let turn_row = r / TURN_OUTPUTS * ROWS + r % TURN_OUTPUTS;
-      let scale = scale_of(team, b);
-      var sum = scale * product_of(team, turn_row, b);
+      let scale = scale_of(thread_group, b);
+      var sum = scale * product_of(thread_group, turn_row, b);
       if (PAIR) {
-        sum = silu(sum) * scale * product_of(team, turn_row + ROWS / 2u, b);
+        sum = silu(sum) * scale * product_of(thread_group, turn_row + ROWS / 2u, b);
       }
       if (section.bias > 0u) {
         sum += bias_of(section, row);

@@ -1,8 +1,9 @@
-// One set for all heads: the `count` units with the least places, found by counting the marks of select-top.wgsl from the
-// least place up. With: scan, bits. A workgroup of THREADS takes THREADS units a turn, and leaves `best` as it was before.
+// mergeByRank for sets that fit workgroup memory: the `count` units with the lowest places, by counting the marks of select-
+// top.wgsl from the lowest place up. With: scan, bits. A workgroup takes THREADS units a turn and resets `best` for the next
+// merge.
 
 struct Params {
-  lengths: u32, // where in `step` that of the first sequence stands
+  lengths: u32, // offset in `step` of the first sequence's length
   unit: u32, // tokens
   capacity: u32, // of `best`
   first_words: u32,
@@ -59,7 +60,7 @@ fn main(
     if (unit < all && place != 0xffffffffu) {
       best[best_row + unit] = 0xffffffffu;
     }
-    // marks exist only for units that some head took
+    // only units that some head ranked are marked
     let is_taken = unit < all && place <= last;
     let earlier = scan(u32(is_taken), thread);
     let taken = scan_sum();

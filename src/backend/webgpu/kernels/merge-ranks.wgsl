@@ -1,4 +1,4 @@
-// One set for all heads: visits rank 0 of every head, then rank 1, and keeps first occurrences until `count` are kept.
+// mergeByRank for larger sets: visits rank 0 of every head, then rank 1, and keeps first occurrences until `count` are kept.
 // A place (rank × heads + head) is a first occurrence where `best` of its unit is that place. With: scan.
 // One workgroup a sequence.
 struct Params {

@@ -1,6 +1,6 @@
 // Takes this step's keys into the per-channel minimum and maximum of their pages; a page's first token starts it anew.
 // With: storage, step. One workgroup of 64 channels for each page of a sequence that the step wrote to.
-const PADDED: u32 = ROW_PIECES * PIECE;
+const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
 
 struct Params {
   sequence: u32,
@@ -30,12 +30,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     bound = bounds[at];
   }
   for (var offset = origin; offset < to; offset++) {
-    let bits = keys[cache_row(page, kv_head, offset) + d / PIECE];
+    let bits = keys[cache_row(page, kv_head, offset) + d / VECTOR_ELEMENTS];
     var key = 0f;
-    if (d % PIECE < 4u) {
-      key = low(bits)[d % PIECE];
+    if (d % VECTOR_ELEMENTS < 4u) {
+      key = low(bits)[d % VECTOR_ELEMENTS];
     } else {
-      key = high(bits)[d % PIECE - 4u];
+      key = high(bits)[d % VECTOR_ELEMENTS - 4u];
     }
     bound = vec2f(min(bound.x, key), max(bound.y, key));
   }

@@ -1,5 +1,5 @@
-// Quest's upper bound of each run of UNIT tokens and query head: sum over channels of max(q * min, q * max), unscaled.
-// With: step. An invocation makes one score; a workgroup's all belong to one head.
+// Quest's upper bound for each run of UNIT tokens and query head: sum over channels of max(q * min, q * max), unscaled.
+// With: step. An invocation computes one score; all scores of a workgroup belong to one head.
 override UNIT: u32; // a multiple of PAGE_SIZE
 override HEAD_DIM: u32;
 override PADDED: u32;

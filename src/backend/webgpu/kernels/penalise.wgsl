@@ -1,5 +1,5 @@
-// The repetition penalty on the tokens seen: logits below 0 times it, others over it; those that are not
-// finite stay as they are. One invocation a token.
+// Repetition penalty: multiplies negative logits of seen tokens, divides others. Logits that are not finite stay as they are.
+// One invocation a token.
 struct Row {
   row: u32,
   vocab: u32,

@@ -1,4 +1,4 @@
-// Reads a whole buffer once by 16-byte loads and keeps almost nothing: what the memory can give.
+// Memory bandwidth, for benchmarks: reads a whole buffer once by 16-byte loads and keeps almost nothing.
 var<storage, read> data: array<vec4u>;
 var<storage, read_write> out: array<u32>;
 

@@ -1,6 +1,6 @@
-// Rows ready for the matrix units: normed where asked, as f16, each scaled by a power of two that brings its largest
-// element to between 2^13 and 2^14, zeros past its columns. With: reduce. One workgroup of THREADS = LANES a row, which it
-// keeps in registers where it fits.
+// Rows of x for subgroup matrices: normed where asked, as f16 with zeros past their columns, each scaled by a power of two that
+// brings its largest element to between 2^13 and 2^14. With: reduce. One workgroup of THREADS = LANES a row, in registers where
+// it fits.
 override COLS: u32; // a multiple of 4, and so is where the norm begins, where WIDE
 override X_STRIDE: u32; // elements from row to row of x
 override OUT_STRIDE: u32; // words of a row; an even number
@@ -8,7 +8,7 @@ override NORM: bool;
 override GATHER: bool; // row i is x[rows[i]]
 override EPS: f32;
 override WIDE: bool;
-const FOURS: u32 = OUT_STRIDE / 2u; // of a row, with its zeros
+const FOURS: u32 = OUT_STRIDE / 2u; // vec4s of a row, padding included
 const OWN: u32 = (FOURS + THREADS - 1u) / THREADS;
 const KEPT: u32 = min(OWN, 16u);
 
@@ -20,9 +20,9 @@ var<storage, read> x: array<vec4f>;
 var<storage, read> vectors: array<vec4f>;
 var<storage, read> rows: array<u32>;
 var<storage, read_write> out: array<vec2u>;
-var<storage, read_write> scales: array<f32>; // what the products of a row are to be multiplied by
+var<storage, read_write> scales: array<f32>; // factor of a row's products
 
-// Four elements of a row, and of the norm weights; zeros past the end.
+// Four elements of a row, or of the norm weights; zero past the end.
 fn load_x(origin: u32, c: u32) -> vec4f {
   if (WIDE) {
     return select(0f, 1f, c < COLS) * x[(origin + min(c, COLS - 4u)) / 4u];
@@ -76,12 +76,12 @@ fn main(
   }
   var scale = 1f;
   if (NORM) {
-    let sums = team_sum(squares, thread);
+    let sums = reduce_sum(squares, thread);
     scale = inverseSqrt((sums.x + sums.y + sums.z + sums.w) / f32(COLS) + EPS);
   }
-  let tops = team_max(largest, thread);
+  let tops = reduce_max(largest, thread);
   let top = scale * max(max(tops.x, tops.y), max(tops.z, tops.w));
-  // the exponent of the largest, from its bits; rows of zeros and of no finite largest stay as they are
+  // the exponent from the bits; rows of zeros, or without a finite maximum, are not scaled
   let exponent = i32(bitcast<u32>(top) >> 23u) - 127;
   let shift = select(0, 13 - exponent, top > 0f && exponent < 128 && exponent > -100);
   let factor = scale * exp2(f32(shift));

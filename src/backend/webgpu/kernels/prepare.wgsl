@@ -1,4 +1,4 @@
-// Rows ready for a matrix product: copied, normed where asked, each row padded with zeros to OUT_STRIDE.
+// Rows of x for a matrix product: gathered and normed where asked, padded with zeros to OUT_STRIDE.
 // With: reduce. One workgroup of THREADS = LANES a row.
 override COLS: u32;
 override X_STRIDE: u32; // elements from row to row of x
@@ -33,7 +33,7 @@ fn main(
       let value = x[origin * X_STRIDE + c];
       squares += value * value;
     }
-    scale = inverseSqrt(team_sum(vec4f(squares), thread).x / f32(COLS) + EPS);
+    scale = inverseSqrt(reduce_sum(vec4f(squares), thread).x / f32(COLS) + EPS);
   }
   for (var c = thread; c < OUT_STRIDE; c += THREADS) {
     var value = 0f;

@@ -1,10 +1,10 @@
-// Draws one token a row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by
-// logit descending, ties to the lower id; what each filter keeps is the head of that order. Masked tokens, of -Infinity, are
-// in no head. With: reduce (LANES = THREADS), scan, keys, candidates, logit-keys. One workgroup a row.
+// Samples one token a row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by logit
+// descending, ties to the lower id; each filter keeps a head of that order. Masked tokens (-Infinity) are in no head.
+// With: reduce (LANES = THREADS), scan, keys, candidates, logit-keys. One workgroup a row.
 //
-// The best tokens are taken into workgroup memory and sorted; there the filters and the draw are sums over the order.
-// Where the draw may fall behind them (a flat distribution, or a filter that keeps more than fit), the head of the order is
-// found by a descent over the bits of the keys, a pass over all logits a bit.
+// The best tokens are sorted in workgroup memory, where filters and sample are prefix sums. Where the sample may fall behind them
+// (a flat distribution, or a filter that keeps more than fit), a descent over the bits of the keys finds the head: a pass over
+// all logits for each bit.
 struct Draw {
   row: u32,
   top_k: u32, // 0 keeps all
@@ -21,17 +21,17 @@ var<storage, read> draws: array<Draw>;
 var<storage, read> logits: array<u32>; // f32 bits
 var<storage, read_write> drawn: array<u32>;
 
-const CANDIDATES: u32 = 256u; // wanted where no top-k says how many
-const LEAST: f32 = -0x1.fffffep+127f; // finite number
+const CANDIDATES: u32 = 256u; // wanted without a top-k
+const LEAST: f32 = -0x1.fffffep+127f; // lowest finite f32
 const LEAST_MASS: u32 = 0x3f000000u; // bits of 0.5
-const INFINITE: u32 = 0x7f800000u; // bits of +Infinity; of NaN, and of what is negative, they are larger
-const COMPLETE: u32 = 0x80000000u; // added to the number of candidates where they are all tokens but the masked ones
+const INFINITE: u32 = 0x7f800000u; // bits of +Infinity; those of NaN and of negative numbers are larger
+const COMPLETE: u32 = 0x80000000u; // set in the number of candidates where they are all unmasked tokens
 
 var<workgroup> chosen: atomic<u32>;
 var<workgroup> count_space: u32;
 var<workgroup> mass_space: array<f32, THREADS>;
 
-// x: tokens, y: mass of the tokens with keys of at least `least`.
+// x: number, y: mass of the tokens whose keys are at least `least`.
 fn head(at: u32, least: u32, largest: f32, scale: f32, thread: u32) -> vec2f {
   let least_key = max(least, FIRST_KEY);
   var sum = vec2f();
@@ -41,11 +41,10 @@ fn head(at: u32, least: u32, largest: f32, scale: f32, thread: u32) -> vec2f {
       sum += vec2f(1f, exp((bitcast<f32>(bits) - largest) * scale));
     }
   }
-  return team_sum(vec4f(sum, 0f, 0f), thread).xy;
+  return reduce_sum(vec4f(sum, 0f, 0f), thread).xy;
 }
 
-// The largest key whose head has at least `wanted` tokens (of_mass = false), or mass of at least or, where strict, above it;
-// 0 where none has.
+// The largest key whose head has at least `wanted` tokens or, with of_mass, mass (with strict: more than that); 0 where none has.
 fn descend(at: u32, wanted: f32, of_mass: bool, strict: bool, largest: f32, scale: f32, thread: u32) -> u32 {
   var key = 0u;
   for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
@@ -61,7 +60,7 @@ fn descend(at: u32, wanted: f32, of_mass: bool, strict: bool, largest: f32, scal
 fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   let at = draw.row * params.vocab;
   let scale = draw.inverse_temperature;
-  // What is kept: keys above `cut`, and the first `of_cut` tokens whose key is `cut`.
+  // The filters keep keys above `cut` and the first `of_cut` tokens whose key is `cut`.
   var cut = 0u;
   var of_cut = params.vocab;
   let limit = select(f32(min(draw.top_k, params.vocab)), f32(params.vocab), draw.top_k == 0u);
@@ -91,7 +90,7 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
     mass = above_mass.y + f32(of_cut) * mass_weight;
   }
 
-  // min-p: the least key whose weight reaches it
+  // min-p: the lowest key whose weight reaches it
   var least = 0xffffffffu;
   for (var i = thread; i < params.vocab; i += THREADS) {
     let bits = logits[at + i];
@@ -101,12 +100,12 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
     }
   }
   // keys as two halves, each exact in f32
-  let high_half = 65535f - team_max(vec4f(65535f - f32(least >> 16u)), thread).x;
+  let high_half = 65535f - reduce_max(vec4f(65535f - f32(least >> 16u)), thread).x;
   var low_half = 0f;
   if (least >> 16u == u32(high_half)) {
     low_half = 65535f - f32(least & 0xffffu);
   }
-  let floor_key = (u32(high_half) << 16u) | (65535u - u32(team_max(vec4f(low_half), thread).x));
+  let floor_key = (u32(high_half) << 16u) | (65535u - u32(reduce_max(vec4f(low_half), thread).x));
   let floor_sums = head(at, floor_key, largest, scale, thread);
   if (draw.min_p > 0f && floor_key > cut) {
     cut = floor_key;
@@ -114,7 +113,7 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
     mass = floor_sums.y;
   }
 
-  // The first token at which the mass so far passes the draw, among those kept.
+  // The first kept token at which the prefix mass exceeds the sample.
   let target_mass = draw.unit * mass;
   let key = max(cut, descend(at, target_mass, true, true, largest, scale, thread));
   let before = head(at, key + 1u, largest, scale, thread);
@@ -148,7 +147,7 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   }
 }
 
-// x: the sum of value over the invocations before this one, y: over all. Every invocation must call it.
+// x: exclusive prefix sum of value, y: total. Every invocation must call it.
 fn scan_masses(value: f32, thread: u32) -> vec2f {
   var sum = value;
   for (var width = 1u; width < THREADS; width *= 2u) {
@@ -167,8 +166,8 @@ fn scan_masses(value: f32, thread: u32) -> vec2f {
   return vec2f(earlier, total);
 }
 
-// Draws among the sorted candidates; false where the token drawn may not be one of them. `all_mass` is that of all tokens,
-// and the candidates are all of them where `is_complete`.
+// Samples among the sorted candidates; false where the sample may not be one of them. all_mass: of all tokens. is_complete: the
+// candidates are all tokens.
 fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mass: f32, thread: u32) -> bool {
   let scale = draw.inverse_temperature;
   let run = (size + THREADS - 1u) / THREADS; // of candidates of an invocation
@@ -183,10 +182,10 @@ fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mas
     mass += exp((number_of(pair_at(i).y) - largest) * scale);
   }
   let sums = scan_masses(mass, thread);
-  let before = sums.x; // mass of the candidates before the invocation's own
+  let before = sums.x; // mass before the invocation's own candidates
   let kept_mass = select(all_mass, sums.y, has_count);
 
-  // top-p and min-p: how many of the order they keep, and the mass of those; the least over all invocations wins
+  // top-p and min-p: how many tokens of the order they keep, the minimum over all invocations
   var kept = count;
   var sum = before;
   for (var i = first; i < min(last, count); i++) {
@@ -206,15 +205,15 @@ fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mas
     count_space = atomicLoad(&chosen);
   }
   kept = workgroupUniformLoad(&count_space);
-  // nothing cut the candidates short: there may be more behind them
+  // no filter cut within the candidates: kept tokens may follow them
   let is_open = !has_count && kept == size && !is_complete;
   sum = 0f;
   for (var i = first; i < min(last, kept); i++) {
     sum += exp((number_of(pair_at(i).y) - largest) * scale);
   }
-  let final_mass = select(team_sum(vec4f(sum), thread).x, all_mass, is_open);
+  let final_mass = select(reduce_sum(vec4f(sum), thread).x, all_mass, is_open);
 
-  // The first token at which the mass so far passes the draw.
+  // The first token at which the prefix mass exceeds the sample.
   let wanted = draw.unit * final_mass;
   if (thread == 0u) {
     atomicStore(&chosen, select(kept - 1u, size, is_open));
@@ -233,7 +232,7 @@ fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mas
     count_space = atomicLoad(&chosen);
   }
   let index = workgroupUniformLoad(&count_space);
-  // an open draw for which top-p or min-p would cut behind the candidates
+  // top-p or min-p would cut behind the candidates
   if (index >= size || (is_open && (draw.top_p < 1f || draw.min_p > 0f))) {
     return false;
   }
@@ -252,7 +251,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   for (var i = thread; i < params.vocab; i += THREADS) {
     most = max(most, bitcast<f32>(logits[at + i]));
   }
-  let largest = team_max(vec4f(most), thread).x;
+  let largest = reduce_max(vec4f(most), thread).x;
 
   let sample = logit_key(logits[at + u32(f32(params.vocab) * (f32(thread) / f32(THREADS)))]);
   let count = min(select(draw.top_k, CANDIDATES, draw.top_k == 0u), params.vocab);
@@ -276,10 +275,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       set_pair(place, vec2u(i, key));
     }
   }
-  let all_mass = team_sum(vec4f(mass), thread).x;
+  let all_mass = reduce_sum(vec4f(mass), thread).x;
   if (thread == 0u) {
     count_space = atomicLoad(&places) | select(0u, COMPLETE, threshold == FIRST_KEY);
-    // NaN makes the mass NaN, and so does infinity less itself; masks alone have none, and the best of any other row has 1
+    // NaN, and infinity minus itself, make the mass NaN; a row of masks has no mass; any other row has at least 1
     let mass_bits = bitcast<u32>(all_mass);
     if (mass_bits < LEAST_MASS || mass_bits >= INFINITE) {
       count_space = NO_TOKEN;

@@ -1,13 +1,13 @@
-// Prelude: sums over all earlier invocations of the workgroup, without subgroups.
+// Prelude: exclusive prefix sums over the invocations of a workgroup, without subgroups.
 override THREADS: u32;
 override SUBGROUP: u32; // size of every subgroup; 0 where they differ
 override MIN_SUBGROUP: u32;
 
 var<workgroup> scan_space: array<u32, THREADS>;
 var<workgroup> scan_total: u32;
-var<workgroup> places: atomic<u32>; // given out by place_of
+var<workgroup> places: atomic<u32>; // counter of place_of
 
-// The sum of value over the invocations before this one. Every invocation must call it, and then scan_sum.
+// Exclusive prefix sum. Every invocation must call it, and then scan_sum.
 fn scan(value: u32, thread: u32) -> u32 {
   scan_space[thread] = value;
   for (var width = 1u; width < THREADS; width *= 2u) {
@@ -26,12 +26,12 @@ fn scan(value: u32, thread: u32) -> u32 {
   return sum - value;
 }
 
-// The sum over all of the last scan, known to be the same for all.
+// Total of the last scan; uniform.
 fn scan_sum() -> u32 {
   return workgroupUniformLoad(&scan_total);
 }
 
-// A place of its own for each invocation that asks for one, counted by `places`; 0xffffffff for the others.
+// The next place of `places` for each invocation that asks; 0xffffffff for the others.
 fn place_of(is_asking: bool, thread: u32) -> u32 {
   if (is_asking) {
     return atomicAdd(&places, 1u);

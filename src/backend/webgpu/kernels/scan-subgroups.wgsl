@@ -1,14 +1,14 @@
+// Prelude: exclusive prefix sums over the invocations of a workgroup, by subgroups.
 enable subgroups;
-// Prelude: sums over all earlier invocations of the workgroup, by subgroups.
 override THREADS: u32;
 override SUBGROUP: u32; // size of every subgroup; 0 where they differ
 override MIN_SUBGROUP: u32;
 
 var<workgroup> scan_space: array<u32, THREADS / MIN_SUBGROUP>;
 var<workgroup> scan_total: u32;
-var<workgroup> places: atomic<u32>; // given out by place_of
+var<workgroup> places: atomic<u32>; // counter of place_of
 
-// The sum of value over the invocations before this one. Every invocation must call it, and then scan_sum.
+// Exclusive prefix sum. Every invocation must call it, and then scan_sum.
 fn scan(value: u32, thread: u32) -> u32 {
   let subgroup_size = subgroupAdd(1u);
   let before = subgroupExclusiveAdd(value);
@@ -18,13 +18,13 @@ fn scan(value: u32, thread: u32) -> u32 {
   workgroupBarrier();
   var sum = before;
   if (THREADS <= SUBGROUP * SUBGROUP) {
-    // each subgroup sums up the sums of all
+    // each subgroup scans the sums of all subgroups
     const size = max(SUBGROUP, 1u);
-    var part = 0u;
+    var earlier_sum = 0u;
     if (thread % size < THREADS / size) {
-      part = scan_space[thread % size];
+      earlier_sum = scan_space[thread % size];
     }
-    sum += subgroupShuffle(subgroupExclusiveAdd(part), thread / size);
+    sum += subgroupShuffle(subgroupExclusiveAdd(earlier_sum), thread / size);
   } else {
     for (var i = 0u; i < thread / subgroup_size; i++) {
       sum += scan_space[i];
@@ -36,17 +36,16 @@ fn scan(value: u32, thread: u32) -> u32 {
   return sum;
 }
 
-// The sum over all of the last scan, known to be the same for all.
+// Total of the last scan; uniform.
 fn scan_sum() -> u32 {
   return workgroupUniformLoad(&scan_total);
 }
 
-// A place of its own for each invocation that asks for one, counted by `places`; 0xffffffff for the others. Every invocation must
-// call it.
+// The next place of `places` for each invocation that asks; 0xffffffff for the others. Every invocation must call it.
 fn place_of(is_asking: bool, thread: u32) -> u32 {
   var place = 0xffffffffu;
   if (SUBGROUP == 32u) {
-    // one addition for a subgroup
+    // one atomic addition a subgroup
     let asking = subgroupBallot(is_asking).x;
     var start = 0u;
     if (thread % 32u == 0u && asking != 0u) {

@@ -1,14 +1,14 @@
-// Prelude: the `count` largest of any keys, by digits of 11, 11 and 10 bits from the top, then a pass that puts what is above
-// the cut and as much as needed of what is at it. With: scan, keys, bins, and `key_at` and `put` of its user.
+// Prelude: the `count` largest keys, by digits of 11, 11 and 10 bits from the top; then a pass puts every key above the cut, and
+// as many as needed at it. With: scan, keys, bins; the kernel defines `key_at` and `put`.
 //
-// Elements are origin, origin + 1, ...; element i is put as unit first + i. Places are given from `to` on.
+// Elements are origin, origin + 1, ...; element i is put as unit first + i. Places count from `to`.
 fn select_by_radix(first: u32, origin: u32, size: u32, count: u32, to: u32, thread: u32) {
-  var prefix = 0u; // what the key at the cut begins with
+  var prefix = 0u; // prefix of the key at the cut
   var mask = 0u;
   var cut = Cut(0u, count, 0u, 0u);
-  var equal = 0u; // keys at the cut, as far as it is known
+  var equal = 0u; // keys that match the prefix
   for (var digit = 0u; digit < 3u; digit++) {
-    // the last is read with one bit of the second, which is the same in all keys left by then
+    // the last digit includes one bit of the second, which all remaining keys share
     let shift = select(select(0u, 10u, digit == 1u), 21u, digit == 0u);
     clear_bins(thread);
     workgroupBarrier();
@@ -28,7 +28,7 @@ fn select_by_radix(first: u32, origin: u32, size: u32, count: u32, to: u32, thre
 
   if (thread == 0u) {
     atomicStore(&places, 0u);
-    cut_space.total = u32(equal == cut.need); // everything at the cut is taken
+    cut_space.total = u32(equal == cut.need); // every key at the cut is taken
   }
   let takes_all = workgroupUniformLoad(&cut_space.total) != 0u;
   for (var i = thread; i < size; i += THREADS) {
@@ -38,7 +38,7 @@ fn select_by_radix(first: u32, origin: u32, size: u32, count: u32, to: u32, thre
     }
   }
   if (!takes_all) {
-    // the first of those at the cut
+    // the first keys at the cut, by position
     var kept = count - cut.need;
     for (var base = 0u; base < size; base += THREADS) {
       let i = base + thread;

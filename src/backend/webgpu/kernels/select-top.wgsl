@@ -1,18 +1,18 @@
-// The best `count` units of each head between the ends, exactly; ties at the cut go to the lower position. With: scan, keys,
-// bins, select-radix. One workgroup a head and sequence.
+// The exact best `count` units of each head among those not always kept; ties at the cut go to the lower position. With: scan,
+// keys, bins, select-radix. One workgroup a head and sequence.
 //
-// FAST: a sample says which keys may matter; those are counted in fine bins, and what lies in the bins down to the cut goes
-// into workgroup memory, bin by bin. The rank of a unit is then the place where its bin begins, and how many in its bin come
-// before it. Where the bins say that too few or too many would be taken, and without FAST: select-radix.wgsl.
+// FAST: a sample bounds the keys that matter; fine bins count those, and the units in the bins down to the cut go into workgroup
+// memory, bin by bin. A unit's rank is where its bin begins, plus how many in its bin come before it. Where the bins hold too
+// few or too many, and without FAST: select-radix.wgsl.
 override FAST: bool;
 override SPACE: u32; // pairs in workgroup memory
-override RANKED: bool; // SPACE is at least count; `best` takes the least rank × heads + head of each unit
+override RANKED: bool; // `best` gets the lowest rank × heads + head of each unit; SPACE is at least count
 override KEYED: bool; // [unit, key] pairs go out, for sort-ranks.wgsl, and `best` is cleared
-override AHEAD: u32; // fours of scores of an invocation in flight
+override AHEAD: u32; // vec4s of scores in flight an invocation
 const SAMPLES: u32 = 4u; // of an invocation
 
 struct Params {
-  lengths: u32, // where in `step` that of the first sequence stands
+  lengths: u32, // offset in `step` of the first sequence's length
   unit: u32, // tokens
   heads: u32,
   capacity: u32, // scores of a head
@@ -28,8 +28,8 @@ var<storage, read> step: array<u32>;
 var<storage, read> scores: array<vec4f>;
 var<storage, read_write> out: array<u32>; // units, or pairs where KEYED
 var<storage, read_write> best: array<atomic<u32>>; // [sequences, capacity]
-var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place at which a unit comes first
-var<storage, read_write> stale: array<u32>; // marks of the call before
+var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place that is a first occurrence
+var<storage, read_write> stale: array<u32>; // marks of the previous call, to be cleared
 var<storage, read_write> counters: array<u32>; // cleared for merge-places.wgsl where RANKED
 
 var<workgroup> pairs: array<vec2u, SPACE>; // unit, key
@@ -53,8 +53,8 @@ fn key_at(i: u32) -> u32 {
   return key_of(scores[i / 4u][i % 4u]);
 }
 
-// Notes in `best` and `firsts` that a unit has a place. Marks are toggled, so that the order in which heads come does not
-// matter: whoever takes a unit's first place over from another clears the other's mark.
+// Records a unit's place in `best` and `firsts`. Marks are toggled: whoever lowers a unit's first place clears the mark of the
+// previous one, so that the order of heads does not matter.
 fn note_place(sequence: u32, unit: u32, place: u32) {
   let before = atomicMin(&best[sequence * params.capacity + unit], place);
   if (place < before) {
@@ -82,8 +82,8 @@ fn main(
   let target_ = row * params.out_capacity;
 
   if (KEYED) {
-    let share = (all + params.heads - 1u) / params.heads;
-    for (var i = head * share + thread; i < min(all, (head + 1u) * share); i += THREADS) {
+    let span = (all + params.heads - 1u) / params.heads;
+    for (var i = head * span + thread; i < min(all, (head + 1u) * span); i += THREADS) {
       atomicStore(&best[group.y * params.capacity + i], 0xffffffffu);
     }
   }
@@ -110,7 +110,7 @@ fn main(
       }
     }
     workgroupBarrier();
-    // of a sample, three deviations more than is expected
+    // three deviations more of the sample than expected
     let expected = f32(sampled) * f32(params.count) / f32(size);
     let ample = min(sampled, u32(ceil(expected + 3f * sqrt(expected) + 1f)));
     let coarse = cut_of(select(ample, params.count, stride == 1u), thread);
@@ -119,7 +119,7 @@ fn main(
 
     clear_bins(thread);
     workgroupBarrier();
-    // rows need not begin at a whole four
+    // rows need not begin at a whole vec4
     let last4 = (origin + size - 1u) / 4u;
     for (var base = origin / 4u + thread; base <= last4; base += THREADS * AHEAD) {
       var four: array<vec4f, AHEAD> = array<vec4f, AHEAD>();
@@ -157,7 +157,7 @@ fn main(
         }
       }
       workgroupBarrier();
-      // each bin now says where it ends, which is where the one below begins
+      // a bin now holds its end, which is where the bin below begins
       for (var i = thread; i < taken; i += THREADS) {
         let pair = pair_at(i);
         let bin = bin_of(pair.y, least, shift);

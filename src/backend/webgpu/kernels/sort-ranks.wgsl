@@ -1,6 +1,5 @@
-// Ranks each head's best units (bitonic sort: key descending, ties to the lower unit), lists them by rank, and notes for
-// each unit the least of (rank × heads + head) over the heads. With: keys.
-// One workgroup a head and sequence.
+// Ranks each head's best units (bitonic sort: key descending, ties to the lower unit), lists them by rank, and stores for each
+// unit the lowest (rank × heads + head) over the heads. With: keys. One workgroup a head and sequence.
 override THREADS: u32;
 override SIZE: u32; // a power of two, at least count
 override SHARED: bool; // sort in workgroup memory; else in `keyed` itself, which then has SIZE pairs a head
@@ -23,7 +22,7 @@ var<workgroup> pairs: array<vec2u, SPACE>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let origin = (group.y * params.heads + group.x) * params.keyed_capacity;
   for (var i = thread; i < SIZE; i += THREADS) {
-    // (0xffffffff, 0) comes after every unit
+    // (0xffffffff, 0) sorts last
     var pair = vec2u(0xffffffffu, 0u);
     if (i < params.count) {
       pair = keyed[origin + i];

@@ -1,7 +1,7 @@
-// Prelude of kernels that read weights or cache rows. They come in pieces of 16 bytes: 4 f32, or 8 f16 or bf16.
+// Prelude of kernels that read weights or cache rows, by vectors of 16 bytes: 4 f32, or 8 f16 or bf16.
 override DTYPE: u32; // 0 f32, 1 f16, 2 bf16
-const PIECE: u32 = select(8u, 4u, DTYPE == 0u); // elements of a piece
-const PIECE4: u32 = PIECE / 4u;
+const VECTOR_ELEMENTS: u32 = select(8u, 4u, DTYPE == 0u); // elements of a vector
+const VECTOR_VEC4S: u32 = VECTOR_ELEMENTS / 4u;
 
 fn pair(bits: u32) -> vec2f {
   if (DTYPE == 1u) {
@@ -10,17 +10,17 @@ fn pair(bits: u32) -> vec2f {
   return vec2f(bitcast<f32>(bits << 16u), bitcast<f32>(bits & 0xffff0000u));
 }
 
-// Elements 0 to 3 of a piece.
-fn low(piece: vec4u) -> vec4f {
+// Elements 0 to 3 of a vector.
+fn low(vector: vec4u) -> vec4f {
   if (DTYPE == 0u) {
-    return bitcast<vec4f>(piece);
+    return bitcast<vec4f>(vector);
   }
-  return vec4f(pair(piece.x), pair(piece.y));
+  return vec4f(pair(vector.x), pair(vector.y));
 }
 
-// Elements 4 to 7 of a piece of 16-bit elements.
-fn high(piece: vec4u) -> vec4f {
-  return vec4f(pair(piece.z), pair(piece.w));
+// Elements 4 to 7 of a vector of 16-bit elements.
+fn high(vector: vec4u) -> vec4f {
+  return vec4f(pair(vector.z), pair(vector.w));
 }
 
 fn fma4(a: vec4f, b: vec4f, sum: f32) -> f32 {

@@ -1,7 +1,8 @@
-/** Writes what kernels read from memory. */
+/** Writes the sizes and choices that kernels read from memory. */
 import type { Capacity, ModelShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
-import { boundsLayerBytes, layerBytes, rowFloats, WORDS, WORDS_ADDRESS } from "./memory-map.ts";
+import { WORDS_ADDRESS } from "./assembly/layout.ts";
+import { extentGeometry, rowFloats, WORDS } from "./memory-map.ts";
 import { TUNING_NAMES } from "./tuning.ts";
 
 const MODEL_WORDS = [
@@ -19,16 +20,20 @@ export function writeSizes(arena: Arena, model: ModelShape, capacity: Capacity):
   for (const name of CAPACITY_WORDS) arena.setWord(name, capacity[name]);
   arena.setWord("rowFloats", rowFloats(model));
   arena.setWord("pageShift", Math.log2(capacity.pageSize));
-  arena.setWord("layerBytes", layerBytes(model, capacity));
-  arena.setWord("boundsLayerBytes", boundsLayerBytes(model, capacity));
+  const extent = extentGeometry(model, capacity);
+  arena.setWord("extentShift", Math.log2(extent.pages));
+  arena.setWord("extentLayerBytes", extent.layerBytes);
+  arena.setWord("pageBytes", extent.pageBytes);
+  arena.setWord("boundsLayerBytes", extent.boundsLayerBytes);
+  arena.setWord("boundsPageBytes", extent.boundsPageBytes);
   arena.setWord("maxPagesPerSequence", Math.ceil(capacity.maxSequenceLength / capacity.pageSize));
   arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = model.rmsNormEps;
 }
 
-/** Numbers without a name are left alone. */
+/** Writes the choices that have a name; the others keep their value. */
 export function writeTuning(arena: Arena, choices: Readonly<Record<string, number>>): void {
   for (const name of TUNING_NAMES) arena.setWord(name, choices[name] ?? arena.word(name));
-  // f16 with Inf or NaN: the same stream, through a loop that touches nothing
+  // f16 with Inf or NaN streams the same bytes, but its loop touches nothing.
   arena.setWord("aheadF16Special", 0);
   arena.setWord("itemF16Special", arena.word("itemF16"));
 }

@@ -1,0 +1,28 @@
+import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
+import type { AttentionPolicy, LayerRole } from "./policy.ts";
+
+const KNOWN = new WeakMap<AttentionPolicy, readonly LayerRole[]>();
+
+/**
+ * The roles of a policy's layers. Each layer is asked once, when the policy is first used, and checked then.
+ * @throws TypeError when what the policy gives is no role; whatever the policy throws
+ */
+export function rolesOf(policy: AttentionPolicy, numLayers: number): readonly LayerRole[] {
+  const known = KNOWN.get(policy);
+  if (known?.length === numLayers) return known;
+  const roles = Array.from({ length: numLayers }, (_, layer) => checkRole(policy.layerRole(layer), layer));
+  KNOWN.set(policy, roles);
+  return roles;
+}
+
+function checkRole(role: LayerRole, layer: number): LayerRole {
+  const isRole =
+    isObject(role) &&
+    (role.attends === "all" || role.attends === "selected") &&
+    typeof role.selects === "boolean";
+  if (isRole) return role;
+  throw new TypeError(
+    `layerRole(${layer}) must give { attends: "all" or "selected", selects: true or false }, got ${printValue(role)}`,
+  );
+}

@@ -1,0 +1,45 @@
+/** Checks of the contract in backend.ts that several backends make: one message for one mistake. */
+import { ShapeError } from "../base/errors.ts";
+import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
+import type { Capacity, KeptEnds } from "./backend.ts";
+
+/** A backend's class of references; its constructor is the backend's affair. */
+type Class<T> = abstract new (...args: never) => T;
+
+/** A tensor as its backend knows it. @throws ShapeError for another backend's */
+export function ownTensor<T extends TensorRef>(ref: TensorRef, own: Class<T>): T {
+  if (ref instanceof own) return ref;
+  throw new ShapeError("this tensor was made by another backend");
+}
+
+/** A weight as its backend knows it. @throws ShapeError for another backend's */
+export function ownWeight<T extends WeightRef>(ref: WeightRef, own: Class<T>): T {
+  if (ref instanceof own) return ref;
+  throw new ShapeError(`weight ${ref.name} was made by another backend`);
+}
+
+/** @throws ShapeError for a matrix where a vector is needed, and the other way round */
+export function checkKind({ kind, name, rows, cols }: WeightRef, needed: WeightSpec["kind"]): void {
+  if (kind === needed) return;
+  const what = kind === "vector" ? "a vector" : `a matrix [${rows}, ${cols}]`;
+  throw new ShapeError(`weight ${name} is ${what}, and a ${needed} is needed here`);
+}
+
+/** @throws ShapeError for more elements than the tensor has */
+export function checkWrite(data: { readonly length: number }, tensorSize: number): void {
+  if (data.length > tensorSize)
+    throw new ShapeError(`writing ${data.length} elements into a tensor of ${tensorSize}`);
+}
+
+/** @throws ShapeError for a pool that cannot have so many pages */
+export function checkPages(numPages: number, { maxPages }: Capacity): void {
+  if (!Number.isSafeInteger(numPages) || numPages < 0 || numPages > maxPages)
+    throw new ShapeError(`resizing the KV cache: expected 0 to ${maxPages} pages, got ${numPages}`);
+}
+
+/** @throws ShapeError where fewer of the `numUnits` units lie between the ends than are selected */
+export function checkCandidates(numUnits: number, { sinks, recent }: KeptEnds, count: number): void {
+  const candidates = Math.max(0, numUnits - sinks - recent);
+  if (candidates < count)
+    throw new ShapeError(`selecting ${count} units, but only ${candidates} candidates lie between the ends`);
+}

@@ -1,0 +1,24 @@
+/**
+ * Addresses and sizes that the kernels and their TypeScript caller share. Both compilers read this file; opening the
+ * backend compares it with the compiled module. Memory below `MEMORY_BASE` is the control block, the parameters of the
+ * running job and the words of `words.ts`.
+ */
+
+/** 16 bytes a counter, each on a cache line of its own: see control.ts. */
+export const CONTROL_ADDRESS = 1024;
+/** Workers that have started. */
+export const ARRIVED_ADDRESS = 1536;
+/** Parameters of the running job: 32-bit words. */
+export const PARAMS_ADDRESS = 2048;
+export const WORDS_ADDRESS = 4096;
+/** First byte of the kernels' own data; asc takes it as an option. */
+export const MEMORY_BASE = 65536;
+
+/** Positions of a split of decode attention. */
+export const SPLIT = 256;
+
+/** A weight descriptor: address, rows, cols, dtype code. */
+export const DESCRIPTOR_WORDS = 4;
+
+/** Code of f16 weights with Inf or NaN among them, which the fast f16 path would lose; the others are DTYPE_CODES. */
+export const F16_SPECIAL = 3;

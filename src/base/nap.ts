@@ -1,0 +1,24 @@
+/**
+ * Sleeps on this thread for so many milliseconds, fractions included: 0.1 takes about 0.17. Undefined in places where a thread must
+ * not sleep, or need not. Node is where it pays: the `webgpu` package polls the device once a turn of the event loop as long as
+ * a promise of the device is pending, with a whole core and some 100 kB of garbage a millisecond.
+ */
+export const nap: ((ms: number) => void) | undefined = canNap() ? napOn(new SharedArrayBuffer(4)) : undefined;
+
+/** Node's main thread may wait; a browser's may not, and has no `setImmediate`. */
+function canNap(): boolean {
+  if (typeof globalThis.setImmediate !== "function" || typeof SharedArrayBuffer === "undefined") return false;
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function napOn(buffer: SharedArrayBuffer): (ms: number) => void {
+  const word = new Int32Array(buffer);
+  return (ms) => {
+    Atomics.wait(word, 0, 0, ms);
+  };
+}
