@@ -4,35 +4,70 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
 import { chromiumLaunchOptions } from "./scripts/chromium.mjs";
 
-/** "cpu": suites and goldens leave WebGPU out, and take few problems; another Node runs them besides. */
-const isCpuOnly = process.env.LESSISMORE_TESTS === "cpu";
+/** Set by scripts/test.mjs. Left out, `npx vitest run` has what `npm test` has, and the browser's. */
+const SUITE = process.env.LESSISMORE_SUITE ?? "all";
+/** Which backends the suites of each take (test/webgpu/environment.ts). */
+const BACKENDS: Readonly<Record<string, string>> = {
+  all: "all",
+  quick: "cpu",
+  "newer-node": "wasm",
+  system: "webgpu, f32 cache",
+};
 const requiresWebGpu = process.env.LESSISMORE_REQUIRE_WEBGPU === "1";
 
 /** What every project shares. */
-const common = {
+const common = (backends = "all") => ({
   testTimeout: 120_000,
   hookTimeout: 120_000,
   provide: {
-    isCpuOnly,
+    backends,
     requiresWebGpu,
     goldenFolders: readdirSync(join(import.meta.dirname, "test/golden/hf")),
   },
-};
+});
 
 const CACHE_HOME = join(import.meta.dirname, "node_modules/.cache");
 const BROWSER_ONLY = "src/browser/**/*.test.ts";
-const BOTH = ["test/conformance/*.test.ts", "test/golden/*.test.ts"];
+/** They need a browser, or are long. */
+const SYSTEM_ONLY = "**/*.system.test.ts";
+
+const inNode = {
+  pool: "forks",
+  // what tests measure about this machine stays with this checkout
+  env: { XDG_CACHE_HOME: CACHE_HOME, LOCALAPPDATA: CACHE_HOME },
+} as const;
+
+/** They take long for what they tell while one works, or start programs. */
+const NOT_QUICK = [
+  "src/backend/wasm/variants.test.ts",
+  "test/{e2e,webgpu}/**",
+  "test/golden/hugging-face.test.ts",
+];
 
 const node: TestProjectConfiguration = {
   test: {
-    ...common,
+    ...common(BACKENDS[SUITE]),
+    ...inNode,
     name: "node",
     include: ["src/**/*.test.ts", "eval/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"],
-    exclude: [BROWSER_ONLY, "node_modules", "dist"],
-    pool: "forks",
-    // what tests measure about this machine stays with this checkout
-    env: { XDG_CACHE_HOME: CACHE_HOME, LOCALAPPDATA: CACHE_HOME },
+    exclude: [BROWSER_ONLY, SYSTEM_ONLY, ...(SUITE === "quick" ? NOT_QUICK : []), "node_modules", "dist"],
     sequence: { groupOrder: 0 },
+  },
+};
+
+/** What `npm test` has no time for: long runs, and WebGPU with the cache that is not the default, in larger sizes. */
+const system: TestProjectConfiguration = {
+  test: {
+    ...common(BACKENDS.system),
+    ...inNode,
+    name: "system",
+    include: [
+      SYSTEM_ONLY,
+      "test/conformance/{advance,backend,edges,policy}.test.ts",
+      "test/webgpu/kinds.test.ts",
+    ],
+    exclude: ["node_modules", "dist"],
+    sequence: { groupOrder: 1 },
   },
 };
 
@@ -44,20 +79,17 @@ const headers = {
 
 function browser(): TestProjectConfiguration[] {
   const launchOptions = chromiumLaunchOptions();
-  if (launchOptions === undefined && !requiresWebGpu) {
-    console.warn("tests in a browser are skipped: no Chromium was found (CONTRIBUTING.md)");
-    return [];
-  }
+  if (launchOptions === undefined && !requiresWebGpu) return [];
   return [
     {
       server: { headers },
       optimizeDeps: { exclude: ["webgpu"] }, // Node's, and optional
       test: {
-        ...common,
+        ...common(),
         name: "browser",
-        include: [BROWSER_ONLY, ...BOTH],
+        include: [BROWSER_ONLY, "test/conformance/*.test.ts", "test/golden/*.test.ts"],
         maxWorkers: 2,
-        sequence: { groupOrder: 1 }, // after Node's: two cores are few
+        sequence: { groupOrder: 2 }, // after Node's: two cores are few
         browser: {
           enabled: true,
           headless: true,
@@ -71,5 +103,5 @@ function browser(): TestProjectConfiguration[] {
 }
 
 export default defineConfig({
-  test: { maxWorkers: 2, projects: [node, ...browser()] },
+  test: { maxWorkers: 2, projects: [SUITE === "system" ? system : node, ...browser()] },
 });

@@ -16,7 +16,7 @@ it("wilsonInterval agrees with the published values for 0, 5 and 10 of 10", () =
   }
 });
 
-it("counts an answer as right when its text holds the boxed answer, per policy over the same problems", async () => {
+it("counts an answer as correct if it contains the boxed answer, for each policy on the same problems", async () => {
   const tokenizer = { encode: (text: string) => [...text].map(() => 0) };
   const problems = makeProblems("graph", { totalTokens: 3000, count: 4, seed: 5, tokenizer });
   const asked: string[] = [];
@@ -28,7 +28,7 @@ it("counts an answer as right when its text holds the boxed answer, per policy o
       const i = problems.findIndex(({ problem }) => problem === content);
       const problem = problems[i];
       if (problem === undefined) throw new Error("asked something else");
-      // "full" is always right, the other policy every second time
+      // "full" is always correct, the other policy every second time
       const isRight = request.attention === "full" || i % 2 === 0;
       const text = isRight ? chatText(problem).completion : "The answer is \\boxed{0}.";
       const result: GenerationResult = {

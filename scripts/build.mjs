@@ -41,6 +41,7 @@ const TARGETS = {
       "wasm",
       "tsconfig.json",
       "scripts/build.mjs",
+      "scripts/wasm-exports.mjs",
       "package-lock.json",
     ],
     build: buildTypeScript,

@@ -9,7 +9,9 @@ import { BACKEND_CHOICES, type BackendOptions } from "./machine/backends.ts";
 export interface EngineOptions extends BackendOptions {
   /** The policy of requests that name none, a value or a spec. Default: the checkpoint's own, else full. */
   readonly attention?: AttentionPolicy | string;
-  /** Most requests that run at the same time. Default 4. */
+  /**
+   * Most requests that run at the same time. Default: 16 on a CPU and 32 on a GPU, fewer where the context needs their memory.
+   */
   readonly maxConcurrent?: number;
   /**
    * Milliseconds for which the prompts of others may hold up a request that decodes, about; on a backend that computes on the

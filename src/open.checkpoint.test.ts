@@ -1,4 +1,4 @@
-/** What opening does with a checkpoint's files: aborts, contexts, what is told in the report. */
+/** Opening of a checkpoint: aborts, the context, and the notes of the report. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -16,7 +16,7 @@ import type { EngineOptions } from "./open-options.ts";
 
 const HF = repositoryPath("test/golden/hf");
 
-/** A golden checkpoint in memory, with values of its config and whole files changed. */
+/** Creates a golden checkpoint in memory, with changed values of its config and changed files. */
 function checkpoint(
   name: string,
   config: object = {},
@@ -36,7 +36,7 @@ const open = (folder: FileFolder, options: EngineOptions = {}) =>
 const SMALL = "qwen3-yarn-left-alone";
 
 describe("the signal", () => {
-  test("aborts at every read of a file, and closes all of them", async () => {
+  test("aborts at every read of a file, and closes all files", async () => {
     const count = async (abortAt: number) => {
       const folder = checkpoint(SMALL);
       const stop = new AbortController();
@@ -66,7 +66,7 @@ describe("the signal", () => {
     for (const at of [1, 2, 3, 4, 5, 6, all - 1, all]) expect(await count(at)).toBe(at);
   });
 
-  test("that has fired refuses at once, and one that fires later leaves the engine alone", async () => {
+  test("refuses at once if already aborted, and does not affect the engine if aborted after opening", async () => {
     const model = join(HF, SMALL);
     await expect(openEngine({ model, backend: "reference", signal: AbortSignal.abort() })).rejects.toThrow(
       AbortedError,
@@ -78,7 +78,7 @@ describe("the signal", () => {
     await engine.close();
   });
 
-  test("ends the wait for a backend, which is closed when it comes", async () => {
+  test("ends the wait for a backend, and closes the backend when it opens late", async () => {
     const stop = new AbortController();
     let isAsked = false;
     const openGpu = async () => {
@@ -97,7 +97,7 @@ describe("the signal", () => {
 describe("the context", () => {
   const yarn = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 };
 
-  test("is what the scaling gives, told in the report and by inspect, and not a token more", async () => {
+  test("is exactly the scaled length, with a note in the report and in inspect", async () => {
     const folder = checkpoint(SMALL, { max_position_embeddings: 40, rope_scaling: yarn });
     const engine = await open(folder);
     const note = 'RoPE scaling "yarn" by 4 makes it of 32; max_position_embeddings is 40';
@@ -113,13 +113,13 @@ describe("the context", () => {
     await expect(open(folder, { contextLength: 129 })).rejects.toThrow(note);
   });
 
-  test("that was asked for within max_position_embeddings owes nothing to the scaling", async () => {
+  test("has no note if requested within max_position_embeddings", async () => {
     const engine = await open(checkpoint(SMALL), { contextLength: 64 });
     expect(engine.report().contextNote).toBeUndefined();
     await engine.close();
   });
 
-  test("of a config alone makes the reference backend take no more than it may", async () => {
+  test("of a hostile config stays within the limit of the reference backend", async () => {
     const engine = await open(
       checkpoint(SMALL, { max_position_embeddings: 2 ** 31 - 1, rope_scaling: null }),
     );
@@ -131,7 +131,7 @@ describe("the context", () => {
   });
 });
 
-test("tensors and values that nothing uses are told in the report and by inspect", async () => {
+test("report and inspect name unused tensors and ignored values", async () => {
   const bytes = new Uint8Array(readFileSync(join(HF, SMALL, "model.safetensors")));
   const headerEnd = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
   const header = JSON.parse(Buffer.from(bytes.subarray(8, headerEnd)).toString());
@@ -154,7 +154,7 @@ test("tensors and values that nothing uses are told in the report and by inspect
   expect(await inspectFolder(folder)).toMatchObject({ ignoredTensors, notes });
 });
 
-test("a checkpoint's own attention is judged where it is used: not by requests for another policy", async () => {
+test("a checkpoint's attention spec is checked only by requests that use it", async () => {
   const folder = checkpoint(SMALL, {}, { "generation_config.json": { sparse_attention: "quest:budget=x" } });
   await expect(open(folder)).rejects.toThrow(ConfigError);
   const engine = await open(folder, { attention: "full" });
@@ -168,7 +168,7 @@ test("a checkpoint's own attention is judged where it is used: not by requests f
   await engine.close();
 });
 
-test("an index that names a tensor nobody needs does not block", async () => {
+test("a checkpoint opens if its index names a missing tensor that the model does not need", async () => {
   const weights = new Uint8Array(readFileSync(join(HF, SMALL, "model.safetensors")));
   const names = ["model.embed_tokens.weight", "a.tensor.nobody.needs"];
   const folder = checkpoint(
@@ -205,14 +205,14 @@ test.each<[string, object, string]>([
     { num_attention_heads: 2 ** 30, num_key_value_heads: 1, head_dim: 65536 },
     "asks for",
   ],
-])("%s that no tensor has are refused from the headers, before anything is made", async (_, config, message) => {
+])("%s that no tensor has are refused from the headers, before any allocation", async (_, config, message) => {
   const opening = open(checkpoint(SMALL, config));
   await expect(opening).rejects.toThrow(message);
   const error: unknown = await opening.catch((cause: unknown) => cause);
   expect(error instanceof ConfigError || error instanceof ModelFileError).toBe(true);
 });
 
-test("the reference backend says what it cannot hold, before it tries", async () => {
+test("the reference backend refuses sizes beyond its limit before it allocates", async () => {
   const sizes = {
     numLayers: 2,
     hiddenSize: 8,

@@ -1,5 +1,6 @@
 /** The composition root: puts an engine together. */
 import type { Capacity } from "./backend/backend.ts";
+import { MOST_CONCURRENT } from "./backend/backend-kind.ts";
 import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
@@ -32,7 +33,8 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const capacity = capacityFor(config, options);
-    const demand = { model: config, capacity, weightBytes: check.usedBytes };
+    const isConcurrencyNamed = options.maxConcurrent !== undefined;
+    const demand = { model: config, capacity, isConcurrencyNamed, weightBytes: check.usedBytes };
     const choosing = chooseBackend(host, options, demand);
     const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
     const { backend } = chosen;
@@ -66,7 +68,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
 
 /** Room for the options' context and requests. @throws ConfigError on a context that the model was not made for. */
 function capacityFor(config: ModelConfig, options: EngineOptions): Capacity {
-  const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = 4 } = options;
+  const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = MOST_CONCURRENT.gpu } = options;
   const maxSequenceLength = options.contextLength ?? config.contextLength;
   if (maxSequenceLength > config.contextLength)
     throw new ConfigError(

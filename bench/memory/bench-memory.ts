@@ -37,9 +37,9 @@ export function benchMemory(options: {
     const afterOpen = peak();
     const read = bytesRead() - readBefore;
     try {
-      const { weightBytes, kvCacheBytes } = engine.report().backend;
       const tokenIds = Array.from({ length: contextLength - STEPS }, (_, i) => (i * 7919) % 32000);
       await engine.generate({ tokenIds, maxTokens: STEPS, ignoreEos: true }).result();
+      const { weightBytes, kvCacheBytes } = engine.report().backend;
       const total = weightBytes + kvCacheBytes;
       return {
         weightsMiB: weightBytes / MIB,

@@ -180,8 +180,8 @@ export class ModelStepper {
 }
 
 function factoryOf({ backend, threads }: StepperOptions): BackendFactory {
-  if (backend === "reference") return createReferenceBackend;
-  return wasmFactory(createWasmHost(), threads === undefined ? {} : { threads });
+  if (backend === "reference") return withAllPages(createReferenceBackend);
+  return withAllPages(wasmFactory(createWasmHost(), threads === undefined ? {} : { threads }));
 }
 
 function capacityFor(contextLength: number): Capacity {

@@ -26,7 +26,7 @@ export interface DeviceModel {
 export interface DeviceModelOptions extends Dtypes {
   /** Tokens that the cache holds, of one sequence. */
   readonly context: number;
-  /** Rows of the largest batch; left out: what the backend proposes for prefill, as an engine has it. */
+  /** Rows of the largest batch, of one sequence; left out: rows and sequences as an engine has them by default. */
   readonly rows?: number;
   readonly hasSubgroupMatrices?: false;
 }
@@ -37,15 +37,18 @@ export async function openDeviceModel(
   { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const adapter = await gpu.adapter();
+  const candidate = webGpuCandidate(adapter, adapter);
+  const demand = { model: config, weightBytes: matrixBytes(config, dtype) };
   const capacity = {
     pageSize: PAGE_SIZE,
     maxPages: Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
-    maxBatchRows: rows ?? proposedRows(adapter, config, { context, dtype }),
-    maxBatchSequences: 1,
+    maxBatchRows: rows ?? candidate.prefillRows(demand, context),
+    maxBatchSequences: rows === undefined ? candidate.mostConcurrent : 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const backend = await withAllPages(webGpuFactory(adapter, { cacheDtype, traits }))(config, capacity);
+  const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits }));
+  const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
@@ -56,15 +59,6 @@ export async function openDeviceModel(
     await backend.close();
     throw error;
   }
-}
-
-function proposedRows(
-  adapter: GPUAdapter,
-  config: ModelConfig,
-  { context, dtype }: { readonly context: number; readonly dtype: Dtypes["dtype"] },
-): number {
-  const demand = { model: config, weightBytes: matrixBytes(config, dtype) };
-  return webGpuCandidate(adapter, adapter).prefillRows(demand, context);
 }
 
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {

@@ -7,7 +7,6 @@ import {
   Decoder,
   defaultSelectionLayers,
   type InFlightSample,
-  PageAllocator,
   parseAttention,
   StepBatchBuilder,
   sampleOnDevice,
@@ -91,5 +90,5 @@ export class DeviceStepper {
 
 /** Pages as the engine hands them to a sequence that fills the cache. */
 export function pagesInOrder(count: number): number[] {
-  return new PageAllocator(count, PAGE_SIZE).allocate(count);
+  return Array.from({ length: count }, (_, page) => page);
 }

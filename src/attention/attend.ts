@@ -85,7 +85,7 @@ export class Attention {
     const state = this.#state(policy);
     const role = state.roles[layer] as LayerRole;
     if (role.attends === "all") {
-      const scores = role.selects ? this.#scores() : undefined;
+      const scores = role.selects ? this.#scores(range.count) : undefined;
       this.#attendAll(layer, range, query, output, scores);
       if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, scores));
       return;
@@ -128,12 +128,14 @@ export class Attention {
     return state;
   }
 
-  #scores(): Scores {
-    this.#denseScores ??= {
-      values: this.#pool.take("f32", this.model.numQueryHeads, this.#backend.capacity.maxSequenceLength),
-      heads: this.model.numQueryHeads,
-      unit: 1,
-    };
+  /** Emitted scores for so many sequences; one set serves all policies, one after the other. */
+  #scores(sequences: number): Scores {
+    const known = this.#denseScores;
+    if (known && (known.values.shape[0] ?? 0) >= sequences) return known;
+    if (known) this.#pool.giveBack(known.values);
+    const { numQueryHeads: heads } = this.model;
+    const values = this.#pool.take("f32", sequences, heads, this.#backend.capacity.maxSequenceLength);
+    this.#denseScores = { values, heads, unit: 1 };
     return this.#denseScores;
   }
 }

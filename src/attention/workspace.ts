@@ -16,9 +16,9 @@ export class TensorPool {
     this.#backend = backend;
   }
 
-  /** dtype [maxBatchSequences, groups, at least `capacity`]; capacities come in powers of two. */
-  take(dtype: TensorDtype, groups: number, capacity: number): TensorRef {
-    const shape = selectionDimensions(this.#backend.capacity, groups, capacity);
+  /** dtype [at least `sequences`, groups, at least `capacity`]; both come in powers of two, so that sizes repeat. */
+  take(dtype: TensorDtype, sequences: number, groups: number, capacity: number): TensorRef {
+    const shape = selectionDimensions(sequences, groups, capacity);
     const key = `${dtype}:${shape.join("x")}`;
     return this.#free.get(key)?.pop() ?? this.#backend.createTensor(dtype, shape);
   }
@@ -127,7 +127,7 @@ export class SelectionWorkspace implements Selector {
     const known = this.#known();
     if (known && "values" in known && known.heads === heads && known.unit === unit) return known;
     const capacity = Math.ceil(this.#backend.capacity.maxSequenceLength / unit);
-    const values = this.#pool.take("f32", heads, capacity);
+    const values = this.#pool.take("f32", this.#range.count, heads, capacity);
     return this.#keep({ values, heads, unit, tensors: [values] });
   }
 
@@ -135,7 +135,7 @@ export class SelectionWorkspace implements Selector {
     const known = this.#known();
     if (known && "units" in known && known.groups === groups && known.count === count && known.unit === unit)
       return known;
-    const units = this.#pool.take("u32", groups, count);
+    const units = this.#pool.take("u32", this.#range.count, groups, count);
     return this.#keep({ units, groups, count, unit, tensors: [units] });
   }
 
@@ -143,13 +143,15 @@ export class SelectionWorkspace implements Selector {
     const known = this.#known();
     if (known && "indices" in known && known.groups === groups && capacityOf(known.indices) >= capacity)
       return known;
-    const indices = this.#pool.take("u32", groups, capacity);
-    const counts = this.#pool.take("u32", 1, 1);
+    const indices = this.#pool.take("u32", this.#range.count, groups, capacity);
+    const counts = this.#pool.take("u32", this.#range.count, 1, 1);
     return this.#keep({ indices, counts, groups, tensors: [indices, counts] });
   }
 
+  /** What the same call of the last selecting layer made, where it has room for the sequences of this step. */
   #known(): Result | undefined {
-    return this.#results[this.#call++];
+    const known = this.#results[this.#call++];
+    return known && (known.tensors[0]?.shape[0] ?? 0) >= this.#range.count ? known : undefined;
   }
 
   /**

@@ -21,6 +21,8 @@ export interface BackendCandidate {
   readonly auto: { readonly isWanted: boolean; readonly why?: string };
   /** Error against the reference that rounding explains; see `ALLOWED_ERROR`. */
   readonly allowedError: number;
+  /** Requests that run at the same time where nobody names their number, and memory holds them. */
+  readonly mostConcurrent: number;
   /** The device whose arithmetic the self-test must prove at open; left out where the CPU computes. */
   readonly tested?: TestedDevice;
   /** What it can hold beside a model's weights. */
@@ -51,6 +53,12 @@ export interface MemoryLimit {
   /** What sets the limit, for messages; completes "does not fit into the …". */
   readonly name: string;
 }
+
+/**
+ * Concurrent requests by default. A step reads all weights once for its sequences: 16 of them keep the cores of a CPU busy,
+ * a GPU takes more. They cost nothing until they run.
+ */
+export const MOST_CONCURRENT = { cpu: 16, gpu: 32 } as const;
 
 /**
  * Relative error that rounding explains. f16 keys, values and products keep 11 bits: each is off by up to 5e-4, sums by

@@ -1,9 +1,9 @@
 /**
- * The backend: the steps of a decoder, on opaque buffers. One interface, several implementations (reference, wasm,
- * webgpu), one conformance suite (`test/conformance/backend.test.ts`).
+ * The backend: the ops of a decoder, on opaque buffers. One interface, several implementations (reference, wasm,
+ * webgpu), one conformance suite (`test/conformance/`).
  *
- * The grain is a step of the decoder, not tensor algebra, so that a backend can fuse. Steps are recorded in order and
- * return nothing; data comes back only by `read` and by the `InFlightSample` that `sample` gives. No step allocates.
+ * An op is a part of a decoder, not tensor algebra, so that a backend can fuse. Ops are recorded in order and return nothing;
+ * data comes back only by `read` and by the `InFlightSample` that `sample` returns. No op allocates in steady state.
  *
  * Words: a *row* is one token of the batch; a *sequence* is one request's run of consecutive rows; `T` = rows of the
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
@@ -29,7 +29,7 @@ export interface ModelShape {
 export interface Capacity {
   /** Tokens of one KV page. */
   readonly pageSize: number;
-  /** The most pages of the KV pool, which all sequences share. */
+  /** The most that the KV pool may grow to, in pages; all sequences share it. */
   readonly maxPages: number;
   /** Longest sequence: sizes score buffers and page tables. */
   readonly maxSequenceLength: number;
@@ -64,7 +64,10 @@ export interface BackendReport {
   /** Threads that compute, the caller's included. */
   readonly threads: number;
   readonly weightBytes: number;
+  /** Keys and values that there is room for now; the cache grows with use. */
   readonly kvCacheBytes: number;
+  /** The most that it may grow to. */
+  readonly maxKvCacheBytes: number;
   /** Left out where nothing depends on the processor. */
   readonly tuning?: TuningReport;
 }
@@ -88,6 +91,8 @@ export interface StepBatch {
   readonly rowCounts: Uint32Array;
   /** [numSequences] cached length after this step: the sequence's last row has position lengths - 1. */
   readonly lengths: Uint32Array;
+  /** [numSequences] first position that the key bounds of its page do not cover: `updatePageBounds` begins there. */
+  readonly boundsFrom: Uint32Array;
   /** [numSequences, maxPagesPerSequence] page ids; entries past ceil(length / pageSize) are ignored. */
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
@@ -152,7 +157,7 @@ export interface LayerTensors {
  * page size for page scores. The sequence has `ceil(length / unit)` units.
  */
 export interface Scores {
-  /** f32 [maxBatchSequences, heads, capacity]; row s of a step's range is sequence range.first + s. */
+  /** f32 [at least range.count, heads, capacity]; row s is sequence range.first + s. */
   readonly values: TensorRef;
   readonly heads: number;
   readonly unit: number;
@@ -160,7 +165,7 @@ export interface Scores {
 
 /** Units chosen from scores: for each sequence and group exactly `count` units, no repeats, in no promised order. */
 export interface UnitSet {
-  /** u32 [maxBatchSequences, groups, capacity] */
+  /** u32 [at least range.count, groups, capacity] */
   readonly units: TensorRef;
   readonly groups: number;
   readonly count: number;
@@ -170,8 +175,8 @@ export interface UnitSet {
 /**
  * The tokens that sparse layers attend to.
  *
- * indices u32 [maxBatchSequences, groups, capacity]: ascending positions, no repeats, first counts[s] valid
- * counts  u32 [maxBatchSequences]: the same for all groups of a sequence
+ * indices u32 [at least range.count, groups, capacity]: ascending positions, no repeats, first counts[s] valid
+ * counts  u32 [at least range.count]: the same for all groups of a sequence
  * groups  1 (one set for all heads), numKvHeads or numQueryHeads
  */
 export interface TokenSelection {
@@ -186,7 +191,7 @@ export interface KeptEnds {
   readonly recent: number;
 }
 
-/** How the next token of a sequence is drawn. Temperature 0 is greedy: the lowest id of the largest logit. */
+/** How a sequence's next token is sampled. Temperature 0 is greedy: the lowest id of the largest logit. */
 export interface SamplingParams {
   readonly temperature: number;
   /** 0 keeps all. */
@@ -200,7 +205,7 @@ export interface SamplingParams {
   readonly seed: number;
 }
 
-/** One sequence's draw. `draw` counts the tokens drawn so far, so that a draw depends on (seed, draw) alone. */
+/** One sequence of a sample. `draw` counts its tokens sampled so far: the random number depends on (seed, draw) alone. */
 export interface SamplingRow {
   readonly params: SamplingParams;
   readonly draw: number;
@@ -209,26 +214,26 @@ export interface SamplingRow {
 }
 
 /**
- * A token id with this bit stands for the token that the last `sample` drew for row `id & ~SAMPLED_TOKEN` of its logits:
- * a step can be recorded before the tokens it goes on from have been read.
+ * A token id with this bit stands for the token that the last `sample` chose for row `id & ~SAMPLED_TOKEN` of its logits, so
+ * that a step can be recorded before the host has read the tokens it continues from.
  */
 export const SAMPLED_TOKEN = 0x80000000;
 
 /**
- * What `sample` draws for a row that is no distribution: one logit of it is NaN or +Infinity, or all are -Infinity, after
+ * What `sample` gives for a row that is no distribution: one logit of it is NaN or +Infinity, or all are -Infinity, after
  * the repetition penalty. It is no token of any vocabulary, and the same on every backend and every time.
- * A step may go on from it, as from any drawn token: it then embeds token 0, and its sequence alone is affected.
+ * A step may continue from it, as from any sampled token: it embeds token 0 then, which affects its sequence alone.
  */
 export const NO_TOKEN = 0xffffffff;
 
-/** Most draws whose tokens have not arrived: one being read, one recorded ahead of it, and as many given up. */
+/** Maximum in-flight samples: one being read, one queued ahead, and two abandoned. */
 export const MAX_IN_FLIGHT_SAMPLES = 4;
 
-/** Tokens being drawn. */
+/** A recorded sample whose tokens may be still to come. */
 export interface InFlightSample {
   /**
-   * One token a row or `NO_TOKEN`, in order of the rows; the caller's to keep. Later steps and draws may be recorded before it is
-   * called, and a draw nobody asks for costs nothing.
+   * One token a row or `NO_TOKEN`, in order of the rows, in an array of the caller's own. Later steps and samples may be recorded before
+   * the call; an abandoned sample costs nothing.
    */
   tokens(): Promise<Uint32Array>;
 }
@@ -238,8 +243,8 @@ export interface Backend {
   readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
   /**
-   * True where recorded steps queue up on a device, so that it pays to record the next one before the last draw is read.
-   * Where it is false, steps have run when they return.
+   * True where recorded steps queue on a device, so that it pays to record the next one before the last sample is read.
+   * Where it is false, ops have run when they return.
    */
   readonly runsAhead: boolean;
   /**
@@ -261,7 +266,7 @@ export interface Backend {
   /**
    * Puts whole rows (all of a vector) into their final place, once.
    * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
-   * Resolves when there is room for more; the bytes are taken when it returns.
+   * Copies `bytes` before returning. The promise resolves once the upload queue has room.
    */
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
@@ -275,7 +280,7 @@ export interface Backend {
 
   /**
    * Starts a step: uploads ids, slots, RoPE rows, lengths and page tables.
-   * @throws ShapeError when an id stands for a row that the last draw did not have.
+   * @throws ShapeError when an id stands for a row that the last sample did not have.
    */
   beginStep(batch: StepBatch): void;
   /** x[t] = embedding[tokenIds[t]]. x: f32 [maxBatchRows, hiddenSize]. */
@@ -288,8 +293,8 @@ export interface Backend {
   /**
    * Dense causal attention of the range's rows over everything cached: row at position p sees positions 0..p.
    * Logits are scaled by headDim ** -0.5. output: f32 [maxBatchRows, numQueryHeads * headDim].
-   * scores: where given, the range's sequences have one row each, and the scaled logits of positions 0..length-1 are
-   * handed on per query head, so that a selecting layer reads K once.
+   * scores: where given, the range's sequences have one row each, and the op emits the scaled logits of positions 0..length-1
+   * per query head, so that a selecting layer reads K once.
    */
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void;
   /** Attention of one row a sequence over its selected tokens only; touches no other row of the cache. */
@@ -319,11 +324,11 @@ export interface Backend {
     logits: TensorRef,
   ): void;
   /**
-   * Draws one token for each of the first rows.length logits rows, at most maxBatchSequences of them. Of no rows it draws
-   * nothing, and its tokens, none, arrive when the steps before it are done.
-   * A logit of -Infinity is a mask: its token is never drawn. A row that cannot be drawn gives `NO_TOKEN`, whatever its
+   * Samples one token for each of the first rows.length logits rows, at most maxBatchSequences of them. A sample of no rows has
+   * no tokens; it arrives when the steps before it are done.
+   * A logit of -Infinity is a mask: its token is never sampled. A row that is no distribution gives `NO_TOKEN`, whatever its
    * params: NaN, +Infinity or nothing but -Infinity anywhere in it, kept by the filters or not. Other rows are unaffected.
-   * @throws BackendError when `MAX_IN_FLIGHT_SAMPLES` draws have not arrived yet.
+   * @throws BackendError when `MAX_IN_FLIGHT_SAMPLES` samples have not arrived yet.
    */
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample;
 
@@ -334,13 +339,14 @@ export interface Backend {
   /** score of position t = hashUnit(seed, layer, length, t); one head. */
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void;
   /**
-   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date with this step's rows.
-   * Must be recorded after `attentionInput` in every step of a sequence whose policy reads page scores.
+   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date, from the step's
+   * `boundsFrom` to the end of each sequence: a page is extended from there, or started anew at its first token.
+   * Must be recorded after `attentionInput` and before `pageScores` reads what it changes.
    */
   updatePageBounds(layer: number, range: SequenceRange): void;
   /**
    * Quest's upper bound a query head and run of `out.unit` tokens: sum over channels of max(q * min, q * max), unscaled.
-   * out.unit is a multiple of the cache's page size; `updatePageBounds` must have followed every write.
+   * out.unit is a multiple of the cache's page size; the bounds of every page must be up to date.
    */
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
   /**

@@ -23,10 +23,10 @@ test("the decoder and three sets of scores take, to the byte, what backends keep
     ...model,
     ...{ pageSize: 16, defaultSelectionLayers: [0], defaultSelectionLayersFrom: "guess" as const },
   };
-  const noWeights = {} as ModelWeights; // the decoder reads them when it steps
+  const noWeights = { layers: [] } as Partial<ModelWeights> as ModelWeights; // the decoder reads the others when it steps
   new Decoder(counting, noWeights, new Attention(counting, attentionModel));
   const pool = new TensorPool(counting);
-  for (let set = 0; set < 3; set++) pool.take("f32", model.numQueryHeads, capacity.maxSequenceLength);
+  for (let set = 0; set < 3; set++) pool.take("f32", 3, model.numQueryHeads, capacity.maxSequenceLength);
   expect(decoderBytes(model, capacity)).toBe(bytes + (64 << 20));
   await backend.close();
 });

@@ -23,18 +23,22 @@ export function decoderTensors(
   } as const;
 }
 
-/** Dimensions of a policy's tensor: capacities come in powers of two, so that few sizes are made and most are reused. */
-export function selectionDimensions(
-  { maxBatchSequences }: Pick<Capacity, "maxBatchSequences">,
-  groups: number,
-  count: number,
-) {
-  return [maxBatchSequences, groups, 2 ** Math.ceil(Math.log2(Math.max(1, count)))] as const;
+/**
+ * Dimensions of a policy's tensor, for the sequences that run: they and capacities come in powers of two, so that few sizes
+ * are made and most are reused.
+ */
+export function selectionDimensions(sequences: number, groups: number, count: number) {
+  return [powerOfTwo(sequences), groups, powerOfTwo(count)] as const;
 }
 
-/** Bytes of one f32 score for each query head and position of each sequence. */
+function powerOfTwo(least: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, least)));
+}
+
+/** Bytes of one f32 score for each query head and position of as many sequences as may run. */
 export function scoreBytes({ numQueryHeads }: ModelShape, capacity: Capacity): number {
-  return bytesOf(selectionDimensions(capacity, numQueryHeads, capacity.maxSequenceLength));
+  const { maxBatchSequences, maxSequenceLength } = capacity;
+  return bytesOf(selectionDimensions(maxBatchSequences, numQueryHeads, maxSequenceLength));
 }
 
 /** Sets of scores that policies of one batch are given room for: the dense layers' and those of two policies. */

@@ -2,12 +2,12 @@ import { hashUnit } from "../base/random.ts";
 import { NO_TOKEN, type SamplingRow } from "./backend.ts";
 
 /**
- * Draws one token: repetition penalty, temperature, top-k, top-p, min-p in the order of Hugging Face `generate`.
- * The definition of `Backend.sample` on one row; the draw depends on (seed, draw) alone.
+ * Samples one token: repetition penalty, temperature, top-k, top-p, min-p in the order of Hugging Face `generate`.
+ * Defines `Backend.sample` for one row. The random number depends on (seed, draw) alone.
  *
- * logits  f32 [vocabSize]; overwritten where the repetition penalty is not 1
- * returns a token id, never one whose logit is -Infinity; greedy takes the lowest id of the largest logit. `NO_TOKEN` where
- * the row is no distribution.
+ * logits  f32 [vocabSize]; overwritten if the repetition penalty is not 1
+ * returns a token id, never one with a logit of -Infinity; greedy returns the lowest id of the largest logit. `NO_TOKEN` if
+ *         the row is not a distribution
  */
 export function sampleToken(logits: Float32Array, row: SamplingRow): number {
   const { params } = row;
@@ -30,9 +30,9 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
     while (kept < order.length && mass < params.topP * sum) mass += weights[kept++];
     kept = Math.max(1, kept);
   }
-  // weights[0] is 1 (the largest), so the min-p floor relative to it is minP itself
+  // weights[0] is 1 (the largest), so the relative min-p threshold is minP itself
   if (params.minP > 0) while (kept > 1 && weights[kept - 1] < params.minP) kept--;
-  // a masked token has no weight, and rounding must not draw it either
+  // a masked token has weight 0, and rounding must not select it either
   while (weights[kept - 1] === 0) kept--;
   let mass = 0;
   for (let i = 0; i < kept; i++) mass += weights[i];
@@ -44,15 +44,15 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
   return order[kept - 1];
 }
 
-/** Tells the random numbers of samples from all others of a seed. */
+/** Separates the random numbers of sampling from other uses of a seed. */
 const SAMPLE_SALT = 0x5a11;
 
-/** The number in [0, 1) that decides a row's sample: it depends on seed and draw alone, and is the same on every backend. */
+/** Returns the random number in [0, 1) of a row's sample. It depends on seed and draw alone, the same on every backend. */
 export function sampleUnit({ params, draw }: SamplingRow): number {
   return hashUnit(params.seed, draw, SAMPLE_SALT, 0);
 }
 
-/** No NaN, no +Infinity, and not all -Infinity. */
+/** Returns true if no logit is NaN or +Infinity, and not all are -Infinity. */
 function isDistribution(logits: Float32Array): boolean {
   let isAllMasked = true;
   for (const logit of logits) {
@@ -86,7 +86,7 @@ function penalise(logits: Float32Array, seen: ArrayLike<number>, penalty: number
   }
 }
 
-/** Token ids by logit descending, ties to the lower id; only the best `topK` where it is not 0. */
+/** Ranks token ids by logit descending, ties to the lower id; returns only the best `topK` unless it is 0. */
 function candidates(logits: Float32Array, topK: number): Uint32Array {
   const ids = new Uint32Array(logits.length);
   for (let i = 0; i < ids.length; i++) ids[i] = i;
@@ -99,7 +99,7 @@ function candidates(logits: Float32Array, topK: number): Uint32Array {
     .subarray(0, topK);
 }
 
-/** The n-th largest value (n >= 1). */
+/** Returns the n-th largest value (n >= 1). */
 function nthLargest(values: Float32Array, n: number): number {
   return values.slice().sort()[values.length - n];
 }

@@ -1,4 +1,4 @@
-/** Most characters of a value in a message. */
+/** Maximum characters of a value in a message. */
 const MAX_LENGTH = 120;
 const MAX_DEPTH = 4;
 

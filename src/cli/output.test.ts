@@ -14,7 +14,7 @@ const collect = (isTTY: boolean, parts: ["reasoning" | "answer", string][]) => {
   return text;
 };
 
-it("writes what it is given to the character, white space at the start too", () => {
+it("writes parts to the character, including white space at the start", () => {
   expect(
     collect(false, [
       ["answer", " blue"],
@@ -46,7 +46,7 @@ it.each<[string, string, string]>([
   ["a\r\n\r\n", "b", "a\r\n\r\nb\n"],
   ["a", "\n\n  b", "a\n\n  b\n"],
   ["a\n\n", "\nb", "a\n\n\nb\n"],
-])("sets %j and %j one blank line apart where they are not: %j", (reasoning, answer, wanted) => {
+])("separates %j and %j by at least one blank line: %j", (reasoning, answer, wanted) => {
   const kinds = (one: "reasoning" | "answer", other: "reasoning" | "answer") =>
     collect(false, [
       [one, ""],
@@ -58,7 +58,7 @@ it.each<[string, string, string]>([
   expect(kinds("answer", "reasoning")).toBe(wanted);
 });
 
-it("dims reasoning on a terminal only and leaves it plain again", () => {
+it("dims reasoning on a terminal only, and resets the style", () => {
   expect(
     collect(true, [
       ["reasoning", "a"],
@@ -67,7 +67,7 @@ it("dims reasoning on a terminal only and leaves it plain again", () => {
   ).toBe("\u001b[2ma\u001b[0m\n\nb\n");
 });
 
-it("writes nothing for nothing", () => {
+it("writes nothing without parts", () => {
   expect(collect(false, [])).toBe("");
 });
 

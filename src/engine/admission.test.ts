@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import type { Capacity } from "../backend/backend.ts";
+import { CacheSizer } from "../kv/cache-sizer.ts";
+import { PagePool } from "../kv/page-pool.ts";
 import { Admission } from "./admission.ts";
 import { type ResolvedRequest, RunningGeneration } from "./generation.ts";
 import { OutputStream } from "./output-stream.ts";
 
-const CAPACITY = { maxPages: 8, pageSize: 4, maxBatchSequences: 1 } as Capacity;
 const tokenizer = {
   encode: () => [],
   decode: () => "",
@@ -33,9 +33,29 @@ const PLAN: ResolvedRequest = {
   notes: [],
 };
 
-function request(name: string): RunningGeneration {
+/** An admission to one place and a pool of 8 pages of 4 tokens, which is whole unless `memory` says what it may grow to. */
+function opened({
+  now,
+  maxRunning = 1,
+  memory,
+}: {
+  now?: () => number;
+  maxRunning?: number;
+  memory?: number;
+}) {
+  const pool = new PagePool(memory === undefined ? 8 : 0, 4);
+  const backend = { resizeCache: async (numPages: number) => numPages <= (memory ?? 8) };
+  const sizer = new CacheSizer(pool, backend, { firstPages: 1, maxPages: 8, idleMs: 1000 });
+  const admission = new Admission(pool, sizer, { maxRunning, forget: () => {}, ...(now && { now }) });
+  return { admission, pool, sizer };
+}
+
+function request(name: string, change: Partial<ResolvedRequest> = {}): RunningGeneration {
   const output = new OutputStream(tokenizer, start, []);
-  return new RunningGeneration(name, PLAN, output, { wake: () => {}, whyWaiting: () => "" });
+  return new RunningGeneration(name, { ...PLAN, ...change }, output, {
+    wake: () => {},
+    whyWaiting: () => "",
+  });
 }
 
 async function finish(generation: RunningGeneration): Promise<readonly string[]> {
@@ -45,11 +65,7 @@ async function finish(generation: RunningGeneration): Promise<readonly string[]>
 
 test("a request that waited long says who had its place; after a short wait it says nothing", async () => {
   let now = 0;
-  const admission = new Admission(
-    CAPACITY,
-    () => {},
-    () => now,
-  );
+  const { admission } = opened({ now: () => now });
   const [first, second, third] = [request("request 1"), request("request 2"), request("request 3")];
   for (const one of [first, second, third]) admission.queue(one);
   admission.admit();
@@ -67,11 +83,11 @@ test("a request that waited long says who had its place; after a short wait it s
 });
 
 test("logits that hold pages are named, too", async () => {
-  const admission = new Admission(CAPACITY, () => {});
+  const { admission } = opened({});
   const logits = admission.reserve(32);
   admission.queue(request("request 1"));
   admission.admit();
-  expect(await logits.pages).toHaveLength(8);
+  expect((await logits.cache).pages).toHaveLength(8);
   expect(admission.running).toEqual([]);
   expect(admission.whyWaiting()).toContain(
     "0 of 8 pages of 4 tokens are free; pages are held by logits 1 (8)",
@@ -79,4 +95,110 @@ test("logits that hold pages are named, too", async () => {
   logits.release();
   admission.admit();
   expect(admission.running).toHaveLength(1);
+});
+
+/** What the engine does in a turn where every sample is read at once: one token for each request that can go on. */
+function turn(admission: Admission, isPrompt = false): readonly string[] {
+  admission.admit();
+  const ran = admission.running.filter(({ lacksPage, isFullySampled }) => !lacksPage && !isFullySampled);
+  for (const one of ran) {
+    const replays = one.cachedTokens === 0;
+    expect(one.cache?.grow(replays ? one.tokens.length : 1)).toBe(true);
+    one.expect(0);
+    one.accept(5, 0);
+  }
+  if (!isPrompt && ran.length === 0 && admission.relieve()) return turn(admission);
+  return ran.map(({ name }) => name);
+}
+
+test("a request gets pages for its prompt and one token, and more as it grows, the oldest first", () => {
+  const { admission, pool } = opened({ maxRunning: 3 });
+  const plan = { prompt: [1, 2, 3], maxTokens: 40 };
+  const [first, second] = [request("request 1", plan), request("request 2", plan)];
+  for (const one of [first, second]) admission.queue(one);
+  turn(admission);
+  expect([first.numPages, second.numPages, pool.numFree]).toEqual([1, 1, 6]);
+  turn(admission);
+  turn(admission);
+  expect([first.numPages, second.numPages, pool.numFree]).toEqual([2, 2, 4]);
+});
+
+test("where pages end the older goes on, others wait; where all wait the youngest is replayed, and all end", async () => {
+  let now = 0;
+  const { admission, pool } = opened({ maxRunning: 3, now: () => now });
+  const plan = { prompt: [1, 2, 3], maxTokens: 24, eosTokenIds: [] };
+  const all = [1, 2, 3].map((n) => request(`request ${n}`, plan));
+  for (const one of all) admission.queue(one);
+  const turns: string[] = [];
+  for (; !admission.isIdle && now < 20_000; now += 100) {
+    turns.push(
+      turn(admission)
+        .map((name) => name.slice(-1))
+        .join(""),
+    );
+    pool.checkIntegrity(all.reduce((sum, one) => sum + one.numPages, 0));
+  }
+  expect(all.map(({ isDone, tokens }) => [isDone, tokens.length])).toEqual(all.map(() => [true, 27]));
+  expect(turns[0]).toBe("123");
+  const notes = await Promise.all(all.map(async (one) => (await one.result()).notes));
+  expect(notes[0]).toEqual([]);
+  expect(notes[2]).toEqual([
+    expect.stringMatching(
+      /^gave its KV pages to older requests once, waited \d+\.\d s for pages and was replayed/,
+    ),
+  ]);
+  expect(pool.numFree).toBe(8);
+});
+
+test("a preempted request comes back before those that came later", () => {
+  const { admission } = opened({ maxRunning: 2 });
+  const plan = { prompt: [1, 2, 3], maxTokens: 28, eosTokenIds: [] };
+  const [first, second] = [request("request 1", plan), request("request 2", plan)];
+  for (const one of [first, second]) admission.queue(one);
+  for (let i = 0; second.numPreempted === 0 && i < 50; i++) turn(admission);
+  const third = request("request 3", plan);
+  admission.queue(third);
+  for (let i = 0; !first.isDone && i < 50; i++) {
+    expect(turn(admission)).toEqual(["request 1"]);
+    expect(second.progress.phase).toBe("waiting");
+  }
+  turn(admission);
+  expect(admission.running.map(({ name }) => name)).toEqual(["request 2", "request 3"]);
+});
+
+test("a request that no pool can hold is an error at once, named with what it needs", () => {
+  const { admission } = opened({});
+  admission.checkFits("request 1", 32);
+  expect(() => admission.checkFits("request 1", 33)).toThrow(
+    "request 1: 33 tokens need 9 KV pages of 4 tokens, and the pool may grow to 8",
+  );
+});
+
+test("one that memory cannot hold fails when it is alone, before it starts or midway; the next one runs", async () => {
+  const { admission, sizer } = opened({ memory: 3 });
+  const large = request("request 1", { prompt: Array.from({ length: 13 }, () => 1) });
+  const growing = request("request 2", { prompt: [1, 2, 3], maxTokens: 20, eosTokenIds: [] });
+  for (const one of [large, growing]) admission.queue(one);
+  for (let i = 0; i < 60 && !growing.isDone; i++) {
+    admission.admit();
+    if (admission.missingPages > 0) await sizer.grow(admission.missingPages);
+    else turn(admission);
+  }
+  await expect(large.result()).rejects.toThrow(
+    "request 1: the KV cache of 14 tokens needs 4 pages of 4 tokens; there was memory for 3 of the 8 it may have",
+  );
+  await expect(growing.result()).rejects.toThrow("request 2: the KV cache of 13 tokens needs 4 pages");
+  expect(growing.tokens).toHaveLength(13);
+});
+
+test("pages that logits hold are waited for: nobody is preempted for them", async () => {
+  const { admission } = opened({ maxRunning: 2 });
+  const logits = admission.reserve(24);
+  const plan = { prompt: [1, 2, 3], maxTokens: 20, eosTokenIds: [] };
+  const one = request("request 1", plan);
+  admission.queue(one);
+  for (let i = 0; i < 10; i++) turn(admission);
+  expect([one.lacksPage, one.numPages, admission.relieve()]).toEqual([true, 2, false]);
+  logits.release();
+  expect(turn(admission)).toEqual(["request 1"]);
 });

@@ -10,13 +10,13 @@ export interface Engine {
   /**
    * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
    * with that failure.
-   * @throws RequestError, ConfigError
+   * @throws RequestError, ConfigError, OutOfPagesError
    */
   generate(request: GenerationRequest): Generation;
   /**
    * Dense logits of every position: f32 [tokenIds.length, vocabSize], of at most contextLength tokens. Queues for its pages
    * like a request, and takes its turns between the steps of others.
-   * @throws RequestError, BackendError, AbortedError when the engine is closed meanwhile
+   * @throws RequestError, OutOfPagesError, BackendError, AbortedError when the engine is closed meanwhile
    */
   logits(tokenIds: ArrayLike<number>): Promise<Float32Array>;
   report(): EngineReport;

@@ -1,5 +1,6 @@
 import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import type { Backend } from "../backend/backend.ts";
+import type { PoolOptions } from "../kv/cache-sizer.ts";
 import type { ChatTemplate } from "../load/chat-template.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelWeights } from "../model/weights.ts";
@@ -34,4 +35,6 @@ export interface EngineComponents {
   readonly origin: EngineOrigin;
   /** How long prefill may hold up what else runs; left out: the engine's own limit for the backend. */
   readonly maxStallMs?: number | undefined;
+  /** Sizes of the KV pool in place of those that follow from the model, and how long it stays without requests. */
+  readonly pool?: Partial<PoolOptions>;
 }

@@ -3,15 +3,15 @@ import type { Backend } from "../backend/backend.ts";
 import { guessNote } from "../model/selection-layers.ts";
 import type { EngineReport } from "./engine-api.ts";
 
-/** Where an engine comes from: what its report says besides its components. */
+/** Facts about the opening of an engine, for its report. */
 export interface EngineOrigin {
   readonly model: Omit<EngineReport["model"], "contextLength">;
   /** Why this backend. */
   readonly why: string;
   readonly selfTestMs?: number | undefined;
-  /** Where the context comes from, if not from max_position_embeddings. */
+  /** The source of the context if it is not max_position_embeddings. */
   readonly contextNotes: readonly string[];
-  /** What a person should know of the checkpoint. */
+  /** Notes for people about the checkpoint. */
   readonly notes: readonly string[];
   /** `performance.now()` when the opening began. */
   readonly startedAt: number;

@@ -5,6 +5,8 @@ import { AbortedError, BackendError, type EngineError, RequestError } from "../b
 import { mebibytes } from "../base/mebibytes.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
+import { CacheSizer, poolOptions } from "../kv/cache-sizer.ts";
+import { PagePool } from "../kv/page-pool.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
 import { Admission } from "./admission.ts";
@@ -34,6 +36,7 @@ export class GenerationEngine implements Engine {
   readonly #steps: StepRunner;
   readonly #preparation: KernelPreparation;
   readonly #admission: Admission;
+  readonly #sizer: CacheSizer;
   readonly #pacer: PrefillPacer;
   /** The last step, where its tokens have not been read: the next one is recorded first. */
   #inFlight: Step | undefined;
@@ -56,14 +59,20 @@ export class GenerationEngine implements Engine {
 
   constructor(components: EngineComponents) {
     const { backend, maxStallMs } = components;
-    const { capacity, runsAhead } = backend;
+    const { model, capacity, runsAhead } = backend;
     this.#components = components;
     this.tokenizer = components.tokenizer;
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
     this.#preparation = new KernelPreparation(components.backend, decoder, this.#attention);
-    this.#admission = new Admission(capacity, (policy) => this.#attention.forget(policy));
+    const options = { ...poolOptions(model, capacity), ...components.pool };
+    const pool = new PagePool(0, capacity.pageSize);
+    this.#sizer = new CacheSizer(pool, components.backend, options);
+    this.#admission = new Admission(pool, this.#sizer, {
+      maxRunning: capacity.maxBatchSequences,
+      forget: (policy) => this.#attention.forget(policy),
+    });
     this.#pacer = new PrefillPacer(
       backend,
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
@@ -83,6 +92,7 @@ export class GenerationEngine implements Engine {
     const resolved = resolveRequest(request, this.#components, (attention) => this.#bind(attention));
     const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
+    this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
     const generation = new RunningGeneration(name, resolved, output, {
       wake: (one) => this.#wake(one),
       whyWaiting: () => this.#admission.whyWaiting(),
@@ -116,6 +126,7 @@ export class GenerationEngine implements Engine {
   /** Compiles ahead what a request adds to those that are under way; undefined where it adds nothing. */
   #prepare(generation: RunningGeneration): Promise<void> | undefined {
     const { resolved, promptTokens, longestCache } = generation;
+    if (generation.isDone) return undefined; // aborted before it began
     this.#unfinished = this.#unfinished.filter(({ isDone }) => !isDone);
     this.#unfinished.push(generation);
     const batchSize = Math.min(this.#unfinished.length, this.#components.backend.capacity.maxBatchSequences);
@@ -149,6 +160,7 @@ export class GenerationEngine implements Engine {
     this.#isWanted = true;
     if (this.#isPumping) return;
     this.#isPumping = true;
+    this.#sizer.busy();
     try {
       // a turn of the event loop first: the caller may still attach its consumer or abort
       await Promise.resolve();
@@ -159,10 +171,28 @@ export class GenerationEngine implements Engine {
         await yieldToEventLoop();
         this.#lastYield = performance.now();
       }
+      this.#rest();
     } catch (error) {
       this.#fail(error);
     } finally {
       this.#isPumping = false;
+    }
+  }
+
+  /** Where nothing runs or waits: checks the pool, and gives it back after a while. */
+  #rest(): void {
+    if (this.#isClosed || this.#failure || !this.#admission.isIdle) return;
+    this.#admission.checkIntegrity();
+    this.#sizer.idle(() => void this.#shrink());
+  }
+
+  async #shrink(): Promise<void> {
+    try {
+      await this.#exclusively(async () => {
+        if (!this.#isClosed && !this.#failure && this.#admission.isIdle) await this.#sizer.shrink();
+      });
+    } catch (error) {
+      this.#fail(error);
     }
   }
 
@@ -189,12 +219,13 @@ export class GenerationEngine implements Engine {
   }
 
   /**
-   * One turn: schedule, run, postprocess. False when nothing is left to do.
+   * One turn: admit, schedule, run, postprocess. False when nothing is left to do.
    * Where the backend runs ahead, the tokens of a step are read when the next one is recorded, at most one step later, so
    * that the device has work while the host reads, detokenises and records.
    */
   async #step(): Promise<boolean> {
     this.#admission.admit();
+    while (this.#admission.missingPages > 0) await this.#growPool();
     const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.capacity;
     const { running } = this.#admission;
     const maxPrefillRows = this.#pacer.rows(running.some(isDecoding));
@@ -210,7 +241,12 @@ export class GenerationEngine implements Engine {
     }
     if (step?.canStayInFlight) this.#inFlight = step;
     else if (step) await this.#finish(step);
-    return runs.length > 0 || before !== undefined;
+    return runs.length > 0 || before !== undefined || this.#admission.relieve();
+  }
+
+  async #growPool(): Promise<void> {
+    await this.#sizer.grow(this.#admission.missingPages);
+    this.#admission.admit();
   }
 
   async #finish(step: Step): Promise<void> {
@@ -228,9 +264,10 @@ export class GenerationEngine implements Engine {
       throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
     const tokens = checkTokens(tokenIds, this.#components, maxSequenceLength);
     const out = allocateLogits(tokens.length, vocabSize);
+    this.#admission.checkFits("logits", tokens.length);
     const reserved = this.#admission.reserve(tokens.length);
     void this.#pump();
-    const pages = await reserved.pages;
+    const { pages } = await reserved.cache;
     try {
       for (let first = 0; first < tokens.length; ) {
         if (this.#isClosed) throw closedError();
@@ -277,6 +314,7 @@ export class GenerationEngine implements Engine {
 
   async #close(): Promise<void> {
     this.#isClosed = true;
+    this.#sizer.busy();
     this.#admission.failAll(closedError());
     for (const generation of this.#unfinished) generation.fail(closedError());
     await this.#exclusively(async () => {

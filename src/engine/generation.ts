@@ -1,6 +1,7 @@
 import type { AttentionPolicy } from "../attention/policy.ts";
 import type { SamplingParams } from "../backend/backend.ts";
 import { AbortedError } from "../base/errors.ts";
+import type { SequenceCache } from "../kv/sequence-cache.ts";
 import type { OutputStream } from "./output-stream.ts";
 import { PartQueue } from "./part-queue.ts";
 import type {
@@ -43,9 +44,10 @@ export class RunningGeneration implements Generation {
   resolved: ResolvedRequest;
   /** Prompt and generated tokens. */
   readonly tokens: number[];
-  /** Undefined while it waits for pages. */
-  pages: readonly number[] | undefined;
-  cachedTokens = 0;
+  /** Its keys and values; undefined while it waits for pages. Its length is the one cursor of what has run. */
+  cache: SequenceCache | undefined;
+  /** It waits for a page for its next token, while others go on. */
+  lacksPage = false;
   isDone = false;
   /** Its pages were given to others; it queues again when its consumer reads on. */
   isSetAside = false;
@@ -53,6 +55,11 @@ export class RunningGeneration implements Generation {
   inFlightRow: number | undefined;
   /** Tokens drawn and not read. */
   #numInFlight = 0;
+  #cachedAtEnd = 0;
+  /** How often it gave its pages to older requests, since when it waits for them, and how long it has. */
+  #numPreempted = 0;
+  #preemptedAt: number | undefined;
+  #waitedMs = 0;
   /** Rows (`CacheReads`) read and cached over all decode steps, for the attended fraction. */
   #attendedRows = 0;
   #cachedRows = 0;
@@ -94,6 +101,34 @@ export class RunningGeneration implements Generation {
     return this.promptTokens + this.resolved.maxTokens - 1;
   }
 
+  /** Tokens that it needs room for before it starts: those that are known, and the next one. */
+  get firstCache(): number {
+    return Math.min(this.longestCache, this.tokens.length + 1);
+  }
+
+  /** Tokens whose keys and values are cached, or recorded to be. */
+  get cachedTokens(): number {
+    return this.cache?.length ?? this.#cachedAtEnd;
+  }
+
+  get numPages(): number {
+    return this.cache?.pages.length ?? 0;
+  }
+
+  /** Pages that it lacks for its longest output. */
+  get mayStillTake(): number {
+    return this.cache?.missingPages(this.longestCache) ?? 0;
+  }
+
+  /** True where its next token needs no new page. */
+  get hasPage(): boolean {
+    return this.isFullySampled || (this.cache !== undefined && this.cache.length < this.cache.capacity);
+  }
+
+  get numPreempted(): number {
+    return this.#numPreempted;
+  }
+
   get numGenerated(): number {
     return this.tokens.length - this.resolved.prompt.length;
   }
@@ -118,7 +153,7 @@ export class RunningGeneration implements Generation {
     const base = { promptTokens, cachedTokens, generatedTokens };
     if (this.isDone) return { phase: "done", ...base };
     if (this.isSetAside) return { phase: "waiting", ...base, waitsFor: "its consumer, to read on" };
-    if (!this.pages) return { phase: "waiting", ...base, waitsFor: this.#host.whyWaiting() };
+    if (!this.cache) return { phase: "waiting", ...base, waitsFor: this.#host.whyWaiting() };
     return { phase: cachedTokens < promptTokens ? "prefill" : "decode", ...base };
   }
 
@@ -127,11 +162,35 @@ export class RunningGeneration implements Generation {
     this.#notes.push(text);
   }
 
-  /** Gives its pages up, to be replayed later: every token is known, so the same keys and values come out. */
+  /** Takes the pages it runs in. */
+  admit(cache: SequenceCache, now: number): void {
+    this.cache = cache;
+    if (this.#preemptedAt !== undefined) this.#waitedMs += now - this.#preemptedAt;
+    this.#preemptedAt = undefined;
+  }
+
+  /** Takes a page for its next token. False where none is free. */
+  takePage(): boolean {
+    return this.cache?.reserve(this.cache.length + 1) ?? false;
+  }
+
+  /** Gives its pages back; its tokens are known, so that a replay gives the same keys and values. */
+  releasePages(): void {
+    this.#cachedAtEnd = this.isDone ? this.cachedTokens : 0;
+    this.cache?.release();
+    this.cache = undefined;
+    this.lacksPage = false;
+  }
+
+  /** Records that its pages were given to others until its consumer reads on. */
   setAside(): void {
-    this.pages = undefined;
-    this.cachedTokens = 0;
     this.isSetAside = true;
+  }
+
+  /** Records that its pages were given to older requests. */
+  preempt(now: number): void {
+    this.#numPreempted++;
+    this.#preemptedAt = now;
   }
 
   /** Whether it may give its pages up now: nobody reads it, and no draw of it is under way. */
@@ -189,6 +248,7 @@ export class RunningGeneration implements Generation {
 
   #finish(finishReason: FinishReason, now: number): void {
     this.#give(this.#output.finish());
+    this.#notePreemption();
     const { policy } = this.resolved;
     const from = policy.selectionLayersFrom;
     const decodeMs = now - this.#firstTokenAt;
@@ -213,6 +273,15 @@ export class RunningGeneration implements Generation {
       notes: this.#notes,
     };
     this.#end();
+  }
+
+  #notePreemption(): void {
+    if (this.#numPreempted === 0) return;
+    const times = this.#numPreempted === 1 ? "once" : `${this.#numPreempted} times`;
+    this.note(
+      `gave its KV pages to older requests ${times}, waited ${(this.#waitedMs / 1000).toFixed(1)} s for pages and was ` +
+        "replayed: the cache holds fewer tokens than all requests together have",
+    );
   }
 
   #give(parts: readonly GenerationPart[]): void {

@@ -6,40 +6,40 @@ import type { Decoder } from "../model/decoder.ts";
 import { policyKey } from "./resolve-request.ts";
 import { chunkOf } from "./scheduler.ts";
 
-/** What a request will ask of the backend. */
+/** The demands of a request on the backend. */
 export interface PreparedRequest {
   readonly policy: AttentionPolicy;
   readonly sampling: SamplingParams;
   readonly promptTokens: number;
-  /** Tokens whose keys and values it may need. */
+  /** Maximum cached tokens of the request. */
   readonly longestCache: number;
   /** Rows of a prefill chunk. */
   readonly chunkRows: number;
-  /** Sequences of the largest batch it may run in. */
+  /** Sequences of the largest batch that may include it. */
   readonly batchSize: number;
 }
 
-/** One step to run dry: a prefill chunk, or one row of each sequence. */
+/** A step for a dry run: a prefill chunk, or one row of each sequence. */
 interface DryStep {
   readonly rowCounts: readonly number[];
-  /** Of each sequence, after the step. */
+  /** Cached tokens of each sequence after the step. */
   readonly length: number;
   readonly isSparse: boolean;
 }
 
 const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
-/** Policies remembered; a server may be asked for any number of them. */
+/** Maximum policies remembered, since a server may receive any number. */
 const MAX_POLICIES = 256;
 
 /**
- * Compiles ahead the kernels of steps that will come, by recording such steps dry: through the decoder and the policies as
- * they are, so that no list of kernels can fall behind them. Each kind of step is recorded once.
+ * Compiles kernels of later steps ahead, by dry runs of such steps through the real decoder and policies, so that no list of
+ * kernels needs maintenance. It runs each kind of step once.
  */
 export class KernelPreparation {
   readonly #backend: Backend;
   readonly #decoder: Decoder;
   readonly #attention: Attention;
-  /** Kinds of steps that were prepared, by policy. */
+  /** Prepared kinds of steps, by policy. */
   readonly #prepared = new Map<string, Set<string>>();
   #last: Promise<void> | undefined;
 
@@ -50,9 +50,9 @@ export class KernelPreparation {
   }
 
   /**
-   * The kernels of one sequence, of any prefill chunk and of both ways to draw, for the policy that requests run under by
-   * default. Does nothing where the backend prepares only what is asked for.
-   * @throws BackendError when a kernel does not compile.
+   * Prepares one sequence, every prefill chunk, and greedy and random sampling, under the default policy of requests. Does
+   * nothing if the backend prepares on request only.
+   * @throws BackendError when a kernel does not compile
    */
   async prepareDefault(policy: AttentionPolicy): Promise<void> {
     const { preparedRows, capacity } = this.#backend;
@@ -65,10 +65,10 @@ export class KernelPreparation {
   }
 
   /**
-   * The kernels that a request adds to what is prepared; undefined where it adds none. Requests are prepared one after the
-   * other, while others run.
-   * isInUse: whether a running request has that policy value.
-   * @throws BackendError when a kernel does not compile.
+   * Prepares the kernels of a request that are not prepared yet; returns undefined if it needs none and none is pending.
+   * Requests are prepared in sequence, while others run.
+   * isInUse: returns true if a running request has that policy value.
+   * @throws BackendError when a kernel does not compile
    */
   prepareFor(
     request: PreparedRequest,
@@ -80,11 +80,11 @@ export class KernelPreparation {
     for (const step of steps) kinds.add(kindOf(step, request));
     const before = this.#last ?? Promise.resolve();
     const prepared = before
-      .catch(() => {}) // is its own request's concern
+      .catch(() => {}) // its own request reports the failure
       .then(() =>
         this.#backend.prepare(() => {
           for (const step of steps) this.#record(step, request);
-          this.#attention.takeFailures(); // the step that comes tells of them
+          this.#attention.takeFailures(); // the real step reports them again
           if (!isInUse(request.policy)) this.#attention.forget(request.policy);
         }),
       )
@@ -127,7 +127,7 @@ export class KernelPreparation {
     const groups: readonly BatchGroup[] = [{ policy, range: { first: 0, count: numSequences }, isSparse }];
     const batch = this.#batchOf(rowCounts, length);
     this.#decoder.forward(batch, groups);
-    // rows in order, as of decode steps, and rows that have to be gathered, as beside a prefill chunk
+    // rows in order, as in decode steps, and rows to gather, as in a batch with a prefill chunk
     const last = Uint32Array.from(rowCounts, (rows, sequence) => batch.firstRows[sequence] + rows - 1);
     this.#decoder.computeLogits(last, numSequences);
     this.#decoder.computeLogits(last.toReversed(), numSequences);
@@ -146,21 +146,22 @@ export class KernelPreparation {
       tokenIds: new Uint32Array(numRows),
       slots: new Uint32Array(numRows),
       rope: new Float32Array(numRows * model.headDim),
-      firstRows: Uint32Array.from(rowCounts.keys()), // right for single rows and a single chunk
+      firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       lengths: new Uint32Array(numSequences).fill(length),
+      boundsFrom: Uint32Array.from(rowCounts, (rows) => length - rows),
       pageTables: new Uint32Array(numSequences * maxPagesPerSequence),
     };
   }
 }
 
-/** What of a step decides which kernels it takes. */
+/** Returns a key of the step's properties that determine its kernels. */
 function kindOf({ rowCounts, isSparse }: DryStep, { sampling }: PreparedRequest): string {
   const { temperature, repetitionPenalty } = sampling;
   return `${rowCounts},${isSparse},${temperature === 0},${repetitionPenalty === 1}`;
 }
 
-/** The prefill chunks of a prompt that has the steps for itself. */
+/** Returns the prefill chunks of a prompt without other requests. */
 function chunksOf({ promptTokens, chunkRows }: PreparedRequest): number[] {
   const chunks = new Set<number>();
   for (let left = promptTokens; left > 0; ) {
@@ -171,7 +172,7 @@ function chunksOf({ promptTokens, chunkRows }: PreparedRequest): number[] {
   return [...chunks];
 }
 
-/** Numbers of sequences that stand for all up to `most`. */
+/** Returns batch sizes that represent all sizes up to `most`. */
 function batchesUpTo(most: number, preparedRows: readonly number[]): number[] {
   const classes = preparedRows.length > 0 ? preparedRows : Array.from({ length: 32 }, (_, i) => 2 ** i);
   return [...classes.filter((rows) => rows < most), most];

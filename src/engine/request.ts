@@ -94,7 +94,7 @@ export interface GenerationResult {
      */
     readonly attendedFraction: number;
   };
-  /** What was done otherwise than asked, or on a guess: a maxTokens that was lowered, selection layers nobody named. */
+  /** What was done otherwise than asked, or on a guess: a maxTokens that was lowered, selection layers nobody named, pages given up. */
   readonly notes: readonly string[];
 }
 
@@ -105,7 +105,7 @@ export interface GenerationProgress {
   /** Tokens whose keys and values are cached. */
   readonly cachedTokens: number;
   readonly generatedTokens: number;
-  /** While it forwardProgress: who has what it needs. */
+  /** While it waits: who has what it needs. */
   readonly waitsFor?: string;
 }
 

@@ -9,13 +9,13 @@ import { type CheckedRequest, checkRequest } from "./request-schema.ts";
 import { resolveSampling } from "./sampler.ts";
 import { endsWithMarker, hasMarker, type OutputStart, startAfter } from "./thinking.ts";
 
-/** Tokens at the end of a prompt of token ids in which a thinking marker is looked for. */
+/** Tokens at the end of a prompt of token ids that are searched for a reasoning marker. */
 const TAIL_TOKENS = 16;
 
 /**
- * Checks a request and resolves what it leaves open.
- * bind: makes a policy or a spec a policy of this model.
- * @throws RequestError, ConfigError on what cannot run.
+ * Checks a request and resolves its missing values.
+ * bind: binds a policy or a spec to this model.
+ * @throws RequestError, ConfigError when the request cannot run
  */
 export function resolveRequest(
   given: GenerationRequest,
@@ -46,8 +46,8 @@ export function resolveRequest(
 }
 
 /**
- * The request's own, then the checkpoint's max_new_tokens, then its max_length, then all that the context holds.
- * @throws RequestError where the checkpoint's max_length leaves no room, as `transformers` does
+ * Resolves maxTokens: the request's own, else the checkpoint's max_new_tokens, else its max_length, else the context.
+ * @throws RequestError when the checkpoint's max_length leaves no room, as in `transformers`
  */
 function resolveMaxTokens(
   asked: number | undefined,
@@ -83,7 +83,7 @@ interface Prompt {
   readonly start: OutputStart;
 }
 
-/** The prompt as tokens, and the state it leaves the output in. */
+/** Tokenises the prompt and determines the start of the output. */
 function readPrompt(
   request: CheckedRequest,
   components: EngineComponents,
@@ -108,7 +108,7 @@ function readPrompt(
   return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(text) } };
 }
 
-/** Token ids checked and copied. A length is refused before anything of that length is made. */
+/** Checks and copies token ids. Refuses a length before it allocates anything of that length. */
 export function checkTokens(ids: ArrayLike<number>, { backend }: EngineComponents, most: number): number[] {
   const { vocabSize } = backend.model;
   checkLength(ids.length, "", most);
@@ -125,7 +125,7 @@ export function checkTokens(ids: ArrayLike<number>, { backend }: EngineComponent
   return tokens;
 }
 
-/** Text as tokens. A text that cannot fit is refused by its length, before it is tokenised. */
+/** Tokenises a text. Refuses a text that cannot fit by its length, before tokenising it. */
 function encode(
   text: string,
   { tokenizer }: EngineComponents,
@@ -148,7 +148,7 @@ function checkLength(length: number, qualifier: string, most: number): void {
     throw new RequestError("the prompt is empty; give at least one token");
 }
 
-/** The chat as the template writes it. Only its generation prompt decides whether the output starts inside a thought. */
+/** Renders a chat. Only the generation prompt decides whether the output starts in the reasoning. */
 function renderChat(
   messages: readonly ChatMessage[],
   variables: Readonly<Record<string, unknown>>,
@@ -168,7 +168,7 @@ function renderChat(
   return { text, start: startAfter(prompt) };
 }
 
-/** What a rendering gives that the request does not depend on; undefined where the template refuses it. */
+/** Renders for information only; undefined when the template refuses. */
 function attempt(render: () => string): string | undefined {
   try {
     return render();
@@ -177,10 +177,13 @@ function attempt(render: () => string): string | undefined {
   }
 }
 
-/** A character of private use: no template looks for it, and no text has it. */
+/** A private-use character that no template and no text contains. */
 const END_OF_CONTENT = "\u{10f8d1}";
 
-/** What a template that always writes its generation prompt writes after the last message, found by a mark at its end. */
+/**
+ * Returns the text after the last message, for templates that always append their generation prompt. A mark at the end of
+ * the message's content finds its place.
+ */
 function afterLastMessage(
   text: string,
   messages: readonly ChatMessage[],
@@ -199,7 +202,7 @@ function afterLastMessage(
   return text.endsWith(after) ? after : "";
 }
 
-/** Tells bound policies of specs apart. Values are told apart by identity: equal settings may hide other functions. */
+/** Returns a key of a bound policy from a spec. Policy values compare by identity: equal settings may hide other functions. */
 export function policyKey(policy: AttentionPolicy): string {
   return `${policy.name}:${JSON.stringify(policy.settings)}:${policy.selectionLayersFrom ?? ""}`;
 }

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { chunkOf, type SchedulerEntry, schedule } from "./scheduler.ts";
 
@@ -6,6 +7,7 @@ const entry = (cachedTokens: number, promptTokens: number, more: Partial<Schedul
   promptTokens,
   isPaused: false,
   isFullySampled: false,
+  lacksPage: false,
   ...more,
 });
 const limits = { maxRows: 64, maxSequences: 4, maxPrefillRows: 64 };
@@ -66,6 +68,15 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     [],
   ],
   [
+    "one that lacks a page waits, others go on",
+    [entry(5, 5, { lacksPage: true }), entry(6, 5), entry(0, 9)],
+    {},
+    [
+      [1, 1, false],
+      [2, 9, true],
+    ],
+  ],
+  [
     "at most so many sequences",
     [entry(1, 1), entry(1, 1), entry(1, 1)],
     { maxSequences: 2 },
@@ -75,6 +86,28 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     ],
   ],
   ["at most so many rows", [entry(1, 1), entry(0, 9)], { maxRows: 1 }, [[0, 1, false]]],
+  [
+    "no room for a prompt beside as many decoders as there are sequences",
+    [entry(0, 9), entry(1, 1), entry(1, 1)],
+    { maxSequences: 2 },
+    [
+      [1, 1, false],
+      [2, 1, false],
+    ],
+  ],
+  [
+    "a prompt that is replayed although its last token is sampled",
+    [entry(4, 9, { isFullySampled: true })],
+    {},
+    [[0, 5, true]],
+  ],
+  ["no prefill where none is allowed", [entry(0, 9), entry(1, 1)], { maxPrefillRows: 0 }, [[1, 1, false]]],
+  [
+    "a paused prompt gives its rows to the next",
+    [entry(0, 60, { isPaused: true }), entry(0, 9)],
+    { maxPrefillRows: 16 },
+    [[1, 9, true]],
+  ],
   [
     "few rows at a time where there are few",
     [entry(0, 20)],
@@ -98,4 +131,50 @@ test("however a prompt is cut, all of it is scheduled, in chunks of at least eig
         expect(steps).toBeLessThan(100);
       }
     }
+});
+
+test("any requests under any limits: each step keeps the limits and the order, and all of them come to their end", () => {
+  const request = fc.record({
+    prompt: fc.integer({ min: 1, max: 40 }),
+    tokens: fc.integer({ min: 1, max: 4 }),
+  });
+  const anyLimits = fc.record({
+    maxRows: fc.integer({ min: 1, max: 48 }),
+    maxSequences: fc.integer({ min: 1, max: 5 }),
+    maxPrefillRows: fc.integer({ min: 1, max: 48 }),
+  });
+  fc.assert(
+    fc.property(fc.array(request, { maxLength: 5 }), anyLimits, (requests, some) => {
+      let running = requests.map(({ prompt, tokens }) => ({ ...entry(0, prompt), left: tokens }));
+      const most = requests.reduce((sum, { prompt, tokens }) => sum + prompt + tokens, 0);
+      for (let step = 0; running.length > 0; step++) {
+        // at least one row a step
+        expect(step).toBeLessThan(most);
+        const runs = schedule(running, some);
+        const prefill = runs.filter(({ isPrefill }) => isPrefill);
+        const rows = (of: typeof runs) => of.reduce((sum, { numRows }) => sum + numRows, 0);
+        expect(runs.length).toBeLessThanOrEqual(some.maxSequences);
+        expect(rows(runs)).toBeLessThanOrEqual(some.maxRows);
+        expect(rows(prefill)).toBeLessThanOrEqual(some.maxPrefillRows);
+        expect(new Set(runs.map(({ entry: one }) => one)).size).toBe(runs.length);
+        expect(runs.map(({ isPrefill }) => isPrefill)).toEqual(
+          runs.map((_, i) => i >= runs.length - prefill.length),
+        );
+        for (const of of [prefill, runs.filter(({ isPrefill }) => !isPrefill)]) {
+          const places = of.map(({ entry: one }) => running.indexOf(one));
+          expect(places).toEqual([...places].sort((a, b) => a - b));
+        }
+        const rowsBy = new Map(runs.map(({ entry: one, numRows }) => [one, numRows]));
+        running = running
+          .map((one) => {
+            const cachedTokens = one.cachedTokens + (rowsBy.get(one) ?? 0);
+            // a step that ends a prompt samples the first token
+            const isSampled = rowsBy.has(one) && cachedTokens >= one.promptTokens;
+            return { ...one, cachedTokens, left: one.left - (isSampled ? 1 : 0) };
+          })
+          .filter(({ left }) => left > 0);
+      }
+    }),
+    { numRuns: 100 },
+  );
 });

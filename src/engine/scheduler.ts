@@ -12,6 +12,8 @@ export interface SchedulerEntry {
   readonly isPaused: boolean;
   /** Its last token is drawn, though perhaps not read: there is nothing left to run. */
   readonly isFullySampled: boolean;
+  /** Its next token needs a page, and none is free. */
+  readonly lacksPage: boolean;
 }
 
 export interface ScheduledRun<Entry> {
@@ -31,7 +33,8 @@ export interface SchedulerLimits {
 
 /** True where the next step decodes a token of the request, if there is room for it. */
 export function isDecoding(entry: SchedulerEntry): boolean {
-  return !entry.isPaused && !entry.isFullySampled && entry.cachedTokens >= entry.promptTokens;
+  const { isPaused, lacksPage, isFullySampled, cachedTokens, promptTokens } = entry;
+  return !isPaused && !lacksPage && !isFullySampled && cachedTokens >= promptTokens;
 }
 
 /**

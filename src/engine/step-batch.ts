@@ -8,27 +8,29 @@ export interface RopeWriter {
   writeRow(position: number, out: Float32Array, offset: number): void;
 }
 
-/** What a step is sized by: a backend has it. */
+/** The sizes of a step; a backend has them. */
 export interface StepSizes {
   readonly model: Pick<ModelShape, "headDim">;
   readonly capacity: Capacity;
 }
 
-/** One sequence's part in a step. */
+/** The rows of one sequence in a step. */
 export interface SequenceRun {
-  /** Whose it is, for messages. */
+  /** Names the request in messages. */
   readonly name: string;
   readonly tokens: ArrayLike<number>;
-  /** Row of the last draw that holds the token after `tokens`, where it is drawn but not read. */
+  /** Row of the last sample that holds the token after `tokens`, where that sample is in flight. */
   readonly inFlightRow?: number | undefined;
   readonly pages: readonly number[];
   readonly firstPosition: number;
   readonly numRows: number;
+  /** First position whose page's key bounds are not valid; that of the first row where left out. */
+  readonly boundsFrom?: number | undefined;
   readonly isPrefill: boolean;
   readonly policy: AttentionPolicy;
 }
 
-/** The arrays of a step, made once and filled anew. */
+/** The arrays of a step, allocated once and refilled. */
 export class StepBatchBuilder implements StepBatch {
   numRows = 0;
   numSequences = 0;
@@ -38,6 +40,7 @@ export class StepBatchBuilder implements StepBatch {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
+  readonly boundsFrom: Uint32Array;
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
   /** Attention groups of the step, in order of sequences. */
@@ -59,6 +62,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows = new Uint32Array(capacity.maxBatchSequences);
     this.rowCounts = new Uint32Array(capacity.maxBatchSequences);
     this.lengths = new Uint32Array(capacity.maxBatchSequences);
+    this.boundsFrom = new Uint32Array(capacity.maxBatchSequences);
     this.pageTables = new Uint32Array(capacity.maxBatchSequences * this.maxPagesPerSequence);
   }
 
@@ -114,10 +118,12 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows[sequence] = this.numRows;
     this.rowCounts[sequence] = run.numRows;
     this.lengths[sequence] = run.firstPosition + run.numRows;
+    this.boundsFrom[sequence] = run.boundsFrom ?? run.firstPosition;
     this.#isSparse[sequence] = isSparse(run);
     const { pages } = run;
     const table = sequence * this.maxPagesPerSequence;
-    for (let i = 0; i < pages.length; i++) this.pageTables[table + i] = pages[i];
+    const numPages = Math.ceil(this.lengths[sequence] / this.#pageSize);
+    for (let i = 0; i < numPages; i++) this.pageTables[table + i] = pages[i];
     for (let i = 0; i < run.numRows; i++) {
       const position = run.firstPosition + i;
       const row = this.numRows++;

@@ -57,21 +57,36 @@ export class StepRunner {
   }
 
   #prepare({ entry: generation, numRows, isPrefill }: ScheduledRun<RunningGeneration>, now: number) {
-    const { name, tokens, inFlightRow, pages = [], cachedTokens: firstPosition, resolved } = generation;
+    const { name, tokens, inFlightRow, cachedTokens: firstPosition, resolved, cache } = generation;
     const { policy } = resolved;
-    const run: Run = {
-      ...{ name, tokens, inFlightRow, pages, firstPosition, numRows, isPrefill, policy },
-      generation,
-      rowsRead: 0,
-    };
     try {
+      if (!cache?.grow(numRows))
+        throw new RangeError(
+          `${name}: a step of ${numRows} tokens at position ${firstPosition} has no pages`,
+        );
+      const boundsFrom = policy.pageBounds === undefined ? undefined : cache.boundsEnd;
+      const run: Run = {
+        ...{
+          name,
+          tokens,
+          inFlightRow,
+          pages: cache.pages,
+          firstPosition,
+          numRows,
+          boundsFrom,
+          isPrefill,
+          policy,
+        },
+        generation,
+        rowsRead: 0,
+      };
       this.#batch.check(run);
+      generation.start(now);
+      return run;
     } catch (error) {
       generation.fail(failure(name, error));
       return undefined;
     }
-    generation.start(now);
-    return run;
   }
 
   /** Fails the requests whose policies threw in this step; the others' places in the batch stay as they are. */
@@ -92,8 +107,8 @@ export class StepRunner {
     const drawn: Run[] = [];
     runs.forEach((run, sequence) => {
       if (!run) return;
-      const { generation, numRows } = run;
-      generation.cachedTokens += numRows;
+      const { generation, numRows, boundsFrom } = run;
+      if (boundsFrom !== undefined) generation.cache?.coverBounds(boundsFrom);
       run.rowsRead = this.#attention.reads.of(sequence);
       if (generation.cachedTokens < generation.promptTokens + generation.numSampled) return;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
@@ -102,7 +117,7 @@ export class StepRunner {
       drawn.push(run);
     });
     if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);
-    // a chunk that draws nothing has a draw, too: what is waited for, so that a long prompt is not queued all at once
+    // A prefill chunk that samples nothing still returns a sample, so that the host waits for it and does not queue a whole prompt.
     const draw = this.#backend.sample(this.#decoder.logits, rows);
     drawn.forEach(({ generation }, row) => {
       generation.expect(row);

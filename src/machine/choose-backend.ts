@@ -1,10 +1,9 @@
 /** Chooses a backend for a model, fits the context into its memory, and opens it. */
 import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
 import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
-import { withAllPages } from "../backend/with-all-pages.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
-import { fitContext } from "./fit-context.ts";
+import { concurrent, fitContext } from "./fit-context.ts";
 import { testCandidate } from "./self-test.ts";
 import { testOnce } from "./test-once.ts";
 
@@ -13,6 +12,8 @@ export interface BackendDemand {
   readonly model: ModelShape;
   /** Its rows of a batch are the least; the backend may propose more for prefill. */
   readonly capacity: Capacity;
+  /** A person named the number of concurrent requests; else it is the most, and goes down to what suits the backend. */
+  readonly isConcurrencyNamed: boolean;
   readonly weightBytes: number;
 }
 
@@ -35,15 +36,18 @@ export async function chooseBackend(
   const choice = await chooseKind(host, options);
   const { candidate, why } = choice;
   const limit = candidate.memoryLimit(demand);
-  const isAskedFor = options.contextLength !== undefined;
-  const { maxBatchRows, maxSequenceLength } = demand.capacity;
+  const { isConcurrencyNamed, capacity: least } = demand;
   const wanted = {
-    ...demand.capacity,
-    maxBatchRows: Math.max(maxBatchRows, candidate.prefillRows(demand, maxSequenceLength)),
+    ...least,
+    maxBatchRows: Math.max(least.maxBatchRows, candidate.prefillRows(demand, least.maxSequenceLength)),
   };
-  const { capacity, contextNote } = fitContext(wanted, limit, isAskedFor);
+  const { capacity, contextNote } = fitContext(
+    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.mostConcurrent),
+    limit,
+    { context: options.contextLength !== undefined, concurrency: isConcurrencyNamed },
+  );
   const selfTestMs = await checkDevice(host, options, choice);
-  const backend = await withAllPages(candidate.open)(demand.model, capacity);
+  const backend = await candidate.open(demand.model, capacity);
   return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
 }
 

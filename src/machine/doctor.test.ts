@@ -3,7 +3,7 @@ import { describeMachine } from "../cli/commands/doctor.ts";
 import { createWasmHost } from "../node/wasm-host.ts";
 import { examineMachineWith, type MachineReport } from "./doctor.ts";
 
-/** An adapter that has all it needs and gives no device. */
+/** An adapter with sufficient limits that yields no device. */
 function brokenGpu(description: string): GPU {
   const adapter = {
     info: {
@@ -35,7 +35,7 @@ const examine = (gpu: GPU): Promise<MachineReport> =>
 const describeIt = (report: MachineReport): string =>
   describeMachine({ node: "v1.2.3", platform: "linux-x64", cpu: "a CPU", ...report });
 
-test("a real GPU whose self-test fails is what auto would take, and the machine is not sound", async () => {
+test("auto chooses a real GPU even if its self-test fails, and the machine is then not sound", async () => {
   const report = await examine(brokenGpu("Acme One"));
   expect(report.webgpu.adapters).toHaveLength(1);
   expect(report).toMatchObject({
@@ -63,7 +63,7 @@ test("a real GPU whose self-test fails is what auto would take, and the machine 
   expect(text.endsWith("\nauto           webgpu: a GPU is there\n")).toBe(true);
 });
 
-test("a GPU emulated on the CPU is named as such, and what is wrong with it does not count", async () => {
+test("a software adapter is named as such, and its failures do not count", async () => {
   const report = await examine(brokenGpu("llvmpipe (LLVM 15)"));
   expect(report).toMatchObject({
     webgpu: { adapters: [{ isSoftware: true, selfTest: { isRight: false } }] },
@@ -75,7 +75,7 @@ test("a GPU emulated on the CPU is named as such, and what is wrong with it does
   );
 });
 
-test("without an adapter the CPU is examined all the same: threads, build, every op", async () => {
+test("the CPU is examined without an adapter too: threads, build, every op", async () => {
   const report = await examine({ requestAdapter: async () => null } as unknown as GPU);
   expect(report).toMatchObject({
     wasm: { threads: createWasmHost().maxThreads, selfTest: { isRight: true } },
@@ -90,7 +90,7 @@ test("without an adapter the CPU is examined all the same: threads, build, every
   expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThan(120);
 });
 
-test("ops that are wrong stand out", async () => {
+test("wrong ops are marked", async () => {
   const { wasm, ...rest } = await examine({ requestAdapter: async () => null } as unknown as GPU);
   if (!("rows" in wasm.selfTest)) throw new Error("the self-test did not run");
   const rows = wasm.selfTest.rows.map((row) =>

@@ -8,12 +8,22 @@ export interface FittedCapacity {
   readonly contextNote: string | undefined;
 }
 
+/** Which sizes a person named: they are taken as they are, or refused. */
+export interface AskedFor {
+  readonly context: boolean;
+  readonly concurrency: boolean;
+}
+
+/** Concurrent requests that are not given up for a longer context. */
+const LEAST_CONCURRENT = 4;
+
 /**
- * Fits the KV cache into a backend's memory. Concurrency goes first (requests then wait for pages), context only where one
- * sequence alone does not fit.
+ * Fits a capacity into a backend's memory. Pages go first (requests then wait for them, or are replayed), then concurrency
+ * that nobody asked for, and context only where one sequence alone does not fit.
  * @throws BackendError when no context fits, ConfigError when a context that was asked for does not fit.
  */
-export function fitContext(wanted: Capacity, limit: MemoryLimit, isAskedFor: boolean): FittedCapacity {
+export function fitContext(given: Capacity, limit: MemoryLimit, askedFor: AskedFor): FittedCapacity {
+  const wanted = askedFor.concurrency ? given : fewerConcurrent(given, limit);
   const { pageSize, maxSequenceLength, maxPages } = wanted;
   const withContext = (length: number): Capacity => ({
     ...wanted,
@@ -32,7 +42,7 @@ export function fitContext(wanted: Capacity, limit: MemoryLimit, isAskedFor: boo
   if (pages === 0)
     throw new BackendError(`the model does not fit into the ${limit.name}; use a smaller model`);
   const context = pages * pageSize;
-  if (isAskedFor)
+  if (askedFor.context)
     throw new ConfigError(
       `contextLength ${maxSequenceLength} does not fit into the ${limit.name}; the longest that fits is ${context}`,
     );
@@ -40,6 +50,23 @@ export function fitContext(wanted: Capacity, limit: MemoryLimit, isAskedFor: boo
     capacity: withContext(context),
     contextNote: `context lowered from ${maxSequenceLength} to ${context} tokens: that is what fits into the ${limit.name}`,
   };
+}
+
+/** As many concurrent requests as leave room for one sequence of the whole context. */
+function fewerConcurrent(wanted: Capacity, limit: MemoryLimit): Capacity {
+  const onePages = Math.ceil(wanted.maxSequenceLength / wanted.pageSize);
+  let capacity = wanted;
+  while (capacity.maxBatchSequences > LEAST_CONCURRENT && !limit.fits({ ...capacity, maxPages: onePages }))
+    capacity = concurrent(capacity, Math.max(LEAST_CONCURRENT, Math.floor(capacity.maxBatchSequences / 2)));
+  return capacity;
+}
+
+/** The capacity for at most so many concurrent requests. */
+export function concurrent(capacity: Capacity, most: number): Capacity {
+  const { maxBatchSequences, maxSequenceLength, pageSize, maxPages } = capacity;
+  if (maxBatchSequences <= most) return capacity;
+  const pages = Math.ceil(maxSequenceLength / pageSize) * most;
+  return { ...capacity, maxBatchSequences: most, maxPages: Math.min(maxPages, pages) };
 }
 
 /** Finds the largest number in [least, most) that passes; assumes that `least` does. */

@@ -214,7 +214,7 @@ export async function testCandidate({
   const started = performance.now();
   const backend = await withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   try {
-    const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+    const reference = await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     const rows = await runSelfTest(backend, reference, allowedError);
     return { rows, elapsedMs: performance.now() - started };
   } finally {

@@ -4,7 +4,7 @@ import { testOnce } from "./test-once.ts";
 
 const RESULT: SelfTest = { rows: [], elapsedMs: 1 };
 
-/** Counts how often the test of a device is run. */
+/** Counts the runs of a device's test. */
 function counted(outcome: () => Promise<SelfTest> = async () => RESULT) {
   const counts = { runs: 0 };
   const run = () => {
@@ -14,7 +14,7 @@ function counted(outcome: () => Promise<SelfTest> = async () => RESULT) {
   return { counts, run };
 }
 
-test("a device is tested once, also by two that ask at the same time", async () => {
+test("a device is tested once, also for two concurrent callers", async () => {
   const { counts, run } = counted();
   const device = { source: {}, key: "a card" };
   await Promise.all([testOnce(device, run), testOnce(device, run)]);
@@ -22,21 +22,21 @@ test("a device is tested once, also by two that ask at the same time", async () 
   expect(counts.runs).toBe(1);
 });
 
-test("the second of two equal cards is tested too: it comes from another source", async () => {
+test("the second of two equal cards is tested too, by its other source", async () => {
   const { counts, run } = counted();
   await testOnce({ source: {}, key: "a card" }, run);
   await testOnce({ source: {}, key: "a card" }, run);
   expect(counts.runs).toBe(2);
 });
 
-test("another card of a source, or another way to store keys and values, is tested too", async () => {
+test("another card of a source, or another dtype of the cache, is tested too", async () => {
   const { counts, run } = counted();
   const source = {};
   for (const key of ["a card|f16", "a card|f32", "another card|f16"]) await testOnce({ source, key }, run);
   expect(counts.runs).toBe(3);
 });
 
-test("a test that could not be run is run again", async () => {
+test("a test that failed to run is repeated", async () => {
   const device = { source: {}, key: "a card" };
   const failing = counted(async () => {
     throw new RangeError("no device today");

@@ -34,7 +34,6 @@ export { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
 export type { TensorRef } from "../base/tensor-ref.ts";
 export { GenerationEngine } from "../engine/engine.ts";
 export { StepBatchBuilder } from "../engine/step-batch.ts";
-export { PageAllocator } from "../kv/page-allocator.ts";
 export { openCheckpoint } from "../load/checkpoint.ts";
 export { type ModelConfig, parseModelConfig } from "../model/config.ts";
 export { Decoder } from "../model/decoder.ts";

@@ -1,4 +1,5 @@
-import type { Capacity, ModelShape } from "../../src/backend/backend.ts";
+import { inject } from "vitest";
+import type { CacheDtype, Capacity, ModelShape } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
 import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
@@ -9,7 +10,7 @@ import {
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { place } from "../place/here.ts";
-import { webgpuForTests } from "../webgpu/environment.ts";
+import { type TestedBackends, webgpuForTests } from "../webgpu/environment.ts";
 import type { TrialBackend } from "./trial.ts";
 
 export type OpenForTests = (model: ModelShape, capacity: Capacity) => Promise<TrialBackend>;
@@ -17,8 +18,14 @@ export type OpenForTests = (model: ModelShape, capacity: Capacity) => Promise<Tr
 export interface BackendRow {
   readonly name: string;
   readonly open: OpenForTests;
-  /** A GPU emulated on the CPU, or the same kernels built again: suites run a cross-section of their cases on it. */
-  readonly isSlow?: boolean;
+  /** How it keeps keys and values, and with that what brute force compares with. Default f32. */
+  readonly cacheDtype?: CacheDtype;
+  /**
+   * How many of their cases suites run. "few": the fewest that run every kernel, for SwiftShader, which compiles each for a
+   * tenth of a second or more, and for the quick loop. "some": more shapes and lengths, and for kernels that another row has run in full.
+   * Default: all.
+   */
+  readonly cases?: "few" | "some";
 }
 
 const { gpu } = await webgpuForTests();
@@ -28,29 +35,68 @@ async function openWebGpu(options: WebGpuOptions): Promise<OpenForTests> {
   const adapter = await gpu?.requestAdapter();
   if (!adapter) throw new Error("WebGPU had an adapter and has none now");
   const device = await requestWebGpuDevice(adapter);
-  return webGpuFactory(adapter, { ...options, device });
+  return withAllPages(webGpuFactory(adapter, { ...options, device }));
 }
 
 const adapter = await gpu?.requestAdapter();
-const isSlow = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
+const isSoftware = adapter !== null && adapter !== undefined && isSoftwareAdapter(adapter.info);
 
-function openWasm(options: WasmOptions): OpenForTests {
-  return withAllPages(wasmFactory(place.createWasmHost(), options));
+async function webGpuRow(
+  name: string,
+  cacheDtype: CacheDtype,
+  options: WebGpuOptions = {},
+): Promise<BackendRow> {
+  const open = await openWebGpu({ cacheDtype, ...options });
+  if (!isSoftware) return { name, open, cacheDtype };
+  return { name, open, cacheDtype, cases: cacheDtype === "f16" ? "few" : "some" };
 }
+
+function wasmRow(name: string, options: WasmOptions): BackendRow {
+  return { name, open: withAllPages(wasmFactory(place.createWasmHost(), options)) };
+}
+
+/** The default cache wherever all backends are tested; the other one where WebGPU is tested at greater length. */
+const CACHE: Readonly<Record<TestedBackends, CacheDtype | undefined>> = {
+  all: "f16",
+  "webgpu, f32 cache": "f32",
+  cpu: undefined,
+  wasm: undefined,
+};
+const tested = inject("backends");
+const cache = gpu && CACHE[tested];
 
 /** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */
 export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
-  if (!gpu) return [];
-  const open = await openWebGpu({ cacheDtype: "f32", traits: { forwardProgress: "ticketed" } });
-  return [{ name: "webgpu, layer kernel", open, isSlow }];
+  if (!cache) return [];
+  return [await webGpuRow("webgpu, layer kernel", cache, { traits: { forwardProgress: "ticketed" } })];
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
-export const BACKENDS: readonly BackendRow[] = [
-  // plain loops are the same in a browser
-  ...(place.name === "Node" ? [{ name: "reference", open: createReferenceBackend }] : []),
-  { name: "wasm, 1 thread", open: openWasm({ threads: 1, simd: "simd" }) },
-  { name: "wasm, 2 threads", open: openWasm({ threads: 2, simd: "simd" }) },
-  { name: "wasm, relaxed SIMD", open: openWasm({ threads: 2, simd: "relaxed" }), isSlow: true },
-  ...(gpu ? [{ name: "webgpu", open: await openWebGpu({ cacheDtype: "f32" }), isSlow }] : []),
+const ALL_BACKENDS: readonly BackendRow[] = [
+  // plain loops are the same in a browser, and on any engine
+  ...(place.name === "Node" && (tested === "all" || tested === "cpu")
+    ? [{ name: "reference", open: withAllPages(createReferenceBackend) }]
+    : []),
+  ...(tested === "webgpu, f32 cache"
+    ? []
+    : [
+        wasmRow("wasm, 1 thread", { threads: 1, simd: "simd" }),
+        wasmRow("wasm, 2 threads", { threads: 2, simd: "simd" }),
+        { ...wasmRow("wasm, relaxed SIMD", { threads: 2, simd: "relaxed" }), cases: "some" } as const,
+      ]),
+  ...(cache ? [await webGpuRow(`webgpu, ${cache} cache`, cache)] : []),
 ];
+
+/** Those, and in the quick loop each in few cases. */
+export const BACKENDS: readonly BackendRow[] =
+  tested === "cpu" ? ALL_BACKENDS.map((row) => ({ ...row, cases: "few" })) : ALL_BACKENDS;
+
+/**
+ * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where
+ * an f32 sum lies beside the middle between two numbers of f16, one side takes the one and the other side the other. That
+ * is one number in some thousand, off by 2^-11 of itself at most: an NMSE below 1e-9, and 2e-9 of the few numbers of one row.
+ * Without that rounding it would be 5e-8.
+ */
+export function allowedNmse(bound: number, cacheDtype?: CacheDtype): number {
+  return cacheDtype === "f16" ? Math.max(bound, 1e-8) : bound;
+}

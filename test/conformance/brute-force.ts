@@ -41,6 +41,16 @@ export function rotate(head: Vector, rope: Vector): Float64Array {
   });
 }
 
+/** The nearest number of f16, of two as near the even one; what is too large becomes infinite. */
+export function roundToHalf(x: number): number {
+  if (!(Math.abs(x) < 65520)) return Number.isNaN(x) ? x : Math.sign(x) * Number.POSITIVE_INFINITY;
+  const ulp = 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(x)))) - 10);
+  const units = x / ulp;
+  const down = Math.floor(units);
+  const isTie = units - down === 0.5;
+  return (isTie ? down + (down & 1) : Math.round(units)) * ulp;
+}
+
 /** Splits [count, size] into rows. */
 export function split(values: Float64Array, size: number): Float64Array[] {
   return Array.from({ length: values.length / size }, (_, i) => values.slice(i * size, (i + 1) * size));

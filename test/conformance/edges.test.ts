@@ -44,7 +44,9 @@ function firstOfStream(orders: readonly (readonly number[])[], count: number): n
   return [...kept];
 }
 
-describe.each(BACKENDS)("$name", ({ open }) => {
+describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
+  const groupSizes = cases === "few" ? [1, 5, 8] : GROUP_SIZES;
+  const lengthsOfBatches = cases === "few" ? LENGTHS.filter((_, i) => i % 2 === 0) : LENGTHS;
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -74,8 +76,8 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     const t = new SelectionTrial(new Trial(await openOf(8, 100_000, 1), 1));
     const { backend } = t.trial;
     const random = new Random(5);
-    for (const lengths of LENGTHS)
-      for (const heads of GROUP_SIZES) {
+    for (const lengths of lengthsOfBatches)
+      for (const heads of groupSizes) {
         const fewest = Math.min(...lengths);
         const ends: KeptEnds = { sinks: 4, recent: Math.min(508, Math.floor(fewest / 4)) };
         const count = Math.min(1536, Math.floor(fewest / 2));
@@ -106,7 +108,7 @@ describe.each(BACKENDS)("$name", ({ open }) => {
   /** Decodes one token of sequences of `lengths` - 1 cached tokens. */
   async function decodeBatch(groupSize: number, lengths: readonly number[]): Promise<Trial> {
     const numPages = lengths.reduce((sum, n) => sum + Math.ceil(n / 16), 0);
-    const trial = new Trial(await openOf(groupSize, 100_000, numPages), groupSize).withInputs();
+    const trial = new Trial(await openOf(groupSize, 100_000, numPages), groupSize, cacheDtype).withInputs();
     const range = { first: 0, count: 1 };
     const sequences = lengths.map(() => trial.newSequence());
     for (const [s, sequence] of sequences.entries())
@@ -133,7 +135,9 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     return scores;
   }
 
-  it.each(GROUP_SIZES)("mergeByRank of attention's emitted scores, GQA groups of %i heads", async (heads) => {
+  it.each(
+    cases === "few" ? [5] : GROUP_SIZES,
+  )("mergeByRank of attention's emitted scores, GQA groups of %i heads", async (heads) => {
     const lengths = [17, 64, 257, 1025];
     const trial = await decodeBatch(heads, lengths);
     const { backend, query, output } = trial;
@@ -156,7 +160,9 @@ describe.each(BACKENDS)("$name", ({ open }) => {
     }
   });
 
-  it.each(GROUP_SIZES)("the best pages by Quest's bounds, GQA groups of %i heads", async (heads) => {
+  it.each(
+    cases === "few" ? [5] : GROUP_SIZES,
+  )("the best pages by Quest's bounds, GQA groups of %i heads", async (heads) => {
     const lengths = [255, 257, 2049];
     const trial = await decodeBatch(heads, lengths);
     const { backend, query } = trial;

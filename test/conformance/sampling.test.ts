@@ -57,7 +57,7 @@ const WAYS: readonly Partial<SamplingParams>[] = [
   { temperature: 1, topK: 30, topP: 0.9, minP: 0.01, repetitionPenalty: 1.2 },
 ];
 
-describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
+describe.each(BACKENDS)("$name", ({ open, cases }) => {
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -70,7 +70,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
 
   describe("sample", () => {
     const vocabSize = 40;
-    const numDraws = isSlow ? 960 : 4000;
+    const numDraws = cases ? 960 : 4000;
     const values = (seed: number) => new Random(seed).row(vocabSize).map((value) => Math.fround(value * 2));
 
     it("greedy sampling returns the lowest id of the largest logit", async () => {
@@ -286,7 +286,7 @@ describe.each(BACKENDS)("$name", ({ open, isSlow }) => {
       const logits = trial.tensor("f32", 8, size);
       const order = [...samplingDistribution(row, params, [])];
       trial.backend.write(logits, Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat()));
-      for (let first = 0; first < (isSlow ? 8 : 64); first += 8) {
+      for (let first = 0; first < (cases ? 8 : 64); first += 8) {
         const rows = Array.from({ length: 8 }, (_, i) => ({ params, draw: first + i, seenTokens: [] }));
         const out = await trial.backend.sample(logits, rows).tokens();
         for (const [i, id] of out.entries()) {

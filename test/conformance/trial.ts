@@ -2,12 +2,18 @@
  * Runs steps on a backend and computes its caches and queries by brute force besides. Random inputs are seeded. Pages are
  * allocated in shuffled order, so that no sequence is contiguous.
  */
-import type { AttentionInputWeights, Backend, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
+import type {
+  AttentionInputWeights,
+  Backend,
+  CacheDtype,
+  StepBatch,
+  TokenSelection,
+} from "../../src/backend/backend.ts";
 import type { LayerOps } from "../../src/backend/layer-ops.ts";
 import type { TensorDtype, WeightDtype } from "../../src/base/dtype.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../src/base/tensor-ref.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
-import { matvec, type PlainWeight, rmsNorm, rotate, split } from "./brute-force.ts";
+import { matvec, type PlainWeight, rmsNorm, rotate, roundToHalf, split } from "./brute-force.ts";
 
 /** Mulberry32: uniform in [0, 1). */
 export class Random {
@@ -161,7 +167,9 @@ export function inputRefs(weights: PairedInput): AttentionInputWeights {
   };
 }
 
-/** A sequence by brute force. keys, values: [layer][position][kv head] f64 [headDim]. */
+/**
+ * A sequence by brute force. keys, values: [layer][position][kv head] f64 [headDim], rounded as an f16 cache rounds them.
+ */
 export interface TrialSequence {
   readonly pages: number[];
   readonly keys: Float64Array[][][];
@@ -173,6 +181,8 @@ export interface TrialSequence {
 export interface Part {
   readonly sequence: TrialSequence;
   readonly rows: readonly Float64Array[];
+  /** From where `updatePageBounds` begins, if not with the rows. */
+  readonly boundsFrom?: number;
 }
 
 /** A backend under test, whose ops of `advance` are tested one at a time, too. */
@@ -188,12 +198,14 @@ export class Trial {
   /** Queries of the last attentionInput by brute force: [row][query head]. */
   queries: Float64Array[][] = [];
   parts: readonly Part[] = [];
+  readonly #isHalf: boolean;
   #freePages: number[];
   #inputs: PairedInput[] = [];
 
-  constructor(backend: TrialBackend, seed: number) {
+  constructor(backend: TrialBackend, seed: number, cacheDtype: CacheDtype = "f32") {
     const { model, capacity } = backend;
     this.backend = backend;
+    this.#isHalf = cacheDtype === "f16";
     this.random = new Random(seed);
     this.#freePages = this.random.shuffled(Array.from({ length: capacity.maxPages }, (_, p) => p));
     this.x = backend.createTensor("f32", [capacity.maxBatchRows, model.hiddenSize]);
@@ -209,6 +221,7 @@ export class Trial {
       firstRows: new Uint32Array(capacity.maxBatchSequences),
       rowCounts: new Uint32Array(capacity.maxBatchSequences),
       lengths: new Uint32Array(capacity.maxBatchSequences),
+      boundsFrom: new Uint32Array(capacity.maxBatchSequences),
       pageTables: new Uint32Array(capacity.maxBatchSequences * maxPages),
       maxPagesPerSequence: maxPages,
     };
@@ -267,9 +280,10 @@ export class Trial {
     batch.numSequences = parts.length;
     batch.pageTables.fill(0xffffffff);
     let row = 0;
-    parts.forEach(({ sequence, rows }, s) => {
+    parts.forEach(({ sequence, rows, boundsFrom }, s) => {
       batch.firstRows[s] = row;
       batch.rowCounts[s] = rows.length;
+      batch.boundsFrom[s] = boundsFrom ?? sequence.length;
       for (const values of rows) {
         const position = sequence.length++;
         if (position % pageSize === 0) {
@@ -325,9 +339,16 @@ export class Trial {
         const project = (weight: PairedWeight, bias: PairedWeight | undefined) =>
           split(matvec(weight.plain, normed, bias?.plain), headDim);
         this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, rope));
-        sequence.keys[layer].push(finish(project(weights.k, weights.kBias), weights.kNorm, rope));
-        sequence.values[layer].push(project(weights.v, weights.vBias));
+        sequence.keys[layer].push(
+          this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, rope)),
+        );
+        sequence.values[layer].push(this.#stored(project(weights.v, weights.vBias)));
       }
+  }
+
+  /** What the cache gives back of a row's heads. */
+  #stored(heads: Float64Array[]): Float64Array[] {
+    return this.#isHalf ? heads.map((head) => head.map(roundToHalf)) : heads;
   }
 
   kvHead(queryHead: number): number {

@@ -294,7 +294,7 @@ describe("waiting", () => {
     await until(() => running.progress.phase === "decode");
     const waiting = engine.generate(base);
     expect(waiting.progress).toMatchObject({ phase: "waiting", promptTokens: 8, cachedTokens: 0 });
-    expect(waiting.progress.waitsFor).toMatch(/1 of 1 requests run, .* pages are held by request 1 \(77\)/);
+    expect(waiting.progress.waitsFor).toMatch(/1 of 1 requests run, .* pages are held by request 1 \(\d+\)/);
     await done;
     await waiting.result();
     expect(waiting.progress).toMatchObject({ phase: "done", generatedTokens: 9 });

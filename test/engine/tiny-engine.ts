@@ -2,6 +2,7 @@
 import type { Backend, BackendFactory, InFlightSample } from "../../src/backend/backend.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
 import type { EngineOrigin } from "../../src/engine/engine-report.ts";
+import type { PoolOptions } from "../../src/kv/cache-sizer.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
@@ -24,11 +25,17 @@ export interface TinyOptions {
   readonly maxStallMs?: number;
   readonly eosTokenIds?: readonly number[];
   readonly sizes?: Partial<Sizes>;
+  /** In place of the pool's usual sizes: this model is so small that its first piece is the whole pool. */
+  readonly pool?: Partial<PoolOptions>;
   /** Default: `TINY_MODEL`. */
   readonly folder?: FileFolder;
   readonly tokenizer?: Tokenizer;
   /** Changes the tokens of every sample. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
+  /** Pages that the backend has memory for, where that is less than its shape says. */
+  readonly memory?: number;
+  /** Called with each size that the backend's cache was given. */
+  readonly onResize?: (numPages: number) => void;
   /** Runs before each call of the backend, with the method's name, and with "tokens" before a read of a sample's tokens. */
   readonly onCall?: (step: string) => void;
 }
@@ -74,6 +81,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     attention: undefined,
     maxStallMs: options.maxStallMs,
     origin: TINY_ORIGIN,
+    pool: options.pool ?? {},
   });
   await checkpoint.close();
   return engine;
@@ -81,7 +89,13 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
 
 /** Wraps a backend in a proxy that overrides `runsAhead` and reports calls. */
 function wrap(backend: Backend, options: TinyOptions): Backend {
-  const { runsAhead = backend.runsAhead, prefillRows = backend.prefillRows, onCall = () => {} } = options;
+  const {
+    runsAhead = backend.runsAhead,
+    prefillRows = backend.prefillRows,
+    onCall = () => {},
+    onResize = () => {},
+    memory = Infinity,
+  } = options;
   return new Proxy(backend, {
     get(target, key) {
       if (key === "runsAhead") return runsAhead;
@@ -90,6 +104,10 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
       if (typeof value !== "function") return value;
       return (...args: unknown[]): unknown => {
         onCall(String(key));
+        if (key === "resizeCache") {
+          if (Number(args[0]) > memory) return Promise.resolve(false);
+          onResize(Number(args[0]));
+        }
         const result: unknown = value.apply(target, args);
         return key === "sample" ? watchSample(result as InFlightSample, options) : result;
       };

@@ -7,31 +7,51 @@ import { webgpuForTests } from "../webgpu/environment.ts";
 interface GoldenBackend {
   readonly name: string;
   readonly options: EngineOptions;
-  /** Golden problems to solve: plain loops take seconds for the long ones, an emulated GPU minutes for all. */
+  /** Golden problems to solve, the shortest first: plain loops take seconds for a long one, SwiftShader half a minute. */
   readonly picoProblems: number;
   /** Golden checkpoints to run, where not all. */
   readonly checkpoints?: readonly string[];
+  /** Largest difference of a logit from the golden one, as a share of the largest logit. */
+  readonly allowedError: number;
 }
 
+/** f32 sums in another order than PyTorch's. */
+const F32_ERROR = 1e-4;
+/**
+ * Keys and values that keep 11 bits are off by 2^-12 of themselves on average, in every layer: logits of the checkpoints
+ * here by 4e-4 to 1.4e-3 of the largest. What holds besides, greedy tokens identical, is not lost to that.
+ */
+const F16_ERROR = 3e-3;
+
+/** With the default cache. On SwiftShader a checkpoint in Node, and the bundled model in a browser. */
 async function webGpuRows(): Promise<GoldenBackend[]> {
   const { gpu } = await webgpuForTests();
   const adapter = await gpu?.requestAdapter();
   if (!adapter) return [];
-  const share = isSoftwareAdapter(adapter.info)
-    ? { picoProblems: 1, checkpoints: ["qwen2-bias"] }
-    : { picoProblems: 6 };
-  return [{ name: "webgpu", options: { backend: "webgpu", cacheDtype: "f32" }, ...share }];
+  const inPart =
+    place.name === "Node"
+      ? { picoProblems: 0, checkpoints: ["qwen2-bias"] }
+      : { picoProblems: 1, checkpoints: [] };
+  const share = isSoftwareAdapter(adapter.info) ? inPart : { picoProblems: 6 };
+  return [{ name: "webgpu", options: { backend: "webgpu" }, allowedError: F16_ERROR, ...share }];
 }
 
-const picoProblems = (most: number) => (inject("isCpuOnly") ? 1 : most);
+/** Another JavaScript engine has the checkpoints to compute otherwise. */
+const picoProblems = (most: number) => (inject("backends") === "wasm" ? 1 : most);
 
 /** The backends that golden results are checked on; one more row a backend. */
 export const BACKENDS: readonly GoldenBackend[] = [
-  // plain loops are the same in a browser
-  ...(place.name === "Node"
-    ? [{ name: "reference", options: { backend: "reference" }, picoProblems: picoProblems(3) } as const]
+  // plain loops are the same in a browser, and on any engine
+  ...(place.name === "Node" && inject("backends") !== "wasm"
+    ? [
+        { name: "reference", options: { backend: "reference" }, picoProblems: 1, allowedError: F32_ERROR } as const,
+      ]
     : []),
-  { name: "wasm, 1 thread", options: { backend: "wasm", threads: 1 }, picoProblems: picoProblems(6) },
-  { name: "wasm, 2 threads", options: { backend: "wasm", threads: 2 }, picoProblems: picoProblems(6) },
+  ...[1, 2].map((threads) => ({
+    name: `wasm, ${threads} thread${threads === 1 ? "" : "s"}`,
+    options: { backend: "wasm", threads } as const,
+    picoProblems: picoProblems(6),
+    allowedError: F32_ERROR,
+  })),
   ...(await webGpuRows()),
 ];

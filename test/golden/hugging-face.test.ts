@@ -38,23 +38,26 @@ async function readJson<T>(path: string): Promise<T> {
   return JSON.parse(await place.readText(path)) as T;
 }
 
-const problems = await readJson<Problem[]>("test/golden/pico-reasoner.json");
+const problems = (await readJson<Problem[]>("test/golden/pico-reasoner.json")).sort(
+  (a, b) => a.greedy_ids.length - b.greedy_ids.length,
+);
 
-describe.each(BACKENDS)("$name", (backend) => {
-  test.each(backend.checkpoints ?? inject("goldenFolders"))("%s: logits within 1e-4 of the largest, greedy tokens identical", async (name) => {
+describe.each(BACKENDS)("$name, logits within $allowedError of the largest", (backend) => {
+  const { allowedError } = backend;
+  test.each(backend.checkpoints ?? inject("goldenFolders"))("%s: logits within that, greedy tokens identical", async (name) => {
     const model = `test/golden/hf/${name}`;
     const golden = await readJson<Golden>(`${model}/golden.json`);
     const engine = await place.openEngine({ ...backend.options, model });
     const logits = await engine.logits(golden.input_ids);
     for (const [position, expected] of Object.entries(golden.logits))
-      expect(worstError(logits, Number(position), expected), `position ${position}`).toBeLessThan(1e-4);
+      expect(worstError(logits, Number(position), expected), `position ${position}`).toBeLessThan(allowedError);
     const prompt = golden.input_ids.slice(0, 50);
     const generation = engine.generate({ tokenIds: prompt, maxTokens: 60, ignoreEos: true, temperature: 0 });
     expect((await generation.result()).tokenIds).toEqual(golden.greedy_from_first_50);
     await engine.close();
   });
 
-  describe("pico-reasoner", () => {
+  describe.skipIf(backend.picoProblems === 0)("pico-reasoner", () => {
     let engine: Engine;
     beforeAll(async () => {
       engine = await place.openEngine({
@@ -66,12 +69,12 @@ describe.each(BACKENDS)("$name", (backend) => {
     afterAll(() => engine.close());
 
     test.each(problems.slice(0, backend.picoProblems).map((problem) => [problem.task, problem] as const))(
-      "%s: prompt tokens, last logits within 1e-4 of the largest, greedy tokens and text identical",
+      "%s: prompt tokens, last logits within that, greedy tokens and text identical",
       async (_, problem) => {
         const ids = engine.tokenizer.encode(problem.prompt);
         expect(ids).toEqual(problem.prompt_ids);
         const logits = await engine.logits(ids);
-        expect(worstError(logits, ids.length - 1, problem.last_logits)).toBeLessThan(1e-4);
+        expect(worstError(logits, ids.length - 1, problem.last_logits)).toBeLessThan(allowedError);
         const result = await engine.generate({ prompt: problem.prompt, maxTokens: 1200 }).result();
         expect(result.tokenIds).toEqual(problem.greedy_ids);
         expect(`${result.text}<|im_end|>`).toBe(problem.greedy_text);

@@ -1,6 +1,6 @@
 /** Devices that are lost, hang, are shared, or are too small; and leaks on them. */
 import { describe, expect, it } from "vitest";
-import type { BackendFactory } from "../../src/backend/backend.ts";
+import type { Backend, BackendFactory } from "../../src/backend/backend.ts";
 import { profile } from "../../src/backend/webgpu/bench-access.ts";
 import { DeviceWatch } from "../../src/backend/webgpu/device-watch.ts";
 import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
@@ -10,8 +10,9 @@ import { openFileFolder } from "../../src/node/file-folder.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
 import { openEngineWith } from "../../src/open.ts";
 import type { EngineOptions } from "../../src/open-options.ts";
+import { attention } from "../conformance/brute-force.ts";
+import { nmse, Trial, type TrialBackend } from "../conformance/trial.ts";
 import { openTiny, TINY_MODEL } from "../engine/tiny-engine.ts";
-import { repositoryPath } from "../golden/open-fixture.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec } from "../weight-specs.ts";
 import { type CountedGpu, countedGpu } from "./counted-gpu.ts";
@@ -22,6 +23,27 @@ const isSwiftShader = (await gpu?.requestAdapter())?.info.architecture === "swif
 if (gpu && !isSwiftShader) console.warn("the test of a GPU without memory is skipped: it needs SwiftShader");
 const ids = [5, 40, 77, 3, 150];
 const NOTHING_LEFT = { buffers: 0, bytes: 0, querySets: 0, listeners: 0, destroyed: false };
+
+/** The backend as a trial is to see it: with room for so many pages. */
+function withPages(backend: Backend, maxPages: number): TrialBackend {
+  return new Proxy(backend, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target);
+      if (key === "capacity") return { ...target.capacity, maxPages };
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  }) as TrialBackend;
+}
+
+/** Makes the n-th error scope from now on tell of memory that the device does not have. */
+function failScope(device: GPUDevice, n: number): void {
+  const { popErrorScope } = device;
+  let popped = 0;
+  device.popErrorScope = async () => {
+    const error = await popErrorScope.call(device);
+    return ++popped === n ? ({ message: "none left" } as GPUError) : error;
+  };
+}
 
 describe.skipIf(gpu === undefined)("a WebGPU device", () => {
   const counted = (limits = {}): CountedGpu => countedGpu(gpu as GPU, { limits });
@@ -146,20 +168,32 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
 
     // SwiftShader's limits allow buffers of 1 GiB, but it has no memory for one
     it.skipIf(!isSwiftShader)(
-      "for the cache or for the weights causes a BackendError and frees everything",
+      "for a larger cache keeps the old one; for the weights causes a BackendError and frees everything",
       async () => {
         const on = counted();
-        const model = repositoryPath("test/golden/hf/qwen3-untied"); // 128 bytes of keys a token and layer
-        const opening = openOn(on, { model, contextLength: 4096, maxConcurrent: 2048 });
-        await expect(opening).rejects.toThrow(BackendError);
-        await expect(opening).rejects.toThrow(
-          /no memory left for the KV cache of 8388608 tokens and its steps \(\d+ MiB\): .+; choose a shorter contextLength/,
-        );
-        expect(on.counts.length).toBeGreaterThan(0);
-        for (const counts of on.counts) expect(counts).toEqual({ ...NOTHING_LEFT, destroyed: true });
+        const open = async () => (await on.gpu.requestAdapter()) as GPUAdapter;
+        // 512 bytes of keys a page and layer
+        const large = await webGpuFactory(await open())(...sizesOf({ numLayers: 2, maxPages: 2 ** 21 }));
+        expect(await large.resizeCache(8)).toBe(true);
+        const trial = new Trial(withPages(large, 8), 1).withInputs();
+        const sequence = await trial.filled(20);
+        const before = { ...on.counts[0] };
+        expect(await large.resizeCache(2 ** 21)).toBe(false);
+        expect(on.counts[0]).toEqual(before);
+        failScope(on.devices[0] as GPUDevice, 3); // two scopes a layer: the second layer's memory
+        expect(await large.resizeCache(12)).toBe(false);
+        expect(on.counts[0]).toEqual(before);
+        expect(large.report().kvCacheBytes).toBe(2 * 2 * 8 * 512);
+        trial.run([trial.part(sequence, 1)]);
+        large.attendAll(1, { first: 0, count: 1 }, trial.query, trial.output);
+        const expected = trial.queries[0].flatMap((query, h) => [
+          ...attention(query, trial.keysOf(sequence, 1, h), trial.valuesOf(sequence, 1, h)),
+        ]);
+        const output = await trial.floats(trial.output);
+        expect(nmse(output.subarray(0, expected.length), expected)).toBeLessThan(1e-5); // an f16 cache
+        await large.close();
 
-        const adapter = (await on.gpu.requestAdapter()) as GPUAdapter;
-        const backend = await webGpuFactory(adapter)(...sizesOf());
+        const backend = await webGpuFactory(await open())(...sizesOf());
         const weight = backend.createWeight(matrixSpec("large", "f32", [262144, 1024]));
         const writing = backend.writeWeight(weight, 0, new Uint8Array(8 * 4096));
         await expect(writing).rejects.toThrow(/no memory left for 1025 MiB of weights beside \d+ MiB: .+/);

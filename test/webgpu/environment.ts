@@ -2,12 +2,17 @@
 import { inject } from "vitest";
 import { place } from "../place/here.ts";
 
+/**
+ * Which backends suites take. "all": those of `npm test`, WebGPU with the cache that is the default. "cpu": all but WebGPU,
+ * for the quick loop. "wasm": what a JavaScript engine may compute otherwise. "webgpu, f32 cache": for test:system.
+ */
+export type TestedBackends = "all" | "cpu" | "wasm" | "webgpu, f32 cache";
+
 declare module "vitest" {
   interface ProvidedContext {
     /** True if missing WebGPU is a failure instead of a skip. */
     readonly requiresWebGpu: boolean;
-    /** True if only the CPU backends are tested: the second run, on another JavaScript engine. */
-    readonly isCpuOnly: boolean;
+    readonly backends: TestedBackends;
   }
 }
 
@@ -28,7 +33,8 @@ export function webgpuForTests(): Promise<TestGpu> {
 }
 
 async function findGpu(): Promise<TestGpu> {
-  if (inject("isCpuOnly")) return { reason: "LESSISMORE_TESTS=cpu" };
+  const backends = inject("backends");
+  if (backends === "cpu" || backends === "wasm") return { reason: `this suite takes ${backends} alone` };
   try {
     const gpu = await place.openGpu();
     if (await gpu.requestAdapter()) return { gpu };

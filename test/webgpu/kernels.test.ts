@@ -7,6 +7,7 @@ import type { DeviceTraits } from "../../src/backend/webgpu/device-traits.ts";
 import { KERNEL_SOURCES } from "../../src/backend/webgpu/kernel-sources.ts";
 import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 import { checkKernels, type KernelCheck } from "./checked-device.ts";
 import { recordEveryStep } from "./every-step.ts";
@@ -90,7 +91,8 @@ async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
     device.pushErrorScope("validation");
     for (const cacheDtype of ["f16", "f32"] as const)
       for (const sizes of SIZES) {
-        const backend = await webGpuFactory(adapter, { cacheDtype, traits, device })(...sizesOf(sizes));
+        const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, device }));
+        const backend = await open(...sizesOf(sizes));
         if (!(backend instanceof WebGpuBackend)) throw new TypeError("webGpuFactory gave another backend");
         await recordEveryStep(backend, ["f32", "f16", "bf16"]);
         await backend.close();

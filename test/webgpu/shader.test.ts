@@ -1,4 +1,4 @@
-/** The assembler of kernels: what it evaluates is what the WGSL compiler evaluates, and what it does not know it refuses. */
+/** The assembler of kernels evaluates like the WGSL compiler and refuses everything else. */
 import { describe, expect, it } from "vitest";
 import { assembleTexts, type Constants, textOf } from "../../src/backend/webgpu/shader.ts";
 import { type ConstantValue, evaluate } from "../../src/backend/webgpu/shader-expression.ts";
@@ -13,7 +13,7 @@ const NAMES = new Map<string, ConstantValue>([
 ]);
 const DECLARED = "const N: u32 = 7; const M: i32 = -7; const X: f32 = 0.5; const IS: bool = true;";
 
-/** Expressions, and what they are worth as WGSL writes it. */
+/** Expressions with their values in WGSL. */
 const EXPRESSIONS: readonly (readonly [expression: string, value: string])[] = [
   ["N % 4u", "3u"],
   ["M % 4", "-3i"],
@@ -63,10 +63,10 @@ const EXPRESSIONS: readonly (readonly [expression: string, value: string])[] = [
   [".5 + 1.", "1.5"],
 ];
 
-/** WGSL, but more than a kernel needs. */
+/** Valid WGSL beyond the needs of kernels. */
 const NOT_KNOWN_HERE = ["countOneBits(N)", "9007199254740993"];
 
-/** What is no constant expression of WGSL, or not known here. */
+/** Invalid or unsupported constant expressions. */
 const REFUSED: readonly (readonly [expression: string, problem: RegExp])[] = [
   ["K / 2u", /"K" is no constant/],
   ["N +", /ends too soon/],
@@ -115,13 +115,13 @@ describe("constant expressions", () => {
     expect(evaluated(expression)).toEqual(evaluated(value));
   });
 
-  it.skipIf(gpu === undefined)("the WGSL compiler says the same of each", async () => {
+  it.skipIf(gpu === undefined)("the WGSL compiler gives the same values", async () => {
     const asserts = EXPRESSIONS.map(([expression, value]) => `const_assert (${expression}) == ${value};`);
     expect(await errorsOf([DECLARED, ...asserts])).toEqual([]);
     expect(await errorsOf([DECLARED, "const_assert N % 4u == 2u;"])).toHaveLength(1);
   });
 
-  it.skipIf(gpu === undefined)("the WGSL compiler refuses what is refused here, too", async () => {
+  it.skipIf(gpu === undefined)("the WGSL compiler also refuses the invalid ones", async () => {
     for (const [expression] of REFUSED) {
       const errors = await errorsOf([DECLARED, `const RESULT = ${expression};`]);
       expect([expression, errors.length > 0]).toEqual([expression, !NOT_KNOWN_HERE.includes(expression)]);
@@ -133,7 +133,7 @@ describe("constant expressions", () => {
   });
 });
 
-/** Lines of a text that the compiler refuses. */
+/** Returns the lines of a text that the compiler refuses. */
 async function errorsOf(lines: readonly string[]): Promise<string[]> {
   const adapter = await gpu?.requestAdapter();
   const device = await adapter?.requestDevice();
@@ -149,7 +149,7 @@ function assemble(text: string, constants: Constants = {}, prelude = "") {
   return assembleTexts({ "prelude.wgsl": prelude, "kernel.wgsl": text }, { constants, hasImmediates: false });
 }
 
-/** Without what is blank. */
+/** Removes blank lines. */
 function linesOf(text: string): string[] {
   return text.split("\n").flatMap((line) => line.trim() || []);
 }
@@ -157,7 +157,7 @@ function linesOf(text: string): string[] {
 const LOOP = (bound: string) => `/* unroll */ for (var i = 0u; i < ${bound}; i++) {\n  f(i);\n}`;
 
 describe("an assembled kernel", () => {
-  it("has its constants, its loops written out, its directives first and its buffers numbered", () => {
+  it("has its constants, unrolled loops, directives first and numbered buffers", () => {
     const shader = assemble(
       `// a comment\nenable f16;\nvar<uniform> params: Params;\nstruct Params {\n  a: u32, // one\n  b: Two,\n}\n` +
         "var<storage, read_write> out: array<f32>;\noverride N: u32;\nconst TWICE: u32 = N % 3u * 2u;\n" +
@@ -205,7 +205,7 @@ describe("an assembled kernel", () => {
     ]);
   });
 
-  it("knows of each line where it was written, in loops within loops too", () => {
+  it("maps each line to its file and number, in nested loops too", () => {
     const shader = assemble(
       `fn main() {\n/* unroll */ for (var k = 0u; k < 2u; k++) {\n${LOOP("k + 1u")}\n}\n}`,
     );
@@ -221,7 +221,7 @@ describe("an assembled kernel", () => {
       "kernel kernel.wgsl: no value was given for N (kernel.wgsl:1)",
     ],
     ["a value without a constant", "", { N: 1 }, "kernel kernel.wgsl: no override is declared for N"],
-    ["a value for a constant that is fixed", "const N: u32 = 1u;", { N: 1 }, "no override is declared for N"],
+    ["a value for a const", "const N: u32 = 1u;", { N: 1 }, "no override is declared for N"],
     [
       "a fraction for a u32",
       "override N: u32;",
@@ -233,12 +233,12 @@ describe("an assembled kernel", () => {
     ["a bool for a number", "override N: f32;", { N: true }, "expected f32, got true"],
     ["NaN", "override N: f32;", { N: Number.NaN }, "expected f32, got NaN"],
     [
-      "a bound that is unknown",
+      "an unknown bound",
       `\n${LOOP("K")}`,
       {},
       'kernel.wgsl:2: "K" is no constant that is known here\n  /* unroll */ for',
     ],
-    ["a bound that is a float", LOOP("2.0"), {}, "2 is a float and no u32"],
+    ["a float as bound", LOOP("2.0"), {}, "2 is a float and no u32"],
     ["a bound below zero", LOOP("1 - 2"), {}, "-1 is an integer and no u32"],
     ["a bound that wraps around", LOOP("1u - 2u"), {}, "4294967295 turns are more than the 1024"],
     [
@@ -248,14 +248,14 @@ describe("an assembled kernel", () => {
       "expected /* unroll */ for",
     ],
     [
-      "a marked loop that does not end",
+      "a marked loop without an end",
       "/* unroll */ for (var i = 0u; i < 2u; i++) {\n{\n}",
       {},
       "does not end",
     ],
     ["a brace beside the end of a marked loop", `${LOOP("1u")} else {`, {}, "must stand alone"],
     ["a comment that may hide braces", "/* } */", {}, "use //"],
-    ["a constant that is not typed", "const N = 1u;", {}, "expected const NAME"],
+    ["an untyped constant", "const N = 1u;", {}, "expected const NAME"],
     ["a constant of another type", "const N: u32 = 1.5;", {}, "1.5 is a float and no u32"],
     ["a default of an override", "override N: u32 = 1u;", {}, "expected override NAME"],
     ["an override within a function", "  override N: u32;", {}, "at the start of a line"],
@@ -273,17 +273,12 @@ describe("an assembled kernel", () => {
       "has one uniform",
     ],
     [
-      "two bindings of a name",
+      "two bindings of one name",
       "var<storage, read> x: f32;\nvar<storage, read> x: f32;",
       {},
       "declared twice",
     ],
-    [
-      "parameters that are no words",
-      "struct P {\n  a: vec4f,\n}\nvar<uniform> p: P;",
-      {},
-      "expected struct vec4f",
-    ],
+    ["a vector as parameter", "struct P {\n  a: vec4f,\n}\nvar<uniform> p: P;", {}, "expected struct vec4f"],
     ["parameters without a struct", "var<uniform> p: u32;", {}, "expected struct u32"],
   ])("%s is refused", (_, text, constants, message) => {
     const assembling = () => assemble(text, constants);
@@ -291,14 +286,14 @@ describe("an assembled kernel", () => {
     expect(assembling).toThrow(message);
   });
 
-  it("more parameters than a dispatch brings along are refused", () => {
+  it("refuses more parameters than immediates hold", () => {
     const fields = Array.from({ length: 17 }, (_, i) => `  f${i}: u32,`);
     expect(() => assemble(`struct P {\n${fields.join("\n")}\n}\nvar<uniform> p: P;`)).toThrow(
       "P has 17 words; 16 come",
     );
   });
 
-  it("a constant that two files declare otherwise is refused", () => {
+  it("refuses a constant that two files declare differently", () => {
     expect(() => assemble("const N: u32 = 2u;", {}, "const N: u32 = 1u;")).toThrow(
       "declared before, otherwise",
     );

@@ -2,9 +2,9 @@ import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
 import { checkLayers, checkSinks, knownKeys, layerList, orDefault, share, wholeNumber } from "../settings.ts";
 
 export interface LessIsMoreOptions {
-  /** Most tokens of a sparse layer, sinks and recency window included. Default 2048. */
+  /** Maximum tokens of a sparse layer, sinks and recency window included. Default 2048. */
   readonly tokenBudget?: number;
-  /** Share of the budget for the most recent tokens; the sinks come out of it. Default 0.25. */
+  /** Share of the budget for the most recent tokens, sinks included. Default 0.25. */
   readonly recencyShare?: number;
   /** Always-kept first tokens. Default 4. */
   readonly sinks?: number;

@@ -1,5 +1,5 @@
 import type { StepBatch } from "../backend.ts";
-import { type LayerCache, type Sizes, slotOf } from "./cache.ts";
+import { type KeyBounds, type LayerCache, type Sizes, slotOf } from "./cache.ts";
 
 /** One query head of one row: offset of its query and output, and the kv head that it reads. */
 export interface HeadRow {
@@ -52,4 +52,31 @@ export function attendHead(
     for (let i = 0; i < headDim; i++) sums[i] += weight * cache.values[row + i];
   }
   for (let i = 0; i < headDim; i++) output[head.queryOffset + i] = sums[i] / mass;
+}
+
+/** Quest's bound of one query head: sum over channels of max(q * min, q * max) over the keys of positions from..to-1. */
+export function pageScore(
+  bounds: KeyBounds,
+  { model, capacity }: Sizes,
+  batch: StepBatch,
+  { sequence, from, to }: { readonly sequence: number; readonly from: number; readonly to: number },
+  query: Float32Array,
+  head: HeadRow,
+): number {
+  const { headDim, numKvHeads } = model;
+  const { pageSize } = capacity;
+  let score = 0;
+  for (let c = 0; c < headDim; c++) {
+    let min = Number.POSITIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
+    for (let p = from; p < to; p += pageSize) {
+      const page = Math.floor(slotOf(batch, capacity, sequence, p) / pageSize);
+      const at = (page * numKvHeads + head.kvHead) * headDim + c;
+      min = Math.min(min, bounds.min[at]);
+      max = Math.max(max, bounds.max[at]);
+    }
+    const q = query[head.queryOffset + c];
+    score += Math.max(q * min, q * max);
+  }
+  return score;
 }

@@ -1,20 +1,46 @@
-import type { Backend, Capacity, ModelShape, StepBatch } from "../backend.ts";
+import type { Backend, Capacity, StepBatch } from "../backend.ts";
 import { allocate } from "./memory.ts";
 
 /** Sizes that a backend was opened for. */
 export type Sizes = Pick<Backend, "model" | "capacity">;
 
+/** f32 [maxPages, numKvHeads, headDim] least and greatest key channel of each page. */
+export interface KeyBounds {
+  readonly min: Float32Array;
+  readonly max: Float32Array;
+}
+
 /** Keys and values of one layer. f32 [maxPages * pageSize, numKvHeads, headDim] by slot; bounds by page. */
 export interface LayerCache {
   readonly keys: Float32Array;
   readonly values: Float32Array;
-  /** f32 [maxPages, numKvHeads, headDim] least and greatest key channel of each page; allocated on first use. */
-  bounds?: { readonly min: Float32Array; readonly max: Float32Array };
+  /** Allocated on first use. */
+  bounds?: KeyBounds;
 }
 
-export function createLayerCache(model: ModelShape, capacity: Capacity): LayerCache {
-  const size = [capacity.maxPages * capacity.pageSize, model.numKvHeads, model.headDim];
-  return { keys: allocate(Float32Array, size, "keys"), values: allocate(Float32Array, size, "values") };
+/** A cache of `numPages` pages with what `old` holds of them. @throws BackendError where there is no memory. */
+export function resizeLayerCache(
+  { model, capacity }: Sizes,
+  old: LayerCache | undefined,
+  numPages: number,
+): LayerCache {
+  const width = model.numKvHeads * model.headDim;
+  const slots = numPages * capacity.pageSize;
+  const resized = (from: Float32Array | undefined, rows: number, what: string) => {
+    const to = allocate(Float32Array, [rows, width], what);
+    if (from) to.set(from.subarray(0, to.length));
+    return to;
+  };
+  const cache: LayerCache = {
+    keys: resized(old?.keys, slots, "keys"),
+    values: resized(old?.values, slots, "values"),
+  };
+  if (old?.bounds)
+    cache.bounds = {
+      min: resized(old.bounds.min, numPages, "page bounds"),
+      max: resized(old.bounds.max, numPages, "page bounds"),
+    };
+  return cache;
 }
 
 /** The cache slot of a position of a sequence: page × pageSize + offset. */
@@ -23,7 +49,7 @@ export function slotOf(batch: StepBatch, { pageSize }: Capacity, sequence: numbe
   return page * pageSize + (position % pageSize);
 }
 
-/** Extends the bounds of a sequence's pages by this step's keys; a page's first token resets them. */
+/** Extends the bounds of a sequence's pages by its keys from `boundsFrom` on; a page's first token resets them. */
 export function updateBounds(
   cache: LayerCache,
   { model, capacity }: Sizes,
@@ -31,14 +57,14 @@ export function updateBounds(
   sequence: number,
 ): void {
   const width = model.numKvHeads * model.headDim;
-  const size = [capacity.maxPages, width];
+  const size = [cache.keys.length / (width * capacity.pageSize), width];
   cache.bounds ??= {
     min: allocate(Float32Array, size, "page bounds"),
     max: allocate(Float32Array, size, "page bounds"),
   };
   const { min, max } = cache.bounds;
   const length = batch.lengths[sequence];
-  for (let position = length - batch.rowCounts[sequence]; position < length; position++) {
+  for (let position = batch.boundsFrom[sequence]; position < length; position++) {
     const slot = slotOf(batch, capacity, sequence, position);
     const page = Math.floor(slot / capacity.pageSize);
     const isFirst = slot % capacity.pageSize === 0;

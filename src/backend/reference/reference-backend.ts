@@ -3,7 +3,7 @@
  * is the oracle of the conformance suite, and documents each op.
  */
 import { decodeWeights, dtypeBytes, type TensorDtype } from "../../base/dtype.ts";
-import { ShapeError } from "../../base/errors.ts";
+import { BackendError, ShapeError } from "../../base/errors.ts";
 import { hashUnit } from "../../base/random.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type {
@@ -30,8 +30,8 @@ import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
-import { attendHead, headLogits } from "./attention.ts";
-import { createLayerCache, type LayerCache, slotOf, updateBounds } from "./cache.ts";
+import { attendHead, headLogits, pageScore } from "./attention.ts";
+import { type LayerCache, resizeLayerCache, updateBounds } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkSizes } from "./memory.ts";
 import {
@@ -57,16 +57,17 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly prefillRows: number;
   readonly preparedRows: readonly number[] = [];
   readonly #sampled = new SampledTokens();
-  #layers: LayerCache[];
+  #layers: LayerCache[] = [];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
+  #numPages = 0;
 
   constructor(model: ModelShape, capacity: Capacity) {
     checkSizes(model, capacity);
     this.model = model;
     this.capacity = capacity;
     this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
-    this.#layers = Array.from({ length: model.numLayers }, () => createLayerCache(model, capacity));
+    this.#layers = this.#resized(0);
   }
 
   report(): BackendReport {
@@ -75,7 +76,8 @@ class ReferenceBackend implements Backend, LayerOps {
       description: "plain loops in TypeScript, f32 storage, f64 sums",
       threads: 1,
       weightBytes: this.#weightBytes,
-      kvCacheBytes: cacheBytes(this.model, this.capacity),
+      kvCacheBytes: cacheBytes(this.model, { ...this.capacity, maxPages: this.#numPages }),
+      maxKvCacheBytes: cacheBytes(this.model, this.capacity),
     };
   }
 
@@ -112,7 +114,20 @@ class ReferenceBackend implements Backend, LayerOps {
 
   async resizeCache(numPages: number): Promise<boolean> {
     checkPages(numPages, this.capacity);
-    return true; // the whole pool is there from the start
+    try {
+      this.#layers = this.#resized(numPages);
+    } catch (error) {
+      if (error instanceof BackendError) return false; // no memory for the arrays
+      throw error;
+    }
+    this.#numPages = numPages;
+    return true;
+  }
+
+  #resized(numPages: number): LayerCache[] {
+    return Array.from({ length: this.model.numLayers }, (_, layer) =>
+      resizeLayerCache(this, this.#layers[layer], numPages),
+    );
   }
 
   beginStep(batch: StepBatch): void {
@@ -126,6 +141,7 @@ class ReferenceBackend implements Backend, LayerOps {
       firstRows: batch.firstRows.slice(),
       rowCounts: batch.rowCounts.slice(),
       lengths: batch.lengths.slice(),
+      boundsFrom: batch.boundsFrom.slice(),
       pageTables: batch.pageTables.slice(),
     };
   }
@@ -320,43 +336,16 @@ class ReferenceBackend implements Backend, LayerOps {
       const s = range.first + i;
       this.#heads(batch.firstRows[s]).forEach((head, h) => {
         for (let u = 0; u * out.unit < batch.lengths[s]; u++)
-          floats(out.values)[this.#scoreOffset(out, i, h) + u] = this.#pageScore(
+          floats(out.values)[this.#scoreOffset(out, i, h) + u] = pageScore(
             bounds,
-            s,
-            u * out.unit,
-            Math.min(batch.lengths[s], (u + 1) * out.unit),
+            this,
+            batch,
+            { sequence: s, from: u * out.unit, to: Math.min(batch.lengths[s], (u + 1) * out.unit) },
             floats(query),
             head,
           );
       });
     }
-  }
-
-  /** Sum over channels of max(q * min, q * max) over the keys of positions from..to-1. */
-  #pageScore(
-    bounds: { readonly min: Float32Array; readonly max: Float32Array },
-    sequence: number,
-    from: number,
-    to: number,
-    query: Float32Array,
-    head: { readonly queryOffset: number; readonly kvHead: number },
-  ): number {
-    const { headDim, numKvHeads } = this.model;
-    const { pageSize } = this.capacity;
-    let score = 0;
-    for (let c = 0; c < headDim; c++) {
-      let min = Number.POSITIVE_INFINITY;
-      let max = Number.NEGATIVE_INFINITY;
-      for (let p = from; p < to; p += pageSize) {
-        const page = Math.floor(slotOf(this.#begun(), this.capacity, sequence, p) / pageSize);
-        const at = (page * numKvHeads + head.kvHead) * headDim + c;
-        min = Math.min(min, bounds.min[at]);
-        max = Math.max(max, bounds.max[at]);
-      }
-      const q = query[head.queryOffset + c];
-      score += Math.max(q * min, q * max);
-    }
-    return score;
   }
 
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {

@@ -1,5 +1,5 @@
 import { mebibytes } from "../../base/mebibytes.ts";
-import { ALLOWED_ERROR, type BackendKind } from "../backend-kind.ts";
+import { ALLOWED_ERROR, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
 import { createReferenceBackend, PREFILL_ROWS } from "./reference-backend.ts";
 
@@ -10,6 +10,7 @@ export const REFERENCE: BackendKind<unknown, unknown> = {
   probe: async () => ({
     auto: { isWanted: false, why: "the reference backend is too slow" },
     allowedError: ALLOWED_ERROR.f32,
+    mostConcurrent: MOST_CONCURRENT.cpu,
     memoryLimit: ({ model }) => ({
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,

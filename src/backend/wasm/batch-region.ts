@@ -23,7 +23,7 @@ export class BatchRegion {
    * @throws ShapeError for a batch larger than the backend was opened for, a page that the pool does not hold, or an id of
    * a row that the last sample did not have
    */
-  upload(batch: StepBatch, drawn: SampledTokens): void {
+  upload(batch: StepBatch, sampled: SampledTokens): void {
     const { headDim } = this.#model;
     const { maxBatchRows, maxBatchSequences, pageSize } = this.#capacity;
     const { numRows, numSequences } = batch;
@@ -47,11 +47,12 @@ export class BatchRegion {
     this.#arena.setWord("numRows", numRows);
     this.#arena.setWord("numSequences", numSequences);
     this.copy("tokenIds", batch.tokenIds, numRows);
-    drawn.resolve(this.#arena.integers.subarray(this.#arena.word("tokenIds") / 4), numRows);
+    sampled.resolve(this.#arena.integers.subarray(this.#arena.word("tokenIds") / 4), numRows);
     this.copy("slots", batch.slots, numRows);
     this.copy("firstRows", batch.firstRows, numSequences);
     this.copy("rowCounts", batch.rowCounts, numSequences);
     this.copy("lengths", batch.lengths, numSequences);
+    this.copy("boundsFrom", batch.boundsFrom, numSequences);
     const rope = this.#arena.word("rope") / 4;
     for (let i = 0; i < numRows * headDim; i++) this.#arena.floats[rope + i] = batch.rope[i];
   }

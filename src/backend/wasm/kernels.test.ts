@@ -116,6 +116,12 @@ describe("the signatures that the build reads from AssemblyScript", () => {
     expect(source).toContain("  a: 2,\n  b: 0,\n");
   });
 
+  it("are those of this checkout in exports.ts", () => {
+    const assembly = "src/backend/wasm/assembly";
+    const made = exportsSource(exportsOf(assembly, "index"), `${assembly}/index.ts`);
+    expect(readFileSync("src/backend/wasm/exports.ts", "utf8")).toBe(made);
+  });
+
   it.each([
     ["export function a(x: i64): void {}", "the wasm export a(x) is of type i64"],
     ["export function a(): v128 {}", "the wasm export a is of type v128"],

@@ -8,7 +8,7 @@ import { BackendError } from "../../base/errors.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
 import type { Capacity, ModelShape } from "../backend.ts";
 import { DESCRIPTOR_WORDS } from "./assembly/layout.ts";
-import { type MeasuredTuning, type Tuning, USUAL_TUNING, WEIGHT_KINDS } from "./tuning.ts";
+import { DEFAULT_TUNING, type MeasuredTuning, type Tuning, WEIGHT_KINDS } from "./tuning.ts";
 import type { WasmBackend } from "./wasm-backend.ts";
 
 /** Limit of the whole measurement; choices not measured by then keep their default. */
@@ -62,7 +62,7 @@ class TuningBench {
   readonly #x: number;
   readonly #out: number;
   readonly #norm: number;
-  #tuning: Tuning = USUAL_TUNING;
+  #tuning: Tuning = DEFAULT_TUNING;
   #turn = 0;
   #racesLeft = 0;
 
@@ -169,7 +169,7 @@ class TuningBench {
     const asleep: number[] = [];
     const awake: number[] = [];
     for (let i = 0; i < 5; i++) {
-      const until = performance.now() + (3 * USUAL_TUNING.spinMicroseconds) / 1000;
+      const until = performance.now() + (3 * DEFAULT_TUNING.spinMicroseconds) / 1000;
       while (performance.now() < until);
       asleep.push(timeOf(job));
       awake.push(timeOf(job));
@@ -208,14 +208,14 @@ class TuningBench {
    * alone: with a busy neighbour, one of many variants is lucky.
    */
   #race(variants: readonly Variant[], run: () => void, clearly: number): void {
-    const [usual = {}] = variants;
-    this.#warm(usual, run);
+    const [first = {}] = variants;
+    this.#warm(first, run);
     const left = (this.#started + LIMIT_MS - performance.now()) / Math.max(1, this.#racesLeft);
     const ms = Math.min(RACE_MS, left);
-    const best = variants[this.#fastest(variants, run, { ms: ms * (1 - FINAL_SHARE), clearly })] ?? usual;
+    const best = variants[this.#fastest(variants, run, { ms: ms * (1 - FINAL_SHARE), clearly })] ?? first;
     const isBetter =
-      best !== usual && this.#fastest([usual, best], run, { ms: ms * FINAL_SHARE, clearly }) === 1;
-    this.#choose(isBetter ? best : usual);
+      best !== first && this.#fastest([first, best], run, { ms: ms * FINAL_SHARE, clearly }) === 1;
+    this.#choose(isBetter ? best : first);
   }
 
   /** Runs kernels until the JavaScript engine has optimised them. */
@@ -259,6 +259,7 @@ class TuningBench {
       ...{ numRows: 1, numSequences: 1, tokenIds: new Uint32Array(1), slots: new Uint32Array(1) },
       ...{ rope: new Float32Array(TUNING_MODEL.headDim), firstRows: new Uint32Array(1) },
       ...{ rowCounts: Uint32Array.of(1), lengths: Uint32Array.of(TOKENS), maxPagesPerSequence: pages },
+      boundsFrom: Uint32Array.of(TOKENS - 1),
       pageTables: Uint32Array.from({ length: pages }, (_, page) => page),
     });
   }

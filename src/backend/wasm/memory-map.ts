@@ -89,6 +89,7 @@ export function regions(model: ModelShape, capacity: Capacity): readonly (readon
     ["firstRows", 4 * sequences],
     ["rowCounts", 4 * sequences],
     ["lengths", 4 * sequences],
+    ["boundsFrom", 4 * sequences],
     ["pageTables", 4 * sequences * maxPages],
     ["logitsRows", 4 * rows],
     ["normed", 4 * rows * model.hiddenSize],

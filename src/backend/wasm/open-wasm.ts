@@ -6,11 +6,11 @@ import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./meas
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
 import {
   chooseTuning,
+  DEFAULT_TUNING,
   fingerprint,
   type MeasuredTuning,
   TUNING_MODES,
   type TuningMode,
-  USUAL_TUNING,
 } from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 import { WORKER_SOURCE } from "./worker-source.ts";
@@ -38,7 +38,7 @@ const RELAXED_PROBE = new Uint8Array([
 
 /**
  * Opens WASM backends on a host.
- * What it returns throws a BackendError when the machine lacks what was asked for, or has no room for the model.
+ * The factory throws a BackendError when the machine lacks what was asked for, or has no room for the model.
  */
 export function wasmFactory(
   host: WasmHost,
@@ -47,7 +47,7 @@ export function wasmFactory(
   return (model, capacity) => open({ model, capacity }, host, options);
 }
 
-/** What a backend is opened for. */
+/** Sizes that a backend is opened for. */
 interface Sizes {
   readonly model: ModelShape;
   readonly capacity: Capacity;
@@ -88,7 +88,7 @@ async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise
   return start(opener, sizes, { description, tuning, maxBytes: MAX_BYTES });
 }
 
-/** What every memory and thread of a backend is made from. */
+/** Module and number of threads, from which a backend is opened on a new memory. */
 interface Opener {
   readonly module: WebAssembly.Module;
   readonly threads: number;
@@ -133,7 +133,7 @@ const MEASURE_BYTES = 2 * DATA_BYTES;
 async function measureApart(opener: Opener): Promise<MeasuredTuning> {
   let bench: WasmBackend | undefined;
   try {
-    const tuning = { from: "default", choices: USUAL_TUNING } as const;
+    const tuning = { from: "default", choices: DEFAULT_TUNING } as const;
     const sizes = { model: TUNING_MODEL, capacity: TUNING_CAPACITY };
     bench = await start(opener, sizes, { description: "", tuning, maxBytes: MEASURE_BYTES });
     if (!(await bench.resizeCache(TUNING_CAPACITY.maxPages)))
@@ -157,7 +157,7 @@ async function measureApart(opener: Opener): Promise<MeasuredTuning> {
 }
 
 function notMeasured(unfinished: string): MeasuredTuning {
-  return { tuning: USUAL_TUNING, elapsedMs: 0, unfinished };
+  return { tuning: DEFAULT_TUNING, elapsedMs: 0, unfinished };
 }
 
 interface CompiledKernels {

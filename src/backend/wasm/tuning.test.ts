@@ -3,7 +3,7 @@ import { place } from "../../../test/place/here.ts";
 import { sizesOf } from "../../../test/sizes.ts";
 import { ConfigError } from "../../base/errors.ts";
 import { type TuningStore, type WasmOptions, wasmFactory } from "./open-wasm.ts";
-import { chooseTuning, parseTuning, TUNABLES, TUNING_NAMES, USUAL_TUNING } from "./tuning.ts";
+import { chooseTuning, DEFAULT_TUNING, parseTuning, TUNABLES, TUNING_NAMES } from "./tuning.ts";
 
 const SIZES = {
   ...{ numLayers: 1, hiddenSize: 8, intermediateSize: 8, numQueryHeads: 1, numKvHeads: 1, headDim: 4 },
@@ -32,7 +32,7 @@ async function open(tuningStore: TuningStore | undefined, options: WasmOptions =
   return tuning;
 }
 
-const measured = async () => ({ tuning: { ...USUAL_TUNING, itemF16: 65536 }, elapsedMs: 5 });
+const measured = async () => ({ tuning: { ...DEFAULT_TUNING, itemF16: 65536 }, elapsedMs: 5 });
 
 afterEach(() => vi.resetModules());
 
@@ -55,7 +55,7 @@ describe("opening a backend", () => {
 
   it("measures nothing where it is told not to, and anew where it is told to", async () => {
     const store = memoryStore();
-    expect(await open(store, { tuning: "default" })).toEqual({ from: "default", choices: USUAL_TUNING });
+    expect(await open(store, { tuning: "default" })).toEqual({ from: "default", choices: DEFAULT_TUNING });
     await open(store);
     expect((await open(store, { tuning: "measure" })).elapsedMs).toBeGreaterThanOrEqual(0);
   });
@@ -68,7 +68,7 @@ describe("opening a backend", () => {
     expect(tuning.note).toMatch(/^not kept: Error: read-only$|the machine is busy/);
   });
 
-  it("runs on with the usual choices where there is no memory to measure in", async () => {
+  it("runs on with the default choices where there is no memory to measure in", async () => {
     const grow = WebAssembly.Memory.prototype.grow;
     vi.spyOn(WebAssembly.Memory.prototype, "grow").mockImplementation(function (
       this: WebAssembly.Memory,
@@ -79,7 +79,7 @@ describe("opening a backend", () => {
     });
     const tuning = await open(memoryStore());
     vi.restoreAllMocks();
-    expect(tuning).toMatchObject({ from: "default", choices: USUAL_TUNING });
+    expect(tuning).toMatchObject({ from: "default", choices: DEFAULT_TUNING });
     expect(tuning.note).toContain("the machine refused");
   });
 
@@ -117,7 +117,7 @@ describe("what is kept", () => {
     expect(texts.size).toBe(3);
   });
 
-  const whole = { key: "k", choices: USUAL_TUNING };
+  const whole = { key: "k", choices: DEFAULT_TUNING };
   it.each<[string, string]>([
     ["nothing", ""],
     ["cut off", JSON.stringify(whole).slice(0, 40)],
@@ -126,11 +126,11 @@ describe("what is kept", () => {
     ["of another key", JSON.stringify({ ...whole, key: "other" })],
     ["without choices", JSON.stringify({ key: "k" })],
     ["choices of null", JSON.stringify({ key: "k", choices: null })],
-    ["one number short", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemF16: undefined } })],
-    ["a text for a number", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemF16: "65536" } })],
-    ["below its range", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, attendBlock: 0 } })],
-    ["above its range", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, streamThreads: 1e9 } })],
-    ["no whole number", JSON.stringify({ key: "k", choices: { ...USUAL_TUNING, itemBf16: 4096.5 } })],
+    ["one number short", JSON.stringify({ key: "k", choices: { ...DEFAULT_TUNING, itemF16: undefined } })],
+    ["a text for a number", JSON.stringify({ key: "k", choices: { ...DEFAULT_TUNING, itemF16: "65536" } })],
+    ["below its range", JSON.stringify({ key: "k", choices: { ...DEFAULT_TUNING, attendBlock: 0 } })],
+    ["above its range", JSON.stringify({ key: "k", choices: { ...DEFAULT_TUNING, streamThreads: 1e9 } })],
+    ["no whole number", JSON.stringify({ key: "k", choices: { ...DEFAULT_TUNING, itemBf16: 4096.5 } })],
   ])("%s counts as nothing: it is measured anew, and mended", async (_, text) => {
     const store = memoryStore();
     const key = `${store.machine} | build`;
@@ -162,10 +162,10 @@ it("two backends that open at once measure once", async () => {
   expect(second.choices).toEqual(first.choices);
 });
 
-it("every usual value lies in its range", () => {
+it("every default lies in its range", () => {
   for (const name of TUNING_NAMES) {
-    const { usual, least, most } = TUNABLES[name];
-    expect(usual).toBeGreaterThanOrEqual(least);
-    expect(usual).toBeLessThanOrEqual(most);
+    const { default: value, least, most } = TUNABLES[name];
+    expect(value).toBeGreaterThanOrEqual(least);
+    expect(value).toBeLessThanOrEqual(most);
   }
 });

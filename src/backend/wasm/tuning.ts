@@ -9,14 +9,14 @@ import type { Word } from "./memory-map.ts";
 
 interface Tunable {
   /** The default: used where nothing was measured. */
-  readonly usual: number;
+  readonly default: number;
   readonly least: number;
   readonly most: number;
 }
 
-const AHEAD: Tunable = { usual: 0, least: 0, most: 1 << 16 };
-const ITEM: Tunable = { usual: 1 << 17, least: 1 << 12, most: 1 << 22 };
-const SWITCH: Tunable = { usual: 1, least: 0, most: 1 };
+const AHEAD: Tunable = { default: 0, least: 0, most: 1 << 16 };
+const ITEM: Tunable = { default: 1 << 17, least: 1 << 12, most: 1 << 22 };
+const SWITCH: Tunable = { default: 1, least: 0, most: 1 };
 
 /** Every choice, by the name of its word; assembly/state.ts documents each. */
 export const TUNABLES = {
@@ -27,11 +27,11 @@ export const TUNABLES = {
   aheadF16: AHEAD,
   itemF16: ITEM,
   attendTouch: SWITCH,
-  attendBlock: { usual: 4096, least: 1024, most: 1 << 20 },
+  attendBlock: { default: 4096, least: 1024, most: 1 << 20 },
   attendSpan: SWITCH,
-  streamThreads: { usual: 256, least: 1, most: 256 },
-  soloBytes: { usual: 1 << 14, least: 0, most: 1 << 20 },
-  spinMicroseconds: { usual: 200, least: 50, most: 2000 },
+  streamThreads: { default: 256, least: 1, most: 256 },
+  soloBytes: { default: 1 << 14, least: 0, most: 1 << 20 },
+  spinMicroseconds: { default: 200, least: 50, most: 2000 },
 } as const satisfies Partial<Record<Word, Tunable>>;
 
 export type TuningName = keyof typeof TUNABLES;
@@ -50,7 +50,7 @@ export const WEIGHT_KINDS = [
 
 export const TUNING_NAMES: readonly TuningName[] = Object.keys(TUNABLES).filter(isTuningName);
 
-export const USUAL_TUNING: Tuning = tuningOf((name) => TUNABLES[name].usual);
+export const DEFAULT_TUNING: Tuning = tuningOf((name) => TUNABLES[name].default);
 
 function tuningOf(value: (name: TuningName) => number): Tuning {
   const values: Partial<Record<TuningName, number>> = {};
@@ -89,7 +89,7 @@ const CHOSEN = new Map<string, Promise<TuningReport>>();
 /** The choices for this machine and build. A failing store is no error: it costs a measurement. */
 export async function chooseTuning(request: TuningRequest): Promise<TuningReport> {
   const { mode, build, store } = request;
-  if (mode === "default") return { from: "default", choices: USUAL_TUNING };
+  if (mode === "default") return { from: "default", choices: DEFAULT_TUNING };
   const key = `${store?.machine ?? "this process"} | ${build}`;
   const known = mode === "auto" ? CHOSEN.get(key) : undefined;
   if (known) return asKept(await known);

@@ -4,10 +4,10 @@ import { sizesOf } from "../../../test/sizes.ts";
 import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
 import { withAllPages } from "../with-all-pages.ts";
 import { wasmFactory } from "./open-wasm.ts";
-import { TUNABLES, TUNING_NAMES, type Tuning, USUAL_TUNING } from "./tuning.ts";
+import { DEFAULT_TUNING, TUNABLES, TUNING_NAMES, type Tuning } from "./tuning.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 
-/** Every number alone at the ends of its range and between, then all of them together. */
+/** Tunings to test: each value alone at both ends of its range and between, then all together. */
 const VARIANTS: readonly Partial<Tuning>[] = [
   ...TUNING_NAMES.flatMap((name) => {
     const { least, most } = TUNABLES[name];
@@ -55,7 +55,7 @@ function draws(seed: number): () => number {
   };
 }
 
-/** Bits of some values in a dtype. bf16: cut; f16: any finite bits, subnormal ones and the largest among them. */
+/** Draws values as bits of a dtype. bf16: truncated; f16: any finite bits, including subnormals and the maximum. */
 function weightBytes(dtype: (typeof DTYPES)[number], count: number): Uint8Array {
   const next = draws(count);
   if (dtype === "f32") return new Uint8Array(Float32Array.from({ length: count }, next).buffer);
@@ -68,7 +68,7 @@ function weightBytes(dtype: (typeof DTYPES)[number], count: number): Uint8Array 
   return new Uint8Array(words.buffer);
 }
 
-/** The value of each weight, after the definition of its dtype. */
+/** Decodes each weight by the definition of its dtype. */
 function weightValues(dtype: (typeof DTYPES)[number], bytes: Uint8Array): Float64Array {
   if (dtype === "f32") return Float64Array.from(new Float32Array(bytes.buffer));
   const words = new Uint16Array(bytes.buffer);
@@ -89,7 +89,9 @@ describe.each(BUILDS)("on $threads threads, $simd", (build) => {
   });
   afterAll(() => backend.close());
 
-  it.each(DTYPES)("no tuning changes a bit of products with %s weights, which are right", (dtype) => {
+  it.each(
+    DTYPES,
+  )("products with %s weights are correct and have the same bits under every tuning", (dtype) => {
     const shapes = [
       ...[2, 7, 9, 515].map((rows) => [rows, 600] as const),
       ...[1, 2, 3, 5, 257].map((cols) => [19, cols] as const),
@@ -106,12 +108,12 @@ describe.each(BUILDS)("on $threads threads, $simd", (build) => {
       backend.writeWeight(weight, 0, bytes);
       for (const count of [1, 3, 8, 37]) {
         const product = () => multiply(backend, weight, x, count, out).slice(0, rows * count);
-        backend.tune(USUAL_TUNING);
-        const usual = product();
-        expectProduct(usual, weightValues(dtype, bytes), given, { rows, cols, count });
+        backend.tune(DEFAULT_TUNING);
+        const expected = product();
+        expectProduct(expected, weightValues(dtype, bytes), given, { rows, cols, count });
         for (const variant of VARIANTS) {
-          backend.tune({ ...USUAL_TUNING, ...variant });
-          expect(sameBits(product(), usual), `${rows}×${cols}, ${JSON.stringify(variant)}`).toBe(true);
+          backend.tune({ ...DEFAULT_TUNING, ...variant });
+          expect(sameBits(product(), expected), `${rows}×${cols}, ${JSON.stringify(variant)}`).toBe(true);
         }
       }
     }
@@ -122,11 +124,11 @@ describe.each([
   { threads: 1, simd: "simd" },
   { threads: 2, simd: "relaxed" },
 ] as const)("a layer on $threads threads, $simd", (build) => {
-  it.each(DTYPES)("no tuning changes a bit of its products with %s weights", async (dtype) => {
+  it.each(DTYPES)("products with %s weights have the same bits under every tuning", async (dtype) => {
     const backend = await open({ numQueryHeads: 9, numKvHeads: 3, headDim: 20 }, build);
     const matrix = (rows: number, cols: number) => {
       const weight = backend.createWeight(matrixSpec("w", dtype, [rows, cols]));
-      // small enough that sums of a thousand stay finite
+      // small enough for finite sums of a thousand terms
       const words = weightBytes(dtype === "f16" ? "bf16" : dtype, rows * cols);
       backend.writeWeight(
         weight,
@@ -147,7 +149,7 @@ describe.each([
       for (const rows of [1, 7, 9]) {
         begin(backend, LENGTH, rows);
         backend.write(x, given);
-        backend.write(query, new Float32Array(40 * 180)); // of more rows before
+        backend.write(query, new Float32Array(40 * 180)); // clears rows of a larger batch
         backend.feedForward({ norm, gate, up, down }, x);
         backend.attentionInput(0, { norm, q, k, v }, x, query);
         backend.attentionOutput({ o }, query, x);
@@ -155,14 +157,14 @@ describe.each([
       }
       return parts;
     };
-    backend.tune(USUAL_TUNING);
-    const usual = await results();
-    expect(usual.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
-    expect(usual[0]?.some((value, i) => value !== given[i])).toBe(true);
+    backend.tune(DEFAULT_TUNING);
+    const expected = await results();
+    expect(expected.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
+    expect(expected[0]?.some((value, i) => value !== given[i])).toBe(true);
     for (const variant of VARIANTS) {
-      backend.tune({ ...USUAL_TUNING, ...variant });
+      backend.tune({ ...DEFAULT_TUNING, ...variant });
       for (const [i, part] of (await results()).entries())
-        expect(sameBits(part, usual[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
+        expect(sameBits(part, expected[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
           true,
         );
     }
@@ -188,7 +190,7 @@ function addressOf(ref: object): number {
   return ref.address;
 }
 
-/** Errors are small beside the sum of the sizes of what is added. */
+/** Checks that errors are small compared with the sum of the terms' magnitudes. */
 function expectProduct(
   out: Float32Array,
   weights: Float64Array,
@@ -224,7 +226,9 @@ const HEADS: readonly Heads[] = [
 ];
 
 describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) => {
-  it.each(BUILDS)("no tuning changes a bit of attention: $threads threads, $simd", async (build) => {
+  it.each(
+    BUILDS,
+  )("attention has the same bits under every tuning: $threads threads, $simd", async (build) => {
     const backend = await open(heads, build);
     const { numQueryHeads, headDim } = heads;
     const next = draws(3);
@@ -249,7 +253,7 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
         [LENGTH, 37],
       ] as const) {
         begin(backend, length ?? 1, rows ?? 1);
-        backend.write(values, new Float32Array(768 * numQueryHeads)); // of another length before
+        backend.write(values, new Float32Array(768 * numQueryHeads)); // clears values of another length
         if (rows === 1) backend.attendAll(0, range, query, output, scores);
         else backend.attendAll(0, range, query, output);
         take(output, (rows ?? 1) * headDim);
@@ -262,13 +266,13 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
       }
       return parts;
     };
-    backend.tune(USUAL_TUNING);
-    const usual = results();
-    expect(usual.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
+    backend.tune(DEFAULT_TUNING);
+    const expected = results();
+    expect(expected.flatMap((part) => [...part]).every(Number.isFinite)).toBe(true);
     for (const variant of VARIANTS) {
-      backend.tune({ ...USUAL_TUNING, ...variant });
+      backend.tune({ ...DEFAULT_TUNING, ...variant });
       for (const [i, part] of results().entries())
-        expect(sameBits(part, usual[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
+        expect(sameBits(part, expected[i] ?? part.subarray(0, 0)), `${i}, ${JSON.stringify(variant)}`).toBe(
           true,
         );
     }
@@ -276,7 +280,7 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
   });
 });
 
-/** Every other token. */
+/** Selects every other token. */
 function select(backend: WasmBackend, groups: number) {
   const count = LENGTH / 2;
   const indices = backend.createTensor("u32", [1, groups, 768]);
@@ -293,6 +297,7 @@ function begin(backend: WasmBackend, length: number, rows: number): void {
     ...{ numRows: rows, numSequences: 1, tokenIds: new Uint32Array(rows), slots: new Uint32Array(rows) },
     ...{ rope: new Float32Array(rows * backend.model.headDim), firstRows: new Uint32Array(1) },
     ...{ rowCounts: Uint32Array.of(rows), lengths: Uint32Array.of(length), maxPagesPerSequence: 48 },
+    boundsFrom: Uint32Array.of(length - rows),
     pageTables: Uint32Array.from({ length: 48 }, (_, page) => (page * 7) % 48),
   });
 }

@@ -1,5 +1,5 @@
 import type { TensorDtype } from "../../base/dtype.ts";
-import { BackendError, EngineError, ShapeError } from "../../base/errors.ts";
+import { ShapeError } from "../../base/errors.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
@@ -30,19 +30,14 @@ import { ARRIVED_ADDRESS } from "./assembly/layout.ts";
 import { BatchRegion } from "./batch-region.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
+import { KernelRunner } from "./kernel-runner.ts";
 import { kernelsOf } from "./kernels.ts";
 import { KvCache, type MemoryRegion } from "./kv-cache.ts";
-import { regions, type Word } from "./memory-map.ts";
+import { regions } from "./memory-map.ts";
 import { matrixDescriptor, tensorOf, vectorDescriptor, WasmTensor } from "./refs.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
 import { writeSizes, writeTuning } from "./write-words.ts";
-
-/** Kernels that run between `beginStep` and the next. */
-type StepKernel = Exclude<
-  keyof WasmExports,
-  "threadScratch" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
->;
 
 /** Rows from which on products gain nothing: one streams the weights while they stay in cache. */
 export const PREFILL_ROWS = 256;
@@ -74,11 +69,8 @@ export class WasmBackend implements Backend, LayerOps {
   readonly #cache: KvCache;
   readonly #batch: BatchRegion;
   readonly #sampler: TokenSampler;
-  readonly #workers: StartedWorker[] = [];
+  readonly #runner: KernelRunner;
   readonly #sampled = new SampledTokens();
-  #hasBatch = false;
-  #isClosed = false;
-  #failure: unknown;
 
   constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
     this.model = model;
@@ -86,15 +78,16 @@ export class WasmBackend implements Backend, LayerOps {
     this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
     this.arena = new Arena(options.memory);
     this.kernels = kernelsOf(options.kernels);
+    this.#runner = new KernelRunner(this.kernels);
     this.#threads = options.threads;
     this.#description = options.description;
     this.#tuning = options.tuning;
     writeSizes(this.arena, model, capacity);
     for (const [word, bytes] of regions(model, capacity))
-      this.#setWord(word, this.arena.allocate(bytes, word));
+      this.arena.setWord(word, this.arena.allocate(bytes, word));
     const scratchBytes = Math.ceil((this.kernels.threadScratch() + 128) / 64) * 64;
-    this.#setWord("scratchBytes", scratchBytes);
-    this.#setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
+    this.arena.setWord("scratchBytes", scratchBytes);
+    this.arena.setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, model);
     this.#cache = new KvCache(this.arena, model, capacity);
     this.#batch = new BatchRegion(this.arena, this.#cache, this);
@@ -107,51 +100,18 @@ export class WasmBackend implements Backend, LayerOps {
   tune(choices: Readonly<Record<string, number>>): void {
     writeTuning(this.arena, choices);
     // A read runs on all threads, and each then learns which jobs are its own.
-    if (this.#workers.length > 0) this.kernels.readAll(0, 1 << 17, this.arena.word("scratch"));
-  }
-
-  #setWord(word: Word, value: number): void {
-    this.arena.setWord(word, value);
+    if (this.#runner.numWorkers > 0) this.kernels.readAll(0, 1 << 17, this.arena.word("scratch"));
   }
 
   /** Lets a started worker take part in jobs. */
   addWorker(worker: StartedWorker): void {
-    worker.onFailure((error) => {
-      this.#failure ??= error;
-    });
-    this.#workers.push(worker);
-    this.#setWord("workers", this.#workers.length);
+    this.#runner.addWorker(worker);
+    this.arena.setWord("workers", this.#runner.numWorkers);
   }
 
   /** Threads that have started, the caller's included. */
   get startedThreads(): number {
     return 1 + Atomics.load(this.arena.integers, ARRIVED_ADDRESS / 4);
-  }
-
-  /**
-   * Runs a kernel of the current step. Takes the arguments one by one: a closure around the call would be garbage in every
-   * layer of every step. After a trap or a lost worker, this call and all later ones throw a BackendError.
-   */
-  #run<K extends StepKernel>(kernel: K, ...args: Parameters<WasmExports[K]>): void {
-    if (!this.#hasBatch) throw new ShapeError(`${kernel} was recorded before beginStep`);
-    this.#checkOpen(kernel);
-    try {
-      (this.kernels[kernel] as (...args: readonly number[]) => void)(...args);
-    } catch (error) {
-      this.#failure = error;
-      this.#checkOpen(kernel);
-    }
-  }
-
-  /** @throws BackendError when the backend is closed or has failed. */
-  #checkOpen(what: string): void {
-    if (this.#isClosed) throw new BackendError(`${what}: the wasm backend is closed; open a new one`);
-    if (this.#failure === undefined) return;
-    throw new BackendError(
-      `${what}: the wasm backend failed (${String(this.#failure)}), or a thread of it stopped answering; ` +
-        "open it again, with threads: 1 if it stays",
-      { cause: this.#failure },
-    );
   }
 
   report(): BackendReport {
@@ -161,6 +121,7 @@ export class WasmBackend implements Backend, LayerOps {
       threads: this.#threads,
       weightBytes: this.#weights.bytes,
       kvCacheBytes: this.#cache.bytes,
+      maxKvCacheBytes: this.#cache.maxBytes,
       tuning: this.#tuning,
     };
   }
@@ -188,18 +149,11 @@ export class WasmBackend implements Backend, LayerOps {
   }
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
-    this.#checkOpen("writeWeight");
-    try {
-      this.#weights.write(this.kernels, ref, firstRow, bytes);
-    } catch (error) {
-      if (error instanceof EngineError) throw error;
-      this.#failure = error;
-      this.#checkOpen("writeWeight");
-    }
+    this.#runner.guard("writeWeight", (kernels) => this.#weights.write(kernels, ref, firstRow, bytes));
   }
 
   async resizeCache(numPages: number): Promise<boolean> {
-    this.#checkOpen("resizeCache");
+    this.#runner.checkOpen("resizeCache");
     checkPages(numPages, this.capacity);
     return this.#cache.resize(numPages);
   }
@@ -211,16 +165,16 @@ export class WasmBackend implements Backend, LayerOps {
 
   beginStep(batch: StepBatch): void {
     this.#batch.upload(batch, this.#sampled);
-    this.#hasBatch = true;
+    this.#runner.begin();
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
-    this.#run("embed", matrixDescriptor(embedding), tensorOf(x, "f32").address);
+    this.#runner.run("embed", matrixDescriptor(embedding), tensorOf(x, "f32").address);
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
-    this.#run(
+    this.#runner.run(
       "attentionInput",
       layer,
       vectorDescriptor(norm),
@@ -243,7 +197,7 @@ export class WasmBackend implements Backend, LayerOps {
     const to = tensorOf(output, "f32").address;
     const into = scores ? this.#scores(range, scores) : 0;
     const capacity = scores ? capacityOf(scores.values) : 0;
-    this.#run("attendAll", layer, first, count, from, to, into, capacity);
+    this.#runner.run("attendAll", layer, first, count, from, to, into, capacity);
   }
 
   /** Address of scores that have room for the range's sequences. */
@@ -274,19 +228,36 @@ export class WasmBackend implements Backend, LayerOps {
     const list = tensorOf(selection.indices, "u32").address;
     const sizes = tensorOf(selection.counts, "u32").address;
     const capacity = capacityOf(selection.indices);
-    this.#run("attendSelected", layer, first, count, from, list, selection.groups, capacity, sizes, to);
+    this.#runner.run(
+      "attendSelected",
+      layer,
+      first,
+      count,
+      from,
+      list,
+      selection.groups,
+      capacity,
+      sizes,
+      to,
+    );
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const from = tensorOf(attended, "f32").address;
     const to = tensorOf(x, "f32").address;
-    this.#run("attentionOutput", matrixDescriptor(weights.o), vectorDescriptor(weights.oBias), from, to);
+    this.#runner.run(
+      "attentionOutput",
+      matrixDescriptor(weights.o),
+      vectorDescriptor(weights.oBias),
+      from,
+      to,
+    );
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
     const at = tensorOf(x, "f32").address;
     const { norm, gate, up, down } = weights;
-    this.#run(
+    this.#runner.run(
       "feedForward",
       vectorDescriptor(norm),
       matrixDescriptor(gate),
@@ -313,7 +284,7 @@ export class WasmBackend implements Backend, LayerOps {
     this.#batch.copy("logitsRows", rows, count);
     const from = tensorOf(x, "f32").address;
     const to = tensorOf(logits, "f32").address;
-    this.#run("logits", vectorDescriptor(norm), matrixDescriptor(output), from, count, to);
+    this.#runner.run("logits", vectorDescriptor(norm), matrixDescriptor(output), from, count, to);
   }
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
@@ -324,18 +295,18 @@ export class WasmBackend implements Backend, LayerOps {
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const to = this.#scores(range, out);
     const q = tensorOf(query, "f32").address;
-    this.#run("scores", layer, range.first, range.count, q, to, capacityOf(out.values));
+    this.#runner.run("scores", layer, range.first, range.count, q, to, capacityOf(out.values));
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
     const to = this.#scores(range, out);
     const stride = out.heads * capacityOf(out.values);
-    this.#run("randomScores", layer, range.first, range.count, seed, to, stride);
+    this.#runner.run("randomScores", layer, range.first, range.count, seed, to, stride);
   }
 
   updatePageBounds(layer: number, range: SequenceRange): void {
     this.#cache.addBounds();
-    this.#run("updateBounds", layer, range.first, range.count);
+    this.#runner.run("updateBounds", layer, range.first, range.count);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
@@ -343,7 +314,7 @@ export class WasmBackend implements Backend, LayerOps {
     const to = this.#scores(range, out);
     const q = tensorOf(query, "f32").address;
     const capacity = capacityOf(out.values);
-    this.#run("pageScores", layer, range.first, range.count, q, to, capacity, out.unit);
+    this.#runner.run("pageScores", layer, range.first, range.count, q, to, capacity, out.unit);
   }
 
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
@@ -374,7 +345,20 @@ export class WasmBackend implements Backend, LayerOps {
     const to = tensorOf(out.units, "u32").address;
     const { heads, unit, values } = scores;
     const room = capacityOf(out.units);
-    this.#run(name, first, count, from, heads, capacityOf(values), unit, sinks, recent, out.count, to, room);
+    this.#runner.run(
+      name,
+      first,
+      count,
+      from,
+      heads,
+      capacityOf(values),
+      unit,
+      sinks,
+      recent,
+      out.count,
+      to,
+      room,
+    );
   }
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
@@ -395,7 +379,7 @@ export class WasmBackend implements Backend, LayerOps {
     const counts = tensorOf(out.counts, "u32").address;
     const { groups } = out;
     const { first } = range;
-    this.#run(
+    this.#runner.run(
       "expandSelection",
       first,
       range.count,
@@ -415,10 +399,7 @@ export class WasmBackend implements Backend, LayerOps {
   /** Nothing is compiled. */
   async prepare(): Promise<void> {}
 
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.kernels.stop();
-    await Promise.all(this.#workers.splice(0).map((worker) => worker.terminate()));
+  close(): Promise<void> {
+    return this.#runner.close();
   }
 }

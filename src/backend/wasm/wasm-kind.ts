@@ -1,11 +1,11 @@
 import { mebibytes } from "../../base/mebibytes.ts";
-import { ALLOWED_ERROR, type BackendKind } from "../backend-kind.ts";
+import { ALLOWED_ERROR, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
 import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
 import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
 import { PREFILL_ROWS } from "./wasm-backend.ts";
 
-/** What WebAssembly can address for a backend. */
+/** Bytes that a backend can address in WebAssembly. */
 const USABLE_BYTES = MAX_BYTES - PAGE_BYTES;
 
 /** The WASM backend: every JavaScript engine has it. */
@@ -15,6 +15,7 @@ export const WASM: BackendKind<{ readonly wasm: WasmHost }, Pick<WasmOptions, "t
   probe: async ({ wasm }, { threads, tuning }) => ({
     auto: { isWanted: true },
     allowedError: ALLOWED_ERROR.f32,
+    mostConcurrent: MOST_CONCURRENT.cpu,
     memoryLimit: ({ model, weightBytes }) => ({
       fits: (capacity) => workingBytes(model, capacity) <= USABLE_BYTES - weightBytes,
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,

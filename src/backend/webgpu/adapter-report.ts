@@ -2,16 +2,16 @@ import { isSoftwareAdapter } from "../software-adapter.ts";
 import type { DeviceLimits } from "./device-limits.ts";
 import { adapterName, adapterTraits } from "./open-webgpu.ts";
 
-/** What an adapter is and has, as far as kernels care. */
+/** An adapter's identity and the capabilities that kernels depend on. */
 export interface AdapterReport {
   readonly name: string;
   readonly vendor: string;
   readonly architecture: string;
   readonly device: string;
   readonly description: string;
-  /** Computes on the CPU. */
+  /** True for a software adapter. */
   readonly isSoftware: boolean;
-  /** Left out where there are no subgroups. */
+  /** Absent without subgroups. */
   readonly subgroupSizes?: { readonly min: number; readonly max: number };
   readonly hasF16: boolean;
   readonly hasSubgroupMatrices: boolean;

@@ -7,12 +7,12 @@ import type { KvCache } from "./kv-cache.ts";
 import { PrefillAttention } from "./prefill-attention.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-/** Rows of a prefill chunk that are attended one by one, split over the tokens; more go by tiles. */
+/** Maximum rows of a prefill chunk that attend one by one, in split-KV passes; longer chunks use tiles. */
 const MAX_SPLIT_ROWS = 8;
-/** Distinct passes kept from step to step; a policy makes one to three. */
+/** Maximum distinct passes kept from step to step; a policy has one to three. */
 const MAX_PASSES = 64;
 
-/** Rows of a prefill chunk, attended by tiles. */
+/** Rows of a prefill chunk that attend in tiles. */
 interface TileRun {
   readonly firstRow: number;
   readonly numRows: number;
@@ -24,14 +24,15 @@ interface TileRun {
 interface PreparedPass extends Pass {
   readonly first: number;
   readonly count: number;
-  /** The step that it is prepared for, and the partials: another pass into the same output may have replaced them. */
+  /** The step of the last preparation. */
   step: number;
+  /** The partials of that preparation; another pass into the same output may have replaced them since. */
   partials: NumberedBuffer | undefined;
   readonly splitRuns: SplitRun[];
   readonly tileRuns: TileRun[];
 }
 
-/** Attention over cached keys and values: rows of a batch go to the kernels that suit them. */
+/** Attention to cached keys and values: routes the rows of a batch to decode or prefill kernels. */
 export class AttentionOps {
   readonly #context: GpuContext;
   readonly decode: DecodeAttention;

@@ -4,8 +4,8 @@ export interface Dispatch {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   /**
-   * Parameters that come with the dispatch; undefined where a uniform of the bind group holds them. A bare buffer: Dawn's
-   * binding for Node takes 0.2 us for one, 0.9 for a typed array.
+   * Parameters as immediates; undefined if a uniform of the bind group holds them. An ArrayBuffer, since Dawn's binding for
+   * Node takes 0.2 µs for one and 0.9 µs for a typed array.
    */
   readonly immediates: ArrayBuffer | undefined;
   readonly x: number;
@@ -13,7 +13,7 @@ export interface Dispatch {
   readonly z: number;
 }
 
-/** What a dispatch counts as in a profile. */
+/** The profile category of a dispatch. */
 export type ProfileCategory = "weights" | "dense attention" | "selection" | "sparse attention" | "rest";
 
 /** Recorded dispatches. They stay valid until a buffer that kernels bind is destroyed (`Buffers.generation`). */
@@ -23,23 +23,23 @@ export interface CommandList {
 }
 
 /**
- * The command lists of one op, found by what their dispatches depend on: small integers, one level of a tree each, so that a
- * look-up allocates nothing.
+ * The command lists of one op, keyed by the values that its dispatches depend on. The keys are small integers, one a level
+ * of a tree, so that a look-up allocates nothing.
  */
 export class CommandLists {
-  /** The list at this place, once recorded. */
+  /** The list of this node, once recorded. */
   list: CommandList | undefined;
   #below: Map<number, CommandLists> | undefined;
 
-  /** The place one level down. */
+  /** Returns the node one level down. */
   at(key: number): CommandLists {
     this.#below ??= new Map();
-    let place = this.#below.get(key);
-    if (!place) {
-      place = new CommandLists();
-      this.#below.set(key, place);
+    let node = this.#below.get(key);
+    if (!node) {
+      node = new CommandLists();
+      this.#below.set(key, node);
     }
-    return place;
+    return node;
   }
 
   clear(): void {

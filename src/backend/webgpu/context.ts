@@ -16,6 +16,7 @@ export interface BatchSizes {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
+  readonly boundsFrom: Uint32Array;
 }
 
 /** Copies the sizes that the ops of the step need into `into`; allocates them where it is left out. */
@@ -31,6 +32,7 @@ export function copySizes(
     firstRows: new Uint32Array(maxBatchSequences),
     rowCounts: new Uint32Array(maxBatchSequences),
     lengths: new Uint32Array(maxBatchSequences),
+    boundsFrom: new Uint32Array(maxBatchSequences),
   };
   copy.step++;
   copy.numRows = numRows;
@@ -38,6 +40,7 @@ export function copySizes(
     copy.firstRows[s] = batch.firstRows[s];
     copy.rowCounts[s] = batch.rowCounts[s];
     copy.lengths[s] = batch.lengths[s];
+    copy.boundsFrom[s] = batch.boundsFrom[s];
   }
   return copy;
 }
@@ -68,6 +71,7 @@ export function stepConstants({ step, model, capacity, cacheDtype }: GpuContext)
     SLOTS: layout.slots,
     FIRST_ROWS: layout.firstRows,
     LENGTHS: layout.lengths,
+    BOUNDS_FROM: layout.boundsFrom,
     ROW_COUNTS: layout.rowCounts,
     ROW_SEQUENCES: layout.rowSequences,
     ROW_LENGTHS: layout.rowLengths,
@@ -80,12 +84,12 @@ export function stepConstants({ step, model, capacity, cacheDtype }: GpuContext)
   };
 }
 
-/** Pieces of 16 bytes of one key or value of one head. */
+/** 16-byte vectors of one key or value of one head. */
 export function cacheRowVectors(model: ModelShape, dtype: CacheDtype): number {
   return Math.ceil(model.headDim / (dtype === "f16" ? 8 : 4));
 }
 
-/** Channels of a cache row with its padding. */
+/** Channels of a cache row, padding included. */
 export function paddedHeadDim(model: ModelShape, dtype: CacheDtype): number {
   return cacheRowVectors(model, dtype) * (dtype === "f16" ? 8 : 4);
 }

@@ -171,7 +171,7 @@ export class DecodeAttention {
   ): void {
     const { recorder, model, cacheDtype, tuning } = this.#context;
     const kernel = recorder.kernel(["combine-core", "combine"], {
-      THREADS: tuning.mergeThreads,
+      THREADS: tuning.combineThreads,
       QUERY_HEADS: model.numQueryHeads,
       HEAD_DIM: model.headDim,
       PADDED4: paddedHeadDim(model, cacheDtype) / 4,

@@ -1,29 +1,29 @@
-/** What the device can do, as far as kernels care. */
+/** Capabilities of a device that kernels depend on. */
 export interface DeviceTraits {
-  /** 0 where there are no subgroups. */
+  /** 0 on a device without subgroups. */
   readonly minSubgroupSize: number;
   readonly maxSubgroupSize: number;
   readonly maxInvocations: number;
-  /** Emulated on the CPU, where a barrier costs a turn of every invocation. */
+  /** True for a software adapter, where a barrier costs one turn of every invocation. */
   readonly isSoftware: boolean;
   readonly workgroupBytes: number;
-  /** The largest buffer that one binding reaches. */
+  /** Maximum size of a binding. */
   readonly bindingBytes: number;
   readonly hasF16: boolean;
-  /** A dispatch can bring 64 bytes along. */
+  /** True if a dispatch can pass 64 bytes of immediates. */
   readonly hasImmediates: boolean;
-  /** Storage buffers of a kernel. */
+  /** Maximum storage buffers of a kernel. */
   readonly storageBuffers: number;
   /**
-   * How one workgroup may wait for another of its dispatch: "ordered-launch" where those of lower numbers begin first, "ticketed"
-   * where all that have begun go on to their end. Undefined where neither is known.
+   * The forward-progress guarantee for a workgroup that waits for another of its dispatch: "ordered-launch" if workgroups
+   * start in the order of their numbers, "ticketed" if every started workgroup runs to its end. undefined if neither is known.
    */
   readonly forwardProgress: "ordered-launch" | "ticketed" | undefined;
-  /** f16 × f16 to f32 at 16 × 16 × 16, by subgroups of 32. */
+  /** True for subgroup matrices of f16 × f16 to f32 at 16 × 16 × 16 with subgroups of 32. */
   readonly hasSubgroupMatrices: boolean;
 }
 
-/** The prelude that reduces over teams of `lanes` invocations; by subgroups where the device has them. */
+/** The prelude that reduces over thread groups of `lanes` invocations: by subgroups where the device has them. */
 export function reducePrelude(traits: DeviceTraits, lanes: number) {
   return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
     ? "reduce-subgroups"
@@ -34,7 +34,7 @@ export function scanPrelude(traits: DeviceTraits) {
   return traits.minSubgroupSize >= 4 ? "scan-subgroups" : "scan-shared";
 }
 
-/** Constants of those preludes. */
+/** Returns the constants of the reduce and scan preludes. */
 export function subgroupConstants({ minSubgroupSize, maxSubgroupSize }: DeviceTraits) {
   return {
     SUBGROUP: minSubgroupSize === maxSubgroupSize ? minSubgroupSize : 0,
@@ -42,14 +42,14 @@ export function subgroupConstants({ minSubgroupSize, maxSubgroupSize }: DeviceTr
   };
 }
 
-/** Invocations of a workgroup that works alone on a large problem. */
+/** Returns the invocations of a workgroup that computes a large problem alone. */
 export function wideThreads(traits: DeviceTraits): number {
   if (traits.isSoftware) return 64;
   return traits.maxInvocations >= 1024 ? 1024 : 256;
 }
 
-/** Pairs of candidates.wgsl that fit workgroup memory beside `otherBytes` and the sums of the preludes. */
+/** Returns the pairs of candidates.wgsl that fit workgroup memory with `otherBytes` and the sums of the preludes. */
 export function candidateSpace({ workgroupBytes }: DeviceTraits, otherBytes: number): number {
-  const sumBytes = 6144; // a float and a vec4 for every four of 1024 invocations, and some more
+  const sumBytes = 6144; // a float and a vec4 for every four of 1024 invocations, and a margin
   return 2 ** Math.floor(Math.log2((Math.min(workgroupBytes, 49152) - otherBytes - sumBytes) / 8));
 }

@@ -124,7 +124,23 @@ export class DeviceWatch {
    * @throws BackendError when it has not.
    */
   async allocate<T>(make: () => T, what: () => string): Promise<T> {
-    // a buffer that got no memory refuses what is done with it next
+    const { made, outOfMemory } = await this.tryAllocate(make, what);
+    if (!outOfMemory) return made;
+    throw new BackendError(
+      `backend webgpu: the device has no memory left for ${what()}: ${firstLine(outOfMemory)}; choose a shorter ` +
+        "contextLength, fewer concurrent requests or a smaller model, or use the wasm backend",
+    );
+  }
+
+  /**
+   * Like `allocate`, but tells of memory that the device does not have instead of throwing; what was made is unusable then.
+   * @throws BackendError where the device refuses it for another reason.
+   */
+  async tryAllocate<T>(
+    make: () => T,
+    what: () => string,
+  ): Promise<{ readonly made: T; readonly outOfMemory: GPUError | undefined }> {
+    // A buffer whose allocation failed makes every later use of it a validation error.
     this.#device.pushErrorScope("validation");
     this.#device.pushErrorScope("out-of-memory");
     let scopes: Promise<readonly (GPUError | null)[]> | undefined;
@@ -136,13 +152,9 @@ export class DeviceWatch {
       scopes.catch(() => {}); // where `make` threw, nobody waits
     }
     const [outOfMemory, refused] = await this.wait("memory", scopes);
-    if (outOfMemory)
-      throw new BackendError(
-        `backend webgpu: the device has no memory left for ${what()}: ${firstLine(outOfMemory)}; choose a shorter ` +
-          "contextLength, fewer concurrent requests or a smaller model, or use the wasm backend",
-      );
-    if (refused) throw new BackendError(`backend webgpu: the device refused ${what()}: ${refused.message}`);
-    return made;
+    if (refused && !outOfMemory)
+      throw new BackendError(`backend webgpu: the device refused ${what()}: ${refused.message}`);
+    return { made, outOfMemory: outOfMemory ?? undefined };
   }
 
   /** Stops listening: what happens to the device from now on is no failure. */

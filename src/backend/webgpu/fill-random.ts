@@ -2,7 +2,7 @@ import type { WeightDtype } from "../../base/dtype.ts";
 import type { Recorder } from "./recorder.ts";
 import { DTYPE_CODES, type NumberedBuffer } from "./refs.ts";
 
-/** Fills a buffer with numbers of either sign and magnitudes of 2^exponent to 2^(exponent + 1), by a hash of place and seed. */
+/** Fills a buffer with numbers of either sign and magnitudes from 2^exponent to 2^(exponent + 1): a hash of position and seed. */
 export function fillRandom(
   recorder: Recorder,
   buffer: NumberedBuffer,

@@ -1,21 +1,21 @@
-/** Parameters and bindings of a dispatch by the names that the kernel's text declares, checked against it. */
+/** Encodes parameters and bindings of a dispatch by name, checked against the declarations of the kernel's text. */
 import { BackendError } from "../../base/errors.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import { type Field, numWords } from "./shader-interface.ts";
 
-/** Values of the fields of `Params`; of a field that is a struct, the values of its fields. */
+/** Values of the kernel's parameters by name. A struct takes an object. */
 export type Params = Readonly<Record<string, number | Readonly<Record<string, number>>>>;
 
 /**
- * Buffers of the bindings. "unused" stands for one that this specialisation of the kernel declares and never reads or
- * writes: a buffer of its own that holds nothing.
+ * Buffers of the bindings by name. "unused" binds an empty buffer, for a binding that this specialisation of the kernel
+ * declares but never accesses.
  */
 export type Bindings = Readonly<Record<string, NumberedBuffer | "unused" | undefined>>;
 
 const NO_PARAMS: Params = {};
 
-/** The words of the parameters. @throws BackendError naming the kernel and the field. */
+/** Encodes the parameters as words. @throws BackendError naming the kernel and the field */
 export function encodeParams(kernel: Kernel, params: Params = NO_PARAMS): Uint32Array<ArrayBuffer> {
   const { params: fields } = kernel.shader;
   const words = new Uint32Array(numWords(fields));
@@ -50,12 +50,12 @@ function isOfType(value: number, type: "u32" | "i32" | "f32"): boolean {
   return type === "u32" ? value === value >>> 0 : value === (value | 0);
 }
 
-/** @throws BackendError where a binding is not named, or a name is no binding. */
+/** @throws BackendError when a binding is missing, or a name is unknown */
 export function checkBindings(kernel: Kernel, bindings: Bindings): void {
   checkNames(kernel, "binding", kernel.shader.bindings, bindings);
 }
 
-/** The buffer of a binding. @throws BackendError where there is none. */
+/** Returns the buffer of a binding. @throws BackendError when it is undefined */
 export function bufferOf(kernel: Kernel, name: string, bindings: Bindings): NumberedBuffer | "unused" {
   return bindings[name] ?? fail(kernel, `binding ${name} has no buffer`);
 }

@@ -1,33 +1,126 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights } from "../backend.ts";
-import { cacheRowVectors, type GpuContext, stepConstants } from "./context.ts";
+import { cacheRowVectors, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
 export interface LayerCache {
   readonly keys: NumberedBuffer;
   readonly values: NumberedBuffer;
+  /** vec2f [pages, kv heads, padded headDim]: smallest and largest key channel; made when first asked for. */
+  readonly bounds: NumberedBuffer | undefined;
 }
+
+/** Bytes of destroyed buffers from which a resize waits for the device: until it has copied them, their memory is in use. */
+const MAX_UNFREED_BYTES = 64 << 20;
 
 /** Keys and values of all layers, in pages. */
 export class KvCache {
-  readonly layers: readonly LayerCache[];
+  readonly layers: LayerCache[];
   readonly #context: GpuContext;
+  readonly #watch: DeviceWatch;
+  #numPages = 0;
+  #unfreedBytes = 0;
 
-  constructor(context: GpuContext) {
-    const { model, capacity, buffers, cacheDtype } = context;
+  constructor(context: GpuContext, watch: DeviceWatch) {
     this.#context = context;
-    const bytes =
-      capacity.maxPages * capacity.pageSize * model.numKvHeads * cacheRowVectors(model, cacheDtype) * 16;
-    this.layers = Array.from({ length: model.numLayers }, (_, layer) => ({
-      keys: buffers.storage(`keys of layer ${layer}`, bytes),
-      values: buffers.storage(`values of layer ${layer}`, bytes),
-    }));
+    this.#watch = watch;
+    this.layers = Array.from({ length: context.model.numLayers }, (_, layer) =>
+      this.#makeLayer(layer, 0, false),
+    );
+  }
+
+  /** Bytes of the keys and values of `numPages` pages. */
+  bytesOf(numPages: number): number {
+    return 2 * numPages * this.#pageBytes * this.layers.length;
   }
 
   get sizeBytes(): number {
-    return this.layers.reduce((sum, { keys, values }) => sum + keys.buffer.size + values.buffer.size, 0);
+    return this.bytesOf(this.#numPages);
+  }
+
+  /** Bytes of the keys of a page in one layer. */
+  get #pageBytes(): number {
+    const { model, capacity, cacheDtype } = this.#context;
+    return capacity.pageSize * model.numKvHeads * cacheRowVectors(model, cacheDtype) * 16;
+  }
+
+  #makeLayer(layer: number, numPages: number, hasBounds: boolean): LayerCache {
+    const { buffers } = this.#context;
+    return {
+      keys: buffers.storage(`keys of layer ${layer}`, numPages * this.#pageBytes),
+      values: buffers.storage(`values of layer ${layer}`, numPages * this.#pageBytes),
+      bounds: hasBounds ? this.#makeBounds(layer, numPages) : undefined,
+    };
+  }
+
+  #makeBounds(layer: number, numPages: number): NumberedBuffer {
+    const { buffers, model, cacheDtype } = this.#context;
+    const bytes = numPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
+    return buffers.storage(`key bounds of layer ${layer}`, bytes);
+  }
+
+  /** The key bounds of a layer, made where there are none. */
+  boundsOf(layer: number): NumberedBuffer {
+    const cache = this.layer(layer);
+    if (cache.bounds) return cache.bounds;
+    const bounds = this.#makeBounds(layer, this.#numPages);
+    this.layers[layer] = { ...cache, bounds };
+    return bounds;
+  }
+
+  /**
+   * Moves the cache into buffers of `numPages` pages, layer by layer, so that no more than one layer's is held twice.
+   * False where the device has no memory for it: the layers that were moved go back, and nothing has changed.
+   */
+  async resize(numPages: number): Promise<boolean> {
+    const before = this.#numPages;
+    for (let layer = 0; layer < this.layers.length; layer++) {
+      if (await this.#resizeLayer(layer, before, numPages)) continue;
+      // A layer for which that fails, too, keeps buffers that are larger than it needs.
+      for (let moved = 0; moved < layer; moved++) await this.#resizeLayer(moved, before, before);
+      return false;
+    }
+    this.#numPages = numPages;
+    return true;
+  }
+
+  /** numKept: pages whose contents are copied, as far as there is room. */
+  async #resizeLayer(layer: number, numKept: number, numPages: number): Promise<boolean> {
+    const { buffers, recorder } = this.#context;
+    const old = this.layer(layer);
+    const { made, outOfMemory } = await this.#watch.tryAllocate(
+      () => this.#makeLayer(layer, numPages, old.bounds !== undefined),
+      () => `the KV cache of ${numPages * this.#context.capacity.pageSize} tokens`,
+    );
+    const kept = Math.min(numKept, numPages);
+    const gone = outOfMemory ? made : old;
+    if (!outOfMemory) {
+      this.layers[layer] = made;
+      if (kept > 0) this.#copy(old, made, kept, numPages);
+      recorder.submit();
+    }
+    for (const buffer of [gone.keys, gone.values, gone.bounds]) {
+      if (!buffer) continue;
+      this.#unfreedBytes += buffer.buffer.size;
+      buffers.destroy(buffer);
+    }
+    if (this.#unfreedBytes > MAX_UNFREED_BYTES) {
+      await recorder.finish("the KV cache to be moved");
+      this.#unfreedBytes = 0;
+    }
+    return outOfMemory === undefined;
+  }
+
+  #copy(from: LayerCache, to: LayerCache, pages: number, numPages: number): void {
+    const { recorder } = this.#context;
+    const bytes = pages * this.#pageBytes;
+    recorder.copy(from.keys.buffer, 0, to.keys.buffer, 0, bytes);
+    recorder.copy(from.values.buffer, 0, to.values.buffer, 0, bytes);
+    if (!from.bounds || !to.bounds) return;
+    recorder.copy(from.bounds.buffer, 0, to.bounds.buffer, 0, (to.bounds.buffer.size / numPages) * pages);
   }
 
   layer(index: number): LayerCache {
@@ -47,7 +140,7 @@ export class KvCache {
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
-    const threads = numRows >= 16 ? Math.max(lanes, 256) : Math.max(lanes, 64);
+    const threads = numRows > 8 ? Math.max(lanes, 256) : Math.max(lanes, 64);
     const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, lanes), "finish-heads"], {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],

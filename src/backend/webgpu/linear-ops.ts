@@ -14,19 +14,19 @@ import {
 } from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
 
-/** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or sooner the matrix units. */
+/** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or with subgroup matrices sooner. */
 const MAX_VECTOR_ROWS = 8;
-const MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS = 4;
-/** Rows of x of one batch of decode steps, for which the matrix units only have to keep up with memory. */
+const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
+/** Most rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
 const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
-/** A team makes at least two runs of two rows of a head. */
+/** A thread group takes at least two runs of two rows of a head. */
 const LEAST_HEAD_ROWS = 4;
-/** Most sums of an invocation at once, and most vec4s of x that it keeps in registers. */
+/** Per invocation: most sums at once, and most vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
 
-/** Where outputs go. */
+/** Where a product writes its outputs. */
 export interface Target {
   readonly storage: NumberedBuffer;
   /** Elements from row to row. */
@@ -38,7 +38,7 @@ export interface ProductOptions extends PrepareOptions {
   readonly add?: boolean;
 }
 
-/** Matrix products: few rows by a kernel that streams the weights once, many by tiles or on the matrix units. */
+/** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
 export class LinearOps {
   readonly #context: GpuContext;
   readonly #prepared: PreparedRows;
@@ -91,10 +91,10 @@ export class LinearOps {
   }
 
   #maxVectorRows(dtype: WeightDtype): number {
-    return this.#hasSubgroupMatrices(dtype) ? MAX_VECTOR_ROWS_BESIDE_MATRIX_UNITS : MAX_VECTOR_ROWS;
+    return this.#hasSubgroupMatrices(dtype) ? MAX_VECTOR_ROWS_BESIDE_MATRICES : MAX_VECTOR_ROWS;
   }
 
-  /** Makes x ready for the kernel that suits its rows, and hands it on. */
+  /** Prepares x for the kernel that suits its number of rows, and calls that. */
   #record(
     weight: WebGpuWeight,
     x: Rows,
@@ -120,8 +120,8 @@ export class LinearOps {
   }
 
   /**
-   * Query, key and value products of few rows, with RoPE, straight into the query and the pages.
-   * False where that cannot be done at once: nothing was recorded then.
+   * Records the query, key and value products of few rows, with RoPE, straight into the query and the pages.
+   * Returns false, with nothing recorded, where one kernel cannot do all of it.
    */
   multiplyHeads(
     products: readonly Product[],
@@ -135,7 +135,7 @@ export class LinearOps {
     const { cols, dtype } = first.weight;
     if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
-    // heads must not be cut between buffers
+    // heads must not be cut between slabs
     if (products.some(({ weight }) => weight.slices.length > 1)) return false;
     for (const sections of groupSections(products)) {
       const [head] = sections;
@@ -150,7 +150,7 @@ export class LinearOps {
         CACHE_IS_F16: cacheDtype === "f16",
       });
       const blocks = sections.reduce((sum, { slice }) => sum + slice.rows / core.outputs, 0);
-      const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
+      const [columns, rows] = gridOf(Math.ceil(blocks / core.threadGroups));
       const { slab } = head.slice;
       recorder.dispatch({
         category: "weights",
@@ -184,7 +184,7 @@ export class LinearOps {
       ADD: isAdded,
     });
     const blocks = sections.reduce((sum, { slice }) => sum + Math.ceil(slice.rows / core.outputs), 0);
-    const [columns, rows] = gridOf(Math.ceil(blocks / core.teams));
+    const [columns, rows] = gridOf(Math.ceil(blocks / core.threadGroups));
     const all = partner ? [first, partner] : sections;
     recorder.dispatch({
       category: "weights",
@@ -201,50 +201,56 @@ export class LinearOps {
     });
   }
 
-  /** The part that all matrix-vector kernels share: its files and constants, teams of a workgroup and outputs of a team. */
+  /**
+   * Files and constants of matvec-core.wgsl. For example 4096 f16 columns, one row of x, subgroups of 32: a row has 512 vectors;
+   * 256 invocations take 2 of each of 8 rows, 16 loads in flight; each of the 8 reduce groups leaves 8 sums in workgroup memory.
+   */
   #core(first: Section, x: Rows, isNormed: boolean, kind: "plain" | "pair" | "heads") {
     const { traits, tuning, model } = this.#context;
     const { stride, dtype } = first;
-    const fold = Math.min(32, Math.max(1, traits.minSubgroupSize));
+    const reduceLanes = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
     const leastRows = { plain: 1, pair: 2, heads: LEAST_HEAD_ROWS }[kind];
-    // sums of a fold, and its squares
-    const foldBytes = (rows: number) => (rows + 1) * batch * 4;
-    const mostFolds = Math.floor(traits.workgroupBytes / foldBytes(leastRows));
+    // the sums and squares of a reduce group
+    const reduceGroupBytes = (rows: number) => (rows + 1) * batch * 4;
+    const mostReduceGroups = Math.floor(traits.workgroupBytes / reduceGroupBytes(leastRows));
     // more rows of x in registers, fewer columns of each
     const wanted = tuning.matvecLanes * (batch >= 4 ? 2 : 1);
-    const most = Math.min(wanted, traits.maxInvocations, fold * mostFolds);
-    const lanes = teamSize(stride, fold, Math.max(fold, most));
+    const most = Math.min(wanted, traits.maxInvocations, reduceLanes * mostReduceGroups);
+    const lanes = lanesOf(stride, reduceLanes, Math.max(reduceLanes, most));
     const threads = lanes * Math.max(1, Math.floor(Math.min(64, most) / lanes));
-    const pieces = Math.ceil(stride / lanes);
-    // loads in flight are registers, and so are sums
-    const atOnce = Math.max(1, Math.min(tuning.matvecLoads / pieces, MAX_SUMS / batch));
+    const laneVectors = Math.ceil(stride / lanes);
+    // loads in flight take registers, and so do sums
+    const atOnce = Math.max(1, Math.min(tuning.matvecLoads / laneVectors, MAX_SUMS / batch));
     const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
-    let teamRows = Math.max(tuning.matvecTeamRows, rowsAtOnce);
+    let groupRows = Math.max(tuning.matvecGroupRows, rowsAtOnce);
     if (kind === "heads") {
-      teamRows = Math.max(LEAST_HEAD_ROWS, teamRows);
-      // an invocation finishes at most one pair of pairs
+      groupRows = Math.max(LEAST_HEAD_ROWS, groupRows);
+      // an invocation finishes at most two pairs
       while (
-        teamRows > LEAST_HEAD_ROWS &&
-        (model.headDim % teamRows !== 0 || (teamRows / LEAST_HEAD_ROWS) * batch > lanes)
+        groupRows > LEAST_HEAD_ROWS &&
+        (model.headDim % groupRows !== 0 || (groupRows / LEAST_HEAD_ROWS) * batch > lanes)
       )
-        teamRows /= 2;
+        groupRows /= 2;
     }
-    while (teamRows > leastRows && (threads / fold) * foldBytes(teamRows) > traits.workgroupBytes)
-      teamRows /= 2;
-    const rows = Math.min(rowsAtOnce, teamRows);
-    const vectors = (batch * pieces * vectorElements(dtype)) / 4;
+    while (
+      groupRows > leastRows &&
+      (threads / reduceLanes) * reduceGroupBytes(groupRows) > traits.workgroupBytes
+    )
+      groupRows /= 2;
+    const rows = Math.min(rowsAtOnce, groupRows);
+    const vectors = (batch * laneVectors * vectorElements(dtype)) / 4;
     const constants = {
       DTYPE: DTYPE_CODES[dtype],
-      REDUCE_LANES: fold,
+      REDUCE_LANES: reduceLanes,
       THREADS: threads,
       LANES: lanes,
       ROWS: rows,
-      TURNS: teamRows / rows,
+      TURNS: groupRows / rows,
       BATCH: batch,
       STRIDE: stride,
       X_STRIDE: x.stride / 4,
-      // x is normed on the way only where its rows are whole pieces
+      // the kernel norms x only where its rows are whole vectors
       COLS: stride * vectorElements(dtype),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
@@ -255,13 +261,18 @@ export class LinearOps {
       traits.minSubgroupSize > 0 ? "shuffle-subgroups" : "shuffle-none",
       "matvec-core",
     ] as const;
-    return { files, constants, teams: threads / lanes, outputs: kind === "pair" ? teamRows / 2 : teamRows };
+    return {
+      files,
+      constants,
+      threadGroups: threads / lanes,
+      outputs: kind === "pair" ? groupRows / 2 : groupRows,
+    };
   }
 
   #tiles(section: Section, x: Rows, out: Target, isAdded = false, isPair = false): void {
     const { recorder, weights } = this.#context;
     const { slice } = section;
-    // small tiles where large ones would leave most of a device idle
+    // large tiles of few outputs leave most of the device idle
     const isSmall = x.count <= 64 || slice.rows <= 1024;
     const side = isSmall ? 1 : 2;
     const kernel = recorder.kernel(["storage", "gemm"], {
@@ -299,7 +310,7 @@ export class LinearOps {
       DEPTH: tile.depth,
       BUFFERS: tile.buffers,
       STRIDE: section.stride,
-      X_STRIDE: x.pieces,
+      X_STRIDE: x.vectors,
       PAIR: isPair,
       ADD: isAdded,
     });
@@ -318,7 +329,7 @@ export class LinearOps {
     });
   }
 
-  /** The larger tile brings up to a tenth where outputs are many or are read as well, and costs as much elsewhere. */
+  /** The larger tile gains up to a tenth where outputs are many or also read, and costs as much elsewhere. */
   #tile(isLarge: boolean): MatrixTile {
     const { matrixTile, largeMatrixTile } = this.#context.tuning;
     return isLarge ? largeMatrixTile : matrixTile;
@@ -334,7 +345,7 @@ export class LinearOps {
   }
 }
 
-/** Few rows of x: long strips of few rows of the weight, whose columns four subgroups share. */
+/** For few rows of x: long strips of few weight rows, whose columns four subgroups share. */
 function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
   const x = Math.ceil(count / 16) * 16;
   // enough workgroups for all of a large GPU
@@ -342,25 +353,25 @@ function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
   return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
 }
 
-/** Invocations that share a row of `stride` pieces: whole folds, few that idle at the end of a row, not too few. */
-function teamSize(stride: number, fold: number, most: number): number {
-  let best = fold;
+/** Invocations that share a row of `stride` vectors: whole reduce groups, as many as possible among those that idle least. */
+function lanesOf(stride: number, reduceLanes: number, most: number): number {
+  let best = reduceLanes;
   let least = Number.POSITIVE_INFINITY;
-  const enough = Math.ceil(stride / fold) * fold; // for one piece each
-  const fewest = Math.max(fold, Math.floor(most / 2 / fold) * fold);
-  for (let lanes = Math.min(fewest, enough); lanes <= Math.min(most, enough); lanes += fold) {
+  const enough = Math.ceil(stride / reduceLanes) * reduceLanes; // for one vector each
+  const fewest = Math.max(reduceLanes, Math.floor(most / 2 / reduceLanes) * reduceLanes);
+  for (let lanes = Math.min(fewest, enough); lanes <= Math.min(most, enough); lanes += reduceLanes) {
     const idle = Math.ceil(stride / lanes) * lanes - stride;
     if (idle <= least) [best, least] = [lanes, idle];
   }
   return best;
 }
 
-/** Whether the matrix-vector kernels can read x as it lies, by whole pieces. */
+/** Whether the matrix-vector kernels can read x where it is: by whole vectors. */
 function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
   return x.stride % 4 === 0 && cols % vectorElements(dtype) === 0;
 }
 
-/** Workgroups as columns and rows: a dimension takes at most 65535. */
+/** Splits workgroups into columns and rows: a dimension holds at most 65535. */
 function gridOf(groups: number): readonly [columns: number, rows: number] {
   const columns = Math.min(groups, MAX_GROUPS);
   return [columns, Math.ceil(groups / columns)];

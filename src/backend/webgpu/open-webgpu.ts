@@ -58,7 +58,10 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
   const buffers = new Buffers(device);
   const watch = new DeviceWatch(device);
   try {
-    const traits = { ...traitsOf(adapter, device), ...options.traits };
+    const found = traitsOf(adapter, device);
+    const tuning = tuningFor({ ...found, ...options.traits }, options.tuning);
+    const hasImmediates = found.hasImmediates && tuning.immediates;
+    const traits = { ...found, hasImmediates, ...options.traits };
     return await watch.allocate(
       () =>
         new WebGpuBackend(model, capacity, {
@@ -67,12 +70,11 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
           buffers,
           watch,
           traits,
-          tuning: tuningFor(traits, options.tuning),
+          tuning,
           cacheDtype,
           description: describe(adapter, traits),
         }),
-      () =>
-        `the KV cache of ${capacity.maxPages * capacity.pageSize} tokens and its steps (${mebibytes(buffers.sizeBytes)})`,
+      () => `the buffers of its steps (${mebibytes(buffers.sizeBytes)})`,
     );
   } catch (error) {
     watch.close();
@@ -129,7 +131,10 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
   };
 }
 
-/** Only where it was tried. An emulated GPU could wait by ticket, but waiting takes its processor from whoever is waited for. */
+/**
+ * Returns the guarantee of devices that were tried. A software adapter could use tickets, but there a spinning workgroup
+ * occupies the core that its producer needs.
+ */
 function forwardProgressOf(info: GPUAdapterInfo): DeviceTraits["forwardProgress"] {
   return info.vendor === "nvidia" && !isSoftwareAdapter(info) ? "ordered-launch" : undefined;
 }
@@ -167,7 +172,7 @@ function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
       ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
       : "no subgroups",
     traits.hasF16 ? "shader-f16" : "no shader-f16",
-    ...(traits.hasSubgroupMatrices ? ["matrix units"] : []),
+    ...(traits.hasSubgroupMatrices ? ["subgroup matrices"] : []),
   ];
   return `${adapterName(adapter.info)}; ${has.join(", ")}`;
 }

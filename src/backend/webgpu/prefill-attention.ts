@@ -5,7 +5,7 @@ import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
-/** Attention of many rows of one sequence: by tiles, on the matrix units where the device has them. */
+/** Attention of many rows of one sequence: by tiles, with subgroup matrices where the device has them. */
 export class PrefillAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
@@ -15,7 +15,7 @@ export class PrefillAttention {
     this.#cache = cache;
   }
 
-  /** Rows of a chunk of a prompt attend over everything cached of their sequence. */
+  /** Attention of the rows of a prefill chunk over everything cached of their sequence. */
   attend(
     layer: number,
     firstRow: number,
@@ -48,7 +48,7 @@ export class PrefillAttention {
         ...constants,
         HEADS: heads,
         ROW_BLOCKS: rowBlocks,
-        // keys, values, scores and weights within 48 KiB
+        // keys, values, scores and weights fit 48 KiB
         BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
       });
       const grid = [Math.ceil(rows / (16 * rowBlocks)), model.numQueryHeads / heads] as const;
@@ -58,7 +58,7 @@ export class PrefillAttention {
     const padding = paddedHeadDim(model, cacheDtype);
     const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
       ...constants,
-      // 4 KiB of values at a time, within the 16 KiB of any device
+      // 4 KiB of values at once, within the 16 KiB of every device
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,
     });
     const grid = [Math.ceil(rows / 32), model.numQueryHeads] as const;

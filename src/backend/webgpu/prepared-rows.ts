@@ -4,24 +4,24 @@ import type { Bindings } from "./kernel-params.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import type { Constants } from "./shader.ts";
 
-/** Columns to whole numbers of which f16 rows are padded. */
+/** f16 rows are zero-padded to a multiple of this many columns. */
 export const PREPARED_STRIP = 256;
 
-/** Rows of x: where they are and how they lie. */
+/** Rows of x in a buffer. */
 export interface Rows {
   readonly storage: NumberedBuffer;
-  /** Elements from row to row. */
+  /** Distance between rows, in elements. */
   readonly stride: number;
   readonly count: number;
 }
 
-/** Rows as f16 for the matrix units. */
+/** Rows as f16, for subgroup matrices. */
 export interface HalfRows {
   readonly storage: NumberedBuffer;
-  /** f32 [count]: what the products of each row are to be multiplied by. */
+  /** f32 [count]: the factor of the products of each row. */
   readonly scales: NumberedBuffer;
-  /** Pieces of 16 bytes from row to row. */
-  readonly pieces: number;
+  /** 16-byte vectors from row to row. */
+  readonly vectors: number;
   readonly count: number;
 }
 
@@ -31,7 +31,7 @@ export interface PrepareOptions {
   readonly gather?: NumberedBuffer | undefined;
 }
 
-/** Makes rows ready for a product where its kernel cannot read them as they lie: normed, gathered, padded, as f16. */
+/** Prepares rows for products whose kernels cannot read them in place: norms, gathers, pads, converts to f16. */
 export class PreparedRows {
   readonly #context: GpuContext;
   #floats: NumberedBuffer | undefined;
@@ -42,7 +42,7 @@ export class PreparedRows {
     this.#context = context;
   }
 
-  /** f32 rows, padded with zeros to whole pieces of every dtype. */
+  /** f32 rows, padded with zeros to whole vectors of every dtype. */
   floats(x: Rows, cols: number, { norm, gather }: PrepareOptions): Rows {
     const stride = padded(cols);
     this.#floats = this.#reserve(this.#floats, "prepared rows", x.count * stride * 4);
@@ -50,7 +50,7 @@ export class PreparedRows {
     return { storage: this.#floats, stride, count: x.count };
   }
 
-  /** f16 rows, padded with zeros to whole strips of any length. */
+  /** Prepares f16 rows, zero-padded to a multiple of `PREPARED_STRIP`. */
   halves(x: Rows, cols: number, { norm, gather }: PrepareOptions): HalfRows {
     const stride = Math.ceil(cols / PREPARED_STRIP) * PREPARED_STRIP;
     this.#halves = this.#reserve(this.#halves, "prepared f16 rows", x.count * stride * 2);
@@ -59,7 +59,7 @@ export class PreparedRows {
     const constants = { OUT_STRIDE: stride / 2, WIDE: isWide };
     const out = { out: this.#halves, scales: this.#scales };
     this.#record("prepare-halves", x, cols, { norm, gather }, constants, out);
-    return { storage: this.#halves, scales: this.#scales, pieces: stride / 8, count: x.count };
+    return { storage: this.#halves, scales: this.#scales, vectors: stride / 8, count: x.count };
   }
 
   #record(
@@ -92,7 +92,7 @@ export class PreparedRows {
     });
   }
 
-  /** Space for the largest batch of such rows, made when first needed. */
+  /** A buffer of at least `bytes`, replaced where it is too small. */
   #reserve(known: NumberedBuffer | undefined, label: string, bytes: number): NumberedBuffer {
     if (known && known.buffer.size >= bytes) return known;
     const { buffers, recorder } = this.#context;
@@ -104,7 +104,7 @@ export class PreparedRows {
   }
 }
 
-/** Columns with the padding of prepared rows: whole pieces of every dtype. */
+/** Columns with the padding of prepared rows: whole vectors of every dtype. */
 export function padded(cols: number): number {
   return Math.ceil(cols / 8) * 8;
 }

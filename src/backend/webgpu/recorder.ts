@@ -20,17 +20,17 @@ export interface DispatchOptions {
   readonly grid: readonly [x: number, y?: number, z?: number];
 }
 
-/** Distinct bindings kept; a decode step of a large model has some hundreds. */
+/** Most bind groups kept; a decode step of a large model binds some hundreds. */
 const MAX_BIND_GROUPS = 16384;
 const MAX_COMMAND_LISTS = 16384;
 const UNIFORM_BYTES = 256;
 const UNIFORMS_A_BUFFER = 1024;
-/** The largest element of any storage buffer. */
+/** Room for the largest element of any storage buffer. */
 const STAND_IN_BYTES = 64;
 
 /**
- * Records dispatches into a command encoder, in order, and submits them. Pipelines, uniforms and bind groups are made
- * when first needed and found again by key, so that nothing is made in steady state.
+ * Records dispatches into a command encoder, in order, and submits them. It makes pipelines, uniforms and bind groups when they
+ * are first needed and keeps them, and ops keep command lists to replay: a step in steady state allocates nothing.
  */
 export class Recorder {
   readonly device: GPUDevice;
@@ -46,7 +46,7 @@ export class Recorder {
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
-  /** Set in the pass. */
+  /** Pipeline of the current pass. */
   #pipeline: GPUComputePipeline | undefined;
   /** Dispatches of the command list under construction. */
   #captured: Dispatch[] | undefined;
@@ -240,7 +240,7 @@ export class Recorder {
       );
     const block = this.#uniformBlocks[this.#uniformBlocks.length - 1] as NumberedBuffer;
     const offset = (this.#uniformsUsed++ % UNIFORMS_A_BUFFER) * UNIFORM_BYTES;
-    // a place is written once, so what was recorded before is not changed
+    // each slot is written once, so that recorded dispatches keep their parameters
     this.device.queue.writeBuffer(block.buffer, offset, words);
     return { block, offset };
   }
@@ -267,7 +267,7 @@ export class Recorder {
     this.#pipeline = undefined;
   }
 
-  /** Copies on the device, in order with the dispatches. */
+  /** Records a copy on the device, in order with the dispatches. */
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, sizeBytes: number): void {
     this.check();
     if (this.isDry) return;
@@ -276,7 +276,7 @@ export class Recorder {
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, sizeBytes);
   }
 
-  /** Submits what was recorded. */
+  /** Submits recorded work. */
   submit(): void {
     this.#endPass();
     if (!this.#encoder) return;
@@ -285,7 +285,7 @@ export class Recorder {
     this.device.queue.submit([commands]);
   }
 
-  /** Writes after everything recorded so far, before everything recorded later. */
+  /** Writes to a buffer, in order with recorded dispatches: after earlier ones, before later ones. */
   write(buffer: NumberedBuffer, offsetBytes: number, data: Float32Array | Uint32Array, count: number): void {
     this.check();
     if (this.isDry) return;
@@ -293,7 +293,7 @@ export class Recorder {
     this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data as GPUAllowSharedBufferSource, 0, count);
   }
 
-  /** Submits, waits, and hands over the bytes of a mapped copy. */
+  /** Submits, waits, and returns a copy of the bytes of a buffer. */
   async read(buffer: NumberedBuffer, sizeBytes: number): Promise<ArrayBuffer> {
     const staging = this.#buffers.create("read", sizeBytes, USAGE.mapRead | USAGE.copyTarget);
     try {
@@ -307,8 +307,8 @@ export class Recorder {
   }
 
   /**
-   * Waits until a staging buffer is mapped. what: what it brings, for messages.
-   * Resolves to whether its data was still to come at the first look.
+   * Maps a staging buffer. what: names its contents in messages.
+   * Resolves to whether the data was still to come at the first look.
    * @throws BackendError when the device fails meanwhile or does not answer.
    */
   async map(staging: NumberedBuffer, what: string): Promise<boolean> {
@@ -318,7 +318,7 @@ export class Recorder {
     return true;
   }
 
-  /** Waits until the device has done what was submitted. what: what that is, for messages. */
+  /** Waits until the device has done everything submitted. what: names it in messages. */
   async finish(what: string): Promise<void> {
     await this.#watch.wait(what, this.device.queue.onSubmittedWorkDone());
   }

@@ -4,7 +4,7 @@ import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from ".
 import { ownTensor, ownWeight } from "../checks.ts";
 import type { ProfileCategory } from "./command-lists.ts";
 
-/** A buffer with a number that stands for it in the keys of bind groups. */
+/** A buffer with a number that stands for it where bind groups and command lists are looked up. */
 export interface NumberedBuffer {
   readonly id: number;
   readonly buffer: GPUBuffer;
@@ -57,7 +57,7 @@ export interface WeightSlice {
 }
 
 /**
- * A weight on the device. Matrices keep their dtype; rows are padded with zeros to whole pieces of 16 bytes and may be
+ * A weight on the device. Matrices keep their dtype; rows are padded with zeros to whole vectors of 16 bytes and may be
  * spread over buffers. Vectors are f32 in the vector buffer.
  */
 export class WebGpuWeight implements WeightRef {
@@ -91,7 +91,7 @@ export class WebGpuWeight implements WeightRef {
     return ownWeight(ref, WebGpuWeight);
   }
 
-  /** Pieces of 16 bytes of one row. */
+  /** 16-byte vectors of one row. */
   get stride(): number {
     return rowVectors(this.dtype, this.cols);
   }

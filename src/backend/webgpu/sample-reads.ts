@@ -53,13 +53,9 @@ export class SampleReads {
     const submission = { at: performance.now(), kind: 32 - Math.clz32(stepRows) };
     const sample = new StagedSample(this, { staging, rows, submission });
     this.#unasked.push(sample);
-    while (this.#unasked.length > (isPolled ? MAX_UNASKED : 0)) this.#fetchAbandoned();
+    const most = isPolled ? MAX_UNASKED : 0;
+    while (this.#unasked.length > most) fetchInSilence(this.#unasked[0] as StagedSample);
     return sample;
-  }
-
-  /** Fetches the oldest sample that nobody asked for; who asks for it later gets its tokens, or the error. */
-  #fetchAbandoned(): void {
-    this.#unasked[0]?.tokens().catch(() => {});
   }
 
   /** Waits for the tokens of a sample. Called once a sample. */
@@ -74,7 +70,7 @@ export class SampleReads {
       const tokens = new Uint32Array(staging.buffer.getMappedRange()).slice(0, rows);
       staging.buffer.unmap();
       this.#free.push(staging);
-      if (older.length > 0) await Promise.allSettled(older);
+      if (older.length > 0) await Promise.all(older);
       return tokens;
     } finally {
       this.#numInFlight--;
@@ -91,7 +87,7 @@ export class SampleReads {
     }
     const older = this.#unasked.splice(0, at + 1);
     older.pop();
-    return older.map((one) => one.tokens());
+    return older.map(fetchInSilence);
   }
 }
 
@@ -116,4 +112,9 @@ class StagedSample implements InFlightSample {
     this.#tokens ??= this.#reads.fetch(this);
     return this.#tokens;
   }
+}
+
+/** Fetches a sample that nobody has asked for. Whoever asks for it later gets its tokens, or the error. */
+function fetchInSilence(sample: StagedSample): Promise<unknown> {
+  return sample.tokens().catch(() => {});
 }

@@ -17,17 +17,17 @@ import { SampleReads } from "./sample-reads.ts";
 const MAX_SPANS = 128;
 /** sample-draw.wgsl: words of a row's draw. */
 const DRAW_WORDS = 6;
-/** Near the largest f32: one over a tiny temperature would be infinite, and no difference times it a number. */
+/** Largest 1 / temperature, near the largest f32: infinity times a difference of 0 is NaN. */
 const MOST_SCALE = 3e38;
-/** The largest f32 below 1: rounded up to 1, a draw would pass every token. */
+/** Largest random number, the last f32 below 1: a number rounded up to 1 would pass every token. */
 const LAST_UNIT = 1 - 2 ** -24;
 
 /** Of a dry run. */
 const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
 
-/** Draws tokens on the device; only their ids come back. */
+/** Samples tokens on the device; only their ids are read back. */
 export class SamplingOps {
-  /** u32 [maxBatchSequences]: the tokens of the last draw. */
+  /** u32 [maxBatchSequences]: the tokens of the last sample. */
   readonly drawn: NumberedBuffer;
   readonly #context: GpuContext;
   readonly #spans: NumberedBuffer;
@@ -36,10 +36,10 @@ export class SamplingOps {
   readonly #reads: SampleReads;
   readonly #greedyLists: CommandLists;
   readonly #drawLists: CommandLists;
-  /** Rows of the draws under construction: numbers and f32 in the same words. */
+  /** Parameters of the rows under construction, as u32 and f32 views of the same words. */
   readonly #drawWords: Uint32Array<ArrayBuffer>;
   readonly #drawFloats: Float32Array;
-  /** Rows of the last draw. */
+  /** Rows of the last sample. */
   sampledRows = 0;
   #seen: NumberedBuffer;
 
@@ -70,7 +70,7 @@ export class SamplingOps {
     return this.#reads.start(rows.length, stepRows);
   }
 
-  /** Records the draw into `drawn`. */
+  /** Records a sample into `drawn`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
     if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     let numGreedy = 0;

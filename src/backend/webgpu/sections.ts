@@ -9,14 +9,14 @@ export interface Product {
   readonly bias?: WebGpuWeight | undefined;
 }
 
-/** Rows of one product that lie in one buffer. */
+/** Rows of one product in one slab. */
 export interface Section {
   readonly slice: WeightSlice;
   readonly out: number;
   /** First element of the bias + 1; 0 where there is none. */
   readonly bias: number;
   readonly dtype: WeightDtype;
-  /** Pieces of a row. */
+  /** 16-byte vectors of a row. */
   readonly stride: number;
 }
 

@@ -8,29 +8,29 @@ import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./d
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-/** Tokens by which grids grow. */
+/** Grids grow by this many tokens. */
 const BLOCK = 4096;
 /** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
 const MERGE_GROUPS = 128;
 
-/** Where select-top.wgsl marks the places at which units come first, `words` a sequence. */
+/** Where select-top.wgsl marks the places that are first occurrences, `words` a sequence. */
 interface MarkBuffers {
   readonly firsts: NumberedBuffer;
-  /** Marks of the merge before, to be cleared. */
+  /** Marks of the previous merge, which this one clears. */
   readonly stale: NumberedBuffer;
   readonly words: number;
   readonly staleWords: number;
 }
 
-/** Selection: everything stays on the device. */
+/** The selection ops. Nothing is read back. */
 export class SelectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
-  readonly #bounds = new Map<number, NumberedBuffer>();
   readonly #scratch = new Map<string, NumberedBuffer>();
   readonly #lists: Readonly<Record<"random" | "bounds" | "pages" | "top" | "merge" | "expand", CommandLists>>;
-  /** Which of two buffers the next merge marks, and how many words of the other the last one left marked. */
+  /** Which of two buffers the next merge marks. */
   #isOdd = false;
+  /** Words of the other buffer that the previous merge left marked. */
   #staleWords = 0;
 
   constructor(context: GpuContext, cache: KvCache) {
@@ -65,7 +65,7 @@ export class SelectionOps {
     const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
-      const start = batch.lengths[s] - batch.rowCounts[s];
+      const start = batch.boundsFrom[s];
       const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
       const place = this.#lists.bounds.at(s).at(pages).at(layer);
       if (recorder.replay(place)) continue;
@@ -77,7 +77,7 @@ export class SelectionOps {
             DTYPE: DTYPE_CODES[cacheDtype],
           }),
           params: { sequence: s },
-          bindings: { step: step.storage, keys, bounds: this.#boundsOf(layer) },
+          bindings: { step: step.storage, keys, bounds: this.#cache.boundsOf(layer) },
           grid: [Math.ceil(channels / 64), pages],
         }),
       );
@@ -86,7 +86,7 @@ export class SelectionOps {
 
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
     const { recorder, step, model, cacheDtype } = this.#context;
-    if (!this.#bounds.has(layer)) throw new ShapeError("pageScores before any updatePageBounds");
+    if (!this.#cache.layer(layer).bounds) throw new ShapeError("pageScores before any updatePageBounds");
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
     const blocks = blocksOf(batch, range);
@@ -108,7 +108,7 @@ export class SelectionOps {
           QUERY_HEADS: model.numQueryHeads,
         }),
         params: { first_sequence: range.first, capacity: values.capacity },
-        bindings: { step: step.storage, query: from, bounds: this.#boundsOf(layer), scores: values },
+        bindings: { step: step.storage, query: from, bounds: this.#cache.boundsOf(layer), scores: values },
         grid: [Math.ceil((blocks * BLOCK) / out.unit / 64), model.numQueryHeads, range.count],
       }),
     );
@@ -142,7 +142,7 @@ export class SelectionOps {
     }
   }
 
-  /** Heads are ranked in workgroup memory; the merge counts the marks of first occurrences. */
+  /** For sets that fit workgroup memory: ranks heads there, then merges by counting the marks of first occurrences. */
   #mergeInPlace(
     blocks: number,
     range: SequenceRange,
@@ -154,7 +154,7 @@ export class SelectionOps {
     const { recorder, traits, step } = this.#context;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
-    const sequences = this.#context.capacity.maxBatchSequences;
+    const sequences = roomFor(range);
     const best = this.#spare("least places", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
@@ -175,7 +175,7 @@ export class SelectionOps {
     });
   }
 
-  /** Buffers for the marks of a merge: clean ones, and those of the merge before, which this one cleans. */
+  /** Buffers for the marks of a merge: a clean one, and that of the previous merge, which this one clears. */
   #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
     const words = Math.ceil((count * heads) / 32);
     const bytes = this.#context.capacity.maxBatchSequences * words * 4;
@@ -193,13 +193,13 @@ export class SelectionOps {
     return marks;
   }
 
-  /** For sets too large for workgroup memory: lists in memory, sorted there, walked by one workgroup. */
+  /** For sets too large for workgroup memory: sorts lists in storage; one workgroup walks them. */
   #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    const { recorder, traits, capacity } = this.#context;
+    const { recorder, traits } = this.#context;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;
-    const sequences = capacity.maxBatchSequences;
+    const sequences = roomFor(range);
     const bestCapacity = WebGpuTensor.of(scores.values).capacity;
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
@@ -237,11 +237,11 @@ export class SelectionOps {
     ends: KeptEnds,
     count: number,
     to: {
-      /** Units or, where keyed, pairs of unit and key go out, `capacity` a head. */
+      /** Receives units or, where keyed, pairs of unit and key: `capacity` a head. */
       readonly out?: NumberedBuffer;
       readonly isKeyed?: boolean;
       readonly capacity?: number;
-      /** Least places go into it. */
+      /** Receives the lowest place of each unit. */
       readonly best?: NumberedBuffer;
       readonly marks?: MarkBuffers;
       readonly counters?: NumberedBuffer;
@@ -279,7 +279,7 @@ export class SelectionOps {
     });
   }
 
-  /** Pairs that select-top.wgsl has room for beside its bins. */
+  /** Pairs that fit workgroup memory beside the bins of select-top.wgsl. */
   get #space(): number {
     return candidateSpace(this.#context.traits, 8192);
   }
@@ -319,18 +319,7 @@ export class SelectionOps {
     );
   }
 
-  #boundsOf(layer: number): NumberedBuffer {
-    const { buffers, model, capacity, cacheDtype } = this.#context;
-    let bounds = this.#bounds.get(layer);
-    if (!bounds) {
-      const bytes = capacity.maxPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
-      bounds = buffers.storage(`key bounds of layer ${layer}`, bytes);
-      this.#bounds.set(layer, bounds);
-    }
-    return bounds;
-  }
-
-  /** A buffer kept for later calls; grown where it is too small. fill: each of its words, where not 0. */
+  /** A scratch buffer, kept for later calls and replaced where it is too small. fill: value of each word. */
   #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
     const { buffers, recorder } = this.#context;
     const known = this.#scratch.get(name);
@@ -345,7 +334,12 @@ export class SelectionOps {
   }
 }
 
-/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that plans hold for a while. */
+/** Sequences that scratch buffers have room for: grown by powers of two, so that few concurrent requests take little. */
+function roomFor({ count }: SequenceRange): number {
+  return 2 ** Math.ceil(Math.log2(count));
+}
+
+/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that command lists stay valid for a while. */
 function blocksOf(batch: BatchSizes, range: SequenceRange): number {
   let most = 0;
   for (let s = range.first; s < range.first + range.count; s++) most = Math.max(most, batch.lengths[s]);

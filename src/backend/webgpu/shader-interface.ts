@@ -1,6 +1,6 @@
-/** What a kernel asks of those who dispatch it, read from its text: parameters and bindings, by name. */
+/** Reads a kernel's interface from its text: parameters and bindings, by name. */
 
-/** A line of an assembled text, and where it was written. */
+/** A line of an assembled text, with its file and line number. */
 export interface ShaderLine {
   readonly file: string;
   /** From 1. */
@@ -28,7 +28,7 @@ export interface ShaderInterface {
   readonly bindings: readonly Binding[];
 }
 
-/** Words of parameters that come with a dispatch. */
+/** Maximum words of a kernel's parameters, the size of immediates. */
 const MAX_WORDS = 16;
 const BINDING = /^@group\(0\) @binding\((\d+)\) var<storage, (read|read_write)> (\w+):/;
 const PARAMS = /^(?:@group\(0\) @binding\(0\) )?var<(?:uniform|immediate)> (\w+): (\w+);/;

@@ -1,21 +1,21 @@
 /**
- * Assembles the text of a kernel from WGSL files: preludes, then the kernel itself. What the files may say beyond WGSL:
+ * Assembles the text of a kernel from WGSL files: preludes, then the kernel itself. The files may use these extensions:
  *
- * - `override NAME: type;` is a constant that the dispatching code must give. Preludes may declare the same one.
- * - `/* unroll *\/ for (var i = 0u; i < BOUND; i++) {` is written out, each turn a block in which `i` is a constant:
- *   drivers keep an array in registers only where every index is a constant. BOUND is a constant expression.
- * - Module-scope `var<uniform>` and `var<storage, …>` carry no `@binding`: they are numbered in order of declaration.
- * - `file:name` takes a file with STAGE replaced by the name, so that one file can be part of a kernel more than once.
- * - Directives (`enable`, `diagnostic`) may stand in any file; they move to the top.
+ * - `override NAME: type;` declares a constant that the dispatching code must pass. Several preludes may declare the same one.
+ * - `/* unroll *\/ for (var i = 0u; i < BOUND; i++) {` is unrolled: each iteration becomes a block in which `i` is a constant,
+ *   since drivers keep an array in registers only if every index is constant. BOUND is a constant expression.
+ * - Module-scope `var<uniform>` and `var<storage, …>` have no `@binding`: the assembler numbers them in order of declaration.
+ * - `file:name` includes a file with STAGE replaced by the name, so that a kernel can include one file several times.
+ * - Directives (`enable`, `diagnostic`) may be in any file; they move to the top.
  *
- * What is not understood is refused with the file, the line and its text: a bound evaluated wrongly would drop part of a loop.
+ * Anything else is an error with the file, the line and its text: a bound evaluated wrongly would drop part of a loop.
  */
 import { BackendError } from "../../base/errors.ts";
 import { KERNEL_SOURCES, type KernelFile } from "./kernel-sources.ts";
 import { type ConstantType, type ConstantValue, convert, evaluate, type Fail } from "./shader-expression.ts";
 import { interfaceOf, type ShaderInterface, type ShaderLine } from "./shader-interface.ts";
 
-/** A file of src/backend/webgpu/kernels without `.wgsl`, and the name that STAGE stands for. */
+/** A file of src/backend/webgpu/kernels without `.wgsl`, optionally with the replacement of STAGE. */
 export type ShaderFile = KernelFile | `${KernelFile}:${string}`;
 
 /** Values of the `override` declarations of a kernel. */
@@ -27,11 +27,11 @@ export interface Shader extends ShaderInterface {
 
 export interface ShaderOptions {
   readonly constants: Constants;
-  /** Parameters come with the dispatch, so that no workgroup begins by waiting for memory. */
+  /** Passes parameters as immediates, so that no workgroup waits for memory at its start. */
   readonly hasImmediates: boolean;
 }
 
-/** Turns that a marked loop may have; more are a mistake in its bound. */
+/** Maximum iterations of an unrolled loop; more are a mistake in its bound. */
 const MAX_TURNS = 1024;
 const MARKER = "/* unroll */";
 const MARKED_LOOP = /^\s*\/\* unroll \*\/ for \(var (\w+) = 0u; \1 < (.+); \1\+\+\) \{$/;
@@ -40,18 +40,18 @@ const CONSTANT = /^const (\w+): (u32|i32|f32|bool) = (.+);$/;
 const RESOURCE = /^var<(?:uniform|storage, read|storage, read_write)> \w+: .+;$/;
 const OTHER_VARIABLE = /^var<(?:workgroup|private)> \w+: .+;$/;
 
-/** @throws BackendError naming the file, the line and its text; or the constants that are missing or not declared. */
+/** @throws BackendError naming the file, the line and its text; or the missing or undeclared constants */
 export function assembleShader(files: readonly ShaderFile[], options: ShaderOptions): Shader {
   const kernel = files[files.length - 1] ?? "";
   return new Assembly(kernel, options).assemble(files.flatMap(linesOf));
 }
 
-/** The text that the compiler gets; line i of it is `lines[i]`. */
+/** Returns the text for the compiler; its line i is `lines[i]`. */
 export function textOf({ lines }: Pick<Shader, "lines">): string {
   return lines.map(({ text }) => text).join("\n");
 }
 
-/** The lines of texts that do not come from this project's files: for tests. */
+/** Assembles texts from outside the kernels folder, for tests. */
 export function assembleTexts(texts: Readonly<Record<string, string>>, options: ShaderOptions): Shader {
   const files = Object.keys(texts);
   const lines = files.flatMap((file) => split(file, texts[file] ?? ""));
@@ -96,10 +96,9 @@ class Assembly {
     );
     if (unknown.length > 0) throw this.#error(`no override is declared for ${unknown.join(", ")}`);
     if (this.#missing.length > 0) throw this.#error(`no value was given for ${this.#missing.join(", ")}`);
-    const body: ShaderLine[] = [];
-    this.#unroll(declared, this.#values, body);
-    const all = [...this.#directives.values(), ...body];
-    return { lines: all, ...interfaceOf(all, refuse) };
+    const out = [...this.#directives.values()];
+    new Unroller(declared, this.#values, out).unroll(0, declared.length);
+    return { lines: out, ...interfaceOf(declared, refuse) };
   }
 
   #error(problem: string): BackendError {
@@ -165,7 +164,7 @@ class Assembly {
     return { ...line, text };
   }
 
-  /** Whether a constant is declared for the first time. Files that are assembled together may declare the same one. */
+  /** Returns true for the first declaration of a constant. Files of one kernel may declare the same constant. */
   #isFirst(line: ShaderLine, name: string, declaration: string): boolean {
     const before = this.#declarations.get(name);
     if (before !== undefined && before !== declaration)
@@ -173,49 +172,72 @@ class Assembly {
     this.#declarations.set(name, declaration);
     return before === undefined;
   }
-
-  /** Writes marked loops out, each turn a block in which the variable is a constant. */
-  #unroll(lines: readonly ShaderLine[], values: ReadonlyMap<string, ConstantValue>, out: ShaderLine[]): void {
-    for (let i = 0; i < lines.length; i++) {
-      const line = lines[i] as ShaderLine;
-      const code = codeOf(line.text);
-      if (!code.includes(MARKER)) {
-        out.push(line);
-        continue;
-      }
-      const [head, variable = "", bound = ""] = MARKED_LOOP.exec(code) ?? [];
-      if (head === undefined) refuse(line, `expected ${MARKER} for (var i = 0u; i < BOUND; i++) {`);
-      const end = closingLine(lines, i);
-      const fail: Fail = (problem) => refuse(line, problem);
-      const turns = convert(evaluate(bound, values, fail), "u32", fail).value;
-      if (turns > MAX_TURNS)
-        refuse(line, `${turns} turns are more than the ${MAX_TURNS} that are written out`);
-      for (let turn = 0; turn < turns; turn++) {
-        out.push({ ...line, text: `{ const ${variable} = ${turn}u;` });
-        const inner = new Map(values).set(variable, { type: "u32", value: turn });
-        this.#unroll(lines.slice(i + 1, end), inner, out);
-        out.push({ ...(lines[end] as ShaderLine), text: "}" });
-      }
-      i = end;
-    }
-  }
 }
 
-/** Index of the line that ends the block which line `first` begins. */
-function closingLine(lines: readonly ShaderLine[], first: number): number {
-  let depth = 1;
-  for (let i = first + 1; i < lines.length; i++) {
-    const line = lines[i] as ShaderLine;
-    const code = codeOf(line.text);
-    for (const letter of code) {
-      if (letter === "{") depth++;
-      else if (letter === "}") depth--;
-      if (depth > 0) continue;
-      if (code.trim() !== "}") refuse(line, "the brace that ends a marked loop must stand alone");
-      return i;
+/** Writes marked loops out, each turn a block in which the variable is a constant. */
+class Unroller {
+  readonly #lines: readonly ShaderLine[];
+  /** The lines without their comments. */
+  readonly #codes: readonly string[];
+  /** The constants, and the variables of the loops around the current line. */
+  readonly #values: Map<string, ConstantValue>;
+  readonly #out: ShaderLine[];
+  /** Last line of each marked loop, by its first. */
+  readonly #ends = new Map<number, number>();
+
+  constructor(lines: readonly ShaderLine[], values: ReadonlyMap<string, ConstantValue>, out: ShaderLine[]) {
+    this.#lines = lines;
+    this.#codes = lines.map(({ text }) => codeOf(text));
+    this.#values = new Map(values);
+    this.#out = out;
+  }
+
+  unroll(first: number, end: number): void {
+    for (let i = first; i < end; i++) {
+      const line = this.#lines[i] as ShaderLine;
+      if (this.#codes[i]?.includes(MARKER)) i = this.#writeOut(line, i);
+      else this.#out.push(line);
     }
   }
-  return refuse(lines[first] as ShaderLine, "a marked loop does not end");
+
+  /** Returns the index of the loop's last line. */
+  #writeOut(line: ShaderLine, first: number): number {
+    const [head, variable = "", bound = ""] = MARKED_LOOP.exec(this.#codes[first] ?? "") ?? [];
+    if (head === undefined) refuse(line, `expected ${MARKER} for (var i = 0u; i < BOUND; i++) {`);
+    const end = this.#ends.get(first) ?? this.#closingLine(line, first);
+    this.#ends.set(first, end);
+    const fail: Fail = (problem) => refuse(line, problem);
+    const turns = convert(evaluate(bound, this.#values, fail), "u32", fail).value;
+    if (turns > MAX_TURNS) refuse(line, `${turns} turns are more than the ${MAX_TURNS} that are written out`);
+    const hidden = this.#values.get(variable);
+    const close = { ...(this.#lines[end] as ShaderLine), text: "}" };
+    for (let turn = 0; turn < turns; turn++) {
+      this.#out.push({ ...line, text: `{ const ${variable} = ${turn}u;` });
+      this.#values.set(variable, { type: "u32", value: turn });
+      this.unroll(first + 1, end);
+      this.#out.push(close);
+    }
+    if (hidden) this.#values.set(variable, hidden);
+    else this.#values.delete(variable);
+    return end;
+  }
+
+  /** Index of the line that ends the block which line `first` begins. */
+  #closingLine(line: ShaderLine, first: number): number {
+    let depth = 1;
+    for (let i = first + 1; i < this.#lines.length; i++) {
+      const code = this.#codes[i] ?? "";
+      for (const letter of code) {
+        if (letter === "{") depth++;
+        else if (letter === "}") depth--;
+        if (depth > 0) continue;
+        if (code.trim() !== "}")
+          refuse(this.#lines[i] as ShaderLine, "the brace that ends a marked loop must stand alone");
+        return i;
+      }
+    }
+    return refuse(line, "a marked loop does not end");
+  }
 }
 
 /** A line without its comment. */

@@ -75,7 +75,7 @@ export class SplitKv {
     const turnTokens = (threads / lanes) * tokens;
     return {
       ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens, maxTokens: 0 },
-      leastTurns: Math.ceil(tuning.attendLeastShare / turnTokens),
+      leastTurns: Math.ceil(tuning.attendLeastSplit / turnTokens),
       isTwin: this.#isTwin(lanes),
       // 8 KiB, beside the query and the states within the 16 KiB of any device
       sumHeads: Math.max(1, Math.min(heads, Math.floor(8192 / this.#sumBytes(lanes, threads)))),

@@ -2,7 +2,7 @@ import type { Capacity, ModelShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
-/** Where the parts of a step's input stand in its buffer, in words; the constants of step.wgsl. */
+/** Offsets of a step's inputs in its buffer, in words; the constants of step.wgsl. */
 export function stepLayout(model: ModelShape, capacity: Capacity) {
   const { maxBatchRows: rows, maxBatchSequences: sequences } = capacity;
   const maxPages = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
@@ -13,7 +13,8 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
   const firstRows = rowLengths + rows;
   const rowCounts = firstRows + sequences;
   const lengths = rowCounts + sequences;
-  const rope = Math.ceil((lengths + sequences) / 4) * 4;
+  const boundsFrom = lengths + sequences;
+  const rope = Math.ceil((boundsFrom + sequences) / 4) * 4;
   const pageTables = rope + rows * model.headDim;
   const size = pageTables + sequences * maxPages;
   return {
@@ -24,6 +25,7 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
     firstRows,
     rowCounts,
     lengths,
+    boundsFrom,
     rope,
     pageTables,
     maxPages,
@@ -33,7 +35,7 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
 
 export type StepLayout = ReturnType<typeof stepLayout>;
 
-/** What a step buffer is made of. */
+/** What a step buffer needs. */
 interface StepBufferOptions {
   readonly device: GPUDevice;
   readonly buffers: Buffers;
@@ -79,6 +81,7 @@ export class StepBuffer {
       header[layout.firstRows + s] = batch.firstRows[s];
       header[layout.rowCounts + s] = count;
       header[layout.lengths + s] = batch.lengths[s];
+      header[layout.boundsFrom + s] = batch.boundsFrom[s];
       this.#uploadPages(batch, s);
     }
     const { queue } = this.#device;

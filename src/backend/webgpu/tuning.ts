@@ -1,100 +1,116 @@
 import type { ModelShape } from "../backend.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 
-/** How a workgroup of gemm-subgroup-subgroup-matrix.wgsl goes about its outputs. */
+/** How a workgroup of gemm-subgroup-matrix.wgsl covers its outputs. */
 export interface MatrixTile {
-  /** Rows of x and of the weight. */
+  /** Rows of x. */
   readonly x: number;
+  /** Rows of the weight. */
   readonly w: number;
-  /** Columns at a time; a divisor of PREPARED_STRIP. */
+  /** Columns of an iteration; a divisor of PREPARED_STRIP. */
   readonly strip: number;
-  /** How its subgroups share the outputs, and the columns. */
+  /** Subgroups along the rows of x. */
   readonly splitX: number;
+  /** Subgroups along the rows of the weight. */
   readonly splitW: number;
+  /** Subgroups that share the columns of a block. */
   readonly splitK: number;
-  /** Strips on their way in registers, and strips in workgroup memory. */
+  /** Strips prefetched in registers. */
   readonly depth: number;
+  /** Strips in workgroup memory: 1 or 2. */
   readonly buffers: number;
 }
 
-/** Sizes that change how fast kernels are, not what they compute. */
+/** Sizes that change how fast kernels are, not what they compute. A vector has 16 bytes. */
 export interface Tuning {
-  /**
-   * Matrix-vector products: most invocations of a team, pieces of weights that each has in flight, least rows of a team.
-   */
+  /** Matrix-vector products: most invocations of a thread group. */
   readonly matvecLanes: number;
+  /** Matrix-vector products: weight vectors in flight an invocation. */
   readonly matvecLoads: number;
-  readonly matvecTeamRows: number;
-  /** Chains of products: invocations of a workgroup, pieces of weights that each has in flight, rows of a workgroup. */
-  readonly chainThreads: number;
-  readonly chainLoads: number;
-  readonly chainRows: number;
-  /** Fewest workgroups of a stage, if its rows can be spread so far. */
-  readonly chainGroups: number;
-  /** Pieces of the vector that an invocation keeps. */
-  readonly chainPieces: number;
-  /** Decode attention: invocations of a workgroup; tokens of a team in flight; workgroups for all of a row. */
+  /** Matrix-vector products: fewest rows of a thread group. */
+  readonly matvecGroupRows: number;
+  /** Layer kernel: invocations of a workgroup. */
+  readonly layerThreads: number;
+  /** Layer kernel: weight vectors in flight an invocation. */
+  readonly layerLoads: number;
+  /** Layer kernel: rows of a workgroup. */
+  readonly layerRows: number;
+  /** Layer kernel: fewest workgroups of a stage, if it has the rows for them. */
+  readonly layerGroups: number;
+  /** Layer kernel: vectors of the input that an invocation keeps. */
+  readonly layerVectors: number;
+  /** Split-KV attention: invocations of a workgroup. */
   readonly attendThreads: number;
+  /** Split-KV attention: tokens in flight a thread group. */
   readonly attendTokens: number;
+  /** Split-KV attention: workgroups of all query heads of a row. */
   readonly attendGroups: number;
-  /** Fewest tokens of a workgroup of decode attention: below it, bringing partial sums together costs more. */
-  readonly attendLeastShare: number;
-  /** Selection: fours of scores that an invocation has in flight. */
+  /** Split-KV attention: fewest tokens of a split; below it the combine costs more than a split saves. */
+  readonly attendLeastSplit: number;
+  /** Selection: vec4s of scores in flight an invocation. */
   readonly selectFours: number;
-  /** Products of many rows on the matrix units. */
+  /** Products of many rows with subgroup matrices. */
   readonly matrixTile: MatrixTile;
+  /** The same where the outputs are read as well, or come in pairs. */
   readonly largeMatrixTile: MatrixTile;
-  /** Prefill attention on the matrix units: subgroups of a workgroup, keys a turn. */
+  /** Prefill attention with subgroup matrices: subgroups of a workgroup. */
   readonly matrixSubgroups: number;
+  /** Prefill attention with subgroup matrices: keys a turn. */
   readonly matrixKeys: number;
-  /** Invocations of a workgroup that brings partial sums together. */
-  readonly mergeThreads: number;
+  /** Combine of split-KV partials: invocations of a workgroup. */
+  readonly combineThreads: number;
+  /**
+   * Kernel parameters as immediates, on devices that have them; else in uniforms, which command lists keep in their bind groups. A
+   * uniform saves the host one call of four a dispatch.
+   */
+  readonly immediates: boolean;
 }
 
 const GPU: Tuning = {
   matvecLanes: 256,
   matvecLoads: 16,
-  matvecTeamRows: 1,
-  chainThreads: 256,
-  chainLoads: 8,
-  chainRows: 16,
-  chainGroups: 128,
-  chainPieces: 2,
+  matvecGroupRows: 1,
+  layerThreads: 256,
+  layerLoads: 8,
+  layerRows: 16,
+  layerGroups: 128,
+  layerVectors: 2,
   attendThreads: 256,
   attendTokens: 4,
   attendGroups: 264,
-  attendLeastShare: 64,
+  attendLeastSplit: 64,
   selectFours: 4,
   matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
   largeMatrixTile: { x: 192, w: 128, strip: 64, splitX: 3, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
   matrixSubgroups: 8,
   matrixKeys: 32,
-  mergeThreads: 256,
+  combineThreads: 256,
+  immediates: false,
 };
 
 /** On a CPU a workgroup is a loop, and a barrier a turn of every invocation. */
-const EMULATED: Tuning = {
+const SOFTWARE: Tuning = {
   ...GPU,
   matvecLanes: 16,
   matvecLoads: 4,
-  matvecTeamRows: 8,
-  chainThreads: 16,
-  chainLoads: 4,
-  chainRows: 8,
-  chainGroups: 1,
-  chainPieces: 2,
+  matvecGroupRows: 8,
+  layerThreads: 16,
+  layerLoads: 4,
+  layerRows: 8,
+  layerGroups: 1,
+  layerVectors: 2,
   attendThreads: 32,
   attendTokens: 2,
   attendGroups: 16,
   selectFours: 1,
-  mergeThreads: 64,
+  combineThreads: 64,
 };
 
 export function tuningFor(traits: DeviceTraits, overrides: Partial<Tuning> = {}): Tuning {
-  return { ...(traits.isSoftware ? EMULATED : GPU), ...overrides };
+  return { ...(traits.isSoftware ? SOFTWARE : GPU), ...overrides };
 }
 
-/** Query heads that one workgroup of attention serves: all of a kv head, or the largest even share of them up to eight. */
+/** Returns the query heads of one workgroup of attention: the largest divisor of the GQA group size up to eight. */
 export function headsOfWorkgroup({ numQueryHeads, numKvHeads }: ModelShape): number {
   const group = numQueryHeads / numKvHeads;
   for (let heads = Math.min(8, group); heads > 1; heads--) if (group % heads === 0) return heads;

@@ -51,9 +51,9 @@ const FLUSH_ROWS = 64;
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
-  /** Others use the device too: it outlives the backend. */
+  /** True where others use the device too, so that it outlives the backend. */
   readonly isShared: boolean;
-  /** The backend's from here on. */
+  /** The backend owns them from here on. */
   readonly buffers: Buffers;
   readonly watch: DeviceWatch;
   readonly description: string;
@@ -115,7 +115,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
       step: new StepBuffer({ device, buffers, model, capacity }),
     };
-    this.#cache = new KvCache(this.#context);
+    this.#cache = new KvCache(this.#context, watch);
     this.#attention = new AttentionOps(this.#context, this.#cache);
     this.#projections = new ProjectionOps(this.#context, this.#cache);
     this.#selection = new SelectionOps(this.#context, this.#cache);
@@ -130,6 +130,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
       kvCacheBytes: this.#cache.sizeBytes,
+      maxKvCacheBytes: this.#cache.bytesOf(this.capacity.maxPages),
     };
   }
 
@@ -165,9 +166,10 @@ export class WebGpuBackend implements Backend, LayerOps {
     return this.#context.weights.write(WebGpuWeight.of(weight), firstRow, bytes);
   }
 
-  async resizeCache(numPages: number): Promise<boolean> {
+  resizeCache(numPages: number): Promise<boolean> {
+    this.#checkOpen("resizeCache");
     checkPages(numPages, this.capacity);
-    return true; // the whole pool is there from the start
+    return this.#cache.resize(numPages);
   }
 
   beginStep(batch: StepBatch): void {
@@ -294,13 +296,13 @@ export class WebGpuBackend implements Backend, LayerOps {
     await this.#context.recorder.prepare(record);
   }
 
-  /** Submits what was recorded and waits until the device has done it. */
+  /** Submits everything recorded and waits until the device has done it. */
   async finish(): Promise<void> {
     this.flush();
     await this.#context.recorder.finish("the recorded steps");
   }
 
-  /** Submits what was recorded without waiting. */
+  /** Submits everything recorded without waiting. */
   flush(): void {
     this.#context.recorder.submit();
   }
@@ -326,7 +328,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       recorder.submit();
       await recorder.finish("the last steps before closing");
     } catch {
-      // a device that fails at the end leaves nothing undone that anybody waits for
+      // nobody waits for the last steps: a device that fails now harms nothing
     } finally {
       this.#watch.close();
       buffers.destroyAll();

@@ -1,7 +1,7 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
-import { ALLOWED_ERROR, type BackendCandidate, type BackendKind } from "../backend-kind.ts";
+import { ALLOWED_ERROR, type BackendCandidate, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { DEFAULT_CACHE_DTYPE } from "./context.ts";
 import { bindingBytes, largestBuffer } from "./device-limits.ts";
@@ -9,11 +9,11 @@ import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
 import { proposePrefillRows } from "./prefill-rows.ts";
 
 export interface WebGpuHost {
-  /** WebGPU of this place. @throws BackendError where there is none, with the reason. */
+  /** Opens WebGPU in Node or the browser. @throws BackendError with the reason if it is unavailable */
   readonly openGpu: () => Promise<GPU>;
 }
 
-/** The WebGPU backend on the adapter that a place gives first. */
+/** The WebGPU backend on the first adapter for high performance. */
 export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype }> = {
   name: "webgpu",
   device: "GPU",
@@ -28,7 +28,7 @@ export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype 
   },
 };
 
-/** The backend on one adapter, which gives one device. source: where the adapter comes from. */
+/** Creates the candidate of one adapter, which yields one device. source: the origin of the adapter. */
 export function webGpuCandidate(
   adapter: GPUAdapter,
   source: object,
@@ -43,12 +43,13 @@ export function webGpuCandidate(
       ? { isWanted: false, why: "the only WebGPU adapter computes on the CPU" }
       : { isWanted: true, why: "a GPU is there" },
     allowedError: ALLOWED_ERROR[isRounded ? "f16" : "f32"],
+    mostConcurrent: MOST_CONCURRENT.gpu,
     tested: {
       name: adapterName(info),
       source,
       key: [vendor, architecture, device, description, cacheDtype].join("|"),
     },
-    // Whether all buffers fit the GPU together shows only when they are made.
+    // only allocation shows whether all buffers together fit the GPU
     memoryLimit: ({ model }) => ({
       fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,

@@ -62,7 +62,7 @@ function describeAdapter(adapter: Adapter): string {
     ["  adapter", [vendor, architecture, adapter.device].filter(Boolean).join(", ") || "unnamed"],
     ["  subgroups", sizes === undefined ? "none" : `of ${sizes}`],
     ["  f16", adapter.hasF16 ? "yes" : "no"],
-    ["  matrix units", adapter.hasSubgroupMatrices ? "yes" : "no"],
+    ["  matrices", adapter.hasSubgroupMatrices ? "of subgroups" : "none"],
     [
       "  buffers",
       `${formatLimit(limits.maxBufferSize)} each, ${formatLimit(limits.maxStorageBufferBindingSize)} bound at once, ` +

@@ -5,7 +5,7 @@ export const MAX_DATA_DEPTH = 500;
 
 /**
  * Converts plain data to a template value. Whole numbers become int, others float; keys with the value `undefined` are
- * dropped. Other objects become a text that names their kind, as in transformers.
+ * dropped. Other values become a text that names their kind, as in transformers.
  * @throws RangeError when the data nests deeper than `MAX_DATA_DEPTH` or contains itself
  */
 export function toValue(data: unknown, depth = 0): Value {

@@ -17,8 +17,8 @@ export interface Losses {
 const UNITS = 0x10000;
 
 /**
- * Creates a function that returns a lower bound on the number of tokens of a normalised text. A character costs at least
- * 1 / (length of the longest token that contains it) of a token, and the costs of a token's characters sum to at most 1.
+ * Creates a function that returns a lower bound on the number of tokens of a normalised text. A character costs
+ * 1 / (length of the longest token that contains it), so the costs of a token's characters sum to at most 1.
  * A character that may be dropped, or fused with others into one unknown token, costs 0.
  */
 export function createTokenBound(

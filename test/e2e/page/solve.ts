@@ -6,7 +6,6 @@ export async function solve(prompt: string, onPart: (part: GenerationPart) => vo
   const engine = await openEngine({
     model: "/models/pico-reasoner",
     attention: lessIsMore({ tokenBudget: 128, selectionLayers: [2, 7] }),
-    cacheDtype: "f32", // the dtype of the golden text
   });
   const started = performance.now();
   const partsAtMs: number[] = [];

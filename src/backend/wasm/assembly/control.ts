@@ -24,7 +24,7 @@ const OPEN: i32 = 1 << 16;
 /** Milliseconds without a worker's answer before the join gives up: on a busy machine a worker may wait long for a core. */
 const JOIN_LIMIT: f64 = 30000;
 /** All threads, however many there are. */
-export const MOST_THREADS: u32 = 0x7fffffff;
+export const ALL_THREADS: u32 = 0x7fffffff;
 
 // @ts-ignore: decorator
 @external("env", "now")

@@ -2,7 +2,7 @@
  * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job multiplies up to
  * three weights with the same x. An item is a few 8-row blocks of one weight.
  */
-import { fork, MOST_THREADS, streamThreads } from "./control";
+import { fork, ALL_THREADS, streamThreads } from "./control";
 import {
   F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, siluTimes4,
 } from "./math";
@@ -29,6 +29,10 @@ export namespace Mode {
   export const SILU: u32 = 2;
 }
 
+/**
+ * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights; then SEGMENT_WORDS for each
+ * segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0, 4 out, 5 blocks, 6 blocks of an item, 7 first item.
+ */
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
 
@@ -46,7 +50,7 @@ export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(1, <u32>x);
   setParam(2, cols * 4);
   if (rows >= FEW_ROWS) {
-    fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, MOST_THREADS);
+    fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, ALL_THREADS);
     setParam(1, <u32>region.packed());
   }
   setParam(3, 0);
@@ -74,11 +78,11 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
   return blockBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
 }
 
-/** Divides the weights into items and runs them. Param 4: bytes of all weights. */
+/** Divides the weights into items and runs them. */
 export function run(): void {
   const isFew = param(0) < FEW_ROWS;
   const bytes = param(4);
-  const threads: u32 = isFew ? streamThreads(bytes) : MOST_THREADS;
+  const threads: u32 = isFew ? streamThreads(bytes) : ALL_THREADS;
   const takers = min<u32>(threads, workers() + 1);
   const share = bytes / (takers * ITEMS_PER_THREAD);
   let items: u32 = 0;

@@ -1,5 +1,5 @@
 /** RMS norm, RoPE, and the copy of new keys and values into their pages. */
-import { fork, MOST_THREADS } from "./control";
+import { fork, ALL_THREADS } from "./control";
 import { madd, sum4 } from "./math";
 import { batch, cache, model, param, region, setParam } from "./state";
 
@@ -32,7 +32,7 @@ export function normRows(x: usize, weight: usize, rows: u32, gathered: bool): vo
   setParam(1, <u32>weight);
   setParam(2, rows);
   setParam(3, u32(gathered));
-  fork(normItem, (rows + 7) / 8, MOST_THREADS);
+  fork(normItem, (rows + 7) / 8, ALL_THREADS);
 }
 
 /** Eight rows. */
@@ -73,7 +73,7 @@ export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize,
   setParam(1, <u32>query);
   setParam(2, <u32>qNorm);
   setParam(3, <u32>kNorm);
-  fork(finishItem, rows, MOST_THREADS);
+  fork(finishItem, rows, ALL_THREADS);
 }
 
 /** One row. */

@@ -1,5 +1,5 @@
 /** Per-page key bounds, Quest's page scores, and pseudo-random scores. */
-import { fork, MOST_THREADS } from "./control";
+import { fork, ALL_THREADS } from "./control";
 import { sum4 } from "./math";
 import { batch, cache, model, param, scratch, setParam } from "./state";
 
@@ -12,7 +12,7 @@ export function updateBounds(layer: u32, first: u32, count: u32): void {
   // Params: 0 layer, 1 first sequence.
   setParam(0, layer);
   setParam(1, first);
-  fork(boundsItem, count * model.kvHeads(), MOST_THREADS);
+  fork(boundsItem, count * model.kvHeads(), ALL_THREADS);
 }
 
 /** One kv head of one sequence. */
@@ -27,7 +27,7 @@ function boundsItem(item: u32): void {
   const inPage = cache.keys(param(0)) + <usize>(head * cache.headBytes());
   const length = batch.length(s);
   const slotBytes = <usize>cache.slotBytes();
-  for (let position = length - batch.rowCount(s); position < length;) {
+  for (let position = batch.boundsFrom(s); position < length;) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
     const least = cache.bounds(param(0), page) + <usize>head * bytes * 2;
     let key = cache.page(page) + inPage + <usize>(position & mask) * slotBytes;
@@ -60,7 +60,7 @@ export function pageScores(layer: u32, first: u32, count: u32, query: usize, out
   setParam(5, unit);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += itemsOf(first + s);
-  fork(pageScoresItem, items * model.kvHeads(), MOST_THREADS);
+  fork(pageScoresItem, items * model.kvHeads(), ALL_THREADS);
 }
 
 /** Items of a kv head of a sequence. */
@@ -134,7 +134,7 @@ export function randomScores(layer: u32, first: u32, count: u32, seed: u32, out:
   setParam(4, stride);
   let items: u32 = 0;
   for (let s: u32 = 0; s < count; s++) items += (batch.length(first + s) + POSITIONS - 1) / POSITIONS;
-  fork(randomItem, items, MOST_THREADS);
+  fork(randomItem, items, ALL_THREADS);
 }
 
 /** POSITIONS positions of one sequence. */

@@ -3,7 +3,7 @@
  * of 64, with an online softmax. Panels hold 8 query vectors of a tile side by side, so that both products use the GEMM
  * microtile and the softmax handles 8 vectors at a time.
  */
-import { fork, MOST_THREADS } from "./control";
+import { fork, ALL_THREADS } from "./control";
 import { exp4 } from "./math";
 import { batch, cache, model, param, roundUp, scratch, setParam } from "./state";
 import { packFour, tile8x4 } from "./tile";
@@ -39,7 +39,7 @@ export function prefill(layer: u32, first: u32, count: u32, query: usize, output
   for (let s: u32 = 0; s < count; s++) tiles += tilesOf(s);
   const items = tiles * model.kvHeads();
   setParam(6, items);
-  fork(prefillItem, items, MOST_THREADS);
+  fork(prefillItem, items, ALL_THREADS);
 }
 
 /** Tiles of a sequence; none of one row, which is the decode kernel's. */

@@ -1,5 +1,5 @@
 /** A plain read of memory, the yardstick of streaming kernels. */
-import { fork, MOST_THREADS } from "./control";
+import { fork, ALL_THREADS } from "./control";
 import { param, setParam } from "./state";
 
 const ITEM: u32 = 65536;
@@ -9,7 +9,7 @@ export function readAll(start: u32, bytes: u32, result: u32): void {
   // Params: 0 start, 1 result.
   setParam(0, start);
   setParam(1, result);
-  fork(readItem, bytes / ITEM, MOST_THREADS);
+  fork(readItem, bytes / ITEM, ALL_THREADS);
 }
 
 function readItem(item: u32): void {

@@ -2,7 +2,7 @@
  * Selection: the best units of each head, their union by rank, and ascending token positions. Exact: the sampled threshold
  * only decides how many scores are visited twice.
  */
-import { fork, MOST_THREADS } from "./control";
+import { fork, ALL_THREADS } from "./control";
 import { batch, limits, param, region, scratch, setParam } from "./state";
 
 /** Maximum size of the sample that gives the threshold. */
@@ -45,7 +45,7 @@ function setUp(first: u32, scores: usize, heads: u32, capacity: u32, unit: u32, 
 
 export function topK(first: u32, sequences: u32, scores: usize, heads: u32, capacity: u32, unit: u32, sinks: u32, recent: u32, count: u32, out: usize, outCapacity: u32): void {
   setUp(first, scores, heads, capacity, unit, sinks, recent, count, out, outCapacity);
-  fork(topKItem, sequences * heads, MOST_THREADS);
+  fork(topKItem, sequences * heads, ALL_THREADS);
 }
 
 /** One head of one sequence. */
@@ -251,7 +251,7 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
   const stride = limits.length();
   for (let s: u32 = 0; s < sequences; s++) {
     setUp(first + s, scores + <usize>(s * heads * capacity * 4), heads, capacity, unit, sinks, recent, count, ranks, stride);
-    fork(topKItem, heads, MOST_THREADS);
+    fork(topKItem, heads, ALL_THREADS);
     const bitmap = scratch;
     memory.fill(bitmap, 0, <usize>((limits.length() >> 5) + 1) * 4);
     let to = out + <usize>(s * outCapacity * 4);
@@ -281,7 +281,7 @@ export function expandSelection(first: u32, sequences: u32, units: usize, groups
   // Params: those of `setUp`, with units (or 0) for scores and groups for heads; 10 counts.
   setUp(first, units, groups, capacity, unit, sinks, recent, count, out, outCapacity);
   setParam(10, <u32>counts);
-  fork(expandItem, sequences * groups, MOST_THREADS);
+  fork(expandItem, sequences * groups, ALL_THREADS);
 }
 
 /** One head group of one sequence. */

@@ -59,6 +59,8 @@ export const lengths = 39;
 export const pageTables = 40;
 export const maxPagesPerSequence = 41;
 export const logitsRows = 42;
+/** First position of each sequence that the bounds of its page do not cover. */
+export const boundsFrom = 43;
 
 /** Tuning of weight streams: two words a dtype, in the order of the dtype codes. */
 export const aheadF32 = 64;

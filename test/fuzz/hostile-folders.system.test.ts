@@ -1,6 +1,6 @@
 /**
  * Opens checkpoints with structural damage in a process of their own: each yields an engine or a typed error, in bounded
- * time and memory. `LESSISMORE_FUZZ_RUNS=20000 npx vitest run test/fuzz` searches longer.
+ * time and memory. LESSISMORE_FUZZ_RUNS=20000 searches longer (CONTRIBUTING.md has the command).
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";

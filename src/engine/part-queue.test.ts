@@ -1,0 +1,77 @@
+import { expect, test } from "vitest";
+import { PartQueue } from "./part-queue.ts";
+import type { GenerationPart, PartKind } from "./request.ts";
+
+/** Parts a consumer may be behind. */
+const MOST = 64;
+
+const part = (text: string, kind: PartKind = "answer"): GenerationPart => ({
+  kind,
+  text,
+  tokenIds: [...text].map((character) => character.codePointAt(0) ?? 0),
+});
+
+function drain(queue: PartQueue): GenerationPart[] {
+  const parts: GenerationPart[] = [];
+  for (let next = queue.shift(); next; next = queue.shift()) parts.push(next);
+  return parts;
+}
+
+function filled(count: number): PartQueue {
+  const queue = new PartQueue();
+  for (let i = 0; i < count; i++) queue.push(part("a"));
+  return queue;
+}
+
+test.each([
+  [0, false],
+  [1, false],
+  [MOST - 1, false],
+  [MOST, true],
+  [MOST + 1, true],
+  [10 * MOST, true],
+])("after %i parts that nobody reads: full %s", (count, isFull) => {
+  expect(filled(count).isFull).toBe(isFull);
+});
+
+test("parts come out in order, each as it went in, and then none", () => {
+  const queue = new PartQueue();
+  const parts = [part("a", "reasoning"), part("bc"), part("d")];
+  for (const one of parts) queue.push(one);
+  expect(drain(queue)).toEqual(parts);
+  expect(queue.shift()).toBeUndefined();
+});
+
+test("one part read makes room again", () => {
+  const queue = filled(MOST);
+  queue.shift();
+  expect(queue.isFull).toBe(false);
+  queue.push(part("z"));
+  expect(queue.isFull).toBe(true);
+  expect(drain(queue).at(-1)).toEqual(part("z"));
+});
+
+test("a full queue joins a part to its last one of the same kind: no text and no token is lost", () => {
+  const queue = filled(MOST);
+  queue.push(part("bc"));
+  queue.push(part("d"));
+  const parts = drain(queue);
+  expect(parts).toHaveLength(MOST);
+  expect(parts.at(-1)).toEqual(part("abcd"));
+});
+
+test("a full queue does not join answer to reasoning", () => {
+  const queue = new PartQueue();
+  for (let i = 0; i < MOST; i++) queue.push(part("a", "reasoning"));
+  queue.push(part("b"));
+  queue.push(part("c"));
+  expect(drain(queue).slice(MOST - 1)).toEqual([part("a", "reasoning"), part("bc")]);
+});
+
+test("what the caller does to its part afterwards changes nothing", () => {
+  const queue = filled(MOST);
+  const tokenIds = [98];
+  queue.push({ kind: "answer", text: "b", tokenIds });
+  tokenIds.push(99);
+  expect(drain(queue).at(-1)).toEqual(part("ab"));
+});

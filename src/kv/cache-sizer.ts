@@ -1,0 +1,115 @@
+import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
+import type { PagePool } from "./page-pool.ts";
+
+/** Share by which the cache grows at least: growing may copy it, and copies must stay few. */
+const GROWTH = 1.5;
+/** Milliseconds without a request after which the pool is given back but for its first piece. */
+const IDLE_MS = 10_000;
+/** The first piece is the larger of these: enough for a short chat of a large model, and no more than a tab can spare. */
+const FIRST_TOKENS = 1024;
+const FIRST_BYTES = 16 << 20;
+
+export interface PoolOptions {
+  /** Pages that the pool grows by at least, and that stay when it is idle. */
+  readonly firstPages: number;
+  /** Pages that it may grow to. */
+  readonly maxPages: number;
+  /** Milliseconds without a request before it shrinks. */
+  readonly idleMs: number;
+}
+
+/** Sizes of the pool of a backend. */
+export function poolOptions(model: ModelShape, { pageSize, maxPages }: Capacity): PoolOptions {
+  const { numLayers, numKvHeads, headDim } = model;
+  const pageBytes = 2 * 4 * numLayers * numKvHeads * headDim * pageSize;
+  const firstPages = Math.ceil(Math.max(FIRST_TOKENS / pageSize, FIRST_BYTES / pageBytes));
+  return { firstPages, maxPages, idleMs: IDLE_MS };
+}
+
+/** Gives the page pool its pages: more of the backend's memory as they are needed, all but the first piece back when idle. */
+export class CacheSizer {
+  readonly maxPages: number;
+  readonly #pool: PagePool;
+  readonly #backend: Pick<Backend, "resizeCache">;
+  readonly #firstPages: number;
+  readonly #idleMs: number;
+  /** What memory allows, as far as is known. */
+  #limit: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    pool: PagePool,
+    backend: Pick<Backend, "resizeCache">,
+    { firstPages, maxPages, idleMs }: PoolOptions,
+  ) {
+    this.#pool = pool;
+    this.#backend = backend;
+    this.#firstPages = Math.min(firstPages, maxPages);
+    this.#idleMs = idleMs;
+    this.maxPages = maxPages;
+    this.#limit = maxPages;
+  }
+
+  /** Whether the pool may still grow by so many pages. */
+  canGrow(missing: number): boolean {
+    return this.#pool.numPages + missing <= this.#limit;
+  }
+
+  /** Pages that the pool has or may still grow to. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /**
+   * Grows the pool by `missing` pages or more, by less where memory is short. Where there is none even for those, `canGrow`
+   * says so from then on, until the pool has shrunk. A size that failed is not tried again: each trial may copy the cache.
+   * missing: what `canGrow` allows.
+   */
+  async grow(missing: number): Promise<void> {
+    const { numPages } = this.#pool;
+    const least = numPages + missing;
+    const wanted = Math.max(least, Math.ceil(numPages * GROWTH), numPages + this.#firstPages);
+    let size = Math.min(this.#limit, wanted);
+    while (!(await this.#backend.resizeCache(size))) {
+      this.#limit = size - 1;
+      if (size === least) return;
+      size = Math.max(least, numPages + Math.floor((size - numPages) / 2));
+    }
+    this.#pool.resize(size);
+  }
+
+  /** Gives all but the first piece back. The caller knows that no page past it is held. */
+  async shrink(): Promise<void> {
+    this.#limit = this.maxPages;
+    if (this.#pool.numPages <= this.#firstPages) return;
+    this.#pool.resize(this.#firstPages);
+    // A backend that cannot shrink keeps its pages; they are there when the pool grows again.
+    await this.#backend.resizeCache(this.#firstPages);
+  }
+
+  /** The engine has nothing to do: after a while without `busy`, `onIdle` is called once. */
+  idle(onIdle: () => void): void {
+    if (
+      this.#timer !== undefined ||
+      (this.#pool.numPages <= this.#firstPages && this.#limit === this.maxPages)
+    )
+      return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      onIdle();
+    }, this.#idleMs);
+    allowExit(this.#timer);
+  }
+
+  /** The engine has work: it is not idle. Called at the end, too, so that no timer is left. */
+  busy(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+/** Lets the process end while the timer runs, where timers keep one alive. */
+function allowExit(timer: unknown): void {
+  if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function")
+    timer.unref();
+}

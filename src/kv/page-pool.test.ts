@@ -1,0 +1,80 @@
+import { expect, test } from "vitest";
+import { PagePool } from "./page-pool.ts";
+
+test("the lowest free pages are taken first, those released later again", () => {
+  const pool = new PagePool(6, 4);
+  expect(pool.take(3)).toEqual([0, 1, 2]);
+  expect(pool.take(2)).toEqual([3, 4]);
+  pool.release([1]);
+  pool.release([3]);
+  expect(pool.numFree).toBe(3);
+  expect(pool.take(3)).toEqual([1, 3, 5]);
+});
+
+test("more than are free is nothing, and takes nothing", () => {
+  const pool = new PagePool(3, 4);
+  pool.take(2);
+  expect(pool.take(2)).toBeUndefined();
+  expect(pool.numFree).toBe(1);
+  expect(pool.take(0)).toEqual([]);
+});
+
+test("a page is free when its last holder has released it", () => {
+  const pool = new PagePool(2, 4);
+  const pages = pool.take(2) ?? [];
+  pool.retain(pages, 1);
+  pool.release(pages);
+  expect([pool.numFree, pool.holders(0), pool.holders(1)]).toEqual([1, 1, 0]);
+  pool.release([0]);
+  expect(pool.numFree).toBe(2);
+});
+
+test("releasing or retaining a free page is an error that names it", () => {
+  const pool = new PagePool(2, 4);
+  expect(() => pool.release([1])).toThrow("releasing page 1 of 2: nobody holds it");
+  expect(() => pool.retain([7])).toThrow("retaining page 7 of 2: nobody holds it");
+});
+
+test.each([
+  [0, 0],
+  [1, 1],
+  [4, 1],
+  [5, 2],
+])("%i tokens fill %i pages of 4", (tokens, pages) => {
+  expect(new PagePool(8, 4).pagesFor(tokens)).toBe(pages);
+});
+
+test("it grows with pages kept, and shrinks only past what is held", () => {
+  const pool = new PagePool(2, 4);
+  pool.take(2);
+  pool.resize(5);
+  expect([pool.numPages, pool.numFree]).toEqual([5, 3]);
+  expect(pool.take(1)).toEqual([2]);
+  pool.release([1]);
+  expect(() => pool.resize(2)).toThrow("shrinking the KV pool from 5 to 2 pages: page 2 is held");
+  pool.resize(3);
+  expect([pool.numPages, pool.numFree]).toEqual([3, 1]);
+  expect(pool.take(1)).toEqual([1]);
+});
+
+test("the integrity check tells of a page that leaked", () => {
+  const pool = new PagePool(3, 4);
+  pool.checkIntegrity(0);
+  pool.take(1);
+  pool.checkIntegrity(1);
+  expect(() => pool.checkIntegrity(0)).toThrow(
+    "the KV pool of 3 pages does not add up: 2 are free, 2 were counted as free, 0 should be held",
+  );
+});
+
+test("a page that is taken anew has no valid bounds; a growing pool keeps those of the others", () => {
+  const pool = new PagePool(2, 4);
+  pool.take(2);
+  pool.bounds.cover(0, 4);
+  pool.bounds.cover(1, 3);
+  pool.resize(4);
+  expect([0, 1, 2].map((page) => pool.bounds.valid(page))).toEqual([4, 3, 0]);
+  pool.release([1]);
+  pool.take(1);
+  expect([0, 1].map((page) => pool.bounds.valid(page))).toEqual([4, 0]);
+});

@@ -1,0 +1,114 @@
+import { PageBounds } from "./page-bounds.ts";
+
+/**
+ * Counts the holders of each page of the KV pool. Plain integers: the pool knows nothing of keys and values.
+ * The lowest free pages are taken first, so that the pages in use stay near the start and the pool can shrink.
+ */
+export class PagePool {
+  readonly pageSize: number;
+  /** Which per-page data are valid; a page that is taken anew has none. */
+  readonly bounds: PageBounds;
+  /** Holders of each page; 0 where it is free. */
+  #holders = new Uint32Array(0);
+  #numPages = 0;
+  #numFree = 0;
+  /** No page below it is free. */
+  #lowest = 0;
+
+  constructor(numPages: number, pageSize: number) {
+    this.pageSize = pageSize;
+    this.bounds = new PageBounds();
+    this.resize(numPages);
+  }
+
+  get numPages(): number {
+    return this.#numPages;
+  }
+
+  get numFree(): number {
+    return this.#numFree;
+  }
+
+  /** Pages that `tokens` tokens fill. */
+  pagesFor(tokens: number): number {
+    return Math.ceil(tokens / this.pageSize);
+  }
+
+  /** Pages for one holder, ascending; undefined where fewer are free, and nothing is taken then. */
+  take(count: number): readonly number[] | undefined {
+    if (count > this.#numFree) return undefined;
+    const taken: number[] = [];
+    for (let page = this.#lowest; taken.length < count; page++) {
+      if (this.#holders[page] !== 0) continue;
+      this.#holders[page] = 1;
+      this.bounds.forget(page);
+      taken.push(page);
+      this.#lowest = page + 1;
+    }
+    this.#numFree -= count;
+    return taken;
+  }
+
+  /** Adds a holder to the first `count` pages. @throws RangeError for a page that nobody holds */
+  retain(pages: readonly number[], count = pages.length): void {
+    for (let i = 0; i < count; i++) {
+      const page = pages[i] as number;
+      this.#checkHeld("retaining", page);
+      this.#holders[page] = this.holders(page) + 1;
+    }
+  }
+
+  /** Takes a holder from the pages from index `from` on; those without holders are free. @throws RangeError for a free page */
+  release(pages: readonly number[], from = 0): void {
+    for (let i = from; i < pages.length; i++) {
+      const page = pages[i] as number;
+      this.#checkHeld("releasing", page);
+      const left = this.holders(page) - 1;
+      this.#holders[page] = left;
+      if (left > 0) continue;
+      this.#numFree++;
+      if (page < this.#lowest) this.#lowest = page;
+    }
+  }
+
+  /** Sequences that hold a page. */
+  holders(page: number): number {
+    return this.#holders[page] ?? 0;
+  }
+
+  /** The pool has pages 0 to numPages - 1 from now on. @throws RangeError where a page that it loses is held */
+  resize(numPages: number): void {
+    for (let page = numPages; page < this.#numPages; page++)
+      if (this.#holders[page] !== 0)
+        throw new RangeError(
+          `shrinking the KV pool from ${this.#numPages} to ${numPages} pages: page ${page} is held`,
+        );
+    const holders = new Uint32Array(numPages);
+    holders.set(this.#holders.subarray(0, Math.min(numPages, this.#numPages)));
+    this.#holders = holders;
+    this.#numFree += numPages - this.#numPages;
+    this.#numPages = numPages;
+    this.#lowest = Math.min(this.#lowest, numPages);
+    this.bounds.resize(numPages);
+  }
+
+  /**
+   * Counts free and held pages anew; run when the engine is idle.
+   * numHeld: pages that the caller knows to be held.
+   * @throws RangeError where they do not add up: a page leaked, or was released twice.
+   */
+  checkIntegrity(numHeld: number): void {
+    let free = 0;
+    for (const holders of this.#holders) if (holders === 0) free++;
+    if (free === this.#numFree && free + numHeld === this.#numPages) return;
+    throw new RangeError(
+      `the KV pool of ${this.#numPages} pages does not add up: ${free} are free, ${this.#numFree} were counted as free, ` +
+        `${numHeld} should be held; a page was leaked or released twice`,
+    );
+  }
+
+  #checkHeld(doing: string, page: number): void {
+    if (this.holders(page) === 0)
+      throw new RangeError(`${doing} page ${page} of ${this.#numPages}: nobody holds it`);
+  }
+}

@@ -1,0 +1,251 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { PagePool } from "./page-pool.ts";
+import { SequenceCache } from "./sequence-cache.ts";
+
+test("pages follow its length; what is reserved is no length", () => {
+  const pool = new PagePool(4, 4);
+  const cache = new SequenceCache(pool);
+  expect(cache.reserve(5)).toBe(true);
+  expect([cache.pages, cache.length, cache.capacity]).toEqual([[0, 1], 0, 8]);
+  expect(cache.grow(8)).toBe(true);
+  expect([cache.length, cache.missingPages(9), cache.missingPages(8)]).toEqual([8, 1, 0]);
+  expect(cache.grow(9)).toBe(false);
+  expect([cache.pages, cache.length]).toEqual([[0, 1], 8]);
+  expect(cache.grow(8)).toBe(true);
+  cache.release();
+  cache.release();
+  expect([pool.numFree, cache.length, cache.pages]).toEqual([4, 0, []]);
+});
+
+test.each([
+  [11, 6, [0, 1], 6],
+  [11, 8, [0, 1], 8],
+  [11, 11, [0, 1, 2], 11],
+  [11, 0, [], 0],
+])("a sequence of %i tokens cut to %i has pages %j and length %i", (tokens, length, pages, left) => {
+  const cache = new SequenceCache(new PagePool(8, 4));
+  cache.grow(tokens);
+  cache.truncate(length);
+  expect([cache.pages, cache.length]).toEqual([pages, left]);
+});
+
+test("it cannot be cut to more than it has", () => {
+  const cache = new SequenceCache(new PagePool(8, 4));
+  cache.grow(3);
+  expect(() => cache.truncate(4)).toThrow("truncating a sequence of 3 cached tokens to 4");
+  expect(() => cache.truncate(Number.NaN)).toThrow(RangeError);
+});
+
+test("a fork shares full pages and begins where they end", () => {
+  const pool = new PagePool(8, 4);
+  const cache = new SequenceCache(pool);
+  cache.grow(10);
+  const fork = cache.fork();
+  expect([fork.pages, fork.length]).toEqual([[0, 1], 8]);
+  fork.grow(2);
+  expect([fork.pages, pool.numFree]).toEqual([[0, 1, 3], 4]);
+  cache.release();
+  expect(pool.numFree).toBe(5);
+  fork.release();
+  pool.checkIntegrity(0);
+});
+
+test("cut inside a shared page, a sequence lets go of the page: the next token would be written into it", () => {
+  const pool = new PagePool(8, 4);
+  const cache = new SequenceCache(pool);
+  cache.grow(8);
+  const fork = cache.fork();
+  cache.truncate(6);
+  expect([cache.pages, cache.length]).toEqual([[0], 4]);
+  cache.grow(1);
+  expect(cache.pages).toEqual([0, 2]);
+  cache.release();
+  fork.truncate(6); // alone again, it may go on in its page
+  expect([fork.pages, fork.length]).toEqual([[0, 1], 6]);
+});
+
+describe("key bounds", () => {
+  function covered(tokens: number): { pool: PagePool; cache: SequenceCache } {
+    const pool = new PagePool(8, 4);
+    const cache = new SequenceCache(pool);
+    cache.grow(tokens);
+    cache.coverBounds(cache.boundsEnd);
+    return { pool, cache };
+  }
+
+  test("begin at 0 for a sequence that never had any, else with the new tokens", () => {
+    const cache = new SequenceCache(new PagePool(8, 4));
+    cache.grow(9);
+    expect(cache.boundsEnd).toBe(0);
+    cache.coverBounds(0);
+    expect(cache.boundsEnd).toBe(9);
+    cache.grow(1);
+    expect(cache.boundsEnd).toBe(9);
+    cache.coverBounds(9);
+    cache.grow(7);
+    expect(cache.boundsEnd).toBe(10);
+  });
+
+  test("of a page cut in part cannot be undone: the page starts anew", () => {
+    const { cache } = covered(10);
+    cache.truncate(9);
+    expect(cache.boundsEnd).toBe(8);
+    cache.grow(1);
+    cache.coverBounds(8);
+    expect(cache.boundsEnd).toBe(10);
+    cache.truncate(5);
+    expect(cache.boundsEnd).toBe(4);
+  });
+
+  test("of pages that another sequence had are not taken over", () => {
+    const { pool, cache } = covered(8);
+    cache.release();
+    const next = new SequenceCache(pool);
+    next.grow(8);
+    expect([next.pages, next.boundsEnd]).toEqual([[0, 1], 0]);
+  });
+
+  test("are shared with forks, either way", () => {
+    const { cache } = covered(10);
+    const fork = cache.fork();
+    fork.grow(1);
+    expect(fork.boundsEnd).toBe(8);
+    const plain = new SequenceCache(new PagePool(8, 4));
+    plain.grow(8);
+    const quest = plain.fork();
+    quest.grow(1);
+    expect(quest.boundsEnd).toBe(0);
+    quest.coverBounds(0);
+    expect([plain.boundsEnd, quest.boundsEnd]).toEqual([8, 9]);
+  });
+});
+
+type Action =
+  | { readonly kind: "grow" | "truncate" | "reserve"; readonly which: number; readonly tokens: number }
+  | { readonly kind: "fork" | "release" | "cover"; readonly which: number }
+  | { readonly kind: "resize"; readonly numPages: number };
+
+const which = fc.nat(5);
+const ACTION: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("grow" as const), which, tokens: fc.nat(11) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("truncate" as const), which, tokens: fc.nat(30) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("reserve" as const), which, tokens: fc.nat(30) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("fork" as const), which }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("release" as const), which }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("cover" as const), which }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("resize" as const), numPages: fc.integer({ min: 4, max: 24 }) }),
+  },
+);
+
+/** A pool as its users see it: what was written to each place, and what the bounds of each page were made of. */
+class Model {
+  static readonly PAGE_SIZE = 4;
+  readonly pool = new PagePool(12, Model.PAGE_SIZE);
+  /** Sequences with the tokens that each one wrote or shares. */
+  live: { readonly cache: SequenceCache; tokens: number[] }[] = [
+    { cache: new SequenceCache(this.pool), tokens: [] },
+  ];
+  readonly #written = new Map<number, number>();
+  readonly #bounds = new Map<number, number[]>();
+  #next = 1;
+
+  do(action: Action): void {
+    if (action.kind === "resize") {
+      this.#resize(action.numPages);
+      return;
+    }
+    const at = action.which % Math.max(1, this.live.length);
+    const one = this.live[at];
+    if (!one) {
+      this.live.push({ cache: new SequenceCache(this.pool), tokens: [] });
+      return;
+    }
+    const { cache } = one;
+    if (action.kind === "grow") this.#grow(one, action.tokens);
+    else if (action.kind === "reserve") cache.reserve(action.tokens);
+    else if (action.kind === "cover") this.#cover(one);
+    else if (action.kind === "truncate") {
+      const length = Math.min(action.tokens, cache.length);
+      cache.truncate(length);
+      expect(length - cache.length).toBeLessThan(Model.PAGE_SIZE);
+      one.tokens = one.tokens.slice(0, cache.length);
+    } else if (action.kind === "fork") {
+      const fork = cache.fork();
+      this.live.push({ cache: fork, tokens: one.tokens.slice(0, fork.length) });
+    } else {
+      cache.release();
+      this.live.splice(at, 1);
+    }
+  }
+
+  #grow(one: { readonly cache: SequenceCache; tokens: number[] }, count: number): void {
+    const before = one.cache.length;
+    if (!one.cache.grow(count)) {
+      expect(one.cache.missingPages(before + count)).toBeGreaterThan(this.pool.numFree);
+      return;
+    }
+    for (let position = before; position < before + count; position++) {
+      expect(this.pool.holders(one.cache.pages[Math.floor(position / Model.PAGE_SIZE)] ?? -1)).toBe(1);
+      this.#written.set(this.#slot(one.cache, position), this.#next);
+      one.tokens.push(this.#next++);
+    }
+  }
+
+  /** As a backend brings bounds up to date: a page is extended from the position given, or started anew. */
+  #cover({ cache, tokens }: { readonly cache: SequenceCache; readonly tokens: readonly number[] }): void {
+    const from = cache.boundsEnd;
+    for (let position = from; position < cache.length; position++) {
+      const page = cache.pages[Math.floor(position / Model.PAGE_SIZE)] ?? -1;
+      const token = tokens[position] ?? -1;
+      const before = position % Model.PAGE_SIZE === 0 ? [] : (this.#bounds.get(page) ?? []);
+      this.#bounds.set(page, [...before, token]);
+    }
+    cache.coverBounds(from);
+    expect(cache.boundsEnd).toBe(cache.length);
+    const made = cache.pages
+      .slice(0, Math.ceil(cache.length / Model.PAGE_SIZE))
+      .flatMap((page) => this.#bounds.get(page));
+    expect(made).toEqual(tokens);
+  }
+
+  #resize(numPages: number): void {
+    const held = new Set(this.live.flatMap(({ cache }) => cache.pages));
+    const most = Math.max(-1, ...held);
+    if (most >= numPages) expect(() => this.pool.resize(numPages)).toThrow(`page`);
+    else this.pool.resize(numPages);
+  }
+
+  #slot(cache: SequenceCache, position: number): number {
+    return (
+      (cache.pages[Math.floor(position / Model.PAGE_SIZE)] ?? -1) * Model.PAGE_SIZE +
+      (position % Model.PAGE_SIZE)
+    );
+  }
+
+  check(): void {
+    this.pool.checkIntegrity(new Set(this.live.flatMap(({ cache }) => cache.pages)).size);
+    for (const { cache, tokens } of this.live) {
+      expect(cache.length).toBe(tokens.length);
+      expect(cache.capacity).toBeGreaterThanOrEqual(cache.length);
+      expect(tokens.map((_, position) => this.#written.get(this.#slot(cache, position)))).toEqual(tokens);
+    }
+  }
+}
+
+test("whatever sequences do, pages add up, everyone reads what it wrote, and bounds are those of the tokens", () => {
+  fc.assert(
+    fc.property(fc.array(ACTION, { maxLength: 60, size: "max" }), (actions) => {
+      const model = new Model();
+      for (const action of actions) {
+        model.do(action);
+        model.check();
+      }
+      for (const { cache } of model.live) cache.release();
+      model.pool.checkIntegrity(0);
+    }),
+    { numRuns: 200 },
+  );
+});

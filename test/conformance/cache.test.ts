@@ -1,0 +1,145 @@
+/** The KV cache of every backend: its size, and the key bounds of its pages, against brute force in f64. */
+import { afterEach, describe, expect, it } from "vitest";
+import type { Backend } from "../../src/backend/backend.ts";
+import { ShapeError } from "../../src/base/errors.ts";
+import { sizesOf } from "../sizes.ts";
+import { BACKENDS } from "./backend-table.ts";
+import { attention, pageScore } from "./brute-force.ts";
+import { nmse, Trial, type TrialSequence } from "./trial.ts";
+
+const PAGE = 8;
+const HEADS = 4;
+const NUM_PAGES = 24;
+
+describe.each(BACKENDS)("$name", ({ open }) => {
+  const opened: Backend[] = [];
+  afterEach(async () => {
+    for (const backend of opened.splice(0)) await backend.close();
+  });
+  async function openTrial(): Promise<Trial> {
+    const sizes = { numLayers: 2, headDim: 18, numKvHeads: 2, numQueryHeads: HEADS };
+    const capacity = { pageSize: PAGE, maxPages: NUM_PAGES, maxSequenceLength: 128 };
+    const backend = await open(...sizesOf({ ...sizes, ...capacity }));
+    opened.push(backend);
+    return new Trial(backend, 3).withInputs();
+  }
+
+  /** One more token each, in a step that brings the bounds up to date from the positions given. */
+  function step(trial: Trial, sequences: readonly TrialSequence[], boundsFrom: readonly number[]): void {
+    trial.run(
+      sequences.map((sequence, s) => ({ ...trial.part(sequence, 1), boundsFrom: boundsFrom[s] ?? 0 })),
+    );
+    for (const layer of [0, 1]) trial.backend.updatePageBounds(layer, { first: 0, count: sequences.length });
+  }
+
+  /** Page scores of the last layer are those of all keys of each page, NMSE < 1e-11. */
+  async function expectScores(trial: Trial): Promise<void> {
+    const capacity = 16;
+    const values = trial.tensor("f32", 8, HEADS, capacity);
+    const sequences = trial.parts.map(({ sequence }) => sequence);
+    const scores = { values, heads: HEADS, unit: PAGE };
+    trial.backend.pageScores(1, { first: 0, count: sequences.length }, trial.query, scores);
+    const all = await trial.floats(values);
+    for (const [s, sequence] of sequences.entries())
+      for (let h = 0; h < HEADS; h++) {
+        const keys = trial.keysOf(sequence, 1, h);
+        const expected = Array.from({ length: Math.ceil(sequence.length / PAGE) }, (_, page) =>
+          pageScore(trial.queries[s][h], keys.slice(page * PAGE, (page + 1) * PAGE)),
+        );
+        const at = (s * HEADS + h) * capacity;
+        expect(nmse(all.subarray(at, at + expected.length), expected)).toBeLessThan(1e-11);
+      }
+  }
+
+  async function expectAttention(trial: Trial): Promise<void> {
+    const count = trial.parts.length;
+    trial.backend.attendAll(1, { first: 0, count }, trial.query, trial.output);
+    const expected = trial.parts.flatMap(({ sequence }, s) =>
+      trial.queries[s].flatMap((query, h) => [
+        ...attention(query, trial.keysOf(sequence, 1, h), trial.valuesOf(sequence, 1, h)),
+      ]),
+    );
+    const output = await trial.floats(trial.output);
+    expect(nmse(output.subarray(0, expected.length), expected)).toBeLessThan(1e-9);
+  }
+
+  describe("key bounds", () => {
+    it("that were never made, or not for a while, are made from where they end", async () => {
+      const trial = await openTrial();
+      // neither prompt is followed by updatePageBounds, as under a policy that reads no page scores
+      const sequences = [await trial.filled(37), await trial.filled(21)];
+      step(trial, sequences, [0, 0]);
+      await expectScores(trial);
+      // the second one takes steps without: its bounds end in the middle of a page, at 22
+      for (let i = 0; i < 13; i++) trial.run([trial.part(sequences[1], 1)]);
+      step(trial, sequences, [38, 22]);
+      await expectScores(trial);
+    });
+
+    it("of a page that another sequence had are not its own: they start anew", async () => {
+      const trial = await openTrial();
+      const before = [await trial.filled(30), await trial.filled(10)];
+      step(trial, before, [0, 0]);
+      trial.end(before[0]);
+      const after = await trial.filled(27);
+      expect(after.pages.filter((page) => before[0].pages.includes(page))).toHaveLength(4);
+      step(trial, [after, before[1]], [0, 11]);
+      await expectScores(trial);
+    });
+
+    it("of a page whose last tokens were replaced are made from its start", async () => {
+      const trial = await openTrial();
+      const sequence = await trial.filled(19);
+      step(trial, [sequence], [0]);
+      // positions 18 and 19 are cut: their keys must leave the bounds of the third page
+      sequence.length = 18;
+      for (const lists of [...sequence.keys, ...sequence.values]) lists.length = 18;
+      step(trial, [sequence], [16]);
+      await expectScores(trial);
+    });
+  });
+
+  describe("resizeCache", () => {
+    it("keeps the keys, values and bounds of the pages that stay, larger or smaller, NMSE < 1e-9", async () => {
+      const trial = await openTrial();
+      const sequences = [await trial.filled(30), await trial.filled(9)];
+      step(trial, sequences, [0, 0]);
+      const least = 1 + Math.max(...sequences.flatMap(({ pages }) => pages));
+      for (const numPages of [least, NUM_PAGES, least, least + 1, NUM_PAGES]) {
+        expect(await trial.backend.resizeCache(numPages)).toBe(true);
+        if (numPages < NUM_PAGES) continue; // the next page may be any
+        step(
+          trial,
+          sequences,
+          sequences.map(({ length }) => length),
+        );
+        await expectScores(trial);
+        await expectAttention(trial);
+      }
+    });
+
+    it("holds a step's keys and values in order: what was recorded before it is there after it", async () => {
+      const trial = await openTrial();
+      const sequence = await trial.filled(20);
+      step(trial, [sequence], [0]);
+      trial.run([trial.part(sequence, 1)]);
+      await trial.backend.resizeCache(NUM_PAGES - 1);
+      await trial.backend.resizeCache(NUM_PAGES);
+      if (sequence.pages.includes(NUM_PAGES - 1))
+        throw new Error("the trial used the page that was given back");
+      trial.run([trial.part(sequence, 1)]);
+      await expectAttention(trial);
+    });
+
+    it("reports what is held and what it may become; a size that cannot be is refused", async () => {
+      const { backend } = await openTrial();
+      const { kvCacheBytes, maxKvCacheBytes } = backend.report();
+      expect(kvCacheBytes).toBe(maxKvCacheBytes);
+      expect(maxKvCacheBytes).toBeGreaterThanOrEqual(2 * 2 * 2 * NUM_PAGES * PAGE * 2 * 18);
+      expect(await backend.resizeCache(6)).toBe(true);
+      expect(backend.report().maxKvCacheBytes).toBe(maxKvCacheBytes);
+      for (const numPages of [-1, 2.5, NUM_PAGES + 1, Number.NaN])
+        await expect(async () => backend.resizeCache(numPages)).rejects.toThrow(ShapeError);
+    });
+  });
+});

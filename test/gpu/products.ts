@@ -1,0 +1,111 @@
+/** Products of a layer's weights with one row to a whole chunk, against f64. Errors are NMSE of the worst row. */
+import type { WeightDtype } from "../../src/base/dtype.ts";
+import { matvec, rmsNorm, silu } from "../conformance/brute-force.ts";
+import { makeWeight, nmse, type PairedWeight, Trial } from "../conformance/trial.ts";
+import { sizesOf } from "../sizes.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
+import { F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
+
+/** Rows for matrix-vector products, for the few of a decode batch, for tiles that are not full, for a whole chunk. */
+const ROWS = [1, 4, 5, 8, 33, 64, 300, 1024];
+const QUICK_ROWS = [1, 5, 33];
+/** Rows that are compared: both ends, and the edges of tiles. Brute force of all would take minutes. */
+const CHECKED = [0, 3, 4, 15, 16, 63, 64, 127, 128];
+const SIZES = {
+  ...{
+    hiddenSize: 256,
+    intermediateSize: 648,
+    vocabSize: 2003,
+    headDim: 64,
+    numQueryHeads: 6,
+    numKvHeads: 2,
+  },
+  ...{ maxSequenceLength: 1024, maxPages: 256 },
+};
+const ATTENDED_SIZE = SIZES.numQueryHeads * SIZES.headDim;
+
+export async function testProducts(run: GpuRun): Promise<void> {
+  const counts = run.isQuick ? QUICK_ROWS : ROWS;
+  for (const dtype of run.isQuick ? (["f16"] as const) : (["f16", "bf16", "f32"] as const)) {
+    const sizes = sizesOf({ ...SIZES, maxBatchRows: Math.max(...counts) });
+    const trial = new Trial(await run.openOn("f16")(...sizes), 7, "f16");
+    const products = new Products(trial, dtype);
+    for (const count of counts) {
+      const isRounded = run.hasSubgroupMatrices && dtype !== "f32" && count > 4;
+      const bound = isRounded ? SUBGROUP_MATRIX_NMSE : F32_NMSE;
+      for (const [op, error] of await products.errors(count))
+        run.rows.add("products", `${op}, ${dtype}, ${count} rows`, { error, bound });
+    }
+    await trial.backend.close();
+  }
+}
+
+type Name = "norm" | "gate" | "up" | "down" | "o" | "head";
+
+class Products {
+  readonly #trial: Trial;
+  readonly #weights: Readonly<Record<Name, PairedWeight>>;
+  readonly #logits: ReturnType<Trial["tensor"]>;
+
+  constructor(trial: Trial, dtype: WeightDtype) {
+    const { backend, random } = trial;
+    const { hiddenSize, intermediateSize, vocabSize } = SIZES;
+    const make = (name: Name, rows: number, cols: number) =>
+      makeWeight(backend, matrixSpec(name, dtype, [rows, cols]), random);
+    this.#trial = trial;
+    this.#weights = {
+      norm: makeWeight(backend, vectorSpec("norm", dtype, hiddenSize), random),
+      gate: make("gate", intermediateSize, hiddenSize),
+      up: make("up", intermediateSize, hiddenSize),
+      down: make("down", hiddenSize, intermediateSize),
+      o: make("o", hiddenSize, ATTENDED_SIZE),
+      head: make("head", vocabSize, hiddenSize),
+    };
+    this.#logits = trial.tensor("f32", backend.capacity.maxBatchSequences, vocabSize);
+  }
+
+  /** Runs a step of so many rows through `advance` and `logits`. */
+  async errors(count: number): Promise<readonly (readonly [op: string, error: number])[]> {
+    const { backend, random, x, output: attended, query } = this.#trial;
+    const { norm, gate, up, down, o, head } = this.#weights;
+    const sequence = this.#trial.newSequence();
+    const part = this.#trial.part(sequence, count);
+    this.#trial.begin([part]);
+    const given = Array.from({ length: count }, () => random.row(ATTENDED_SIZE));
+    backend.write(attended, Float32Array.from(given.flatMap((row) => [...row])));
+    const feedForward = { norm: norm.ref, gate: gate.ref, up: up.ref, down: down.ref };
+    backend.advance({ output: { o: o.ref }, feedForward }, undefined, { attended, x, query });
+    const wanted = [count - 1, 0];
+    backend.logits(norm.ref, head.ref, x, Uint32Array.from(wanted), wanted.length, this.#logits);
+    const [actual, logits] = [await this.#trial.floats(x), await this.#trial.floats(this.#logits)];
+    this.#trial.end(sequence);
+
+    const { hiddenSize, vocabSize } = SIZES;
+    const { rmsNormEps } = backend.model;
+    const checked = [...CHECKED, count - 2, count - 1].filter((row) => row >= 0 && row < count);
+    const advanced = new Map(
+      [...new Set([...checked, ...wanted])].map((row) => [row, this.#advanced(part.rows[row], given[row])]),
+    );
+    const rowErrors = checked.map((row) =>
+      nmse(actual.subarray(row * hiddenSize, (row + 1) * hiddenSize), advanced.get(row) ?? []),
+    );
+    const logitErrors = wanted.map((row, i) => {
+      const normed = rmsNorm(advanced.get(row) ?? [], norm.plain.values, rmsNormEps);
+      return nmse(logits.subarray(i * vocabSize, (i + 1) * vocabSize), matvec(head.plain, normed));
+    });
+    return [
+      ["advance", Math.max(...rowErrors)],
+      ["logits", Math.max(...logitErrors)],
+    ];
+  }
+
+  /** A row of x after the output projection and the feed-forward. */
+  #advanced(before: Float64Array, attended: Float64Array): Float64Array {
+    const { norm, gate, up, down, o } = this.#weights;
+    const x = matvec(o.plain, attended).map((value, c) => value + before[c]);
+    const normed = rmsNorm(x, norm.plain.values, this.#trial.backend.model.rmsNormEps);
+    const lifted = matvec(up.plain, normed);
+    const inner = matvec(gate.plain, normed).map((g, i) => silu(g) * lifted[i]);
+    return matvec(down.plain, inner).map((value, c) => value + x[c]);
+  }
+}

@@ -1,0 +1,51 @@
+/** What a run on a GPU compares, row by row. */
+
+export interface GpuRow {
+  readonly section: string;
+  readonly name: string;
+  /** NMSE, share of the largest logit, or places that differ: the section says which. */
+  readonly error: number;
+  readonly bound: number;
+  readonly isRight: boolean;
+}
+
+export class GpuRows {
+  readonly all: GpuRow[] = [];
+  readonly #print: (line: string) => void;
+
+  constructor(print: (line: string) => void) {
+    this.#print = print;
+  }
+
+  add(section: string, name: string, { error, bound }: { error: number; bound: number }): void {
+    const isRight = error <= bound;
+    this.all.push({ section, name, error, bound, isRight });
+    this.#print(
+      `${isRight ? "ok    " : "FAILED"} ${section}: ${name}: ${show(error)}, allowed ${show(bound)}`,
+    );
+  }
+
+  get numFailed(): number {
+    return this.all.filter(({ isRight }) => !isRight).length;
+  }
+
+  /** The row of each section that comes nearest to its bound, or passes it by most. */
+  get worst(): readonly GpuRow[] {
+    const worst = new Map<string, GpuRow>();
+    for (const row of this.all) {
+      const before = worst.get(row.section);
+      if (!before || shareOf(row) > shareOf(before)) worst.set(row.section, row);
+    }
+    return [...worst.values()];
+  }
+}
+
+/** NaN is past every bound. */
+function shareOf({ error, bound }: GpuRow): number {
+  if (Number.isNaN(error)) return Number.POSITIVE_INFINITY;
+  return bound === 0 ? error : error / bound;
+}
+
+function show(value: number): string {
+  return Number.isInteger(value) ? String(value) : value.toExponential(1);
+}

@@ -1,0 +1,148 @@
+/**
+ * What the host does for a decode step on Dawn's null backend, which takes everything and runs nothing: how much it allocates, and
+ * that it prepares nothing anew from step to step.
+ */
+import { getHeapStatistics } from "node:v8";
+import { afterAll, describe, expect, it } from "vitest";
+import { Attention } from "../../src/attention/attend.ts";
+import { parseAttention } from "../../src/attention/spec.ts";
+import type { InFlightSample } from "../../src/backend/backend.ts";
+import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
+import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
+import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
+import { Decoder } from "../../src/model/decoder.ts";
+import { createRope } from "../../src/model/rope.ts";
+import type { ModelWeights } from "../../src/model/weights.ts";
+import { sizesOf } from "../sizes.ts";
+import { matrixSpec, vectorSpec } from "../weight-specs.ts";
+import { openNullGpu } from "./null-gpu.ts";
+
+const { gpu } = await openNullGpu();
+
+const LAYERS = 16;
+const SIZES = {
+  ...{
+    numLayers: LAYERS,
+    hiddenSize: 64,
+    intermediateSize: 128,
+    numQueryHeads: 4,
+    numKvHeads: 2,
+    headDim: 16,
+  },
+  ...{ maxPages: 64, maxSequenceLength: 1024, maxBatchRows: 4, maxBatchSequences: 2, vocabSize: 256 },
+};
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+const ROWS = [{ params: GREEDY, draw: 0, seenTokens: [] }];
+
+/** Subgroups of a real GPU, so that the kernels are those of one; nothing compares them with a driver's. */
+const TRAITS = { minSubgroupSize: 32, maxSubgroupSize: 32, isSoftware: false } as const;
+
+describe.skipIf(gpu === undefined).each([
+  ["full", 5],
+  ["less-is-more:budget=64,layers=2+7", 8],
+])("a decode step with %s", (spec, mostKilobytes) => {
+  const opened: WebGpuBackend[] = [];
+  afterAll(async () => {
+    for (const backend of opened) await backend.close();
+  });
+
+  it(`allocates less than ${mostKilobytes} kB and records as many dispatches as the step before`, async () => {
+    const adapter = (await gpu?.requestAdapter()) as GPUAdapter;
+    const backend = await webGpuFactory(adapter, { cacheDtype: "f32", traits: TRAITS })(...sizesOf(SIZES));
+    opened.push(backend);
+    const step = stepsOf(backend, spec);
+    const { recorder } = contextOf(backend);
+    const allocated: number[] = [];
+    const dispatches = new Set<number>();
+    // splits, and with them command lists, change every 64 tokens
+    for (let i = 0; i < 300; i++) {
+      const [bytes, recorded] = [usedBytes(), recorder.dispatches];
+      const sample = step(400 + (i % 40));
+      if (i >= 100) {
+        allocated.push(usedBytes() - bytes);
+        dispatches.add(recorder.dispatches - recorded);
+      }
+      await sample.tokens();
+    }
+    expect([...dispatches]).toHaveLength(1);
+    expect(median(allocated) - median(Array.from({ length: 50 }, costOfMeasuring))).toBeLessThan(
+      mostKilobytes * 1000,
+    );
+  });
+});
+
+/** Records a step of one sequence at a length, up to its sample. */
+function stepsOf(backend: WebGpuBackend, spec: string): (length: number) => InFlightSample {
+  const { model, capacity } = backend;
+  const attentionModel = {
+    ...model,
+    pageSize: capacity.pageSize,
+    defaultSelectionLayers: [2, 7],
+    defaultSelectionLayersFrom: "guess" as const,
+  };
+  const given = parseAttention(spec);
+  const policy = given.forModel?.(attentionModel) ?? given;
+  const decoder = new Decoder(backend, placeWeights(backend), new Attention(backend, attentionModel));
+  const batch = new StepBatchBuilder(
+    backend,
+    createRope({ type: "default", theta: 1e4, headDim: model.headDim }),
+  );
+  const tokens = new Uint32Array(capacity.maxSequenceLength);
+  const pages = Array.from({ length: capacity.maxPages }, (_, page) => page);
+  const row = Uint32Array.of(0);
+  return (length) => {
+    batch.fill([
+      { name: "test", tokens, pages, firstPosition: length - 1, numRows: 1, isPrefill: false, policy },
+    ]);
+    decoder.forward(batch, batch.groups);
+    decoder.computeLogits(row, 1);
+    return backend.sample(decoder.logits, ROWS);
+  };
+}
+
+function placeWeights(backend: WebGpuBackend): ModelWeights {
+  const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = backend.model;
+  const matrix = (rows: number, cols: number) => {
+    const ref = backend.createWeight(matrixSpec("w", "f32", [rows, cols]));
+    writes.push(() => void backend.writeWeight(ref, 0, new Uint8Array(rows * cols * 4)));
+    return ref;
+  };
+  const vector = () => backend.createWeight(vectorSpec("v", "f32", hiddenSize));
+  const writes: (() => void)[] = [];
+  const layers = Array.from({ length: LAYERS }, () => ({
+    attentionInput: {
+      norm: vector(),
+      q: matrix(numQueryHeads * headDim, hiddenSize),
+      k: matrix(numKvHeads * headDim, hiddenSize),
+      v: matrix(numKvHeads * headDim, hiddenSize),
+    },
+    attentionOutput: { o: matrix(hiddenSize, numQueryHeads * headDim) },
+    feedForward: {
+      norm: vector(),
+      gate: matrix(intermediateSize, hiddenSize),
+      up: matrix(intermediateSize, hiddenSize),
+      down: matrix(hiddenSize, intermediateSize),
+    },
+  }));
+  const embedding = matrix(vocabSize, hiddenSize);
+  const weights = { embedding, layers, norm: vector(), output: embedding };
+  for (const write of writes) write();
+  return weights;
+}
+
+function usedBytes(): number {
+  return getHeapStatistics().used_heap_size;
+}
+
+/** Bytes that two readings of the heap's size allocate. */
+function costOfMeasuring(): number {
+  const before = usedBytes();
+  return usedBytes() - before;
+}
+
+/** The middle value: collections within a few steps change nothing. */
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
