@@ -1,22 +1,8 @@
 #!/usr/bin/env node
-import { Command } from "commander";
-import { checkpointCommand } from "./commands/checkpoint.ts";
-import { compareCommand } from "./commands/compare.ts";
-import { decodeCommand } from "./commands/decode.ts";
-import { efficiencyCommand } from "./commands/efficiency.ts";
-import { kernelsCommand } from "./commands/kernels.ts";
-import { memoryCommand } from "./commands/memory.ts";
-import { prefillCommand } from "./commands/prefill.ts";
-import { reportCommand } from "./commands/report.ts";
-import { backendsCommand, stepsCommand } from "./commands/steps.ts";
+import { createProgram } from "./program.ts";
 
-const program = new Command("bench").description("Timings of kernels and of whole steps, and peak memory.");
-const single = [kernelsCommand(), stepsCommand(), backendsCommand(), memoryCommand(), checkpointCommand()];
-const whole = [decodeCommand(), prefillCommand(), efficiencyCommand()];
-const judged = [reportCommand(), compareCommand()];
-for (const command of [...single, ...whole, ...judged]) program.addCommand(command);
 try {
-  await program.parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;

@@ -10,6 +10,11 @@ export function wholeNumbers(text: string): readonly number[] {
   return text.split(",").map(wholeNumber);
 }
 
+/** An option of whole numbers whose default shows in the help as it is typed. */
+export function wholeNumbersOption(flags: string, description: string, values: readonly number[]): Option {
+  return new Option(flags, description).argParser(wholeNumbers).default(values, values.join(","));
+}
+
 export function collect(text: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, text];
 }
@@ -22,14 +27,14 @@ export function shape(nameOrPath: string): Shape {
   }
 }
 
-/** How weights are stored that are made on the device. */
+/** The dtype of weights made on the device. */
 export function dtypeOption(): Option {
   return new Option("--dtype <dtype>", "of weights made on the GPU")
     .choices(["f16", "bf16", "f32"])
     .default("f16");
 }
 
-/** How its keys and values are. */
+/** The dtype of keys and values on the device. */
 export function cacheDtypeOption(): Option {
   return new Option("--cache-dtype <dtype>", "of keys and values there")
     .choices(["f16", "f32"])

@@ -1,4 +1,4 @@
-import { describeRun } from "./machine.ts";
+import { describeRun, type Revision } from "./machine.ts";
 
 type Cell = string | number | undefined;
 type Row = Readonly<Record<string, Cell>>;
@@ -9,7 +9,7 @@ export function printRows(rows: readonly Row[], isJson: boolean): void {
   else printTable(rows);
 }
 
-/** The same for tables of several kinds. */
+/** One JSON object with the machine and all tables, or each table under its name. */
 export function printTables(tables: Readonly<Record<string, readonly Row[]>>, isJson: boolean): void {
   if (isJson) {
     printJson(tables);
@@ -26,19 +26,19 @@ export function printJson(content: Readonly<Record<string, unknown>>): void {
   process.stdout.write(runJson(content));
 }
 
-/** The content with what a figure needs beside it. */
-export function runJson(content: Readonly<Record<string, unknown>>): string {
-  return `${JSON.stringify({ run: describeRun(), ...content }, rounded, 1)}\n`;
+/** The content as JSON, with the machine, the command and the commit. */
+export function runJson(content: Readonly<Record<string, unknown>>, revision?: Revision): string {
+  return `${JSON.stringify({ run: describeRun(revision), ...content }, rounded, 1)}\n`;
 }
 
-/** A table of all the rows' keys in Markdown. */
+/** The rows as a Markdown table; its columns are the keys of all rows. */
 export function markdownTable(rows: readonly Row[]): string {
   const [names = [], ...lines] = cells(rows);
   const line = (texts: readonly string[]) => `| ${texts.join(" | ")} |\n`;
   return [names, names.map(() => "---"), ...lines].map(line).join("");
 }
 
-/** Four digits: more than any of these figures is good for. */
+/** Rounds to four digits, more than the precision of any figure here. */
 function rounded(_key: string, value: unknown): unknown {
   if (typeof value !== "number" || Number.isInteger(value)) return value;
   return Number(value.toPrecision(4));
@@ -56,7 +56,7 @@ function printTable(rows: readonly Row[]): void {
     );
 }
 
-/** The names of all columns, then a line for each row. */
+/** The column names, then one line a row. */
 function cells(rows: readonly Row[]): readonly (readonly string[])[] {
   const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   return [names, ...rows.map((row) => names.map((name) => format(row[name])))];

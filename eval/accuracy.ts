@@ -140,7 +140,7 @@ export function wilsonInterval(successes: number, trials: number): [low: number,
 /** Formats rows under a header, one line each. */
 export function formatAccuracy(rows: readonly AccuracyRow[]): string {
   return formatTable(
-    ["task", "attention", "right", "accuracy (95 %)", "tokens", "attended", "ms/token"],
+    ["task", "attention", "right", "accuracy (95 %)", "tokens", "cache read", "ms/token"],
     rows.map((row) => [
       row.task,
       formatAttention(row.attention) +

@@ -18,7 +18,7 @@ const USAGE = `Solves one long problem with LessIsMore and with full attention, 
 `;
 /** Tokens decoded before any timing, so that both runs find compiled code. */
 const WARM_UP_TOKENS = 24;
-const HEADER = ["attention", "answer", "tokens", "of the cache attended", "ms a token"];
+const HEADER = ["attention", "answer", "tokens", "of the cache read", "ms a token"];
 const DIM = "\u001b[2m";
 const PLAIN = "\u001b[0m";
 

@@ -13,6 +13,11 @@ export interface EngineOptions extends BackendOptions {
    * Most requests that run at the same time. Default: 16 on a CPU and 32 on a GPU, fewer where the context needs their memory.
    */
   readonly maxConcurrent?: number;
+  /**
+   * Milliseconds for which the prompts of others may hold up a request that decodes, about; on a backend that computes on the
+   * caller's thread also how long a prefill step holds up the event loop. Default 50 on a GPU, 250 on the CPU.
+   */
+  readonly maxStallMs?: number;
   /** Tokens of a page of the KV cache: a power of two, at least 4. Default 16. */
   readonly pageSize?: number;
   /** Aborts the opening, which then rejects with an AbortedError. */
@@ -34,6 +39,7 @@ export const ENGINE_OPTIONS = {
   tuning: oneOf(["auto", "measure", "default"]),
   attention: attentionChoice(),
   maxConcurrent: wholeNumberFrom(1, MAX_CONCURRENT),
+  maxStallMs: numberThat("a number of milliseconds above 0", (ms) => ms > 0 && Number.isFinite(ms)),
   pageSize: numberThat("a power of two of at least 4", isPageSize),
   signal: abortSignal(),
 } satisfies { readonly [Key in keyof EngineOptions]-?: unknown };

@@ -23,9 +23,6 @@ export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
 }
 
-/** Rows of one prefill chunk: large enough to read weights once for many tokens, small enough to stay responsive. */
-const MAX_BATCH_ROWS = 256;
-
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
 export async function openEngineWith(host: EngineHost, given: EngineOptions = {}): Promise<Engine> {
   const startedAt = performance.now();
@@ -55,6 +52,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
         generationDefaults: checkpoint.generationConfig,
         attentionDefaults: checkpoint.generationConfig.attention,
         attention: options.attention,
+        maxStallMs: options.maxStallMs,
         origin: { ...originOf(checkpoint, config, chosen, ignored), startedAt },
       });
       await abortable(engine.prepare(), signal, "compiling kernels");
@@ -81,7 +79,7 @@ function capacityFor(config: ModelConfig, options: EngineOptions): Capacity {
     pageSize,
     maxPages: Math.ceil(maxSequenceLength / pageSize) * maxBatchSequences,
     maxSequenceLength,
-    maxBatchRows: Math.max(MAX_BATCH_ROWS, maxBatchSequences),
+    maxBatchRows: maxBatchSequences,
     maxBatchSequences,
   };
 }
@@ -126,7 +124,7 @@ function originOf(
       architecture: config.family.architecture,
       parameters: countParameters(checkpoint),
       maxPositionEmbeddings: config.maxPositionEmbeddings,
-      kvBytesPerToken: kvBytesPerToken(config),
+      kvBytesPerToken: kvBytesPerToken(config, backend.cacheDtype),
       ignoredTensors: ignoredTensors(ignored),
     },
     why,

@@ -32,9 +32,9 @@ export function decodeCommand(): Command {
   const both = (name: "steps" | "rounds") => `(default: ${REQUESTS[name]}, of a shape ${STEPS[name]})`;
   return addModes(new Command("decode"))
     .description(
-      "milliseconds of a decode step, by context and attention. Without a shape, requests to a model go through the engine " +
-        "and the first attention is the yardstick. With --shape, or --backend webgpu alone, whole steps run on a GPU with " +
-        "weights and cache made there, beside the time that a plain read of their bytes takes in the same run",
+      "milliseconds from token to token of requests, by context and attention. Without a shape they go to a model, and the first " +
+        "attention is the yardstick. With --shape, or --backend webgpu alone, to an engine on a GPU with weights and cache made " +
+        "there, beside the time that a plain read of a step's bytes takes in the same run",
     )
     .option("--context <n,...>", "cached tokens", wholeNumbers)
     .option("--attention <spec>", "may be given more than once", collect)
@@ -56,7 +56,7 @@ async function sendRequests({ backend, model, threads, json, ...given }: Options
     ...(threads !== undefined && { threads }),
   });
   printRows(
-    rows.map(({ spreadMs: [leastMs, mostMs], ...row }) => ({ ...row, leastMs, mostMs })),
+    rows.map((row) => ({ ...row })),
     json === true,
   );
 }
@@ -74,15 +74,15 @@ async function benchShape({ name, config }: Shape, options: Options): Promise<vo
     printTables(
       {
         "the run": [run],
-        "decode steps (ms): median, least and most over turns; host: to record and submit; GPU: a step by itself":
-          rows.map(({ gpuMsByPart, ...row }) => row),
-        "GPU ms by part: each dispatch between two timestamps of its own, so that together they take longer than a step":
-          rows.map(partsOf),
+        "decode steps (ms): median (msPerStep), mean, p99 and least over all; host: to record and submit; GPU: a step by itself":
+          rows.map(({ gpuMsByCategory, ...row }) => row),
+        "GPU ms by category: each dispatch between two timestamps of its own, so that together they take longer than a step":
+          rows.map(categoriesOf),
       },
       false,
     );
 }
 
-function partsOf({ context, attention, gpuMsByPart }: ShapeDecodeRow) {
-  return { context, attention, ...gpuMsByPart };
+function categoriesOf({ context, attention, gpuMsByCategory }: ShapeDecodeRow) {
+  return { context, attention, ...gpuMsByCategory };
 }

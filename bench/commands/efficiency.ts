@@ -1,5 +1,5 @@
-import { Command } from "commander";
-import { cacheDtypeOption, dtypeOption, shape, wholeNumber, wholeNumbers } from "../options.ts";
+import { Command, Option } from "commander";
+import { cacheDtypeOption, dtypeOption, shape, wholeNumber, wholeNumbersOption } from "../options.ts";
 import { printJson, printTables } from "../output.ts";
 import { benchShapeDecode } from "../webgpu/decode.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
@@ -16,6 +16,7 @@ interface Options extends Dtypes {
   readonly json?: true;
 }
 
+const DEFAULT_SHAPE = "llama-3.1-8b";
 const CONTEXTS = [10240, 32768, 102400];
 const BUDGETS = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 
@@ -25,16 +26,15 @@ export function efficiencyCommand(): Command {
       "the sweep of arXiv 2508.07101 on a GPU: a decode step with less-is-more against full attention, by context and token " +
         "budget, with weights and cache made on the device",
     )
-    .option(
-      "--shape <name|path>",
-      `${SHAPE_NAMES.join(", ")}, or a config.json (default: llama-3.1-8b)`,
-      shape,
-      readShape("llama-3.1-8b"),
+    .addOption(
+      new Option("--shape <name|path>", `${SHAPE_NAMES.join(", ")}, or a config.json`)
+        .argParser(shape)
+        .default(readShape(DEFAULT_SHAPE), DEFAULT_SHAPE),
     )
     .addOption(dtypeOption())
     .addOption(cacheDtypeOption())
-    .option("--context <n,...>", "cached tokens", wholeNumbers, CONTEXTS)
-    .option("--budget <n,...>", "token budgets", wholeNumbers, BUDGETS)
+    .addOption(wholeNumbersOption("--context <n,...>", "cached tokens", CONTEXTS))
+    .addOption(wholeNumbersOption("--budget <n,...>", "token budgets", BUDGETS))
     .option("--steps <n>", "measured steps of a turn", wholeNumber, 10)
     .option("--rounds <n>", "turns of each budget, alternated", wholeNumber, 5)
     .option("--json", "print one JSON object")
@@ -50,7 +50,7 @@ export function efficiencyCommand(): Command {
       const measured = await benchShapeDecode(gpu, shape.config, {
         ...{ contexts: context, attention, steps, rounds, dtype, cacheDtype, readBandwidth },
       });
-      const rows = measured.map(({ attention, gpuMsByPart, bytes, ...row }) => {
+      const rows = measured.map(({ attention, gpuMsByCategory, bytes, ...row }) => {
         const { context, ...rest } = row;
         return { context, budget: budgets.get(attention) ?? attention, ...rest };
       });

@@ -3,13 +3,13 @@ import type { KernelFigure } from "../kernels/figure.ts";
 import { benchWasmKernels } from "../kernels/wasm.ts";
 import { dtypeOption, wholeNumber } from "../options.ts";
 import { printRows } from "../output.ts";
+import { judge } from "../targets.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
 import { prefillTarget } from "../webgpu/judgement.ts";
 import { kernelPlan } from "../webgpu/kernel-case.ts";
 import { benchWebGpuKernels } from "../webgpu/kernels.ts";
 import { benchBothPrefills, prefillPlan } from "../webgpu/report.ts";
 import type { Dtypes } from "../webgpu/step-work.ts";
-import { judge } from "../webgpu/targets.ts";
 
 interface Options {
   readonly backend: keyof typeof BENCHES;
@@ -21,7 +21,7 @@ interface Options {
 
 type FigureRow = Readonly<Record<string, string | number | undefined>>;
 
-/** Kernels by backend: a new one is a function and a row here, with the options that it alone has. */
+/** Kernel benchmarks by backend. A new one is a function and a row, with the options that only it has. */
 const BENCHES = {
   wasm: { run: wasmFigures, options: ["threads"] },
   webgpu: { run: webGpuFigures, options: ["dtype", "quick"] },
@@ -62,7 +62,7 @@ async function webGpuFigures({ dtype, quick }: Options): Promise<readonly Figure
   return [
     ...kernels.map((figure) => ({ ...figure })),
     ...prefill.map((row) => ({
-      kernel: `prefill of ${row.shape}, ${row.tokens} tokens, matrix units ${row.matrixUnits}`,
+      kernel: `prefill of ${row.shape}, ${row.tokens} tokens, subgroup matrices ${row.subgroupMatrices}`,
       microseconds: row.ms * 1000,
       teraflops: row.teraflops,
       ...judge(prefillTarget(row), row.teraflops),

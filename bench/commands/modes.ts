@@ -1,4 +1,4 @@
-/** `decode` and `prefill` either send requests through the engine, or run the steps of a shape on the GPU. */
+/** `decode`, `prefill` and `jitter` send requests to a checkpoint, or to weights of a shape that are made on the GPU. */
 import { type Command, Option } from "commander";
 import { BACKEND_CHOICES, type BackendChoice } from "../../src/node/index.ts";
 import { cacheDtypeOption, dtypeOption, shape, wholeNumber } from "../options.ts";
@@ -15,7 +15,7 @@ export interface ModeOptions extends Dtypes {
 
 const DEFAULT_SHAPE = "llama-3.1-8b";
 
-/** The options that choose between the two, and those that only one of them has. */
+/** Adds the options that choose between the two modes, and those of one mode only. */
 export function addModes(command: Command): Command {
   return command
     .addOption(
@@ -35,14 +35,14 @@ export function addModes(command: Command): Command {
     .option("--json", "print one JSON object");
 }
 
-/** The shape to run; undefined where requests are sent. */
+/** The shape to run; undefined where requests go to a checkpoint. */
 export function chosenShape({ backend, model, shape }: ModeOptions): Shape | undefined {
   return shape ?? (backend === "webgpu" && model === undefined ? readShape(DEFAULT_SHAPE) : undefined);
 }
 
 /**
- * Ends the program with one message where options do not go together.
- * ofRequests, ofShapes: names of options that only one of the two has, besides those of `addModes`.
+ * Ends the program with one message where options exclude each other.
+ * ofRequests, ofShapes: names of options of one mode only, besides those of `addModes`.
  */
 export function checkModes(
   command: Command,

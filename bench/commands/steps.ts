@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { RANDOM_CONFIGS, type RandomModel, withRandomCheckpoint } from "../memory/random-checkpoint.ts";
-import { collect, wholeNumber, wholeNumbers } from "../options.ts";
+import { collect, wholeNumber, wholeNumbersOption } from "../options.ts";
 import { printRows, printTables } from "../output.ts";
 import { benchBackends } from "../steps/bench-backends.ts";
 import { benchSteps } from "../steps/bench-steps.ts";
@@ -17,7 +17,7 @@ interface StepsOptions {
 }
 
 const ATTENTION = ["full", "less-is-more:budget=256,layers=2+7"];
-/** Of a shape with as many layers as a real model has. */
+/** For shapes with the depth of a real model. */
 const SHAPE_ATTENTION = ["full", "less-is-more:budget=512,layers=2+18"];
 
 export function stepsCommand(): Command {
@@ -34,7 +34,7 @@ export function stepsCommand(): Command {
         .choices(Object.keys(RANDOM_CONFIGS))
         .conflicts("model"),
     )
-    .option("--context <n,...>", "cached tokens", wholeNumbers, [512, 1024, 2048, 4096, 8192])
+    .addOption(wholeNumbersOption("--context <n,...>", "cached tokens", [512, 1024, 2048, 4096, 8192]))
     .option("--attention <spec>", "may be given more than once", collect)
     .option("--steps <n>", "measured decode steps of a turn", wholeNumber, 24)
     .option("--rounds <n>", "turns of each attention", wholeNumber, 5)

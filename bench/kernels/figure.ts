@@ -4,8 +4,8 @@ export interface KernelFigure {
   readonly threads: number;
   readonly value: number;
   readonly unit: string;
-  /** What no kernel could beat here, in the same unit, where it is known: bytes at the plain read, or arithmetic. */
+  /** A bound of any kernel on this machine, in the same unit: bytes at the plain read's speed, or arithmetic. */
   readonly floor?: number;
-  /** What is asked of a ratio, as the issue words it. */
+  /** The target of a ratio. */
   readonly target?: string;
 }

@@ -10,23 +10,23 @@ export const HEAD_DIM = 64;
 export const PAGE_SIZE = 16;
 export const MAX_ROWS = 256;
 
-/** Milliseconds of one sample: enough calls to read the clock by, short enough that a busy neighbour spoils few. */
+/** Milliseconds of one sample: long beside the clock's resolution, and short, so that a busy neighbour spoils few samples. */
 const SAMPLE_MS = 4;
 
-/** Something timed. Cases that are compared run in turn, sample by sample. */
+/** One timed case. Cases that are compared alternate sample by sample. */
 export interface Case {
   readonly name: string;
   readonly unit: string;
-  /** Sets the stage, untimed: before every sample. */
+  /** Runs untimed before every sample. */
   readonly prepare?: () => void;
   readonly run: () => void;
-  /** The figure that milliseconds a call come to. */
+  /** Converts milliseconds a call to the figure. */
   readonly value: (ms: number) => number;
-  /** What no kernel could beat on so many threads, in the same unit. */
+  /** A bound of any kernel on so many threads, in the same unit. */
   readonly floor?: (threads: number) => number;
 }
 
-/** What the kernel benchmarks share: a backend, figures, reproducible numbers. */
+/** Shared state of the kernel benchmarks: a backend, figures, reproducible numbers. */
 export class KernelBench {
   readonly backend: WasmBackend;
   readonly threads: number;
@@ -74,19 +74,19 @@ export class KernelBench {
     }
   }
 
-  /** A figure recorded before. */
+  /** Returns a figure that was recorded. */
   figure(name: string, threads: number): number {
     const found = this.figures.find((one) => one.name === name && one.threads === threads);
     if (!found) throw new RangeError(`no figure ${name} on ${threads} threads`);
     return found.value;
   }
 
-  /** Records how two figures of one run compare, beside what is asked for. */
+  /** Records the ratio of two figures of one run, with its target. */
   ratio(name: string, threads: number, value: number, target?: string): void {
     this.figures.push({ name, threads, value, unit: "times", ...(target && { target }) });
   }
 
-  /** A weight of distinct values of about the size that models have. */
+  /** A weight with distinct values of a magnitude that models have. */
   weight(dtype: "f32" | "bf16" | "f16", rows: number, cols: number): WasmWeight {
     const made = WasmWeight.of(this.backend.createWeight({ kind: "matrix", name: "w", dtype, rows, cols }));
     const words = (rows * cols) / (dtype === "f32" ? 1 : 2);
@@ -114,7 +114,7 @@ export class KernelBench {
   /** Starts a step of one sequence: `rows` rows, `length` tokens cached with them. */
   begin(length: number, rows: number): void {
     const maxPagesPerSequence = LENGTH / PAGE_SIZE;
-    // A fixed permutation: no sequence lies in a row.
+    // A fixed permutation: pages of a sequence are not contiguous.
     const pageTables = Uint32Array.from(
       { length: maxPagesPerSequence },
       (_, i) => (i * 1021) % maxPagesPerSequence,

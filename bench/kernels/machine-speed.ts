@@ -1,4 +1,4 @@
-/** Two properties of the machine that floors are made of, measured by modules written out byte by byte. */
+/** Clock and arithmetic ceiling of the machine, from which floors are computed. The WASM modules are written out byte by byte. */
 
 const I32 = 0x7f;
 const V128 = 0x7b;
@@ -20,7 +20,7 @@ export function clockGigahertz(): number {
 
 /** Multiply-adds of f32 a nanosecond that 128-bit vectors without a fused instruction reach, loads left out. */
 export function arithmeticCeiling(): number {
-  // 13 chains in flight and two constants: as many registers as V8 hands out
+  // 13 independent chains and two constants use all registers that V8 hands out
   const chains = 13;
   const constant = (bytes: readonly number[]) => [F32_CONST, ...bytes, SIMD, SPLAT];
   const half = constant([0, 0, 0, 0x3f]);
@@ -69,7 +69,7 @@ function length(n: number): number[] {
   return n < 128 ? [n] : [(n & 127) | 128, n >> 7];
 }
 
-/** Milliseconds of the fastest of many runs: the machine's best is what is asked for. */
+/** Milliseconds of the fastest of many runs. */
 function fastest(run: (turns: number) => number): number {
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 50; i++) {

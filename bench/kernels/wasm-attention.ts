@@ -1,4 +1,4 @@
-/** Decode attention, dense and gathered, a row at a time beside its floors, and prefill attention. */
+/** Decode attention, dense and gathered, per row beside its floors, and prefill attention. */
 import {
   addressOf,
   type Case,

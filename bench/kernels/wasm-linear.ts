@@ -1,4 +1,4 @@
-/** Matrix kernels: against a plain read where they stream, against the arithmetic ceiling where they do not. */
+/** Matrix kernels beside a plain read where they stream weights, beside the arithmetic ceiling where they do not. */
 import type { WasmWeight } from "../../src/node/internal.ts";
 import { addressOf, type Case, type KernelBench, MAX_ROWS } from "./kernel-bench.ts";
 import { arithmeticCeiling } from "./machine-speed.ts";
@@ -6,7 +6,7 @@ import { arithmeticCeiling } from "./machine-speed.ts";
 export const SIZE = 4096;
 const MATRICES = 12;
 
-/** Matrices of DRAM's size, the issue's: 12 of 4096 × 4096. A call takes one, the next call the next. */
+/** 12 matrices of 4096 × 4096, more than caches hold. Calls take them in turn. */
 export function benchMatvec(bench: KernelBench): void {
   const { kernels } = bench.backend;
   const x = addressOf(bench.vector(SIZE));
@@ -23,7 +23,7 @@ export function benchMatvec(bench: KernelBench): void {
         value: (ms) => bytes / ms / 1e6,
       };
     };
-    // half the matrices apart: neither finds in cache what the other has read
+    // half of the matrices apart, so that neither finds the other's matrix in cache
     return [
       rate(`plain read of the ${dtype}`, 0, ({ address }) => kernels.readAll(address, bytes, out)),
       rate(`matvec ${dtype}`, MATRICES / 2, ({ descriptor }) => kernels.matmul(descriptor, x, 1, out)),
@@ -38,7 +38,7 @@ export function benchMatvec(bench: KernelBench): void {
     }
 }
 
-/** The matrices of SmolLM2-135M, by name: each stands in memory as often as its 30 layers do, together more than caches hold. */
+/** The matrices of SmolLM2-135M by name, with as many copies as exceed the caches. */
 const REAL_SHAPES = {
   "q, o": [576, 576],
   "gate, up": [1536, 576],
@@ -47,7 +47,7 @@ const REAL_SHAPES = {
 } as const;
 const REAL_BYTES = 96 << 20;
 
-/** Decode products at the sizes of a real model, on 16-bit and f32 weights, over a plain read of the same bytes. */
+/** Decode products at the sizes of a real model, with 16-bit and f32 weights, beside a plain read of as many bytes. */
 export function benchRealShapes(bench: KernelBench): void {
   const { kernels } = bench.backend;
   const x = addressOf(bench.vector(1536));
@@ -85,7 +85,7 @@ export function benchRealShapes(bench: KernelBench): void {
   }
 }
 
-/** Weights that stay in cache: what a second thread brings, and what fork and join cost. */
+/** Weights that stay in cache show the gain of a second thread and the cost of fork and join. */
 export function benchCached(bench: KernelBench): void {
   const { kernels } = bench.backend;
   const x = addressOf(bench.vector(1024));

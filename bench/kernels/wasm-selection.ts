@@ -1,4 +1,4 @@
-/** Exact top-k and the union by rank over three kinds of scores. */
+/** Exact top-k and the union by rank, for three distributions of scores. */
 import { type Case, HEADS, type KernelBench, LENGTH } from "./kernel-bench.ts";
 
 const COUNT = 768;

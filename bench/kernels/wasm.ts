@@ -1,7 +1,6 @@
 /**
- * Measures the WASM kernels: what they do against a plain read of the same bytes, against each other, and on one thread
- * against all. Ratios are taken within one run, from medians of alternated samples, because a shared machine's memory
- * speed changes by the second.
+ * Times the WASM kernels beside a plain read of as many bytes, beside each other, and on one thread beside all. Ratios come from
+ * medians of alternated samples of one run, because the memory speed of a shared machine changes by the second.
  */
 import { createWasmHost, WasmBackend, wasmFactory, withAllPages } from "../../src/node/internal.ts";
 import type { KernelFigure } from "./figure.ts";

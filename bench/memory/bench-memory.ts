@@ -4,20 +4,20 @@ import { openEngine } from "../../src/node/index.ts";
 import { withRandomCheckpoint } from "./random-checkpoint.ts";
 
 const MIB = 2 ** 20;
-/** Decode steps at the end, past what any step has to set up. */
+/** Decode steps at the end, after everything is set up. */
 const STEPS = 16;
 
 export interface MemoryRow {
   readonly weightsMiB: number;
   readonly kvCacheMiB: number;
-  /** Resident before: the runtime with the bundled model open and closed, so that code and threads are counted in. */
+  /** Resident bytes before: the runtime after the bundled model was opened and closed, so that code and threads count. */
   readonly bareMiB: number;
   readonly peakAfterOpenMiB: number;
   readonly peakMiB: number;
-  /** What the model added to the peak, over weights and cache. */
+  /** Growth of the peak, over the bytes of weights and cache. */
   readonly ratio: number;
   readonly target: string;
-  /** Bytes that opening read, over the bytes of the weights; only where the system counts them (Linux). */
+  /** Bytes that opening read from files, over the bytes of the weights; Linux only. */
   readonly readOverWeights: number;
 }
 
@@ -57,7 +57,7 @@ export function benchMemory(options: {
   });
 }
 
-/** Most bytes that were ever resident. */
+/** Peak of the resident bytes. */
 function peak(): number {
   return process.resourceUsage().maxRSS * 1024;
 }

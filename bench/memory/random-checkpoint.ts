@@ -20,7 +20,7 @@ const QWEN3_222M = {
   eos_token_id: 0,
 };
 
-/** The sizes of SmolLM2-135M, a model that people run on processors. */
+/** The sizes of SmolLM2-135M, a model for CPUs. */
 const SMOLLM2_135M = {
   architectures: ["LlamaForCausalLM"],
   model_type: "llama",

@@ -1,4 +1,4 @@
-/** A report of ours beside a peer's, line by line where both measured the same. */
+/** Compares our report with a peer's, row by row where both have the row. */
 import { readFileSync } from "node:fs";
 
 export interface ComparedRow {
@@ -10,7 +10,7 @@ export interface ComparedRow {
   readonly times: number;
 }
 
-/** What both reports have. */
+/** The fields of both reports. */
 interface Measured {
   readonly gpu: string;
   readonly peer?: string;
@@ -51,7 +51,7 @@ export function compareMeasured(ours: Measured, theirs: Measured): readonly Comp
       ? []
       : [compared(kernel, "µs", microseconds, peer.microseconds)];
   });
-  // a peer has full attention only; it is what sparse attention is held against, too
+  // a peer has full attention only; sparse attention is compared with it, too
   const steps = ours.decode.flatMap(({ shape, context, attention, msPerStep }) => {
     const peer = theirs.decode.find((one) => one.shape === shape && one.context === context);
     return peer

@@ -1,6 +1,6 @@
 /**
- * Our side of a comparison with a peer: opens a checkpoint as everybody does, answers each line of standard input, one
- * JSON object, with a line of timings, and ends with the input. A peer's script runs it beside the peer, in turn.
+ * Our side of a comparison with a peer. Opens a checkpoint through the public API, answers each line of standard input (a JSON
+ * object) with a line of timings, and ends with the input. The peer's script alternates it with the peer.
  *
  *     node timed-requests.js '{"model": FOLDER, "threads": 2, "contextLength": 4160}'
  *     {"context": 512, "steps": 32, "attention": "full"}
@@ -14,7 +14,7 @@ interface Asked {
   readonly attention: string;
 }
 
-/** The first tokens after a prefill find the caches full of something else. */
+/** Untimed tokens after a prefill, which left other data in the caches. */
 const SETTLING_TOKENS = 8;
 
 const engine = await openEngine({
@@ -31,7 +31,7 @@ try {
   await engine.close();
 }
 
-/** A prompt of `context` tokens, then `steps` tokens: what a caller who counts them as they come sees. */
+/** Times a prompt of `context` tokens and `steps` tokens of output as their consumer sees them. */
 async function answer(
   engine: Engine,
   { context, steps, attention }: Asked,

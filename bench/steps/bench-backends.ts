@@ -1,7 +1,7 @@
 import { median } from "../statistics.ts";
 import { ModelStepper } from "./model-stepper.ts";
 
-/** Steps of a turn before those measured: the backend before has filled the caches. */
+/** Untimed first steps of a turn: the other backend left its data in the caches. */
 const SETTLING_STEPS = 4;
 const MEASURED_STEPS = 4;
 

@@ -4,7 +4,7 @@
  * the speed of a plain read in the same turn, and its multiply-adds at the machine's ceiling.
  */
 import { arithmeticCeiling } from "../kernels/machine-speed.ts";
-import { median } from "../statistics.ts";
+import { mean, median, percentile } from "../statistics.ts";
 import { ModelStepper, type StepperOptions } from "./model-stepper.ts";
 
 /** Steps of a turn that come before those measured. */
@@ -22,7 +22,10 @@ export interface StepRow {
   readonly context: number;
   readonly threads: number;
   readonly attention: string;
+  /** Median over all measured steps; so are the next three. */
   readonly msPerStep: number;
+  readonly meanMs: number;
+  readonly p99Ms: number;
   readonly leastMs: number;
   /** How many times faster than the first attention. */
   readonly speedup: number;
@@ -116,6 +119,8 @@ class Turns {
       threads: this.#stepper.threads,
       attention: this.#attention,
       msPerStep: this.msPerStep,
+      meanMs: mean(this.#ms),
+      p99Ms: percentile(this.#ms, 0.99),
       leastMs: Math.min(...this.#ms),
       speedup: yardstickMs / this.msPerStep,
       plainReadMs: median(this.#readMs),

@@ -5,7 +5,6 @@ import {
   Attention,
   type AttentionModel,
   type AttentionPolicy,
-  attendedRows,
   type Backend,
   type BackendFactory,
   type Capacity,
@@ -20,6 +19,7 @@ import {
   openCheckpoint,
   parseAttention,
   parseModelConfig,
+  predictReads,
   type SamplingRow,
   StepBatchBuilder,
   WasmBackend,
@@ -130,17 +130,22 @@ export class ModelStepper {
     return performance.now() - started;
   }
 
-  /** Bytes that a step at this length has to read: weights once, and the attended rows. */
+  /** Bytes that a step at this length has to read: weights once, and what attention and selection read of the cache. */
   stepBytes(length: number, attention: string): number {
-    const { numLayers, numKvHeads, headDim } = this.config;
-    const rows = attendedRows(this.policy(attention), numLayers, length);
+    const { numKvHeads, headDim } = this.config;
+    const rows = this.#attendedRows(length, attention);
     return this.backend.report().weightBytes + rows * 2 * numKvHeads * headDim * 4;
   }
 
-  /** Multiply-adds of a step at this length. */
+  #attendedRows(length: number, attention: string): number {
+    const { cacheDtype } = this.backend;
+    return predictReads(this.policy(attention), this.#attentionModel, { length, cacheDtype });
+  }
+
+  /** Multiply-adds of a step at this length, where the query heads of a kv head share its rows. */
   stepMultiplyAdds(length: number, attention: string): number {
     const { numLayers, numQueryHeads, headDim, hiddenSize, vocabSize } = this.config;
-    const rows = attendedRows(this.policy(attention), numLayers, length);
+    const rows = this.#attendedRows(length, attention);
     return numLayers * this.#layerElements() + vocabSize * hiddenSize + rows * 2 * numQueryHeads * headDim;
   }
 

@@ -1,19 +1,14 @@
 /**
- * Whole decode steps of a shape, embedding to drawn token, run as the engine runs them: a step is recorded and submitted
- * while the one before it runs, then that one's token is read. Attentions take turns within a context, so that their
- * ratios come from the same minutes.
+ * Decode steps of a shape as a request gets them: through the engine, from token to token at its consumer. Attentions take turns
+ * within a context, so that their ratios come from the same minutes. What the GPU does in a step is timed by itself.
  */
-import {
-  type AttentionPolicy,
-  type InFlightSample,
-  type ModelConfig,
-  profile,
-} from "../../src/node/internal.ts";
-import { median } from "../statistics.ts";
+import { type AttentionPolicy, type ModelConfig, profile } from "../../src/node/internal.ts";
+import { mean, median, percentile } from "../statistics.ts";
+import { LEAD_TOKENS } from "../token-times.ts";
+import { DeviceEngine } from "./device-engine.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";
 import type { BenchGpu } from "./gpu.ts";
-import { WARM_UP_MS } from "./layer-kernel-timer.ts";
 import { type Dtypes, stepBytes } from "./step-work.ts";
 
 export interface ShapeDecodeOptions extends Dtypes {
@@ -30,16 +25,18 @@ export interface ShapeDecodeOptions extends Dtypes {
 export interface ShapeDecodeRow {
   readonly context: number;
   readonly attention: string;
-  /** Median over turns. */
+  /** Median over all measured steps, from token to token; so are the next three. */
   readonly msPerStep: number;
+  readonly meanMs: number;
+  readonly p99Ms: number;
   readonly leastMs: number;
-  readonly mostMs: number;
-  /** In which the host records and submits a step. */
+  /** In which the host records and submits a step: median and mean. */
   readonly hostMs: number;
+  readonly hostMeanMs: number;
   /** Of a step by itself, from its first dispatch to the end of its last. */
   readonly gpuMs: number;
   /** Every dispatch timed by itself: together more than a step. */
-  readonly gpuMsByPart: Readonly<Record<string, number>>;
+  readonly gpuMsByCategory: Readonly<Record<string, number>>;
   readonly bytes: number;
   readonly rooflineMs: number;
   readonly overRoofline: number;
@@ -47,8 +44,8 @@ export interface ShapeDecodeRow {
   readonly speedupOverFull?: number;
 }
 
-/** Steps of a turn that come before those measured. */
-const LEAD_STEPS = 3;
+/** Steps of the turns that compile kernels and clock the device up. */
+const WARM_UP_STEPS = 8;
 const PROFILES = 3;
 
 export async function benchShapeDecode(
@@ -56,29 +53,38 @@ export async function benchShapeDecode(
   config: ModelConfig,
   options: ShapeDecodeOptions,
 ): Promise<readonly ShapeDecodeRow[]> {
-  const { contexts, dtype, cacheDtype } = options;
-  const context = Math.max(...contexts);
-  const model = await openDeviceModel(gpu, config, { context, rows: 1, dtype, cacheDtype });
+  const { contexts, dtype, cacheDtype, steps } = options;
+  // the end of a turn may lie past a context that is shorter than the turn
+  const context = Math.max(...contexts, LEAD_TOKENS + steps + 2) + 1;
+  const model = await openDeviceModel(gpu, config, { context, dtype, cacheDtype });
+  const engine = await DeviceEngine.open(model);
   try {
     const stepper = new DeviceStepper(model);
     const rows: ShapeDecodeRow[] = [];
-    for (const length of contexts) rows.push(...(await benchContext(stepper, config, length, options)));
+    for (const length of contexts)
+      rows.push(...(await benchContext({ engine, stepper }, config, length, options)));
     return rows;
   } finally {
-    await model.backend.close();
+    await engine.close();
   }
 }
 
+/** One model, driven by the engine and step by step. */
+interface Drivers {
+  readonly engine: DeviceEngine;
+  readonly stepper: DeviceStepper;
+}
+
 async function benchContext(
-  stepper: DeviceStepper,
+  drivers: Drivers,
   config: ModelConfig,
   context: number,
   options: ShapeDecodeOptions,
 ): Promise<readonly ShapeDecodeRow[]> {
-  const turns = options.attention.map((spec) => new Turns(stepper, context, spec, options.steps));
-  for (const turn of turns) await turn.compile();
-  await turns[0]?.warmUp();
-  for (let round = 0; round < options.rounds; round++) for (const turn of turns) await turn.run();
+  const turns = options.attention.map((spec) => new Turns(drivers, context, spec));
+  for (const turn of turns) await turn.warmUp();
+  for (let round = 0; round < options.rounds; round++)
+    for (const turn of turns) await turn.run(options.steps);
   const fullMs = turns.find(({ spec }) => spec === "full")?.msPerStep;
   const rows: ShapeDecodeRow[] = [];
   for (const turn of turns) rows.push(await turn.row(config, options, fullMs));
@@ -88,50 +94,37 @@ async function benchContext(
 /** The turns of one attention at one context. */
 class Turns {
   readonly spec: string;
-  readonly #stepper: DeviceStepper;
+  readonly #drivers: Drivers;
   readonly #context: number;
   readonly #policy: AttentionPolicy;
-  readonly #steps: number;
   readonly #ms: number[] = [];
   readonly #hostMs: number[] = [];
 
-  constructor(stepper: DeviceStepper, context: number, spec: string, steps: number) {
+  constructor(drivers: Drivers, context: number, spec: string) {
     this.spec = spec;
-    this.#stepper = stepper;
+    this.#drivers = drivers;
     this.#context = context;
-    this.#policy = stepper.policy(spec);
-    this.#steps = steps;
+    this.#policy = drivers.stepper.policy(spec);
   }
 
   get msPerStep(): number {
     return median(this.#ms);
   }
 
-  async compile(): Promise<void> {
-    await this.#stepper.step(this.#context, this.#policy).tokens();
-  }
-
   async warmUp(): Promise<void> {
-    const started = performance.now();
-    while (performance.now() - started < WARM_UP_MS) await this.compile();
+    await this.#decode(WARM_UP_STEPS);
   }
 
-  /** Steps that follow one another and end at the context. */
-  async run(): Promise<void> {
-    const total = LEAD_STEPS + this.#steps;
-    let unread: InFlightSample | undefined;
-    let started = 0;
-    for (let i = 0; i < total; i++) {
-      const recorded = performance.now();
-      const draw = this.#stepper.step(Math.max(1, this.#context - total + 1 + i), this.#policy);
-      if (i >= LEAD_STEPS) this.#hostMs.push(performance.now() - recorded);
-      await unread?.tokens();
-      unread = draw;
-      // at both ends of the measured steps one more is under way
-      if (i === LEAD_STEPS - 1) started = performance.now();
-    }
-    this.#ms.push((performance.now() - started) / this.#steps);
-    await unread?.tokens();
+  /** A request whose last step ends at the context. */
+  async run(steps: number): Promise<void> {
+    const { intervals, hostMs } = await this.#decode(steps);
+    this.#ms.push(...intervals);
+    this.#hostMs.push(...hostMs);
+  }
+
+  #decode(steps: number) {
+    const promptTokens = Math.max(1, this.#context - LEAD_TOKENS - steps);
+    return this.#drivers.engine.decode({ promptTokens, attention: this.spec, steps });
   }
 
   async row(
@@ -139,19 +132,22 @@ class Turns {
     options: ShapeDecodeOptions,
     fullMs: number | undefined,
   ): Promise<ShapeDecodeRow> {
-    const bytes = stepBytes(config, options, this.#policy, this.#context);
+    const { model } = this.#drivers.stepper;
+    const bytes = stepBytes(config, options, { policy: this.#policy, model, length: this.#context });
     const rooflineMs = bytes / options.readBandwidth / 1e6;
     const { all: gpuMs = Number.NaN } = await this.#profile("all");
-    const { all, ...gpuMsByPart } = await this.#profile("part");
+    const { all, ...gpuMsByCategory } = await this.#profile("category");
     return {
       context: this.#context,
       attention: this.spec,
       msPerStep: this.msPerStep,
+      meanMs: mean(this.#ms),
+      p99Ms: percentile(this.#ms, 0.99),
       leastMs: Math.min(...this.#ms),
-      mostMs: Math.max(...this.#ms),
       hostMs: median(this.#hostMs),
+      hostMeanMs: mean(this.#hostMs),
       gpuMs,
-      gpuMsByPart,
+      gpuMsByCategory,
       bytes,
       rooflineMs,
       overRoofline: this.msPerStep / rooflineMs,
@@ -160,12 +156,14 @@ class Turns {
   }
 
   /** Median GPU milliseconds of steps that each run right after another. */
-  async #profile(by: "all" | "part"): Promise<Readonly<Record<string, number>>> {
-    const step = () => this.#stepper.recordStep(this.#context, this.#policy);
+  async #profile(by: "all" | "category"): Promise<Readonly<Record<string, number>>> {
+    const { stepper } = this.#drivers;
+    const step = () => stepper.recordStep(this.#context, this.#policy);
     const profiles: Record<string, number>[] = [];
+    step(); // compiles what the engine has not
     for (let i = 0; i < PROFILES; i++) {
       step();
-      profiles.push(await profile(this.#stepper.backend, step, by));
+      profiles.push(await profile(stepper.backend, step, by));
     }
     const names = Object.keys(profiles[0] ?? {});
     return Object.fromEntries(

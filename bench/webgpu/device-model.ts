@@ -1,20 +1,24 @@
 /** A model of a shape with pseudo-random weights and a full cache, all of it made on the device. */
 import {
+  type AttentionModel,
+  attentionModelOf,
   fillBackend,
   type ModelConfig,
   type ModelWeights,
   WebGpuBackend,
+  webGpuCandidate,
   webGpuFactory,
   withAllPages,
 } from "../../src/node/internal.ts";
 import type { BenchGpu } from "./gpu.ts";
-import type { Dtypes } from "./step-work.ts";
+import { type Dtypes, matrixBytes } from "./step-work.ts";
 
 export const PAGE_SIZE = 16;
 const SEED = 7;
 
 export interface DeviceModel {
   readonly config: ModelConfig;
+  readonly attentionModel: AttentionModel;
   readonly backend: WebGpuBackend;
   readonly weights: ModelWeights;
 }
@@ -22,8 +26,8 @@ export interface DeviceModel {
 export interface DeviceModelOptions extends Dtypes {
   /** Tokens that the cache holds, of one sequence. */
   readonly context: number;
-  /** Most rows of a batch. */
-  readonly rows: number;
+  /** Rows of the largest batch, of one sequence; left out: rows and sequences as an engine has them by default. */
+  readonly rows?: number;
   readonly hasSubgroupMatrices?: false;
 }
 
@@ -32,22 +36,25 @@ export async function openDeviceModel(
   config: ModelConfig,
   { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
 ): Promise<DeviceModel> {
+  const adapter = await gpu.adapter();
+  const candidate = webGpuCandidate(adapter, adapter);
+  const demand = { model: config, weightBytes: matrixBytes(config, dtype) };
   const capacity = {
     pageSize: PAGE_SIZE,
     maxPages: Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
-    maxBatchRows: rows,
-    maxBatchSequences: 1,
+    maxBatchRows: rows ?? candidate.prefillRows(demand, context),
+    maxBatchSequences: rows === undefined ? candidate.mostConcurrent : 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const open = withAllPages(webGpuFactory(await gpu.adapter(), { cacheDtype, traits }));
+  const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits }));
   const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
     const weights = placeWeights(config, backend, dtype);
     fillBackend(backend, SEED);
     await backend.finish();
-    return { config, backend, weights };
+    return { config, attentionModel: attentionModelOf(config, PAGE_SIZE), backend, weights };
   } catch (error) {
     await backend.close();
     throw error;

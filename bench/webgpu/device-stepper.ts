@@ -1,4 +1,4 @@
-/** One sequence of a device model, stepped at any length as the engine does. */
+/** Steps one sequence of a device model at any length, without an engine: for GPU time of single steps. */
 import {
   Attention,
   type AttentionModel,
@@ -19,26 +19,26 @@ const DRAWS = [{ params: GREEDY, draw: 0, seenTokens: [] }];
 
 export class DeviceStepper {
   readonly backend: WebGpuBackend;
-  readonly #model: AttentionModel;
+  readonly model: AttentionModel;
   readonly #decoder: Decoder;
   readonly #batch: StepBatchBuilder;
   readonly #pages: readonly number[];
   readonly #prompt: Uint32Array;
   readonly #drawRow = Uint32Array.of(0);
-  /** A step goes on from the token of the draw before it, where there was one. */
+  /** Whether a sample exists that the next step continues from. */
   #hasDrawn = false;
 
   constructor({ backend, weights, config }: DeviceModel) {
     const { model, capacity } = backend;
     this.backend = backend;
     const { layers, from } = defaultSelectionLayers(config);
-    this.#model = {
+    this.model = {
       ...config,
       pageSize: PAGE_SIZE,
       defaultSelectionLayers: layers,
       defaultSelectionLayersFrom: from,
     };
-    this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#model));
+    this.#decoder = new Decoder(backend, weights, new Attention(backend, this.model));
     this.#batch = new StepBatchBuilder(backend, createRope(config.rope));
     this.#pages = pagesInOrder(capacity.maxPages);
     this.#prompt = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % model.vocabSize);
@@ -47,7 +47,7 @@ export class DeviceStepper {
   /** The policy of a spec, bound to the model. */
   policy(spec: string): AttentionPolicy {
     const given = parseAttention(spec);
-    return given.forModel?.(this.#model) ?? given;
+    return given.forModel?.(this.model) ?? given;
   }
 
   /** Records and submits a decode step, embedding to drawn token, at which `length` tokens are cached. */
@@ -68,7 +68,7 @@ export class DeviceStepper {
   }
 
   #decode(length: number, policy: AttentionPolicy): void {
-    // the token at length - 1 is the last draw's, which stays on the device
+    // the token at length - 1 is the last sample's, which stays on the device
     const tokens = this.#hasDrawn ? this.#prompt.subarray(0, length - 1) : this.#prompt;
     this.#forward(tokens, length - 1, 1, false, policy);
     this.#decoder.computeLogits(this.#drawRow, 1);

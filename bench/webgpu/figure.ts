@@ -1,22 +1,22 @@
-import type { Verdict } from "./targets.ts";
+import type { Verdict } from "../targets.ts";
 
-/** One line about a kernel; what does not apply is left out. */
+/** One line about a kernel, without the figures that do not apply. */
 export interface GpuFigure extends Partial<Verdict> {
   readonly kernel: string;
   readonly microseconds?: number;
   /** Bytes that must move. */
   readonly bytes?: number;
   readonly gigabytesPerSecond?: number;
-  /** Of the bandwidth of the plain read in the same run. */
+  /** Bandwidth over that of the plain read in the same run. */
   readonly shareOfRead?: number;
-  /** Of plain reads of the same sizes in the same order, one after another: no kernel can do with less here. */
+  /** Time of plain reads of the same sizes in the same order: a bound of any kernel here. */
   readonly plainReadsMicroseconds?: number;
-  /** Time over that of the kernel it is compared with. */
+  /** Time over the compared kernel's. */
   readonly times?: number;
   readonly teraflops?: number;
 }
 
-/** A figure of so many bytes in so much time; without a bandwidth it has no share. */
+/** The figure of a kernel that moves `bytes` in a time. */
 export function byteFigure(
   kernel: string,
   microseconds: number,

@@ -2,9 +2,9 @@
 import { adapterName, BackendError, openDawn } from "../../src/node/internal.ts";
 
 export interface BenchGpu {
-  /** The card and its driver, as far as they say. */
+  /** The card and its driver, as WebGPU names them. */
   readonly name: string;
-  /** An adapter for one device; every device takes its own. */
+  /** Requests an adapter, which gives one device. */
   readonly adapter: () => Promise<GPUAdapter>;
 }
 
@@ -17,7 +17,7 @@ export async function openBenchGpu(): Promise<BenchGpu> {
       throw new BackendError(
         "bench on WebGPU: it offers no adapter; check the GPU's driver, or bench another backend",
       );
-    // GPU time is read from timestamps, which cannot be made up for by the host's clock
+    // timestamps give GPU time; the host's clock cannot replace them
     if (!found.features.has("timestamp-query"))
       throw new BackendError(
         `bench on WebGPU: ${adapterName(found.info)} has no timestamp-query, which GPU times are taken by; bench another GPU`,

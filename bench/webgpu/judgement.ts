@@ -1,22 +1,13 @@
-/** The targets beside what a report measured. */
+/** Judges the figures of a report by their targets. */
 
+import { judgeJitter } from "../jitter-targets.ts";
+import { type JudgedRow, judgedRow, TARGETS, type Target } from "../targets.ts";
 import type { ShapeDecodeRow } from "./decode.ts";
 import type { GpuFigure } from "./figure.ts";
 import { denseName, selectionName, sparseName } from "./kernels-attention.ts";
 import { ALL_PRODUCTS } from "./kernels-matrix.ts";
 import type { ShapePrefillRow } from "./prefill.ts";
 import type { Report, ReportSizes } from "./report.ts";
-import { judge, TARGETS, type Target, type Verdict } from "./targets.ts";
-
-export interface JudgedRow extends Verdict {
-  readonly what: string;
-  readonly measured: number;
-}
-
-function row(what: string, measured: number, target: Target, condition = true): JudgedRow {
-  const { target: text, met } = judge(target, measured, condition);
-  return { what, target: text, measured, met };
-}
 
 export function judgeReport(report: Report, plan: ReportSizes): readonly JudgedRow[] {
   return [
@@ -24,12 +15,13 @@ export function judgeReport(report: Report, plan: ReportSizes): readonly JudgedR
     ...judgeDecode(report.decode, plan),
     ...judgePrefill(report.prefill),
     ...judgeHost(report.decode),
+    ...report.jitter.flatMap((row) => judgeJitter(row.shape, row)),
   ];
 }
 
-/** What `bench prefill` and `bench kernels` say of the same rows. */
-export function prefillTarget({ matrixUnits }: ShapePrefillRow): Target {
-  return matrixUnits === "used" ? TARGETS.prefill : TARGETS.prefillWithoutMatrixUnits;
+/** The target of a prefill row, here and in `bench kernels`. */
+export function prefillTarget({ subgroupMatrices }: ShapePrefillRow): Target {
+  return subgroupMatrices === "used" ? TARGETS.prefill : TARGETS.prefillWithoutSubgroupMatrices;
 }
 
 function judgeKernels(figures: readonly GpuFigure[], plan: ReportSizes): readonly JudgedRow[] {
@@ -44,10 +36,12 @@ function judgeKernels(figures: readonly GpuFigure[], plan: ReportSizes): readonl
   const selection = selectionName(budget, selectionContext);
   const sparse = sparseName(budget, selectionContext);
   return [
-    row(ALL_PRODUCTS, share(ALL_PRODUCTS), TARGETS.matrixVector),
-    ...judged.map((context) => row(denseName(context), share(denseName(context)), TARGETS.denseAttention)),
-    row(sparse, find(sparse).times ?? Number.NaN, TARGETS.sparseAttention),
-    row(selection, find(selection).microseconds ?? Number.NaN, TARGETS.selection),
+    judgedRow(ALL_PRODUCTS, share(ALL_PRODUCTS), TARGETS.matrixVector),
+    ...judged.map((context) =>
+      judgedRow(denseName(context), share(denseName(context)), TARGETS.denseAttention),
+    ),
+    judgedRow(sparse, find(sparse).times ?? Number.NaN, TARGETS.sparseAttention),
+    judgedRow(selection, find(selection).microseconds ?? Number.NaN, TARGETS.selection),
   ];
 }
 
@@ -65,20 +59,20 @@ function judgeDecode(rows: Report["decode"], plan: ReportSizes): readonly Judged
   if (!first || !last) throw new RangeError("a report needs a context");
   return [
     ...pairs.map(({ full }) =>
-      row(`step of ${shape}, full attention, ${full.context}`, full.overRoofline, TARGETS.fullStep),
+      judgedRow(`step of ${shape}, full attention, ${full.context}`, full.overRoofline, TARGETS.fullStep),
     ),
     ...pairs.map(({ full, sparse }) => {
       const speedup = full.msPerStep / sparse.msPerStep;
       const ceiling = full.rooflineMs / sparse.rooflineMs;
-      return row(
+      return judgedRow(
         `${sparse.attention} over full, ${full.context}: ${speedup.toFixed(2)} of ${ceiling.toFixed(2)} times`,
         speedup / ceiling,
         TARGETS.speedup,
-        // a speed-up over a slow step counts for nothing
+        // a speed-up over a slow step does not count
         TARGETS.fullStep.isMet(full.overRoofline),
       );
     }),
-    row(
+    judgedRow(
       `growth of the step with ${sparse} from ${first.sparse.context} to ${last.sparse.context}`,
       last.sparse.msPerStep / first.sparse.msPerStep,
       TARGETS.growth,
@@ -88,18 +82,18 @@ function judgeDecode(rows: Report["decode"], plan: ReportSizes): readonly Judged
 
 function judgePrefill(rows: Report["prefill"]): readonly JudgedRow[] {
   return rows.map((one) =>
-    row(
-      `prefill of ${one.shape}, ${one.tokens} tokens, matrix units ${one.matrixUnits}`,
+    judgedRow(
+      `prefill of ${one.shape}, ${one.tokens} tokens, subgroup matrices ${one.subgroupMatrices}`,
       one.teraflops,
       prefillTarget(one),
     ),
   );
 }
 
-/** The largest share over attentions and contexts: sparse steps take the GPU less time and the host more. */
+/** Judges the largest share over attentions and contexts: sparse steps take less GPU time and more host time. */
 function judgeHost(rows: Report["decode"]): readonly JudgedRow[] {
   return [...new Set(rows.map(({ shape }) => shape))].map((shape) => {
     const shares = rows.filter((one) => one.shape === shape).map(({ hostMs, gpuMs }) => hostMs / gpuMs);
-    return row(`host time a step of ${shape}`, Math.max(...shares), TARGETS.hostTime);
+    return judgedRow(`host time a step of ${shape}`, Math.max(...shares), TARGETS.hostTime);
   });
 }

@@ -1,4 +1,4 @@
-/** What the groups of kernels share: a model, its tensors, the start of a step. */
+/** Shared state of the kernel groups: a model, its tensors, the start of a step. */
 import type { TensorRef } from "../../src/node/internal.ts";
 import type { DeviceModel } from "./device-model.ts";
 import { pagesInOrder } from "./device-stepper.ts";
@@ -28,12 +28,12 @@ export class KernelBench {
     this.#pageTables = Uint32Array.from(pagesInOrder(maxPages));
   }
 
-  /** Layers are taken in turn. */
+  /** Calls take layers in turn. */
   layer(call: number): number {
     return call % this.model.config.numLayers;
   }
 
-  /** An f32 tensor with a value for each place. */
+  /** An f32 tensor filled by a function of the index. */
   tensor(shape: readonly number[], value: (i: number) => number): TensorRef {
     const { backend } = this.model;
     const made = backend.createTensor("f32", shape);
@@ -68,7 +68,7 @@ export class KernelBench {
   }
 }
 
-/** Normally distributed numbers, the same for the same place. */
+/** A normally distributed number, a function of `i`. */
 export function gauss(i: number): number {
   return Math.sqrt(-2 * Math.log(1 - hash(2 * i))) * Math.cos(2 * Math.PI * hash(2 * i + 1));
 }

@@ -1,4 +1,4 @@
-/** What the kernel benchmarks run on: the sizes that targets are about, or small ones that try the commands out. */
+/** Sizes of the kernel benchmarks: those of the targets, or small ones to try the commands. */
 import type { ModelConfig } from "../../src/node/internal.ts";
 import { readShape } from "./shapes.ts";
 import type { Dtypes } from "./step-work.ts";

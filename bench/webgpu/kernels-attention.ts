@@ -1,10 +1,10 @@
 /** Decode attention, dense and over a selection, and selection from given scores. */
 import type { Scores, TokenSelection, UnitSet } from "../../src/node/internal.ts";
+import { judge, TARGETS } from "../targets.ts";
+import { type CallSequence, timeSequences } from "./call-timer.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import { gauss, type KernelBench } from "./kernel-bench.ts";
-import { type Chain, timeChains } from "./layer-kernel-timer.ts";
 import { cacheRowBytes } from "./step-work.ts";
-import { judge, TARGETS } from "./targets.ts";
 
 const RANGE = { first: 0, count: 1 };
 const SINKS = 4;
@@ -17,10 +17,10 @@ export async function benchAttentionKernels(bench: KernelBench): Promise<readonl
   const { plan, readBandwidth } = bench;
   const { contexts, selectionContext, budget } = plan;
   const selector = new Selector(bench);
-  const times = await timeChains(bench.model.backend, [
-    ...[budget, ...contexts].map((context) => denseChain(bench, context)),
-    denseChain(bench, selectionContext, selector.handedOn),
-    ...selector.chains(),
+  const times = await timeSequences(bench.model.backend, [
+    ...[budget, ...contexts].map((context) => denseCallSequence(bench, context)),
+    denseCallSequence(bench, selectionContext, selector.handedOn),
+    ...selector.sequences(),
   ]);
   const microseconds = (name: string) => times.get(name) ?? Number.NaN;
   const figure = (name: string, tokens: number) =>
@@ -46,9 +46,9 @@ export async function benchAttentionKernels(bench: KernelBench): Promise<readonl
   ];
 }
 
-const withScores = (context: number) => `${denseName(context)}, scores handed on`;
+const withScores = (context: number) => `${denseName(context)}, scores emitted`;
 
-function denseChain(bench: KernelBench, context: number, scores?: Scores): Chain {
+function denseCallSequence(bench: KernelBench, context: number, scores?: Scores): CallSequence {
   const { model, query, output } = bench;
   return {
     name: scores ? withScores(context) : denseName(context),
@@ -57,14 +57,14 @@ function denseChain(bench: KernelBench, context: number, scores?: Scores): Chain
   };
 }
 
-/** Selects as LessIsMore does by default: a quarter of the budget at the ends, the rest by rank. */
+/** Selects as LessIsMore does by default: a quarter of the budget is always kept, the rest is by rank. */
 class Selector {
   readonly #bench: KernelBench;
   readonly #ends: { readonly sinks: number; readonly recent: number };
   readonly #set: UnitSet;
   readonly #selection: TokenSelection;
   readonly #given: Scores;
-  /** Where a dense pass leaves its own scores. */
+  /** Receives the scores that a dense pass emits. */
   readonly handedOn: Scores;
 
   constructor(bench: KernelBench) {
@@ -86,13 +86,13 @@ class Selector {
       counts: backend.createTensor("u32", [1]),
       groups: 1,
     };
-    // heads agree in part, as a model's do
+    // heads agree in part, as in a model
     const value = (i: number) => gauss(i % context) + 0.5 * gauss(i + 7e6);
     this.#given = { values: bench.tensor([1, heads, context], value), heads, unit: 1 };
     this.handedOn = { values: backend.createTensor("f32", [1, heads, context]), heads, unit: 1 };
   }
 
-  chains(): readonly Chain[] {
+  sequences(): readonly CallSequence[] {
     const { model, plan, query, output } = this.#bench;
     const { backend } = model;
     const { budget, selectionContext: context } = plan;

@@ -1,33 +1,33 @@
-/** Matrix-vector products by kind and of a whole step, beside chains of plain reads of the same sizes. */
+/** Matrix-vector products by kind and of a whole step, beside sequences of plain reads of the same sizes. */
 import { dtypeBytes } from "../../src/node/internal.ts";
+import { judge, TARGETS } from "../targets.ts";
+import { type CallSequence, timeSequences } from "./call-timer.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import type { KernelBench } from "./kernel-bench.ts";
-import { type Chain, timeChains } from "./layer-kernel-timer.ts";
-import { readChain } from "./plain-read.ts";
+import { timeReads } from "./plain-read.ts";
 import { layerMatrices } from "./step-work.ts";
-import { judge, TARGETS } from "./targets.ts";
 
 export const ALL_PRODUCTS = "all matrix-vector products of a step";
 
-/** A chain of products and the sizes of the matrices that a call of it reads. */
-interface ProductChain extends Chain {
+/** A sequence of products and the sizes of the matrices that one call reads. */
+interface ProductCallSequence extends CallSequence {
   readonly sizes: readonly number[];
 }
 
 export async function benchMatrixKernels(bench: KernelBench): Promise<readonly GpuFigure[]> {
   const { model, plan, readBandwidth } = bench;
-  const chains = productChains(bench);
-  const times = await timeChains(model.backend, chains);
+  const sequences = productSequences(bench);
+  const times = await timeSequences(model.backend, sequences);
   const figures: GpuFigure[] = [];
-  for (const { name, sizes } of chains) {
+  for (const { name, sizes } of sequences) {
     const bytes = sum(sizes);
     const figure = byteFigure(name, times.get(name) ?? Number.NaN, bytes, readBandwidth);
-    const plainReadsMicroseconds = await readChain(model.backend, sizes);
+    const plainReadsMicroseconds = await timeReads(model.backend, sizes);
     figures.push({ ...figure, plainReadsMicroseconds, ...judge(TARGETS.matrixVector, figure.shareOfRead) });
   }
   const feedForwardBytes = sum(sizesOf(bench).feedForward);
-  const batches = plan.batches.map((rows) => batchChain(bench, rows));
-  const batchTimes = await timeChains(model.backend, batches);
+  const batches = plan.batches.map((rows) => batchCallSequence(bench, rows));
+  const batchTimes = await timeSequences(model.backend, batches);
   for (const { name } of batches)
     figures.push(byteFigure(name, batchTimes.get(name) ?? Number.NaN, feedForwardBytes, readBandwidth));
   return figures;
@@ -44,7 +44,7 @@ function sizesOf({ plan: { config, dtype } }: KernelBench) {
   };
 }
 
-function productChains(bench: KernelBench): readonly ProductChain[] {
+function productSequences(bench: KernelBench): readonly ProductCallSequence[] {
   const { model, plan, x, query, output } = bench;
   const { backend, weights } = model;
   const { numLayers, vocabSize } = plan.config;
@@ -83,7 +83,7 @@ function productChains(bench: KernelBench): readonly ProductChain[] {
   ];
 }
 
-function batchChain(bench: KernelBench, rows: number): Chain {
+function batchCallSequence(bench: KernelBench, rows: number): CallSequence {
   const { backend, weights } = bench.model;
   return {
     name: `feed-forward, ${rows} rows`,

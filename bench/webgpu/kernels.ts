@@ -1,4 +1,4 @@
-/** Each group of WebGPU kernels against the bytes it must move and against a plain read, timed on the device in one run. */
+/** Times each group of WebGPU kernels on the device, beside the bytes it must move and a plain read of the same run. */
 import { openDeviceModel } from "./device-model.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import type { BenchGpu } from "./gpu.ts";
@@ -8,7 +8,7 @@ import { benchAttentionKernels } from "./kernels-attention.ts";
 import { benchMatrixKernels } from "./kernels-matrix.ts";
 import { plainRead } from "./plain-read.ts";
 
-/** Layers with weights and a cache of their own, taken in turn: no last-level cache holds them. */
+/** Layers that calls take in turn. Each has its own weights and cache, together more than a last-level cache holds. */
 const MAX_LAYERS = 12;
 
 export async function benchWebGpuKernels(gpu: BenchGpu, plan: KernelCase): Promise<readonly GpuFigure[]> {

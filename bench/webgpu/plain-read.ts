@@ -1,17 +1,17 @@
-/** What the memory gives: buffers read once, by 16-byte loads. */
+/** Memory bandwidth: buffers read once by 16-byte loads. */
 import { contextOf, fillRandom, type NumberedBuffer, type WebGpuBackend } from "../../src/node/internal.ts";
+import { type CallSequence, timeSequences } from "./call-timer.ts";
 import { openDeviceModel } from "./device-model.ts";
 import type { BenchGpu } from "./gpu.ts";
-import { type Chain, timeChains } from "./layer-kernel-timer.ts";
 import { readShape } from "./shapes.ts";
 
-/** Which number of workgroups reads fastest depends on the device and on the size. */
+/** Numbers of workgroups to try: the fastest depends on device and size. */
 const WORKGROUPS = [1024, 2048, 4096, 8192];
-/** What a workgroup reads by one load an invocation. */
+/** Bytes that a workgroup reads by one load of each invocation. */
 const WORKGROUP_BYTES = 4096;
 const LARGEST_BYTES = 2 ** 31;
-const EMULATED_BYTES = 2 ** 24;
-/** Buffers of one size together: more than any GPU's last-level cache holds. */
+const SOFTWARE_BYTES = 2 ** 24;
+/** Bytes of all buffers of one size: more than the last-level cache of any GPU. */
 const SET_BYTES = 2 ** 28;
 const MAX_SET = 12;
 
@@ -23,11 +23,11 @@ export interface ReadTime {
 /** Reads the largest buffer that can be bound, up to 2 GiB. */
 export async function plainRead(backend: WebGpuBackend): Promise<ReadTime> {
   const { traits } = contextOf(backend);
-  const bytes = traits.isSoftware ? EMULATED_BYTES : Math.min(LARGEST_BYTES, largestBinding(backend));
-  return { bytes, microseconds: await readChain(backend, [bytes]) };
+  const bytes = traits.isSoftware ? SOFTWARE_BYTES : Math.min(LARGEST_BYTES, largestBinding(backend));
+  return { bytes, microseconds: await timeReads(backend, [bytes]) };
 }
 
-/** GB/s of a plain read on a device of its own, whose memory is free again afterwards. */
+/** GB/s of a plain read on a device of its own, which is closed afterwards. */
 export async function measureReadBandwidth(gpu: BenchGpu): Promise<number> {
   const { config } = readShape("pico-reasoner");
   const options = { context: 64, rows: 1, dtype: "f32", cacheDtype: "f32" } as const;
@@ -40,14 +40,14 @@ export async function measureReadBandwidth(gpu: BenchGpu): Promise<number> {
   }
 }
 
-/** Microseconds of a chain of plain reads of these sizes, at the best number of workgroups. */
-export async function readChain(backend: WebGpuBackend, sizes: readonly number[]): Promise<number> {
+/** Microseconds of a sequence of plain reads of these sizes, at the best number of workgroups. */
+export async function timeReads(backend: WebGpuBackend, sizes: readonly number[]): Promise<number> {
   const { recorder, buffers } = contextOf(backend);
   const sets = new Map([...new Set(sizes)].map((bytes) => [bytes, new BufferSet(backend, bytes)]));
   const out = buffers.storage("plain read out", 16);
   const kernel = recorder.kernel(["plain-read"], {});
-  const chains = WORKGROUPS.map(
-    (workgroups): Chain => ({
+  const sequences = WORKGROUPS.map(
+    (workgroups): CallSequence => ({
       name: `${workgroups}`,
       run: () => {
         for (const bytes of sizes)
@@ -64,14 +64,14 @@ export async function readChain(backend: WebGpuBackend, sizes: readonly number[]
     }),
   );
   try {
-    return Math.min(...(await timeChains(backend, chains)).values());
+    return Math.min(...(await timeSequences(backend, sequences)).values());
   } finally {
     for (const set of sets.values()) set.destroy();
     buffers.destroy(out);
   }
 }
 
-/** Several buffers of a size, taken in turn; each in as many parts as bindings ask for. */
+/** Several buffers of a size, taken in turn; each is cut to what one binding reaches. */
 class BufferSet {
   readonly #backend: WebGpuBackend;
   readonly #copies: readonly (readonly NumberedBuffer[])[];

@@ -1,80 +1,75 @@
-/** Prefill of a shape: tokens a second and TFLOP/s, with the matrix units of the device or without. */
-import { contextOf, type ModelConfig, parseAttention } from "../../src/node/internal.ts";
-import { median } from "../statistics.ts";
+/** Prefill of a shape as a request gets it: through the engine, in chunks of its choice, with subgroup matrices or without. */
+import { contextOf, type ModelConfig } from "../../src/node/internal.ts";
+import { mean, median, percentile } from "../statistics.ts";
+import { DeviceEngine } from "./device-engine.ts";
 import { openDeviceModel } from "./device-model.ts";
-import { DeviceStepper } from "./device-stepper.ts";
 import type { BenchGpu } from "./gpu.ts";
-import { WARM_UP_MS } from "./layer-kernel-timer.ts";
 import { type Dtypes, prefillOperations } from "./step-work.ts";
 
 export interface ShapePrefillOptions extends Dtypes {
   /** Lengths of prompts. */
   readonly tokens: readonly number[];
-  /** Most rows of a chunk. */
-  readonly chunkRows: number;
+  /** Rows of the largest chunk; left out: what the backend proposes. */
+  readonly chunkRows?: number;
   readonly rounds: number;
-  readonly matrixUnits: boolean;
+  readonly subgroupMatrices: boolean;
 }
 
 export interface ShapePrefillRow {
   readonly tokens: number;
+  /** Rows of the largest chunk. */
   readonly chunkRows: number;
-  readonly matrixUnits: "used" | "not used";
+  readonly chunks: number;
+  readonly subgroupMatrices: "used" | "not used";
+  /** Median over rounds, from the first step to the first token; so are the next three. */
   readonly ms: number;
+  readonly meanMs: number;
+  readonly p99Ms: number;
   readonly leastMs: number;
-  readonly mostMs: number;
   readonly tokensPerSecond: number;
   readonly teraflops: number;
 }
+
+/** Prompts before those measured: kernels are compiled and chunks have their size then. */
+const WARM_UP_PROMPTS = 2;
 
 export async function benchShapePrefill(
   gpu: BenchGpu,
   config: ModelConfig,
   options: ShapePrefillOptions,
 ): Promise<readonly ShapePrefillRow[]> {
-  const { dtype, cacheDtype, rounds } = options;
-  const context = Math.max(...options.tokens);
-  const chunkRows = Math.min(options.chunkRows, context);
+  const { dtype, cacheDtype, rounds, chunkRows: rows } = options;
   const model = await openDeviceModel(gpu, config, {
-    ...{ context, rows: chunkRows, dtype, cacheDtype },
-    ...(!options.matrixUnits && { hasSubgroupMatrices: false }),
+    ...{ context: Math.max(...options.tokens) + 1, dtype, cacheDtype },
+    ...(rows !== undefined && { rows }),
+    ...(!options.subgroupMatrices && { hasSubgroupMatrices: false }),
   });
-  const { backend } = model;
+  const engine = await DeviceEngine.open(model);
   try {
-    const matrixUnits =
-      contextOf(backend).traits.hasSubgroupMatrices && dtype !== "f32" ? "used" : "not used";
-    const stepper = new DeviceStepper(model);
-    const rows: ShapePrefillRow[] = [];
+    const { hasSubgroupMatrices } = contextOf(model.backend).traits;
+    const measured: ShapePrefillRow[] = [];
     for (const tokens of options.tokens) {
-      const warm = performance.now();
-      do await prefill(stepper, tokens, chunkRows);
-      while (performance.now() - warm < WARM_UP_MS);
-      const times: number[] = [];
-      for (let round = 0; round < rounds; round++) times.push(await prefill(stepper, tokens, chunkRows));
+      for (let i = 0; i < WARM_UP_PROMPTS; i++) await engine.prefill(tokens);
+      const turns = [];
+      for (let round = 0; round < rounds; round++) turns.push(await engine.prefill(tokens));
+      const times = turns.map(({ ms }) => ms);
       const ms = median(times);
-      rows.push({
+      const chunks = turns[turns.length - 1]?.chunks ?? [];
+      measured.push({
         tokens,
-        chunkRows,
-        matrixUnits,
+        chunkRows: Math.max(...chunks),
+        chunks: chunks.length,
+        subgroupMatrices: hasSubgroupMatrices && dtype !== "f32" ? "used" : "not used",
         ms,
+        meanMs: mean(times),
+        p99Ms: percentile(times, 0.99),
         leastMs: Math.min(...times),
-        mostMs: Math.max(...times),
         tokensPerSecond: (tokens / ms) * 1000,
         teraflops: prefillOperations(config, tokens) / ms / 1e9,
       });
     }
-    return rows;
+    return measured;
   } finally {
-    await backend.close();
+    await engine.close();
   }
-}
-
-/** Milliseconds from the first record to the end of the last dispatch. */
-async function prefill(stepper: DeviceStepper, tokens: number, chunkRows: number): Promise<number> {
-  const full = parseAttention("full");
-  const started = performance.now();
-  for (let first = 0; first < tokens; first += chunkRows)
-    stepper.prefill(first, Math.min(chunkRows, tokens - first), full);
-  await stepper.backend.finish();
-  return performance.now() - started;
 }

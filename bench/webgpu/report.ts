@@ -1,8 +1,10 @@
-/** Everything that the WebGPU backend is judged by, measured in one run. */
+/** Everything that the WebGPU backend is judged by, measured in one run: kernels by themselves, all else through the engine. */
 
+import type { JitterRow } from "../jitter.ts";
 import { benchShapeDecode, type ShapeDecodeRow } from "./decode.ts";
 import type { GpuFigure } from "./figure.ts";
 import type { BenchGpu } from "./gpu.ts";
+import { benchShapeJitter } from "./jitter.ts";
 import { type KernelCase, kernelPlan } from "./kernel-case.ts";
 import { benchWebGpuKernels } from "./kernels.ts";
 import { measureReadBandwidth } from "./plain-read.ts";
@@ -22,8 +24,15 @@ export interface ReportSizes {
     readonly rounds: number;
   };
   readonly prefill: PrefillPlan;
-  /** Shapes whose host time is compared with GPU time, at the shortest context. */
+  readonly jitter: JitterPlan;
+  /** Shapes whose host time is judged beside GPU time, at the shortest context. */
   readonly hostShapes: readonly string[];
+}
+
+export interface JitterPlan {
+  readonly shapes: readonly string[];
+  readonly context: number;
+  readonly steps: number;
 }
 
 export interface PrefillPlan {
@@ -39,6 +48,7 @@ export interface Report {
   readonly kernels: readonly GpuFigure[];
   readonly decode: readonly (ShapeDecodeRow & { readonly shape: string })[];
   readonly prefill: readonly (ShapePrefillRow & { readonly shape: string })[];
+  readonly jitter: readonly (JitterRow & { readonly shape: string })[];
 }
 
 export function reportPlan(isQuick: boolean): ReportSizes {
@@ -54,6 +64,7 @@ export function reportPlan(isQuick: boolean): ReportSizes {
           steps: 4,
           rounds: 2,
         },
+        jitter: { shapes: ["pico-reasoner"], context: 256, steps: 8 },
         prefill,
         hostShapes: [],
       }
@@ -63,9 +74,10 @@ export function reportPlan(isQuick: boolean): ReportSizes {
           shape: "llama-3.1-8b",
           contexts: [16384, 32768, 65536, 131072],
           sparse: "less-is-more:budget=2048",
-          steps: 10,
+          steps: 32,
           rounds: 7,
         },
+        jitter: { shapes: ["llama-3.1-8b", "qwen3-0.6b"], context: 16384, steps: 2000 },
         prefill,
         hostShapes: ["qwen3-8b", "qwen3-4b", "qwen3-1.7b", "qwen3-0.6b"],
       };
@@ -77,7 +89,7 @@ export function prefillPlan(isQuick: boolean): PrefillPlan {
     : { shape: "qwen3-8b", tokens: 4096, rounds: 5 };
 }
 
-/** say: told what comes next. */
+/** say: receives the name of each part before it runs. */
 export async function benchReport(
   gpu: BenchGpu,
   plan: ReportSizes,
@@ -98,20 +110,31 @@ export async function benchReport(
   for (const name of plan.hostShapes) decode.push(...(await decodeOf(name, contexts.slice(0, 1))));
   say("prefill");
   const prefill = await benchBothPrefills(gpu, plan.prefill);
-  return { gpu: gpu.name, readBandwidth, kernels, decode, prefill };
+  const jitter = [];
+  for (const name of plan.jitter.shapes) {
+    say(`jitter of ${name}`);
+    const rows = ["full", sparse].map((attention) => ({
+      context: plan.jitter.context,
+      attention,
+      steps: plan.jitter.steps,
+    }));
+    for (const row of await benchShapeJitter(gpu, readShape(name).config, { ...F16, rows }))
+      jitter.push({ shape: name, ...row });
+  }
+  return { gpu: gpu.name, readBandwidth, kernels, decode, prefill, jitter };
 }
 
-/** The same prompt with the matrix units and without. */
+/** Prefills one prompt with subgroup matrices and without. */
 export async function benchBothPrefills(
   gpu: BenchGpu,
   { shape, tokens, rounds }: PrefillPlan,
 ): Promise<Report["prefill"]> {
   const rows: (ShapePrefillRow & { readonly shape: string })[] = [];
-  for (const matrixUnits of [true, false]) {
-    const options = { ...F16, tokens: [tokens], chunkRows: tokens, rounds, matrixUnits };
+  for (const subgroupMatrices of [true, false]) {
+    const options = { ...F16, tokens: [tokens], rounds, subgroupMatrices };
     const measured = await benchShapePrefill(gpu, readShape(shape).config, options);
     for (const row of measured) rows.push({ shape, ...row });
-    if (measured.every((row) => row.matrixUnits === "not used")) break; // there are none
+    if (measured.every((row) => row.subgroupMatrices === "not used")) break; // there are none
   }
   return rows;
 }

@@ -1,4 +1,4 @@
-/** Models by their sizes alone: what stands in their config.json. */
+/** Models by the sizes in their config.json. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { bundledModelFolder } from "../../src/node/index.ts";
@@ -37,7 +37,7 @@ const QWEN3 = {
   rope_theta: 1000000,
 };
 
-/** A qwen3 of some depth, widths and query heads. */
+/** The config of a Qwen3 by depth, widths and query heads. */
 function qwen3(
   num_hidden_layers: number,
   hidden_size: number,
@@ -62,7 +62,7 @@ export const SHAPE_NAMES = Object.keys(CONFIGS);
 
 /**
  * A shape by its name or by the path of a config.json.
- * @throws RangeError on neither, ConfigError on a config that cannot be.
+ * @throws RangeError on neither, ConfigError on an impossible config.
  */
 export function readShape(nameOrPath: string): Shape {
   const make = Object.hasOwn(CONFIGS, nameOrPath) ? CONFIGS[nameOrPath] : undefined;

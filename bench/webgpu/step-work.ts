@@ -1,10 +1,11 @@
-/** What a step cannot do without: bytes to read, products to form. */
+/** The work of a step: bytes to read, operations to compute. */
 import {
+  type AttentionModel,
   type AttentionPolicy,
-  attendedRows,
   type CacheDtype,
   dtypeBytes,
   type ModelConfig,
+  predictReads,
   type WeightDtype,
 } from "../../src/node/internal.ts";
 
@@ -13,7 +14,7 @@ export interface Dtypes {
   readonly cacheDtype: CacheDtype;
 }
 
-/** Elements of the matrices of a layer, in the order in which a step reads them. */
+/** Elements of a layer's matrices, in the order of a step. */
 export function layerMatrices(config: ModelConfig) {
   const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = config;
   return {
@@ -39,18 +40,18 @@ export function cacheRowBytes({ numKvHeads, headDim }: ModelConfig, cacheDtype: 
   return 2 * numKvHeads * headDim * dtypeBytes(cacheDtype);
 }
 
-/** Bytes that a decode step at this length reads: all matrices once, and the attended keys and values. */
+/** Bytes that a decode step at this length reads: all matrices once, and what attention and selection read of the cache. */
 export function stepBytes(
   config: ModelConfig,
   { dtype, cacheDtype }: Dtypes,
-  policy: AttentionPolicy,
-  length: number,
+  attention: { readonly policy: AttentionPolicy; readonly model: AttentionModel; readonly length: number },
 ): number {
-  const rows = attendedRows(policy, config.numLayers, length);
+  const { policy, model, length } = attention;
+  const rows = predictReads(policy, model, { length, cacheDtype });
   return matrixBytes(config, dtype) + rows * cacheRowBytes(config, cacheDtype);
 }
 
-/** Floating-point operations of the prefill of a prompt, two a multiply-add; attention counts what is under the diagonal. */
+/** Floating-point operations of the prefill of a prompt, two a multiply-add; attention counts the causal half. */
 export function prefillOperations(config: ModelConfig, tokens: number): number {
   const { numLayers, numQueryHeads, headDim } = config;
   const pairs = (tokens * (tokens + 1)) / 2;

@@ -2,9 +2,10 @@
  * The attention driver: runs dense or selected attention in each layer, after the role that a request's policy gives it.
  * It owns the current selection of each policy. Prefill is dense, and so is a sequence that fits the budget, for every policy.
  */
-import type { Backend, Scores, SequenceRange, TokenSelection } from "../backend/backend.ts";
-import { printValue } from "../base/print-value.ts";
+import type { Scores, SequenceRange, StepBatch, TokenSelection } from "../backend/backend.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
+import type { AttentionBackend } from "./attention-backend.ts";
+import { CacheReads } from "./cache-reads.ts";
 import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { rolesOf } from "./roles.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
@@ -24,17 +25,25 @@ interface PolicyState {
 
 export class Attention {
   readonly model: AttentionModel;
-  readonly #backend: Backend;
+  /** What the ops of the current step read, by sequence. */
+  readonly reads: CacheReads;
+  readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
   readonly #states = new Map<AttentionPolicy, PolicyState>();
   #denseScores: Scores | undefined;
   /** Groups of the step whose policy threw. */
   #failures = new Map<BatchGroup, unknown>();
 
-  constructor(backend: Backend, model: AttentionModel) {
+  constructor(backend: AttentionBackend, model: AttentionModel) {
     this.#backend = backend;
     this.model = model;
+    this.reads = new CacheReads(model, backend.cacheDtype, backend.capacity.maxBatchSequences);
     this.#pool = new TensorPool(backend);
+  }
+
+  /** Starts a step: what follows is counted in `reads`. */
+  begin(batch: Pick<StepBatch, "lengths" | "numSequences">): void {
+    this.reads.begin(batch);
   }
 
   /**
@@ -47,7 +56,7 @@ export class Attention {
       const group = groups[i] as BatchGroup;
       if (this.#failures.size > 0 && this.#failures.has(group)) continue;
       if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
-      if (!group.isSparse) this.#backend.attendAll(layer, group.range, query, output);
+      if (!group.isSparse) this.#attendAll(layer, group.range, query, output);
       else this.#attendOrFail(layer, group, query, output);
     }
   }
@@ -77,7 +86,7 @@ export class Attention {
     const role = state.roles[layer] as LayerRole;
     if (role.attends === "all") {
       const scores = role.selects ? this.#scores(range.count) : undefined;
-      this.#backend.attendAll(layer, range, query, output, scores);
+      this.#attendAll(layer, range, query, output, scores);
       if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, scores));
       return;
     }
@@ -87,7 +96,19 @@ export class Attention {
       throw new TypeError(
         `attention ${policy.name}: layer ${layer} attends to a selection, but none was made`,
       );
+    this.reads.selected(range, state.selection);
     this.#backend.attendSelected(layer, range, query, state.selection, output);
+  }
+
+  #attendAll(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    output: TensorRef,
+    scores?: Scores,
+  ): void {
+    this.reads.dense(range);
+    this.#backend.attendAll(layer, range, query, output, scores);
   }
 
   /** Gives the buffers of a policy back when its last request has ended. */
@@ -100,7 +121,7 @@ export class Attention {
     let state = this.#states.get(policy);
     if (!state) {
       const roles = rolesOf(policy, this.model.numLayers);
-      const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool);
+      const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool, this.reads);
       state = { roles, workspace, selection: undefined };
       this.#states.set(policy, state);
     }
@@ -122,15 +143,4 @@ export class Attention {
 /** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */
 export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
   return length > policy.tokenBudget;
-}
-
-/** Key/value rows that one decode step's attention reads, over all layers; dense reads length × layers. */
-export function attendedRows(policy: AttentionPolicy, numLayers: number, length: number): number {
-  if (!isSparseAt(policy, length)) return numLayers * length;
-  const selected = policy.selectedTokens?.(length) ?? policy.tokenBudget;
-  if (!(selected >= 0))
-    throw new TypeError(`selectedTokens(${length}) gave ${printValue(selected)}, no number of tokens`);
-  let rows = 0;
-  for (const { attends } of rolesOf(policy, numLayers)) rows += attends === "all" ? length : selected;
-  return rows;
 }

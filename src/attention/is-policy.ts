@@ -16,7 +16,6 @@ export function isPolicy(value: unknown): value is AttentionPolicy {
     typeof layerRole === "function" &&
     isOptional("select", "function") &&
     isOptional("forModel", "function") &&
-    isOptional("selectedTokens", "function") &&
     (policy.pageBounds === undefined ||
       (Number.isSafeInteger(policy.pageBounds) && Number(policy.pageBounds) >= 1))
   );

@@ -60,8 +60,6 @@ export interface AttentionPolicy {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Most tokens of a sparse layer; Infinity for full attention. Attention is dense while a sequence fits. */
   readonly tokenBudget: number;
-  /** Tokens that a sparse layer attends to at a length past the budget. Default: the whole budget. */
-  selectedTokens?(length: number): number;
   /** Present where the policy has selection layers. */
   readonly selectionLayersFrom?: SelectionLayersSource;
   /** Page size of the key bounds that `select` reads, where it reads any. */

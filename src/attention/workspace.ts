@@ -1,23 +1,18 @@
-import type {
-  Backend,
-  KeptEnds,
-  Scores,
-  SequenceRange,
-  TokenSelection,
-  UnitSet,
-} from "../backend/backend.ts";
+import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend/backend.ts";
 import { selectionDimensions } from "../backend/decoder-memory.ts";
 import type { TensorDtype } from "../base/dtype.ts";
 import { printValue } from "../base/print-value.ts";
 import { capacityOf, type TensorRef } from "../base/tensor-ref.ts";
+import type { AttentionBackend } from "./attention-backend.ts";
+import type { CacheReads } from "./cache-reads.ts";
 import type { AttentionModel, Selector } from "./policy.ts";
 
 /** Tensors for selection, handed back and reused, so that nothing is made in steady state. */
 export class TensorPool {
-  readonly #backend: Backend;
+  readonly #backend: AttentionBackend;
   readonly #free = new Map<string, TensorRef[]>();
 
-  constructor(backend: Backend) {
+  constructor(backend: AttentionBackend) {
     this.#backend = backend;
   }
 
@@ -43,8 +38,9 @@ export class TensorPool {
 export class SelectionWorkspace implements Selector {
   layer = 0;
   readonly model: AttentionModel;
-  readonly #backend: Backend;
+  readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
+  readonly #reads: CacheReads;
   /** What the n-th call of a selecting layer made, with its tensors. */
   readonly #results: (Result & { readonly tensors: readonly TensorRef[] })[] = [];
   /** Handles that a policy may hand back: those of this workspace. */
@@ -54,10 +50,11 @@ export class SelectionWorkspace implements Selector {
   #query: TensorRef | undefined;
   #handedOn: Scores | undefined;
 
-  constructor(backend: Backend, model: AttentionModel, pool: TensorPool) {
+  constructor(backend: AttentionBackend, model: AttentionModel, pool: TensorPool, reads: CacheReads) {
     this.#backend = backend;
     this.model = model;
     this.#pool = pool;
+    this.#reads = reads;
   }
 
   /** Starts the records of one selecting layer. */
@@ -81,6 +78,7 @@ export class SelectionWorkspace implements Selector {
       return this.#handedOn;
     }
     const out = this.#scores(this.model.numQueryHeads, 1);
+    this.#reads.keys(this.#range);
     this.#backend.scores(this.layer, this.#range, this.#theQuery(), out);
     return out;
   }
@@ -88,6 +86,7 @@ export class SelectionWorkspace implements Selector {
   pageScores(pageSize: number): Scores {
     checkWhole("pageScores", "a page size", pageSize, 1, this.#most);
     const out = this.#scores(this.model.numQueryHeads, pageSize);
+    this.#reads.pageBounds(this.#range);
     this.#backend.pageScores(this.layer, this.#range, this.#theQuery(), out);
     return out;
   }
@@ -120,6 +119,7 @@ export class SelectionWorkspace implements Selector {
     const capacity = ((set?.count ?? 0) + ends.sinks + ends.recent) * unit;
     const out = this.#selection(groups, capacity);
     this.#backend.expandSelection(this.#range, set, ends, out);
+    this.#reads.expanded(out, set, ends);
     return out;
   }
 

@@ -27,6 +27,8 @@ export interface BackendCandidate {
   readonly tested?: TestedDevice;
   /** What it can hold beside a model's weights. */
   memoryLimit(demand: MemoryDemand): MemoryLimit;
+  /** Rows of a prefill chunk that suit it for this model: the size of its buffers for rows. See `Backend.prefillRows`. */
+  prefillRows(demand: MemoryDemand, maxSequenceLength: number): number;
   readonly open: BackendFactory;
 }
 

@@ -39,6 +39,9 @@ export interface Capacity {
   readonly maxBatchSequences: number;
 }
 
+/** How keys and values are stored. Page bounds are f32 everywhere. */
+export type CacheDtype = "f16" | "f32";
+
 /** What a backend chose for the processor; no choice changes a result. */
 export interface TuningReport {
   /** measured: just now; kept: measured before on this machine; default: the usual choices, not measured. */
@@ -238,11 +241,17 @@ export interface InFlightSample {
 export interface Backend {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  readonly cacheDtype: CacheDtype;
   /**
    * True where recorded steps queue on a device, so that it pays to record the next one before the last sample is read.
    * Where it is false, ops have run when they return.
    */
   readonly runsAhead: boolean;
+  /**
+   * Rows of a prefill chunk that suit the backend, at most `maxBatchRows`: larger chunks gain little. The engine takes as many
+   * where they hold nobody up, and fewer where they do.
+   */
+  readonly prefillRows: number;
   report(): BackendReport;
 
   /** Makes a zeroed tensor. Called at open and when a new size is first needed, never in steady state. */

@@ -31,6 +31,7 @@ export interface EngineReport {
     readonly parameters: number;
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
+    /** Keys and values of one token over all layers, as the backend stores them. */
     readonly kvBytesPerToken: number;
     /** Tensors that no op uses, as `transformers` leaves them out: how many, and the first of their names. */
     readonly ignoredTensors: IgnoredTensors;

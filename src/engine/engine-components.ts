@@ -33,6 +33,8 @@ export interface EngineComponents {
   /** The engine's own attention, where it was opened with one. */
   readonly attention: AttentionPolicy | string | undefined;
   readonly origin: EngineOrigin;
+  /** How long prefill may hold up what else runs; left out: the engine's own limit for the backend. */
+  readonly maxStallMs?: number | undefined;
   /** Sizes of the KV pool in place of those that follow from the model, and how long it stays without requests. */
   readonly pool?: Partial<PoolOptions>;
 }

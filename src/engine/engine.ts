@@ -20,13 +20,13 @@ import { PrefillPacer } from "./prefill-pacer.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import { isTokenList } from "./request-schema.ts";
 import { checkTokens, resolveRequest } from "./resolve-request.ts";
-import { chunkOf, schedule } from "./scheduler.ts";
+import { chunkOf, isDecoding, schedule } from "./scheduler.ts";
 import { type Step, StepRunner } from "./step-runner.ts";
 
 /** Most milliseconds the engine computes on end before timers, signals and streams get a turn. */
 const MAX_BUSY_MS = 8;
-/** Milliseconds that one step may hold up the event loop, on backends that compute on the caller's thread. */
-const MAX_STEP_MS = 250;
+/** How long prefill may hold up what else runs: other requests on a device, the event loop too on the caller's thread. */
+const MAX_STALL_MS = { device: 50, callersThread: 250 };
 
 /** Decides which tokens run now: fills batches, draws tokens, ends requests. */
 export class GenerationEngine implements Engine {
@@ -58,7 +58,8 @@ export class GenerationEngine implements Engine {
   #lastYield = 0;
 
   constructor(components: EngineComponents) {
-    const { model, capacity } = components.backend;
+    const { backend, maxStallMs } = components;
+    const { model, capacity, runsAhead } = backend;
     this.#components = components;
     this.tokenizer = components.tokenizer;
     this.#attention = new Attention(components.backend, components.attentionModel);
@@ -72,7 +73,10 @@ export class GenerationEngine implements Engine {
       maxRunning: capacity.maxBatchSequences,
       forget: (policy) => this.#attention.forget(policy),
     });
-    this.#pacer = new PrefillPacer(MAX_STEP_MS, capacity.maxBatchRows);
+    this.#pacer = new PrefillPacer(
+      backend,
+      maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
+    );
     // An impossible default is an error now, not at the first request.
     this.#defaultPolicy = this.#bind(firstNamed(components.attention, components.attentionDefaults));
     this.#loadMs = performance.now() - components.origin.startedAt;
@@ -127,7 +131,7 @@ export class GenerationEngine implements Engine {
     this.#unfinished.push(generation);
     const batchSize = Math.min(this.#unfinished.length, this.#components.backend.capacity.maxBatchSequences);
     return this.#preparation.prepareFor(
-      { ...resolved, promptTokens, longestCache, batchSize, chunkRows: this.#chunkRows },
+      { ...resolved, promptTokens, longestCache, batchSize, chunkRows: this.#pacer.rows(false) },
       (policy) => this.#unfinished.some((one) => one !== generation && one.resolved.policy === policy),
     );
   }
@@ -223,27 +227,20 @@ export class GenerationEngine implements Engine {
     this.#admission.admit();
     while (this.#admission.missingPages > 0) await this.#growPool();
     const { maxBatchRows: maxRows, maxBatchSequences: maxSequences } = this.#components.backend.capacity;
-    const maxPrefillRows = this.#chunkRows;
-    const runs = schedule(this.#admission.running, { maxRows, maxSequences, maxPrefillRows });
+    const { running } = this.#admission;
+    const maxPrefillRows = this.#pacer.rows(running.some(isDecoding));
+    const runs = schedule(running, { maxRows, maxSequences, maxPrefillRows });
     const before = this.#inFlight;
     this.#inFlight = undefined;
     let step: Step | undefined;
     try {
-      if (runs.length > 0) {
-        const started = performance.now();
-        step = this.#steps.run(runs);
-        if (runs.some(({ isPrefill }) => isPrefill))
-          this.#pacer.record(
-            runs.reduce((rows, { numRows }) => rows + numRows, 0),
-            performance.now() - started,
-          );
-      }
+      if (runs.length > 0) step = this.#steps.run(runs);
     } finally {
       // Also when recording failed: the previous step's tokens are still valid.
-      if (before) await this.#steps.postprocess(before);
+      if (before) await this.#finish(before);
     }
     if (step?.canStayInFlight) this.#inFlight = step;
-    else if (step) await this.#steps.postprocess(step);
+    else if (step) await this.#finish(step);
     return runs.length > 0 || before !== undefined || this.#admission.relieve();
   }
 
@@ -252,10 +249,10 @@ export class GenerationEngine implements Engine {
     this.#admission.admit();
   }
 
-  /** Rows of the next prefill chunk: all that a step takes where a device computes, else what the event loop bears. */
-  get #chunkRows(): number {
-    const { runsAhead, capacity } = this.#components.backend;
-    return runsAhead ? capacity.maxBatchRows : this.#pacer.rows;
+  async #finish(step: Step): Promise<void> {
+    const arrivedAt = await this.#steps.postprocess(step);
+    const { numRows, prefill, recordedAt } = step;
+    this.#pacer.arrived({ numRows, prefill, recordedAt, arrivedAt });
   }
 
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
@@ -275,11 +272,8 @@ export class GenerationEngine implements Engine {
       for (let first = 0; first < tokens.length; ) {
         if (this.#isClosed) throw closedError();
         if (this.#failure) throw this.#failure;
-        const numRows = chunkOf(tokens.length - first, this.#chunkRows);
-        const started = performance.now();
-        await this.#exclusively(() => this.#denseLogits({ tokens, pages }, { first, numRows }, out));
-        this.#pacer.record(numRows, performance.now() - started);
-        first += numRows;
+        const start = first;
+        first += await this.#exclusively(() => this.#denseLogits({ tokens, pages }, start, out));
         if (first < tokens.length) await yieldToEventLoop();
       }
       return out;
@@ -289,12 +283,23 @@ export class GenerationEngine implements Engine {
     }
   }
 
-  async #denseLogits(...args: Parameters<StepRunner["denseLogits"]>): Promise<void> {
+  /** Logits of the chunk from position `first` on; resolves with its rows. */
+  async #denseLogits(
+    sequence: { readonly tokens: readonly number[]; readonly pages: readonly number[] },
+    first: number,
+    out: Float32Array,
+  ): Promise<number> {
+    const isBeside = this.#admission.running.some(isDecoding);
+    const numRows = chunkOf(sequence.tokens.length - first, this.#pacer.rows(isBeside));
+    const recordedAt = performance.now();
     try {
-      await this.#steps.denseLogits(...args);
+      await this.#steps.denseLogits(sequence, { first, numRows }, out);
     } catch (error) {
       throw this.#fail(error);
     }
+    const prefill = isBeside ? "beside" : "alone";
+    this.#pacer.arrived({ numRows, prefill, recordedAt, arrivedAt: performance.now() });
+    return numRows;
   }
 
   report(): EngineReport {

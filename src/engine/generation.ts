@@ -60,7 +60,7 @@ export class RunningGeneration implements Generation {
   #numPreempted = 0;
   #preemptedAt: number | undefined;
   #waitedMs = 0;
-  /** Key/value rows read and cached over all decode steps, for the attended fraction. */
+  /** Rows (`CacheReads`) read and cached over all decode steps, for the attended fraction. */
   #attendedRows = 0;
   #cachedRows = 0;
   readonly #output: OutputStream;

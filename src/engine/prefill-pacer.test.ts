@@ -1,41 +1,112 @@
-import { expect, test } from "vitest";
-import { PrefillPacer } from "./prefill-pacer.ts";
+import { describe, expect, test } from "vitest";
+import { type ArrivedStep, PrefillPacer } from "./prefill-pacer.ts";
 
-/** Largest step, in milliseconds, of a prompt on a machine of a speed, and the number of steps. */
-function run(msPerRow: (position: number) => number, promptTokens: number) {
-  const pacer = new PrefillPacer(250, 256);
-  let [longest, steps] = [0, 0];
-  for (let done = 0; done < promptTokens; steps++) {
-    const rows = Math.min(pacer.rows, promptTokens - done);
-    const elapsed = rows * msPerRow(done);
-    longest = Math.max(longest, elapsed);
-    pacer.record(rows, elapsed);
-    done += rows;
-  }
-  return { longest, steps };
+/** Milliseconds of a step of so many rows at a position, as a machine would take. */
+type Cost = (numRows: number, position: number) => number;
+
+interface Machine {
+  readonly runsAhead: boolean;
+  readonly prefillRows: number;
+  readonly maxStallMs: number;
 }
 
-test.each<[string, (position: number) => number, number]>([
-  ["a fast machine takes whole batches soon", () => 0.2, 18],
-  ["a slow one takes what fits into the limit", () => 5, 120],
-  ["attention that grows with the prompt", (position) => 0.5 + position / 1000, 80],
-])("%s", (_, msPerRow, mostSteps) => {
-  const { longest, steps } = run(msPerRow, 4096);
-  expect(longest).toBeLessThanOrEqual(250);
-  expect(steps).toBeLessThanOrEqual(mostSteps);
+const CPU: Machine = { runsAhead: false, prefillRows: 256, maxStallMs: 250 };
+const GPU: Machine = { runsAhead: true, prefillRows: 4096, maxStallMs: 50 };
+
+/**
+ * Runs a prompt on a machine, under a clock that only its steps move. On a device each step is recorded, in no time, when the
+ * one before the last has arrived: one runs, one is queued.
+ */
+function run(machine: Machine, cost: Cost, promptTokens: number, prefill: "alone" | "beside" = "alone") {
+  const pacer = new PrefillPacer(machine, machine.maxStallMs);
+  let [longest, steps, busyUntil, now] = [0, 0, 0, 0];
+  let inFlight: ArrivedStep | undefined;
+  for (let done = 0; done < promptTokens; steps++) {
+    const numRows = Math.min(pacer.rows(prefill === "beside"), promptTokens - done);
+    const elapsed = cost(numRows, done);
+    longest = Math.max(longest, elapsed);
+    busyUntil = Math.max(busyUntil, now) + elapsed;
+    const step = { numRows, prefill, recordedAt: now, arrivedAt: busyUntil };
+    const arrived = machine.runsAhead ? inFlight : step;
+    inFlight = step;
+    if (arrived) {
+      pacer.arrived(arrived);
+      now = Math.max(now, arrived.arrivedAt);
+    }
+    done += numRows;
+  }
+  return { longest, steps, rows: pacer.rows(prefill === "beside") };
+}
+
+describe("on the caller's thread, whoever decodes", () => {
+  test.each<[string, Cost, number]>([
+    ["a fast machine takes whole batches soon", (rows) => rows * 0.2, 18],
+    ["a slow one takes what fits into the limit", (rows) => rows * 5, 120],
+    ["attention that grows with the prompt", (rows, position) => rows * (0.5 + position / 1000), 80],
+  ])("%s", (_, cost, mostSteps) => {
+    for (const prefill of ["alone", "beside"] as const) {
+      const { longest, steps } = run(CPU, cost, 4096, prefill);
+      expect(longest).toBeLessThanOrEqual(250);
+      expect(steps).toBeLessThanOrEqual(mostSteps);
+    }
+  });
+
+  test("sixteen rows are the least, however slow", () => {
+    const pacer = new PrefillPacer(CPU, 250);
+    pacer.arrived({ numRows: 16, prefill: "alone", recordedAt: 0, arrivedAt: 10_000 });
+    expect(pacer.rows(false)).toBe(16);
+    pacer.arrived({ numRows: 16, prefill: "alone", recordedAt: 10_000, arrivedAt: 10_000 });
+    expect(pacer.rows(false)).toBe(64);
+  });
+
+  test("a batch smaller than sixteen rows is the limit", () => {
+    const pacer = new PrefillPacer({ runsAhead: false, prefillRows: 4 }, 250);
+    expect(pacer.rows(false)).toBe(4);
+    pacer.arrived({ numRows: 4, prefill: "alone", recordedAt: 0, arrivedAt: 0 });
+    expect(pacer.rows(false)).toBe(4);
+  });
 });
 
-test("sixteen rows are the least, however slow", () => {
-  const pacer = new PrefillPacer(250, 256);
-  pacer.record(16, 10_000);
-  expect(pacer.rows).toBe(16);
-  pacer.record(16, 0);
-  expect(pacer.rows).toBe(64);
-});
+describe("on a device", () => {
+  /** As an 8B model on an H200: large chunks cost less a row, later ones more. */
+  const h200: Cost = (rows, position) => (20 + 0.08 * rows) * (1 + position / 2e5);
 
-test("a batch smaller than sixteen rows is the limit", () => {
-  const pacer = new PrefillPacer(250, 4);
-  expect(pacer.rows).toBe(4);
-  pacer.record(4, 0);
-  expect(pacer.rows).toBe(4);
+  test("a prompt alone has the proposed chunk from its fifth step on", () => {
+    // each size twice: the second chunk is recorded before the first has run
+    expect(run(GPU, h200, 2 * 256 + 2 * 1024 + 2 * 4096).steps).toBe(6);
+    expect(run(GPU, h200, 65536).rows).toBe(4096);
+  });
+
+  test("beside a request that decodes no chunk takes longer than 50 ms", () => {
+    const cost: Cost = (rows, position) => 5 + rows * 0.17 * (1 + position / 2e5);
+    const { longest, steps } = run(GPU, cost, 16384, "beside");
+    expect(longest).toBeLessThanOrEqual(50);
+    expect(longest).toBeGreaterThan(35);
+    expect(steps).toBeLessThan(90);
+  });
+
+  test("chunks alone say nothing of those beside others: large ones cost less a row", () => {
+    const pacer = new PrefillPacer(GPU, 50);
+    let now = 0;
+    const arrived = (numRows: number, ms: number, prefill: "alone" | "beside") => {
+      pacer.arrived({ numRows, prefill, recordedAt: now, arrivedAt: now + ms });
+      now += ms;
+    };
+    for (let i = 0; i < 4; i++) arrived(pacer.rows(false), pacer.rows(false) * 0.08, "alone");
+    expect(pacer.rows(false)).toBe(4096);
+    expect(pacer.rows(true)).toBe(64);
+  });
+
+  test("a step's time is counted from the arrival of the one before it, not from its record", () => {
+    const pacer = new PrefillPacer(GPU, 50);
+    // a decode step of 40 ms runs when a chunk of 64 rows is recorded, which takes 20
+    pacer.arrived({ numRows: 1, prefill: "none", recordedAt: 0, arrivedAt: 40 });
+    pacer.arrived({ numRows: 64, prefill: "beside", recordedAt: 1, arrivedAt: 60 });
+    expect(pacer.rows(true)).toBe(Math.floor((50 * 0.85) / (20 / 64)));
+  });
+
+  test("a slow device gives a prompt alone chunks of at most a second", () => {
+    const { longest } = run(GPU, (rows) => rows * 3, 8192);
+    expect(longest).toBeLessThanOrEqual(1000);
+  });
 });

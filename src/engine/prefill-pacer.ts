@@ -1,40 +1,91 @@
-/** Rows of the first chunk, whose speed nobody knows. */
-const FIRST_ROWS = 16;
+/**
+ * Sizes prefill chunks by the time that steps take.
+ *
+ * A chunk beside decoding requests may hold them up for `maxStallMs`. A chunk of a prompt that nobody decodes beside may be as
+ * large as the backend proposes: on a device for up to a second, which is what an abort waits for; on the caller's thread, where
+ * the event loop stands still meanwhile, for `maxStallMs` again. First chunks are small; each measured one sizes the next.
+ */
+
+/** Rows that are taken however slow the machine is. */
 const LEAST_ROWS = 16;
+/** Rows of the first chunk on a device, alone and beside decoding requests. */
+const FIRST_ROWS_ALONE = 256;
+const FIRST_ROWS_BESIDE = 64;
+/** Longest chunk on a device that nobody decodes beside. */
+const MAX_ALONE_MS = 1000;
 /** Share of the limit that is planned for: no two chunks take the same time. */
 const PLANNED_SHARE = 0.85;
-/** Of the cost of a row from one chunk to the next. */
-const MOST_EXPECTED_GROWTH = 1.5;
-/** Growth of the rows from one chunk to the next: one fast chunk says little about a large one. */
-const MOST_GROWTH = 4;
+/** Largest growth that is expected of a row's cost from one chunk to the next. */
+const MAX_COST_GROWTH = 1.5;
+/** Largest growth of the rows from one chunk to the next: a fast chunk says little about a much larger one. */
+const MAX_ROWS_GROWTH = 4;
 
-/**
- * Sizes prefill chunks by time, on backends whose steps have run when they return: while one runs, the event loop stands
- * still. The first chunk is small; each measured one sizes the next.
- */
+/** How the steps of a backend run. */
+export interface PacedBackend {
+  readonly runsAhead: boolean;
+  readonly prefillRows: number;
+}
+
+/** A step whose tokens have arrived; times in milliseconds of one clock. */
+export interface ArrivedStep {
+  readonly numRows: number;
+  /** Prefill rows in it: none, or such as nobody, or somebody, decoded beside. */
+  readonly prefill: "none" | "alone" | "beside";
+  readonly recordedAt: number;
+  readonly arrivedAt: number;
+}
+
 export class PrefillPacer {
-  readonly #limitMs: number;
-  readonly #maxRows: number;
-  /** What a row of the last step took. */
-  #msPerRow = Number.POSITIVE_INFINITY;
-  /** Rows of the next step's prefill chunks together. */
-  rows: number;
+  readonly #alone: ChunkSize;
+  readonly #beside: ChunkSize;
+  /** When the last step's tokens arrived: a device begins the next step then. */
+  #lastArrival = 0;
 
-  /** limitMs: how long one step may take; a step of 16 rows may take longer. */
-  constructor(limitMs: number, maxRows: number) {
-    this.#limitMs = limitMs;
-    this.#maxRows = maxRows;
-    this.rows = Math.min(FIRST_ROWS, maxRows);
+  constructor({ runsAhead, prefillRows }: PacedBackend, maxStallMs: number) {
+    if (runsAhead) {
+      this.#alone = new ChunkSize(Math.max(MAX_ALONE_MS, maxStallMs), prefillRows, FIRST_ROWS_ALONE);
+      this.#beside = new ChunkSize(maxStallMs, prefillRows, FIRST_ROWS_BESIDE);
+    } else {
+      this.#alone = new ChunkSize(maxStallMs, prefillRows, LEAST_ROWS);
+      this.#beside = this.#alone;
+    }
   }
 
-  /** Takes what a step of so many rows took. */
+  /** Rows of the next step's prefill chunks together. isBeside: a request decodes in that step. */
+  rows(isBeside: boolean): number {
+    return (isBeside ? this.#beside : this.#alone).rows;
+  }
+
+  /** Takes every step in the order of arrival. A step recorded while the one before it ran began when that one ended. */
+  arrived({ numRows, prefill, recordedAt, arrivedAt }: ArrivedStep): void {
+    const elapsedMs = arrivedAt - Math.max(recordedAt, this.#lastArrival);
+    this.#lastArrival = arrivedAt;
+    if (prefill === "alone") this.#alone.record(numRows, elapsedMs);
+    else if (prefill === "beside") this.#beside.record(numRows, elapsedMs);
+  }
+}
+
+/** The size of chunks of one kind. */
+class ChunkSize {
+  rows: number;
+  readonly #limitMs: number;
+  readonly #maxRows: number;
+  /** Cost of a row of the last chunk. */
+  #msPerRow = Number.POSITIVE_INFINITY;
+
+  constructor(limitMs: number, maxRows: number, firstRows: number) {
+    this.#limitMs = limitMs;
+    this.#maxRows = maxRows;
+    this.rows = Math.min(firstRows, maxRows);
+  }
+
   record(numRows: number, elapsedMs: number): void {
     const msPerRow = Math.max(elapsedMs, 1e-3) / numRows;
-    // rows further on attend to more: the next ones cost more than these by about as much as these did by the last
-    const growth = Math.min(MOST_EXPECTED_GROWTH, Math.max(1, msPerRow / this.#msPerRow));
+    // Later rows attend to more tokens: the next chunk's rows cost more than these by about the factor that these did.
+    const growth = Math.min(MAX_COST_GROWTH, Math.max(1, msPerRow / this.#msPerRow));
     this.#msPerRow = msPerRow;
     const fitting = (this.#limitMs * PLANNED_SHARE) / (msPerRow * growth);
-    const grown = Math.min(fitting, this.#maxRows, MOST_GROWTH * Math.max(numRows, LEAST_ROWS));
+    const grown = Math.min(fitting, this.#maxRows, MAX_ROWS_GROWTH * Math.max(numRows, LEAST_ROWS));
     this.rows = Math.min(this.#maxRows, Math.max(LEAST_ROWS, Math.floor(grown)));
   }
 }

@@ -86,7 +86,12 @@ export interface GenerationResult {
     readonly settings: Readonly<Record<string, unknown>>;
     /** Who named the policy's selection layers, where it has any. */
     readonly selectionLayersFrom?: SelectionLayersSource;
-    /** Key/value rows read by decode attention over rows cached, over all layers and decode steps; 1 is dense. */
+    /**
+     * Bytes that decoding read of the KV cache and its per-page data, over the bytes of the keys and values cached; over all
+     * layers and decode steps. 1 is dense. What selection reads counts (every key for the oracle, page bounds for Quest), and
+     * query heads with sets of their own read each their own, so it may be above 1. Counted by the ops recorded
+     * (`attention/cache-reads.ts`).
+     */
     readonly attendedFraction: number;
   };
   /** What was done otherwise than asked, or on a guess: a maxTokens that was lowered, selection layers nobody named, pages given up. */

@@ -31,6 +31,12 @@ export interface SchedulerLimits {
   readonly maxPrefillRows: number;
 }
 
+/** True where the next step decodes a token of the request, if there is room for it. */
+export function isDecoding(entry: SchedulerEntry): boolean {
+  const { isPaused, lacksPage, isFullySampled, cachedTokens, promptTokens } = entry;
+  return !isPaused && !lacksPage && !isFullySampled && cachedTokens >= promptTokens;
+}
+
 /**
  * Prompts are cut at multiples of this, and no rest is smaller: kernels that take few rows another way round otherwise,
  * and where a prompt is cut depends on time and on other requests.
@@ -45,14 +51,7 @@ export function schedule<Entry extends SchedulerEntry>(
   let rows = 0;
   const room = () => runs.length < limits.maxSequences && rows < limits.maxRows;
   for (const entry of entries) {
-    if (
-      entry.isPaused ||
-      entry.lacksPage ||
-      entry.isFullySampled ||
-      entry.cachedTokens < entry.promptTokens ||
-      !room()
-    )
-      continue;
+    if (!isDecoding(entry) || !room()) continue;
     runs.push({ entry, numRows: 1, isPrefill: false });
     rows++;
   }

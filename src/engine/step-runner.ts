@@ -1,4 +1,4 @@
-import { type Attention, attendedRows } from "../attention/attend.ts";
+import type { Attention } from "../attention/attend.ts";
 import { full } from "../attention/policies/full.ts";
 import { type Backend, type InFlightSample, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
 import { BackendError, RequestError } from "../base/errors.ts";
@@ -8,7 +8,11 @@ import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** One request's part in a step. */
-type Run = SequenceRun & { readonly generation: RunningGeneration };
+type Run = SequenceRun & {
+  readonly generation: RunningGeneration;
+  /** What its attention reads in this step (`CacheReads`). */
+  rowsRead: number;
+};
 
 /** A recorded step: what it draws, for whom. */
 export interface Step {
@@ -17,6 +21,10 @@ export interface Step {
   readonly draw: InFlightSample;
   /** The next step may be recorded before this one's tokens are read. */
   readonly canStayInFlight: boolean;
+  readonly numRows: number;
+  /** Prefill rows in it: none, or such as nobody, or somebody, decodes beside. */
+  readonly prefill: "none" | "alone" | "beside";
+  readonly recordedAt: number;
 }
 
 /** Records steps, and hands what they drew to the requests. */
@@ -45,7 +53,7 @@ export class StepRunner {
     if (runs.length === 0) return undefined;
     const ordered = this.#batch.fill(runs);
     this.#decoder.forward(this.#batch, this.#batch.groups);
-    return this.#draw(this.#withoutFailed(ordered));
+    return this.#draw(this.#withoutFailed(ordered), now);
   }
 
   #prepare({ entry: generation, numRows, isPrefill }: ScheduledRun<RunningGeneration>, now: number) {
@@ -70,6 +78,7 @@ export class StepRunner {
           policy,
         },
         generation,
+        rowsRead: 0,
       };
       this.#batch.check(run);
       generation.start(now);
@@ -93,13 +102,14 @@ export class StepRunner {
     return left;
   }
 
-  #draw(runs: readonly (Run | undefined)[]): Step {
+  #draw(runs: readonly (Run | undefined)[], recordedAt: number): Step {
     const rows: SamplingRow[] = [];
     const drawn: Run[] = [];
     runs.forEach((run, sequence) => {
       if (!run) return;
       const { generation, numRows, boundsFrom } = run;
       if (boundsFrom !== undefined) generation.cache?.coverBounds(boundsFrom);
+      run.rowsRead = this.#attention.reads.of(sequence);
       if (generation.cachedTokens < generation.promptTokens + generation.numSampled) return;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
       const { sampling: params } = generation.resolved;
@@ -115,14 +125,23 @@ export class StepRunner {
     // The penalty looks at every token so far, so its requests hold up those they share a batch with: simpler than two
     // kinds of requests in one step, and rare.
     const hasPenalty = rows.some(({ params }) => params.repetitionPenalty !== 1);
-    return { drawn, draw, canStayInFlight: this.#backend.runsAhead && !hasPenalty };
+    const canStayInFlight = this.#backend.runsAhead && !hasPenalty;
+    return {
+      drawn,
+      draw,
+      canStayInFlight,
+      numRows: this.#batch.numRows,
+      prefill: prefillKind(runs),
+      recordedAt,
+    };
   }
 
   /**
    * Waits for the tokens of a step and hands them over. Tokens for requests that ended in the meantime are dropped; their
    * pages may already be another's, which is safe because the device runs steps in order.
+   * Resolves with the time at which the tokens arrived.
    */
-  async postprocess({ drawn, draw }: Step): Promise<void> {
+  async postprocess({ drawn, draw }: Step): Promise<number> {
     const tokens = await draw.tokens();
     const now = performance.now();
     drawn.forEach((run, row) => {
@@ -133,14 +152,12 @@ export class StepRunner {
         run.generation.fail(failure(run.name, error)); // its policy, or its tokenizer: nobody else's concern
       }
     });
+    return now;
   }
 
-  #handOver({ generation, isPrefill, policy, firstPosition }: Run, token: number, now: number): void {
+  #handOver({ generation, isPrefill, rowsRead, firstPosition }: Run, token: number, now: number): void {
     const { numLayers, vocabSize } = this.#backend.model;
-    if (!isPrefill) {
-      const length = firstPosition + 1;
-      generation.count(attendedRows(policy, numLayers, length), numLayers * length);
-    }
+    if (!isPrefill) generation.count(rowsRead, numLayers * (firstPosition + 1));
     if (token < vocabSize) generation.accept(token, now);
     else generation.fail(new BackendError(noToken(token, generation, vocabSize)));
   }
@@ -177,6 +194,12 @@ export class StepRunner {
       out.set(values.subarray(0, count * vocabSize), (first + row) * vocabSize);
     }
   }
+}
+
+function prefillKind(runs: readonly (Run | undefined)[]): Step["prefill"] {
+  const hasPrefill = runs.some((run) => run?.isPrefill);
+  if (!hasPrefill) return "none";
+  return runs.some((run) => run?.isPrefill === false) ? "beside" : "alone";
 }
 
 /** What ends a request whose own policy, tokenizer or place in the batch failed. */

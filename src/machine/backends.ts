@@ -1,11 +1,10 @@
 /** The backends of a machine, one row each. No other file of the core names a concrete backend. */
-import type { BackendName } from "../backend/backend.ts";
+import type { BackendName, CacheDtype } from "../backend/backend.ts";
 import type { BackendKind } from "../backend/backend-kind.ts";
 import { REFERENCE } from "../backend/reference/reference-kind.ts";
 import type { WasmHost } from "../backend/wasm/host.ts";
 import type { TuningMode } from "../backend/wasm/tuning.ts";
 import { WASM } from "../backend/wasm/wasm-kind.ts";
-import type { CacheDtype } from "../backend/webgpu/context.ts";
 import { WEBGPU, type WebGpuHost } from "../backend/webgpu/webgpu-kind.ts";
 
 export { createReferenceBackend } from "../backend/reference/reference-backend.ts";

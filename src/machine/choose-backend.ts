@@ -10,6 +10,7 @@ import { testOnce } from "./test-once.ts";
 /** A model's demand on a backend. */
 export interface BackendDemand {
   readonly model: ModelShape;
+  /** Its rows of a batch are the least; the backend may propose more for prefill. */
   readonly capacity: Capacity;
   /** A person named the number of concurrent requests; else it is the most, and goes down to what suits the backend. */
   readonly isConcurrencyNamed: boolean;
@@ -35,7 +36,11 @@ export async function chooseBackend(
   const choice = await chooseKind(host, options);
   const { candidate, why } = choice;
   const limit = candidate.memoryLimit(demand);
-  const { isConcurrencyNamed, capacity: wanted } = demand;
+  const { isConcurrencyNamed, capacity: least } = demand;
+  const wanted = {
+    ...least,
+    maxBatchRows: Math.max(least.maxBatchRows, candidate.prefillRows(demand, least.maxSequenceLength)),
+  };
   const { capacity, contextNote } = fitContext(
     isConcurrencyNamed ? wanted : concurrent(wanted, candidate.mostConcurrent),
     limit,

@@ -45,6 +45,7 @@ export class Decoder {
     const backend = this.#backend;
     const { x, query, attended } = this.#tensors;
     backend.beginStep(batch);
+    this.#attention.begin(batch);
     backend.embed(this.#weights.embedding, x);
     const first = this.#weights.layers[0];
     if (first) backend.attentionInput(0, first.attentionInput, x, query);

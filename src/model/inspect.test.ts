@@ -49,3 +49,20 @@ test("NaN and infinity in the weights are counted by tensor", async () => {
   const { problems } = await inspectFolder(damaged, { scanWeights: true });
   expect(problems).toEqual([{ tensor: expect.any(String), nan: 1, infinite: 1 }]);
 });
+
+test("bytes of the cache follow its dtype, bounds of pages stay f32", async () => {
+  const inspect = async (cacheDtype: "f16" | "f32") =>
+    inspectFolder(await openFileFolder(path), { attention: "quest:budget=256,dense-layers=0", cacheDtype });
+  const [half, full] = [await inspect("f16"), await inspect("f32")];
+  // 10 layers of 2 kv heads of 64 channels
+  expect([half.kvBytesPerToken, full.kvBytesPerToken]).toEqual([2 * 2 * 1280, 2 * 4 * 1280]);
+  expect((await inspectFolder(await openFileFolder(path))).cacheDtype).toBe("f16");
+  // at 1024 tokens: 8 query heads, 4 a kv head, each with 256 tokens of its own; bounds of 64 pages
+  const bounds = 64 * 2 * 4 * 1280;
+  expect(half.attention.reads[0]).toEqual({
+    context: 1024,
+    kvBytes: 4 * 256 * 5120 + bounds,
+    attendedFraction: 1 + bounds / (1024 * 5120),
+  });
+  expect(full.attention.reads[0]?.kvBytes).toBe(4 * 256 * 10240 + bounds);
+});

@@ -1,9 +1,9 @@
 import * as v from "valibot";
-import { attendedRows } from "../attention/attend.ts";
 import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
 import type { SelectionLayersSource } from "../attention/policy.ts";
-import { checkOptions, flag } from "../base/check-options.ts";
-import { dtypeBytes } from "../base/dtype.ts";
+import { predictReads } from "../attention/predict-reads.ts";
+import type { CacheDtype } from "../backend/backend.ts";
+import { checkOptions, flag, oneOf } from "../base/check-options.ts";
 import { ConfigError } from "../base/errors.ts";
 import { DEFAULT_PAGE_SIZE } from "../kv/page-size.ts";
 import type { FileFolder } from "../load/byte-source.ts";
@@ -39,7 +39,9 @@ export interface CheckpointReport {
   readonly ignoredTensors: IgnoredTensors;
   /** Other omissions, for people: files that may not be read, values that the engine does not follow. */
   readonly notes: readonly string[];
-  /** Keys and values of one token over all layers, stored as f32. */
+  /** How keys and values are taken to be stored, here and in `attention`. */
+  readonly cacheDtype: CacheDtype;
+  /** Keys and values of one token over all layers. */
   readonly kvBytesPerToken: number;
   readonly tokenizer: boolean;
   readonly chatTemplate: boolean;
@@ -65,7 +67,9 @@ export interface AttentionReport {
   }[];
   readonly reads: readonly {
     readonly context: number;
+    /** Cache and per-page bytes that a decode step reads, over the key and value bytes cached (`GenerationResult`). */
     readonly attendedFraction: number;
+    /** Those bytes. */
     readonly kvBytes: number;
   }[];
 }
@@ -73,12 +77,15 @@ export interface AttentionReport {
 export interface InspectOptions {
   /** The policy to report on, as a spec; default: the checkpoint's own, else full. */
   readonly attention?: string;
+  /** How keys and values are stored: "f16" (default) as on WebGPU, "f32" as on the CPU backends. */
+  readonly cacheDtype?: CacheDtype;
   /** Read every weight and count those that are not finite. */
   readonly scanWeights?: boolean;
 }
 
 const INSPECT_OPTIONS = v.object({
   attention: v.optional(v.string("an attention spec")),
+  cacheDtype: oneOf(["f16", "f32"]),
   scanWeights: flag(),
 });
 
@@ -90,7 +97,7 @@ export async function inspectFolder(
   folder: FileFolder,
   options: InspectOptions = {},
 ): Promise<CheckpointReport> {
-  checkOptions(INSPECT_OPTIONS, options, "inspect", ConfigError);
+  const { cacheDtype = "f16" } = checkOptions(INSPECT_OPTIONS, options, "inspect", ConfigError);
   const checkpoint = await openCheckpoint(folder);
   try {
     const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
@@ -117,11 +124,12 @@ export async function inspectFolder(
       files: checkpoint.files,
       ignoredTensors: ignoredTensors(ignored),
       notes: checkpoint.notes,
-      kvBytesPerToken: kvBytesPerToken(config),
+      cacheDtype,
+      kvBytesPerToken: kvBytesPerToken(config, cacheDtype),
       tokenizer: checkpoint.tokenizer !== undefined,
       chatTemplate: checkpoint.chatTemplate !== undefined,
       eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
-      attention: reportAttention(checkpoint, config, options.attention),
+      attention: reportAttention(checkpoint, config, cacheDtype, options.attention),
       scannedWeights: options.scanWeights ?? false,
       problems: options.scanWeights ? await scanWeights(checkpoint) : [],
     };
@@ -133,6 +141,7 @@ export async function inspectFolder(
 function reportAttention(
   checkpoint: Checkpoint,
   config: ModelConfig,
+  cacheDtype: CacheDtype,
   spec: string | undefined,
 ): AttentionReport {
   const own = checkpoint.generationConfig.attention;
@@ -146,10 +155,10 @@ function reportAttention(
   const contexts = [1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072].filter(
     (context) => context <= config.contextLength,
   );
-  const rowBytes = 2 * dtypeBytes("f32") * config.numKvHeads * config.headDim;
+  const tokenBytes = kvBytesPerToken(config, cacheDtype);
   const reads = contexts.map((context) => {
-    const rows = attendedRows(policy, config.numLayers, context);
-    return { context, attendedFraction: rows / (config.numLayers * context), kvBytes: rows * rowBytes };
+    const tokens = predictReads(policy, model, { length: context, cacheDtype }) / config.numLayers;
+    return { context, attendedFraction: tokens / context, kvBytes: tokens * tokenBytes };
   });
   const { name, settings, selectionLayersFrom: from } = policy;
   return {

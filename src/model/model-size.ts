@@ -1,4 +1,6 @@
 import type { AttentionModel } from "../attention/policy.ts";
+import type { CacheDtype } from "../backend/backend.ts";
+import { dtypeBytes } from "../base/dtype.ts";
 import type { Checkpoint } from "../load/checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
 import { defaultSelectionLayers } from "./selection-layers.ts";
@@ -17,9 +19,9 @@ export function attentionModelOf(config: ModelConfig, pageSize: number): Attenti
   };
 }
 
-/** Bytes of one token's keys and values over all layers, stored as f32. */
-export function kvBytesPerToken(config: ModelConfig): number {
-  return 2 * 4 * config.numLayers * config.numKvHeads * config.headDim;
+/** Bytes of one token's keys and values over all layers. */
+export function kvBytesPerToken(config: ModelConfig, cacheDtype: CacheDtype): number {
+  return 2 * dtypeBytes(cacheDtype) * config.numLayers * config.numKvHeads * config.headDim;
 }
 
 /** Counts the elements of all tensors; a tied tensor counts once. */

@@ -2,11 +2,14 @@
  * The engine's parts for the benchmarks, which time single ops and whole steps without an engine. No part of the package's
  * exports: anything here changes without notice.
  */
-export { Attention, attendedRows } from "../attention/attend.ts";
+export { Attention } from "../attention/attend.ts";
 export { bindAttention } from "../attention/bind-attention.ts";
+export type { AttentionModel } from "../attention/policy.ts";
+export { predictReads } from "../attention/predict-reads.ts";
 export type {
   Backend,
   BackendFactory,
+  CacheDtype,
   Capacity,
   InFlightSample,
   ModelShape,
@@ -21,14 +24,15 @@ export { wasmFactory } from "../backend/wasm/open-wasm.ts";
 export { WasmWeight } from "../backend/wasm/refs.ts";
 export { WasmBackend } from "../backend/wasm/wasm-backend.ts";
 export { contextOf, fillBackend, profile, sampleOnDevice } from "../backend/webgpu/bench-access.ts";
-export type { CacheDtype } from "../backend/webgpu/context.ts";
 export { fillRandom } from "../backend/webgpu/fill-random.ts";
 export { adapterName, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
 export type { NumberedBuffer } from "../backend/webgpu/refs.ts";
 export { WebGpuBackend } from "../backend/webgpu/webgpu-backend.ts";
+export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
 export { withAllPages } from "../backend/with-all-pages.ts";
 export { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
 export type { TensorRef } from "../base/tensor-ref.ts";
+export { GenerationEngine } from "../engine/engine.ts";
 export { StepBatchBuilder } from "../engine/step-batch.ts";
 export { openCheckpoint } from "../load/checkpoint.ts";
 export { type ModelConfig, parseModelConfig } from "../model/config.ts";

@@ -4,9 +4,8 @@
  */
 
 import { afterEach, describe, expect, it } from "vitest";
-import type { Backend, LayerOutputWeights } from "../../src/backend/backend.ts";
+import type { Backend, CacheDtype, LayerOutputWeights } from "../../src/backend/backend.ts";
 import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { place } from "../place/here.ts";

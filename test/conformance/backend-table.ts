@@ -1,9 +1,8 @@
 import { inject } from "vitest";
-import type { Capacity, ModelShape } from "../../src/backend/backend.ts";
+import type { CacheDtype, Capacity, ModelShape } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { isSoftwareAdapter } from "../../src/backend/software-adapter.ts";
 import { type WasmOptions, wasmFactory } from "../../src/backend/wasm/open-wasm.ts";
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import {
   requestWebGpuDevice,
   type WebGpuOptions,

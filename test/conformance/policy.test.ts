@@ -3,8 +3,9 @@
  * definition of the policy, and its output is attention over exactly those.
  */
 import { afterEach, describe, expect, it } from "vitest";
-import { Attention, attendedRows, type BatchGroup, isSparseAt } from "../../src/attention/attend.ts";
+import { Attention, type BatchGroup, isSparseAt } from "../../src/attention/attend.ts";
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
+import { predictReads } from "../../src/attention/predict-reads.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
 import type { Backend, TokenSelection } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
@@ -30,10 +31,18 @@ interface Seen {
   readonly keys: readonly (readonly Float64Array[])[];
 }
 
-/** Positions per query head; "all" for a dense layer, "last" for a layer that attends to the last selection. */
-type Definition = (
-  seen: Seen,
-) => "all" | "last" | { readonly attends: "all" | "set"; readonly sets: number[][] };
+/**
+ * Positions per query head, the same array where heads share a set; "all" for a dense layer, "last" for a layer that attends
+ * to the last selection. scans: what the selection reads of every cached token or page besides.
+ */
+type Definition = (seen: Seen) =>
+  | "all"
+  | "last"
+  | {
+      readonly attends: "all" | "set";
+      readonly sets: number[][];
+      readonly scans?: "keys" | "page bounds";
+    };
 
 const CURRENT = { sinks: 0, recent: 1 };
 const perHead = (sets: (head: number) => number[]) => Array.from({ length: 6 }, (_, h) => sets(h));
@@ -78,7 +87,7 @@ function quest(budget: number, page: number, denseLayers: number): Definition {
         CURRENT,
       );
     });
-    return { attends: "set", sets };
+    return { attends: "set", sets, scans: "page bounds" };
   };
 }
 
@@ -93,14 +102,15 @@ function streamingLlm(budget: number, sinks: number): Definition {
 function oracleTopK(budget: number): Definition {
   return (seen) => {
     const scores = scoresOf(seen);
-    return { attends: "set", sets: perHead((h) => bestAndCurrent(scores[h], budget)) };
+    return { attends: "set", sets: perHead((h) => bestAndCurrent(scores[h], budget)), scans: "keys" };
   };
 }
 
 function randomTokens(budget: number, seed: number): Definition {
   return ({ layer, length }) => {
     const scores = Array.from({ length }, (_, t) => hashUnit(seed, layer, length, t));
-    return { attends: "set", sets: perHead(() => bestAndCurrent(scores, budget)) };
+    const set = bestAndCurrent(scores, budget);
+    return { attends: "set", sets: perHead(() => set) };
   };
 }
 
@@ -142,6 +152,27 @@ interface Share {
   readonly policy: AttentionPolicy;
   readonly definition: Definition;
   readonly sequences: TrialSequence[];
+}
+
+/** Key/value rows of sets per query head: heads of a kv head that share a set share its rows. */
+function rowsOf(sets: readonly number[][]): number {
+  const { numQueryHeads, numKvHeads } = MODEL;
+  const groupSize = numQueryHeads / numKvHeads;
+  let read = 0;
+  for (let kvHead = 0; kvHead < numKvHeads; kvHead++)
+    for (const set of new Set(sets.slice(kvHead * groupSize, (kvHead + 1) * groupSize))) read += set.length;
+  return read / numKvHeads;
+}
+
+/** A key is half a row. A page has two f32 vectors, the least and the largest of its keys. */
+function rowsScanned(
+  scans: "keys" | "page bounds" | undefined,
+  length: number,
+  cacheDtype: "f16" | "f32",
+): number {
+  if (scans === undefined) return 0;
+  if (scans === "keys") return length / 2;
+  return Math.ceil(length / MODEL.pageSize) * (cacheDtype === "f16" ? 2 : 1);
 }
 
 describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
@@ -200,6 +231,8 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
             groups.push({ policy, range: { first, count: 1 }, isSparse });
           }
         }
+      const lengths = Uint32Array.from(parts, ({ sequence }) => sequence.length);
+      this.attention.begin({ lengths, numSequences: parts.length });
       const definitions = shares.flatMap(({ definition, sequences }) => sequences.map(() => definition));
       const lastSets = new Map<number, number[][]>();
       const rows = new Map<number, number>();
@@ -221,10 +254,14 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
       }
       for (const { policy, range } of groups)
         for (let s = range.first; s < range.first + range.count; s++)
-          expect(rows.get(s)).toBe(attendedRows(policy, MODEL.numLayers, parts[s].sequence.length));
+          for (const counted of [
+            this.attention.reads.of(s),
+            predictReads(policy, MODEL, { length: lengths[s], cacheDtype: trial.backend.cacheDtype }),
+          ])
+            expect(counted).toBeCloseTo(rows.get(s) ?? Number.NaN, 9);
     }
 
-    /** Checks one sequence in one layer; returns the cached tokens that its heads attended to. */
+    /** Checks one sequence in one layer; returns the rows (keys and values of a token) that it had to read. */
     async #check(
       layer: number,
       group: BatchGroup,
@@ -255,9 +292,7 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
       const selected = (await trial.selected(selection, i + 1))[i];
       const headsPerGroup = 6 / selection.groups;
       for (let h = 0; h < 6; h++) expect(selected[Math.floor(h / headsPerGroup)]).toEqual(sets[h]);
-      const { policy } = group;
-      expect(sets[0].length).toBe(policy.selectedTokens?.(sequence.length) ?? policy.tokenBudget);
-      expect(sets[0].length).toBeLessThanOrEqual(policy.tokenBudget);
+      expect(sets[0].length).toBeLessThanOrEqual(group.policy.tokenBudget);
       const values = Array.from({ length: 6 }, (_, h) => trial.valuesOf(sequence, layer, h));
       const wanted = trial.queries[s].flatMap((query, h) => [
         ...attention(
@@ -267,7 +302,8 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
         ),
       ]);
       expect(nmse(actual, wanted)).toBeLessThan(allowedNmse(1e-11, cacheDtype));
-      return sets[0].length;
+      const scans = typeof expected === "object" ? expected.scans : undefined;
+      return rowsOf(sets) + rowsScanned(scans, sequence.length, trial.backend.cacheDtype);
     }
   }
 

@@ -2,9 +2,14 @@
  * Runs steps on a backend and computes its caches and queries by brute force besides. Random inputs are seeded. Pages are
  * allocated in shuffled order, so that no sequence is contiguous.
  */
-import type { AttentionInputWeights, Backend, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
+import type {
+  AttentionInputWeights,
+  Backend,
+  CacheDtype,
+  StepBatch,
+  TokenSelection,
+} from "../../src/backend/backend.ts";
 import type { LayerOps } from "../../src/backend/layer-ops.ts";
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
 import type { TensorDtype, WeightDtype } from "../../src/base/dtype.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../src/base/tensor-ref.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";

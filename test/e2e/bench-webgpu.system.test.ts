@@ -1,9 +1,12 @@
 import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { webgpuForTests } from "../webgpu/environment.ts";
 
 const MAIN = fileURLToPath(new URL("../../dist/bench/main.js", import.meta.url));
+/** Four layers of 96 × 160 and 6/2 heads of 16, 320 tokens in the vocabulary. */
+const TINY = join("test", "golden", "hf", "llama-linear-f16", "config.json");
 /** SwiftShader beside a busy machine. */
 const TIMEOUT_MS = 100_000;
 
@@ -13,37 +16,63 @@ function bench(...args: readonly string[]) {
   return { status, stdout, stderr };
 }
 
-describe.skipIf((await webgpuForTests()).reason !== undefined)("bench decode on WebGPU", () => {
-  const small = ["--context", "256", "--steps", "2", "--rounds", "1", "--json"];
+interface DecodeRow {
+  readonly attention: string;
+  readonly [figure: string]: unknown;
+}
 
-  it("measures whole steps of a shape under two attentions beside their bytes", () => {
-    const attention = ["--attention", "full", "--attention", "less-is-more:budget=64"];
-    const { status, stdout, stderr } = bench("decode", "--shape", "pico-reasoner", ...attention, ...small);
+describe.skipIf((await webgpuForTests()).reason !== undefined)("bench of a shape on WebGPU", () => {
+  it("measures decode steps of requests under two attentions beside their bytes", () => {
+    const attention = ["--attention", "full", "--attention", "less-is-more:budget=16,layers=1"];
+    const small = ["--context", "64", "--steps", "2", "--rounds", "1", "--json"];
+    const { status, stdout, stderr } = bench("decode", "--shape", TINY, ...attention, ...small);
     expect(status, stderr).toBe(0);
     const { rows, readBandwidth, shape } = JSON.parse(stdout);
-    expect(shape).toBe("pico-reasoner");
+    expect(shape).toBe(TINY);
     expect(readBandwidth).toBeGreaterThan(0);
-    expect(rows.map((row: { attention: string }) => row.attention)).toEqual([
-      "full",
-      "less-is-more:budget=64",
-    ]);
+    expect(rows.map((row: DecodeRow) => row.attention)).toEqual(["full", "less-is-more:budget=16,layers=1"]);
     const [full, sparse] = rows;
-    // 10 layers of 256 × 640 and 8/2 heads of 64, 512 tokens in the vocabulary; 256 cached tokens of 2 heads; f16
-    const matrices = 10 * (256 * 20 * 64 + 3 * 256 * 640) + 512 * 256;
-    expect(full.bytes).toBe(2 * matrices + 10 * 256 * 512);
-    expect(sparse.bytes).toBeLessThan(full.bytes);
+    // f16; the sparse step is dense in layers 0 and 1
+    const matrices = 4 * (96 * (10 + 6) * 16 + 3 * 96 * 160) + 320 * 96;
+    expect(full.bytes).toBe(2 * matrices + 4 * 64 * 128);
+    expect(sparse.bytes).toBe(2 * matrices + (2 * 64 + 2 * 16) * 128);
     expect(full.speedupOverFull).toBe(1);
     for (const row of rows) {
-      const { msPerStep, leastMs, mostMs, hostMs, gpuMs, rooflineMs, gpuMsByPart } = row;
-      for (const ms of [hostMs, gpuMs, rooflineMs]) expect(ms).toBeGreaterThan(0);
+      const { msPerStep, meanMs, p99Ms, leastMs, hostMs, hostMeanMs, gpuMs, rooflineMs } = row;
+      for (const ms of [hostMs, hostMeanMs, gpuMs, rooflineMs]) expect(ms).toBeGreaterThan(0);
       expect(msPerStep).toBeGreaterThanOrEqual(leastMs);
-      expect(msPerStep).toBeLessThanOrEqual(mostMs);
-      expect(Object.keys(gpuMsByPart)).toEqual(
+      for (const ms of [msPerStep, meanMs]) expect(ms).toBeLessThanOrEqual(p99Ms);
+      expect(Object.keys(row.gpuMsByCategory)).toEqual(
         expect.arrayContaining(["weights", "dense attention", "rest"]),
       );
     }
-    expect(Object.keys(sparse.gpuMsByPart)).toEqual(
+    expect(Object.keys(sparse.gpuMsByCategory)).toEqual(
       expect.arrayContaining(["selection", "sparse attention"]),
     );
+  });
+
+  it("prefills as a request does, in the chunks that the engine takes", () => {
+    const small = ["--context", "32", "--rounds", "1", "--chunk-rows", "16", "--json"];
+    const { status, stdout, stderr } = bench("prefill", "--shape", TINY, ...small);
+    expect(status, stderr).toBe(0);
+    const [row] = JSON.parse(stdout).rows;
+    expect(row).toMatchObject({ tokens: 32, chunkRows: 16, chunks: 2 });
+    expect(row.ms).toBeGreaterThan(0);
+  });
+
+  it("gives the jitter of a request's tokens, with the host's time a step", () => {
+    const { status, stdout, stderr } = bench(
+      ...["jitter", "--shape", TINY, "--context", "64", "--steps", "8", "--json"],
+    );
+    expect(status, stderr).toBe(0);
+    const [row] = JSON.parse(stdout).rows;
+    expect(row).toMatchObject({ context: 64, attention: "full", steps: 8 });
+    const { p50, p99, max, mean } = row.ms;
+    expect(p50).toBeGreaterThan(0);
+    expect([p99, max]).toEqual([max, max]); // of 8 steps
+    expect(mean).toBeLessThanOrEqual(max);
+    expect(row.hostMs.mean).toBeGreaterThan(0);
+    expect(row.coreShare).toBeGreaterThan(0);
+    expect(row.bytesPerStep).toBeGreaterThan(0);
   });
 });

@@ -1,15 +1,46 @@
 import { spawnSync } from "node:child_process";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 
 const MAIN = fileURLToPath(new URL("../../dist/bench/main.js", import.meta.url));
 const CONFIG = join("models", "pico-reasoner", "config.json");
-
 function bench(...args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8" });
   return { status, stdout, stderr };
 }
+
+describe("bench jitter of requests", () => {
+  it("needs no GPU: the interval of every token, what a step allocates, and where", () => {
+    const options = ["--backend", "wasm", "--threads", "1", "--context", "64", "--steps", "100", "--json"];
+    const { status, stdout, stderr } = bench("jitter", ...options);
+    expect(status, stderr).toBe(0);
+    const { rows, targets } = JSON.parse(stdout);
+    expect(targets).toEqual([]);
+    const [{ ms, bytesPerStep, allocationSites, hostMs, coreShare }] = rows;
+    expect(hostMs).toBeUndefined();
+    expect(ms.p50).toBeLessThanOrEqual(ms.p99);
+    expect(ms.p99).toBeLessThanOrEqual(ms.max);
+    // the parts of a token's text alone take some hundred bytes; a kernel's output would take some hundred thousand
+    expect(bytesPerStep).toBeGreaterThan(500);
+    expect(bytesPerStep).toBeLessThan(100_000);
+    const places = allocationSites.map(({ where }: { readonly where: string }) => where).join("\n");
+    expect(places).toContain(" engine/step-runner.js:");
+    expect(coreShare).toBeGreaterThan(0);
+  });
+});
+
+describe("bench report", () => {
+  it("asks for its commit where there is no git checkout, before it measures", () => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, "report", "--quick"], {
+      encoding: "utf8",
+      cwd: tmpdir(),
+    });
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain("there is no git checkout here; give --commit HASH");
+  });
+});
 
 describe("bench decode", () => {
   it.each([

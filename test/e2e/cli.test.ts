@@ -49,7 +49,7 @@ describe("generate", () => {
     expect(stdout).toBe(
       `${golden.greedy_text.replace("\n</think>\n\n", "\n\n").replace("<|im_end|>", "")}\n`,
     );
-    expect(stderr).toMatch(/ms a token .*full attended 100 %/);
+    expect(stderr).toMatch(/ms a token .*full read 100 %/);
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
   });
 

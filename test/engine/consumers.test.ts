@@ -68,7 +68,6 @@ describe("a failure is limited to its requests", () => {
       "layerRole(0) must give",
     ],
     ["a role is a string", failing({ layerRole: () => "all" as never }), 'got "all"'],
-    ["selectedTokens returns NaN", failing({ selectedTokens: () => Number.NaN }), "gave NaN"],
     ...[-1, Number.NaN, 20.5, "20", undefined, 1e9].map((count): [string, AttentionPolicy, string] => [
       `topK count is ${String(count)}`,
       failing({
@@ -98,7 +97,11 @@ describe("a failure is limited to its requests", () => {
       failing({ select: (step) => step.expandSelection(step.topK(step.pageScores(0), 2, ENDS), ENDS) }),
       "pageScores: a page size",
     ],
-    ["selectedTokens throws", failing({ selectedTokens: boom }), "failed: boom"],
+    [
+      "select gives a selection of its own",
+      failing({ select: (step) => ({ ...step.expandSelection(undefined, ENDS) }) }),
+      "select must return what expandSelection of its selector gave",
+    ],
   ])("a policy whose %s fails its two requests, and no others", async (_, attention, message) => {
     const engine = await openEngine();
     const healthy = { ...base, tokenIds: ids, attention: "less-is-more:budget=12,layers=0" };

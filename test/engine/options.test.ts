@@ -29,6 +29,8 @@ describe("invalid options of an engine are a ConfigError that names them", () =>
     ["infinite threads", { threads: Number.POSITIVE_INFINITY }, "got Infinity"],
     ["a page of odd size", { pageSize: 12 }, "pageSize must be a power of two of at least 4, got 12"],
     ["half a context", { contextLength: 7.5 }, "contextLength must be a whole number of at least 2"],
+    ["no stall at all", { maxStallMs: 0 }, "maxStallMs must be a number of milliseconds above 0, got 0"],
+    ["an endless stall", { maxStallMs: Number.POSITIVE_INFINITY }, "maxStallMs must be a number"],
     ["an unknown tuning", { tuning: "fast" }, "tuning must be one of auto, measure, default"],
     ["an unknown cache dtype", { cacheDtype: "q8" }, "cacheDtype must be one of f16, f32"],
     ["a boolean as attention", { attention: true }, "attention must be a policy"],

@@ -20,6 +20,9 @@ export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
 export interface TinyOptions {
   /** Overrides the backend's own value. */
   readonly runsAhead?: boolean;
+  /** In place of the backend's own. */
+  readonly prefillRows?: number;
+  readonly maxStallMs?: number;
   readonly eosTokenIds?: readonly number[];
   readonly sizes?: Partial<Sizes>;
   /** In place of the pool's usual sizes: this model is so small that its first piece is the whole pool. */
@@ -76,6 +79,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     generationDefaults: {},
     attentionDefaults: undefined,
     attention: undefined,
+    maxStallMs: options.maxStallMs,
     origin: TINY_ORIGIN,
     pool: options.pool ?? {},
   });
@@ -87,6 +91,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
 function wrap(backend: Backend, options: TinyOptions): Backend {
   const {
     runsAhead = backend.runsAhead,
+    prefillRows = backend.prefillRows,
     onCall = () => {},
     onResize = () => {},
     memory = Infinity,
@@ -94,6 +99,7 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
   return new Proxy(backend, {
     get(target, key) {
       if (key === "runsAhead") return runsAhead;
+      if (key === "prefillRows") return prefillRows;
       const value: unknown = Reflect.get(target, key, target);
       if (typeof value !== "function") return value;
       return (...args: unknown[]): unknown => {

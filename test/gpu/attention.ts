@@ -1,6 +1,5 @@
 /** Prefill in chunks and decode at many lengths, against brute force in f64. Errors are NMSE of the worst row and head. */
-import type { Scores } from "../../src/backend/backend.ts";
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
+import type { CacheDtype, Scores } from "../../src/backend/backend.ts";
 import { attention, headScores, pageScore } from "../conformance/brute-force.ts";
 import { makeInput, nmse, type Part, Trial, type TrialSequence } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";

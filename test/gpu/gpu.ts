@@ -1,6 +1,6 @@
 /** The GPU of a run, and what rounding explains on it. */
 
-import type { CacheDtype } from "../../src/backend/webgpu/context.ts";
+import type { CacheDtype } from "../../src/backend/backend.ts";
 import { adapterTraits, requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { BackendError } from "../../src/base/errors.ts";

@@ -37,7 +37,6 @@ export function quest(options: QuestOptions = {}): AttentionPolicy {
     settings: { budget: tokenBudget, page: pageSize, "dense-layers": denseLayers },
     tokenBudget,
     pageBounds: pageSize,
-    selectedTokens: (length) => (pages - 1) * pageSize + (((length - 1) % pageSize) + 1),
     layerRole: (layer) => (layer < denseLayers ? DENSE : SELECTS_FOR_ITSELF),
     select: (selector) =>
       selector.expandSelection(

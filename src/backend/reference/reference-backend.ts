@@ -46,10 +46,15 @@ import {
 } from "./refs.ts";
 import { expandUnits, mergeRanks, rankUnits } from "./selection.ts";
 
+/** Rows of a prefill chunk: no number is faster than another here. */
+export const PREFILL_ROWS = 256;
+
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  readonly cacheDtype = "f32";
   readonly runsAhead = false;
+  readonly prefillRows: number;
   readonly preparedRows: readonly number[] = [];
   readonly #sampled = new SampledTokens();
   #layers: LayerCache[] = [];
@@ -61,6 +66,7 @@ class ReferenceBackend implements Backend, LayerOps {
     checkSizes(model, capacity);
     this.model = model;
     this.capacity = capacity;
+    this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
     this.#layers = this.#resized(0);
   }
 

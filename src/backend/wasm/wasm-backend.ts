@@ -39,6 +39,9 @@ import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
 import { writeSizes, writeTuning } from "./write-words.ts";
 
+/** Rows from which on products gain nothing: one streams the weights while they stay in cache. */
+export const PREFILL_ROWS = 256;
+
 /** Memory, kernels and threads of a backend. */
 export interface WasmBackendOptions {
   readonly memory: WebAssembly.Memory;
@@ -53,7 +56,9 @@ export interface WasmBackendOptions {
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  readonly cacheDtype = "f32";
   readonly runsAhead = false;
+  readonly prefillRows: number;
   readonly preparedRows: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
@@ -70,6 +75,7 @@ export class WasmBackend implements Backend, LayerOps {
   constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
     this.model = model;
     this.capacity = capacity;
+    this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
     this.arena = new Arena(options.memory);
     this.kernels = kernelsOf(options.kernels);
     this.#runner = new KernelRunner(this.kernels);

@@ -1,13 +1,10 @@
-import type { Capacity, ModelShape, StepBatch } from "../backend.ts";
+import type { CacheDtype, Capacity, ModelShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { Recorder } from "./recorder.ts";
 import type { StepBuffer } from "./step-buffer.ts";
 import type { Tuning } from "./tuning.ts";
 import type { WeightStore } from "./weight-store.ts";
-
-/** How keys and values are stored. */
-export type CacheDtype = "f16" | "f32";
 
 export const DEFAULT_CACHE_DTYPE: CacheDtype = "f16";
 

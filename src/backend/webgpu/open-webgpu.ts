@@ -1,9 +1,9 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { Capacity, ModelShape } from "../backend.ts";
+import type { CacheDtype, Capacity, ModelShape } from "../backend.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
-import { type CacheDtype, DEFAULT_CACHE_DTYPE, type GpuSizes } from "./context.ts";
+import { DEFAULT_CACHE_DTYPE, type GpuSizes } from "./context.ts";
 import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";

@@ -2,8 +2,8 @@ import { type Buffers, MAP_READ, USAGE } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
-/** Each dispatch is timed by itself and counted for its part or its kernel, or all are timed together. */
-export type TimedBy = "part" | "kernel" | "all";
+/** Each dispatch is timed by itself and counted for its category or its kernel, or all are timed together. */
+export type TimedBy = "category" | "kernel" | "all";
 
 /**
  * GPU time of what is recorded while it is in place. Where dispatches are timed by themselves each is a pass with two
@@ -39,7 +39,7 @@ export class StepTimer {
     };
   }
 
-  /** Milliseconds by part, and from the first dispatch to the last ("all"). Submit before. */
+  /** Milliseconds by category, and from the first dispatch to the last ("all"). Submit before. */
   async read(device: GPUDevice, watch: DeviceWatch): Promise<Record<string, number>> {
     const count = this.#spans.length;
     if (count === 0) return { all: 0 };

@@ -10,6 +10,7 @@ import type {
   AttentionOutputWeights,
   Backend,
   BackendReport,
+  CacheDtype,
   Capacity,
   FeedForwardWeights,
   InFlightSample,
@@ -31,7 +32,7 @@ import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { Buffers } from "./buffers.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type BatchSizes, type CacheDtype, copySizes, type GpuContext, stepConstants } from "./context.ts";
+import { type BatchSizes, copySizes, type GpuContext, stepConstants } from "./context.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { KvCache } from "./kv-cache.ts";
@@ -74,7 +75,9 @@ function preparedRowsOf({ maxBatchRows }: Capacity): readonly number[] {
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
+  readonly prefillRows: number;
   readonly preparedRows: readonly number[];
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
@@ -95,6 +98,8 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#watch = watch;
     this.model = model;
     this.capacity = capacity;
+    this.cacheDtype = cacheDtype;
+    this.prefillRows = capacity.maxBatchRows;
     this.preparedRows = traits.isSoftware ? [] : preparedRowsOf(capacity);
     this.#description = options.description;
     this.#isShared = options.isShared;

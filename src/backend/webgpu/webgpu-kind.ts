@@ -1,10 +1,12 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
+import type { CacheDtype } from "../backend.ts";
 import { ALLOWED_ERROR, type BackendCandidate, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
-import { type CacheDtype, DEFAULT_CACHE_DTYPE } from "./context.ts";
+import { DEFAULT_CACHE_DTYPE } from "./context.ts";
 import { bindingBytes, largestBuffer } from "./device-limits.ts";
 import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
+import { proposePrefillRows } from "./prefill-rows.ts";
 
 export interface WebGpuHost {
   /** Opens WebGPU in Node or the browser. @throws BackendError with the reason if it is unavailable */
@@ -52,6 +54,11 @@ export function webGpuCandidate(
       fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
     }),
+    prefillRows: ({ model, weightBytes }, maxSequenceLength) =>
+      proposePrefillRows({ ...model, maxSequenceLength }, weightBytes, {
+        limits,
+        isSoftware: isSoftwareAdapter(info),
+      }),
     open: webGpuFactory(adapter, { cacheDtype }),
   };
 }

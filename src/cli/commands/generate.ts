@@ -141,7 +141,7 @@ function summarise(result: GenerationResult, report: Report): string {
   return [
     `[${usage.promptTokens} prompt tokens in ${timings.prefillMs.toFixed(0)} ms`,
     `${usage.completionTokens} generated, ${timings.msPerToken.toFixed(2)} ms a token (${finishReason})`,
-    `${formatAttention(attention)} attended ${(100 * attention.attendedFraction).toFixed(0)} % of the cache`,
+    `${formatAttention(attention)} read ${(100 * attention.attendedFraction).toFixed(0)} % of the cache`,
     `${report.backend.description}]`,
   ].join("; ");
 }

@@ -1,4 +1,4 @@
-import { Argument, Command } from "commander";
+import { Argument, Command, Option } from "commander";
 import { ConfigError } from "../../base/errors.ts";
 import { bundledModelFolder, formatAttention, inspectCheckpoint } from "../../node/index.ts";
 import { attentionSpec, UsageError } from "../args.ts";
@@ -6,6 +6,7 @@ import { formatBytes } from "../output.ts";
 
 interface InspectOptions {
   readonly attention?: string;
+  readonly cacheDtype?: "f16" | "f32";
   /** False for --no-scan. */
   readonly scan: boolean;
   readonly json?: boolean;
@@ -19,6 +20,14 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
     .description("say what a checkpoint is, what it needs, and whether its weights are sound")
     .addArgument(new Argument("[model]", "checkpoint folder (default: the bundled pico-reasoner)"))
     .option("--attention <spec>", "also say what each layer does under this policy", attentionSpec)
+    .addOption(
+      new Option(
+        "--cache-dtype <dtype>",
+        "keys and values as WebGPU (f16) or the CPU backends (f32) store them",
+      )
+        .choices(["f16", "f32"])
+        .default("f16"),
+    )
     .option("--no-scan", "do not read the weights in search of NaN and infinity")
     .option("--json", "print one JSON object")
     .action(async (model: string | undefined, options: InspectOptions) => {
@@ -35,11 +44,12 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
 }
 
 async function inspect(model: string, options: InspectOptions): Promise<Report> {
-  const { attention, scan } = options;
+  const { attention, cacheDtype, scan } = options;
   try {
     return await inspectCheckpoint(model, {
       scanWeights: scan,
       ...(attention === undefined ? {} : { attention }),
+      ...(cacheDtype === undefined ? {} : { cacheDtype }),
     });
   } catch (error) {
     if (error instanceof ConfigError && attention !== undefined) throw new UsageError(error.message);
@@ -60,7 +70,7 @@ function describe(report: Report): string {
     ["rope", report.rope],
     ["parameters", `${(report.parameters / 1e6).toFixed(1)} M`],
     ["weights", `${formatBytes(report.weightBytes)} (${report.dtypes.join(", ")})`],
-    ["kv cache", `${formatBytes(report.kvBytesPerToken)} a token`],
+    ["kv cache", `${formatBytes(report.kvBytesPerToken)} a token in ${report.cacheDtype}`],
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention)],
@@ -68,7 +78,7 @@ function describe(report: Report): string {
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [
       `  at ${context}`,
-      `attends to ${(100 * attendedFraction).toFixed(0)} % of the cache, reads ${formatBytes(kvBytes)} a token`,
+      `reads ${formatBytes(kvBytes)} a token, ${(100 * attendedFraction).toFixed(0)} % of what is cached`,
     ]),
   ];
   const { count, names } = report.ignoredTensors;

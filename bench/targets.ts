@@ -1,20 +1,27 @@
-/** What is asked of the WebGPU backend on an NVIDIA H200, f16, batch 1. */
+/** Targets of the WebGPU backend on an NVIDIA H200, f16, batch 1. */
+
 export interface Target {
   readonly text: string;
   readonly isMet: (measured: number) => boolean;
 }
 
-/** A measured value's target, as rows show it. */
+/** A target and whether it is met, as rows show them. */
 export interface Verdict {
   readonly target: string;
   readonly met: "met" | "missed";
+}
+
+/** A measured value beside its target. */
+export interface JudgedRow extends Verdict {
+  readonly what: string;
+  readonly measured: number;
 }
 
 const atLeast = (bound: number, of: string): Target => ({
   text: `at least ${bound} ${of}`,
   isMet: (measured) => measured >= bound,
 });
-const atMost = (bound: number, of: string): Target => ({
+export const atMost = (bound: number, of: string): Target => ({
   text: `at most ${bound} ${of}`,
   isMet: (measured) => measured <= bound,
 });
@@ -28,11 +35,16 @@ export const TARGETS = {
   speedup: atLeast(0.95, "of the ratio of the byte rooflines"),
   growth: atMost(1.25, "times"),
   prefill: atLeast(250, "TFLOP/s"),
-  prefillWithoutMatrixUnits: atLeast(25, "TFLOP/s"),
+  prefillWithoutSubgroupMatrices: atLeast(25, "TFLOP/s"),
   hostTime: { text: "less than 1 of GPU time", isMet: (measured: number) => measured < 1 },
 } as const satisfies Readonly<Record<string, Target>>;
 
-/** condition: what else must hold for the figure to count. */
+/** condition: false where something else voids the figure. */
 export function judge(target: Target, measured: number, condition = true): Verdict {
   return { target: target.text, met: condition && target.isMet(measured) ? "met" : "missed" };
+}
+
+export function judgedRow(what: string, measured: number, target: Target, condition = true): JudgedRow {
+  const { target: text, met } = judge(target, measured, condition);
+  return { what, target: text, measured, met };
 }

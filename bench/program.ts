@@ -1,0 +1,21 @@
+import { Command } from "commander";
+import { checkpointCommand } from "./commands/checkpoint.ts";
+import { compareCommand } from "./commands/compare.ts";
+import { decodeCommand } from "./commands/decode.ts";
+import { efficiencyCommand } from "./commands/efficiency.ts";
+import { jitterCommand } from "./commands/jitter.ts";
+import { kernelsCommand } from "./commands/kernels.ts";
+import { memoryCommand } from "./commands/memory.ts";
+import { prefillCommand } from "./commands/prefill.ts";
+import { reportCommand } from "./commands/report.ts";
+import { backendsCommand, stepsCommand } from "./commands/steps.ts";
+
+/** The command line, all its commands added. */
+export function createProgram(): Command {
+  const program = new Command("bench").description("Timings of kernels and of whole steps, and peak memory.");
+  const single = [kernelsCommand(), stepsCommand(), backendsCommand(), memoryCommand(), checkpointCommand()];
+  const whole = [decodeCommand(), prefillCommand(), jitterCommand(), efficiencyCommand()];
+  const judged = [reportCommand(), compareCommand()];
+  for (const command of [...single, ...whole, ...judged]) program.addCommand(command);
+  return program;
+}

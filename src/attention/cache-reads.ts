@@ -1,0 +1,93 @@
+/**
+ * Counts what the attention of a step reads of the cache, op by op as the ops are recorded.
+ *
+ * The unit is a *row*: the key and the value of one token in one layer, for all kv heads.
+ * - Dense attention reads every cached row once; the query heads of a kv head share the read.
+ * - Scores computed apart from attention read every key: half a row a token. Emitted scores read nothing more.
+ * - Page scores read two bounds a page and kv head, which are f32 on every backend: one row a page where the cache is f32,
+ *   two where it is f16.
+ * - Sparse attention reads the selected rows of each set: heads that share a set share the read, and query heads with sets
+ *   of their own read each their own, so that a row of a kv head may count several times.
+ * Upkeep of the step's own rows (storing them, their page's bounds) does not count. A selection of pages without recent ones
+ * counts its last page whole.
+ */
+import type { KeptEnds, SequenceRange, StepBatch, TokenSelection, UnitSet } from "../backend/backend.ts";
+import { dtypeBytes } from "../base/dtype.ts";
+import type { AttentionModel } from "./policy.ts";
+
+/** Bytes of a channel of a page bound. */
+const BOUND_BYTES = 4;
+
+/** Units of one set of a selection. */
+interface SelectionSize {
+  units: number;
+  unit: number;
+  /** Whether the last unit of the sequence is among them: it may be cut at the length. */
+  hasLast: boolean;
+}
+
+export class CacheReads {
+  readonly #model: AttentionModel;
+  readonly #rowsPerPage: number;
+  readonly #sizes = new WeakMap<TokenSelection, SelectionSize>();
+  /** Rows read in the current step, by sequence of the batch. */
+  readonly #rows: Float64Array;
+  readonly #lengths: Uint32Array;
+
+  constructor(model: AttentionModel, cacheDtype: "f16" | "f32", maxBatchSequences: number) {
+    this.#model = model;
+    this.#rowsPerPage = BOUND_BYTES / dtypeBytes(cacheDtype);
+    this.#rows = new Float64Array(maxBatchSequences);
+    this.#lengths = new Uint32Array(maxBatchSequences);
+  }
+
+  /** Starts counting a step. */
+  begin({ lengths, numSequences }: Pick<StepBatch, "lengths" | "numSequences">): void {
+    this.#rows.fill(0);
+    for (let sequence = 0; sequence < numSequences; sequence++) this.#lengths[sequence] = lengths[sequence];
+  }
+
+  /** Rows that a sequence of the batch has read since `begin`. */
+  of(sequence: number): number {
+    return this.#rows[sequence];
+  }
+
+  dense({ first, count }: SequenceRange): void {
+    for (let s = first; s < first + count; s++) this.#rows[s] += this.#lengths[s];
+  }
+
+  keys({ first, count }: SequenceRange): void {
+    for (let s = first; s < first + count; s++) this.#rows[s] += this.#lengths[s] / 2;
+  }
+
+  pageBounds({ first, count }: SequenceRange): void {
+    const { pageSize } = this.#model;
+    for (let s = first; s < first + count; s++)
+      this.#rows[s] += Math.ceil(this.#lengths[s] / pageSize) * this.#rowsPerPage;
+  }
+
+  /** Keeps the size of a selection, for the layers that attend to it. */
+  expanded(selection: TokenSelection, set: UnitSet | undefined, { sinks, recent }: KeptEnds): void {
+    let size = this.#sizes.get(selection);
+    if (!size) {
+      size = { units: 0, unit: 1, hasLast: false };
+      this.#sizes.set(selection, size);
+    }
+    size.units = (set?.count ?? 0) + sinks + recent;
+    size.unit = set?.unit ?? 1;
+    size.hasLast = recent > 0;
+  }
+
+  /** @throws TypeError on a selection that no `expandSelection` of this driver gave. */
+  selected({ first, count }: SequenceRange, selection: TokenSelection): void {
+    const size = this.#sizes.get(selection);
+    if (!size) throw new TypeError("select must return what expandSelection of its selector gave");
+    const { units, unit, hasLast } = size;
+    const setsPerKvHead = Math.max(1, selection.groups / this.#model.numKvHeads);
+    for (let s = first; s < first + count; s++) {
+      const length = this.#lengths[s];
+      const cut = hasLast ? Math.ceil(length / unit) * unit - length : 0;
+      this.#rows[s] += Math.min(length, units * unit - cut) * setsPerKvHead;
+    }
+  }
+}

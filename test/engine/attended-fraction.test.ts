@@ -1,0 +1,41 @@
+/** What a result says of the cache bytes its decoding read, against sums written here by hand. */
+import { expect, test } from "vitest";
+import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
+import { openTiny } from "./tiny-engine.ts";
+
+const PROMPT = 20;
+const TOKENS = 9;
+/** Cached lengths of the decode steps: the first token comes with prefill, the last is never fed back. */
+const LENGTHS = Array.from({ length: TOKENS - 1 }, (_, i) => PROMPT + 1 + i);
+
+const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+
+/** Two layers, as many kv heads as query heads, pages of 4 tokens; keys and values of a token are 1. */
+const READS: readonly (readonly [spec: string, rows: (length: number) => number])[] = [
+  ["full", (length) => 2 * length],
+  ["oracle-top-k:budget=8", (length) => 2 * (length / 2 + 8)],
+  [
+    "quest:budget=8,page=4,dense-layers=1",
+    // the dense layer; bounds of every page; one page by rank and the current one, filled as far as it is
+    (length) => length + Math.ceil(length / 4) + 4 + (((length - 1) % 4) + 1),
+  ],
+  ["less-is-more:budget=8,layers=0", (length) => length + 8],
+  ["streaming-llm:budget=8", () => 2 * 8],
+  ["random-tokens:budget=8", () => 2 * 8],
+];
+
+test.each(
+  READS.flatMap(([spec, rows]) => [true, false].map((runsAhead) => ({ spec, rows, runsAhead }))),
+)("$spec, running ahead $runsAhead: what selection reads counts, to the byte", async ({
+  spec,
+  rows,
+  runsAhead,
+}) => {
+  const engine = await openTiny(createReferenceBackend, { runsAhead });
+  const tokenIds = Array.from({ length: PROMPT }, (_, i) => 3 + ((i * 53) % 300));
+  const { attention } = await engine
+    .generate({ tokenIds, attention: spec, maxTokens: TOKENS, ignoreEos: true, temperature: 0 })
+    .result();
+  expect(attention.attendedFraction).toBeCloseTo(sum(LENGTHS.map(rows)) / (2 * sum(LENGTHS)), 12);
+  await engine.close();
+});
