@@ -11,6 +11,7 @@ import { describeRun } from "../../bench/machine.ts";
 import { ALLOWED_ERROR } from "../../src/backend/backend-kind.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { reportAdapter } from "../../src/backend/webgpu/adapter-report.ts";
+import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { testDecode, testPageScores, testPrefill } from "./attention.ts";
 import { testGoldens } from "./goldens.ts";
@@ -24,7 +25,7 @@ async function testSelf(run: GpuRun): Promise<void> {
   for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const)) {
     const allowed = ALLOWED_ERROR[run.hasSubgroupMatrices ? "f16" : cacheDtype];
     const backend = await run.openOn(cacheDtype)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-    const reference = await createReferenceBackend(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+    const reference = await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     for (const { op, error, allowed: bound } of await runSelfTest(backend, reference, allowed))
       run.rows.add("self-test", `${op}, ${cacheDtype} cache`, { error, bound });
     await backend.close();
