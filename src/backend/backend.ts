@@ -248,7 +248,7 @@ export interface Backend {
    */
   readonly runsAhead: boolean;
   /**
-   * Rows of a prefill chunk that suit the backend, at most `maxBatchRows`: larger chunks gain little. The engine takes as many
+   * Rows of a prefill chunk that suit the backend: larger chunks gain little. The engine takes as many, up to `maxBatchRows`,
    * where they hold nobody up, and fewer where they do.
    */
   readonly prefillRows: number;

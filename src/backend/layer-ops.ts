@@ -8,6 +8,9 @@ import type {
   NextLayer,
 } from "./backend.ts";
 
+/** Rows of a prefill chunk of backends that compute layers op by op, on the CPU: one streams the weights while they stay in cache; more gain nothing. */
+export const CPU_PREFILL_ROWS = 256;
+
 /** The ops of `advance`, one at a time. */
 export interface LayerOps {
   /** x += o(attended) (+ bias). */

@@ -73,8 +73,9 @@ export class GenerationEngine implements Engine {
       maxRunning: capacity.maxBatchSequences,
       forget: (policy) => this.#attention.forget(policy),
     });
+    const prefillRows = Math.min(backend.prefillRows, capacity.maxBatchRows);
     this.#pacer = new PrefillPacer(
-      backend,
+      { runsAhead, prefillRows },
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
     );
     // An impossible default is an error now, not at the first request.

@@ -14,6 +14,7 @@ import { reportAdapter } from "../../src/backend/webgpu/adapter-report.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { testDecode, testPageScores, testPrefill } from "./attention.ts";
+import { testChunks } from "./chunks.ts";
 import { testGoldens } from "./goldens.ts";
 import { type GpuRun, openGpuRun } from "./gpu.ts";
 import { testProducts } from "./products.ts";
@@ -65,6 +66,7 @@ async function main(): Promise<void> {
   await testPageScores(run);
   await testSelection(run);
   await testSampling(run);
+  await testChunks(run, repositoryRoot());
   await testGoldens(run, repositoryRoot());
   const elapsedMs = performance.now() - started;
   if (values.out !== undefined) writeFileSync(values.out, summary(run, elapsedMs));

@@ -1,7 +1,5 @@
-/**
- * The reference backend: every op as plain loops over f32 arrays with f64 sums, never optimised. It defines correct results,
- * is the oracle of the conformance suite, and documents each op.
- */
+// The reference backend: every op as plain loops over f32 arrays with f64 sums, never optimised. It defines correct results, is
+// the oracle of the conformance suite, and documents each op.
 import { decodeWeights, dtypeBytes, type TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import { hashUnit } from "../../base/random.ts";
@@ -27,7 +25,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
-import { advanceByOps, type LayerOps } from "../layer-ops.ts";
+import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits, pageScore } from "./attention.ts";
@@ -46,15 +44,12 @@ import {
 } from "./refs.ts";
 import { expandUnits, mergeRanks, rankUnits } from "./selection.ts";
 
-/** Rows of a prefill chunk: no number is faster than another here. */
-export const PREFILL_ROWS = 256;
-
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
-  readonly prefillRows: number;
+  readonly prefillRows = CPU_PREFILL_ROWS;
   readonly preparedRows: readonly number[] = [];
   readonly #sampled = new SampledTokens();
   #layers: LayerCache[] = [];
@@ -66,7 +61,6 @@ class ReferenceBackend implements Backend, LayerOps {
     checkSizes(model, capacity);
     this.model = model;
     this.capacity = capacity;
-    this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
     this.#layers = this.#resized(0);
   }
 

@@ -1,7 +1,8 @@
 import { mebibytes } from "../../base/mebibytes.ts";
 import { ALLOWED_ERROR, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
+import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
-import { createReferenceBackend, PREFILL_ROWS } from "./reference-backend.ts";
+import { createReferenceBackend } from "./reference-backend.ts";
 
 /** The reference backend: everywhere, and too slow to be chosen. */
 export const REFERENCE: BackendKind<unknown, unknown> = {
@@ -15,7 +16,7 @@ export const REFERENCE: BackendKind<unknown, unknown> = {
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
     }),
-    prefillRows: () => PREFILL_ROWS,
+    prefillRows: () => CPU_PREFILL_ROWS,
     open: createReferenceBackend,
   }),
 };

@@ -23,7 +23,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
-import { advanceByOps, type LayerOps } from "../layer-ops.ts";
+import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { ARRIVED_ADDRESS } from "./assembly/layout.ts";
@@ -38,9 +38,6 @@ import { matrixDescriptor, tensorOf, vectorDescriptor, WasmTensor } from "./refs
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
 import { writeSizes, writeTuning } from "./write-words.ts";
-
-/** Rows from which on products gain nothing: one streams the weights while they stay in cache. */
-export const PREFILL_ROWS = 256;
 
 /** Memory, kernels and threads of a backend. */
 export interface WasmBackendOptions {
@@ -58,7 +55,7 @@ export class WasmBackend implements Backend, LayerOps {
   readonly capacity: Capacity;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
-  readonly prefillRows: number;
+  readonly prefillRows = CPU_PREFILL_ROWS;
   readonly preparedRows: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
@@ -75,7 +72,6 @@ export class WasmBackend implements Backend, LayerOps {
   constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
     this.model = model;
     this.capacity = capacity;
-    this.prefillRows = Math.min(PREFILL_ROWS, capacity.maxBatchRows);
     this.arena = new Arena(options.memory);
     this.kernels = kernelsOf(options.kernels);
     this.#runner = new KernelRunner(this.kernels);
@@ -377,14 +373,12 @@ export class WasmBackend implements Backend, LayerOps {
     const capacity = set ? capacityOf(set.units) : 0;
     const to = tensorOf(out.indices, "u32").address;
     const counts = tensorOf(out.counts, "u32").address;
-    const { groups } = out;
-    const { first } = range;
     this.#runner.run(
       "expandSelection",
-      first,
+      range.first,
       range.count,
       units,
-      groups,
+      out.groups,
       capacity,
       unit,
       sinks,

@@ -1,9 +1,9 @@
 import { mebibytes } from "../../base/mebibytes.ts";
 import { ALLOWED_ERROR, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
+import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
 import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
-import { PREFILL_ROWS } from "./wasm-backend.ts";
 
 /** Bytes that a backend can address in WebAssembly. */
 const USABLE_BYTES = MAX_BYTES - PAGE_BYTES;
@@ -20,7 +20,7 @@ export const WASM: BackendKind<{ readonly wasm: WasmHost }, Pick<WasmOptions, "t
       fits: (capacity) => workingBytes(model, capacity) <= USABLE_BYTES - weightBytes,
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,
     }),
-    prefillRows: () => PREFILL_ROWS,
+    prefillRows: () => CPU_PREFILL_ROWS,
     open: wasmFactory(wasm, {
       ...(threads !== undefined && { threads }),
       ...(tuning !== undefined && { tuning }),
