@@ -1,3 +1,9 @@
+/** Calls back on the next turn of the event loop: by `setImmediate` in Node, by a message channel elsewhere. */
+export function nextTurn(callback: () => void): void {
+  if (typeof globalThis.setImmediate === "function") globalThis.setImmediate(callback);
+  else void yieldToEventLoop().then(callback);
+}
+
 /**
  * Gives timers, signals and streams a turn: by `setImmediate` in Node, by a message channel elsewhere. `setTimeout` would
  * take a millisecond or more.

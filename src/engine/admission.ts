@@ -68,6 +68,11 @@ export class Admission {
     return this.#running;
   }
 
+  /** Requests that run or wait. */
+  get numRequests(): number {
+    return this.#running.length + this.#waiting.length;
+  }
+
   /** Nothing runs or waits. */
   get isIdle(): boolean {
     return this.#running.length === 0 && this.#waiting.length === 0 && this.#reserved.size === 0;

@@ -19,7 +19,7 @@ import { OutputStream } from "./output-stream.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import { isTokenList } from "./request-schema.ts";
-import { checkTokens, resolveRequest } from "./resolve-request.ts";
+import { checkTokens, keyOf, resolveRequest } from "./resolve-request.ts";
 import { chunkOf, isDecoding, schedule } from "./scheduler.ts";
 import { type Step, StepRunner } from "./step-runner.ts";
 
@@ -48,11 +48,12 @@ export class GenerationEngine implements Engine {
   /** Why nothing runs any more. */
   #failure: EngineError | undefined;
   #numRequests = 0;
-  /** Of requests that name no attention. */
+  /** Of requests that name no attention: as it is named, and bound. */
+  readonly #defaultAttention: AttentionPolicy | string;
   readonly #defaultPolicy: AttentionPolicy;
   #loadMs: number;
-  /** Requests that have not ended, as far as was last looked: those a new one may share a batch with. */
-  #unfinished: RunningGeneration[] = [];
+  /** Requests whose kernels are being compiled: admission does not know them yet. */
+  readonly #preparing = new Set<RunningGeneration>();
   /** Serialises users of the backend: the pump and `logits`. */
   #backendBusy: Promise<void> = Promise.resolve();
   #lastYield = 0;
@@ -65,7 +66,9 @@ export class GenerationEngine implements Engine {
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
-    this.#preparation = new KernelPreparation(components.backend, decoder, this.#attention);
+    this.#preparation = new KernelPreparation({ backend, decoder, attention: this.#attention }, (work) =>
+      this.#exclusively(work),
+    );
     const options = { ...poolOptions(model, capacity), ...components.pool };
     const pool = new PagePool(0, capacity.pageSize);
     this.#sizer = new CacheSizer(pool, components.backend, options);
@@ -79,7 +82,8 @@ export class GenerationEngine implements Engine {
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
     );
     // An impossible default is an error now, not at the first request.
-    this.#defaultPolicy = this.#bind(firstNamed(components.attention, components.attentionDefaults));
+    this.#defaultAttention = firstNamed(components.attention, components.attentionDefaults);
+    this.#defaultPolicy = this.#bind(this.#defaultAttention);
     this.#loadMs = performance.now() - components.origin.startedAt;
   }
 
@@ -104,42 +108,45 @@ export class GenerationEngine implements Engine {
     return generation;
   }
 
-  /** Queues a request for admission, once the kernels that it adds are compiled. */
+  /** Queues a request for admission, once the kernels that it adds are compiled. A kernel that does not compile fails it alone. */
   #queue(generation: RunningGeneration): void {
     const prepared = this.#prepare(generation);
-    if (!prepared) this.#admission.queue(generation);
-    prepared?.then(
-      () => this.#queuePrepared(generation),
-      (error: unknown) => {
-        this.#fail(error);
-        this.#queuePrepared(generation);
-      },
-    );
+    if (!prepared) {
+      this.#admission.queue(generation);
+      return;
+    }
+    this.#preparing.add(generation);
+    void prepared
+      .then(
+        () => this.#failure,
+        (error: unknown) => this.#failure ?? fatal(error),
+      )
+      .then((failure) => {
+        this.#preparing.delete(generation);
+        const reason = this.#isClosed ? closedError() : failure;
+        if (reason) generation.fail(reason);
+        else this.#admission.queue(generation);
+        void this.#pump();
+      });
   }
 
-  #queuePrepared(generation: RunningGeneration): void {
-    const reason = this.#isClosed ? closedError() : this.#failure;
-    if (reason) generation.fail(reason);
-    else this.#admission.queue(generation);
-    void this.#pump();
-  }
-
-  /** Compiles ahead what a request adds to those that are under way; undefined where it adds nothing. */
+  /** Compiles ahead what a request adds to those that are under way; undefined if it adds nothing. */
   #prepare(generation: RunningGeneration): Promise<void> | undefined {
     const { resolved, promptTokens, longestCache } = generation;
     if (generation.isDone) return undefined; // aborted before it began
-    this.#unfinished = this.#unfinished.filter(({ isDone }) => !isDone);
-    this.#unfinished.push(generation);
-    const batchSize = Math.min(this.#unfinished.length, this.#components.backend.capacity.maxBatchSequences);
+    const { maxBatchSequences } = this.#components.backend.capacity;
+    const numOthers = this.#admission.numRequests + this.#preparing.size;
+    const batchSize = Math.min(1 + numOthers, maxBatchSequences);
     return this.#preparation.prepareFor(
       { ...resolved, promptTokens, longestCache, batchSize, chunkRows: this.#pacer.rows(false) },
-      (policy) => this.#unfinished.some((one) => one !== generation && one.resolved.policy === policy),
+      (policy) => this.#admission.running.some(({ resolved: { policy: own } }) => own === policy),
     );
   }
 
   /** Compiles ahead what a request under the engine's own policy needs. @throws BackendError */
   async prepare(): Promise<void> {
-    await this.#preparation.prepareDefault(this.#defaultPolicy);
+    const key = keyOf(this.#defaultAttention, this.#defaultPolicy);
+    await this.#preparation.prepareDefault(this.#defaultPolicy, key);
     this.#loadMs = performance.now() - this.#components.origin.startedAt;
   }
 
@@ -150,8 +157,9 @@ export class GenerationEngine implements Engine {
   /** A generation was read on, asked for its result, or ended. */
   #wake(generation: RunningGeneration): void {
     if (generation.isSetAside && !generation.isPaused && !generation.isDone) {
+      generation.isSetAside = false;
       if (this.#isClosed || this.#failure) generation.fail(this.#failure ?? closedError());
-      else this.#admission.queue(generation);
+      else this.#queue(generation);
     }
     void this.#pump();
   }
@@ -317,7 +325,7 @@ export class GenerationEngine implements Engine {
     this.#isClosed = true;
     this.#sizer.busy();
     this.#admission.failAll(closedError());
-    for (const generation of this.#unfinished) generation.fail(closedError());
+    for (const generation of this.#preparing) generation.fail(closedError());
     await this.#exclusively(async () => {
       this.#inFlight = undefined;
     });

@@ -3,12 +3,13 @@ import { isSparseAt } from "../attention/attend.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import type { Backend, SamplingParams, SamplingRow, StepBatch } from "../backend/backend.ts";
 import type { Decoder } from "../model/decoder.ts";
-import { policyKey } from "./resolve-request.ts";
 import { chunkOf } from "./scheduler.ts";
 
 /** The demands of a request on the backend. */
 export interface PreparedRequest {
   readonly policy: AttentionPolicy;
+  /** Equal for policies that record the same ops. */
+  readonly policyKey: unknown;
   readonly sampling: SamplingParams;
   readonly promptTokens: number;
   /** Maximum cached tokens of the request. */
@@ -17,6 +18,13 @@ export interface PreparedRequest {
   readonly chunkRows: number;
   /** Sequences of the largest batch that may include it. */
   readonly batchSize: number;
+}
+
+/** Records dry runs. */
+interface DryRunParts {
+  readonly backend: Backend;
+  readonly decoder: Decoder;
+  readonly attention: Attention;
 }
 
 /** A step for a dry run: a prefill chunk, or one row of each sequence. */
@@ -39,14 +47,19 @@ export class KernelPreparation {
   readonly #backend: Backend;
   readonly #decoder: Decoder;
   readonly #attention: Attention;
-  /** Prepared kinds of steps, by policy. */
-  readonly #prepared = new Map<string, Set<string>>();
-  #last: Promise<void> | undefined;
+  readonly #exclusively: (work: () => Promise<void>) => Promise<void>;
+  /** Kinds of steps by policy: undefined once their kernels are compiled. */
+  readonly #kinds = new Map<unknown, Map<string, Promise<void> | undefined>>();
 
-  constructor(backend: Backend, decoder: Decoder, attention: Attention) {
+  /** exclusively: runs work while nobody else uses the backend. A dry run may make buffers, as a growing cache does. */
+  constructor(
+    { backend, decoder, attention }: DryRunParts,
+    exclusively: (work: () => Promise<void>) => Promise<void>,
+  ) {
     this.#backend = backend;
     this.#decoder = decoder;
     this.#attention = attention;
+    this.#exclusively = exclusively;
   }
 
   /**
@@ -54,19 +67,19 @@ export class KernelPreparation {
    * nothing if the backend prepares on request only.
    * @throws BackendError when a kernel does not compile
    */
-  async prepareDefault(policy: AttentionPolicy): Promise<void> {
+  async prepareDefault(policy: AttentionPolicy, policyKey: unknown): Promise<void> {
     const { preparedRows, capacity } = this.#backend;
     if (preparedRows.length === 0) return;
     for (const sampling of [GREEDY, { ...GREEDY, temperature: 1 }])
       await this.prepareFor({
-        ...{ policy, sampling, batchSize: 1, chunkRows: capacity.maxBatchRows },
+        ...{ policy, policyKey, sampling, batchSize: 1, chunkRows: capacity.maxBatchRows },
         ...{ promptTokens: 1, longestCache: capacity.maxSequenceLength },
       });
   }
 
   /**
-   * Prepares the kernels of a request that are not prepared yet; returns undefined if it needs none and none is pending.
-   * Requests are prepared in sequence, while others run.
+   * Prepares the kernels of a request; returns undefined if all of them are compiled. Running requests go on meanwhile, and a request
+   * waits for its own kernels only.
    * isInUse: returns true if a running request has that policy value.
    * @throws BackendError when a kernel does not compile
    */
@@ -74,35 +87,58 @@ export class KernelPreparation {
     request: PreparedRequest,
     isInUse: (policy: AttentionPolicy) => boolean = () => false,
   ): Promise<void> | undefined {
-    const kinds = this.#kindsOf(policyKey(request.policy));
-    const steps = this.#stepsOf(request).filter((step) => !kinds.has(kindOf(step, request)));
-    if (steps.length === 0) return this.#last;
-    for (const step of steps) kinds.add(kindOf(step, request));
-    const before = this.#last ?? Promise.resolve();
-    const prepared = before
-      .catch(() => {}) // its own request reports the failure
-      .then(() =>
-        this.#backend.prepare(() => {
-          for (const step of steps) this.#record(step, request);
-          this.#attention.takeFailures(); // the real step reports them again
-          if (!isInUse(request.policy)) this.#attention.forget(request.policy);
-        }),
-      )
-      .catch((error: unknown) => {
-        for (const step of steps) kinds.delete(kindOf(step, request));
-        throw error;
-      })
-      .finally(() => {
-        if (this.#last === prepared) this.#last = undefined;
-      });
-    this.#last = prepared;
-    return prepared;
+    const kinds = this.#kindsOf(request.policyKey);
+    const pending = new Set<Promise<void>>();
+    const missing: DryStep[] = [];
+    for (const step of this.#stepsOf(request)) {
+      const kind = kindOf(step, request);
+      const compiling = kinds.get(kind);
+      if (compiling) pending.add(compiling);
+      else if (!kinds.has(kind)) missing.push(step);
+    }
+    if (missing.length > 0) pending.add(this.#prepare(missing, request, isInUse));
+    return pending.size > 0 ? Promise.all(pending).then(() => {}) : undefined;
   }
 
-  #kindsOf(key: string): Set<string> {
-    const known = this.#prepared.get(key) ?? new Set<string>();
-    if (this.#prepared.size >= MAX_POLICIES) this.#prepared.clear();
-    this.#prepared.set(key, known);
+  /** Compiles the kernels of steps of new kinds. A kind that fails is tried again by the next request. */
+  #prepare(
+    steps: readonly DryStep[],
+    request: PreparedRequest,
+    isInUse: (policy: AttentionPolicy) => boolean,
+  ): Promise<void> {
+    const kinds = this.#kindsOf(request.policyKey);
+    const mark = (compiling: Promise<void> | undefined) => {
+      for (const step of steps) kinds.set(kindOf(step, request), compiling);
+    };
+    const compiling = this.#compile(() => {
+      for (const step of steps) this.#record(step, request);
+      this.#attention.takeFailures(); // the real step reports them again
+      if (!isInUse(request.policy)) this.#attention.forget(request.policy);
+    });
+    mark(compiling);
+    compiling.then(
+      () => mark(undefined),
+      () => {
+        for (const step of steps) kinds.delete(kindOf(step, request));
+      },
+    );
+    return compiling;
+  }
+
+  /** Records a dry run while nobody else uses the backend; compiles without that. */
+  async #compile(record: () => void): Promise<void> {
+    let compiled: Promise<void> | undefined;
+    await this.#exclusively(async () => {
+      compiled = this.#backend.prepare(record);
+      compiled.catch(() => {}); // awaited below
+    });
+    await compiled;
+  }
+
+  #kindsOf(policyKey: unknown): Map<string, Promise<void> | undefined> {
+    const known = this.#kinds.get(policyKey) ?? new Map<string, Promise<void> | undefined>();
+    if (this.#kinds.size >= MAX_POLICIES) this.#kinds.clear();
+    this.#kinds.set(policyKey, known);
     return known;
   }
 

@@ -36,7 +36,7 @@ export function resolveRequest(
     start,
     maxTokens: resolveMaxTokens(request.maxTokens, prompt.length, components, notes),
     policy,
-    policyKey: typeof attention === "string" ? policyKey(policy) : attention,
+    policyKey: keyOf(attention, policy),
     sampling: resolveSampling(request, components.generationDefaults),
     eosTokenIds: request.ignoreEos ? [] : components.eosTokenIds,
     stops: request.stop ?? [],
@@ -202,7 +202,11 @@ function afterLastMessage(
   return text.endsWith(after) ? after : "";
 }
 
-/** Returns a key of a bound policy from a spec. Policy values compare by identity: equal settings may hide other functions. */
-export function policyKey(policy: AttentionPolicy): string {
-  return `${policy.name}:${JSON.stringify(policy.settings)}:${policy.selectionLayersFrom ?? ""}`;
+/**
+ * Tells bound policies apart: those of specs by their settings, values by identity, since equal settings may hide other functions.
+ * attention: as it was named
+ */
+export function keyOf(attention: AttentionPolicy | string, bound: AttentionPolicy): unknown {
+  if (typeof attention !== "string") return attention;
+  return `${bound.name}:${JSON.stringify(bound.settings)}:${bound.selectionLayersFrom ?? ""}`;
 }

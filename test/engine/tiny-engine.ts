@@ -34,8 +34,10 @@ export interface TinyOptions {
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Pages that the backend has memory for, where that is less than its shape says. */
   readonly memory?: number;
-  /** Called with each size that the backend's cache was given. */
-  readonly onResize?: (numPages: number) => void;
+  /** In place of the backend's own; calls `record` where it records a dry run. */
+  readonly prepare?: (record: () => void) => Promise<void>;
+  /** Called with each size that the backend's cache is to have, and awaited before it has it. */
+  readonly onResize?: (numPages: number) => unknown;
   /** Runs before each call of the backend, with the method's name, and with "tokens" before a read of a sample's tokens. */
   readonly onCall?: (step: string) => void;
 }
@@ -95,6 +97,7 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
     onCall = () => {},
     onResize = () => {},
     memory = Infinity,
+    prepare,
   } = options;
   return new Proxy(backend, {
     get(target, key) {
@@ -104,9 +107,10 @@ function wrap(backend: Backend, options: TinyOptions): Backend {
       if (typeof value !== "function") return value;
       return (...args: unknown[]): unknown => {
         onCall(String(key));
+        if (key === "prepare" && prepare) return prepare(args[0] as () => void);
         if (key === "resizeCache") {
           if (Number(args[0]) > memory) return Promise.resolve(false);
-          onResize(Number(args[0]));
+          return Promise.resolve(onResize(Number(args[0]))).then(() => value.apply(target, args) as unknown);
         }
         const result: unknown = value.apply(target, args);
         return key === "sample" ? watchSample(result as InFlightSample, options) : result;

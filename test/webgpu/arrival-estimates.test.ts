@@ -59,12 +59,21 @@ it.each([
   expect(idle).toBe(0);
 });
 
-it("the first step of a kind is polled from the start, the next one not", () => {
+it("the first two steps of a kind are polled from the start, later ones not", () => {
   const estimates = new ArrivalEstimates();
-  const { polled } = run(estimates, [5, 5, 5, 80, 80, 80], (i) => (i < 3 ? 1 : 8));
-  expect(polled[0]).toBeGreaterThan(4);
-  expect(polled[3]).toBeGreaterThan(70);
-  for (const i of [1, 2, 4, 5]) expect(polled[i], `step ${i}`).toBeLessThan(3);
+  const { polled } = run(estimates, [5, 5, 5, 5, 9, 9, 9, 9], (i) => (i < 4 ? 1 : 8));
+  for (const i of [0, 1, 4, 5]) expect(polled[i], `step ${i}`).toBeGreaterThan(4);
+  for (const i of [2, 3, 6, 7]) expect(polled[i], `step ${i}`).toBeLessThan(3);
+});
+
+it("a first step of two seconds, as cold kernels take, makes none after it late", () => {
+  const { late } = run(new ArrivalEstimates(), [2000, ...jittered(5, 20)]);
+  expect(Math.max(...late)).toBeLessThan(0.6);
+});
+
+it("after chunks of two seconds one of a tenth is seen within 10 ms", () => {
+  const { late } = run(new ArrivalEstimates(), [2000, 2000, 2000, 100, 5]);
+  expect(Math.max(...late)).toBeLessThan(10.1);
 });
 
 it("steps that take turns at 5 and 7 ms: never later than the next poll, most of the time slept", () => {

@@ -1,5 +1,9 @@
 /** Durations that an estimate is the least of: one slow step among fast ones, or two speeds in turn, must not make it late. */
 const REMEMBERED = 4;
+/** Durations from which an estimate is trusted: the first of a kind is slow, as kernels and caches are cold. */
+const LEAST_REMEMBERED = 2;
+/** Longest time until the first look: where work is much shorter than the last of its kind, no more than that is lost. */
+const LONGEST_BLIND_MS = 10;
 /** By how much an estimate shrinks where the data was there already: since when is unknown. */
 const SHRINK = 0.8;
 /** How much earlier than expected to look: a share of the duration, and at least what the time of a look is uncertain by. */
@@ -18,9 +22,9 @@ class Durations {
   readonly #last = new Float64Array(REMEMBERED);
   #count = 0;
 
-  /** The least of them; undefined before the first. */
+  /** The least of them; undefined while there are too few. */
   get estimate(): number | undefined {
-    if (this.#count === 0) return undefined;
+    if (this.#count < LEAST_REMEMBERED) return undefined;
     let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < Math.min(this.#count, REMEMBERED); i++) least = Math.min(least, this.#last[i]);
     return least;
@@ -44,7 +48,8 @@ export class ArrivalEstimates {
   lookAt(submission: Submission): number | undefined {
     const duration = this.#kinds[submission.kind]?.estimate;
     if (duration === undefined) return undefined;
-    return this.#begin(submission) + duration - Math.max(LEAST_MARGIN_MS, duration * MARGIN_SHARE);
+    const margin = Math.max(LEAST_MARGIN_MS, duration * MARGIN_SHARE);
+    return this.#begin(submission) + Math.min(LONGEST_BLIND_MS, duration - margin);
   }
 
   /**

@@ -31,6 +31,9 @@ export class KernelCompiler {
   readonly #kernels: Map<string, Kernel>;
   readonly #hasImmediates: boolean;
   readonly #mostAtOnce: number;
+  #numCompiling = 0;
+  /** Kernels that wait for one of `mostAtOnce` places. */
+  readonly #waiting: (() => void)[] = [];
   #isClosed = false;
 
   constructor(device: GPUDevice, watch: DeviceWatch, traits: DeviceTraits) {
@@ -83,38 +86,45 @@ export class KernelCompiler {
 
   /** Compiles kernels without a stall. @throws BackendError for the first that does not compile. */
   async compileAhead(kernels: Iterable<Kernel>): Promise<void> {
-    const waiting = [...kernels].filter((kernel) => !kernel.pipeline);
-    const next = async (): Promise<void> => {
-      for (let kernel = waiting.shift(); kernel; kernel = waiting.shift()) {
-        if (this.#isClosed)
-          throw new BackendError("backend webgpu: it was closed while kernels were compiled");
-        kernel.compiling ??= this.#compile(kernel);
-        await kernel.compiling;
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(this.#mostAtOnce, waiting.length) }, next));
+    const missing = [...kernels].filter((kernel) => !kernel.pipeline);
+    await Promise.all(
+      missing.map((kernel) => {
+        kernel.compiling ??= this.#compileInTurn(kernel);
+        return kernel.compiling;
+      }),
+    );
+  }
+
+  async #compileInTurn(kernel: Kernel): Promise<void> {
+    if (this.#numCompiling < this.#mostAtOnce) this.#numCompiling++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve)); // a place is handed over
+    try {
+      if (this.#isClosed) throw new BackendError("backend webgpu: it was closed while kernels were compiled");
+      await this.#compile(kernel);
+    } finally {
+      kernel.compiling = undefined;
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#numCompiling--;
+    }
   }
 
   async #compile(kernel: Kernel): Promise<void> {
-    try {
-      this.#device.pushErrorScope("validation");
-      const module = this.#moduleOf(kernel);
-      const refused = this.#device.popErrorScope();
-      const made = this.#device.createComputePipelineAsync(descriptorOf(kernel, module)).then(
-        (pipeline) => pipeline,
-        (error: unknown) => String(error),
-      );
-      const [error, pipeline] = await this.#watch.wait(
-        `kernel ${kernel.label} to compile`,
-        Promise.all([refused, made]),
-      );
-      this.#watch.check();
-      if (typeof pipeline === "string" || error)
-        throw await compileError(kernel, module, error?.message ?? String(pipeline));
-      kernel.pipeline ??= pipeline;
-    } finally {
-      kernel.compiling = undefined;
-    }
+    this.#device.pushErrorScope("validation");
+    const module = this.#moduleOf(kernel);
+    const refused = this.#device.popErrorScope();
+    const made = this.#device.createComputePipelineAsync(descriptorOf(kernel, module)).then(
+      (pipeline) => pipeline,
+      (error: unknown) => String(error),
+    );
+    const [error, pipeline] = await this.#watch.wait(
+      `kernel ${kernel.label} to compile`,
+      Promise.all([refused, made]),
+    );
+    this.#watch.check();
+    if (typeof pipeline === "string" || error)
+      throw await compileError(kernel, module, error?.message ?? String(pipeline));
+    kernel.pipeline ??= pipeline;
   }
 
   #moduleOf({ label, shader }: Kernel): GPUShaderModule {

@@ -80,7 +80,8 @@ export class KvCache {
     for (let layer = 0; layer < this.layers.length; layer++) {
       if (await this.#resizeLayer(layer, before, numPages)) continue;
       // A layer for which that fails, too, keeps buffers that are larger than it needs.
-      for (let moved = 0; moved < layer; moved++) await this.#resizeLayer(moved, before, before);
+      for (let moved = 0; moved < layer; moved++)
+        await this.#resizeLayer(moved, Math.min(before, numPages), before);
       return false;
     }
     this.#numPages = numPages;

@@ -1,10 +1,12 @@
 import { nap } from "../../base/nap.ts";
-import { yieldToEventLoop } from "../../base/yield.ts";
+import { nextTurn } from "../../base/yield.ts";
 
-/** Longest nap, between which the event loop has a turn. */
-const LONGEST_NAP_MS = 0.25;
-/** Naps between polls of the device. */
-const POLL_NAP_MS = 0.1;
+/** Longest nap before the device is polled, between which the event loop has a turn. */
+const LONGEST_NAP_MS = 0.5;
+/** Naps between polls of the device: a share of the wait so far, within these limits. */
+const POLL_NAP_SHARE = 0.02;
+const LEAST_POLL_NAP_MS = 0.15;
+const LONGEST_POLL_NAP_MS = 2;
 /** By how much a nap may overrun. */
 const NAP_OVERRUN_MS = 0.06;
 /** Timers fire up to a millisecond early, and late when the loop is busy: they are for longer waits. */
@@ -15,33 +17,53 @@ const ARRIVAL_TURNS = 2;
 /** True where waiting for the device polls it from the event loop, so that it pays to look late and seldom. */
 export const isPolled = nap !== undefined;
 
-/** Sleeps until a time of `performance.now()`; the event loop has a turn every quarter of a millisecond. */
-export async function sleepUntil(time: number): Promise<void> {
-  for (let left = time - performance.now(); left > 0; left = time - performance.now()) {
-    if (left >= LEAST_TIMER_MS) await new Promise((resolve) => setTimeout(resolve, Math.floor(left) - 1));
-    else {
-      nap?.(Math.min(LONGEST_NAP_MS, Math.max(0, left - NAP_OVERRUN_MS)));
-      await yieldToEventLoop();
-    }
-  }
+/** Sleeps until a time of `performance.now()`; the event loop has a turn every half of a millisecond. */
+export function sleepUntil(time: number): Promise<void> {
+  return new Promise((resolve) => {
+    const turn = () => {
+      const left = time - performance.now();
+      if (left <= 0) {
+        resolve();
+      } else if (left >= LEAST_TIMER_MS) {
+        setTimeout(turn, Math.floor(left) - 1);
+      } else {
+        nap?.(Math.min(LONGEST_NAP_MS, Math.max(0, left - NAP_OVERRUN_MS)));
+        nextTurn(turn);
+      }
+    };
+    turn();
+  });
 }
 
 /**
- * Waits for a promise of the device with few polls: between turns of the event loop this thread naps.
- * Resolves to whether the promise was pending still when it was first looked at.
+ * Waits for a promise of the device with few polls: between turns of the event loop this thread naps, the longer it has waited
+ * the longer. Resolves to whether the promise was still pending when it was first looked at.
  */
-export async function waitWithFewPolls(answer: Promise<void>): Promise<boolean> {
-  let isPending = true;
-  const end = () => {
-    isPending = false;
-  };
-  answer.then(end, end);
-  for (let turn = 0; turn < ARRIVAL_TURNS && isPending; turn++) await yieldToEventLoop();
-  const wasPending = isPending;
-  while (isPending) {
-    nap?.(POLL_NAP_MS);
-    await yieldToEventLoop();
-  }
-  await answer;
-  return wasPending;
+export function waitWithFewPolls(answer: Promise<void>): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const started = performance.now();
+    let isPending = true;
+    let wasPending = false;
+    let turns = 0;
+    const turn = () => {
+      if (!isPending) return;
+      if (turns++ >= ARRIVAL_TURNS) {
+        wasPending = true;
+        const wanted = POLL_NAP_SHARE * (performance.now() - started);
+        nap?.(Math.min(LONGEST_POLL_NAP_MS, Math.max(LEAST_POLL_NAP_MS, wanted)));
+      }
+      nextTurn(turn);
+    };
+    answer.then(
+      () => {
+        isPending = false;
+        resolve(wasPending);
+      },
+      (error: unknown) => {
+        isPending = false;
+        reject(error);
+      },
+    );
+    turn();
+  });
 }

@@ -1,0 +1,148 @@
+/** Kernels compiled ahead: whom a compiler holds up, whom it fails, and what it may not meet. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { afterEach, expect, test } from "vitest";
+import type { AttentionPolicy } from "../../src/attention/policy.ts";
+import { BackendError } from "../../src/base/errors.ts";
+import type { GenerationEngine } from "../../src/engine/engine.ts";
+import type { GenerationRequest } from "../../src/engine/request.ts";
+import { streamingLlm } from "../../src/index.ts";
+import { BACKENDS } from "../conformance/backend-table.ts";
+import { openTiny, type TinyOptions } from "./tiny-engine.ts";
+
+const [{ open }] = BACKENDS;
+const opened: GenerationEngine[] = [];
+afterEach(async () => {
+  for (const engine of opened.splice(0)) await engine.close();
+});
+async function openEngine(options: TinyOptions): Promise<GenerationEngine> {
+  const engine = await openTiny(open, options);
+  opened.push(engine);
+  return engine;
+}
+
+const ids = Array.from({ length: 24 }, (_, i) => 3 + ((i * 37) % 300));
+const greedy: GenerationRequest = { tokenIds: ids.slice(0, 6), maxTokens: 5, temperature: 0 };
+const sampled: GenerationRequest = { ...greedy, temperature: 1, seed: 4 };
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+/** A compiler that ends when it is told to, one promise a dry run. */
+function slowCompiler() {
+  const ends: PromiseWithResolvers<void>[] = [];
+  const prepare = (): Promise<void> => {
+    const end = withResolvers();
+    ends.push(end);
+    return end.promise;
+  };
+  return { ends, prepare };
+}
+interface PromiseWithResolvers<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+function withResolvers(): PromiseWithResolvers<void> {
+  let resolve = () => {};
+  let reject = (_: Error) => {};
+  const promise = new Promise<void>((done, failed) => {
+    resolve = done;
+    reject = failed;
+  });
+  return { promise, resolve, reject };
+}
+const turns = async () => {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+};
+
+test("a request waits for its own kernels only, not for those of others", async () => {
+  const { ends, prepare } = slowCompiler();
+  const engine = await openEngine({ prepare, sizes: { maxBatchSequences: 1 } });
+  const first = engine.generate(greedy).result();
+  await turns();
+  ends[0].resolve();
+  await first;
+  const waiting = engine.generate(sampled);
+  await turns();
+  expect(ends).toHaveLength(2);
+  expect(waiting.progress.phase).toBe("waiting");
+  // the same kind of request as the first, alone in its batch as that was
+  await engine
+    .generate({ ...greedy, tokenIds: ids.slice(6, 12) })
+    .result()
+    .then(({ tokenIds }) => expect(tokenIds).toHaveLength(5));
+  ends[1].resolve();
+  expect((await waiting.result()).tokenIds).toHaveLength(5);
+});
+
+test("requests of one kind share one dry run, and both wait for it", async () => {
+  const { ends, prepare } = slowCompiler();
+  const engine = await openEngine({ prepare, sizes: { maxBatchSequences: 1 } });
+  const both = [engine.generate(greedy), engine.generate({ ...greedy, tokenIds: ids.slice(6, 12) })];
+  await turns();
+  expect(ends).toHaveLength(1);
+  expect(both.map(({ progress }) => progress.phase)).toEqual(["waiting", "waiting"]);
+  ends[0].resolve();
+  for (const one of both) expect((await one.result()).tokenIds).toHaveLength(5);
+});
+
+test("a kernel that does not compile fails the request that asked for it, alone; the next one tries again", async () => {
+  const { ends, prepare } = slowCompiler();
+  const engine = await openEngine({ prepare });
+  const good = engine.generate(greedy).result();
+  await turns();
+  ends[0].resolve();
+  await good;
+  const bad = engine.generate(sampled);
+  await turns();
+  ends[1].reject(new BackendError("kernel sample-draw does not compile"));
+  await expect(bad.result()).rejects.toThrow("kernel sample-draw does not compile");
+  expect((await engine.generate(greedy).result()).tokenIds).toHaveLength(5);
+  const again = engine.generate(sampled);
+  await turns();
+  ends[2].resolve();
+  expect((await again.result()).tokenIds).toHaveLength(5);
+});
+
+test("no dry run is recorded while the cache moves", async () => {
+  let isMoving = false;
+  const met: boolean[] = [];
+  const engine = await openEngine({
+    pool: { firstPages: 2 },
+    prepare: async () => {
+      met.push(isMoving);
+    },
+    onResize: async () => {
+      isMoving = true;
+      await turns();
+      isMoving = false;
+    },
+  });
+  const requests = Array.from({ length: 6 }, (_, i) =>
+    engine.generate({ ...greedy, tokenIds: ids.slice(0, 4 + i), maxTokens: 30, temperature: i % 2 }).result(),
+  );
+  for (const policy of [streamingLlm({ tokenBudget: 8 }), streamingLlm({ tokenBudget: 9 })])
+    requests.push(engine.generate({ ...greedy, attention: policy }).result());
+  await Promise.all(requests);
+  expect(met.length).toBeGreaterThan(2);
+  expect(met).not.toContain(true);
+});
+
+test("a policy whose settings are no JSON generates", async () => {
+  const engine = await openEngine({});
+  const policy: AttentionPolicy = { ...streamingLlm({ tokenBudget: 8 }), settings: { seed: 7n } };
+  expect((await engine.generate({ ...greedy, attention: policy }).result()).tokenIds).toHaveLength(5);
+});
+
+test("a generation that nobody holds is collected", async () => {
+  const engine = await openEngine({});
+  const dropped = new WeakRef(engine.generate({ ...greedy, maxTokens: 60 }));
+  await turns();
+  for (let i = 0; i < 4; i++) await engine.generate(greedy).result();
+  await turns();
+  collect();
+  await turns();
+  collect();
+  expect(dropped.deref()).toBeUndefined();
+});
