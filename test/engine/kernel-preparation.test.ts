@@ -105,9 +105,10 @@ test("a kernel that does not compile fails the request that asked for it, alone;
   expect((await again.result()).tokenIds).toHaveLength(5);
 });
 
-test("no dry run is recorded while the cache moves", async () => {
+test("a request that comes while the cache moves has its dry run recorded when the cache has moved", async () => {
   let isMoving = false;
   const met: boolean[] = [];
+  const requests: Promise<unknown>[] = [];
   const engine = await openEngine({
     pool: { firstPages: 2 },
     prepare: async () => {
@@ -115,17 +116,14 @@ test("no dry run is recorded while the cache moves", async () => {
     },
     onResize: async () => {
       isMoving = true;
+      requests.push(engine.generate({ ...sampled, attention: streamingLlm({ tokenBudget: 8 }) }).result());
       await turns();
       isMoving = false;
     },
   });
-  const requests = Array.from({ length: 6 }, (_, i) =>
-    engine.generate({ ...greedy, tokenIds: ids.slice(0, 4 + i), maxTokens: 30, temperature: i % 2 }).result(),
-  );
-  for (const policy of [streamingLlm({ tokenBudget: 8 }), streamingLlm({ tokenBudget: 9 })])
-    requests.push(engine.generate({ ...greedy, attention: policy }).result());
+  await engine.generate({ ...greedy, maxTokens: 30 }).result();
   await Promise.all(requests);
-  expect(met.length).toBeGreaterThan(2);
+  expect(met.length).toBeGreaterThan(1);
   expect(met).not.toContain(true);
 });
 
@@ -136,8 +134,10 @@ test("a policy whose settings are no JSON generates", async () => {
 });
 
 test("a generation that nobody holds is collected", async () => {
-  const engine = await openEngine({});
-  const dropped = new WeakRef(engine.generate({ ...greedy, maxTokens: 60 }));
+  const engine = await openEngine({
+    sizes: { maxBatchSequences: 1, maxSequenceLength: 384, maxPages: 96 },
+  });
+  const dropped = new WeakRef(engine.generate({ ...greedy, maxTokens: 300 })); // set aside for the next one
   await turns();
   for (let i = 0; i < 4; i++) await engine.generate(greedy).result();
   await turns();
