@@ -18,7 +18,7 @@ import { createRope } from "./model/rope.ts";
 import { checkWeights, ignoredTensors, loadWeights, unusedOutput } from "./model/weights.ts";
 import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
-/** What a place gives an engine. */
+/** Means of a runtime environment for an engine. */
 export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
 }

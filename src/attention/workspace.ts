@@ -7,7 +7,7 @@ import type { AttentionBackend } from "./attention-backend.ts";
 import type { CacheReads } from "./cache-reads.ts";
 import type { AttentionModel, Selector } from "./policy.ts";
 
-/** Tensors for selection, handed back and reused, so that nothing is made in steady state. */
+/** Tensors for selection, returned and reused, so that steady state creates none. */
 export class TensorPool {
   readonly #backend: AttentionBackend;
   readonly #free = new Map<string, TensorRef[]>();
@@ -41,9 +41,9 @@ export class SelectionWorkspace implements Selector {
   readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
   readonly #reads: CacheReads;
-  /** What the n-th call of a selecting layer made, with its tensors. */
+  /** Results of the n-th call in a selection layer, with their tensors. */
   readonly #results: (Result & { readonly tensors: readonly TensorRef[] })[] = [];
-  /** Handles that a policy may hand back: those of this workspace. */
+  /** Handles that a policy may pass to calls: those of this workspace. */
   readonly #made = new WeakSet<object>();
   #call = 0;
   #range: SequenceRange = { first: 0, count: 0 };
@@ -57,7 +57,7 @@ export class SelectionWorkspace implements Selector {
     this.#reads = reads;
   }
 
-  /** Starts the records of one selecting layer. */
+  /** Starts the records of one selection layer. */
   start(layer: number, range: SequenceRange, query: TensorRef, handedOn: Scores | undefined): this {
     this.layer = layer;
     this.#range = range;
@@ -148,15 +148,15 @@ export class SelectionWorkspace implements Selector {
     return this.#keep({ indices, counts, groups, tensors: [indices, counts] });
   }
 
-  /** What the same call of the last selecting layer made, where it has room for the sequences of this step. */
+  /** Returns the result of the same call in the last selection layer if it has room for this step's sequences. */
   #known(): Result | undefined {
     const known = this.#results[this.#call++];
     return known && (known.tensors[0]?.shape[0] ?? 0) >= this.#range.count ? known : undefined;
   }
 
   /**
-   * The result of the call just counted, for the same call of the next selecting layer. The tensors of another size that it
-   * takes the place of go back to the pool: where layers have budgets of their own, they change places in every step.
+   * Keeps a result for the same call in the next selection layer. Returns replaced tensors to the pool. If layers differ in
+   * budget, this happens in every step.
    */
   #keep<T extends Result & { readonly tensors: readonly TensorRef[] }>(made: T): T {
     for (const tensor of this.#results[this.#call - 1]?.tensors ?? []) this.#pool.giveBack(tensor);

@@ -30,7 +30,7 @@ export function checkSampledRows(tokenIds: Uint32Array, numRows: number, sampled
     const id = tokenIds[row];
     if (id >= SAMPLED_TOKEN + sampledRows)
       throw new ShapeError(
-        `beginStep: row ${row} goes on from row ${id - SAMPLED_TOKEN} of the last draw, which had ${sampledRows} rows`,
+        `beginStep: row ${row} continues from row ${id - SAMPLED_TOKEN} of the last sample, which had ${sampledRows} rows`,
       );
   }
 }

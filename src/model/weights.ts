@@ -22,7 +22,7 @@ export interface ModelWeights {
     readonly feedForward: FeedForwardWeights;
   }[];
   readonly norm: WeightRef;
-  /** The embedding where the two are tied. */
+  /** The embedding if the two are tied. */
   readonly output: WeightRef;
 }
 
@@ -156,7 +156,7 @@ function biasNote(name: string): string {
   return /self_attn\.\w_proj\.bias$/.test(name) ? " (attention_bias is not true there)" : "";
 }
 
-/** Names of the embedding and of the output matrix; undefined where the output is tied to the embedding. */
+/** Names of the embedding and of the output matrix; undefined if the output is tied to the embedding. */
 interface EmbeddingNames {
   embedding: string;
   output: string | undefined;

@@ -17,7 +17,7 @@ export * from "../index.ts";
 export { openFileFolder } from "./file-folder.ts";
 
 /**
- * Opens the checkpoint in a folder; the bundled model where none is named.
+ * Opens the checkpoint in a folder; the bundled model if none is named.
  * @throws ConfigError, ModelFileError, BackendError, AbortedError
  */
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
@@ -28,7 +28,7 @@ export async function openEngine(options: EngineOptions & { readonly model?: str
   return openEngineWith({ folder, wasm: createWasmHost(), openGpu: openDawn }, rest);
 }
 
-/** Reports on the checkpoint in a folder; the bundled model where none is named. */
+/** Reports on the checkpoint in a folder; the bundled model if none is named. */
 export async function inspectCheckpoint(
   model?: string,
   options: InspectOptions = {},

@@ -8,7 +8,7 @@ import type { TuningStore } from "../backend/wasm/open-wasm.ts";
 /** Longer than any stored text. */
 const MOST_BYTES = 1 << 16;
 
-/** This package's cache folder on this system; undefined where the user has no home. */
+/** This package's cache folder on this system; undefined if the user has no home. */
 export function cacheFolder(
   environment: Readonly<Record<string, string | undefined>> = process.env,
   platform: string = process.platform,

@@ -173,7 +173,7 @@ class ReferenceBackend implements Backend, LayerOps {
     }
   }
 
-  /** Norm of each head where given, then RoPE; in place. */
+  /** Norm of each head if given, then RoPE; in place. */
   #finishHeads(
     heads: Float32Array,
     offset: number,
@@ -354,7 +354,7 @@ class ReferenceBackend implements Backend, LayerOps {
       this.#writeUnits(out, i, mergeRanks(this.#ranked(range, i, scores, ends, out.count), out.count));
   }
 
-  /** The best `count` units of each head. @throws ShapeError where there are fewer candidates */
+  /** The best `count` units of each head. @throws ShapeError if there are fewer candidates */
   #ranked(range: SequenceRange, i: number, scores: Scores, ends: KeptEnds, count: number): number[][] {
     const numUnits = Math.ceil(this.#begun().lengths[range.first + i] / scores.unit);
     checkCandidates(numUnits, ends, count);

@@ -225,7 +225,7 @@ class TuningBench {
     while (performance.now() < end) run();
   }
 
-  /** Index of the fastest variant; 0 where none is clearly better than the first. */
+  /** Index of the fastest variant; 0 if none is clearly better than the first. */
   #fastest(
     variants: readonly Variant[],
     run: () => void,

@@ -10,7 +10,7 @@ export const DEFAULT_CACHE_DTYPE: CacheDtype = "f16";
 
 /** Sizes of the current batch. */
 export interface BatchSizes {
-  /** Counts steps: what ops prepare for a step holds while this stays the same. */
+  /** Counts steps. Ops prepare once per number. */
   step: number;
   numRows: number;
   readonly firstRows: Uint32Array;
@@ -19,7 +19,7 @@ export interface BatchSizes {
   readonly boundsFrom: Uint32Array;
 }
 
-/** Copies the sizes that the ops of the step need into `into`; allocates them where it is left out. */
+/** Copies the sizes that the ops of the step need into `into`; allocates them if `into` is left out. */
 export function copySizes(
   batch: StepBatch,
   into: BatchSizes | undefined,
@@ -45,14 +45,14 @@ export function copySizes(
   return copy;
 }
 
-/** What sizes every buffer but the weights. */
+/** Sizes behind every buffer but the weights. */
 export interface GpuSizes {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
 }
 
-/** What the classes of the backend share. */
+/** State that the classes of the backend share. */
 export interface GpuContext extends GpuSizes {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;

@@ -7,11 +7,11 @@ import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
 import { LEAST_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 
-/** Most bytes of split-KV partials at once: more rows take turns. */
+/** Maximum bytes of split-KV partials at once: more rows take turns. */
 const MAX_PARTIAL_BYTES = 64 << 20;
 const MAX_GROUPS = 65535;
 
-/** A pass over keys: attention, with scores emitted where asked for, or scores alone. */
+/** A pass over keys: attention, with scores emitted if asked for, or scores alone. */
 export interface Pass {
   readonly query: WebGpuTensor;
   /** Undefined for scores alone. */
@@ -38,17 +38,17 @@ export interface SplitRun extends RowRun {
   readonly splits: number;
   /** Rows whose partials are kept at once. */
   readonly rowsAtOnce: number;
-  /** Where its partials go; undefined for scores alone. */
+  /** Buffer of the partials; undefined for scores alone. */
   readonly partials: NumberedBuffer | undefined;
-  /** Set where the combine is left to whoever reads the output. */
+  /** Present if the reader of the output performs the combine. */
   readonly pending: PendingCombine | undefined;
   /** Its command lists, by layer. */
   readonly lists: CommandLists;
 }
 
 /**
- * Attention of single rows, split over their tokens (split-KV): partials, then their combine. Where a batch has one row its
- * combine is left pending on the output tensor, because the persistent layer kernel does it on the way.
+ * Attention of single rows, split over their tokens (split-KV): partials, then their combine. If a batch has one row, the
+ * combine stays pending on the output tensor: the layer kernel performs it, or `settle` does.
  */
 export class DecodeAttention {
   readonly #context: GpuContext;
@@ -66,7 +66,7 @@ export class DecodeAttention {
     this.#combines = context.recorder.newCommandLists();
   }
 
-  /** Prepares a run for all layers of a step. before: what was prepared for the same place in the last step. */
+  /** Plans a run for all layers of a step. before: the previous step's run at this index. */
   prepare(run: RowRun, pass: Pass, batch: BatchSizes, before: SplitRun | undefined): SplitRun {
     const { model } = this.#context;
     const { selection, output } = pass;
@@ -111,7 +111,7 @@ export class DecodeAttention {
     if (output && run.pending) output.pending = run.pending;
   }
 
-  /** Combines what is pending in a tensor; every reader of attention but `advance` calls it first. */
+  /** Records the pending combine of a tensor. Every reader of attention but `advance` calls it first. */
   settle(output: WebGpuTensor): void {
     const { pending } = output;
     const { recorder } = this.#context;

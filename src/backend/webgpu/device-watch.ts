@@ -2,8 +2,8 @@ import { BackendError } from "../../base/errors.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
 
 /**
- * Longest wait for the device. Far above what any wait takes (a prefill chunk of a large model: a second; emulated on
- * the CPU: tens of seconds), and above the 2 to 10 seconds after which drivers themselves reset a device that hangs.
+ * Maximum wait for the device. Far above any real wait (a prefill chunk of a large model takes a second; on a software
+ * adapter, tens of seconds), and above the 2 to 10 seconds after which drivers themselves reset a device that hangs.
  */
 export const WAIT_DEADLINE_MS = 120_000;
 
@@ -16,7 +16,7 @@ export class DeviceWatch {
   readonly #deadlineMs: number;
   readonly #waiting = new Set<(error: BackendError) => void>();
   readonly #forgetLoss: () => void;
-  /** What the device has yet to say of kernels. */
+  /** Pending checks of kernels by the device. */
   readonly #verdicts = new Set<Promise<unknown>>();
   #failure: BackendError | undefined;
 
@@ -134,7 +134,7 @@ export class DeviceWatch {
 
   /**
    * Like `allocate`, but tells of memory that the device does not have instead of throwing; what was made is unusable then.
-   * @throws BackendError where the device refuses it for another reason.
+   * @throws BackendError if the device refuses it for another reason.
    */
   async tryAllocate<T>(
     make: () => T,
@@ -149,7 +149,7 @@ export class DeviceWatch {
       made = make();
     } finally {
       scopes = Promise.all([this.#device.popErrorScope(), this.#device.popErrorScope()]);
-      scopes.catch(() => {}); // where `make` threw, nobody waits
+      scopes.catch(() => {}); // if `make` threw, nobody waits
     }
     const [outOfMemory, refused] = await this.wait("memory", scopes);
     if (refused && !outOfMemory)

@@ -19,10 +19,10 @@ export interface Kernel {
 const KERNELS = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Kernels that are compiled at once. */
 const MOST_AT_ONCE = 16;
-/** SwiftShader's compiler takes gigabytes for some kernels: 15 GB at once, where four were compiled beside each other. */
+/** SwiftShader's compiler takes gigabytes for some kernels: 15 GB when four were compiled at once. */
 const MOST_AT_ONCE_IN_SOFTWARE = 1;
 
-/** Compiles kernels: ahead and side by side where they are known beforehand, else when they are first dispatched. */
+/** Compiles kernels: ahead and in parallel if they are known beforehand, else at their first dispatch. */
 export class KernelCompiler {
   /** Labels of kernels that nothing prepared: the dispatch waited for the compiler. */
   readonly stalls: string[] = [];
@@ -59,7 +59,7 @@ export class KernelCompiler {
     return kernel;
   }
 
-  /** The pipeline of a kernel; compiles it now where that was not done ahead. What is wrong with it, the watch tells. */
+  /** The pipeline of a kernel; compiles it now if it was not compiled ahead. The watch reports a compile error. */
   pipelineOf(kernel: Kernel): GPUComputePipeline {
     if (kernel.pipeline) return kernel.pipeline;
     this.stalls.push(kernel.label);
@@ -75,7 +75,7 @@ export class KernelCompiler {
     return pipeline;
   }
 
-  /** Compiles nothing more; waits for what is being compiled, which a device must not be taken from. */
+  /** Stops compiling and waits for running compilations, because the device must outlive them. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled([...this.#kernels.values()].flatMap(({ compiling }) => compiling ?? []));
@@ -126,7 +126,7 @@ function descriptorOf({ label }: Kernel, module: GPUShaderModule): GPUComputePip
   return { label, layout: "auto", compute: { module } };
 }
 
-/** What the compiler says, with the lines of the files that it speaks of. message: where it says nothing of lines. */
+/** An error with the compiler's messages and the source lines they name. message: used if the compiler names no lines. */
 async function compileError(kernel: Kernel, module: GPUShaderModule, message: string): Promise<BackendError> {
   const { messages } = await module.getCompilationInfo();
   const errors = messages.filter(({ type }) => type === "error");

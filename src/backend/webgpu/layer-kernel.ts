@@ -17,7 +17,7 @@ import {
 } from "./refs.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
 
-/** layer-mailbox.wgsl: what a mailbox word holds before its value is there. */
+/** layer-mailbox.wgsl: the content of a mailbox word before its value arrives; a NaN that is never posted. */
 const UNSET = 0xffffffff;
 /** Storage buffers of a kernel that ends in the next layer's heads. */
 const BUFFERS = 12;
@@ -27,25 +27,25 @@ interface LayerDispatch {
   readonly from: LayerOutputWeights;
   readonly next: NextLayer | undefined;
   readonly attended: WebGpuTensor;
-  /** Set where the kernel combines split-KV partials itself. */
+  /** Present if the kernel combines split-KV partials itself. */
   readonly pending: PendingCombine | undefined;
   readonly x: WebGpuTensor;
   readonly query: WebGpuTensor;
   readonly mailbox: NumberedBuffer;
-  /** Which set of mailboxes it uses; it clears the other. */
+  /** The set of mailboxes it uses; it clears the other. */
   readonly set: 0 | 1;
 }
 
-/** What the kernel takes of one layer, and the command lists for it. */
+/** The parts of a layer that the kernel supports, and their command lists. */
 export class LayerFit {
   readonly from: LayerOutputWeights;
   readonly next: NextLayer | undefined;
-  /** Whether one row's attention output and feed-forward fit the kernel. */
+  /** True if the kernel supports one row's output projection and feed-forward. */
   readonly isTaken: boolean;
-  /** Whether the next layer's queries, keys and values fit behind them. */
+  /** True if the kernel supports the next layer's q, k and v behind them. */
   readonly isNextTaken: boolean;
   readonly #lists: CommandLists;
-  /** What the last look-up was for, and what it found: the same in most steps. */
+  /** Inputs and result of the last look-up: the same in most steps. */
   #tensors: LayerTensors | undefined;
   #pending: PendingCombine | undefined;
   #places: readonly [CommandLists, CommandLists];
@@ -97,7 +97,7 @@ interface LayerPlan {
 export class LayerKernel {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
-  /** Takes q, k and v where heads have norms of their own: f32 [(query + 2 kv heads) * headDim]. */
+  /** Receives q, k and v of heads with norms: f32 [(query + 2 kv heads) * headDim]. */
   readonly #projected: NumberedBuffer;
   readonly #stages: LayerStages;
   readonly #lists: CommandLists;
@@ -115,7 +115,7 @@ export class LayerKernel {
     this.#lists = context.recorder.newCommandLists();
   }
 
-  /** How much of a layer the kernel takes on this device; looked at once a layer. */
+  /** Determines, once per layer, which parts the kernel supports on this device. */
   fit(from: LayerOutputWeights, next: NextLayer | undefined): LayerFit {
     const known = this.#fits.get(from);
     if (known && known.next === next) return known;
@@ -152,7 +152,7 @@ export class LayerKernel {
     );
   }
 
-  /** Records what the kernel takes of everything from one attention to the next. Consumes `attended`. */
+  /** Records the supported part of `advance`. Consumes `attended`. */
   record(fit: LayerFit, tensors: LayerTensors): void {
     const mailbox = this.#mailboxBuffer;
     const set = this.#set;
@@ -358,7 +358,7 @@ export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
   return qNorm !== undefined || kNorm !== undefined;
 }
 
-/** Whether each lies whole in one slab, all in one dtype. */
+/** True if each lies whole in one slab, all in one dtype. */
 function isOneKind(refs: readonly WeightRef[]): boolean {
   const [first] = refs;
   return refs
@@ -370,12 +370,12 @@ function slabOf(ref: WeightRef): NumberedBuffer | undefined {
   return WebGpuWeight.of(ref).slices[0]?.slab;
 }
 
-/** Where a bias begins, + 1; 0 where there is none. */
+/** First element of a bias + 1; 0 without a bias. */
 function biasPlace(ref: WeightRef | undefined): number {
   return ref ? WebGpuWeight.of(ref).vector + 1 : 0;
 }
 
-/** Where a matrix begins in its slab, in 16-byte vectors; 0 where there is none. */
+/** First 16-byte vector of a matrix in its slab; 0 without a matrix. */
 function firstVector(ref: WeightRef | undefined): number {
   if (!ref) return 0;
   const [slice] = WebGpuWeight.of(ref).slices;

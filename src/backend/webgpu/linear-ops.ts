@@ -14,19 +14,19 @@ import {
 } from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
 
-/** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or with subgroup matrices sooner. */
+/** Maximum rows of x in the matrix-vector kernel; tiles are faster for more rows, subgroup matrices for still fewer. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
-/** Most rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
+/** Maximum rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
 const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
 /** A thread group takes at least two runs of two rows of a head. */
 const LEAST_HEAD_ROWS = 4;
-/** Per invocation: most sums at once, and most vec4s of x in registers. */
+/** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
 
-/** Where a product writes its outputs. */
+/** Destination of a product's outputs. */
 export interface Target {
   readonly storage: NumberedBuffer;
   /** Elements from row to row. */
@@ -48,7 +48,7 @@ export class LinearOps {
     this.#prepared = new PreparedRows(context);
   }
 
-  /** out[b] (+)= products of x[b], normed and gathered where asked. */
+  /** out[b] (+)= products of x[b], normed and gathered if asked. */
   multiply(products: readonly Product[], x: Rows, out: Target, options: ProductOptions = {}): void {
     const [first] = products;
     if (!first || x.count === 0) return;
@@ -121,7 +121,7 @@ export class LinearOps {
 
   /**
    * Records the query, key and value products of few rows, with RoPE, straight into the query and the pages.
-   * Returns false, with nothing recorded, where one kernel cannot do all of it.
+   * Returns false, with nothing recorded, if one kernel cannot do all of it.
    */
   multiplyHeads(
     products: readonly Product[],
@@ -250,7 +250,7 @@ export class LinearOps {
       BATCH: batch,
       STRIDE: stride,
       X_STRIDE: x.stride / 4,
-      // the kernel norms x only where its rows are whole vectors
+      // the kernel norms x only if its rows are whole vectors
       COLS: stride * vectorElements(dtype),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
@@ -329,7 +329,7 @@ export class LinearOps {
     });
   }
 
-  /** The larger tile gains up to a tenth where outputs are many or also read, and costs as much elsewhere. */
+  /** The larger tile gains up to a tenth if outputs are many or also read, and costs as much otherwise. */
   #tile(isLarge: boolean): MatrixTile {
     const { matrixTile, largeMatrixTile } = this.#context.tuning;
     return isLarge ? largeMatrixTile : matrixTile;
@@ -366,7 +366,7 @@ function lanesOf(stride: number, reduceLanes: number, most: number): number {
   return best;
 }
 
-/** Whether the matrix-vector kernels can read x where it is: by whole vectors. */
+/** True if the matrix-vector kernels can read x in place, by whole vectors. */
 function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
   return x.stride % 4 === 0 && cols % vectorElements(dtype) === 0;
 }

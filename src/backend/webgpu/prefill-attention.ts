@@ -5,7 +5,7 @@ import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
-/** Attention of many rows of one sequence: by tiles, with subgroup matrices where the device has them. */
+/** Attention of many rows of one sequence: by tiles, with subgroup matrices if the device has them. */
 export class PrefillAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;

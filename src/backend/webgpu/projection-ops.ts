@@ -52,8 +52,8 @@ export class ProjectionOps {
   }
 
   /**
-   * `advance` of one row by the persistent layer kernel, as far as the device and the weights let it. False where nothing was
-   * recorded.
+   * Records `advance` of one row by the persistent layer kernel, as far as it supports the device and the weights. Returns false
+   * if it recorded nothing.
    */
   advanceRow(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): boolean {
     const fit = this.#layerKernel.fit(from, next);

@@ -13,14 +13,14 @@ import type { StepTimer } from "./step-timer.ts";
 export interface DispatchOptions {
   readonly category: ProfileCategory;
   readonly kernel: Kernel;
-  /** Fields of the kernel's uniform, where it has one. */
+  /** Fields of the kernel's uniform, if it has one. */
   readonly params?: Params;
   readonly bindings: Bindings;
   /** Workgroups. A dispatch of none is left out. */
   readonly grid: readonly [x: number, y?: number, z?: number];
 }
 
-/** Most bind groups kept; a decode step of a large model binds some hundreds. */
+/** Maximum bind groups kept; a decode step of a large model binds some hundreds. */
 const MAX_BIND_GROUPS = 16384;
 const MAX_COMMAND_LISTS = 16384;
 const UNIFORM_BYTES = 256;
@@ -51,7 +51,7 @@ export class Recorder {
   /** Dispatches of the command list under construction. */
   #captured: Dispatch[] | undefined;
   readonly #hasImmediates: boolean;
-  /** Kernels that a dry run asked for; undefined outside of one. */
+  /** Kernels that the current dry run dispatched; undefined outside a dry run. */
   #asked: Set<Kernel> | undefined;
   readonly compiler: KernelCompiler;
   /** Set while a profile is taken. */
@@ -106,7 +106,7 @@ export class Recorder {
     return lists;
   }
 
-  /** Records the list at a place again, where there is a valid one: a tenth of the host time of recording it anew. */
+  /** Replays the list of a node if it is valid; returns false otherwise. Replay takes a tenth of the host time of recording. */
   replay({ list }: CommandLists): boolean {
     if (list === undefined || list.generation !== this.#buffers.generation || this.#captured) return false;
     this.check();
@@ -115,7 +115,7 @@ export class Recorder {
     return true;
   }
 
-  /** Records what `record` dispatches and keeps it for `replay`. The place must say everything the dispatches depend on. */
+  /** Records the dispatches of `record` and keeps them for `replay`. The node's key must contain everything they depend on. */
   keep(place: CommandLists, record: () => void): void {
     this.check();
     if (this.#captured || this.isDry) {
@@ -139,7 +139,7 @@ export class Recorder {
     place.list = { generation, dispatches };
   }
 
-  /** Records one dispatch. @throws BackendError where names or types of its inputs are not those of the kernel. */
+  /** Records one dispatch. @throws BackendError if names or types of its inputs are not those of the kernel. */
   dispatch({ category, kernel, params, bindings, grid: [x, y = 1, z = 1] }: DispatchOptions): void {
     this.check();
     if (x === 0 || y === 0 || z === 0) return;

@@ -13,7 +13,7 @@ import {
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { SampleReads } from "./sample-reads.ts";
 
-/** Most spans of a row of logits, searched side by side. */
+/** Maximum spans of a row of logits, searched side by side. */
 const MAX_SPANS = 128;
 /** sample-draw.wgsl: words of a row's draw. */
 const DRAW_WORDS = 6;
@@ -22,7 +22,7 @@ const MOST_SCALE = 3e38;
 /** Largest random number, the last f32 below 1: a number rounded up to 1 would pass every token. */
 const LAST_UNIT = 1 - 2 ** -24;
 
-/** Of a dry run. */
+/** The sample of a dry run. */
 const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
 
 /** Samples tokens on the device; only their ids are read back. */

@@ -10,10 +10,10 @@ import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Grids grow by this many tokens. */
 const BLOCK = 4096;
-/** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
+/** Maximum workgroups of merge-places.wgsl per sequence: each counts all marks first. */
 const MERGE_GROUPS = 128;
 
-/** Where select-top.wgsl marks the places that are first occurrences, `words` a sequence. */
+/** Bits in which select-top.wgsl marks the rank keys that are first occurrences, `words` per sequence. */
 interface MarkBuffers {
   readonly firsts: NumberedBuffer;
   /** Marks of the previous merge, which this one clears. */
@@ -28,7 +28,7 @@ export class SelectionOps {
   readonly #cache: KvCache;
   readonly #scratch = new Map<string, NumberedBuffer>();
   readonly #lists: Readonly<Record<"random" | "bounds" | "pages" | "top" | "merge" | "expand", CommandLists>>;
-  /** Which of two buffers the next merge marks. */
+  /** Index of the buffer, of two, that the next merge marks. */
   #isOdd = false;
   /** Words of the other buffer that the previous merge left marked. */
   #staleWords = 0;
@@ -237,7 +237,7 @@ export class SelectionOps {
     ends: KeptEnds,
     count: number,
     to: {
-      /** Receives units or, where keyed, pairs of unit and key: `capacity` a head. */
+      /** Receives units or, if keyed, pairs of unit and key: `capacity` per head. */
       readonly out?: NumberedBuffer;
       readonly isKeyed?: boolean;
       readonly capacity?: number;
@@ -319,7 +319,7 @@ export class SelectionOps {
     );
   }
 
-  /** A scratch buffer, kept for later calls and replaced where it is too small. fill: value of each word. */
+  /** A scratch buffer, kept for later calls and replaced if it is too small. fill: value of each word. */
   #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
     const { buffers, recorder } = this.#context;
     const known = this.#scratch.get(name);

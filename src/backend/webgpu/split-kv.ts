@@ -2,13 +2,13 @@ import { BackendError } from "../../base/errors.ts";
 import { cacheRowVectors, type GpuContext, paddedHeadDim } from "./context.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
-/** Most splits of a row. */
+/** Maximum splits of a row. */
 const MAX_SPLITS = 1024;
-/** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
+/** Maximum vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
 const MAX_KEPT = 48;
-/** attend.wgsl: fewest lanes of a thread group. */
+/** attend.wgsl: minimum lanes of a thread group. */
 const LEAST_LANES = 4;
-/** attend-shared.wgsl: fewest tokens of a split. */
+/** attend-shared.wgsl: minimum tokens of a split. */
 export const LEAST_SPLIT = 64;
 
 /** How workgroups of decode attention are shaped, whatever the length. */
@@ -45,7 +45,7 @@ export class SplitKv {
     this.#context = context;
   }
 
-  /** The shape where query heads of a kv head share their tokens, and where each has tokens of its own. */
+  /** The shape for query heads that share the tokens of their kv head, or for heads with tokens of their own. */
   shapeFor(hasTokensPerHead: boolean): SplitShape {
     const heads = hasTokensPerHead ? 1 : headsOfWorkgroup(this.#context.model);
     let shape = this.#shapes[heads];
@@ -82,7 +82,7 @@ export class SplitKv {
     };
   }
 
-  /** The most that fits workgroup memory: fewer tokens of a split first, then fewer invocations, then fewer heads. */
+  /** The largest shape that fits workgroup memory: lowers the tokens of a split first, then invocations, then heads. */
   #sharedSpace(heads: number): Pick<SplitShape, "heads" | "threads" | "maxTokens"> {
     const { model, traits, cacheDtype } = this.#context;
     const leastThreads = Math.max(64, cacheRowVectors(model, cacheDtype));
@@ -115,7 +115,7 @@ export class SplitKv {
     return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(model, cacheDtype) * 4;
   }
 
-  /** Lanes that share a key in attend.wgsl; 0 where the device's subgroups or its memory are too small for it. */
+  /** Lanes that share a key in attend.wgsl; 0 if the device's subgroups or its memory are too small for it. */
   #lanes(heads: number, threads: number): number {
     const { traits, model, cacheDtype } = this.#context;
     const pieces = cacheRowVectors(model, cacheDtype);

@@ -1,7 +1,7 @@
 import type { ModelShape } from "../backend.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 
-/** How a workgroup of gemm-subgroup-matrix.wgsl covers its outputs. */
+/** Tiling of a workgroup of gemm-subgroup-matrix.wgsl. */
 export interface MatrixTile {
   /** Rows of x. */
   readonly x: number;
@@ -23,11 +23,11 @@ export interface MatrixTile {
 
 /** Sizes that change how fast kernels are, not what they compute. A vector has 16 bytes. */
 export interface Tuning {
-  /** Matrix-vector products: most invocations of a thread group. */
+  /** Matrix-vector products: maximum invocations of a thread group. */
   readonly matvecLanes: number;
   /** Matrix-vector products: weight vectors in flight an invocation. */
   readonly matvecLoads: number;
-  /** Matrix-vector products: fewest rows of a thread group. */
+  /** Matrix-vector products: minimum rows of a thread group. */
   readonly matvecGroupRows: number;
   /** Layer kernel: invocations of a workgroup. */
   readonly layerThreads: number;
@@ -35,33 +35,33 @@ export interface Tuning {
   readonly layerLoads: number;
   /** Layer kernel: rows of a workgroup. */
   readonly layerRows: number;
-  /** Layer kernel: fewest workgroups of a stage, if it has the rows for them. */
+  /** Layer kernel: minimum workgroups of a stage, if it has the rows for them. */
   readonly layerGroups: number;
   /** Layer kernel: vectors of the input that an invocation keeps. */
   readonly layerVectors: number;
   /** Split-KV attention: invocations of a workgroup. */
   readonly attendThreads: number;
-  /** Split-KV attention: tokens in flight a thread group. */
+  /** Split-KV attention: tokens in flight per thread group. */
   readonly attendTokens: number;
   /** Split-KV attention: workgroups of all query heads of a row. */
   readonly attendGroups: number;
-  /** Split-KV attention: fewest tokens of a split; below it the combine costs more than a split saves. */
+  /** Split-KV attention: minimum tokens of a split; below it the combine costs more than a split saves. */
   readonly attendLeastSplit: number;
   /** Selection: vec4s of scores in flight an invocation. */
   readonly selectFours: number;
   /** Products of many rows with subgroup matrices. */
   readonly matrixTile: MatrixTile;
-  /** The same where the outputs are read as well, or come in pairs. */
+  /** The same if the outputs are read as well, or come in pairs. */
   readonly largeMatrixTile: MatrixTile;
   /** Prefill attention with subgroup matrices: subgroups of a workgroup. */
   readonly matrixSubgroups: number;
-  /** Prefill attention with subgroup matrices: keys a turn. */
+  /** Prefill attention with subgroup matrices: keys per turn. */
   readonly matrixKeys: number;
   /** Combine of split-KV partials: invocations of a workgroup. */
   readonly combineThreads: number;
   /**
    * Kernel parameters as immediates, on devices that have them; else in uniforms, which command lists keep in their bind groups. A
-   * uniform saves the host one call of four a dispatch.
+   * uniform saves the host one call of four per dispatch.
    */
   readonly immediates: boolean;
 }
@@ -88,7 +88,7 @@ const GPU: Tuning = {
   immediates: false,
 };
 
-/** On a CPU a workgroup is a loop, and a barrier a turn of every invocation. */
+/** On a CPU a workgroup is a loop, and a barrier costs one turn of every invocation. */
 const SOFTWARE: Tuning = {
   ...GPU,
   matvecLanes: 16,

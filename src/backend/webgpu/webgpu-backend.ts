@@ -1,6 +1,6 @@
 /**
- * The WebGPU backend: each op records a few dispatches, in order. A step allocates nothing and reads nothing back; only `read`
- * and the tokens of a sample are waited for.
+ * The WebGPU backend: each op records a few dispatches, in order. A step allocates nothing and reads nothing back; the host
+ * waits only for `read` and for the tokens of a sample.
  */
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
@@ -51,7 +51,7 @@ const FLUSH_ROWS = 64;
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
-  /** True where others use the device too, so that it outlives the backend. */
+  /** True if others use the device too, so that it outlives the backend. */
   readonly isShared: boolean;
   /** The backend owns them from here on. */
   readonly buffers: Buffers;
@@ -63,8 +63,8 @@ export interface WebGpuBackendOptions {
 }
 
 /**
- * Rows of a step between which kernels change: those of few rows are specialised for the next power of two, those with
- * subgroup matrices for the next multiple of 16, up to 64; from there on all rows share a kernel.
+ * Row counts that kernels are specialised for: few rows take the kernels of the next power of two, subgroup matrices those of
+ * the next multiple of 16, up to 64; all larger counts share a kernel.
  */
 const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
 
@@ -307,7 +307,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#context.recorder.submit();
   }
 
-  /** Opens the backend's inside to bench-access.ts alone. */
+  /** The backend's inside, for bench-access.ts alone. */
   static inside(backend: WebGpuBackend) {
     backend.#checkOpen("inside");
     return {

@@ -123,7 +123,7 @@ export class WeightStore {
     this.#openSlab = undefined;
   }
 
-  /** Pseudo-random matrices of one dtype a buffer, and vectors of ones. */
+  /** Pseudo-random matrices of one dtype per buffer, and vectors of ones. */
   fillRandom(recorder: Recorder, seed: number): void {
     const dtypes = new Map<number, WeightDtype>();
     for (const weight of this.#weights)
@@ -135,7 +135,7 @@ export class WeightStore {
     this.#device.queue.writeBuffer(this.#vectors.buffer, 0, new Float32Array(this.#vectorElements).fill(1));
   }
 
-  /** Puts rows into their place; resolves when the queue has room for more. */
+  /** Uploads rows to their slices; resolves when the queue has room for more. */
   write(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void | Promise<void> {
     const { dtype, cols } = weight;
     const rowBytes = cols * dtypeBytes(dtype);
@@ -184,7 +184,7 @@ export class WeightStore {
     this.#pendingBytes += padded.byteLength;
   }
 
-  /** Gives the queue time where it has much to take. */
+  /** Waits for the queue if many bytes are pending. */
   #drain(): void | Promise<void> {
     if (this.#pendingBytes < MAX_PENDING_BYTES) return undefined;
     this.#pendingBytes = 0;

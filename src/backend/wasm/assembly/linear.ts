@@ -20,7 +20,7 @@ const PACK_ROWS: u32 = 16;
 const TOUCHED: usize = 1024;
 /** Maximum blocks of an item with a second weight: their sums wait in scratch for those of the second. */
 const PAIRED_BLOCKS: u32 = 64;
-/** Items a thread, where the weights suffice: the last item ends the job for all. */
+/** Items per thread, if the weights suffice: the last item ends the job for all. */
 const ITEMS_PER_THREAD: u32 = 2;
 
 export namespace Mode {

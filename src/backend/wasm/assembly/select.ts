@@ -267,7 +267,7 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
   }
 }
 
-/** Sets a bit; true where it was clear. */
+/** Sets a bit; true if it was clear. */
 // @ts-ignore: decorator
 @inline function setBit(bitmap: usize, i: u32): bool {
   const at = bitmap + <usize>((i >> 5) << 2);

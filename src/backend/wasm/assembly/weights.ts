@@ -8,7 +8,7 @@ import { Dtype, weight } from "./state";
 // @ts-ignore: decorator
 @inline export function blockBytes(dtype: u32, cols: u32): u32 { return cols << (dtype == Dtype.F32 ? 5 : 4); }
 
-/** Packs `rows` row-major rows at src into blocks at dst. Returns 1 where an f16 among them is Inf or NaN. */
+/** Packs `rows` row-major rows at src into blocks at dst. Returns 1 if an f16 among them is Inf or NaN. */
 export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u32): u32 {
   let special: u32 = 0;
   for (let r: u32 = 0; r < rows; r += 8) {

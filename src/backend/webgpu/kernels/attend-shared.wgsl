@@ -1,7 +1,7 @@
 // attend.wgsl for devices without subgroups, or with too small ones: a split's scores in workgroup memory, then its values.
 // With: storage, step, reduce (LANES = THREADS), attend-inputs.
 // A workgroup takes one split of the tokens for HEADS query heads of one kv head and reads each key and value once.
-override SPLIT_TOKENS: u32; // most tokens of a split
+override SPLIT_TOKENS: u32; // maximum tokens of a split
 const HEADS4: u32 = (HEADS + 3u) / 4u;
 const VALUE_ROWS: u32 = THREADS / ROW_VECTORS; // values loaded at once
 override UNROLL: u32; // values of one invocation in flight

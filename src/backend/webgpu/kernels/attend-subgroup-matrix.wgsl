@@ -1,6 +1,6 @@
 // Causal prefill attention of many rows of one sequence over everything cached, with subgroup matrices. With: storage, subgroup-
 // matrix, step. A workgroup computes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head, a subgroup for each
-// block and head, BLOCK keys a turn. All subgroups share the keys and values. Registers prefetch those of the next turn; the
+// block and head, BLOCK keys per turn. All subgroups share the keys and values. Registers prefetch those of the next turn; the
 // pages of the turn after it are looked up meanwhile. Softmax weights are relative to a maximum that may lag behind by LAG, so
 // that sums are seldom rescaled: subgroup matrices can only be scaled in memory.
 override HEADS: u32;

@@ -1,7 +1,7 @@
 // Causal prefill attention of many rows of one sequence over everything cached, by tiles: each key and value in workgroup memory
 // serves BLOCK rows. With: storage, step.
-// A workgroup of 256 computes BLOCK rows of one query head, BLOCK keys a turn, with a running softmax: scores of 2 × 2 an
-// invocation over strips of channels, then sums of values by SIDE invocations a row.
+// A workgroup of 256 computes BLOCK rows of one query head, BLOCK keys per turn, with a running softmax: scores of 2 × 2 per
+// invocation over strips of channels, then sums of values by SIDE invocations per row.
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32;
 override SCALE: f32;

@@ -1,7 +1,7 @@
 // Split-KV attention of single rows over everything cached, or over a token selection: partials, which combine.wgsl combines.
 // With: storage, step, attend-inputs. Needs subgroups of at least LANES.
 //
-// A workgroup takes one split of the tokens. A thread group of LANES invocations takes TOKENS tokens a turn for HEADS query
+// A workgroup takes one split of the tokens. A thread group of LANES invocations takes TOKENS tokens per turn for HEADS query
 // heads of one kv head and keeps its own running softmax, so that no barrier stops the stream of keys and values. The workgroup
 // reads each key and value once; an invocation holds LANE_VECTORS vectors of a row.
 enable subgroups;

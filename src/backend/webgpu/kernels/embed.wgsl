@@ -1,4 +1,4 @@
-// x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup a row.
+// x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup per row.
 override COLS: u32;
 override STRIDE: u32; // vectors of a weight row
 const NO_TOKEN: u32 = 0xffffffffu; // sample of a row that cannot be sampled: the request fails, and embeds token 0 meanwhile

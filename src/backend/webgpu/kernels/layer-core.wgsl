@@ -4,7 +4,7 @@
 // that produce its input, and load their weights while they wait for it. With: storage, shuffle, layer-mailbox, and layer-stage
 // as o, feed and down.
 //
-// A waiting workgroup requires that its producer has been scheduled. Where workgroups launch in order, the workgroup's number
+// A waiting workgroup requires that its producer has been scheduled. If workgroups launch in order, the workgroup's number
 // says what it does; elsewhere (TICKETED) a ticket numbers workgroups as they start.
 override INPUT: bool; // a next layer follows
 override TICKETED: bool;

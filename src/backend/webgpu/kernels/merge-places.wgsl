@@ -1,5 +1,5 @@
 // mergeByRank for sets that fit workgroup memory: the `count` units with the lowest places, by counting the marks of select-
-// top.wgsl from the lowest place up. With: scan, bits. A workgroup takes THREADS units a turn and resets `best` for the next
+// top.wgsl from the lowest place up. With: scan, bits. A workgroup takes THREADS units per turn and resets `best` for the next
 // merge.
 
 struct Params {

@@ -1,6 +1,6 @@
 // mergeByRank for larger sets: visits rank 0 of every head, then rank 1, and keeps first occurrences until `count` are kept.
-// A place (rank × heads + head) is a first occurrence where `best` of its unit is that place. With: scan.
-// One workgroup a sequence.
+// A place (rank × heads + head) is a first occurrence if `best` of its unit is that place. With: scan.
+// One workgroup per sequence.
 struct Params {
   heads: u32,
   count: u32,

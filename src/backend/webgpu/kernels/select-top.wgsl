@@ -1,8 +1,8 @@
 // The exact best `count` units of each head among those not always kept; ties at the cut go to the lower position. With: scan,
-// keys, bins, select-radix. One workgroup a head and sequence.
+// keys, bins, select-radix. One workgroup per head and sequence.
 //
 // FAST: a sample bounds the keys that matter; fine bins count those, and the units in the bins down to the cut go into workgroup
-// memory, bin by bin. A unit's rank is where its bin begins, plus how many in its bin come before it. Where the bins hold too
+// memory, bin by bin. A unit's rank is where its bin begins, plus how many in its bin come before it. If the bins hold too
 // few or too many, and without FAST: select-radix.wgsl.
 override FAST: bool;
 override SPACE: u32; // pairs in workgroup memory
@@ -26,11 +26,11 @@ struct Params {
 var<uniform> params: Params;
 var<storage, read> step: array<u32>;
 var<storage, read> scores: array<vec4f>;
-var<storage, read_write> out: array<u32>; // units, or pairs where KEYED
+var<storage, read_write> out: array<u32>; // units, or pairs if KEYED
 var<storage, read_write> best: array<atomic<u32>>; // [sequences, capacity]
 var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place that is a first occurrence
 var<storage, read_write> stale: array<u32>; // marks of the previous call, to be cleared
-var<storage, read_write> counters: array<u32>; // cleared for merge-places.wgsl where RANKED
+var<storage, read_write> counters: array<u32>; // cleared for merge-places.wgsl if RANKED
 
 var<workgroup> pairs: array<vec2u, SPACE>; // unit, key
 
