@@ -15,7 +15,7 @@ import {
 import { type DeviceModel, PAGE_SIZE } from "./device-model.ts";
 
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
-const DRAWS = [{ params: GREEDY, draw: 0, seenTokens: [] }];
+const DRAWS = [{ params: GREEDY, sampleIndex: 0, seenTokens: [] }];
 
 export class DeviceStepper {
   readonly backend: WebGpuBackend;

@@ -66,7 +66,7 @@ export interface AttentionPolicy {
   readonly pageBounds?: number;
   /** Pure. */
   layerRole(layer: number): LayerRole;
-  select?(step: Selector): TokenSelection;
+  select?(selector: Selector): TokenSelection;
   /**
    * Binds the policy to a model: checks the settings and fills in those that depend on the model. A policy without it fits
    * every model.

@@ -48,7 +48,7 @@ export class SelectionWorkspace implements Selector {
   #call = 0;
   #range: SequenceRange = { first: 0, count: 0 };
   #query: TensorRef | undefined;
-  #handedOn: Scores | undefined;
+  #emittedScores: Scores | undefined;
 
   constructor(backend: AttentionBackend, model: AttentionModel, pool: TensorPool, reads: CacheReads) {
     this.#backend = backend;
@@ -58,11 +58,11 @@ export class SelectionWorkspace implements Selector {
   }
 
   /** Starts the records of one selection layer. */
-  start(layer: number, range: SequenceRange, query: TensorRef, handedOn: Scores | undefined): this {
+  start(layer: number, range: SequenceRange, query: TensorRef, emittedScores: Scores | undefined): this {
     this.layer = layer;
     this.#range = range;
     this.#query = query;
-    this.#handedOn = handedOn;
+    this.#emittedScores = emittedScores;
     this.#call = 0;
     return this;
   }
@@ -73,9 +73,9 @@ export class SelectionWorkspace implements Selector {
   }
 
   scores(): Scores {
-    if (this.#handedOn) {
-      this.#made.add(this.#handedOn);
-      return this.#handedOn;
+    if (this.#emittedScores) {
+      this.#made.add(this.#emittedScores);
+      return this.#emittedScores;
     }
     const out = this.#scores(this.model.numQueryHeads, 1);
     this.#reads.keys(this.#range);

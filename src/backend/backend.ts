@@ -205,10 +205,10 @@ export interface SamplingParams {
   readonly seed: number;
 }
 
-/** One sequence of a sample. `draw` counts its tokens sampled so far: the random number depends on (seed, draw) alone. */
+/** One sequence of a sample. `sampleIndex` counts its tokens sampled so far: the random number depends on (seed, sampleIndex) alone. */
 export interface SamplingRow {
   readonly params: SamplingParams;
-  readonly draw: number;
+  readonly sampleIndex: number;
   /** Tokens that the repetition penalty counts as seen; read only if the penalty is not 1. */
   readonly seenTokens: ArrayLike<number>;
 }
@@ -377,7 +377,7 @@ export interface Backend {
    * Row counts that kernels are compiled for. A step uses the kernels of the next larger count. Empty if the backend compiles
    * nothing, or compiles so slowly that the engine prepares a request's own steps alone.
    */
-  readonly preparedRows: readonly number[];
+  readonly compiledRowCounts: readonly number[];
 
   /** Ends threads and frees everything. Calling it twice is allowed. */
   close(): Promise<void>;

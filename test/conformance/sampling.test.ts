@@ -81,7 +81,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       trial.backend.write(logits, Float32Array.from(rows.flatMap((row) => [...row])));
       const draw = trial.backend.sample(
         logits,
-        rows.map(() => ({ params: GREEDY, draw: 0, seenTokens: [] })),
+        rows.map(() => ({ params: GREEDY, sampleIndex: 0, seenTokens: [] })),
       );
       expect([...(await draw.tokens())]).toEqual([rows[0].indexOf(Math.max(...rows[0])), 7, 0, 39]);
     });
@@ -96,7 +96,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const seen = [[], [0], [0, 0, 0]];
       const weak = trial.backend.sample(
         logits,
-        seen.map((seenTokens) => ({ params, draw: 0, seenTokens })),
+        seen.map((seenTokens) => ({ params, sampleIndex: 0, seenTokens })),
       );
       expect([...(await weak.tokens())]).toEqual([0, 0, 0]);
       trial.backend.write(logits, Float32Array.from([...row, ...row, ...row]));
@@ -105,7 +105,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
         logits,
         more.map((seenTokens) => ({
           params: { ...params, repetitionPenalty: 1.6 },
-          draw: 0,
+          sampleIndex: 0,
           seenTokens,
         })),
       );
@@ -118,7 +118,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       { temperature: 0.7, topK: 5 },
       { temperature: 1.5, topK: 20, topP: 0.8, minP: 0.05 },
       { temperature: 1, minP: 0.3, repetitionPenalty: 1.3 },
-    ])(`${numDraws} draws of %j follow the distribution, and a draw depends on (seed, draw) alone`, async (some) => {
+    ])(`${numDraws} draws of %j follow the distribution, and a sample depends on (seed, sampleIndex) alone`, async (some) => {
       const trial = await openTrial({ vocabSize });
       const params = { ...GREEDY, ...some };
       const row = values(11);
@@ -131,7 +131,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       for (let first = 0; first < numDraws; first += 8) {
         // written again, since sampling may apply the penalty in place
         trial.backend.write(logits, batch);
-        const rows = Array.from({ length: 8 }, (_, i) => ({ params, draw: first + i, seenTokens }));
+        const rows = Array.from({ length: 8 }, (_, i) => ({ params, sampleIndex: first + i, seenTokens }));
         const out = await trial.backend.sample(logits, rows).tokens();
         for (const id of out) counts.set(id, (counts.get(id) ?? 0) + 1);
         draws.push(...out);
@@ -144,7 +144,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const n = expected.size;
       expect(chiSquared).toBeLessThan(n + 6 * Math.sqrt(2 * n) + 10);
       trial.backend.write(logits, batch);
-      const again = [numDraws - 1, 17, 0, 17].map((draw) => ({ params, draw, seenTokens }));
+      const again = [numDraws - 1, 17, 0, 17].map((sampleIndex) => ({ params, sampleIndex, seenTokens }));
       const repeated = await trial.backend.sample(logits, again).tokens();
       expect([...repeated]).toEqual([draws[numDraws - 1], draws[17], draws[0], draws[17]]);
     });
@@ -166,7 +166,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const logits = trial.tensor("f32", 8, size);
       const order = [...samplingDistribution(row, params, [])];
       trial.backend.write(logits, Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat()));
-      const rows = Array.from({ length: 8 }, (_, draw) => ({ params, draw, seenTokens: [] }));
+      const rows = Array.from({ length: 8 }, (_, sampleIndex) => ({ params, sampleIndex, seenTokens: [] }));
       const out = await trial.backend.sample(logits, rows).tokens();
       for (const [draw, id] of out.entries()) {
         const at = order.findIndex(([token]) => token === id);
@@ -197,7 +197,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
           const seenTokens = [0, 4, 11];
           const draw = trial.backend.sample(
             logits,
-            batch.map((_, i) => ({ params, draw: first + i, seenTokens })),
+            batch.map((_, i) => ({ params, sampleIndex: first + i, seenTokens })),
           );
           const out = [...(await draw.tokens())];
           expect([out.shift(), out.pop()], `neighbours, ${JSON.stringify(way)}`).toEqual([4, 4]);
@@ -258,7 +258,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
           logits,
           rows.map(({ repetitionPenalty, seenTokens }) => ({
             params: { ...GREEDY, temperature, repetitionPenalty },
-            draw: 0,
+            sampleIndex: 0,
             seenTokens,
           })),
         );
@@ -287,7 +287,11 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const order = [...samplingDistribution(row, params, [])];
       trial.backend.write(logits, Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat()));
       for (let first = 0; first < (cases ? 8 : 64); first += 8) {
-        const rows = Array.from({ length: 8 }, (_, i) => ({ params, draw: first + i, seenTokens: [] }));
+        const rows = Array.from({ length: 8 }, (_, i) => ({
+          params,
+          sampleIndex: first + i,
+          seenTokens: [],
+        }));
         const out = await trial.backend.sample(logits, rows).tokens();
         for (const [i, id] of out.entries()) {
           expect(row[id]).toBeGreaterThan(-INF);
@@ -310,7 +314,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       trial.backend.write(logits, values);
       return trial.backend.sample(
         logits,
-        ids.map(() => ({ params: GREEDY, draw: 0, seenTokens: [] })),
+        ids.map(() => ({ params: GREEDY, sampleIndex: 0, seenTokens: [] })),
       );
     }
 
@@ -356,9 +360,9 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       values.set([5], 2 * vocabSize + 30);
       for (const temperature of [0, 1]) {
         trial.backend.write(logits, values);
-        const rows = [0, 1, 2].map((draw) => ({
+        const rows = [0, 1, 2].map((sampleIndex) => ({
           params: { ...GREEDY, temperature, topK: 1 },
-          draw,
+          sampleIndex,
           seenTokens: [],
         }));
         const draw = trial.backend.sample(logits, rows);
@@ -392,7 +396,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       trial.begin([trial.part(trial.newSequence(), 1)]);
       expect(begin).toThrow(ShapeError);
       await drawIds(trial, logits, [1]).tokens();
-      expect(begin).toThrow("row 1 of the last draw, which had 1 rows");
+      expect(begin).toThrow("row 1 of the last sample, which had 1 rows");
       drawIds(trial, logits, [1, 2]);
       begin();
     });

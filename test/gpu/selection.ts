@@ -85,7 +85,7 @@ export async function testSampling(run: GpuRun): Promise<void> {
   for (const way of WAYS) {
     const params = { ...GREEDY, ...way };
     backend.write(logits, batch);
-    const draws = Array.from({ length: 8 }, (_, draw) => ({ params, draw, seenTokens: [] }));
+    const draws = Array.from({ length: 8 }, (_, sampleIndex) => ({ params, sampleIndex, seenTokens: [] }));
     const drawn = await backend.sample(logits, draws).tokens();
     const order = [...samplingDistribution(row, params, [])];
     const isWrong = (id: number, draw: number) => {

@@ -9,8 +9,12 @@ import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 const ENDS = { sinks: 4, recent: 12 };
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
 const DRAWS: readonly SamplingRow[] = [
-  { params: GREEDY, draw: 0, seenTokens: [] },
-  { params: { ...GREEDY, temperature: 1, topK: 5, repetitionPenalty: 1.5 }, draw: 1, seenTokens: [1, 2] },
+  { params: GREEDY, sampleIndex: 0, seenTokens: [] },
+  {
+    params: { ...GREEDY, temperature: 1, topK: 5, repetitionPenalty: 1.5 },
+    sampleIndex: 1,
+    seenTokens: [1, 2],
+  },
 ];
 /** Rows of prefill chunks: for matrix-vector products, small and large tiles, with and without subgroup matrices. */
 const CHUNKS = [2, 6, 30, 100];

@@ -102,7 +102,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
       const params = { ...greedy, ...way };
       const draw = backend.sample(
         logits,
-        rows.map((_, i) => ({ params, draw: i, seenTokens: [] })),
+        rows.map((_, i) => ({ params, sampleIndex: i, seenTokens: [] })),
       );
       expect([...(await draw.tokens())]).toEqual([NO_TOKEN, 4321, NO_TOKEN]);
     }

@@ -50,7 +50,7 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
-  readonly preparedRows: readonly number[] = [];
+  readonly compiledRowCounts: readonly number[] = [];
   readonly #sampled = new SampledTokens();
   #layers: LayerCache[] = [];
   #batch: StepBatch | undefined;
@@ -292,7 +292,7 @@ class ReferenceBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     const { vocabSize } = this.model;
-    return this.#sampled.draw(rows, (row, i) =>
+    return this.#sampled.sample(rows, (row, i) =>
       sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row),
     );
   }

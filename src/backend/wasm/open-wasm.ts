@@ -24,7 +24,7 @@ export interface WasmOptions {
   /** Default "auto": relaxed if the engine has it. */
   readonly simd?: "auto" | "simd" | "relaxed";
   /**
-   * Source of the choices for the processor. "auto", the default: kept ones, else measured in less than half a second and
+   * Source of the tuning choices. "auto", the default: kept ones, else measured in less than half a second and
    * kept; "measure": measured and kept; "default": not measured.
    */
   readonly tuning?: TuningMode;

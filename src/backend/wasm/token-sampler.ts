@@ -28,7 +28,7 @@ export class TokenSampler {
    * Samples row `i` of the logits at `address`, f32 [i + 1, vocabSize]; overwrites it if the repetition penalty is not 1.
    * Returns a token id, greedy the lowest id of the largest logit, or `NO_TOKEN` if the row is no distribution.
    */
-  draw(address: number, i: number, row: SamplingRow): number {
+  sample(address: number, i: number, row: SamplingRow): number {
     const { params } = row;
     this.#logits = this.#row(address + 4 * i * this.#ids.length, i);
     if (params.repetitionPenalty !== 1) this.#penalise(row.seenTokens, params.repetitionPenalty);

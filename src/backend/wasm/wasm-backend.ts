@@ -56,7 +56,7 @@ export class WasmBackend implements Backend, LayerOps {
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
-  readonly preparedRows: readonly number[] = [];
+  readonly compiledRowCounts: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -285,7 +285,7 @@ export class WasmBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     const { address } = tensorOf(logits, "f32");
-    return this.#sampled.draw(rows, (row, i) => this.#sampler.draw(address, i, row));
+    return this.#sampled.sample(rows, (row, i) => this.#sampler.sample(address, i, row));
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {

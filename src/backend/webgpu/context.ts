@@ -11,7 +11,7 @@ export const DEFAULT_CACHE_DTYPE: CacheDtype = "f16";
 /** Sizes of the current batch. */
 export interface BatchSizes {
   /** Counts steps. Ops prepare once per number. */
-  step: number;
+  stepNumber: number;
   numRows: number;
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
@@ -27,14 +27,14 @@ export function copySizes(
 ): BatchSizes {
   const { numRows, numSequences } = batch;
   const copy = into ?? {
-    step: 0,
+    stepNumber: 0,
     numRows,
     firstRows: new Uint32Array(maxBatchSequences),
     rowCounts: new Uint32Array(maxBatchSequences),
     lengths: new Uint32Array(maxBatchSequences),
     boundsFrom: new Uint32Array(maxBatchSequences),
   };
-  copy.step++;
+  copy.stepNumber++;
   copy.numRows = numRows;
   for (let s = 0; s < numSequences; s++) {
     copy.firstRows[s] = batch.firstRows[s];
@@ -60,12 +60,12 @@ export interface GpuContext extends GpuSizes {
   readonly buffers: Buffers;
   readonly recorder: Recorder;
   readonly weights: WeightStore;
-  readonly step: StepBuffer;
+  readonly stepBuffer: StepBuffer;
 }
 
 /** Constants of step.wgsl. */
-export function stepConstants({ step, model, capacity, cacheDtype }: GpuContext) {
-  const { layout } = step;
+export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuContext) {
+  const { layout } = stepBuffer;
   return {
     TOKEN_IDS: layout.tokenIds,
     SLOTS: layout.slots,

@@ -11,8 +11,8 @@ import { LEAST_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 const MAX_PARTIAL_BYTES = 64 << 20;
 const MAX_GROUPS = 65535;
 
-/** A pass over keys: attention, with scores emitted if asked for, or scores alone. */
-export interface Pass {
+/** A scan over keys: attention, with scores emitted if asked for, or scores alone. */
+export interface KeyScan {
   readonly query: WebGpuTensor;
   /** Undefined for scores alone. */
   readonly output: WebGpuTensor | undefined;
@@ -67,9 +67,9 @@ export class DecodeAttention {
   }
 
   /** Plans a run for all layers of a step. before: the previous step's run at this index. */
-  prepare(run: RowRun, pass: Pass, batch: BatchSizes, before: SplitRun | undefined): SplitRun {
+  plan(run: RowRun, scan: KeyScan, batch: BatchSizes, before: SplitRun | undefined): SplitRun {
     const { model } = this.#context;
-    const { selection, output } = pass;
+    const { selection, output } = scan;
     let longest = 0;
     const sequences = run.sequenceStep === 1 ? run.numRows : 1;
     for (let i = 0; i < sequences; i++) longest = Math.max(longest, batch.lengths[run.sequence + i]);
@@ -92,8 +92,8 @@ export class DecodeAttention {
       Math.min(run.numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)),
     );
     const partials = output && this.#reservePartials(output, rowsAtOnce * rowBytes);
-    const pending = isPending && partials ? { partials, splits, category: pass.category } : undefined;
-    const lists = placeOf(this.#runs, run, pass)
+    const pending = isPending && partials ? { partials, splits, category: scan.category } : undefined;
+    const lists = nodeOf(this.#runs, run, scan)
       .at(splits)
       .at(Number(isPending))
       .at(partials?.id ?? 0);
@@ -101,13 +101,13 @@ export class DecodeAttention {
   }
 
   /** Records a prepared run in one layer. */
-  record(layer: number, run: SplitRun, pass: Pass): void {
-    const { output } = pass;
+  record(layer: number, run: SplitRun, scan: KeyScan): void {
+    const { output } = scan;
     // rows of another batch may wait for their combine in the same output
     if (output?.pending && !run.pending) this.settle(output);
     const { recorder } = this.#context;
-    const place = run.lists.at(layer);
-    if (!recorder.replay(place)) this.#keep(place, layer, run, pass);
+    const node = run.lists.at(layer);
+    if (!recorder.replay(node)) this.#keep(node, layer, run, scan);
     if (output && run.pending) output.pending = run.pending;
   }
 
@@ -117,20 +117,20 @@ export class DecodeAttention {
     const { recorder } = this.#context;
     if (!pending) return;
     output.pending = undefined;
-    const place = this.#combines.at(output.id).at(pending.partials.id).at(pending.splits);
-    if (!recorder.replay(place))
-      recorder.keep(place, () => this.#combine(pending, output, { firstRow: 0, rows: 1 }));
+    const node = this.#combines.at(output.id).at(pending.partials.id).at(pending.splits);
+    if (!recorder.replay(node))
+      recorder.keep(node, () => this.#combine(pending, output, { firstRow: 0, rows: 1 }));
   }
 
-  #keep(place: CommandLists, layer: number, run: SplitRun, pass: Pass): void {
-    this.#context.recorder.keep(place, () => this.#recordRows(layer, run, pass));
+  #keep(node: CommandLists, layer: number, run: SplitRun, scan: KeyScan): void {
+    this.#context.recorder.keep(node, () => this.#recordRows(layer, run, scan));
   }
 
-  #recordRows(layer: number, run: SplitRun, pass: Pass): void {
-    const { recorder, model, step } = this.#context;
-    const { selection, scores, output, category } = pass;
+  #recordRows(layer: number, run: SplitRun, scan: KeyScan): void {
+    const { recorder, model, stepBuffer } = this.#context;
+    const { selection, scores, output, category } = scan;
     const { firstRow, numRows, sequence, sequenceStep, ofSelection, splits, rowsAtOnce, partials } = run;
-    const kernel = this.#splitKernel(run.shape, pass);
+    const kernel = this.#splitKernel(run.shape, scan);
     const cache = this.#cache.layer(layer);
     const selected = selection && WebGpuTensor.of(selection.indices);
     const scoreTensor = scores ? WebGpuTensor.of(scores.values) : undefined;
@@ -151,7 +151,7 @@ export class DecodeAttention {
           wanted_splits: run.shape.wanted,
         },
         bindings: {
-          ...{ step: step.storage, query: pass.query, keys: cache.keys, values: cache.values },
+          ...{ step: stepBuffer.storage, query: scan.query, keys: cache.keys, values: cache.values },
           indices: selected ?? "unused",
           counts: selection ? WebGpuTensor.of(selection.counts) : "unused",
           partials: partials ?? "unused",
@@ -185,18 +185,18 @@ export class DecodeAttention {
     });
   }
 
-  /** The kernel of a pass: the same for all layers and lengths, so that a new number of splits costs little. */
-  #splitKernel(split: SplitShape, pass: Pass): Kernel {
-    const key = `${split.heads}, ${pass.selection !== undefined}, ${pass.scores !== undefined}, ${pass.output !== undefined}`;
+  /** The kernel of a scan: the same for all layers and lengths, so that a new number of splits costs little. */
+  #splitKernel(split: SplitShape, scan: KeyScan): Kernel {
+    const key = `${split.heads}, ${scan.selection !== undefined}, ${scan.scores !== undefined}, ${scan.output !== undefined}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
-      kernel = this.#assemble(split, pass);
+      kernel = this.#assemble(split, scan);
       this.#kernels.set(key, kernel);
     }
     return kernel;
   }
 
-  #assemble(split: SplitShape, { selection, scores, output }: Pass): Kernel {
+  #assemble(split: SplitShape, { selection, scores, output }: KeyScan): Kernel {
     const { recorder, model, cacheDtype, traits } = this.#context;
     const { heads, threads } = split;
     const constants = {
@@ -264,8 +264,12 @@ function isSameRun(a: RowRun, b: RowRun): boolean {
   );
 }
 
-/** The place of a run's command lists, by everything but its splits and partials. */
-function placeOf(root: CommandLists, run: RowRun, { query, output, selection, scores }: Pass): CommandLists {
+/** The node of a run's command lists, by everything but its splits and partials. */
+function nodeOf(
+  root: CommandLists,
+  run: RowRun,
+  { query, output, selection, scores }: KeyScan,
+): CommandLists {
   return root
     .at(query.id)
     .at(output?.id ?? 0)

@@ -133,7 +133,7 @@ export class DeviceWatch {
   }
 
   /**
-   * Like `allocate`, but tells of memory that the device does not have instead of throwing; what was made is unusable then.
+   * Like `allocate`, but returns the device's out-of-memory error instead of throwing it; `made` is unusable then.
    * @throws BackendError if the device refuses it for another reason.
    */
   async tryAllocate<T>(

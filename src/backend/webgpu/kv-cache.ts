@@ -135,7 +135,7 @@ export class KvCache {
     query: TensorRef,
     numRows: number,
   ): void {
-    const { recorder, model, cacheDtype, traits, step, weights: store } = this.#context;
+    const { recorder, model, cacheDtype, traits, stepBuffer, weights: store } = this.#context;
     // a subgroup for each head, if it has a size
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
@@ -158,7 +158,7 @@ export class KvCache {
       kernel,
       params: { q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
       bindings: {
-        ...{ step: step.storage, vectors: store.vectors, projected },
+        ...{ step: stepBuffer.storage, vectors: store.vectors, projected },
         ...{ query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
       },
       grid: [Math.ceil((model.numQueryHeads + 2 * model.numKvHeads) / (threads / lanes)), numRows],

@@ -41,36 +41,36 @@ export class LayerFit {
   readonly from: LayerOutputWeights;
   readonly next: NextLayer | undefined;
   /** True if the kernel supports one row's output projection and feed-forward. */
-  readonly isTaken: boolean;
+  readonly isSupported: boolean;
   /** True if the kernel supports the next layer's q, k and v behind them. */
-  readonly isNextTaken: boolean;
+  readonly isNextSupported: boolean;
   readonly #lists: CommandLists;
   /** Inputs and result of the last look-up: the same in most steps. */
   #tensors: LayerTensors | undefined;
   #pending: PendingCombine | undefined;
-  #places: readonly [CommandLists, CommandLists];
+  #nodes: readonly [CommandLists, CommandLists];
 
-  constructor(of: Pick<LayerFit, "from" | "next" | "isTaken" | "isNextTaken">, lists: CommandLists) {
+  constructor(of: Pick<LayerFit, "from" | "next" | "isSupported" | "isNextSupported">, lists: CommandLists) {
     this.from = of.from;
     this.next = of.next;
-    this.isTaken = of.isTaken;
-    this.isNextTaken = of.isNextTaken;
+    this.isSupported = of.isSupported;
+    this.isNextSupported = of.isNextSupported;
     this.#lists = lists;
-    this.#places = [lists, lists];
+    this.#nodes = [lists, lists];
   }
 
-  placeOf(tensors: LayerTensors, pending: PendingCombine | undefined, set: 0 | 1): CommandLists {
+  nodeOf(tensors: LayerTensors, pending: PendingCombine | undefined, set: 0 | 1): CommandLists {
     if (tensors !== this.#tensors || pending !== this.#pending) {
       const lists = this.#lists
         .at(WebGpuTensor.of(tensors.x).id)
         .at(WebGpuTensor.of(tensors.query).id)
         .at(pending ? pending.partials.id : WebGpuTensor.of(tensors.attended).id)
         .at(pending?.splits ?? 0);
-      this.#places = [lists.at(0), lists.at(1)];
+      this.#nodes = [lists.at(0), lists.at(1)];
       this.#tensors = tensors;
       this.#pending = pending;
     }
-    return this.#places[set];
+    return this.#nodes[set];
   }
 }
 
@@ -80,7 +80,7 @@ interface LayerPlan {
   readonly feed: Stage;
   readonly down: Stage;
   readonly input: Stage | undefined;
-  readonly blocks: {
+  readonly workgroups: {
     readonly first: number;
     readonly o: number;
     readonly feed: number;
@@ -119,14 +119,14 @@ export class LayerKernel {
   fit(from: LayerOutputWeights, next: NextLayer | undefined): LayerFit {
     const known = this.#fits.get(from);
     if (known && known.next === next) return known;
-    const isTaken = this.#canTake(from);
-    const isNextTaken = isTaken && next !== undefined && this.#canTakeInput(from, next.weights);
-    const fit = new LayerFit({ from, next, isTaken, isNextTaken }, this.#lists.at(this.#numFits++));
+    const isSupported = this.#supports(from);
+    const isNextSupported = isSupported && next !== undefined && this.#supportsInput(from, next.weights);
+    const fit = new LayerFit({ from, next, isSupported, isNextSupported }, this.#lists.at(this.#numFits++));
     this.#fits.set(from, fit);
     return fit;
   }
 
-  #canTake({ output, feedForward }: LayerOutputWeights): boolean {
+  #supports({ output, feedForward }: LayerOutputWeights): boolean {
     const { forwardProgress, minSubgroupSize, storageBuffers } = this.#context.traits;
     if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || output.oBias)
       return false;
@@ -141,7 +141,7 @@ export class LayerKernel {
     );
   }
 
-  #canTakeInput({ output }: LayerOutputWeights, input: AttentionInputWeights): boolean {
+  #supportsInput({ output }: LayerOutputWeights, input: AttentionInputWeights): boolean {
     const { q, k, v, norm } = input;
     return (
       isOneKind([output.o, q, k, v]) &&
@@ -161,18 +161,18 @@ export class LayerKernel {
     const attended = WebGpuTensor.of(tensors.attended);
     const { pending } = attended;
     attended.pending = undefined;
-    const place = fit.placeOf(tensors, pending, set);
-    if (!recorder.replay(place)) this.#keep(place, dispatchOf(fit, tensors, { pending, mailbox, set }));
+    const node = fit.nodeOf(tensors, pending, set);
+    if (!recorder.replay(node)) this.#keep(node, dispatchOf(fit, tensors, { pending, mailbox, set }));
   }
 
-  #keep(place: CommandLists, dispatch: LayerDispatch): void {
-    this.#context.recorder.keep(place, () => this.#dispatch(dispatch));
+  #keep(node: CommandLists, dispatch: LayerDispatch): void {
+    this.#context.recorder.keep(node, () => this.#dispatch(dispatch));
   }
 
   #dispatch(layer: LayerDispatch): void {
     const { recorder } = this.#context;
     const plan = this.#plan(layer);
-    const { first, o, feed, down, input } = plan.blocks;
+    const { first, o, feed, down, input } = plan.workgroups;
     recorder.dispatch({
       category: "weights",
       kernel: this.#kernel(layer, plan),
@@ -208,14 +208,14 @@ export class LayerKernel {
         "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
       );
     const first = pending ? numQueryHeads : Math.ceil((numQueryHeads * headDim) / stages.threads);
-    const blocks = {
+    const workgroups = {
       first,
       o: hiddenSize / rowsOf(o),
       feed: (2 * intermediateSize) / rowsOf(feed),
       down: hiddenSize / rowsOf(down),
       input: input ? stages.inputRows / rowsOf(input) : 0,
     };
-    return { o, feed, down, input, blocks };
+    return { o, feed, down, input, workgroups };
   }
 
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
@@ -241,7 +241,7 @@ export class LayerKernel {
   /** Constants of layer-core.wgsl. */
   #sharedConstants(
     { next }: LayerDispatch,
-    { blocks, ...stages }: LayerPlan,
+    { workgroups, ...stages }: LayerPlan,
     dtype: WebGpuWeight["dtype"],
   ): Constants {
     const { traits, model } = this.#context;
@@ -256,10 +256,10 @@ export class LayerKernel {
       EPS: model.rmsNormEps,
       TICKETED: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
-      FIRST_BLOCKS: blocks.first,
-      O_BLOCKS: blocks.o,
-      FEED_BLOCKS: blocks.feed,
-      DOWN_BLOCKS: blocks.down,
+      FIRST_WORKGROUPS: workgroups.first,
+      O_WORKGROUPS: workgroups.o,
+      FEED_WORKGROUPS: workgroups.feed,
+      DOWN_WORKGROUPS: workgroups.down,
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
       HIDDEN: hiddenSize,
@@ -282,12 +282,12 @@ export class LayerKernel {
       ...{ mailbox: set * setWords, stale: (1 - set) * setWords },
       input_norm: inputNorm ? WebGpuWeight.of(inputNorm).vector / 4 : 0,
       ...{ q: firstVector(q), k: firstVector(k), v: firstVector(v) },
-      ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
+      ...{ q_bias: biasStart(qBias), k_bias: biasStart(kBias), v_bias: biasStart(vBias) },
     };
   }
 
   #bindings({ from, next, attended, pending, x, query, mailbox }: LayerDispatch): Bindings {
-    const { weights, step } = this.#context;
+    const { weights, stepBuffer } = this.#context;
     const { gate, down } = from.feedForward;
     const bindings = {
       ...{ vectors: weights.vectors, x, mailbox },
@@ -298,7 +298,7 @@ export class LayerKernel {
     const weights_input = slabOf(next.weights.q);
     if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
-    return { ...bindings, weights_input, step: step.storage, query, keys, values };
+    return { ...bindings, weights_input, step: stepBuffer.storage, query, keys, values };
   }
 
   get #mailboxBuffer(): NumberedBuffer {
@@ -309,12 +309,12 @@ export class LayerKernel {
 }
 
 function dispatchOf(
-  { from, next, isNextTaken }: LayerFit,
+  { from, next, isNextSupported }: LayerFit,
   { attended, x, query }: LayerTensors,
   how: Pick<LayerDispatch, "pending" | "mailbox" | "set">,
 ): LayerDispatch {
   return {
-    ...{ from, next: isNextTaken ? next : undefined, attended: WebGpuTensor.of(attended) },
+    ...{ from, next: isNextSupported ? next : undefined, attended: WebGpuTensor.of(attended) },
     ...{ x: WebGpuTensor.of(x), query: WebGpuTensor.of(query) },
     ...how,
   };
@@ -348,7 +348,7 @@ function stageConstants(
     [`STRIDE_${name}`]: of.cols / vectorElements(of.dtype),
     [`ROWS_${name}`]: of.stage.rows,
     [`TURNS_${name}`]: of.stage.turns,
-    [`STRIP_${name}`]: of.stage.chunk,
+    [`STRIP_${name}`]: of.stage.strip,
     [`NORM_${name}`]: of.isNormed ?? false,
   };
 }
@@ -371,7 +371,7 @@ function slabOf(ref: WeightRef): NumberedBuffer | undefined {
 }
 
 /** First element of a bias + 1; 0 without a bias. */
-function biasPlace(ref: WeightRef | undefined): number {
+function biasStart(ref: WeightRef | undefined): number {
   return ref ? WebGpuWeight.of(ref).vector + 1 : 0;
 }
 

@@ -2,7 +2,7 @@ import type { WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import { type GpuContext, stepConstants } from "./context.ts";
-import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
+import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { DTYPE_CODES, type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
 import {
   groupSections,
@@ -41,11 +41,11 @@ export interface ProductOptions extends PrepareOptions {
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
 export class LinearOps {
   readonly #context: GpuContext;
-  readonly #prepared: PreparedRows;
+  readonly #inputs: ProductInputs;
 
   constructor(context: GpuContext) {
     this.#context = context;
-    this.#prepared = new PreparedRows(context);
+    this.#inputs = new ProductInputs(context);
   }
 
   /** out[b] (+)= products of x[b], normed and gathered if asked. */
@@ -110,12 +110,12 @@ export class LinearOps {
     if (x.count <= this.#maxVectorRows(dtype)) {
       const isDirect = isStreamed(x, cols, dtype) && !gather && (!norm || norm.vector % 4 === 0);
       if (isDirect) by.vector(x, norm);
-      else by.vector(this.#prepared.floats(x, cols, options), undefined);
+      else by.vector(this.#inputs.floats(x, cols, options), undefined);
     } else if (this.#hasSubgroupMatrices(dtype)) {
-      by.matrix(this.#prepared.halves(x, cols, options));
+      by.matrix(this.#inputs.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
-      by.tiles(isDirect ? x : this.#prepared.floats(x, cols, options));
+      by.tiles(isDirect ? x : this.#inputs.floats(x, cols, options));
     }
   }
 
@@ -129,7 +129,7 @@ export class LinearOps {
     norm: WebGpuWeight,
     out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
   ): boolean {
-    const { recorder, weights, step, model, cacheDtype } = this.#context;
+    const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
     if (!first || model.headDim % LEAST_HEAD_ROWS !== 0) return false;
     const { cols, dtype } = first.weight;
@@ -158,7 +158,7 @@ export class LinearOps {
         params: { ...sectionParams(sections), norm: norm.vector / 4, batch: x.count },
         bindings: {
           ...{ weights: slab, x: x.storage, vectors: weights.vectors, partner: slab },
-          ...{ step: step.storage, query: out.query, keys: out.keys, values: out.values },
+          ...{ step: stepBuffer.storage, query: out.query, keys: out.keys, values: out.values },
         },
         grid: [columns, rows],
       });

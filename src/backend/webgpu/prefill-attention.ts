@@ -25,12 +25,12 @@ export class PrefillAttention {
     output: TensorRef,
     category: ProfileCategory,
   ): void {
-    const { recorder, model, step, cacheDtype, traits, tuning } = this.#context;
+    const { recorder, model, stepBuffer, cacheDtype, traits, tuning } = this.#context;
     const { keys, values } = this.#cache.layer(layer);
     const inputs = {
       params: { first_row: firstRow, rows, sequence },
       bindings: {
-        ...{ step: step.storage, query: WebGpuTensor.of(query), keys, values },
+        ...{ step: stepBuffer.storage, query: WebGpuTensor.of(query), keys, values },
         out: WebGpuTensor.of(output),
       },
     };

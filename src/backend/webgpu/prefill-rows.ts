@@ -1,6 +1,6 @@
 import type { Capacity, ModelShape } from "../backend.ts";
 import { bindingBytes, type DeviceLimits } from "./device-limits.ts";
-import { padded } from "./prepared-rows.ts";
+import { padded } from "./product-inputs.ts";
 
 /** On an H200, prefill of qwen3-8b: 256 rows 93 TFLOP/s, 1024 rows 172 to 177, 4096 rows 211 to 218. */
 const MOST_ROWS = 4096;

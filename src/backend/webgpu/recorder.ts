@@ -45,7 +45,7 @@ export class Recorder {
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
-  #pass: GPUComputePassEncoder | undefined;
+  #computePass: GPUComputePassEncoder | undefined;
   /** Pipeline of the current pass. */
   #pipeline: GPUComputePipeline | undefined;
   /** Dispatches of the command list under construction. */
@@ -116,7 +116,7 @@ export class Recorder {
   }
 
   /** Records the dispatches of `record` and keeps them for `replay`. The node's key must contain everything they depend on. */
-  keep(place: CommandLists, record: () => void): void {
+  keep(node: CommandLists, record: () => void): void {
     this.check();
     if (this.#captured || this.isDry) {
       record(); // a list within a list belongs to the outer one
@@ -136,7 +136,7 @@ export class Recorder {
       for (const root of this.#roots) root.clear();
       this.#numLists = 1;
     }
-    place.list = { generation, dispatches };
+    node.list = { generation, dispatches };
   }
 
   /** Records one dispatch. @throws BackendError if names or types of its inputs are not those of the kernel. */
@@ -181,7 +181,7 @@ export class Recorder {
       for (const dispatch of dispatches) this.#record(dispatch);
       return;
     }
-    const pass = this.#pass ?? this.#beginPass();
+    const pass = this.#computePass ?? this.#beginPass();
     let current = this.#pipeline;
     for (let i = 0; i < dispatches.length; i++) {
       const { pipeline, group, immediates, x, y, z } = dispatches[i] as Dispatch;
@@ -198,7 +198,7 @@ export class Recorder {
   #beginPass(): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
     const pass = this.#encoder.beginComputePass();
-    this.#pass = pass;
+    this.#computePass = pass;
     return pass;
   }
 
@@ -253,17 +253,18 @@ export class Recorder {
   }
 
   #passFor(category: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
-    if (!this.timer || (this.timer.by === "all" && this.#pass)) return this.#pass ?? this.#beginPass();
+    if (!this.timer || (this.timer.by === "all" && this.#computePass))
+      return this.#computePass ?? this.#beginPass();
     this.#endPass();
     this.#encoder ??= this.device.createCommandEncoder();
     const timestampWrites = this.timer.next(category, pipeline.label);
-    this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
-    return this.#pass;
+    this.#computePass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
+    return this.#computePass;
   }
 
   #endPass(): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#computePass?.end();
+    this.#computePass = undefined;
     this.#pipeline = undefined;
   }
 

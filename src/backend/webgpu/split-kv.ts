@@ -66,7 +66,7 @@ export class SplitKv {
 
   #shapeOf(heads: number): SplitShape {
     const { model, capacity, traits, tuning } = this.#context;
-    const groups = Math.floor((tuning.attendGroups * heads) / model.numQueryHeads);
+    const groups = Math.floor((tuning.attendWorkgroups * heads) / model.numQueryHeads);
     const wanted = Math.max(1, Math.min(MAX_SPLITS, groups));
     const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
     const lanes = this.#lanes(heads, threads);

@@ -36,7 +36,7 @@ export interface Tuning {
   /** Layer kernel: rows of a workgroup. */
   readonly layerRows: number;
   /** Layer kernel: minimum workgroups of a stage, if it has the rows for them. */
-  readonly layerGroups: number;
+  readonly layerWorkgroups: number;
   /** Layer kernel: vectors of the input that an invocation keeps. */
   readonly layerVectors: number;
   /** Split-KV attention: invocations of a workgroup. */
@@ -44,7 +44,7 @@ export interface Tuning {
   /** Split-KV attention: tokens in flight per thread group. */
   readonly attendTokens: number;
   /** Split-KV attention: workgroups of all query heads of a row. */
-  readonly attendGroups: number;
+  readonly attendWorkgroups: number;
   /** Split-KV attention: minimum tokens of a split; below it the combine costs more than a split saves. */
   readonly attendLeastSplit: number;
   /** Selection: vec4s of scores in flight an invocation. */
@@ -73,11 +73,11 @@ const GPU: Tuning = {
   layerThreads: 256,
   layerLoads: 8,
   layerRows: 16,
-  layerGroups: 128,
+  layerWorkgroups: 128,
   layerVectors: 2,
   attendThreads: 256,
   attendTokens: 4,
-  attendGroups: 264,
+  attendWorkgroups: 264,
   attendLeastSplit: 64,
   selectFours: 4,
   matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
@@ -97,11 +97,11 @@ const SOFTWARE: Tuning = {
   layerThreads: 16,
   layerLoads: 4,
   layerRows: 8,
-  layerGroups: 1,
+  layerWorkgroups: 1,
   layerVectors: 2,
   attendThreads: 32,
   attendTokens: 2,
-  attendGroups: 16,
+  attendWorkgroups: 16,
   selectFours: 1,
   combineThreads: 64,
 };

@@ -19,7 +19,7 @@ struct Params {
 var<uniform> params: Params;
 var<storage, read> draws: array<Draw>;
 var<storage, read> logits: array<u32>; // f32 bits
-var<storage, read_write> drawn: array<u32>;
+var<storage, read_write> sampled: array<u32>;
 
 const CANDIDATES: u32 = 256u; // wanted without a top-k
 const LEAST: f32 = -0x1.fffffep+127f; // lowest finite f32
@@ -143,7 +143,7 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   }
   workgroupBarrier();
   if (thread == 0u) {
-    drawn[draw.row] = atomicLoad(&chosen);
+    sampled[draw.row] = atomicLoad(&chosen);
   }
 }
 
@@ -237,7 +237,7 @@ fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mas
     return false;
   }
   if (thread == 0u) {
-    drawn[draw.row] = pair_at(index).x;
+    sampled[draw.row] = pair_at(index).x;
   }
   return true;
 }
@@ -287,7 +287,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let candidates = workgroupUniformLoad(&count_space);
   if (candidates == NO_TOKEN) {
     if (thread == 0u) {
-      drawn[draw.row] = NO_TOKEN;
+      sampled[draw.row] = NO_TOKEN;
     }
     return;
   }

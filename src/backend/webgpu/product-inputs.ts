@@ -32,7 +32,7 @@ export interface PrepareOptions {
 }
 
 /** Prepares rows for products whose kernels cannot read them in place: norms, gathers, pads, converts to f16. */
-export class PreparedRows {
+export class ProductInputs {
   readonly #context: GpuContext;
   #floats: NumberedBuffer | undefined;
   #halves: NumberedBuffer | undefined;
