@@ -77,14 +77,14 @@ class Selector {
     this.#ends = { sinks: SINKS, recent: ends - SINKS };
     this.#set = {
       units: backend.createTensor("u32", [1, 1, budget]),
-      groups: 1,
+      headGroups: 1,
       count: budget - ends,
       unit: 1,
     };
     this.#selection = {
       indices: backend.createTensor("u32", [1, 1, budget]),
       counts: backend.createTensor("u32", [1]),
-      groups: 1,
+      headGroups: 1,
     };
     // heads agree in part, as in a model
     const value = (i: number) => gauss(i % context) + 0.5 * gauss(i + 7e6);

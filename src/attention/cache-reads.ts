@@ -83,7 +83,7 @@ export class CacheReads {
     const size = this.#sizes.get(selection);
     if (!size) throw new TypeError("select must return what expandSelection of its selector gave");
     const { units, unit, hasLast } = size;
-    const setsPerKvHead = Math.max(1, selection.groups / this.#model.numKvHeads);
+    const setsPerKvHead = Math.max(1, selection.headGroups / this.#model.numKvHeads);
     for (let s = first; s < first + count; s++) {
       const length = this.#lengths[s];
       const cut = hasLast ? Math.ceil(length / unit) * unit - length : 0;

@@ -16,9 +16,9 @@ export class TensorPool {
     this.#backend = backend;
   }
 
-  /** dtype [at least `sequences`, groups, at least `capacity`]; both come in powers of two, so that sizes repeat. */
-  take(dtype: TensorDtype, sequences: number, groups: number, capacity: number): TensorRef {
-    const shape = selectionDimensions(sequences, groups, capacity);
+  /** dtype [at least `sequences`, headGroups, at least `capacity`]; both come in powers of two, so that sizes repeat. */
+  take(dtype: TensorDtype, sequences: number, headGroups: number, capacity: number): TensorRef {
+    const shape = selectionDimensions(sequences, headGroups, capacity);
     const key = `${dtype}:${shape.join("x")}`;
     return this.#free.get(key)?.pop() ?? this.#backend.createTensor(dtype, shape);
   }
@@ -115,9 +115,9 @@ export class SelectionWorkspace implements Selector {
   expandSelection(set: UnitSet | undefined, ends: KeptEnds): TokenSelection {
     this.#check("expandSelection", set, set?.count ?? 0, ends);
     const unit = set?.unit ?? 1;
-    const groups = set?.groups ?? 1;
+    const headGroups = set?.headGroups ?? 1;
     const capacity = ((set?.count ?? 0) + ends.sinks + ends.recent) * unit;
-    const out = this.#selection(groups, capacity);
+    const out = this.#selection(headGroups, capacity);
     this.#backend.expandSelection(this.#range, set, ends, out);
     this.#reads.expanded(out, set, ends);
     return out;
@@ -131,21 +131,32 @@ export class SelectionWorkspace implements Selector {
     return this.#keep({ values, heads, unit, tensors: [values] });
   }
 
-  #units(groups: number, count: number, unit: number): UnitSet {
+  #units(headGroups: number, count: number, unit: number): UnitSet {
     const known = this.#known();
-    if (known && "units" in known && known.groups === groups && known.count === count && known.unit === unit)
+    if (
+      known &&
+      "units" in known &&
+      known.headGroups === headGroups &&
+      known.count === count &&
+      known.unit === unit
+    )
       return known;
-    const units = this.#pool.take("u32", this.#range.count, groups, count);
-    return this.#keep({ units, groups, count, unit, tensors: [units] });
+    const units = this.#pool.take("u32", this.#range.count, headGroups, count);
+    return this.#keep({ units, headGroups, count, unit, tensors: [units] });
   }
 
-  #selection(groups: number, capacity: number): TokenSelection {
+  #selection(headGroups: number, capacity: number): TokenSelection {
     const known = this.#known();
-    if (known && "indices" in known && known.groups === groups && capacityOf(known.indices) >= capacity)
+    if (
+      known &&
+      "indices" in known &&
+      known.headGroups === headGroups &&
+      capacityOf(known.indices) >= capacity
+    )
       return known;
-    const indices = this.#pool.take("u32", this.#range.count, groups, capacity);
+    const indices = this.#pool.take("u32", this.#range.count, headGroups, capacity);
     const counts = this.#pool.take("u32", this.#range.count, 1, 1);
-    return this.#keep({ indices, counts, groups, tensors: [indices, counts] });
+    return this.#keep({ indices, counts, headGroups, tensors: [indices, counts] });
   }
 
   /** Returns the result of the same call in the last selection layer if it has room for this step's sequences. */

@@ -163,11 +163,11 @@ export interface Scores {
   readonly unit: number;
 }
 
-/** Units chosen from scores: for each sequence and group exactly `count` units, no repeats, in no promised order. */
+/** Units chosen from scores: for each sequence and head group exactly `count` units, no repeats, in no promised order. */
 export interface UnitSet {
-  /** u32 [at least range.count, groups, capacity] */
+  /** u32 [at least range.count, headGroups, capacity] */
   readonly units: TensorRef;
-  readonly groups: number;
+  readonly headGroups: number;
   readonly count: number;
   readonly unit: number;
 }
@@ -175,14 +175,14 @@ export interface UnitSet {
 /**
  * The tokens that sparse layers attend to.
  *
- * indices u32 [at least range.count, groups, capacity]: ascending positions, no repeats, first counts[s] valid
- * counts  u32 [at least range.count]: the same for all groups of a sequence
- * groups  1 (one set for all heads), numKvHeads or numQueryHeads
+ * indices u32 [at least range.count, headGroups, capacity]: ascending positions, no repeats, first counts[s] valid
+ * counts  u32 [at least range.count]: the same for all head groups of a sequence
+ * headGroups  1 (one set for all heads), numKvHeads or numQueryHeads
  */
 export interface TokenSelection {
   readonly indices: TensorRef;
   readonly counts: TensorRef;
-  readonly groups: number;
+  readonly headGroups: number;
 }
 
 /** Units at both ends of a sequence: the first `sinks` and the last `recent`. */
@@ -351,12 +351,12 @@ export interface Backend {
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
   /**
    * Per head the `out.count` best units between the ends (units sinks .. n - recent - 1): score descending, ties to the
-   * lower position, NaN last. out.groups = scores.heads. The candidates must be at least out.count.
+   * lower position, NaN last. out.headGroups = scores.heads. The candidates must be at least out.count.
    */
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
   /**
    * One set for all heads: visit rank 0 of every head in ascending order of head, then rank 1, …; keep first
-   * occurrences until out.count are kept. Ranks are those of `topK`. out.groups = 1.
+   * occurrences until out.count are kept. Ranks are those of `topK`. out.headGroups = 1.
    */
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
   /**

@@ -27,8 +27,8 @@ export function decoderTensors(
  * Dimensions of a policy's tensor, for the sequences that run: they and capacities come in powers of two, so that few sizes
  * are made and most are reused.
  */
-export function selectionDimensions(sequences: number, groups: number, count: number) {
-  return [powerOfTwo(sequences), groups, powerOfTwo(count)] as const;
+export function selectionDimensions(sequences: number, headGroups: number, count: number) {
+  return [powerOfTwo(sequences), headGroups, powerOfTwo(count)] as const;
 }
 
 function powerOfTwo(least: number): number {

@@ -113,14 +113,14 @@ function makeSide(backend: Backend): Side {
     scores: { values: backend.createTensor("f32", [sequences, heads, maxSequenceLength]), heads, unit: 1 },
     units: {
       units: backend.createTensor("u32", [sequences, 1, NUM_RANKED]),
-      groups: 1,
+      headGroups: 1,
       count: NUM_RANKED,
       unit: 1,
     },
     selection: {
       indices: backend.createTensor("u32", [sequences, 1, most]),
       counts: backend.createTensor("u32", [sequences]),
-      groups: 1,
+      headGroups: 1,
     },
   };
 }

@@ -5,7 +5,7 @@ import type {
   FeedForwardWeights,
 } from "../backend/backend.ts";
 import { throwIfAborted } from "../base/abort.ts";
-import { dtypeBytes } from "../base/dtype.ts";
+import { rowBytes } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../base/tensor-ref.ts";
@@ -316,7 +316,7 @@ async function stream(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { rows: numRows, cols } = dimensionsOf(spec);
-  const bytes = cols * dtypeBytes(spec.dtype);
+  const bytes = rowBytes(spec.dtype, cols);
   const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
   for (let row = 0; row < numRows; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numRows - row);

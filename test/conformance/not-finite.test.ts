@@ -130,8 +130,8 @@ function makeTensors(trial: Trial) {
       heads,
       unit: pageSize,
     },
-    units: { units: trial.tensor("u32", 8, 1, count), groups: 1, count, unit: 1 },
-    selection: { indices: trial.tensor("u32", 8, 1, 16), counts: trial.tensor("u32", 8), groups: 1 },
+    units: { units: trial.tensor("u32", 8, 1, count), headGroups: 1, count, unit: 1 },
+    selection: { indices: trial.tensor("u32", 8, 1, 16), counts: trial.tensor("u32", 8), headGroups: 1 },
   };
 }
 

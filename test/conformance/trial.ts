@@ -382,21 +382,21 @@ export class Trial {
 
   /** Writes positions[sequence][group] as a selection. */
   selection(positions: readonly (readonly (readonly number[])[])[], capacity: number): TokenSelection {
-    const groups = positions[0].length;
+    const headGroups = positions[0].length;
     const { maxBatchSequences } = this.backend.capacity;
     // poison past the counts, where a backend must not read
-    const indices = new Uint32Array(maxBatchSequences * groups * capacity).fill(0xfffffff0);
+    const indices = new Uint32Array(maxBatchSequences * headGroups * capacity).fill(0xfffffff0);
     const counts = new Uint32Array(maxBatchSequences);
     positions.forEach((perGroup, s) => {
       counts[s] = perGroup[0].length;
       perGroup.forEach((list, g) => {
-        indices.set(list, (s * groups + g) * capacity);
+        indices.set(list, (s * headGroups + g) * capacity);
       });
     });
     const selection = {
-      indices: this.tensor("u32", maxBatchSequences, groups, capacity),
+      indices: this.tensor("u32", maxBatchSequences, headGroups, capacity),
       counts: this.tensor("u32", maxBatchSequences),
-      groups,
+      headGroups,
     };
     this.backend.write(selection.indices, indices);
     this.backend.write(selection.counts, counts);
@@ -409,8 +409,8 @@ export class Trial {
     const counts = await this.integers(selection.counts);
     const capacity = selection.indices.shape[2];
     return Array.from({ length: sequences }, (_, s) =>
-      Array.from({ length: selection.groups }, (_, g) => {
-        const start = (s * selection.groups + g) * capacity;
+      Array.from({ length: selection.headGroups }, (_, g) => {
+        const start = (s * selection.headGroups + g) * capacity;
         return [...indices.subarray(start, start + counts[s])];
       }),
     );

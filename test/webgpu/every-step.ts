@@ -162,8 +162,8 @@ class EverySteps {
     backend.attendAll(0, range, this.#query, this.#attended, scores);
     backend.scores(0, range, this.#query, scores);
     backend.randomScores(0, range, 1, scores);
-    for (const groups of [1, numKvHeads, numQueryHeads]) {
-      const selection = this.#selection(groups, FEW);
+    for (const headGroups of [1, numKvHeads, numQueryHeads]) {
+      const selection = this.#selection(headGroups, FEW);
       backend.attendSelected(0, range, this.#query, selection, this.#attended);
     }
     for (const unit of [pageSize, 3 * pageSize])
@@ -199,18 +199,18 @@ class EverySteps {
     return { values: this.#backend.createTensor("f32", [maxBatchSequences, heads, capacity]), heads, unit };
   }
 
-  #units(groups: number, count: number, unit: number): UnitSet {
+  #units(headGroups: number, count: number, unit: number): UnitSet {
     const { maxBatchSequences } = this.#backend.capacity;
-    const units = this.#backend.createTensor("u32", [maxBatchSequences, groups, count]);
-    return { units, groups, count, unit };
+    const units = this.#backend.createTensor("u32", [maxBatchSequences, headGroups, count]);
+    return { units, headGroups, count, unit };
   }
 
-  #selection(groups: number, capacity: number): TokenSelection {
+  #selection(headGroups: number, capacity: number): TokenSelection {
     const { maxBatchSequences } = this.#backend.capacity;
     return {
-      indices: this.#backend.createTensor("u32", [maxBatchSequences, groups, capacity]),
+      indices: this.#backend.createTensor("u32", [maxBatchSequences, headGroups, capacity]),
       counts: this.#backend.createTensor("u32", [maxBatchSequences]),
-      groups,
+      headGroups,
     };
   }
 }

@@ -122,7 +122,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
     const { pageSize: unit } = backend.capacity;
     const numPages = Math.ceil(sequence.length / unit);
     const scores = { values: trial.tensor("f32", 8, heads, numPages), heads, unit };
-    const best = { units: trial.tensor("u32", 8, heads, 6), groups: heads, count: 6, unit };
+    const best = { units: trial.tensor("u32", 8, heads, 6), headGroups: heads, count: 6, unit };
     const ends = { sinks: 1, recent: 2 };
     backend.pageScores(0, range, trial.query, scores);
     backend.topK(range, scores, ends, best);

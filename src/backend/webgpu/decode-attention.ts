@@ -54,7 +54,8 @@ export class DecodeAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #split: SplitKv;
-  readonly #kernels = new Map<string, Kernel>();
+  /** By shape and kind of scan. */
+  readonly #kernels = new Map<SplitShape, (Kernel | undefined)[]>();
   readonly #runs: CommandLists;
   readonly #combines: CommandLists;
 
@@ -73,7 +74,7 @@ export class DecodeAttention {
     let longest = 0;
     const sequences = run.sequenceStep === 1 ? run.numRows : 1;
     for (let i = 0; i < sequences; i++) longest = Math.max(longest, batch.lengths[run.sequence + i]);
-    const shape = this.#split.shapeFor(selection !== undefined && selection.groups > model.numKvHeads);
+    const shape = this.#split.shapeFor(selection !== undefined && selection.headGroups > model.numKvHeads);
     const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
     const splits = this.#split.splitsOf(shape, most);
     const isPending = output !== undefined && batch.numRows === 1;
@@ -144,7 +145,7 @@ export class DecodeAttention {
           sequence: sequence + row * sequenceStep,
           sequence_step: sequenceStep,
           of_selection: ofSelection + row * sequenceStep,
-          groups: selection?.groups ?? 1,
+          groups: selection?.headGroups ?? 1,
           capacity: selected?.capacity ?? 0,
           score_capacity: scoreTensor?.capacity ?? 0,
           splits,
@@ -186,19 +187,23 @@ export class DecodeAttention {
   }
 
   /** The kernel of a scan: the same for all layers and lengths, so that a new number of splits costs little. */
-  #splitKernel(split: SplitShape, scan: KeyScan): Kernel {
-    const key = `${split.heads}, ${scan.selection !== undefined}, ${scan.scores !== undefined}, ${scan.output !== undefined}`;
-    let kernel = this.#kernels.get(key);
-    if (!kernel) {
-      kernel = this.#assemble(split, scan);
-      this.#kernels.set(key, kernel);
+  #splitKernel(shape: SplitShape, scan: KeyScan): Kernel {
+    let kernels = this.#kernels.get(shape);
+    if (!kernels) {
+      kernels = [];
+      this.#kernels.set(shape, kernels);
     }
+    const { selection, scores, output } = scan;
+    const kind =
+      Number(selection !== undefined) + 2 * Number(scores !== undefined) + 4 * Number(output !== undefined);
+    const kernel = kernels[kind] ?? this.#assemble(shape, scan);
+    kernels[kind] = kernel;
     return kernel;
   }
 
-  #assemble(split: SplitShape, { selection, scores, output }: KeyScan): Kernel {
+  #assemble(shape: SplitShape, { selection, scores, output }: KeyScan): Kernel {
     const { recorder, model, cacheDtype, traits } = this.#context;
-    const { heads, threads } = split;
+    const { heads, threads } = shape;
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
@@ -209,30 +214,32 @@ export class DecodeAttention {
       SELECTED: selection !== undefined,
       EMIT_SCORES: scores !== undefined,
       ONLY_SCORES: output === undefined,
-    };
-    if (split.kind === "shared")
-      return recorder.kernel(
-        ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
-        {
-          ...constants,
-          THREADS: threads,
-          ...subgroupConstants(traits),
-          LANES: threads,
-          SPLIT_TOKENS: split.maxTokens,
-          UNROLL: traits.isSoftware ? 1 : 4,
-          LEAST_SPLIT,
-        },
-      );
-    return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
-      ...constants,
       THREADS: threads,
-      LANES: split.lanes,
-      TOKENS: split.tokens,
-      HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
-      LEAST_TURNS: split.leastTurns,
-      TWINS: split.isTwin,
-      SUM_HEADS: split.sumHeads,
-    });
+    };
+    switch (shape.kind) {
+      case "shared":
+        return recorder.kernel(
+          ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
+          {
+            ...constants,
+            ...subgroupConstants(traits),
+            LANES: threads,
+            SPLIT_TOKENS: shape.maxTokens,
+            UNROLL: traits.isSoftware ? 1 : 4,
+            LEAST_SPLIT,
+          },
+        );
+      case "streamed":
+        return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
+          ...constants,
+          LANES: shape.lanes,
+          TOKENS: shape.tokens,
+          HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
+          LEAST_TURNS: shape.leastTurns,
+          TWINS: shape.isTwin,
+          SUM_HEADS: shape.sumHeads,
+        });
+    }
   }
 
   /** Bytes of one row's partials. */
@@ -276,7 +283,7 @@ function nodeOf(
     .at(scores ? WebGpuTensor.of(scores.values).id : 0)
     .at(selection ? WebGpuTensor.of(selection.indices).id : 0)
     .at(selection ? WebGpuTensor.of(selection.counts).id : 0)
-    .at(selection?.groups ?? 0)
+    .at(selection?.headGroups ?? 0)
     .at(run.firstRow)
     .at(run.numRows)
     .at(run.sequence)

@@ -306,7 +306,7 @@ export class SelectionOps {
       .at(ends.recent)
       .at(indices.id)
       .at(counts.id)
-      .at(out.groups);
+      .at(out.headGroups);
     if (recorder.replay(node)) return;
     recorder.keep(node, () =>
       recorder.dispatch({
@@ -317,12 +317,12 @@ export class SelectionOps {
           WORDS: traits.workgroupBytes >= 32768 ? 2048 : 1024,
         }),
         params: {
-          ...{ lengths: stepBuffer.layout.lengths + range.first, unit, groups: out.groups },
+          ...{ lengths: stepBuffer.layout.lengths + range.first, unit, groups: out.headGroups },
           ...{ count: set?.count ?? 0, unit_capacity: units?.capacity ?? 0 },
           ...{ sinks: ends.sinks, recent: ends.recent, capacity: indices.capacity },
         },
         bindings: { step: stepBuffer.storage, units: units ?? "unused", indices, counts },
-        grid: [out.groups, range.count],
+        grid: [out.headGroups, range.count],
       }),
     );
   }

@@ -11,30 +11,40 @@ const LEAST_LANES = 4;
 /** attend-shared.wgsl: minimum tokens of a split. */
 export const LEAST_SPLIT = 64;
 
-/** How workgroups of decode attention are shaped, whatever the length. */
-export interface SplitShape {
+interface WorkgroupShape {
   /** Query heads of a workgroup. */
   readonly heads: number;
   readonly threads: number;
   /** Splits of a row that fill the device. */
   readonly wanted: number;
-  /** Thread groups that stream keys (attend.wgsl), or workgroups that keep their scores (attend-shared.wgsl). */
-  readonly kind: "streamed" | "shared";
-  /** Streamed: fewest turns of a workgroup, and tokens of a turn. */
+}
+
+/** Workgroups of attend.wgsl: thread groups that stream keys. */
+export interface StreamedShape extends WorkgroupShape {
+  readonly kind: "streamed";
+  /** Minimum turns of a workgroup. */
   readonly leastTurns: number;
+  /** Tokens that a workgroup takes per turn. */
   readonly turnTokens: number;
-  /** Streamed: invocations of a thread group, and tokens that it has in flight. */
+  /** Invocations of a thread group. */
   readonly lanes: number;
+  /** Tokens in flight per thread group. */
   readonly tokens: number;
-  /** Streamed: whether a subgroup holds two thread groups. */
+  /** True if a subgroup holds two thread groups. */
   readonly isTwin: boolean;
-  /** Streamed: heads whose sums are in workgroup memory at once. */
+  /** Heads whose sums are in workgroup memory at once. */
   readonly sumHeads: number;
-  /** Shared: most tokens of a workgroup. */
+}
+
+/** Workgroups of attend-shared.wgsl, which keep their scores. */
+export interface SharedShape extends WorkgroupShape {
+  readonly kind: "shared";
+  /** Maximum tokens of a workgroup. */
   readonly maxTokens: number;
 }
 
-const NOT_STREAMED = { leastTurns: 0, turnTokens: 0, lanes: 0, tokens: 0, isTwin: false, sumHeads: 0 };
+/** The shape of decode attention's workgroups, the same for every length. */
+export type SplitShape = StreamedShape | SharedShape;
 
 /** Splits rows of decode attention over workgroups (split-KV). */
 export class SplitKv {
@@ -58,23 +68,27 @@ export class SplitKv {
 
   /** Splits of rows that see at most so many tokens. */
   splitsOf(shape: SplitShape, tokens: number): number {
-    if (shape.kind === "streamed")
-      return Math.min(shape.wanted, Math.ceil(tokens / (shape.leastTurns * shape.turnTokens)));
-    const least = Math.ceil(tokens / shape.maxTokens);
-    return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / LEAST_SPLIT)));
+    switch (shape.kind) {
+      case "streamed":
+        return Math.min(shape.wanted, Math.ceil(tokens / (shape.leastTurns * shape.turnTokens)));
+      case "shared": {
+        const least = Math.ceil(tokens / shape.maxTokens);
+        return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / LEAST_SPLIT)));
+      }
+    }
   }
 
   #shapeOf(heads: number): SplitShape {
     const { model, capacity, traits, tuning } = this.#context;
-    const groups = Math.floor((tuning.attendWorkgroups * heads) / model.numQueryHeads);
-    const wanted = Math.max(1, Math.min(MAX_SPLITS, groups));
+    const workgroups = Math.floor((tuning.attendWorkgroups * heads) / model.numQueryHeads);
+    const wanted = Math.max(1, Math.min(MAX_SPLITS, workgroups));
     const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
     const lanes = this.#lanes(heads, threads);
-    if (lanes === 0) return { ...NOT_STREAMED, ...this.#sharedSpace(heads), kind: "shared", wanted };
+    if (lanes === 0) return { ...this.#sharedSpace(heads), kind: "shared", wanted };
     const tokens = Math.min(tuning.attendTokens, capacity.pageSize);
     const turnTokens = (threads / lanes) * tokens;
     return {
-      ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens, maxTokens: 0 },
+      ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens },
       leastTurns: Math.ceil(tuning.attendLeastSplit / turnTokens),
       isTwin: this.#isTwin(lanes),
       // 8 KiB, beside the query and the states within the 16 KiB of any device
@@ -83,7 +97,7 @@ export class SplitKv {
   }
 
   /** The largest shape that fits workgroup memory: lowers the tokens of a split first, then invocations, then heads. */
-  #sharedSpace(heads: number): Pick<SplitShape, "heads" | "threads" | "maxTokens"> {
+  #sharedSpace(heads: number): Pick<SharedShape, "heads" | "threads" | "maxTokens"> {
     const { model, traits, cacheDtype } = this.#context;
     const leastThreads = Math.max(64, cacheRowVectors(model, cacheDtype));
     // a vec4 of scores for every four heads
@@ -118,12 +132,12 @@ export class SplitKv {
   /** Lanes that share a key in attend.wgsl; 0 if the device's subgroups or its memory are too small for it. */
   #lanes(heads: number, threads: number): number {
     const { traits, model, cacheDtype } = this.#context;
-    const pieces = cacheRowVectors(model, cacheDtype);
-    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
+    const vectors = cacheRowVectors(model, cacheDtype);
+    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)), traits.minSubgroupSize);
     // With fewer lanes each invocation holds the softmax of several heads; no real model needs it, and SwiftShader's
     // compiler once took 24 GB.
     if (lanes < LEAST_LANES) return 0;
-    const kept = 2 * heads * Math.ceil(pieces / lanes) * (cacheDtype === "f32" ? 1 : 2);
+    const kept = 2 * heads * Math.ceil(vectors / lanes) * (cacheDtype === "f32" ? 1 : 2);
     const stateBytes = (threads / lanes) * 2 ** Math.ceil(Math.log2(heads)) * 8;
     const isRoom = this.#sumBytes(lanes, threads) + stateBytes <= traits.workgroupBytes;
     return kept <= MAX_KEPT && isRoom ? lanes : 0;
