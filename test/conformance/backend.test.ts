@@ -414,9 +414,9 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
         const trial = await decodeBatch(headDim, numKvHeads, groupSize);
         const { backend, query, output } = trial;
         const heads = backend.model.numQueryHeads;
-        const handedOn = newScores(trial, heads);
+        const emittedScores = newScores(trial, heads);
         const computed = newScores(trial, heads);
-        backend.attendAll(0, all, query, output, handedOn);
+        backend.attendAll(0, all, query, output, emittedScores);
         backend.scores(0, all, query, computed);
         expect(nmse(await trial.floats(output), attended(trial).flat())).toBeLessThan(within(1e-11));
         // One figure over all lengths: a single score near 0 has no relative precision.
@@ -424,7 +424,7 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
         const expected: number[] = [];
         for (const [s, { sequence }] of trial.parts.entries())
           for (let h = 0; h < heads; h++) {
-            const a = await scoresOf(trial, handedOn, s, h, sequence.length);
+            const a = await scoresOf(trial, emittedScores, s, h, sequence.length);
             expect([...a]).toEqual([...(await scoresOf(trial, computed, s, h, sequence.length))]);
             actual.push(...a);
             expected.push(...headScores(trial.queries[s][h], trial.keysOf(sequence, 0, h)));

@@ -43,7 +43,12 @@ export class SelectionTrial {
 
   units(headGroups: number, count: number, unit = 1, spare = 3): UnitSet {
     const { maxBatchSequences } = this.trial.backend.capacity;
-    return { units: this.trial.tensor("u32", maxBatchSequences, headGroups, count + spare), headGroups, count, unit };
+    return {
+      units: this.trial.tensor("u32", maxBatchSequences, headGroups, count + spare),
+      headGroups,
+      count,
+      unit,
+    };
   }
 
   tokens(headGroups: number, capacity: number): TokenSelection {
