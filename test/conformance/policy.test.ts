@@ -12,7 +12,8 @@ import { hashUnit } from "../../src/base/random.ts";
 import { sizesOf } from "../sizes.ts";
 import { allowedNmse, BACKENDS } from "./backend-table.ts";
 import { attention, expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
-import { nmse, type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
+import { nmse } from "./random-weights.ts";
+import { type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
 
 const MODEL: AttentionModel = {
   numLayers: 5,

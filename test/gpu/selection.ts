@@ -2,8 +2,9 @@
 import type { KeptEnds, SamplingParams } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
 import { expandSelection, mergeByRank, samplingDistribution, topK } from "../conformance/brute-force.ts";
+import { Random } from "../conformance/random-weights.ts";
 import { SelectionTrial } from "../conformance/selection-trial.ts";
-import { Random, Trial } from "../conformance/trial.ts";
+import { Trial } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import type { GpuRun } from "./gpu.ts";
 

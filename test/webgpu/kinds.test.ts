@@ -14,7 +14,8 @@ import {
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
-import { nmse, Trial } from "../conformance/trial.ts";
+import { nmse } from "../conformance/random-weights.ts";
+import { Trial } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import { webgpuForTests } from "./environment.ts";
 
