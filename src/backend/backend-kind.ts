@@ -22,7 +22,7 @@ export interface BackendCandidate {
   /** Error against the reference that rounding explains; see `ALLOWED_ERROR`. */
   readonly allowedError: number;
   /** Concurrent requests if nobody names their number and memory holds them. */
-  readonly mostConcurrent: number;
+  readonly maxConcurrent: number;
   /** The device whose arithmetic the self-test must prove at open; absent if the CPU computes. */
   readonly tested?: TestedDevice;
   /** Memory limit beside a model's weights. */
@@ -58,7 +58,7 @@ export interface MemoryLimit {
  * Concurrent requests by default. A step reads all weights once for its sequences: 16 of them keep the cores of a CPU busy,
  * a GPU takes more. They cost nothing until they run.
  */
-export const MOST_CONCURRENT = { cpu: 16, gpu: 32 } as const;
+export const MAX_CONCURRENT = { cpu: 16, gpu: 32 } as const;
 
 /**
  * Relative error that rounding explains. f16 keys, values and products keep 11 bits: each is off by up to 5e-4, sums by

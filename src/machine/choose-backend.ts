@@ -42,7 +42,7 @@ export async function chooseBackend(
     maxBatchRows: Math.max(least.maxBatchRows, candidate.prefillRows(demand, least.maxSequenceLength)),
   };
   const { capacity, contextNote } = fitContext(
-    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.mostConcurrent),
+    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.maxConcurrent),
     limit,
     { context: options.contextLength !== undefined, concurrency: isConcurrencyNamed },
   );

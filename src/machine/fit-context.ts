@@ -15,7 +15,7 @@ export interface AskedFor {
 }
 
 /** Minimum concurrent requests: fewer are not traded for a longer context. */
-const LEAST_CONCURRENT = 4;
+const MIN_CONCURRENT = 4;
 
 /**
  * Fits a capacity into a backend's memory. Pages go first (requests then wait for them, or are replayed), then concurrency
@@ -56,8 +56,8 @@ export function fitContext(given: Capacity, limit: MemoryLimit, askedFor: AskedF
 function fewerConcurrent(wanted: Capacity, limit: MemoryLimit): Capacity {
   const onePages = Math.ceil(wanted.maxSequenceLength / wanted.pageSize);
   let capacity = wanted;
-  while (capacity.maxBatchSequences > LEAST_CONCURRENT && !limit.fits({ ...capacity, maxPages: onePages }))
-    capacity = concurrent(capacity, Math.max(LEAST_CONCURRENT, Math.floor(capacity.maxBatchSequences / 2)));
+  while (capacity.maxBatchSequences > MIN_CONCURRENT && !limit.fits({ ...capacity, maxPages: onePages }))
+    capacity = concurrent(capacity, Math.max(MIN_CONCURRENT, Math.floor(capacity.maxBatchSequences / 2)));
   return capacity;
 }
 

@@ -5,7 +5,7 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
-import { LEAST_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
+import { MIN_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 
 /** Maximum bytes of split-KV partials at once: more rows take turns. */
 const MAX_PARTIAL_BYTES = 64 << 20;
@@ -226,7 +226,7 @@ export class DecodeAttention {
             LANES: threads,
             SPLIT_TOKENS: shape.maxTokens,
             UNROLL: traits.isSoftware ? 1 : 4,
-            LEAST_SPLIT,
+            MIN_SPLIT,
           },
         );
       case "streamed":
@@ -235,7 +235,7 @@ export class DecodeAttention {
           LANES: shape.lanes,
           TOKENS: shape.tokens,
           HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
-          LEAST_TURNS: shape.leastTurns,
+          MIN_TURNS: shape.minTurns,
           TWINS: shape.isTwin,
           SUM_HEADS: shape.sumHeads,
         });

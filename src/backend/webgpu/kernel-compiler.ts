@@ -18,9 +18,9 @@ export interface Kernel {
 /** Kernels live as long as their device. */
 const KERNELS = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Kernels that are compiled at once. */
-const MOST_AT_ONCE = 16;
+const MAX_AT_ONCE = 16;
 /** SwiftShader's compiler takes gigabytes for some kernels: 15 GB when four were compiled at once. */
-const MOST_AT_ONCE_IN_SOFTWARE = 1;
+const MAX_AT_ONCE_IN_SOFTWARE = 1;
 
 /** Compiles kernels: ahead and in parallel if they are known beforehand, else at their first dispatch. */
 export class KernelCompiler {
@@ -30,7 +30,7 @@ export class KernelCompiler {
   readonly #watch: DeviceWatch;
   readonly #kernels: Map<string, Kernel>;
   readonly #hasImmediates: boolean;
-  readonly #mostAtOnce: number;
+  readonly #maxAtOnce: number;
   #isClosed = false;
 
   constructor(device: GPUDevice, watch: DeviceWatch, traits: DeviceTraits) {
@@ -39,7 +39,7 @@ export class KernelCompiler {
     this.#kernels = KERNELS.get(device) ?? new Map();
     KERNELS.set(device, this.#kernels);
     this.#hasImmediates = traits.hasImmediates;
-    this.#mostAtOnce = traits.isSoftware ? MOST_AT_ONCE_IN_SOFTWARE : MOST_AT_ONCE;
+    this.#maxAtOnce = traits.isSoftware ? MAX_AT_ONCE_IN_SOFTWARE : MAX_AT_ONCE;
   }
 
   /** The kernel of these files, specialised. @throws BackendError when its text cannot be assembled. */
@@ -92,7 +92,7 @@ export class KernelCompiler {
         await kernel.compiling;
       }
     };
-    await Promise.all(Array.from({ length: Math.min(this.#mostAtOnce, waiting.length) }, next));
+    await Promise.all(Array.from({ length: Math.min(this.#maxAtOnce, waiting.length) }, next));
   }
 
   async #compile(kernel: Kernel): Promise<void> {

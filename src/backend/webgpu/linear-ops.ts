@@ -21,7 +21,7 @@ const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
 const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
 /** A thread group takes at least two runs of two rows of a head. */
-const LEAST_HEAD_ROWS = 4;
+const MIN_HEAD_ROWS = 4;
 /** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
@@ -131,7 +131,7 @@ export class LinearOps {
   ): boolean {
     const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
-    if (!first || model.headDim % LEAST_HEAD_ROWS !== 0) return false;
+    if (!first || model.headDim % MIN_HEAD_ROWS !== 0) return false;
     const { cols, dtype } = first.weight;
     if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
@@ -210,7 +210,7 @@ export class LinearOps {
     const { stride, dtype } = first;
     const reduceLanes = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
-    const leastRows = { plain: 1, pair: 2, heads: LEAST_HEAD_ROWS }[kind];
+    const leastRows = { plain: 1, pair: 2, heads: MIN_HEAD_ROWS }[kind];
     // the sums and squares of a reduce group
     const reduceGroupBytes = (rows: number) => (rows + 1) * batch * 4;
     const mostReduceGroups = Math.floor(traits.workgroupBytes / reduceGroupBytes(leastRows));
@@ -225,11 +225,11 @@ export class LinearOps {
     const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
     let groupRows = Math.max(tuning.matvecGroupRows, rowsAtOnce);
     if (kind === "heads") {
-      groupRows = Math.max(LEAST_HEAD_ROWS, groupRows);
+      groupRows = Math.max(MIN_HEAD_ROWS, groupRows);
       // an invocation finishes at most two pairs
       while (
-        groupRows > LEAST_HEAD_ROWS &&
-        (model.headDim % groupRows !== 0 || (groupRows / LEAST_HEAD_ROWS) * batch > lanes)
+        groupRows > MIN_HEAD_ROWS &&
+        (model.headDim % groupRows !== 0 || (groupRows / MIN_HEAD_ROWS) * batch > lanes)
       )
         groupRows /= 2;
     }

@@ -18,7 +18,7 @@ const MAX_SPANS = 128;
 /** sample-draw.wgsl: words of a row that is sampled at random. */
 const RANDOM_ROW_WORDS = 6;
 /** Largest 1 / temperature, near the largest f32: infinity times a difference of 0 is NaN. */
-const MOST_SCALE = 3e38;
+const MAX_SCALE = 3e38;
 /** Largest random number, the last f32 below 1: a number rounded up to 1 would pass every token. */
 const LAST_UNIT = 1 - 2 ** -24;
 
@@ -118,7 +118,7 @@ export class SamplingOps {
       words[at + 1] = params.topK;
       floats[at + 2] = params.topP;
       floats[at + 3] = params.minP;
-      floats[at + 4] = Math.min(1 / params.temperature, MOST_SCALE);
+      floats[at + 4] = Math.min(1 / params.temperature, MAX_SCALE);
       floats[at + 5] = Math.min(sampleUnit(row), LAST_UNIT);
       at += RANDOM_ROW_WORDS;
     }

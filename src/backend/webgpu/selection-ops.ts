@@ -10,7 +10,7 @@ import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Grids grow by this many tokens. */
 const GRID_STEP_TOKENS = 4096;
-/** Maximum workgroups of merge-places.wgsl per sequence: each counts all marks first. */
+/** Maximum workgroups of merge-rank-keys.wgsl per sequence: each counts all marks first. */
 const MERGE_WORKGROUPS = 128;
 
 /** Bits in which select-top.wgsl marks the rank keys that are first occurrences, `words` per sequence. */
@@ -160,14 +160,14 @@ export class SelectionOps {
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
     const sequences = roomFor(range);
-    const best = this.#spare("least places", sequences * capacity * 4, ~0);
+    const best = this.#spare("least rank keys", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
     const units = WebGpuTensor.of(out.units);
     const threads = traits.isSoftware ? 64 : 256;
     recorder.dispatch({
       category: "selection",
-      kernel: recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
+      kernel: recorder.kernel([scanPrelude(traits), "bits", "merge-rank-keys"], {
         ...subgroupConstants(traits),
         THREADS: threads,
       }),
@@ -187,7 +187,7 @@ export class SelectionOps {
   #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
     const words = Math.ceil((count * heads) / 32);
     const bytes = this.#context.capacity.maxBatchSequences * words * 4;
-    const buffers = [this.#spare("places, even", bytes), this.#spare("places, odd", bytes)];
+    const buffers = [this.#spare("rank keys, even", bytes), this.#spare("rank keys, odd", bytes)];
     const [firsts, stale] = this.#isOdd ? buffers.reverse() : buffers;
     const marks = {
       firsts: firsts as NumberedBuffer,

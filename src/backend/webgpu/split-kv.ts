@@ -7,9 +7,9 @@ const MAX_SPLITS = 1024;
 /** Maximum vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
 const MAX_KEPT = 48;
 /** attend.wgsl: minimum lanes of a thread group. */
-const LEAST_LANES = 4;
+const MIN_LANES = 4;
 /** attend-shared.wgsl: minimum tokens of a split. */
-export const LEAST_SPLIT = 64;
+export const MIN_SPLIT = 64;
 
 interface WorkgroupShape {
   /** Query heads of a workgroup. */
@@ -23,7 +23,7 @@ interface WorkgroupShape {
 export interface StreamedShape extends WorkgroupShape {
   readonly kind: "streamed";
   /** Minimum turns of a workgroup. */
-  readonly leastTurns: number;
+  readonly minTurns: number;
   /** Tokens that a workgroup takes per turn. */
   readonly turnTokens: number;
   /** Invocations of a thread group. */
@@ -70,10 +70,10 @@ export class SplitKv {
   splitsOf(shape: SplitShape, tokens: number): number {
     switch (shape.kind) {
       case "streamed":
-        return Math.min(shape.wanted, Math.ceil(tokens / (shape.leastTurns * shape.turnTokens)));
+        return Math.min(shape.wanted, Math.ceil(tokens / (shape.minTurns * shape.turnTokens)));
       case "shared": {
         const least = Math.ceil(tokens / shape.maxTokens);
-        return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / LEAST_SPLIT)));
+        return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / MIN_SPLIT)));
       }
     }
   }
@@ -89,7 +89,7 @@ export class SplitKv {
     const turnTokens = (threads / lanes) * tokens;
     return {
       ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens },
-      leastTurns: Math.ceil(tuning.attendLeastSplit / turnTokens),
+      minTurns: Math.ceil(tuning.attendMinSplit / turnTokens),
       isTwin: this.#isTwin(lanes),
       // 8 KiB, beside the query and the states within the 16 KiB of any device
       sumHeads: Math.max(1, Math.min(heads, Math.floor(8192 / this.#sumBytes(lanes, threads)))),
@@ -106,7 +106,7 @@ export class SplitKv {
       // the query, beside two vec4s of an invocation
       const otherBytes = heads * paddedHeadDim(model, cacheDtype) * 4 + threads * 32;
       const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
-      if (room >= LEAST_SPLIT)
+      if (room >= MIN_SPLIT)
         return { heads, threads, maxTokens: Math.min(wanted, 2 ** Math.floor(Math.log2(room))) };
     }
     let fewer = heads - 1;
@@ -136,7 +136,7 @@ export class SplitKv {
     const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)), traits.minSubgroupSize);
     // With fewer lanes each invocation holds the softmax of several heads; no real model needs it, and SwiftShader's
     // compiler once took 24 GB.
-    if (lanes < LEAST_LANES) return 0;
+    if (lanes < MIN_LANES) return 0;
     const kept = 2 * heads * Math.ceil(vectors / lanes) * (cacheDtype === "f32" ? 1 : 2);
     const stateBytes = (threads / lanes) * 2 ** Math.ceil(Math.log2(heads)) * 8;
     const isRoom = this.#sumBytes(lanes, threads) + stateBytes <= traits.workgroupBytes;

@@ -46,7 +46,7 @@ export interface Tuning {
   /** Split-KV attention: workgroups of all query heads of a row. */
   readonly attendWorkgroups: number;
   /** Split-KV attention: minimum tokens of a split; below it the combine costs more than a split saves. */
-  readonly attendLeastSplit: number;
+  readonly attendMinSplit: number;
   /** Selection: vec4s of scores in flight an invocation. */
   readonly selectFours: number;
   /** Products of many rows with subgroup matrices. */
@@ -78,7 +78,7 @@ const GPU: Tuning = {
   attendThreads: 256,
   attendTokens: 4,
   attendWorkgroups: 264,
-  attendLeastSplit: 64,
+  attendMinSplit: 64,
   selectFours: 4,
   matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
   largeMatrixTile: { x: 192, w: 128, strip: 64, splitX: 3, splitW: 4, splitK: 1, depth: 2, buffers: 1 },

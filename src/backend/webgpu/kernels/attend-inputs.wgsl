@@ -10,7 +10,7 @@ override ONLY_SCORES: bool;
 const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
 const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
 const PADDED4: u32 = PADDED / 4u;
-const LEAST: f32 = -3e38;
+const LOWEST: f32 = -3e38;
 
 struct Params {
   first_row: u32,

@@ -22,8 +22,8 @@ var<storage, read> logits: array<u32>; // f32 bits
 var<storage, read_write> sampled: array<u32>;
 
 const CANDIDATES: u32 = 256u; // wanted without a top-k
-const LEAST: f32 = -0x1.fffffep+127f; // lowest finite f32
-const LEAST_MASS: u32 = 0x3f000000u; // bits of 0.5
+const LOWEST: f32 = -0x1.fffffep+127f; // lowest finite f32
+const MIN_MASS: u32 = 0x3f000000u; // bits of 0.5
 const INFINITE: u32 = 0x7f800000u; // bits of +Infinity; those of NaN and of negative numbers are larger
 const COMPLETE: u32 = 0x80000000u; // set in the number of candidates if they are all unmasked tokens
 
@@ -247,7 +247,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let draw = draws[group.x];
   let at = draw.row * params.vocab;
   let scale = draw.inverse_temperature;
-  var most = LEAST;
+  var most = LOWEST;
   for (var i = thread; i < params.vocab; i += THREADS) {
     most = max(most, bitcast<f32>(logits[at + i]));
   }
@@ -280,7 +280,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     count_space = atomicLoad(&places) | select(0u, COMPLETE, threshold == FIRST_KEY);
     // NaN, and infinity minus itself, make the mass NaN; a row of masks has no mass; any other row has at least 1
     let mass_bits = bitcast<u32>(all_mass);
-    if (mass_bits < LEAST_MASS || mass_bits >= INFINITE) {
+    if (mass_bits < MIN_MASS || mass_bits >= INFINITE) {
       count_space = NO_TOKEN;
     }
   }

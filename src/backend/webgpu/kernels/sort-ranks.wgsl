@@ -74,8 +74,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     } else {
       unit = keyed[origin + rank].x;
     }
-    let place = rank * params.heads + group.x;
-    ranked[group.y * params.count * params.heads + place] = unit;
-    atomicMin(&best[group.y * params.best_capacity + unit], place);
+    let rank_key = rank * params.heads + group.x;
+    ranked[group.y * params.count * params.heads + rank_key] = unit;
+    atomicMin(&best[group.y * params.best_capacity + unit], rank_key);
   }
 }
