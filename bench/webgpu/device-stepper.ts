@@ -25,7 +25,7 @@ export class DeviceStepper {
   readonly #pages: readonly number[];
   readonly #prompt: Uint32Array;
   readonly #drawRow = Uint32Array.of(0);
-  /** Whether a sample exists that the next step continues from. */
+  /** True if a sample exists that the next step continues from. */
   #hasDrawn = false;
 
   constructor({ backend, weights, config }: DeviceModel) {

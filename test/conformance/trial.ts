@@ -195,7 +195,7 @@ export class Trial {
       }
   }
 
-  /** What the cache gives back of a row's heads. */
+  /** Heads of a row as the cache returns them. */
   #stored(heads: Float64Array[]): Float64Array[] {
     return this.#isHalf ? heads.map((head) => head.map(roundToHalf)) : heads;
   }

@@ -1,5 +1,5 @@
 /**
- * What the host does for a decode step on Dawn's null backend, which takes everything and runs nothing: how much it allocates, and
+ * Work of the host for a decode step on Dawn's null backend, which takes everything and runs nothing: how much it allocates, and
  * that it prepares nothing anew from step to step.
  */
 import { getHeapStatistics } from "node:v8";

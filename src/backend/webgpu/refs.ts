@@ -12,6 +12,7 @@ export interface NumberedBuffer {
 
 /** Split-KV partials of a single row whose combine is not recorded yet. */
 export interface PendingCombine {
+  /** vec4f [rows, heads, splits, padded head dimension / 4 + 1]: weighted sums of values, then the largest score and the mass. */
   readonly partials: NumberedBuffer;
   readonly splits: number;
   readonly category: ProfileCategory;

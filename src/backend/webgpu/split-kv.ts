@@ -15,7 +15,7 @@ interface WorkgroupShape {
   /** Query heads of a workgroup. */
   readonly heads: number;
   readonly threads: number;
-  /** Splits of a row that fill the device. */
+  /** Splits of a row that fill the device (`wanted_splits` in the kernels). */
   readonly wanted: number;
 }
 
@@ -66,7 +66,11 @@ export class SplitKv {
     return shape;
   }
 
-  /** Splits of rows that see at most so many tokens. */
+  /**
+   * Splits of rows that see at most so many tokens: the grid of a dispatch, and the stride of its partials. The kernel sizes the
+   * splits of a row by the row's own length and `wanted`, so that a row's sums do not depend on the rows beside it; a split
+   * past the end of a row is empty.
+   */
   splitsOf(shape: SplitShape, tokens: number): number {
     switch (shape.kind) {
       case "streamed":
