@@ -77,13 +77,13 @@ export class LayerFit {
 /** The stages of a dispatch and the workgroups of each. */
 interface LayerPlan {
   readonly o: Stage;
-  readonly feed: Stage;
+  readonly gateUp: Stage;
   readonly down: Stage;
   readonly input: Stage | undefined;
   readonly workgroups: {
     readonly first: number;
     readonly o: number;
-    readonly feed: number;
+    readonly gateUp: number;
     readonly down: number;
     readonly input: number;
   };
@@ -135,7 +135,7 @@ export class LayerKernel {
       isOneKind([output.o, gate, up, down]) &&
       slabOf(gate) === slabOf(up) &&
       this.#stages.output(true) !== undefined &&
-      this.#stages.feed() !== undefined &&
+      this.#stages.gateUp() !== undefined &&
       this.#stages.down() !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
@@ -172,13 +172,13 @@ export class LayerKernel {
   #dispatch(layer: LayerDispatch): void {
     const { recorder } = this.#context;
     const plan = this.#plan(layer);
-    const { first, o, feed, down, input } = plan.workgroups;
+    const { first, o, gateUp, down, input } = plan.workgroups;
     recorder.dispatch({
       category: "weights",
       kernel: this.#kernel(layer, plan),
       params: this.#params(layer),
       bindings: this.#bindings(layer),
-      grid: [first + o + feed + down + input],
+      grid: [first + o + gateUp + down + input],
     });
     const { next, query } = layer;
     if (next && hasHeadNorm(next.weights))
@@ -201,9 +201,9 @@ export class LayerKernel {
   #plan({ next, pending }: LayerDispatch): LayerPlan {
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
     const stages = this.#stages;
-    const [o, feed, down] = [stages.output(pending !== undefined), stages.feed(), stages.down()];
+    const [o, gateUp, down] = [stages.output(pending !== undefined), stages.gateUp(), stages.down()];
     const input = next && stages.input(!hasHeadNorm(next.weights));
-    if (!o || !feed || !down || (next && !input))
+    if (!o || !gateUp || !down || (next && !input))
       throw new BackendError(
         "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
       );
@@ -211,11 +211,11 @@ export class LayerKernel {
     const workgroups = {
       first,
       o: hiddenSize / rowsOf(o),
-      feed: (2 * intermediateSize) / rowsOf(feed),
+      gateUp: (2 * intermediateSize) / rowsOf(gateUp),
       down: hiddenSize / rowsOf(down),
       input: input ? stages.inputRows / rowsOf(input) : 0,
     };
-    return { o, feed, down, input, workgroups };
+    return { o, gateUp, down, input, workgroups };
   }
 
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
@@ -229,7 +229,7 @@ export class LayerKernel {
       ...this.#sharedConstants(layer, plan, dtype),
       ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
       ...stageConstants("o", { cols: width, dtype, stage: plan.o }),
-      ...stageConstants("feed", { cols: hiddenSize, dtype, stage: plan.feed, isNormed: true }),
+      ...stageConstants("gate_up", { cols: hiddenSize, dtype, stage: plan.gateUp, isNormed: true }),
       ...stageConstants("down", { cols: intermediateSize, dtype, stage: plan.down }),
       ...(plan.input &&
         stageConstants("input", { cols: hiddenSize, dtype, stage: plan.input, isNormed: true })),
@@ -246,7 +246,7 @@ export class LayerKernel {
   ): Constants {
     const { traits, model } = this.#context;
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = model;
-    const sums = [stages.o, stages.feed, stages.down, stages.input].map((stage) =>
+    const sums = [stages.o, stages.gateUp, stages.down, stages.input].map((stage) =>
       stage ? rowsOf(stage) : 0,
     );
     return {
@@ -258,14 +258,14 @@ export class LayerKernel {
       INPUT: next !== undefined,
       FIRST_WORKGROUPS: workgroups.first,
       O_WORKGROUPS: workgroups.o,
-      FEED_WORKGROUPS: workgroups.feed,
+      GATE_UP_WORKGROUPS: workgroups.gateUp,
       DOWN_WORKGROUPS: workgroups.down,
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
       HIDDEN: hiddenSize,
       ATTENDED_WORDS: this.#stages.mailboxWords(numQueryHeads * headDim),
       HIDDEN_WORDS: this.#stages.mailboxWords(hiddenSize),
-      FEED_WORDS: this.#stages.mailboxWords(intermediateSize),
+      GATED_WORDS: this.#stages.mailboxWords(intermediateSize),
       SET_WORDS: this.#stages.setWords,
       SPACE: Math.max(...sums) + 1,
     };
@@ -291,7 +291,7 @@ export class LayerKernel {
     const { gate, down } = from.feedForward;
     const bindings = {
       ...{ vectors: weights.vectors, x, mailbox },
-      ...{ weights_o: slabOf(from.output.o), weights_feed: slabOf(gate), weights_down: slabOf(down) },
+      ...{ weights_o: slabOf(from.output.o), weights_gate_up: slabOf(gate), weights_down: slabOf(down) },
       ...(pending ? { partials: pending.partials } : { attended }),
     };
     if (!next) return bindings;
@@ -322,7 +322,7 @@ function dispatchOf(
 
 function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
   const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
-  files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
+  files.push("layer-stage:o", "layer-stage:gate_up", "layer-stage:down");
   if (input) files.push("layer-stage:input");
   files.push("layer-core");
   if (pending) files.push("combine-core", "layer-combine");

@@ -57,7 +57,7 @@ export class LayerStages {
   }
 
   /** Sizes gate and up, whose rows alternate. */
-  feed(): Stage | undefined {
+  gateUp(): Stage | undefined {
     const { hiddenSize, intermediateSize } = this.#context.model;
     return this.#stage({ rows: 2 * intermediateSize, cols: hiddenSize, least: 2 });
   }

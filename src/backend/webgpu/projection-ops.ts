@@ -26,7 +26,7 @@ export class ProjectionOps {
   /** f32 [rows, padded(intermediateSize)] */
   readonly #gated: NumberedBuffer;
   readonly #logitRows: NumberedBuffer;
-  readonly #lists: Readonly<Record<"input" | "output" | "feed" | "logits", CommandLists>>;
+  readonly #lists: Readonly<Record<"input" | "output" | "feedForward" | "logits", CommandLists>>;
 
   constructor(context: GpuContext, cache: KvCache) {
     const { buffers, model, capacity, recorder } = context;
@@ -41,7 +41,7 @@ export class ProjectionOps {
     this.#lists = {
       input: recorder.newCommandLists(),
       output: recorder.newCommandLists(),
-      feed: recorder.newCommandLists(),
+      feedForward: recorder.newCommandLists(),
       logits: recorder.newCommandLists(),
     };
   }
@@ -151,12 +151,12 @@ export class ProjectionOps {
 
   feedForward(numRows: number, weights: FeedForwardWeights, x: TensorRef): void {
     const at = WebGpuTensor.of(x);
-    let node = this.#lists.feed.at(at.id).at(numRows);
+    let node = this.#lists.feedForward.at(at.id).at(numRows);
     node = under(under(under(under(node, weights.norm), weights.gate), weights.up), weights.down);
-    if (!this.#context.recorder.replay(node)) this.#keepFeed(node, weights, at, numRows);
+    if (!this.#context.recorder.replay(node)) this.#keepFeedForward(node, weights, at, numRows);
   }
 
-  #keepFeed(node: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
+  #keepFeedForward(node: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
     const { hiddenSize, intermediateSize } = this.#context.model;
     const { norm, gate, up, down } = weights;
     const rows = { storage: x, stride: hiddenSize, count };

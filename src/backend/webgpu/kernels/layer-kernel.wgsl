@@ -11,11 +11,11 @@ fn main(
     first_stage(number, thread);
   } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS) {
     attention_output(number - FIRST_WORKGROUPS, thread);
-  } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS + FEED_WORKGROUPS) {
-    feed(number - FIRST_WORKGROUPS - O_WORKGROUPS, thread);
-  } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS + FEED_WORKGROUPS + DOWN_WORKGROUPS) {
-    down(number - FIRST_WORKGROUPS - O_WORKGROUPS - FEED_WORKGROUPS, thread);
+  } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS + GATE_UP_WORKGROUPS) {
+    gate_up(number - FIRST_WORKGROUPS - O_WORKGROUPS, thread);
+  } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS + GATE_UP_WORKGROUPS + DOWN_WORKGROUPS) {
+    down(number - FIRST_WORKGROUPS - O_WORKGROUPS - GATE_UP_WORKGROUPS, thread);
   } else {
-    last_stage(number - FIRST_WORKGROUPS - O_WORKGROUPS - FEED_WORKGROUPS - DOWN_WORKGROUPS, thread);
+    last_stage(number - FIRST_WORKGROUPS - O_WORKGROUPS - GATE_UP_WORKGROUPS - DOWN_WORKGROUPS, thread);
   }
 }
