@@ -1,5 +1,5 @@
 /**
- * The attention driver: runs dense or selected attention in each layer, after the role that a request's policy gives it.
+ * The attention driver: runs dense or selected attention in each layer, by the layer's role in the request's policy.
  * It owns the current selection of each policy. Prefill is dense, and so is a sequence that fits the budget, for every policy.
  */
 import type { Scores, SequenceRange, StepBatch, TokenSelection } from "../backend/backend.ts";
@@ -41,7 +41,7 @@ export class Attention {
     this.#pool = new TensorPool(backend);
   }
 
-  /** Starts a step: what follows is counted in `reads`. */
+  /** Starts a step; `reads` counts its ops. */
   begin(batch: Pick<StepBatch, "lengths" | "numSequences">): void {
     this.reads.begin(batch);
   }
@@ -61,7 +61,7 @@ export class Attention {
     }
   }
 
-  /** The groups of the step since the last call whose policies threw, and what they threw. */
+  /** The groups whose policies threw since the last call, and their errors. */
   takeFailures(): ReadonlyMap<BatchGroup, unknown> {
     const failures = this.#failures;
     if (failures.size > 0) this.#failures = new Map();

@@ -1,5 +1,5 @@
 /**
- * Counts what the attention of a step reads of the cache, op by op as the ops are recorded.
+ * Counts the cache reads of a step's attention, op by op as the ops are recorded.
  *
  * The unit is a *row*: the key and the value of one token in one layer, for all kv heads.
  * - Dense attention reads every cached row once; the query heads of a kv head share the read.

@@ -1,6 +1,6 @@
 /**
- * A kind of backend, as the machine sees it: whether it is here, what it can hold, how to open it, how far its rounding may
- * take it from the reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
+ * A kind of backend on a machine: its availability, its memory limit, its factory, and its allowed error against the
+ * reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
  */
 import type { BackendFactory, BackendName, Capacity, ModelShape } from "./backend.ts";
 
@@ -9,7 +9,7 @@ export interface BackendKind<Host, Options> {
   /** The processor, for messages. */
   readonly device: "GPU" | "CPU";
   /**
-   * Finds what this machine has for it.
+   * Finds the device of this machine for it.
    * @throws BackendError if the machine has nothing, with the reason and what to do.
    */
   probe(host: Host, options: Options): Promise<BackendCandidate>;

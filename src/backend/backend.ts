@@ -308,7 +308,7 @@ export interface Backend {
   /**
    * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(silu(gate(norm x)) * up(norm x)), then
    * `attentionInput` of the next layer if there is one. Consumes `attended`: its contents are undefined afterwards.
-   * A backend may keep what it derives from `from` and `next`: pass the same objects in every step.
+   * A backend may cache data by the identity of `from` and `next`: pass the same objects in every step.
    */
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void;
   /**

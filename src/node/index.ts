@@ -36,7 +36,7 @@ export async function inspectCheckpoint(
   return inspectFolder(await openFileFolder(model ?? bundledModelFolder()), options);
 }
 
-/** Examines this machine: what it can compute with, and whether it computes correctly. */
+/** Examines this machine: its processors, and whether they compute correctly. */
 export async function examineMachine(
   options: ExamineOptions = {},
 ): Promise<MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }> {

@@ -3,7 +3,7 @@ import { logitRows, scoreBytes } from "../decoder-memory.ts";
 import { type GpuSizes, paddedHeadDim } from "./context.ts";
 import { stepLayout } from "./step-buffer.ts";
 
-/** The limits of an adapter or device, as far as kernels care. */
+/** The limits of an adapter or device that kernels depend on. */
 export type DeviceLimits = Pick<
   GPUSupportedLimits,
   | "maxBufferSize"

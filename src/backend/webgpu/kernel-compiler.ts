@@ -6,7 +6,7 @@ import { assembleShader, type Constants, type Shader, type ShaderFile, textOf } 
 /** A kernel specialised for one use. Its text is assembled when it is asked for, its pipeline compiled when it is needed. */
 export interface Kernel {
   readonly id: number;
-  /** The last of its files, and what it was specialised for. */
+  /** The last of its files, and the uses it was specialised for. */
   readonly label: string;
   readonly constants: Constants;
   readonly shader: Shader;

@@ -87,7 +87,7 @@ export class KvCache {
     return true;
   }
 
-  /** numKept: pages whose contents are copied, as far as there is room. */
+  /** numKept: pages to copy, up to the new size. */
   async #resizeLayer(layer: number, numKept: number, numPages: number): Promise<boolean> {
     const { buffers, recorder } = this.#context;
     const old = this.layer(layer);

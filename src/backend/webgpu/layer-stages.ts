@@ -1,8 +1,8 @@
 import type { GpuContext } from "./context.ts";
 
 /**
- * Elements of a 16-byte vector of 16-bit weights, the unit of rows, mailboxes and loads in the layer kernel. f32 weights
- * need two vectors for as many elements.
+ * Elements by which the layer kernel pads mailboxes and splits rows: one 16-byte vector of 16-bit weights, two of f32. WGSL's
+ * `VECTOR_ELEMENTS` is the elements of one vector of the weights' dtype.
  */
 export const MAILBOX_UNIT = 8;
 /** Maximum sums that the invocations of a workgroup reduce at once. */

@@ -21,7 +21,7 @@ export interface MatrixTile {
   readonly buffers: number;
 }
 
-/** Sizes that change how fast kernels are, not what they compute. A vector has 16 bytes. */
+/** Sizes that change the speed of kernels, not their results. A vector has 16 bytes. */
 export interface Tuning {
   /** Matrix-vector products: maximum invocations of a thread group. */
   readonly matvecLanes: number;

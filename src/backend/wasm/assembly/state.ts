@@ -118,7 +118,7 @@ export namespace batch {
   @inline export function pageTable(s: u32): usize {
     return <usize>(word(words.pageTables) + s * word(words.maxPagesPerSequence) * 4);
   }
-  /** The row of x that row i of the logits is of. */
+  /** The row of x behind row i of the logits. */
   // @ts-ignore: decorator
   @inline export function logitsRow(i: u32): u32 { return element(words.logitsRows, i); }
 }

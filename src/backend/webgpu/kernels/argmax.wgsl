@@ -1,5 +1,5 @@
 // Greedy sampling: the lowest id of the largest logit of each row. Two passes: over spans of the row, then over the spans.
-// A row that cannot be sampled gives NO_TOKEN. With: keys, logit-keys. One workgroup of 256 a span and row.
+// A row that cannot be sampled gives NO_TOKEN. With: keys, logit-keys. One workgroup of 256 per span and row.
 override FINAL: bool;
 
 struct Params {

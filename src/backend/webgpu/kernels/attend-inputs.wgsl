@@ -1,4 +1,4 @@
-// Prelude of split-KV attention of single rows: what its kernels take. The kernel declares QueryElement, the element type in
+// Prelude of split-KV attention of single rows: the inputs of its kernels. The kernel declares QueryElement, the element type in
 // which it reads queries. With: storage, step.
 override HEADS: u32; // query heads of a workgroup; they share a kv head
 override QUERY_HEADS: u32;
