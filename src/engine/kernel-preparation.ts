@@ -68,8 +68,8 @@ export class KernelPreparation {
    * @throws BackendError when a kernel does not compile
    */
   async prepareDefault(policy: AttentionPolicy, policyKey: unknown): Promise<void> {
-    const { preparedRows, capacity } = this.#backend;
-    if (preparedRows.length === 0) return;
+    const { compiledRowCounts, capacity } = this.#backend;
+    if (compiledRowCounts.length === 0) return;
     for (const sampling of [GREEDY, { ...GREEDY, temperature: 1 }])
       await this.prepareFor({
         ...{ policy, policyKey, sampling, batchSize: 1, chunkRows: capacity.maxBatchRows },
@@ -151,14 +151,14 @@ export class KernelPreparation {
 
   #stepsOf(request: PreparedRequest): DryStep[] {
     const { policy, longestCache: length, batchSize } = request;
-    const { preparedRows } = this.#backend;
-    const chunks = preparedRows.length > 0 ? preparedRows : chunksOf(request);
+    const { compiledRowCounts } = this.#backend;
+    const chunks = compiledRowCounts.length > 0 ? compiledRowCounts : chunksOf(request);
     const prefill = chunks.map((rows) => ({
       rowCounts: [rows],
       length: Math.max(rows, length),
       isSparse: false,
     }));
-    const decode = batchesUpTo(batchSize, preparedRows).flatMap((sequences) => {
+    const decode = batchesUpTo(batchSize, compiledRowCounts).flatMap((sequences) => {
       const step = { rowCounts: Array<number>(sequences).fill(1), length, isSparse: false };
       return isSparseAt(policy, length) ? [step, { ...step, isSparse: true }] : [step];
     });
@@ -174,7 +174,7 @@ export class KernelPreparation {
     const last = Uint32Array.from(rowCounts, (rows, sequence) => batch.firstRows[sequence] + rows - 1);
     this.#decoder.computeLogits(last, numSequences);
     this.#decoder.computeLogits(last.toReversed(), numSequences);
-    const row: SamplingRow = { params: sampling, draw: 0, seenTokens: [0] };
+    const row: SamplingRow = { params: sampling, sampleIndex: 0, seenTokens: [0] };
     this.#backend.sample(this.#decoder.logits, Array<SamplingRow>(numSequences).fill(row));
   }
 
@@ -216,7 +216,8 @@ function chunksOf({ promptTokens, chunkRows }: PreparedRequest): number[] {
 }
 
 /** Returns batch sizes that represent all sizes up to `most`. */
-function batchesUpTo(most: number, preparedRows: readonly number[]): number[] {
-  const classes = preparedRows.length > 0 ? preparedRows : Array.from({ length: 32 }, (_, i) => 2 ** i);
+function batchesUpTo(most: number, compiledRowCounts: readonly number[]): number[] {
+  const classes =
+    compiledRowCounts.length > 0 ? compiledRowCounts : Array.from({ length: 32 }, (_, i) => 2 ** i);
   return [...classes.filter((rows) => rows < most), most];
 }

@@ -118,7 +118,7 @@ export class StepRunner {
       if (generation.cachedTokens < generation.promptTokens + generation.numSampled) continue;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
       const { sampling: params } = generation.resolved;
-      rows.push({ params, draw: generation.numSampled, seenTokens: generation.tokens });
+      rows.push({ params, sampleIndex: generation.numSampled, seenTokens: generation.tokens });
       drawn.push(run);
     }
     if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);

@@ -62,7 +62,7 @@ export class KvCache {
     return buffers.storage(`key bounds of layer ${layer}`, bytes);
   }
 
-  /** The key bounds of a layer, made where there are none. */
+  /** The key bounds of a layer; creates them at the first call. */
   boundsOf(layer: number): NumberedBuffer {
     const cache = this.layer(layer);
     if (cache.bounds) return cache.bounds;
@@ -73,7 +73,7 @@ export class KvCache {
 
   /**
    * Moves the cache into buffers of `numPages` pages, layer by layer, so that no more than one layer's is held twice.
-   * False where the device has no memory for it: the layers that were moved go back, and nothing has changed.
+   * Returns false if the device has no memory for it: the layers that were moved go back, and nothing has changed.
    */
   async resize(numPages: number): Promise<boolean> {
     const before = this.#numPages;
@@ -88,7 +88,7 @@ export class KvCache {
     return true;
   }
 
-  /** numKept: pages whose contents are copied, as far as there is room. */
+  /** numKept: pages to copy, up to the new size. */
   async #resizeLayer(layer: number, numKept: number, numPages: number): Promise<boolean> {
     const { buffers, recorder } = this.#context;
     const old = this.layer(layer);
@@ -136,8 +136,8 @@ export class KvCache {
     query: TensorRef,
     numRows: number,
   ): void {
-    const { recorder, model, cacheDtype, traits, step, weights: store } = this.#context;
-    // a subgroup for each head, where it has a size
+    const { recorder, model, cacheDtype, traits, stepBuffer, weights: store } = this.#context;
+    // a subgroup for each head, if it has a size
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
@@ -159,7 +159,7 @@ export class KvCache {
       kernel,
       params: { q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
       bindings: {
-        ...{ step: step.storage, vectors: store.vectors, projected },
+        ...{ step: stepBuffer.storage, vectors: store.vectors, projected },
         ...{ query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
       },
       grid: [Math.ceil((model.numQueryHeads + 2 * model.numKvHeads) / (threads / lanes)), numRows],
