@@ -5,6 +5,8 @@ import type { Dtypes } from "./step-work.ts";
 
 export interface KernelCase extends Dtypes {
   readonly config: ModelConfig;
+  /** Fewer than the model has: calls take them in turn. Each has its own weights and cache, together more than a last-level cache holds. */
+  readonly maxLayers: number;
   /** Cached tokens of dense attention. */
   readonly contexts: readonly number[];
   /** Cached tokens of selection and sparse attention. */
@@ -20,6 +22,7 @@ export function kernelPlan(isQuick: boolean, dtypes: Dtypes): KernelCase {
     ? {
         ...dtypes,
         config: readShape("pico-reasoner").config,
+        maxLayers: 4,
         contexts: [512],
         selectionContext: 512,
         budget: 64,
@@ -28,6 +31,7 @@ export function kernelPlan(isQuick: boolean, dtypes: Dtypes): KernelCase {
     : {
         ...dtypes,
         config: readShape("llama-3.1-8b").config,
+        maxLayers: 12,
         contexts: [16384, 32768, 65536, 131072],
         selectionContext: 32768,
         budget: 2048,

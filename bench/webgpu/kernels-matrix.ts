@@ -58,9 +58,10 @@ function productSequences(bench: KernelBench): readonly ProductCallSequence[] {
   const head = () => backend.logits(weights.norm, weights.output, x, firstRow, 1, logits);
   const prepare = () => bench.begin(plan.selectionContext, 1);
   const sizes = sizesOf(bench);
-  const advances = weights.layers.slice(0, numLayers).map((one, i) => ({
-    from: { output: one.attentionOutput, feedForward: one.feedForward },
-    next: i + 1 < numLayers ? { layer: i + 1, weights: layer(i + 1).attentionInput } : undefined,
+  // a step has more layers than the model here: they take turns
+  const advances = Array.from({ length: numLayers }, (_, i) => ({
+    from: { output: layer(i).attentionOutput, feedForward: layer(i).feedForward },
+    next: i + 1 < numLayers ? { layer: bench.layer(i + 1), weights: layer(i + 1).attentionInput } : undefined,
   }));
   return [
     { name: "qkv", sizes: sizes.qkv, prepare, run: qkv },

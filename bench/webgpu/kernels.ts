@@ -8,14 +8,11 @@ import { benchAttentionKernels } from "./kernels-attention.ts";
 import { benchMatrixKernels } from "./kernels-matrix.ts";
 import { plainRead } from "./plain-read.ts";
 
-/** Layers that calls take in turn. Each has its own weights and cache, together more than a last-level cache holds. */
-const MAX_LAYERS = 12;
-
 export async function benchWebGpuKernels(gpu: BenchGpu, plan: KernelCase): Promise<readonly GpuFigure[]> {
-  const { config, dtype, cacheDtype } = plan;
+  const { config, dtype, cacheDtype, maxLayers } = plan;
   const rows = Math.max(...plan.batches);
   const context = Math.max(...plan.contexts, plan.selectionContext);
-  const layers = { ...config, numLayers: Math.min(MAX_LAYERS, config.numLayers) };
+  const layers = { ...config, numLayers: Math.min(maxLayers, config.numLayers) };
   const model = await openDeviceModel(gpu, layers, { context, rows, dtype, cacheDtype });
   try {
     const read = await plainRead(model.backend);
