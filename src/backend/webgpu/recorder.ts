@@ -312,7 +312,7 @@ export class Recorder {
    * @throws BackendError when the device fails meanwhile or does not answer.
    */
   async map(staging: NumberedBuffer, what: string): Promise<boolean> {
-    const mapped = this.#watch.wait(what, staging.buffer.mapAsync(MAP_READ));
+    const mapped = this.#watch.guard(what, staging.buffer.mapAsync(MAP_READ));
     if (isPolled) return waitWithFewPolls(mapped);
     await mapped;
     return true;
