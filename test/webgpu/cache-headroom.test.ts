@@ -85,6 +85,51 @@ describe.skipIf(gpu === undefined)("the KV cache of a device whose memory ends",
     device.destroy();
   });
 
+  it("has its headroom back when a growth is done or refused: something was submitted after it, and waited for", async () => {
+    const { device, adapter } = await openDevice();
+    const backend = await webGpuFactory(adapter, { device, cacheDtype: "f32" })(...sizesOf(sizes));
+    const events: string[] = [];
+    const { createBuffer } = device;
+    device.createBuffer = (descriptor) => {
+      const buffer = createBuffer.call(device, descriptor);
+      const { destroy } = buffer;
+      if (descriptor.label === "headroom")
+        buffer.destroy = () => {
+          events.push("headroom");
+          return destroy.call(buffer);
+        };
+      return buffer;
+    };
+    const { queue } = device;
+    const { submit, onSubmittedWorkDone } = queue;
+    Object.assign(queue, {
+      submit: (commands: GPUCommandBuffer[]) => {
+        events.push("submit");
+        return submit.call(queue, commands);
+      },
+      onSubmittedWorkDone: () => {
+        events.push("wait");
+        return onSubmittedWorkDone.call(queue);
+      },
+    });
+    Object.defineProperty(device, "queue", { value: queue });
+    for (const [pages, isGranted] of [
+      [4, true],
+      [8, true],
+      [12, false],
+    ] as const) {
+      if (!isGranted) await fill(device, 100 * MIB);
+      events.length = 0;
+      expect(await backend.resizeCache(pages)).toBe(isGranted);
+      const last = events.lastIndexOf("headroom");
+      expect(last).toBeGreaterThanOrEqual(0);
+      const after = events.slice(last + 1);
+      expect([after[0], after.includes("wait")]).toEqual(["submit", true]);
+    }
+    await backend.close();
+    device.destroy();
+  });
+
   it("costs the request that needs more of it, and no other", async () => {
     const { device, adapter } = await openDevice();
     const factory = webGpuFactory(adapter, { device, cacheDtype: "f32" });

@@ -22,8 +22,8 @@ const MAX_UNFREED_BYTES = 64 << 20;
  * much again while larger ones replace them), uniform blocks and staging buffers. Nobody survives a refusal of those.
  */
 const SPARE_BYTES = 128 << 20;
-/** Maximum bytes of one buffer that proves free memory. */
-const MAX_PROOF_BYTES = 64 << 20;
+/** Maximum bytes of one buffer that proves free memory; every device allows as many. */
+const MAX_PROOF_BYTES = 256 << 20;
 
 /** How the buffers of a layer are replaced. */
 interface LayerResize {
@@ -41,6 +41,8 @@ export class KvCache {
   readonly #watch: DeviceWatch;
   #numPages = 0;
   #unfreedBytes = 0;
+  /** True after a refusal: the next growth asks for its headroom before it copies anything. */
+  #isShort = false;
 
   constructor(context: GpuContext, watch: DeviceWatch) {
     this.#context = context;
@@ -103,14 +105,16 @@ export class KvCache {
     const headroom = numPages > before ? this.#headroom(numPages) : 0;
     const last = this.layers.length - 1;
     for (let layer = 0; layer <= last; layer++) {
-      // The first layer asks for it, too, so that a full device refuses before anything was copied.
-      const proven = layer === 0 || layer === last ? headroom : 0;
-      if (await this.#resizeLayer(layer, { numKept: before, numPages, headroom: proven })) continue;
+      const isProven = layer === last || (layer === 0 && this.#isShort);
+      const how = { numKept: before, numPages, headroom: isProven ? headroom : 0 };
+      if (await this.#resizeLayer(layer, how)) continue;
       // A layer for which that fails, too, keeps buffers that are larger than it needs.
       const back = { numKept: Math.min(before, numPages), numPages: before, headroom: 0 };
       for (let moved = 0; moved < layer; moved++) await this.#resizeLayer(moved, back);
+      this.#isShort = true;
       return false;
     }
+    this.#isShort = false;
     this.#numPages = numPages;
     return true;
   }
@@ -128,7 +132,7 @@ export class KvCache {
   }
 
   async #resizeLayer(layer: number, { numKept, numPages, headroom }: LayerResize): Promise<boolean> {
-    const { buffers, recorder } = this.#context;
+    const { device, buffers, recorder } = this.#context;
     const old = this.layer(layer);
     const { made, outOfMemory } = await this.#watch.tryAllocate(
       () => {
@@ -151,6 +155,8 @@ export class KvCache {
       buffers.destroy(buffer);
     }
     if (this.#unfreedBytes > MAX_UNFREED_BYTES) {
+      // Dawn frees a destroyed buffer once a submission that came after it is done.
+      device.queue.submit([]);
       await recorder.finish("the KV cache to be moved");
       this.#unfreedBytes = 0;
     }
