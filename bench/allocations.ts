@@ -19,7 +19,7 @@ export interface AllocationSite {
 
 export interface Allocations {
   readonly bytes: number;
-  /** Where most of them were made, most first. */
+  /** Functions that allocated most of them, largest share first. */
   readonly sites: readonly AllocationSite[];
 }
 

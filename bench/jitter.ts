@@ -1,5 +1,5 @@
 /**
- * How evenly tokens come: a decode of many steps through the engine, with its defaults, at one context.
+ * Evenness of token times: a decode of many steps through the engine, with its defaults, at one context.
  *
  * Two requests of one kind. The first is timed: the interval from token to token at the consumer, the processor time of all threads
  * over the wall clock, the host's time to record a step. In the second, a shorter one, allocations are sampled, which slows it a little.

@@ -13,7 +13,7 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }
 
-/** What a row shows of many times. A median alone hides the slow steps. */
+/** Summary of many times in a row. A median alone hides the slow steps. */
 export interface Distribution {
   readonly mean: number;
   readonly p50: number;

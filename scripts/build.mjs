@@ -24,7 +24,7 @@ const WASM_EXPORTS = "src/backend/wasm/exports.ts";
 /** The constants that AssemblyScript takes from the TypeScript above it. */
 const DTYPE_CODES = "src/base/dtype-codes.ts";
 
-/** What can be built: the sources and settings it depends on, where it lands, and how. */
+/** Targets of a build: the sources and settings it depends on, where it lands, and how. */
 const TARGETS = {
   wasm: {
     folder: "wasm",
@@ -48,7 +48,7 @@ const TARGETS = {
   },
 };
 
-/** Whether the build of a target was made from the sources as they are now. */
+/** True if the build of a target was made from the current sources. */
 export function isFresh(name) {
   const { folder, sources } = TARGETS[name];
   const stamp = join(root, folder, ".stamp");

@@ -24,9 +24,9 @@ const LAYERS = {
   cli: 10,
 };
 const PUBLIC = ["src/index.ts", "src/node/index.ts", "src/browser/index.ts"];
-/** What each folder outside src may import of it. */
+/** Files of src that each folder outside it may import. */
 const ENTRIES = { eval: PUBLIC, bench: [...PUBLIC, "src/node/internal.ts"], web: PUBLIC };
-/** Who may name a concrete backend, besides the backend itself and tests. */
+/** Files that may name a concrete backend, besides the backend itself and tests. */
 const MAY_NAME_BACKENDS = /^src\/(machine\/backends\.ts$|node\/|browser\/)/;
 const IMPLEMENTATION = /^src\/backend\/([^/]+)\//;
 const POLICY = /^src\/attention\/policies\/(?!index\.ts$)/;

@@ -11,7 +11,7 @@ import { newerNode } from "./newer-node.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const total = { passed: 0, failed: 0, skipped: 0 };
 
-/** What a JavaScript engine may compute otherwise: the WASM kernels, their suites, and whole models on them. */
+/** Tests that another JavaScript engine may fail: the WASM kernels, their suites, and whole models on them. */
 const ENGINE_TESTS = ["src/backend/wasm", "test/conformance", "test/golden/hugging-face.test.ts"];
 
 /** Each ends a run that hangs, such as a page whose thread is blocked: far more than its tests take. */

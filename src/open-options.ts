@@ -10,7 +10,7 @@ export interface EngineOptions extends BackendOptions {
   /** The policy of requests that name none, a value or a spec. Default: the checkpoint's own, else full. */
   readonly attention?: AttentionPolicy | string;
   /**
-   * Most requests that run at the same time. Default: 16 on a CPU and 32 on a GPU, fewer where the context needs their memory.
+   * Maximum concurrent requests. Default: 16 on a CPU and 32 on a GPU, fewer if the context needs their memory.
    */
   readonly maxConcurrent?: number;
   /**

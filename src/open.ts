@@ -1,6 +1,6 @@
 /** The composition root: puts an engine together. */
 import type { Capacity } from "./backend/backend.ts";
-import { MOST_CONCURRENT } from "./backend/backend-kind.ts";
+import { MAX_CONCURRENT } from "./backend/backend-kind.ts";
 import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
@@ -18,7 +18,7 @@ import { createRope } from "./model/rope.ts";
 import { checkWeights, ignoredTensors, loadWeights, unusedOutput } from "./model/weights.ts";
 import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
-/** What a place gives an engine. */
+/** Means of a runtime environment for an engine. */
 export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
 }
@@ -68,7 +68,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
 
 /** Room for the options' context and requests. @throws ConfigError on a context that the model was not made for. */
 function capacityFor(config: ModelConfig, options: EngineOptions): Capacity {
-  const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = MOST_CONCURRENT.gpu } = options;
+  const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = MAX_CONCURRENT.gpu } = options;
   const maxSequenceLength = options.contextLength ?? config.contextLength;
   if (maxSequenceLength > config.contextLength)
     throw new ConfigError(

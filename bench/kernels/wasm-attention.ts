@@ -76,7 +76,7 @@ function gather(
     Uint32Array.from({ length: SELECTED }, (_, i) => i * every + Math.floor(bench.unit() * every)),
   );
   backend.write(counts, Uint32Array.of(SELECTED));
-  return () => backend.attendSelected(0, range, query, { indices, counts, groups: 1 }, output);
+  return () => backend.attendSelected(0, range, query, { indices, counts, headGroups: 1 }, output);
 }
 
 function compare(bench: KernelBench, lengths: readonly (keyof typeof LABORATORY.nanoseconds)[]): void {

@@ -10,11 +10,11 @@ export function benchSelection(bench: KernelBench): void {
   const ends = { sinks: 4, recent: 252 };
   const units = {
     units: backend.createTensor("u32", [1, HEADS, COUNT]),
-    groups: HEADS,
+    headGroups: HEADS,
     count: COUNT,
     unit: 1,
   };
-  const merged = { units: backend.createTensor("u32", [1, 1, COUNT]), groups: 1, count: COUNT, unit: 1 };
+  const merged = { units: backend.createTensor("u32", [1, 1, COUNT]), headGroups: 1, count: COUNT, unit: 1 };
   const base = Float32Array.from({ length: LENGTH }, () => bench.gauss());
   const kinds = {
     gaussian: () => bench.gauss(),

@@ -10,7 +10,7 @@ export interface BackendRow {
   readonly threads: number;
   readonly msPerStep: number;
   readonly prefillMs: number;
-  /** How many times faster than the reference backend. */
+  /** Speed-up over the reference backend. */
   readonly decodeSpeedup: number;
   readonly prefillSpeedup: number;
 }

@@ -27,7 +27,7 @@ export interface StepRow {
   readonly meanMs: number;
   readonly p99Ms: number;
   readonly leastMs: number;
-  /** How many times faster than the first attention. */
+  /** Speed-up over the first attention. */
   readonly speedup: number;
   readonly plainReadMs: number;
   readonly arithmeticMs: number;
@@ -42,7 +42,7 @@ export interface PrefillRow {
   /** At the end of the same context, with the first attention. */
   readonly decodeTokensPerSecond: number;
   readonly prefillOverDecode: number;
-  /** What prefill reaches where every multiply-add runs at the ceiling. */
+  /** Prefill speed if every multiply-add runs at the ceiling. */
   readonly ceilingTokensPerSecond: number;
 }
 

@@ -55,7 +55,7 @@ export class ModelStepper {
   readonly #tokens: Uint32Array;
   readonly #drawRow = Uint32Array.of(0);
   #wasm: WasmBackend | undefined;
-  readonly #draws: readonly SamplingRow[] = [{ params: GREEDY, draw: 0, seenTokens: [] }];
+  readonly #draws: readonly SamplingRow[] = [{ params: GREEDY, sampleIndex: 0, seenTokens: [] }];
 
   private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights, clock: StepClock) {
     const { capacity } = backend;

@@ -33,7 +33,7 @@ export interface ShapeDecodeRow {
   /** In which the host records and submits a step: median and mean. */
   readonly hostMs: number;
   readonly hostMeanMs: number;
-  /** Of a step by itself, from its first dispatch to the end of its last. */
+  /** Duration of a step by itself, from its first dispatch to the end of its last. */
   readonly gpuMs: number;
   /** Every dispatch timed by itself: together more than a step. */
   readonly gpuMsByCategory: Readonly<Record<string, number>>;

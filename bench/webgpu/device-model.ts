@@ -44,7 +44,7 @@ export async function openDeviceModel(
     maxPages: Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
     maxBatchRows: rows ?? candidate.prefillRows(demand, context),
-    maxBatchSequences: rows === undefined ? candidate.mostConcurrent : 1,
+    maxBatchSequences: rows === undefined ? candidate.maxConcurrent : 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
   const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits }));

@@ -15,7 +15,7 @@ import {
 import { type DeviceModel, PAGE_SIZE } from "./device-model.ts";
 
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
-const DRAWS = [{ params: GREEDY, draw: 0, seenTokens: [] }];
+const DRAWS = [{ params: GREEDY, sampleIndex: 0, seenTokens: [] }];
 
 export class DeviceStepper {
   readonly backend: WebGpuBackend;
@@ -25,7 +25,7 @@ export class DeviceStepper {
   readonly #pages: readonly number[];
   readonly #prompt: Uint32Array;
   readonly #drawRow = Uint32Array.of(0);
-  /** Whether a sample exists that the next step continues from. */
+  /** True if a sample exists that the next step continues from. */
   #hasDrawn = false;
 
   constructor({ backend, weights, config }: DeviceModel) {

@@ -19,7 +19,7 @@ export async function benchAttentionKernels(bench: KernelBench): Promise<readonl
   const selector = new Selector(bench);
   const times = await timeSequences(bench.model.backend, [
     ...[budget, ...contexts].map((context) => denseCallSequence(bench, context)),
-    denseCallSequence(bench, selectionContext, selector.handedOn),
+    denseCallSequence(bench, selectionContext, selector.emittedScores),
     ...selector.sequences(),
   ]);
   const microseconds = (name: string) => times.get(name) ?? Number.NaN;
@@ -65,7 +65,7 @@ class Selector {
   readonly #selection: TokenSelection;
   readonly #given: Scores;
   /** Receives the scores that a dense pass emits. */
-  readonly handedOn: Scores;
+  readonly emittedScores: Scores;
 
   constructor(bench: KernelBench) {
     const { model, plan } = bench;
@@ -77,19 +77,19 @@ class Selector {
     this.#ends = { sinks: SINKS, recent: ends - SINKS };
     this.#set = {
       units: backend.createTensor("u32", [1, 1, budget]),
-      groups: 1,
+      headGroups: 1,
       count: budget - ends,
       unit: 1,
     };
     this.#selection = {
       indices: backend.createTensor("u32", [1, 1, budget]),
       counts: backend.createTensor("u32", [1]),
-      groups: 1,
+      headGroups: 1,
     };
     // heads agree in part, as in a model
     const value = (i: number) => gauss(i % context) + 0.5 * gauss(i + 7e6);
     this.#given = { values: bench.tensor([1, heads, context], value), heads, unit: 1 };
-    this.handedOn = { values: backend.createTensor("f32", [1, heads, context]), heads, unit: 1 };
+    this.emittedScores = { values: backend.createTensor("f32", [1, heads, context]), heads, unit: 1 };
   }
 
   sequences(): readonly CallSequence[] {

@@ -43,7 +43,7 @@ export function chatText(problem: Problem): { prompt: string; completion: string
   };
 }
 
-/** Whether a generated text holds the right `\boxed{ANSWER}`. */
+/** True if a generated text holds the right `\boxed{ANSWER}`. */
 export function isCorrect(problem: Problem, text: string): boolean {
   return text.includes(`\\boxed{${problem.answer}}`);
 }

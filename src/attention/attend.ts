@@ -1,5 +1,5 @@
 /**
- * The attention driver: runs dense or selected attention in each layer, after the role that a request's policy gives it.
+ * The attention driver: runs dense or selected attention in each layer, by the layer's role in the request's policy.
  * It owns the current selection of each policy. Prefill is dense, and so is a sequence that fits the budget, for every policy.
  */
 import type { Scores, SequenceRange, StepBatch, TokenSelection } from "../backend/backend.ts";
@@ -25,7 +25,7 @@ interface PolicyState {
 
 export class Attention {
   readonly model: AttentionModel;
-  /** What the ops of the current step read, by sequence. */
+  /** Cache reads of the current step's ops, by sequence. */
   readonly reads: CacheReads;
   readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
@@ -41,14 +41,14 @@ export class Attention {
     this.#pool = new TensorPool(backend);
   }
 
-  /** Starts a step: what follows is counted in `reads`. */
+  /** Starts a step; `reads` counts its ops. */
   begin(batch: Pick<StepBatch, "lengths" | "numSequences">): void {
     this.reads.begin(batch);
   }
 
   /**
    * Records the attention of one layer for all groups of the batch. A group whose policy throws drops out of the step:
-   * its rows are undefined from then on and touch no others. `takeFailures` tells of it.
+   * its rows are undefined from then on and touch no others. `takeFailures` reports it.
    * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
    */
   attend(layer: number, groups: readonly BatchGroup[], query: TensorRef, output: TensorRef): void {
@@ -61,7 +61,7 @@ export class Attention {
     }
   }
 
-  /** The groups of the step since the last call whose policies threw, and what they threw. */
+  /** The groups whose policies threw since the last call, and their errors. */
   takeFailures(): ReadonlyMap<BatchGroup, unknown> {
     const failures = this.#failures;
     if (failures.size > 0) this.#failures = new Map();
@@ -69,8 +69,8 @@ export class Attention {
   }
 
   /**
-   * What a policy throws, or the backend on account of what the policy asked, fails this group alone. A backend that is lost
-   * fails everyone: whatever the decoder asks of it next throws, too.
+   * An error of a policy, or of the backend in a policy's call, fails this group alone. A lost backend fails all groups: its
+   * next call throws as well.
    */
   #attendOrFail(layer: number, group: BatchGroup, query: TensorRef, output: TensorRef): void {
     try {
@@ -140,7 +140,7 @@ export class Attention {
   }
 }
 
-/** True where a decode step of this length attends sparsely: the sequence no longer fits the budget. */
+/** True if a decode step of this length attends sparsely: the sequence no longer fits the budget. */
 export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
   return length > policy.tokenBudget;
 }

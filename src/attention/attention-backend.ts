@@ -1,6 +1,6 @@
 import type { Backend } from "../backend/backend.ts";
 
-/** What attention and selection ask of a backend. */
+/** The part of a backend that attention and selection use. */
 export type AttentionBackend = Pick<
   Backend,
   | "cacheDtype"

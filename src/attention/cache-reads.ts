@@ -1,11 +1,11 @@
 /**
- * Counts what the attention of a step reads of the cache, op by op as the ops are recorded.
+ * Counts the cache reads of a step's attention, op by op as the ops are recorded.
  *
  * The unit is a *row*: the key and the value of one token in one layer, for all kv heads.
  * - Dense attention reads every cached row once; the query heads of a kv head share the read.
- * - Scores computed apart from attention read every key: half a row a token. Emitted scores read nothing more.
- * - Page scores read two bounds a page and kv head, which are f32 on every backend: one row a page where the cache is f32,
- *   two where it is f16.
+ * - Scores computed apart from attention read every key: half a row per token. Emitted scores read nothing more.
+ * - Page scores read two bounds per page and kv head, which are f32 on every backend: one row per page if the cache is f32,
+ *   two if it is f16.
  * - Sparse attention reads the selected rows of each set: heads that share a set share the read, and query heads with sets
  *   of their own read each their own, so that a row of a kv head may count several times.
  * Upkeep of the step's own rows (storing them, their page's bounds) does not count. A selection of pages without recent ones
@@ -22,7 +22,7 @@ const BOUND_BYTES = 4;
 interface SelectionSize {
   units: number;
   unit: number;
-  /** Whether the last unit of the sequence is among them: it may be cut at the length. */
+  /** True if they include the sequence's last unit, which may be cut at the length. */
   hasLast: boolean;
 }
 
@@ -83,7 +83,7 @@ export class CacheReads {
     const size = this.#sizes.get(selection);
     if (!size) throw new TypeError("select must return what expandSelection of its selector gave");
     const { units, unit, hasLast } = size;
-    const setsPerKvHead = Math.max(1, selection.groups / this.#model.numKvHeads);
+    const setsPerKvHead = Math.max(1, selection.headGroups / this.#model.numKvHeads);
     for (let s = first; s < first + count; s++) {
       const length = this.#lengths[s];
       const cut = hasLast ? Math.ceil(length / unit) * unit - length : 0;

@@ -1,7 +1,7 @@
 /**
  * The contract of an attention policy: which cached tokens a decode step attends to, layer by layer.
  *
- * Glossary. Token budget: most tokens that a sparse layer attends to, sinks and recency window included. Sink tokens: the
+ * Glossary. Token budget: maximum tokens that a sparse layer attends to, sinks and recency window included. Sink tokens: the
  * first n, always kept. Recency window: the last n, always kept; recency share: its share of the budget. Selection layer:
  * attends to all tokens and selects. Reuse layer: attends to the last selection. Dense layer: attends to all tokens. Head
  * group: query heads that share a selection. Batch group: consecutive sequences of a batch that share a policy.
@@ -15,7 +15,7 @@ export interface LayerRole {
 }
 
 /**
- * Who named a policy's selection layers: the request (or the engine's policy), the checkpoint, the paper's table for a model
+ * Source of a policy's selection layers: the request (or the engine's policy), the checkpoint, the paper's table for a model
  * of these sizes, or nobody. A guess by depth can be far worse than measured layers.
  */
 export type SelectionLayersSource = "request" | "checkpoint" | "paper" | "guess";
@@ -29,12 +29,12 @@ export interface AttentionModel {
   readonly pageSize: number;
   /** Selection layers for settings that name none. */
   readonly defaultSelectionLayers: readonly number[];
-  /** Who named them. */
+  /** Source of `defaultSelectionLayers`. */
   readonly defaultSelectionLayersFrom: SelectionLayersSource;
 }
 
 /**
- * Records a policy's selection in one selecting layer, for all sequences that share the policy. Each of them is longer than
+ * Records a policy's selection in one selection layer, for all sequences that share the policy. Each of them is longer than
  * the budget. The results are handles; nothing is read back.
  */
 export interface Selector {
@@ -44,13 +44,13 @@ export interface Selector {
   scores(): Scores;
   /** Quest's upper bounds per query head and page of `pageSize` tokens. */
   pageScores(pageSize: number): Scores;
-  /** One pseudo-random score a token, the same on every backend. */
+  /** One pseudo-random score per token, the same on every backend. */
   randomScores(seed: number): Scores;
   /** Per head the `count` best units apart from the always-kept tokens. */
   topK(scores: Scores, count: number, ends: KeptEnds): UnitSet;
   /** One set of `count` units for all heads, by rank across heads. */
   mergeByRank(scores: Scores, count: number, ends: KeptEnds): UnitSet;
-  /** Union of the set and the always-kept tokens (in units of the set; in tokens where there is no set), ascending. */
+  /** Union of the set and the always-kept tokens (in units of the set; in tokens without a set), ascending. */
   expandSelection(set: UnitSet | undefined, ends: KeptEnds): TokenSelection;
 }
 
@@ -58,15 +58,15 @@ export interface AttentionPolicy {
   readonly name: string;
   /** Reports print them, spelled as in a spec. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Most tokens of a sparse layer; Infinity for full attention. Attention is dense while a sequence fits. */
+  /** Maximum tokens of a sparse layer; Infinity for full attention. Attention is dense while a sequence fits. */
   readonly tokenBudget: number;
-  /** Present where the policy has selection layers. */
+  /** Present if the policy has selection layers. */
   readonly selectionLayersFrom?: SelectionLayersSource;
-  /** Page size of the key bounds that `select` reads, where it reads any. */
+  /** Page size of the key bounds that `select` reads, if it reads any. */
   readonly pageBounds?: number;
   /** Pure. */
   layerRole(layer: number): LayerRole;
-  select?(step: Selector): TokenSelection;
+  select?(selector: Selector): TokenSelection;
   /**
    * Binds the policy to a model: checks the settings and fills in those that depend on the model. A policy without it fits
    * every model.

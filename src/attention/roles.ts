@@ -5,8 +5,8 @@ import type { AttentionPolicy, LayerRole } from "./policy.ts";
 const KNOWN = new WeakMap<AttentionPolicy, readonly LayerRole[]>();
 
 /**
- * The roles of a policy's layers. Each layer is asked once, when the policy is first used, and checked then.
- * @throws TypeError when what the policy gives is no role; whatever the policy throws
+ * Returns the roles of a policy's layers. It asks for each layer and checks the answer once, at the policy's first use.
+ * @throws TypeError when the policy returns no role, and any error of the policy
  */
 export function rolesOf(policy: AttentionPolicy, numLayers: number): readonly LayerRole[] {
   const known = KNOWN.get(policy);

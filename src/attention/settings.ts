@@ -64,7 +64,7 @@ export function knownKeys(policy: string, options: object, known: readonly strin
       );
 }
 
-/** Returns a setting, or its default where it is undefined. null counts as a value. */
+/** Returns a setting, or its default if it is undefined. null counts as a value. */
 export function orDefault<T>(value: T | undefined, otherwise: T): T {
   return value === undefined ? otherwise : value;
 }

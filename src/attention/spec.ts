@@ -5,7 +5,7 @@ import type { AttentionPolicy } from "./policy.ts";
 
 /**
  * Reads an attention spec, `NAME[:key=value,...]`, e.g. `less-is-more:budget=256,layers=2+7`.
- * defaults: another spec (the checkpoint's). Where it names the same policy, its settings replace those left out.
+ * defaults: another spec (the checkpoint's). If it names the same policy, its settings replace those left out.
  * @throws ConfigError on an unknown name or key, a repeated key, or an impossible value.
  */
 export function parseAttention(spec: string, defaults?: string): AttentionPolicy {

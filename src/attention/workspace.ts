@@ -7,7 +7,7 @@ import type { AttentionBackend } from "./attention-backend.ts";
 import type { CacheReads } from "./cache-reads.ts";
 import type { AttentionModel, Selector } from "./policy.ts";
 
-/** Tensors for selection, handed back and reused, so that nothing is made in steady state. */
+/** Tensors for selection, returned and reused, so that steady state creates none. */
 export class TensorPool {
   readonly #backend: AttentionBackend;
   readonly #free = new Map<string, TensorRef[]>();
@@ -16,9 +16,9 @@ export class TensorPool {
     this.#backend = backend;
   }
 
-  /** dtype [at least `sequences`, groups, at least `capacity`]; both come in powers of two, so that sizes repeat. */
-  take(dtype: TensorDtype, sequences: number, groups: number, capacity: number): TensorRef {
-    const shape = selectionDimensions(sequences, groups, capacity);
+  /** dtype [at least `sequences`, headGroups, at least `capacity`]; both come in powers of two, so that sizes repeat. */
+  take(dtype: TensorDtype, sequences: number, headGroups: number, capacity: number): TensorRef {
+    const shape = selectionDimensions(sequences, headGroups, capacity);
     const key = `${dtype}:${shape.join("x")}`;
     return this.#free.get(key)?.pop() ?? this.#backend.createTensor(dtype, shape);
   }
@@ -41,14 +41,14 @@ export class SelectionWorkspace implements Selector {
   readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
   readonly #reads: CacheReads;
-  /** What the n-th call of a selecting layer made, with its tensors. */
+  /** Results of the n-th call in a selection layer, with their tensors. */
   readonly #results: (Result & { readonly tensors: readonly TensorRef[] })[] = [];
-  /** Handles that a policy may hand back: those of this workspace. */
+  /** Handles that a policy may pass to calls: those of this workspace. */
   readonly #made = new WeakSet<object>();
   #call = 0;
   #range: SequenceRange = { first: 0, count: 0 };
   #query: TensorRef | undefined;
-  #handedOn: Scores | undefined;
+  #emittedScores: Scores | undefined;
 
   constructor(backend: AttentionBackend, model: AttentionModel, pool: TensorPool, reads: CacheReads) {
     this.#backend = backend;
@@ -57,12 +57,12 @@ export class SelectionWorkspace implements Selector {
     this.#reads = reads;
   }
 
-  /** Starts the records of one selecting layer. */
-  start(layer: number, range: SequenceRange, query: TensorRef, handedOn: Scores | undefined): this {
+  /** Starts the records of one selection layer. */
+  start(layer: number, range: SequenceRange, query: TensorRef, emittedScores: Scores | undefined): this {
     this.layer = layer;
     this.#range = range;
     this.#query = query;
-    this.#handedOn = handedOn;
+    this.#emittedScores = emittedScores;
     this.#call = 0;
     return this;
   }
@@ -73,9 +73,9 @@ export class SelectionWorkspace implements Selector {
   }
 
   scores(): Scores {
-    if (this.#handedOn) {
-      this.#made.add(this.#handedOn);
-      return this.#handedOn;
+    if (this.#emittedScores) {
+      this.#made.add(this.#emittedScores);
+      return this.#emittedScores;
     }
     const out = this.#scores(this.model.numQueryHeads, 1);
     this.#reads.keys(this.#range);
@@ -115,9 +115,9 @@ export class SelectionWorkspace implements Selector {
   expandSelection(set: UnitSet | undefined, ends: KeptEnds): TokenSelection {
     this.#check("expandSelection", set, set?.count ?? 0, ends);
     const unit = set?.unit ?? 1;
-    const groups = set?.groups ?? 1;
+    const headGroups = set?.headGroups ?? 1;
     const capacity = ((set?.count ?? 0) + ends.sinks + ends.recent) * unit;
-    const out = this.#selection(groups, capacity);
+    const out = this.#selection(headGroups, capacity);
     this.#backend.expandSelection(this.#range, set, ends, out);
     this.#reads.expanded(out, set, ends);
     return out;
@@ -131,32 +131,43 @@ export class SelectionWorkspace implements Selector {
     return this.#keep({ values, heads, unit, tensors: [values] });
   }
 
-  #units(groups: number, count: number, unit: number): UnitSet {
+  #units(headGroups: number, count: number, unit: number): UnitSet {
     const known = this.#known();
-    if (known && "units" in known && known.groups === groups && known.count === count && known.unit === unit)
+    if (
+      known &&
+      "units" in known &&
+      known.headGroups === headGroups &&
+      known.count === count &&
+      known.unit === unit
+    )
       return known;
-    const units = this.#pool.take("u32", this.#range.count, groups, count);
-    return this.#keep({ units, groups, count, unit, tensors: [units] });
+    const units = this.#pool.take("u32", this.#range.count, headGroups, count);
+    return this.#keep({ units, headGroups, count, unit, tensors: [units] });
   }
 
-  #selection(groups: number, capacity: number): TokenSelection {
+  #selection(headGroups: number, capacity: number): TokenSelection {
     const known = this.#known();
-    if (known && "indices" in known && known.groups === groups && capacityOf(known.indices) >= capacity)
+    if (
+      known &&
+      "indices" in known &&
+      known.headGroups === headGroups &&
+      capacityOf(known.indices) >= capacity
+    )
       return known;
-    const indices = this.#pool.take("u32", this.#range.count, groups, capacity);
+    const indices = this.#pool.take("u32", this.#range.count, headGroups, capacity);
     const counts = this.#pool.take("u32", this.#range.count, 1, 1);
-    return this.#keep({ indices, counts, groups, tensors: [indices, counts] });
+    return this.#keep({ indices, counts, headGroups, tensors: [indices, counts] });
   }
 
-  /** What the same call of the last selecting layer made, where it has room for the sequences of this step. */
+  /** Returns the result of the same call in the last selection layer if it has room for this step's sequences. */
   #known(): Result | undefined {
     const known = this.#results[this.#call++];
     return known && (known.tensors[0]?.shape[0] ?? 0) >= this.#range.count ? known : undefined;
   }
 
   /**
-   * The result of the call just counted, for the same call of the next selecting layer. The tensors of another size that it
-   * takes the place of go back to the pool: where layers have budgets of their own, they change places in every step.
+   * Keeps a result for the same call in the next selection layer. Returns replaced tensors to the pool. If layers differ in
+   * budget, this happens in every step.
    */
   #keep<T extends Result & { readonly tensors: readonly TensorRef[] }>(made: T): T {
     for (const tensor of this.#results[this.#call - 1]?.tensors ?? []) this.#pool.giveBack(tensor);

@@ -1,31 +1,31 @@
 /**
- * A kind of backend, as the machine sees it: whether it is here, what it can hold, how to open it, how far its rounding may
- * take it from the reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
+ * A kind of backend on a machine: its availability, its memory limit, its factory, and its allowed error against the
+ * reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
  */
 import type { BackendFactory, BackendName, Capacity, ModelShape } from "./backend.ts";
 
 export interface BackendKind<Host, Options> {
   readonly name: BackendName;
-  /** What it computes on, for messages. */
+  /** The processor, for messages. */
   readonly device: "GPU" | "CPU";
   /**
-   * Finds what this machine has for it.
-   * @throws BackendError where the machine has nothing, with the reason and what to do.
+   * Finds the device of this machine for it.
+   * @throws BackendError if the machine has nothing, with the reason and what to do.
    */
   probe(host: Host, options: Options): Promise<BackendCandidate>;
 }
 
 /** A backend that can be opened here, once. */
 export interface BackendCandidate {
-  /** Whether "auto" takes it, and why. */
+  /** Decision of "auto", and its reason. */
   readonly auto: { readonly isWanted: boolean; readonly why?: string };
   /** Error against the reference that rounding explains; see `ALLOWED_ERROR`. */
   readonly allowedError: number;
-  /** Requests that run at the same time where nobody names their number, and memory holds them. */
-  readonly mostConcurrent: number;
-  /** The device whose arithmetic the self-test must prove at open; left out where the CPU computes. */
+  /** Concurrent requests if nobody names their number and memory holds them. */
+  readonly maxConcurrent: number;
+  /** The device whose arithmetic the self-test must prove at open; absent if the CPU computes. */
   readonly tested?: TestedDevice;
-  /** What it can hold beside a model's weights. */
+  /** Memory limit beside a model's weights. */
   memoryLimit(demand: MemoryDemand): MemoryLimit;
   /** Rows of a prefill chunk that suit it for this model: the size of its buffers for rows. See `Backend.prefillRows`. */
   prefillRows(demand: MemoryDemand, maxSequenceLength: number): number;
@@ -36,7 +36,7 @@ export interface BackendCandidate {
 export interface TestedDevice {
   /** For people. */
   readonly name: string;
-  /** Where the device comes from: two equal cards differ in nothing else that WebGPU tells. */
+  /** Origin of the device: WebGPU shows no other difference between two equal cards. */
   readonly source: object;
   /** Equal for devices of a source on which kernels compute alike. */
   readonly key: string;
@@ -47,10 +47,10 @@ export interface MemoryDemand {
   readonly weightBytes: number;
 }
 
-/** What a backend can hold. */
+/** Memory limit of a backend. */
 export interface MemoryLimit {
   fits(capacity: Capacity): boolean;
-  /** What sets the limit, for messages; completes "does not fit into the …". */
+  /** Cause of the limit, for messages; completes "does not fit into the …". */
   readonly name: string;
 }
 
@@ -58,7 +58,7 @@ export interface MemoryLimit {
  * Concurrent requests by default. A step reads all weights once for its sequences: 16 of them keep the cores of a CPU busy,
  * a GPU takes more. They cost nothing until they run.
  */
-export const MOST_CONCURRENT = { cpu: 16, gpu: 32 } as const;
+export const MAX_CONCURRENT = { cpu: 16, gpu: 32 } as const;
 
 /**
  * Relative error that rounding explains. f16 keys, values and products keep 11 bits: each is off by up to 5e-4, sums by

@@ -12,7 +12,7 @@
 import type { TensorDtype } from "../base/dtype.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
 
-/** Sizes of a decoder: what a backend has to know of the model. */
+/** Sizes of the decoder that a backend needs. */
 export interface ModelShape {
   readonly numLayers: number;
   readonly hiddenSize: number;
@@ -25,38 +25,38 @@ export interface ModelShape {
   readonly rmsNormEps: number;
 }
 
-/** How much of the model a backend runs at once; fixed while it is open. */
+/** Limits of a batch and of the cache; fixed while the backend is open. */
 export interface Capacity {
   /** Tokens of one KV page. */
   readonly pageSize: number;
-  /** The most that the KV pool may grow to, in pages; all sequences share it. */
+  /** Maximum pages of the KV pool; all sequences share it. */
   readonly maxPages: number;
-  /** Longest sequence: sizes score buffers and page tables. */
+  /** Maximum tokens of a sequence: sizes score buffers and page tables. */
   readonly maxSequenceLength: number;
-  /** Most rows in one batch. */
+  /** Maximum rows of a batch. */
   readonly maxBatchRows: number;
-  /** Most sequences in one batch. */
+  /** Maximum sequences of a batch. */
   readonly maxBatchSequences: number;
 }
 
-/** How keys and values are stored. Page bounds are f32 everywhere. */
+/** Storage type of keys and values. Key bounds are f32 everywhere. */
 export type CacheDtype = "f16" | "f32";
 
-/** What a backend chose for the processor; no choice changes a result. */
+/** Tuning choices of a backend. They change speed, never results. */
 export interface TuningReport {
   /** measured: just now; kept: measured before on this machine; default: the usual choices, not measured. */
   readonly from: "measured" | "kept" | "default";
   /** By name: sizes in bytes, times in microseconds, switches as 0 or 1. */
   readonly choices: Readonly<Record<string, number>>;
-  /** What the measurement took. */
+  /** Duration of the measurement. */
   readonly elapsedMs?: number;
-  /** Why there is no measurement, or why it was not kept. */
+  /** Reason for a missing measurement, or for one that was not kept. */
   readonly note?: string;
 }
 
 export type BackendName = "reference" | "wasm" | "webgpu";
 
-/** What is chosen and used, for `report()` and `doctor`. */
+/** Choices and memory of a backend, for `report()` and `doctor`. */
 export interface BackendReport {
   readonly name: BackendName;
   /** One line for people: build, SIMD level, adapter. */
@@ -64,11 +64,11 @@ export interface BackendReport {
   /** Threads that compute, the caller's included. */
   readonly threads: number;
   readonly weightBytes: number;
-  /** Keys and values that there is room for now; the cache grows with use. */
+  /** Current size of the cache's keys and values; the cache grows with use. */
   readonly kvCacheBytes: number;
-  /** The most that it may grow to. */
+  /** Maximum of `kvCacheBytes`. */
   readonly maxKvCacheBytes: number;
-  /** Left out where nothing depends on the processor. */
+  /** Absent if the backend has no tuning choices. */
   readonly tuning?: TuningReport;
 }
 
@@ -79,7 +79,7 @@ export interface BackendReport {
 export interface StepBatch {
   numRows: number;
   numSequences: number;
-  /** [numRows] ids, or `SAMPLED_TOKEN | row` for a token of the last draw. */
+  /** [numRows] ids, or `SAMPLED_TOKEN | row` for a token of the last sample. */
   readonly tokenIds: Uint32Array;
   /** [numRows] cache slot (page × pageSize + offset) that receives the row's key and value. */
   readonly slots: Uint32Array;
@@ -91,7 +91,7 @@ export interface StepBatch {
   readonly rowCounts: Uint32Array;
   /** [numSequences] cached length after this step: the sequence's last row has position lengths - 1. */
   readonly lengths: Uint32Array;
-  /** [numSequences] first position that the key bounds of its page do not cover: `updatePageBounds` begins there. */
+  /** [numSequences] first position without valid key bounds; `updatePageBounds` starts there. */
   readonly boundsFrom: Uint32Array;
   /** [numSequences, maxPagesPerSequence] page ids; entries past ceil(length / pageSize) are ignored. */
   readonly pageTables: Uint32Array;
@@ -144,11 +144,11 @@ export interface NextLayer {
 
 /** Tensors that a step carries from layer to layer. */
 export interface LayerTensors {
-  /** f32 [maxBatchRows, numQueryHeads * headDim] */
+  /** Output of attention: f32 [maxBatchRows, numQueryHeads * headDim]. */
   readonly attended: TensorRef;
-  /** f32 [maxBatchRows, hiddenSize] */
+  /** The residual stream: f32 [maxBatchRows, hiddenSize]. */
   readonly x: TensorRef;
-  /** f32 [maxBatchRows, numQueryHeads * headDim] */
+  /** Queries of the next attention: f32 [maxBatchRows, numQueryHeads * headDim]. */
   readonly query: TensorRef;
 }
 
@@ -163,11 +163,11 @@ export interface Scores {
   readonly unit: number;
 }
 
-/** Units chosen from scores: for each sequence and group exactly `count` units, no repeats, in no promised order. */
+/** Units chosen from scores: for each sequence and head group exactly `count` units, no repeats, in no promised order. */
 export interface UnitSet {
-  /** u32 [at least range.count, groups, capacity] */
+  /** u32 [at least range.count, headGroups, capacity] */
   readonly units: TensorRef;
-  readonly groups: number;
+  readonly headGroups: number;
   readonly count: number;
   readonly unit: number;
 }
@@ -175,14 +175,14 @@ export interface UnitSet {
 /**
  * The tokens that sparse layers attend to.
  *
- * indices u32 [at least range.count, groups, capacity]: ascending positions, no repeats, first counts[s] valid
- * counts  u32 [at least range.count]: the same for all groups of a sequence
- * groups  1 (one set for all heads), numKvHeads or numQueryHeads
+ * indices u32 [at least range.count, headGroups, capacity]: ascending positions, no repeats, first counts[s] valid
+ * counts  u32 [at least range.count]: the same for all head groups of a sequence
+ * headGroups  1 (one set for all heads), numKvHeads or numQueryHeads
  */
 export interface TokenSelection {
   readonly indices: TensorRef;
   readonly counts: TensorRef;
-  readonly groups: number;
+  readonly headGroups: number;
 }
 
 /** Units at both ends of a sequence: the first `sinks` and the last `recent`. */
@@ -191,7 +191,7 @@ export interface KeptEnds {
   readonly recent: number;
 }
 
-/** How a sequence's next token is sampled. Temperature 0 is greedy: the lowest id of the largest logit. */
+/** Parameters by which a sequence's next token is sampled. Temperature 0 is greedy: the lowest id of the largest logit. */
 export interface SamplingParams {
   readonly temperature: number;
   /** 0 keeps all. */
@@ -205,11 +205,11 @@ export interface SamplingParams {
   readonly seed: number;
 }
 
-/** One sequence of a sample. `draw` counts its tokens sampled so far: the random number depends on (seed, draw) alone. */
+/** One sequence of a sample. `sampleIndex` counts its tokens sampled so far: the random number depends on (seed, sampleIndex) alone. */
 export interface SamplingRow {
   readonly params: SamplingParams;
-  readonly draw: number;
-  /** Tokens the repetition penalty counts as seen; read only where the penalty is not 1. */
+  readonly sampleIndex: number;
+  /** Tokens that the repetition penalty counts as seen; read only if the penalty is not 1. */
   readonly seenTokens: ArrayLike<number>;
 }
 
@@ -220,20 +220,20 @@ export interface SamplingRow {
 export const SAMPLED_TOKEN = 0x80000000;
 
 /**
- * What `sample` gives for a row that is no distribution: one logit of it is NaN or +Infinity, or all are -Infinity, after
- * the repetition penalty. It is no token of any vocabulary, and the same on every backend and every time.
- * A step may continue from it, as from any sampled token: it embeds token 0 then, which affects its sequence alone.
+ * Marks a row that `sample` cannot sample. Such a row has NaN or +Infinity, or only -Infinity, after the repetition penalty.
+ * Every backend returns this value for it.
+ * A step may continue from it, as from any sampled token: the step embeds token 0, which affects this sequence alone.
  */
 export const NO_TOKEN = 0xffffffff;
 
 /** Maximum in-flight samples: one being read, one queued ahead, and two abandoned. */
 export const MAX_IN_FLIGHT_SAMPLES = 4;
 
-/** A recorded sample whose tokens may be still to come. */
+/** A recorded sample. Its tokens may not have arrived. */
 export interface InFlightSample {
   /**
-   * One token a row or `NO_TOKEN`, in order of the rows, in an array of the caller's own. Later steps and samples may be recorded before
-   * the call; an abandoned sample costs nothing.
+   * Resolves to one token per row or `NO_TOKEN`, in order of the rows, in a new array. Later steps and samples may be recorded
+   * before the call; an abandoned sample costs nothing.
    */
   tokens(): Promise<Uint32Array>;
 }
@@ -243,13 +243,13 @@ export interface Backend {
   readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
   /**
-   * True where recorded steps queue on a device, so that it pays to record the next one before the last sample is read.
-   * Where it is false, ops have run when they return.
+   * True if recorded steps queue on a device, so that it pays to record the next one before the last sample is read.
+   * If false, an op has run when it returns.
    */
   readonly runsAhead: boolean;
   /**
-   * Rows of a prefill chunk that suit the backend: larger chunks gain little. The engine takes as many, up to `maxBatchRows`,
-   * where they hold nobody up, and fewer where they do.
+   * Proposed rows of a prefill chunk; larger chunks gain little. The engine takes that many, up to `maxBatchRows`, and fewer if
+   * they would delay other requests.
    */
   readonly prefillRows: number;
   report(): BackendReport;
@@ -261,19 +261,19 @@ export interface Backend {
   /** Waits for recorded steps and copies the tensor out (f32 or u32, after its dtype). For tests, traces and tools. */
   read(tensor: TensorRef): Promise<Float32Array | Uint32Array>;
 
-  /** Reserves the final place of a weight. @throws BackendError when it does not fit. */
+  /** Reserves the storage of a weight. @throws BackendError when it does not fit. */
   createWeight(spec: WeightSpec): WeightRef;
   /**
-   * Puts whole rows (all of a vector) into their final place, once.
+   * Writes whole rows (all of a vector) to the weight's storage, once.
    * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
    * Copies `bytes` before returning. The promise resolves once the upload queue has room.
    */
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
 
   /**
-   * The KV pool holds pages 0 to numPages - 1 from now on, at most `capacity.maxPages`; it starts with none. Pages that stay
-   * keep their keys, values and bounds, in order with the recorded steps.
-   * Resolves to false where there is no memory for it; nothing has changed then.
+   * Resizes the KV pool to pages 0 to numPages - 1, at most `capacity.maxPages`; it starts with none. Pages that stay keep their
+   * keys, values and bounds, in order with the recorded steps.
+   * Resolves to false if memory is short; nothing has changed then.
    * @throws BackendError when the backend fails
    */
   resizeCache(numPages: number): Promise<boolean>;
@@ -286,18 +286,18 @@ export interface Backend {
   /** x[t] = embedding[tokenIds[t]]. x: f32 [maxBatchRows, hiddenSize]. */
   embed(embedding: WeightRef, x: TensorRef): void;
   /**
-   * RMS norm of x, q/k/v projections (+ bias), norm of each q and k head where given, RoPE (rotate-half: element i pairs
+   * RMS norm of x, q/k/v projections (+ bias), norm of each q and k head if given, RoPE (rotate-half: element i pairs
    * with i + headDim/2); k and v go into the pages of `layer`, q into `query` f32 [maxBatchRows, numQueryHeads * headDim].
    */
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;
   /**
    * Dense causal attention of the range's rows over everything cached: row at position p sees positions 0..p.
    * Logits are scaled by headDim ** -0.5. output: f32 [maxBatchRows, numQueryHeads * headDim].
-   * scores: where given, the range's sequences have one row each, and the op emits the scaled logits of positions 0..length-1
-   * per query head, so that a selecting layer reads K once.
+   * scores: if given, the range's sequences have one row each, and the op emits the scaled logits of positions 0..length-1
+   * per query head, so that a selection layer reads K once.
    */
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void;
-  /** Attention of one row a sequence over its selected tokens only; touches no other row of the cache. */
+  /** Attention of one row per sequence over its selected tokens only; reads no other row of the cache. */
   attendSelected(
     layer: number,
     range: SequenceRange,
@@ -307,8 +307,8 @@ export interface Backend {
   ): void;
   /**
    * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(silu(gate(norm x)) * up(norm x)), then
-   * `attentionInput` of the next layer where there is one. Consumes `attended`: its contents are undefined afterwards.
-   * A backend may keep what it derives from `from` and `next`: pass the same objects in every step.
+   * `attentionInput` of the next layer if there is one. Consumes `attended`: its contents are undefined afterwards.
+   * A backend may cache data by the identity of `from` and `next`: pass the same objects in every step.
    */
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void;
   /**
@@ -326,13 +326,13 @@ export interface Backend {
   /**
    * Samples one token for each of the first rows.length logits rows, at most maxBatchSequences of them. A sample of no rows has
    * no tokens; it arrives when the steps before it are done.
-   * A logit of -Infinity is a mask: its token is never sampled. A row that is no distribution gives `NO_TOKEN`, whatever its
-   * params: NaN, +Infinity or nothing but -Infinity anywhere in it, kept by the filters or not. Other rows are unaffected.
+   * A logit of -Infinity is a mask: its token is never sampled. A row with NaN or +Infinity, kept by the filters or not, or with
+   * only -Infinity gives `NO_TOKEN`, whatever its params. Other rows are unaffected.
    * @throws BackendError when `MAX_IN_FLIGHT_SAMPLES` samples have not arrived yet.
    */
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample;
 
-  // ---- selection: one row a sequence; all of it deterministic, ties to the lower position ----
+  // ---- selection: one row per sequence; all of it deterministic, ties to the lower position ----
 
   /** Scaled logits of each query head against every cached key of `layer` (reads K, not V). */
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
@@ -345,18 +345,18 @@ export interface Backend {
    */
   updatePageBounds(layer: number, range: SequenceRange): void;
   /**
-   * Quest's upper bound a query head and run of `out.unit` tokens: sum over channels of max(q * min, q * max), unscaled.
+   * Quest's upper bound per query head and run of `out.unit` tokens: sum over channels of max(q * min, q * max), unscaled.
    * out.unit is a multiple of the cache's page size; the bounds of every page must be up to date.
    */
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
   /**
    * Per head the `out.count` best units between the ends (units sinks .. n - recent - 1): score descending, ties to the
-   * lower position, NaN last. out.groups = scores.heads. The candidates must be at least out.count.
+   * lower position, NaN last. out.headGroups = scores.heads. The candidates must be at least out.count.
    */
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
   /**
    * One set for all heads: visit rank 0 of every head in ascending order of head, then rank 1, …; keep first
-   * occurrences until out.count are kept. Ranks are those of `topK`. out.groups = 1.
+   * occurrences until out.count are kept. Ranks are those of `topK`. out.headGroups = 1.
    */
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
   /**
@@ -374,10 +374,10 @@ export interface Backend {
    */
   prepare(record: () => void): Promise<void>;
   /**
-   * Rows of a step that stand for all numbers of rows: steps of any number use the kernels of one of these, the next larger
-   * one. Empty where nothing is compiled, or where compiling is so slow that only what a request needs is prepared.
+   * Row counts that kernels are compiled for. A step uses the kernels of the next larger count. Empty if the backend compiles
+   * nothing, or compiles so slowly that the engine prepares a request's own steps alone.
    */
-  readonly preparedRows: readonly number[];
+  readonly compiledRowCounts: readonly number[];
 
   /** Ends threads and frees everything. Calling it twice is allowed. */
   close(): Promise<void>;

@@ -18,7 +18,7 @@ export function ownWeight<T extends WeightRef>(ref: WeightRef, own: Class<T>): T
   throw new ShapeError(`weight ${ref.name} was made by another backend`);
 }
 
-/** @throws ShapeError for a matrix where a vector is needed, and the other way round */
+/** @throws ShapeError for a matrix in place of a vector, or a vector in place of a matrix */
 export function checkKind({ kind, name, rows, cols }: WeightRef, needed: WeightSpec["kind"]): void {
   if (kind === needed) return;
   const what = kind === "vector" ? "a vector" : `a matrix [${rows}, ${cols}]`;
@@ -37,7 +37,7 @@ export function checkPages(numPages: number, { maxPages }: Capacity): void {
     throw new ShapeError(`resizing the KV cache: expected 0 to ${maxPages} pages, got ${numPages}`);
 }
 
-/** @throws ShapeError where fewer of the `numUnits` units lie between the ends than are selected */
+/** @throws ShapeError if fewer of the `numUnits` units lie between the ends than are selected */
 export function checkCandidates(numUnits: number, { sinks, recent }: KeptEnds, count: number): void {
   const candidates = Math.max(0, numUnits - sinks - recent);
   if (candidates < count)

@@ -1,10 +1,10 @@
 /**
- * What the decoder and the policies make on a backend. They take their sizes from here, and so do backends that must know
- * before anything is made.
+ * Sizes of the tensors that the decoder and the policies create on a backend. Backends that must know them beforehand read
+ * them here as well.
  */
 import type { Capacity, ModelShape } from "./backend.ts";
 
-/** Rows of logits that one call computes: those of a batch, and enough of a prompt at a time where all are wanted. */
+/** Rows of logits that one call computes: those of a batch, and enough of a prompt at a time if all are wanted. */
 export function logitRows({ maxBatchSequences }: Capacity): number {
   return Math.max(16, maxBatchSequences);
 }
@@ -27,8 +27,8 @@ export function decoderTensors(
  * Dimensions of a policy's tensor, for the sequences that run: they and capacities come in powers of two, so that few sizes
  * are made and most are reused.
  */
-export function selectionDimensions(sequences: number, groups: number, count: number) {
-  return [powerOfTwo(sequences), groups, powerOfTwo(count)] as const;
+export function selectionDimensions(sequences: number, headGroups: number, count: number) {
+  return [powerOfTwo(sequences), headGroups, powerOfTwo(count)] as const;
 }
 
 function powerOfTwo(least: number): number {

@@ -8,7 +8,7 @@ import type {
   NextLayer,
 } from "./backend.ts";
 
-/** Rows of a prefill chunk of backends that compute layers op by op, on the CPU: one streams the weights while they stay in cache; more gain nothing. */
+/** Rows of a prefill chunk on CPU backends: a chunk reads each weight once while its rows stay in cache; more rows gain nothing. */
 export const CPU_PREFILL_ROWS = 256;
 
 /** The ops of `advance`, one at a time. */
@@ -21,7 +21,7 @@ export interface LayerOps {
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;
 }
 
-/** `Backend.advance` on a backend that fuses nothing. */
+/** `Backend.advance` of a backend that fuses nothing. */
 export function advanceByOps(
   ops: LayerOps,
   from: LayerOutputWeights,

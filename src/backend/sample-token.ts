@@ -3,7 +3,7 @@ import { NO_TOKEN, type SamplingRow } from "./backend.ts";
 
 /**
  * Samples one token: repetition penalty, temperature, top-k, top-p, min-p in the order of Hugging Face `generate`.
- * Defines `Backend.sample` for one row. The random number depends on (seed, draw) alone.
+ * Defines `Backend.sample` for one row. The random number depends on (seed, sampleIndex) alone.
  *
  * logits  f32 [vocabSize]; overwritten if the repetition penalty is not 1
  * returns a token id, never one with a logit of -Infinity; greedy returns the lowest id of the largest logit. `NO_TOKEN` if
@@ -47,9 +47,9 @@ export function sampleToken(logits: Float32Array, row: SamplingRow): number {
 /** Separates the random numbers of sampling from other uses of a seed. */
 const SAMPLE_SALT = 0x5a11;
 
-/** Returns the random number in [0, 1) of a row's sample. It depends on seed and draw alone, the same on every backend. */
-export function sampleUnit({ params, draw }: SamplingRow): number {
-  return hashUnit(params.seed, draw, SAMPLE_SALT, 0);
+/** Returns the random number in [0, 1) of a row's sample. It depends on seed and sampleIndex alone, the same on every backend. */
+export function sampleUnit({ params, sampleIndex }: SamplingRow): number {
+  return hashUnit(params.seed, sampleIndex, SAMPLE_SALT, 0);
 }
 
 /** Returns true if no logit is NaN or +Infinity, and not all are -Infinity. */

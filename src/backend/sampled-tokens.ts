@@ -5,9 +5,9 @@ import { type InFlightSample, NO_TOKEN, SAMPLED_TOKEN, type SamplingRow } from "
 export class SampledTokens {
   #last = new Uint32Array(0);
 
-  /** drawToken: samples the token of a row from the logits of index `i`. */
-  draw(rows: readonly SamplingRow[], drawToken: (row: SamplingRow, i: number) => number): InFlightSample {
-    const tokens = Uint32Array.from(rows, drawToken);
+  /** sampleRow: samples the token of a row from the logits of index `i`. */
+  sample(rows: readonly SamplingRow[], sampleRow: (row: SamplingRow, i: number) => number): InFlightSample {
+    const tokens = Uint32Array.from(rows, sampleRow);
     this.#last = tokens;
     return { tokens: async () => tokens.slice() };
   }
@@ -30,7 +30,7 @@ export function checkSampledRows(tokenIds: Uint32Array, numRows: number, sampled
     const id = tokenIds[row];
     if (id >= SAMPLED_TOKEN + sampledRows)
       throw new ShapeError(
-        `beginStep: row ${row} goes on from row ${id - SAMPLED_TOKEN} of the last draw, which had ${sampledRows} rows`,
+        `beginStep: row ${row} continues from row ${id - SAMPLED_TOKEN} of the last sample, which had ${sampledRows} rows`,
       );
   }
 }

@@ -35,7 +35,7 @@ function joinPath(path: string, key: string): string {
   return path === "" ? key : `${path}.${key}`;
 }
 
-/** The nearest known name, or all names where none is near. */
+/** The nearest known name, or all names if none is near. */
 export function suggest(name: string, known: readonly string[]): string {
   const [nearest] = known
     .map((one) => ({ one, far: distance(name.toLowerCase(), one.toLowerCase()) }))
@@ -49,7 +49,7 @@ export function suggest(name: string, known: readonly string[]): string {
 export const numberThat = (expected: string, isValid: (value: number) => boolean) =>
   v.optional(v.pipe(v.number(expected), v.check(isValid, expected)));
 
-/** A whole number from `least` to `most`. */
+/** A whole number from `least` to `most`, both included. */
 export const wholeNumberFrom = (least: number, most = Number.MAX_SAFE_INTEGER) =>
   numberThat(
     most === Number.MAX_SAFE_INTEGER

@@ -14,6 +14,11 @@ export function dtypeBytes(dtype: WeightDtype | TensorDtype): number {
   return dtype === "f32" || dtype === "u32" ? 4 : 2;
 }
 
+/** Bytes of a row of `cols` elements. */
+export function rowBytes(dtype: WeightDtype, cols: number): number {
+  return cols * dtypeBytes(dtype);
+}
+
 /** The f32 value of an IEEE half-precision bit pattern (exact, subnormals included). */
 function f16ToF32(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

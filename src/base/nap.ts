@@ -1,7 +1,7 @@
 /**
- * Sleeps on this thread for so many milliseconds, fractions included: 0.1 takes about 0.17. Undefined in places where a thread must
- * not sleep, or need not. Node is where it pays: the `webgpu` package polls the device once a turn of the event loop as long as
- * a promise of the device is pending, with a whole core and some 100 kB of garbage a millisecond.
+ * Sleeps on this thread for so many milliseconds, fractions included: 0.1 takes about 0.17. Undefined if this thread
+ * must not sleep, or need not. It pays in Node: the `webgpu` package polls the device once per turn of the event loop while a
+ * promise of the device is pending, with a whole core and some 100 kB of garbage per millisecond.
  */
 export const nap: ((ms: number) => void) | undefined = canNap() ? napOn(new SharedArrayBuffer(4)) : undefined;
 

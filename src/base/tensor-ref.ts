@@ -10,7 +10,7 @@ export interface TensorRef {
 }
 
 /**
- * The last dimension of [sequences, heads or groups, capacity]: room for so many units or positions.
+ * The last dimension of [sequences, heads or head groups, capacity]: room for so many units or positions.
  * @throws ShapeError for a tensor of other dimensions, whose stride of 0 would put every row in the place of the first
  */
 export function capacityOf({ shape }: TensorRef): number {

@@ -1,6 +1,6 @@
 import { BackendError } from "../base/errors.ts";
 
-/** WebGPU of this page or worker. @throws BackendError where there is none, with the reason. */
+/** WebGPU of this page or worker. @throws BackendError if there is none, with the reason. */
 export async function openNavigatorGpu(): Promise<GPU> {
   // Older browsers and insecure pages lack it, whatever the types say.
   const gpu: GPU | undefined = globalThis.navigator.gpu;

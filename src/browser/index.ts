@@ -29,7 +29,7 @@ const isFileList = (value: unknown) =>
   Symbol.iterator in value &&
   [...(value as Iterable<unknown>)].every((file) => file instanceof File);
 
-/** The options of browsers, `model` optional: `folderOf` reports where it is missing. */
+/** The options of browsers, `model` optional: `folderOf` reports a missing one. */
 interface Place {
   readonly model?: BrowserEngineOptions["model"] | undefined;
   readonly wasmFolder?: string | URL | undefined;

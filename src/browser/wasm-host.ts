@@ -14,7 +14,7 @@ const KERNEL_URLS: Readonly<Record<WasmModuleName, URL>> = {
 const MAGIC = [0x00, 0x61, 0x73, 0x6d];
 
 /**
- * The WASM backend's host in browsers: it fetches kernels, from `wasmFolder` where one is named, and starts workers where the
+ * The WASM backend's host in browsers: it fetches kernels, from `wasmFolder` if one is named, and starts workers if the
  * page may share memory with them.
  */
 export function createWasmHost(wasmFolder?: string | URL): WasmHost {
@@ -62,7 +62,7 @@ async function fetchKernels(url: URL): Promise<Uint8Array<ArrayBuffer>> {
   return bytes;
 }
 
-/** Makes a worker from a Blob, which needs no file, also where the package comes from another origin. */
+/** Makes a worker from a Blob, which needs no file, also if the package comes from another origin. */
 function startWorker(source: string, data: WorkerData): StartedWorker {
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const worker = new Worker(url, { name: `lessismore ${data.index}` });

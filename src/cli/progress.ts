@@ -1,7 +1,7 @@
 import type { GenerationProgress } from "../engine/request.ts";
 import type { TextStream } from "./output.ts";
 
-/** Most redraws of the line a second. */
+/** Maximum redraws of the line per second. */
 const MAX_RATE = 10;
 /** Returns to the start of the line and clears it. */
 const ERASE = "\r\u001b[K";
@@ -11,7 +11,7 @@ export interface ProgressStream extends TextStream {
   readonly columns?: number;
 }
 
-/** One line on a terminal that shows progress and overwrites itself. Writes nothing where the stream is no terminal. */
+/** One line on a terminal that shows progress and overwrites itself. Writes nothing if the stream is no terminal. */
 export class ProgressLine {
   readonly #stream: ProgressStream;
   readonly #now: () => number;
@@ -92,7 +92,7 @@ export class RequestProgress {
   }
 }
 
-/** Formats tokens a second since a start; empty while the rate is unknown. */
+/** Formats tokens per second since a start; empty while the rate is unknown. */
 function rate(start: { readonly at: number; readonly tokens: number }, tokens: number, at: number): string {
   const [count, elapsedMs] = [tokens - start.tokens, at - start.at];
   if (count <= 0 || elapsedMs <= 0) return "";

@@ -23,7 +23,7 @@ export type PromptSource = Pick<
 >;
 
 /**
- * Reads the prompt from its one source: the argument, --prompt-file, --messages, --token-ids, or standard input where none is
+ * Reads the prompt from its one source: the argument, --prompt-file, --messages, --token-ids, or standard input if none is
  * given; a file named "-" is standard input.
  * @throws UsageError on no source, on several, and on an option that does not apply to it.
  */

@@ -9,7 +9,7 @@ export interface PromptInput extends AsyncIterable<Uint8Array | string> {
 }
 
 /**
- * Reads the text of a file, or of standard input where the path is "-", without a byte order mark.
+ * Reads the text of a file, or of standard input if the path is "-", without a byte order mark.
  * @throws Error with the path when the file cannot be read, is no UTF-8, or exceeds 64 MiB.
  */
 export async function readText(path: string, input: PromptInput): Promise<string> {

@@ -3,6 +3,7 @@ import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { AbortedError, BackendError, type EngineError, RequestError } from "../base/errors.ts";
 import { mebibytes } from "../base/mebibytes.ts";
+import { Mutex } from "../base/mutex.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import { CacheSizer, poolOptions } from "../kv/cache-sizer.ts";
@@ -55,7 +56,8 @@ export class GenerationEngine implements Engine {
   /** Requests whose kernels are being compiled: admission does not know them yet. */
   readonly #preparing = new Set<RunningGeneration>();
   /** Serialises users of the backend: the pump and `logits`. */
-  #backendBusy: Promise<void> = Promise.resolve();
+  readonly #backendUse = new Mutex();
+  readonly #turn = () => this.#step();
   #lastYield = 0;
 
   constructor(components: EngineComponents) {
@@ -67,7 +69,7 @@ export class GenerationEngine implements Engine {
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
     this.#preparation = new KernelPreparation({ backend, decoder, attention: this.#attention }, (work) =>
-      this.#exclusively(work),
+      this.#backendUse.run(work),
     );
     const options = { ...poolOptions(model, capacity), ...components.pool };
     const pool = new PagePool(0, capacity.pageSize);
@@ -175,7 +177,7 @@ export class GenerationEngine implements Engine {
       await Promise.resolve();
       while (this.#isWanted && !this.#isClosed && !this.#failure) {
         this.#isWanted = false;
-        if (await this.#exclusively(() => this.#step())) this.#isWanted = true;
+        if (await this.#backendUse.run(this.#turn)) this.#isWanted = true;
         if (performance.now() - this.#lastYield < MAX_BUSY_MS) continue;
         await yieldToEventLoop();
         this.#lastYield = performance.now();
@@ -197,7 +199,7 @@ export class GenerationEngine implements Engine {
 
   async #shrink(): Promise<void> {
     try {
-      await this.#exclusively(async () => {
+      await this.#backendUse.run(async () => {
         if (!this.#isClosed && !this.#failure && this.#admission.isIdle) await this.#sizer.shrink();
       });
     } catch (error) {
@@ -211,20 +213,6 @@ export class GenerationEngine implements Engine {
     this.#inFlight = undefined;
     this.#admission.failAll(this.#failure);
     return this.#failure;
-  }
-
-  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.#backendBusy;
-    let release = () => {};
-    this.#backendBusy = new Promise((resolve) => {
-      release = resolve;
-    });
-    await before;
-    try {
-      return await work();
-    } finally {
-      release();
-    }
   }
 
   /**
@@ -259,9 +247,8 @@ export class GenerationEngine implements Engine {
   }
 
   async #finish(step: Step): Promise<void> {
-    const arrivedAt = await this.#steps.postprocess(step);
-    const { numRows, prefill, recordedAt } = step;
-    this.#pacer.arrived({ numRows, prefill, recordedAt, arrivedAt });
+    await this.#steps.postprocess(step);
+    this.#pacer.arrived(step);
   }
 
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
@@ -282,7 +269,7 @@ export class GenerationEngine implements Engine {
         if (this.#isClosed) throw closedError();
         if (this.#failure) throw this.#failure;
         const start = first;
-        first += await this.#exclusively(() => this.#denseLogits({ tokens, pages }, start, out));
+        first += await this.#backendUse.run(() => this.#denseLogits({ tokens, pages }, start, out));
         if (first < tokens.length) await yieldToEventLoop();
       }
       return out;
@@ -326,7 +313,7 @@ export class GenerationEngine implements Engine {
     this.#sizer.busy();
     this.#admission.failAll(closedError());
     for (const generation of this.#preparing) generation.fail(closedError());
-    await this.#exclusively(async () => {
+    await this.#backendUse.run(async () => {
       this.#inFlight = undefined;
     });
     await this.#components.backend.close();

@@ -48,7 +48,7 @@ export class KernelPreparation {
   readonly #decoder: Decoder;
   readonly #attention: Attention;
   readonly #exclusively: (work: () => Promise<void>) => Promise<void>;
-  /** Kinds of steps by policy: undefined once their kernels are compiled. */
+  /** Kinds of steps, sparse ones by policy: undefined once their kernels are compiled. */
   readonly #kinds = new Map<unknown, Map<string, Promise<void> | undefined>>();
 
   /** exclusively: runs work while nobody else uses the backend. A dry run may make buffers, as a growing cache does. */
@@ -68,8 +68,8 @@ export class KernelPreparation {
    * @throws BackendError when a kernel does not compile
    */
   async prepareDefault(policy: AttentionPolicy, policyKey: unknown): Promise<void> {
-    const { preparedRows, capacity } = this.#backend;
-    if (preparedRows.length === 0) return;
+    const { compiledRowCounts, capacity } = this.#backend;
+    if (compiledRowCounts.length === 0) return;
     for (const sampling of [GREEDY, { ...GREEDY, temperature: 1 }])
       await this.prepareFor({
         ...{ policy, policyKey, sampling, batchSize: 1, chunkRows: capacity.maxBatchRows },
@@ -87,10 +87,10 @@ export class KernelPreparation {
     request: PreparedRequest,
     isInUse: (policy: AttentionPolicy) => boolean = () => false,
   ): Promise<void> | undefined {
-    const kinds = this.#kindsOf(request.policyKey);
     const pending = new Set<Promise<void>>();
     const missing: DryStep[] = [];
     for (const step of this.#stepsOf(request)) {
+      const kinds = this.#kindsOf(step, request);
       const kind = kindOf(step, request);
       const compiling = kinds.get(kind);
       if (compiling) pending.add(compiling);
@@ -106,52 +106,59 @@ export class KernelPreparation {
     request: PreparedRequest,
     isInUse: (policy: AttentionPolicy) => boolean,
   ): Promise<void> {
-    const kinds = this.#kindsOf(request.policyKey);
-    const mark = (compiling: Promise<void> | undefined) => {
-      for (const step of steps) kinds.set(kindOf(step, request), compiling);
-    };
-    const compiling = this.#compile(() => {
-      for (const step of steps) this.#record(step, request);
-      this.#attention.takeFailures(); // the real step reports them again
+    const marked = steps.map((step) => [this.#kindsOf(step, request), kindOf(step, request)] as const);
+    const compiling = this.#compile(steps, request).finally(() => {
       if (!isInUse(request.policy)) this.#attention.forget(request.policy);
     });
-    mark(compiling);
+    for (const [kinds, kind] of marked) kinds.set(kind, compiling);
     compiling.then(
-      () => mark(undefined),
       () => {
-        for (const step of steps) kinds.delete(kindOf(step, request));
+        for (const [kinds, kind] of marked) kinds.set(kind, undefined);
+      },
+      () => {
+        for (const [kinds, kind] of marked) kinds.delete(kind);
       },
     );
     return compiling;
   }
 
-  /** Records a dry run while nobody else uses the backend; compiles without that. */
-  async #compile(record: () => void): Promise<void> {
-    let compiled: Promise<void> | undefined;
-    await this.#exclusively(async () => {
-      compiled = this.#backend.prepare(record);
-      compiled.catch(() => {}); // awaited below
-    });
-    await compiled;
+  /** Records each dry step while nobody else uses the backend, with real steps between them; compiles all side by side. */
+  async #compile(steps: readonly DryStep[], request: PreparedRequest): Promise<void> {
+    const compiled: Promise<void>[] = [];
+    for (const step of steps)
+      await this.#exclusively(async () => {
+        const one = this.#backend.prepare(() => {
+          this.#record(step, request);
+          this.#attention.takeFailures(); // the real step reports them again
+        });
+        one.catch(() => {}); // awaited below
+        compiled.push(one);
+      });
+    await Promise.all(compiled);
   }
 
-  #kindsOf(policyKey: unknown): Map<string, Promise<void> | undefined> {
-    const known = this.#kinds.get(policyKey) ?? new Map<string, Promise<void> | undefined>();
+  /** Dense steps are the same under all policies, apart from the key bounds that some keep. */
+  #kindsOf(
+    { isSparse }: DryStep,
+    { policy, policyKey }: PreparedRequest,
+  ): Map<string, Promise<void> | undefined> {
+    const key = isSparse ? policyKey : `dense ${policy.pageBounds ?? ""}`;
+    const known = this.#kinds.get(key) ?? new Map<string, Promise<void> | undefined>();
     if (this.#kinds.size >= MAX_POLICIES) this.#kinds.clear();
-    this.#kinds.set(policyKey, known);
+    this.#kinds.set(key, known);
     return known;
   }
 
   #stepsOf(request: PreparedRequest): DryStep[] {
     const { policy, longestCache: length, batchSize } = request;
-    const { preparedRows } = this.#backend;
-    const chunks = preparedRows.length > 0 ? preparedRows : chunksOf(request);
+    const { compiledRowCounts } = this.#backend;
+    const chunks = compiledRowCounts.length > 0 ? compiledRowCounts : chunksOf(request);
     const prefill = chunks.map((rows) => ({
       rowCounts: [rows],
       length: Math.max(rows, length),
       isSparse: false,
     }));
-    const decode = batchesUpTo(batchSize, preparedRows).flatMap((sequences) => {
+    const decode = batchesUpTo(batchSize, compiledRowCounts).flatMap((sequences) => {
       const step = { rowCounts: Array<number>(sequences).fill(1), length, isSparse: false };
       return isSparseAt(policy, length) ? [step, { ...step, isSparse: true }] : [step];
     });
@@ -167,7 +174,7 @@ export class KernelPreparation {
     const last = Uint32Array.from(rowCounts, (rows, sequence) => batch.firstRows[sequence] + rows - 1);
     this.#decoder.computeLogits(last, numSequences);
     this.#decoder.computeLogits(last.toReversed(), numSequences);
-    const row: SamplingRow = { params: sampling, draw: 0, seenTokens: [0] };
+    const row: SamplingRow = { params: sampling, sampleIndex: 0, seenTokens: [0] };
     this.#backend.sample(this.#decoder.logits, Array<SamplingRow>(numSequences).fill(row));
   }
 
@@ -209,7 +216,8 @@ function chunksOf({ promptTokens, chunkRows }: PreparedRequest): number[] {
 }
 
 /** Returns batch sizes that represent all sizes up to `most`. */
-function batchesUpTo(most: number, preparedRows: readonly number[]): number[] {
-  const classes = preparedRows.length > 0 ? preparedRows : Array.from({ length: 32 }, (_, i) => 2 ** i);
+function batchesUpTo(most: number, compiledRowCounts: readonly number[]): number[] {
+  const classes =
+    compiledRowCounts.length > 0 ? compiledRowCounts : Array.from({ length: 32 }, (_, i) => 2 ** i);
   return [...classes.filter((rows) => rows < most), most];
 }

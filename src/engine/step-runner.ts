@@ -8,11 +8,11 @@ import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** One request's part in a step. */
-type Run = SequenceRun & {
+interface Run extends SequenceRun {
   readonly generation: RunningGeneration;
   /** What its attention reads in this step (`CacheReads`). */
   rowsRead: number;
-};
+}
 
 /** A recorded step: what it draws, for whom. */
 export interface Step {
@@ -25,6 +25,8 @@ export interface Step {
   /** Prefill rows in it: none, or such as nobody, or somebody, decodes beside. */
   readonly prefill: "none" | "alone" | "beside";
   readonly recordedAt: number;
+  /** When its tokens arrived; NaN before. */
+  arrivedAt: number;
 }
 
 /** Records steps, and hands what they drew to the requests. */
@@ -49,7 +51,11 @@ export class StepRunner {
    */
   run(scheduled: readonly ScheduledRun<RunningGeneration>[]): Step | undefined {
     const now = performance.now();
-    const runs = scheduled.flatMap((one) => this.#prepare(one, now) ?? []);
+    const runs: Run[] = [];
+    for (const one of scheduled) {
+      const run = this.#prepare(one, now);
+      if (run) runs.push(run);
+    }
     if (runs.length === 0) return undefined;
     const ordered = this.#batch.fill(runs);
     this.#decoder.forward(this.#batch, this.#batch.groups);
@@ -66,17 +72,15 @@ export class StepRunner {
         );
       const boundsFrom = policy.pageBounds === undefined ? undefined : cache.boundsEnd;
       const run: Run = {
-        ...{
-          name,
-          tokens,
-          inFlightRow,
-          pages: cache.pages,
-          firstPosition,
-          numRows,
-          boundsFrom,
-          isPrefill,
-          policy,
-        },
+        name,
+        tokens,
+        inFlightRow,
+        pages: cache.pages,
+        firstPosition,
+        numRows,
+        boundsFrom,
+        isPrefill,
+        policy,
         generation,
         rowsRead: 0,
       };
@@ -105,23 +109,22 @@ export class StepRunner {
   #draw(runs: readonly (Run | undefined)[], recordedAt: number): Step {
     const rows: SamplingRow[] = [];
     const drawn: Run[] = [];
-    runs.forEach((run, sequence) => {
-      if (!run) return;
+    for (let sequence = 0; sequence < runs.length; sequence++) {
+      const run = runs[sequence];
+      if (!run) continue;
       const { generation, numRows, boundsFrom } = run;
       if (boundsFrom !== undefined) generation.cache?.coverBounds(boundsFrom);
       run.rowsRead = this.#attention.reads.of(sequence);
-      if (generation.cachedTokens < generation.promptTokens + generation.numSampled) return;
+      if (generation.cachedTokens < generation.promptTokens + generation.numSampled) continue;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
       const { sampling: params } = generation.resolved;
-      rows.push({ params, draw: generation.numSampled, seenTokens: generation.tokens });
+      rows.push({ params, sampleIndex: generation.numSampled, seenTokens: generation.tokens });
       drawn.push(run);
-    });
+    }
     if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);
     // A prefill chunk that samples nothing still returns a sample, so that the host waits for it and does not queue a whole prompt.
     const draw = this.#backend.sample(this.#decoder.logits, rows);
-    drawn.forEach(({ generation }, row) => {
-      generation.expect(row);
-    });
+    for (let row = 0; row < drawn.length; row++) drawn[row]?.generation.expect(row);
     // The penalty looks at every token so far, so its requests hold up those they share a batch with: simpler than two
     // kinds of requests in one step, and rare.
     const hasPenalty = rows.some(({ params }) => params.repetitionPenalty !== 1);
@@ -133,26 +136,26 @@ export class StepRunner {
       numRows: this.#batch.numRows,
       prefill: prefillKind(runs),
       recordedAt,
+      arrivedAt: Number.NaN,
     };
   }
 
   /**
    * Waits for the tokens of a step and hands them over. Tokens for requests that ended in the meantime are dropped; their
    * pages may already be another's, which is safe because the device runs steps in order.
-   * Resolves with the time at which the tokens arrived.
    */
-  async postprocess({ drawn, draw }: Step): Promise<number> {
-    const tokens = await draw.tokens();
-    const now = performance.now();
-    drawn.forEach((run, row) => {
-      if (run.generation.isDone) return;
+  async postprocess(step: Step): Promise<void> {
+    const tokens = await step.draw.tokens();
+    step.arrivedAt = performance.now();
+    for (let row = 0; row < step.drawn.length; row++) {
+      const run = step.drawn[row];
+      if (!run || run.generation.isDone) continue;
       try {
-        this.#handOver(run, tokens[row], now);
+        this.#handOver(run, tokens[row], step.arrivedAt);
       } catch (error) {
         run.generation.fail(failure(run.name, error)); // its policy, or its tokenizer: nobody else's concern
       }
-    });
-    return now;
+    }
   }
 
   #handOver({ generation, isPrefill, rowsRead, firstPosition }: Run, token: number, now: number): void {

@@ -24,7 +24,7 @@ export interface FileFolder {
   /** Lists the paths of the files. Folders behind a URL cannot. */
   list?(): Promise<readonly string[]>;
   /**
-   * Explains why `open` treated a file as missing where another cause is possible, such as HTTP status 403.
+   * Explains why `open` treated a file as missing if another cause is possible, such as HTTP status 403.
    * Completes the message "there is no NAME: …".
    */
   whyMissing?(path: string): string | undefined;

@@ -28,16 +28,16 @@ export interface BackendOptions {
   readonly threads?: number;
   /** Longest sequence, prompt and output together. Default: the model's context, or as much of it as memory holds. */
   readonly contextLength?: number;
-  /** How the WebGPU backend stores keys and values. Default f16. */
+  /** Storage type of keys and values on the WebGPU backend. Default f16. */
   readonly cacheDtype?: CacheDtype;
   /**
-   * How the WASM backend chooses what depends on the processor; no choice changes a result. "auto", the default: choices
+   * Source of the WASM backend's tuning choices, which change no result. "auto", the default: choices
    * kept on this machine, else measured in less than half a second and kept; "measure": anew; "default": not measured.
    */
   readonly tuning?: TuningMode;
 }
 
-/** What a place gives to backends. */
+/** Means of a runtime environment for backends. */
 export interface BackendHost extends WebGpuHost {
   readonly wasm: WasmHost;
 }

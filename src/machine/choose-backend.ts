@@ -10,20 +10,20 @@ import { testOnce } from "./test-once.ts";
 /** A model's demand on a backend. */
 export interface BackendDemand {
   readonly model: ModelShape;
-  /** Its rows of a batch are the least; the backend may propose more for prefill. */
+  /** `maxBatchRows` is a minimum here; the backend may propose more for prefill. */
   readonly capacity: Capacity;
-  /** A person named the number of concurrent requests; else it is the most, and goes down to what suits the backend. */
+  /** True if a person named the number of concurrent requests; otherwise the number is a maximum, lowered to suit the backend. */
   readonly isConcurrencyNamed: boolean;
   readonly weightBytes: number;
 }
 
 export interface ChosenBackend {
   readonly backend: Backend;
-  /** Why this backend. */
+  /** Reason for this backend. */
   readonly why: string;
-  /** Why the context is shorter than the demand, where it is. */
+  /** Reason for a context shorter than the demand; absent otherwise. */
   readonly contextNote?: string | undefined;
-  /** Duration of the device's self-test, where it has one; it runs once in a process. */
+  /** Duration of the device's self-test, if it has one; it runs once per process. */
   readonly selfTestMs?: number;
 }
 
@@ -42,7 +42,7 @@ export async function chooseBackend(
     maxBatchRows: Math.max(least.maxBatchRows, candidate.prefillRows(demand, least.maxSequenceLength)),
   };
   const { capacity, contextNote } = fitContext(
-    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.mostConcurrent),
+    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.maxConcurrent),
     limit,
     { context: options.contextLength !== undefined, concurrency: isConcurrencyNamed },
   );
@@ -78,7 +78,7 @@ export async function chooseKind(host: BackendHost, options: BackendOptions): Pr
   throw new BackendError(`opening a backend: this machine has none (${reasons.join("; ")})`);
 }
 
-/** Tests a candidate's device with another candidate of the same kind. @throws BackendError where an op computes wrongly. */
+/** Tests a candidate's device with another candidate of the same kind. @throws BackendError if an op computes wrongly. */
 async function checkDevice(
   host: BackendHost,
   options: BackendOptions,

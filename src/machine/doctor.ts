@@ -24,22 +24,22 @@ export interface MachineReport {
     /** The build of the kernels for this JavaScript engine, such as "simd-threads". */
     readonly build: string;
     readonly hasRelaxedSimd: boolean;
-    /** Absent where the backend could not be opened. */
+    /** Absent if the backend could not be opened. */
     readonly tuning?: TuningReport;
     readonly selfTest: TestReport;
   };
   readonly webgpu: {
     readonly adapters: readonly (AdapterReport & { readonly selfTest: TestReport })[];
-    /** Why there is no adapter; absent where there is one. */
+    /** Reason for a missing adapter; absent if there is one. */
     readonly problem?: string;
   };
   readonly auto: { readonly backend: BackendName; readonly why: string };
-  /** Whether all that "auto" could take computes correctly: the CPU, and a real GPU where there is one. */
+  /** True if every device that "auto" could take computes correctly: the CPU, and any real GPU. */
   readonly isSound: boolean;
 }
 
 export interface ExamineOptions {
-  /** Whether a stored tuning counts ("auto", the default), or a new measurement replaces it. */
+  /** "auto", the default, uses a stored tuning; "measure" replaces it by a new measurement. */
   readonly tuning?: TuningMode;
 }
 

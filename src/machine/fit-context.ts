@@ -2,24 +2,24 @@ import type { Capacity } from "../backend/backend.ts";
 import type { MemoryLimit } from "../backend/backend-kind.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 
-/** The capacity that fits, and the reason where its context is shorter than the model's. */
+/** The capacity that fits, and the reason if its context is shorter than the model's. */
 export interface FittedCapacity {
   readonly capacity: Capacity;
   readonly contextNote: string | undefined;
 }
 
-/** Which sizes a person named: they are taken as they are, or refused. */
+/** Sizes that a person named: they are kept as they are, or refused. */
 export interface AskedFor {
   readonly context: boolean;
   readonly concurrency: boolean;
 }
 
-/** Concurrent requests that are not given up for a longer context. */
-const LEAST_CONCURRENT = 4;
+/** Minimum concurrent requests: fewer are not traded for a longer context. */
+const MIN_CONCURRENT = 4;
 
 /**
  * Fits a capacity into a backend's memory. Pages go first (requests then wait for them, or are replayed), then concurrency
- * that nobody asked for, and context only where one sequence alone does not fit.
+ * that nobody asked for, and context only if one sequence alone does not fit.
  * @throws BackendError when no context fits, ConfigError when a context that was asked for does not fit.
  */
 export function fitContext(given: Capacity, limit: MemoryLimit, askedFor: AskedFor): FittedCapacity {
@@ -56,8 +56,8 @@ export function fitContext(given: Capacity, limit: MemoryLimit, askedFor: AskedF
 function fewerConcurrent(wanted: Capacity, limit: MemoryLimit): Capacity {
   const onePages = Math.ceil(wanted.maxSequenceLength / wanted.pageSize);
   let capacity = wanted;
-  while (capacity.maxBatchSequences > LEAST_CONCURRENT && !limit.fits({ ...capacity, maxPages: onePages }))
-    capacity = concurrent(capacity, Math.max(LEAST_CONCURRENT, Math.floor(capacity.maxBatchSequences / 2)));
+  while (capacity.maxBatchSequences > MIN_CONCURRENT && !limit.fits({ ...capacity, maxPages: onePages }))
+    capacity = concurrent(capacity, Math.max(MIN_CONCURRENT, Math.floor(capacity.maxBatchSequences / 2)));
   return capacity;
 }
 

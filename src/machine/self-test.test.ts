@@ -91,7 +91,7 @@ describe("a wrong op is found where it arises", async () => {
       broken(right, "sample", (logits, rows) =>
         right.sample(
           logits,
-          rows.map((row) => ({ ...row, draw: row.draw + 1 })),
+          rows.map((row) => ({ ...row, sampleIndex: row.sampleIndex + 1 })),
         ),
       ),
       ["sample, drawn"],

@@ -63,10 +63,10 @@ const ENDS = { sinks: 4, recent: 5 };
 const NUM_RANKED = 15;
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
 const DRAWS: readonly SamplingRow[] = [
-  { params: GREEDY, draw: 0, seenTokens: [] },
-  { params: { ...GREEDY, temperature: 0.7, topK: 20 }, draw: 1, seenTokens: [] },
-  { params: { ...GREEDY, temperature: 1, topP: 0.9, minP: 0.01 }, draw: 2, seenTokens: [] },
-  { params: { ...GREEDY, repetitionPenalty: 1.3 }, draw: 3, seenTokens: [3, 5, 8, 13] },
+  { params: GREEDY, sampleIndex: 0, seenTokens: [] },
+  { params: { ...GREEDY, temperature: 0.7, topK: 20 }, sampleIndex: 1, seenTokens: [] },
+  { params: { ...GREEDY, temperature: 1, topP: 0.9, minP: 0.01 }, sampleIndex: 2, seenTokens: [] },
+  { params: { ...GREEDY, repetitionPenalty: 1.3 }, sampleIndex: 3, seenTokens: [3, 5, 8, 13] },
 ];
 
 /**
@@ -113,14 +113,14 @@ function makeSide(backend: Backend): Side {
     scores: { values: backend.createTensor("f32", [sequences, heads, maxSequenceLength]), heads, unit: 1 },
     units: {
       units: backend.createTensor("u32", [sequences, 1, NUM_RANKED]),
-      groups: 1,
+      headGroups: 1,
       count: NUM_RANKED,
       unit: 1,
     },
     selection: {
       indices: backend.createTensor("u32", [sequences, 1, most]),
       counts: backend.createTensor("u32", [sequences]),
-      groups: 1,
+      headGroups: 1,
     },
   };
 }

@@ -23,7 +23,7 @@ export interface ModelConfig {
   readonly maxPositionEmbeddings: number;
   /** Positions that the model was made for: max_position_embeddings, or more with a scaling of RoPE. */
   readonly contextLength: number;
-  /** Source of the context where it is not max_position_embeddings. */
+  /** Source of the context if it is not max_position_embeddings. */
   readonly contextNote: string | undefined;
   readonly tieWordEmbeddings: boolean;
   readonly hasQkvBias: boolean;

@@ -3,15 +3,15 @@ export interface Family {
   /** `model_type` in config.json. */
   readonly modelType: string;
   readonly architecture: string;
-  /** Where the q, k and v projections have biases: always (Qwen2), or with `attention_bias`. */
+  /** Condition for biases of the q, k and v projections: always (Qwen2), or `attention_bias`. */
   readonly qkvBias: "always" | "attention_bias";
-  /** Whether `attention_bias` gives the output projection a bias. */
+  /** True if `attention_bias` gives the output projection a bias. */
   readonly hasOutputBias: boolean;
-  /** Whether the family reads `mlp_bias`. */
+  /** True if the family reads `mlp_bias`. */
   readonly hasMlpBiasKey: boolean;
-  /** Whether the family reads `use_sliding_window` and its companions. */
+  /** True if the family reads `use_sliding_window` and its companions. */
   readonly hasSlidingWindow: boolean;
-  /** Whether each q and k head has an RMS norm before RoPE. */
+  /** True if each q and k head has an RMS norm before RoPE. */
   readonly hasQkNorm: boolean;
   /** Values of `transformers` 5.24 for keys absent from config.json. */
   readonly defaults: {

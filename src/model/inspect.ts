@@ -27,7 +27,7 @@ export interface CheckpointReport {
   readonly headDim: number;
   readonly vocabSize: number;
   readonly contextLength: number;
-  /** Source of the context where it is not max_position_embeddings. */
+  /** Source of the context if it is not max_position_embeddings. */
   readonly contextNote?: string;
   readonly rope: string;
   readonly tiedEmbeddings: boolean;
@@ -39,7 +39,7 @@ export interface CheckpointReport {
   readonly ignoredTensors: IgnoredTensors;
   /** Other omissions, for people: files that may not be read, values that the engine does not follow. */
   readonly notes: readonly string[];
-  /** How keys and values are taken to be stored, here and in `attention`. */
+  /** Assumed storage type of keys and values, here and in `attention`. */
   readonly cacheDtype: CacheDtype;
   /** Keys and values of one token over all layers. */
   readonly kvBytesPerToken: number;
@@ -47,7 +47,7 @@ export interface CheckpointReport {
   readonly chatTemplate: boolean;
   readonly eosTokenIds: readonly number[];
   readonly attention: AttentionReport;
-  /** Whether the report looked for values that are not finite. */
+  /** True if the report looked for values that are not finite. */
   readonly scannedWeights: boolean;
   /** Tensors with such values. */
   readonly problems: readonly WeightProblem[];
@@ -57,7 +57,7 @@ export interface CheckpointReport {
 export interface AttentionReport {
   readonly name: string;
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Who named the policy's selection layers, where it has any. */
+  /** Source of the policy's selection layers, if it has any. */
   readonly selectionLayersFrom?: SelectionLayersSource;
   /** For people: guessed selection layers. */
   readonly notes: readonly string[];
@@ -69,7 +69,7 @@ export interface AttentionReport {
     readonly context: number;
     /** Cache and per-page bytes that a decode step reads, over the key and value bytes cached (`GenerationResult`). */
     readonly attendedFraction: number;
-    /** Those bytes. */
+    /** Cache and per-page bytes that a decode step reads. */
     readonly kvBytes: number;
   }[];
 }
@@ -77,7 +77,7 @@ export interface AttentionReport {
 export interface InspectOptions {
   /** The policy to report on, as a spec; default: the checkpoint's own, else full. */
   readonly attention?: string;
-  /** How keys and values are stored: "f16" (default) as on WebGPU, "f32" as on the CPU backends. */
+  /** Storage type of keys and values: "f16" (default) as on WebGPU, "f32" as on the CPU backends. */
   readonly cacheDtype?: CacheDtype;
   /** Read every weight and count those that are not finite. */
   readonly scanWeights?: boolean;

@@ -78,8 +78,8 @@ export function parseRopeConfig(
 }
 
 /**
- * The context of a scaling, where it exceeds max_position_embeddings, which `transformers` never enforces.
- * Linear: "when using this flag, don't update max_position_embeddings" (its documentation). Llama 3: where
+ * The context of a scaling, if it exceeds max_position_embeddings, which `transformers` never enforces.
+ * Linear: "when using this flag, don't update max_position_embeddings" (its documentation). Llama 3: if
  * max_position_embeddings was left at the original length; the factor of Llama 3.2 exceeds the trained context. YaRN:
  * always, since Qwen's own instructions leave 40960 beside 4 × 32768. Dynamic: none, since it is supported only while it
  * equals `default`.
@@ -106,7 +106,7 @@ export function scaledContext(
   };
 }
 
-/** The context that a factor multiplies; undefined where it multiplies none. */
+/** The context that a factor multiplies; undefined if it multiplies none. */
 function scaledFrom(rope: RopeConfig, maxPositions: number): number | undefined {
   switch (rope.type) {
     case "linear":
@@ -169,7 +169,7 @@ class RopeReader {
     return value;
   }
 
-  /** Python's truth of a value; undefined where the key is absent. */
+  /** Python's truth of a value; undefined if the key is absent. */
   truth(key: string): boolean | undefined {
     const value = this.#values[key];
     if (value === undefined) return undefined;
@@ -178,7 +178,7 @@ class RopeReader {
     );
   }
 
-  /** A number above 0 beside rope_scaling in config.json; undefined where there is none. */
+  /** A number above 0 beside rope_scaling in config.json; undefined if there is none. */
   beside(key: string): number | undefined {
     const value = this.#json[key] ?? undefined;
     if (value === undefined) return undefined;

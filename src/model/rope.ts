@@ -28,7 +28,7 @@ export function createRope(config: RopeConfig): Rope {
 }
 
 /**
- * f32 [headDim / 2]. Every operation rounds as in torch: a scalar becomes f32 where it meets a tensor, and a scalar over a
+ * f32 [headDim / 2]. Every operation rounds as in torch: a scalar becomes f32 if it meets a tensor, and a scalar over a
  * tensor is the tensor's reciprocal times the scalar.
  */
 export function inverseFrequencies(config: RopeConfig): Float32Array {

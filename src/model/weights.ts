@@ -5,7 +5,7 @@ import type {
   FeedForwardWeights,
 } from "../backend/backend.ts";
 import { throwIfAborted } from "../base/abort.ts";
-import { dtypeBytes } from "../base/dtype.ts";
+import { rowBytes } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../base/tensor-ref.ts";
@@ -22,7 +22,7 @@ export interface ModelWeights {
     readonly feedForward: FeedForwardWeights;
   }[];
   readonly norm: WeightRef;
-  /** The embedding where the two are tied. */
+  /** The embedding if the two are tied. */
   readonly output: WeightRef;
 }
 
@@ -156,7 +156,7 @@ function biasNote(name: string): string {
   return /self_attn\.\w_proj\.bias$/.test(name) ? " (attention_bias is not true there)" : "";
 }
 
-/** Names of the embedding and of the output matrix; undefined where the output is tied to the embedding. */
+/** Names of the embedding and of the output matrix; undefined if the output is tied to the embedding. */
 interface EmbeddingNames {
   embedding: string;
   output: string | undefined;
@@ -316,7 +316,7 @@ async function stream(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { rows: numRows, cols } = dimensionsOf(spec);
-  const bytes = cols * dtypeBytes(spec.dtype);
+  const bytes = rowBytes(spec.dtype, cols);
   const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
   for (let row = 0; row < numRows; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numRows - row);

@@ -54,7 +54,7 @@ async function importDawn(): Promise<{ create(flags: string[]): GPU }> {
   }
 }
 
-/** Whether the Vulkan loader would find a driver. Without one Dawn would print warnings in every run. */
+/** True if the Vulkan loader would find a driver. Without one Dawn would print warnings in every run. */
 function hasVulkanDriver(): boolean {
   const { env } = process;
   const named = env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES ?? env.VK_ADD_DRIVER_FILES;

@@ -17,7 +17,7 @@ export * from "../index.ts";
 export { openFileFolder } from "./file-folder.ts";
 
 /**
- * Opens the checkpoint in a folder; the bundled model where none is named.
+ * Opens the checkpoint in a folder; the bundled model if none is named.
  * @throws ConfigError, ModelFileError, BackendError, AbortedError
  */
 export async function openEngine(options: EngineOptions & { readonly model?: string } = {}): Promise<Engine> {
@@ -28,7 +28,7 @@ export async function openEngine(options: EngineOptions & { readonly model?: str
   return openEngineWith({ folder, wasm: createWasmHost(), openGpu: openDawn }, rest);
 }
 
-/** Reports on the checkpoint in a folder; the bundled model where none is named. */
+/** Reports on the checkpoint in a folder; the bundled model if none is named. */
 export async function inspectCheckpoint(
   model?: string,
   options: InspectOptions = {},
@@ -36,7 +36,7 @@ export async function inspectCheckpoint(
   return inspectFolder(await openFileFolder(model ?? bundledModelFolder()), options);
 }
 
-/** Examines this machine: what it can compute with, and whether it computes correctly. */
+/** Examines this machine: its processors, and whether they compute correctly. */
 export async function examineMachine(
   options: ExamineOptions = {},
 ): Promise<MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }> {

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import type { TuningStore } from "../backend/wasm/open-wasm.ts";
 
 /** Longer than any stored text. */
-const MOST_BYTES = 1 << 16;
+const MAX_BYTES = 1 << 16;
 
-/** This package's cache folder on this system; undefined where the user has no home. */
+/** This package's cache folder on this system; undefined if the user has no home. */
 export function cacheFolder(
   environment: Readonly<Record<string, string | undefined>> = process.env,
   platform: string = process.platform,
@@ -35,7 +35,7 @@ export function createTuningStore(folder: string | undefined = cacheFolder()): T
       const file = await open(fileOf(key));
       try {
         const { size } = await file.stat();
-        return size > MOST_BYTES ? undefined : await file.readFile("utf8");
+        return size > MAX_BYTES ? undefined : await file.readFile("utf8");
       } finally {
         await file.close();
       }

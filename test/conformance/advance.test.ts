@@ -13,15 +13,8 @@ import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { allowedNmse, BACKENDS, webGpuWithLayerKernel } from "./backend-table.ts";
 import { attention, matvec, rmsNorm, silu } from "./brute-force.ts";
-import {
-  inputRefs,
-  makeInput,
-  makeWeight,
-  nmse,
-  type PairedWeight,
-  Trial,
-  type TrialBackend,
-} from "./trial.ts";
+import { inputRefs, makeInput, makeWeight, nmse, type PairedWeight } from "./random-weights.ts";
+import { Trial, type TrialBackend } from "./trial.ts";
 
 /** Sizes that every kernel takes; ones that do not divide evenly. */
 const EVEN = { hiddenSize: 48, intermediateSize: 136, numQueryHeads: 4, numKvHeads: 2, headDim: 16 };

@@ -18,10 +18,10 @@ export type OpenForTests = (model: ModelShape, capacity: Capacity) => Promise<Tr
 export interface BackendRow {
   readonly name: string;
   readonly open: OpenForTests;
-  /** How it keeps keys and values, and with that what brute force compares with. Default f32. */
+  /** Storage type of keys and values; brute force rounds likewise. Default f32. */
   readonly cacheDtype?: CacheDtype;
   /**
-   * How many of their cases suites run. "few": the fewest that run every kernel, for SwiftShader, which compiles each for a
+   * Share of their cases that suites run. "few": the fewest that run every kernel, for SwiftShader, which compiles each for a
    * tenth of a second or more, and for the quick loop. "some": more shapes and lengths, and for kernels that another row has run in full.
    * Default: all.
    */
@@ -87,7 +87,7 @@ const ALL_BACKENDS: readonly BackendRow[] = [
   ...(cache ? [await webGpuRow(`webgpu, ${cache} cache`, cache)] : []),
 ];
 
-/** Those, and in the quick loop each in few cases. */
+/** Rows of the suites; the quick loop runs few cases of each. */
 export const BACKENDS: readonly BackendRow[] =
   tested === "cpu" ? ALL_BACKENDS.map((row) => ({ ...row, cases: "few" })) : ALL_BACKENDS;
 

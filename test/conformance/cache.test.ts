@@ -5,7 +5,8 @@ import { ShapeError } from "../../src/base/errors.ts";
 import { sizesOf } from "../sizes.ts";
 import { allowedNmse, BACKENDS } from "./backend-table.ts";
 import { attention, pageScore } from "./brute-force.ts";
-import { nmse, Trial, type TrialSequence } from "./trial.ts";
+import { nmse } from "./random-weights.ts";
+import { Trial, type TrialSequence } from "./trial.ts";
 
 const PAGE = 8;
 const HEADS = 4;

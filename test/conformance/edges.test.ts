@@ -7,8 +7,9 @@ import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
+import { Random } from "./random-weights.ts";
 import { SelectionTrial } from "./selection-trial.ts";
-import { Random, Trial, type TrialBackend } from "./trial.ts";
+import { Trial, type TrialBackend } from "./trial.ts";
 
 const GROUP_SIZES = [1, 2, 4, 5, 8];
 

@@ -7,7 +7,8 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { BACKENDS } from "./backend-table.ts";
-import { makeWeight, type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
+import { makeWeight } from "./random-weights.ts";
+import { type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
 
 const SIZES = { hiddenSize: 32, intermediateSize: 48, headDim: 8, vocabSize: 40, pageSize: 8 };
 
@@ -130,8 +131,8 @@ function makeTensors(trial: Trial) {
       heads,
       unit: pageSize,
     },
-    units: { units: trial.tensor("u32", 8, 1, count), groups: 1, count, unit: 1 },
-    selection: { indices: trial.tensor("u32", 8, 1, 16), counts: trial.tensor("u32", 8), groups: 1 },
+    units: { units: trial.tensor("u32", 8, 1, count), headGroups: 1, count, unit: 1 },
+    selection: { indices: trial.tensor("u32", 8, 1, 16), counts: trial.tensor("u32", 8), headGroups: 1 },
   };
 }
 

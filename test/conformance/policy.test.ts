@@ -12,7 +12,8 @@ import { hashUnit } from "../../src/base/random.ts";
 import { sizesOf } from "../sizes.ts";
 import { allowedNmse, BACKENDS } from "./backend-table.ts";
 import { attention, expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
-import { nmse, type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
+import { nmse } from "./random-weights.ts";
+import { type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
 
 const MODEL: AttentionModel = {
   numLayers: 5,
@@ -290,7 +291,7 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
       const sets = lastSets.get(s);
       if (!selection || !sets) throw new Error(`layer ${layer} attended to no selection`);
       const selected = (await trial.selected(selection, i + 1))[i];
-      const headsPerGroup = 6 / selection.groups;
+      const headsPerGroup = 6 / selection.headGroups;
       for (let h = 0; h < 6; h++) expect(selected[Math.floor(h / headsPerGroup)]).toEqual(sets[h]);
       expect(sets[0].length).toBeLessThanOrEqual(group.policy.tokenBudget);
       const values = Array.from({ length: 6 }, (_, h) => trial.valuesOf(sequence, layer, h));

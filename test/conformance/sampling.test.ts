@@ -1,21 +1,12 @@
-/** Sampling on every backend: against the distribution by brute force, and as input of the next step. */
+/** Sampling on every backend: against the distribution by brute force. */
 import { afterEach, describe, expect, it } from "vitest";
-import {
-  type Backend,
-  type InFlightSample,
-  MAX_IN_FLIGHT_SAMPLES,
-  NO_TOKEN,
-  SAMPLED_TOKEN,
-  type SamplingParams,
-} from "../../src/backend/backend.ts";
-import { ShapeError } from "../../src/base/errors.ts";
+import { type Backend, NO_TOKEN, type SamplingParams } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
-import type { TensorRef } from "../../src/base/tensor-ref.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
-import { matrixSpec } from "../weight-specs.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { samplingDistribution } from "./brute-force.ts";
-import { makeWeight, Random, Trial } from "./trial.ts";
+import { Random } from "./random-weights.ts";
+import { Trial } from "./trial.ts";
 
 const GREEDY: SamplingParams = {
   temperature: 0,
@@ -81,7 +72,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       trial.backend.write(logits, Float32Array.from(rows.flatMap((row) => [...row])));
       const draw = trial.backend.sample(
         logits,
-        rows.map(() => ({ params: GREEDY, draw: 0, seenTokens: [] })),
+        rows.map(() => ({ params: GREEDY, sampleIndex: 0, seenTokens: [] })),
       );
       expect([...(await draw.tokens())]).toEqual([rows[0].indexOf(Math.max(...rows[0])), 7, 0, 39]);
     });
@@ -96,7 +87,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const seen = [[], [0], [0, 0, 0]];
       const weak = trial.backend.sample(
         logits,
-        seen.map((seenTokens) => ({ params, draw: 0, seenTokens })),
+        seen.map((seenTokens) => ({ params, sampleIndex: 0, seenTokens })),
       );
       expect([...(await weak.tokens())]).toEqual([0, 0, 0]);
       trial.backend.write(logits, Float32Array.from([...row, ...row, ...row]));
@@ -105,7 +96,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
         logits,
         more.map((seenTokens) => ({
           params: { ...params, repetitionPenalty: 1.6 },
-          draw: 0,
+          sampleIndex: 0,
           seenTokens,
         })),
       );
@@ -118,7 +109,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       { temperature: 0.7, topK: 5 },
       { temperature: 1.5, topK: 20, topP: 0.8, minP: 0.05 },
       { temperature: 1, minP: 0.3, repetitionPenalty: 1.3 },
-    ])(`${numDraws} draws of %j follow the distribution, and a draw depends on (seed, draw) alone`, async (some) => {
+    ])(`${numDraws} draws of %j follow the distribution, and a sample depends on (seed, sampleIndex) alone`, async (some) => {
       const trial = await openTrial({ vocabSize });
       const params = { ...GREEDY, ...some };
       const row = values(11);
@@ -131,7 +122,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       for (let first = 0; first < numDraws; first += 8) {
         // written again, since sampling may apply the penalty in place
         trial.backend.write(logits, batch);
-        const rows = Array.from({ length: 8 }, (_, i) => ({ params, draw: first + i, seenTokens }));
+        const rows = Array.from({ length: 8 }, (_, i) => ({ params, sampleIndex: first + i, seenTokens }));
         const out = await trial.backend.sample(logits, rows).tokens();
         for (const id of out) counts.set(id, (counts.get(id) ?? 0) + 1);
         draws.push(...out);
@@ -144,7 +135,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const n = expected.size;
       expect(chiSquared).toBeLessThan(n + 6 * Math.sqrt(2 * n) + 10);
       trial.backend.write(logits, batch);
-      const again = [numDraws - 1, 17, 0, 17].map((draw) => ({ params, draw, seenTokens }));
+      const again = [numDraws - 1, 17, 0, 17].map((sampleIndex) => ({ params, sampleIndex, seenTokens }));
       const repeated = await trial.backend.sample(logits, again).tokens();
       expect([...repeated]).toEqual([draws[numDraws - 1], draws[17], draws[0], draws[17]]);
     });
@@ -166,7 +157,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const logits = trial.tensor("f32", 8, size);
       const order = [...samplingDistribution(row, params, [])];
       trial.backend.write(logits, Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat()));
-      const rows = Array.from({ length: 8 }, (_, draw) => ({ params, draw, seenTokens: [] }));
+      const rows = Array.from({ length: 8 }, (_, sampleIndex) => ({ params, sampleIndex, seenTokens: [] }));
       const out = await trial.backend.sample(logits, rows).tokens();
       for (const [draw, id] of out.entries()) {
         const at = order.findIndex(([token]) => token === id);
@@ -197,7 +188,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
           const seenTokens = [0, 4, 11];
           const draw = trial.backend.sample(
             logits,
-            batch.map((_, i) => ({ params, draw: first + i, seenTokens })),
+            batch.map((_, i) => ({ params, sampleIndex: first + i, seenTokens })),
           );
           const out = [...(await draw.tokens())];
           expect([out.shift(), out.pop()], `neighbours, ${JSON.stringify(way)}`).toEqual([4, 4]);
@@ -258,7 +249,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
           logits,
           rows.map(({ repetitionPenalty, seenTokens }) => ({
             params: { ...GREEDY, temperature, repetitionPenalty },
-            draw: 0,
+            sampleIndex: 0,
             seenTokens,
           })),
         );
@@ -287,7 +278,11 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       const order = [...samplingDistribution(row, params, [])];
       trial.backend.write(logits, Float32Array.from(Array.from({ length: 8 }, () => [...row]).flat()));
       for (let first = 0; first < (cases ? 8 : 64); first += 8) {
-        const rows = Array.from({ length: 8 }, (_, i) => ({ params, draw: first + i, seenTokens: [] }));
+        const rows = Array.from({ length: 8 }, (_, i) => ({
+          params,
+          sampleIndex: first + i,
+          seenTokens: [],
+        }));
         const out = await trial.backend.sample(logits, rows).tokens();
         for (const [i, id] of out.entries()) {
           expect(row[id]).toBeGreaterThan(-INF);
@@ -297,112 +292,6 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
           expect(wanted).toBeGreaterThan(before - 1e-4);
           expect(wanted).toBeLessThan(before + order[at][1] + 1e-4);
         }
-      }
-    });
-  });
-
-  describe("sampled tokens", () => {
-    /** Samples rows of logits, each largest at one of the given ids. */
-    function drawIds(trial: Trial, logits: TensorRef, ids: readonly number[]): InFlightSample {
-      const { vocabSize } = trial.backend.model;
-      const values = new Float32Array(ids.length * vocabSize);
-      for (const [row, id] of ids.entries()) values[row * vocabSize + id] = 3;
-      trial.backend.write(logits, values);
-      return trial.backend.sample(
-        logits,
-        ids.map(() => ({ params: GREEDY, draw: 0, seenTokens: [] })),
-      );
-    }
-
-    it("the next step continues from a sample in flight, in any order and mixed with ids, exactly", async () => {
-      const trial = await openTrial({});
-      const { vocabSize, hiddenSize } = trial.backend.model;
-      const { maxBatchSequences } = trial.backend.capacity;
-      const table = makeWeight(
-        trial.backend,
-        matrixSpec("embedding", "bf16", [vocabSize, hiddenSize]),
-        trial.random,
-      );
-      const logits = trial.tensor("f32", maxBatchSequences, vocabSize);
-      const before = drawIds(trial, logits, [1, 2]);
-      const last = drawIds(trial, logits, [9, 50, 30]);
-      trial.begin(Array.from({ length: 5 }, () => trial.part(trial.newSequence(), 1)));
-      trial.batch.tokenIds.set([SAMPLED_TOKEN | 2, 5, SAMPLED_TOKEN, SAMPLED_TOKEN | 1, SAMPLED_TOKEN | 2]);
-      trial.backend.beginStep(trial.batch);
-      trial.backend.embed(table.ref, trial.x);
-      const x = await trial.floats(trial.x);
-      for (const [row, id] of [30, 5, 9, 50, 30].entries())
-        expect([...x.subarray(row * hiddenSize, (row + 1) * hiddenSize)], `row ${row}`).toEqual([
-          ...table.plain.values.slice(id * hiddenSize, (id + 1) * hiddenSize),
-        ]);
-      expect([...(await last.tokens())]).toEqual([9, 50, 30]);
-      expect([...(await before.tokens())]).toEqual([1, 2]);
-      expect([...(await last.tokens())]).toEqual([9, 50, 30]);
-    });
-
-    it("the next step continues from NO_TOKEN as from token 0, beside other rows", async () => {
-      const trial = await openTrial({});
-      const { vocabSize, hiddenSize } = trial.backend.model;
-      const { maxBatchSequences } = trial.backend.capacity;
-      const table = makeWeight(
-        trial.backend,
-        matrixSpec("embedding", "bf16", [vocabSize, hiddenSize]),
-        trial.random,
-      );
-      const logits = trial.tensor("f32", maxBatchSequences, vocabSize);
-      const values = new Float32Array(3 * vocabSize);
-      values.set([5], 9);
-      values.set([NAN], vocabSize);
-      values.set([5], 2 * vocabSize + 30);
-      for (const temperature of [0, 1]) {
-        trial.backend.write(logits, values);
-        const rows = [0, 1, 2].map((draw) => ({
-          params: { ...GREEDY, temperature, topK: 1 },
-          draw,
-          seenTokens: [],
-        }));
-        const draw = trial.backend.sample(logits, rows);
-        trial.begin(Array.from({ length: 3 }, () => trial.part(trial.newSequence(), 1)));
-        trial.batch.tokenIds.set([SAMPLED_TOKEN | 2, SAMPLED_TOKEN | 1, SAMPLED_TOKEN]);
-        trial.backend.beginStep(trial.batch);
-        trial.backend.embed(table.ref, trial.x);
-        const x = await trial.floats(trial.x);
-        for (const [row, id] of [30, 0, 9].entries())
-          expect([...x.subarray(row * hiddenSize, (row + 1) * hiddenSize)], `row ${row}`).toEqual([
-            ...table.plain.values.slice(id * hiddenSize, (id + 1) * hiddenSize),
-          ]);
-        expect([...(await draw.tokens())]).toEqual([9, NO_TOKEN, 30]);
-      }
-    });
-
-    it("a sample of no rows has no tokens", async () => {
-      const trial = await openTrial({});
-      const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
-      expect([...(await trial.backend.sample(logits, []).tokens())]).toEqual([]);
-      expect([...(await drawIds(trial, logits, [7]).tokens())]).toEqual([7]);
-    });
-
-    it("a row that the last sample does not have is a ShapeError", async () => {
-      const trial = await openTrial({});
-      const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
-      const begin = () => {
-        trial.batch.tokenIds[0] = SAMPLED_TOKEN | 1;
-        trial.backend.beginStep(trial.batch);
-      };
-      trial.begin([trial.part(trial.newSequence(), 1)]);
-      expect(begin).toThrow(ShapeError);
-      await drawIds(trial, logits, [1]).tokens();
-      expect(begin).toThrow("row 1 of the last draw, which had 1 rows");
-      drawIds(trial, logits, [1, 2]);
-      begin();
-    });
-
-    it(`${MAX_IN_FLIGHT_SAMPLES} samples may be in flight, and samples that nobody reads free their place`, async () => {
-      const trial = await openTrial({});
-      const logits = trial.tensor("f32", 8, trial.backend.model.vocabSize);
-      for (let round = 0; round < 3; round++) {
-        const draws = Array.from({ length: MAX_IN_FLIGHT_SAMPLES }, (_, i) => drawIds(trial, logits, [i]));
-        expect([...((await draws.at(-1)?.tokens()) ?? [])]).toEqual([MAX_IN_FLIGHT_SAMPLES - 1]);
       }
     });
   });

@@ -41,24 +41,29 @@ export class SelectionTrial {
     return { values: tensor, heads, unit };
   }
 
-  units(groups: number, count: number, unit = 1, spare = 3): UnitSet {
-    const { maxBatchSequences } = this.trial.backend.capacity;
-    return { units: this.trial.tensor("u32", maxBatchSequences, groups, count + spare), groups, count, unit };
-  }
-
-  tokens(groups: number, capacity: number): TokenSelection {
+  units(headGroups: number, count: number, unit = 1, spare = 3): UnitSet {
     const { maxBatchSequences } = this.trial.backend.capacity;
     return {
-      indices: this.trial.tensor("u32", maxBatchSequences, groups, capacity),
+      units: this.trial.tensor("u32", maxBatchSequences, headGroups, count + spare),
+      headGroups,
+      count,
+      unit,
+    };
+  }
+
+  tokens(headGroups: number, capacity: number): TokenSelection {
+    const { maxBatchSequences } = this.trial.backend.capacity;
+    return {
+      indices: this.trial.tensor("u32", maxBatchSequences, headGroups, capacity),
       counts: this.trial.tensor("u32", maxBatchSequences),
-      groups,
+      headGroups,
     };
   }
 
   /** Reads the units of one sequence and head group, sorted, since the contract leaves their order open. */
   async read(set: UnitSet, sequence: number, group: number): Promise<number[]> {
     const units = await this.trial.integers(set.units);
-    const start = (sequence * set.groups + group) * set.units.shape[2];
+    const start = (sequence * set.headGroups + group) * set.units.shape[2];
     return [...units.subarray(start, start + set.count)].sort((a, b) => a - b);
   }
 }

@@ -7,8 +7,9 @@ import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { expandSelection, mergeByRank, topK } from "./brute-force.ts";
+import { Random } from "./random-weights.ts";
 import { ascending, SelectionTrial } from "./selection-trial.ts";
-import { Random, Trial } from "./trial.ts";
+import { Trial } from "./trial.ts";
 
 const NO_ENDS: KeptEnds = { sinks: 0, recent: 0 };
 const CURRENT: KeptEnds = { sinks: 0, recent: 1 };

@@ -1,4 +1,4 @@
-/** What a result says of the cache bytes its decoding read, against sums written here by hand. */
+/** A result's fraction of cache bytes read, against sums written here by hand. */
 import { expect, test } from "vitest";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { openTiny } from "./tiny-engine.ts";

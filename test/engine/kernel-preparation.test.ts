@@ -28,15 +28,24 @@ const sampled: GenerationRequest = { ...greedy, temperature: 1, seed: 4 };
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
-/** A compiler that ends when it is told to, one promise a dry run. */
+/** A compiler that ends when it is told to: everything asked for since the last `next` at once. */
 function slowCompiler() {
-  const ends: PromiseWithResolvers<void>[] = [];
-  const prepare = (): Promise<void> => {
-    const end = withResolvers();
-    ends.push(end);
-    return end.promise;
+  let gate = withResolvers();
+  let numRuns = 0;
+  return {
+    prepare: (): Promise<void> => {
+      numRuns++;
+      return gate.promise;
+    },
+    /** Dry runs so far. */
+    numRuns: () => numRuns,
+    /** Gives what ends the dry runs until now; those to come wait for the next one. */
+    next: () => {
+      const before = gate;
+      gate = withResolvers();
+      return before;
+    },
   };
-  return { ends, prepare };
 }
 interface PromiseWithResolvers<T> {
   readonly promise: Promise<T>;
@@ -57,51 +66,72 @@ const turns = async () => {
 };
 
 test("a request waits for its own kernels only, not for those of others", async () => {
-  const { ends, prepare } = slowCompiler();
+  const { prepare, next } = slowCompiler();
   const engine = await openEngine({ prepare, sizes: { maxBatchSequences: 1 } });
   const first = engine.generate(greedy).result();
   await turns();
-  ends[0].resolve();
+  next().resolve();
   await first;
   const waiting = engine.generate(sampled);
   await turns();
-  expect(ends).toHaveLength(2);
   expect(waiting.progress.phase).toBe("waiting");
   // the same kind of request as the first, alone in its batch as that was
-  await engine
-    .generate({ ...greedy, tokenIds: ids.slice(6, 12) })
-    .result()
-    .then(({ tokenIds }) => expect(tokenIds).toHaveLength(5));
-  ends[1].resolve();
+  const { tokenIds } = await engine.generate({ ...greedy, tokenIds: ids.slice(6, 12) }).result();
+  expect(tokenIds).toHaveLength(5);
+  next().resolve();
   expect((await waiting.result()).tokenIds).toHaveLength(5);
 });
 
-test("requests of one kind share one dry run, and both wait for it", async () => {
-  const { ends, prepare } = slowCompiler();
+test("requests of one kind share their dry runs, and both wait for them", async () => {
+  const { prepare, next, numRuns } = slowCompiler();
   const engine = await openEngine({ prepare, sizes: { maxBatchSequences: 1 } });
-  const both = [engine.generate(greedy), engine.generate({ ...greedy, tokenIds: ids.slice(6, 12) })];
+  const first = engine.generate(greedy);
   await turns();
-  expect(ends).toHaveLength(1);
+  const numOfOne = numRuns();
+  expect(numOfOne).toBeGreaterThan(0);
+  const both = [first, engine.generate({ ...greedy, tokenIds: ids.slice(6, 12) })];
+  await turns();
+  expect(numRuns()).toBe(numOfOne);
   expect(both.map(({ progress }) => progress.phase)).toEqual(["waiting", "waiting"]);
-  ends[0].resolve();
+  next().resolve();
   for (const one of both) expect((await one.result()).tokenIds).toHaveLength(5);
 });
 
+test("a policy that differs in its budget alone adds its sparse steps, no dense ones", async () => {
+  const { prepare, next, numRuns } = slowCompiler();
+  const engine = await openEngine({ prepare, sizes: { maxBatchSequences: 1 } });
+  const run = async (budget: number) => {
+    const before = numRuns();
+    const request = engine.generate({
+      ...greedy,
+      maxTokens: 20,
+      attention: `streaming-llm:budget=${budget}`,
+    });
+    await turns();
+    next().resolve();
+    await request.result();
+    return numRuns() - before;
+  };
+  const first = await run(8);
+  expect(await run(9)).toBe(1);
+  expect(first).toBeGreaterThan(1);
+});
+
 test("a kernel that does not compile fails the request that asked for it, alone; the next one tries again", async () => {
-  const { ends, prepare } = slowCompiler();
+  const { prepare, next } = slowCompiler();
   const engine = await openEngine({ prepare });
   const good = engine.generate(greedy).result();
   await turns();
-  ends[0].resolve();
+  next().resolve();
   await good;
   const bad = engine.generate(sampled);
   await turns();
-  ends[1].reject(new BackendError("kernel sample-draw does not compile"));
+  next().reject(new BackendError("kernel sample-draw does not compile"));
   await expect(bad.result()).rejects.toThrow("kernel sample-draw does not compile");
   expect((await engine.generate(greedy).result()).tokenIds).toHaveLength(5);
   const again = engine.generate(sampled);
   await turns();
-  ends[2].resolve();
+  next().resolve();
   expect((await again.result()).tokenIds).toHaveLength(5);
 });
 

@@ -42,7 +42,7 @@ export interface TinyOptions {
   readonly onCall?: (step: string) => void;
 }
 
-/** What no test of the engine looks at. */
+/** Components that no test of the engine looks at. */
 const TINY_ORIGIN: EngineOrigin = {
   model: {
     ...{ name: "tiny", architecture: "none", parameters: 0, maxPositionEmbeddings: 0, kvBytesPerToken: 0 },

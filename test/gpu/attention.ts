@@ -1,7 +1,8 @@
 /** Prefill in chunks and decode at many lengths, against brute force in f64. Errors are NMSE of the worst row and head. */
 import type { CacheDtype, Scores } from "../../src/backend/backend.ts";
 import { attention, headScores, pageScore } from "../conformance/brute-force.ts";
-import { makeInput, nmse, type Part, Trial, type TrialSequence } from "../conformance/trial.ts";
+import { makeInput, nmse } from "../conformance/random-weights.ts";
+import { type Part, Trial, type TrialSequence } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import { vectorSpec } from "../weight-specs.ts";
 import { F16_CACHE_NMSE, F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";

@@ -1,7 +1,8 @@
 /** Products of a layer's weights with one row to a whole chunk, against f64. Errors are NMSE of the worst row. */
 import type { WeightDtype } from "../../src/base/dtype.ts";
 import { matvec, rmsNorm, silu } from "../conformance/brute-force.ts";
-import { makeWeight, nmse, type PairedWeight, Trial } from "../conformance/trial.ts";
+import { makeWeight, nmse, type PairedWeight } from "../conformance/random-weights.ts";
+import { Trial } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";

@@ -1,4 +1,4 @@
-/** What a run on a GPU compares, row by row. */
+/** Comparisons of a run on a GPU, row by row. */
 
 export interface GpuRow {
   readonly section: string;

@@ -2,8 +2,9 @@
 import type { KeptEnds, SamplingParams } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
 import { expandSelection, mergeByRank, samplingDistribution, topK } from "../conformance/brute-force.ts";
+import { Random } from "../conformance/random-weights.ts";
 import { SelectionTrial } from "../conformance/selection-trial.ts";
-import { Random, Trial } from "../conformance/trial.ts";
+import { Trial } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import type { GpuRun } from "./gpu.ts";
 
@@ -85,7 +86,7 @@ export async function testSampling(run: GpuRun): Promise<void> {
   for (const way of WAYS) {
     const params = { ...GREEDY, ...way };
     backend.write(logits, batch);
-    const draws = Array.from({ length: 8 }, (_, draw) => ({ params, draw, seenTokens: [] }));
+    const draws = Array.from({ length: 8 }, (_, sampleIndex) => ({ params, sampleIndex, seenTokens: [] }));
     const drawn = await backend.sample(logits, draws).tokens();
     const order = [...samplingDistribution(row, params, [])];
     const isWrong = (id: number, draw: number) => {

@@ -1,7 +1,7 @@
-/** When to look for a step's tokens, on a simulated device that does what it is given one after another. */
+/** Times at which the host looks for a step's tokens, on a simulated device that runs its work in order. */
 import { expect, it } from "vitest";
 import { ArrivalEstimates } from "../../src/backend/webgpu/arrival-estimates.ts";
-import { Random } from "../conformance/trial.ts";
+import { Random } from "../conformance/random-weights.ts";
 
 /** A poll every so many milliseconds, as naps allow. */
 const POLL_MS = 0.17;

@@ -3,7 +3,7 @@ import { inject } from "vitest";
 import { place } from "../place/here.ts";
 
 /**
- * Which backends suites take. "all": those of `npm test`, WebGPU with the cache that is the default. "cpu": all but WebGPU,
+ * Backends that suites take. "all": those of `npm test`, WebGPU with the cache that is the default. "cpu": all but WebGPU,
  * for the quick loop. "wasm": what a JavaScript engine may compute otherwise. "webgpu, f32 cache": for test:system.
  */
 export type TestedBackends = "all" | "cpu" | "wasm" | "webgpu, f32 cache";

@@ -9,8 +9,12 @@ import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 const ENDS = { sinks: 4, recent: 12 };
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
 const DRAWS: readonly SamplingRow[] = [
-  { params: GREEDY, draw: 0, seenTokens: [] },
-  { params: { ...GREEDY, temperature: 1, topK: 5, repetitionPenalty: 1.5 }, draw: 1, seenTokens: [1, 2] },
+  { params: GREEDY, sampleIndex: 0, seenTokens: [] },
+  {
+    params: { ...GREEDY, temperature: 1, topK: 5, repetitionPenalty: 1.5 },
+    sampleIndex: 1,
+    seenTokens: [1, 2],
+  },
 ];
 /** Rows of prefill chunks: for matrix-vector products, small and large tiles, with and without subgroup matrices. */
 const CHUNKS = [2, 6, 30, 100];
@@ -158,8 +162,8 @@ class EverySteps {
     backend.attendAll(0, range, this.#query, this.#attended, scores);
     backend.scores(0, range, this.#query, scores);
     backend.randomScores(0, range, 1, scores);
-    for (const groups of [1, numKvHeads, numQueryHeads]) {
-      const selection = this.#selection(groups, FEW);
+    for (const headGroups of [1, numKvHeads, numQueryHeads]) {
+      const selection = this.#selection(headGroups, FEW);
       backend.attendSelected(0, range, this.#query, selection, this.#attended);
     }
     for (const unit of [pageSize, 3 * pageSize])
@@ -195,18 +199,18 @@ class EverySteps {
     return { values: this.#backend.createTensor("f32", [maxBatchSequences, heads, capacity]), heads, unit };
   }
 
-  #units(groups: number, count: number, unit: number): UnitSet {
+  #units(headGroups: number, count: number, unit: number): UnitSet {
     const { maxBatchSequences } = this.#backend.capacity;
-    const units = this.#backend.createTensor("u32", [maxBatchSequences, groups, count]);
-    return { units, groups, count, unit };
+    const units = this.#backend.createTensor("u32", [maxBatchSequences, headGroups, count]);
+    return { units, headGroups, count, unit };
   }
 
-  #selection(groups: number, capacity: number): TokenSelection {
+  #selection(headGroups: number, capacity: number): TokenSelection {
     const { maxBatchSequences } = this.#backend.capacity;
     return {
-      indices: this.#backend.createTensor("u32", [maxBatchSequences, groups, capacity]),
+      indices: this.#backend.createTensor("u32", [maxBatchSequences, headGroups, capacity]),
       counts: this.#backend.createTensor("u32", [maxBatchSequences]),
-      groups,
+      headGroups,
     };
   }
 }

@@ -14,7 +14,8 @@ import {
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
-import { nmse, Trial } from "../conformance/trial.ts";
+import { nmse } from "../conformance/random-weights.ts";
+import { Trial } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import { webgpuForTests } from "./environment.ts";
 
@@ -102,7 +103,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
       const params = { ...greedy, ...way };
       const draw = backend.sample(
         logits,
-        rows.map((_, i) => ({ params, draw: i, seenTokens: [] })),
+        rows.map((_, i) => ({ params, sampleIndex: i, seenTokens: [] })),
       );
       expect([...(await draw.tokens())]).toEqual([NO_TOKEN, 4321, NO_TOKEN]);
     }
@@ -122,7 +123,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
     const { pageSize: unit } = backend.capacity;
     const numPages = Math.ceil(sequence.length / unit);
     const scores = { values: trial.tensor("f32", 8, heads, numPages), heads, unit };
-    const best = { units: trial.tensor("u32", 8, heads, 6), groups: heads, count: 6, unit };
+    const best = { units: trial.tensor("u32", 8, heads, 6), headGroups: heads, count: 6, unit };
     const ends = { sinks: 1, recent: 2 };
     backend.pageScores(0, range, trial.query, scores);
     backend.topK(range, scores, ends, best);

@@ -73,7 +73,7 @@ it.skipIf(gpu === undefined)(
     const params = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
     const sample = (id: number) => {
       backend.write(logits, new Float32Array(vocabSize).fill(3, id, id + 1));
-      return backend.sample(logits, [{ params, draw: 0, seenTokens: [] }]);
+      return backend.sample(logits, [{ params, sampleIndex: 0, seenTokens: [] }]);
     };
     const read: number[] = [];
     const expected: number[] = [];

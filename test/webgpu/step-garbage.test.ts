@@ -1,5 +1,5 @@
 /**
- * What the host does for a decode step on Dawn's null backend, which takes everything and runs nothing: how much it allocates, and
+ * Work of the host for a decode step on Dawn's null backend, which takes everything and runs nothing: how much it allocates, and
  * that it prepares nothing anew from step to step.
  */
 import { getHeapStatistics } from "node:v8";
@@ -33,7 +33,7 @@ const SIZES = {
   ...{ maxPages: 64, maxSequenceLength: 1024, maxBatchRows: 4, maxBatchSequences: 2, vocabSize: 256 },
 };
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
-const ROWS = [{ params: GREEDY, draw: 0, seenTokens: [] }];
+const ROWS = [{ params: GREEDY, sampleIndex: 0, seenTokens: [] }];
 
 /** Subgroups of a real GPU, so that the kernels are those of one; nothing compares them with a driver's. */
 const TRAITS = { minSubgroupSize: 32, maxSubgroupSize: 32, isSoftware: false } as const;

@@ -21,8 +21,8 @@ export interface LessIsMoreOptions {
  * decode step selects anew.
  *
  * Source: arXiv 2508.07101. Departures, where paper and published code contradict each other: sinks come out of the
- * recency share (as in the code), and there are no sinks where that share is smaller; the current token is always
- * attended, at the cost of one ranked token where the share has no room; ties go to the lower position.
+ * recency share (as in the code), and there are no sinks if that share is smaller; the current token is always
+ * attended, at the cost of one ranked token if the share has no room; ties go to the lower position.
  */
 export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   const name = "less-is-more";

@@ -1,10 +1,19 @@
-import type { StepBatch } from "../backend.ts";
+import type { ModelShape, StepBatch } from "../backend.ts";
 import { type KeyBounds, type LayerCache, type Sizes, slotOf } from "./cache.ts";
 
 /** One query head of one row: offset of its query and output, and the kv head that it reads. */
 export interface HeadRow {
   readonly queryOffset: number;
   readonly kvHead: number;
+}
+
+/** The query heads of a row. */
+export function headsOf({ numQueryHeads, numKvHeads, headDim }: ModelShape, row: number): HeadRow[] {
+  const groupSize = numQueryHeads / numKvHeads;
+  return Array.from({ length: numQueryHeads }, (_, head) => ({
+    queryOffset: (row * numQueryHeads + head) * headDim,
+    kvHead: Math.floor(head / groupSize),
+  }));
 }
 
 /** Scaled logits of one query head against the keys at `positions`. Sums in f64. */

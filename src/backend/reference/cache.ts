@@ -4,7 +4,7 @@ import { allocate } from "./memory.ts";
 /** Sizes that a backend was opened for. */
 export type Sizes = Pick<Backend, "model" | "capacity">;
 
-/** f32 [maxPages, numKvHeads, headDim] least and greatest key channel of each page. */
+/** f32 [maxPages, numKvHeads, headDim] minimum and maximum of each key channel, per page. */
 export interface KeyBounds {
   readonly min: Float32Array;
   readonly max: Float32Array;
@@ -18,7 +18,7 @@ export interface LayerCache {
   bounds?: KeyBounds;
 }
 
-/** A cache of `numPages` pages with what `old` holds of them. @throws BackendError where there is no memory. */
+/** A cache of `numPages` pages with what `old` holds of them. @throws BackendError if there is no memory. */
 export function resizeLayerCache(
   { model, capacity }: Sizes,
   old: LayerCache | undefined,

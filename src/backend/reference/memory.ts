@@ -26,7 +26,7 @@ export function checkSizes(model: ModelShape, capacity: Capacity): void {
   );
 }
 
-/** An array of zeros. @throws BackendError that names its purpose, where it is too large or memory runs out */
+/** An array of zeros. @throws BackendError that names its purpose, if it is too large or memory runs out */
 export function allocate<T extends Float32Array | Uint32Array>(
   make: new (length: number) => T,
   shape: readonly number[],

@@ -2,7 +2,6 @@
 // the oracle of the conformance suite, and documents each op.
 import { decodeWeights, dtypeBytes, type TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
-import { hashUnit } from "../../base/random.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type {
   AttentionInputWeights,
@@ -24,12 +23,12 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
+import { checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
-import { attendHead, headLogits, pageScore } from "./attention.ts";
-import { type LayerCache, resizeLayerCache, updateBounds } from "./cache.ts";
+import { attendHead, headLogits, headsOf } from "./attention.ts";
+import { type LayerCache, resizeLayerCache } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkSizes } from "./memory.ts";
 import {
@@ -42,7 +41,7 @@ import {
   vector,
   weightOf,
 } from "./refs.ts";
-import { expandUnits, mergeRanks, rankUnits } from "./selection.ts";
+import { emitScores, SelectionOps } from "./selection-ops.ts";
 
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
@@ -50,8 +49,9 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
-  readonly preparedRows: readonly number[] = [];
+  readonly compiledRowCounts: readonly number[] = [];
   readonly #sampled = new SampledTokens();
+  readonly #selection: SelectionOps;
   #layers: LayerCache[] = [];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
@@ -62,6 +62,12 @@ class ReferenceBackend implements Backend, LayerOps {
     this.model = model;
     this.capacity = capacity;
     this.#layers = this.#resized(0);
+    this.#selection = new SelectionOps({
+      model,
+      capacity,
+      batch: () => this.#begun(),
+      layer: (layer) => this.#layers[layer],
+    });
   }
 
   report(): BackendReport {
@@ -173,7 +179,7 @@ class ReferenceBackend implements Backend, LayerOps {
     }
   }
 
-  /** Norm of each head where given, then RoPE; in place. */
+  /** Norm of each head if given, then RoPE; in place. */
   #finishHeads(
     heads: Float32Array,
     offset: number,
@@ -189,16 +195,6 @@ class ReferenceBackend implements Backend, LayerOps {
     }
   }
 
-  /** The query heads of a row. */
-  #heads(row: number): { queryOffset: number; kvHead: number }[] {
-    const { numQueryHeads, numKvHeads, headDim } = this.model;
-    const groupSize = numQueryHeads / numKvHeads;
-    return Array.from({ length: numQueryHeads }, (_, head) => ({
-      queryOffset: (row * numQueryHeads + head) * headDim,
-      kvHead: Math.floor(head / groupSize),
-    }));
-  }
-
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
     const batch = this.#begun();
     const cache = this.#layers[layer];
@@ -206,21 +202,13 @@ class ReferenceBackend implements Backend, LayerOps {
       for (let i = 0; i < batch.rowCounts[s]; i++) {
         const visible = batch.lengths[s] - batch.rowCounts[s] + i + 1;
         const positions = Array.from({ length: visible }, (_, p) => p);
-        this.#heads(batch.firstRows[s] + i).forEach((head, h) => {
+        headsOf(this.model, batch.firstRows[s] + i).forEach((head, h) => {
           const logits = headLogits(cache, this, batch, s, floats(query), head, positions);
           attendHead(cache, this, batch, s, logits, head, positions, floats(output));
-          if (scores) this.#emitScores(scores, s - range.first, h, logits);
+          if (scores) emitScores(scores, s - range.first, h, logits);
         });
       }
     }
-  }
-
-  #emitScores(scores: Scores, row: number, head: number, logits: readonly number[]): void {
-    floats(scores.values).set(logits, this.#scoreOffset(scores, row, head));
-  }
-
-  #scoreOffset(scores: Scores, row: number, head: number): number {
-    return (row * scores.heads + head) * capacityOf(scores.values);
   }
 
   attendSelected(
@@ -233,12 +221,12 @@ class ReferenceBackend implements Backend, LayerOps {
     const batch = this.#begun();
     const cache = this.#layers[layer];
     const capacity = capacityOf(selection.indices);
-    const headsPerGroup = this.model.numQueryHeads / selection.groups;
+    const headsPerGroup = this.model.numQueryHeads / selection.headGroups;
     for (let i = 0; i < range.count; i++) {
       const s = range.first + i;
       const count = integers(selection.counts)[i];
-      this.#heads(batch.firstRows[s]).forEach((head, h) => {
-        const start = (i * selection.groups + Math.floor(h / headsPerGroup)) * capacity;
+      headsOf(this.model, batch.firstRows[s]).forEach((head, h) => {
+        const start = (i * selection.headGroups + Math.floor(h / headsPerGroup)) * capacity;
         const positions = integers(selection.indices).subarray(start, start + count);
         const logits = headLogits(cache, this, batch, s, floats(query), head, positions);
         attendHead(cache, this, batch, s, logits, head, positions, floats(output));
@@ -292,92 +280,37 @@ class ReferenceBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     const { vocabSize } = this.model;
-    return this.#sampled.draw(rows, (row, i) =>
+    return this.#sampled.sample(rows, (row, i) =>
       sampleToken(floats(logits).subarray(i * vocabSize, (i + 1) * vocabSize), row),
     );
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const batch = this.#begun();
-    for (let i = 0; i < range.count; i++) {
-      const s = range.first + i;
-      const positions = Array.from({ length: batch.lengths[s] }, (_, p) => p);
-      this.#heads(batch.firstRows[s]).forEach((head, h) => {
-        const logits = headLogits(this.#layers[layer], this, batch, s, floats(query), head, positions);
-        this.#emitScores(out, i, h, logits);
-      });
-    }
+    this.#selection.scores(layer, range, query, out);
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
-    for (let i = 0; i < range.count; i++) {
-      const length = this.#begun().lengths[range.first + i];
-      const start = this.#scoreOffset(out, i, 0);
-      for (let p = 0; p < length; p++) floats(out.values)[start + p] = hashUnit(seed, layer, length, p);
-    }
+    this.#selection.randomScores(layer, range, seed, out);
   }
 
   updatePageBounds(layer: number, range: SequenceRange): void {
-    for (let s = range.first; s < range.first + range.count; s++)
-      updateBounds(this.#layers[layer], this, this.#begun(), s);
+    this.#selection.updatePageBounds(layer, range);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const batch = this.#begun();
-    const { bounds } = this.#layers[layer];
-    if (!bounds) throw new ShapeError("pageScores before any updatePageBounds");
-    for (let i = 0; i < range.count; i++) {
-      const s = range.first + i;
-      this.#heads(batch.firstRows[s]).forEach((head, h) => {
-        for (let u = 0; u * out.unit < batch.lengths[s]; u++)
-          floats(out.values)[this.#scoreOffset(out, i, h) + u] = pageScore(
-            bounds,
-            this,
-            batch,
-            { sequence: s, from: u * out.unit, to: Math.min(batch.lengths[s], (u + 1) * out.unit) },
-            floats(query),
-            head,
-          );
-      });
-    }
+    this.#selection.pageScores(layer, range, query, out);
   }
 
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    for (let i = 0; i < range.count; i++)
-      this.#ranked(range, i, scores, ends, out.count).forEach((units, h) => {
-        this.#writeUnits(out, i * out.groups + h, units);
-      });
+    this.#selection.topK(range, scores, ends, out);
   }
 
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    for (let i = 0; i < range.count; i++)
-      this.#writeUnits(out, i, mergeRanks(this.#ranked(range, i, scores, ends, out.count), out.count));
-  }
-
-  /** The best `count` units of each head. @throws ShapeError where there are fewer candidates */
-  #ranked(range: SequenceRange, i: number, scores: Scores, ends: KeptEnds, count: number): number[][] {
-    const numUnits = Math.ceil(this.#begun().lengths[range.first + i] / scores.unit);
-    checkCandidates(numUnits, ends, count);
-    return Array.from({ length: scores.heads }, (_, h) =>
-      rankUnits(floats(scores.values), this.#scoreOffset(scores, i, h), numUnits, ends, count),
-    );
-  }
-
-  #writeUnits(out: UnitSet, row: number, units: readonly number[]): void {
-    integers(out.units).set(units, row * capacityOf(out.units));
+    this.#selection.mergeByRank(range, scores, ends, out);
   }
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
-    for (let i = 0; i < range.count; i++) {
-      const length = this.#begun().lengths[range.first + i];
-      for (let g = 0; g < out.groups; g++) {
-        const start = (i * out.groups + g) * (set ? capacityOf(set.units) : 0);
-        const units = set ? integers(set.units).subarray(start, start + set.count) : [];
-        const positions = expandUnits(units, set?.unit ?? 1, length, ends);
-        integers(out.indices).set(positions, (i * out.groups + g) * capacityOf(out.indices));
-        integers(out.counts)[i] = positions.length;
-      }
-    }
+    this.#selection.expandSelection(range, set, ends, out);
   }
 
   /** Nothing is compiled. */

@@ -1,5 +1,5 @@
 import { mebibytes } from "../../base/mebibytes.ts";
-import { ALLOWED_ERROR, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
+import { ALLOWED_ERROR, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
 import { createReferenceBackend } from "./reference-backend.ts";
@@ -11,7 +11,7 @@ export const REFERENCE: BackendKind<unknown, unknown> = {
   probe: async () => ({
     auto: { isWanted: false, why: "the reference backend is too slow" },
     allowedError: ALLOWED_ERROR.f32,
-    mostConcurrent: MOST_CONCURRENT.cpu,
+    maxConcurrent: MAX_CONCURRENT.cpu,
     memoryLimit: ({ model }) => ({
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,

@@ -1,6 +1,6 @@
 /**
  * Selection on plain arrays: every backend's selection equals it.
- * Source: LessIsMore, arXiv 2508.07101, Algorithm 1. Where the paper is silent: score descending, ties to the lower position,
+ * Source: LessIsMore, arXiv 2508.07101, Algorithm 1. If the paper is silent: score descending, ties to the lower position,
  * NaN last; heads ascending within a rank.
  */
 import type { KeptEnds } from "../backend.ts";

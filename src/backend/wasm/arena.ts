@@ -20,7 +20,7 @@ export class Arena {
 
   /**
    * Zeroed bytes that live as long as the memory; 64 bytes past them may be read, never written.
-   * @throws BackendError where the address space or the machine's memory ends
+   * @throws BackendError if the address space or the machine's memory ends
    */
   allocate(bytes: number, what: string): number {
     const start = this.#end;
@@ -41,17 +41,17 @@ export class Arena {
     }
   }
 
-  /** `allocate` for memory that one can do without: undefined where there is none, with nothing changed. */
+  /** `allocate` for memory that one can do without: undefined if there is none, with nothing changed. */
   tryAllocate(bytes: number): number | undefined {
     if (endOf(this.#end, bytes) > MAX_BYTES - PAGE_BYTES) return undefined;
     try {
       return this.#take(bytes);
     } catch {
-      return undefined; // memory.grow throws where the machine refuses, and only then
+      return undefined; // memory.grow throws if the machine refuses, and only then
     }
   }
 
-  /** @throws RangeError where the machine refuses memory; nothing has changed then */
+  /** @throws RangeError if the machine refuses memory; nothing has changed then */
   #take(bytes: number): number {
     const start = this.#end;
     const end = endOf(start, bytes);

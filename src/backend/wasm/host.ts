@@ -19,7 +19,7 @@ export interface StartedWorker {
 export interface TuningStore {
   /** Identifies this machine and JavaScript engine: processor, versions. */
   readonly machine: string;
-  /** The text kept under a key; undefined where there is none. */
+  /** The text kept under a key; undefined if there is none. */
   read(key: string): Promise<string | undefined>;
   /** Keeps the whole text or nothing. */
   write(key: string, text: string): Promise<void>;
@@ -29,10 +29,10 @@ export interface TuningStore {
 export interface WasmHost {
   readonly maxThreads: number;
   loadModule(name: WasmModuleName): Promise<BufferSource>;
-  /** Left out where there are no workers. source: worker-source.ts, which documents how it gets its data. */
+  /** Absent without workers. source: worker-source.ts, which documents how it gets its data. */
   startWorker?(source: string, data: WorkerData): StartedWorker;
-  /** Where there are no workers: the reason and the remedy. */
+  /** Present without workers: the reason and the remedy. */
   readonly whyOneThread?: string;
-  /** Left out where nothing can be kept; every process measures then. */
+  /** Absent if nothing can be stored; every process measures then. */
   readonly tuningStore?: TuningStore;
 }

@@ -17,7 +17,7 @@ export function kernelsOf(exports: WebAssembly.Exports): WasmExports {
   );
 }
 
-/** How the exports differ from what this side expects; undefined where they agree. */
+/** Describes how the exports differ from the expected ones; undefined if they agree. */
 function findDifference(exports: WebAssembly.Exports): string | undefined {
   for (const [name, arity] of Object.entries(ARITIES)) {
     const kernel = exports[name];

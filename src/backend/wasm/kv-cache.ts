@@ -49,7 +49,7 @@ export class KvCache {
     return this.#regions;
   }
 
-  /** Gives the pool `numPages` pages. False where there is no memory for them; nothing has changed then. */
+  /** Gives the pool `numPages` pages. False if there is no memory for them; nothing has changed then. */
   resize(numPages: number): boolean {
     const { pages, bytes, boundsBytes } = this.#extent;
     const missing = Math.ceil(numPages / pages) - this.#numExtents;

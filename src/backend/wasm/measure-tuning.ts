@@ -17,7 +17,7 @@ const LIMIT_MS = 420;
 const RACE_MS = 50;
 /** Share of a race's time for its final. */
 const FINAL_SHARE = 0.25;
-const LEAST_ROUNDS = 4;
+const MIN_ROUNDS = 4;
 const WARM_MS = 10;
 /** A variant replaces the default only below this share of its time. */
 const CLEARLY_BETTER = 0.97;
@@ -225,7 +225,7 @@ class TuningBench {
     while (performance.now() < end) run();
   }
 
-  /** Index of the fastest variant; 0 where none is clearly better than the first. */
+  /** Index of the fastest variant; 0 if none is clearly better than the first. */
   #fastest(
     variants: readonly Variant[],
     run: () => void,
@@ -233,7 +233,7 @@ class TuningBench {
   ): number {
     const samples = variants.map((): number[] => []);
     const end = performance.now() + ms;
-    for (let round = 0; round < LEAST_ROUNDS || performance.now() < end; round++)
+    for (let round = 0; round < MIN_ROUNDS || performance.now() < end; round++)
       for (const [i, variant] of variants.entries()) {
         if (this.#isLate()) return 0;
         this.#apply(variant);

@@ -21,10 +21,10 @@ export type { TuningMode } from "./tuning.ts";
 export interface WasmOptions {
   /** Threads that compute, the caller's included; default: those of the host. */
   readonly threads?: number;
-  /** Default "auto": relaxed where the engine has it. */
+  /** Default "auto": relaxed if the engine has it. */
   readonly simd?: "auto" | "simd" | "relaxed";
   /**
-   * Source of the choices for the processor. "auto", the default: kept ones, else measured in less than half a second and
+   * Source of the tuning choices. "auto", the default: kept ones, else measured in less than half a second and
    * kept; "measure": measured and kept; "default": not measured.
    */
   readonly tuning?: TuningMode;

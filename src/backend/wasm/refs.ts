@@ -25,7 +25,7 @@ export class WasmWeight implements WeightRef {
   readonly dtype: WeightDtype;
   readonly rows: number;
   readonly cols: number;
-  /** Of the packed data. */
+  /** Address of the packed data. */
   readonly address: number;
   readonly descriptor: number;
   constructor(spec: WeightSpec, address: number, descriptor: number) {

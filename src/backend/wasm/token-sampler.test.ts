@@ -40,10 +40,10 @@ describe("TokenSampler", () => {
         (values, settings, seen, i) => {
           const { arena, address, sampler } = samplerOf(values.length);
           const seenTokens = seen.map((id) => id % values.length);
-          for (let draw = 0; draw < 8; draw++) {
-            const row = { params: settings, draw, seenTokens };
+          for (let sampleIndex = 0; sampleIndex < 8; sampleIndex++) {
+            const row = { params: settings, sampleIndex, seenTokens };
             arena.floats.set(values, address / 4 + i * values.length);
-            expect(sampler.draw(address, i, row)).toBe(sampleToken(Float32Array.from(values), row));
+            expect(sampler.sample(address, i, row)).toBe(sampleToken(Float32Array.from(values), row));
           }
         },
       ),
@@ -55,13 +55,13 @@ describe("TokenSampler", () => {
     const { arena, address, sampler } = samplerOf(4);
     const row = {
       params: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 },
-      draw: 0,
+      sampleIndex: 0,
       seenTokens: [],
     };
     arena.floats.set([0, 1, 0, 0], address / 4);
-    expect(sampler.draw(address, 0, row)).toBe(1);
+    expect(sampler.sample(address, 0, row)).toBe(1);
     arena.allocate(2 ** 21, "growth");
     arena.floats.set([0, 0, 0, 1], address / 4);
-    expect(sampler.draw(address, 0, row)).toBe(3);
+    expect(sampler.sample(address, 0, row)).toBe(3);
   });
 });

@@ -25,10 +25,10 @@ export class TokenSampler {
   }
 
   /**
-   * Samples row `i` of the logits at `address`, f32 [i + 1, vocabSize]; overwrites it where the repetition penalty is not 1.
-   * Returns a token id, greedy the lowest id of the largest logit, or `NO_TOKEN` where the row is no distribution.
+   * Samples row `i` of the logits at `address`, f32 [i + 1, vocabSize]; overwrites it if the repetition penalty is not 1.
+   * Returns a token id, greedy the lowest id of the largest logit, or `NO_TOKEN` if the row is no distribution.
    */
-  draw(address: number, i: number, row: SamplingRow): number {
+  sample(address: number, i: number, row: SamplingRow): number {
     const { params } = row;
     this.#logits = this.#row(address + 4 * i * this.#ids.length, i);
     if (params.repetitionPenalty !== 1) this.#penalise(row.seenTokens, params.repetitionPenalty);
@@ -122,7 +122,7 @@ export class TokenSampler {
     return this.#ids[this.#count - 1 - rank];
   }
 
-  /** Builds a heap of the best `topK` tokens, of all where it is 0. False for a NaN that it would leave out. */
+  /** Builds a heap of the best `topK` tokens, of all if it is 0. False for a NaN that it would leave out. */
   #fillHeap(topK: number): boolean {
     const { length } = this.#ids;
     this.#count = topK === 0 ? length : Math.min(topK, length);

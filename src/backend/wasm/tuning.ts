@@ -8,7 +8,7 @@ import type { TuningStore } from "./host.ts";
 import type { Word } from "./memory-map.ts";
 
 interface Tunable {
-  /** The default: used where nothing was measured. */
+  /** The default: used if nothing was measured. */
   readonly default: number;
   readonly least: number;
   readonly most: number;
@@ -71,7 +71,7 @@ export const TUNING_MODES: readonly TuningMode[] = ["auto", "measure", "default"
 export interface MeasuredTuning {
   readonly tuning: Tuning;
   readonly elapsedMs: number;
-  /** Where some choices were not measured and keep their defaults: the reason. Such a result is not kept. */
+  /** Reason why some choices were not measured and keep their defaults. Such a result is not stored. */
   readonly unfinished?: string;
 }
 
@@ -123,7 +123,7 @@ async function findTuning({ mode, store, measure }: TuningRequest, key: string):
   return { from: "measured", choices: tuning, elapsedMs };
 }
 
-/** The choices kept under a key; undefined where there are none, or the text is foreign or incomplete. */
+/** The choices kept under a key; undefined if there are none, or if the text is foreign or incomplete. */
 async function readKept(store: TuningStore | undefined, key: string): Promise<Tuning | undefined> {
   try {
     const text = await store?.read(key);

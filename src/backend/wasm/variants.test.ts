@@ -243,7 +243,7 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
     const values = backend.createTensor("f32", [1, numQueryHeads, 768]);
     const scores = { values, heads: numQueryHeads, unit: 1 };
     const range = { first: 0, count: 1 };
-    const selections = [1, numQueryHeads].map((groups) => select(backend, groups));
+    const selections = [1, numQueryHeads].map((headGroups) => select(backend, headGroups));
     const results = () => {
       const parts: Float32Array[] = [];
       const take = (ref: typeof output, size: number) =>
@@ -281,15 +281,15 @@ describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) =
 });
 
 /** Selects every other token. */
-function select(backend: WasmBackend, groups: number) {
+function select(backend: WasmBackend, headGroups: number) {
   const count = LENGTH / 2;
-  const indices = backend.createTensor("u32", [1, groups, 768]);
+  const indices = backend.createTensor("u32", [1, headGroups, 768]);
   const counts = backend.createTensor("u32", [1]);
-  const list = new Uint32Array(groups * 768);
-  for (let g = 0; g < groups; g++) for (let i = 0; i < count; i++) list[g * 768 + i] = 2 * i + (g % 2);
+  const list = new Uint32Array(headGroups * 768);
+  for (let g = 0; g < headGroups; g++) for (let i = 0; i < count; i++) list[g * 768 + i] = 2 * i + (g % 2);
   backend.write(indices, list);
   backend.write(counts, Uint32Array.of(count));
-  return { indices, counts, groups };
+  return { indices, counts, headGroups };
 }
 
 function begin(backend: WasmBackend, length: number, rows: number): void {

@@ -22,7 +22,7 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
-import { checkCandidates, checkPages, checkWrite } from "../checks.ts";
+import { checkPages, checkWrite } from "../checks.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
@@ -35,6 +35,7 @@ import { kernelsOf } from "./kernels.ts";
 import { KvCache, type MemoryRegion } from "./kv-cache.ts";
 import { regions } from "./memory-map.ts";
 import { matrixDescriptor, tensorOf, vectorDescriptor, WasmTensor } from "./refs.ts";
+import { SelectionOps } from "./selection-ops.ts";
 import { TokenSampler } from "./token-sampler.ts";
 import { WeightStore } from "./weight-store.ts";
 import { writeSizes, writeTuning } from "./write-words.ts";
@@ -56,7 +57,7 @@ export class WasmBackend implements Backend, LayerOps {
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
-  readonly preparedRows: readonly number[] = [];
+  readonly compiledRowCounts: readonly number[] = [];
   readonly arena: Arena;
   readonly kernels: WasmExports;
   readonly #threads: number;
@@ -67,6 +68,7 @@ export class WasmBackend implements Backend, LayerOps {
   readonly #batch: BatchRegion;
   readonly #sampler: TokenSampler;
   readonly #runner: KernelRunner;
+  readonly #selection: SelectionOps;
   readonly #sampled = new SampledTokens();
 
   constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
@@ -87,6 +89,7 @@ export class WasmBackend implements Backend, LayerOps {
     this.#weights = new WeightStore(this.arena, model);
     this.#cache = new KvCache(this.arena, model, capacity);
     this.#batch = new BatchRegion(this.arena, this.#cache, this);
+    this.#selection = new SelectionOps(this.#runner, this.#batch, this.#cache);
     this.#sampler = new TokenSampler(this.arena, model.vocabSize);
     this.kernels.startMain();
     this.tune(options.tuning.choices);
@@ -191,24 +194,9 @@ export class WasmBackend implements Backend, LayerOps {
     const { first, count } = range;
     const from = tensorOf(query, "f32").address;
     const to = tensorOf(output, "f32").address;
-    const into = scores ? this.#scores(range, scores) : 0;
+    const into = scores ? this.#selection.addressOf(range, scores) : 0;
     const capacity = scores ? capacityOf(scores.values) : 0;
     this.#runner.run("attendAll", layer, first, count, from, to, into, capacity);
-  }
-
-  /** Address of scores that have room for the range's sequences. */
-  #scores(range: SequenceRange, scores: Scores): number {
-    const capacity = capacityOf(scores.values);
-    for (let i = 0; i < range.count; i++) {
-      const units = this.#unitsOf(range, i, scores.unit);
-      if (units > capacity)
-        throw new ShapeError(`scores of ${units} units do not fit into a tensor with room for ${capacity}`);
-    }
-    return tensorOf(scores.values, "f32").address;
-  }
-
-  #unitsOf(range: SequenceRange, i: number, unit: number): number {
-    return Math.ceil(this.#batch.length(range.first + i) / unit);
   }
 
   attendSelected(
@@ -231,7 +219,7 @@ export class WasmBackend implements Backend, LayerOps {
       count,
       from,
       list,
-      selection.groups,
+      selection.headGroups,
       capacity,
       sizes,
       to,
@@ -285,109 +273,35 @@ export class WasmBackend implements Backend, LayerOps {
 
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample {
     const { address } = tensorOf(logits, "f32");
-    return this.#sampled.draw(rows, (row, i) => this.#sampler.draw(address, i, row));
+    return this.#sampled.sample(rows, (row, i) => this.#sampler.sample(address, i, row));
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const to = this.#scores(range, out);
-    const q = tensorOf(query, "f32").address;
-    this.#runner.run("scores", layer, range.first, range.count, q, to, capacityOf(out.values));
+    this.#selection.scores(layer, range, query, out);
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
-    const to = this.#scores(range, out);
-    const stride = out.heads * capacityOf(out.values);
-    this.#runner.run("randomScores", layer, range.first, range.count, seed, to, stride);
+    this.#selection.randomScores(layer, range, seed, out);
   }
 
   updatePageBounds(layer: number, range: SequenceRange): void {
-    this.#cache.addBounds();
-    this.#runner.run("updateBounds", layer, range.first, range.count);
+    this.#selection.updatePageBounds(layer, range);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    if (!this.#cache.hasBounds) throw new ShapeError("pageScores before any updatePageBounds");
-    const to = this.#scores(range, out);
-    const q = tensorOf(query, "f32").address;
-    const capacity = capacityOf(out.values);
-    this.#runner.run("pageScores", layer, range.first, range.count, q, to, capacity, out.unit);
+    this.#selection.pageScores(layer, range, query, out);
   }
 
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    this.#rank("topK", range, scores, ends, out);
+    this.#selection.topK(range, scores, ends, out);
   }
 
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    this.#rank("mergeByRank", range, scores, ends, out);
-  }
-
-  #rank(
-    name: "topK" | "mergeByRank",
-    range: SequenceRange,
-    scores: Scores,
-    ends: KeptEnds,
-    out: UnitSet,
-  ): void {
-    const { first, count } = range;
-    const { sinks, recent } = ends;
-    for (let i = 0; i < count; i++) {
-      checkCandidates(this.#unitsOf(range, i, scores.unit), ends, out.count);
-    }
-    if (out.count > capacityOf(out.units))
-      throw new ShapeError(
-        `${out.count} units do not fit into a tensor with room for ${capacityOf(out.units)}`,
-      );
-    const from = tensorOf(scores.values, "f32").address;
-    const to = tensorOf(out.units, "u32").address;
-    const { heads, unit, values } = scores;
-    const room = capacityOf(out.units);
-    this.#runner.run(
-      name,
-      first,
-      count,
-      from,
-      heads,
-      capacityOf(values),
-      unit,
-      sinks,
-      recent,
-      out.count,
-      to,
-      room,
-    );
+    this.#selection.mergeByRank(range, scores, ends, out);
   }
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
-    const { sinks, recent } = ends;
-    const unit = set?.unit ?? 1;
-    const count = set?.count ?? 0;
-    const room = capacityOf(out.indices);
-    for (let i = 0; i < range.count; i++) {
-      const most = Math.min(this.#batch.length(range.first + i), (count + sinks + recent) * unit);
-      if (most > room)
-        throw new ShapeError(
-          `a selection of ${most} tokens does not fit into a tensor with room for ${room}`,
-        );
-    }
-    const units = set ? tensorOf(set.units, "u32").address : 0;
-    const capacity = set ? capacityOf(set.units) : 0;
-    const to = tensorOf(out.indices, "u32").address;
-    const counts = tensorOf(out.counts, "u32").address;
-    this.#runner.run(
-      "expandSelection",
-      range.first,
-      range.count,
-      units,
-      out.groups,
-      capacity,
-      unit,
-      sinks,
-      recent,
-      count,
-      to,
-      room,
-      counts,
-    );
+    this.#selection.expandSelection(range, set, ends, out);
   }
 
   /** Nothing is compiled. */

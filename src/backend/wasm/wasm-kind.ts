@@ -1,5 +1,5 @@
 import { mebibytes } from "../../base/mebibytes.ts";
-import { ALLOWED_ERROR, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
+import { ALLOWED_ERROR, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
@@ -15,7 +15,7 @@ export const WASM: BackendKind<{ readonly wasm: WasmHost }, Pick<WasmOptions, "t
   probe: async ({ wasm }, { threads, tuning }) => ({
     auto: { isWanted: true },
     allowedError: ALLOWED_ERROR.f32,
-    mostConcurrent: MOST_CONCURRENT.cpu,
+    maxConcurrent: MAX_CONCURRENT.cpu,
     memoryLimit: ({ model, weightBytes }) => ({
       fits: (capacity) => workingBytes(model, capacity) <= USABLE_BYTES - weightBytes,
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,

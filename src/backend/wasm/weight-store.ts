@@ -1,4 +1,4 @@
-import { DTYPE_CODES, dtypeBytes } from "../../base/dtype.ts";
+import { DTYPE_CODES, rowBytes } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type { ModelShape } from "../backend.ts";
@@ -26,7 +26,7 @@ export class WeightStore {
     const { name, dtype } = spec;
     const { rows, cols } = dimensionsOf(spec);
     const isVector = spec.kind === "vector";
-    const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * cols * dtypeBytes(dtype);
+    const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * rowBytes(dtype, cols);
     const descriptor = this.#arena.allocate(4 * DESCRIPTOR_WORDS, `weight ${name}`);
     const address = this.#arena.allocate(bytes, `weight ${name} [${rows}, ${cols}] in ${dtype}`);
     this.#arena.integers.set([address, rows, cols, DTYPE_CODES[isVector ? "f32" : dtype]], descriptor / 4);
@@ -34,24 +34,24 @@ export class WeightStore {
     return new WasmWeight(spec, address, descriptor);
   }
 
-  /** Packs whole rows into their final place, as many at a time as the staging area holds. */
+  /** Packs whole rows into the weight's memory, as many at a time as the staging area holds. */
   write(kernels: WasmExports, ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
     const { kind, name, dtype, rows, cols, address, descriptor } = WasmWeight.of(ref);
-    const rowBytes = cols * dtypeBytes(dtype);
-    const count = bytes.byteLength / rowBytes;
+    const oneRow = rowBytes(dtype, cols);
+    const count = bytes.byteLength / oneRow;
     if (!Number.isInteger(count) || firstRow % 8 !== 0 || firstRow + count > rows)
       throw new ShapeError(
         `writing ${bytes.byteLength} bytes at row ${firstRow} of ${name} [${rows}, ${cols}] in ${dtype}`,
       );
-    const most = kind === "vector" ? 1 : Math.floor(this.#stagingBytes / (8 * rowBytes)) * 8;
-    if (most === 0 || rowBytes > this.#stagingBytes)
+    const most = kind === "vector" ? 1 : Math.floor(this.#stagingBytes / (8 * oneRow)) * 8;
+    if (most === 0 || oneRow > this.#stagingBytes)
       throw new ShapeError(`weight ${name} has ${cols} columns, more than any of the model`);
     for (let row = 0; row < count; row += most) {
       const n = Math.min(most, count - row);
-      this.#arena.bytes.set(bytes.subarray(row * rowBytes, (row + n) * rowBytes), this.#staging);
+      this.#arena.bytes.set(bytes.subarray(row * oneRow, (row + n) * oneRow), this.#staging);
       const code = DTYPE_CODES[dtype];
       if (kind === "vector") kernels.decodeVector(code, this.#staging, address, cols);
-      else if (kernels.packRows(code, this.#staging, address + (firstRow + row) * rowBytes, n, cols))
+      else if (kernels.packRows(code, this.#staging, address + (firstRow + row) * oneRow, n, cols))
         this.#arena.integers[descriptor / 4 + 3] = F16_SPECIAL;
     }
   }

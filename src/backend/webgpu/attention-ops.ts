@@ -2,15 +2,15 @@ import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Scores, SequenceRange, TokenSelection } from "../backend.ts";
 import type { CommandLists, ProfileCategory } from "./command-lists.ts";
 import type { BatchSizes, GpuContext } from "./context.ts";
-import { DecodeAttention, type Pass, type RowRun, type SplitRun } from "./decode-attention.ts";
+import { DecodeAttention, type KeyScan, type RowRun, type SplitRun } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { PrefillAttention } from "./prefill-attention.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
-/** Maximum rows of a prefill chunk that attend one by one, in split-KV passes; longer chunks use tiles. */
+/** Maximum rows of a prefill chunk that attend one by one, in split-KV scans; longer chunks use tiles. */
 const MAX_SPLIT_ROWS = 8;
-/** Maximum distinct passes kept from step to step; a policy has one to three. */
-const MAX_PASSES = 64;
+/** Maximum distinct scans kept from step to step; a policy has one to three. */
+const MAX_SCANS = 64;
 
 /** Rows of a prefill chunk that attend in tiles. */
 interface TileRun {
@@ -20,13 +20,13 @@ interface TileRun {
   readonly lists: CommandLists;
 }
 
-/** A pass over some sequences, prepared once a step for all layers. */
-interface PreparedPass extends Pass {
+/** A scan over some sequences, planned once per step for all layers. */
+interface PlannedScan extends KeyScan {
   readonly first: number;
   readonly count: number;
-  /** The step of the last preparation. */
-  step: number;
-  /** The partials of that preparation; another pass into the same output may have replaced them since. */
+  /** The step of the last plan. */
+  stepNumber: number;
+  /** The partials of that plan; another scan into the same output may have replaced them since. */
   partials: NumberedBuffer | undefined;
   readonly splitRuns: SplitRun[];
   readonly tileRuns: TileRun[];
@@ -38,7 +38,7 @@ export class AttentionOps {
   readonly decode: DecodeAttention;
   readonly #prefill: PrefillAttention;
   readonly #tiles: CommandLists;
-  #passes: PreparedPass[] = [];
+  #scans: PlannedScan[] = [];
 
   constructor(context: GpuContext, cache: KvCache) {
     this.#context = context;
@@ -55,7 +55,7 @@ export class AttentionOps {
     output: TensorRef,
     scores?: Scores,
   ): void {
-    this.#record(batch, layer, this.#pass(range, query, output, undefined, scores, "dense attention"));
+    this.#record(batch, layer, this.#scan(range, query, output, undefined, scores, "dense attention"));
   }
 
   attendSelected(
@@ -66,43 +66,43 @@ export class AttentionOps {
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    this.#record(batch, layer, this.#pass(range, query, output, selection, undefined, "sparse attention"));
+    this.#record(batch, layer, this.#scan(range, query, output, selection, undefined, "sparse attention"));
   }
 
   scores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#record(batch, layer, this.#pass(range, query, undefined, undefined, out, "selection"));
+    this.#record(batch, layer, this.#scan(range, query, undefined, undefined, out, "selection"));
   }
 
-  /** Finds a pass among those of earlier layers and steps; the same call in the next step allocates nothing. */
-  #pass(
+  /** Finds a scan among those of earlier layers and steps; the same call in the next step allocates nothing. */
+  #scan(
     range: SequenceRange,
     query: TensorRef,
     output: TensorRef | undefined,
     selection: TokenSelection | undefined,
     scores: Scores | undefined,
     category: ProfileCategory,
-  ): PreparedPass {
-    for (let i = 0; i < this.#passes.length; i++) {
-      const pass = this.#passes[i] as PreparedPass;
+  ): PlannedScan {
+    for (let i = 0; i < this.#scans.length; i++) {
+      const scan = this.#scans[i] as PlannedScan;
       if (
-        pass.first === range.first &&
-        pass.count === range.count &&
-        pass.query === query &&
-        pass.output === output &&
-        pass.selection === selection &&
-        pass.scores === scores
+        scan.first === range.first &&
+        scan.count === range.count &&
+        scan.query === query &&
+        scan.output === output &&
+        scan.selection === selection &&
+        scan.scores === scores
       )
-        return pass;
+        return scan;
     }
-    if (this.#passes.length >= MAX_PASSES) this.#passes = [];
-    const pass = {
+    if (this.#scans.length >= MAX_SCANS) this.#scans = [];
+    const scan = {
       ...{
         first: range.first,
         count: range.count,
         selection,
         scores,
         category,
-        step: -1,
+        stepNumber: -1,
         partials: undefined,
       },
       query: WebGpuTensor.of(query),
@@ -110,66 +110,67 @@ export class AttentionOps {
       splitRuns: [],
       tileRuns: [],
     };
-    this.#passes.push(pass);
-    return pass;
+    this.#scans.push(scan);
+    return scan;
   }
 
-  #record(batch: BatchSizes, layer: number, pass: PreparedPass): void {
-    while (pass.step !== batch.step || pass.partials !== pass.output?.partials) this.#prepare(pass, batch);
-    const { splitRuns, tileRuns } = pass;
-    for (let i = 0; i < splitRuns.length; i++) this.decode.record(layer, splitRuns[i] as SplitRun, pass);
-    for (let i = 0; i < tileRuns.length; i++) this.#recordTiles(layer, tileRuns[i] as TileRun, pass);
+  #record(batch: BatchSizes, layer: number, scan: PlannedScan): void {
+    while (scan.stepNumber !== batch.stepNumber || scan.partials !== scan.output?.partials)
+      this.#plan(scan, batch);
+    const { splitRuns, tileRuns } = scan;
+    for (let i = 0; i < splitRuns.length; i++) this.decode.record(layer, splitRuns[i] as SplitRun, scan);
+    for (let i = 0; i < tileRuns.length; i++) this.#recordTiles(layer, tileRuns[i] as TileRun, scan);
   }
 
-  /** Cuts the sequences of a pass into runs of decode rows, split over their tokens, and prefill chunks, by tiles. */
-  #prepare(pass: PreparedPass, batch: BatchSizes): void {
-    const end = pass.first + pass.count;
-    pass.step = batch.step;
-    pass.partials = pass.output?.partials;
+  /** Cuts the sequences of a scan into runs of decode rows, split over their tokens, and prefill chunks, by tiles. */
+  #plan(scan: PlannedScan, batch: BatchSizes): void {
+    const end = scan.first + scan.count;
+    scan.stepNumber = batch.stepNumber;
+    scan.partials = scan.output?.partials;
     let numSplitRuns = 0;
-    pass.tileRuns.length = 0;
-    for (let first = pass.first; first < end; ) {
+    scan.tileRuns.length = 0;
+    for (let first = scan.first; first < end; ) {
       const rows = batch.rowCounts[first];
       const isDecode = rows === 1;
       let next = first + 1;
       if (isDecode) while (next < end && batch.rowCounts[next] === 1) next++;
       const firstRow = batch.firstRows[first];
-      if (rows > MAX_SPLIT_ROWS && pass.output) {
-        pass.tileRuns.push(this.#tileRun(pass, firstRow, rows, first));
+      if (rows > MAX_SPLIT_ROWS && scan.output) {
+        scan.tileRuns.push(this.#tileRun(scan, firstRow, rows, first));
       } else {
         const run: RowRun = {
           firstRow,
           numRows: isDecode ? next - first : rows,
           sequence: first,
           sequenceStep: isDecode ? 1 : 0,
-          ofSelection: first - pass.first,
+          ofSelection: first - scan.first,
         };
-        const before = pass.splitRuns[numSplitRuns];
-        pass.splitRuns[numSplitRuns++] = this.decode.prepare(run, pass, batch, before);
+        const before = scan.splitRuns[numSplitRuns];
+        scan.splitRuns[numSplitRuns++] = this.decode.plan(run, scan, batch, before);
       }
       first = next;
     }
-    pass.splitRuns.length = numSplitRuns;
+    scan.splitRuns.length = numSplitRuns;
   }
 
-  #tileRun(pass: Pass, firstRow: number, numRows: number, sequence: number): TileRun {
+  #tileRun(scan: KeyScan, firstRow: number, numRows: number, sequence: number): TileRun {
     const lists = this.#tiles
-      .at(pass.query.id)
-      .at(pass.output?.id ?? 0)
+      .at(scan.query.id)
+      .at(scan.output?.id ?? 0)
       .at(firstRow)
       .at(numRows)
       .at(sequence);
     return { firstRow, numRows, sequence, lists };
   }
 
-  #recordTiles(layer: number, run: TileRun, { query, output, category }: Pass): void {
+  #recordTiles(layer: number, run: TileRun, { query, output, category }: KeyScan): void {
     if (!output) return;
     if (output.pending) this.decode.settle(output);
     const { recorder } = this.#context;
-    const place = run.lists.at(layer);
-    if (recorder.replay(place)) return;
+    const node = run.lists.at(layer);
+    if (recorder.replay(node)) return;
     const { firstRow, numRows, sequence } = run;
-    recorder.keep(place, () =>
+    recorder.keep(node, () =>
       this.#prefill.attend(layer, firstRow, numRows, sequence, query, output, category),
     );
   }

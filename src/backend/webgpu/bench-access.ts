@@ -1,6 +1,6 @@
 /**
- * What benchmarks and tests of kernels do with a WebGPU backend beyond its contract. Nothing else uses it;
- * src/node/internal.ts hands it to `bench`.
+ * Access of benchmarks and kernel tests to a WebGPU backend beyond its contract. Nothing else uses it;
+ * src/node/internal.ts exports it to `bench`.
  */
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { SamplingRow } from "../backend.ts";

@@ -20,7 +20,7 @@ export class Buffers {
   readonly #all = new Map<number, GPUBuffer>();
   #next = 1;
   sizeBytes = 0;
-  /** Changes when a buffer that kernels bind is destroyed: command lists recorded before may name it. */
+  /** Increases when a bound buffer is destroyed. Older command lists may reference that buffer and are invalid. */
   generation = 0;
 
   constructor(device: GPUDevice) {

@@ -10,8 +10,8 @@ export const DEFAULT_CACHE_DTYPE: CacheDtype = "f16";
 
 /** Sizes of the current batch. */
 export interface BatchSizes {
-  /** Counts steps: what ops prepare for a step holds while this stays the same. */
-  step: number;
+  /** Counts steps. Ops prepare once per number. */
+  stepNumber: number;
   numRows: number;
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
@@ -19,7 +19,7 @@ export interface BatchSizes {
   readonly boundsFrom: Uint32Array;
 }
 
-/** Copies the sizes that the ops of the step need into `into`; allocates them where it is left out. */
+/** Copies the sizes that the ops of the step need into `into`; allocates them if `into` is left out. */
 export function copySizes(
   batch: StepBatch,
   into: BatchSizes | undefined,
@@ -27,14 +27,14 @@ export function copySizes(
 ): BatchSizes {
   const { numRows, numSequences } = batch;
   const copy = into ?? {
-    step: 0,
+    stepNumber: 0,
     numRows,
     firstRows: new Uint32Array(maxBatchSequences),
     rowCounts: new Uint32Array(maxBatchSequences),
     lengths: new Uint32Array(maxBatchSequences),
     boundsFrom: new Uint32Array(maxBatchSequences),
   };
-  copy.step++;
+  copy.stepNumber++;
   copy.numRows = numRows;
   for (let s = 0; s < numSequences; s++) {
     copy.firstRows[s] = batch.firstRows[s];
@@ -45,14 +45,14 @@ export function copySizes(
   return copy;
 }
 
-/** What sizes every buffer but the weights. */
+/** Sizes behind every buffer but the weights. */
 export interface GpuSizes {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
 }
 
-/** What the classes of the backend share. */
+/** State that the classes of the backend share. */
 export interface GpuContext extends GpuSizes {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;
@@ -60,12 +60,12 @@ export interface GpuContext extends GpuSizes {
   readonly buffers: Buffers;
   readonly recorder: Recorder;
   readonly weights: WeightStore;
-  readonly step: StepBuffer;
+  readonly stepBuffer: StepBuffer;
 }
 
 /** Constants of step.wgsl. */
-export function stepConstants({ step, model, capacity, cacheDtype }: GpuContext) {
-  const { layout } = step;
+export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuContext) {
+  const { layout } = stepBuffer;
   return {
     TOKEN_IDS: layout.tokenIds,
     SLOTS: layout.slots,

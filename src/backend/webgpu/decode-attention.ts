@@ -5,14 +5,14 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
-import { LEAST_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
+import { MIN_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 
-/** Most bytes of split-KV partials at once: more rows take turns. */
+/** Maximum bytes of split-KV partials at once: more rows take turns. */
 const MAX_PARTIAL_BYTES = 64 << 20;
 const MAX_GROUPS = 65535;
 
-/** A pass over keys: attention, with scores emitted where asked for, or scores alone. */
-export interface Pass {
+/** A scan over keys: attention, with scores emitted if asked for, or scores alone. */
+export interface KeyScan {
   readonly query: WebGpuTensor;
   /** Undefined for scores alone. */
   readonly output: WebGpuTensor | undefined;
@@ -38,23 +38,24 @@ export interface SplitRun extends RowRun {
   readonly splits: number;
   /** Rows whose partials are kept at once. */
   readonly rowsAtOnce: number;
-  /** Where its partials go; undefined for scores alone. */
+  /** Buffer of the partials; undefined for scores alone. */
   readonly partials: NumberedBuffer | undefined;
-  /** Set where the combine is left to whoever reads the output. */
+  /** Present if the reader of the output performs the combine. */
   readonly pending: PendingCombine | undefined;
   /** Its command lists, by layer. */
   readonly lists: CommandLists;
 }
 
 /**
- * Attention of single rows, split over their tokens (split-KV): partials, then their combine. Where a batch has one row its
- * combine is left pending on the output tensor, because the persistent layer kernel does it on the way.
+ * Attention of single rows, split over their tokens (split-KV): partials, then their combine. If a batch has one row, the
+ * combine stays pending on the output tensor: the layer kernel performs it, or `settle` does.
  */
 export class DecodeAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #split: SplitKv;
-  readonly #kernels = new Map<string, Kernel>();
+  /** By shape and kind of scan. */
+  readonly #kernels = new Map<SplitShape, (Kernel | undefined)[]>();
   readonly #runs: CommandLists;
   readonly #combines: CommandLists;
 
@@ -66,14 +67,14 @@ export class DecodeAttention {
     this.#combines = context.recorder.newCommandLists();
   }
 
-  /** Prepares a run for all layers of a step. before: what was prepared for the same place in the last step. */
-  prepare(run: RowRun, pass: Pass, batch: BatchSizes, before: SplitRun | undefined): SplitRun {
+  /** Plans a run for all layers of a step. before: the previous step's run at this index. */
+  plan(run: RowRun, scan: KeyScan, batch: BatchSizes, before: SplitRun | undefined): SplitRun {
     const { model } = this.#context;
-    const { selection, output } = pass;
+    const { selection, output } = scan;
     let longest = 0;
     const sequences = run.sequenceStep === 1 ? run.numRows : 1;
     for (let i = 0; i < sequences; i++) longest = Math.max(longest, batch.lengths[run.sequence + i]);
-    const shape = this.#split.shapeFor(selection !== undefined && selection.groups > model.numKvHeads);
+    const shape = this.#split.shapeFor(selection !== undefined && selection.headGroups > model.numKvHeads);
     const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
     const splits = this.#split.splitsOf(shape, most);
     const isPending = output !== undefined && batch.numRows === 1;
@@ -92,8 +93,8 @@ export class DecodeAttention {
       Math.min(run.numRows, MAX_GROUPS, Math.floor(MAX_PARTIAL_BYTES / rowBytes)),
     );
     const partials = output && this.#reservePartials(output, rowsAtOnce * rowBytes);
-    const pending = isPending && partials ? { partials, splits, category: pass.category } : undefined;
-    const lists = placeOf(this.#runs, run, pass)
+    const pending = isPending && partials ? { partials, splits, category: scan.category } : undefined;
+    const lists = nodeOf(this.#runs, run, scan)
       .at(splits)
       .at(Number(isPending))
       .at(partials?.id ?? 0);
@@ -101,36 +102,36 @@ export class DecodeAttention {
   }
 
   /** Records a prepared run in one layer. */
-  record(layer: number, run: SplitRun, pass: Pass): void {
-    const { output } = pass;
+  record(layer: number, run: SplitRun, scan: KeyScan): void {
+    const { output } = scan;
     // rows of another batch may wait for their combine in the same output
     if (output?.pending && !run.pending) this.settle(output);
     const { recorder } = this.#context;
-    const place = run.lists.at(layer);
-    if (!recorder.replay(place)) this.#keep(place, layer, run, pass);
+    const node = run.lists.at(layer);
+    if (!recorder.replay(node)) this.#keep(node, layer, run, scan);
     if (output && run.pending) output.pending = run.pending;
   }
 
-  /** Combines what is pending in a tensor; every reader of attention but `advance` calls it first. */
+  /** Records the pending combine of a tensor. Every reader of attention but `advance` calls it first. */
   settle(output: WebGpuTensor): void {
     const { pending } = output;
     const { recorder } = this.#context;
     if (!pending) return;
     output.pending = undefined;
-    const place = this.#combines.at(output.id).at(pending.partials.id).at(pending.splits);
-    if (!recorder.replay(place))
-      recorder.keep(place, () => this.#combine(pending, output, { firstRow: 0, rows: 1 }));
+    const node = this.#combines.at(output.id).at(pending.partials.id).at(pending.splits);
+    if (!recorder.replay(node))
+      recorder.keep(node, () => this.#combine(pending, output, { firstRow: 0, rows: 1 }));
   }
 
-  #keep(place: CommandLists, layer: number, run: SplitRun, pass: Pass): void {
-    this.#context.recorder.keep(place, () => this.#recordRows(layer, run, pass));
+  #keep(node: CommandLists, layer: number, run: SplitRun, scan: KeyScan): void {
+    this.#context.recorder.keep(node, () => this.#recordRows(layer, run, scan));
   }
 
-  #recordRows(layer: number, run: SplitRun, pass: Pass): void {
-    const { recorder, model, step } = this.#context;
-    const { selection, scores, output, category } = pass;
+  #recordRows(layer: number, run: SplitRun, scan: KeyScan): void {
+    const { recorder, model, stepBuffer } = this.#context;
+    const { selection, scores, output, category } = scan;
     const { firstRow, numRows, sequence, sequenceStep, ofSelection, splits, rowsAtOnce, partials } = run;
-    const kernel = this.#splitKernel(run.shape, pass);
+    const kernel = this.#splitKernel(run.shape, scan);
     const cache = this.#cache.layer(layer);
     const selected = selection && WebGpuTensor.of(selection.indices);
     const scoreTensor = scores ? WebGpuTensor.of(scores.values) : undefined;
@@ -144,14 +145,14 @@ export class DecodeAttention {
           sequence: sequence + row * sequenceStep,
           sequence_step: sequenceStep,
           of_selection: ofSelection + row * sequenceStep,
-          groups: selection?.groups ?? 1,
+          groups: selection?.headGroups ?? 1,
           capacity: selected?.capacity ?? 0,
           score_capacity: scoreTensor?.capacity ?? 0,
           splits,
           wanted_splits: run.shape.wanted,
         },
         bindings: {
-          ...{ step: step.storage, query: pass.query, keys: cache.keys, values: cache.values },
+          ...{ step: stepBuffer.storage, query: scan.query, keys: cache.keys, values: cache.values },
           indices: selected ?? "unused",
           counts: selection ? WebGpuTensor.of(selection.counts) : "unused",
           partials: partials ?? "unused",
@@ -185,20 +186,24 @@ export class DecodeAttention {
     });
   }
 
-  /** The kernel of a pass: the same for all layers and lengths, so that a new number of splits costs little. */
-  #splitKernel(split: SplitShape, pass: Pass): Kernel {
-    const key = `${split.heads}, ${pass.selection !== undefined}, ${pass.scores !== undefined}, ${pass.output !== undefined}`;
-    let kernel = this.#kernels.get(key);
-    if (!kernel) {
-      kernel = this.#assemble(split, pass);
-      this.#kernels.set(key, kernel);
+  /** The kernel of a scan: the same for all layers and lengths, so that a new number of splits costs little. */
+  #splitKernel(shape: SplitShape, scan: KeyScan): Kernel {
+    let kernels = this.#kernels.get(shape);
+    if (!kernels) {
+      kernels = [];
+      this.#kernels.set(shape, kernels);
     }
+    const { selection, scores, output } = scan;
+    const kind =
+      Number(selection !== undefined) + 2 * Number(scores !== undefined) + 4 * Number(output !== undefined);
+    const kernel = kernels[kind] ?? this.#assemble(shape, scan);
+    kernels[kind] = kernel;
     return kernel;
   }
 
-  #assemble(split: SplitShape, { selection, scores, output }: Pass): Kernel {
+  #assemble(shape: SplitShape, { selection, scores, output }: KeyScan): Kernel {
     const { recorder, model, cacheDtype, traits } = this.#context;
-    const { heads, threads } = split;
+    const { heads, threads } = shape;
     const constants = {
       ...stepConstants(this.#context),
       DTYPE: DTYPE_CODES[cacheDtype],
@@ -209,30 +214,32 @@ export class DecodeAttention {
       SELECTED: selection !== undefined,
       EMIT_SCORES: scores !== undefined,
       ONLY_SCORES: output === undefined,
-    };
-    if (split.kind === "shared")
-      return recorder.kernel(
-        ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
-        {
-          ...constants,
-          THREADS: threads,
-          ...subgroupConstants(traits),
-          LANES: threads,
-          SPLIT_TOKENS: split.maxTokens,
-          UNROLL: traits.isSoftware ? 1 : 4,
-          LEAST_SPLIT,
-        },
-      );
-    return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
-      ...constants,
       THREADS: threads,
-      LANES: split.lanes,
-      TOKENS: split.tokens,
-      HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
-      LEAST_TURNS: split.leastTurns,
-      TWINS: split.isTwin,
-      SUM_HEADS: split.sumHeads,
-    });
+    };
+    switch (shape.kind) {
+      case "shared":
+        return recorder.kernel(
+          ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
+          {
+            ...constants,
+            ...subgroupConstants(traits),
+            LANES: threads,
+            SPLIT_TOKENS: shape.maxTokens,
+            UNROLL: traits.isSoftware ? 1 : 4,
+            MIN_SPLIT,
+          },
+        );
+      case "streamed":
+        return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
+          ...constants,
+          LANES: shape.lanes,
+          TOKENS: shape.tokens,
+          HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
+          MIN_TURNS: shape.minTurns,
+          TWINS: shape.isTwin,
+          SUM_HEADS: shape.sumHeads,
+        });
+    }
   }
 
   /** Bytes of one row's partials. */
@@ -264,15 +271,19 @@ function isSameRun(a: RowRun, b: RowRun): boolean {
   );
 }
 
-/** The place of a run's command lists, by everything but its splits and partials. */
-function placeOf(root: CommandLists, run: RowRun, { query, output, selection, scores }: Pass): CommandLists {
+/** The node of a run's command lists, by everything but its splits and partials. */
+function nodeOf(
+  root: CommandLists,
+  run: RowRun,
+  { query, output, selection, scores }: KeyScan,
+): CommandLists {
   return root
     .at(query.id)
     .at(output?.id ?? 0)
     .at(scores ? WebGpuTensor.of(scores.values).id : 0)
     .at(selection ? WebGpuTensor.of(selection.indices).id : 0)
     .at(selection ? WebGpuTensor.of(selection.counts).id : 0)
-    .at(selection?.groups ?? 0)
+    .at(selection?.headGroups ?? 0)
     .at(run.firstRow)
     .at(run.numRows)
     .at(run.sequence)

@@ -3,7 +3,7 @@ import { logitRows, scoreBytes } from "../decoder-memory.ts";
 import { type GpuSizes, paddedHeadDim } from "./context.ts";
 import { stepLayout } from "./step-buffer.ts";
 
-/** The limits of an adapter or device, as far as kernels care. */
+/** The limits of an adapter or device that kernels depend on. */
 export type DeviceLimits = Pick<
   GPUSupportedLimits,
   | "maxBufferSize"
@@ -14,7 +14,7 @@ export type DeviceLimits = Pick<
   | "maxComputeWorkgroupStorageSize"
 >;
 
-/** What kernels need whatever the model; every device of core WebGPU has it, those of its compatibility mode may not. */
+/** Limits that kernels need for any model; every device of core WebGPU has them, one in compatibility mode may not. */
 const NEEDED: readonly (readonly [keyof DeviceLimits, number])[] = [
   ["maxStorageBuffersPerShaderStage", 8],
   ["maxComputeInvocationsPerWorkgroup", 256],
@@ -27,7 +27,7 @@ export function bindingBytes({ maxBufferSize, maxStorageBufferBindingSize }: Dev
   return Math.min(maxBufferSize, maxStorageBufferBindingSize);
 }
 
-/** Of the buffers that are bound whole, the one that takes most. Weights are not among them: they are split. */
+/** The largest buffer that is bound whole. Weights are split, so they do not count. */
 export function largestBuffer({ model, capacity, cacheDtype }: GpuSizes): {
   readonly what: string;
   readonly sizeBytes: number;
@@ -47,7 +47,7 @@ export function largestBuffer({ model, capacity, cacheDtype }: GpuSizes): {
   return candidates.reduce((largest, one) => (one.sizeBytes > largest.sizeBytes ? one : largest));
 }
 
-/** @throws BackendError with all that is too small: what is needed, what there is, what to do. */
+/** @throws BackendError with every limit that is too small: the need, the limit, the remedy. */
 export function checkLimits(sizes: GpuSizes, limits: DeviceLimits): void {
   const problems = NEEDED.filter(([name, least]) => limits[name] < least).map(
     ([name, least]) => `${name} must be at least ${least} and is ${limits[name]}`,

@@ -4,7 +4,7 @@ export interface DeviceTraits {
   readonly minSubgroupSize: number;
   readonly maxSubgroupSize: number;
   readonly maxInvocations: number;
-  /** True for a software adapter, where a barrier costs one turn of every invocation. */
+  /** True for a software adapter, on which a barrier costs one turn of every invocation. */
   readonly isSoftware: boolean;
   readonly workgroupBytes: number;
   /** Maximum size of a binding. */
@@ -23,7 +23,7 @@ export interface DeviceTraits {
   readonly hasSubgroupMatrices: boolean;
 }
 
-/** The prelude that reduces over thread groups of `lanes` invocations: by subgroups where the device has them. */
+/** The prelude that reduces over thread groups of `lanes` invocations: by subgroups if the device has them. */
 export function reducePrelude(traits: DeviceTraits, lanes: number) {
   return traits.minSubgroupSize >= 4 && lanes >= traits.maxSubgroupSize
     ? "reduce-subgroups"

@@ -3,21 +3,21 @@ import { yieldToEventLoop } from "../../base/yield.ts";
 import { napWhilePending } from "./patient-wait.ts";
 
 /**
- * Longest wait for the device. Far above what any wait takes (a prefill chunk of a large model: a second; emulated on
- * the CPU: tens of seconds), and above the 2 to 10 seconds after which drivers themselves reset a device that hangs.
+ * Maximum wait for the device. Far above any real wait (a prefill chunk of a large model takes a second; on a software
+ * adapter, tens of seconds), and above the 2 to 10 seconds after which drivers themselves reset a device that hangs.
  */
 export const WAIT_DEADLINE_MS = 120_000;
 
 /**
- * Knows whether the device still works: what it refused, whether it was lost, whether it stopped answering. Every wait
- * for the device goes through `wait` or `guard`, which end when any of these happens.
+ * Tracks whether the device still works: refused commands, its loss, missing answers. Every wait for the device goes
+ * through `wait` or `guard`, which end when any of these happens.
  */
 export class DeviceWatch {
   readonly #device: GPUDevice;
   readonly #deadlineMs: number;
   readonly #waiting = new Set<(error: BackendError) => void>();
   readonly #forgetLoss: () => void;
-  /** What the device has yet to say of kernels. */
+  /** Pending checks of kernels by the device. */
   readonly #verdicts = new Set<Promise<unknown>>();
   #failure: BackendError | undefined;
 
@@ -46,8 +46,8 @@ export class DeviceWatch {
   };
 
   /**
-   * Fails with the error that `verdict` brings, if any. Errors of the device that come before it wait for it: they may
-   * follow from what it is about.
+   * Fails with the error of `verdict`, if any. Earlier errors of the device wait for the verdict, because its cause may be
+   * theirs.
    */
   judge(verdict: Promise<BackendError | undefined>): void {
     const heard = verdict.then(
@@ -119,7 +119,7 @@ export class DeviceWatch {
           else resolve(value);
         },
         async (cause: unknown) => {
-          // the news that the device was lost may come a little later than what fails for it
+          // a command may fail a little before the device reports its loss
           await yieldToEventLoop();
           fail(
             this.#failure ??
@@ -131,9 +131,9 @@ export class DeviceWatch {
   }
 
   /**
-   * Runs what makes buffers and fills them, and waits until the device has said whether it has the memory.
+   * Runs `make`, which creates and fills buffers, and waits until the device confirms the memory.
    * what: completes "no memory left for …".
-   * @throws BackendError when it has not.
+   * @throws BackendError if memory is short.
    */
   async allocate<T>(make: () => T, what: () => string): Promise<T> {
     const { made, outOfMemory } = await this.tryAllocate(make, what);
@@ -145,8 +145,8 @@ export class DeviceWatch {
   }
 
   /**
-   * Like `allocate`, but tells of memory that the device does not have instead of throwing; what was made is unusable then.
-   * @throws BackendError where the device refuses it for another reason.
+   * Like `allocate`, but returns the device's out-of-memory error instead of throwing it; `made` is unusable then.
+   * @throws BackendError if the device refuses it for another reason.
    */
   async tryAllocate<T>(
     make: () => T,
@@ -161,7 +161,7 @@ export class DeviceWatch {
       made = make();
     } finally {
       scopes = Promise.all([this.#device.popErrorScope(), this.#device.popErrorScope()]);
-      scopes.catch(() => {}); // where `make` threw, nobody waits
+      scopes.catch(() => {}); // if `make` threw, nobody waits
     }
     const [outOfMemory, refused] = await this.wait("memory", scopes);
     if (refused && !outOfMemory)
@@ -169,7 +169,7 @@ export class DeviceWatch {
     return { made, outOfMemory: outOfMemory ?? undefined };
   }
 
-  /** Stops listening: what happens to the device from now on is no failure. */
+  /** Stops listening: later errors of the device are no failures. */
   close(): void {
     this.#device.removeEventListener("uncapturederror", this.#onError);
     this.#forgetLoss();

@@ -6,7 +6,7 @@ import { assembleShader, type Constants, type Shader, type ShaderFile, textOf } 
 /** A kernel specialised for one use. Its text is assembled when it is asked for, its pipeline compiled when it is needed. */
 export interface Kernel {
   readonly id: number;
-  /** The last of its files, and what it was specialised for. */
+  /** The last of its files, and the uses it was specialised for. */
   readonly label: string;
   readonly constants: Constants;
   readonly shader: Shader;
@@ -18,11 +18,11 @@ export interface Kernel {
 /** Kernels live as long as their device. */
 const KERNELS = new WeakMap<GPUDevice, Map<string, Kernel>>();
 /** Kernels that are compiled at once. */
-const MOST_AT_ONCE = 16;
-/** SwiftShader's compiler takes gigabytes for some kernels: 15 GB at once, where four were compiled beside each other. */
-const MOST_AT_ONCE_IN_SOFTWARE = 1;
+const MAX_AT_ONCE = 16;
+/** SwiftShader's compiler takes gigabytes for some kernels: 15 GB when four were compiled at once. */
+const MAX_AT_ONCE_IN_SOFTWARE = 1;
 
-/** Compiles kernels: ahead and side by side where they are known beforehand, else when they are first dispatched. */
+/** Compiles kernels: ahead and in parallel if they are known beforehand, else at their first dispatch. */
 export class KernelCompiler {
   /** Labels of kernels that nothing prepared: the dispatch waited for the compiler. */
   readonly stalls: string[] = [];
@@ -30,9 +30,9 @@ export class KernelCompiler {
   readonly #watch: DeviceWatch;
   readonly #kernels: Map<string, Kernel>;
   readonly #hasImmediates: boolean;
-  readonly #mostAtOnce: number;
+  readonly #maxAtOnce: number;
   #numCompiling = 0;
-  /** Kernels that wait for one of `mostAtOnce` places. */
+  /** Kernels that wait for one of `maxAtOnce` places. */
   readonly #waiting: (() => void)[] = [];
   #isClosed = false;
 
@@ -42,7 +42,7 @@ export class KernelCompiler {
     this.#kernels = KERNELS.get(device) ?? new Map();
     KERNELS.set(device, this.#kernels);
     this.#hasImmediates = traits.hasImmediates;
-    this.#mostAtOnce = traits.isSoftware ? MOST_AT_ONCE_IN_SOFTWARE : MOST_AT_ONCE;
+    this.#maxAtOnce = traits.isSoftware ? MAX_AT_ONCE_IN_SOFTWARE : MAX_AT_ONCE;
   }
 
   /** The kernel of these files, specialised. @throws BackendError when its text cannot be assembled. */
@@ -62,7 +62,7 @@ export class KernelCompiler {
     return kernel;
   }
 
-  /** The pipeline of a kernel; compiles it now where that was not done ahead. What is wrong with it, the watch tells. */
+  /** The pipeline of a kernel; compiles it now if it was not compiled ahead. The watch reports a compile error. */
   pipelineOf(kernel: Kernel): GPUComputePipeline {
     if (kernel.pipeline) return kernel.pipeline;
     this.stalls.push(kernel.label);
@@ -78,7 +78,7 @@ export class KernelCompiler {
     return pipeline;
   }
 
-  /** Compiles nothing more; waits for what is being compiled, which a device must not be taken from. */
+  /** Stops compiling and waits for running compilations, because the device must outlive them. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled([...this.#kernels.values()].flatMap(({ compiling }) => compiling ?? []));
@@ -96,7 +96,7 @@ export class KernelCompiler {
   }
 
   async #compileInTurn(kernel: Kernel): Promise<void> {
-    if (this.#numCompiling < this.#mostAtOnce) this.#numCompiling++;
+    if (this.#numCompiling < this.#maxAtOnce) this.#numCompiling++;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve)); // a place is handed over
     try {
       if (this.#isClosed) throw new BackendError("backend webgpu: it was closed while kernels were compiled");
@@ -136,7 +136,7 @@ function descriptorOf({ label }: Kernel, module: GPUShaderModule): GPUComputePip
   return { label, layout: "auto", compute: { module } };
 }
 
-/** What the compiler says, with the lines of the files that it speaks of. message: where it says nothing of lines. */
+/** An error with the compiler's messages and the source lines they name. message: used if the compiler names no lines. */
 async function compileError(kernel: Kernel, module: GPUShaderModule, message: string): Promise<BackendError> {
   const { messages } = await module.getCompilationInfo();
   const errors = messages.filter(({ type }) => type === "error");

@@ -86,7 +86,7 @@ export class KvCache {
     return numPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
   }
 
-  /** The key bounds of a layer, made where there are none. */
+  /** The key bounds of a layer; creates them at the first call. */
   boundsOf(layer: number): NumberedBuffer {
     const cache = this.layer(layer);
     if (cache.bounds) return cache.bounds;
@@ -194,8 +194,8 @@ export class KvCache {
     query: TensorRef,
     numRows: number,
   ): void {
-    const { recorder, model, cacheDtype, traits, step, weights: store } = this.#context;
-    // a subgroup for each head, where it has a size
+    const { recorder, model, cacheDtype, traits, stepBuffer, weights: store } = this.#context;
+    // a subgroup for each head, if it has a size
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
@@ -217,7 +217,7 @@ export class KvCache {
       kernel,
       params: { q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
       bindings: {
-        ...{ step: step.storage, vectors: store.vectors, projected },
+        ...{ step: stepBuffer.storage, vectors: store.vectors, projected },
         ...{ query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
       },
       grid: [Math.ceil((model.numQueryHeads + 2 * model.numKvHeads) / (threads / lanes)), numRows],

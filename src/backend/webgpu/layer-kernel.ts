@@ -17,7 +17,7 @@ import {
 } from "./refs.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
 
-/** layer-mailbox.wgsl: what a mailbox word holds before its value is there. */
+/** layer-mailbox.wgsl: the content of a mailbox word before its value arrives; a NaN that is never posted. */
 const UNSET = 0xffffffff;
 /** Storage buffers of a kernel that ends in the next layer's heads. */
 const BUFFERS = 12;
@@ -27,63 +27,63 @@ interface LayerDispatch {
   readonly from: LayerOutputWeights;
   readonly next: NextLayer | undefined;
   readonly attended: WebGpuTensor;
-  /** Set where the kernel combines split-KV partials itself. */
+  /** Present if the kernel combines split-KV partials itself. */
   readonly pending: PendingCombine | undefined;
   readonly x: WebGpuTensor;
   readonly query: WebGpuTensor;
   readonly mailbox: NumberedBuffer;
-  /** Which set of mailboxes it uses; it clears the other. */
+  /** The set of mailboxes it uses; it clears the other. */
   readonly set: 0 | 1;
 }
 
-/** What the kernel takes of one layer, and the command lists for it. */
+/** The parts of a layer that the kernel supports, and their command lists. */
 export class LayerFit {
   readonly from: LayerOutputWeights;
   readonly next: NextLayer | undefined;
-  /** Whether one row's attention output and feed-forward fit the kernel. */
-  readonly isTaken: boolean;
-  /** Whether the next layer's queries, keys and values fit behind them. */
-  readonly isNextTaken: boolean;
+  /** True if the kernel supports one row's output projection and feed-forward. */
+  readonly isSupported: boolean;
+  /** True if the kernel supports the next layer's q, k and v behind them. */
+  readonly isNextSupported: boolean;
   readonly #lists: CommandLists;
-  /** What the last look-up was for, and what it found: the same in most steps. */
+  /** Inputs and result of the last look-up: the same in most steps. */
   #tensors: LayerTensors | undefined;
   #pending: PendingCombine | undefined;
-  #places: readonly [CommandLists, CommandLists];
+  #nodes: readonly [CommandLists, CommandLists];
 
-  constructor(of: Pick<LayerFit, "from" | "next" | "isTaken" | "isNextTaken">, lists: CommandLists) {
+  constructor(of: Pick<LayerFit, "from" | "next" | "isSupported" | "isNextSupported">, lists: CommandLists) {
     this.from = of.from;
     this.next = of.next;
-    this.isTaken = of.isTaken;
-    this.isNextTaken = of.isNextTaken;
+    this.isSupported = of.isSupported;
+    this.isNextSupported = of.isNextSupported;
     this.#lists = lists;
-    this.#places = [lists, lists];
+    this.#nodes = [lists, lists];
   }
 
-  placeOf(tensors: LayerTensors, pending: PendingCombine | undefined, set: 0 | 1): CommandLists {
+  nodeOf(tensors: LayerTensors, pending: PendingCombine | undefined, set: 0 | 1): CommandLists {
     if (tensors !== this.#tensors || pending !== this.#pending) {
       const lists = this.#lists
         .at(WebGpuTensor.of(tensors.x).id)
         .at(WebGpuTensor.of(tensors.query).id)
         .at(pending ? pending.partials.id : WebGpuTensor.of(tensors.attended).id)
         .at(pending?.splits ?? 0);
-      this.#places = [lists.at(0), lists.at(1)];
+      this.#nodes = [lists.at(0), lists.at(1)];
       this.#tensors = tensors;
       this.#pending = pending;
     }
-    return this.#places[set];
+    return this.#nodes[set];
   }
 }
 
 /** The stages of a dispatch and the workgroups of each. */
 interface LayerPlan {
   readonly o: Stage;
-  readonly feed: Stage;
+  readonly gateUp: Stage;
   readonly down: Stage;
   readonly input: Stage | undefined;
-  readonly blocks: {
+  readonly workgroups: {
     readonly first: number;
     readonly o: number;
-    readonly feed: number;
+    readonly gateUp: number;
     readonly down: number;
     readonly input: number;
   };
@@ -97,7 +97,7 @@ interface LayerPlan {
 export class LayerKernel {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
-  /** Takes q, k and v where heads have norms of their own: f32 [(query + 2 kv heads) * headDim]. */
+  /** Receives q, k and v of heads with norms: f32 [(query + 2 kv heads) * headDim]. */
   readonly #projected: NumberedBuffer;
   readonly #stages: LayerStages;
   readonly #lists: CommandLists;
@@ -115,18 +115,18 @@ export class LayerKernel {
     this.#lists = context.recorder.newCommandLists();
   }
 
-  /** How much of a layer the kernel takes on this device; looked at once a layer. */
+  /** Determines, once per layer, which parts the kernel supports on this device. */
   fit(from: LayerOutputWeights, next: NextLayer | undefined): LayerFit {
     const known = this.#fits.get(from);
     if (known && known.next === next) return known;
-    const isTaken = this.#canTake(from);
-    const isNextTaken = isTaken && next !== undefined && this.#canTakeInput(from, next.weights);
-    const fit = new LayerFit({ from, next, isTaken, isNextTaken }, this.#lists.at(this.#numFits++));
+    const isSupported = this.#supports(from);
+    const isNextSupported = isSupported && next !== undefined && this.#supportsInput(from, next.weights);
+    const fit = new LayerFit({ from, next, isSupported, isNextSupported }, this.#lists.at(this.#numFits++));
     this.#fits.set(from, fit);
     return fit;
   }
 
-  #canTake({ output, feedForward }: LayerOutputWeights): boolean {
+  #supports({ output, feedForward }: LayerOutputWeights): boolean {
     const { forwardProgress, minSubgroupSize, storageBuffers } = this.#context.traits;
     if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || output.oBias)
       return false;
@@ -135,13 +135,13 @@ export class LayerKernel {
       isOneKind([output.o, gate, up, down]) &&
       slabOf(gate) === slabOf(up) &&
       this.#stages.output(true) !== undefined &&
-      this.#stages.feed() !== undefined &&
+      this.#stages.gateUp() !== undefined &&
       this.#stages.down() !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
 
-  #canTakeInput({ output }: LayerOutputWeights, input: AttentionInputWeights): boolean {
+  #supportsInput({ output }: LayerOutputWeights, input: AttentionInputWeights): boolean {
     const { q, k, v, norm } = input;
     return (
       isOneKind([output.o, q, k, v]) &&
@@ -152,7 +152,7 @@ export class LayerKernel {
     );
   }
 
-  /** Records what the kernel takes of everything from one attention to the next. Consumes `attended`. */
+  /** Records the supported part of `advance`. Consumes `attended`. */
   record(fit: LayerFit, tensors: LayerTensors): void {
     const mailbox = this.#mailboxBuffer;
     const set = this.#set;
@@ -161,24 +161,24 @@ export class LayerKernel {
     const attended = WebGpuTensor.of(tensors.attended);
     const { pending } = attended;
     attended.pending = undefined;
-    const place = fit.placeOf(tensors, pending, set);
-    if (!recorder.replay(place)) this.#keep(place, dispatchOf(fit, tensors, { pending, mailbox, set }));
+    const node = fit.nodeOf(tensors, pending, set);
+    if (!recorder.replay(node)) this.#keep(node, dispatchOf(fit, tensors, { pending, mailbox, set }));
   }
 
-  #keep(place: CommandLists, dispatch: LayerDispatch): void {
-    this.#context.recorder.keep(place, () => this.#dispatch(dispatch));
+  #keep(node: CommandLists, dispatch: LayerDispatch): void {
+    this.#context.recorder.keep(node, () => this.#dispatch(dispatch));
   }
 
   #dispatch(layer: LayerDispatch): void {
     const { recorder } = this.#context;
     const plan = this.#plan(layer);
-    const { first, o, feed, down, input } = plan.blocks;
+    const { first, o, gateUp, down, input } = plan.workgroups;
     recorder.dispatch({
       category: "weights",
       kernel: this.#kernel(layer, plan),
       params: this.#params(layer),
       bindings: this.#bindings(layer),
-      grid: [first + o + feed + down + input],
+      grid: [first + o + gateUp + down + input],
     });
     const { next, query } = layer;
     if (next && hasHeadNorm(next.weights))
@@ -201,21 +201,21 @@ export class LayerKernel {
   #plan({ next, pending }: LayerDispatch): LayerPlan {
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
     const stages = this.#stages;
-    const [o, feed, down] = [stages.output(pending !== undefined), stages.feed(), stages.down()];
+    const [o, gateUp, down] = [stages.output(pending !== undefined), stages.gateUp(), stages.down()];
     const input = next && stages.input(!hasHeadNorm(next.weights));
-    if (!o || !feed || !down || (next && !input))
+    if (!o || !gateUp || !down || (next && !input))
       throw new BackendError(
         "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
       );
     const first = pending ? numQueryHeads : Math.ceil((numQueryHeads * headDim) / stages.threads);
-    const blocks = {
+    const workgroups = {
       first,
       o: hiddenSize / rowsOf(o),
-      feed: (2 * intermediateSize) / rowsOf(feed),
+      gateUp: (2 * intermediateSize) / rowsOf(gateUp),
       down: hiddenSize / rowsOf(down),
       input: input ? stages.inputRows / rowsOf(input) : 0,
     };
-    return { o, feed, down, input, blocks };
+    return { o, gateUp, down, input, workgroups };
   }
 
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
@@ -229,7 +229,7 @@ export class LayerKernel {
       ...this.#sharedConstants(layer, plan, dtype),
       ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
       ...stageConstants("o", { cols: width, dtype, stage: plan.o }),
-      ...stageConstants("feed", { cols: hiddenSize, dtype, stage: plan.feed, isNormed: true }),
+      ...stageConstants("gate_up", { cols: hiddenSize, dtype, stage: plan.gateUp, isNormed: true }),
       ...stageConstants("down", { cols: intermediateSize, dtype, stage: plan.down }),
       ...(plan.input &&
         stageConstants("input", { cols: hiddenSize, dtype, stage: plan.input, isNormed: true })),
@@ -241,12 +241,12 @@ export class LayerKernel {
   /** Constants of layer-core.wgsl. */
   #sharedConstants(
     { next }: LayerDispatch,
-    { blocks, ...stages }: LayerPlan,
+    { workgroups, ...stages }: LayerPlan,
     dtype: WebGpuWeight["dtype"],
   ): Constants {
     const { traits, model } = this.#context;
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = model;
-    const sums = [stages.o, stages.feed, stages.down, stages.input].map((stage) =>
+    const sums = [stages.o, stages.gateUp, stages.down, stages.input].map((stage) =>
       stage ? rowsOf(stage) : 0,
     );
     return {
@@ -256,16 +256,16 @@ export class LayerKernel {
       EPS: model.rmsNormEps,
       TICKETED: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
-      FIRST_BLOCKS: blocks.first,
-      O_BLOCKS: blocks.o,
-      FEED_BLOCKS: blocks.feed,
-      DOWN_BLOCKS: blocks.down,
+      FIRST_WORKGROUPS: workgroups.first,
+      O_WORKGROUPS: workgroups.o,
+      GATE_UP_WORKGROUPS: workgroups.gateUp,
+      DOWN_WORKGROUPS: workgroups.down,
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
       HIDDEN: hiddenSize,
       ATTENDED_WORDS: this.#stages.mailboxWords(numQueryHeads * headDim),
       HIDDEN_WORDS: this.#stages.mailboxWords(hiddenSize),
-      FEED_WORDS: this.#stages.mailboxWords(intermediateSize),
+      GATED_WORDS: this.#stages.mailboxWords(intermediateSize),
       SET_WORDS: this.#stages.setWords,
       SPACE: Math.max(...sums) + 1,
     };
@@ -282,23 +282,23 @@ export class LayerKernel {
       ...{ mailbox: set * setWords, stale: (1 - set) * setWords },
       input_norm: inputNorm ? WebGpuWeight.of(inputNorm).vector / 4 : 0,
       ...{ q: firstVector(q), k: firstVector(k), v: firstVector(v) },
-      ...{ q_bias: biasPlace(qBias), k_bias: biasPlace(kBias), v_bias: biasPlace(vBias) },
+      ...{ q_bias: biasStart(qBias), k_bias: biasStart(kBias), v_bias: biasStart(vBias) },
     };
   }
 
   #bindings({ from, next, attended, pending, x, query, mailbox }: LayerDispatch): Bindings {
-    const { weights, step } = this.#context;
+    const { weights, stepBuffer } = this.#context;
     const { gate, down } = from.feedForward;
     const bindings = {
       ...{ vectors: weights.vectors, x, mailbox },
-      ...{ weights_o: slabOf(from.output.o), weights_feed: slabOf(gate), weights_down: slabOf(down) },
+      ...{ weights_o: slabOf(from.output.o), weights_gate_up: slabOf(gate), weights_down: slabOf(down) },
       ...(pending ? { partials: pending.partials } : { attended }),
     };
     if (!next) return bindings;
     const weights_input = slabOf(next.weights.q);
     if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
-    return { ...bindings, weights_input, step: step.storage, query, keys, values };
+    return { ...bindings, weights_input, step: stepBuffer.storage, query, keys, values };
   }
 
   get #mailboxBuffer(): NumberedBuffer {
@@ -309,12 +309,12 @@ export class LayerKernel {
 }
 
 function dispatchOf(
-  { from, next, isNextTaken }: LayerFit,
+  { from, next, isNextSupported }: LayerFit,
   { attended, x, query }: LayerTensors,
   how: Pick<LayerDispatch, "pending" | "mailbox" | "set">,
 ): LayerDispatch {
   return {
-    ...{ from, next: isNextTaken ? next : undefined, attended: WebGpuTensor.of(attended) },
+    ...{ from, next: isNextSupported ? next : undefined, attended: WebGpuTensor.of(attended) },
     ...{ x: WebGpuTensor.of(x), query: WebGpuTensor.of(query) },
     ...how,
   };
@@ -322,7 +322,7 @@ function dispatchOf(
 
 function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
   const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
-  files.push("layer-stage:o", "layer-stage:feed", "layer-stage:down");
+  files.push("layer-stage:o", "layer-stage:gate_up", "layer-stage:down");
   if (input) files.push("layer-stage:input");
   files.push("layer-core");
   if (pending) files.push("combine-core", "layer-combine");
@@ -348,7 +348,7 @@ function stageConstants(
     [`STRIDE_${name}`]: of.cols / vectorElements(of.dtype),
     [`ROWS_${name}`]: of.stage.rows,
     [`TURNS_${name}`]: of.stage.turns,
-    [`STRIP_${name}`]: of.stage.chunk,
+    [`STRIP_${name}`]: of.stage.strip,
     [`NORM_${name}`]: of.isNormed ?? false,
   };
 }
@@ -358,7 +358,7 @@ export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
   return qNorm !== undefined || kNorm !== undefined;
 }
 
-/** Whether each lies whole in one slab, all in one dtype. */
+/** True if each lies whole in one slab, all in one dtype. */
 function isOneKind(refs: readonly WeightRef[]): boolean {
   const [first] = refs;
   return refs
@@ -370,12 +370,12 @@ function slabOf(ref: WeightRef): NumberedBuffer | undefined {
   return WebGpuWeight.of(ref).slices[0]?.slab;
 }
 
-/** Where a bias begins, + 1; 0 where there is none. */
-function biasPlace(ref: WeightRef | undefined): number {
+/** First element of a bias + 1; 0 without a bias. */
+function biasStart(ref: WeightRef | undefined): number {
   return ref ? WebGpuWeight.of(ref).vector + 1 : 0;
 }
 
-/** Where a matrix begins in its slab, in 16-byte vectors; 0 where there is none. */
+/** First 16-byte vector of a matrix in its slab; 0 without a matrix. */
 function firstVector(ref: WeightRef | undefined): number {
   if (!ref) return 0;
   const [slice] = WebGpuWeight.of(ref).slices;

@@ -1,10 +1,10 @@
 import type { GpuContext } from "./context.ts";
 
 /**
- * Elements of a 16-byte vector of 16-bit weights, the unit of rows, mailboxes and loads in the layer kernel. f32 weights
- * need two vectors for as many elements.
+ * Elements by which the layer kernel pads mailboxes and splits rows: one 16-byte vector of 16-bit weights, two of f32. WGSL's
+ * `VECTOR_ELEMENTS` is the elements of one vector of the weights' dtype.
  */
-export const VECTOR_ELEMENTS = 8;
+export const MAILBOX_UNIT = 8;
 /** Maximum sums that the invocations of a workgroup reduce at once. */
 const MAX_ROWS = 32;
 
@@ -15,7 +15,7 @@ export interface Stage {
   /** Iterations of a workgroup over such rows. */
   readonly turns: number;
   /** Vectors of each row in flight in an invocation. */
-  readonly chunk: number;
+  readonly strip: number;
 }
 
 interface StageSize {
@@ -40,7 +40,7 @@ export class LayerStages {
   constructor(context: GpuContext) {
     this.#context = context;
     const { model, tuning, traits } = context;
-    const vectors = 2 ** Math.floor(Math.log2(model.hiddenSize / VECTOR_ELEMENTS));
+    const vectors = 2 ** Math.floor(Math.log2(model.hiddenSize / MAILBOX_UNIT));
     const least = Math.max(16, traits.maxSubgroupSize);
     this.threads = Math.max(least, Math.min(tuning.layerThreads, traits.maxInvocations, vectors));
   }
@@ -57,7 +57,7 @@ export class LayerStages {
   }
 
   /** Sizes gate and up, whose rows alternate. */
-  feed(): Stage | undefined {
+  gateUp(): Stage | undefined {
     const { hiddenSize, intermediateSize } = this.#context.model;
     return this.#stage({ rows: 2 * intermediateSize, cols: hiddenSize, least: 2 });
   }
@@ -83,7 +83,7 @@ export class LayerStages {
 
   /** Returns the words of a mailbox for `size` elements: whole 16-byte vectors for every invocation. */
   mailboxWords(size: number): number {
-    return Math.ceil(size / VECTOR_ELEMENTS / this.threads) * VECTOR_ELEMENTS * this.threads;
+    return Math.ceil(size / MAILBOX_UNIT / this.threads) * MAILBOX_UNIT * this.threads;
   }
 
   /** The words of one set of mailboxes: attended, hidden twice, gated, and the ticket. */
@@ -95,16 +95,16 @@ export class LayerStages {
 
   #stage({ rows, cols, least, unit = rows, loads, most }: StageSize): Stage | undefined {
     const { tuning } = this.#context;
-    const vectors = Math.ceil(cols / VECTOR_ELEMENTS / this.threads);
-    const chunk = Math.min(vectors, tuning.layerVectors);
-    const inFlight = Math.min(MAX_ROWS, (loads ?? tuning.layerLoads) / chunk);
+    const vectors = Math.ceil(cols / MAILBOX_UNIT / this.threads);
+    const strip = Math.min(vectors, tuning.layerVectors);
+    const inFlight = Math.min(MAX_ROWS, (loads ?? tuning.layerLoads) / strip);
     const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, inFlight)));
     let all = Math.max(atOnce, Math.min(MAX_ROWS, most ?? tuning.layerRows));
     // enough workgroups for all of a device
-    while (all > least && (unit % all !== 0 || rows / all < tuning.layerGroups)) all /= 2;
-    if (unit % all !== 0 || cols % VECTOR_ELEMENTS !== 0) return undefined;
+    while (all > least && (unit % all !== 0 || rows / all < tuning.layerWorkgroups)) all /= 2;
+    if (unit % all !== 0 || cols % MAILBOX_UNIT !== 0) return undefined;
     const turnRows = Math.min(atOnce, all);
-    return { rows: turnRows, turns: all / turnRows, chunk };
+    return { rows: turnRows, turns: all / turnRows, strip };
   }
 }
 

@@ -2,7 +2,7 @@ import type { WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import { type GpuContext, stepConstants } from "./context.ts";
-import { type HalfRows, PreparedRows, type PrepareOptions, padded, type Rows } from "./prepared-rows.ts";
+import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { DTYPE_CODES, type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
 import {
   groupSections,
@@ -14,19 +14,19 @@ import {
 } from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
 
-/** Most rows of x that the matrix-vector kernel takes; past them tiles are faster, or with subgroup matrices sooner. */
+/** Maximum rows of x in the matrix-vector kernel; tiles are faster for more rows, subgroup matrices for still fewer. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
-/** Most rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
+/** Maximum rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
 const MAX_SKINNY_ROWS = 64;
 const MAX_GROUPS = 65535;
 /** A thread group takes at least two runs of two rows of a head. */
-const LEAST_HEAD_ROWS = 4;
-/** Per invocation: most sums at once, and most vec4s of x in registers. */
+const MIN_HEAD_ROWS = 4;
+/** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
 
-/** Where a product writes its outputs. */
+/** Destination of a product's outputs. */
 export interface Target {
   readonly storage: NumberedBuffer;
   /** Elements from row to row. */
@@ -41,14 +41,14 @@ export interface ProductOptions extends PrepareOptions {
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
 export class LinearOps {
   readonly #context: GpuContext;
-  readonly #prepared: PreparedRows;
+  readonly #inputs: ProductInputs;
 
   constructor(context: GpuContext) {
     this.#context = context;
-    this.#prepared = new PreparedRows(context);
+    this.#inputs = new ProductInputs(context);
   }
 
-  /** out[b] (+)= products of x[b], normed and gathered where asked. */
+  /** out[b] (+)= products of x[b], normed and gathered if asked. */
   multiply(products: readonly Product[], x: Rows, out: Target, options: ProductOptions = {}): void {
     const [first] = products;
     if (!first || x.count === 0) return;
@@ -110,18 +110,18 @@ export class LinearOps {
     if (x.count <= this.#maxVectorRows(dtype)) {
       const isDirect = isStreamed(x, cols, dtype) && !gather && (!norm || norm.vector % 4 === 0);
       if (isDirect) by.vector(x, norm);
-      else by.vector(this.#prepared.floats(x, cols, options), undefined);
+      else by.vector(this.#inputs.floats(x, cols, options), undefined);
     } else if (this.#hasSubgroupMatrices(dtype)) {
-      by.matrix(this.#prepared.halves(x, cols, options));
+      by.matrix(this.#inputs.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
-      by.tiles(isDirect ? x : this.#prepared.floats(x, cols, options));
+      by.tiles(isDirect ? x : this.#inputs.floats(x, cols, options));
     }
   }
 
   /**
    * Records the query, key and value products of few rows, with RoPE, straight into the query and the pages.
-   * Returns false, with nothing recorded, where one kernel cannot do all of it.
+   * Returns false, with nothing recorded, if one kernel cannot do all of it.
    */
   multiplyHeads(
     products: readonly Product[],
@@ -129,9 +129,9 @@ export class LinearOps {
     norm: WebGpuWeight,
     out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
   ): boolean {
-    const { recorder, weights, step, model, cacheDtype } = this.#context;
+    const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
-    if (!first || model.headDim % LEAST_HEAD_ROWS !== 0) return false;
+    if (!first || model.headDim % MIN_HEAD_ROWS !== 0) return false;
     const { cols, dtype } = first.weight;
     if (x.count > this.#maxVectorRows(dtype)) return false;
     if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
@@ -158,7 +158,7 @@ export class LinearOps {
         params: { ...sectionParams(sections), norm: norm.vector / 4, batch: x.count },
         bindings: {
           ...{ weights: slab, x: x.storage, vectors: weights.vectors, partner: slab },
-          ...{ step: step.storage, query: out.query, keys: out.keys, values: out.values },
+          ...{ step: stepBuffer.storage, query: out.query, keys: out.keys, values: out.values },
         },
         grid: [columns, rows],
       });
@@ -210,7 +210,7 @@ export class LinearOps {
     const { stride, dtype } = first;
     const reduceLanes = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
-    const leastRows = { plain: 1, pair: 2, heads: LEAST_HEAD_ROWS }[kind];
+    const leastRows = { plain: 1, pair: 2, heads: MIN_HEAD_ROWS }[kind];
     // the sums and squares of a reduce group
     const reduceGroupBytes = (rows: number) => (rows + 1) * batch * 4;
     const mostReduceGroups = Math.floor(traits.workgroupBytes / reduceGroupBytes(leastRows));
@@ -225,11 +225,11 @@ export class LinearOps {
     const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
     let groupRows = Math.max(tuning.matvecGroupRows, rowsAtOnce);
     if (kind === "heads") {
-      groupRows = Math.max(LEAST_HEAD_ROWS, groupRows);
+      groupRows = Math.max(MIN_HEAD_ROWS, groupRows);
       // an invocation finishes at most two pairs
       while (
-        groupRows > LEAST_HEAD_ROWS &&
-        (model.headDim % groupRows !== 0 || (groupRows / LEAST_HEAD_ROWS) * batch > lanes)
+        groupRows > MIN_HEAD_ROWS &&
+        (model.headDim % groupRows !== 0 || (groupRows / MIN_HEAD_ROWS) * batch > lanes)
       )
         groupRows /= 2;
     }
@@ -250,7 +250,7 @@ export class LinearOps {
       BATCH: batch,
       STRIDE: stride,
       X_STRIDE: x.stride / 4,
-      // the kernel norms x only where its rows are whole vectors
+      // the kernel norms x only if its rows are whole vectors
       COLS: stride * vectorElements(dtype),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
@@ -329,7 +329,7 @@ export class LinearOps {
     });
   }
 
-  /** The larger tile gains up to a tenth where outputs are many or also read, and costs as much elsewhere. */
+  /** The larger tile gains up to a tenth if outputs are many or also read, and costs as much otherwise. */
   #tile(isLarge: boolean): MatrixTile {
     const { matrixTile, largeMatrixTile } = this.#context.tuning;
     return isLarge ? largeMatrixTile : matrixTile;
@@ -366,7 +366,7 @@ function lanesOf(stride: number, reduceLanes: number, most: number): number {
   return best;
 }
 
-/** Whether the matrix-vector kernels can read x where it is: by whole vectors. */
+/** True if the matrix-vector kernels can read x in place, by whole vectors. */
 function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
   return x.stride % 4 === 0 && cols % vectorElements(dtype) === 0;
 }

@@ -11,9 +11,9 @@ import { type Tuning, tuningFor } from "./tuning.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
 export interface WebGpuOptions {
-  /** How keys and values are stored. Default f16. */
+  /** Storage type of keys and values. Default f16. */
   readonly cacheDtype?: CacheDtype;
-  /** What kernels are to take the device for, where that is not what it has. For benchmarks and tests. */
+  /** Overrides of the device's traits, for benchmarks and tests. */
   readonly traits?: Partial<DeviceTraits>;
   /** Sizes of kernels. For benchmarks. */
   readonly tuning?: Partial<Tuning>;
@@ -38,10 +38,9 @@ const RAISED_LIMITS = [
 ] as const;
 
 /**
- * Opens the backend on an adapter. An adapter gives one device, so what this returns can be called once, or as often as
- * wanted where `options` share a device.
- * What it returns throws a BackendError when the device cannot be had or is too small: what is needed, what there is,
- * what to do.
+ * Returns a function that opens the backend on an adapter. An adapter gives one device, so call the function once, or as often
+ * as wanted if `options` share a device. It throws a BackendError when the device is unavailable or too small, with the need,
+ * the limit and the remedy.
  */
 export function webGpuFactory(
   adapter: GPUAdapter,
@@ -102,10 +101,10 @@ export async function requestWebGpuDevice(adapter: GPUAdapter): Promise<GPUDevic
   }
 }
 
-/** What has features and limits: a device, or an adapter for the device that would have all of its own. */
+/** Features and limits of a device, or of an adapter, whose device may have all of them. */
 type Capabilities = Pick<GPUDevice, "features" | "limits">;
 
-/** What kernels could use on an adapter. */
+/** Traits of the device that an adapter can give. */
 export function adapterTraits(adapter: GPUAdapter): DeviceTraits {
   return traitsOf(adapter, adapter);
 }
@@ -161,7 +160,7 @@ function hasSubgroupMatrices(adapter: GPUAdapter, device: Capabilities, hasSubgr
   );
 }
 
-/** What people call an adapter. */
+/** Name of an adapter, for people. */
 export function adapterName({ vendor, architecture, description }: GPUAdapterInfo): string {
   return description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 }

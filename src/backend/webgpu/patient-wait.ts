@@ -4,7 +4,7 @@ import { nextTurn } from "../../base/yield.ts";
 /** Longest nap before the device is polled, between which the event loop has a turn. */
 const LONGEST_NAP_MS = 0.5;
 /** Naps between polls of the device: a share of the wait so far, within these limits. */
-const POLL_NAP_SHARE = 0.02;
+const POLL_NAP_SHARE = 0.04;
 const LEAST_POLL_NAP_MS = 0.15;
 const LONGEST_POLL_NAP_MS = 2;
 /** By how much a nap may overrun. */

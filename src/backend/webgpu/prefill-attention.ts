@@ -5,7 +5,7 @@ import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
-/** Attention of many rows of one sequence: by tiles, with subgroup matrices where the device has them. */
+/** Attention of many rows of one sequence: by tiles, with subgroup matrices if the device has them. */
 export class PrefillAttention {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
@@ -25,12 +25,12 @@ export class PrefillAttention {
     output: TensorRef,
     category: ProfileCategory,
   ): void {
-    const { recorder, model, step, cacheDtype, traits, tuning } = this.#context;
+    const { recorder, model, stepBuffer, cacheDtype, traits, tuning } = this.#context;
     const { keys, values } = this.#cache.layer(layer);
     const inputs = {
       params: { first_row: firstRow, rows, sequence },
       bindings: {
-        ...{ step: step.storage, query: WebGpuTensor.of(query), keys, values },
+        ...{ step: stepBuffer.storage, query: WebGpuTensor.of(query), keys, values },
         out: WebGpuTensor.of(output),
       },
     };

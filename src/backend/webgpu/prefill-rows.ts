@@ -1,15 +1,15 @@
 import type { Capacity, ModelShape } from "../backend.ts";
 import { bindingBytes, type DeviceLimits } from "./device-limits.ts";
-import { padded } from "./prepared-rows.ts";
+import { padded } from "./product-inputs.ts";
 
 /** On an H200, prefill of qwen3-8b: 256 rows 93 TFLOP/s, 1024 rows 172 to 177, 4096 rows 211 to 218. */
-const MOST_ROWS = 4096;
-const LEAST_ROWS = 256;
+const MAX_ROWS = 4096;
+const MIN_ROWS = 256;
 /** Rows of a device that computes on the CPU: more save nothing there. */
 const SOFTWARE_ROWS = 256;
 /** Share of the weights that buffers of rows may take, and bytes that they may take in any case. */
 const SHARE_OF_WEIGHTS = 1 / 8;
-const LEAST_BYTES = 32 << 20;
+const MIN_BYTES = 32 << 20;
 
 type RowShape = Pick<
   ModelShape,
@@ -27,11 +27,11 @@ export function proposePrefillRows(
   device: { readonly limits: DeviceLimits; readonly isSoftware: boolean },
 ): number {
   if (device.isSoftware) return SOFTWARE_ROWS;
-  const bytes = Math.max(LEAST_BYTES, weightBytes * SHARE_OF_WEIGHTS);
+  const bytes = Math.max(MIN_BYTES, weightBytes * SHARE_OF_WEIGHTS);
   const widest = 4 * Math.max(padded(shape.intermediateSize), projectedWidth(shape));
-  let rows = MOST_ROWS;
+  let rows = MAX_ROWS;
   const fits = () => rows * rowBytes(shape) <= bytes && rows * widest <= bindingBytes(device.limits);
-  while (rows > LEAST_ROWS && (!fits() || rows >= 2 * shape.maxSequenceLength)) rows /= 2;
+  while (rows > MIN_ROWS && (!fits() || rows >= 2 * shape.maxSequenceLength)) rows /= 2;
   return rows;
 }
 

@@ -12,7 +12,7 @@ import type { GpuContext } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { hasHeadNorm, LayerKernel } from "./layer-kernel.ts";
 import { LinearOps } from "./linear-ops.ts";
-import { padded, type Rows } from "./prepared-rows.ts";
+import { padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
 /** The ops that multiply by weights: those between attentions, and the output head. */
@@ -26,7 +26,7 @@ export class ProjectionOps {
   /** f32 [rows, padded(intermediateSize)] */
   readonly #gated: NumberedBuffer;
   readonly #logitRows: NumberedBuffer;
-  readonly #lists: Readonly<Record<"input" | "output" | "feed" | "logits", CommandLists>>;
+  readonly #lists: Readonly<Record<"input" | "output" | "feedForward" | "logits", CommandLists>>;
 
   constructor(context: GpuContext, cache: KvCache) {
     const { buffers, model, capacity, recorder } = context;
@@ -41,7 +41,7 @@ export class ProjectionOps {
     this.#lists = {
       input: recorder.newCommandLists(),
       output: recorder.newCommandLists(),
-      feed: recorder.newCommandLists(),
+      feedForward: recorder.newCommandLists(),
       logits: recorder.newCommandLists(),
     };
   }
@@ -52,14 +52,15 @@ export class ProjectionOps {
   }
 
   /**
-   * `advance` of one row by the persistent layer kernel, as far as the device and the weights let it. False where nothing was
-   * recorded.
+   * Records `advance` of one row by the persistent layer kernel, as far as it supports the device and the weights. Returns false
+   * if it recorded nothing.
    */
   advanceRow(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): boolean {
     const fit = this.#layerKernel.fit(from, next);
-    if (!fit.isTaken) return false;
+    if (!fit.isSupported) return false;
     this.#layerKernel.record(fit, tensors);
-    if (next && !fit.isNextTaken) this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
+    if (next && !fit.isNextSupported)
+      this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
     return true;
   }
 
@@ -72,22 +73,22 @@ export class ProjectionOps {
   ): void {
     const from = WebGpuTensor.of(x);
     const to = WebGpuTensor.of(query);
-    let place = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer);
-    place = under(under(under(under(place, weights.norm), weights.q), weights.k), weights.v);
-    place = under(under(under(place, weights.qBias), weights.kBias), weights.vBias);
-    place = under(under(place, weights.qNorm), weights.kNorm);
-    if (!this.#context.recorder.replay(place)) this.#keepInput(place, { layer, weights }, from, to, numRows);
+    let node = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer);
+    node = under(under(under(under(node, weights.norm), weights.q), weights.k), weights.v);
+    node = under(under(under(node, weights.qBias), weights.kBias), weights.vBias);
+    node = under(under(node, weights.qNorm), weights.kNorm);
+    if (!this.#context.recorder.replay(node)) this.#keepInput(node, { layer, weights }, from, to, numRows);
   }
 
   #keepInput(
-    place: CommandLists,
+    node: CommandLists,
     { layer, weights }: NextLayer,
     x: WebGpuTensor,
     query: WebGpuTensor,
     count: number,
   ): void {
     const rows = { storage: x, stride: this.#context.model.hiddenSize, count };
-    this.#context.recorder.keep(place, () => this.#recordInput(layer, weights, rows, query));
+    this.#context.recorder.keep(node, () => this.#recordInput(layer, weights, rows, query));
   }
 
   #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
@@ -125,15 +126,12 @@ export class ProjectionOps {
   attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const from = WebGpuTensor.of(attended);
     const to = WebGpuTensor.of(x);
-    const place = under(
-      under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o),
-      weights.oBias,
-    );
-    if (!this.#context.recorder.replay(place)) this.#keepOutput(place, weights, from, to, numRows);
+    const node = under(under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o), weights.oBias);
+    if (!this.#context.recorder.replay(node)) this.#keepOutput(node, weights, from, to, numRows);
   }
 
   #keepOutput(
-    place: CommandLists,
+    node: CommandLists,
     { o, oBias }: AttentionOutputWeights,
     attended: WebGpuTensor,
     x: WebGpuTensor,
@@ -141,7 +139,7 @@ export class ProjectionOps {
   ): void {
     const { hiddenSize, numQueryHeads, headDim } = this.#context.model;
     const width = numQueryHeads * headDim;
-    this.#context.recorder.keep(place, () =>
+    this.#context.recorder.keep(node, () =>
       this.#linear.multiply(
         [{ weight: LinearOps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
         { storage: attended, stride: width, count },
@@ -153,17 +151,17 @@ export class ProjectionOps {
 
   feedForward(numRows: number, weights: FeedForwardWeights, x: TensorRef): void {
     const at = WebGpuTensor.of(x);
-    let place = this.#lists.feed.at(at.id).at(numRows);
-    place = under(under(under(under(place, weights.norm), weights.gate), weights.up), weights.down);
-    if (!this.#context.recorder.replay(place)) this.#keepFeed(place, weights, at, numRows);
+    let node = this.#lists.feedForward.at(at.id).at(numRows);
+    node = under(under(under(under(node, weights.norm), weights.gate), weights.up), weights.down);
+    if (!this.#context.recorder.replay(node)) this.#keepFeedForward(node, weights, at, numRows);
   }
 
-  #keepFeed(place: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
+  #keepFeedForward(node: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
     const { hiddenSize, intermediateSize } = this.#context.model;
     const { norm, gate, up, down } = weights;
     const rows = { storage: x, stride: hiddenSize, count };
     const stride = padded(intermediateSize);
-    this.#context.recorder.keep(place, () => {
+    this.#context.recorder.keep(node, () => {
       this.#linear.multiplyPair(
         { weight: LinearOps.weight(gate, intermediateSize, hiddenSize), out: 0 },
         { weight: LinearOps.weight(up, intermediateSize, hiddenSize), out: 0 },
@@ -192,22 +190,22 @@ export class ProjectionOps {
     if (gather) this.#context.recorder.write(gather, 0, rows, count);
     const from = WebGpuTensor.of(x);
     const to = WebGpuTensor.of(logits);
-    const place = under(under(this.#lists.logits.at(from.id).at(to.id).at(count), norm), output).at(
+    const node = under(under(this.#lists.logits.at(from.id).at(to.id).at(count), norm), output).at(
       gather?.id ?? 0,
     );
-    if (!this.#context.recorder.replay(place))
-      this.#keepLogits(place, { norm, output }, from, to, { count, gather });
+    if (!this.#context.recorder.replay(node))
+      this.#keepLogits(node, { norm, output }, from, to, { count, gather });
   }
 
   #keepLogits(
-    place: CommandLists,
+    node: CommandLists,
     { norm, output }: { readonly norm: WeightRef; readonly output: WeightRef },
     x: WebGpuTensor,
     logits: WebGpuTensor,
     { count, gather }: { readonly count: number; readonly gather: NumberedBuffer | undefined },
   ): void {
     const { hiddenSize, vocabSize } = this.#context.model;
-    this.#context.recorder.keep(place, () =>
+    this.#context.recorder.keep(node, () =>
       this.#linear.multiply(
         [{ weight: LinearOps.weight(output, vocabSize, hiddenSize), out: 0 }],
         { storage: x, stride: hiddenSize, count },
@@ -218,7 +216,7 @@ export class ProjectionOps {
   }
 }
 
-/** The place of a weight, which may be left out. */
+/** The node of a weight, which may be left out. */
 function under(lists: CommandLists, ref: WeightRef | undefined): CommandLists {
   return lists.at(ref ? WebGpuWeight.of(ref).id : 0);
 }

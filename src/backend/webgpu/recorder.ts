@@ -13,14 +13,14 @@ import type { StepTimer } from "./step-timer.ts";
 export interface DispatchOptions {
   readonly category: ProfileCategory;
   readonly kernel: Kernel;
-  /** Fields of the kernel's uniform, where it has one. */
+  /** Fields of the kernel's uniform, if it has one. */
   readonly params?: Params;
   readonly bindings: Bindings;
   /** Workgroups. A dispatch of none is left out. */
   readonly grid: readonly [x: number, y?: number, z?: number];
 }
 
-/** Most bind groups kept; a decode step of a large model binds some hundreds. */
+/** Maximum bind groups kept; a decode step of a large model binds some hundreds. */
 const MAX_BIND_GROUPS = 16384;
 /** Maximum command lists kept; when they are more, all go. */
 export const MAX_COMMAND_LISTS = 16384;
@@ -46,13 +46,13 @@ export class Recorder {
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
-  #pass: GPUComputePassEncoder | undefined;
+  #computePass: GPUComputePassEncoder | undefined;
   /** Pipeline of the current pass. */
   #pipeline: GPUComputePipeline | undefined;
   /** Dispatches of the command list under construction. */
   #captured: Dispatch[] | undefined;
   readonly #hasImmediates: boolean;
-  /** Kernels that a dry run asked for; undefined outside of one. */
+  /** Kernels that the current dry run dispatched; undefined outside a dry run. */
   #asked: Set<Kernel> | undefined;
   readonly compiler: KernelCompiler;
   /** Set while a profile is taken. */
@@ -107,7 +107,7 @@ export class Recorder {
     return lists;
   }
 
-  /** Records the list at a place again, where there is a valid one: a tenth of the host time of recording it anew. */
+  /** Replays the list of a node if it is valid; returns false otherwise. Replay takes a tenth of the host time of recording. */
   replay({ list }: CommandLists): boolean {
     if (list === undefined || list.generation !== this.#buffers.generation || this.#captured) return false;
     this.check();
@@ -116,8 +116,8 @@ export class Recorder {
     return true;
   }
 
-  /** Records what `record` dispatches and keeps it for `replay`. The place must say everything the dispatches depend on. */
-  keep(place: CommandLists, record: () => void): void {
+  /** Records the dispatches of `record` and keeps them for `replay`. The node's key must contain everything they depend on. */
+  keep(node: CommandLists, record: () => void): void {
     this.check();
     if (this.#captured || this.isDry) {
       record(); // a list within a list belongs to the outer one
@@ -133,12 +133,12 @@ export class Recorder {
     }
     // a buffer replaced meanwhile may be bound by the first dispatches
     if (generation !== this.#buffers.generation) return;
-    if (this.#nodes.size >= MAX_COMMAND_LISTS && !this.#nodes.has(place)) this.#forgetLists();
-    this.#nodes.add(place);
-    place.list = { generation, dispatches };
+    if (this.#nodes.size >= MAX_COMMAND_LISTS && !this.#nodes.has(node)) this.#forgetLists();
+    this.#nodes.add(node);
+    node.list = { generation, dispatches };
   }
 
-  /** Records one dispatch. @throws BackendError where names or types of its inputs are not those of the kernel. */
+  /** Records one dispatch. @throws BackendError if names or types of its inputs are not those of the kernel. */
   dispatch({ category, kernel, params, bindings, grid: [x, y = 1, z = 1] }: DispatchOptions): void {
     this.check();
     if (x === 0 || y === 0 || z === 0) return;
@@ -180,7 +180,7 @@ export class Recorder {
       for (const dispatch of dispatches) this.#record(dispatch);
       return;
     }
-    const pass = this.#pass ?? this.#beginPass();
+    const pass = this.#computePass ?? this.#beginPass();
     let current = this.#pipeline;
     for (let i = 0; i < dispatches.length; i++) {
       const { pipeline, group, immediates, x, y, z } = dispatches[i] as Dispatch;
@@ -197,7 +197,7 @@ export class Recorder {
   #beginPass(): GPUComputePassEncoder {
     this.#encoder ??= this.device.createCommandEncoder();
     const pass = this.#encoder.beginComputePass();
-    this.#pass = pass;
+    this.#computePass = pass;
     return pass;
   }
 
@@ -258,17 +258,18 @@ export class Recorder {
   }
 
   #passFor(category: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
-    if (!this.timer || (this.timer.by === "all" && this.#pass)) return this.#pass ?? this.#beginPass();
+    if (!this.timer || (this.timer.by === "all" && this.#computePass))
+      return this.#computePass ?? this.#beginPass();
     this.#endPass();
     this.#encoder ??= this.device.createCommandEncoder();
     const timestampWrites = this.timer.next(category, pipeline.label);
-    this.#pass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
-    return this.#pass;
+    this.#computePass = this.#encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
+    return this.#computePass;
   }
 
   #endPass(): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#computePass?.end();
+    this.#computePass = undefined;
     this.#pipeline = undefined;
   }
 

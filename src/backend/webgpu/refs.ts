@@ -4,14 +4,15 @@ import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from ".
 import { ownTensor, ownWeight } from "../checks.ts";
 import type { ProfileCategory } from "./command-lists.ts";
 
-/** A buffer with a number that stands for it where bind groups and command lists are looked up. */
+/** A buffer and its number, the key of bind groups and command lists. */
 export interface NumberedBuffer {
   readonly id: number;
   readonly buffer: GPUBuffer;
 }
 
-/** Split-KV partials that are yet to be combined into the attention of a single row. */
+/** Split-KV partials of a single row whose combine is not recorded yet. */
 export interface PendingCombine {
+  /** vec4f [rows, heads, splits, padded head dimension / 4 + 1]: weighted sums of values, then the largest score and the mass. */
   readonly partials: NumberedBuffer;
   readonly splits: number;
   readonly category: ProfileCategory;
@@ -28,7 +29,7 @@ export class WebGpuTensor implements TensorRef, NumberedBuffer {
   readonly capacity: number;
   /** Split-KV partials of attention that goes into this tensor; made when first needed. */
   partials: NumberedBuffer | undefined;
-  /** Set where row 0 lies in `partials` still: whoever reads the tensor combines them first (`DecodeAttention.settle`). */
+  /** Present while `partials` still holds row 0. Every reader combines first (`DecodeAttention.settle`). */
   pending: PendingCombine | undefined;
 
   constructor(dtype: TensorDtype, shape: readonly number[], storage: NumberedBuffer) {
@@ -62,7 +63,7 @@ export interface WeightSlice {
  */
 export class WebGpuWeight implements WeightRef {
   static #next = 1;
-  /** Stands for it where command lists are looked up. */
+  /** Key in command lists. */
   readonly id = WebGpuWeight.#next++;
   readonly kind: WeightSpec["kind"];
   readonly name: string;

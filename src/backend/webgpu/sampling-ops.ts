@@ -13,32 +13,32 @@ import {
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { SampleReads } from "./sample-reads.ts";
 
-/** Most spans of a row of logits, searched side by side. */
+/** Maximum spans of a row of logits, searched side by side. */
 const MAX_SPANS = 128;
-/** sample-draw.wgsl: words of a row's draw. */
-const DRAW_WORDS = 6;
+/** sample-draw.wgsl: words of a row that is sampled at random. */
+const RANDOM_ROW_WORDS = 6;
 /** Largest 1 / temperature, near the largest f32: infinity times a difference of 0 is NaN. */
-const MOST_SCALE = 3e38;
+const MAX_SCALE = 3e38;
 /** Largest random number, the last f32 below 1: a number rounded up to 1 would pass every token. */
 const LAST_UNIT = 1 - 2 ** -24;
 
-/** Of a dry run. */
+/** The sample of a dry run. */
 const NO_SAMPLE: InFlightSample = { tokens: async () => new Uint32Array(0) };
 
 /** Samples tokens on the device; only their ids are read back. */
 export class SamplingOps {
   /** u32 [maxBatchSequences]: the tokens of the last sample. */
-  readonly drawn: NumberedBuffer;
+  readonly sampledTokens: NumberedBuffer;
   readonly #context: GpuContext;
   readonly #spans: NumberedBuffer;
-  readonly #draws: NumberedBuffer;
+  readonly #randomRows: NumberedBuffer;
   readonly #penalties: NumberedBuffer;
   readonly #reads: SampleReads;
   readonly #greedyLists: CommandLists;
-  readonly #drawLists: CommandLists;
+  readonly #randomLists: CommandLists;
   /** Parameters of the rows under construction, as u32 and f32 views of the same words. */
-  readonly #drawWords: Uint32Array<ArrayBuffer>;
-  readonly #drawFloats: Float32Array;
+  readonly #randomWords: Uint32Array<ArrayBuffer>;
+  readonly #randomFloats: Float32Array;
   /** Rows of the last sample. */
   sampledRows = 0;
   #seen: NumberedBuffer;
@@ -48,13 +48,13 @@ export class SamplingOps {
     const rows = capacity.maxBatchSequences;
     this.#context = context;
     this.#greedyLists = recorder.newCommandLists();
-    this.#drawLists = recorder.newCommandLists();
-    this.#drawWords = new Uint32Array(rows * DRAW_WORDS);
-    this.#drawFloats = new Float32Array(this.#drawWords.buffer);
-    this.drawn = buffers.storage("drawn tokens", rows * 4);
-    this.#reads = new SampleReads(recorder, buffers, this.drawn);
+    this.#randomLists = recorder.newCommandLists();
+    this.#randomWords = new Uint32Array(rows * RANDOM_ROW_WORDS);
+    this.#randomFloats = new Float32Array(this.#randomWords.buffer);
+    this.sampledTokens = buffers.storage("sampled tokens", rows * 4);
+    this.#reads = new SampleReads(recorder, buffers, this.sampledTokens);
     this.#spans = buffers.storage("argmax spans", rows * MAX_SPANS * 8);
-    this.#draws = buffers.storage("draws", rows * DRAW_WORDS * 4);
+    this.#randomRows = buffers.storage("rows sampled at random", rows * RANDOM_ROW_WORDS * 4);
     this.#penalties = buffers.storage("penalties", rows * 20);
     this.#seen = buffers.storage("seen tokens", 4096);
   }
@@ -70,7 +70,7 @@ export class SamplingOps {
     return this.#reads.start(rows.length, stepRows);
   }
 
-  /** Records a sample into `drawn`. */
+  /** Records a sample into `sampledTokens`. */
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
     if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     let numGreedy = 0;
@@ -82,33 +82,33 @@ export class SamplingOps {
     }
     if (numPenalised > 0) this.#penalise(logits, rows);
     if (numGreedy > 0) this.#greedy(WebGpuTensor.of(logits), rows.length);
-    if (numGreedy < rows.length) this.#draw(WebGpuTensor.of(logits), rows, rows.length - numGreedy);
+    if (numGreedy < rows.length) this.#sampleAtRandom(WebGpuTensor.of(logits), rows, rows.length - numGreedy);
   }
 
   #greedy(logits: WebGpuTensor, rows: number): void {
-    const place = this.#greedyLists.at(logits.id).at(rows);
-    if (!this.#context.recorder.replay(place)) this.#keepGreedy(place, logits, rows);
+    const node = this.#greedyLists.at(logits.id).at(rows);
+    if (!this.#context.recorder.replay(node)) this.#keepGreedy(node, logits, rows);
   }
 
-  #keepGreedy(place: CommandLists, logits: WebGpuTensor, rows: number): void {
+  #keepGreedy(node: CommandLists, logits: WebGpuTensor, rows: number): void {
     const { recorder, model } = this.#context;
     const spans = Math.min(MAX_SPANS, Math.ceil(model.vocabSize / 256));
-    const pass = (isFinal: boolean, size: number) =>
+    const search = (isFinal: boolean, size: number) =>
       recorder.dispatch({
         category: "rest",
         kernel: recorder.kernel(["keys", "logit-keys", "argmax"], { FINAL: isFinal }),
         params: { size, row_size: spans },
-        bindings: { logits: isFinal ? "unused" : logits, spans: this.#spans, drawn: this.drawn },
+        bindings: { logits: isFinal ? "unused" : logits, spans: this.#spans, sampled: this.sampledTokens },
         grid: [isFinal ? 1 : spans, rows],
       });
-    recorder.keep(place, () => {
-      pass(false, model.vocabSize);
-      pass(true, spans);
+    recorder.keep(node, () => {
+      search(false, model.vocabSize);
+      search(true, spans);
     });
   }
 
-  #draw(logits: WebGpuTensor, rows: readonly SamplingRow[], count: number): void {
-    const [words, floats] = [this.#drawWords, this.#drawFloats];
+  #sampleAtRandom(logits: WebGpuTensor, rows: readonly SamplingRow[], count: number): void {
+    const [words, floats] = [this.#randomWords, this.#randomFloats];
     let at = 0;
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i] as SamplingRow;
@@ -118,21 +118,21 @@ export class SamplingOps {
       words[at + 1] = params.topK;
       floats[at + 2] = params.topP;
       floats[at + 3] = params.minP;
-      floats[at + 4] = Math.min(1 / params.temperature, MOST_SCALE);
+      floats[at + 4] = Math.min(1 / params.temperature, MAX_SCALE);
       floats[at + 5] = Math.min(sampleUnit(row), LAST_UNIT);
-      at += DRAW_WORDS;
+      at += RANDOM_ROW_WORDS;
     }
     const { recorder } = this.#context;
-    recorder.write(this.#draws, 0, words, at);
-    const place = this.#drawLists.at(logits.id).at(count);
-    if (!recorder.replay(place)) this.#keepDraw(place, logits, count);
+    recorder.write(this.#randomRows, 0, words, at);
+    const node = this.#randomLists.at(logits.id).at(count);
+    if (!recorder.replay(node)) this.#keepRandom(node, logits, count);
   }
 
-  #keepDraw(place: CommandLists, logits: WebGpuTensor, count: number): void {
+  #keepRandom(node: CommandLists, logits: WebGpuTensor, count: number): void {
     const { recorder, model, traits } = this.#context;
     const threads = wideThreads(traits);
     const preludes = [reducePrelude(traits, threads), scanPrelude(traits)] as const;
-    recorder.keep(place, () =>
+    recorder.keep(node, () =>
       recorder.dispatch({
         category: "rest",
         kernel: recorder.kernel([...preludes, "keys", "candidates", "logit-keys", "sample-draw"], {
@@ -142,7 +142,7 @@ export class SamplingOps {
           LANES: threads,
         }),
         params: { vocab: model.vocabSize },
-        bindings: { draws: this.#draws, logits, drawn: this.drawn },
+        bindings: { draws: this.#randomRows, logits, sampled: this.sampledTokens },
         grid: [count],
       }),
     );

@@ -13,14 +13,14 @@ export interface Product {
 export interface Section {
   readonly slice: WeightSlice;
   readonly out: number;
-  /** First element of the bias + 1; 0 where there is none. */
+  /** First element of the bias + 1; 0 without a bias. */
   readonly bias: number;
   readonly dtype: WeightDtype;
   /** 16-byte vectors of a row. */
   readonly stride: number;
 }
 
-/** Most sections that a matrix-vector kernel takes. */
+/** Maximum sections of a matrix-vector kernel. */
 const MAX_SECTIONS = 3;
 
 /** Sections of the products in groups that one dispatch can reach: the same buffer and dtype, at most three. */
@@ -36,7 +36,7 @@ export function groupSections(products: readonly Product[]): Section[][] {
   return groups;
 }
 
-/** Two products of the same rows, such as gate and up, section by section; cut where either is cut. */
+/** Two products of the same rows, such as gate and up, section by section; split at the slab boundaries of both. */
 export function pairSections(first: Product, second: Product): (readonly [Section, Section])[] {
   const pairs: (readonly [Section, Section])[] = [];
   for (const one of sectionsOf(first))
@@ -50,7 +50,7 @@ export function pairSections(first: Product, second: Product): (readonly [Sectio
 
 const NO_ROWS = { first_vector: 0, rows: 0, out: 0, bias: 0 };
 
-/** The parameters of a matrix-vector kernel that say where up to three sections lie. */
+/** The parameters of a matrix-vector kernel that locate up to three sections. */
 export function sectionParams([first, second, third]: readonly Section[]) {
   return {
     first: first ? wordsOf(first) : NO_ROWS,

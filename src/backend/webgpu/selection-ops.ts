@@ -9,11 +9,11 @@ import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Grids grow by this many tokens. */
-const BLOCK = 4096;
-/** Most workgroups of merge-places.wgsl a sequence: each counts all marks first. */
-const MERGE_GROUPS = 128;
+const GRID_STEP_TOKENS = 4096;
+/** Maximum workgroups of merge-rank-keys.wgsl per sequence: each counts all marks first. */
+const MERGE_WORKGROUPS = 128;
 
-/** Where select-top.wgsl marks the places that are first occurrences, `words` a sequence. */
+/** Bits in which select-top.wgsl marks the rank keys that are first occurrences, `words` per sequence. */
 interface MarkBuffers {
   readonly firsts: NumberedBuffer;
   /** Marks of the previous merge, which this one clears. */
@@ -28,7 +28,7 @@ export class SelectionOps {
   readonly #cache: KvCache;
   readonly #scratch = new Map<string, NumberedBuffer>();
   readonly #lists: Readonly<Record<"random" | "bounds" | "pages" | "top" | "merge" | "expand", CommandLists>>;
-  /** Which of two buffers the next merge marks. */
+  /** Index of the buffer, of two, that the next merge marks. */
   #isOdd = false;
   /** Words of the other buffer that the previous merge left marked. */
   #staleWords = 0;
@@ -44,32 +44,32 @@ export class SelectionOps {
   }
 
   randomScores(batch: BatchSizes, layer: number, range: SequenceRange, seed: number, out: Scores): void {
-    const { recorder, step } = this.#context;
+    const { recorder, stepBuffer } = this.#context;
     const values = WebGpuTensor.of(out.values);
-    const blocks = blocksOf(batch, range);
-    const place = placeIn(this.#lists.random, range).at(values.id).at(seed).at(blocks).at(layer);
-    if (recorder.replay(place)) return;
-    recorder.keep(place, () =>
+    const gridSteps = gridStepsOf(batch, range);
+    const node = nodeIn(this.#lists.random, range).at(values.id).at(seed).at(gridSteps).at(layer);
+    if (recorder.replay(node)) return;
+    recorder.keep(node, () =>
       recorder.dispatch({
         category: "selection",
-        kernel: recorder.kernel(["random-scores"], { LENGTHS: step.layout.lengths }),
+        kernel: recorder.kernel(["random-scores"], { LENGTHS: stepBuffer.layout.lengths }),
         params: { first_sequence: range.first, layer, seed: seed >>> 0, capacity: values.capacity },
-        bindings: { step: step.storage, scores: values },
-        grid: [(blocks * BLOCK) / 256, range.count],
+        bindings: { step: stepBuffer.storage, scores: values },
+        grid: [(gridSteps * GRID_STEP_TOKENS) / 256, range.count],
       }),
     );
   }
 
   updatePageBounds(batch: BatchSizes, layer: number, range: SequenceRange): void {
-    const { recorder, step, model, capacity, cacheDtype } = this.#context;
+    const { recorder, stepBuffer, model, capacity, cacheDtype } = this.#context;
     const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.boundsFrom[s];
       const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
-      const place = this.#lists.bounds.at(s).at(pages).at(layer);
-      if (recorder.replay(place)) continue;
-      recorder.keep(place, () =>
+      const node = this.#lists.bounds.at(s).at(pages).at(layer);
+      if (recorder.replay(node)) continue;
+      recorder.keep(node, () =>
         recorder.dispatch({
           category: "selection",
           kernel: recorder.kernel(["storage", "step", "page-bounds"], {
@@ -77,7 +77,7 @@ export class SelectionOps {
             DTYPE: DTYPE_CODES[cacheDtype],
           }),
           params: { sequence: s },
-          bindings: { step: step.storage, keys, bounds: this.#cache.boundsOf(layer) },
+          bindings: { step: stepBuffer.storage, keys, bounds: this.#cache.boundsOf(layer) },
           grid: [Math.ceil(channels / 64), pages],
         }),
       );
@@ -85,19 +85,19 @@ export class SelectionOps {
   }
 
   pageScores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    const { recorder, step, model, cacheDtype } = this.#context;
+    const { recorder, stepBuffer, model, cacheDtype } = this.#context;
     if (!this.#cache.layer(layer).bounds) throw new ShapeError("pageScores before any updatePageBounds");
     const values = WebGpuTensor.of(out.values);
     const from = WebGpuTensor.of(query);
-    const blocks = blocksOf(batch, range);
-    const place = placeIn(this.#lists.pages, range)
+    const gridSteps = gridStepsOf(batch, range);
+    const node = nodeIn(this.#lists.pages, range)
       .at(from.id)
       .at(values.id)
       .at(out.unit)
-      .at(blocks)
+      .at(gridSteps)
       .at(layer);
-    if (recorder.replay(place)) return;
-    recorder.keep(place, () =>
+    if (recorder.replay(node)) return;
+    recorder.keep(node, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel(["step", "page-scores"], {
@@ -108,8 +108,13 @@ export class SelectionOps {
           QUERY_HEADS: model.numQueryHeads,
         }),
         params: { first_sequence: range.first, capacity: values.capacity },
-        bindings: { step: step.storage, query: from, bounds: this.#cache.boundsOf(layer), scores: values },
-        grid: [Math.ceil((blocks * BLOCK) / out.unit / 64), model.numQueryHeads, range.count],
+        bindings: {
+          step: stepBuffer.storage,
+          query: from,
+          bounds: this.#cache.boundsOf(layer),
+          scores: values,
+        },
+        grid: [Math.ceil((gridSteps * GRID_STEP_TOKENS) / out.unit / 64), model.numQueryHeads, range.count],
       }),
     );
   }
@@ -118,10 +123,10 @@ export class SelectionOps {
     checkRange(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
     const units = WebGpuTensor.of(out.units);
-    const blocks = blocksOf(batch, range);
-    const place = placeOf(this.#lists.top, range, scores, ends, out).at(blocks);
-    if (this.#context.recorder.replay(place)) return;
-    this.#context.recorder.keep(place, () =>
+    const gridSteps = gridStepsOf(batch, range);
+    const node = nodeOf(this.#lists.top, range, scores, ends, out).at(gridSteps);
+    if (this.#context.recorder.replay(node)) return;
+    this.#context.recorder.keep(node, () =>
       this.#selectTop(range, scores, ends, out.count, { out: units, capacity: units.capacity }),
     );
   }
@@ -129,49 +134,52 @@ export class SelectionOps {
   mergeByRank(batch: BatchSizes, range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     checkRange(batch, range, scores.unit, ends, out.count);
     if (out.count === 0) return;
-    const blocks = blocksOf(batch, range);
+    const gridSteps = gridStepsOf(batch, range);
     const { recorder } = this.#context;
-    const place = placeOf(this.#lists.merge, range, scores, ends, out).at(blocks);
+    const node = nodeOf(this.#lists.merge, range, scores, ends, out).at(gridSteps);
     if (out.count <= this.#space) {
       const marks = this.#nextMarks(range, scores.heads, out.count);
-      const marked = place.at(marks.firsts.id).at(marks.staleWords);
+      const marked = node.at(marks.firsts.id).at(marks.staleWords);
       if (recorder.replay(marked)) return;
-      recorder.keep(marked, () => this.#mergeInPlace(blocks, range, scores, ends, out, marks));
-    } else if (!recorder.replay(place)) {
-      recorder.keep(place, () => this.#mergeByLists(range, scores, ends, out));
+      recorder.keep(marked, () => this.#mergeInPlace(gridSteps, range, scores, ends, out, marks));
+    } else if (!recorder.replay(node)) {
+      recorder.keep(node, () => this.#mergeByLists(range, scores, ends, out));
     }
   }
 
   /** For sets that fit workgroup memory: ranks heads there, then merges by counting the marks of first occurrences. */
   #mergeInPlace(
-    blocks: number,
+    gridSteps: number,
     range: SequenceRange,
     scores: Scores,
     ends: KeptEnds,
     out: UnitSet,
     marks: MarkBuffers,
   ): void {
-    const { recorder, traits, step } = this.#context;
+    const { recorder, traits, stepBuffer } = this.#context;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
     const sequences = roomFor(range);
-    const best = this.#spare("least places", sequences * capacity * 4, ~0);
+    const best = this.#spare("least rank keys", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
     this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
     const units = WebGpuTensor.of(out.units);
     const threads = traits.isSoftware ? 64 : 256;
     recorder.dispatch({
       category: "selection",
-      kernel: recorder.kernel([scanPrelude(traits), "bits", "merge-places"], {
+      kernel: recorder.kernel([scanPrelude(traits), "bits", "merge-rank-keys"], {
         ...subgroupConstants(traits),
         THREADS: threads,
       }),
       params: {
-        ...{ lengths: step.layout.lengths + range.first, unit, capacity },
+        ...{ lengths: stepBuffer.layout.lengths + range.first, unit, capacity },
         ...{ first_words: marks.words, count: out.count, out_capacity: units.capacity },
       },
-      bindings: { step: step.storage, firsts: marks.firsts, best, units, counters },
-      grid: [Math.min(MERGE_GROUPS, Math.ceil((blocks * BLOCK) / unit / threads)), range.count],
+      bindings: { step: stepBuffer.storage, firsts: marks.firsts, best, units, counters },
+      grid: [
+        Math.min(MERGE_WORKGROUPS, Math.ceil((gridSteps * GRID_STEP_TOKENS) / unit / threads)),
+        range.count,
+      ],
     });
   }
 
@@ -179,7 +187,7 @@ export class SelectionOps {
   #nextMarks(range: SequenceRange, heads: number, count: number): MarkBuffers {
     const words = Math.ceil((count * heads) / 32);
     const bytes = this.#context.capacity.maxBatchSequences * words * 4;
-    const buffers = [this.#spare("places, even", bytes), this.#spare("places, odd", bytes)];
+    const buffers = [this.#spare("rank keys, even", bytes), this.#spare("rank keys, odd", bytes)];
     const [firsts, stale] = this.#isOdd ? buffers.reverse() : buffers;
     const marks = {
       firsts: firsts as NumberedBuffer,
@@ -237,17 +245,17 @@ export class SelectionOps {
     ends: KeptEnds,
     count: number,
     to: {
-      /** Receives units or, where keyed, pairs of unit and key: `capacity` a head. */
+      /** Receives units or, if keyed, pairs of unit and key: `capacity` per head. */
       readonly out?: NumberedBuffer;
       readonly isKeyed?: boolean;
       readonly capacity?: number;
-      /** Receives the lowest place of each unit. */
+      /** Receives the lowest node of each unit. */
       readonly best?: NumberedBuffer;
       readonly marks?: MarkBuffers;
       readonly counters?: NumberedBuffer;
     },
   ): void {
-    const { recorder, traits, tuning, step } = this.#context;
+    const { recorder, traits, tuning, stepBuffer } = this.#context;
     const { marks, isKeyed = false } = to;
     const isFast = !isKeyed && count * 4 <= this.#space * 3;
     const preludes = [scanPrelude(traits), "keys", "bins", "select-radix"] as const;
@@ -266,12 +274,12 @@ export class SelectionOps {
       category: "selection",
       kernel,
       params: {
-        ...{ lengths: step.layout.lengths + range.first, unit, heads, capacity: values.capacity },
+        ...{ lengths: stepBuffer.layout.lengths + range.first, unit, heads, capacity: values.capacity },
         ...{ sinks: ends.sinks, recent: ends.recent, count, out_capacity: to.capacity ?? 0 },
         ...{ first_words: marks?.words ?? 0, stale_words: marks?.staleWords ?? 0 },
       },
       bindings: {
-        ...{ step: step.storage, scores: values, out: to.out ?? "unused", best: to.best ?? "unused" },
+        ...{ step: stepBuffer.storage, scores: values, out: to.out ?? "unused", best: to.best ?? "unused" },
         ...{ firsts: marks?.firsts ?? "unused", stale: marks?.stale ?? "unused" },
         counters: to.counters ?? "unused",
       },
@@ -285,12 +293,12 @@ export class SelectionOps {
   }
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
-    const { recorder, traits, step } = this.#context;
+    const { recorder, traits, stepBuffer } = this.#context;
     const unit = set?.unit ?? 1;
     const units = set && WebGpuTensor.of(set.units);
     const indices = WebGpuTensor.of(out.indices);
     const counts = WebGpuTensor.of(out.counts);
-    const place = placeIn(this.#lists.expand, range)
+    const node = nodeIn(this.#lists.expand, range)
       .at(units?.id ?? 0)
       .at(set?.count ?? 0)
       .at(unit)
@@ -298,9 +306,9 @@ export class SelectionOps {
       .at(ends.recent)
       .at(indices.id)
       .at(counts.id)
-      .at(out.groups);
-    if (recorder.replay(place)) return;
-    recorder.keep(place, () =>
+      .at(out.headGroups);
+    if (recorder.replay(node)) return;
+    recorder.keep(node, () =>
       recorder.dispatch({
         category: "selection",
         kernel: recorder.kernel([scanPrelude(traits), "bits", "expand-selection"], {
@@ -309,17 +317,17 @@ export class SelectionOps {
           WORDS: traits.workgroupBytes >= 32768 ? 2048 : 1024,
         }),
         params: {
-          ...{ lengths: step.layout.lengths + range.first, unit, groups: out.groups },
+          ...{ lengths: stepBuffer.layout.lengths + range.first, unit, groups: out.headGroups },
           ...{ count: set?.count ?? 0, unit_capacity: units?.capacity ?? 0 },
           ...{ sinks: ends.sinks, recent: ends.recent, capacity: indices.capacity },
         },
-        bindings: { step: step.storage, units: units ?? "unused", indices, counts },
-        grid: [out.groups, range.count],
+        bindings: { step: stepBuffer.storage, units: units ?? "unused", indices, counts },
+        grid: [out.headGroups, range.count],
       }),
     );
   }
 
-  /** A scratch buffer, kept for later calls and replaced where it is too small. fill: value of each word. */
+  /** A scratch buffer, kept for later calls and replaced if it is too small. fill: value of each word. */
   #spare(name: string, bytes: number, fill = 0): NumberedBuffer {
     const { buffers, recorder } = this.#context;
     const known = this.#scratch.get(name);
@@ -339,27 +347,27 @@ function roomFor({ count }: SequenceRange): number {
   return 2 ** Math.ceil(Math.log2(count));
 }
 
-/** Blocks of tokens that hold the longest sequence: grids grow by blocks, so that command lists stay valid for a while. */
-function blocksOf(batch: BatchSizes, range: SequenceRange): number {
+/** Blocks of tokens that hold the longest sequence: grids grow by gridSteps, so that command lists stay valid for a while. */
+function gridStepsOf(batch: BatchSizes, range: SequenceRange): number {
   let most = 0;
   for (let s = range.first; s < range.first + range.count; s++) most = Math.max(most, batch.lengths[s]);
-  return Math.ceil(most / BLOCK);
+  return Math.ceil(most / GRID_STEP_TOKENS);
 }
 
-/** The place of a range's command lists. */
-function placeIn(lists: CommandLists, { first, count }: SequenceRange): CommandLists {
+/** The node of a range's command lists. */
+function nodeIn(lists: CommandLists, { first, count }: SequenceRange): CommandLists {
   return lists.at(first).at(count);
 }
 
-/** The place of the command lists of a choice from scores. */
-function placeOf(
+/** The node of the command lists of a choice from scores. */
+function nodeOf(
   lists: CommandLists,
   range: SequenceRange,
   scores: Scores,
   ends: KeptEnds,
   out: UnitSet,
 ): CommandLists {
-  return placeIn(lists, range)
+  return nodeIn(lists, range)
     .at(WebGpuTensor.of(scores.values).id)
     .at(scores.heads)
     .at(scores.unit)

@@ -105,7 +105,7 @@ class Assembly {
     return new BackendError(`backend webgpu: kernel ${this.#kernel}: ${problem}`);
   }
 
-  /** The line as WGSL has it; undefined where nothing is left of it. */
+  /** The line as WGSL has it; undefined if nothing is left of it. */
   #declare(line: ShaderLine): ShaderLine | undefined {
     const code = codeOf(line.text);
     const [word = ""] = /^\w+/.exec(code) ?? [];

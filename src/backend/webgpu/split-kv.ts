@@ -2,39 +2,49 @@ import { BackendError } from "../../base/errors.ts";
 import { cacheRowVectors, type GpuContext, paddedHeadDim } from "./context.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
-/** Most splits of a row. */
+/** Maximum splits of a row. */
 const MAX_SPLITS = 1024;
-/** Most vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
+/** Maximum vec4s of query and sums that an invocation keeps in registers: 192 of the 255 that GPUs have. */
 const MAX_KEPT = 48;
-/** attend.wgsl: fewest lanes of a thread group. */
-const LEAST_LANES = 4;
-/** attend-shared.wgsl: fewest tokens of a split. */
-export const LEAST_SPLIT = 64;
+/** attend.wgsl: minimum lanes of a thread group. */
+const MIN_LANES = 4;
+/** attend-shared.wgsl: minimum tokens of a split. */
+export const MIN_SPLIT = 64;
 
-/** How workgroups of decode attention are shaped, whatever the length. */
-export interface SplitShape {
+interface WorkgroupShape {
   /** Query heads of a workgroup. */
   readonly heads: number;
   readonly threads: number;
-  /** Splits of a row that fill the device. */
+  /** Splits of a row that fill the device (`wanted_splits` in the kernels). */
   readonly wanted: number;
-  /** Thread groups that stream keys (attend.wgsl), or workgroups that keep their scores (attend-shared.wgsl). */
-  readonly kind: "streamed" | "shared";
-  /** Streamed: fewest turns of a workgroup, and tokens of a turn. */
-  readonly leastTurns: number;
+}
+
+/** Workgroups of attend.wgsl: thread groups that stream keys. */
+export interface StreamedShape extends WorkgroupShape {
+  readonly kind: "streamed";
+  /** Minimum turns of a workgroup. */
+  readonly minTurns: number;
+  /** Tokens that a workgroup takes per turn. */
   readonly turnTokens: number;
-  /** Streamed: invocations of a thread group, and tokens that it has in flight. */
+  /** Invocations of a thread group. */
   readonly lanes: number;
+  /** Tokens in flight per thread group. */
   readonly tokens: number;
-  /** Streamed: whether a subgroup holds two thread groups. */
+  /** True if a subgroup holds two thread groups. */
   readonly isTwin: boolean;
-  /** Streamed: heads whose sums are in workgroup memory at once. */
+  /** Heads whose sums are in workgroup memory at once. */
   readonly sumHeads: number;
-  /** Shared: most tokens of a workgroup. */
+}
+
+/** Workgroups of attend-shared.wgsl, which keep their scores. */
+export interface SharedShape extends WorkgroupShape {
+  readonly kind: "shared";
+  /** Maximum tokens of a workgroup. */
   readonly maxTokens: number;
 }
 
-const NOT_STREAMED = { leastTurns: 0, turnTokens: 0, lanes: 0, tokens: 0, isTwin: false, sumHeads: 0 };
+/** The shape of decode attention's workgroups, the same for every length. */
+export type SplitShape = StreamedShape | SharedShape;
 
 /** Splits rows of decode attention over workgroups (split-KV). */
 export class SplitKv {
@@ -45,7 +55,7 @@ export class SplitKv {
     this.#context = context;
   }
 
-  /** The shape where query heads of a kv head share their tokens, and where each has tokens of its own. */
+  /** The shape for query heads that share the tokens of their kv head, or for heads with tokens of their own. */
   shapeFor(hasTokensPerHead: boolean): SplitShape {
     const heads = hasTokensPerHead ? 1 : headsOfWorkgroup(this.#context.model);
     let shape = this.#shapes[heads];
@@ -56,34 +66,42 @@ export class SplitKv {
     return shape;
   }
 
-  /** Splits of rows that see at most so many tokens. */
+  /**
+   * Splits of rows that see at most so many tokens: the grid of a dispatch, and the stride of its partials. The kernel sizes the
+   * splits of a row by the row's own length and `wanted`, so that a row's sums do not depend on the rows beside it; a split
+   * past the end of a row is empty.
+   */
   splitsOf(shape: SplitShape, tokens: number): number {
-    if (shape.kind === "streamed")
-      return Math.min(shape.wanted, Math.ceil(tokens / (shape.leastTurns * shape.turnTokens)));
-    const least = Math.ceil(tokens / shape.maxTokens);
-    return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / LEAST_SPLIT)));
+    switch (shape.kind) {
+      case "streamed":
+        return Math.min(shape.wanted, Math.ceil(tokens / (shape.minTurns * shape.turnTokens)));
+      case "shared": {
+        const least = Math.ceil(tokens / shape.maxTokens);
+        return Math.max(least, Math.min(shape.wanted, Math.ceil(tokens / MIN_SPLIT)));
+      }
+    }
   }
 
   #shapeOf(heads: number): SplitShape {
     const { model, capacity, traits, tuning } = this.#context;
-    const groups = Math.floor((tuning.attendGroups * heads) / model.numQueryHeads);
-    const wanted = Math.max(1, Math.min(MAX_SPLITS, groups));
+    const workgroups = Math.floor((tuning.attendWorkgroups * heads) / model.numQueryHeads);
+    const wanted = Math.max(1, Math.min(MAX_SPLITS, workgroups));
     const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
     const lanes = this.#lanes(heads, threads);
-    if (lanes === 0) return { ...NOT_STREAMED, ...this.#sharedSpace(heads), kind: "shared", wanted };
+    if (lanes === 0) return { ...this.#sharedSpace(heads), kind: "shared", wanted };
     const tokens = Math.min(tuning.attendTokens, capacity.pageSize);
     const turnTokens = (threads / lanes) * tokens;
     return {
-      ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens, maxTokens: 0 },
-      leastTurns: Math.ceil(tuning.attendLeastSplit / turnTokens),
+      ...{ kind: "streamed", heads, threads, wanted, lanes, tokens, turnTokens },
+      minTurns: Math.ceil(tuning.attendMinSplit / turnTokens),
       isTwin: this.#isTwin(lanes),
       // 8 KiB, beside the query and the states within the 16 KiB of any device
       sumHeads: Math.max(1, Math.min(heads, Math.floor(8192 / this.#sumBytes(lanes, threads)))),
     };
   }
 
-  /** The most that fits workgroup memory: fewer tokens of a split first, then fewer invocations, then fewer heads. */
-  #sharedSpace(heads: number): Pick<SplitShape, "heads" | "threads" | "maxTokens"> {
+  /** The largest shape that fits workgroup memory: lowers the tokens of a split first, then invocations, then heads. */
+  #sharedSpace(heads: number): Pick<SharedShape, "heads" | "threads" | "maxTokens"> {
     const { model, traits, cacheDtype } = this.#context;
     const leastThreads = Math.max(64, cacheRowVectors(model, cacheDtype));
     // a vec4 of scores for every four heads
@@ -92,7 +110,7 @@ export class SplitKv {
       // the query, beside two vec4s of an invocation
       const otherBytes = heads * paddedHeadDim(model, cacheDtype) * 4 + threads * 32;
       const room = (traits.workgroupBytes - otherBytes) / (Math.ceil(heads / 4) * 16);
-      if (room >= LEAST_SPLIT)
+      if (room >= MIN_SPLIT)
         return { heads, threads, maxTokens: Math.min(wanted, 2 ** Math.floor(Math.log2(room))) };
     }
     let fewer = heads - 1;
@@ -115,15 +133,15 @@ export class SplitKv {
     return (threads / lanes / (this.#isTwin(lanes) ? 2 : 1)) * paddedHeadDim(model, cacheDtype) * 4;
   }
 
-  /** Lanes that share a key in attend.wgsl; 0 where the device's subgroups or its memory are too small for it. */
+  /** Lanes that share a key in attend.wgsl; 0 if the device's subgroups or its memory are too small for it. */
   #lanes(heads: number, threads: number): number {
     const { traits, model, cacheDtype } = this.#context;
-    const pieces = cacheRowVectors(model, cacheDtype);
-    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(pieces)), traits.minSubgroupSize);
+    const vectors = cacheRowVectors(model, cacheDtype);
+    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)), traits.minSubgroupSize);
     // With fewer lanes each invocation holds the softmax of several heads; no real model needs it, and SwiftShader's
     // compiler once took 24 GB.
-    if (lanes < LEAST_LANES) return 0;
-    const kept = 2 * heads * Math.ceil(pieces / lanes) * (cacheDtype === "f32" ? 1 : 2);
+    if (lanes < MIN_LANES) return 0;
+    const kept = 2 * heads * Math.ceil(vectors / lanes) * (cacheDtype === "f32" ? 1 : 2);
     const stateBytes = (threads / lanes) * 2 ** Math.ceil(Math.log2(heads)) * 8;
     const isRoom = this.#sumBytes(lanes, threads) + stateBytes <= traits.workgroupBytes;
     return kept <= MAX_KEPT && isRoom ? lanes : 0;

@@ -35,7 +35,6 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
 
 export type StepLayout = ReturnType<typeof stepLayout>;
 
-/** What a step buffer needs. */
 interface StepBufferOptions {
   readonly device: GPUDevice;
   readonly buffers: Buffers;
@@ -43,7 +42,7 @@ interface StepBufferOptions {
   readonly capacity: Capacity;
 }
 
-/** Uploads steps. Of page tables it sends only what changed since the last step. */
+/** Uploads steps. It sends only the page-table entries that changed since the last step. */
 export class StepBuffer {
   readonly layout: StepLayout;
   readonly storage: NumberedBuffer;

@@ -6,7 +6,7 @@ import type { NumberedBuffer } from "./refs.ts";
 export type TimedBy = "category" | "kernel" | "all";
 
 /**
- * GPU time of what is recorded while it is in place. Where dispatches are timed by themselves each is a pass with two
+ * GPU time of the commands recorded while it is attached. If dispatches are timed by themselves each is a pass with two
  * timestamps; else they share a pass.
  */
 export class StepTimer {

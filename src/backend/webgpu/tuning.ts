@@ -1,7 +1,7 @@
 import type { ModelShape } from "../backend.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 
-/** How a workgroup of gemm-subgroup-matrix.wgsl covers its outputs. */
+/** Tiling of a workgroup of gemm-subgroup-matrix.wgsl. */
 export interface MatrixTile {
   /** Rows of x. */
   readonly x: number;
@@ -21,13 +21,13 @@ export interface MatrixTile {
   readonly buffers: number;
 }
 
-/** Sizes that change how fast kernels are, not what they compute. A vector has 16 bytes. */
+/** Sizes that change the speed of kernels, not their results. A vector has 16 bytes. */
 export interface Tuning {
-  /** Matrix-vector products: most invocations of a thread group. */
+  /** Matrix-vector products: maximum invocations of a thread group. */
   readonly matvecLanes: number;
   /** Matrix-vector products: weight vectors in flight an invocation. */
   readonly matvecLoads: number;
-  /** Matrix-vector products: fewest rows of a thread group. */
+  /** Matrix-vector products: minimum rows of a thread group. */
   readonly matvecGroupRows: number;
   /** Layer kernel: invocations of a workgroup. */
   readonly layerThreads: number;
@@ -35,33 +35,33 @@ export interface Tuning {
   readonly layerLoads: number;
   /** Layer kernel: rows of a workgroup. */
   readonly layerRows: number;
-  /** Layer kernel: fewest workgroups of a stage, if it has the rows for them. */
-  readonly layerGroups: number;
+  /** Layer kernel: minimum workgroups of a stage, if it has the rows for them. */
+  readonly layerWorkgroups: number;
   /** Layer kernel: vectors of the input that an invocation keeps. */
   readonly layerVectors: number;
   /** Split-KV attention: invocations of a workgroup. */
   readonly attendThreads: number;
-  /** Split-KV attention: tokens in flight a thread group. */
+  /** Split-KV attention: tokens in flight per thread group. */
   readonly attendTokens: number;
   /** Split-KV attention: workgroups of all query heads of a row. */
-  readonly attendGroups: number;
-  /** Split-KV attention: fewest tokens of a split; below it the combine costs more than a split saves. */
-  readonly attendLeastSplit: number;
+  readonly attendWorkgroups: number;
+  /** Split-KV attention: minimum tokens of a split; below it the combine costs more than a split saves. */
+  readonly attendMinSplit: number;
   /** Selection: vec4s of scores in flight an invocation. */
   readonly selectFours: number;
   /** Products of many rows with subgroup matrices. */
   readonly matrixTile: MatrixTile;
-  /** The same where the outputs are read as well, or come in pairs. */
+  /** The same if the outputs are read as well, or come in pairs. */
   readonly largeMatrixTile: MatrixTile;
   /** Prefill attention with subgroup matrices: subgroups of a workgroup. */
   readonly matrixSubgroups: number;
-  /** Prefill attention with subgroup matrices: keys a turn. */
+  /** Prefill attention with subgroup matrices: keys per turn. */
   readonly matrixKeys: number;
   /** Combine of split-KV partials: invocations of a workgroup. */
   readonly combineThreads: number;
   /**
    * Kernel parameters as immediates, on devices that have them; else in uniforms, which command lists keep in their bind groups. A
-   * uniform saves the host one call of four a dispatch.
+   * uniform saves the host one call of four per dispatch.
    */
   readonly immediates: boolean;
 }
@@ -73,12 +73,12 @@ const GPU: Tuning = {
   layerThreads: 256,
   layerLoads: 8,
   layerRows: 16,
-  layerGroups: 128,
+  layerWorkgroups: 128,
   layerVectors: 2,
   attendThreads: 256,
   attendTokens: 4,
-  attendGroups: 264,
-  attendLeastSplit: 64,
+  attendWorkgroups: 264,
+  attendMinSplit: 64,
   selectFours: 4,
   matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
   largeMatrixTile: { x: 192, w: 128, strip: 64, splitX: 3, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
@@ -88,7 +88,7 @@ const GPU: Tuning = {
   immediates: false,
 };
 
-/** On a CPU a workgroup is a loop, and a barrier a turn of every invocation. */
+/** On a CPU a workgroup is a loop, and a barrier costs one turn of every invocation. */
 const SOFTWARE: Tuning = {
   ...GPU,
   matvecLanes: 16,
@@ -97,11 +97,11 @@ const SOFTWARE: Tuning = {
   layerThreads: 16,
   layerLoads: 4,
   layerRows: 8,
-  layerGroups: 1,
+  layerWorkgroups: 1,
   layerVectors: 2,
   attendThreads: 32,
   attendTokens: 2,
-  attendGroups: 16,
+  attendWorkgroups: 16,
   selectFours: 1,
   combineThreads: 64,
 };

@@ -1,6 +1,6 @@
 /**
- * The WebGPU backend: each op records a few dispatches, in order. A step allocates nothing and reads nothing back; only `read`
- * and the tokens of a sample are waited for.
+ * The WebGPU backend: each op records a few dispatches, in order. A step allocates nothing and reads nothing back; the host
+ * waits only for `read` and for the tokens of a sample.
  */
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
@@ -51,7 +51,7 @@ const FLUSH_ROWS = 64;
 
 export interface WebGpuBackendOptions {
   readonly device: GPUDevice;
-  /** True where others use the device too, so that it outlives the backend. */
+  /** True if others use the device too, so that it outlives the backend. */
   readonly isShared: boolean;
   /** The backend owns them from here on. */
   readonly buffers: Buffers;
@@ -63,12 +63,12 @@ export interface WebGpuBackendOptions {
 }
 
 /**
- * Rows of a step between which kernels change: those of few rows are specialised for the next power of two, those with
- * subgroup matrices for the next multiple of 16, up to 64; from there on all rows share a kernel.
+ * Row counts that kernels are specialised for: few rows take the kernels of the next power of two, subgroup matrices those of
+ * the next multiple of 16, up to 64; all larger counts share a kernel.
  */
 const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
 
-function preparedRowsOf({ maxBatchRows }: Capacity): readonly number[] {
+function compiledRowCountsOf({ maxBatchRows }: Capacity): readonly number[] {
   return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
 }
 
@@ -78,7 +78,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
   readonly prefillRows: number;
-  readonly preparedRows: readonly number[];
+  readonly compiledRowCounts: readonly number[];
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
   readonly #description: string;
@@ -100,7 +100,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.capacity = capacity;
     this.cacheDtype = cacheDtype;
     this.prefillRows = capacity.maxBatchRows;
-    this.preparedRows = traits.isSoftware ? [] : preparedRowsOf(capacity);
+    this.compiledRowCounts = traits.isSoftware ? [] : compiledRowCountsOf(capacity);
     this.#description = options.description;
     this.#isShared = options.isShared;
     this.#context = {
@@ -113,7 +113,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       buffers,
       recorder,
       weights: new WeightStore(device, buffers, watch, traits.bindingBytes),
-      step: new StepBuffer({ device, buffers, model, capacity }),
+      stepBuffer: new StepBuffer({ device, buffers, model, capacity }),
     };
     this.#cache = new KvCache(this.#context, watch);
     this.#attention = new AttentionOps(this.#context, this.#cache);
@@ -177,22 +177,22 @@ export class WebGpuBackend implements Backend, LayerOps {
     checkSampledRows(batch.tokenIds, batch.numRows, this.#sampling.sampledRows);
     this.#context.recorder.submit();
     this.#batch = copySizes(batch, this.#batch, this.capacity);
-    if (!this.#context.recorder.isDry) this.#context.step.upload(batch);
+    if (!this.#context.recorder.isDry) this.#context.stepBuffer.upload(batch);
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
-    const { numRows } = this.#step();
+    const { numRows } = this.#sizes();
     const weight = WebGpuWeight.of(embedding);
     const out = WebGpuTensor.of(x);
-    const place = this.#embeds.at(out.id).at(weight.id).at(numRows);
-    if (!this.#context.recorder.replay(place)) this.#keepEmbed(place, weight, out, numRows);
+    const node = this.#embeds.at(out.id).at(weight.id).at(numRows);
+    if (!this.#context.recorder.replay(node)) this.#keepEmbed(node, weight, out, numRows);
   }
 
-  #keepEmbed(place: CommandLists, embedding: WebGpuWeight, out: WebGpuTensor, numRows: number): void {
-    const { recorder, step } = this.#context;
+  #keepEmbed(node: CommandLists, embedding: WebGpuWeight, out: WebGpuTensor, numRows: number): void {
+    const { recorder, stepBuffer } = this.#context;
     const { hiddenSize, vocabSize } = this.model;
     const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
-    recorder.keep(place, () => {
+    recorder.keep(node, () => {
       const kernel = recorder.kernel(["storage", "step", "embed"], {
         ...stepConstants(this.#context),
         DTYPE: DTYPE_CODES[weight.dtype],
@@ -204,20 +204,25 @@ export class WebGpuBackend implements Backend, LayerOps {
           category: "rest",
           kernel,
           params: { first_vector: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
-          bindings: { weights: slice.slab, step: step.storage, drawn: this.#sampling.drawn, x: out },
+          bindings: {
+            weights: slice.slab,
+            step: stepBuffer.storage,
+            sampled: this.#sampling.sampledTokens,
+            x: out,
+          },
           grid: [numRows],
         });
     });
   }
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    const { numRows } = this.#step();
+    const { numRows } = this.#sizes();
     if (numRows >= FLUSH_ROWS) this.flush();
     this.#projections.attentionInput(numRows, layer, weights, x, query);
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
-    this.#attention.attendAll(this.#step(), layer, range, query, output, scores);
+    this.#attention.attendAll(this.#sizes(), layer, range, query, output, scores);
   }
 
   attendSelected(
@@ -227,22 +232,22 @@ export class WebGpuBackend implements Backend, LayerOps {
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    this.#attention.attendSelected(this.#step(), layer, range, query, selection, output);
+    this.#attention.attendSelected(this.#sizes(), layer, range, query, selection, output);
   }
 
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
-    if (this.#step().numRows === 1 && this.#projections.advanceRow(from, next, tensors)) return;
+    if (this.#sizes().numRows === 1 && this.#projections.advanceRow(from, next, tensors)) return;
     advanceByOps(this, from, next, tensors);
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
-    const { numRows } = this.#step();
+    const { numRows } = this.#sizes();
     this.#attention.decode.settle(WebGpuTensor.of(attended));
     this.#projections.attentionOutput(numRows, weights, attended, x);
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    this.#projections.feedForward(this.#step().numRows, weights, x);
+    this.#projections.feedForward(this.#sizes().numRows, weights, x);
   }
 
   logits(
@@ -253,7 +258,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     count: number,
     logits: TensorRef,
   ): void {
-    this.#step();
+    this.#sizes();
     this.#projections.logits(norm, output, x, rows, count, logits);
   }
 
@@ -263,31 +268,31 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#attention.scores(this.#step(), layer, range, query, out);
+    this.#attention.scores(this.#sizes(), layer, range, query, out);
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
-    this.#selection.randomScores(this.#step(), layer, range, seed, out);
+    this.#selection.randomScores(this.#sizes(), layer, range, seed, out);
   }
 
   updatePageBounds(layer: number, range: SequenceRange): void {
-    this.#selection.updatePageBounds(this.#step(), layer, range);
+    this.#selection.updatePageBounds(this.#sizes(), layer, range);
   }
 
   pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#selection.pageScores(this.#step(), layer, range, query, out);
+    this.#selection.pageScores(this.#sizes(), layer, range, query, out);
   }
 
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    this.#selection.topK(this.#step(), range, scores, ends, out);
+    this.#selection.topK(this.#sizes(), range, scores, ends, out);
   }
 
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
-    this.#selection.mergeByRank(this.#step(), range, scores, ends, out);
+    this.#selection.mergeByRank(this.#sizes(), range, scores, ends, out);
   }
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
-    this.#step();
+    this.#sizes();
     this.#selection.expandSelection(range, set, ends, out);
   }
 
@@ -307,7 +312,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#context.recorder.submit();
   }
 
-  /** Opens the backend's inside to bench-access.ts alone. */
+  /** The backend's inside, for bench-access.ts alone. */
   static inside(backend: WebGpuBackend) {
     backend.#checkOpen("inside");
     return {
@@ -342,7 +347,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   /** Sizes of the current step. @throws ShapeError before the first one */
-  #step(): BatchSizes {
+  #sizes(): BatchSizes {
     this.#checkOpen("step");
     if (!this.#batch) throw new ShapeError("an op was recorded before beginStep");
     return this.#batch;

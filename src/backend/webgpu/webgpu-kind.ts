@@ -1,7 +1,7 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
-import { ALLOWED_ERROR, type BackendCandidate, type BackendKind, MOST_CONCURRENT } from "../backend-kind.ts";
+import { ALLOWED_ERROR, type BackendCandidate, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { DEFAULT_CACHE_DTYPE } from "./context.ts";
 import { bindingBytes, largestBuffer } from "./device-limits.ts";
@@ -43,7 +43,7 @@ export function webGpuCandidate(
       ? { isWanted: false, why: "the only WebGPU adapter computes on the CPU" }
       : { isWanted: true, why: "a GPU is there" },
     allowedError: ALLOWED_ERROR[isRounded ? "f16" : "f32"],
-    mostConcurrent: MOST_CONCURRENT.gpu,
+    maxConcurrent: MAX_CONCURRENT.gpu,
     tested: {
       name: adapterName(info),
       source,

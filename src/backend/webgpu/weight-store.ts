@@ -1,4 +1,4 @@
-import { decodeWeights, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
+import { decodeWeights, rowBytes, type WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { WeightSpec } from "../../base/tensor-ref.ts";
@@ -79,24 +79,24 @@ export class WeightStore {
   }
 
   #placeMatrix({ name, dtype, rows, cols }: MatrixSpec): WeightSlice[] {
-    const rowBytes = rowVectors(dtype, cols) * 16;
-    const most = Math.floor(this.#maxChunkBytes / rowBytes);
+    const paddedRowBytes = rowVectors(dtype, cols) * 16;
+    const most = Math.floor(this.#maxChunkBytes / paddedRowBytes);
     if (most < 8)
       throw new BackendError(
-        `backend webgpu: one row of weight ${name} has ${rowBytes} bytes, but the device binds at most ` +
+        `backend webgpu: one row of weight ${name} has ${paddedRowBytes} bytes, but the device binds at most ` +
           `${this.#maxChunkBytes} bytes at once`,
       );
     const slices: WeightSlice[] = [];
     for (let firstRow = 0; firstRow < rows; ) {
       // a matrix that fits a buffer of its own is not split
       let room = this.#openSlab ? this.#maxChunkBytes - this.#openSlab.sizeBytes : 0;
-      if (room < Math.min(rows - firstRow, most) * rowBytes) {
+      if (room < Math.min(rows - firstRow, most) * paddedRowBytes) {
         this.#openSlab = { sizeBytes: 0, storage: undefined };
         this.#slabs.push(this.#openSlab);
         room = this.#maxChunkBytes;
       }
       const slab = this.#openSlab as Slab;
-      const count = Math.min(rows - firstRow, Math.floor(room / rowBytes / 8) * 8);
+      const count = Math.min(rows - firstRow, Math.floor(room / paddedRowBytes / 8) * 8);
       slices.push({
         firstRow,
         rows: count,
@@ -104,7 +104,7 @@ export class WeightStore {
         slab: undefined,
         slabIndex: this.#slabs.indexOf(slab),
       });
-      slab.sizeBytes += count * rowBytes;
+      slab.sizeBytes += count * paddedRowBytes;
       firstRow += count;
     }
     return slices;
@@ -123,7 +123,7 @@ export class WeightStore {
     this.#openSlab = undefined;
   }
 
-  /** Pseudo-random matrices of one dtype a buffer, and vectors of ones. */
+  /** Pseudo-random matrices of one dtype per buffer, and vectors of ones. */
   fillRandom(recorder: Recorder, seed: number): void {
     const dtypes = new Map<number, WeightDtype>();
     for (const weight of this.#weights)
@@ -135,11 +135,11 @@ export class WeightStore {
     this.#device.queue.writeBuffer(this.#vectors.buffer, 0, new Float32Array(this.#vectorElements).fill(1));
   }
 
-  /** Puts rows into their place; resolves when the queue has room for more. */
+  /** Uploads rows to their slices; resolves when the queue has room for more. */
   write(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void | Promise<void> {
     const { dtype, cols } = weight;
-    const rowBytes = cols * dtypeBytes(dtype);
-    const rows = bytes.byteLength / rowBytes;
+    const oneRow = rowBytes(dtype, cols);
+    const rows = bytes.byteLength / oneRow;
     if (!Number.isInteger(rows) || firstRow + rows > weight.rows)
       throw new ShapeError(
         `weight ${weight.name}: ${bytes.byteLength} bytes from row ${firstRow} do not fit [${weight.rows}, ${cols}]`,
@@ -165,10 +165,10 @@ export class WeightStore {
       this.#device.queue.writeBuffer(this.#vectors.buffer, weight.vectorOffset * 4, values);
       return;
     }
-    const rowBytes = cols * dtypeBytes(dtype);
-    const rows = bytes.byteLength / rowBytes;
+    const oneRow = rowBytes(dtype, cols);
+    const rows = bytes.byteLength / oneRow;
     const stride = weight.stride * 16;
-    const padded = stride === rowBytes ? wholeWords(bytes) : padRows(bytes, rowBytes, stride);
+    const padded = stride === oneRow ? wholeWords(bytes) : padRows(bytes, oneRow, stride);
     for (const slice of weight.slices) {
       const from = Math.max(firstRow, slice.firstRow);
       const to = Math.min(firstRow + rows, slice.firstRow + slice.rows);
@@ -184,7 +184,7 @@ export class WeightStore {
     this.#pendingBytes += padded.byteLength;
   }
 
-  /** Gives the queue time where it has much to take. */
+  /** Waits for the queue if many bytes are pending. */
   #drain(): void | Promise<void> {
     if (this.#pendingBytes < MAX_PENDING_BYTES) return undefined;
     this.#pendingBytes = 0;
@@ -198,10 +198,10 @@ function wholeWords(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
 }
 
-function padRows(bytes: Uint8Array, rowBytes: number, stride: number): Uint8Array<ArrayBuffer> {
-  const rows = bytes.byteLength / rowBytes;
+function padRows(bytes: Uint8Array, oneRow: number, stride: number): Uint8Array<ArrayBuffer> {
+  const rows = bytes.byteLength / oneRow;
   const out = new Uint8Array(rows * stride);
   for (let row = 0; row < rows; row++)
-    out.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), row * stride);
+    out.set(bytes.subarray(row * oneRow, (row + 1) * oneRow), row * stride);
   return out;
 }

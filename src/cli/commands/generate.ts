@@ -71,7 +71,7 @@ async function run(
   try {
     if (!options.json)
       for await (const { kind, text } of generation) {
-        // Where the text itself does not show progress, the line stays.
+        // If the text itself does not show progress, the line stays.
         if (process.stdout.isTTY) progress.erase();
         writer.write(kind, text);
       }
@@ -106,7 +106,7 @@ function asUsage(error: unknown): unknown {
   return error instanceof ConfigError ? new UsageError(error.message) : error;
 }
 
-/** Explains a missing answer; undefined where there is one. */
+/** Explains a missing answer; undefined if there is one. */
 function noAnswer({ answer, reasoning, finishReason, usage }: GenerationResult): string[] {
   if (answer !== "") return [];
   if (reasoning !== "" && finishReason === "length")

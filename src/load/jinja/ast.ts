@@ -62,7 +62,7 @@ export interface MacroShape {
   readonly name: string | undefined;
   readonly parameters: readonly Parameter[];
   readonly body: readonly Statement[];
-  /** Those of `caller`, `varargs` and `kwargs` that the body reads. */
+  /** The names among `caller`, `varargs` and `kwargs` that the body reads. */
   readonly special: ReadonlySet<string>;
 }
 

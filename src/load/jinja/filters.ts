@@ -86,7 +86,7 @@ const toInteger: Filter = (value, args) => {
   return number === undefined || !Number.isFinite(number) ? otherwise : BigInt(Math.trunc(number));
 };
 
-/** `int(text, base)`; undefined where Python raises an error. */
+/** `int(text, base)`; undefined if Python raises an error. */
 function wholeOf(text: string, base: number): bigint | undefined {
   const match = /^([-+]?)(0[bBoOxX])?(\w+)$/.exec(
     strip(text, undefined, true, true).replace(/(?<=\w)_(?=\w)/g, ""),
@@ -106,7 +106,7 @@ function wholeOf(text: string, base: number): bigint | undefined {
   return sign === "-" ? -value : value;
 }
 
-/** `float(value)`; undefined where Python raises an error. */
+/** `float(value)`; undefined if Python raises an error. */
 function floatOf(value: Value): number | undefined {
   if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean")
     return Number(value);

@@ -27,7 +27,7 @@ const GROUPS: usize = 8;
 const CAPACITY: usize = 9;
 /** Selected positions of each sequence. */
 const COUNTS: usize = 10;
-/** Where logits are emitted; 0 for nowhere. */
+/** Address of emitted logits; 0 for none. */
 const SCORES: usize = 11;
 const SCORES_CAPACITY: usize = 12;
 const SCORES_ONLY: usize = 13;
@@ -37,7 +37,7 @@ const SPAN: usize = 14;
 /** Scratch bytes for the row addresses of a split, padded to a tile, and for the word that `touch` leaves behind. */
 const ADDRESSES: u32 = SPLIT * 4 + 128;
 
-/** Items a thread from which on an item takes all kv heads of a split. */
+/** Items per thread from which on an item takes all kv heads of a split. */
 const ITEMS_PER_THREAD: u32 = 4;
 
 /** Scratch: row addresses, logits [head][SPLIT], queries [head][rowFloats]. */

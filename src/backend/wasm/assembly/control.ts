@@ -30,7 +30,7 @@ export const ALL_THREADS: u32 = 0x7fffffff;
 @external("env", "now")
 declare function now(): f64;
 
-/** Threads for a job that reads `bytes` once: the caller alone where waking others takes longer than the job. */
+/** Threads for a job that reads `bytes` once: the caller alone if waking others takes longer than the job. */
 export function streamThreads(bytes: u64): u32 {
   return bytes < <u64>tuning.soloBytes() ? 1 : tuning.streamThreads();
 }

@@ -4,7 +4,7 @@
  * running job and the words of `words.ts`.
  */
 
-/** 16 bytes a counter, each on a cache line of its own: see control.ts. */
+/** Bytes per counter, each on a cache line of its own: see control.ts. */
 export const CONTROL_ADDRESS = 1024;
 /** Workers that have started. */
 export const ARRIVED_ADDRESS = 1536;

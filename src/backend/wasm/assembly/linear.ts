@@ -1,6 +1,6 @@
 /**
  * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job multiplies up to
- * three weights with the same x. An item is a few 8-row blocks of one weight.
+ * three weights with the same x. An item is a few 8-row groups of one weight.
  */
 import { fork, ALL_THREADS, streamThreads } from "./control";
 import {
@@ -8,7 +8,7 @@ import {
 } from "./math";
 import { packFour, tile8x4 } from "./tile";
 import { limits, Dtype, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
-import { blockBytes, expandPanel } from "./weights";
+import { rowGroupBytes, expandPanel } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
 const PANEL_COLS: u32 = 512;
@@ -18,9 +18,9 @@ const FEW_ROWS: u32 = 8;
 const PACK_ROWS: u32 = 16;
 /** Bytes of weights touched together. */
 const TOUCHED: usize = 1024;
-/** Maximum blocks of an item with a second weight: their sums wait in scratch for those of the second. */
-const PAIRED_BLOCKS: u32 = 64;
-/** Items a thread, where the weights suffice: the last item ends the job for all. */
+/** Maximum row groups of an item with a second weight: their sums wait in scratch for those of the second. */
+const PAIRED_ROW_GROUPS: u32 = 64;
+/** Items per thread, if the weights suffice: the last item ends the job for all. */
 const ITEMS_PER_THREAD: u32 = 2;
 
 export namespace Mode {
@@ -31,7 +31,7 @@ export namespace Mode {
 
 /**
  * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights; then SEGMENT_WORDS for each
- * segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0, 4 out, 5 blocks, 6 blocks of an item, 7 first item.
+ * segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0, 4 out, 5 rowGroups, 6 rowGroups of an item, 7 first item.
  */
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
@@ -39,7 +39,7 @@ const SEGMENT_WORDS: usize = 12;
 /** Scratch bytes of one weight's sums. */
 // @ts-ignore: decorator
 @inline function sumsBytes(): u32 {
-  return max<u32>(roundUp(limits.rows(), 4), PAIRED_BLOCKS * FEW_ROWS) * 32;
+  return max<u32>(roundUp(limits.rows(), 4), PAIRED_ROW_GROUPS * FEW_ROWS) * 32;
 }
 
 export function linearScratch(): u32 { return PANEL_COLS * 32 + 2 * sumsBytes(); }
@@ -61,21 +61,21 @@ export function begin(x: usize, rows: u32, cols: u32): void {
 export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize): void {
   const s = param(3);
   const at = SEGMENT + <usize>s * SEGMENT_WORDS;
-  const blocks = (weight.rows(w) + 7) >> 3;
+  const rowGroups = (weight.rows(w) + 7) >> 3;
   setParam(at, <u32>w);
   setParam(at + 1, <u32>second);
   setParam(at + 2, mode);
   setParam(at + 3, <u32>bias);
   setParam(at + 4, <u32>out);
-  setParam(at + 5, blocks);
+  setParam(at + 5, rowGroups);
   setParam(3, s + 1);
-  setParam(4, param(4) + blocks * bytesOfBlocks(w, second));
+  setParam(4, param(4) + rowGroups * bytesOfRowGroups(w, second));
 }
 
-/** Bytes of a block of a weight and of its second weight, if any. */
+/** Bytes of a row group of a weight and of its second weight, if any. */
 // @ts-ignore: decorator
-@inline function bytesOfBlocks(w: usize, second: usize): u32 {
-  return blockBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
+@inline function bytesOfRowGroups(w: usize, second: usize): u32 {
+  return rowGroupBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
 }
 
 /** Divides the weights into items and runs them. */
@@ -88,17 +88,17 @@ export function run(): void {
   let items: u32 = 0;
   for (let s: u32 = 0; s < param(3); s++) {
     const at = SEGMENT + <usize>s * SEGMENT_WORDS;
-    const w = <usize>param(at), second = <usize>param(at + 1), blocks = param(at + 5);
+    const w = <usize>param(at), second = <usize>param(at + 1), rowGroups = param(at + 5);
     let perItem: u32 = 1;
     if (isFew) {
       // A single thread shares nothing: the longer its stream the better.
       const most = takers < 2 ? share : min<u32>(share, tuning.itemBytes(weight.dtype(w)));
-      perItem = max<u32>(1, most / bytesOfBlocks(w, second));
-      if (second) perItem = min<u32>(perItem, PAIRED_BLOCKS);
+      perItem = max<u32>(1, most / bytesOfRowGroups(w, second));
+      if (second) perItem = min<u32>(perItem, PAIRED_ROW_GROUPS);
     }
     setParam(at + 6, perItem);
     setParam(at + 7, items);
-    items += (blocks + perItem - 1) / perItem;
+    items += (rowGroups + perItem - 1) / perItem;
   }
   fork(linearItem, items, threads);
 }
@@ -111,7 +111,7 @@ function packItem(item: u32): void {
     packFour(<usize>param(1) + <usize>t * stride, stride, last - t, <u32>stride >> 2, region.packed() + <usize>t * stride);
 }
 
-/** A few blocks of one weight. */
+/** A few row groups of one weight. */
 function linearItem(item: u32): void {
   let s = param(3) - 1;
   while (param(SEGMENT + <usize>s * SEGMENT_WORDS + 7) > item) s--;
@@ -123,30 +123,30 @@ function linearItem(item: u32): void {
   const last = min<u32>(first + perItem, param(at + 5));
   const sums = scratch + <usize>(PANEL_COLS * 32);
   if (!second) {
-    for (let block = first; block < last; block++) {
-      blockTimesX(w, block, sums);
-      finish(at, w, block, sums, 0);
+    for (let rowGroup = first; rowGroup < last; rowGroup++) {
+      rowGroupTimesX(w, rowGroup, sums);
+      finish(at, w, rowGroup, sums, 0);
     }
     return;
   }
   // One weight after the other, so that the hardware prefetcher follows each through the whole item.
   const step = <usize>(roundUp(param(0), 4) * 32);
   const sums2 = sums + <usize>sumsBytes();
-  for (let block = first, to = sums; block < last; block++, to += step) blockTimesX(w, block, to);
-  for (let block = first, to = sums2; block < last; block++, to += step) blockTimesX(second, block, to);
-  for (let block = first, to = sums; block < last; block++, to += step) finish(at, w, block, to, to + <usize>sumsBytes());
+  for (let rowGroup = first, to = sums; rowGroup < last; rowGroup++, to += step) rowGroupTimesX(w, rowGroup, to);
+  for (let rowGroup = first, to = sums2; rowGroup < last; rowGroup++, to += step) rowGroupTimesX(second, rowGroup, to);
+  for (let rowGroup = first, to = sums; rowGroup < last; rowGroup++, to += step) finish(at, w, rowGroup, to, to + <usize>sumsBytes());
 }
 
-/** out[t][8] = block · x[t] for all rows of x. */
-function blockTimesX(w: usize, block: u32, out: usize): void {
+/** out[t][8] = rowGroup · x[t] for all rows of x. */
+function rowGroupTimesX(w: usize, rowGroup: u32, out: usize): void {
   const rows = param(0);
   const x = <usize>param(1);
   const stride = <usize>param(2);
   const cols = weight.cols(w);
   const dtype = weight.dtype(w);
-  const data = weight.data(w) + <usize>(block * blockBytes(dtype, cols));
+  const data = weight.data(w) + <usize>(rowGroup * rowGroupBytes(dtype, cols));
   if (rows < FEW_ROWS) {
-    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * blockBytes(dtype, cols));
+    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * rowGroupBytes(dtype, cols));
     for (let t: u32 = 0; t < rows; t++) {
       const xt = x + <usize>t * stride;
       const to = out + <usize>(t * 32);
@@ -169,14 +169,14 @@ function blockTimesX(w: usize, block: u32, out: usize): void {
   }
 }
 
-/** Applies bias and mode to the sums of a block and stores them. */
-function finish(at: usize, w: usize, block: u32, sums: usize, sums2: usize): void {
+/** Applies bias and mode to the sums of a row group and stores them. */
+function finish(at: usize, w: usize, rowGroup: u32, sums: usize, sums2: usize): void {
   const total = weight.rows(w);
-  const n = min<u32>(8, total - block * 8);
+  const n = min<u32>(8, total - rowGroup * 8);
   const mode = param(at + 2);
   let bias = <usize>param(at + 3);
-  if (bias) bias += <usize>(block * 32);
-  let out = <usize>param(at + 4) + <usize>(block * 32);
+  if (bias) bias += <usize>(rowGroup * 32);
+  let out = <usize>param(at + 4) + <usize>(rowGroup * 32);
   for (let t = param(0); t > 0; t--, sums += 32, sums2 += 32, out += <usize>(total * 4)) {
     let a = v128.load(sums);
     let b = v128.load(sums, 16);
@@ -248,7 +248,7 @@ function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
 }
 
 /**
- * Chains of dependent sums for a block of 16-bit weights. Without a fused instruction V8 keeps no more than four in
+ * Chains of dependent sums for a row group of 16-bit weights. Without a fused instruction V8 keeps no more than four in
  * registers; each row then has two, over every other column.
  */
 // @ts-ignore: decorator

@@ -1,6 +1,6 @@
 /** Vector arithmetic shared by the kernels. */
 
-/** a * b + c; fused where the build has relaxed SIMD. */
+/** a * b + c; fused if the build has relaxed SIMD. */
 // @ts-ignore: decorator
 @inline export function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);

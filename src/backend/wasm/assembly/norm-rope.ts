@@ -25,7 +25,7 @@ export function rmsNorm(x: usize, n: u32, weight: usize, out: usize): void {
 }
 
 /**
- * normed[i] = norm(x[i]), or norm(x[logitsRow(i)]) where gathered. Params: 0 x, 1 norm weight, 2 rows, 3 gathered.
+ * normed[i] = norm(x[i]), or norm(x[logitsRow(i)]) if gathered. Params: 0 x, 1 norm weight, 2 rows, 3 gathered.
  */
 export function normRows(x: usize, weight: usize, rows: u32, gathered: bool): void {
   setParam(0, <u32>x);
@@ -65,7 +65,7 @@ function rotate(head: usize, rope: usize): void {
 }
 
 /**
- * Norm of each q and k head where given, RoPE, and the copy of k and v into their pages. Params: 0 layer, 1 query, 2 query
+ * Norm of each q and k head if given, RoPE, and the copy of k and v into their pages. Params: 0 layer, 1 query, 2 query
  * norm or 0, 3 key norm or 0.
  */
 export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize, rows: u32): void {

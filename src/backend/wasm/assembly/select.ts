@@ -5,7 +5,7 @@
 import { fork, ALL_THREADS } from "./control";
 import { batch, limits, param, region, scratch, setParam } from "./state";
 
-/** Maximum size of the sample that gives the threshold. */
+/** Maximum size of the sample from which the threshold comes. */
 const SAMPLE: u32 = 1024;
 /** Minimum scores for each element of the sample. */
 const SAMPLE_STEP: u32 = 8;
@@ -58,7 +58,7 @@ function topKItem(item: u32): void {
     <usize>(param(8) + item * param(9) * 4));
 }
 
-/** Writes the units of the k best of n scores to out, best first; the first score is of unit `base`. */
+/** Writes the units of the k best of n scores to out, best first; the first score belongs to unit `base`. */
 function best(scores: usize, n: u32, base: u32, k: u32, out: usize): void {
   if (k == 0) return;
   const list = scratch + HISTOGRAM_BYTES;
@@ -267,7 +267,7 @@ export function mergeByRank(first: u32, sequences: u32, scores: usize, heads: u3
   }
 }
 
-/** Sets a bit; true where it was clear. */
+/** Sets a bit; true if it was clear. */
 // @ts-ignore: decorator
 @inline function setBit(bitmap: usize, i: u32): bool {
   const at = bitmap + <usize>((i >> 5) << 2);

@@ -1,4 +1,4 @@
-/** What JavaScript writes into linear memory and kernels read: sizes, regions, the KV cache, the batch, tuning. */
+/** Accessors of the words that JavaScript writes into linear memory and kernels read: sizes, regions, the KV cache, the batch, tuning. */
 import { BF16 as BF16_CODE, F16 as F16_CODE, F32 as F32_CODE } from "../../../base/dtype-codes";
 import { F16_SPECIAL as F16_SPECIAL_CODE, PARAMS_ADDRESS, WORDS_ADDRESS } from "./layout";
 import * as words from "./words";
@@ -31,7 +31,7 @@ export namespace limits {
 /**
  * The KV cache: extents of 2^extentShift pages, each f32 [layer][page][kvHead][pageSize][K or V][rowFloats]. A row of a
  * layer stands at its address in layer 0, plus `keys(layer)` or `values(layer)`. Page bounds have extents of their own,
- * f32 [layer][page][kvHead][least or greatest][rowFloats].
+ * f32 [layer][page][kvHead][minimum or maximum][rowFloats].
  */
 export namespace cache {
   /** headDim rounded up to 4; the rest is zeros. */
@@ -118,7 +118,7 @@ export namespace batch {
   @inline export function pageTable(s: u32): usize {
     return <usize>(word(words.pageTables) + s * word(words.maxPagesPerSequence) * 4);
   }
-  /** The row of x that row i of the logits is of. */
+  /** The row of x behind row i of the logits. */
   // @ts-ignore: decorator
   @inline export function logitsRow(i: u32): u32 { return element(words.logitsRows, i); }
 }
@@ -134,13 +134,13 @@ export namespace tuning {
   /** Maximum weight bytes of an item for one row of x. */
   // @ts-ignore: decorator
   @inline export function itemBytes(dtype: u32): u32 { return word(words.itemF32 + 2 * dtype); }
-  /** Whether decode attention touches cache lines ahead: 0 or 1. */
+  /** 1 if decode attention touches cache lines ahead, else 0. */
   // @ts-ignore: decorator
   @inline export function attendTouch(): u32 { return word(words.attendTouch); }
   /** Bytes of K that all heads of a list pass over before the next. */
   // @ts-ignore: decorator
   @inline export function attendBlock(): u32 { return word(words.attendBlock); }
-  /** Whether an item takes a split for all kv heads, where they share a list: 0 or 1. */
+  /** 1 if an item takes a split for all kv heads that share a list, else 0. */
   // @ts-ignore: decorator
   @inline export function attendSpan(): u32 { return word(words.attendSpan); }
   /** Threads for jobs that read memory once. */
@@ -149,7 +149,7 @@ export namespace tuning {
   /** Jobs that read fewer bytes run on the caller's thread. */
   // @ts-ignore: decorator
   @inline export function soloBytes(): u32 { return word(words.soloBytes); }
-  /** How long a worker spins before it sleeps. */
+  /** Time that a worker spins before it sleeps. */
   // @ts-ignore: decorator
   @inline export function spinMicroseconds(): u32 { return word(words.spinMicroseconds); }
 }

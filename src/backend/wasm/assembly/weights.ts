@@ -1,14 +1,14 @@
 /**
- * Weight layout: blocks of 8 rows, column by column, rows as lanes. f32: 32 bytes a column. 16-bit: one vector a column,
- * rows 0-3 in the low halves of its u32 lanes and rows 4-7 in the high halves. Missing rows of the last block are zeros.
+ * Weight layout: groups of 8 rows, column by column, rows as lanes. f32: 32 bytes a column. 16-bit: one vector a column,
+ * rows 0-3 in the low halves of its u32 lanes and rows 4-7 in the high halves. Missing rows of the last rowGroup are zeros.
  */
 import { f16High, f16Low, f16Special } from "./math";
 import { Dtype, weight } from "./state";
 
 // @ts-ignore: decorator
-@inline export function blockBytes(dtype: u32, cols: u32): u32 { return cols << (dtype == Dtype.F32 ? 5 : 4); }
+@inline export function rowGroupBytes(dtype: u32, cols: u32): u32 { return cols << (dtype == Dtype.F32 ? 5 : 4); }
 
-/** Packs `rows` row-major rows at src into blocks at dst. Returns 1 where an f16 among them is Inf or NaN. */
+/** Packs `rows` row-major rows at src into row groups at dst. Returns 1 if an f16 among them is Inf or NaN. */
 export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u32): u32 {
   let special: u32 = 0;
   for (let r: u32 = 0; r < rows; r += 8) {
@@ -62,7 +62,7 @@ export function gatherRow(w: usize, row: u32, out: usize): void {
   const cols = weight.cols(w);
   const dtype = weight.dtype(w);
   const lane = row & 7;
-  let p = weight.data(w) + <usize>((row >> 3) * blockBytes(dtype, cols));
+  let p = weight.data(w) + <usize>((row >> 3) * rowGroupBytes(dtype, cols));
   if (dtype == Dtype.F32) {
     p += <usize>(lane * 4);
     for (let k: u32 = 0; k < cols; k++, p += 32, out += 4) store<u32>(out, load<u32>(p));
@@ -73,7 +73,7 @@ export function gatherRow(w: usize, row: u32, out: usize): void {
   else for (let k: u32 = 0; k < cols; k++, p += 16, out += 4) store<f32>(out, half(load<u16>(p)));
 }
 
-/** Expands columns of a 16-bit block at p into an f32 panel: 32 bytes a column. */
+/** Expands columns of a 16-bit row group at p into an f32 panel: 32 bytes a column. */
 export function expandPanel(dtype: u32, p: usize, cols: u32, panel: usize): void {
   const end = p + <usize>(cols * 16);
   if (dtype == Dtype.BF16)

@@ -1,5 +1,5 @@
 // Greedy sampling: the lowest id of the largest logit of each row. Two passes: over spans of the row, then over the spans.
-// A row that cannot be sampled gives NO_TOKEN. With: keys, logit-keys. One workgroup of 256 a span and row.
+// A row that cannot be sampled gives NO_TOKEN. With: keys, logit-keys. One workgroup of 256 per span and row.
 override FINAL: bool;
 
 struct Params {
@@ -9,7 +9,7 @@ struct Params {
 var<uniform> params: Params;
 var<storage, read> logits: array<u32>; // f32 bits
 var<storage, read_write> spans: array<vec2u>; // [rows, row_size]: id, key
-var<storage, read_write> drawn: array<u32>;
+var<storage, read_write> sampled: array<u32>;
 
 var<workgroup> pairs: array<vec2u, 256>; // id, key
 
@@ -41,7 +41,7 @@ fn main(
   if (thread == 0u) {
     let key = pairs[0].y;
     if (FINAL) {
-      drawn[group.y] = select(NO_TOKEN, pairs[0].x, key >= FIRST_KEY && key < INFINITE_KEY);
+      sampled[group.y] = select(NO_TOKEN, pairs[0].x, key >= FIRST_KEY && key < INFINITE_KEY);
     } else {
       spans[group.y * params.row_size + group.x] = pairs[0];
     }

@@ -1,4 +1,4 @@
-// Prelude of split-KV attention of single rows: what its kernels take. The kernel declares QueryElement, the element type in
+// Prelude of split-KV attention of single rows: the inputs of its kernels. The kernel declares QueryElement, the element type in
 // which it reads queries. With: storage, step.
 override HEADS: u32; // query heads of a workgroup; they share a kv head
 override QUERY_HEADS: u32;
@@ -10,7 +10,7 @@ override ONLY_SCORES: bool;
 const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
 const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
 const PADDED4: u32 = PADDED / 4u;
-const LEAST: f32 = -3e38;
+const LOWEST: f32 = -3e38;
 
 struct Params {
   first_row: u32,

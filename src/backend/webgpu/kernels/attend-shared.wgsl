@@ -1,11 +1,11 @@
 // attend.wgsl for devices without subgroups, or with too small ones: a split's scores in workgroup memory, then its values.
 // With: storage, step, reduce (LANES = THREADS), attend-inputs.
 // A workgroup takes one split of the tokens for HEADS query heads of one kv head and reads each key and value once.
-override SPLIT_TOKENS: u32; // most tokens of a split
+override SPLIT_TOKENS: u32; // maximum tokens of a split
 const HEADS4: u32 = (HEADS + 3u) / 4u;
 const VALUE_ROWS: u32 = THREADS / ROW_VECTORS; // values loaded at once
 override UNROLL: u32; // values of one invocation in flight
-override LEAST_SPLIT: u32;
+override MIN_SPLIT: u32;
 
 alias QueryElement = f32;
 
@@ -30,7 +30,7 @@ fn main(
     list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
   }
   // depends on the row's length alone, so that a row's sums do not depend on the rows beside it
-  let split_tokens = clamp((length + params.wanted_splits - 1u) / params.wanted_splits, LEAST_SPLIT, SPLIT_TOKENS);
+  let split_tokens = clamp((length + params.wanted_splits - 1u) / params.wanted_splits, MIN_SPLIT, SPLIT_TOKENS);
   let begin = min(group.x * split_tokens, length);
   let end = min(begin + split_tokens, length);
   let size = end - begin;
@@ -84,7 +84,7 @@ fn main(
   let partial = ((group.z * QUERY_HEADS + first_head) * params.splits + group.x) * (PADDED4 + 1u);
   let partial_stride = params.splits * (PADDED4 + 1u);
   /* unroll */ for (var h = 0u; h < HEADS4; h++) {
-    var largest = vec4f(LEAST);
+    var largest = vec4f(LOWEST);
     for (var i = thread; i < size; i += THREADS) {
       largest = max(largest, score_space[i * HEADS4 + h]);
     }

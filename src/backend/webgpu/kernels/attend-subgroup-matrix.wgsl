@@ -1,6 +1,6 @@
 // Causal prefill attention of many rows of one sequence over everything cached, with subgroup matrices. With: storage, subgroup-
 // matrix, step. A workgroup computes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head, a subgroup for each
-// block and head, BLOCK keys a turn. All subgroups share the keys and values. Registers prefetch those of the next turn; the
+// block and head, BLOCK keys per turn. All subgroups share the keys and values. Registers prefetch those of the next turn; the
 // pages of the turn after it are looked up meanwhile. Softmax weights are relative to a maximum that may lag behind by LAG, so
 // that sums are seldom rescaled: subgroup matrices can only be scaled in memory.
 override HEADS: u32;
@@ -22,7 +22,7 @@ const WEIGHT_SPACE: u32 = 16u * WEIGHT_STRIDE;
 const SIDE: u32 = SUBGROUP / 16u; // invocations of a row in the softmax
 const ROW_KEYS: u32 = BLOCK / SIDE; // scores of an invocation
 const LOADS: u32 = (BLOCK * ROW_VECTORS + THREADS - 1u) / THREADS; // vectors of keys, and of values, an invocation loads
-const LEAST: f32 = -3e38;
+const LOWEST: f32 = -3e38;
 
 struct Params {
   first_row: u32,
@@ -103,7 +103,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       &weight_space, weights, WEIGHT_STRIDE);
   }
   var sums: array<subgroup_matrix_result<f32, 16, 16>, STEPS>;
-  var top = LEAST;
+  var top = LOWEST;
   var mass = 0f;
 
   var key = Rows();
@@ -148,11 +148,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
 
     var own: array<f32, ROW_KEYS> = array<f32, ROW_KEYS>();
-    var largest = LEAST;
+    var largest = LOWEST;
     /* unroll */ for (var i = 0u; i < ROW_KEYS; i++) {
       let key = side * ROW_KEYS + i;
       let score = score_space[scores + lane / SIDE * SCORE_STRIDE + key];
-      own[i] = select(LEAST, score, base + key <= start + my_row);
+      own[i] = select(LOWEST, score, base + key <= start + my_row);
       largest = max(largest, own[i]);
     }
     largest = max(largest, subgroupShuffleXor(largest, 1u));
@@ -171,7 +171,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         let pair = select(
           vec2f(),
           exp(vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) - top),
-          vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) > vec2f(LEAST));
+          vec2f(own[i * 8u + 2u * k], own[i * 8u + 2u * k + 1u]) > vec2f(LOWEST));
         mass += pair.x + pair.y;
         vector[k] = pack2x16float(pair);
       }

@@ -1,7 +1,7 @@
 // Causal prefill attention of many rows of one sequence over everything cached, by tiles: each key and value in workgroup memory
 // serves BLOCK rows. With: storage, step.
-// A workgroup of 256 computes BLOCK rows of one query head, BLOCK keys a turn, with a running softmax: scores of 2 × 2 an
-// invocation over strips of channels, then sums of values by SIDE invocations a row.
+// A workgroup of 256 computes BLOCK rows of one query head, BLOCK keys per turn, with a running softmax: scores of 2 × 2 per
+// invocation over strips of channels, then sums of values by SIDE invocations per row.
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32;
 override SCALE: f32;
@@ -14,7 +14,7 @@ const STRIPS: u32 = (PADDED4 + STRIP4 - 1u) / STRIP4;
 const SIDE: u32 = 8u; // threads of a row
 const ROW_KEYS: u32 = BLOCK / SIDE; // scores of a thread in the softmax
 const COLUMNS: u32 = (PADDED4 + SIDE - 1u) / SIDE; // vec4s of the output of a thread
-const LEAST: f32 = -3e38;
+const LOWEST: f32 = -3e38;
 
 struct Params {
   first_row: u32,
@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let my_row = thread / SIDE;
   let side = thread % SIDE;
 
-  var top = LEAST;
+  var top = LOWEST;
   var mass = 0f;
   var sums: array<vec4f, COLUMNS> = array<vec4f, COLUMNS>();
   for (var base = 0u; base < end; base += BLOCK) {
@@ -99,11 +99,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     /* unroll */ for (var i = 0u; i < 4u; i++) {
       let r = ty + i / 2u * 16u;
       let key = tx + i % 2u * 16u;
-      score_tile[r * (BLOCK + 1u) + key] = select(LEAST, dots[i], base + key <= start + r);
+      score_tile[r * (BLOCK + 1u) + key] = select(LOWEST, dots[i], base + key <= start + r);
     }
     workgroupBarrier();
 
-    var largest = LEAST;
+    var largest = LOWEST;
     /* unroll */ for (var i = 0u; i < ROW_KEYS; i++) {
       largest = max(largest, score_tile[my_row * (BLOCK + 1u) + i * SIDE + side]);
     }
@@ -119,8 +119,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     /* unroll */ for (var i = 0u; i < ROW_KEYS; i++) {
       let at = my_row * (BLOCK + 1u) + i * SIDE + side;
       let score = score_tile[at];
-      // top is LEAST while a row has attended to nothing
-      let weight = select(0f, exp(score - top), score > LEAST);
+      // top is LOWEST while a row has attended to nothing
+      let weight = select(0f, exp(score - top), score > LOWEST);
       score_tile[at] = weight;
       mass += weight;
     }

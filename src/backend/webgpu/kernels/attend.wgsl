@@ -1,7 +1,7 @@
 // Split-KV attention of single rows over everything cached, or over a token selection: partials, which combine.wgsl combines.
 // With: storage, step, attend-inputs. Needs subgroups of at least LANES.
 //
-// A workgroup takes one split of the tokens. A thread group of LANES invocations takes TOKENS tokens a turn for HEADS query
+// A workgroup takes one split of the tokens. A thread group of LANES invocations takes TOKENS tokens per turn for HEADS query
 // heads of one kv head and keeps its own running softmax, so that no barrier stops the stream of keys and values. The workgroup
 // reads each key and value once; an invocation holds LANE_VECTORS vectors of a row.
 enable subgroups;
@@ -9,7 +9,7 @@ override THREADS: u32;
 override LANES: u32; // invocations that share a row; a power of two
 override TOKENS: u32; // of a thread group in flight; a power of two, at most PAGE_SIZE
 override HEADS_PADDED: u32; // to a power of two
-override LEAST_TURNS: u32; // of a workgroup
+override MIN_TURNS: u32; // of a workgroup
 override SUM_HEADS: u32; // heads whose sums are reduced at once
 override TWINS: bool; // subgroups hold thread groups in pairs, which add their sums before they go into memory
 const GROUPS_A_SUM: u32 = select(1u, 2u, TWINS);
@@ -121,7 +121,7 @@ fn main(
     length = step[ROW_LENGTHS + row];
   }
   // depends on the row's length alone, so that a row's sums do not depend on the rows beside it
-  let turns = max((length + params.wanted_splits * TURN - 1u) / (params.wanted_splits * TURN), LEAST_TURNS);
+  let turns = max((length + params.wanted_splits * TURN - 1u) / (params.wanted_splits * TURN), MIN_TURNS);
   let split_tokens = turns * TURN;
   let begin = min(group.x * split_tokens, length);
   let size = min(split_tokens, length - begin);
@@ -142,7 +142,7 @@ fn main(
   var largest: array<f32, OWN> = array<f32, OWN>();
   var mass: array<f32, OWN> = array<f32, OWN>();
   /* unroll */ for (var o = 0u; o < OWN; o++) {
-    largest[o] = LEAST;
+    largest[o] = LOWEST;
   }
   var sums: array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S> = array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S>();
 
@@ -194,7 +194,7 @@ fn main(
       }
       let is_in = first + t < size;
       /* unroll */ for (var o = 0u; o < OWN; o++) {
-        own[t * OWN + o] = select(LEAST, dots[o], is_in);
+        own[t * OWN + o] = select(LOWEST, dots[o], is_in);
       }
     }
     if (EMIT_SCORES) {
@@ -288,7 +288,7 @@ fn main(
   /* unroll */ for (var h0 = 0u; h0 < (HEADS + SUM_HEADS - 1u) / SUM_HEADS; h0++) {
     /* unroll */ for (var i = 0u; i < SUM_HEADS; i++) {
       const h = min(h0 * SUM_HEADS + i, HEADS - 1u);
-      var top = LEAST;
+      var top = LOWEST;
       for (var other = 0u; other < THREAD_GROUPS; other++) {
         top = max(top, state_space[other * HEADS_PADDED + h].x);
       }

@@ -4,7 +4,7 @@ const BINS: u32 = 2048u;
 struct Cut {
   bin: u32,
   need: u32, // keys of the bin that are among the largest
-  total: u32, // keys in it and above; 0xffffffff where all bins hold fewer than asked for
+  total: u32, // keys in it and above; 0xffffffff if all bins hold fewer than asked for
   top: u32, // highest bin that is not empty
 }
 
@@ -28,7 +28,7 @@ fn clear_bins(thread: u32) {
   }
 }
 
-// Where the `need` largest keys end; replaces each bin's count by the number of keys above it. Every invocation must call it,
+// Finds the end of the `need` largest keys; replaces each bin's count by the number of keys above it. Every invocation must call it,
 // after a barrier.
 fn cut_of(need: u32, thread: u32) -> Cut {
   // each invocation takes a run of bins, from the highest down

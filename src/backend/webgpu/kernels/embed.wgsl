@@ -1,8 +1,8 @@
-// x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup a row.
+// x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup per row.
 override COLS: u32;
 override STRIDE: u32; // vectors of a weight row
 const NO_TOKEN: u32 = 0xffffffffu; // sample of a row that cannot be sampled: the request fails, and embeds token 0 meanwhile
-const DRAWN: u32 = 0x80000000u; // a token id with this bit is a row of the last sample
+const SAMPLED_TOKEN: u32 = 0x80000000u; // a token id with this bit is a row of the last sample
 
 struct Params {
   first_vector: u32, // of the weight slice
@@ -12,15 +12,15 @@ struct Params {
 var<uniform> params: Params;
 var<storage, read> weights: array<vec4u>;
 var<storage, read> step: array<u32>;
-var<storage, read> drawn: array<u32>;
+var<storage, read> sampled: array<u32>;
 var<storage, read_write> x: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.x;
   var id = step[TOKEN_IDS + row];
-  if ((id & DRAWN) != 0u) {
-    id = drawn[id & ~DRAWN];
+  if ((id & SAMPLED_TOKEN) != 0u) {
+    id = sampled[id & ~SAMPLED_TOKEN];
     id = select(id, 0u, id == NO_TOKEN);
   }
   if (id < params.first || id >= params.first + params.rows) {

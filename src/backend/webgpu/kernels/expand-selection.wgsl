@@ -1,5 +1,5 @@
 // The union of a set of units and the always-kept tokens, as ascending token positions: a bitmap of units, window by window;
-// then each invocation searches it for the units of its places in the output. With: scan, bits. One workgroup a head group and
+// then each invocation searches it for the units of its places in the output. With: scan, bits. One workgroup per head group and
 // sequence.
 override WORDS: u32; // of the bitmap; a power of two and a multiple of THREADS
 const WINDOW: u32 = WORDS * 32u;

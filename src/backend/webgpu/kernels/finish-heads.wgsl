@@ -1,4 +1,4 @@
-// Norm of each query and key head where given, RoPE, and the store of keys and values into their pages.
+// Norm of each query and key head if given, RoPE, and the store of keys and values into their pages.
 // With: storage, step, reduce. A thread group of LANES invocations for each row and head: queries, then keys, then values.
 override HEAD_DIM: u32;
 override QUERY_HEADS: u32;

@@ -4,7 +4,7 @@
 // the next DEPTH strips; with two BUFFERS the next strip is stored beside the current one, so that subgroups seldom wait for
 // each other.
 override TILE_X: u32; // rows of x
-override TILE_W: u32; // rows of the weight; where PAIR, half of them of each matrix
+override TILE_W: u32; // rows of the weight; if PAIR, half of them of each matrix
 override STRIP: u32;
 override SPLIT_X: u32;
 override SPLIT_W: u32;
@@ -36,19 +36,19 @@ const OUT_TURNS: u32 = 16u * OUT_COLS / SUBGROUP / SPLIT_K;
 
 struct Params {
   first_vector: u32,
-  rows: u32, // of the weight; of each where PAIR
+  rows: u32, // of the weight; of each if PAIR
   out: u32, // column of the first output
   bias: u32, // first element of the bias + 1; 0: none
   batch: u32,
   out_stride: u32,
-  partner: u32, // first vector of the second matrix where PAIR
+  partner: u32, // first vector of the second matrix if PAIR
 }
 var<uniform> params: Params;
 var<storage, read> weights: array<vec4u>;
 var<storage, read> x: array<vec4u>; // f16
 var<storage, read> vectors: array<f32>;
 var<storage, read> scales: array<f32>; // of each row of x
-var<storage, read> partner: array<vec4u>; // slab of the second matrix where PAIR
+var<storage, read> partner: array<vec4u>; // slab of the second matrix if PAIR
 var<storage, read_write> out: array<f32>;
 
 var<workgroup> space: array<vec4u, SPACE>;

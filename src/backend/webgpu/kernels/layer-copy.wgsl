@@ -1,4 +1,4 @@
-// First stage of the layer kernel where attention needs no combine: posts it to the mailbox. With: layer-core.
+// First stage of the layer kernel without a combine: posts the output of attention to the mailbox. With: layer-core.
 var<storage, read> attended: array<f32>;
 
 fn first_stage(block: u32, thread: u32) {

@@ -2,27 +2,27 @@
 // Stages: combine of the attention (layer-combine.wgsl or layer-copy.wgsl), attention output, gate and up, down, and the next
 // layer's queries, keys and values (layer-to-heads.wgsl or layer-to-rows.wgsl). A stage's workgroups are numbered after those
 // that produce its input, and load their weights while they wait for it. With: storage, shuffle, layer-mailbox, and layer-stage
-// as o, feed and down.
+// as o, gate_up and down.
 //
-// A waiting workgroup requires that its producer has been scheduled. Where workgroups launch in order, the workgroup's number
+// A waiting workgroup requires that its producer has been scheduled. If workgroups launch in order, the workgroup's number
 // says what it does; elsewhere (TICKETED) a ticket numbers workgroups as they start.
 override INPUT: bool; // a next layer follows
 override TICKETED: bool;
 override EPS: f32;
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32;
-override FIRST_BLOCKS: u32;
-override O_BLOCKS: u32;
-override FEED_BLOCKS: u32;
-override DOWN_BLOCKS: u32;
+override FIRST_WORKGROUPS: u32;
+override O_WORKGROUPS: u32;
+override GATE_UP_WORKGROUPS: u32;
+override DOWN_WORKGROUPS: u32;
 override HIDDEN: u32;
 override ATTENDED_WORDS: u32;
 override HIDDEN_WORDS: u32;
-override FEED_WORDS: u32;
-override SET_WORDS: u32; // of one dispatch: attended, hidden, feed, hidden, ticket
+override GATED_WORDS: u32;
+override SET_WORDS: u32; // of one dispatch: attended, hidden, gated, hidden, ticket
 override SPACE: u32; // sums of a reduce group, then its squares
 const REDUCE_GROUPS: u32 = THREADS / REDUCE_LANES;
-const FEED_OUTPUTS: u32 = SUMS_feed / 2u;
+const GATE_UP_OUTPUTS: u32 = SUMS_gate_up / 2u;
 
 struct Params {
   splits: u32, // of attention
@@ -54,9 +54,9 @@ fn row_start_o(block: u32, r: u32) -> u32 {
 }
 
 // Half of the rows of each turn belong to gate, half to up.
-fn row_start_feed(block: u32, r: u32) -> u32 {
-  let row = block * FEED_OUTPUTS + r / ROWS_feed * (ROWS_feed / 2u) + r % ROWS_feed % (ROWS_feed / 2u);
-  return select(params.gate, params.up, r % ROWS_feed >= ROWS_feed / 2u) + row * STRIDE_feed;
+fn row_start_gate_up(block: u32, r: u32) -> u32 {
+  let row = block * GATE_UP_OUTPUTS + r / ROWS_gate_up * (ROWS_gate_up / 2u) + r % ROWS_gate_up % (ROWS_gate_up / 2u);
+  return select(params.gate, params.up, r % ROWS_gate_up >= ROWS_gate_up / 2u) + row * STRIDE_gate_up;
 }
 
 fn row_start_down(block: u32, r: u32) -> u32 {
@@ -94,14 +94,14 @@ fn attention_output(block: u32, thread: u32) {
   }
 }
 
-fn feed(block: u32, thread: u32) {
-  run_feed(block, params.mailbox + ATTENDED_WORDS, params.feed_norm, thread);
+fn gate_up(block: u32, thread: u32) {
+  run_gate_up(block, params.mailbox + ATTENDED_WORDS, params.feed_norm, thread);
   workgroupBarrier();
-  if (thread < FEED_OUTPUTS) {
-    let r = thread / (ROWS_feed / 2u) * ROWS_feed + thread % (ROWS_feed / 2u);
+  if (thread < GATE_UP_OUTPUTS) {
+    let r = thread / (ROWS_gate_up / 2u) * ROWS_gate_up + thread % (ROWS_gate_up / 2u);
     let scale = scale_of();
-    let value = silu(scale * sum_of(r)) * scale * sum_of(r + ROWS_feed / 2u);
-    post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(block * FEED_OUTPUTS + thread), value);
+    let value = silu(scale * sum_of(r)) * scale * sum_of(r + ROWS_gate_up / 2u);
+    post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(block * GATE_UP_OUTPUTS + thread), value);
   }
 }
 
@@ -114,7 +114,7 @@ fn down(block: u32, thread: u32) {
     let value = receive(UNSET, before) + sum_of(thread);
     x[row] = value;
     if (INPUT) {
-      post(before + HIDDEN_WORDS + FEED_WORDS, value);
+      post(before + HIDDEN_WORDS + GATED_WORDS, value);
     }
   }
 }

@@ -7,15 +7,15 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let number = begin(group.x, groups.x, thread);
-  if (number < FIRST_BLOCKS) {
+  if (number < FIRST_WORKGROUPS) {
     first_stage(number, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS) {
-    attention_output(number - FIRST_BLOCKS, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS + FEED_BLOCKS) {
-    feed(number - FIRST_BLOCKS - O_BLOCKS, thread);
-  } else if (number < FIRST_BLOCKS + O_BLOCKS + FEED_BLOCKS + DOWN_BLOCKS) {
-    down(number - FIRST_BLOCKS - O_BLOCKS - FEED_BLOCKS, thread);
+  } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS) {
+    attention_output(number - FIRST_WORKGROUPS, thread);
+  } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS + GATE_UP_WORKGROUPS) {
+    gate_up(number - FIRST_WORKGROUPS - O_WORKGROUPS, thread);
+  } else if (number < FIRST_WORKGROUPS + O_WORKGROUPS + GATE_UP_WORKGROUPS + DOWN_WORKGROUPS) {
+    down(number - FIRST_WORKGROUPS - O_WORKGROUPS - GATE_UP_WORKGROUPS, thread);
   } else {
-    last_stage(number - FIRST_BLOCKS - O_BLOCKS - FEED_BLOCKS - DOWN_BLOCKS, thread);
+    last_stage(number - FIRST_WORKGROUPS - O_WORKGROUPS - GATE_UP_WORKGROUPS - DOWN_WORKGROUPS, thread);
   }
 }

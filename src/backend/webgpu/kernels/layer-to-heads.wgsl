@@ -69,7 +69,7 @@ fn last_stage(block: u32, thread: u32) {
     c = vec2f(bitcast<f32>(step[ROPE + d]), bitcast<f32>(step[ROPE + d + 1u]));
     s = vec2f(bitcast<f32>(step[ROPE + HALF + d]), bitcast<f32>(step[ROPE + HALF + d + 1u]));
   }
-  run_input(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + FEED_WORDS, params.input_norm, thread);
+  run_input(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + GATED_WORDS, params.input_norm, thread);
   workgroupBarrier();
   if (thread >= RUN / 2u) {
     return;

@@ -18,7 +18,7 @@ fn row_start_input(block: u32, r: u32) -> u32 {
 }
 
 fn last_stage(block: u32, thread: u32) {
-  run_input(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + FEED_WORDS, params.input_norm, thread);
+  run_input(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + GATED_WORDS, params.input_norm, thread);
   workgroupBarrier();
   if (thread < SUMS_input) {
     let row = block * SUMS_input + thread;

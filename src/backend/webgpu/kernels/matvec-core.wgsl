@@ -1,6 +1,6 @@
 // Prelude: products of weight rows with up to BATCH rows of x. With: storage, shuffle. A thread group of LANES invocations takes
 // GROUP_ROWS rows, ROWS at a time, an invocation LANE_VECTORS vectors of each. All loads of a turn are in flight together; those
-// of the next turn are issued before the sums of this one are reduced. x stays in registers where it fits. Each reduce group
+// of the next turn are issued before the sums of this one are reduced. x stays in registers if it fits. Each reduce group
 // leaves its sums in workgroup memory, where the rest is added up. The kernel defines where rows are: row_start, is_of_partner.
 override THREADS: u32;
 override LANES: u32; // a multiple of REDUCE_LANES
@@ -92,7 +92,7 @@ fn load_x(b: u32, j: u32, i: u32, lane: u32) -> vec4f {
   return kept * x[b * X_STRIDE + at];
 }
 
-// That vec4 times its norm weights; the scale of the row comes later.
+// Multiplies that vec4 by its norm weights; the scale of the row comes later.
 fn normed(value: vec4f, j: u32, i: u32, norm: u32, lane: u32) -> vec4f {
   if (!NORM) {
     return value;

@@ -7,7 +7,7 @@ const OUTPUTS: u32 = TURN_OUTPUTS * TURNS;
 
 struct Params {
   first: Section, // matrices stacked; unused ones have no rows
-  second: Section, // where PAIR, the partner
+  second: Section, // if PAIR, the partner
   third: Section,
   norm: u32, // first vec4 of the norm weights
   batch: u32,

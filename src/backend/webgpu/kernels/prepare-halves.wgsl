@@ -1,5 +1,5 @@
-// Rows of x for subgroup matrices: normed where asked, as f16 with zeros past their columns, each scaled by a power of two that
-// brings its largest element to between 2^13 and 2^14. With: reduce. One workgroup of THREADS = LANES a row, in registers where
+// Rows of x for subgroup matrices: normed if asked, as f16 with zeros past their columns, each scaled by a power of two that
+// brings its largest element to between 2^13 and 2^14. With: reduce. One workgroup of THREADS = LANES per row, in registers if
 // it fits.
 override COLS: u32; // a multiple of 4, and so is where the norm begins, where WIDE
 override X_STRIDE: u32; // elements from row to row of x

@@ -1,5 +1,5 @@
-// Rows of x for a matrix product: gathered and normed where asked, padded with zeros to OUT_STRIDE.
-// With: reduce. One workgroup of THREADS = LANES a row.
+// Rows of x for a matrix product: gathered and normed if asked, padded with zeros to OUT_STRIDE.
+// With: reduce. One workgroup of THREADS = LANES per row.
 override COLS: u32;
 override X_STRIDE: u32; // elements from row to row of x
 override OUT_STRIDE: u32;

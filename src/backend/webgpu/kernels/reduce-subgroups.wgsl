@@ -3,7 +3,7 @@
 enable subgroups;
 override THREADS: u32;
 override LANES: u32;
-override SUBGROUP: u32; // size of every subgroup; 0 where they differ
+override SUBGROUP: u32; // size of every subgroup; 0 if they differ
 override MIN_SUBGROUP: u32;
 
 var<workgroup> reduce_space: array<vec4f, THREADS / MIN_SUBGROUP>;

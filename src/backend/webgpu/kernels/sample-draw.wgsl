@@ -1,8 +1,8 @@
-// Samples one token a row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by logit
+// Samples one token per row by temperature, top-k, top-p and min-p (sample-token.ts is the definition). Tokens are ordered by logit
 // descending, ties to the lower id; each filter keeps a head of that order. Masked tokens (-Infinity) are in no head.
-// With: reduce (LANES = THREADS), scan, keys, candidates, logit-keys. One workgroup a row.
+// With: reduce (LANES = THREADS), scan, keys, candidates, logit-keys. One workgroup per row.
 //
-// The best tokens are sorted in workgroup memory, where filters and sample are prefix sums. Where the sample may fall behind them
+// The best tokens are sorted in workgroup memory, where filters and sample are prefix sums. If the sample may fall behind them
 // (a flat distribution, or a filter that keeps more than fit), a descent over the bits of the keys finds the head: a pass over
 // all logits for each bit.
 struct Draw {
@@ -19,13 +19,13 @@ struct Params {
 var<uniform> params: Params;
 var<storage, read> draws: array<Draw>;
 var<storage, read> logits: array<u32>; // f32 bits
-var<storage, read_write> drawn: array<u32>;
+var<storage, read_write> sampled: array<u32>;
 
 const CANDIDATES: u32 = 256u; // wanted without a top-k
-const LEAST: f32 = -0x1.fffffep+127f; // lowest finite f32
-const LEAST_MASS: u32 = 0x3f000000u; // bits of 0.5
+const LOWEST: f32 = -0x1.fffffep+127f; // lowest finite f32
+const MIN_MASS: u32 = 0x3f000000u; // bits of 0.5
 const INFINITE: u32 = 0x7f800000u; // bits of +Infinity; those of NaN and of negative numbers are larger
-const COMPLETE: u32 = 0x80000000u; // set in the number of candidates where they are all unmasked tokens
+const COMPLETE: u32 = 0x80000000u; // set in the number of candidates if they are all unmasked tokens
 
 var<workgroup> chosen: atomic<u32>;
 var<workgroup> count_space: u32;
@@ -44,7 +44,7 @@ fn head(at: u32, least: u32, largest: f32, scale: f32, thread: u32) -> vec2f {
   return reduce_sum(vec4f(sum, 0f, 0f), thread).xy;
 }
 
-// The largest key whose head has at least `wanted` tokens or, with of_mass, mass (with strict: more than that); 0 where none has.
+// The largest key whose head has at least `wanted` tokens or, with of_mass, mass (with strict: more than that); 0 if none has.
 fn descend(at: u32, wanted: f32, of_mass: bool, strict: bool, largest: f32, scale: f32, thread: u32) -> u32 {
   var key = 0u;
   for (var bit = 0x80000000u; bit != 0u; bit >>= 1u) {
@@ -143,7 +143,7 @@ fn draw_by_descent(draw: Draw, largest: f32, thread: u32) {
   }
   workgroupBarrier();
   if (thread == 0u) {
-    drawn[draw.row] = atomicLoad(&chosen);
+    sampled[draw.row] = atomicLoad(&chosen);
   }
 }
 
@@ -166,7 +166,7 @@ fn scan_masses(value: f32, thread: u32) -> vec2f {
   return vec2f(earlier, total);
 }
 
-// Samples among the sorted candidates; false where the sample may not be one of them. all_mass: of all tokens. is_complete: the
+// Samples among the sorted candidates; false if the sample may not be one of them. all_mass: of all tokens. is_complete: the
 // candidates are all tokens.
 fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mass: f32, thread: u32) -> bool {
   let scale = draw.inverse_temperature;
@@ -237,7 +237,7 @@ fn draw_by_order(draw: Draw, size: u32, is_complete: bool, largest: f32, all_mas
     return false;
   }
   if (thread == 0u) {
-    drawn[draw.row] = pair_at(index).x;
+    sampled[draw.row] = pair_at(index).x;
   }
   return true;
 }
@@ -247,7 +247,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let draw = draws[group.x];
   let at = draw.row * params.vocab;
   let scale = draw.inverse_temperature;
-  var most = LEAST;
+  var most = LOWEST;
   for (var i = thread; i < params.vocab; i += THREADS) {
     most = max(most, bitcast<f32>(logits[at + i]));
   }
@@ -280,14 +280,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     count_space = atomicLoad(&places) | select(0u, COMPLETE, threshold == FIRST_KEY);
     // NaN, and infinity minus itself, make the mass NaN; a row of masks has no mass; any other row has at least 1
     let mass_bits = bitcast<u32>(all_mass);
-    if (mass_bits < LEAST_MASS || mass_bits >= INFINITE) {
+    if (mass_bits < MIN_MASS || mass_bits >= INFINITE) {
       count_space = NO_TOKEN;
     }
   }
   let candidates = workgroupUniformLoad(&count_space);
   if (candidates == NO_TOKEN) {
     if (thread == 0u) {
-      drawn[draw.row] = NO_TOKEN;
+      sampled[draw.row] = NO_TOKEN;
     }
     return;
   }

@@ -1,6 +1,6 @@
 // Prelude: exclusive prefix sums over the invocations of a workgroup, without subgroups.
 override THREADS: u32;
-override SUBGROUP: u32; // size of every subgroup; 0 where they differ
+override SUBGROUP: u32; // size of every subgroup; 0 if they differ
 override MIN_SUBGROUP: u32;
 
 var<workgroup> scan_space: array<u32, THREADS>;

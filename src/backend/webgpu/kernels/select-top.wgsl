@@ -1,8 +1,8 @@
 // The exact best `count` units of each head among those not always kept; ties at the cut go to the lower position. With: scan,
-// keys, bins, select-radix. One workgroup a head and sequence.
+// keys, bins, select-radix. One workgroup per head and sequence.
 //
 // FAST: a sample bounds the keys that matter; fine bins count those, and the units in the bins down to the cut go into workgroup
-// memory, bin by bin. A unit's rank is where its bin begins, plus how many in its bin come before it. Where the bins hold too
+// memory, bin by bin. A unit's rank is where its bin begins, plus how many in its bin come before it. If the bins hold too
 // few or too many, and without FAST: select-radix.wgsl.
 override FAST: bool;
 override SPACE: u32; // pairs in workgroup memory
@@ -26,11 +26,11 @@ struct Params {
 var<uniform> params: Params;
 var<storage, read> step: array<u32>;
 var<storage, read> scores: array<vec4f>;
-var<storage, read_write> out: array<u32>; // units, or pairs where KEYED
+var<storage, read_write> out: array<u32>; // units, or pairs if KEYED
 var<storage, read_write> best: array<atomic<u32>>; // [sequences, capacity]
-var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each place that is a first occurrence
+var<storage, read_write> firsts: array<atomic<u32>>; // a bit for each rank key that is a first occurrence
 var<storage, read_write> stale: array<u32>; // marks of the previous call, to be cleared
-var<storage, read_write> counters: array<u32>; // cleared for merge-places.wgsl where RANKED
+var<storage, read_write> counters: array<u32>; // cleared for merge-rank-keys.wgsl if RANKED
 
 var<workgroup> pairs: array<vec2u, SPACE>; // unit, key
 
@@ -53,13 +53,13 @@ fn key_at(i: u32) -> u32 {
   return key_of(scores[i / 4u][i % 4u]);
 }
 
-// Records a unit's place in `best` and `firsts`. Marks are toggled: whoever lowers a unit's first place clears the mark of the
+// Records a unit's rank key in `best` and `firsts`. Marks are toggled: whoever lowers a unit's first rank key clears the mark of the
 // previous one, so that the order of heads does not matter.
-fn note_place(sequence: u32, unit: u32, place: u32) {
-  let before = atomicMin(&best[sequence * params.capacity + unit], place);
-  if (place < before) {
+fn note_rank_key(sequence: u32, unit: u32, rank_key: u32) {
+  let before = atomicMin(&best[sequence * params.capacity + unit], rank_key);
+  if (rank_key < before) {
     let marks = sequence * params.first_words;
-    atomicXor(&firsts[marks + place / 32u], 1u << (place % 32u));
+    atomicXor(&firsts[marks + rank_key / 32u], 1u << (rank_key % 32u));
     if (before != 0xffffffffu) {
       atomicXor(&firsts[marks + before / 32u], 1u << (before % 32u));
     }
@@ -168,7 +168,7 @@ fn main(
         }
         if (rank < params.count) {
           if (RANKED) {
-            note_place(group.y, pair.x, rank * params.heads + head);
+            note_rank_key(group.y, pair.x, rank * params.heads + head);
           } else {
             put(target_ + rank, pair.x, pair.y);
           }
@@ -187,7 +187,7 @@ fn main(
       for (var j = 0u; j < params.count; j++) {
         rank += u32(comes_first(pair_at(j), pair));
       }
-      note_place(group.y, pair.x, rank * params.heads + head);
+      note_rank_key(group.y, pair.x, rank * params.heads + head);
     }
   }
 }

@@ -1,8 +1,8 @@
 // Ranks each head's best units (bitonic sort: key descending, ties to the lower unit), lists them by rank, and stores for each
-// unit the lowest (rank × heads + head) over the heads. With: keys. One workgroup a head and sequence.
+// unit the lowest (rank × heads + head) over the heads. With: keys. One workgroup per head and sequence.
 override THREADS: u32;
 override SIZE: u32; // a power of two, at least count
-override SHARED: bool; // sort in workgroup memory; else in `keyed` itself, which then has SIZE pairs a head
+override SHARED: bool; // sort in workgroup memory; else in `keyed` itself, which then has SIZE pairs per head
 
 struct Params {
   heads: u32,
@@ -74,8 +74,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     } else {
       unit = keyed[origin + rank].x;
     }
-    let place = rank * params.heads + group.x;
-    ranked[group.y * params.count * params.heads + place] = unit;
-    atomicMin(&best[group.y * params.best_capacity + unit], place);
+    let rank_key = rank * params.heads + group.x;
+    ranked[group.y * params.count * params.heads + rank_key] = unit;
+    atomicMin(&best[group.y * params.best_capacity + unit], rank_key);
   }
 }

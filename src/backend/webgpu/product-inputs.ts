@@ -32,7 +32,7 @@ export interface PrepareOptions {
 }
 
 /** Prepares rows for products whose kernels cannot read them in place: norms, gathers, pads, converts to f16. */
-export class PreparedRows {
+export class ProductInputs {
   readonly #context: GpuContext;
   #floats: NumberedBuffer | undefined;
   #halves: NumberedBuffer | undefined;
@@ -92,7 +92,7 @@ export class PreparedRows {
     });
   }
 
-  /** A buffer of at least `bytes`, replaced where it is too small. */
+  /** A buffer of at least `bytes`, replaced if it is too small. */
   #reserve(known: NumberedBuffer | undefined, label: string, bytes: number): NumberedBuffer {
     if (known && known.buffer.size >= bytes) return known;
     const { buffers, recorder } = this.#context;

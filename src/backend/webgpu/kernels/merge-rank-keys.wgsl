@@ -1,5 +1,5 @@
-// mergeByRank for sets that fit workgroup memory: the `count` units with the lowest places, by counting the marks of select-
-// top.wgsl from the lowest place up. With: scan, bits. A workgroup takes THREADS units a turn and resets `best` for the next
+// mergeByRank for sets that fit workgroup memory: the `count` units with the lowest rank keys, by counting the marks of
+// select-top.wgsl from the lowest rank key up. With: scan, bits. A workgroup takes THREADS units per turn and resets `best` for the next
 // merge.
 
 struct Params {
@@ -17,7 +17,7 @@ var<storage, read_write> best: array<u32>;
 var<storage, read_write> units: array<u32>;
 var<storage, read_write> counters: array<atomic<u32>>; // [sequences]: units taken so far
 
-var<workgroup> last_place: u32;
+var<workgroup> last_rank_key: u32;
 var<workgroup> start: u32;
 
 @compute @workgroup_size(THREADS)
@@ -31,7 +31,7 @@ fn main(
   let best_row = group.y * params.capacity;
   var next = best[best_row + min(group.x * THREADS + thread, all - 1u)];
 
-  // the place of the count-th mark
+  // the rank key of the count-th mark
   let run = (params.first_words + THREADS - 1u) / THREADS;
   let origin = group.y * params.first_words;
   let first_word = min(thread * run, params.first_words);
@@ -46,22 +46,22 @@ fn main(
       let word = firsts[origin + i];
       let here = countOneBits(word);
       if (before < params.count && before + here >= params.count) {
-        last_place = i * 32u + nth_bit(word, params.count - before - 1u);
+        last_rank_key = i * 32u + nth_bit(word, params.count - before - 1u);
       }
       before += here;
     }
   }
-  let last = workgroupUniformLoad(&last_place);
+  let last = workgroupUniformLoad(&last_rank_key);
 
   for (var base = group.x * THREADS; base < all; base += groups.x * THREADS) {
     let unit = base + thread;
-    let place = next;
+    let rank_key = next;
     next = best[best_row + min(unit + groups.x * THREADS, all - 1u)];
-    if (unit < all && place != 0xffffffffu) {
+    if (unit < all && rank_key != 0xffffffffu) {
       best[best_row + unit] = 0xffffffffu;
     }
     // only units that some head ranked are marked
-    let is_taken = unit < all && place <= last;
+    let is_taken = unit < all && rank_key <= last;
     let earlier = scan(u32(is_taken), thread);
     let taken = scan_sum();
     if (thread == 0u) {
