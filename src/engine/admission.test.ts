@@ -50,8 +50,12 @@ function opened({
   return { admission, pool, sizer };
 }
 
-function request(name: string, change: Partial<ResolvedRequest> = {}): RunningGeneration {
-  const output = new OutputStream(tokenizer, start, []);
+function request(
+  name: string,
+  change: Partial<ResolvedRequest> = {},
+  decodeStream = tokenizer.decodeStream,
+): RunningGeneration {
+  const output = new OutputStream({ ...tokenizer, decodeStream }, start, []);
   return new RunningGeneration(name, { ...PLAN, ...change }, output, {
     wake: () => {},
     whyWaiting: () => "",
@@ -201,4 +205,33 @@ test("pages that logits hold are waited for: nobody is preempted for them", asyn
   expect([one.lacksPage, one.numPages, admission.relieve()]).toEqual([true, 2, false]);
   logits.release();
   expect(turn(admission)).toEqual(["request 1"]);
+});
+
+test.each([
+  ["is set aside once the pool has grown", 8, 8, true],
+  ["keeps its pages where there is no memory to grow", 4, 3, false],
+])("an unread request whose pages do not suffice without growth %s", async (_, memory, numPages, isSetAside) => {
+  const { admission, pool, sizer } = opened({ maxRunning: 2, memory });
+  const admit = async () => {
+    for (admission.admit(); admission.missingPages > 0; admission.admit())
+      await sizer.grow(admission.missingPages);
+  };
+  const unread = request("unread", { prompt: [1, 2, 3, 4], maxTokens: 80 }, () => ({
+    ...{ push: () => "x", end: () => "" },
+  }));
+  admission.queue(unread);
+  await admit();
+  for (let i = 0; !unread.isPaused; i++) {
+    unread.expect(0);
+    unread.accept(8, i);
+  }
+  expect([unread.numPages, pool.numPages]).toEqual([2, 3]);
+  const large = request("large", { prompt: Array<number>(25).fill(1) });
+  admission.queue(large);
+  await admit();
+  expect([unread.isSetAside, large.numPages, pool.numPages]).toEqual([
+    isSetAside,
+    isSetAside ? 7 : 0,
+    numPages,
+  ]);
 });

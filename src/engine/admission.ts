@@ -238,7 +238,7 @@ export class Admission {
     return !isShort;
   }
 
-  /** Whether an applicant fits, after unread requests were set aside for it. Sets none aside in vain. */
+  /** True if an applicant fits, after unread requests were set aside for it; not before the growth that it needs has succeeded. */
   #makeRoom({ numTokens, generation }: Applicant): boolean {
     // A replayed request is let in only where the others can go on for as long as its replay takes: else it would be
     // preempted again before it is where it was.
@@ -260,10 +260,10 @@ export class Admission {
       running--;
     }
     if (!fits()) return false;
+    this.missingPages = Math.max(0, needed - numFree);
+    if (this.missingPages > 0) return false;
     for (const one of given) this.#setAside(one);
-    if (this.#pool.numFree >= needed) return true;
-    this.missingPages = needed - this.#pool.numFree;
-    return false;
+    return true;
   }
 
   #outOfMemory(name: string, tokens: number): OutOfPagesError {
