@@ -30,11 +30,11 @@ async function tenRequests(engine: GenerationEngine, isLong: boolean): Promise<v
       (attention) => ({ ...one, attention, signal: AbortSignal.abort() }),
     ),
   ];
-  const results = Promise.allSettled(
-    [...ending, ...aborted].map((request) => engine.generate(request).result()),
-  );
-  for await (const _ of engine.generate({ ...one, maxTokens: isLong ? 50 : 1 })) break;
+  const generations = [...ending, ...aborted].map((request) => engine.generate(request));
+  const results = Promise.allSettled(generations.map((generation) => generation.result()));
+  if (isLong) await generations[ending.length][Symbol.asyncIterator]().next(); // it has begun
   midway.abort();
+  for await (const _ of engine.generate({ ...one, maxTokens: isLong ? 50 : 1 })) break;
   expect((await results).map(({ status }) => status)).toEqual([
     ...ending.map(() => "fulfilled"),
     ...aborted.map(() => "rejected"),
