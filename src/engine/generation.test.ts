@@ -110,3 +110,10 @@ test("an abort of a paused generation reaches its consumer after the parts that 
   await expect(read()).rejects.toThrow(AbortedError);
   expect(parts).toBe(MOST);
 });
+
+test("a generation that does not run holds no pages, and asking it for more is an error", () => {
+  const { generation } = open();
+  expect(generation.numPages).toBe(0);
+  for (const use of [() => generation.mayStillTake, () => generation.takePage()])
+    expect(use).toThrow("request 1 holds no pages: it does not run");
+});

@@ -111,13 +111,19 @@ export class RunningGeneration implements Generation {
     return this.cache?.length ?? this.#cachedAtEnd;
   }
 
+  /** Pages that it holds: none while it waits. */
   get numPages(): number {
-    return this.cache?.pages.length ?? 0;
+    return this.cache ? this.cache.pages.length : 0;
   }
 
-  /** Pages that it lacks for its longest output. */
+  /** Pages that it lacks for its longest output. @throws TypeError if it does not run */
   get mayStillTake(): number {
-    return this.cache?.missingPages(this.longestCache) ?? 0;
+    return this.#held.missingPages(this.longestCache);
+  }
+
+  get #held(): SequenceCache {
+    if (!this.cache) throw new TypeError(`${this.name} holds no pages: it does not run`);
+    return this.cache;
   }
 
   /** True where its next token needs no new page. */
@@ -171,7 +177,7 @@ export class RunningGeneration implements Generation {
 
   /** Takes a page for its next token. False where none is free. */
   takePage(): boolean {
-    return this.cache?.reserve(this.cache.length + 1) ?? false;
+    return this.#held.reserve(this.cachedTokens + 1);
   }
 
   /** Gives its pages back; its tokens are known, so that a replay gives the same keys and values. */

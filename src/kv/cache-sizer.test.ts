@@ -2,18 +2,19 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CacheSizer, type PoolOptions } from "./cache-sizer.ts";
 import { PagePool } from "./page-pool.ts";
 
-/** A sizer on a backend with memory for `most` pages, which notes each call. */
+/** A sizer on a backend with memory for `most` pages, which notes each call. `memory.pages` changes what it has. */
 function sized(options: Partial<PoolOptions> = {}, most = 1000) {
   const pool = new PagePool(0, 4);
   const calls: number[] = [];
+  const memory = { pages: most };
   const backend = {
     resizeCache: async (numPages: number) => {
       calls.push(numPages);
-      return numPages <= most;
+      return numPages <= memory.pages;
     },
   };
   const sizer = new CacheSizer(pool, backend, { firstPages: 10, maxPages: 100, idleMs: 50, ...options });
-  return { pool, sizer, calls };
+  return { pool, sizer, calls, memory };
 }
 
 describe("growing", () => {
@@ -33,6 +34,26 @@ describe("growing", () => {
     expect([sizer.canGrow(2), sizer.canGrow(1)]).toEqual([false, true]);
     await sizer.grow(1);
     expect([calls, pool.numPages, sizer.canGrow(1)]).toEqual([[36], 36, false]);
+  });
+
+  test("a refusal holds for 5 seconds: then memory that came back is used, and memory that did not is asked for once", async () => {
+    let time = 0;
+    const { pool, sizer, calls, memory } = sized({ now: () => time }, 12);
+    await sizer.grow(12);
+    await sizer.grow(1);
+    expect([calls.splice(0), sizer.limit, sizer.canGrow(1)]).toEqual([[22, 12, 21, 16, 14, 13], 12, false]);
+    time = 4999;
+    expect(sizer.canGrow(1)).toBe(false);
+    time = 5000;
+    expect([sizer.limit, sizer.canGrow(88), sizer.canGrow(89)]).toEqual([100, true, false]);
+    await sizer.grow(1);
+    expect([calls.length, pool.numPages, sizer.canGrow(1)]).toEqual([4, 12, false]);
+    time = 9999;
+    expect(sizer.canGrow(1)).toBe(false);
+    time = 10_000;
+    memory.pages = 50;
+    await sizer.grow(8);
+    expect([pool.numPages, sizer.limit]).toEqual([30, 100]);
   });
 
   test("a pool smaller than a piece is one piece", async () => {

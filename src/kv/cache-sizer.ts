@@ -5,6 +5,8 @@ import type { PagePool } from "./page-pool.ts";
 const GROWTH = 1.5;
 /** Milliseconds without a request after which the pool is given back but for its first piece. */
 const IDLE_MS = 10_000;
+/** Milliseconds after which a refused size may be tried again: others may have freed memory, and each trial may copy the cache. */
+const RETRY_MS = 5_000;
 /** The first piece is the larger of these: enough for a short chat of a large model, and no more than a tab can spare. */
 const FIRST_TOKENS = 1024;
 const FIRST_BYTES = 16 << 20;
@@ -16,6 +18,8 @@ export interface PoolOptions {
   readonly maxPages: number;
   /** Milliseconds without a request before it shrinks. */
   readonly idleMs: number;
+  /** Milliseconds of a clock. */
+  readonly now?: () => number;
 }
 
 /** Sizes of the pool of a backend. */
@@ -33,46 +37,52 @@ export class CacheSizer {
   readonly #backend: Pick<Backend, "resizeCache">;
   readonly #firstPages: number;
   readonly #idleMs: number;
-  /** What memory allows, as far as is known. */
+  readonly #now: () => number;
+  /** What memory allows, as the last refusal said. */
   #limit: number;
+  /** When a larger size may be tried. */
+  #retryAt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     pool: PagePool,
     backend: Pick<Backend, "resizeCache">,
-    { firstPages, maxPages, idleMs }: PoolOptions,
+    { firstPages, maxPages, idleMs, now }: PoolOptions,
   ) {
     this.#pool = pool;
     this.#backend = backend;
     this.#firstPages = Math.min(firstPages, maxPages);
     this.#idleMs = idleMs;
+    this.#now = now ?? (() => performance.now());
     this.maxPages = maxPages;
     this.#limit = maxPages;
   }
 
   /** Whether the pool may still grow by so many pages. */
   canGrow(missing: number): boolean {
-    return this.#pool.numPages + missing <= this.#limit;
+    return this.#pool.numPages + missing <= this.limit;
   }
 
-  /** Pages that the pool has or may still grow to. */
+  /** Pages that the pool has or may still grow to. A refusal lowers it for a while. */
   get limit(): number {
-    return this.#limit;
+    return this.#limit === this.maxPages || this.#now() < this.#retryAt ? this.#limit : this.maxPages;
   }
 
   /**
-   * Grows the pool by `missing` pages or more, by less where memory is short. Where there is none even for those, `canGrow`
-   * says so from then on, until the pool has shrunk. A size that failed is not tried again: each trial may copy the cache.
-   * missing: what `canGrow` allows.
+   * Grows the pool by `missing` pages or more, by less where memory is short. If there is none even for those, `canGrow` says so
+   * for the next seconds. It does not try a refused size again in that time, since each trial may copy the cache.
+   * missing: a number that `canGrow` allows.
    */
   async grow(missing: number): Promise<void> {
     const { numPages } = this.#pool;
     const least = numPages + missing;
     // With pages to spare: the request that asks for them is about to grow.
     const wanted = Math.max(Math.ceil(numPages * GROWTH), least + this.#firstPages);
+    this.#limit = this.limit;
     let size = Math.min(this.#limit, wanted);
     while (!(await this.#backend.resizeCache(size))) {
       this.#limit = size - 1;
+      this.#retryAt = this.#now() + RETRY_MS;
       if (size === least) return;
       size = Math.max(least, numPages + Math.floor((size - numPages) / 2));
     }

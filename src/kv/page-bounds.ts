@@ -4,26 +4,33 @@
  */
 export class PageBounds {
   /** Tokens of each page that its data cover. */
-  #valid = new Uint16Array(0);
+  #valid = new Uint32Array(0);
 
-  /** Tokens at the start of the page that its data cover. */
+  /** Tokens at the start of the page that its data cover. @throws RangeError for a page that the pool does not have */
   valid(page: number): number {
-    return this.#valid[page] ?? 0;
+    const tokens = this.#valid[page];
+    if (tokens === undefined) throw this.#unknown(page);
+    return tokens;
   }
 
-  /** Records that the data of a page cover its first `tokens` tokens. */
+  /** Records that the data of a page cover its first `tokens` tokens. @throws RangeError for a page that the pool does not have */
   cover(page: number, tokens: number): void {
+    if (page >= this.#valid.length) throw this.#unknown(page);
     this.#valid[page] = tokens;
   }
 
-  /** The page's tokens are no longer those that its data cover. */
+  /** The page's tokens are no longer those that its data cover. @throws RangeError for a page that the pool does not have */
   forget(page: number): void {
-    this.#valid[page] = 0;
+    this.cover(page, 0);
+  }
+
+  #unknown(page: number): RangeError {
+    return new RangeError(`page bounds: there is no page ${page}, the KV pool has ${this.#valid.length}`);
   }
 
   /** Called by the pool when it changes its size. */
   resize(numPages: number): void {
-    const valid = new Uint16Array(numPages);
+    const valid = new Uint32Array(numPages);
     valid.set(this.#valid.subarray(0, Math.min(numPages, this.#valid.length)));
     this.#valid = valid;
   }

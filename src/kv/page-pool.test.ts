@@ -35,6 +35,19 @@ test("releasing or retaining a free page is an error that names it", () => {
   expect(() => pool.retain([7])).toThrow("retaining page 7 of 2: nobody holds it");
 });
 
+test("a page that the pool does not have is an error, not a page without holders or bounds", () => {
+  const pool = new PagePool(2, 4);
+  expect(() => pool.holders(2)).toThrow("there is no page 2: the KV pool has 2 pages");
+  for (const use of [() => pool.bounds.valid(2), () => pool.bounds.cover(2, 1), () => pool.bounds.forget(2)])
+    expect(use).toThrow("page bounds: there is no page 2, the KV pool has 2");
+});
+
+test("bounds may cover a page of more than 65535 tokens", () => {
+  const pool = new PagePool(1, 65536);
+  pool.bounds.cover(0, 65536);
+  expect(pool.bounds.valid(0)).toBe(65536);
+});
+
 test.each([
   [0, 0],
   [1, 1],

@@ -71,9 +71,12 @@ export class PagePool {
     }
   }
 
-  /** Sequences that hold a page. */
+  /** Sequences that hold a page. @throws RangeError for a page that the pool does not have */
   holders(page: number): number {
-    return this.#holders[page] ?? 0;
+    const holders = this.#holders[page];
+    if (holders === undefined)
+      throw new RangeError(`there is no page ${page}: the KV pool has ${this.#numPages} pages`);
+    return holders;
   }
 
   /** The pool has pages 0 to numPages - 1 from now on. @throws RangeError where a page that it loses is held */
@@ -108,7 +111,7 @@ export class PagePool {
   }
 
   #checkHeld(doing: string, page: number): void {
-    if (this.holders(page) === 0)
+    if (!this.#holders[page])
       throw new RangeError(`${doing} page ${page} of ${this.#numPages}: nobody holds it`);
   }
 }

@@ -91,6 +91,30 @@ describe.skipIf(gpu === undefined)("a WebGPU device", () => {
     await other;
     expect(watch.hasFailed).toBe(true);
     expect(() => watch.check()).toThrow(/waiting for .+: no answer in 0.03 s/);
+    let isRefused = false;
+    watch.wait("the next", never).catch(() => {
+      isRefused = true;
+    });
+    await Promise.resolve();
+    expect(isRefused).toBe(true); // at once
+    watch.close();
+    device.destroy();
+  });
+
+  it("that takes long is polled seldom, whatever it is asked", async () => {
+    const on = counted();
+    const device = await requestWebGpuDevice((await on.gpu.requestAdapter()) as GPUAdapter);
+    const watch = new DeviceWatch(device);
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns++;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    await watch.wait("a compiler", new Promise<void>((resolve) => setTimeout(resolve, 40)));
+    isDone = true;
+    expect(turns).toBeLessThan(40 / 0.1);
     watch.close();
     device.destroy();
   });

@@ -1,7 +1,7 @@
 /** Waiting for the device: few turns of the event loop, none of them long, and the right tokens whenever they are asked for. */
 import { describe, expect, it } from "vitest";
 import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
-import { sleepUntil, waitWithFewPolls } from "../../src/backend/webgpu/patient-wait.ts";
+import { napWhilePending, sleepUntil, waitWithFewPolls } from "../../src/backend/webgpu/patient-wait.ts";
 import { sizesOf } from "../sizes.ts";
 import { webgpuForTests } from "./environment.ts";
 
@@ -42,6 +42,14 @@ describe("waiting with few polls", () => {
     await expect(waitWithFewPolls(after(5).then(() => Promise.reject(new Error("lost"))))).rejects.toThrow(
       "lost",
     );
+  });
+
+  it.each([1, 16])("naps a little for %d waits beside which others work", async (count) => {
+    const waits = Array.from({ length: count }, () => after(40));
+    for (const wait of waits) napWhilePending(wait);
+    const turns = await turnsOf(Promise.all(waits));
+    expect(turns).toBeLessThan(40 / 0.1);
+    expect(turns).toBeGreaterThan(20); // with naps of half a millisecond for each wait: 5
   });
 
   it.each([0.4, 1.3, 6.6])("sleeps %d ms, not less, and leaves the event loop its turns", async (ms) => {

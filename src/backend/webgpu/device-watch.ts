@@ -1,5 +1,6 @@
 import { BackendError } from "../../base/errors.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
+import { napWhilePending } from "./patient-wait.ts";
 
 /**
  * Maximum wait for the device. Far above any real wait (a prefill chunk of a large model takes a second; on a software
@@ -8,8 +9,8 @@ import { yieldToEventLoop } from "../../base/yield.ts";
 export const WAIT_DEADLINE_MS = 120_000;
 
 /**
- * Tracks whether the device still works: refused commands, its loss, missing answers. Every wait
- * for the device goes through `wait`, which ends when any of these happens.
+ * Tracks whether the device still works: refused commands, its loss, missing answers. Every wait for the device goes
+ * through `wait` or `guard`, which end when any of these happens.
  */
 export class DeviceWatch {
   readonly #device: GPUDevice;
@@ -76,12 +77,23 @@ export class DeviceWatch {
     if (this.#failure) throw this.#failure;
   }
 
+  /** Like `guard`, with few polls of the device meanwhile. */
+  wait<T>(what: string, answer: Promise<T>): Promise<T> {
+    const guarded = this.guard(what, answer);
+    napWhilePending(guarded);
+    return guarded;
+  }
+
   /**
    * Waits for the device, but not for ever.
    * what: completes "waiting for …".
-   * @throws BackendError when the device fails meanwhile, or the deadline passes.
+   * @throws BackendError if the device has failed, fails meanwhile, or the deadline passes.
    */
-  wait<T>(what: string, answer: Promise<T>): Promise<T> {
+  guard<T>(what: string, answer: Promise<T>): Promise<T> {
+    if (this.#failure) {
+      answer.catch(() => {}); // the failure says more
+      return Promise.reject(this.#failure);
+    }
     return new Promise((resolve, reject) => {
       const end = () => {
         clearTimeout(timer);

@@ -1,5 +1,7 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights } from "../backend.ts";
+import { decoderBytes } from "../decoder-memory.ts";
+import { USAGE } from "./buffers.ts";
 import { cacheRowVectors, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
@@ -15,6 +17,22 @@ export interface LayerCache {
 
 /** Bytes of destroyed buffers from which a resize waits for the device: until it has copied them, their memory is in use. */
 const MAX_UNFREED_BYTES = 64 << 20;
+/**
+ * Bytes that a growth leaves free beside the tensors of the decoder and the policies, for split-KV partials (64 MiB, and as
+ * much again while larger ones replace them), uniform blocks and staging buffers. Nobody survives a refusal of those.
+ */
+const SPARE_BYTES = 128 << 20;
+/** Maximum bytes of one buffer that proves free memory. */
+const MAX_PROOF_BYTES = 64 << 20;
+
+/** How the buffers of a layer are replaced. */
+interface LayerResize {
+  /** Maximum pages whose contents are copied. */
+  readonly numKept: number;
+  readonly numPages: number;
+  /** Bytes that must be free beside the new buffers. */
+  readonly headroom: number;
+}
 
 /** Keys and values of all layers, in pages. */
 export class KvCache {
@@ -57,9 +75,13 @@ export class KvCache {
   }
 
   #makeBounds(layer: number, numPages: number): NumberedBuffer {
-    const { buffers, model, cacheDtype } = this.#context;
-    const bytes = numPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
-    return buffers.storage(`key bounds of layer ${layer}`, bytes);
+    return this.#context.buffers.storage(`key bounds of layer ${layer}`, this.#boundsBytes(numPages));
+  }
+
+  /** Bytes of the key bounds of `numPages` pages in one layer. */
+  #boundsBytes(numPages: number): number {
+    const { model, cacheDtype } = this.#context;
+    return numPages * model.numKvHeads * paddedHeadDim(model, cacheDtype) * 8;
   }
 
   /** The key bounds of a layer; creates them at the first call. */
@@ -73,27 +95,48 @@ export class KvCache {
 
   /**
    * Moves the cache into buffers of `numPages` pages, layer by layer, so that no more than one layer's is held twice.
-   * Returns false if the device has no memory for it: the layers that were moved go back, and nothing has changed.
+   * Returns false if the device lacks the memory for it, or would lack it for the buffers that steps may still need. The
+   * layers that were moved go back then, and nothing has changed.
    */
   async resize(numPages: number): Promise<boolean> {
     const before = this.#numPages;
-    for (let layer = 0; layer < this.layers.length; layer++) {
-      if (await this.#resizeLayer(layer, before, numPages)) continue;
+    const headroom = numPages > before ? this.#headroom(numPages) : 0;
+    const last = this.layers.length - 1;
+    for (let layer = 0; layer <= last; layer++) {
+      // The first layer asks for it, too, so that a full device refuses before anything was copied.
+      const proven = layer === 0 || layer === last ? headroom : 0;
+      if (await this.#resizeLayer(layer, { numKept: before, numPages, headroom: proven })) continue;
       // A layer for which that fails, too, keeps buffers that are larger than it needs.
-      for (let moved = 0; moved < layer; moved++)
-        await this.#resizeLayer(moved, Math.min(before, numPages), before);
+      const back = { numKept: Math.min(before, numPages), numPages: before, headroom: 0 };
+      for (let moved = 0; moved < layer; moved++) await this.#resizeLayer(moved, back);
       return false;
     }
     this.#numPages = numPages;
     return true;
   }
 
+  /** Bytes that steps may still allocate beside a cache of `numPages` pages. */
+  #headroom(numPages: number): number {
+    const { model, capacity, buffers, weights } = this.#context;
+    let made = buffers.sizeBytes - weights.sizeBytes;
+    let missingBounds = 0;
+    for (const { keys, values, bounds } of this.layers) {
+      made -= keys.buffer.size + values.buffer.size + (bounds?.buffer.size ?? 0);
+      if (!bounds) missingBounds += this.#boundsBytes(numPages);
+    }
+    return Math.max(0, decoderBytes(model, capacity) - made) + missingBounds + SPARE_BYTES;
+  }
+
   /** numKept: pages to copy, up to the new size. */
-  async #resizeLayer(layer: number, numKept: number, numPages: number): Promise<boolean> {
+  async #resizeLayer(layer: number, { numKept, numPages, headroom }: LayerResize): Promise<boolean> {
     const { buffers, recorder } = this.#context;
     const old = this.layer(layer);
     const { made, outOfMemory } = await this.#watch.tryAllocate(
-      () => this.#makeLayer(layer, numPages, old.bounds !== undefined),
+      () => {
+        const resized = this.#makeLayer(layer, numPages, old.bounds !== undefined);
+        this.#proveFree(headroom);
+        return resized;
+      },
       () => `the KV cache of ${numPages * this.#context.capacity.pageSize} tokens`,
     );
     const kept = Math.min(numKept, numPages);
@@ -113,6 +156,16 @@ export class KvCache {
       this.#unfreedBytes = 0;
     }
     return outOfMemory === undefined;
+  }
+
+  /** Allocates and destroys so many bytes; the error scope of the caller learns whether the device has them. */
+  #proveFree(bytes: number): void {
+    const { buffers } = this.#context;
+    this.#unfreedBytes += bytes;
+    const proof: NumberedBuffer[] = [];
+    for (let left = bytes; left > 0; left -= MAX_PROOF_BYTES)
+      proof.push(buffers.create("headroom", Math.min(left, MAX_PROOF_BYTES), USAGE.storage));
+    for (const buffer of proof) buffers.destroy(buffer);
   }
 
   #copy(from: LayerCache, to: LayerCache, pages: number, numPages: number): void {

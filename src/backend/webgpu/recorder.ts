@@ -22,7 +22,8 @@ export interface DispatchOptions {
 
 /** Maximum bind groups kept; a decode step of a large model binds some hundreds. */
 const MAX_BIND_GROUPS = 16384;
-const MAX_COMMAND_LISTS = 16384;
+/** Maximum command lists kept; when they are more, all go. */
+export const MAX_COMMAND_LISTS = 16384;
 const UNIFORM_BYTES = 256;
 const UNIFORMS_A_BUFFER = 1024;
 /** Room for the largest element of any storage buffer. */
@@ -39,9 +40,9 @@ export class Recorder {
   /** By kernel, buffers and uniform. */
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   readonly #standIns = new Map<string, NumberedBuffer>();
-  /** Roots of all command lists, and how many lists were recorded under them. */
   readonly #roots: CommandLists[] = [];
-  #numLists = 0;
+  /** Nodes with a list. Ops keep some nodes, which may no longer be under a root. */
+  readonly #nodes = new Set<CommandLists>();
   readonly #uniformBlocks: NumberedBuffer[] = [];
   #uniformsUsed = 0;
   #encoder: GPUCommandEncoder | undefined;
@@ -132,10 +133,8 @@ export class Recorder {
     }
     // a buffer replaced meanwhile may be bound by the first dispatches
     if (generation !== this.#buffers.generation) return;
-    if (this.#numLists++ >= MAX_COMMAND_LISTS) {
-      for (const root of this.#roots) root.clear();
-      this.#numLists = 1;
-    }
+    if (this.#nodes.size >= MAX_COMMAND_LISTS && !this.#nodes.has(node)) this.#forgetLists();
+    this.#nodes.add(node);
     node.list = { generation, dispatches };
   }
 
@@ -252,6 +251,12 @@ export class Recorder {
     this.#uniformsUsed = 0;
   }
 
+  #forgetLists(): void {
+    for (const root of this.#roots) root.clear();
+    for (const node of this.#nodes) node.list = undefined;
+    this.#nodes.clear();
+  }
+
   #passFor(category: ProfileCategory, pipeline: GPUComputePipeline): GPUComputePassEncoder {
     if (!this.timer || (this.timer.by === "all" && this.#computePass))
       return this.#computePass ?? this.#beginPass();
@@ -313,7 +318,7 @@ export class Recorder {
    * @throws BackendError when the device fails meanwhile or does not answer.
    */
   async map(staging: NumberedBuffer, what: string): Promise<boolean> {
-    const mapped = this.#watch.wait(what, staging.buffer.mapAsync(MAP_READ));
+    const mapped = this.#watch.guard(what, staging.buffer.mapAsync(MAP_READ));
     if (isPolled) return waitWithFewPolls(mapped);
     await mapped;
     return true;
