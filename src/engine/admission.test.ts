@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { CacheSizer } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
 import { Admission } from "./admission.ts";
-import { type ResolvedRequest, RunningGeneration } from "./generation.ts";
+import { type ResolvedRequest, ActiveRequest } from "./active-request.ts";
 import { OutputStream } from "./output-stream.ts";
 
 const tokenizer = {
@@ -50,15 +50,15 @@ function opened({
   return { admission, pool, sizer };
 }
 
-function request(name: string, change: Partial<ResolvedRequest> = {}): RunningGeneration {
+function request(name: string, change: Partial<ResolvedRequest> = {}): ActiveRequest {
   const output = new OutputStream(tokenizer, start, []);
-  return new RunningGeneration(name, { ...PLAN, ...change }, output, {
+  return new ActiveRequest(name, { ...PLAN, ...change }, output, {
     wake: () => {},
     whyWaiting: () => "",
   });
 }
 
-async function finish(generation: RunningGeneration): Promise<readonly string[]> {
+async function finish(generation: ActiveRequest): Promise<readonly string[]> {
   generation.accept(EOS, 0);
   return (await generation.result()).notes;
 }

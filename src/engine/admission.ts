@@ -3,7 +3,7 @@ import { OutOfPagesError } from "../base/errors.ts";
 import type { CacheSizer } from "../kv/cache-sizer.ts";
 import type { PagePool } from "../kv/page-pool.ts";
 import { SequenceCache } from "../kv/sequence-cache.ts";
-import type { RunningGeneration } from "./generation.ts";
+import type { ActiveRequest } from "./active-request.ts";
 
 /** Waiting longer than this is worth a note in the result. */
 const LONG_WAIT_MS = 10_000;
@@ -14,7 +14,7 @@ interface Applicant {
   /** Tokens that it needs room for before it starts. */
   readonly numTokens: () => number;
   /** Set for a request, which takes one of the places in a batch, too. */
-  readonly generation?: RunningGeneration;
+  readonly generation?: ActiveRequest;
   readonly since: number;
   /** Who had what it needs, when it last had to wait, and which state of the admission that was. */
   waitsFor?: string;
@@ -49,7 +49,7 @@ export class Admission {
   readonly #reserved = new Map<string, SequenceCache>();
   #numReservations = 0;
   #waiting: Applicant[] = [];
-  #running: RunningGeneration[] = [];
+  #running: ActiveRequest[] = [];
   /** Counts changes of who runs and who holds reserved pages. */
   #state = 0;
   /** Pages that the pool lacks so that the next one may go on, where it can still grow; 0 where nobody would. */
@@ -64,7 +64,7 @@ export class Admission {
   }
 
   /** Requests that hold pages, oldest first. */
-  get running(): readonly RunningGeneration[] {
+  get running(): readonly ActiveRequest[] {
     return this.#running;
   }
 
@@ -90,12 +90,12 @@ export class Admission {
   }
 
   /** Adds a request at the end of the queue. */
-  queue(generation: RunningGeneration): void {
-    generation.isSetAside = false;
+  queue(generation: ActiveRequest): void {
+    generation.isSuspended = false;
     this.#waiting.push(this.#applicant(generation));
   }
 
-  #applicant(generation: RunningGeneration): Applicant {
+  #applicant(generation: ActiveRequest): Applicant {
     return {
       name: generation.name,
       numTokens: () => generation.firstCache,
@@ -184,7 +184,7 @@ export class Admission {
    */
   relieve(): boolean {
     if (this.#reserved.size > 0 || !this.#running.some(({ lacksPage }) => lacksPage)) return false;
-    const youngest = this.#running[this.#running.length - 1] as RunningGeneration;
+    const youngest = this.#running[this.#running.length - 1] as ActiveRequest;
     if (this.#running.length === 1) {
       youngest.fail(this.#outOfMemory(youngest.name, youngest.cachedTokens + 1));
       return true;
@@ -229,7 +229,7 @@ export class Admission {
       one.lacksPage = false;
       if (one.isPaused || one.hasPage) continue;
       const canGrow = this.#sizer.canGrow(this.missingPages + 1);
-      if (this.#pool.numFree === 0 && !canGrow) this.#setOneAside();
+      if (this.#pool.numFree === 0 && !canGrow) this.#suspendOne();
       if (one.takePage()) continue;
       one.lacksPage = true;
       isShort = true;
@@ -250,17 +250,17 @@ export class Admission {
     const fits = () =>
       (numFree >= needed || this.#sizer.canGrow(needed - numFree)) &&
       (!generation || running < this.#maxRunning);
-    const given: RunningGeneration[] = [];
+    const given: ActiveRequest[] = [];
     for (const one of this.#running) {
       if (fits()) break;
-      if (!one.canBeSetAside) continue;
+      if (!one.canBeSuspended) continue;
       given.push(one);
       numFree += one.numPages;
       needed -= Math.min(ahead, one.mayStillTake);
       running--;
     }
     if (!fits()) return false;
-    for (const one of given) this.#setAside(one);
+    for (const one of given) this.#suspend(one);
     if (this.#pool.numFree >= needed) return true;
     this.missingPages = needed - this.#pool.numFree;
     return false;
@@ -276,17 +276,17 @@ export class Admission {
   }
 
   /** Sets one request aside whose consumer does not read, where there is one. */
-  #setOneAside(): void {
+  #suspendOne(): void {
     for (const one of this.#running)
-      if (one.canBeSetAside) {
-        this.#setAside(one);
+      if (one.canBeSuspended) {
+        this.#suspend(one);
         return;
       }
   }
 
-  #setAside(one: RunningGeneration): void {
+  #suspend(one: ActiveRequest): void {
     this.#letGo(one);
-    one.setAside();
+    one.suspend();
     this.#running = this.#running.filter((other) => other !== one);
   }
 
@@ -305,7 +305,7 @@ export class Admission {
     if (isLeft) this.#running = this.#running.filter(({ isDone }) => !isDone);
   }
 
-  #letGo(generation: RunningGeneration): void {
+  #letGo(generation: ActiveRequest): void {
     this.#state++;
     generation.releasePages();
     const key = generation.resolved.policyKey;
@@ -317,7 +317,7 @@ export class Admission {
   }
 
   /** Requests with the same spec, or the same policy value, share one bound policy, so that they run in one group. */
-  #usePolicy(generation: RunningGeneration): void {
+  #usePolicy(generation: ActiveRequest): void {
     const { policy, policyKey: key } = generation.resolved;
     const known = this.#policies.get(key);
     if (known) known.uses++;

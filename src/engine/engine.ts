@@ -14,7 +14,7 @@ import { Admission } from "./admission.ts";
 import type { Engine, EngineReport } from "./engine-api.ts";
 import type { EngineComponents } from "./engine-components.ts";
 import { reportEngine } from "./engine-report.ts";
-import { RunningGeneration } from "./generation.ts";
+import { ActiveRequest } from "./active-request.ts";
 import { KernelPreparation } from "./kernel-preparation.ts";
 import { OutputStream } from "./output-stream.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
@@ -54,7 +54,7 @@ export class GenerationEngine implements Engine {
   readonly #defaultPolicy: AttentionPolicy;
   #loadMs: number;
   /** Requests whose kernels are being compiled: admission does not know them yet. */
-  readonly #preparing = new Set<RunningGeneration>();
+  readonly #preparing = new Set<ActiveRequest>();
   /** Serialises users of the backend: the pump and `logits`. */
   readonly #backendUse = new Mutex();
   readonly #turn = () => this.#step();
@@ -100,7 +100,7 @@ export class GenerationEngine implements Engine {
     const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
-    const generation = new RunningGeneration(name, resolved, output, {
+    const generation = new ActiveRequest(name, resolved, output, {
       wake: (one) => this.#wake(one),
       whyWaiting: () => this.#admission.whyWaiting(),
     });
@@ -111,7 +111,7 @@ export class GenerationEngine implements Engine {
   }
 
   /** Queues a request for admission, once the kernels that it adds are compiled. A kernel that does not compile fails it alone. */
-  #queue(generation: RunningGeneration): void {
+  #queue(generation: ActiveRequest): void {
     const prepared = this.#prepare(generation);
     if (!prepared) {
       this.#admission.queue(generation);
@@ -133,7 +133,7 @@ export class GenerationEngine implements Engine {
   }
 
   /** Compiles ahead what a request adds to those that are under way; undefined if it adds nothing. */
-  #prepare(generation: RunningGeneration): Promise<void> | undefined {
+  #prepare(generation: ActiveRequest): Promise<void> | undefined {
     const { resolved, promptTokens, longestCache } = generation;
     if (generation.isDone) return undefined; // aborted before it began
     const { maxBatchSequences } = this.#components.backend.capacity;
@@ -157,9 +157,9 @@ export class GenerationEngine implements Engine {
   }
 
   /** A generation was read on, asked for its result, or ended. */
-  #wake(generation: RunningGeneration): void {
-    if (generation.isSetAside && !generation.isPaused && !generation.isDone) {
-      generation.isSetAside = false;
+  #wake(generation: ActiveRequest): void {
+    if (generation.isSuspended && !generation.isPaused && !generation.isDone) {
+      generation.isSuspended = false;
       if (this.#isClosed || this.#failure) generation.fail(this.#failure ?? closedError());
       else this.#queue(generation);
     }

@@ -192,7 +192,7 @@ export class KernelPreparation {
       firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       lengths: new Uint32Array(numSequences).fill(length),
-      boundsFrom: Uint32Array.from(rowCounts, (rows) => length - rows),
+      validBounds: Uint32Array.from(rowCounts, (rows) => length - rows),
       pageTables: new Uint32Array(numSequences * maxPagesPerSequence),
     };
   }

@@ -7,7 +7,7 @@
  */
 
 /** Rows that are taken however slow the machine is. */
-const LEAST_ROWS = 16;
+const MIN_ROWS = 16;
 /** Rows of the first chunk on a device, alone and beside decoding requests. */
 const FIRST_ROWS_ALONE = 256;
 const FIRST_ROWS_BESIDE = 64;
@@ -46,7 +46,7 @@ export class PrefillPacer {
       this.#alone = new ChunkSize(Math.max(MAX_ALONE_MS, maxStallMs), prefillRows, FIRST_ROWS_ALONE);
       this.#beside = new ChunkSize(maxStallMs, prefillRows, FIRST_ROWS_BESIDE);
     } else {
-      this.#alone = new ChunkSize(maxStallMs, prefillRows, LEAST_ROWS);
+      this.#alone = new ChunkSize(maxStallMs, prefillRows, MIN_ROWS);
       this.#beside = this.#alone;
     }
   }
@@ -85,7 +85,7 @@ class ChunkSize {
     const growth = Math.min(MAX_COST_GROWTH, Math.max(1, msPerRow / this.#msPerRow));
     this.#msPerRow = msPerRow;
     const fitting = (this.#limitMs * PLANNED_SHARE) / (msPerRow * growth);
-    const grown = Math.min(fitting, this.#maxRows, MAX_ROWS_GROWTH * Math.max(numRows, LEAST_ROWS));
-    this.rows = Math.min(this.#maxRows, Math.max(LEAST_ROWS, Math.floor(grown)));
+    const grown = Math.min(fitting, this.#maxRows, MAX_ROWS_GROWTH * Math.max(numRows, MIN_ROWS));
+    this.rows = Math.min(this.#maxRows, Math.max(MIN_ROWS, Math.floor(grown)));
   }
 }

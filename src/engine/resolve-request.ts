@@ -3,7 +3,7 @@ import type { AttentionPolicy } from "../attention/policy.ts";
 import { RequestError } from "../base/errors.ts";
 import { guessNote } from "../model/selection-layers.ts";
 import type { EngineComponents } from "./engine-components.ts";
-import type { ResolvedRequest } from "./generation.ts";
+import type { ResolvedRequest } from "./active-request.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
 import { type CheckedRequest, checkRequest } from "./request-schema.ts";
 import { resolveSampling } from "./sampler.ts";

@@ -25,7 +25,7 @@ export interface SequenceRun {
   readonly firstPosition: number;
   readonly numRows: number;
   /** First position whose page's key bounds are not valid; that of the first row where left out. */
-  readonly boundsFrom?: number | undefined;
+  readonly validBounds?: number | undefined;
   readonly isPrefill: boolean;
   readonly policy: AttentionPolicy;
 }
@@ -40,7 +40,7 @@ export class StepBatchBuilder implements StepBatch {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
-  readonly boundsFrom: Uint32Array;
+  readonly validBounds: Uint32Array;
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
   /** Attention groups of the step, in order of sequences. */
@@ -62,7 +62,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows = new Uint32Array(capacity.maxBatchSequences);
     this.rowCounts = new Uint32Array(capacity.maxBatchSequences);
     this.lengths = new Uint32Array(capacity.maxBatchSequences);
-    this.boundsFrom = new Uint32Array(capacity.maxBatchSequences);
+    this.validBounds = new Uint32Array(capacity.maxBatchSequences);
     this.pageTables = new Uint32Array(capacity.maxBatchSequences * this.maxPagesPerSequence);
   }
 
@@ -118,7 +118,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows[sequence] = this.numRows;
     this.rowCounts[sequence] = run.numRows;
     this.lengths[sequence] = run.firstPosition + run.numRows;
-    this.boundsFrom[sequence] = run.boundsFrom ?? run.firstPosition;
+    this.validBounds[sequence] = run.validBounds ?? run.firstPosition;
     this.#isSparse[sequence] = isSparse(run);
     const { pages } = run;
     const table = sequence * this.maxPagesPerSequence;

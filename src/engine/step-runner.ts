@@ -3,13 +3,13 @@ import { full } from "../attention/policies/full.ts";
 import { type Backend, type InFlightSample, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
 import { BackendError, RequestError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
-import type { RunningGeneration } from "./generation.ts";
+import type { ActiveRequest } from "./active-request.ts";
 import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** One request's part in a step. */
 interface Run extends SequenceRun {
-  readonly generation: RunningGeneration;
+  readonly generation: ActiveRequest;
   /** What its attention reads in this step (`CacheReads`). */
   rowsRead: number;
 }
@@ -49,7 +49,7 @@ export class StepRunner {
    * Records one step of the scheduled requests and the draw of every one whose cache is complete after it. A request that
    * cannot take part fails alone; undefined where none is left.
    */
-  run(scheduled: readonly ScheduledRun<RunningGeneration>[]): Step | undefined {
+  run(scheduled: readonly ScheduledRun<ActiveRequest>[]): Step | undefined {
     const now = performance.now();
     const runs: Run[] = [];
     for (const one of scheduled) {
@@ -62,7 +62,7 @@ export class StepRunner {
     return this.#draw(this.#withoutFailed(ordered), now);
   }
 
-  #prepare({ entry: generation, numRows, isPrefill }: ScheduledRun<RunningGeneration>, now: number) {
+  #prepare({ entry: generation, numRows, isPrefill }: ScheduledRun<ActiveRequest>, now: number) {
     const { name, tokens, inFlightRow, cachedTokens: firstPosition, resolved, cache } = generation;
     const { policy } = resolved;
     try {
@@ -70,7 +70,7 @@ export class StepRunner {
         throw new RangeError(
           `${name}: a step of ${numRows} tokens at position ${firstPosition} has no pages`,
         );
-      const boundsFrom = policy.pageBounds === undefined ? undefined : cache.boundsEnd;
+      const validBounds = policy.pageBounds === undefined ? undefined : cache.validBounds;
       const run: Run = {
         name,
         tokens,
@@ -78,7 +78,7 @@ export class StepRunner {
         pages: cache.pages,
         firstPosition,
         numRows,
-        boundsFrom,
+        validBounds,
         isPrefill,
         policy,
         generation,
@@ -112,8 +112,8 @@ export class StepRunner {
     for (let sequence = 0; sequence < runs.length; sequence++) {
       const run = runs[sequence];
       if (!run) continue;
-      const { generation, numRows, boundsFrom } = run;
-      if (boundsFrom !== undefined) generation.cache?.coverBounds(boundsFrom);
+      const { generation, numRows, validBounds } = run;
+      if (validBounds !== undefined) generation.cache?.markBoundsValid(validBounds);
       run.rowsRead = this.#attention.reads.of(sequence);
       if (generation.cachedTokens < generation.promptTokens + generation.numSampled) continue;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
@@ -212,7 +212,7 @@ function failure(what: string, thrown: unknown): RequestError {
 }
 
 /** Why a request has no next token, and where to look. */
-function noToken(token: number, { tokens, resolved }: RunningGeneration, vocabSize: number): string {
+function noToken(token: number, { tokens, resolved }: ActiveRequest, vocabSize: number): string {
   const where = `decoding the token at position ${tokens.length}`;
   if (token !== NO_TOKEN)
     return (

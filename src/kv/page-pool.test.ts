@@ -38,13 +38,17 @@ test("releasing or retaining a free page is an error that names it", () => {
 test("a page that the pool does not have is an error, not a page without holders or bounds", () => {
   const pool = new PagePool(2, 4);
   expect(() => pool.holders(2)).toThrow("there is no page 2: the KV pool has 2 pages");
-  for (const use of [() => pool.bounds.valid(2), () => pool.bounds.cover(2, 1), () => pool.bounds.forget(2)])
-    expect(use).toThrow("page bounds: there is no page 2, the KV pool has 2");
+  for (const use of [
+    () => pool.bounds.valid(2),
+    () => pool.bounds.markValid(2, 1),
+    () => pool.bounds.forget(2),
+  ])
+    expect(use).toThrow("key bounds: there is no page 2, the KV pool has 2");
 });
 
 test("bounds may cover a page of more than 65535 tokens", () => {
   const pool = new PagePool(1, 65536);
-  pool.bounds.cover(0, 65536);
+  pool.bounds.markValid(0, 65536);
   expect(pool.bounds.valid(0)).toBe(65536);
 });
 
@@ -83,8 +87,8 @@ test("the integrity check tells of a page that leaked", () => {
 test("a page that is taken anew has no valid bounds; a growing pool keeps those of the others", () => {
   const pool = new PagePool(2, 4);
   pool.take(2);
-  pool.bounds.cover(0, 4);
-  pool.bounds.cover(1, 3);
+  pool.bounds.markValid(0, 4);
+  pool.bounds.markValid(1, 3);
   pool.resize(4);
   expect([0, 1, 2].map((page) => pool.bounds.valid(page))).toEqual([4, 3, 0]);
   pool.release([1]);

@@ -70,32 +70,32 @@ describe("key bounds", () => {
     const pool = new PagePool(8, 4);
     const cache = new SequenceCache(pool);
     cache.grow(tokens);
-    cache.coverBounds(cache.boundsEnd);
+    cache.markBoundsValid(cache.validBounds);
     return { pool, cache };
   }
 
   test("begin at 0 for a sequence that never had any, else with the new tokens", () => {
     const cache = new SequenceCache(new PagePool(8, 4));
     cache.grow(9);
-    expect(cache.boundsEnd).toBe(0);
-    cache.coverBounds(0);
-    expect(cache.boundsEnd).toBe(9);
+    expect(cache.validBounds).toBe(0);
+    cache.markBoundsValid(0);
+    expect(cache.validBounds).toBe(9);
     cache.grow(1);
-    expect(cache.boundsEnd).toBe(9);
-    cache.coverBounds(9);
+    expect(cache.validBounds).toBe(9);
+    cache.markBoundsValid(9);
     cache.grow(7);
-    expect(cache.boundsEnd).toBe(10);
+    expect(cache.validBounds).toBe(10);
   });
 
   test("of a page cut in part cannot be undone: the page starts anew", () => {
     const { cache } = covered(10);
     cache.truncate(9);
-    expect(cache.boundsEnd).toBe(8);
+    expect(cache.validBounds).toBe(8);
     cache.grow(1);
-    cache.coverBounds(8);
-    expect(cache.boundsEnd).toBe(10);
+    cache.markBoundsValid(8);
+    expect(cache.validBounds).toBe(10);
     cache.truncate(5);
-    expect(cache.boundsEnd).toBe(4);
+    expect(cache.validBounds).toBe(4);
   });
 
   test("of pages that another sequence had are not taken over", () => {
@@ -103,21 +103,21 @@ describe("key bounds", () => {
     cache.release();
     const next = new SequenceCache(pool);
     next.grow(8);
-    expect([next.pages, next.boundsEnd]).toEqual([[0, 1], 0]);
+    expect([next.pages, next.validBounds]).toEqual([[0, 1], 0]);
   });
 
   test("are shared with forks, either way", () => {
     const { cache } = covered(10);
     const fork = cache.fork();
     fork.grow(1);
-    expect(fork.boundsEnd).toBe(8);
+    expect(fork.validBounds).toBe(8);
     const plain = new SequenceCache(new PagePool(8, 4));
     plain.grow(8);
     const quest = plain.fork();
     quest.grow(1);
-    expect(quest.boundsEnd).toBe(0);
-    quest.coverBounds(0);
-    expect([plain.boundsEnd, quest.boundsEnd]).toEqual([8, 9]);
+    expect(quest.validBounds).toBe(0);
+    quest.markBoundsValid(0);
+    expect([plain.validBounds, quest.validBounds]).toEqual([8, 9]);
   });
 });
 
@@ -196,15 +196,15 @@ class Model {
 
   /** As a backend brings bounds up to date: a page is extended from the position given, or started anew. */
   #cover({ cache, tokens }: { readonly cache: SequenceCache; readonly tokens: readonly number[] }): void {
-    const from = cache.boundsEnd;
+    const from = cache.validBounds;
     for (let position = from; position < cache.length; position++) {
       const page = cache.pages[Math.floor(position / Model.PAGE_SIZE)] ?? -1;
       const token = tokens[position] ?? -1;
       const before = position % Model.PAGE_SIZE === 0 ? [] : (this.#bounds.get(page) ?? []);
       this.#bounds.set(page, [...before, token]);
     }
-    cache.coverBounds(from);
-    expect(cache.boundsEnd).toBe(cache.length);
+    cache.markBoundsValid(from);
+    expect(cache.validBounds).toBe(cache.length);
     const made = cache.pages
       .slice(0, Math.ceil(cache.length / Model.PAGE_SIZE))
       .flatMap((page) => this.#bounds.get(page));

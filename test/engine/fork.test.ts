@@ -74,17 +74,17 @@ class Driver {
       const added = tokens[s] ?? [];
       known.push(...added);
       expect(cache.grow(added.length)).toBe(true);
-      const boundsFrom = policy.pageBounds === undefined ? undefined : cache.boundsEnd;
+      const validBounds = policy.pageBounds === undefined ? undefined : cache.validBounds;
       const isPrefill = added.length > 1;
       return {
-        ...{ name: `sequence ${s}`, tokens: known, pages: cache.pages, firstPosition, boundsFrom },
+        ...{ name: `sequence ${s}`, tokens: known, pages: cache.pages, firstPosition, validBounds },
         ...{ numRows: added.length, isPrefill, policy },
       };
     });
     this.#batch.fill(runs);
     this.#decoder.forward(this.#batch, this.#batch.groups);
-    for (const [s, { boundsFrom }] of runs.entries())
-      if (boundsFrom !== undefined) sequences[s]?.cache.coverBounds(boundsFrom);
+    for (const [s, { validBounds }] of runs.entries())
+      if (validBounds !== undefined) sequences[s]?.cache.markBoundsValid(validBounds);
     const rows = Uint32Array.from(runs, ({ numRows }, s) => this.#batch.firstRows[s] + numRows - 1);
     this.#decoder.computeLogits(rows, rows.length);
     const logits = await this.backend.read(this.#decoder.logits);

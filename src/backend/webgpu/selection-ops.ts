@@ -65,7 +65,7 @@ export class SelectionOps {
     const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
-      const start = batch.boundsFrom[s];
+      const start = batch.validBounds[s];
       const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
       const node = this.#lists.bounds.at(s).at(pages).at(layer);
       if (recorder.replay(node)) continue;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { characters } from "../../test/engine/tiny-engine.ts";
 import { full } from "../attention/policies/full.ts";
 import { AbortedError } from "../base/errors.ts";
-import { RunningGeneration } from "./generation.ts";
+import { ActiveRequest } from "./active-request.ts";
 import { OutputStream } from "./output-stream.ts";
 
 /** Parts that a consumer may be behind. */
@@ -13,7 +13,7 @@ const MAX_TOKENS = 3 * MOST;
 function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?: AbortSignal } = {}) {
   let wakes = 0;
   const start = { kind: "answer", isAfterMarker: false } as const;
-  const generation = new RunningGeneration(
+  const generation = new ActiveRequest(
     "request 1",
     {
       ...{ prompt: [1, 2, 3], maxTokens, policy: full(), policyKey: "full", eosTokenIds: [], stops: [] },
@@ -28,7 +28,7 @@ function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?:
 }
 
 /** Delivers tokens, each a part of one character. */
-function deliver(generation: RunningGeneration, count: number): void {
+function deliver(generation: ActiveRequest, count: number): void {
   for (let i = 0; i < count && !generation.isDone; i++) {
     generation.expect(0);
     generation.accept(10 + (i % 50), 2);
@@ -48,16 +48,16 @@ test.each<[string, number, number, boolean]>([
   const iterator = generation[Symbol.asyncIterator]();
   for (let i = 0; i < read; i++) await iterator.next();
   expect(generation.isPaused).toBe(isPaused);
-  expect(generation.canBeSetAside).toBe(isPaused);
+  expect(generation.canBeSuspended).toBe(isPaused);
 });
 
 test("a paused generation with a token in flight cannot be set aside until it came", () => {
   const { generation } = open();
   deliver(generation, MOST);
   generation.expect(2);
-  expect([generation.isPaused, generation.canBeSetAside, generation.inFlightRow]).toEqual([true, false, 2]);
+  expect([generation.isPaused, generation.canBeSuspended, generation.inFlightRow]).toEqual([true, false, 2]);
   generation.accept(10, 3);
-  expect([generation.canBeSetAside, generation.inFlightRow]).toEqual([true, undefined]);
+  expect([generation.canBeSuspended, generation.inFlightRow]).toEqual([true, undefined]);
 });
 
 test("the read that ends a pause wakes the engine, and no other does", async () => {
@@ -102,7 +102,7 @@ test("an abort of a paused generation reaches its consumer after the parts that 
   const { generation, wakes } = open({ signal: controller.signal });
   deliver(generation, MOST);
   controller.abort();
-  expect([generation.isDone, generation.canBeSetAside, wakes()]).toEqual([true, false, 1]);
+  expect([generation.isDone, generation.canBeSuspended, wakes()]).toEqual([true, false, 1]);
   let parts = 0;
   const read = async () => {
     for await (const _ of generation) parts++;

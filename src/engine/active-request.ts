@@ -32,13 +32,13 @@ export interface ResolvedRequest {
 /** What a generation asks of its engine. */
 export interface GenerationHost {
   /** Something changed that the engine may act on: an abort, or parts that were read. */
-  wake(generation: RunningGeneration): void;
+  wake(generation: ActiveRequest): void;
   /** Who has what a waiting request needs. */
   whyWaiting(): string;
 }
 
 /** One request while it waits, runs and ends: its tokens, its pages, its output, its consumer. */
-export class RunningGeneration implements Generation {
+export class ActiveRequest implements Generation {
   /** For messages. */
   readonly name: string;
   resolved: ResolvedRequest;
@@ -50,7 +50,7 @@ export class RunningGeneration implements Generation {
   lacksPage = false;
   isDone = false;
   /** Its pages were given to others; it queues again when its consumer reads on. */
-  isSetAside = false;
+  isSuspended = false;
   /** Row of the last draw that holds the newest token, where that has not been read. */
   inFlightRow: number | undefined;
   /** Tokens drawn and not read. */
@@ -158,7 +158,7 @@ export class RunningGeneration implements Generation {
     const { promptTokens, cachedTokens, numGenerated: generatedTokens } = this;
     const base = { promptTokens, cachedTokens, generatedTokens };
     if (this.isDone) return { phase: "done", ...base };
-    if (this.isSetAside) return { phase: "waiting", ...base, waitsFor: "its consumer, to read on" };
+    if (this.isSuspended) return { phase: "waiting", ...base, waitsFor: "its consumer, to read on" };
     if (!this.cache) return { phase: "waiting", ...base, waitsFor: this.#host.whyWaiting() };
     return { phase: cachedTokens < promptTokens ? "prefill" : "decode", ...base };
   }
@@ -189,8 +189,8 @@ export class RunningGeneration implements Generation {
   }
 
   /** Records that its pages were given to others until its consumer reads on. */
-  setAside(): void {
-    this.isSetAside = true;
+  suspend(): void {
+    this.isSuspended = true;
   }
 
   /** Records that its pages were given to older requests. */
@@ -200,7 +200,7 @@ export class RunningGeneration implements Generation {
   }
 
   /** Whether it may give its pages up now: nobody reads it, and no draw of it is under way. */
-  get canBeSetAside(): boolean {
+  get canBeSuspended(): boolean {
     return this.isPaused && !this.isDone && this.#numInFlight === 0;
   }
 
