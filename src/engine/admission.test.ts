@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { CacheSizer } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
+import { ActiveRequest, type ResolvedRequest } from "./active-request.ts";
 import { Admission } from "./admission.ts";
-import { type ResolvedRequest, ActiveRequest } from "./active-request.ts";
 import { OutputStream } from "./output-stream.ts";
 
 const tokenizer = {
