@@ -168,7 +168,7 @@ export class ActiveRequest implements Generation {
     const { promptTokens, cachedTokens, numGenerated: generatedTokens } = this;
     const base = { promptTokens, cachedTokens, generatedTokens };
     if (this.isDone) return { phase: "done", ...base };
-    if (this.isSuspended) return { phase: "waiting", ...base, waitsFor: "its consumer, to read on" };
+    if (this.isSuspended) return { phase: "waiting", ...base, waitsFor: "its consumer to continue reading" };
     if (!this.cache) return { phase: "waiting", ...base, waitsFor: this.#host.whyWaiting() };
     return { phase: cachedTokens < promptTokens ? "prefill" : "decode", ...base };
   }

@@ -166,7 +166,7 @@ test("a preempted request enters before later ones", () => {
   expect(admission.running.map(({ name }) => name)).toEqual(["request 2", "request 3"]);
 });
 
-test("a request that no pool can hold fails at once, and the error gives its pages", () => {
+test("a request that no pool can hold fails at once, and the error states its pages", () => {
   const { admission } = opened({});
   admission.checkFits("request 1", 32);
   expect(() => admission.checkFits("request 1", 33)).toThrow(

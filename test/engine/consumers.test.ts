@@ -194,7 +194,7 @@ describe("a consumer that does not read", () => {
     const unreadSparse = engine.generate(sparse);
     await until(() => unread.progress.generatedTokens >= 64);
     expect((await engine.generate(base).result()).usage.completionTokens).toBe(9);
-    expect(unread.progress).toMatchObject({ phase: "waiting", waitsFor: "its consumer, to read on" });
+    expect(unread.progress).toMatchObject({ phase: "waiting", waitsFor: "its consumer to continue reading" });
     // two readers share one place: admission suspends each for the other, again and again
     const read = async (generation: Generation) => {
       const tokens: number[] = [];

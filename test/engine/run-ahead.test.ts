@@ -214,7 +214,7 @@ describe("on the reference backend, running ahead", () => {
     expect(bad).toMatchObject({
       reason: {
         code: "backend",
-        message: expect.stringContaining("drew token 320 of a vocabulary of 320"),
+        message: expect.stringContaining("sampled token 320 of a vocabulary of 320"),
       },
     });
     expect(good).toMatchObject({ value: { usage: { completionTokens: 6 } } });
