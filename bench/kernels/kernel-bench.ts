@@ -128,7 +128,7 @@ export class KernelBench {
       firstRows: new Uint32Array(1),
       rowCounts: Uint32Array.of(rows),
       lengths: Uint32Array.of(length),
-      boundsFrom: Uint32Array.of(length - rows),
+      validBounds: Uint32Array.of(length - rows),
       pageTables,
       maxPagesPerSequence,
     };

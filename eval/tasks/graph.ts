@@ -3,12 +3,12 @@ import { lookUp, type Problem } from "./task.ts";
 
 type Graph = ReadonlyMap<number, readonly number[]>;
 
-const MOST_NODES = 88;
-const MOST_EDGES = 5; // Extra edges that leave a node.
+const MAX_NODES = 88;
+const MAX_EDGES = 5; // Extra edges that leave a node.
 
 /** Task: depth-first search with backtracking over adjacency lists; nodes are 10 to 99. */
 export function graph(random: Random, budget: number): Problem {
-  const count = Math.min(MOST_NODES, Math.max(6, Math.trunc((budget - 80) / random.uniform(38, 52))));
+  const count = Math.min(MAX_NODES, Math.max(6, Math.trunc((budget - 80) / random.uniform(38, 52))));
   const all = Array.from({ length: 90 }, (_, i) => 10 + i);
   const nodes = random.sample(all, count);
   const start = nodes[0] ?? 10;
@@ -45,7 +45,7 @@ function drawEdges(random: Random, nodes: readonly number[]): Graph {
   for (let i = 0; i < extra; i++) {
     const [from = 0, to = 0] = random.sample(nodes, 2);
     const targets = lookUp(edges, from);
-    if (!targets.includes(to) && targets.length < MOST_EDGES) targets.push(to);
+    if (!targets.includes(to) && targets.length < MAX_EDGES) targets.push(to);
   }
   return new Map([...edges].map(([node, targets]) => [node, random.shuffled(targets)]));
 }

@@ -6,12 +6,12 @@ type Equation =
   | { readonly value: number }
   | { readonly left: string; readonly sign: string; readonly right: string | number };
 
-const MOST_EQUATIONS = 600;
+const MAX_EQUATIONS = 600;
 
 /** Task: resolve one variable of a shuffled system of equations, depth first; about 8 tokens an equation, 17 a line of reasoning. */
 export function variables(random: Random, budget: number): Problem {
   const needed = Math.max(3, Math.trunc((budget - 90) / random.uniform(34, 44)));
-  const total = Math.min(MOST_EQUATIONS, needed + Math.trunc(needed * random.uniform(0.2, 0.9)) + 2);
+  const total = Math.min(MAX_EQUATIONS, needed + Math.trunc(needed * random.uniform(0.2, 0.9)) + 2);
   const pairs = [...LETTERS].flatMap((first) => [...LETTERS].map((second) => first + second));
   const names = random.sample(pairs, total);
   const order = names.slice(0, needed);

@@ -92,7 +92,7 @@ export interface StepBatch {
   /** [numSequences] cached length after this step: the sequence's last row has position lengths - 1. */
   readonly lengths: Uint32Array;
   /** [numSequences] first position without valid key bounds; `updatePageBounds` starts there. */
-  readonly boundsFrom: Uint32Array;
+  readonly validBounds: Uint32Array;
   /** [numSequences, maxPagesPerSequence] page ids; entries past ceil(length / pageSize) are ignored. */
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
@@ -340,7 +340,7 @@ export interface Backend {
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void;
   /**
    * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date, from the step's
-   * `boundsFrom` to the end of each sequence: a page is extended from there, or started anew at its first token.
+   * `validBounds` to the end of each sequence: a page is extended from there, or started anew at its first token.
    * Must be recorded after `attentionInput` and before `pageScores` reads what it changes.
    */
   updatePageBounds(layer: number, range: SequenceRange): void;

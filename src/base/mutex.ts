@@ -1,10 +1,10 @@
-/** Lets one asynchronous work run at a time, in order of their calls. A free mutex makes no promise of its own. */
+/** Runs asynchronous works one at a time, in order of the calls. A free mutex makes no promise of its own. */
 export class Mutex {
   #isHeld = false;
   readonly #waiting: (() => void)[] = [];
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#isHeld) await new Promise<void>((resolve) => this.#waiting.push(resolve)); // it is handed over
+    if (this.#isHeld) await new Promise<void>((resolve) => this.#waiting.push(resolve)); // `finally` below passes the mutex to the next
     this.#isHeld = true;
     try {
       return await work();

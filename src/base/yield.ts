@@ -1,4 +1,4 @@
-/** Calls back on the next turn of the event loop: by `setImmediate` in Node, by a message channel elsewhere. */
+/** Calls `callback` in the next turn of the event loop, by `setImmediate` in Node, by a message channel elsewhere. */
 export function nextTurn(callback: () => void): void {
   if (typeof globalThis.setImmediate === "function") globalThis.setImmediate(callback);
   else void yieldToEventLoop().then(callback);
@@ -6,7 +6,7 @@ export function nextTurn(callback: () => void): void {
 
 /**
  * Gives timers, signals and streams a turn: by `setImmediate` in Node, by a message channel elsewhere. `setTimeout` would
- * take a millisecond or more.
+ * take at least a millisecond.
  */
 export function yieldToEventLoop(): Promise<void> {
   if (typeof globalThis.setImmediate === "function")

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { CacheSizer } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
+import { ActiveRequest, type ResolvedRequest } from "./active-request.ts";
 import { Admission } from "./admission.ts";
-import { type ResolvedRequest, RunningGeneration } from "./generation.ts";
 import { OutputStream } from "./output-stream.ts";
 
 const tokenizer = {
@@ -33,7 +33,7 @@ const PLAN: ResolvedRequest = {
   notes: [],
 };
 
-/** An admission to one place and a pool of 8 pages of 4 tokens, which is whole unless `memory` says what it may grow to. */
+/** Opens an admission with one place and a pool of 8 pages of 4 tokens, allocated unless `memory` limits its growth. */
 function opened({
   now,
   maxRunning = 1,
@@ -54,20 +54,20 @@ function request(
   name: string,
   change: Partial<ResolvedRequest> = {},
   decodeStream = tokenizer.decodeStream,
-): RunningGeneration {
+): ActiveRequest {
   const output = new OutputStream({ ...tokenizer, decodeStream }, start, []);
-  return new RunningGeneration(name, { ...PLAN, ...change }, output, {
+  return new ActiveRequest(name, { ...PLAN, ...change }, output, {
     wake: () => {},
     whyWaiting: () => "",
   });
 }
 
-async function finish(generation: RunningGeneration): Promise<readonly string[]> {
+async function finish(generation: ActiveRequest): Promise<readonly string[]> {
   generation.accept(EOS, 0);
   return (await generation.result()).notes;
 }
 
-test("a request that waited long says who had its place; after a short wait it says nothing", async () => {
+test("a request that waited over 10 s notes the holder of its place; a shorter wait adds no note", async () => {
   let now = 0;
   const { admission } = opened({ now: () => now });
   const [first, second, third] = [request("request 1"), request("request 2"), request("request 3")];
@@ -86,7 +86,7 @@ test("a request that waited long says who had its place; after a short wait it s
   ]);
 });
 
-test("logits that hold pages are named, too", async () => {
+test("the note names logits that hold pages too", async () => {
   const { admission } = opened({});
   const logits = admission.reserve(32);
   admission.queue(request("request 1"));
@@ -101,7 +101,7 @@ test("logits that hold pages are named, too", async () => {
   expect(admission.running).toHaveLength(1);
 });
 
-/** What the engine does in a turn where every sample is read at once: one token for each request that can go on. */
+/** Takes a turn of the engine that reads samples at once: one token for each request that has a page. */
 function turn(admission: Admission, isPrompt = false): readonly string[] {
   admission.admit();
   const ran = admission.running.filter(({ lacksPage, isFullySampled }) => !lacksPage && !isFullySampled);
@@ -115,7 +115,7 @@ function turn(admission: Admission, isPrompt = false): readonly string[] {
   return ran.map(({ name }) => name);
 }
 
-test("a request gets pages for its prompt and one token, and more as it grows, the oldest first", () => {
+test("a request starts with pages for its prompt and one token; requests take more as they grow, oldest first", () => {
   const { admission, pool } = opened({ maxRunning: 3 });
   const plan = { prompt: [1, 2, 3], maxTokens: 40 };
   const [first, second] = [request("request 1", plan), request("request 2", plan)];
@@ -127,7 +127,7 @@ test("a request gets pages for its prompt and one token, and more as it grows, t
   expect([first.numPages, second.numPages, pool.numFree]).toEqual([2, 2, 4]);
 });
 
-test("where pages end the older goes on, others wait; where all wait the youngest is replayed, and all end", async () => {
+test("if pages run out the oldest continues; if all wait admission preempts the youngest; all requests end", async () => {
   let now = 0;
   const { admission, pool } = opened({ maxRunning: 3, now: () => now });
   const plan = { prompt: [1, 2, 3], maxTokens: 24, eosTokenIds: [] };
@@ -154,7 +154,7 @@ test("where pages end the older goes on, others wait; where all wait the younges
   expect(pool.numFree).toBe(8);
 });
 
-test("a preempted request comes back before those that came later", () => {
+test("a preempted request enters before later ones", () => {
   const { admission } = opened({ maxRunning: 2 });
   const plan = { prompt: [1, 2, 3], maxTokens: 28, eosTokenIds: [] };
   const [first, second] = [request("request 1", plan), request("request 2", plan)];
@@ -170,7 +170,7 @@ test("a preempted request comes back before those that came later", () => {
   expect(admission.running.map(({ name }) => name)).toEqual(["request 2", "request 3"]);
 });
 
-test("a request that no pool can hold is an error at once, named with what it needs", () => {
+test("a request that no pool can hold fails at once, and the error states its pages", () => {
   const { admission } = opened({});
   admission.checkFits("request 1", 32);
   expect(() => admission.checkFits("request 1", 33)).toThrow(
@@ -178,7 +178,7 @@ test("a request that no pool can hold is an error at once, named with what it ne
   );
 });
 
-test("one that memory cannot hold fails when it is alone, before it starts or midway; the next one runs", async () => {
+test("a request that memory cannot hold fails once it is alone, before its start or midway; the next one runs", async () => {
   const { admission, sizer } = opened({ memory: 3 });
   const large = request("request 1", { prompt: Array.from({ length: 13 }, () => 1) });
   const growing = request("request 2", { prompt: [1, 2, 3], maxTokens: 20, eosTokenIds: [] });
@@ -195,7 +195,7 @@ test("one that memory cannot hold fails when it is alone, before it starts or mi
   expect(growing.tokens).toHaveLength(13);
 });
 
-test("pages that logits hold are waited for: nobody is preempted for them", async () => {
+test("requests wait for pages of logits: admission preempts none", async () => {
   const { admission } = opened({ maxRunning: 2 });
   const logits = admission.reserve(24);
   const plan = { prompt: [1, 2, 3], maxTokens: 20, eosTokenIds: [] };
@@ -210,7 +210,7 @@ test("pages that logits hold are waited for: nobody is preempted for them", asyn
 test.each([
   ["is set aside once the pool has grown", 8, 8, true],
   ["keeps its pages where there is no memory to grow", 4, 3, false],
-])("an unread request whose pages do not suffice without growth %s", async (_, memory, numPages, isSetAside) => {
+])("an unread request whose pages do not suffice without growth %s", async (_, memory, numPages, isSuspended) => {
   const { admission, pool, sizer } = opened({ maxRunning: 2, memory });
   const admit = async () => {
     for (admission.admit(); admission.missingPages > 0; admission.admit())
@@ -229,9 +229,9 @@ test.each([
   const large = request("large", { prompt: Array<number>(25).fill(1) });
   admission.queue(large);
   await admit();
-  expect([unread.isSetAside, large.numPages, pool.numPages]).toEqual([
-    isSetAside,
-    isSetAside ? 7 : 0,
+  expect([unread.isSuspended, large.numPages, pool.numPages]).toEqual([
+    isSuspended,
+    isSuspended ? 7 : 0,
     numPages,
   ]);
 });

@@ -3,40 +3,41 @@ import { OutOfPagesError } from "../base/errors.ts";
 import type { CacheSizer } from "../kv/cache-sizer.ts";
 import type { PagePool } from "../kv/page-pool.ts";
 import { SequenceCache } from "../kv/sequence-cache.ts";
-import type { RunningGeneration } from "./generation.ts";
+import type { ActiveRequest } from "./active-request.ts";
 
-/** Waiting longer than this is worth a note in the result. */
+/** Minimum wait that the result notes. */
 const LONG_WAIT_MS = 10_000;
 
-/** Something that waits for pages: a request, or `logits`. */
+/** A request or a call of `logits` that waits for pages. */
 interface Applicant {
   readonly name: string;
-  /** Tokens that it needs room for before it starts. */
+  /** Returns the tokens that its first pages must hold. */
   readonly numTokens: () => number;
-  /** Set for a request, which takes one of the places in a batch, too. */
-  readonly generation?: RunningGeneration;
+  /** Present for a request, which takes a place in the batch too. */
+  readonly request?: ActiveRequest;
   readonly since: number;
-  /** Who had what it needs, when it last had to wait, and which state of the admission that was. */
+  /** Names the holders of its resources at its last failed admission. */
   waitsFor?: string;
-  waitsSince?: number;
+  /** The change count at that admission. */
+  waitsForChange?: number;
   readonly isDone: () => boolean;
   readonly admit: (cache: SequenceCache) => void;
   readonly fail: (error: Error) => void;
 }
 
-/** What admission needs besides pages. */
+/** Limits and callbacks of the admission. */
 export interface AdmissionHost {
   readonly maxRunning: number;
-  /** Gives the buffers of a policy back when its last request has ended. */
+  /** Frees the buffers of a policy. Called after its last request has ended. */
   forget(policy: AttentionPolicy): void;
-  /** Milliseconds of a clock. */
+  /** Returns milliseconds of a clock. Default: `performance.now`. */
   now?(): number;
 }
 
 /**
- * Decides who may run: hands pages and places to requests, first come, first served. A request gets pages for its prompt,
- * and more as it grows. Where pages run out, a request whose consumer does not read gives its pages to those that need
- * them; where no request can go on, the youngest does, and is replayed later.
+ * Admits requests, first come, first served, and gives them pages. A request starts with pages for its prompt and takes more as it
+ * grows. If pages run out, admission suspends requests that nobody reads. If no running request can continue, admission preempts
+ * the youngest. Both release their pages and replay their tokens later.
  */
 export class Admission {
   readonly #pool: PagePool;
@@ -45,14 +46,14 @@ export class Admission {
   readonly #forget: (policy: AttentionPolicy) => void;
   readonly #policies = new Map<unknown, { policy: AttentionPolicy; uses: number }>();
   readonly #now: () => number;
-  /** Pages held by others than requests, by name. */
+  /** Pages of `logits`, by name of the call. */
   readonly #reserved = new Map<string, SequenceCache>();
   #numReservations = 0;
   #waiting: Applicant[] = [];
-  #running: RunningGeneration[] = [];
-  /** Counts changes of who runs and who holds reserved pages. */
-  #state = 0;
-  /** Pages that the pool lacks so that the next one may go on, where it can still grow; 0 where nobody would. */
+  #running: ActiveRequest[] = [];
+  /** Counts changes of the running requests and of reserved pages. */
+  #changeCount = 0;
+  /** Pages by which the pool must grow before the next request continues. 0 if the pool cannot grow or no request lacks pages. */
   missingPages = 0;
 
   constructor(pool: PagePool, sizer: CacheSizer, { maxRunning, forget, now }: AdmissionHost) {
@@ -64,54 +65,54 @@ export class Admission {
   }
 
   /** Requests that hold pages, oldest first. */
-  get running(): readonly RunningGeneration[] {
+  get running(): readonly ActiveRequest[] {
     return this.#running;
   }
 
-  /** Requests that run or wait. */
+  /** Number of requests that run or wait. */
   get numRequests(): number {
     return this.#running.length + this.#waiting.length;
   }
 
-  /** Nothing runs or waits. */
+  /** True if nothing runs or waits. */
   get isIdle(): boolean {
     return this.#running.length === 0 && this.#waiting.length === 0 && this.#reserved.size === 0;
   }
 
-  /** @throws OutOfPagesError where the pool can never hold so many tokens of one sequence. */
+  /** @throws OutOfPagesError if the pool can never hold `tokens` tokens of one sequence */
   checkFits(what: string, tokens: number): void {
     const { pageSize } = this.#pool;
-    const most = this.#sizer.maxPages;
-    if (this.#pool.pagesFor(tokens) <= most) return;
+    const { maxPages } = this.#sizer;
+    if (this.#pool.pagesFor(tokens) <= maxPages) return;
     throw new OutOfPagesError(
       `${what}: ${tokens} tokens need ${this.#pool.pagesFor(tokens)} KV pages of ${pageSize} tokens, and the pool may grow to ` +
-        `${most}; ask for fewer tokens, or open the engine with a larger contextLength`,
+        `${maxPages}; ask for fewer tokens, or open the engine with a larger contextLength`,
     );
   }
 
   /** Adds a request at the end of the queue. */
-  queue(generation: RunningGeneration): void {
-    generation.isSetAside = false;
-    this.#waiting.push(this.#applicant(generation));
+  queue(request: ActiveRequest): void {
+    request.isSuspended = false;
+    this.#waiting.push(this.#applicant(request));
   }
 
-  #applicant(generation: RunningGeneration): Applicant {
+  #applicant(request: ActiveRequest): Applicant {
     return {
-      name: generation.name,
-      numTokens: () => generation.firstCache,
-      generation,
+      name: request.name,
+      numTokens: () => request.firstCache,
+      request,
       since: this.#now(),
-      isDone: () => generation.isDone,
+      isDone: () => request.isDone,
       admit: (cache) => {
-        generation.admit(cache, this.#now());
-        this.#running.push(generation);
-        this.#usePolicy(generation);
+        request.admit(cache, this.#now());
+        this.#running.push(request);
+        this.#usePolicy(request);
       },
-      fail: (error) => generation.fail(error),
+      fail: (error) => request.fail(error),
     };
   }
 
-  /** Pages for so many tokens of `logits`, once it is their turn. `release` may come before that. */
+  /** Queues for pages of `tokens` tokens of `logits`. `release` may come before the pages. */
   reserve(tokens: number): { readonly cache: Promise<SequenceCache>; readonly release: () => void } {
     const name = `logits ${++this.#numReservations}`;
     let held: SequenceCache | undefined;
@@ -137,7 +138,7 @@ export class Admission {
       cache,
       release: () => {
         isReleased = true;
-        this.#state++;
+        this.#changeCount++;
         this.#reserved.delete(name);
         held?.release();
       },
@@ -145,9 +146,8 @@ export class Admission {
   }
 
   /**
-   * Frees what ended requests held, gives running ones the pages for their next tokens, oldest first, then moves waiting
-   * ones in. While a running one lacks a page nobody new comes in. Where pages are missing that the pool could grow to,
-   * `missingPages` says how many; called again, it goes on.
+   * Releases ended requests. Gives running requests the pages for their next tokens, oldest first. Admits waiting requests, unless
+   * a running request lacks a page. Sets `missingPages` if growth would help; the caller grows the pool and calls again.
    */
   admit(): void {
     this.#sweep();
@@ -161,54 +161,54 @@ export class Admission {
           next.fail(this.#outOfMemory(next.name, next.numTokens()));
           continue;
         }
-        if (next.waitsSince !== this.#state) next.waitsFor = this.whyWaiting();
-        next.waitsSince = this.#state;
+        if (next.waitsForChange !== this.#changeCount) next.waitsFor = this.whyWaiting();
+        next.waitsForChange = this.#changeCount;
         return;
       }
       this.#waiting.shift();
       const waitedMs = this.#now() - next.since;
-      if (waitedMs > LONG_WAIT_MS && next.waitsFor !== undefined && next.generation?.numPreempted === 0)
-        next.generation.note(`waited ${(waitedMs / 1000).toFixed(0)} s for ${next.waitsFor}`);
+      if (waitedMs > LONG_WAIT_MS && next.waitsFor !== undefined && next.request?.numPreempted === 0)
+        next.request.note(`waited ${(waitedMs / 1000).toFixed(0)} s for ${next.waitsFor}`);
       const cache = new SequenceCache(this.#pool);
       if (!cache.reserve(next.numTokens()))
         throw new RangeError(`admitting ${next.name}: the pages it was admitted for are not free`);
-      this.#state++;
+      this.#changeCount++;
       next.admit(cache);
     }
   }
 
   /**
-   * Called where nothing can run and no sample is in flight: if running requests lack pages, the youngest gives its own
-   * back and queues in front, to be replayed; alone, it fails. The oldest is never preempted by others, so it always ends.
-   * Gives false where there is nothing to do but wait: pages that `logits` holds come back by themselves.
+   * Preempts the youngest running request if any lacks a page: it releases its pages and queues in front, for a replay. A request
+   * that runs alone fails instead. The oldest is never preempted, so it always ends. The caller guarantees that no step runs and no
+   * sample is in flight. Returns false if it changes nothing; it waits for pages that `logits` will release.
    */
   relieve(): boolean {
     if (this.#reserved.size > 0 || !this.#running.some(({ lacksPage }) => lacksPage)) return false;
-    const youngest = this.#running[this.#running.length - 1] as RunningGeneration;
+    const youngest = this.#running[this.#running.length - 1] as ActiveRequest;
     if (this.#running.length === 1) {
       youngest.fail(this.#outOfMemory(youngest.name, youngest.cachedTokens + 1));
       return true;
     }
-    this.#letGo(youngest);
+    this.#release(youngest);
     this.#running.pop();
     youngest.preempt(this.#now());
     this.#waiting.unshift(this.#applicant(youngest));
     return true;
   }
 
-  /** Ends everything that runs or waits. */
+  /** Fails everything that runs or waits. */
   failAll(error: Error): void {
-    for (const generation of this.#running) generation.fail(error);
+    for (const request of this.#running) request.fail(error);
     for (const applicant of this.#waiting) applicant.fail(error);
     this.#sweep();
   }
 
-  /** Checks, when nothing runs or waits, that every page is free. @throws RangeError where one is not. */
+  /** Checks that every page is free. The caller guarantees that nothing runs or waits. @throws RangeError if one is held */
   checkIntegrity(): void {
     this.#pool.checkIntegrity(0);
   }
 
-  /** Who has what a waiting request needs, for people. */
+  /** Describes the holders of places and pages, for people. */
   whyWaiting(): string {
     const { numFree, numPages, pageSize } = this.#pool;
     const { limit } = this.#sizer;
@@ -222,14 +222,14 @@ export class Admission {
     );
   }
 
-  /** Gives running requests the pages for their next tokens, oldest first. False where one lacks a page. */
+  /** Gives running requests the pages for their next tokens, oldest first. Returns false if one lacks a page. */
   #growRunning(): boolean {
     let isShort = false;
     for (const one of this.#running) {
       one.lacksPage = false;
       if (one.isPaused || one.hasPage) continue;
       const canGrow = this.#sizer.canGrow(this.missingPages + 1);
-      if (this.#pool.numFree === 0 && !canGrow) this.#setOneAside();
+      if (this.#pool.numFree === 0 && !canGrow) this.#suspendOne();
       if (one.takePage()) continue;
       one.lacksPage = true;
       isShort = true;
@@ -238,23 +238,27 @@ export class Admission {
     return !isShort;
   }
 
-  /** True if an applicant fits, after unread requests were set aside for it; not before the growth that it needs has succeeded. */
-  #makeRoom({ numTokens, generation }: Applicant): boolean {
-    // A replayed request is let in only where the others can go on for as long as its replay takes: else it would be
-    // preempted again before it is where it was.
-    const ahead = generation ? 1 + this.#pool.pagesFor(generation.numGenerated) : 0;
+  /**
+   * Suspends unread requests until the applicant fits, and none if it would not. Returns true if it fits; false until the
+   * growth that it needs has succeeded.
+   */
+  #makeRoom({ numTokens, request }: Applicant): boolean {
+    // Needed: the applicant's own pages, and headroom: for each running request the pages that it may take before the applicant
+    // has caught up. That is one page for a new request, and one more per page of generated tokens for a replay, which admission
+    // would otherwise preempt again on its way. `logits` does not grow, so it needs no headroom.
+    const ahead = request ? 1 + this.#pool.pagesFor(request.numGenerated) : 0;
     let needed = this.#pool.pagesFor(numTokens());
     for (const one of this.#running) needed += Math.min(ahead, one.mayStillTake);
     let numFree = this.#pool.numFree;
     let running = this.#running.length;
     const fits = () =>
       (numFree >= needed || this.#sizer.canGrow(needed - numFree)) &&
-      (!generation || running < this.#maxRunning);
-    const given: RunningGeneration[] = [];
+      (!request || running < this.#maxRunning);
+    const suspended: ActiveRequest[] = [];
     for (const one of this.#running) {
       if (fits()) break;
-      if (!one.canBeSetAside) continue;
-      given.push(one);
+      if (!one.canBeSuspended) continue;
+      suspended.push(one);
       numFree += one.numPages;
       needed -= Math.min(ahead, one.mayStillTake);
       running--;
@@ -262,7 +266,7 @@ export class Admission {
     if (!fits()) return false;
     this.missingPages = Math.max(0, needed - numFree);
     if (this.missingPages > 0) return false;
-    for (const one of given) this.#setAside(one);
+    for (const one of suspended) this.#suspend(one);
     return true;
   }
 
@@ -275,18 +279,18 @@ export class Admission {
     );
   }
 
-  /** Sets one request aside whose consumer does not read, where there is one. */
-  #setOneAside(): void {
+  /** Suspends the oldest request that nobody reads, if there is one. */
+  #suspendOne(): void {
     for (const one of this.#running)
-      if (one.canBeSetAside) {
-        this.#setAside(one);
+      if (one.canBeSuspended) {
+        this.#suspend(one);
         return;
       }
   }
 
-  #setAside(one: RunningGeneration): void {
-    this.#letGo(one);
-    one.setAside();
+  #suspend(one: ActiveRequest): void {
+    this.#release(one);
+    one.suspend();
     this.#running = this.#running.filter((other) => other !== one);
   }
 
@@ -297,18 +301,18 @@ export class Admission {
         break;
       }
     let isLeft = false;
-    for (const generation of this.#running)
-      if (generation.isDone) {
-        this.#letGo(generation);
+    for (const request of this.#running)
+      if (request.isDone) {
+        this.#release(request);
         isLeft = true;
       }
     if (isLeft) this.#running = this.#running.filter(({ isDone }) => !isDone);
   }
 
-  #letGo(generation: RunningGeneration): void {
-    this.#state++;
-    generation.releasePages();
-    const key = generation.resolved.policyKey;
+  #release(request: ActiveRequest): void {
+    this.#changeCount++;
+    request.releasePages();
+    const key = request.resolved.policyKey;
     const use = this.#policies.get(key);
     if (use && --use.uses === 0) {
       this.#policies.delete(key);
@@ -316,12 +320,12 @@ export class Admission {
     }
   }
 
-  /** Requests with the same spec, or the same policy value, share one bound policy, so that they run in one group. */
-  #usePolicy(generation: RunningGeneration): void {
-    const { policy, policyKey: key } = generation.resolved;
+  /** Gives requests of the same spec or policy value one bound policy, so that they run in one batch group. */
+  #usePolicy(request: ActiveRequest): void {
+    const { policy, policyKey: key } = request.resolved;
     const known = this.#policies.get(key);
     if (known) known.uses++;
     else this.#policies.set(key, { policy, uses: 1 });
-    if (known) generation.resolved = { ...generation.resolved, policy: known.policy };
+    if (known) request.resolved = { ...request.resolved, policy: known.policy };
   }
 }

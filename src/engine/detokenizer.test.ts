@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { createTokenizer } from "../load/tokenizer.ts";
 import { Detokenizer } from "./detokenizer.ts";
 
-/** The character that byte-level vocabularies write for a byte: printable Latin-1 as it is, the rest from U+0100 on. */
+/** Returns the character of a byte in byte-level vocabularies: itself if printable Latin-1, else one from U+0100 on. */
 function written(byte: number): string {
   const isPrintable = (b: number) => (b > 0x20 && b < 0x7f) || (b > 0xa0 && b !== 0xad);
   if (isPrintable(byte)) return String.fromCharCode(byte);
@@ -11,7 +11,7 @@ function written(byte: number): string {
   return String.fromCharCode(0x100 + rank);
 }
 
-/** Tokens whose id is their byte, and one that is padding of the vocabulary. */
+/** A token per byte, with the byte as id, and a padding token. */
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte);
 const PADDING = 300;
 
@@ -35,7 +35,7 @@ const KINDS = {
 
 const open = (kind: keyof typeof KINDS) =>
   new Detokenizer(createTokenizer(KINDS[kind], {}, "tokenizer.json"));
-/** A piece never ends in the middle of a surrogate pair. */
+/** Half of a surrogate pair; no piece ends with one. */
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 const bytesOf = (text: string) => [...new TextEncoder().encode(text)];
 
@@ -59,8 +59,8 @@ test.each<[string, readonly number[], readonly string[], string]>([
   expect(detokenizer.push(0x62) + detokenizer.flush()).toBe("b");
 });
 
-test("byte level: the pieces of any bytes join to what a UTF-8 decoder makes of all, and each is whole characters", () => {
-  // mostly bytes that begin or go on characters
+test("byte level: the pieces of any bytes are whole characters and join to their UTF-8 decoding", () => {
+  // mostly first and continuation bytes of characters
   const byte = fc.oneof(
     fc.integer({ min: 0, max: 255 }),
     fc.constantFrom(0xe4, 0xb8, 0xf0, 0x9f, 0x98, 0xc3, 0x80),
@@ -78,7 +78,7 @@ test("byte level: the pieces of any bytes join to what a UTF-8 decoder makes of 
   );
 });
 
-test("byte fallback: whole characters come out whole, however texts are cut into bytes", () => {
+test("byte fallback: whole characters stay whole for every split into bytes", () => {
   fc.assert(
     fc.property(fc.string({ unit: "grapheme", maxLength: 12 }), (text) => {
       const detokenizer = open("byte fallback");

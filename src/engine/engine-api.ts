@@ -1,4 +1,4 @@
-/** What an engine offers. */
+/** The public interface of an engine. */
 import type { SelectionLayersSource } from "../attention/policy.ts";
 import type { BackendReport } from "../backend/backend.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
@@ -8,19 +8,19 @@ import type { Generation, GenerationRequest } from "./request.ts";
 export interface Engine {
   readonly tokenizer: Tokenizer;
   /**
-   * Queues a request. What cannot run is an error here, not later. Once the backend has failed, every generation ends
-   * with that failure.
+   * Queues a request. An impossible request throws here, not later. After a failure of the backend every generation ends with that
+   * failure.
    * @throws RequestError, ConfigError, OutOfPagesError
    */
   generate(request: GenerationRequest): Generation;
   /**
-   * Dense logits of every position: f32 [tokenIds.length, vocabSize], of at most contextLength tokens. Queues for its pages
-   * like a request, and takes its turns between the steps of others.
-   * @throws RequestError, OutOfPagesError, BackendError, AbortedError when the engine is closed meanwhile
+   * Computes dense logits of every position: f32 [tokenIds.length, vocabSize], for at most contextLength tokens. Queues for its pages
+   * like a request, and shares the backend with the steps of requests.
+   * @throws RequestError, OutOfPagesError, BackendError; AbortedError if the engine closes meanwhile
    */
   logits(tokenIds: ArrayLike<number>): Promise<Float32Array>;
   report(): EngineReport;
-  /** Aborts what runs, ends threads, frees memory. Calling it twice is allowed. */
+  /** Aborts all requests, ends threads, frees memory. Calling it twice is allowed. */
   close(): Promise<void>;
 }
 
@@ -31,13 +31,13 @@ export interface EngineReport {
     readonly parameters: number;
     readonly contextLength: number;
     readonly maxPositionEmbeddings: number;
-    /** Keys and values of one token over all layers, as the backend stores them. */
+    /** Bytes of the keys and values of one token in all layers. */
     readonly kvBytesPerToken: number;
-    /** Tensors that no op uses, as `transformers` leaves them out: how many, and the first of their names. */
+    /** Tensors that no op uses and `transformers` ignores too: their number and first names. */
     readonly ignoredTensors: IgnoredTensors;
   };
   readonly backend: BackendReport & {
-    /** Why this backend. */
+    /** Reason for the choice of this backend. */
     readonly why: string;
     /** Duration of the GPU's self-test, which runs once in a process. */
     readonly selfTestMs?: number;
@@ -45,15 +45,15 @@ export interface EngineReport {
   readonly attention: {
     readonly name: string;
     readonly settings: Readonly<Record<string, unknown>>;
-    /** Who named the policy's selection layers, where it has any. */
+    /** Source of the policy's selection layers; absent if it has none. */
     readonly selectionLayersFrom?: SelectionLayersSource;
   };
   readonly loadMs: number;
-  /** Where the context comes from, if not from max_position_embeddings: a scaling of RoPE, or what memory holds. */
+  /** Source of the context if it is not max_position_embeddings: a RoPE scaling, or a limit by memory. */
   readonly contextNote?: string;
   /**
-   * What a person should know: the note above, guessed selection layers, files that may not be read and so count as missing,
-   * values of the checkpoint that the engine does not follow.
+   * Notes for people: the note above, guessed selection layers, unreadable files (they count as missing), and values of the
+   * checkpoint that the engine ignores.
    */
   readonly notes: readonly string[];
 }

@@ -8,17 +8,17 @@ import type { EngineOrigin } from "./engine-report.ts";
 import type { SamplingDefaults } from "./sampler.ts";
 import type { RopeWriter } from "./step-batch.ts";
 
-/** What a checkpoint recommends for generation. */
+/** Generation values that a checkpoint recommends. */
 export interface GenerationDefaults extends SamplingDefaults {
-  /** Most tokens to generate. */
+  /** Maximum tokens to generate. */
   readonly maxNewTokens?: number | undefined;
-  /** Most tokens of prompt and output together; counts where maxNewTokens is left out. */
+  /** Maximum tokens of prompt and output together; counts if maxNewTokens is left out. */
   readonly maxLength?: number | undefined;
-  /** Values that would change what `transformers` generates and that are not followed. */
+  /** Values that change the output of `transformers` and that the engine ignores. */
   readonly unsupported?: readonly string[];
 }
 
-/** Everything an engine is made of; `open.ts` puts it together. */
+/** Components of an engine; `open.ts` creates them. */
 export interface EngineComponents {
   readonly backend: Backend;
   readonly weights: ModelWeights;
@@ -28,13 +28,13 @@ export interface EngineComponents {
   readonly renderChat: ChatTemplate;
   readonly eosTokenIds: readonly number[];
   readonly generationDefaults: GenerationDefaults;
-  /** The checkpoint's own attention spec: stands in for settings that a request leaves out. */
+  /** The checkpoint's own attention spec. It resolves settings that a request leaves out. */
   readonly attentionDefaults: string | undefined;
-  /** The engine's own attention, where it was opened with one. */
+  /** Attention option of the engine; undefined if left out. */
   readonly attention: AttentionPolicy | string | undefined;
   readonly origin: EngineOrigin;
-  /** How long prefill may hold up what else runs; left out: the engine's own limit for the backend. */
+  /** Maximum stall of other work by a prefill chunk. Default: the engine's limit for the backend. */
   readonly maxStallMs?: number | undefined;
-  /** Sizes of the KV pool in place of those that follow from the model, and how long it stays without requests. */
+  /** Overrides the sizes and the idle delay of the KV pool. */
   readonly pool?: Partial<PoolOptions>;
 }

@@ -6,7 +6,7 @@ import type { EngineReport } from "./engine-api.ts";
 /** Facts about the opening of an engine, for its report. */
 export interface EngineOrigin {
   readonly model: Omit<EngineReport["model"], "contextLength">;
-  /** Why this backend. */
+  /** Reason for the choice of this backend. */
   readonly why: string;
   readonly selfTestMs?: number | undefined;
   /** The source of the context if it is not max_position_embeddings. */
@@ -17,7 +17,7 @@ export interface EngineOrigin {
   readonly startedAt: number;
 }
 
-/** policy: of requests that name none. */
+/** policy: the policy of requests that name none */
 export function reportEngine(
   { model, why, selfTestMs, contextNotes, notes }: EngineOrigin,
   backend: Backend,

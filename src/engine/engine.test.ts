@@ -12,7 +12,7 @@ import {
 const ids = Array.from({ length: 48 }, (_, i) => 20 + ((i * 37) % 200));
 const base = { maxTokens: 10, ignoreEos: true, temperature: 0 };
 
-/** Streaming attention with another window under a shared name and settings. */
+/** Returns streaming attention with another window but the same name and settings. */
 function disguised(tokenBudget: number): AttentionPolicy {
   return { ...streamingLlm({ tokenBudget }), name: "mine", settings: {} };
 }
@@ -25,7 +25,7 @@ describe("on the bundled model", () => {
   afterAll(() => engine.close());
   const run = async (request: GenerationRequest) => (await engine.generate(request).result()).tokenIds;
 
-  test("concurrent requests give the same tokens as alone, even with two policies of one name and settings", async () => {
+  test("concurrent requests get the same tokens as alone, even under two policies of one name and settings", async () => {
     const requests: GenerationRequest[] = [
       { ...base, tokenIds: ids, attention: disguised(8) },
       { ...base, tokenIds: ids, attention: disguised(44) },

@@ -10,11 +10,11 @@ import { CacheSizer, poolOptions } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
+import { ActiveRequest } from "./active-request.ts";
 import { Admission } from "./admission.ts";
 import type { Engine, EngineReport } from "./engine-api.ts";
 import type { EngineComponents } from "./engine-components.ts";
 import { reportEngine } from "./engine-report.ts";
-import { RunningGeneration } from "./generation.ts";
 import { KernelPreparation } from "./kernel-preparation.ts";
 import { OutputStream } from "./output-stream.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
@@ -22,14 +22,14 @@ import type { Generation, GenerationRequest } from "./request.ts";
 import { isTokenList } from "./request-schema.ts";
 import { checkTokens, keyOf, resolveRequest } from "./resolve-request.ts";
 import { chunkOf, isDecoding, schedule } from "./scheduler.ts";
-import { type Step, StepRunner } from "./step-runner.ts";
+import { type RecordedStep, StepRunner } from "./step-runner.ts";
 
-/** Most milliseconds the engine computes on end before timers, signals and streams get a turn. */
+/** Maximum milliseconds of work between turns of the event loop for timers, signals and streams. */
 const MAX_BUSY_MS = 8;
-/** How long prefill may hold up what else runs: other requests on a device, the event loop too on the caller's thread. */
+/** Maximum stall by a prefill chunk: of other requests on a device, of the event loop too on the caller's thread. */
 const MAX_STALL_MS = { device: 50, callersThread: 250 };
 
-/** Decides which tokens run now: fills batches, draws tokens, ends requests. */
+/** Runs requests: admits and schedules them, records their steps, delivers their tokens. */
 export class GenerationEngine implements Engine {
   readonly tokenizer: Tokenizer;
   readonly #components: EngineComponents;
@@ -39,23 +39,23 @@ export class GenerationEngine implements Engine {
   readonly #admission: Admission;
   readonly #sizer: CacheSizer;
   readonly #pacer: PrefillPacer;
-  /** The last step, where its tokens have not been read: the next one is recorded first. */
-  #inFlight: Step | undefined;
+  /** The last step, if the next one is to be recorded before the host reads its tokens. */
+  #inFlight: RecordedStep | undefined;
   #isPumping = false;
-  /** New work arrived since the current turn started. */
+  /** True if new work arrived since the current turn started. */
   #isWanted = false;
   #isClosed = false;
   #closing: Promise<void> | undefined;
-  /** Why nothing runs any more. */
+  /** The error that ended the engine. */
   #failure: EngineError | undefined;
   #numRequests = 0;
-  /** Of requests that name no attention: as it is named, and bound. */
+  /** Attention of requests that name none, as named and as bound. */
   readonly #defaultAttention: AttentionPolicy | string;
   readonly #defaultPolicy: AttentionPolicy;
   #loadMs: number;
-  /** Requests whose kernels are being compiled: admission does not know them yet. */
-  readonly #preparing = new Set<RunningGeneration>();
-  /** Serialises users of the backend: the pump and `logits`. */
+  /** Requests that wait for their kernels. Admission does not have them yet. */
+  readonly #preparing = new Set<ActiveRequest>();
+  /** Serialises the users of the backend: the pump, `logits`, dry runs and `#shrink`. */
   readonly #backendUse = new Mutex();
   readonly #turn = () => this.#step();
   #lastYield = 0;
@@ -83,7 +83,7 @@ export class GenerationEngine implements Engine {
       { runsAhead, prefillRows },
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
     );
-    // An impossible default is an error now, not at the first request.
+    // an impossible default fails the opening, not the first request
     this.#defaultAttention = firstNamed(components.attention, components.attentionDefaults);
     this.#defaultPolicy = this.#bind(this.#defaultAttention);
     this.#loadMs = performance.now() - components.origin.startedAt;
@@ -100,7 +100,7 @@ export class GenerationEngine implements Engine {
     const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
-    const generation = new RunningGeneration(name, resolved, output, {
+    const generation = new ActiveRequest(name, resolved, output, {
       wake: (one) => this.#wake(one),
       whyWaiting: () => this.#admission.whyWaiting(),
     });
@@ -110,32 +110,32 @@ export class GenerationEngine implements Engine {
     return generation;
   }
 
-  /** Queues a request for admission, once the kernels that it adds are compiled. A kernel that does not compile fails it alone. */
-  #queue(generation: RunningGeneration): void {
-    const prepared = this.#prepare(generation);
+  /** Queues a request for admission after its kernels are compiled. A kernel that does not compile fails this request alone. */
+  #queue(request: ActiveRequest): void {
+    const prepared = this.#prepare(request);
     if (!prepared) {
-      this.#admission.queue(generation);
+      this.#admission.queue(request);
       return;
     }
-    this.#preparing.add(generation);
+    this.#preparing.add(request);
     void prepared
       .then(
         () => this.#failure,
         (error: unknown) => this.#failure ?? fatal(error),
       )
       .then((failure) => {
-        this.#preparing.delete(generation);
+        this.#preparing.delete(request);
         const reason = this.#isClosed ? closedError() : failure;
-        if (reason) generation.fail(reason);
-        else this.#admission.queue(generation);
+        if (reason) request.fail(reason);
+        else this.#admission.queue(request);
         void this.#pump();
       });
   }
 
-  /** Compiles ahead what a request adds to those that are under way; undefined if it adds nothing. */
-  #prepare(generation: RunningGeneration): Promise<void> | undefined {
-    const { resolved, promptTokens, longestCache } = generation;
-    if (generation.isDone) return undefined; // aborted before it began
+  /** Compiles the kernels that a request adds to those compiled or compiling; returns undefined if it adds none. */
+  #prepare(request: ActiveRequest): Promise<void> | undefined {
+    const { resolved, promptTokens, longestCache } = request;
+    if (request.isDone) return undefined; // aborted before it began
     const { maxBatchSequences } = this.#components.backend.capacity;
     const numOthers = this.#admission.numRequests + this.#preparing.size;
     const batchSize = Math.min(1 + numOthers, maxBatchSequences);
@@ -145,7 +145,7 @@ export class GenerationEngine implements Engine {
     );
   }
 
-  /** Compiles ahead what a request under the engine's own policy needs. @throws BackendError */
+  /** Compiles the kernels of a request under the engine's own policy. @throws BackendError */
   async prepare(): Promise<void> {
     const key = keyOf(this.#defaultAttention, this.#defaultPolicy);
     await this.#preparation.prepareDefault(this.#defaultPolicy, key);
@@ -156,24 +156,24 @@ export class GenerationEngine implements Engine {
     if (this.#isClosed) throw new RequestError(`${doing}: the engine is closed; open a new one`);
   }
 
-  /** A generation was read on, asked for its result, or ended. */
-  #wake(generation: RunningGeneration): void {
-    if (generation.isSetAside && !generation.isPaused && !generation.isDone) {
-      generation.isSetAside = false;
-      if (this.#isClosed || this.#failure) generation.fail(this.#failure ?? closedError());
-      else this.#queue(generation);
+  /** Queues a suspended request again that is no longer paused, and starts the pump. */
+  #wake(request: ActiveRequest): void {
+    if (request.isSuspended && !request.isPaused && !request.isDone) {
+      request.isSuspended = false;
+      if (this.#isClosed || this.#failure) request.fail(this.#failure ?? closedError());
+      else this.#queue(request);
     }
     void this.#pump();
   }
 
-  /** Takes turns while there is something to do. One at a time. */
+  /** Takes turns while there is work. One pump runs at a time. */
   async #pump(): Promise<void> {
     this.#isWanted = true;
     if (this.#isPumping) return;
     this.#isPumping = true;
     this.#sizer.busy();
     try {
-      // a turn of the event loop first: the caller may still attach its consumer or abort
+      // lets the caller attach its consumer or abort first
       await Promise.resolve();
       while (this.#isWanted && !this.#isClosed && !this.#failure) {
         this.#isWanted = false;
@@ -190,7 +190,7 @@ export class GenerationEngine implements Engine {
     }
   }
 
-  /** Where nothing runs or waits: checks the pool, and gives it back after a while. */
+  /** If nothing runs or waits, checks the pool and starts its idle delay. */
   #rest(): void {
     if (this.#isClosed || this.#failure || !this.#admission.isIdle) return;
     this.#admission.checkIntegrity();
@@ -207,7 +207,7 @@ export class GenerationEngine implements Engine {
     }
   }
 
-  /** An error of no single request: nothing is known of the backend's state after it. */
+  /** Ends the engine after an error of no single request, which leaves the backend in an unknown state. */
   #fail(error: unknown): EngineError {
     this.#failure ??= fatal(error);
     this.#inFlight = undefined;
@@ -216,9 +216,9 @@ export class GenerationEngine implements Engine {
   }
 
   /**
-   * One turn: admit, schedule, run, postprocess. False when nothing is left to do.
-   * Where the backend runs ahead, the tokens of a step are read when the next one is recorded, at most one step later, so
-   * that the device has work while the host reads, detokenises and records.
+   * Takes one turn: admit, schedule, run, postprocess. Returns false if there is no work.
+   * If the backend runs ahead, the turn reads the tokens of the previous step after it recorded the next one, so that the device
+   * has work while the host reads, detokenises and records.
    */
   async #step(): Promise<boolean> {
     this.#admission.admit();
@@ -229,11 +229,11 @@ export class GenerationEngine implements Engine {
     const runs = schedule(running, { maxRows, maxSequences, maxPrefillRows });
     const before = this.#inFlight;
     this.#inFlight = undefined;
-    let step: Step | undefined;
+    let step: RecordedStep | undefined;
     try {
       if (runs.length > 0) step = this.#steps.run(runs);
     } finally {
-      // Also when recording failed: the previous step's tokens are still valid.
+      // even if recording failed, since the previous step's tokens are valid
       if (before) await this.#finish(before);
     }
     if (step?.canStayInFlight) this.#inFlight = step;
@@ -246,7 +246,7 @@ export class GenerationEngine implements Engine {
     this.#admission.admit();
   }
 
-  async #finish(step: Step): Promise<void> {
+  async #finish(step: RecordedStep): Promise<void> {
     await this.#steps.postprocess(step);
     this.#pacer.arrived(step);
   }
@@ -279,7 +279,7 @@ export class GenerationEngine implements Engine {
     }
   }
 
-  /** Logits of the chunk from position `first` on; resolves with its rows. */
+  /** Computes the logits of the chunk from position `first` on; resolves to its number of rows. */
   async #denseLogits(
     sequence: { readonly tokens: readonly number[]; readonly pages: readonly number[] },
     first: number,
@@ -312,7 +312,7 @@ export class GenerationEngine implements Engine {
     this.#isClosed = true;
     this.#sizer.busy();
     this.#admission.failAll(closedError());
-    for (const generation of this.#preparing) generation.fail(closedError());
+    for (const request of this.#preparing) request.fail(closedError());
     await this.#backendUse.run(async () => {
       this.#inFlight = undefined;
     });
@@ -320,7 +320,7 @@ export class GenerationEngine implements Engine {
   }
 }
 
-/** @throws RequestError where there is no memory for so many. */
+/** @throws RequestError if there is no memory for the logits */
 function allocateLogits(numTokens: number, vocabSize: number): Float32Array {
   try {
     return new Float32Array(numTokens * vocabSize);

@@ -20,7 +20,7 @@ export interface PreparedRequest {
   readonly batchSize: number;
 }
 
-/** Records dry runs. */
+/** Objects that record dry runs. */
 interface DryRunParts {
   readonly backend: Backend;
   readonly decoder: Decoder;
@@ -48,10 +48,10 @@ export class KernelPreparation {
   readonly #decoder: Decoder;
   readonly #attention: Attention;
   readonly #exclusively: (work: () => Promise<void>) => Promise<void>;
-  /** Kinds of steps, sparse ones by policy: undefined once their kernels are compiled. */
+  /** Kinds of steps, sparse ones by policy. A promise is a running compilation; undefined a finished one. */
   readonly #kinds = new Map<unknown, Map<string, Promise<void> | undefined>>();
 
-  /** exclusively: runs work while nobody else uses the backend. A dry run may make buffers, as a growing cache does. */
+  /** exclusively: runs work while nobody else uses the backend, because a dry run may create buffers, as a growing cache does */
   constructor(
     { backend, decoder, attention }: DryRunParts,
     exclusively: (work: () => Promise<void>) => Promise<void>,
@@ -65,7 +65,7 @@ export class KernelPreparation {
   /**
    * Prepares one sequence, every prefill chunk, and greedy and random sampling, under the default policy of requests. Does
    * nothing if the backend prepares on request only.
-   * @throws BackendError when a kernel does not compile
+   * @throws BackendError if a kernel does not compile
    */
   async prepareDefault(policy: AttentionPolicy, policyKey: unknown): Promise<void> {
     const { compiledRowCounts, capacity } = this.#backend;
@@ -78,10 +78,10 @@ export class KernelPreparation {
   }
 
   /**
-   * Prepares the kernels of a request; returns undefined if all of them are compiled. Running requests go on meanwhile, and a request
-   * waits for its own kernels only.
-   * isInUse: returns true if a running request has that policy value.
-   * @throws BackendError when a kernel does not compile
+   * Prepares the kernels of a request; returns undefined if all of them are compiled. Running requests continue meanwhile, and a
+   * request waits for its own kernels only.
+   * isInUse: returns true if a running request has that policy value
+   * @throws BackendError if a kernel does not compile
    */
   prepareFor(
     request: PreparedRequest,
@@ -100,7 +100,7 @@ export class KernelPreparation {
     return pending.size > 0 ? Promise.all(pending).then(() => {}) : undefined;
   }
 
-  /** Compiles the kernels of steps of new kinds. A kind that fails is tried again by the next request. */
+  /** Compiles the kernels of steps of new kinds. The next request tries a failed kind again. */
   #prepare(
     steps: readonly DryStep[],
     request: PreparedRequest,
@@ -122,14 +122,14 @@ export class KernelPreparation {
     return compiling;
   }
 
-  /** Records each dry step while nobody else uses the backend, with real steps between them; compiles all side by side. */
+  /** Records each dry step while nobody else uses the backend, with real steps in between. Compiles all of them concurrently. */
   async #compile(steps: readonly DryStep[], request: PreparedRequest): Promise<void> {
     const compiled: Promise<void>[] = [];
     for (const step of steps)
       await this.#exclusively(async () => {
         const one = this.#backend.prepare(() => {
           this.#record(step, request);
-          this.#attention.takeFailures(); // the real step reports them again
+          this.#attention.takeFailures(); // the real step reports failures again
         });
         one.catch(() => {}); // awaited below
         compiled.push(one);
@@ -137,7 +137,7 @@ export class KernelPreparation {
     await Promise.all(compiled);
   }
 
-  /** Dense steps are the same under all policies, apart from the key bounds that some keep. */
+  /** Returns the kinds that a step belongs to. Policies share dense steps, unless they differ in key bounds. */
   #kindsOf(
     { isSparse }: DryStep,
     { policy, policyKey }: PreparedRequest,
@@ -192,7 +192,7 @@ export class KernelPreparation {
       firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       lengths: new Uint32Array(numSequences).fill(length),
-      boundsFrom: Uint32Array.from(rowCounts, (rows) => length - rows),
+      validBounds: Uint32Array.from(rowCounts, (rows) => length - rows),
       pageTables: new Uint32Array(numSequences * maxPagesPerSequence),
     };
   }
@@ -215,9 +215,9 @@ function chunksOf({ promptTokens, chunkRows }: PreparedRequest): number[] {
   return [...chunks];
 }
 
-/** Returns batch sizes that represent all sizes up to `most`. */
-function batchesUpTo(most: number, compiledRowCounts: readonly number[]): number[] {
+/** Returns batch sizes that represent all sizes up to `maxSize`. */
+function batchesUpTo(maxSize: number, compiledRowCounts: readonly number[]): number[] {
   const classes =
     compiledRowCounts.length > 0 ? compiledRowCounts : Array.from({ length: 32 }, (_, i) => 2 ** i);
-  return [...classes.filter((rows) => rows < most), most];
+  return [...classes.filter((rows) => rows < maxSize), maxSize];
 }

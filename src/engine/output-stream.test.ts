@@ -4,7 +4,7 @@ import type { Tokenizer } from "../load/tokenizer.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { PartKind } from "./request.ts";
 
-/** A token's id is its place in a list of texts. Nothing but the stream is asked for. */
+/** A tokenizer whose ids are indices into a list of texts. It has a decode stream alone. */
 function tokenizerOf(texts: readonly string[]): Tokenizer {
   const unasked = (): never => {
     throw new Error("the output asks for a stream alone");
@@ -20,20 +20,20 @@ function tokenizerOf(texts: readonly string[]): Tokenizer {
 }
 
 interface Output {
-  /** Of each token, then of the end: what came out, with the tokens it came of. */
+  /** The texts and token ids of the parts that each token, and then the end, completed. */
   readonly given: readonly (readonly (readonly [
     kind: PartKind,
     text: string,
     tokenIds: readonly number[],
   ])[])[];
-  /** The token that completed a stop text. */
+  /** Index of the token that completed a stop text. */
   readonly stoppedAt: number | undefined;
   readonly text: string;
   readonly reasoning: string;
   readonly answer: string;
 }
 
-/** Runs tokens through an output until they end or a stop text does. */
+/** Runs tokens through an output, up to the last token or a stop text. */
 function run(texts: readonly string[], stops: readonly string[] = [], kind: PartKind = "answer"): Output {
   const output = new OutputStream(tokenizerOf(texts), { kind, isAfterMarker: kind === "reasoning" }, stops);
   const given: Output["given"][number][] = [];
@@ -115,7 +115,7 @@ test.each<[string, readonly string[], readonly string[], Output["given"]]>([
   expect(run(texts, stops).given).toEqual(given);
 });
 
-test("reasoning and answer that one token holds are two parts; the marker is neither's", () => {
+test("a token with reasoning, marker and answer gives two parts without the marker", () => {
   const { given, text } = run(["a", "b</think>c"], [], "reasoning");
   expect(given.flat().map(([kind, part]) => [kind, part])).toEqual([
     ["reasoning", "a"],
@@ -125,7 +125,7 @@ test("reasoning and answer that one token holds are two parts; the marker is nei
   expect(text).toBe("ab</think>c");
 });
 
-test("however a text is cut into tokens, the same comes out, and the parts join to it", () => {
+test("every split of a text into tokens gives the same output, and the parts join to it", () => {
   const text = fc.array(fc.constantFrom("a", "b", " ", "\n", "中", "😀"), { maxLength: 24 });
   const stop = fc
     .array(fc.constantFrom("a", "b", "\n"), { minLength: 1, maxLength: 3 })
@@ -142,7 +142,7 @@ test("however a text is cut into tokens, the same comes out, and the parts join 
         for (let from = 0, i = 0; from < all.length; i++) {
           const size = sizes[i % sizes.length] ?? 1;
           cut.push(all.slice(from, from + size).join(""));
-          // an empty token now and then, but not for ever
+          // some tokens are empty
           from += size === 0 && i % 2 === 1 ? 1 : size;
           if (size === 0 && i % 2 === 1) cut.push(all[from - 1] ?? "");
         }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { PartQueue } from "./part-queue.ts";
 import type { GenerationPart, PartKind } from "./request.ts";
 
-/** Parts a consumer may be behind. */
+/** Maximum unread parts. */
 const MOST = 64;
 
 const part = (text: string, kind: PartKind = "answer"): GenerationPart => ({
@@ -34,7 +34,7 @@ test.each([
   expect(filled(count).isFull).toBe(isFull);
 });
 
-test("parts come out in order, each as it went in, and then none", () => {
+test("shift returns the parts unchanged and in order, then undefined", () => {
   const queue = new PartQueue();
   const parts = [part("a", "reasoning"), part("bc"), part("d")];
   for (const one of parts) queue.push(one);
@@ -42,7 +42,7 @@ test("parts come out in order, each as it went in, and then none", () => {
   expect(queue.shift()).toBeUndefined();
 });
 
-test("one part read makes room again", () => {
+test("a read part makes room", () => {
   const queue = filled(MOST);
   queue.shift();
   expect(queue.isFull).toBe(false);
@@ -51,7 +51,7 @@ test("one part read makes room again", () => {
   expect(drain(queue).at(-1)).toEqual(part("z"));
 });
 
-test("a full queue joins a part to its last one of the same kind: no text and no token is lost", () => {
+test("a full queue appends a part to a last one of the same kind, without loss of text or tokens", () => {
   const queue = filled(MOST);
   queue.push(part("bc"));
   queue.push(part("d"));
@@ -68,7 +68,7 @@ test("a full queue does not join answer to reasoning", () => {
   expect(drain(queue).slice(MOST - 1)).toEqual([part("a", "reasoning"), part("bc")]);
 });
 
-test("what the caller does to its part afterwards changes nothing", () => {
+test("later changes of the caller's part do not change the queue", () => {
   const queue = filled(MOST);
   const tokenIds = [98];
   queue.push({ kind: "answer", text: "b", tokenIds });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type ArrivedStep, PrefillPacer } from "./prefill-pacer.ts";
 
-/** Milliseconds of a step of so many rows at a position, as a machine would take. */
+/** Returns the milliseconds that a machine takes for a step of some rows at a position. */
 type Cost = (numRows: number, position: number) => number;
 
 interface Machine {
@@ -14,8 +14,8 @@ const CPU: Machine = { runsAhead: false, prefillRows: 256, maxStallMs: 250 };
 const GPU: Machine = { runsAhead: true, prefillRows: 4096, maxStallMs: 50 };
 
 /**
- * Runs a prompt on a machine, under a clock that only its steps move. On a device each step is recorded, in no time, when the
- * one before the last has arrived: one runs, one is queued.
+ * Runs a prompt on a machine, under a clock that only its steps move. On a device it records each step, in no time, at the arrival
+ * of the step before the previous one: one step runs, and one is queued.
  */
 function run(machine: Machine, cost: Cost, promptTokens: number, prefill: "alone" | "beside" = "alone") {
   const pacer = new PrefillPacer(machine, machine.maxStallMs);
@@ -38,7 +38,7 @@ function run(machine: Machine, cost: Cost, promptTokens: number, prefill: "alone
   return { longest, steps, rows: pacer.rows(prefill === "beside") };
 }
 
-describe("on the caller's thread, whoever decodes", () => {
+describe("on the caller's thread, with or without decoding requests", () => {
   test.each<[string, Cost, number]>([
     ["a fast machine takes whole batches soon", (rows) => rows * 0.2, 18],
     ["a slow one takes what fits into the limit", (rows) => rows * 5, 120],
@@ -51,7 +51,7 @@ describe("on the caller's thread, whoever decodes", () => {
     }
   });
 
-  test("sixteen rows are the least, however slow", () => {
+  test("a chunk has at least 16 rows, even on the slowest machine", () => {
     const pacer = new PrefillPacer(CPU, 250);
     pacer.arrived({ numRows: 16, prefill: "alone", recordedAt: 0, arrivedAt: 10_000 });
     expect(pacer.rows(false)).toBe(16);
@@ -68,16 +68,16 @@ describe("on the caller's thread, whoever decodes", () => {
 });
 
 describe("on a device", () => {
-  /** As an 8B model on an H200: large chunks cost less a row, later ones more. */
+  /** Models an 8B model on an H200: a row costs less in large chunks, and more in later ones. */
   const h200: Cost = (rows, position) => (20 + 0.08 * rows) * (1 + position / 2e5);
 
-  test("a prompt alone has the proposed chunk from its fifth step on", () => {
-    // each size twice: the second chunk is recorded before the first has run
+  test("a prompt alone gets the proposed chunk from its fifth step on", () => {
+    // each size comes twice, because the second chunk is recorded before the first has run
     expect(run(GPU, h200, 2 * 256 + 2 * 1024 + 2 * 4096).steps).toBe(6);
     expect(run(GPU, h200, 65536).rows).toBe(4096);
   });
 
-  test("beside a request that decodes no chunk takes longer than 50 ms", () => {
+  test("no chunk beside a decoding request takes longer than 50 ms", () => {
     const cost: Cost = (rows, position) => 5 + rows * 0.17 * (1 + position / 2e5);
     const { longest, steps } = run(GPU, cost, 16384, "beside");
     expect(longest).toBeLessThanOrEqual(50);
@@ -85,7 +85,7 @@ describe("on a device", () => {
     expect(steps).toBeLessThan(90);
   });
 
-  test("chunks alone say nothing of those beside others: large ones cost less a row", () => {
+  test("chunks alone do not size chunks beside decoding requests: a row costs less in large ones", () => {
     const pacer = new PrefillPacer(GPU, 50);
     let now = 0;
     const arrived = (numRows: number, ms: number, prefill: "alone" | "beside") => {
@@ -97,15 +97,15 @@ describe("on a device", () => {
     expect(pacer.rows(true)).toBe(64);
   });
 
-  test("a step's time is counted from the arrival of the one before it, not from its record", () => {
+  test("a step's time starts at the arrival of the previous step, not at its recording", () => {
     const pacer = new PrefillPacer(GPU, 50);
-    // a decode step of 40 ms runs when a chunk of 64 rows is recorded, which takes 20
+    // a decode step of 40 ms runs while a chunk of 64 rows is recorded, which takes 20 ms
     pacer.arrived({ numRows: 1, prefill: "none", recordedAt: 0, arrivedAt: 40 });
     pacer.arrived({ numRows: 64, prefill: "beside", recordedAt: 1, arrivedAt: 60 });
     expect(pacer.rows(true)).toBe(Math.floor((50 * 0.85) / (20 / 64)));
   });
 
-  test("a slow device gives a prompt alone chunks of at most a second", () => {
+  test("on a slow device chunks of a prompt alone take at most a second", () => {
     const { longest } = run(GPU, (rows) => rows * 3, 8192);
     expect(longest).toBeLessThanOrEqual(1000);
   });

@@ -1,35 +1,35 @@
 /**
- * Sizes prefill chunks by the time that steps take.
+ * Sizes prefill chunks by measured times of steps.
  *
- * A chunk beside decoding requests may hold them up for `maxStallMs`. A chunk of a prompt that nobody decodes beside may be as
- * large as the backend proposes: on a device for up to a second, which is what an abort waits for; on the caller's thread, where
- * the event loop stands still meanwhile, for `maxStallMs` again. First chunks are small; each measured one sizes the next.
+ * A chunk beside decoding requests may stall them for `maxStallMs`. A chunk without decoding requests may have as many rows as the
+ * backend proposes. On a device it may take a second, for which an abort waits; on the caller's thread it stalls the event loop, so
+ * `maxStallMs` limits it too. First chunks are small; each measured chunk sizes the next.
  */
 
-/** Rows that are taken however slow the machine is. */
-const LEAST_ROWS = 16;
+/** Minimum rows of a chunk, even on the slowest machine. */
+const MIN_ROWS = 16;
 /** Rows of the first chunk on a device, alone and beside decoding requests. */
 const FIRST_ROWS_ALONE = 256;
 const FIRST_ROWS_BESIDE = 64;
-/** Longest chunk on a device that nobody decodes beside. */
+/** Maximum time of a chunk on a device without decoding requests. */
 const MAX_ALONE_MS = 1000;
-/** Share of the limit that is planned for: no two chunks take the same time. */
+/** Planned share of the limit, because times of chunks vary. */
 const PLANNED_SHARE = 0.85;
-/** Largest growth that is expected of a row's cost from one chunk to the next. */
+/** Maximum expected growth of the cost of a row between chunks. */
 const MAX_COST_GROWTH = 1.5;
-/** Largest growth of the rows from one chunk to the next: a fast chunk says little about a much larger one. */
+/** Maximum growth of the rows between chunks: a fast chunk predicts little about a much larger one. */
 const MAX_ROWS_GROWTH = 4;
 
-/** How the steps of a backend run. */
+/** Facts about a backend's steps. */
 export interface PacedBackend {
   readonly runsAhead: boolean;
   readonly prefillRows: number;
 }
 
-/** A step whose tokens have arrived; times in milliseconds of one clock. */
+/** A step whose tokens have arrived. Times are milliseconds of one clock. */
 export interface ArrivedStep {
   readonly numRows: number;
-  /** Prefill rows in it: none, or such as nobody, or somebody, decoded beside. */
+  /** Prefill rows of the step: none, without a decoding request, or beside one. */
   readonly prefill: "none" | "alone" | "beside";
   readonly recordedAt: number;
   readonly arrivedAt: number;
@@ -38,7 +38,7 @@ export interface ArrivedStep {
 export class PrefillPacer {
   readonly #alone: ChunkSize;
   readonly #beside: ChunkSize;
-  /** When the last step's tokens arrived: a device begins the next step then. */
+  /** Arrival of the last step's tokens, at which a device begins the next step. */
   #lastArrival = 0;
 
   constructor({ runsAhead, prefillRows }: PacedBackend, maxStallMs: number) {
@@ -46,17 +46,17 @@ export class PrefillPacer {
       this.#alone = new ChunkSize(Math.max(MAX_ALONE_MS, maxStallMs), prefillRows, FIRST_ROWS_ALONE);
       this.#beside = new ChunkSize(maxStallMs, prefillRows, FIRST_ROWS_BESIDE);
     } else {
-      this.#alone = new ChunkSize(maxStallMs, prefillRows, LEAST_ROWS);
+      this.#alone = new ChunkSize(maxStallMs, prefillRows, MIN_ROWS);
       this.#beside = this.#alone;
     }
   }
 
-  /** Rows of the next step's prefill chunks together. isBeside: a request decodes in that step. */
+  /** Returns the maximum rows of all prefill chunks of the next step. isBeside: true if a request decodes in that step */
   rows(isBeside: boolean): number {
     return (isBeside ? this.#beside : this.#alone).rows;
   }
 
-  /** Takes every step in the order of arrival. A step recorded while the one before it ran began when that one ended. */
+  /** Records a step; called in order of arrival. A step recorded before the previous one ended began at that end. */
   arrived({ numRows, prefill, recordedAt, arrivedAt }: ArrivedStep): void {
     const elapsedMs = arrivedAt - Math.max(recordedAt, this.#lastArrival);
     this.#lastArrival = arrivedAt;
@@ -81,11 +81,11 @@ class ChunkSize {
 
   record(numRows: number, elapsedMs: number): void {
     const msPerRow = Math.max(elapsedMs, 1e-3) / numRows;
-    // Later rows attend to more tokens: the next chunk's rows cost more than these by about the factor that these did.
+    // later rows attend to more tokens, so the cost of a row grows by about the same factor again
     const growth = Math.min(MAX_COST_GROWTH, Math.max(1, msPerRow / this.#msPerRow));
     this.#msPerRow = msPerRow;
     const fitting = (this.#limitMs * PLANNED_SHARE) / (msPerRow * growth);
-    const grown = Math.min(fitting, this.#maxRows, MAX_ROWS_GROWTH * Math.max(numRows, LEAST_ROWS));
-    this.rows = Math.min(this.#maxRows, Math.max(LEAST_ROWS, Math.floor(grown)));
+    const grown = Math.min(fitting, this.#maxRows, MAX_ROWS_GROWTH * Math.max(numRows, MIN_ROWS));
+    this.rows = Math.min(this.#maxRows, Math.max(MIN_ROWS, Math.floor(grown)));
   }
 }

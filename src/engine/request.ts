@@ -2,15 +2,15 @@ import type { AttentionPolicy, SelectionLayersSource } from "../attention/policy
 import type { TemplateMessage } from "../load/chat-template.ts";
 
 /**
- * One message of a chat. It goes to the chat template as it is, so it may hold what the template knows besides:
+ * One message of a chat. The chat template gets it unchanged, so it may hold any value that the template reads:
  * `tool_calls`, `tool_call_id`, `name`, `reasoning_content`, … Content: a text; null or left out beside `tool_calls`; a list
- * of parts where the template takes one.
+ * of parts if the template accepts one.
  */
 export type ChatMessage = TemplateMessage;
 
 /**
- * What to generate. Exactly one of `messages`, `prompt` (raw text, no template) and `tokenIds`.
- * Values left out come from the checkpoint's generation_config.json, then from the defaults. Unknown keys are refused.
+ * A request: exactly one of `messages`, `prompt` (raw text, no template) and `tokenIds`, and options.
+ * Values left out come from the checkpoint's generation_config.json, then from the defaults. `generate` refuses unknown keys.
  */
 export interface GenerationRequest {
   readonly messages?: readonly ChatMessage[];
@@ -19,42 +19,42 @@ export interface GenerationRequest {
   /** Variables for the chat template besides messages: `enable_thinking`, `tools`, `documents` and any other. */
   readonly chatTemplateOptions?: Readonly<Record<string, unknown>>;
   /**
-   * The output goes on inside a block of thinking. Default: of messages, what the template's generation prompt says; of
-   * a prompt and token ids, false.
+   * True if the output starts inside the reasoning. Default: for messages, by the template's generation prompt; for a prompt and
+   * token ids, false.
    */
   readonly startsInReasoning?: boolean;
-  /** A policy value or a spec such as "less-is-more:budget=256,layers=2+7"; the engine's own where left out. */
+  /** A policy value or a spec such as "less-is-more:budget=256,layers=2+7". Default: the engine's own. */
   readonly attention?: AttentionPolicy | string;
   /**
-   * Most tokens to generate; what the checkpoint says or the context has room for where left out. One that does not fit is
-   * lowered, with a note in the result.
+   * Maximum tokens to generate. Default: the checkpoint's limit, or the room in the context. The engine lowers a limit that exceeds
+   * the context, and notes that in the result.
    */
   readonly maxTokens?: number;
   /** 0 or more; 0 is greedy. */
   readonly temperature?: number;
-  /** Draws from the k likeliest tokens; 0 from all. */
+  /** Samples from the k likeliest tokens; 0: from all. */
   readonly topK?: number;
-  /** In (0, 1]: draws from the likeliest tokens that have this probability together. */
+  /** In (0, 1]: samples from the likeliest tokens that have this probability together. */
   readonly topP?: number;
-  /** In [0, 1]: draws from tokens that are at least this likely, relative to the likeliest. */
+  /** In [0, 1]: samples from tokens with at least this probability, relative to the likeliest. */
   readonly minP?: number;
-  /** Above 0: divides the logits of tokens that were seen; 1 changes nothing. */
+  /** Above 0: lowers the logits of tokens in the prompt and the output so far; 1 changes nothing. */
   readonly repetitionPenalty?: number;
-  /** Any integer; a fresh one for each request where left out. */
+  /** Any integer. Default: a new random one per request. */
   readonly seed?: number;
   /**
-   * Texts that end the output; they are not part of it. They are looked for in the answer and in the thinking markers
-   * (`</think>` ends the request with the reasoning alone), not inside the reasoning.
+   * Texts that end the output and are not part of it. The engine searches the answer and the reasoning markers for them
+   * (`</think>` ends the request after the reasoning), not the reasoning itself.
    */
   readonly stop?: string | readonly string[];
-  /** Runs to maxTokens past end-of-sequence tokens. */
+  /** Continues past end-of-sequence tokens, to maxTokens. */
   readonly ignoreEos?: boolean;
   readonly signal?: AbortSignal;
 }
 
 export type PartKind = "reasoning" | "answer";
 
-/** A piece of the output as it comes: whole characters, markers of thinking left out. */
+/** A part of the output: whole characters, without reasoning markers. */
 export interface GenerationPart {
   readonly kind: PartKind;
   readonly text: string;
@@ -67,16 +67,16 @@ export type FinishReason = "stop" | "length";
 export interface GenerationTimings {
   readonly prefillMs: number;
   readonly decodeMs: number;
-  /** decodeMs over the tokens decoded after the first. */
+  /** decodeMs divided by the number of tokens after the first. */
   readonly msPerToken: number;
 }
 
 export interface GenerationResult {
-  /** Everything generated as text, thinking markers included, the end-of-sequence token and stop text left out. */
+  /** All generated text with its reasoning markers, without the end-of-sequence token and the stop text. */
   readonly text: string;
   readonly reasoning: string;
   readonly answer: string;
-  /** Everything generated, the end-of-sequence token included. */
+  /** All generated tokens, the end-of-sequence token included. */
   readonly tokenIds: readonly number[];
   readonly finishReason: FinishReason;
   readonly usage: { readonly promptTokens: number; readonly completionTokens: number };
@@ -84,37 +84,36 @@ export interface GenerationResult {
   readonly attention: {
     readonly name: string;
     readonly settings: Readonly<Record<string, unknown>>;
-    /** Who named the policy's selection layers, where it has any. */
+    /** Source of the policy's selection layers; absent if it has none. */
     readonly selectionLayersFrom?: SelectionLayersSource;
     /**
-     * Bytes that decoding read of the KV cache and its per-page data, over the bytes of the keys and values cached; over all
-     * layers and decode steps. 1 is dense. What selection reads counts (every key for the oracle, page bounds for Quest), and
-     * query heads with sets of their own read each their own, so it may be above 1. Counted by the ops recorded
-     * (`attention/cache-reads.ts`).
+     * Bytes of the KV cache and its key bounds that decoding read, divided by the bytes of the cached keys and values, over all
+     * layers and decode steps. 1 is dense. The reads of a selection count (every key for the oracle, key bounds for Quest), and each
+     * set of heads reads its own tokens, so the fraction may exceed 1. Recorded ops count it (`attention/cache-reads.ts`).
      */
     readonly attendedFraction: number;
   };
-  /** What was done otherwise than asked, or on a guess: a maxTokens that was lowered, selection layers nobody named, pages given up. */
+  /** Deviations from the request, and guesses: a lowered maxTokens, guessed selection layers, KV pages given to older requests. */
   readonly notes: readonly string[];
 }
 
-/** How far a request is. */
+/** Progress of a request. */
 export interface GenerationProgress {
   readonly phase: "waiting" | "prefill" | "decode" | "done";
   readonly promptTokens: number;
-  /** Tokens whose keys and values are cached. */
+  /** Tokens that recorded steps have cached or will cache. */
   readonly cachedTokens: number;
   readonly generatedTokens: number;
-  /** While it waits: who has what it needs. */
+  /** Holders of the place and the pages that it waits for, or its consumer. Present while it waits. */
   readonly waitsFor?: string;
 }
 
 /**
- * A generation under way: iterate over its parts, await its result, or both, in any order; each part comes once.
+ * A started generation. Iterate over its parts, await its result, or both, in any order; each part comes once.
  *
- * It starts by itself. When 64 parts lie unread and nobody has asked for the result, it pauses; a paused one gives its
- * place to requests that wait, and goes on where it was, with the same tokens, once it is read on. So one that is
- * dropped holds nobody up. Leaving the loop early aborts it, unless its result was asked for.
+ * A generation starts by itself. It pauses at 64 unread parts if nobody has asked for the result. A paused generation yields its
+ * place and pages to waiting requests; after the next read it continues with the same tokens. So an abandoned generation blocks no
+ * request. Leaving the loop early aborts it, unless its result was asked for.
  */
 export interface Generation extends AsyncIterable<GenerationPart> {
   /** @throws AbortedError, RequestError, BackendError */

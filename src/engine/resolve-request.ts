@@ -2,8 +2,8 @@ import { firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { RequestError } from "../base/errors.ts";
 import { guessNote } from "../model/selection-layers.ts";
+import type { ResolvedRequest } from "./active-request.ts";
 import type { EngineComponents } from "./engine-components.ts";
-import type { ResolvedRequest } from "./generation.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
 import { type CheckedRequest, checkRequest } from "./request-schema.ts";
 import { resolveSampling } from "./sampler.ts";
@@ -87,31 +87,35 @@ interface Prompt {
 function readPrompt(
   request: CheckedRequest,
   components: EngineComponents,
-  most: number,
+  maxPromptTokens: number,
   notes: string[],
 ): Prompt {
   const { messages, prompt, tokenIds, startsInReasoning } = request;
   const { tokenizer } = components;
   const kind = startsInReasoning ? "reasoning" : "answer";
   if (tokenIds) {
-    const ids = checkTokens(tokenIds, components, most);
+    const ids = checkTokens(tokenIds, components, maxPromptTokens);
     const tail = tokenizer.decode(ids.slice(-TAIL_TOKENS));
     return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(tail) } };
   }
   if (messages) {
     const { text, start } = renderChat(messages, request.chatTemplateOptions ?? {}, components, notes);
-    const ids = encode(text, components, most, false);
+    const ids = encode(text, components, maxPromptTokens, false);
     return { prompt: ids, start: startsInReasoning === undefined ? start : { ...start, kind } };
   }
   const text = prompt ?? "";
-  const ids = encode(text, components, most, true);
+  const ids = encode(text, components, maxPromptTokens, true);
   return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(text) } };
 }
 
 /** Checks and copies token ids. Refuses a length before it allocates anything of that length. */
-export function checkTokens(ids: ArrayLike<number>, { backend }: EngineComponents, most: number): number[] {
+export function checkTokens(
+  ids: ArrayLike<number>,
+  { backend }: EngineComponents,
+  maxPromptTokens: number,
+): number[] {
   const { vocabSize } = backend.model;
-  checkLength(ids.length, "", most);
+  checkLength(ids.length, "", maxPromptTokens);
   const tokens = Array.from(ids);
   for (const id of tokens)
     if (typeof id === "bigint")
@@ -129,19 +133,19 @@ export function checkTokens(ids: ArrayLike<number>, { backend }: EngineComponent
 function encode(
   text: string,
   { tokenizer }: EngineComponents,
-  most: number,
+  maxPromptTokens: number,
   addSpecialTokens: boolean,
 ): number[] {
-  checkLength(tokenizer.minTokens(text), "at least ", most);
+  checkLength(tokenizer.minTokens(text), "at least ", maxPromptTokens);
   const ids = tokenizer.encode(text, { addSpecialTokens });
-  checkLength(ids.length, "", most);
+  checkLength(ids.length, "", maxPromptTokens);
   return ids;
 }
 
-function checkLength(length: number, qualifier: string, most: number): void {
-  if (length > most)
+function checkLength(length: number, qualifier: string, maxPromptTokens: number): void {
+  if (length > maxPromptTokens)
     throw new RequestError(
-      `the prompt has ${qualifier}${length} tokens, but the context holds ${most} besides what is generated; ` +
+      `the prompt has ${qualifier}${length} tokens, but the context holds ${maxPromptTokens} besides what is generated; ` +
         "shorten the prompt or open the engine with a larger contextLength",
     );
   if (length === 0 && qualifier === "")
@@ -203,8 +207,8 @@ function afterLastMessage(
 }
 
 /**
- * Tells bound policies apart: those of specs by their settings, values by identity, since equal settings may hide other functions.
- * attention: as it was named
+ * Returns a key of a bound policy: of a spec its settings, of a value its identity, since equal settings may hide other functions.
+ * attention: as the request or the engine names it
  */
 export function keyOf(attention: AttentionPolicy | string, bound: AttentionPolicy): unknown {
   if (typeof attention !== "string") return attention;

@@ -16,7 +16,7 @@ export interface SamplingDefaults {
 /** Values that a request may leave to the checkpoint. */
 type OpenValues = Omit<SamplingDefaults, "problems"> & { readonly maxTokens?: number | undefined };
 
-const OF_SAMPLING: ReadonlySet<string> = new Set(["temperature", "topK", "topP", "minP"]);
+const SAMPLING_NAMES: ReadonlySet<string> = new Set(["temperature", "topK", "topP", "minP"]);
 
 /**
  * Resolves a request's sampling values: its own, else the checkpoint's, else greedy.
@@ -28,7 +28,7 @@ export function resolveSampling(
 ): SamplingParams {
   const isGreedy = (request.temperature ?? defaults.temperature ?? 0) === 0;
   for (const [name, problem] of defaults.problems ?? []) {
-    const isUsed = !isGreedy || !OF_SAMPLING.has(name);
+    const isUsed = !isGreedy || !SAMPLING_NAMES.has(name);
     if (isUsed && request[name] === undefined) throw problem;
   }
   return {

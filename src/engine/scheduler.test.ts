@@ -118,7 +118,7 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
   expect(rowsOf(entries, some)).toEqual(expected);
 });
 
-test("however a prompt is cut, all of it is scheduled, in chunks of at least eight where there is room", () => {
+test("every prompt is scheduled whole, in chunks of at least eight rows if there is room", () => {
   for (let length = 1; length < 90; length++)
     for (const most of [1, 3, 8, 15, 16, 17, 40]) {
       let left = length;
@@ -133,7 +133,7 @@ test("however a prompt is cut, all of it is scheduled, in chunks of at least eig
     }
 });
 
-test("any requests under any limits: each step keeps the limits and the order, and all of them come to their end", () => {
+test("for any requests and limits each step keeps the limits and the order, and all requests end", () => {
   const request = fc.record({
     prompt: fc.integer({ min: 1, max: 40 }),
     tokens: fc.integer({ min: 1, max: 4 }),
@@ -148,7 +148,7 @@ test("any requests under any limits: each step keeps the limits and the order, a
       let running = requests.map(({ prompt, tokens }) => ({ ...entry(0, prompt), left: tokens }));
       const most = requests.reduce((sum, { prompt, tokens }) => sum + prompt + tokens, 0);
       for (let step = 0; running.length > 0; step++) {
-        // at least one row a step
+        // each step has at least one row
         expect(step).toBeLessThan(most);
         const runs = schedule(running, some);
         const prefill = runs.filter(({ isPrefill }) => isPrefill);

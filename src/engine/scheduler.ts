@@ -1,45 +1,45 @@
 /**
- * Chooses what runs in the next step. Pure: it sees integers, not tensors.
- * Decoding sequences come first, one row each; what is left of the row limit goes to prefill chunks, oldest first.
+ * Schedules the next step. Pure: it sees integers, not tensors.
+ * Decoding requests come first, one row each; prefill chunks get the remaining rows, oldest request first.
  */
 
 export interface SchedulerEntry {
-  /** Tokens whose keys and values are cached. */
+  /** Tokens that recorded steps have cached or will cache. */
   readonly cachedTokens: number;
   /** Tokens of the prompt. */
   readonly promptTokens: number;
-  /** The consumer has not taken what was generated; do not run ahead of it. */
+  /** True while its consumer is too far behind. */
   readonly isPaused: boolean;
-  /** Its last token is drawn, though perhaps not read: there is nothing left to run. */
+  /** True if a sample, perhaps in flight, has its last token, so that it needs no more steps. */
   readonly isFullySampled: boolean;
-  /** Its next token needs a page, and none is free. */
+  /** True while its next token lacks a page. */
   readonly lacksPage: boolean;
 }
 
 export interface ScheduledRun<Entry> {
   readonly entry: Entry;
-  /** Rows of this step: 1 for a decode step. */
+  /** Rows in this step; 1 for a decode step. */
   readonly numRows: number;
   readonly isPrefill: boolean;
 }
 
 export interface SchedulerLimits {
-  /** Rows of a step. */
+  /** Maximum rows of a step. */
   readonly maxRows: number;
   readonly maxSequences: number;
-  /** Rows of a step's prefill chunks together. */
+  /** Maximum rows of all prefill chunks of a step. */
   readonly maxPrefillRows: number;
 }
 
-/** True where the next step decodes a token of the request, if there is room for it. */
+/** Returns true if the next step decodes a token of the request, given room. */
 export function isDecoding(entry: SchedulerEntry): boolean {
   const { isPaused, lacksPage, isFullySampled, cachedTokens, promptTokens } = entry;
   return !isPaused && !lacksPage && !isFullySampled && cachedTokens >= promptTokens;
 }
 
 /**
- * Prompts are cut at multiples of this, and no rest is smaller: kernels that take few rows another way round otherwise,
- * and where a prompt is cut depends on time and on other requests.
+ * Prefill chunks end at multiples of this, and no remainder is smaller, because other kernels, with other bits, compute fewer rows.
+ * The ends depend on time and on other requests, and must not change any bit.
  */
 export const CHUNK_ROWS = 8;
 
@@ -69,12 +69,12 @@ export function schedule<Entry extends SchedulerEntry>(
 }
 
 /**
- * Rows of a prompt's next chunk of at most `most`: all that is left, or a multiple of `CHUNK_ROWS` that leaves no rest
- * smaller than that, where there is room for such a one.
+ * Returns the rows of a prompt's next chunk: all `left` rows if they fit `maxRows`, else a multiple of `CHUNK_ROWS` that leaves no
+ * smaller remainder, if `maxRows` allows one.
  */
-export function chunkOf(left: number, most: number): number {
-  if (left <= most) return left;
-  const rows = Math.floor(most / CHUNK_ROWS) * CHUNK_ROWS;
-  if (rows === 0) return most;
+export function chunkOf(left: number, maxRows: number): number {
+  if (left <= maxRows) return left;
+  const rows = Math.floor(maxRows / CHUNK_ROWS) * CHUNK_ROWS;
+  if (rows === 0) return maxRows;
   return left - rows < CHUNK_ROWS && rows > CHUNK_ROWS ? rows - CHUNK_ROWS : rows;
 }

@@ -3,34 +3,34 @@ import { isSparseAt } from "../attention/attend.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { type Capacity, type ModelShape, SAMPLED_TOKEN, type StepBatch } from "../backend/backend.ts";
 
-/** Writes a position's RoPE row: headDim/2 cos, then headDim/2 sin. */
+/** Writes the RoPE row of a position: headDim/2 cos, then headDim/2 sin. */
 export interface RopeWriter {
   writeRow(position: number, out: Float32Array, offset: number): void;
 }
 
-/** The sizes of a step; a backend has them. */
+/** Sizes of a step; every backend has them. */
 export interface StepSizes {
   readonly model: Pick<ModelShape, "headDim">;
   readonly capacity: Capacity;
 }
 
-/** The rows of one sequence in a step. */
+/** The rows of one request in a step. They take one sequence of the batch. */
 export interface SequenceRun {
   /** Names the request in messages. */
   readonly name: string;
   readonly tokens: ArrayLike<number>;
-  /** Row of the last sample that holds the token after `tokens`, where that sample is in flight. */
+  /** Row of the sample in flight that holds the token after `tokens`; undefined if the host has all tokens. */
   readonly inFlightRow?: number | undefined;
   readonly pages: readonly number[];
   readonly firstPosition: number;
   readonly numRows: number;
-  /** First position whose page's key bounds are not valid; that of the first row where left out. */
-  readonly boundsFrom?: number | undefined;
+  /** First position without valid key bounds. Default: `firstPosition`. */
+  readonly validBounds?: number | undefined;
   readonly isPrefill: boolean;
   readonly policy: AttentionPolicy;
 }
 
-/** The arrays of a step, allocated once and refilled. */
+/** The arrays of a step. Allocates them once and refills them for each step. */
 export class StepBatchBuilder implements StepBatch {
   numRows = 0;
   numSequences = 0;
@@ -40,12 +40,12 @@ export class StepBatchBuilder implements StepBatch {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
-  readonly boundsFrom: Uint32Array;
+  readonly validBounds: Uint32Array;
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
-  /** Attention groups of the step, in order of sequences. */
+  /** Batch groups of the step, in order of sequences. */
   groups: readonly BatchGroup[] = [];
-  /** Whether each run attends sparsely, in order of sequences. */
+  /** True for each sequence that attends sparsely. */
   readonly #isSparse: boolean[] = [];
   readonly #rope: RopeWriter;
   readonly #headDim: number;
@@ -62,13 +62,12 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows = new Uint32Array(capacity.maxBatchSequences);
     this.rowCounts = new Uint32Array(capacity.maxBatchSequences);
     this.lengths = new Uint32Array(capacity.maxBatchSequences);
-    this.boundsFrom = new Uint32Array(capacity.maxBatchSequences);
+    this.validBounds = new Uint32Array(capacity.maxBatchSequences);
     this.pageTables = new Uint32Array(capacity.maxBatchSequences * this.maxPagesPerSequence);
   }
 
   /**
-   * Fills the arrays with runs that `check` takes, ordered so that runs which share a policy and attend alike are neighbours.
-   * Returns that order.
+   * Fills the arrays with runs that `check` accepts. Orders them so that runs of one batch group are neighbours; returns that order.
    */
   fill<Run extends SequenceRun>(runs: readonly Run[]): readonly Run[] {
     const ordered = runs.length > 1 ? inGroups(runs) : runs;
@@ -80,7 +79,7 @@ export class StepBatchBuilder implements StepBatch {
     return ordered;
   }
 
-  /** Whether the groups of the last step are those of this one. */
+  /** Returns true if the groups of the last step are those of this one. */
   #isGroupedAs(runs: readonly SequenceRun[]): boolean {
     let end = 0;
     for (let g = 0; g < this.groups.length; g++) {
@@ -96,9 +95,8 @@ export class StepBatchBuilder implements StepBatch {
   }
 
   /**
-   * Refuses a run that would read a token or write a page that it does not have: the slot of a missing page is another
-   * request's.
-   * @throws RangeError naming the request.
+   * Refuses a run that lacks a token or a page. A write without a page would reach a slot of another request.
+   * @throws RangeError that names the request
    */
   check({ name, tokens, inFlightRow, pages, firstPosition, numRows }: SequenceRun): void {
     const length = firstPosition + numRows;
@@ -118,7 +116,7 @@ export class StepBatchBuilder implements StepBatch {
     this.firstRows[sequence] = this.numRows;
     this.rowCounts[sequence] = run.numRows;
     this.lengths[sequence] = run.firstPosition + run.numRows;
-    this.boundsFrom[sequence] = run.boundsFrom ?? run.firstPosition;
+    this.validBounds[sequence] = run.validBounds ?? run.firstPosition;
     this.#isSparse[sequence] = isSparse(run);
     const { pages } = run;
     const table = sequence * this.maxPagesPerSequence;
@@ -150,7 +148,7 @@ function isSparse(run: SequenceRun): boolean {
   return !run.isPrefill && isSparseAt(run.policy, run.firstPosition + run.numRows);
 }
 
-/** Runs by policy, dense ones first; policies in the order of their first run. */
+/** Sorts runs by policy, in the order of first runs, and puts the dense runs of a policy before its sparse ones. */
 function inGroups<Run extends SequenceRun>(runs: readonly Run[]): readonly Run[] {
   const policies = [...new Set(runs.map(({ policy }) => policy))];
   const ranked = runs.map((run) => ({ run, rank: policies.indexOf(run.policy) * 2 + Number(isSparse(run)) }));

@@ -3,33 +3,33 @@ import { full } from "../attention/policies/full.ts";
 import { type Backend, type InFlightSample, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
 import { BackendError, RequestError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
-import type { RunningGeneration } from "./generation.ts";
+import type { ActiveRequest } from "./active-request.ts";
 import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
-/** One request's part in a step. */
+/** The rows of one request in a step. */
 interface Run extends SequenceRun {
-  readonly generation: RunningGeneration;
-  /** What its attention reads in this step (`CacheReads`). */
+  readonly request: ActiveRequest;
+  /** Key and value rows that its attention reads in this step (`CacheReads`). */
   rowsRead: number;
 }
 
-/** A recorded step: what it draws, for whom. */
-export interface Step {
-  /** Requests that get a token, in the order of the draw's rows. */
-  readonly drawn: readonly Run[];
-  readonly draw: InFlightSample;
-  /** The next step may be recorded before this one's tokens are read. */
+/** A recorded step, its sample, and the requests that receive its tokens. */
+export interface RecordedStep {
+  /** Runs that receive a token, in the order of the sample's rows. */
+  readonly sampled: readonly Run[];
+  readonly sample: InFlightSample;
+  /** True if the next step may be recorded before the host has this one's tokens. */
   readonly canStayInFlight: boolean;
   readonly numRows: number;
-  /** Prefill rows in it: none, or such as nobody, or somebody, decodes beside. */
+  /** Prefill rows of the step: none, without a decoding request, or beside one. */
   readonly prefill: "none" | "alone" | "beside";
   readonly recordedAt: number;
-  /** When its tokens arrived; NaN before. */
+  /** Arrival of its tokens; NaN before. */
   arrivedAt: number;
 }
 
-/** Records steps, and hands what they drew to the requests. */
+/** Records steps, and gives their tokens to the requests. */
 export class StepRunner {
   readonly #backend: Backend;
   readonly #decoder: Decoder;
@@ -46,31 +46,31 @@ export class StepRunner {
   }
 
   /**
-   * Records one step of the scheduled requests and the draw of every one whose cache is complete after it. A request that
-   * cannot take part fails alone; undefined where none is left.
+   * Records one step of the scheduled requests, and a sample for each request whose known tokens are all cached after it. A request
+   * that cannot take part fails alone. Returns undefined if none remains.
    */
-  run(scheduled: readonly ScheduledRun<RunningGeneration>[]): Step | undefined {
+  run(scheduled: readonly ScheduledRun<ActiveRequest>[]): RecordedStep | undefined {
     const now = performance.now();
     const runs: Run[] = [];
     for (const one of scheduled) {
-      const run = this.#prepare(one, now);
+      const run = this.#makeRun(one, now);
       if (run) runs.push(run);
     }
     if (runs.length === 0) return undefined;
     const ordered = this.#batch.fill(runs);
     this.#decoder.forward(this.#batch, this.#batch.groups);
-    return this.#draw(this.#withoutFailed(ordered), now);
+    return this.#sampleRuns(this.#withoutFailed(ordered), now);
   }
 
-  #prepare({ entry: generation, numRows, isPrefill }: ScheduledRun<RunningGeneration>, now: number) {
-    const { name, tokens, inFlightRow, cachedTokens: firstPosition, resolved, cache } = generation;
+  #makeRun({ entry: request, numRows, isPrefill }: ScheduledRun<ActiveRequest>, now: number) {
+    const { name, tokens, inFlightRow, cachedTokens: firstPosition, resolved, cache } = request;
     const { policy } = resolved;
     try {
       if (!cache?.grow(numRows))
         throw new RangeError(
           `${name}: a step of ${numRows} tokens at position ${firstPosition} has no pages`,
         );
-      const boundsFrom = policy.pageBounds === undefined ? undefined : cache.boundsEnd;
+      const validBounds = policy.pageBounds === undefined ? undefined : cache.validBounds;
       const run: Run = {
         name,
         tokens,
@@ -78,60 +78,59 @@ export class StepRunner {
         pages: cache.pages,
         firstPosition,
         numRows,
-        boundsFrom,
+        validBounds,
         isPrefill,
         policy,
-        generation,
+        request,
         rowsRead: 0,
       };
       this.#batch.check(run);
-      generation.start(now);
+      request.start(now);
       return run;
     } catch (error) {
-      generation.fail(failure(name, error));
+      request.fail(failure(name, error));
       return undefined;
     }
   }
 
-  /** Fails the requests whose policies threw in this step; the others' places in the batch stay as they are. */
+  /** Fails the requests whose policies threw in this step. The other requests keep their sequences of the batch. */
   #withoutFailed(runs: readonly Run[]): readonly (Run | undefined)[] {
     const failures = this.#attention.takeFailures();
     if (failures.size === 0) return runs;
     const left: (Run | undefined)[] = [...runs];
     for (const [{ range, policy }, thrown] of failures)
       for (let sequence = range.first; sequence < range.first + range.count; sequence++) {
-        left[sequence]?.generation.fail(failure(`attention ${policy.name}`, thrown));
+        left[sequence]?.request.fail(failure(`attention ${policy.name}`, thrown));
         left[sequence] = undefined;
       }
     return left;
   }
 
-  #draw(runs: readonly (Run | undefined)[], recordedAt: number): Step {
+  #sampleRuns(runs: readonly (Run | undefined)[], recordedAt: number): RecordedStep {
     const rows: SamplingRow[] = [];
-    const drawn: Run[] = [];
+    const sampled: Run[] = [];
     for (let sequence = 0; sequence < runs.length; sequence++) {
       const run = runs[sequence];
       if (!run) continue;
-      const { generation, numRows, boundsFrom } = run;
-      if (boundsFrom !== undefined) generation.cache?.coverBounds(boundsFrom);
+      const { request, numRows, validBounds } = run;
+      if (validBounds !== undefined) request.cache?.markBoundsValid(validBounds);
       run.rowsRead = this.#attention.reads.of(sequence);
-      if (generation.cachedTokens < generation.promptTokens + generation.numSampled) continue;
+      if (request.cachedTokens < request.promptTokens + request.numSampled) continue;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
-      const { sampling: params } = generation.resolved;
-      rows.push({ params, sampleIndex: generation.numSampled, seenTokens: generation.tokens });
-      drawn.push(run);
+      const { sampling: params } = request.resolved;
+      rows.push({ params, sampleIndex: request.numSampled, seenTokens: request.tokens });
+      sampled.push(run);
     }
     if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);
     // A prefill chunk that samples nothing still returns a sample, so that the host waits for it and does not queue a whole prompt.
-    const draw = this.#backend.sample(this.#decoder.logits, rows);
-    for (let row = 0; row < drawn.length; row++) drawn[row]?.generation.expect(row);
-    // The penalty looks at every token so far, so its requests hold up those they share a batch with: simpler than two
-    // kinds of requests in one step, and rare.
+    const sample = this.#backend.sample(this.#decoder.logits, rows);
+    for (let row = 0; row < sampled.length; row++) sampled[row]?.request.expect(row);
+    // A repetition penalty needs every earlier token on the host, so its whole batch cannot run ahead. Such requests are rare.
     const hasPenalty = rows.some(({ params }) => params.repetitionPenalty !== 1);
     const canStayInFlight = this.#backend.runsAhead && !hasPenalty;
     return {
-      drawn,
-      draw,
+      sampled,
+      sample,
       canStayInFlight,
       numRows: this.#batch.numRows,
       prefill: prefillKind(runs),
@@ -141,33 +140,33 @@ export class StepRunner {
   }
 
   /**
-   * Waits for the tokens of a step and hands them over. Tokens for requests that ended in the meantime are dropped; their
-   * pages may already be another's, which is safe because the device runs steps in order.
+   * Waits for the tokens of a step and gives them to their requests. Drops the tokens of requests that ended meanwhile. Another
+   * request may hold their pages already, which is safe because the device runs steps in order.
    */
-  async postprocess(step: Step): Promise<void> {
-    const tokens = await step.draw.tokens();
+  async postprocess(step: RecordedStep): Promise<void> {
+    const tokens = await step.sample.tokens();
     step.arrivedAt = performance.now();
-    for (let row = 0; row < step.drawn.length; row++) {
-      const run = step.drawn[row];
-      if (!run || run.generation.isDone) continue;
+    for (let row = 0; row < step.sampled.length; row++) {
+      const run = step.sampled[row];
+      if (!run || run.request.isDone) continue;
       try {
-        this.#handOver(run, tokens[row], step.arrivedAt);
+        this.#deliver(run, tokens[row], step.arrivedAt);
       } catch (error) {
-        run.generation.fail(failure(run.name, error)); // its policy, or its tokenizer: nobody else's concern
+        run.request.fail(failure(run.name, error)); // an error of its policy or tokenizer fails it alone
       }
     }
   }
 
-  #handOver({ generation, isPrefill, rowsRead, firstPosition }: Run, token: number, now: number): void {
+  #deliver({ request, isPrefill, rowsRead, firstPosition }: Run, token: number, now: number): void {
     const { numLayers, vocabSize } = this.#backend.model;
-    if (!isPrefill) generation.count(rowsRead, numLayers * (firstPosition + 1));
-    if (token < vocabSize) generation.accept(token, now);
-    else generation.fail(new BackendError(noToken(token, generation, vocabSize)));
+    if (!isPrefill) request.count(rowsRead, numLayers * (firstPosition + 1));
+    if (token < vocabSize) request.accept(token, now);
+    else request.fail(new BackendError(noToken(token, request, vocabSize)));
   }
 
   /**
-   * Dense logits of some positions of a sequence whose earlier ones are cached: f32 [numRows, vocabSize] into `out`, from
-   * the row of `first`. numRows: at most maxBatchRows.
+   * Computes dense logits of `numRows` positions of a sequence from `first` on: f32 [numRows, vocabSize], into `out` from the row of
+   * `first`. Earlier positions are cached. numRows: at most maxBatchRows
    */
   async denseLogits(
     sequence: { readonly tokens: readonly number[]; readonly pages: readonly number[] },
@@ -189,7 +188,7 @@ export class StepRunner {
     this.#decoder.forward(this.#batch, this.#batch.groups);
     for (let row = 0; row < numRows; row += logitRows) {
       const count = Math.min(logitRows, numRows - row);
-      // kernels take few rows another way round: a last row may come again, so that chunks change no bit
+      // repeats the last row, because other kernels, with other bits, compute fewer rows than CHUNK_ROWS
       const computed = Math.min(logitRows, Math.max(count, CHUNK_ROWS));
       for (let i = 0; i < computed; i++) this.#logitRows[i] = row + Math.min(i, count - 1);
       this.#decoder.computeLogits(this.#logitRows, computed);
@@ -199,31 +198,31 @@ export class StepRunner {
   }
 }
 
-function prefillKind(runs: readonly (Run | undefined)[]): Step["prefill"] {
+function prefillKind(runs: readonly (Run | undefined)[]): RecordedStep["prefill"] {
   const hasPrefill = runs.some((run) => run?.isPrefill);
   if (!hasPrefill) return "none";
   return runs.some((run) => run?.isPrefill === false) ? "beside" : "alone";
 }
 
-/** What ends a request whose own policy, tokenizer or place in the batch failed. */
+/** Returns the error of a request whose own policy, tokenizer or run failed. */
 function failure(what: string, thrown: unknown): RequestError {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new RequestError(`${what} failed: ${message}`, { cause: thrown });
 }
 
-/** Why a request has no next token, and where to look. */
-function noToken(token: number, { tokens, resolved }: RunningGeneration, vocabSize: number): string {
+/** Explains a missing next token, and names remedies. */
+function noToken(token: number, { tokens, resolved }: ActiveRequest, vocabSize: number): string {
   const where = `decoding the token at position ${tokens.length}`;
   if (token !== NO_TOKEN)
     return (
-      `${where}: the backend drew token ${token} of a vocabulary of ${vocabSize}; ` +
+      `${where}: the backend sampled token ${token} of a vocabulary of ${vocabSize}; ` +
       "look for wrong kernels with `lessismore doctor`"
     );
   const { repetitionPenalty } = resolved.sampling;
   const penalty = repetitionPenalty === 1 ? "" : `, after the repetition penalty of ${repetitionPenalty},`;
   return (
-    `${where}: the logits${penalty} hold NaN or infinity, so that no token can be drawn; look for such weights with ` +
-    '`lessismore inspect`; where there are none a number has overflowed: try cacheDtype: "f32" on WebGPU, another ' +
+    `${where}: the logits${penalty} hold NaN or infinity, so that no token can be sampled; look for such weights with ` +
+    '`lessismore inspect`; if there are none, a number has overflowed: try cacheDtype: "f32" on WebGPU, another ' +
     "backend, and `lessismore doctor`"
   );
 }

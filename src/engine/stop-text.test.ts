@@ -2,10 +2,10 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { StopText } from "./stop-text.ts";
 
-/** A stream of texts, each of which counts or not. */
+/** A stream of texts; only some of them count. */
 type Stream = readonly (readonly [text: string, counts: boolean])[];
 
-/** By definition: of the matches with a character that counts, the one that ends first. */
+/** Returns the first-ending match with a character that counts, by definition. */
 function expected(stops: readonly string[], stream: Stream): number | undefined {
   const text = stream.map(([piece]) => piece).join("");
   const counts = stream.flatMap(([piece, count]) => Array<boolean>(piece.length).fill(count));

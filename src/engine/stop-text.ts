@@ -1,4 +1,4 @@
-/** The automaton of Knuth, Morris and Pratt for one stop text: amortised O(1) a character. */
+/** The automaton of Knuth, Morris and Pratt for one stop text: amortised O(1) per character. */
 class Pattern {
   readonly #text: string;
   /** [length]: length of the longest proper prefix of the text that also ends its first i + 1 characters. */

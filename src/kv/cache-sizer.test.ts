@@ -2,11 +2,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CacheSizer, type PoolOptions } from "./cache-sizer.ts";
 import { PagePool } from "./page-pool.ts";
 
-/** A sizer on a backend with memory for `most` pages, which notes each call. `memory.pages` changes what it has. */
-function sized(options: Partial<PoolOptions> = {}, most = 1000) {
+/** Returns a sizer on a backend that has memory for `maxPages` pages and lists its calls. `memory.pages` changes its memory. */
+function sized(options: Partial<PoolOptions> = {}, maxPages = 1000) {
   const pool = new PagePool(0, 4);
   const calls: number[] = [];
-  const memory = { pages: most };
+  const memory = { pages: maxPages };
   const backend = {
     resizeCache: async (numPages: number) => {
       calls.push(numPages);
@@ -18,14 +18,14 @@ function sized(options: Partial<PoolOptions> = {}, most = 1000) {
 }
 
 describe("growing", () => {
-  test("takes what is needed and a piece beside, or half as much again, up to the most", async () => {
+  test("adds the missing pages and a first piece, or half of its size, up to maxPages", async () => {
     const { pool, sizer, calls } = sized();
     for (const missing of [1, 1, 3, 40, 1, 1]) if (sizer.canGrow(missing)) await sizer.grow(missing);
     expect(calls).toEqual([11, 22, 35, 85, 100]);
     expect([pool.numPages, pool.numFree, sizer.canGrow(1)]).toEqual([100, 100, false]);
   });
 
-  test("where memory ends, takes half of what it wanted, and half of that, then nothing; no size is tried twice", async () => {
+  test("short of memory, halves the surplus down to the missing pages; tries no size twice", async () => {
     const { pool, sizer, calls } = sized({}, 36);
     for (let i = 0; i < 3; i++) await sizer.grow(1);
     expect(calls.splice(0)).toEqual([11, 22, 33]);
@@ -36,7 +36,7 @@ describe("growing", () => {
     expect([calls, pool.numPages, sizer.canGrow(1)]).toEqual([[36], 36, false]);
   });
 
-  test("a refusal holds for 5 seconds: then memory that came back is used, and memory that did not is asked for once", async () => {
+  test("a refusal holds for 5 seconds; then the sizer uses memory that became free, or asks once in vain", async () => {
     let time = 0;
     const { pool, sizer, calls, memory } = sized({ now: () => time }, 12);
     await sizer.grow(12);
@@ -56,7 +56,7 @@ describe("growing", () => {
     expect([pool.numPages, sizer.limit]).toEqual([30, 100]);
   });
 
-  test("a pool smaller than a piece is one piece", async () => {
+  test("a pool smaller than the first piece grows to its maximum at once", async () => {
     const { pool, sizer } = sized({ maxPages: 6 });
     await sizer.grow(1);
     expect([pool.numPages, sizer.canGrow(1)]).toEqual([6, false]);
@@ -71,7 +71,7 @@ describe("idle", () => {
     vi.useRealTimers();
   });
 
-  test("after its delay it says so, once; work puts it off", async () => {
+  test("calls back once after its delay; work restarts the delay", async () => {
     const { sizer } = sized();
     await sizer.grow(20);
     let idle = 0;
@@ -90,7 +90,7 @@ describe("idle", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("the pool shrinks to its first piece, and may try to grow again", async () => {
+  test("shrinks the pool to its first piece, and may grow again", async () => {
     const { pool, sizer, calls } = sized({}, 30);
     await sizer.grow(25);
     await sizer.grow(80);
@@ -99,7 +99,7 @@ describe("idle", () => {
     expect([pool.numPages, sizer.canGrow(80), calls.at(-1)]).toEqual([10, true, 10]);
   });
 
-  test("there is nothing to wait for where there is nothing to give back", async () => {
+  test("starts no timer for a pool of the first size", async () => {
     const { sizer } = sized();
     await sizer.grow(1);
     await sizer.shrink();

@@ -1,28 +1,28 @@
 import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
 import type { PagePool } from "./page-pool.ts";
 
-/** Share by which the cache grows at least: growing may copy it, and copies must stay few. */
+/** Minimum factor of a growth. A growth may copy the cache, and copies must stay few. */
 const GROWTH = 1.5;
-/** Milliseconds without a request after which the pool is given back but for its first piece. */
+/** Milliseconds without a request after which the pool shrinks to its first piece. */
 const IDLE_MS = 10_000;
-/** Milliseconds after which a refused size may be tried again: others may have freed memory, and each trial may copy the cache. */
+/** Milliseconds between trials of a refused size. Other programs may free memory; each trial may copy the cache. */
 const RETRY_MS = 5_000;
-/** The first piece is the larger of these: enough for a short chat of a large model, and no more than a tab can spare. */
+/** Sizes of the first piece; the larger counts. It holds a short chat of a large model, and a browser tab can spare it. */
 const FIRST_TOKENS = 1024;
 const FIRST_BYTES = 16 << 20;
 
 export interface PoolOptions {
-  /** Pages that the pool grows by beside those that are needed, and that stay when it is idle. */
+  /** Pages of the first piece: a growth adds them to the missing ones, and an idle pool keeps them. */
   readonly firstPages: number;
-  /** Pages that it may grow to. */
+  /** Maximum pages of the pool. */
   readonly maxPages: number;
-  /** Milliseconds without a request before it shrinks. */
+  /** Milliseconds without a request before the pool shrinks. */
   readonly idleMs: number;
-  /** Milliseconds of a clock. */
+  /** Returns milliseconds of a clock. Default: `performance.now`. */
   readonly now?: () => number;
 }
 
-/** Sizes of the pool of a backend. */
+/** Returns the default sizes of a backend's pool. */
 export function poolOptions(model: ModelShape, { pageSize, maxPages }: Capacity): PoolOptions {
   const { numLayers, numKvHeads, headDim } = model;
   const pageBytes = 2 * 4 * numLayers * numKvHeads * headDim * pageSize;
@@ -30,7 +30,7 @@ export function poolOptions(model: ModelShape, { pageSize, maxPages }: Capacity)
   return { firstPages, maxPages, idleMs: IDLE_MS };
 }
 
-/** Gives the page pool its pages: more of the backend's memory as they are needed, all but the first piece back when idle. */
+/** Sizes the page pool: grows it and the backend's cache on demand, and shrinks both to the first piece when idle. */
 export class CacheSizer {
   readonly maxPages: number;
   readonly #pool: PagePool;
@@ -38,9 +38,9 @@ export class CacheSizer {
   readonly #firstPages: number;
   readonly #idleMs: number;
   readonly #now: () => number;
-  /** What memory allows, as the last refusal said. */
+  /** Maximum pages in memory, by the last refusal. */
   #limit: number;
-  /** When a larger size may be tried. */
+  /** Time of the next trial of a larger size. */
   #retryAt = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -58,25 +58,25 @@ export class CacheSizer {
     this.#limit = maxPages;
   }
 
-  /** Whether the pool may still grow by so many pages. */
+  /** Returns true if the pool may grow by `missing` pages. */
   canGrow(missing: number): boolean {
     return this.#pool.numPages + missing <= this.limit;
   }
 
-  /** Pages that the pool has or may still grow to. A refusal lowers it for a while. */
+  /** Maximum pages of the pool at present. A refusal lowers it for `RETRY_MS`. */
   get limit(): number {
     return this.#limit === this.maxPages || this.#now() < this.#retryAt ? this.#limit : this.maxPages;
   }
 
   /**
-   * Grows the pool by `missing` pages or more, by less where memory is short. If there is none even for those, `canGrow` says so
-   * for the next seconds. It does not try a refused size again in that time, since each trial may copy the cache.
-   * missing: a number that `canGrow` allows.
+   * Grows the pool by at least `missing` pages. Halves the surplus while memory is short. If even `missing` pages fail, the pool
+   * keeps its size and `limit` falls. A refused size waits for `RETRY_MS`, since each trial may copy the cache.
+   * missing: a number that `canGrow` allows
    */
   async grow(missing: number): Promise<void> {
     const { numPages } = this.#pool;
     const least = numPages + missing;
-    // With pages to spare: the request that asks for them is about to grow.
+    // a surplus, since the request that lacks the pages is about to grow
     const wanted = Math.max(Math.ceil(numPages * GROWTH), least + this.#firstPages);
     this.#limit = this.limit;
     let size = Math.min(this.#limit, wanted);
@@ -89,16 +89,16 @@ export class CacheSizer {
     this.#pool.resize(size);
   }
 
-  /** Gives all but the first piece back. The caller knows that no page past it is held. */
+  /** Shrinks the pool to the first piece. The caller guarantees that no sequence holds a page beyond it. */
   async shrink(): Promise<void> {
     this.#limit = this.maxPages;
     if (this.#pool.numPages <= this.#firstPages) return;
     this.#pool.resize(this.#firstPages);
-    // A backend that cannot shrink keeps its pages; they are there when the pool grows again.
+    // a backend that cannot shrink keeps its pages for the next growth
     await this.#backend.resizeCache(this.#firstPages);
   }
 
-  /** The engine has nothing to do: after a while without `busy`, `onIdle` is called once. */
+  /** Starts the idle delay, after which it calls `onIdle` once unless `busy` comes first. Does nothing at the first size. */
   idle(onIdle: () => void): void {
     if (
       this.#timer !== undefined ||
@@ -112,14 +112,14 @@ export class CacheSizer {
     allowExit(this.#timer);
   }
 
-  /** The engine has work: it is not idle. Called at the end, too, so that no timer is left. */
+  /** Ends the idle delay. The engine calls it for new work, and when it closes, so that no timer remains. */
   busy(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 }
 
-/** Lets the process end while the timer runs, where timers keep one alive. */
+/** Lets the process end while the timer runs; Node's timers keep a process alive by default. */
 function allowExit(timer: unknown): void {
   if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function")
     timer.unref();

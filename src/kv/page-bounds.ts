@@ -1,34 +1,34 @@
 /**
- * Knows up to which token the per-page data of each page (Quest's key bounds) are valid. The data themselves are the
- * backend's. They cover the first n tokens of a page: they are extended as tokens are added, and cannot be cut back.
+ * Tracks how many tokens of each page have valid key bounds; the backend stores the bounds themselves. The bounds of a page
+ * cover its first n tokens: each step extends them, and nothing can cut them back.
  */
 export class PageBounds {
-  /** Tokens of each page that its data cover. */
+  /** Tokens at the start of each page with valid key bounds. */
   #valid = new Uint32Array(0);
 
-  /** Tokens at the start of the page that its data cover. @throws RangeError for a page that the pool does not have */
+  /** Tokens at the start of a page with valid key bounds. @throws RangeError for a page that the pool does not have */
   valid(page: number): number {
     const tokens = this.#valid[page];
     if (tokens === undefined) throw this.#unknown(page);
     return tokens;
   }
 
-  /** Records that the data of a page cover its first `tokens` tokens. @throws RangeError for a page that the pool does not have */
-  cover(page: number, tokens: number): void {
+  /** Records `tokens` tokens with valid key bounds in a page. @throws RangeError for a page that the pool does not have */
+  markValid(page: number, tokens: number): void {
     if (page >= this.#valid.length) throw this.#unknown(page);
     this.#valid[page] = tokens;
   }
 
-  /** The page's tokens are no longer those that its data cover. @throws RangeError for a page that the pool does not have */
+  /** Invalidates the key bounds of a page, whose tokens change. @throws RangeError for a page that the pool does not have */
   forget(page: number): void {
-    this.cover(page, 0);
+    this.markValid(page, 0);
   }
 
   #unknown(page: number): RangeError {
-    return new RangeError(`page bounds: there is no page ${page}, the KV pool has ${this.#valid.length}`);
+    return new RangeError(`key bounds: there is no page ${page}, the KV pool has ${this.#valid.length}`);
   }
 
-  /** Called by the pool when it changes its size. */
+  /** Follows a change of the pool's size. */
   resize(numPages: number): void {
     const valid = new Uint32Array(numPages);
     valid.set(this.#valid.subarray(0, Math.min(numPages, this.#valid.length)));

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { PagePool } from "./page-pool.ts";
 
-test("the lowest free pages are taken first, those released later again", () => {
+test("take returns the lowest free pages first, released ones included", () => {
   const pool = new PagePool(6, 4);
   expect(pool.take(3)).toEqual([0, 1, 2]);
   expect(pool.take(2)).toEqual([3, 4]);
@@ -11,7 +11,7 @@ test("the lowest free pages are taken first, those released later again", () => 
   expect(pool.take(3)).toEqual([1, 3, 5]);
 });
 
-test("more than are free is nothing, and takes nothing", () => {
+test("take of more pages than are free returns undefined and takes none", () => {
   const pool = new PagePool(3, 4);
   pool.take(2);
   expect(pool.take(2)).toBeUndefined();
@@ -19,7 +19,7 @@ test("more than are free is nothing, and takes nothing", () => {
   expect(pool.take(0)).toEqual([]);
 });
 
-test("a page is free when its last holder has released it", () => {
+test("a page becomes free when its last holder releases it", () => {
   const pool = new PagePool(2, 4);
   const pages = pool.take(2) ?? [];
   pool.retain(pages, 1);
@@ -38,13 +38,17 @@ test("releasing or retaining a free page is an error that names it", () => {
 test("a page that the pool does not have is an error, not a page without holders or bounds", () => {
   const pool = new PagePool(2, 4);
   expect(() => pool.holders(2)).toThrow("there is no page 2: the KV pool has 2 pages");
-  for (const use of [() => pool.bounds.valid(2), () => pool.bounds.cover(2, 1), () => pool.bounds.forget(2)])
-    expect(use).toThrow("page bounds: there is no page 2, the KV pool has 2");
+  for (const use of [
+    () => pool.bounds.valid(2),
+    () => pool.bounds.markValid(2, 1),
+    () => pool.bounds.forget(2),
+  ])
+    expect(use).toThrow("key bounds: there is no page 2, the KV pool has 2");
 });
 
-test("bounds may cover a page of more than 65535 tokens", () => {
+test("key bounds may be valid for a page of more than 65535 tokens", () => {
   const pool = new PagePool(1, 65536);
-  pool.bounds.cover(0, 65536);
+  pool.bounds.markValid(0, 65536);
   expect(pool.bounds.valid(0)).toBe(65536);
 });
 
@@ -57,7 +61,7 @@ test.each([
   expect(new PagePool(8, 4).pagesFor(tokens)).toBe(pages);
 });
 
-test("it grows with pages kept, and shrinks only past what is held", () => {
+test("resize keeps pages when it grows the pool, and refuses to drop a held page", () => {
   const pool = new PagePool(2, 4);
   pool.take(2);
   pool.resize(5);
@@ -70,7 +74,7 @@ test("it grows with pages kept, and shrinks only past what is held", () => {
   expect(pool.take(1)).toEqual([1]);
 });
 
-test("the integrity check tells of a page that leaked", () => {
+test("the integrity check throws for a leaked page", () => {
   const pool = new PagePool(3, 4);
   pool.checkIntegrity(0);
   pool.take(1);
@@ -80,11 +84,11 @@ test("the integrity check tells of a page that leaked", () => {
   );
 });
 
-test("a page that is taken anew has no valid bounds; a growing pool keeps those of the others", () => {
+test("a taken page has no valid key bounds; growth keeps those of other pages", () => {
   const pool = new PagePool(2, 4);
   pool.take(2);
-  pool.bounds.cover(0, 4);
-  pool.bounds.cover(1, 3);
+  pool.bounds.markValid(0, 4);
+  pool.bounds.markValid(1, 3);
   pool.resize(4);
   expect([0, 1, 2].map((page) => pool.bounds.valid(page))).toEqual([4, 3, 0]);
   pool.release([1]);

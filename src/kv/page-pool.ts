@@ -1,18 +1,18 @@
 import { PageBounds } from "./page-bounds.ts";
 
 /**
- * Counts the holders of each page of the KV pool. Plain integers: the pool knows nothing of keys and values.
- * The lowest free pages are taken first, so that the pages in use stay near the start and the pool can shrink.
+ * Counts the holders of each page of the KV pool. The pool has integers alone; the backend stores keys and values.
+ * `take` takes the lowest free pages, so that the pages in use stay near the start and the pool can shrink.
  */
 export class PagePool {
   readonly pageSize: number;
-  /** Which per-page data are valid; a page that is taken anew has none. */
+  /** Validity of the key bounds. A page that `take` returns has none. */
   readonly bounds: PageBounds;
-  /** Holders of each page; 0 where it is free. */
+  /** Holders of each page; 0 for a free page. */
   #holders = new Uint32Array(0);
   #numPages = 0;
   #numFree = 0;
-  /** No page below it is free. */
+  /** A lower limit on the free pages. */
   #lowest = 0;
 
   constructor(numPages: number, pageSize: number) {
@@ -34,7 +34,7 @@ export class PagePool {
     return Math.ceil(tokens / this.pageSize);
   }
 
-  /** Pages for one holder, ascending; undefined where fewer are free, and nothing is taken then. */
+  /** Takes pages for one holder, ascending. Returns undefined and takes nothing if fewer are free. */
   take(count: number): readonly number[] | undefined {
     if (count > this.#numFree) return undefined;
     const taken: number[] = [];
@@ -49,7 +49,7 @@ export class PagePool {
     return taken;
   }
 
-  /** Adds a holder to the first `count` pages. @throws RangeError for a page that nobody holds */
+  /** Adds a holder to each of the first `count` pages. @throws RangeError for a free page */
   retain(pages: readonly number[], count = pages.length): void {
     for (let i = 0; i < count; i++) {
       const page = pages[i] as number;
@@ -58,7 +58,7 @@ export class PagePool {
     }
   }
 
-  /** Takes a holder from the pages from index `from` on; those without holders are free. @throws RangeError for a free page */
+  /** Releases one hold on each page from index `from`. A page without holders becomes free. @throws RangeError for a free page */
   release(pages: readonly number[], from = 0): void {
     for (let i = from; i < pages.length; i++) {
       const page = pages[i] as number;
@@ -71,7 +71,7 @@ export class PagePool {
     }
   }
 
-  /** Sequences that hold a page. @throws RangeError for a page that the pool does not have */
+  /** Number of holders of a page. @throws RangeError for a page that the pool does not have */
   holders(page: number): number {
     const holders = this.#holders[page];
     if (holders === undefined)
@@ -79,7 +79,7 @@ export class PagePool {
     return holders;
   }
 
-  /** The pool has pages 0 to numPages - 1 from now on. @throws RangeError where a page that it loses is held */
+  /** Changes the pool to pages 0 to numPages - 1. @throws RangeError if a sequence holds a page that the pool would lose */
   resize(numPages: number): void {
     for (let page = numPages; page < this.#numPages; page++)
       if (this.#holders[page] !== 0)
@@ -96,9 +96,9 @@ export class PagePool {
   }
 
   /**
-   * Counts free and held pages anew; run when the engine is idle.
-   * numHeld: pages that the caller knows to be held.
-   * @throws RangeError where they do not add up: a page leaked, or was released twice.
+   * Counts the free pages anew. The engine calls it when it is idle.
+   * numHeld: expected number of held pages
+   * @throws RangeError if the counts differ: a page leaked, or a holder released it twice
    */
   checkIntegrity(numHeld: number): void {
     let free = 0;

@@ -1,2 +1,2 @@
-/** Tokens of a page of the KV cache, unless an engine is opened with another size. */
+/** Default tokens of a page of the KV cache. */
 export const DEFAULT_PAGE_SIZE = 16;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { PagePool } from "./page-pool.ts";
 import { SequenceCache } from "./sequence-cache.ts";
 
-test("pages follow its length; what is reserved is no length", () => {
+test("pages follow the length; reserved pages add none", () => {
   const pool = new PagePool(4, 4);
   const cache = new SequenceCache(pool);
   expect(cache.reserve(5)).toBe(true);
@@ -30,14 +30,14 @@ test.each([
   expect([cache.pages, cache.length]).toEqual([pages, left]);
 });
 
-test("it cannot be cut to more than it has", () => {
+test("truncate refuses more tokens than are cached", () => {
   const cache = new SequenceCache(new PagePool(8, 4));
   cache.grow(3);
   expect(() => cache.truncate(4)).toThrow("truncating a sequence of 3 cached tokens to 4");
   expect(() => cache.truncate(Number.NaN)).toThrow(RangeError);
 });
 
-test("a fork shares full pages and begins where they end", () => {
+test("a fork shares full pages and starts after them", () => {
   const pool = new PagePool(8, 4);
   const cache = new SequenceCache(pool);
   cache.grow(10);
@@ -51,7 +51,7 @@ test("a fork shares full pages and begins where they end", () => {
   pool.checkIntegrity(0);
 });
 
-test("cut inside a shared page, a sequence lets go of the page: the next token would be written into it", () => {
+test("a sequence that is cut inside a shared page releases the page, because it must not write to it", () => {
   const pool = new PagePool(8, 4);
   const cache = new SequenceCache(pool);
   cache.grow(8);
@@ -61,7 +61,7 @@ test("cut inside a shared page, a sequence lets go of the page: the next token w
   cache.grow(1);
   expect(cache.pages).toEqual([0, 2]);
   cache.release();
-  fork.truncate(6); // alone again, it may go on in its page
+  fork.truncate(6); // the only holder now, so it may write to its page
   expect([fork.pages, fork.length]).toEqual([[0, 1], 6]);
 });
 
@@ -70,54 +70,54 @@ describe("key bounds", () => {
     const pool = new PagePool(8, 4);
     const cache = new SequenceCache(pool);
     cache.grow(tokens);
-    cache.coverBounds(cache.boundsEnd);
+    cache.markBoundsValid(cache.validBounds);
     return { pool, cache };
   }
 
-  test("begin at 0 for a sequence that never had any, else with the new tokens", () => {
+  test("are valid up to 0 for a sequence that never had any, else up to the new tokens", () => {
     const cache = new SequenceCache(new PagePool(8, 4));
     cache.grow(9);
-    expect(cache.boundsEnd).toBe(0);
-    cache.coverBounds(0);
-    expect(cache.boundsEnd).toBe(9);
+    expect(cache.validBounds).toBe(0);
+    cache.markBoundsValid(0);
+    expect(cache.validBounds).toBe(9);
     cache.grow(1);
-    expect(cache.boundsEnd).toBe(9);
-    cache.coverBounds(9);
+    expect(cache.validBounds).toBe(9);
+    cache.markBoundsValid(9);
     cache.grow(7);
-    expect(cache.boundsEnd).toBe(10);
+    expect(cache.validBounds).toBe(10);
   });
 
-  test("of a page cut in part cannot be undone: the page starts anew", () => {
+  test("of a page that is cut inside become invalid: they cannot be cut back", () => {
     const { cache } = covered(10);
     cache.truncate(9);
-    expect(cache.boundsEnd).toBe(8);
+    expect(cache.validBounds).toBe(8);
     cache.grow(1);
-    cache.coverBounds(8);
-    expect(cache.boundsEnd).toBe(10);
+    cache.markBoundsValid(8);
+    expect(cache.validBounds).toBe(10);
     cache.truncate(5);
-    expect(cache.boundsEnd).toBe(4);
+    expect(cache.validBounds).toBe(4);
   });
 
-  test("of pages that another sequence had are not taken over", () => {
+  test("of another sequence's released pages are not reused", () => {
     const { pool, cache } = covered(8);
     cache.release();
     const next = new SequenceCache(pool);
     next.grow(8);
-    expect([next.pages, next.boundsEnd]).toEqual([[0, 1], 0]);
+    expect([next.pages, next.validBounds]).toEqual([[0, 1], 0]);
   });
 
-  test("are shared with forks, either way", () => {
+  test("are shared with forks, in both directions", () => {
     const { cache } = covered(10);
     const fork = cache.fork();
     fork.grow(1);
-    expect(fork.boundsEnd).toBe(8);
+    expect(fork.validBounds).toBe(8);
     const plain = new SequenceCache(new PagePool(8, 4));
     plain.grow(8);
     const quest = plain.fork();
     quest.grow(1);
-    expect(quest.boundsEnd).toBe(0);
-    quest.coverBounds(0);
-    expect([plain.boundsEnd, quest.boundsEnd]).toEqual([8, 9]);
+    expect(quest.validBounds).toBe(0);
+    quest.markBoundsValid(0);
+    expect([plain.validBounds, quest.validBounds]).toEqual([8, 9]);
   });
 });
 
@@ -140,11 +140,11 @@ const ACTION: fc.Arbitrary<Action> = fc.oneof(
   },
 );
 
-/** A pool as its users see it: what was written to each place, and what the bounds of each page were made of. */
+/** Models the pool's users: the token in each slot, and the tokens in the key bounds of each page. */
 class Model {
   static readonly PAGE_SIZE = 4;
   readonly pool = new PagePool(12, Model.PAGE_SIZE);
-  /** Sequences with the tokens that each one wrote or shares. */
+  /** Sequences with the tokens that each wrote or shares. */
   live: { readonly cache: SequenceCache; tokens: number[] }[] = [
     { cache: new SequenceCache(this.pool), tokens: [] },
   ];
@@ -194,17 +194,17 @@ class Model {
     }
   }
 
-  /** As a backend brings bounds up to date: a page is extended from the position given, or started anew. */
+  /** Updates key bounds as a backend does: extends a page from the given position, or resets it at its first token. */
   #cover({ cache, tokens }: { readonly cache: SequenceCache; readonly tokens: readonly number[] }): void {
-    const from = cache.boundsEnd;
+    const from = cache.validBounds;
     for (let position = from; position < cache.length; position++) {
       const page = cache.pages[Math.floor(position / Model.PAGE_SIZE)] ?? -1;
       const token = tokens[position] ?? -1;
       const before = position % Model.PAGE_SIZE === 0 ? [] : (this.#bounds.get(page) ?? []);
       this.#bounds.set(page, [...before, token]);
     }
-    cache.coverBounds(from);
-    expect(cache.boundsEnd).toBe(cache.length);
+    cache.markBoundsValid(from);
+    expect(cache.validBounds).toBe(cache.length);
     const made = cache.pages
       .slice(0, Math.ceil(cache.length / Model.PAGE_SIZE))
       .flatMap((page) => this.#bounds.get(page));
@@ -235,7 +235,7 @@ class Model {
   }
 }
 
-test("whatever sequences do, pages add up, everyone reads what it wrote, and bounds are those of the tokens", () => {
+test("after any actions of sequences, pages add up, each reads its own tokens, and key bounds are those of its tokens", () => {
   fc.assert(
     fc.property(fc.array(ACTION, { maxLength: 60, size: "max" }), (actions) => {
       const model = new Model();

@@ -1,41 +1,41 @@
 import type { PagePool } from "./page-pool.ts";
 
 /**
- * The cached keys and values of one sequence: its pages in order of positions, and one cursor. Full pages may be shared
- * with forks; a page that is written to is held by one sequence alone.
+ * The cached keys and values of one sequence: its pages in order of positions, and one cursor. Forks may share full pages;
+ * the page that a sequence writes to has one holder.
  */
 export class SequenceCache {
   readonly #pool: PagePool;
   readonly #pages: number[] = [];
   #length = 0;
-  /** Per-page data are known to be valid up to here; a multiple of the page size. */
-  #covered = 0;
+  /** A lower limit on `validBounds`, so that the search for it starts here; a multiple of the page size. */
+  #validFrom = 0;
 
   constructor(pool: PagePool) {
     this.#pool = pool;
   }
 
-  /** Pages in order of positions. May be more than `length` needs: some are reserved. */
+  /** Pages in order of positions, reserved ones included. */
   get pages(): readonly number[] {
     return this.#pages;
   }
 
-  /** Cached tokens; the next one goes to this position. */
+  /** Cached tokens, and the position of the next one. */
   get length(): number {
     return this.#length;
   }
 
-  /** Tokens that the pages hold room for. */
+  /** Maximum tokens in the pages. */
   get capacity(): number {
     return this.#pages.length * this.#pool.pageSize;
   }
 
-  /** Pages that it lacks for `tokens` tokens in all. */
+  /** Returns the number of pages that a length of `tokens` tokens lacks. */
   missingPages(tokens: number): number {
     return Math.max(0, this.#pool.pagesFor(tokens) - this.#pages.length);
   }
 
-  /** Makes room for `tokens` tokens in all. False where the pool lacks the pages; nothing is taken then. */
+  /** Takes pages for a length of `tokens` tokens. Returns false and takes nothing if the pool lacks them. */
   reserve(tokens: number): boolean {
     if (tokens <= this.capacity) return true;
     const taken = this.#pool.take(this.missingPages(tokens));
@@ -44,7 +44,7 @@ export class SequenceCache {
     return true;
   }
 
-  /** Adds `tokens` tokens, whose keys and values the caller writes. False where the pool lacks pages; nothing changes then. */
+  /** Adds `tokens` tokens, whose keys and values the caller writes. Returns false and changes nothing if the pool lacks pages. */
   grow(tokens: number): boolean {
     if (!this.reserve(this.#length + tokens)) return false;
     this.#length += tokens;
@@ -52,10 +52,10 @@ export class SequenceCache {
   }
 
   /**
-   * Keeps the first `length` tokens and releases the pages past them. A last page that forks share is released, too, as
-   * the next token would be written into it: `length` is then at its start, and the tokens past that are to be computed
+   * Keeps the first `length` tokens and releases the pages past them. If forks share the page that contains the cut, the
+   * sequence releases it and ends at its start, because it must not write to a shared page. The caller computes the lost tokens
    * again.
-   * @throws RangeError where fewer are cached.
+   * @throws RangeError if fewer tokens are cached
    */
   truncate(length: number): void {
     if (!(length >= 0 && length <= this.#length))
@@ -70,12 +70,12 @@ export class SequenceCache {
     this.#pages.length = kept;
     if (kept > last && page !== undefined && bounds.valid(page) > length % pageSize) bounds.forget(page);
     this.#length = isShared ? last * pageSize : length;
-    this.#covered = Math.min(this.#covered, last * pageSize);
+    this.#validFrom = Math.min(this.#validFrom, last * pageSize);
   }
 
   /**
-   * A sequence that shares the full pages of this one. Its `length` is where they end: the tokens of a last page in part
-   * are to be computed again, into a page of its own, so that no page is copied and no shared page is written to.
+   * Returns a sequence that shares this one's full pages and ends after them. The caller computes the remaining tokens again.
+   * So the pool copies no page, and no sequence writes to a shared one.
    */
   fork(): SequenceCache {
     const fork = new SequenceCache(this.#pool);
@@ -83,35 +83,35 @@ export class SequenceCache {
     this.#pool.retain(this.#pages, full);
     for (let i = 0; i < full; i++) fork.#pages.push(this.#pages[i] as number);
     fork.#length = full * this.#pool.pageSize;
-    fork.#covered = Math.min(this.#covered, fork.#length);
+    fork.#validFrom = Math.min(this.#validFrom, fork.#length);
     return fork;
   }
 
-  /** Gives all pages back. Calling it twice is allowed. */
+  /** Releases all pages. Calling it twice is allowed. */
   release(): void {
     this.#pool.release(this.#pages);
     this.#pages.length = 0;
     this.#length = 0;
-    this.#covered = 0;
+    this.#validFrom = 0;
   }
 
-  /** First position whose page's data (Quest's key bounds) do not cover it; `length` where all do. */
-  get boundsEnd(): number {
+  /** First position without valid key bounds; `length` if all positions have them. */
+  get validBounds(): number {
     const { pageSize, bounds } = this.#pool;
-    while (this.#covered + pageSize <= this.#length) {
-      const valid = bounds.valid(this.#pages[this.#covered / pageSize] as number);
-      if (valid < pageSize) return this.#covered + valid;
-      this.#covered += pageSize;
+    while (this.#validFrom + pageSize <= this.#length) {
+      const valid = bounds.valid(this.#pages[this.#validFrom / pageSize] as number);
+      if (valid < pageSize) return this.#validFrom + valid;
+      this.#validFrom += pageSize;
     }
-    if (this.#covered === this.#length) return this.#length;
-    const valid = bounds.valid(this.#pages[this.#covered / pageSize] as number);
-    return Math.min(this.#length, this.#covered + valid);
+    if (this.#validFrom === this.#length) return this.#length;
+    const valid = bounds.valid(this.#pages[this.#validFrom / pageSize] as number);
+    return Math.min(this.#length, this.#validFrom + valid);
   }
 
-  /** Records that the data of the pages from position `from` on were brought up to date. from: of `boundsEnd` */
-  coverBounds(from: number): void {
+  /** Records that the backend updated the key bounds from position `from` to the end. from: of `validBounds` */
+  markBoundsValid(from: number): void {
     const { pageSize, bounds } = this.#pool;
     for (let i = Math.floor(from / pageSize); i * pageSize < this.#length; i++)
-      bounds.cover(this.#pages[i] as number, Math.min(pageSize, this.#length - i * pageSize));
+      bounds.markValid(this.#pages[i] as number, Math.min(pageSize, this.#length - i * pageSize));
   }
 }

@@ -27,9 +27,9 @@ describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
   }
 
   /** One more token each, in a step that brings the bounds up to date from the positions given. */
-  function step(trial: Trial, sequences: readonly TrialSequence[], boundsFrom: readonly number[]): void {
+  function step(trial: Trial, sequences: readonly TrialSequence[], validBounds: readonly number[]): void {
     trial.run(
-      sequences.map((sequence, s) => ({ ...trial.part(sequence, 1), boundsFrom: boundsFrom[s] ?? 0 })),
+      sequences.map((sequence, s) => ({ ...trial.part(sequence, 1), validBounds: validBounds[s] ?? 0 })),
     );
     for (const layer of [0, 1]) trial.backend.updatePageBounds(layer, { first: 0, count: sequences.length });
   }

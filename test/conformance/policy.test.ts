@@ -42,7 +42,7 @@ type Definition = (seen: Seen) =>
   | {
       readonly attends: "all" | "set";
       readonly sets: number[][];
-      readonly scans?: "keys" | "page bounds";
+      readonly scans?: "keys" | "key bounds";
     };
 
 const CURRENT = { sinks: 0, recent: 1 };
@@ -88,7 +88,7 @@ function quest(budget: number, page: number, denseLayers: number): Definition {
         CURRENT,
       );
     });
-    return { attends: "set", sets, scans: "page bounds" };
+    return { attends: "set", sets, scans: "key bounds" };
   };
 }
 
@@ -167,7 +167,7 @@ function rowsOf(sets: readonly number[][]): number {
 
 /** A key is half a row. A page has two f32 vectors, the least and the largest of its keys. */
 function rowsScanned(
-  scans: "keys" | "page bounds" | undefined,
+  scans: "keys" | "key bounds" | undefined,
   length: number,
   cacheDtype: "f16" | "f32",
 ): number {

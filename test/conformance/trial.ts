@@ -31,7 +31,7 @@ export interface Part {
   readonly sequence: TrialSequence;
   readonly rows: readonly Float64Array[];
   /** From where `updatePageBounds` begins, if not with the rows. */
-  readonly boundsFrom?: number;
+  readonly validBounds?: number;
 }
 
 /** A backend under test, whose ops of `advance` are tested one at a time, too. */
@@ -70,7 +70,7 @@ export class Trial {
       firstRows: new Uint32Array(capacity.maxBatchSequences),
       rowCounts: new Uint32Array(capacity.maxBatchSequences),
       lengths: new Uint32Array(capacity.maxBatchSequences),
-      boundsFrom: new Uint32Array(capacity.maxBatchSequences),
+      validBounds: new Uint32Array(capacity.maxBatchSequences),
       pageTables: new Uint32Array(capacity.maxBatchSequences * maxPages),
       maxPagesPerSequence: maxPages,
     };
@@ -129,10 +129,10 @@ export class Trial {
     batch.numSequences = parts.length;
     batch.pageTables.fill(0xffffffff);
     let row = 0;
-    parts.forEach(({ sequence, rows, boundsFrom }, s) => {
+    parts.forEach(({ sequence, rows, validBounds }, s) => {
       batch.firstRows[s] = row;
       batch.rowCounts[s] = rows.length;
-      batch.boundsFrom[s] = boundsFrom ?? sequence.length;
+      batch.validBounds[s] = validBounds ?? sequence.length;
       for (const values of rows) {
         const position = sequence.length++;
         if (position % pageSize === 0) {

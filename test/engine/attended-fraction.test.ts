@@ -1,22 +1,22 @@
-/** A result's fraction of cache bytes read, against sums written here by hand. */
+/** The attended fraction of a result, against sums by hand. */
 import { expect, test } from "vitest";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { openTiny } from "./tiny-engine.ts";
 
 const PROMPT = 20;
 const TOKENS = 9;
-/** Cached lengths of the decode steps: the first token comes with prefill, the last is never fed back. */
+/** Cached lengths of the decode steps. Prefill samples the first token, and the last token is never cached. */
 const LENGTHS = Array.from({ length: TOKENS - 1 }, (_, i) => PROMPT + 1 + i);
 
 const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
 
-/** Two layers, as many kv heads as query heads, pages of 4 tokens; keys and values of a token are 1. */
+/** Two layers, as many kv heads as query heads, pages of 4 tokens; the unit is a token's keys and values. */
 const READS: readonly (readonly [spec: string, rows: (length: number) => number])[] = [
   ["full", (length) => 2 * length],
   ["oracle-top-k:budget=8", (length) => 2 * (length / 2 + 8)],
   [
     "quest:budget=8,page=4,dense-layers=1",
-    // the dense layer; bounds of every page; one page by rank and the current one, filled as far as it is
+    // the dense layer; the key bounds of every page; one page by rank, and the tokens of the current page
     (length) => length + Math.ceil(length / 4) + 4 + (((length - 1) % 4) + 1),
   ],
   ["less-is-more:budget=8,layers=0", (length) => length + 8],
@@ -26,7 +26,7 @@ const READS: readonly (readonly [spec: string, rows: (length: number) => number]
 
 test.each(
   READS.flatMap(([spec, rows]) => [true, false].map((runsAhead) => ({ spec, rows, runsAhead }))),
-)("$spec, running ahead $runsAhead: what selection reads counts, to the byte", async ({
+)("$spec, running ahead $runsAhead: the fraction counts every byte that selection reads", async ({
   spec,
   rows,
   runsAhead,

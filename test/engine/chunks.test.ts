@@ -9,12 +9,12 @@ import { repositoryPath } from "../golden/open-fixture.ts";
 import { webgpuForTests } from "../webgpu/environment.ts";
 import { openTiny, type TinyOptions } from "./tiny-engine.ts";
 
-/** Logits of a prompt, cut into chunks of at most so many rows. */
+/** Returns the logits of a prompt in chunks of limited rows. */
 async function logitsOf(open: BackendFactory, length: number, options: TinyOptions): Promise<Float32Array> {
   const tokens = Array.from({ length }, (_, i) => 3 + ((i * 53) % 300));
   const engine = await openTiny(open, options);
   try {
-    await engine.logits(tokens); // its times size the chunks of the next
+    await engine.logits(tokens); // these times size the next chunks
     return await engine.logits(tokens);
   } finally {
     await engine.close();
@@ -34,9 +34,9 @@ test.each(onCpu)("$name: logits of a prompt have the same bits for every chunk s
 
 const { gpu, reason } = await webgpuForTests();
 
-// as users get it: 16-bit weights, f16 cache, subgroup matrices where there are any
+// the defaults: 16-bit weights, f16 cache, subgroup matrices if the device has them
 describe.skipIf(gpu === undefined)(`webgpu${reason === undefined ? "" : ` (${reason})`}`, () => {
-  test("logits of a prompt are the same bits however it is cut", async () => {
+  test("logits of a prompt have the same bits for every chunk size", async () => {
     const adapter = await gpu?.requestAdapter();
     if (!adapter) throw new Error("WebGPU had an adapter and has none now");
     const device = await requestWebGpuDevice(adapter);

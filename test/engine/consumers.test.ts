@@ -12,7 +12,7 @@ const [{ open }] = BACKENDS;
 const ENDS = { sinks: 1, recent: 1 };
 const ids = Array.from({ length: 40 }, (_, i) => 3 + ((i * 37) % 300));
 const base: GenerationRequest = { tokenIds: ids.slice(0, 8), maxTokens: 9, temperature: 0 };
-/** More tokens than the engine generates ahead of a consumer. */
+/** Exceeds the tokens that the engine generates ahead of a consumer. */
 const long: GenerationRequest = { ...base, maxTokens: 200, temperature: 1, seed: 9 };
 const LARGE = { maxSequenceLength: 384, maxPages: 96 };
 
@@ -33,7 +33,7 @@ async function until(condition: () => boolean): Promise<void> {
 const tokensOf = async (generation: Generation) => (await generation.result()).tokenIds;
 
 describe("a failure is limited to its requests", () => {
-  /** Streaming attention with some members replaced. */
+  /** Returns streaming attention with some members replaced. */
   function failing(change: Partial<AttentionPolicy>): AttentionPolicy {
     return { ...streamingLlm({ tokenBudget: 8 }), name: "mine", ...change };
   }
@@ -117,7 +117,7 @@ describe("a failure is limited to its requests", () => {
     expect(await tokensOf(engine.generate(healthy))).toEqual(expected);
   });
 
-  test("a policy with a budget a layer creates tensors only in its first step", async () => {
+  test("a policy with one budget per layer creates tensors only in its first step", async () => {
     let made = 0;
     const onCall = (call: string) => {
       if (call === "createTensor") made++;
@@ -138,16 +138,16 @@ describe("a failure is limited to its requests", () => {
 
   test("a tokenizer that cannot decode a token fails only the request that sampled it", async () => {
     const engine = await openEngine();
-    const drawn = { ...base, temperature: 1, seed: 3 };
-    const expected = await tokensOf(engine.generate(drawn));
+    const sampled = { ...base, temperature: 1, seed: 3 };
+    const expected = await tokensOf(engine.generate(sampled));
     expect(expected.indexOf(expected[4] ?? 0)).toBe(4);
     const decode = (tokens: ArrayLike<number>) =>
       Array.from(tokens).includes(expected[4] ?? 0) ? boom() : characters.decode(tokens);
     const decodeStream = () => ({ push: (id: number) => decode([id]), end: () => "" });
     const other = await openEngine({ tokenizer: { ...characters, decode, decodeStream } });
     const [broken, healthy] = await Promise.allSettled([
-      other.generate(drawn).result(),
-      other.generate({ ...drawn, maxTokens: 4 }).result(),
+      other.generate(sampled).result(),
+      other.generate({ ...sampled, maxTokens: 4 }).result(),
     ]);
     expect(broken).toMatchObject({ reason: { code: "request", message: "request 1 failed: boom" } });
     expect(healthy).toMatchObject({ value: { tokenIds: expected.slice(0, 4) } });
@@ -185,7 +185,7 @@ describe("a failure is limited to its requests", () => {
 });
 
 describe("a consumer that does not read", () => {
-  test("gives its place and pages to waiting requests, and receives the same tokens when it reads on", async () => {
+  test("loses place and pages to waiting requests, and receives the same tokens when it reads on", async () => {
     const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const expected = await tokensOf(engine.generate(long));
     const sparse = { ...long, attention: lessIsMore({ tokenBudget: 24, selectionLayers: [0] }) };
@@ -194,8 +194,8 @@ describe("a consumer that does not read", () => {
     const unreadSparse = engine.generate(sparse);
     await until(() => unread.progress.generatedTokens >= 64);
     expect((await engine.generate(base).result()).usage.completionTokens).toBe(9);
-    expect(unread.progress).toMatchObject({ phase: "waiting", waitsFor: "its consumer, to read on" });
-    // two readers share one place: the engine preempts each for the other, again and again
+    expect(unread.progress).toMatchObject({ phase: "waiting", waitsFor: "its consumer to continue reading" });
+    // two readers share one place: admission suspends each for the other, again and again
     const read = async (generation: Generation) => {
       const tokens: number[] = [];
       for await (const part of generation) tokens.push(...part.tokenIds);
@@ -249,7 +249,7 @@ describe("a consumer that does not read", () => {
     expect((await result).usage.completionTokens).toBe(200);
   });
 
-  test("ends a preempted request by its signal, as does closing the engine", async () => {
+  test("ends a suspended request by its signal, as does closing the engine", async () => {
     const engine = await openEngine({ sizes: { ...LARGE, maxBatchSequences: 1 } });
     const controller = new AbortController();
     const aborted = engine.generate({ ...long, signal: controller.signal });

@@ -1,4 +1,4 @@
-/** Sequences that share the pages of a prompt decode what sequences of their own decode, on every backend, to the bit. */
+/** Forks that share the pages of a prompt decode the same bits as separate sequences, on every backend. */
 import { afterEach, describe, expect, test } from "vitest";
 import { Attention } from "../../src/attention/attend.ts";
 import { full } from "../../src/attention/policies/full.ts";
@@ -23,7 +23,7 @@ const CAPACITY = { pageSize: 4, maxPages: 40, maxSequenceLength: 96, maxBatchRow
 const PROMPT = Array.from({ length: 22 }, (_, i) => 3 + ((i * 37) % 300));
 const SHARED = 20;
 
-/** One sequence as a test sees it. */
+/** A sequence of a test. */
 interface Sequence {
   readonly cache: SequenceCache;
   readonly tokens: number[];
@@ -57,13 +57,13 @@ class Driver {
     return { cache: new SequenceCache(this.pool), tokens: [] };
   }
 
-  /** A fork that begins with the shared tokens. */
+  /** Returns a fork with the shared tokens. */
   fork({ cache, tokens }: Sequence): Sequence {
     const fork = cache.fork();
     return { cache: fork, tokens: tokens.slice(0, fork.length) };
   }
 
-  /** One step: the same number of new tokens for each; the logits of the last of each. */
+  /** Runs a step of equally many new tokens per sequence; returns the logits of each last token. */
   async step(
     sequences: readonly Sequence[],
     tokens: readonly (readonly number[])[],
@@ -74,17 +74,17 @@ class Driver {
       const added = tokens[s] ?? [];
       known.push(...added);
       expect(cache.grow(added.length)).toBe(true);
-      const boundsFrom = policy.pageBounds === undefined ? undefined : cache.boundsEnd;
+      const validBounds = policy.pageBounds === undefined ? undefined : cache.validBounds;
       const isPrefill = added.length > 1;
       return {
-        ...{ name: `sequence ${s}`, tokens: known, pages: cache.pages, firstPosition, boundsFrom },
+        ...{ name: `sequence ${s}`, tokens: known, pages: cache.pages, firstPosition, validBounds },
         ...{ numRows: added.length, isPrefill, policy },
       };
     });
     this.#batch.fill(runs);
     this.#decoder.forward(this.#batch, this.#batch.groups);
-    for (const [s, { boundsFrom }] of runs.entries())
-      if (boundsFrom !== undefined) sequences[s]?.cache.coverBounds(boundsFrom);
+    for (const [s, { validBounds }] of runs.entries())
+      if (validBounds !== undefined) sequences[s]?.cache.markBoundsValid(validBounds);
     const rows = Uint32Array.from(runs, ({ numRows }, s) => this.#batch.firstRows[s] + numRows - 1);
     this.#decoder.computeLogits(rows, rows.length);
     const logits = await this.backend.read(this.#decoder.logits);
@@ -93,7 +93,7 @@ class Driver {
   }
 }
 
-// A software adapter compiles kernels for half a minute, to find what test/conformance/cache.test.ts finds.
+// No WebGPU: a software adapter compiles kernels for half a minute, and test/conformance/cache.test.ts covers it.
 describe.each(
   BACKENDS.filter(({ cacheDtype, cases }) => cacheDtype === undefined || cases === undefined),
 )("$name", ({ open }) => {
@@ -105,12 +105,12 @@ describe.each(
   test.each([
     "full",
     "quest:budget=12,page=4,dense-layers=1",
-  ])("two forks of one prompt under %s are two sequences; what one writes the other and the prompt never see", async (spec) => {
+  ])("two forks of one prompt under %s decode as separate sequences, and change neither each other nor the prompt", async (spec) => {
     const driver = await Driver.open(open);
     opened.push(driver.backend);
     const policy = parseAttention(spec);
     const prompt = driver.sequence();
-    // under a policy that keeps no key bounds
+    // the prompt runs under a policy without key bounds
     await driver.step([prompt], [PROMPT], full());
     const before = driver.pool.numFree;
     const forks = [driver.fork(prompt), driver.fork(prompt)];
@@ -135,7 +135,7 @@ describe.each(
       const expected = await driver.step(own, tokens, policy);
       expect(await driver.step(forks, tokens, policy)).toEqual(expected);
     }
-    // the prompt's own last page was written by none of them
+    // no fork wrote to the prompt's own last page
     const again = driver.sequence();
     await driver.step([again], [PROMPT], full());
     expect(await driver.step([prompt], [[9]], full())).toEqual(await driver.step([again], [[9]], full()));

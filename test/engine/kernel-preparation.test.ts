@@ -1,4 +1,4 @@
-/** Kernels compiled ahead: whom a compiler holds up, whom it fails, and what it may not meet. */
+/** Kernels compiled ahead: the requests that wait for a compiler or fail with it, and the work that excludes dry runs. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, expect, test } from "vitest";
@@ -28,7 +28,7 @@ const sampled: GenerationRequest = { ...greedy, temperature: 1, seed: 4 };
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
-/** A compiler that ends when it is told to: everything asked for since the last `next` at once. */
+/** A compiler under the test's control: `next` ends all compilations since the last `next`. */
 function slowCompiler() {
   let gate = withResolvers();
   let numRuns = 0;
@@ -37,9 +37,9 @@ function slowCompiler() {
       numRuns++;
       return gate.promise;
     },
-    /** Dry runs so far. */
+    /** Number of dry runs. */
     numRuns: () => numRuns,
-    /** Gives what ends the dry runs until now; those to come wait for the next one. */
+    /** Returns a function that ends the compilations of all dry runs so far. */
     next: () => {
       const before = gate;
       gate = withResolvers();
@@ -75,7 +75,7 @@ test("a request waits for its own kernels only, not for those of others", async 
   const waiting = engine.generate(sampled);
   await turns();
   expect(waiting.progress.phase).toBe("waiting");
-  // the same kind of request as the first, alone in its batch as that was
+  // a request of the first one's kind, also alone in its batch
   const { tokenIds } = await engine.generate({ ...greedy, tokenIds: ids.slice(6, 12) }).result();
   expect(tokenIds).toHaveLength(5);
   next().resolve();
@@ -97,7 +97,7 @@ test("requests of one kind share their dry runs, and both wait for them", async 
   for (const one of both) expect((await one.result()).tokenIds).toHaveLength(5);
 });
 
-test("a policy that differs in its budget alone adds its sparse steps, no dense ones", async () => {
+test("a policy that differs only in its budget adds sparse steps and no dense ones", async () => {
   const { prepare, next, numRuns } = slowCompiler();
   const engine = await openEngine({ prepare, sizes: { maxBatchSequences: 1 } });
   const run = async (budget: number) => {
@@ -117,7 +117,7 @@ test("a policy that differs in its budget alone adds its sparse steps, no dense 
   expect(first).toBeGreaterThan(1);
 });
 
-test("a kernel that does not compile fails the request that asked for it, alone; the next one tries again", async () => {
+test("a kernel that does not compile fails only the request that needs it; the next request tries again", async () => {
   const { prepare, next } = slowCompiler();
   const engine = await openEngine({ prepare });
   const good = engine.generate(greedy).result();
@@ -135,7 +135,7 @@ test("a kernel that does not compile fails the request that asked for it, alone;
   expect((await again.result()).tokenIds).toHaveLength(5);
 });
 
-test("a request that comes while the cache moves has its dry run recorded when the cache has moved", async () => {
+test("a request that arrives during a resize of the cache records its dry run after the resize", async () => {
   let isMoving = false;
   const met: boolean[] = [];
   const requests: Promise<unknown>[] = [];
@@ -157,17 +157,17 @@ test("a request that comes while the cache moves has its dry run recorded when t
   expect(met).not.toContain(true);
 });
 
-test("a policy whose settings are no JSON generates", async () => {
+test("a policy with settings that are not JSON generates", async () => {
   const engine = await openEngine({});
   const policy: AttentionPolicy = { ...streamingLlm({ tokenBudget: 8 }), settings: { seed: 7n } };
   expect((await engine.generate({ ...greedy, attention: policy }).result()).tokenIds).toHaveLength(5);
 });
 
-test("a generation that nobody holds is collected", async () => {
+test("an abandoned generation is garbage-collected", async () => {
   const engine = await openEngine({
     sizes: { maxBatchSequences: 1, maxSequenceLength: 384, maxPages: 96 },
   });
-  const dropped = new WeakRef(engine.generate({ ...greedy, maxTokens: 300 })); // set aside for the next one
+  const dropped = new WeakRef(engine.generate({ ...greedy, maxTokens: 300 })); // suspended for the next one
   await turns();
   for (let i = 0; i < 4; i++) await engine.generate(greedy).result();
   await turns();

@@ -1,6 +1,6 @@
 /**
- * Requests that together have more tokens than the KV pool has room for get what each gets alone, on every backend: they
- * wait for pages, give them to older ones and are replayed.
+ * Requests with more tokens than the KV pool holds get the same results as alone, on every backend. They wait for pages, release
+ * them to older requests, and replay their tokens.
  */
 import { afterEach, describe, expect, test } from "vitest";
 import { OutOfPagesError } from "../../src/base/errors.ts";
@@ -16,19 +16,19 @@ import { openTiny, type TinyOptions } from "./tiny-engine.ts";
 
 const ids = Array.from({ length: 40 }, (_, i) => 3 + ((i * 37) % 300));
 const base = { maxTokens: 24, temperature: 0 };
-const drawn = { temperature: 0.9, seed: 7, topK: 50 };
+const sampled = { temperature: 0.9, seed: 7, topK: 50 };
 const LESS_IS_MORE = "less-is-more:budget=12,layers=0";
 const QUEST = "quest:budget=16,page=4,dense-layers=1";
 
 const REQUESTS: readonly GenerationRequest[] = [
   { ...base, tokenIds: ids.slice(0, 20) },
-  { ...base, ...drawn, tokenIds: ids.slice(1, 12), attention: QUEST },
-  { ...base, ...drawn, tokenIds: ids.slice(2, 20), attention: LESS_IS_MORE },
+  { ...base, ...sampled, tokenIds: ids.slice(1, 12), attention: QUEST },
+  { ...base, ...sampled, tokenIds: ids.slice(2, 20), attention: LESS_IS_MORE },
   { ...base, tokenIds: ids.slice(3, 22), attention: QUEST },
-  { ...base, ...drawn, tokenIds: ids.slice(4, 18) },
+  { ...base, ...sampled, tokenIds: ids.slice(4, 18) },
   { ...base, tokenIds: ids.slice(5, 25), attention: LESS_IS_MORE },
 ];
-/** For the longest of them, and a little. */
+/** Pages of the longest request, and a few more. */
 const NUM_PAGES = 14;
 const PREEMPTED =
   /^gave its KV pages to older requests (once|\d+ times), waited \d+\.\d s for pages and was replayed/;
@@ -46,7 +46,7 @@ async function outcome(
   return rest;
 }
 
-// A software adapter compiles kernels for half a minute, and has no part in what is tested: on a GPU it runs.
+// No software adapter: it compiles kernels for half a minute, and the test concerns the scheduler. GPUs run it.
 describe.each(
   BACKENDS.filter(({ cacheDtype, cases }) => cacheDtype === undefined || cases === undefined),
 )("$name", ({ open }) => {
@@ -59,7 +59,7 @@ describe.each(
   test.each([
     false,
     true,
-  ])("on a pool for one of them, six requests of mixed policies give what each gives alone; runs ahead: %s", async (runsAhead) => {
+  ])("in a pool for one of them, six requests of mixed policies give the same results as alone; runs ahead: %s", async (runsAhead) => {
     const sizes = { maxBatchSequences: 6 };
     const large = await openEngine({ runsAhead, sizes });
     const alone: Partial<GenerationResult>[] = [];
@@ -76,7 +76,7 @@ describe.each(
       expect(own.filter((note) => !PREEMPTED.test(note))).toEqual(alone[i]?.notes);
       expect({ ...rest, notes: alone[i]?.notes }, `request ${i + 1}`).toEqual(alone[i]);
     }
-    expect(together[0]?.notes).toEqual(alone[0]?.notes); // the oldest always goes on
+    expect(together[0]?.notes).toEqual(alone[0]?.notes); // the oldest always continues
   });
 });
 
@@ -89,7 +89,7 @@ describe("on the reference backend", () => {
   }
   const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-  test("a request that can never fit is an error at the start, logits too; what fits exactly runs", async () => {
+  test("a request or logits call that can never fit fails at once; one that fits exactly runs", async () => {
     const engine = await openEngine({ sizes: { maxPages: 8 } });
     const request = { ...base, tokenIds: ids.slice(0, 20) };
     expect(() => engine.generate({ ...request, maxTokens: 14 })).toThrow(OutOfPagesError);
@@ -101,11 +101,11 @@ describe("on the reference backend", () => {
     expect((await engine.logits(ids.slice(0, 32))).length).toBe(32 * 320);
   });
 
-  test("a request that waits for a page keeps the token it has in flight, though others draw meanwhile", async () => {
-    // request 1 and 2 fill the pool; request 2 needs its next page one step before request 1 ends
+  test("a request that waits for a page keeps its token in flight while others sample", async () => {
+    // requests 1 and 2 fill the pool; request 2 needs its next page one step before request 1 ends
     const requests = [
-      { ...base, ...drawn, tokenIds: ids.slice(0, 8), maxTokens: 17 },
-      { ...base, ...drawn, tokenIds: ids.slice(3, 10), maxTokens: 20, seed: 3 },
+      { ...base, ...sampled, tokenIds: ids.slice(0, 8), maxTokens: 17 },
+      { ...base, ...sampled, tokenIds: ids.slice(3, 10), maxTokens: 20, seed: 3 },
     ];
     const large = await openEngine({ runsAhead: true });
     const alone: unknown[] = [];
@@ -120,7 +120,7 @@ describe("on the reference backend", () => {
     }
   });
 
-  test("an abort of a preempted request ends it; the others do not notice", async () => {
+  test("an abort of a preempted request ends it and changes no other request", async () => {
     const controller = new AbortController();
     const seen: GenerationProgress[] = [];
     let aborted: Generation | undefined;
@@ -141,7 +141,7 @@ describe("on the reference backend", () => {
     );
   });
 
-  test("the pool grows as tokens come and is given back when nothing runs for a while; then all works as before", async () => {
+  test("the pool grows with the tokens and shrinks when idle; later requests get the same tokens", async () => {
     const resized: number[] = [];
     const engine = await openEngine({
       sizes: { maxPages: 200, maxSequenceLength: 384 },
@@ -149,7 +149,7 @@ describe("on the reference backend", () => {
       onResize: (numPages) => resized.push(numPages),
     });
     expect(resized).toEqual([]);
-    const request = { ...base, ...drawn, tokenIds: ids, maxTokens: 120 };
+    const request = { ...base, ...sampled, tokenIds: ids, maxTokens: 120 };
     const { tokenIds } = await engine.generate(request).result();
     expect(resized).toEqual([15, 23, 35, 53]);
     expect((await engine.generate(request).result()).tokenIds).toEqual(tokenIds);
@@ -172,7 +172,7 @@ describe("on the reference backend", () => {
     expect(resized).toHaveLength(before);
   });
 
-  test("where memory ends, requests take turns in what there is; one that is too long for it fails alone", async () => {
+  test("short of memory, requests take turns in the pool; one that is too long for it fails alone", async () => {
     const engine = await openEngine({ pool: { firstPages: 2 }, memory: 10 });
     const short = { ...base, tokenIds: ids.slice(0, 16) };
     const [one, other, long] = await Promise.allSettled([

@@ -1,4 +1,4 @@
-/** Prefill through the engine, on a device whose time is a script: a step takes so long a row, and steps run in order. */
+/** Prefill through the engine, on a device with scripted times: a step takes a fixed time per row, and steps run in order. */
 import { afterEach, expect, test, vi } from "vitest";
 import type { Backend, BackendFactory, StepBatch } from "../../src/backend/backend.ts";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
@@ -19,7 +19,7 @@ interface RanStep {
   readonly ms: number;
 }
 
-/** A backend that answers when its device, which is not there, would have run the step. */
+/** Wraps a backend so that it answers at the end of the step on an imaginary device. */
 function scripted(steps: RanStep[]): BackendFactory {
   return async (model, capacity): Promise<Backend> => {
     const backend = await createReferenceBackend(model, capacity);
@@ -33,16 +33,16 @@ function scripted(steps: RanStep[]): BackendFactory {
       beginStep(batch);
     };
     backend.sample = (logits, rows) => {
-      const drawn = sample(logits, rows);
+      const sampled = sample(logits, rows);
       busyUntil = Math.max(busyUntil, performance.now()) + stepMs;
       const arrival = new Promise((resolve) => setTimeout(resolve, busyUntil - performance.now()));
-      return { tokens: () => arrival.then(() => drawn.tokens()) };
+      return { tokens: () => arrival.then(() => sampled.tokens()) };
     };
     return backend;
   };
 }
 
-/** Runs the clock until the work is done. */
+/** Advances the clock until the work is done. */
 async function play<T>(work: Promise<T>): Promise<T> {
   let isDone = false;
   const done = work.finally(() => {
@@ -52,7 +52,7 @@ async function play<T>(work: Promise<T>): Promise<T> {
   return done;
 }
 
-test("a prompt alone comes in the backend's chunks; beside a request that decodes none holds it up past the limit", async () => {
+test("a prompt alone runs in the backend's chunks; no chunk stalls a decoding request beyond the limit", async () => {
   vi.useFakeTimers({ toFake: ["performance", "setTimeout"] });
   const steps: RanStep[] = [];
   const options = { runsAhead: true, prefillRows: 512, maxStallMs: 20, sizes: SIZES };
@@ -68,7 +68,7 @@ test("a prompt alone comes in the backend's chunks; beside a request that decode
   expect([first.tokenIds.length, second.tokenIds.length]).toEqual([120, 2]);
   const beside = steps.filter(({ hasDecode, rows }) => hasDecode && rows > 2);
   expect(beside.length).toBeGreaterThan(3);
-  // the first two are sized before anything is known: 64 rows and the row that decodes
+  // the first two have the default size, 64 rows, and one decode row
   expect(Math.max(...beside.map(({ rows }) => rows))).toBeLessThanOrEqual(65);
   for (const { ms } of beside.slice(2)) expect(ms).toBeLessThanOrEqual(20);
   expect(Math.max(...beside.slice(2).map(({ ms }) => ms))).toBeGreaterThan(10);

@@ -1,5 +1,5 @@
 /**
- * An engine that records a step before it reads the last one's tokens returns the same results as an engine that waits
+ * An engine that records a step before it reads the previous step's tokens returns the same results as an engine that waits
  * for them, on every backend.
  */
 import { afterEach, describe, expect, test } from "vitest";
@@ -33,7 +33,7 @@ const REQUESTS: readonly (readonly [string, GenerationRequest])[] = [
 
 describe.each(BACKENDS)("$name", ({ open, cases }) => {
   const isShort = cases !== undefined;
-  // a shortened cross-section on a software adapter
+  // fewer cases on a software adapter
   const requests = isShort
     ? REQUESTS.slice(0, 4).map(([name, one]) => [name, { ...one, maxTokens: 4 }] as const)
     : REQUESTS;
@@ -88,7 +88,7 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
         tokenIds: tokenIds.slice(0, length),
         text: text.slice(0, length - 1),
       });
-      // pages suffice for one request: these are the last one's, which the dropped step also wrote to
+      // the pool holds one request, so these pages were the last one's, which the dropped step wrote to
       const stop = characters.decode(tokenIds.slice(1, 3));
       const stopped = await outcome(engine, { ...request, stop });
       expect(stopped).toMatchObject({ finishReason: "stop", tokenIds: tokenIds.slice(0, 3), text: text[0] });
@@ -128,7 +128,7 @@ describe("on the reference backend, running ahead", () => {
     await engine.close();
   });
 
-  test("a request runs one step a chunk and token, and none past maxTokens", async () => {
+  test("a request runs one step per chunk and token, and none past maxTokens", async () => {
     const { engine, calls } = await opened();
     await engine.generate({ ...base, tokenIds: ids.slice(0, 20), maxTokens: 6 }).result();
     // two chunks of 16 rows, then five tokens: the sixth is not fed back
@@ -214,7 +214,7 @@ describe("on the reference backend, running ahead", () => {
     expect(bad).toMatchObject({
       reason: {
         code: "backend",
-        message: expect.stringContaining("drew token 320 of a vocabulary of 320"),
+        message: expect.stringContaining("sampled token 320 of a vocabulary of 320"),
       },
     });
     expect(good).toMatchObject({ value: { usage: { completionTokens: 6 } } });

@@ -20,29 +20,29 @@ export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
 export interface TinyOptions {
   /** Overrides the backend's own value. */
   readonly runsAhead?: boolean;
-  /** In place of the backend's own. */
+  /** Overrides the backend's own. */
   readonly prefillRows?: number;
   readonly maxStallMs?: number;
   readonly eosTokenIds?: readonly number[];
   readonly sizes?: Partial<Sizes>;
-  /** In place of the pool's usual sizes: this model is so small that its first piece is the whole pool. */
+  /** Overrides the pool's sizes: the first piece of so small a model is the whole pool. */
   readonly pool?: Partial<PoolOptions>;
   /** Default: `TINY_MODEL`. */
   readonly folder?: FileFolder;
   readonly tokenizer?: Tokenizer;
   /** Changes the tokens of every sample. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
-  /** Pages that the backend has memory for, where that is less than its shape says. */
+  /** Pages that fit the backend's memory. Default: all of its capacity. */
   readonly memory?: number;
-  /** In place of the backend's own; calls `record` where it records a dry run. */
+  /** Replaces the backend's `prepare`; calls `record` for a dry run. */
   readonly prepare?: (record: () => void) => Promise<void>;
-  /** Called with each size that the backend's cache is to have, and awaited before it has it. */
+  /** Called with each new size of the backend's cache; the resize waits for its promise. */
   readonly onResize?: (numPages: number) => unknown;
   /** Runs before each call of the backend, with the method's name, and with "tokens" before a read of a sample's tokens. */
   readonly onCall?: (step: string) => void;
 }
 
-/** Components that no test of the engine looks at. */
+/** Default components that no test of the engine checks. */
 const TINY_ORIGIN: EngineOrigin = {
   model: {
     ...{ name: "tiny", architecture: "none", parameters: 0, maxPositionEmbeddings: 0, kvBytesPerToken: 0 },
@@ -51,7 +51,7 @@ const TINY_ORIGIN: EngineOrigin = {
   ...{ why: "a test", contextNotes: [], notes: [], startedAt: 0 },
 };
 
-/** A tokenizer of one character a token, so that texts show tokens. */
+/** A tokenizer of one character per token, so that texts show tokens. */
 export const characters: Tokenizer = {
   encode: (text) => [...text].map((character) => (character.codePointAt(0) ?? 0) - 0x4e00),
   decode: (ids) => Array.from(ids, (id) => String.fromCodePoint(0x4e00 + id)).join(""),

@@ -61,7 +61,7 @@ describe.skipIf(gpu === undefined)("the KV cache of a device whose memory ends",
       ...{ numRows: 1, numSequences: 1, maxPagesPerSequence: 128 },
       ...{ tokenIds: new Uint32Array(1), slots: new Uint32Array(1), rope: new Float32Array(6) },
       ...{ firstRows: new Uint32Array(1), rowCounts: Uint32Array.of(1), lengths: Uint32Array.of(1) },
-      ...{ boundsFrom: new Uint32Array(1), pageTables: new Uint32Array(128) },
+      ...{ validBounds: new Uint32Array(1), pageTables: new Uint32Array(128) },
     });
     for (let layer = 0; layer < 24; layer++) backend.updatePageBounds(layer, { first: 0, count: 1 });
     await backend.finish();

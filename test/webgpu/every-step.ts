@@ -105,7 +105,7 @@ class EverySteps {
       rope: new Float32Array(numRows * model.headDim),
       firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
-      boundsFrom: Uint32Array.from(rowCounts, (rows) => length - rows),
+      validBounds: Uint32Array.from(rowCounts, (rows) => length - rows),
       lengths: new Uint32Array(rowCounts.length).fill(length),
       pageTables: new Uint32Array(rowCounts.length * maxPages),
       maxPagesPerSequence: maxPages,

@@ -37,8 +37,8 @@ export function resizeLayerCache(
   };
   if (old?.bounds)
     cache.bounds = {
-      min: resized(old.bounds.min, numPages, "page bounds"),
-      max: resized(old.bounds.max, numPages, "page bounds"),
+      min: resized(old.bounds.min, numPages, "key bounds"),
+      max: resized(old.bounds.max, numPages, "key bounds"),
     };
   return cache;
 }
@@ -49,7 +49,7 @@ export function slotOf(batch: StepBatch, { pageSize }: Capacity, sequence: numbe
   return page * pageSize + (position % pageSize);
 }
 
-/** Extends the bounds of a sequence's pages by its keys from `boundsFrom` on; a page's first token resets them. */
+/** Extends the bounds of a sequence's pages by its keys from `validBounds` on; a page's first token resets them. */
 export function updateBounds(
   cache: LayerCache,
   { model, capacity }: Sizes,
@@ -59,12 +59,12 @@ export function updateBounds(
   const width = model.numKvHeads * model.headDim;
   const size = [cache.keys.length / (width * capacity.pageSize), width];
   cache.bounds ??= {
-    min: allocate(Float32Array, size, "page bounds"),
-    max: allocate(Float32Array, size, "page bounds"),
+    min: allocate(Float32Array, size, "key bounds"),
+    max: allocate(Float32Array, size, "key bounds"),
   };
   const { min, max } = cache.bounds;
   const length = batch.lengths[sequence];
-  for (let position = batch.boundsFrom[sequence]; position < length; position++) {
+  for (let position = batch.validBounds[sequence]; position < length; position++) {
     const slot = slotOf(batch, capacity, sequence, position);
     const page = Math.floor(slot / capacity.pageSize);
     const isFirst = slot % capacity.pageSize === 0;

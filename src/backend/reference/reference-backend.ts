@@ -141,7 +141,7 @@ class ReferenceBackend implements Backend, LayerOps {
       firstRows: batch.firstRows.slice(),
       rowCounts: batch.rowCounts.slice(),
       lengths: batch.lengths.slice(),
-      boundsFrom: batch.boundsFrom.slice(),
+      validBounds: batch.validBounds.slice(),
       pageTables: batch.pageTables.slice(),
     };
   }

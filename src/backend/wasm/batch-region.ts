@@ -52,7 +52,7 @@ export class BatchRegion {
     this.copy("firstRows", batch.firstRows, numSequences);
     this.copy("rowCounts", batch.rowCounts, numSequences);
     this.copy("lengths", batch.lengths, numSequences);
-    this.copy("boundsFrom", batch.boundsFrom, numSequences);
+    this.copy("validBounds", batch.validBounds, numSequences);
     const rope = this.#arena.word("rope") / 4;
     for (let i = 0; i < numRows * headDim; i++) this.#arena.floats[rope + i] = batch.rope[i];
   }

@@ -86,7 +86,7 @@ class Sequence {
       slots: Uint32Array.from({ length: rows }, (_, i) => slot(first + i)),
       rope: numbers(rows * DIM, first + 7),
       ...{ rowCounts: Uint32Array.of(rows), lengths: Uint32Array.of(first + rows) },
-      boundsFrom: Uint32Array.of(first),
+      validBounds: Uint32Array.of(first),
       ...{ pageTables: Uint32Array.from(this.#pages), maxPagesPerSequence: this.#pages.length },
     };
   }

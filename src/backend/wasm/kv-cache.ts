@@ -75,7 +75,7 @@ export class KvCache {
   addBounds(): void {
     if (this.#hasBounds) return;
     const { boundsBytes } = this.#extent;
-    const address = this.#arena.allocate(this.#numExtents * boundsBytes, "page bounds");
+    const address = this.#arena.allocate(this.#numExtents * boundsBytes, "key bounds");
     this.#list("boundsExtents", address, { bytes: boundsBytes, first: 0, count: this.#numExtents });
     this.#hasBounds = true;
   }

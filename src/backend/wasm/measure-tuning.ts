@@ -259,7 +259,7 @@ class TuningBench {
       ...{ numRows: 1, numSequences: 1, tokenIds: new Uint32Array(1), slots: new Uint32Array(1) },
       ...{ rope: new Float32Array(TUNING_MODEL.headDim), firstRows: new Uint32Array(1) },
       ...{ rowCounts: Uint32Array.of(1), lengths: Uint32Array.of(TOKENS), maxPagesPerSequence: pages },
-      boundsFrom: Uint32Array.of(TOKENS - 1),
+      validBounds: Uint32Array.of(TOKENS - 1),
       pageTables: Uint32Array.from({ length: pages }, (_, page) => page),
     });
   }

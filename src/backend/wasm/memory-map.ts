@@ -64,7 +64,7 @@ export function stagingBytes(model: ModelShape): number {
 }
 
 /**
- * Bytes of everything but the weights: fixed regions, staging, the full KV cache, page bounds, and room for the decoder and
+ * Bytes of everything but the weights: fixed regions, staging, the full KV cache, key bounds, and room for the decoder and
  * the policies.
  */
 export function workingBytes(model: ModelShape, capacity: Capacity): number {
@@ -89,7 +89,7 @@ export function regions(model: ModelShape, capacity: Capacity): readonly (readon
     ["firstRows", 4 * sequences],
     ["rowCounts", 4 * sequences],
     ["lengths", 4 * sequences],
-    ["boundsFrom", 4 * sequences],
+    ["validBounds", 4 * sequences],
     ["pageTables", 4 * sequences * maxPages],
     ["logitsRows", 4 * rows],
     ["normed", 4 * rows * model.hiddenSize],

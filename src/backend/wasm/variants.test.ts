@@ -297,7 +297,7 @@ function begin(backend: WasmBackend, length: number, rows: number): void {
     ...{ numRows: rows, numSequences: 1, tokenIds: new Uint32Array(rows), slots: new Uint32Array(rows) },
     ...{ rope: new Float32Array(rows * backend.model.headDim), firstRows: new Uint32Array(1) },
     ...{ rowCounts: Uint32Array.of(rows), lengths: Uint32Array.of(length), maxPagesPerSequence: 48 },
-    boundsFrom: Uint32Array.of(length - rows),
+    validBounds: Uint32Array.of(length - rows),
     pageTables: Uint32Array.from({ length: 48 }, (_, page) => (page * 7) % 48),
   });
 }

@@ -1,16 +1,16 @@
-/** Durations that an estimate is the least of: one slow step among fast ones, or two speeds in turn, must not make it late. */
+/** Durations in an estimate. It is their minimum, so that a slow step, or two alternating speeds, does not delay a look. */
 const REMEMBERED = 4;
-/** Durations from which an estimate is trusted: the first of a kind is slow, as kernels and caches are cold. */
-const LEAST_REMEMBERED = 2;
-/** Longest time until the first look: where work is much shorter than the last of its kind, no more than that is lost. */
-const LONGEST_BLIND_MS = 10;
-/** By how much an estimate shrinks where the data was there already: since when is unknown. */
+/** Minimum durations for an estimate: the first submission of a kind is slow, as kernels and caches are cold. */
+const MIN_REMEMBERED = 2;
+/** Maximum time until the first look: the loss if work is much shorter than the last of its kind. */
+const MAX_BLIND_MS = 10;
+/** Factor on an estimate after data arrived before the look, at an unknown time. */
 const SHRINK = 0.8;
-/** How much earlier than expected to look: a share of the duration, and at least what the time of a look is uncertain by. */
+/** Margin of a look before the expected arrival: a share of the duration, and at least the uncertainty of a look's time. */
 const MARGIN_SHARE = 0.03;
-const LEAST_MARGIN_MS = 0.25;
+const MIN_MARGIN_MS = 0.25;
 
-/** Work that was submitted to the device. */
+/** Work submitted to the device. */
 export interface Submission {
   readonly at: number;
   /** A small integer; submissions of one kind take about the same time. */
@@ -22,12 +22,12 @@ class Durations {
   readonly #last = new Float64Array(REMEMBERED);
   #count = 0;
 
-  /** The least of them; undefined while there are too few. */
+  /** Minimum of the last durations; undefined while they are too few. */
   get estimate(): number | undefined {
-    if (this.#count < LEAST_REMEMBERED) return undefined;
-    let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < Math.min(this.#count, REMEMBERED); i++) least = Math.min(least, this.#last[i]);
-    return least;
+    if (this.#count < MIN_REMEMBERED) return undefined;
+    let shortest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < Math.min(this.#count, REMEMBERED); i++) shortest = Math.min(shortest, this.#last[i]);
+    return shortest;
   }
 
   add(duration: number): void {
@@ -36,25 +36,25 @@ class Durations {
 }
 
 /**
- * Predicts when the device will have done what was submitted, from how long submissions of the same kind took. The device does
- * them one after another. Pure: times are milliseconds of the caller's clock.
+ * Predicts the arrival of a submission's data from the durations of earlier submissions of its kind. The device runs submissions
+ * one after another. Pure: times are milliseconds of the caller's clock.
  */
 export class ArrivalEstimates {
   readonly #kinds: Durations[] = [];
-  /** When the last submission that was waited for was done. */
+  /** Arrival of the last submission's data. */
   #lastArrival = Number.NEGATIVE_INFINITY;
 
-  /** When to look for the data of a submission: a little before it is expected; undefined where nothing is known of its kind. */
+  /** Returns the time of the first look for a submission's data, a little before its arrival; undefined without an estimate. */
   lookAt(submission: Submission): number | undefined {
     const duration = this.#kinds[submission.kind]?.estimate;
     if (duration === undefined) return undefined;
-    const margin = Math.max(LEAST_MARGIN_MS, duration * MARGIN_SHARE);
-    return this.#begin(submission) + Math.min(LONGEST_BLIND_MS, duration - margin);
+    const margin = Math.max(MIN_MARGIN_MS, duration * MARGIN_SHARE);
+    return this.#begin(submission) + Math.min(MAX_BLIND_MS, duration - margin);
   }
 
   /**
-   * Learns when the data of a submission was seen. wasPending: it was still to come at the first look, so that the time is exact;
-   * otherwise it may have been there long before.
+   * Learns the time at which the host saw a submission's data.
+   * wasPending: the first look came before the data, so that the time is exact; otherwise the data may have arrived long before
    */
   arrived(submission: Submission, at: number, wasPending: boolean): void {
     const duration = Math.max(0, at - this.#begin(submission));
@@ -68,7 +68,7 @@ export class ArrivalEstimates {
     else durations.add(SHRINK * Math.min(duration, durations.estimate ?? duration));
   }
 
-  /** The device begins when it has the work and has done what was before it. */
+  /** Returns the start of a submission on the device: after the submission, and after the end of the work before it. */
   #begin({ at }: Submission): number {
     return Math.max(at, this.#lastArrival);
   }

@@ -4,7 +4,7 @@ import type { CommandLists, ProfileCategory } from "./command-lists.ts";
 import type { BatchSizes, GpuContext } from "./context.ts";
 import { DecodeAttention, type KeyScan, type RowRun, type SplitRun } from "./decode-attention.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { PrefillAttention } from "./prefill-attention.ts";
+import { PrefillAttention, type TileRows } from "./prefill-attention.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Maximum rows of a prefill chunk that attend one by one, in split-KV scans; longer chunks use tiles. */
@@ -13,10 +13,7 @@ const MAX_SPLIT_ROWS = 8;
 const MAX_SCANS = 64;
 
 /** Rows of a prefill chunk that attend in tiles. */
-interface TileRun {
-  readonly firstRow: number;
-  readonly numRows: number;
-  readonly sequence: number;
+interface TileRun extends TileRows {
   readonly lists: CommandLists;
 }
 
@@ -35,42 +32,37 @@ interface PlannedScan extends KeyScan {
 /** Attention to cached keys and values: routes the rows of a batch to decode or prefill kernels. */
 export class AttentionOps {
   readonly #context: GpuContext;
+  readonly #sizes: () => BatchSizes;
   readonly decode: DecodeAttention;
   readonly #prefill: PrefillAttention;
   readonly #tiles: CommandLists;
   #scans: PlannedScan[] = [];
 
-  constructor(context: GpuContext, cache: KvCache) {
+  /** sizes: returns the sizes of the current batch */
+  constructor(context: GpuContext, cache: KvCache, sizes: () => BatchSizes) {
     this.#context = context;
+    this.#sizes = sizes;
     this.decode = new DecodeAttention(context, cache);
     this.#prefill = new PrefillAttention(context, cache);
     this.#tiles = context.recorder.newCommandLists();
   }
 
-  attendAll(
-    batch: BatchSizes,
-    layer: number,
-    range: SequenceRange,
-    query: TensorRef,
-    output: TensorRef,
-    scores?: Scores,
-  ): void {
-    this.#record(batch, layer, this.#scan(range, query, output, undefined, scores, "dense attention"));
+  attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
+    this.#record(layer, this.#scan(range, query, output, undefined, scores));
   }
 
   attendSelected(
-    batch: BatchSizes,
     layer: number,
     range: SequenceRange,
     query: TensorRef,
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    this.#record(batch, layer, this.#scan(range, query, output, selection, undefined, "sparse attention"));
+    this.#record(layer, this.#scan(range, query, output, selection, undefined));
   }
 
-  scores(batch: BatchSizes, layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#record(batch, layer, this.#scan(range, query, undefined, undefined, out, "selection"));
+  scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    this.#record(layer, this.#scan(range, query, undefined, undefined, out));
   }
 
   /** Finds a scan among those of earlier layers and steps; the same call in the next step allocates nothing. */
@@ -80,7 +72,6 @@ export class AttentionOps {
     output: TensorRef | undefined,
     selection: TokenSelection | undefined,
     scores: Scores | undefined,
-    category: ProfileCategory,
   ): PlannedScan {
     for (let i = 0; i < this.#scans.length; i++) {
       const scan = this.#scans[i] as PlannedScan;
@@ -101,7 +92,7 @@ export class AttentionOps {
         count: range.count,
         selection,
         scores,
-        category,
+        category: categoryOf(output, selection),
         stepNumber: -1,
         partials: undefined,
       },
@@ -114,7 +105,8 @@ export class AttentionOps {
     return scan;
   }
 
-  #record(batch: BatchSizes, layer: number, scan: PlannedScan): void {
+  #record(layer: number, scan: PlannedScan): void {
+    const batch = this.#sizes();
     while (scan.stepNumber !== batch.stepNumber || scan.partials !== scan.output?.partials)
       this.#plan(scan, batch);
     const { splitRuns, tileRuns } = scan;
@@ -169,9 +161,11 @@ export class AttentionOps {
     const { recorder } = this.#context;
     const node = run.lists.at(layer);
     if (recorder.replay(node)) return;
-    const { firstRow, numRows, sequence } = run;
-    recorder.keep(node, () =>
-      this.#prefill.attend(layer, firstRow, numRows, sequence, query, output, category),
-    );
+    recorder.keep(node, () => this.#prefill.attend(layer, run, { query, output, category }));
   }
+}
+
+function categoryOf(output: TensorRef | undefined, selection: TokenSelection | undefined): ProfileCategory {
+  if (!output) return "selection";
+  return selection ? "sparse attention" : "dense attention";
 }

@@ -16,7 +16,7 @@ export interface BatchSizes {
   readonly firstRows: Uint32Array;
   readonly rowCounts: Uint32Array;
   readonly lengths: Uint32Array;
-  readonly boundsFrom: Uint32Array;
+  readonly validBounds: Uint32Array;
 }
 
 /** Copies the sizes that the ops of the step need into `into`; allocates them if `into` is left out. */
@@ -32,7 +32,7 @@ export function copySizes(
     firstRows: new Uint32Array(maxBatchSequences),
     rowCounts: new Uint32Array(maxBatchSequences),
     lengths: new Uint32Array(maxBatchSequences),
-    boundsFrom: new Uint32Array(maxBatchSequences),
+    validBounds: new Uint32Array(maxBatchSequences),
   };
   copy.stepNumber++;
   copy.numRows = numRows;
@@ -40,7 +40,7 @@ export function copySizes(
     copy.firstRows[s] = batch.firstRows[s];
     copy.rowCounts[s] = batch.rowCounts[s];
     copy.lengths[s] = batch.lengths[s];
-    copy.boundsFrom[s] = batch.boundsFrom[s];
+    copy.validBounds[s] = batch.validBounds[s];
   }
   return copy;
 }
@@ -71,7 +71,7 @@ export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuCo
     SLOTS: layout.slots,
     FIRST_ROWS: layout.firstRows,
     LENGTHS: layout.lengths,
-    BOUNDS_FROM: layout.boundsFrom,
+    VALID_BOUNDS: layout.validBounds,
     ROW_COUNTS: layout.rowCounts,
     ROW_SEQUENCES: layout.rowSequences,
     ROW_LENGTHS: layout.rowLengths,

@@ -97,8 +97,8 @@ export class KvCache {
 
   /**
    * Moves the cache into buffers of `numPages` pages, layer by layer, so that no more than one layer's is held twice.
-   * Returns false if the device lacks the memory for it, or would lack it for the buffers that steps may still need: the
-   * layers that were moved go back, and nothing has changed.
+   * Returns false if the device lacks the memory for it, or would lack it for the buffers that steps may still need. The
+   * layers that were moved go back then, and nothing has changed.
    */
   async resize(numPages: number): Promise<boolean> {
     const before = this.#numPages;
@@ -131,6 +131,7 @@ export class KvCache {
     return Math.max(0, decoderBytes(model, capacity) - made) + missingBounds + SPARE_BYTES;
   }
 
+  /** numKept: pages to copy, up to the new size. */
   async #resizeLayer(layer: number, { numKept, numPages, headroom }: LayerResize): Promise<boolean> {
     const { device, buffers, recorder } = this.#context;
     const old = this.layer(layer);

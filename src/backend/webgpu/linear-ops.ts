@@ -210,31 +210,23 @@ export class LinearOps {
     const { stride, dtype } = first;
     const reduceLanes = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
-    const leastRows = { plain: 1, pair: 2, heads: MIN_HEAD_ROWS }[kind];
+    const minRows = { plain: 1, pair: 2, heads: MIN_HEAD_ROWS }[kind];
     // the sums and squares of a reduce group
     const reduceGroupBytes = (rows: number) => (rows + 1) * batch * 4;
-    const mostReduceGroups = Math.floor(traits.workgroupBytes / reduceGroupBytes(leastRows));
+    const maxReduceGroups = Math.floor(traits.workgroupBytes / reduceGroupBytes(minRows));
     // more rows of x in registers, fewer columns of each
     const wanted = tuning.matvecLanes * (batch >= 4 ? 2 : 1);
-    const most = Math.min(wanted, traits.maxInvocations, reduceLanes * mostReduceGroups);
-    const lanes = lanesOf(stride, reduceLanes, Math.max(reduceLanes, most));
-    const threads = lanes * Math.max(1, Math.floor(Math.min(64, most) / lanes));
+    const maxThreads = Math.min(wanted, traits.maxInvocations, reduceLanes * maxReduceGroups);
+    const lanes = lanesOf(stride, reduceLanes, Math.max(reduceLanes, maxThreads));
+    const threads = lanes * Math.max(1, Math.floor(Math.min(64, maxThreads) / lanes));
     const laneVectors = Math.ceil(stride / lanes);
     // loads in flight take registers, and so do sums
     const atOnce = Math.max(1, Math.min(tuning.matvecLoads / laneVectors, MAX_SUMS / batch));
     const rowsAtOnce = Math.max(kind === "plain" ? 1 : 2, 2 ** Math.floor(Math.log2(atOnce)));
     let groupRows = Math.max(tuning.matvecGroupRows, rowsAtOnce);
-    if (kind === "heads") {
-      groupRows = Math.max(MIN_HEAD_ROWS, groupRows);
-      // an invocation finishes at most two pairs
-      while (
-        groupRows > MIN_HEAD_ROWS &&
-        (model.headDim % groupRows !== 0 || (groupRows / MIN_HEAD_ROWS) * batch > lanes)
-      )
-        groupRows /= 2;
-    }
+    if (kind === "heads") groupRows = headRowsOf(groupRows, model.headDim, lanes / batch);
     while (
-      groupRows > leastRows &&
+      groupRows > minRows &&
       (threads / reduceLanes) * reduceGroupBytes(groupRows) > traits.workgroupBytes
     )
       groupRows /= 2;
@@ -375,4 +367,12 @@ function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
 function gridOf(groups: number): readonly [columns: number, rows: number] {
   const columns = Math.min(groups, MAX_GROUPS);
   return [columns, Math.ceil(groups / columns)];
+}
+
+/** Lowers the rows of a workgroup until they divide a head and each invocation finishes at most two pairs. */
+function headRowsOf(rows: number, headDim: number, maxPairs: number): number {
+  let headRows = Math.max(MIN_HEAD_ROWS, rows);
+  while (headRows > MIN_HEAD_ROWS && (headDim % headRows !== 0 || headRows / MIN_HEAD_ROWS > maxPairs))
+    headRows /= 2;
+  return headRows;
 }

@@ -1,31 +1,32 @@
 import { nap } from "../../base/nap.ts";
 import { nextTurn } from "../../base/yield.ts";
 
-/** Longest nap before the device is polled, between which the event loop has a turn. */
-const LONGEST_NAP_MS = 0.5;
-/** Naps between polls of the device: a share of the wait so far, within these limits. */
+/** Maximum nap between turns of the event loop, while others need the loop too. */
+const MAX_NAP_MS = 0.5;
+/** Naps between polls of the device take this share of the wait so far, within the limits below. */
 const POLL_NAP_SHARE = 0.04;
-const LEAST_POLL_NAP_MS = 0.15;
-const LONGEST_POLL_NAP_MS = 2;
-/** By how much a nap may overrun. */
+const MIN_POLL_NAP_MS = 0.15;
+const MAX_POLL_NAP_MS = 2;
+/** Maximum overrun of a nap. */
 const NAP_OVERRUN_MS = 0.06;
-/** Timers fire up to a millisecond early, and late when the loop is busy: they are for longer waits. */
-const LEAST_TIMER_MS = 2;
-/** Turns of the event loop in which data that is there already arrives. */
+/** Minimum wait for a timer. A timer fires up to a millisecond early, and late if the loop is busy. */
+const MIN_TIMER_MS = 2;
+/** Turns of the event loop that deliver data which the device has already. */
 const ARRIVAL_TURNS = 2;
 
-/** True where waiting for the device polls it from the event loop, so that it pays to look late and seldom. */
+/** True if a wait polls the device from the event loop, so that late and rare looks pay. */
 export const isPolled = nap !== undefined;
 
-/** Waits in which turns nap already: naps beside them would make them late. */
+/** Waits whose own turns nap. Other naps pause meanwhile, since they would make these waits late. */
 let numNapping = 0;
-/** Waits of `napWhilePending`, when the youngest began, and the turns since then. One loop naps for all. */
+/** Pending waits of `napWhilePending`. One loop naps for all of them. */
 let numPending = 0;
+/** Start of the youngest of them, and the turns since then. */
 let pendingSince = 0;
 let pendingTurns = 0;
 let isLooping = false;
 
-/** Sleeps until a time of `performance.now()`; the event loop has a turn every half of a millisecond. */
+/** Sleeps until a time of `performance.now()`. The event loop has a turn every half millisecond. */
 export function sleepUntil(time: number): Promise<void> {
   return new Promise((resolve) => {
     let isNapping = false;
@@ -34,12 +35,12 @@ export function sleepUntil(time: number): Promise<void> {
       if (left <= 0) {
         if (isNapping) numNapping--;
         resolve();
-      } else if (left >= LEAST_TIMER_MS) {
+      } else if (left >= MIN_TIMER_MS) {
         setTimeout(turn, Math.floor(left) - 1);
       } else {
         if (!isNapping) numNapping++;
         isNapping = true;
-        nap?.(Math.min(LONGEST_NAP_MS, Math.max(0, left - NAP_OVERRUN_MS)));
+        nap?.(Math.min(MAX_NAP_MS, Math.max(0, left - NAP_OVERRUN_MS)));
         nextTurn(turn);
       }
     };
@@ -48,8 +49,8 @@ export function sleepUntil(time: number): Promise<void> {
 }
 
 /**
- * Waits for a promise of the device with few polls: between turns of the event loop this thread naps, the longer it has waited
- * the longer. Resolves to whether the promise was still pending when it was first looked at.
+ * Waits for a promise of the device with few polls: this thread naps between turns of the event loop, and naps grow with the
+ * wait. Resolves to true if the promise was still pending at the first look.
  */
 export function waitWithFewPolls(answer: Promise<void>): Promise<boolean> {
   return new Promise((resolve, reject) => {
@@ -66,7 +67,7 @@ export function waitWithFewPolls(answer: Promise<void>): Promise<boolean> {
       if (!isPending) return;
       if (turns++ >= ARRIVAL_TURNS) {
         wasPending = true;
-        nap?.(napAfter(performance.now() - started, LONGEST_POLL_NAP_MS));
+        nap?.(napAfter(performance.now() - started, MAX_POLL_NAP_MS));
       }
       nextTurn(turn);
     };
@@ -84,14 +85,14 @@ export function waitWithFewPolls(answer: Promise<void>): Promise<boolean> {
   });
 }
 
-/** Returns the milliseconds of a nap, so long after a wait began. */
+/** Returns the milliseconds of a nap after a wait of `waited` milliseconds. */
 function napAfter(waited: number, longest: number): number {
-  return Math.min(longest, Math.max(LEAST_POLL_NAP_MS, POLL_NAP_SHARE * waited));
+  return Math.min(longest, Math.max(MIN_POLL_NAP_MS, POLL_NAP_SHARE * waited));
 }
 
 /**
- * Naps between turns of the event loop while a promise of the device is pending, for waits beside which others work: a kernel
- * compiles for seconds. The naps are short, and any number of waits share them.
+ * Naps between turns of the event loop while a promise of the device is pending. For long waits that run beside other work, such
+ * as the seconds of a kernel's compilation. The naps are short, and all such waits share them.
  */
 export function napWhilePending(answer: Promise<unknown>): void {
   if (!isPolled) return;
@@ -112,6 +113,6 @@ function napForPending(): void {
   isLooping = numPending > 0;
   if (!isLooping) return;
   if (pendingTurns++ >= ARRIVAL_TURNS && numNapping === 0)
-    nap?.(napAfter(performance.now() - pendingSince, LONGEST_NAP_MS));
+    nap?.(napAfter(performance.now() - pendingSince, MAX_NAP_MS));
   nextTurn(napForPending);
 }

@@ -5,6 +5,20 @@ import type { KvCache } from "./kv-cache.ts";
 import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
+/** Rows of a prefill chunk that attend in tiles. */
+export interface TileRows {
+  readonly firstRow: number;
+  readonly numRows: number;
+  readonly sequence: number;
+}
+
+/** Tensors of a prefill chunk's attention. */
+export interface TileTensors {
+  readonly query: TensorRef;
+  readonly output: TensorRef;
+  readonly category: ProfileCategory;
+}
+
 /** Attention of many rows of one sequence: by tiles, with subgroup matrices if the device has them. */
 export class PrefillAttention {
   readonly #context: GpuContext;
@@ -18,12 +32,8 @@ export class PrefillAttention {
   /** Attention of the rows of a prefill chunk over everything cached of their sequence. */
   attend(
     layer: number,
-    firstRow: number,
-    rows: number,
-    sequence: number,
-    query: TensorRef,
-    output: TensorRef,
-    category: ProfileCategory,
+    { firstRow, numRows: rows, sequence }: TileRows,
+    { query, output, category }: TileTensors,
   ): void {
     const { recorder, model, stepBuffer, cacheDtype, traits, tuning } = this.#context;
     const { keys, values } = this.#cache.layer(layer);

@@ -6,14 +6,14 @@ import { isPolled, sleepUntil } from "./patient-wait.ts";
 import type { Recorder } from "./recorder.ts";
 import type { NumberedBuffer } from "./refs.ts";
 
-/** In-flight samples that may wait for `tokens` to be called; of more, the oldest are taken for abandoned and fetched. */
+/** Maximum samples that wait for a call of `tokens`. `start` fetches older ones, assuming that their callers abandoned them. */
 const MAX_UNASKED = 2;
 
 const NONE: readonly Promise<unknown>[] = [];
 
 /**
- * Brings sampled tokens to the host. Staging buffers go round, so that a step allocates none. Where waiting polls the device, a
- * staging buffer is mapped only when somebody asks for its tokens, shortly before they are expected.
+ * Reads sampled tokens back to the host. Steps reuse staging buffers, so that they allocate none. If a wait polls the device,
+ * `fetch` maps a staging buffer only after a call of `tokens`, shortly before the tokens are due.
  */
 export class SampleReads {
   readonly #recorder: Recorder;
@@ -21,18 +21,18 @@ export class SampleReads {
   readonly #sampled: NumberedBuffer;
   readonly #free: NumberedBuffer[] = [];
   readonly #arrivals = new ArrivalEstimates();
-  /** Oldest first. */
+  /** Samples without a call of `tokens`, oldest first. */
   readonly #unasked: StagedSample[] = [];
   #numInFlight = 0;
 
-  /** sampled: u32 [maxBatchSequences], where samples leave their tokens. */
+  /** sampled: u32 [maxBatchSequences], the tokens of the last sample */
   constructor(recorder: Recorder, buffers: Buffers, sampled: NumberedBuffer) {
     this.#recorder = recorder;
     this.#buffers = buffers;
     this.#sampled = sampled;
   }
 
-  /** @throws BackendError when too many samples are in flight. */
+  /** @throws BackendError if `MAX_IN_FLIGHT_SAMPLES` samples are in flight */
   check(): void {
     if (this.#numInFlight >= MAX_IN_FLIGHT_SAMPLES)
       throw new BackendError(
@@ -40,12 +40,12 @@ export class SampleReads {
       );
   }
 
-  /** Submits what was recorded; the sample fetches its first `rows` tokens. stepRows: rows of the step that it ends. */
+  /** Submits the recorded commands; the sample fetches its first `rows` tokens. stepRows: rows of the step before the sample */
   start(rows: number, stepRows: number): InFlightSample {
     const size = this.#sampled.buffer.size;
     const staging =
       this.#free.pop() ?? this.#buffers.create("sampled tokens read", size, USAGE.mapRead | USAGE.copyTarget);
-    // a copy in any case: mapping waits for the last use of the buffer
+    // even a sample without rows copies, because a mapping waits for the last use of its buffer
     this.#recorder.copy(this.#sampled.buffer, 0, staging.buffer, 0, Math.max(1, rows) * 4);
     this.#recorder.submit();
     this.#numInFlight++;
@@ -58,7 +58,7 @@ export class SampleReads {
     return sample;
   }
 
-  /** Waits for the tokens of a sample. Called once a sample. */
+  /** Waits for the tokens of a sample. Called once per sample. */
   async fetch(sample: StagedSample): Promise<Uint32Array> {
     const older = this.#takeOlder(sample);
     const { staging, rows, submission } = sample.staged;
@@ -77,7 +77,7 @@ export class SampleReads {
     }
   }
 
-  /** Fetches what was sampled before a sample that is asked for: it has arrived by then, and makes room. */
+  /** Fetches the samples before this one. They arrive no later, so it frees their staging buffers. */
   #takeOlder(sample: StagedSample): readonly Promise<unknown>[] {
     const at = this.#unasked.indexOf(sample);
     if (at < 0) return NONE;
@@ -91,7 +91,7 @@ export class SampleReads {
   }
 }
 
-/** Where the tokens of a sample will be. */
+/** Staging buffer and size of a sample. */
 interface Staged {
   readonly staging: NumberedBuffer;
   readonly rows: number;
@@ -114,7 +114,7 @@ class StagedSample implements InFlightSample {
   }
 }
 
-/** Fetches a sample that nobody has asked for. Whoever asks for it later gets its tokens, or the error. */
+/** Fetches a sample without a call of `tokens`. A later call gets its tokens, or the error. */
 function fetchInSilence(sample: StagedSample): Promise<unknown> {
   return sample.tokens().catch(() => {});
 }

@@ -22,7 +22,14 @@ interface MarkBuffers {
   readonly staleWords: number;
 }
 
-/** The selection ops. Nothing is read back. */
+/** Inputs of a choice of units. */
+interface Choice {
+  readonly range: SequenceRange;
+  readonly scores: Scores;
+  readonly ends: KeptEnds;
+}
+
+/** The selection ops. They read nothing back to the host. */
 export class SelectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
@@ -65,7 +72,7 @@ export class SelectionOps {
     const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
     for (let s = range.first; s < range.first + range.count; s++) {
-      const start = batch.boundsFrom[s];
+      const start = batch.validBounds[s];
       const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
       const node = this.#lists.bounds.at(s).at(pages).at(layer);
       if (recorder.replay(node)) continue;
@@ -127,7 +134,7 @@ export class SelectionOps {
     const node = nodeOf(this.#lists.top, range, scores, ends, out).at(gridSteps);
     if (this.#context.recorder.replay(node)) return;
     this.#context.recorder.keep(node, () =>
-      this.#selectTop(range, scores, ends, out.count, { out: units, capacity: units.capacity }),
+      this.#selectTop({ range, scores, ends }, out.count, { out: units, capacity: units.capacity }),
     );
   }
 
@@ -141,28 +148,26 @@ export class SelectionOps {
       const marks = this.#nextMarks(range, scores.heads, out.count);
       const marked = node.at(marks.firsts.id).at(marks.staleWords);
       if (recorder.replay(marked)) return;
-      recorder.keep(marked, () => this.#mergeInPlace(gridSteps, range, scores, ends, out, marks));
+      recorder.keep(marked, () => this.#mergeInPlace({ range, scores, ends }, out, { gridSteps, marks }));
     } else if (!recorder.replay(node)) {
-      recorder.keep(node, () => this.#mergeByLists(range, scores, ends, out));
+      recorder.keep(node, () => this.#mergeByLists({ range, scores, ends }, out));
     }
   }
 
   /** For sets that fit workgroup memory: ranks heads there, then merges by counting the marks of first occurrences. */
   #mergeInPlace(
-    gridSteps: number,
-    range: SequenceRange,
-    scores: Scores,
-    ends: KeptEnds,
+    choice: Choice,
     out: UnitSet,
-    marks: MarkBuffers,
+    { gridSteps, marks }: { readonly gridSteps: number; readonly marks: MarkBuffers },
   ): void {
     const { recorder, traits, stepBuffer } = this.#context;
+    const { range, scores } = choice;
     const { unit } = scores;
     const capacity = WebGpuTensor.of(scores.values).capacity;
     const sequences = roomFor(range);
     const best = this.#spare("least rank keys", sequences * capacity * 4, ~0);
     const counters = this.#spare("units taken", sequences * 4);
-    this.#selectTop(range, scores, ends, out.count, { best, counters, marks });
+    this.#selectTop(choice, out.count, { best, counters, marks });
     const units = WebGpuTensor.of(out.units);
     const threads = traits.isSoftware ? 64 : 256;
     recorder.dispatch({
@@ -202,8 +207,9 @@ export class SelectionOps {
   }
 
   /** For sets too large for workgroup memory: sorts lists in storage; one workgroup walks them. */
-  #mergeByLists(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
+  #mergeByLists(choice: Choice, out: UnitSet): void {
     const { recorder, traits } = this.#context;
+    const { range, scores } = choice;
     const { heads } = scores;
     const size = Math.max(2, 2 ** Math.ceil(Math.log2(out.count)));
     const isShared = size * 8 <= traits.workgroupBytes;
@@ -212,7 +218,7 @@ export class SelectionOps {
     const keyed = this.#spare("keyed", sequences * heads * size * 8);
     const ranked = this.#spare("ranked", sequences * out.count * heads * 4);
     const best = this.#spare("best", sequences * bestCapacity * 4);
-    this.#selectTop(range, scores, ends, out.count, { out: keyed, isKeyed: true, best, capacity: size });
+    this.#selectTop(choice, out.count, { out: keyed, isKeyed: true, best, capacity: size });
     const sort = recorder.kernel(["keys", "sort-ranks"], {
       THREADS: Math.min(wideThreads(traits), Math.max(64, size / 2)),
       SIZE: size,
@@ -240,9 +246,7 @@ export class SelectionOps {
   }
 
   #selectTop(
-    range: SequenceRange,
-    scores: Scores,
-    ends: KeptEnds,
+    { range, scores, ends }: Choice,
     count: number,
     to: {
       /** Receives units or, if keyed, pairs of unit and key: `capacity` per head. */

@@ -13,8 +13,8 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
   const firstRows = rowLengths + rows;
   const rowCounts = firstRows + sequences;
   const lengths = rowCounts + sequences;
-  const boundsFrom = lengths + sequences;
-  const rope = Math.ceil((boundsFrom + sequences) / 4) * 4;
+  const validBounds = lengths + sequences;
+  const rope = Math.ceil((validBounds + sequences) / 4) * 4;
   const pageTables = rope + rows * model.headDim;
   const size = pageTables + sequences * maxPages;
   return {
@@ -25,7 +25,7 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
     firstRows,
     rowCounts,
     lengths,
-    boundsFrom,
+    validBounds,
     rope,
     pageTables,
     maxPages,
@@ -80,7 +80,7 @@ export class StepBuffer {
       header[layout.firstRows + s] = batch.firstRows[s];
       header[layout.rowCounts + s] = count;
       header[layout.lengths + s] = batch.lengths[s];
-      header[layout.boundsFrom + s] = batch.boundsFrom[s];
+      header[layout.validBounds + s] = batch.validBounds[s];
       this.#uploadPages(batch, s);
     }
     const { queue } = this.#device;

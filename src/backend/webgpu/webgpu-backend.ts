@@ -116,7 +116,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       stepBuffer: new StepBuffer({ device, buffers, model, capacity }),
     };
     this.#cache = new KvCache(this.#context, watch);
-    this.#attention = new AttentionOps(this.#context, this.#cache);
+    this.#attention = new AttentionOps(this.#context, this.#cache, () => this.#sizes());
     this.#projections = new ProjectionOps(this.#context, this.#cache);
     this.#selection = new SelectionOps(this.#context, this.#cache);
     this.#sampling = new SamplingOps(this.#context);
@@ -222,7 +222,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
-    this.#attention.attendAll(this.#sizes(), layer, range, query, output, scores);
+    this.#attention.attendAll(layer, range, query, output, scores);
   }
 
   attendSelected(
@@ -232,7 +232,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    this.#attention.attendSelected(this.#sizes(), layer, range, query, selection, output);
+    this.#attention.attendSelected(layer, range, query, selection, output);
   }
 
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
@@ -268,7 +268,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#attention.scores(this.#sizes(), layer, range, query, out);
+    this.#attention.scores(layer, range, query, out);
   }
 
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {

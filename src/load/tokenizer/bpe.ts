@@ -6,7 +6,7 @@ import { MergeTable } from "./merge-table.ts";
 import type { TokenModel } from "./token-model.ts";
 
 const CACHED_WORDS = 10_000;
-const LONGEST_CACHED = 256;
+const MAX_CACHED_LENGTH = 256;
 const encoder = new TextEncoder();
 
 /**
@@ -53,7 +53,7 @@ export class BytePairModel implements TokenModel {
     else {
       const made = this.#merged(this.#symbols(piece));
       for (const id of made) ids.push(id);
-      if (piece.length > LONGEST_CACHED) return;
+      if (piece.length > MAX_CACHED_LENGTH) return;
       if (this.#cache.size >= CACHED_WORDS) this.#cache.clear();
       this.#cache.set(piece, made);
     }

@@ -27,7 +27,7 @@ function boundsItem(item: u32): void {
   const inPage = cache.keys(param(0)) + <usize>(head * cache.headBytes());
   const length = batch.length(s);
   const slotBytes = <usize>cache.slotBytes();
-  for (let position = batch.boundsFrom(s); position < length;) {
+  for (let position = batch.validBounds(s); position < length;) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
     const least = cache.bounds(param(0), page) + <usize>head * bytes * 2;
     let key = cache.page(page) + inPage + <usize>(position & mask) * slotBytes;

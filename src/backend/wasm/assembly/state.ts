@@ -110,9 +110,9 @@ export namespace batch {
   @inline export function rowCount(s: u32): u32 { return element(words.rowCounts, s); }
   // @ts-ignore: decorator
   @inline export function length(s: u32): u32 { return element(words.lengths, s); }
-  /** First position of a sequence that the bounds of its page do not cover. */
+  /** First position of a sequence without valid key bounds. */
   // @ts-ignore: decorator
-  @inline export function boundsFrom(s: u32): u32 { return element(words.boundsFrom, s); }
+  @inline export function validBounds(s: u32): u32 { return element(words.validBounds, s); }
   /** Page ids of a sequence: u32. */
   // @ts-ignore: decorator
   @inline export function pageTable(s: u32): usize {

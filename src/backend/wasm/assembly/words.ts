@@ -28,7 +28,7 @@ export const extentShift = 14;
 export const extentLayerBytes = 15;
 /** Bytes of one layer of a page. */
 export const pageBytes = 16;
-/** Addresses of the page bounds of each extent: u32 [number of extents]. */
+/** Addresses of the key bounds of each extent: u32 [number of extents]. */
 export const boundsExtents = 17;
 export const boundsLayerBytes = 18;
 export const boundsPageBytes = 19;
@@ -59,8 +59,8 @@ export const lengths = 39;
 export const pageTables = 40;
 export const maxPagesPerSequence = 41;
 export const logitsRows = 42;
-/** First position of each sequence that the bounds of its page do not cover. */
-export const boundsFrom = 43;
+/** First position of each sequence without valid key bounds. */
+export const validBounds = 43;
 
 /** Tuning of weight streams: two words a dtype, in the order of the dtype codes. */
 export const aheadF32 = 64;

@@ -1,4 +1,4 @@
-// Merges the keys of a sequence from BOUNDS_FROM on into the per-channel minimum and maximum of their pages; the first key of a page
+// Merges the keys of a sequence from VALID_BOUNDS on into the per-channel minimum and maximum of their pages; the first key of a page
 // resets them. With: storage, step. One workgroup of 64 channels for each page from there on.
 const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
 
@@ -13,7 +13,7 @@ var<storage, read_write> bounds: array<vec2f>; // [pages, kv heads, PADDED]: min
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let length = step[LENGTHS + params.sequence];
-  let start = step[BOUNDS_FROM + params.sequence];
+  let start = step[VALID_BOUNDS + params.sequence];
   let slot_page = start / PAGE_SIZE + group.y;
   let channel = group.x * 64u + thread;
   if (slot_page * PAGE_SIZE >= length || channel >= KV_HEADS * PADDED) {

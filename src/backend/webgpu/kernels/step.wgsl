@@ -3,7 +3,7 @@ override TOKEN_IDS: u32;
 override SLOTS: u32;
 override FIRST_ROWS: u32;
 override LENGTHS: u32;
-override BOUNDS_FROM: u32; // position of each sequence from which key bounds are stale
+override VALID_BOUNDS: u32; // first position of each sequence without valid key bounds
 override ROW_COUNTS: u32;
 override ROW_SEQUENCES: u32; // sequence of each row
 override ROW_LENGTHS: u32; // tokens that each row attends to: its position + 1

@@ -2,18 +2,18 @@ import { expect, test } from "vitest";
 import { characters } from "../../test/engine/tiny-engine.ts";
 import { full } from "../attention/policies/full.ts";
 import { AbortedError } from "../base/errors.ts";
-import { RunningGeneration } from "./generation.ts";
+import { ActiveRequest } from "./active-request.ts";
 import { OutputStream } from "./output-stream.ts";
 
-/** Parts that a consumer may be behind. */
+/** Maximum unread parts. */
 const MOST = 64;
 const MAX_TOKENS = 3 * MOST;
 
-/** A generation that nobody reads yet, and how often it woke its engine. */
+/** Opens a request that nobody reads yet; `wakes` counts its calls of the engine. */
 function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?: AbortSignal } = {}) {
   let wakes = 0;
   const start = { kind: "answer", isAfterMarker: false } as const;
-  const generation = new RunningGeneration(
+  const generation = new ActiveRequest(
     "request 1",
     {
       ...{ prompt: [1, 2, 3], maxTokens, policy: full(), policyKey: "full", eosTokenIds: [], stops: [] },
@@ -27,8 +27,8 @@ function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?:
   return { generation, wakes: () => wakes };
 }
 
-/** Delivers tokens, each a part of one character. */
-function deliver(generation: RunningGeneration, count: number): void {
+/** Delivers tokens; each is a part of one character. */
+function deliver(generation: ActiveRequest, count: number): void {
   for (let i = 0; i < count && !generation.isDone; i++) {
     generation.expect(0);
     generation.accept(10 + (i % 50), 2);
@@ -42,22 +42,22 @@ test.each<[string, number, number, boolean]>([
   ["one of the most was read", MOST, 1, false],
   ["tokens in flight came on top", MOST + 1, 0, true],
   ["two were read of one more than the most", MOST + 1, 2, false],
-])("a generation is paused or not when %s", async (_, delivered, read, isPaused) => {
+])("the pause of a request follows its unread parts: %s", async (_, delivered, read, isPaused) => {
   const { generation } = open();
   deliver(generation, delivered);
   const iterator = generation[Symbol.asyncIterator]();
   for (let i = 0; i < read; i++) await iterator.next();
   expect(generation.isPaused).toBe(isPaused);
-  expect(generation.canBeSetAside).toBe(isPaused);
+  expect(generation.canBeSuspended).toBe(isPaused);
 });
 
-test("a paused generation with a token in flight cannot be set aside until it came", () => {
+test("a paused request with a token in flight cannot be suspended until the token arrives", () => {
   const { generation } = open();
   deliver(generation, MOST);
   generation.expect(2);
-  expect([generation.isPaused, generation.canBeSetAside, generation.inFlightRow]).toEqual([true, false, 2]);
+  expect([generation.isPaused, generation.canBeSuspended, generation.inFlightRow]).toEqual([true, false, 2]);
   generation.accept(10, 3);
-  expect([generation.canBeSetAside, generation.inFlightRow]).toEqual([true, undefined]);
+  expect([generation.canBeSuspended, generation.inFlightRow]).toEqual([true, undefined]);
 });
 
 test("the read that ends a pause wakes the engine, and no other does", async () => {
@@ -71,7 +71,7 @@ test("the read that ends a pause wakes the engine, and no other does", async () 
   expect(wakes()).toBe(1);
 });
 
-test("a pause ends when the result is wanted, and no part is lost to a consumer that reads later", async () => {
+test("a call of result ends a pause, and a later reader gets every part", async () => {
   const { generation, wakes } = open();
   deliver(generation, MOST);
   const result = generation.result();
@@ -87,7 +87,7 @@ test("a pause ends when the result is wanted, and no part is lost to a consumer 
   expect([tokens, text]).toEqual([(await result).tokenIds, (await result).text]);
 });
 
-test("a consumer that waits gets a part when it comes, and the end when that comes", async () => {
+test("a waiting consumer gets each part at once, and then the end", async () => {
   const { generation } = open({ maxTokens: 2 });
   const iterator = generation[Symbol.asyncIterator]();
   const [first, second, end] = [iterator.next(), iterator.next(), iterator.next()];
@@ -97,12 +97,12 @@ test("a consumer that waits gets a part when it comes, and the end when that com
   expect(await end).toEqual({ done: true, value: undefined });
 });
 
-test("an abort of a paused generation reaches its consumer after the parts that came before", async () => {
+test("the consumer of a paused request gets an abort after the earlier parts", async () => {
   const controller = new AbortController();
   const { generation, wakes } = open({ signal: controller.signal });
   deliver(generation, MOST);
   controller.abort();
-  expect([generation.isDone, generation.canBeSetAside, wakes()]).toEqual([true, false, 1]);
+  expect([generation.isDone, generation.canBeSuspended, wakes()]).toEqual([true, false, 1]);
   let parts = 0;
   const read = async () => {
     for await (const _ of generation) parts++;
@@ -111,7 +111,7 @@ test("an abort of a paused generation reaches its consumer after the parts that 
   expect(parts).toBe(MOST);
 });
 
-test("a generation that does not run holds no pages, and asking it for more is an error", () => {
+test("a request that does not run holds no pages, and mayStillTake throws", () => {
   const { generation } = open();
   expect(generation.numPages).toBe(0);
   for (const use of [() => generation.mayStillTake, () => generation.takePage()])

@@ -13,7 +13,7 @@ import type {
 } from "./request.ts";
 import type { OutputStart } from "./thinking.ts";
 
-/** What a request needs before it runs, checked. */
+/** A checked request with all values resolved. */
 export interface ResolvedRequest {
   readonly prompt: readonly number[];
   readonly maxTokens: number;
@@ -25,40 +25,50 @@ export interface ResolvedRequest {
   readonly stops: readonly string[];
   readonly start: OutputStart;
   readonly signal: AbortSignal | undefined;
-  /** What was done otherwise than asked, or on a guess. */
+  /** Deviations from the request, and guesses. */
   readonly notes: readonly string[];
 }
 
-/** What a generation asks of its engine. */
+/** Callbacks of a request to its engine. */
 export interface GenerationHost {
-  /** Something changed that the engine may act on: an abort, or parts that were read. */
-  wake(generation: RunningGeneration): void;
-  /** Who has what a waiting request needs. */
+  /** Reports an abort, or an end of a pause. */
+  wake(generation: ActiveRequest): void;
+  /** Describes the holders of places and pages. */
   whyWaiting(): string;
 }
 
-/** One request while it waits, runs and ends: its tokens, its pages, its output, its consumer. */
-export class RunningGeneration implements Generation {
-  /** For messages. */
+/**
+ * A request from its queue to its end: its tokens, pages, output and consumer. Its caller sees it as a `Generation`.
+ *
+ * Words of this folder: a *request* has one *run* per step, which is its rows in that step (`SequenceRun`); a run takes one
+ * *sequence* of the batch, which is a number that differs from step to step.
+ * A request *waits* for pages and a place, and *runs* while it holds pages. It is *paused* while its consumer is too far behind,
+ * *suspended* if admission took the pages of a paused request, and *preempted* if, as the youngest, it released its pages to older
+ * requests. A suspended or preempted request *replays* its tokens later.
+ */
+export class ActiveRequest implements Generation {
+  /** Name in messages. */
   readonly name: string;
   resolved: ResolvedRequest;
   /** Prompt and generated tokens. */
   readonly tokens: number[];
-  /** Its keys and values; undefined while it waits for pages. Its length is the one cursor of what has run. */
+  /** Keys and values; undefined while it waits. `cache.length` counts the tokens that recorded steps have cached or will cache. */
   cache: SequenceCache | undefined;
-  /** It waits for a page for its next token, while others go on. */
+  /** True while its next token lacks a page. Other requests continue meanwhile. */
   lacksPage = false;
   isDone = false;
-  /** Its pages were given to others; it queues again when its consumer reads on. */
-  isSetAside = false;
-  /** Row of the last draw that holds the newest token, where that has not been read. */
+  /** True after admission took its pages, until its consumer reads on and it queues again. */
+  isSuspended = false;
+  /** Row of the last sample that holds its newest token; undefined if the host has that token. */
   inFlightRow: number | undefined;
-  /** Tokens drawn and not read. */
+  /** Tokens of samples in flight. */
   #numInFlight = 0;
   #cachedAtEnd = 0;
-  /** How often it gave its pages to older requests, since when it waits for them, and how long it has. */
+  /** Preemptions so far. */
   #numPreempted = 0;
+  /** Time of the last preemption, while it waits. */
   #preemptedAt: number | undefined;
+  /** Milliseconds spent waiting after preemptions. */
   #waitedMs = 0;
   /** Rows (`CacheReads`) read and cached over all decode steps, for the attended fraction. */
   #attendedRows = 0;
@@ -96,22 +106,22 @@ export class RunningGeneration implements Generation {
     return this.resolved.prompt.length;
   }
 
-  /** Tokens whose keys and values it may need: the last generated token is never fed back. */
+  /** Maximum cached tokens. The last generated token needs no key and value. */
   get longestCache(): number {
     return this.promptTokens + this.resolved.maxTokens - 1;
   }
 
-  /** Tokens that it needs room for before it starts: those that are known, and the next one. */
+  /** Tokens that its first pages must hold: the known ones and the next one. */
   get firstCache(): number {
     return Math.min(this.longestCache, this.tokens.length + 1);
   }
 
-  /** Tokens whose keys and values are cached, or recorded to be. */
+  /** Tokens that recorded steps have cached or will cache. */
   get cachedTokens(): number {
     return this.cache?.length ?? this.#cachedAtEnd;
   }
 
-  /** Pages that it holds: none while it waits. */
+  /** Pages that it holds; 0 while it waits. */
   get numPages(): number {
     return this.cache ? this.cache.pages.length : 0;
   }
@@ -126,7 +136,7 @@ export class RunningGeneration implements Generation {
     return this.cache;
   }
 
-  /** True where its next token needs no new page. */
+  /** True if its next token needs no new page. */
   get hasPage(): boolean {
     return this.isFullySampled || (this.cache !== undefined && this.cache.length < this.cache.capacity);
   }
@@ -139,12 +149,12 @@ export class RunningGeneration implements Generation {
     return this.tokens.length - this.resolved.prompt.length;
   }
 
-  /** Tokens generated, those not read yet included. */
+  /** Tokens generated, those of samples in flight included. */
   get numSampled(): number {
     return this.numGenerated + this.#numInFlight;
   }
 
-  /** Its last token is drawn, unless one before it turns out to end the request. */
+  /** True if a sample in flight or an earlier one has its last token, unless an earlier token ends it. */
   get isFullySampled(): boolean {
     return this.numSampled >= this.resolved.maxTokens;
   }
@@ -158,7 +168,7 @@ export class RunningGeneration implements Generation {
     const { promptTokens, cachedTokens, numGenerated: generatedTokens } = this;
     const base = { promptTokens, cachedTokens, generatedTokens };
     if (this.isDone) return { phase: "done", ...base };
-    if (this.isSetAside) return { phase: "waiting", ...base, waitsFor: "its consumer, to read on" };
+    if (this.isSuspended) return { phase: "waiting", ...base, waitsFor: "its consumer to continue reading" };
     if (!this.cache) return { phase: "waiting", ...base, waitsFor: this.#host.whyWaiting() };
     return { phase: cachedTokens < promptTokens ? "prefill" : "decode", ...base };
   }
@@ -168,19 +178,19 @@ export class RunningGeneration implements Generation {
     this.#notes.push(text);
   }
 
-  /** Takes the pages it runs in. */
+  /** Starts it, or its replay, in the pages of `cache`. */
   admit(cache: SequenceCache, now: number): void {
     this.cache = cache;
     if (this.#preemptedAt !== undefined) this.#waitedMs += now - this.#preemptedAt;
     this.#preemptedAt = undefined;
   }
 
-  /** Takes a page for its next token. False where none is free. */
+  /** Takes a page for its next token. Returns false if none is free. */
   takePage(): boolean {
     return this.#held.reserve(this.cachedTokens + 1);
   }
 
-  /** Gives its pages back; its tokens are known, so that a replay gives the same keys and values. */
+  /** Releases its pages. Its tokens are known, so a replay computes the same keys and values. */
   releasePages(): void {
     this.#cachedAtEnd = this.isDone ? this.cachedTokens : 0;
     this.cache?.release();
@@ -188,40 +198,40 @@ export class RunningGeneration implements Generation {
     this.lacksPage = false;
   }
 
-  /** Records that its pages were given to others until its consumer reads on. */
-  setAside(): void {
-    this.isSetAside = true;
+  /** Marks it suspended until its consumer reads on. */
+  suspend(): void {
+    this.isSuspended = true;
   }
 
-  /** Records that its pages were given to older requests. */
+  /** Counts a preemption. */
   preempt(now: number): void {
     this.#numPreempted++;
     this.#preemptedAt = now;
   }
 
-  /** Whether it may give its pages up now: nobody reads it, and no draw of it is under way. */
-  get canBeSetAside(): boolean {
+  /** True if admission may take its pages: nobody reads it, and no sample of it is in flight. */
+  get canBeSuspended(): boolean {
     return this.isPaused && !this.isDone && this.#numInFlight === 0;
   }
 
-  /** Called when the first rows are about to run. */
+  /** Records the time of its first step. */
   start(now: number): void {
     if (this.#started === 0) this.#started = now;
   }
 
-  /** Records that a draw in flight has this request's next token in its row `row`. */
+  /** Records that a sample in flight has its next token in row `row`. */
   expect(row: number): void {
     this.#numInFlight++;
     this.inFlightRow = row;
   }
 
-  /** Counts the key/value rows that a decode step read, and those that dense attention would have read. */
+  /** Adds the key and value rows that a decode step read, and those that dense attention would have read. */
   count(attendedRows: number, cachedRows: number): void {
     this.#attendedRows += attendedRows;
     this.#cachedRows += cachedRows;
   }
 
-  /** Takes the token of its oldest draw in flight. Sets isDone at an end-of-sequence token, a stop text or the last token. */
+  /** Takes the token of its oldest sample in flight. Ends at an end-of-sequence token, a stop text or maxTokens. */
   accept(tokenId: number, now: number): void {
     this.tokens.push(tokenId);
     if (--this.#numInFlight === 0) this.inFlightRow = undefined;
@@ -238,14 +248,14 @@ export class RunningGeneration implements Generation {
     else if (this.numGenerated >= this.resolved.maxTokens) this.#finish("length", now);
   }
 
-  /** Ends the request with an error; the consumer gets it after the parts that came before. */
+  /** Ends it with an error, which the consumer gets after the earlier parts. */
   fail(error: Error): void {
     if (this.isDone) return;
     this.#error = error;
     this.#end();
   }
 
-  /** Wakes the consumer for the last time, and lets go of a signal that may outlive many requests. */
+  /** Wakes the consumer for the last time, and removes its listener from a signal that may outlive many requests. */
   #end(): void {
     this.isDone = true;
     this.resolved.signal?.removeEventListener("abort", this.#onAbort);
@@ -312,7 +322,7 @@ export class RunningGeneration implements Generation {
     });
   }
 
-  // Not a generator: `return` of one that has not begun would abort nothing.
+  // no generator, since `return` of one that has not begun would abort nothing
   [Symbol.asyncIterator](): AsyncIterator<GenerationPart, undefined> {
     return {
       next: () => this.#next(),
@@ -338,7 +348,7 @@ export class RunningGeneration implements Generation {
     }
   }
 
-  /** The consumer left its loop: the pages are free at the next step, unless somebody waits for the result. */
+  /** Aborts it after its consumer left the loop, unless somebody waits for the result. The next step frees its pages. */
   #leave(): void {
     this.#hasConsumerLeft = true;
     this.#wake();
