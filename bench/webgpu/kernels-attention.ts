@@ -1,5 +1,5 @@
 /** Decode attention, dense and over a selection, and selection from given scores. */
-import type { Scores, TokenSelection, UnitSet } from "../../src/node/internal.ts";
+import { combineAttention, type Scores, type TokenSelection, type UnitSet } from "../../src/node/internal.ts";
 import { judge, TARGETS } from "../targets.ts";
 import { type CallSequence, timeSequences } from "./call-timer.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
@@ -53,7 +53,10 @@ function denseCallSequence(bench: KernelBench, context: number, scores?: Scores)
   return {
     name: scores ? withScores(context) : denseName(context),
     prepare: () => bench.begin(context, 1),
-    run: (call) => model.backend.attendAll(bench.layer(call), RANGE, query, output, scores),
+    run: (call) => {
+      model.backend.attendAll(bench.layer(call), RANGE, query, output, scores);
+      combineAttention(model.backend, output);
+    },
   };
 }
 
@@ -109,7 +112,10 @@ class Selector {
           begin();
           select();
         },
-        run: (call) => backend.attendSelected(this.#bench.layer(call), RANGE, query, this.#selection, output),
+        run: (call) => {
+          backend.attendSelected(this.#bench.layer(call), RANGE, query, this.#selection, output);
+          combineAttention(backend, output);
+        },
       },
     ];
   }

@@ -6,8 +6,8 @@ import { ActiveRequest } from "./active-request.ts";
 import { OutputStream } from "./output-stream.ts";
 
 /** Maximum unread parts. */
-const MOST = 64;
-const MAX_TOKENS = 3 * MOST;
+const MAX_UNREAD = 64;
+const MAX_TOKENS = 3 * MAX_UNREAD;
 
 /** Opens a request that nobody reads yet; `wakes` counts its calls of the engine. */
 function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?: AbortSignal } = {}) {
@@ -36,12 +36,12 @@ function deliver(generation: ActiveRequest, count: number): void {
 }
 
 test.each<[string, number, number, boolean]>([
-  ["nothing came", 0, 0, false],
-  ["one part less than the most is unread", MOST - 1, 0, false],
-  ["the most are unread", MOST, 0, true],
-  ["one of the most was read", MOST, 1, false],
-  ["tokens in flight came on top", MOST + 1, 0, true],
-  ["two were read of one more than the most", MOST + 1, 2, false],
+  ["no parts", 0, 0, false],
+  ["one part less than the maximum is unread", MAX_UNREAD - 1, 0, false],
+  ["the maximum is unread", MAX_UNREAD, 0, true],
+  ["one of the maximum was read", MAX_UNREAD, 1, false],
+  ["tokens in flight exceed the maximum", MAX_UNREAD + 1, 0, true],
+  ["two of the maximum plus one were read", MAX_UNREAD + 1, 2, false],
 ])("the pause of a request follows its unread parts: %s", async (_, delivered, read, isPaused) => {
   const { generation } = open();
   deliver(generation, delivered);
@@ -53,7 +53,7 @@ test.each<[string, number, number, boolean]>([
 
 test("a paused request with a token in flight cannot be suspended until the token arrives", () => {
   const { generation } = open();
-  deliver(generation, MOST);
+  deliver(generation, MAX_UNREAD);
   generation.expect(2);
   expect([generation.isPaused, generation.canBeSuspended, generation.inFlightRow]).toEqual([true, false, 2]);
   generation.accept(10, 3);
@@ -62,7 +62,7 @@ test("a paused request with a token in flight cannot be suspended until the toke
 
 test("the read that ends a pause wakes the engine, and no other does", async () => {
   const { generation, wakes } = open();
-  deliver(generation, MOST);
+  deliver(generation, MAX_UNREAD);
   const iterator = generation[Symbol.asyncIterator]();
   expect(wakes()).toBe(0);
   await iterator.next();
@@ -73,7 +73,7 @@ test("the read that ends a pause wakes the engine, and no other does", async () 
 
 test("a call of result ends a pause, and a later reader gets every part", async () => {
   const { generation, wakes } = open();
-  deliver(generation, MOST);
+  deliver(generation, MAX_UNREAD);
   const result = generation.result();
   expect([generation.isPaused, wakes()]).toEqual([false, 1]);
   deliver(generation, MAX_TOKENS);
@@ -100,7 +100,7 @@ test("a waiting consumer gets each part at once, and then the end", async () => 
 test("the consumer of a paused request gets an abort after the earlier parts", async () => {
   const controller = new AbortController();
   const { generation, wakes } = open({ signal: controller.signal });
-  deliver(generation, MOST);
+  deliver(generation, MAX_UNREAD);
   controller.abort();
   expect([generation.isDone, generation.canBeSuspended, wakes()]).toEqual([true, false, 1]);
   let parts = 0;
@@ -108,7 +108,7 @@ test("the consumer of a paused request gets an abort after the earlier parts", a
     for await (const _ of generation) parts++;
   };
   await expect(read()).rejects.toThrow(AbortedError);
-  expect(parts).toBe(MOST);
+  expect(parts).toBe(MAX_UNREAD);
 });
 
 test("a request that does not run holds no pages, and mayStillTake throws", () => {

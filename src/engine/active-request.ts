@@ -30,9 +30,9 @@ export interface ResolvedRequest {
 }
 
 /** Callbacks of a request to its engine. */
-export interface GenerationHost {
-  /** Reports an abort, or an end of a pause. */
-  wake(generation: ActiveRequest): void;
+export interface RequestHost {
+  /** Reports an abort, a read that ends a pause, or a call of `result`. */
+  wake(request: ActiveRequest): void;
   /** Describes the holders of places and pages. */
   whyWaiting(): string;
 }
@@ -57,7 +57,7 @@ export class ActiveRequest implements Generation {
   /** True while its next token lacks a page. Other requests continue meanwhile. */
   lacksPage = false;
   isDone = false;
-  /** True after admission took its pages, until its consumer reads on and it queues again. */
+  /** True from its suspension until its consumer reads on and it queues again. */
   isSuspended = false;
   /** Row of the last sample that holds its newest token; undefined if the host has that token. */
   inFlightRow: number | undefined;
@@ -74,7 +74,7 @@ export class ActiveRequest implements Generation {
   #attendedRows = 0;
   #cachedRows = 0;
   readonly #output: OutputStream;
-  readonly #host: GenerationHost;
+  readonly #host: RequestHost;
   readonly #parts = new PartQueue();
   readonly #notes: string[];
   #isResultWanted = false;
@@ -91,7 +91,7 @@ export class ActiveRequest implements Generation {
     this.#host.wake(this);
   };
 
-  constructor(name: string, resolved: ResolvedRequest, output: OutputStream, host: GenerationHost) {
+  constructor(name: string, resolved: ResolvedRequest, output: OutputStream, host: RequestHost) {
     this.name = name;
     this.resolved = resolved;
     this.tokens = [...resolved.prompt];

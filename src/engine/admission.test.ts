@@ -208,8 +208,8 @@ test("requests wait for pages of logits: admission preempts none", async () => {
 });
 
 test.each([
-  ["is set aside once the pool has grown", 8, 8, true],
-  ["keeps its pages where there is no memory to grow", 4, 3, false],
+  ["is suspended once the pool has grown", 8, 8, true],
+  ["keeps its pages if there is no memory to grow", 4, 3, false],
 ])("an unread request whose pages do not suffice without growth %s", async (_, memory, numPages, isSuspended) => {
   const { admission, pool, sizer } = opened({ maxRunning: 2, memory });
   const admit = async () => {

@@ -180,7 +180,7 @@ export class Admission {
   /**
    * Preempts the youngest running request if any lacks a page: it releases its pages and queues in front, for a replay. A request
    * that runs alone fails instead. The oldest is never preempted, so it always ends. The caller guarantees that no step runs and no
-   * sample is in flight. Returns false if it changes nothing; it waits for pages that `logits` will release.
+   * sample is in flight. Returns false, and changes nothing, if no request lacks a page or `logits` will release pages.
    */
   relieve(): boolean {
     if (this.#reserved.size > 0 || !this.#running.some(({ lacksPage }) => lacksPage)) return false;
@@ -239,8 +239,8 @@ export class Admission {
   }
 
   /**
-   * Suspends unread requests until the applicant fits, and none if it would not. Returns true if it fits; false until the
-   * growth that it needs has succeeded.
+   * Suspends unread requests until the applicant fits, but none before the growth that it needs has succeeded, and none if it
+   * would not fit. Returns true if it fits.
    */
   #makeRoom({ numTokens, request }: Applicant): boolean {
     // Needed: the applicant's own pages, and headroom: for each running request the pages that it may take before the applicant

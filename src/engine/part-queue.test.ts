@@ -3,7 +3,7 @@ import { PartQueue } from "./part-queue.ts";
 import type { GenerationPart, PartKind } from "./request.ts";
 
 /** Maximum unread parts. */
-const MOST = 64;
+const MAX_UNREAD = 64;
 
 const part = (text: string, kind: PartKind = "answer"): GenerationPart => ({
   kind,
@@ -26,10 +26,10 @@ function filled(count: number): PartQueue {
 test.each([
   [0, false],
   [1, false],
-  [MOST - 1, false],
-  [MOST, true],
-  [MOST + 1, true],
-  [10 * MOST, true],
+  [MAX_UNREAD - 1, false],
+  [MAX_UNREAD, true],
+  [MAX_UNREAD + 1, true],
+  [10 * MAX_UNREAD, true],
 ])("after %i parts that nobody reads: full %s", (count, isFull) => {
   expect(filled(count).isFull).toBe(isFull);
 });
@@ -43,7 +43,7 @@ test("shift returns the parts unchanged and in order, then undefined", () => {
 });
 
 test("a read part makes room", () => {
-  const queue = filled(MOST);
+  const queue = filled(MAX_UNREAD);
   queue.shift();
   expect(queue.isFull).toBe(false);
   queue.push(part("z"));
@@ -52,24 +52,24 @@ test("a read part makes room", () => {
 });
 
 test("a full queue appends a part to a last one of the same kind, without loss of text or tokens", () => {
-  const queue = filled(MOST);
+  const queue = filled(MAX_UNREAD);
   queue.push(part("bc"));
   queue.push(part("d"));
   const parts = drain(queue);
-  expect(parts).toHaveLength(MOST);
+  expect(parts).toHaveLength(MAX_UNREAD);
   expect(parts.at(-1)).toEqual(part("abcd"));
 });
 
 test("a full queue does not join answer to reasoning", () => {
   const queue = new PartQueue();
-  for (let i = 0; i < MOST; i++) queue.push(part("a", "reasoning"));
+  for (let i = 0; i < MAX_UNREAD; i++) queue.push(part("a", "reasoning"));
   queue.push(part("b"));
   queue.push(part("c"));
-  expect(drain(queue).slice(MOST - 1)).toEqual([part("a", "reasoning"), part("bc")]);
+  expect(drain(queue).slice(MAX_UNREAD - 1)).toEqual([part("a", "reasoning"), part("bc")]);
 });
 
 test("later changes of the caller's part do not change the queue", () => {
-  const queue = filled(MOST);
+  const queue = filled(MAX_UNREAD);
   const tokenIds = [98];
   queue.push({ kind: "answer", text: "b", tokenIds });
   tokenIds.push(99);

@@ -113,7 +113,7 @@ const REQUEST = v.object({
 /** A request with checked and copied values; `stop` is always a list. */
 export type CheckedRequest = v.InferOutput<typeof REQUEST>;
 
-/** @throws RequestError when the value is not a valid request */
+/** @throws RequestError if the value is not a valid request */
 export function checkRequest(request: GenerationRequest): CheckedRequest {
   const checked = checkOptions(REQUEST, request, "generate", RequestError);
   const { messages, prompt, tokenIds: ids } = checked;

@@ -9,13 +9,13 @@ import { type CheckedRequest, checkRequest } from "./request-schema.ts";
 import { resolveSampling } from "./sampler.ts";
 import { endsWithMarker, hasMarker, type OutputStart, startAfter } from "./thinking.ts";
 
-/** Tokens at the end of a prompt of token ids that are searched for a reasoning marker. */
+/** Last tokens of a prompt of token ids, which may hold a reasoning marker. */
 const TAIL_TOKENS = 16;
 
 /**
  * Checks a request and resolves its missing values.
  * bind: binds a policy or a spec to this model.
- * @throws RequestError, ConfigError when the request cannot run
+ * @throws RequestError, ConfigError if the request cannot run
  */
 export function resolveRequest(
   given: GenerationRequest,
@@ -47,7 +47,7 @@ export function resolveRequest(
 
 /**
  * Resolves maxTokens: the request's own, else the checkpoint's max_new_tokens, else its max_length, else the context.
- * @throws RequestError when the checkpoint's max_length leaves no room, as in `transformers`
+ * @throws RequestError if the checkpoint's max_length leaves no room, as in `transformers`
  */
 function resolveMaxTokens(
   asked: number | undefined,
@@ -172,7 +172,7 @@ function renderChat(
   return { text, start: startAfter(prompt) };
 }
 
-/** Renders for information only; undefined when the template refuses. */
+/** Renders for information only; returns undefined if the template refuses. */
 function attempt(render: () => string): string | undefined {
   try {
     return render();

@@ -19,9 +19,9 @@ const rowsOf = (entries: readonly SchedulerEntry[], some: Partial<typeof limits>
   ]);
 
 test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>([
-  ["nothing from nothing", [], {}, []],
+  ["no entries give no runs", [], {}, []],
   [
-    "decoders one row each",
+    "each decoding request gets one row",
     [entry(5, 5), entry(9, 3)],
     {},
     [
@@ -30,7 +30,7 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     ],
   ],
   [
-    "decoders before prompts, prompts oldest first",
+    "decoding requests come before prompts, and prompts oldest first",
     [entry(0, 20), entry(5, 5), entry(0, 30)],
     {},
     [
@@ -39,9 +39,9 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
       [2, 30, true],
     ],
   ],
-  ["a prompt in chunks of eights", [entry(0, 100)], {}, [[0, 64, true]]],
+  ["a prompt gets a chunk of a multiple of eight rows", [entry(0, 100)], {}, [[0, 64, true]]],
   [
-    "beside decoders, too",
+    "so does a prompt beside decoding requests",
     [entry(0, 100), entry(3, 3)],
     {},
     [
@@ -49,11 +49,16 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
       [0, 56, true],
     ],
   ],
-  ["no rest smaller than eight", [entry(0, 68)], {}, [[0, 56, true]]],
-  ["a last chunk whole", [entry(56, 68)], {}, [[0, 12, true]]],
-  ["prefill within its own limit", [entry(0, 100), entry(0, 100)], { maxPrefillRows: 32 }, [[0, 32, true]]],
+  ["no remainder has fewer than eight rows", [entry(0, 68)], {}, [[0, 56, true]]],
+  ["a last chunk is whole", [entry(56, 68)], {}, [[0, 12, true]]],
   [
-    "two short prompts within it",
+    "prefill stays within its own limit",
+    [entry(0, 100), entry(0, 100)],
+    { maxPrefillRows: 32 },
+    [[0, 32, true]],
+  ],
+  [
+    "two short prompts share that limit",
     [entry(0, 10), entry(0, 10)],
     { maxPrefillRows: 32 },
     [
@@ -62,13 +67,13 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     ],
   ],
   [
-    "the paused and the finished rest",
+    "paused and fully sampled requests get no rows",
     [entry(5, 5, { isPaused: true }), entry(5, 5, { isFullySampled: true }), entry(0, 5, { isPaused: true })],
     {},
     [],
   ],
   [
-    "one that lacks a page waits, others go on",
+    "a request that lacks a page waits, and others continue",
     [entry(5, 5, { lacksPage: true }), entry(6, 5), entry(0, 9)],
     {},
     [
@@ -77,7 +82,7 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     ],
   ],
   [
-    "at most so many sequences",
+    "a step has at most maxSequences runs",
     [entry(1, 1), entry(1, 1), entry(1, 1)],
     { maxSequences: 2 },
     [
@@ -85,9 +90,9 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
       [1, 1, false],
     ],
   ],
-  ["at most so many rows", [entry(1, 1), entry(0, 9)], { maxRows: 1 }, [[0, 1, false]]],
+  ["a step has at most maxRows rows", [entry(1, 1), entry(0, 9)], { maxRows: 1 }, [[0, 1, false]]],
   [
-    "no room for a prompt beside as many decoders as there are sequences",
+    "a prompt waits if decoding requests fill maxSequences",
     [entry(0, 9), entry(1, 1), entry(1, 1)],
     { maxSequences: 2 },
     [
@@ -96,20 +101,20 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     ],
   ],
   [
-    "a prompt that is replayed although its last token is sampled",
+    "a prompt is replayed although its last token is sampled",
     [entry(4, 9, { isFullySampled: true })],
     {},
     [[0, 5, true]],
   ],
-  ["no prefill where none is allowed", [entry(0, 9), entry(1, 1)], { maxPrefillRows: 0 }, [[1, 1, false]]],
+  ["maxPrefillRows 0 allows no prefill", [entry(0, 9), entry(1, 1)], { maxPrefillRows: 0 }, [[1, 1, false]]],
   [
-    "a paused prompt gives its rows to the next",
+    "a paused prompt leaves its rows to the next",
     [entry(0, 60, { isPaused: true }), entry(0, 9)],
     { maxPrefillRows: 16 },
     [[1, 9, true]],
   ],
   [
-    "few rows at a time where there are few",
+    "a limit below eight rows gives chunks below eight",
     [entry(0, 20)],
     { maxRows: 4, maxPrefillRows: 4 },
     [[0, 4, true]],

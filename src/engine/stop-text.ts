@@ -48,7 +48,7 @@ export class StopText {
     this.#patterns = stops.map((stop) => new Pattern(stop));
   }
 
-  /** Takes text of which all characters count, or none. Stops searching after the first stop text. */
+  /** Takes text; `counts` holds for all of its characters. Stops searching after the first stop text. */
   push(text: string, counts: boolean): void {
     if (this.#patterns.length === 0 || this.foundAt !== undefined) {
       this.#length += text.length;

@@ -27,7 +27,7 @@ export function hasMarker(text: string): boolean {
   return text.includes(OPEN) || text.includes(CLOSE);
 }
 
-/** A run of the output. A marker is a run of its own. */
+/** A run of the output's text. Each marker is a separate run. */
 export interface TextRun {
   readonly kind: PartKind | "marker";
   readonly text: string;

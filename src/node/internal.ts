@@ -23,7 +23,13 @@ export { createReferenceBackend } from "../backend/reference/reference-backend.t
 export { wasmFactory } from "../backend/wasm/open-wasm.ts";
 export { WasmWeight } from "../backend/wasm/refs.ts";
 export { WasmBackend } from "../backend/wasm/wasm-backend.ts";
-export { contextOf, fillBackend, profile, sampleOnDevice } from "../backend/webgpu/bench-access.ts";
+export {
+  combineAttention,
+  contextOf,
+  fillBackend,
+  profile,
+  sampleOnDevice,
+} from "../backend/webgpu/bench-access.ts";
 export { fillRandom } from "../backend/webgpu/fill-random.ts";
 export { adapterName, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
 export type { NumberedBuffer } from "../backend/webgpu/refs.ts";

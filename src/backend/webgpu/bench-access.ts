@@ -5,6 +5,7 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { SamplingRow } from "../backend.ts";
 import type { GpuContext } from "./context.ts";
+import { WebGpuTensor } from "./refs.ts";
 import { StepTimer, type TimedBy } from "./step-timer.ts";
 import { WebGpuBackend } from "./webgpu-backend.ts";
 
@@ -17,6 +18,11 @@ export function fillBackend(backend: WebGpuBackend, seed: number): void {
   const { context, cache } = WebGpuBackend.inside(backend);
   context.weights.fillRandom(context.recorder, seed);
   cache.fillRandom(seed);
+}
+
+/** Records the combine of split-KV attention that is pending on an output, so that attention alone is timed whole. */
+export function combineAttention(backend: WebGpuBackend, output: TensorRef): void {
+  WebGpuBackend.inside(backend).attention.decode.settle(WebGpuTensor.of(output));
 }
 
 /** Records a sample whose tokens stay on the device, for the next step to embed. */

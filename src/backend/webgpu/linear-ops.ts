@@ -55,7 +55,7 @@ export class LinearOps {
     const groups = groupSections(products);
     this.#record(first.weight, x, options, {
       vector: (rows, norm) => {
-        for (const sections of groups) this.#vector(sections, undefined, rows, norm, out, options.add);
+        for (const sections of groups) this.#vector({ sections }, rows, norm, out, options.add);
       },
       tiles: (rows) => {
         for (const section of groups.flat()) this.#tiles(section, rows, out, options.add, false);
@@ -72,7 +72,7 @@ export class LinearOps {
     const pairs = pairSections(first, second);
     this.#record(first.weight, x, options, {
       vector: (rows, norm) => {
-        for (const [one, other] of pairs) this.#vector([one], other, rows, norm, out);
+        for (const [one, other] of pairs) this.#vector({ sections: [one], partner: other }, rows, norm, out);
       },
       tiles: (rows) => {
         for (const [one, other] of pairs) {
@@ -167,8 +167,7 @@ export class LinearOps {
   }
 
   #vector(
-    sections: readonly Section[],
-    partner: Section | undefined,
+    { sections, partner }: { readonly sections: readonly Section[]; readonly partner?: Section },
     x: Rows,
     norm: WebGpuWeight | undefined,
     out: Target,

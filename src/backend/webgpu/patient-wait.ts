@@ -5,14 +5,14 @@ import { nextTurn } from "../../base/yield.ts";
 const MAX_NAP_MS = 0.5;
 /** Naps between polls of the device take this share of the wait so far, within the limits below. */
 const POLL_NAP_SHARE = 0.04;
-const MIN_POLL_NAP_MS = 0.15;
+const MIN_POLL_NAP_MS = 0.3;
 const MAX_POLL_NAP_MS = 2;
 /** Maximum overrun of a nap. */
 const NAP_OVERRUN_MS = 0.06;
 /** Minimum wait for a timer. A timer fires up to a millisecond early, and late if the loop is busy. */
 const MIN_TIMER_MS = 2;
 /** Turns of the event loop that deliver data which the device has already. */
-const ARRIVAL_TURNS = 2;
+const ARRIVAL_TURNS = 1;
 
 /** True if a wait polls the device from the event loop, so that late and rare looks pay. */
 export const isPolled = nap !== undefined;

@@ -46,7 +46,7 @@ export class ProductInputs {
   floats(x: Rows, cols: number, { norm, gather }: PrepareOptions): Rows {
     const stride = padded(cols);
     this.#floats = this.#reserve(this.#floats, "prepared rows", x.count * stride * 4);
-    this.#record("prepare", x, cols, { norm, gather }, { OUT_STRIDE: stride }, { out: this.#floats });
+    this.#record("prepare", x, { cols, norm, gather }, { OUT_STRIDE: stride }, { out: this.#floats });
     return { storage: this.#floats, stride, count: x.count };
   }
 
@@ -58,15 +58,14 @@ export class ProductInputs {
     const isWide = cols % 4 === 0 && x.stride % 4 === 0 && (norm?.vector ?? 0) % 4 === 0;
     const constants = { OUT_STRIDE: stride / 2, WIDE: isWide };
     const out = { out: this.#halves, scales: this.#scales };
-    this.#record("prepare-halves", x, cols, { norm, gather }, constants, out);
+    this.#record("prepare-halves", x, { cols, norm, gather }, constants, out);
     return { storage: this.#halves, scales: this.#scales, vectors: stride / 8, count: x.count };
   }
 
   #record(
     name: "prepare" | "prepare-halves",
     x: Rows,
-    cols: number,
-    { norm, gather }: PrepareOptions,
+    { cols, norm, gather }: PrepareOptions & { readonly cols: number },
     constants: Constants,
     out: Bindings,
   ): void {

@@ -319,6 +319,7 @@ export class WebGpuBackend implements Backend, LayerOps {
       context: backend.#context,
       cache: backend.#cache,
       sampling: backend.#sampling,
+      attention: backend.#attention,
       watch: backend.#watch,
     };
   }
