@@ -1,25 +1,17 @@
 /** Attention to the cache, its scores and its page scores on every backend, against brute force in f64. */
-import { afterEach, describe, expect, it } from "vitest";
-import type { Backend } from "../../src/backend/backend.ts";
+import { describe, expect, it } from "vitest";
 import { hashUnit } from "../../src/base/random.ts";
-import { type Sizes, sizesOf } from "../sizes.ts";
 import { attended, newScores, scoresOf } from "./attention-trial.ts";
 import { allowedNmse, BACKENDS } from "./backend-table.ts";
 import { attention, headScores, pageScore } from "./brute-force.ts";
+import { trialsOf } from "./open-trials.ts";
 import { makeInput, nmse, type PairedInput, Random, weightOf } from "./random-weights.ts";
-import { type Part, Trial, type TrialSequence } from "./trial.ts";
+import type { Part, Trial, TrialSequence } from "./trial.ts";
 
-describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
+describe.each(BACKENDS)("$name", (row) => {
+  const { cases, cacheDtype } = row;
   const within = (bound: number) => allowedNmse(bound, cacheDtype);
-  const opened: Backend[] = [];
-  afterEach(async () => {
-    for (const backend of opened.splice(0)) await backend.close();
-  });
-  async function openTrial(sizes: Partial<Sizes>, seed = 1): Promise<Trial> {
-    const backend = await open(...sizesOf(sizes));
-    opened.push(backend);
-    return new Trial(backend, seed, cacheDtype);
-  }
+  const openTrial = trialsOf(row);
 
   describe("decode attention at lengths 1, page edge ±1, 255, 256, 257, 511, 1000", () => {
     // the few end in one split, in two, and in several

@@ -1,7 +1,6 @@
 /** Tokens of a sample on every backend: in flight, and as input of the next step. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
-  type Backend,
   type InFlightSample,
   MAX_IN_FLIGHT_SAMPLES,
   NO_TOKEN,
@@ -10,11 +9,11 @@ import {
 } from "../../src/backend/backend.ts";
 import { ShapeError } from "../../src/base/errors.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
-import { type Sizes, sizesOf } from "../sizes.ts";
 import { matrixSpec } from "../weight-specs.ts";
 import { BACKENDS } from "./backend-table.ts";
+import { trialsOf } from "./open-trials.ts";
 import { makeWeight } from "./random-weights.ts";
-import { Trial } from "./trial.ts";
+import type { Trial } from "./trial.ts";
 
 const GREEDY: SamplingParams = {
   temperature: 0,
@@ -25,16 +24,8 @@ const GREEDY: SamplingParams = {
   seed: 1,
 };
 
-describe.each(BACKENDS)("$name", ({ open }) => {
-  const opened: Backend[] = [];
-  afterEach(async () => {
-    for (const backend of opened.splice(0)) await backend.close();
-  });
-  async function openTrial(sizes: Partial<Sizes>): Promise<Trial> {
-    const backend = await open(...sizesOf(sizes));
-    opened.push(backend);
-    return new Trial(backend, 1);
-  }
+describe.each(BACKENDS)("$name", (row) => {
+  const openTrial = trialsOf(row);
 
   describe("sampled tokens", () => {
     /** Samples rows of logits, each largest at one of the given ids. */

@@ -1,12 +1,12 @@
 /** Sampling on every backend: against the distribution by brute force. */
-import { afterEach, describe, expect, it } from "vitest";
-import { type Backend, NO_TOKEN, type SamplingParams } from "../../src/backend/backend.ts";
+import { describe, expect, it } from "vitest";
+import { NO_TOKEN, type SamplingParams } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
-import { type Sizes, sizesOf } from "../sizes.ts";
 import { BACKENDS } from "./backend-table.ts";
 import { samplingDistribution } from "./brute-force.ts";
+import { trialsOf } from "./open-trials.ts";
 import { Random } from "./random-weights.ts";
-import { Trial } from "./trial.ts";
+import type { Trial } from "./trial.ts";
 
 const GREEDY: SamplingParams = {
   temperature: 0,
@@ -48,16 +48,9 @@ const WAYS: readonly Partial<SamplingParams>[] = [
   { temperature: 1, topK: 30, topP: 0.9, minP: 0.01, repetitionPenalty: 1.2 },
 ];
 
-describe.each(BACKENDS)("$name", ({ open, cases }) => {
-  const opened: Backend[] = [];
-  afterEach(async () => {
-    for (const backend of opened.splice(0)) await backend.close();
-  });
-  async function openTrial(sizes: Partial<Sizes>): Promise<Trial> {
-    const backend = await open(...sizesOf(sizes));
-    opened.push(backend);
-    return new Trial(backend, 1);
-  }
+describe.each(BACKENDS)("$name", (row) => {
+  const { cases } = row;
+  const openTrial = trialsOf(row);
 
   describe("sample", () => {
     const vocabSize = 40;
