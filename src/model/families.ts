@@ -67,5 +67,5 @@ export const FAMILIES: readonly Family[] = [
   },
 ];
 
-/** Common to all three families. */
+/** Common to all families. */
 export const DEFAULT_RMS_NORM_EPS = 1e-6;

@@ -3,7 +3,7 @@
     pip install torch transformers==5.24 && python test/golden/make-hf-fixtures.py test/golden/hf
     python test/golden/hf_golden.py test/golden/hf/*/        # then writes golden.json
 
-training/golden.py wrote qwen3-untied, qwen2-bias and llama3-scaled; this script leaves them unchanged.
+qwen3-untied, qwen2-bias and llama3-scaled are older than this script, which leaves them unchanged.
 """
 import json
 import pathlib
