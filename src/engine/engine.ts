@@ -100,9 +100,10 @@ export class GenerationEngine implements Engine {
     const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
     const name = `request ${++this.#numRequests}`;
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
-    const generation = new ActiveRequest(name, resolved, output, {
+    const generation: ActiveRequest = new ActiveRequest(name, resolved, output, {
       wake: (one) => this.#wake(one),
-      whyWaiting: () => this.#admission.whyWaiting(),
+      whyWaiting: () =>
+        this.#preparing.has(generation) ? "its kernels to be compiled" : this.#admission.whyWaiting(),
     });
     if (this.#failure) generation.fail(this.#failure);
     else this.#queue(generation);
@@ -121,7 +122,7 @@ export class GenerationEngine implements Engine {
     void prepared
       .then(
         () => this.#failure,
-        (error: unknown) => this.#failure ?? fatal(error),
+        (error: unknown) => this.#failure ?? unprepared(request.name, error),
       )
       .then((failure) => {
         this.#preparing.delete(request);
@@ -337,6 +338,13 @@ function fatal(error: unknown): EngineError {
   if (error instanceof BackendError) return error;
   const message = error instanceof Error ? error.message : String(error);
   return new BackendError(`a step failed: ${message}; close the engine and open a new one`, { cause: error });
+}
+
+/** Makes the error of a request whose kernels could not be prepared; the engine goes on. */
+function unprepared(name: string, error: unknown): EngineError {
+  if (error instanceof BackendError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new RequestError(`${name}: preparing its kernels failed: ${message}`, { cause: error });
 }
 
 function closedError(): AbortedError {

@@ -92,7 +92,11 @@ test("requests of one kind share their dry runs, and both wait for them", async 
   const both = [first, engine.generate({ ...greedy, tokenIds: ids.slice(6, 12) })];
   await turns();
   expect(numRuns()).toBe(numOfOne);
-  expect(both.map(({ progress }) => progress.phase)).toEqual(["waiting", "waiting"]);
+  const waits = { phase: "waiting", waitsFor: "its kernels to be compiled" };
+  expect(both.map(({ progress }) => progress)).toEqual([
+    expect.objectContaining(waits),
+    expect.objectContaining(waits),
+  ]);
   next().resolve();
   for (const one of both) expect((await one.result()).tokenIds).toHaveLength(5);
 });
@@ -128,6 +132,10 @@ test("a kernel that does not compile fails only the request that needs it; the n
   await turns();
   next().reject(new BackendError("kernel sample-draw does not compile"));
   await expect(bad.result()).rejects.toThrow("kernel sample-draw does not compile");
+  const odd = engine.generate(sampled);
+  await turns();
+  next().reject(new TypeError("no bounds"));
+  await expect(odd.result()).rejects.toThrow("request 3: preparing its kernels failed: no bounds");
   expect((await engine.generate(greedy).result()).tokenIds).toHaveLength(5);
   const again = engine.generate(sampled);
   await turns();
