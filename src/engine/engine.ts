@@ -103,7 +103,7 @@ export class GenerationEngine implements Engine {
     const generation: ActiveRequest = new ActiveRequest(name, resolved, output, {
       wake: (one) => this.#wake(one),
       whyWaiting: () =>
-        this.#preparing.has(generation) ? "its kernels to be compiled" : this.#admission.whyWaiting(),
+        this.#preparing.has(generation) ? "its kernels to be prepared" : this.#admission.whyWaiting(),
     });
     if (this.#failure) generation.fail(this.#failure);
     else this.#queue(generation);

@@ -294,6 +294,7 @@ describe("waiting", () => {
     await until(() => running.progress.phase === "decode");
     const waiting = engine.generate(base);
     expect(waiting.progress).toMatchObject({ phase: "waiting", promptTokens: 8, cachedTokens: 0 });
+    await until(() => waiting.progress.waitsFor !== "its kernels to be prepared");
     expect(waiting.progress.waitsFor).toMatch(/1 of 1 requests run, .* pages are held by request 1 \(\d+\)/);
     await done;
     await waiting.result();

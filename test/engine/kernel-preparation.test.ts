@@ -92,7 +92,7 @@ test("requests of one kind share their dry runs, and both wait for them", async 
   const both = [first, engine.generate({ ...greedy, tokenIds: ids.slice(6, 12) })];
   await turns();
   expect(numRuns()).toBe(numOfOne);
-  const waits = { phase: "waiting", waitsFor: "its kernels to be compiled" };
+  const waits = { phase: "waiting", waitsFor: "its kernels to be prepared" };
   expect(both.map(({ progress }) => progress)).toEqual([
     expect.objectContaining(waits),
     expect.objectContaining(waits),
