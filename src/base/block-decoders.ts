@@ -9,7 +9,7 @@
  * the store, as in f32 arithmetic.
  * Source: ggml's `dequantize_row_*` (ggml-quants.c) and `gguf/quants.py`; layouts in `ggml-common.h`.
  */
-import { f16ToF32 } from "./dtype.ts";
+import { f16ToF32 } from "./half.ts";
 
 /** Decodes whole blocks of one format into f32. */
 export type BlockDecoder = (blocks: Uint8Array, out: Float32Array) => void;

@@ -20,7 +20,7 @@ export function rowBytes(dtype: WeightDtype, cols: number): number {
 }
 
 /** The f32 value of an IEEE half-precision bit pattern (exact, subnormals included). */
-export function f16ToF32(bits: number): number {
+function f16ToF32(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 0x3ff;
