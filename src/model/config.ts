@@ -1,3 +1,4 @@
+import type { Activation, ExpertShape, LayerShape, ModelShape } from "../backend/backend.ts";
 import { ConfigError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
@@ -9,30 +10,14 @@ import type { LayerPlan } from "./layer-plans.ts";
 import { inverseFrequencies } from "./rope.ts";
 import { parseRopeConfig, type RopeConfig, scaledContext } from "./rope-config.ts";
 
-/** One layer: `LayerShape` of the backend, and its kind of feed-forward. */
-export interface LayerConfig {
-  /** Index of its RoPE. */
-  readonly rope: number;
-  /** Index of its queries' RoPE, if not that of its keys. */
-  readonly queryRope?: number;
-  /** A row at position p sees positions p - window + 1 to p. Absent: all, or a window that no context exceeds. */
-  readonly window?: number;
-  readonly feedForward: "dense" | "moe";
+/** One layer. A window that no context exceeds is left out. */
+export interface LayerConfig extends LayerShape {
+  readonly feedForward: LayerPlan["feedForward"];
 }
 
 /** Sizes and choices of a model, from config.json. */
-export interface ModelConfig {
+export interface ModelConfig extends ModelShape {
   readonly family: Family;
-  readonly numLayers: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly numQueryHeads: number;
-  /** A divisor of numQueryHeads. */
-  readonly numKvHeads: number;
-  /** Even. */
-  readonly headDim: number;
-  readonly vocabSize: number;
-  readonly rmsNormEps: number;
   readonly maxPositionEmbeddings: number;
   /** Positions that the model was made for: max_position_embeddings, or more with a scaling of RoPE. */
   readonly contextLength: number;
@@ -41,22 +26,9 @@ export interface ModelConfig {
   readonly tieWordEmbeddings: boolean;
   readonly hasQkvBias: boolean;
   readonly hasOutputBias: boolean;
-  readonly activation: "silu" | "gelu_tanh";
-  /** Factor on the logits of attention: headDim ** -0.5 but in Gemma. */
-  readonly attentionScale: number;
-  /** Factor on embeddings: 1 but in Gemma. */
-  readonly embeddingScale: number;
+  /** [numRopes] */
   readonly ropes: readonly RopeConfig[];
-  readonly numRopes: number;
-  /** [numLayers] */
   readonly layers: readonly LayerConfig[];
-  /** Sizes of the experts; absent if no layer has any. */
-  readonly moe?: {
-    readonly experts: number;
-    readonly topExperts: number;
-    readonly intermediateSize: number;
-    readonly normalise: boolean;
-  };
   readonly eosTokenIds: readonly number[];
 }
 
@@ -115,7 +87,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     ropes,
     numRopes: ropes.length,
     layers,
-    ...(layers.some(({ feedForward }) => feedForward === "moe") && { moe: readExperts(reader) }),
+    ...(layers.some(({ feedForward }) => feedForward === "experts") && { experts: readExperts(reader) }),
     eosTokenIds: reader.tokenIds("eos_token_id", family.defaults.eosTokenIds),
   };
 }
@@ -183,7 +155,7 @@ function refuseUnsupported(family: Family, reader: ConfigReader): void {
     if ((reader.json[key] ?? false) !== false) throw reader.fail(key, "null, or no such key");
 }
 
-function readActivation(reader: ConfigReader, family: Family): ModelConfig["activation"] {
+function readActivation(reader: ConfigReader, family: Family): Activation {
   const { activationKey, defaults } = family;
   switch (reader.json[activationKey] ?? defaults.activation) {
     case "silu":
@@ -230,18 +202,18 @@ function byReach(a: LayerPlan["rope"], b: LayerPlan["rope"]): number {
   return order.indexOf(a) - order.indexOf(b);
 }
 
-function readExperts(reader: ConfigReader): NonNullable<ModelConfig["moe"]> {
-  const experts = reader.size(reader.json.num_experts === undefined ? "num_local_experts" : "num_experts", 128, MAX_EXPERTS);
+function readExperts(reader: ConfigReader): ExpertShape {
+  const numExperts = reader.size(reader.json.num_experts === undefined ? "num_local_experts" : "num_experts", 128, MAX_EXPERTS);
   return {
-    experts,
+    numExperts,
     topExperts: reader.number(
       "num_experts_per_tok",
       8,
-      (count) => Number.isSafeInteger(count) && count > 0 && count <= experts,
-      `a whole number of experts, at most the ${experts} of num_experts`,
+      (count) => Number.isSafeInteger(count) && count > 0 && count <= numExperts,
+      `a whole number of experts, at most the ${numExperts} of num_experts`,
     ),
     intermediateSize: reader.size("moe_intermediate_size", 768),
-    normalise: reader.flag("norm_topk_prob", false),
+    isNormalised: reader.flag("norm_topk_prob", false),
   };
 }
 

@@ -9,7 +9,7 @@ export interface LayerPlan {
   /** Positions that a row sees, its own included; undefined: all. */
   readonly window: number | undefined;
   readonly rope: RopeKind;
-  readonly feedForward: "dense" | "moe";
+  readonly feedForward: "dense" | "experts";
 }
 
 /** Reads the facts of all layers. @throws ConfigError */
@@ -54,7 +54,7 @@ export const qwenMoeLayers: PlanLayers = (reader, numLayers) => {
   return forEachLayer(numLayers, (layer) => ({
     ...PLAIN,
     window,
-    feedForward: (layer + 1) % step === 0 && !dense.includes(layer) ? "moe" : "dense",
+    feedForward: (layer + 1) % step === 0 && !dense.includes(layer) ? "experts" : "dense",
   }));
 };
 
