@@ -162,11 +162,15 @@ test.each<[string, object, number, number]>([
 });
 
 test("a sliding window is compared with the context after scaling", () => {
-  const json = { ...BASE, use_sliding_window: true, max_window_layers: 0, sliding_window: 8192 };
-  expect(parse(json).contextLength).toBe(8192);
-  expect(() => parse({ ...json, rope_scaling: { type: "linear", factor: 2 } })).toThrow(
-    "sliding_window of 16384",
-  );
+  const json = { ...BASE, use_sliding_window: true, max_window_layers: 2, sliding_window: 8192 };
+  const windows = (change: object) => parse({ ...json, ...change }).layers.map(({ window }) => window);
+  expect(windows({})).toEqual([undefined, undefined, undefined, undefined]);
+  expect(windows({ rope_scaling: { type: "linear", factor: 2 } })).toEqual([
+    undefined,
+    undefined,
+    8192,
+    8192,
+  ]);
 });
 
 test.each<[object, string]>([
@@ -252,7 +256,7 @@ test.each<[string, unknown]>([
   ["max_position_embeddings", 2 ** 40],
   ["quantization_config", { quant_method: "gptq" }],
   ["quantization", { bits: 4 }],
-  ["use_sliding_window", true],
+  ["use_sliding_window", 1],
   ["layer_types", ["sliding_attention", "full_attention", "full_attention", "full_attention"]],
   ["layer_types", ["full_attention"]],
   ["layer_types", Array(4).fill("linear_attention")],

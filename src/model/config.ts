@@ -81,7 +81,9 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     hasQkvBias: family.qkvBias === "always" || hasAttentionBias,
     hasOutputBias: family.hasOutputBias && hasAttentionBias,
     activation: readActivation(reader, family),
-    attentionScale: family.isGemma ? reader.size("query_pre_attn_scalar", 256) ** -0.5 : heads.headDim ** -0.5,
+    attentionScale: family.isGemma
+      ? reader.size("query_pre_attn_scalar", 256) ** -0.5
+      : heads.headDim ** -0.5,
     embeddingScale: family.isGemma ? embeddingScale(hiddenSize, values) : 1,
     ...context,
     ropes,
@@ -102,7 +104,10 @@ function findFamily(json: JsonObject, fileName: string): { family: Family; value
   const { text_config: text } = json;
   const wrapped = isObject(text) ? FAMILIES.filter(({ wrapper }) => wrapper && isNamed(json, wrapper)) : [];
   if (isObject(text) && wrapped.length > 0) {
-    const named = { model_type: wrapped[0]?.wrapper?.modelType === "gemma3" ? "gemma3_text" : "mistral", ...text };
+    const named = {
+      model_type: wrapped[0]?.wrapper?.modelType === "gemma3" ? "gemma3_text" : "mistral",
+      ...text,
+    };
     const family = wrapped.find((one) => isNamed({ ...named, architectures: undefined }, one));
     // What a wrapper says of both holds for the text too.
     const { eos_token_id, tie_word_embeddings, dtype, torch_dtype } = json;
@@ -175,12 +180,22 @@ function readRopes(
   plans: readonly LayerPlan[],
   { headDim, maxPositionEmbeddings }: { readonly headDim: number; readonly maxPositionEmbeddings: number },
 ) {
-  const variant = family.isPartlyRotary ? "phi3" : family.modelType === "ministral3" ? "ministral3" : undefined;
+  const variant = family.isPartlyRotary
+    ? "phi3"
+    : family.modelType === "ministral3"
+      ? "ministral3"
+      : undefined;
   const kinds = [...new Set(plans.map(({ rope }) => rope))].sort(byReach);
   const { rope: fallback, ropeTheta } = family.defaults;
   const ropes: RopeConfig[] = kinds.map((kind) => {
     const theta = kind === "sliding_attention" ? undefined : { theta: ropeTheta };
-    return parseRopeConfig(json, headDim, maxPositionEmbeddings, { fileName, kind, variant, fallback, ...theta });
+    return parseRopeConfig(json, headDim, maxPositionEmbeddings, {
+      fileName,
+      kind,
+      variant,
+      fallback,
+      ...theta,
+    });
   });
   for (const rope of ropes)
     if (!inverseFrequencies(rope).every(Number.isFinite))
@@ -203,7 +218,11 @@ function byReach(a: LayerPlan["rope"], b: LayerPlan["rope"]): number {
 }
 
 function readExperts(reader: ConfigReader): ExpertShape {
-  const numExperts = reader.size(reader.json.num_experts === undefined ? "num_local_experts" : "num_experts", 128, MAX_EXPERTS);
+  const numExperts = reader.size(
+    reader.json.num_experts === undefined ? "num_local_experts" : "num_experts",
+    128,
+    MAX_EXPERTS,
+  );
   return {
     numExperts,
     topExperts: reader.number(

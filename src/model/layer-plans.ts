@@ -88,7 +88,10 @@ export const gemmaLayers: PlanLayers = (reader, numLayers) => {
   const pattern = reader.size("sliding_window_pattern", 6);
   const types =
     layerTypes(reader, numLayers, window !== undefined) ??
-    forEachLayer(numLayers, (layer): LayerType => ((layer + 1) % pattern ? "sliding_attention" : "full_attention"));
+    forEachLayer(
+      numLayers,
+      (layer): LayerType => ((layer + 1) % pattern ? "sliding_attention" : "full_attention"),
+    );
   if (window === undefined && types.includes("sliding_attention"))
     throw reader.fail("sliding_window", "a whole number above 0, since layers are local");
   return types.map((type) => ({
@@ -104,7 +107,9 @@ function withWindows(types: readonly LayerType[], window: number | undefined): L
 
 /** The window if `use_sliding_window` is true and `sliding_window` not null. */
 function switchedWindow(reader: ConfigReader, otherwise: number | null): number | undefined {
-  return reader.flag("use_sliding_window", false) ? reader.sizeOrNull("sliding_window", otherwise) : undefined;
+  return reader.flag("use_sliding_window", false)
+    ? reader.sizeOrNull("sliding_window", otherwise)
+    : undefined;
 }
 
 /** `layer_types`; undefined if absent. @throws ConfigError for another kind, or for a sliding layer without a window */
@@ -127,6 +132,7 @@ function isZeroOrOne(value: unknown): value is 0 | 1 {
 function denseLayers(reader: ConfigReader): readonly number[] {
   const value = reader.json.mlp_only_layers ?? [];
   const isIndex = (one: unknown): one is number => Number.isSafeInteger(one);
-  if (!Array.isArray(value) || !value.every(isIndex)) throw reader.fail("mlp_only_layers", "a list of layers");
+  if (!Array.isArray(value) || !value.every(isIndex))
+    throw reader.fail("mlp_only_layers", "a list of layers");
   return value;
 }

@@ -226,7 +226,8 @@ class RopeReader {
   /** `count` numbers above 0. */
   numbers(key: string, count: number): readonly number[] {
     const value = this.get(key);
-    const isValid = (one: unknown): one is number => typeof one === "number" && Number.isFinite(one) && one > 0;
+    const isValid = (one: unknown): one is number =>
+      typeof one === "number" && Number.isFinite(one) && one > 0;
     if (!Array.isArray(value) || value.length !== count || !value.every(isValid))
       throw this.fail(key, `a list of ${count} numbers above 0, one for each pair of elements that turn`);
     return value;
