@@ -48,6 +48,7 @@ export type {
 } from "./engine/request.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
+export type { DownloadProgress } from "./load/hub/transfer-rate.ts";
 export type { WeightProblem } from "./load/scan-weights.ts";
 export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export { createUrlFolder, type Fetch, type UrlFolderOptions } from "./load/url-folder.ts";

@@ -21,6 +21,8 @@ import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 /** Means of a runtime environment for an engine. */
 export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
+  /** For people: what finding the folder did differently than expected. */
+  readonly notes?: readonly string[];
 }
 
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
@@ -53,7 +55,11 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
         attentionDefaults: checkpoint.generationConfig.attention,
         attention: options.attention,
         maxStallMs: options.maxStallMs,
-        origin: { ...originOf(checkpoint, config, chosen, ignored), startedAt },
+        origin: {
+          ...originOf(checkpoint, config, chosen, ignored),
+          notes: [...(host.notes ?? []), ...checkpoint.notes],
+          startedAt,
+        },
       });
       await abortable(engine.prepare(), signal, "compiling kernels");
       return engine;

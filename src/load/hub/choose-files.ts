@@ -91,7 +91,7 @@ function ggufFiles(file: string, paths: readonly string[]): ChosenFiles {
 }
 
 /** The GGUF files that hold a model, of files in parts the first. */
-export function ggufModels(paths: readonly string[]): readonly string[] {
+function ggufModels(paths: readonly string[]): readonly string[] {
   return paths.filter(
     (path) => /\.gguf$/i.test(path) && !NO_MODEL.test(path) && (PART.exec(path)?.[2] ?? "00001") === "00001",
   );

@@ -9,13 +9,13 @@ import { formatHubModel, type HubModel } from "./model-location.ts";
 import type { ModelStore, Snapshot } from "./model-store.ts";
 import { type DownloadProgress, TransferRate } from "./transfer-rate.ts";
 
-/** A model whose files can be read: a folder, and the weight file in it that was named. */
+/** A model whose files can be read. */
 export interface OpenedModel {
   readonly folder: FileFolder;
-  /** The path in the folder of the weight file to open, the first of its parts; undefined: the folder's own weights. */
-  readonly file?: string;
   /** True if the files are read over the network, each byte when it is asked for. */
   readonly isRemote?: boolean;
+  /** Which of two readings of the text was taken; completes messages about the files. */
+  readonly takenAs?: string;
   /** For people: what was done differently than expected. */
   readonly notes: readonly string[];
 }
@@ -78,7 +78,12 @@ export async function openHeaders(
     files.map(({ path }) => path),
   );
   const folder = client.openFolder(model.repo, commit, files);
-  return { folder, isRemote: true, notes: [], ...(file !== undefined && { file }) };
+  return { folder: withWeightFile(folder, file), isRemote: true, notes: [] };
+}
+
+/** A folder whose weight file is named; undefined: its own weights. */
+export function withWeightFile(folder: FileFolder, weightFile: string | undefined): FileFolder {
+  return weightFile === undefined ? folder : { ...folder, weightFile };
 }
 
 /** The commit to fetch; or the model, if the store has it whole, or has it and the hub does not answer. */
@@ -123,7 +128,7 @@ export async function openStored(store: ModelStore, model: HubModel, reason: str
     await checkShards(folder, chosen, paths);
     const { file } = chosen;
     const notes = file === undefined ? await unknownTexts(store, snapshot, paths) : [];
-    return { folder, notes, ...(file !== undefined && { file }) };
+    return { folder: withWeightFile(folder, file), notes };
   } catch (error) {
     if (!(error instanceof ModelFileError)) throw error;
     throw new ModelFileError(
@@ -159,6 +164,9 @@ async function checkShards(folder: FileFolder, chosen: ChosenFiles, paths: reado
       );
 }
 
+/** Progress is reported at most this often. */
+const REPORT_MS = 100;
+
 /** One model on its way into the store. */
 class Pull {
   readonly #client: HubClient;
@@ -167,6 +175,7 @@ class Pull {
   readonly #options: PullOptions;
   readonly #rate = new TransferRate();
   readonly #name: string;
+  #reported: { readonly phase: DownloadProgress["phase"] | ""; readonly at: number } = { phase: "", at: 0 };
   #done = 0;
   #total = 0;
 
@@ -199,7 +208,7 @@ class Pull {
     );
     // The reference comes last: it says that this commit can be used.
     if (revision !== commit) await this.#store.keepCommit(snapshot, revision);
-    return { folder, ...(chosen.file !== undefined && { file: chosen.file }), notes: [] };
+    return { folder: withWeightFile(folder, chosen.file), notes: [] };
   }
 
   async #fetchAll(snapshot: Snapshot, files: readonly HubFile[]): Promise<void> {
@@ -262,6 +271,11 @@ class Pull {
   #report(phase: DownloadProgress["phase"], file: HubFile): void {
     const { onDownload } = this.#options;
     if (!onDownload) return;
+    const now = performance.now();
+    const isDue =
+      phase !== this.#reported.phase || this.#done === this.#total || now - this.#reported.at >= REPORT_MS;
+    if (!isDue) return;
+    this.#reported = { phase, at: now };
     const [doneBytes, totalBytes] = [this.#done, Math.max(this.#total, this.#done)];
     const bytesPerSecond = this.#rate.perSecond;
     const secondsLeft = this.#rate.secondsFor(totalBytes - doneBytes);

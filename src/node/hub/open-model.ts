@@ -3,7 +3,6 @@ import { readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, ModelFileError } from "../../base/errors.ts";
-import { ggufModels } from "../../load/hub/choose-files.ts";
 import { HubClient } from "../../load/hub/hub-client.ts";
 import {
   type HubModel,
@@ -18,6 +17,7 @@ import {
   openHeaders,
   type PullOptions,
   pullModel,
+  withWeightFile,
 } from "../../load/hub/pull-model.ts";
 import type { RetryOptions } from "../../load/hub/retry.ts";
 import { createUrlFolder } from "../../load/url-folder.ts";
@@ -42,7 +42,13 @@ export async function openModel(text: string, options: OpenModelOptions = {}): P
   const location = parseModelLocation(text, settings.url);
   const path = location.kind === "path" ? location.path : readPath(text);
   const opened = path === undefined ? undefined : await openPath(expandHome(path));
-  if (opened) return opened;
+  if (opened)
+    return location.kind === "path"
+      ? opened
+      : {
+          ...opened,
+          takenAs: `${text} was taken as the path here, not as a model of the hub: hf:${text} would be that`,
+        };
   if (location.kind === "path") throw nothingThere(text, location);
   if (location.kind === "url") return openUrl(location.url, location.isFile);
   const place = createHubPlace(options);
@@ -99,11 +105,10 @@ async function openPath(path: string): Promise<OpenedModel | undefined> {
       throw new ModelFileError(
         `opening ${path}: it is a file that is neither .gguf nor .safetensors; expected ${LOCATION_FORMS}`,
       );
-    return { folder: await openFileFolder(dirname(path)), file: basename(path), notes: [] };
+    return { folder: withWeightFile(await openFileFolder(dirname(path)), basename(path)), notes: [] };
   }
   const snapshot = await snapshotIn(path);
-  const folder = await openFileFolder(snapshot ?? path);
-  return { folder, notes: [], ...(await weightFileIn(snapshot ?? path)) };
+  return { folder: await openFileFolder(snapshot ?? path), notes: [] };
 }
 
 /** The snapshot of a folder in the form of the hub's cache: of `main`, else the newest. */
@@ -123,25 +128,17 @@ async function snapshotIn(path: string): Promise<string | undefined> {
   return dated.sort((a, b) => b.at - a.at)[0]?.snapshot;
 }
 
-/** The GGUF file of a folder without a config.json, if it has just one. @throws ModelFileError on several */
-async function weightFileIn(path: string): Promise<{ readonly file?: string }> {
-  const names = await readdir(path).catch((): string[] => []);
-  if (names.includes("config.json") || !names.some((name) => /\.gguf$/i.test(name))) return {};
-  const [file, ...others] = ggufModels(names);
-  if (others.length > 0)
-    throw new ModelFileError(
-      `opening ${path}: it has no config.json and ${others.length + 1} GGUF files (${[file, ...others].join(", ")}); name one`,
-    );
-  return file === undefined ? {} : { file };
-}
-
 /** Opens a folder or a file behind a URL, which is read by ranges and not kept. */
 function openUrl(url: string, isFile: boolean): OpenedModel {
   if (!isFile) return { folder: createUrlFolder(url), isRemote: true, notes: [] };
   const target = new URL(url);
   const [folder, file] = [new URL(".", target), target.pathname.split("/").at(-1) ?? ""];
   folder.search = target.search;
-  return { folder: createUrlFolder(folder), file: decodeURIComponent(file), isRemote: true, notes: [] };
+  return {
+    folder: withWeightFile(createUrlFolder(folder), decodeURIComponent(file)),
+    isRemote: true,
+    notes: [],
+  };
 }
 
 function nothingThere(text: string, location: ModelLocation & { readonly kind: "path" }): ModelFileError {
