@@ -232,7 +232,7 @@ class LayerTest {
   readonly #allowed: number;
   readonly #batch = new StepBatchBuilder(
     { model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY },
-    createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim }),
+    [createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim })],
   );
 
   constructor(tested: Side, reference: Side, allowed: number) {
