@@ -1,4 +1,4 @@
-import { ConfigError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import type { JsonObject } from "../json-file.ts";
 import type { GgufTensor } from "./header.ts";
@@ -18,6 +18,8 @@ interface ConfigSource {
 export interface Architecture {
   /** True if the rows of q and k are in the order of interleaved RoPE: (0, h/2, 1, h/2 + 1, …) of a head of h. */
   readonly interleavesQk: boolean;
+  /** True if norms include the 1 that Hugging Face's checkpoints leave out. */
+  readonly includesOne?: boolean;
   /** Names of tensors in a layer that differ from the common ones. */
   readonly names?: Readonly<Record<string, string>>;
   /** Keys of config.json besides the common ones. */
@@ -86,17 +88,17 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   },
   qwen3moe: { interleavesQk: false, config: qwen3MoeConfig },
   phi3: { interleavesQk: false, names: PHI_NAMES, config: phi3Config },
-  gemma3: { interleavesQk: false, names: GEMMA_NAMES, config: gemma3Config },
+  gemma3: { interleavesQk: false, includesOne: true, names: GEMMA_NAMES, config: gemma3Config },
 };
 
-/** Finds a file's architecture. @throws ConfigError naming those that run */
+/** Finds a file's architecture. @throws ModelFileError naming those that run */
 export function architectureOf(keys: MetadataKeys): Architecture {
   const { architecture, fileName } = keys;
   if (Object.hasOwn(ARCHITECTURES, architecture)) {
     const found = ARCHITECTURES[architecture];
     if (found) return found;
   }
-  throw new ConfigError(
+  throw new ModelFileError(
     `reading ${fileName}: its architecture ${printValue(architecture)} is not supported; supported are ` +
       Object.keys(ARCHITECTURES).join(", "),
   );

@@ -1,4 +1,4 @@
-import { ConfigError, ModelFileError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import type { GgufMetadata } from "./metadata.ts";
 
@@ -30,9 +30,9 @@ export class MetadataKeys {
   }
 
   /** What the file says is understood, but not supported. */
-  refuse(key: string, expected: string): ConfigError {
+  refuse(key: string, expected: string): ModelFileError {
     const name = this.#nameOf(key);
-    return new ConfigError(
+    return new ModelFileError(
       `reading ${this.fileName}: ${name} is ${printValue(this.#metadata.get(name))}; expected ${expected}`,
     );
   }
