@@ -60,7 +60,9 @@ export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): G
   const place = `${fileName}, tokenizer.ggml`;
   return {
     tokenizer: createTokenizer({ ...tokenizerJson, added_tokens: addedTokens }, tokenizerConfig, place),
-    chatTemplate: createChatTemplate(undefined, tokenizerConfig, fileName),
+    chatTemplate: createChatTemplate(undefined, tokenizerConfig, fileName, {
+      configName: `${fileName}, tokenizer.chat_template`,
+    }),
     eosTokenIds,
     tokenizerConfig,
     notes,
