@@ -114,7 +114,8 @@ export function configOf(
   if (keys.raw("attention.causal") === false)
     throw keys.refuse("attention.causal", "true: it is a model of embeddings, which does not generate");
   const common = commonConfig(keys, tensors);
-  return { ...common, ...architecture.config({ keys, tensors, ropeFactors, common }) };
+  // tokens that end an output are in the generation config: null keeps a family's default away
+  return { eos_token_id: null, ...common, ...architecture.config({ keys, tensors, ropeFactors, common }) };
 }
 
 function commonConfig(keys: MetadataKeys, tensors: ReadonlyMap<string, GgufTensor>): CommonConfig {

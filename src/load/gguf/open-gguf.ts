@@ -16,6 +16,7 @@ import { MetadataKeys } from "./metadata-keys.ts";
 import type { RopeFactors } from "./rope-parameters.ts";
 import { openParts } from "./split-files.ts";
 import { tensorEntries } from "./tensor-entries.ts";
+import { createGgufTokenizer } from "./tokenizer.ts";
 
 /** Opens a file, with all its parts. @throws ModelFileError */
 export async function openGguf(folder: FileFolder, path: string): Promise<Checkpoint> {
@@ -29,18 +30,19 @@ export async function openGguf(folder: FileFolder, path: string): Promise<Checkp
     const keys = new MetadataKeys(metadata, name);
     const architecture = architectureOf(keys);
     const config = configOf(architecture, keys, tensors, await readRopeFactors(tensors, name));
-    const generationConfig = parseGenerationConfig(generationValues(metadata), `${name} (metadata)`);
+    const { tokenizer, chatTemplate, eosTokenIds, notes } = createGgufTokenizer(metadata, name);
+    const values = generationValues(metadata, eosTokenIds);
     return {
       name,
       config,
       configName: `${name} (metadata, as config.json has them)`,
-      generationConfig,
+      generationConfig: parseGenerationConfig(values, `${name} (metadata)`),
       tensors: tensorEntries(tensors.values(), architecture, config, name),
       files: paths,
       promised: new Map(),
-      notes: [],
-      tokenizer: undefined,
-      chatTemplate: undefined,
+      notes,
+      tokenizer,
+      chatTemplate,
       close,
     };
   } catch (error) {
@@ -97,12 +99,13 @@ const GENERATION_KEYS: readonly (readonly [string, string])[] = [
   ["general.sampling.penalty_repeat", "repetition_penalty"],
 ];
 
-function generationValues(metadata: GgufMetadata): JsonObject {
+/** eosTokenIds: empty for a file without a vocabulary, which may still name the token. */
+function generationValues(metadata: GgufMetadata, eosTokenIds: readonly number[]): JsonObject {
   const values = GENERATION_KEYS.flatMap(([key, name]) => {
     const value = metadata.get(key);
     return value === undefined ? [] : [[name, value] as const];
   });
-  const eos = metadata.get("tokenizer.ggml.eos_token_id");
+  const eos = eosTokenIds.length > 0 ? eosTokenIds : metadata.get("tokenizer.ggml.eos_token_id");
   return {
     ...Object.fromEntries(values),
     ...(values.length > 0 && { do_sample: metadata.get("general.sampling.temp") !== 0 }),
