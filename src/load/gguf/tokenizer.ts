@@ -57,10 +57,16 @@ export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): G
   const eosTokenIds = endTokenIds(vocabulary);
   const { tokenizerJson, addsBos, notes } = kind.create(vocabulary, fields);
   const tokenizerConfig = configOf(vocabulary, fields, addsBos);
-  const addedTokens = addedTokensOf(vocabulary, eosTokenIds);
-  const place = `${fileName}, tokenizer.ggml`;
+  const added = {
+    added_tokens: addedTokensOf(vocabulary, eosTokenIds),
+    post_processor: postProcessorOf(vocabulary, tokenizerConfig),
+  };
   return {
-    tokenizer: createTokenizer({ ...tokenizerJson, added_tokens: addedTokens }, tokenizerConfig, place),
+    tokenizer: createTokenizer(
+      { ...tokenizerJson, ...added },
+      tokenizerConfig,
+      `${fileName}, tokenizer.ggml`,
+    ),
     chatTemplate: createChatTemplate(undefined, tokenizerConfig, fileName, {
       configName: `${fileName}, tokenizer.chat_template`,
     }),
@@ -199,6 +205,19 @@ function addedTokensOf({ tokens, typeOf }: GgufVocabulary, ends: readonly number
     added.push({ id, content, ...flags, special: isSpecial });
   }
   return added;
+}
+
+/** Adds BOS before a text and EOS after it, if the file says so and names the token. */
+function postProcessorOf({ special }: GgufVocabulary, config: JsonObject): JsonObject {
+  const tokens: Record<string, JsonObject> = {};
+  const part = (name: "bos" | "eos"): readonly JsonObject[] => {
+    const id = special.get(name);
+    if (!config[`add_${name}_token`] || id === undefined) return [];
+    tokens[name] = { ids: [id] };
+    return [{ SpecialToken: { id: name } }];
+  };
+  const single = [...part("bos"), { Sequence: { id: "A" } }, ...part("eos")];
+  return { type: "TemplateProcessing", single, special_tokens: tokens };
 }
 
 function configOf({ tokens, special }: GgufVocabulary, fields: MetadataFields, addsBos: boolean): JsonObject {
