@@ -99,7 +99,8 @@ export function describeDownload(progress: DownloadProgress): string {
   if (phase === "waiting") return `waiting for another process that fetches ${file} of ${model}`;
   if (phase === "checking") return `checking ${file} of ${model}`;
   const share = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
-  const left = secondsLeft === undefined || doneBytes === totalBytes ? "" : `, ${formatSeconds(secondsLeft)} left`;
+  const left =
+    secondsLeft === undefined || doneBytes === totalBytes ? "" : `, ${formatSeconds(secondsLeft)} left`;
   const speed = bytesPerSecond > 0 ? `, ${formatBytes(bytesPerSecond)}/s${left}` : "";
   return `fetching ${model}: ${file}, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}, ${share} %${speed}`;
 }

@@ -105,10 +105,14 @@ export class LocalHub {
 
   async #answerHub(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "", this.url);
-    const path = decodeURIComponent(url.pathname);
+    const path = url.pathname; // Its parts are decoded one by one: a revision may have a slash.
     const [, api, asked = ""] = /^\/api\/models\/([^/]+\/[^/]+)\/(?:revision|tree)\/(.+)$/.exec(path) ?? [];
     const [, of, at = "", file = ""] = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? [];
     const repo = api ?? of ?? "";
+    const [revision, filePath] = [
+      decodeURIComponent(api === undefined ? at : asked),
+      decodeURIComponent(file),
+    ];
     const kind =
       api === undefined
         ? of === undefined
@@ -119,7 +123,7 @@ export class LocalHub {
         : /\/tree\//.test(path)
           ? "tree"
           : "revision";
-    const target = this.#target(request, kind, repo, file);
+    const target = this.#target(request, kind, repo, filePath);
     if (await this.fault(request, response, target)) return;
     if (kind === "search") {
       const word = url.searchParams.get("search")?.toLowerCase() ?? "";
@@ -133,7 +137,6 @@ export class LocalHub {
     // The hub does not tell a missing model from a private one.
     if (!known) return refuse(response, 401, "RepoNotFound", "Invalid username or password.");
     const commit = this.commitOf(repo);
-    const revision = kind === "resolve" ? at : asked;
     if (![commit, "main", ...(known.revisions ?? [])].includes(revision))
       return refuse(response, 404, "RevisionNotFound", `Invalid rev id: ${revision}`);
     if (kind === "revision")
@@ -144,7 +147,7 @@ export class LocalHub {
       });
     if (kind === "tree")
       return this.#answerTree(response, repo, Number(url.searchParams.get("cursor") ?? 0), commit);
-    return this.#answerFile(request, response, { repo, file, commit });
+    return this.#answerFile(request, response, { repo, file: filePath, commit });
   }
 
   #answerTree(response: ServerResponse, repo: string, cursor: number, commit: string): void {

@@ -265,9 +265,7 @@ describe("offline", () => {
     hub.close();
     const opened = await open("org/model");
     expect(opened.notes.join()).toContain("the hub did not answer");
-    await expect(open("org/parts:Q4_0")).rejects.toThrow(
-      "check the address and the network",
-    );
+    await expect(open("org/parts:Q4_0")).rejects.toThrow("check the address and the network");
   });
 
   test("a snapshot without its weights is not taken for whole", async () => {

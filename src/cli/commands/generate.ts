@@ -42,14 +42,20 @@ type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Report = ReturnType<Engine["report"]>;
 
 async function open(options: GenerateOptions, progress: ProgressLine): Promise<Engine> {
-  const { backend, threads, contextLength, attention, model = bundledModelFolder() } = options;
+  const { backend, dtype, threads, contextLength, attention, model = bundledModelFolder() } = options;
   let download: DownloadProgress | undefined;
   progress.show(() => (download ? describeDownload(download) : `opening ${model}`));
   const onDownload = (now: DownloadProgress) => {
     download = now.phase === "checking" && now.doneBytes >= now.totalBytes ? undefined : now;
   };
   try {
-    return await openEngine({ model, onDownload, backend, ...defined({ threads, contextLength, attention }) });
+    return await openEngine({
+      model,
+      onDownload,
+      backend,
+      dtype,
+      ...defined({ threads, contextLength, attention }),
+    });
   } catch (error) {
     throw contextLength === undefined && threads === undefined && attention === undefined
       ? error

@@ -16,7 +16,9 @@ download that was cut goes on where it ended.`;
 export function pullCommand(done: (exitCode: number) => void): Command {
   return new Command("pull")
     .description("fetch a model of the Hugging Face hub into the cache")
-    .addArgument(new Argument("<model>", "org/name, org/name@revision, org/name/file.gguf or hf:org/name:Q4_K_M"))
+    .addArgument(
+      new Argument("<model>", "org/name, org/name@revision, org/name/file.gguf or hf:org/name:Q4_K_M"),
+    )
     .option("--json", "print one JSON object")
     .addHelpText("after", NOTES)
     .action(async (model: string, { json }: { readonly json?: boolean }) => {
@@ -39,8 +41,13 @@ async function pull(model: string, json: boolean): Promise<number> {
       const fetchedBytes = last?.totalBytes ?? 0;
       new NoteWriter(process.stderr).write(pulled.notes);
       if (json) process.stdout.write(`${JSON.stringify({ ...pulled, fetchedBytes })}\n`);
-      else process.stdout.write(`${pulled.file === undefined ? pulled.path : `${pulled.path}/${pulled.file}`}\n`);
-      process.stderr.write(`[${fetchedBytes === 0 ? "all files were here" : `${formatBytes(fetchedBytes)} fetched`}]\n`);
+      else
+        process.stdout.write(
+          `${pulled.file === undefined ? pulled.path : `${pulled.path}/${pulled.file}`}\n`,
+        );
+      process.stderr.write(
+        `[${fetchedBytes === 0 ? "all files were here" : `${formatBytes(fetchedBytes)} fetched`}]\n`,
+      );
       return 0;
     } catch (error) {
       if (error instanceof ConfigError) throw new UsageError(error.message);
