@@ -119,7 +119,7 @@ def main() -> None:
 
         # A lock of Python keeps this program waiting, and the other way round.
         for first in ("python", "ours"):
-            etag = next(p.split("/")[-1] for p in own if "/blobs/" in p and len(p.split("/")[-1]) == 64)
+            etag = next(p.split("/")[-1] for p in own if "/blobs/" in p and own[p].get("size", 0) > 1 << 20)
             lock = cache(f"lock-{first}") / ".locks/models--org--model" / f"{etag}.lock"
             lock.parent.mkdir(parents=True)
             holder = [sys.executable, "-c", HOLD, lock] if first == "python" else ["flock", lock, "cat"]
@@ -132,13 +132,15 @@ def main() -> None:
                 held.stdin.flush()
                 held.stdout.readline()
                 waiting = [sys.executable, "-c", "from huggingface_hub import hf_hub_download as f; f('org/model', 'model.safetensors')"]
-            waiter = subprocess.Popen(waiting, env=env(f"lock-{first}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            waiter = subprocess.Popen(waiting, env=env(f"lock-{first}"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             time.sleep(6)
             is_waiting = waiter.poll() is None
             held.send_signal(signal.SIGKILL)  # A dead holder's lock is free.
             if first == "ours":
                 held.stdin.close()
             checks[f"waitsFor{first.capitalize()}"] = is_waiting and waiter.wait(60) == 0
+            if not checks[f"waitsFor{first.capitalize()}"]:
+                raise SystemExit(f"waiting for {first}: {is_waiting} {waiter.returncode} {waiter.stderr.read()}")
         serve.stdin.close()
         serve.wait(10)
 

@@ -6,7 +6,7 @@ import { HttpReader, type HttpResponse } from "../http-reader.ts";
 import { findExcess, JSON_LIMITS } from "../json-text.ts";
 import { createUrlFolder } from "../url-folder.ts";
 import { createHubFetch, type HubAccess } from "./hub-fetch.ts";
-import { describeRefusal } from "./hub-refusal.ts";
+import { type About, describeRefusal } from "./hub-refusal.ts";
 import { isSafePath } from "./model-location.ts";
 import { PassingError, passing, Retry, type RetryOptions, readRetryAfter } from "./retry.ts";
 
@@ -194,13 +194,6 @@ export class HubClient {
 interface Answer {
   readonly body: unknown;
   readonly link: string | undefined;
-}
-
-/** What a request is about, for messages. */
-export interface About {
-  readonly repo: string;
-  readonly revision: string;
-  readonly file?: string;
 }
 
 async function text(response: HttpResponse): Promise<string> {

@@ -1,5 +1,11 @@
 import { distance } from "fastest-levenshtein";
-import type { About } from "./hub-client.ts";
+
+/** What a request is about, for messages. */
+export interface About {
+  readonly repo: string;
+  readonly revision: string;
+  readonly file?: string;
+}
 
 /** A final answer other than success. */
 export interface Refusal {
