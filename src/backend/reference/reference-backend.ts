@@ -45,10 +45,15 @@ import {
 } from "./refs.ts";
 import { emitScores, SelectionOps } from "./selection-ops.ts";
 
+/** Weights are decoded as they are written, so every format will do. */
+export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
+  Object.keys(WEIGHT_FORMATS) as WeightFormat[],
+);
+
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
-  readonly weightFormats: ReadonlySet<WeightFormat> = new Set(Object.keys(WEIGHT_FORMATS) as WeightFormat[]);
+  readonly weightFormats = REFERENCE_FORMATS;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
