@@ -14,7 +14,12 @@ override PAGE_SIZE: u32;
 override KV_HEADS: u32;
 override ROW_VECTORS: u32; // vectors of one key or value of one head
 
-// First vector of the key or value of a kv head at an offset of a page. A page holds its tokens head after head.
+// Number of the key or value of a kv head at an offset of a page. A page holds its tokens head after head.
+fn cache_place(page: u32, kv_head: u32, offset: u32) -> u32 {
+  return (page * KV_HEADS + kv_head) * PAGE_SIZE + offset;
+}
+
+// Its first vector, of rows without scales.
 fn cache_row(page: u32, kv_head: u32, offset: u32) -> u32 {
-  return ((page * KV_HEADS + kv_head) * PAGE_SIZE + offset) * ROW_VECTORS;
+  return cache_place(page, kv_head, offset) * ROW_VECTORS;
 }
