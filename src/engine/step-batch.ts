@@ -10,7 +10,7 @@ export interface RopeWriter {
 
 /** Sizes of a step; every backend has them. */
 export interface StepSizes {
-  readonly model: Pick<ModelShape, "headDim">;
+  readonly model: Pick<ModelShape, "headDim" | "numRopes">;
   readonly capacity: Capacity;
 }
 
@@ -58,7 +58,7 @@ export class StepBatchBuilder implements StepBatch {
     this.maxPagesPerSequence = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
     this.tokenIds = new Uint32Array(capacity.maxBatchRows);
     this.slots = new Uint32Array(capacity.maxBatchRows);
-    this.rope = new Float32Array(capacity.maxBatchRows * model.headDim);
+    this.rope = new Float32Array(model.numRopes * capacity.maxBatchRows * model.headDim);
     this.firstRows = new Uint32Array(capacity.maxBatchSequences);
     this.rowCounts = new Uint32Array(capacity.maxBatchSequences);
     this.lengths = new Uint32Array(capacity.maxBatchSequences);

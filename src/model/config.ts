@@ -1,3 +1,5 @@
+import type { ModelShape } from "../backend/backend.ts";
+import { plainLayers } from "../backend/plain-shape.ts";
 import { ConfigError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
@@ -8,18 +10,8 @@ import { inverseFrequencies } from "./rope.ts";
 import { parseRopeConfig, type RopeConfig, scaledContext } from "./rope-config.ts";
 
 /** Sizes and choices of a model, from config.json. */
-export interface ModelConfig {
+export interface ModelConfig extends ModelShape {
   readonly family: Family;
-  readonly numLayers: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly numQueryHeads: number;
-  /** A divisor of numQueryHeads. */
-  readonly numKvHeads: number;
-  /** Even. */
-  readonly headDim: number;
-  readonly vocabSize: number;
-  readonly rmsNormEps: number;
   readonly maxPositionEmbeddings: number;
   /** Positions that the model was made for: max_position_embeddings, or more with a scaling of RoPE. */
   readonly contextLength: number;
@@ -64,6 +56,11 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     numLayers,
     hiddenSize,
     intermediateSize: reader.size("intermediate_size"),
+    activation: "silu",
+    attentionScale: heads.headDim ** -0.5,
+    embeddingScale: 1,
+    numRopes: 1,
+    layers: plainLayers(numLayers),
     numQueryHeads,
     ...heads,
     vocabSize: reader.size("vocab_size"),

@@ -5,12 +5,12 @@ import type {
   FeedForwardWeights,
 } from "../backend/backend.ts";
 import { throwIfAborted } from "../base/abort.ts";
-import { rowBytes } from "../base/dtype.ts";
 import { ModelFileError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../base/tensor-ref.ts";
+import { isFloatFormat, rowBytes } from "../base/weight-format.ts";
 import { quantizerOf } from "../load/quantization.ts";
-import type { TensorEntry } from "../load/safetensors.ts";
+import type { TensorEntry } from "../load/tensor-entry.ts";
 import type { ModelConfig } from "./config.ts";
 
 /** Weights by their role in the decoder. */
@@ -83,7 +83,7 @@ export interface WeightCheck {
 /**
  * Checks the tensors against the config from their headers alone.
  * promised: tensors that an index names and no file has, with their files.
- * @throws ModelFileError on a tensor that is missing, has another shape or dtype, belongs to a layer that the config lacks,
+ * @throws ModelFileError on a tensor that is missing, has another shape or format, belongs to a layer that the config lacks,
  * or is unknown within a layer: the weights are another model's then.
  */
 export function checkWeights(
@@ -184,7 +184,8 @@ async function haveSameBytes(
 ): Promise<boolean> {
   const first = findEntry(tensors, a);
   const second = findEntry(tensors, b);
-  if (!first || !second || first.dtype !== second.dtype || first.sizeBytes !== second.sizeBytes) return false;
+  if (!first || !second || first.format !== second.format || first.sizeBytes !== second.sizeBytes)
+    return false;
   for (let at = 0; at < first.sizeBytes; at += SLICE_BYTES) {
     const length = Math.min(SLICE_BYTES, first.sizeBytes - at);
     const bytes = await first.source.read(first.offset + at, length);
@@ -231,6 +232,7 @@ function describeWeights<T>(
         ...(config.hasOutputBias && { oBias: vector(`${attention}.o_proj.bias`, hiddenSize) }),
       },
       feedForward: {
+        kind: "dense" as const,
         norm: vector(`model.layers.${layer}.post_attention_layernorm.weight`, hiddenSize),
         gate: matrix(`${mlp}.gate_proj`, intermediateSize, hiddenSize),
         up: matrix(`${mlp}.up_proj`, intermediateSize, hiddenSize),
@@ -263,7 +265,7 @@ function findWeight(
       `opening ${checkpointName}: tensor "${name}" is missing; config.json asks for it with shape [${shape}]; ` +
         whyAbsent(tensors, name, promised),
     );
-  if (!entry.dtype)
+  if (!entry.format)
     throw new ModelFileError(
       `opening ${checkpointName}: tensor ${printValue(entry.name)} is stored as ${entry.fileDtype}; supported are BF16, ` +
         `F16 and F32; ${adviceFor(entry.fileDtype, tensors)}`,
@@ -273,13 +275,15 @@ function findWeight(
       `opening ${checkpointName}: tensor ${printValue(entry.name)} of ${entry.source.name} has shape [${entry.shape}], ` +
         `but config.json asks for [${shape}]`,
     );
-  const { name: stored, dtype } = entry;
+  const { name: stored, format } = entry;
   const [rows = 1, cols] = shape;
-  const spec: WeightSpec =
-    cols === undefined
-      ? { kind: "vector", name: stored, dtype, size: rows }
-      : { kind: "matrix", name: stored, dtype, rows, cols };
-  return { entry, spec };
+  if (cols !== undefined) return { entry, spec: { kind: "matrix", name: stored, format, rows, cols } };
+  if (!isFloatFormat(format))
+    throw new ModelFileError(
+      `opening ${checkpointName}: tensor ${printValue(stored)} is a vector in ${entry.fileDtype}; expected F32, F16 or BF16: ` +
+        "norms and biases are never quantised, so the file is damaged or of another kind",
+    );
+  return { entry, spec: { kind: "vector", name: stored, format, size: rows } };
 }
 
 function whyAbsent(
@@ -316,7 +320,7 @@ async function stream(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { rows: numRows, cols } = dimensionsOf(spec);
-  const bytes = rowBytes(spec.dtype, cols);
+  const bytes = rowBytes(spec.format, cols);
   const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
   for (let row = 0; row < numRows; row += rowsAtOnce) {
     const rows = Math.min(rowsAtOnce, numRows - row);

@@ -119,6 +119,7 @@ function placeWeights(backend: WebGpuBackend): ModelWeights {
     },
     attentionOutput: { o: matrix(hiddenSize, numQueryHeads * headDim) },
     feedForward: {
+      kind: "dense" as const,
       norm: vector(),
       gate: matrix(intermediateSize, hiddenSize),
       up: matrix(intermediateSize, hiddenSize),

@@ -1,5 +1,5 @@
 /** Accessors of the words that JavaScript writes into linear memory and kernels read: sizes, regions, the KV cache, the batch, tuning. */
-import { BF16 as BF16_CODE, F16 as F16_CODE, F32 as F32_CODE } from "../../../base/dtype-codes";
+import { BF16 as BF16_CODE, F16 as F16_CODE, F32 as F32_CODE } from "../../../base/format-codes";
 import { F16_SPECIAL as F16_SPECIAL_CODE, PARAMS_ADDRESS, WORDS_ADDRESS } from "./layout";
 import * as words from "./words";
 
