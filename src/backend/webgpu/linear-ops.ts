@@ -34,6 +34,15 @@ export interface Target {
   readonly stride: number;
 }
 
+/** Destination of projected heads. */
+interface HeadTarget {
+  readonly query: NumberedBuffer;
+  readonly keys: NumberedBuffer;
+  readonly values: NumberedBuffer;
+  /** RoPE table of the layer. */
+  readonly rope: number | undefined;
+}
+
 export interface ProductOptions extends PrepareOptions {
   /** out += instead of out =. */
   readonly add?: boolean;
@@ -124,12 +133,7 @@ export class LinearOps {
    * Records the query, key and value products of few rows, with RoPE, straight into the query and the pages.
    * Returns false, with nothing recorded, if one kernel cannot do all of it.
    */
-  multiplyHeads(
-    products: readonly Product[],
-    x: Rows,
-    norm: WebGpuWeight,
-    out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
-  ): boolean {
+  multiplyHeads(products: readonly Product[], x: Rows, norm: WebGpuWeight, out: HeadTarget): boolean {
     const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
     if (!first || model.headDim % MIN_HEAD_ROWS !== 0) return false;
@@ -144,7 +148,7 @@ export class LinearOps {
       const core = this.#core(head, x, true, "heads");
       if (core.constants.BATCH > core.constants.LANES) return false;
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
-        ...stepConstants(this.#context),
+        ...stepConstants(this.#context, out.rope),
         ...core.constants,
         HEAD_DIM: model.headDim,
         QUERY_HEADS: model.numQueryHeads,

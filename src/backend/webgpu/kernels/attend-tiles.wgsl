@@ -81,14 +81,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
           q = query_at(row0 + min(r, last - first), head, column);
           let position = min(base + r, end - 1u);
           let vector = column / VECTOR_VEC4S;
-          let from = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), vector);
-          let bits = keys[key_at(from, vector)];
+          let place = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), vector);
+          let bits = keys[key_at(place, vector)];
           k = low(bits);
           if (VECTOR_ELEMENTS == 8u && column % 2u == 1u) {
             k = high(bits);
           }
           if (IS_SCALED) {
-            k *= scales_in(keys[scales_at(from)]).x;
+            k *= scales_in(keys[scales_at(place)]).x;
           }
         }
         q_tile[r * STRIP_STRIDE + thread % STRIP4] = q;
@@ -148,11 +148,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       for (var i = thread; i < VALUE_KEYS * ROW_VECTORS; i += 256u) {
         let position = min(base + block + i / ROW_VECTORS, end - 1u);
         let vector = i % ROW_VECTORS;
-        let from = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), vector);
-        let bits = values[value_at(from, vector)];
+        let place = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), vector);
+        let bits = values[value_at(place, vector)];
         var scale = 1f;
         if (IS_SCALED) {
-          scale = scales_in(keys[scales_at(from)]).y;
+          scale = scales_in(keys[scales_at(place)]).y;
         }
         v_tile[i * VECTOR_VEC4S] = scale * low(bits);
         if (VECTOR_ELEMENTS == 8u) {

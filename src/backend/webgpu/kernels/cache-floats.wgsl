@@ -1,5 +1,6 @@
 // Prelude of kernels that read the keys and values of a cache of f16 or f32, in vectors of 16 bytes. With: storage, step.
 alias CacheVector = vec4u;
+const VECTOR_WORDS: u32 = 4u;
 const IS_SCALED: bool = false; // rows have scales
 const START_STRIDE: u32 = ROW_VECTORS; // from token to token, of what start_at returns
 

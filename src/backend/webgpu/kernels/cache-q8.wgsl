@@ -4,6 +4,7 @@ alias CacheVector = vec2u;
 const IS_SCALED: bool = true;
 const VECTOR_ELEMENTS: u32 = 8u;
 const VECTOR_VEC4S: u32 = 2u;
+const VECTOR_WORDS: u32 = 2u;
 const KEY_VECTORS: u32 = ROW_VECTORS + 1u;
 const START_STRIDE: u32 = 1u;
 
