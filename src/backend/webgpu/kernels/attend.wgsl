@@ -40,8 +40,9 @@ fn load_query(origin: u32, d: u32) -> vec4f {
 
 alias Tokens = array<u32, TOKENS>;
 
-// Positions of a thread group's tokens: the split's `first` and those after it; past the end, the last ones.
-fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
+// Positions of a thread group's tokens: the split's `first` and those after it; past the end, the last ones, and before the window
+// its first, so that no value of another token, which may be NaN, meets a weight of 0.
+fn positions_of(first: u32, list: u32, begin: u32, size: u32, hidden: u32) -> Tokens {
   var positions = Tokens();
   if (SELECTED) {
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
@@ -52,6 +53,9 @@ fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
     let at = min(first, (max(size, 1u) - 1u) / TOKENS * TOKENS);
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
       positions[t] = begin + min(at + t, max(size, 1u) - 1u);
+      if (WINDOWED) {
+        positions[t] = max(positions[t], begin + hidden);
+      }
     }
   }
   return positions;
@@ -177,7 +181,7 @@ fn main(
 
   // Page look-ups run a turn ahead, behind loads that take longer.
   let origin = skipped + min(begin, length - 1u); // a workgroup without tokens prefetches, too
-  var position = positions_of(thread_group * TOKENS, list, origin, size);
+  var position = positions_of(thread_group * TOKENS, list, origin, size, hidden);
   var start = starts_of(position, table, kv_head, lane);
   var key = load_keys(start, lane);
   var value = load_values(start, lane);
@@ -185,7 +189,7 @@ fn main(
   for (var base = 0u; base < size; base += TURN) {
     let first = base + thread_group * TOKENS;
     let is_last = base + TURN >= size;
-    let next_position = positions_of(first + TURN, list, origin, size);
+    let next_position = positions_of(first + TURN, list, origin, size, hidden);
     let next_start = starts_of(next_position, table, kv_head, lane);
 
     var own: array<f32, TOKENS * OWN> = array<f32, TOKENS * OWN>();
