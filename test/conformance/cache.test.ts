@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
 import { ShapeError } from "../../src/base/errors.ts";
 import { sizesOf } from "../sizes.ts";
-import { allowedNmse, BACKENDS } from "./backend-table.ts";
+import { allowedNmse, CACHE_BACKENDS } from "./backend-table.ts";
 import { attention, pageScore } from "./brute-force.ts";
 import { nmse } from "./random-weights.ts";
 import { Trial, type TrialSequence } from "./trial.ts";
@@ -12,7 +12,7 @@ const PAGE = 8;
 const HEADS = 4;
 const NUM_PAGES = 24;
 
-describe.each(BACKENDS)("$name", ({ open, cacheDtype }) => {
+describe.each(CACHE_BACKENDS)("$name", ({ open, cacheDtype }) => {
   const within = (bound: number) => allowedNmse(bound, cacheDtype);
   const opened: Backend[] = [];
   afterEach(async () => {

@@ -1,5 +1,6 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Scores, SequenceRange, TokenSelection } from "../backend.ts";
+import { checkNoWindow } from "../checks.ts";
 import type { CommandLists, ProfileCategory } from "./command-lists.ts";
 import type { BatchSizes, GpuContext } from "./context.ts";
 import { DecodeAttention, type KeyScan, type RowRun, type SplitRun } from "./decode-attention.ts";
@@ -53,6 +54,7 @@ export class AttentionOps {
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
     const window = this.#windows[layer] ?? 0;
+    if (scores) this.#checkNoWindow(layer);
     this.#record(layer, this.#scan(range, query, output, undefined, scores, window));
   }
 
@@ -67,7 +69,12 @@ export class AttentionOps {
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
+    this.#checkNoWindow(layer);
     this.#record(layer, this.#scan(range, query, undefined, undefined, out, 0));
+  }
+
+  #checkNoWindow(layer: number): void {
+    checkNoWindow(layer, this.#context.model.layers[layer]?.window);
   }
 
   /** Finds a scan among those of earlier layers and steps; the same call in the next step allocates nothing. */
