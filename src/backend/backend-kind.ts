@@ -26,6 +26,8 @@ export interface BackendCandidate {
   readonly maxConcurrent: number;
   /** The device whose arithmetic the self-test must prove at open; absent if the CPU computes. */
   readonly tested?: TestedDevice;
+  /** Storage type of its keys and values. */
+  readonly cacheDtype: CacheDtype;
   /** Formats of matrices that it keeps; `Backend.weightFormats`. */
   readonly weightFormats: ReadonlySet<WeightFormat>;
   /** Memory limit beside a model's weights. */
