@@ -64,7 +64,7 @@ const SIZES: readonly Partial<Sizes>[] = [
   { ...COMMON, headDim: 256, numKvHeads: 1, numQueryHeads: 8, hiddenSize: 128, pageSize: 2 },
   {
     ...{ ...COMMON, headDim: 64, numKvHeads: 1, numQueryHeads: 3, hiddenSize: 512, intermediateSize: 1024 },
-    ...{ numLayers: 2, numRopes: 2, layers: [{ rope: 0 }, { rope: 1, window: 100 }] },
+    ...{ numLayers: 2, numRopes: 2, layers: [{ rope: 0 }, { rope: 0, queryRope: 1, window: 100 }] },
   },
 ];
 

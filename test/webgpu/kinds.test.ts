@@ -51,6 +51,10 @@ const KINDS: readonly Kind[] = [
     name: "an f16 cache, the persistent layer kernel with tickets",
     options: { cacheDtype: "f16", traits: { forwardProgress: "ticketed" } },
   },
+  {
+    name: "a q8 cache, the persistent layer kernel with tickets",
+    options: { cacheDtype: "q8", traits: { forwardProgress: "ticketed" } },
+  },
 ];
 
 /** NMSE: f16 for sums over keys of 11 bits; f32 as in the conformance suite. */

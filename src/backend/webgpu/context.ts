@@ -1,5 +1,5 @@
 import { cacheCode } from "../../base/cache-dtype.ts";
-import type { CacheDtype, Capacity, ModelShape, StepBatch } from "../backend.ts";
+import type { CacheDtype, Capacity, LayerShape, ModelShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { Recorder } from "./recorder.ts";
@@ -65,8 +65,14 @@ export interface GpuContext extends GpuSizes {
   readonly stepBuffer: StepBuffer;
 }
 
-/** Constants of step.wgsl. rope: the table of the layer, for kernels that apply RoPE. */
-export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuContext, rope = 0) {
+/** RoPE tables of a layer. */
+export type LayerRope = Pick<LayerShape, "rope" | "queryRope">;
+
+/** Constants of step.wgsl. layer: where a kernel applies RoPE. */
+export function stepConstants(
+  { stepBuffer, model, capacity, cacheDtype }: GpuContext,
+  { rope, queryRope = rope }: LayerRope = { rope: 0 },
+) {
   const { layout } = stepBuffer;
   return {
     TOKEN_IDS: layout.tokenIds,
@@ -78,6 +84,7 @@ export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuCo
     ROW_SEQUENCES: layout.rowSequences,
     ROW_LENGTHS: layout.rowLengths,
     ROPE: layout.rope + rope * layout.ropeWords,
+    QUERY_ROPE: layout.rope + queryRope * layout.ropeWords,
     PAGE_TABLES: layout.pageTables,
     MAX_PAGES: layout.maxPages,
     PAGE_SIZE: capacity.pageSize,

@@ -214,7 +214,7 @@ export class KvCache {
     const threads = numRows > 8 ? Math.max(lanes, 256) : Math.max(lanes, 64);
     const files = [...prelude.files, reducePrelude(traits, lanes), "finish-heads"] as const;
     const kernel = recorder.kernel(files, {
-      ...stepConstants(this.#context, model.layers[layer]?.rope),
+      ...stepConstants(this.#context, model.layers[layer]),
       ...prelude.constants,
       ...subgroupConstants(traits),
       THREADS: threads,

@@ -3,7 +3,7 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import { formatCode } from "../../base/weight-format.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -189,8 +189,8 @@ export class LayerKernel {
   #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
     const { format } = WebGpuWeight.of(layer.from.output.o);
     const input = layer.next && (isFinishedApart(this.#context, layer.next.weights) ? "to rows" : "to heads");
-    const rope = layer.next && this.#ropeOf(layer.next);
-    const key = `${format}, ${input}, ${rope}, ${layer.pending !== undefined}`;
+    const { rope, queryRope } = layer.next ? this.#ropeOf(layer.next) : {};
+    const key = `${format}, ${input}, ${rope}, ${queryRope}, ${layer.pending !== undefined}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
       kernel = this.#context.recorder.kernel(
@@ -245,9 +245,8 @@ export class LayerKernel {
     };
   }
 
-  /** The RoPE table of the next layer. */
-  #ropeOf({ layer }: NextLayer): number {
-    return this.#context.model.layers[layer]?.rope ?? 0;
+  #ropeOf({ layer }: NextLayer): LayerRope {
+    return this.#context.model.layers[layer] ?? { rope: 0 };
   }
 
   /** Constants of layer-core.wgsl. */

@@ -2,7 +2,7 @@ import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { WeightFormat } from "../../base/weight-format.ts";
 import { formatCode } from "../../base/weight-format.ts";
-import { type GpuContext, stepConstants } from "./context.ts";
+import { type GpuContext, type LayerRope, stepConstants } from "./context.ts";
 import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
 import {
@@ -39,8 +39,7 @@ interface HeadTarget {
   readonly query: NumberedBuffer;
   readonly keys: NumberedBuffer;
   readonly values: NumberedBuffer;
-  /** RoPE table of the layer. */
-  readonly rope: number | undefined;
+  readonly layer: LayerRope | undefined;
 }
 
 export interface ProductOptions extends PrepareOptions {
@@ -148,7 +147,7 @@ export class LinearOps {
       const core = this.#core(head, x, true, "heads");
       if (core.constants.BATCH > core.constants.LANES) return false;
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
-        ...stepConstants(this.#context, out.rope),
+        ...stepConstants(this.#context, out.layer),
         ...core.constants,
         HEAD_DIM: model.headDim,
         QUERY_HEADS: model.numQueryHeads,

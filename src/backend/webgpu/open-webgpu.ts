@@ -54,7 +54,16 @@ export function webGpuFactory(
 async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions): Promise<WebGpuBackend> {
   const { model, capacity, cacheDtype } = sizes;
   checkFeatures(
-    { name: "webgpu", has: ["attention scale", "several RoPE tables", "sliding windows", "q8 cache"] },
+    {
+      name: "webgpu",
+      has: [
+        "attention scale",
+        "several RoPE tables",
+        "a RoPE table of queries",
+        "sliding windows",
+        "q8 cache",
+      ],
+    },
     model,
     cacheDtype,
   );

@@ -108,8 +108,8 @@ export class ProjectionOps {
         { weight: v, out: 2, bias: vBias },
       ];
       const { keys, values } = this.#cache.layer(layer);
-      const rope = this.#context.model.layers[layer]?.rope;
-      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values, rope })) return;
+      const shape = this.#context.model.layers[layer];
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values, layer: shape })) return;
     }
     this.#linear.multiply(
       [

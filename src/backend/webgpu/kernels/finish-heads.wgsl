@@ -76,9 +76,10 @@ fn main(
   }
   workgroupBarrier();
   if (head < QUERY_HEADS + KV_HEADS) {
+    let rope = select(ROPE, QUERY_ROPE, head < QUERY_HEADS) + row * HEAD_DIM;
     for (var i = lane; i < HALF; i += LANES) {
-      let c = bitcast<f32>(step[ROPE + row * HEAD_DIM + i]);
-      let s = bitcast<f32>(step[ROPE + row * HEAD_DIM + HALF + i]);
+      let c = bitcast<f32>(step[rope + i]);
+      let s = bitcast<f32>(step[rope + HALF + i]);
       let a = head_space[space + i];
       let b = head_space[space + i + HALF];
       head_space[space + i] = a * c - b * s;

@@ -7,7 +7,8 @@ override VALID_BOUNDS: u32; // first position of each sequence without valid key
 override ROW_COUNTS: u32;
 override ROW_SEQUENCES: u32; // sequence of each row
 override ROW_LENGTHS: u32; // tokens that each row attends to: its position + 1
-override ROPE: u32;
+override ROPE: u32; // the layer's table, for keys
+override QUERY_ROPE: u32; // for queries
 override PAGE_TABLES: u32;
 override MAX_PAGES: u32; // of a sequence
 override PAGE_SIZE: u32;
