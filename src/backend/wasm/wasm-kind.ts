@@ -26,7 +26,7 @@ export const WASM: BackendKind<
         workingBytes(model, capacity, cpuCacheDtype(cacheDtype)) <= USABLE_BYTES - weightBytes,
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,
     }),
-    cacheDtype: "f32",
+    cacheDtype: cpuCacheDtype(cacheDtype),
     weightFormats: WASM_FORMATS,
     workBytes: (model, capacity) =>
       workingBytes(model, { ...capacity, maxPages: 0 }, cpuCacheDtype(cacheDtype)),
