@@ -46,6 +46,12 @@ export type {
   GenerationTimings,
   PartKind,
 } from "./engine/request.ts";
+export {
+  type AttentionReport,
+  type CheckpointReport,
+  type InspectOptions,
+  inspectFolder,
+} from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
 export type { DownloadProgress } from "./load/hub/transfer-rate.ts";
@@ -66,12 +72,6 @@ export {
   type TestReport,
 } from "./machine/doctor.ts";
 export { DTYPE_CHOICES, type DtypeChoice } from "./machine/fit-model.ts";
-export {
-  type AttentionReport,
-  type CheckpointReport,
-  type InspectOptions,
-  inspectFolder,
-} from "./model/inspect.ts";
 export { type StarterModel, suggestModels } from "./model/starter-models.ts";
 export type { StoredFormat, WeightDtype, WeightPrecision } from "./model/weight-storage.ts";
 export type { IgnoredTensors } from "./model/weights.ts";
