@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { AttentionPolicy } from "./attention/policy.ts";
+import { CACHE_DTYPES } from "./base/cache-dtype.ts";
 import { abortSignal, checkOptions, numberThat, oneOf, wholeNumberFrom } from "./base/check-options.ts";
 import { ConfigError } from "./base/errors.ts";
 import { attentionChoice } from "./engine/request-schema.ts";
@@ -35,7 +36,7 @@ export const ENGINE_OPTIONS = {
   backend: oneOf(BACKEND_CHOICES),
   threads: wholeNumberFrom(1, MAX_THREADS),
   contextLength: wholeNumberFrom(2),
-  cacheDtype: oneOf(["f16", "f32"]),
+  cacheDtype: oneOf(CACHE_DTYPES),
   tuning: oneOf(["auto", "measure", "default"]),
   attention: attentionChoice(),
   maxConcurrent: wholeNumberFrom(1, MAX_CONCURRENT),

@@ -1,5 +1,5 @@
 /** The composition root: puts an engine together. */
-import type { Capacity } from "./backend/backend.ts";
+import type { Backend, Capacity } from "./backend/backend.ts";
 import { MAX_CONCURRENT } from "./backend/backend-kind.ts";
 import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError } from "./base/errors.ts";
@@ -44,7 +44,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
       const engine = new GenerationEngine({
         backend,
         weights,
-        attentionModel: attentionModelOf(config, capacity.pageSize),
+        attentionModel: attentionModelOf(config, capacity.pageSize, checkpoint.tokenizer),
         rope: createRope(config.rope),
         tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
         renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
@@ -53,7 +53,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
         attentionDefaults: checkpoint.generationConfig.attention,
         attention: options.attention,
         maxStallMs: options.maxStallMs,
-        origin: { ...originOf(checkpoint, config, chosen, ignored), startedAt },
+        origin: { ...originOf(checkpoint, config, chosen, { ignored, options }), startedAt },
       });
       await abortable(engine.prepare(), signal, "compiling kernels");
       return engine;
@@ -112,7 +112,7 @@ function originOf(
   checkpoint: Checkpoint,
   config: ModelConfig,
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
-  ignored: readonly string[],
+  { ignored, options }: { readonly ignored: readonly string[]; readonly options: EngineOptions },
 ): Omit<EngineOrigin, "startedAt"> {
   // A context below max_position_embeddings owes nothing to a scaling.
   const isScaled =
@@ -132,6 +132,15 @@ function originOf(
     contextNotes: [isScaled ? config.contextNote : undefined, contextNote].filter(
       (note) => note !== undefined,
     ),
-    notes: checkpoint.notes,
+    notes: [...checkpoint.notes, ...cacheNotes(options, backend)],
   };
+}
+
+/** Says that keys and values are stored in another type than was asked for. */
+function cacheNotes({ cacheDtype }: EngineOptions, backend: Backend): readonly string[] {
+  if (cacheDtype === undefined || cacheDtype === backend.cacheDtype) return [];
+  const { name } = backend.report();
+  return [
+    `cacheDtype ${cacheDtype}: the ${name} backend keeps keys and values in ${backend.cacheDtype} instead`,
+  ];
 }

@@ -1,6 +1,6 @@
 /** The public interface of an engine. */
 import type { SelectionLayersSource } from "../attention/policy.ts";
-import type { BackendReport } from "../backend/backend.ts";
+import type { BackendReport, CacheDtype } from "../backend/backend.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { IgnoredTensors } from "../model/weights.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
@@ -33,6 +33,8 @@ export interface EngineReport {
     readonly maxPositionEmbeddings: number;
     /** Bytes of the keys and values of one token in all layers. */
     readonly kvBytesPerToken: number;
+    /** Storage type of keys and values. */
+    readonly cacheDtype: CacheDtype;
     /** Tensors that no op uses and `transformers` ignores too: their number and first names. */
     readonly ignoredTensors: IgnoredTensors;
   };

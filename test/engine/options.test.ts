@@ -32,7 +32,7 @@ describe("invalid options of an engine are a ConfigError that names them", () =>
     ["no stall at all", { maxStallMs: 0 }, "maxStallMs must be a number of milliseconds above 0, got 0"],
     ["an endless stall", { maxStallMs: Number.POSITIVE_INFINITY }, "maxStallMs must be a number"],
     ["an unknown tuning", { tuning: "fast" }, "tuning must be one of auto, measure, default"],
-    ["an unknown cache dtype", { cacheDtype: "q8" }, "cacheDtype must be one of f16, f32"],
+    ["an unknown cache dtype", { cacheDtype: "q4" }, "cacheDtype must be one of f16, f32, q8"],
     ["a boolean as attention", { attention: true }, "attention must be a policy"],
     ["a text as signal", { signal: "x" }, "signal must be an AbortSignal"],
     ["null options", null, "expected an object of options, got null"],
