@@ -2,6 +2,7 @@
  * A kind of backend on a machine: its availability, its memory limit, its factory, and its allowed error against the
  * reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
  */
+import type { WeightFormat } from "../base/weight-format.ts";
 import type { BackendFactory, BackendName, CacheDtype, Capacity, ModelShape } from "./backend.ts";
 
 export interface BackendKind<Host, Options> {
@@ -25,8 +26,14 @@ export interface BackendCandidate {
   readonly maxConcurrent: number;
   /** The device whose arithmetic the self-test must prove at open; absent if the CPU computes. */
   readonly tested?: TestedDevice;
+  /** Storage type of its keys and values. */
+  readonly cacheDtype: CacheDtype;
+  /** Formats of matrices that it keeps; `Backend.weightFormats`. */
+  readonly weightFormats: ReadonlySet<WeightFormat>;
   /** Memory limit beside a model's weights. */
   memoryLimit(demand: MemoryDemand): MemoryLimit;
+  /** Bytes of everything but weights, keys and values, about. */
+  workBytes(model: ModelShape, capacity: Capacity): number;
   /** Rows of a prefill chunk that suit it for this model: the size of its buffers for rows. See `Backend.prefillRows`. */
   prefillRows(demand: MemoryDemand, maxSequenceLength: number): number;
   readonly open: BackendFactory;

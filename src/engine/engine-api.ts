@@ -2,6 +2,7 @@
 import type { SelectionLayersSource } from "../attention/policy.ts";
 import type { BackendReport, CacheDtype } from "../backend/backend.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
+import type { WeightPrecision } from "../model/weight-storage.ts";
 import type { IgnoredTensors } from "../model/weights.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 
@@ -37,6 +38,8 @@ export interface EngineReport {
     readonly cacheDtype: CacheDtype;
     /** Tensors that no op uses and `transformers` ignores too: their number and first names. */
     readonly ignoredTensors: IgnoredTensors;
+    /** Precision of the weights, why, and the formats of the matrices. */
+    readonly weights: WeightPrecision;
   };
   readonly backend: BackendReport & {
     /** Reason for the choice of this backend. */

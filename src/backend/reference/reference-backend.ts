@@ -48,10 +48,15 @@ import { emitScores, SelectionOps } from "./selection-ops.ts";
 
 const FEATURES: readonly DecoderFeature[] = ["attention scale", "sliding windows", "q8 cache"];
 
+/** Weights are decoded as they are written, so every format will do. */
+export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
+  Object.keys(WEIGHT_FORMATS) as WeightFormat[],
+);
+
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
-  readonly weightFormats: ReadonlySet<WeightFormat> = new Set(Object.keys(WEIGHT_FORMATS) as WeightFormat[]);
+  readonly weightFormats = REFERENCE_FORMATS;
   readonly cacheDtype: CpuCacheDtype;
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;

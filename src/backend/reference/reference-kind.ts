@@ -1,9 +1,10 @@
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
 import { ALLOWED_ERROR, type BackendKind, cpuCacheDtype, MAX_CONCURRENT } from "../backend-kind.ts";
+import { decoderBytes } from "../decoder-memory.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
-import { createReferenceBackend } from "./reference-backend.ts";
+import { createReferenceBackend, REFERENCE_FORMATS } from "./reference-backend.ts";
 
 /** The reference backend: everywhere, and too slow to be chosen. */
 export const REFERENCE: BackendKind<unknown, { readonly cacheDtype?: CacheDtype }> = {
@@ -17,6 +18,9 @@ export const REFERENCE: BackendKind<unknown, { readonly cacheDtype?: CacheDtype 
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
     }),
+    cacheDtype: cpuCacheDtype(cacheDtype),
+    weightFormats: REFERENCE_FORMATS,
+    workBytes: decoderBytes,
     prefillRows: () => CPU_PREFILL_ROWS,
     open: (model, capacity) => createReferenceBackend(model, capacity, cpuCacheDtype(cacheDtype)),
   }),

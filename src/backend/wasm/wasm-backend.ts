@@ -55,10 +55,13 @@ export interface WasmBackendOptions {
 }
 
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
+/** Formats of matrices that the kernels read. */
+export const WASM_FORMATS: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
+
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
-  readonly weightFormats: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
+  readonly weightFormats = WASM_FORMATS;
   readonly cacheDtype: CpuCacheDtype;
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;

@@ -5,6 +5,7 @@ import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
 import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
+import { WASM_FORMATS } from "./wasm-backend.ts";
 
 /** Bytes that a backend can address in WebAssembly. */
 const USABLE_BYTES = MAX_BYTES - PAGE_BYTES;
@@ -25,6 +26,10 @@ export const WASM: BackendKind<
         workingBytes(model, capacity, cpuCacheDtype(cacheDtype)) <= USABLE_BYTES - weightBytes,
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,
     }),
+    cacheDtype: cpuCacheDtype(cacheDtype),
+    weightFormats: WASM_FORMATS,
+    workBytes: (model, capacity) =>
+      workingBytes(model, { ...capacity, maxPages: 0 }, cpuCacheDtype(cacheDtype)),
     prefillRows: () => CPU_PREFILL_ROWS,
     open: wasmFactory(wasm, {
       cacheDtype: cpuCacheDtype(cacheDtype),
