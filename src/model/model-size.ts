@@ -3,7 +3,7 @@ import type { CacheDtype } from "../backend/backend.ts";
 import { cacheRowBytes } from "../base/cache-dtype.ts";
 import type { Checkpoint } from "../load/checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
-import { defaultSelectionLayers, type Vocabulary } from "./selection-layers.ts";
+import { defaultSelectionLayers, slidingWindows, type Vocabulary } from "./selection-layers.ts";
 
 /** The sizes of a model that policies may depend on. vocabulary: tells models of the same sizes apart, if it is known. */
 export function attentionModelOf(
@@ -13,7 +13,7 @@ export function attentionModelOf(
 ): AttentionModel {
   const { numLayers, numQueryHeads, numKvHeads, headDim } = config;
   const { layers, from, of } = defaultSelectionLayers(config, vocabulary);
-  const windows = config.layers.map(({ window }) => window);
+  const windows = slidingWindows(config);
   return {
     numLayers,
     numQueryHeads,

@@ -60,7 +60,7 @@ export function defaultSelectionLayers(
       one.sizes.every((size, i) => size === sizes[i]) &&
       (one.token === undefined || vocabulary?.tokenId(one.token) !== undefined),
   );
-  const global = globalLayers({ numLayers, windows: config.layers.map(({ window }) => window) });
+  const global = globalLayers({ numLayers, windows: slidingWindows(config) });
   if (known && global.length === numLayers)
     return { layers: [2, known.layer], from: "paper", of: known.model };
   if (numLayers <= 3) return { layers: global.slice(-1), from: "guess" };
@@ -68,6 +68,11 @@ export function defaultSelectionLayers(
   if (first === undefined) return { layers: [], from: "guess" };
   const second = global.find((layer) => layer > first && layer >= Math.round(numLayers / 3));
   return { layers: second === undefined ? [first] : [first, second], from: "guess" };
+}
+
+/** The window of each layer by layer, unless it holds the whole context. */
+export function slidingWindows({ layers, contextLength }: ModelConfig): readonly (number | undefined)[] {
+  return layers.map(({ window }) => (window !== undefined && window < contextLength ? window : undefined));
 }
 
 /** Warns that a policy runs on guessed selection layers. */
