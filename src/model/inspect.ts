@@ -107,7 +107,7 @@ export async function inspectFolder(
   const { cacheDtype = "f16" } = checkOptions(INSPECT_OPTIONS, options, "inspect", ConfigError);
   const checkpoint = await openCheckpoint(folder);
   try {
-    const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
+    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
     const { ignored } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const tensors = [...checkpoint.tensors.values()];
     return {

@@ -46,12 +46,11 @@ import {
 } from "./refs.ts";
 import { emitScores, SelectionOps } from "./selection-ops.ts";
 
-const FEATURES: readonly DecoderFeature[] = ["attention scale", "sliding windows", "q8 cache"];
-
 /** Weights are decoded as they are written, so every format will do. */
 export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
   Object.keys(WEIGHT_FORMATS) as WeightFormat[],
 );
+const FEATURES: readonly DecoderFeature[] = ["attention scale", "sliding windows", "q8 cache"];
 
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
