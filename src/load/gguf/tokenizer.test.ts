@@ -231,6 +231,13 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(/model\.gguf/);
   });
 
+  test("special tokens of a million characters, before they are built into a tree", () => {
+    const tokens = ["a", "b", "ab", "Ġ", "<|endoftext|>", "x".repeat(1e6)];
+    expect(() =>
+      open(BYTE_LEVEL, { "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1, 1, 1, 1, 3, 3] }),
+    ).toThrow(/model\.gguf, tokenizer\.ggml: its added tokens have more than 524288 characters/);
+  });
+
   test("merges that are missing, or lead to no token", () => {
     expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.merges": undefined })).toThrow(
       /no tokenizer\.ggml\.merges/,
