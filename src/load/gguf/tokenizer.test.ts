@@ -133,6 +133,15 @@ describe("tokens of a GGUF vocabulary", () => {
     expect(text.tokenizer?.decode([263, 3 + 0xc3, 3 + 0xa9])).toBe("abé");
   });
 
+  test("special tokens of Phi-3 but <s> take the white space after them", () => {
+    const changes = { "general.architecture": "phi3", "tokenizer.ggml.add_space_prefix": false };
+    expect(encode(open(SENTENCE_PIECE, changes), "a<|im_end|> \n b<s> a")).toEqual([
+      1, 260, 264, 261, 1, 259, 260,
+    ]);
+    const others = { ...changes, "general.architecture": "llama" };
+    expect(encode(open(SENTENCE_PIECE, others), "a<|im_end|> b")).toEqual([1, 260, 264, 259, 261]);
+  });
+
   test("a file without a vocabulary has no tokenizer", () => {
     for (const model of [undefined, "no_vocab", "none"])
       expect(open({ "tokenizer.ggml.model": model })).toMatchObject({
