@@ -7,7 +7,7 @@ import { Fields } from "./tokenizer/fields.ts";
 import { lossesOf } from "./tokenizer/losses.ts";
 import { createModel } from "./tokenizer/models.ts";
 import { createNormalizer, type Normalizer } from "./tokenizer/normalizers.ts";
-import { bosAndEos, createPostProcessor } from "./tokenizer/post-processors.ts";
+import { createPostProcessor } from "./tokenizer/post-processors.ts";
 import { createPreTokenizer } from "./tokenizer/pre-tokenizers.ts";
 import { createTokenBound } from "./tokenizer/token-bound.ts";
 import type { TokenModel } from "./tokenizer/token-model.ts";
@@ -60,10 +60,9 @@ export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, f
   const normalizerFields = file.child("normalizer");
   const normalize = normalizerFields && createNormalizer(normalizerFields);
   const encodeText = createEncoder(file, model, added, normalize);
-  const names = new TokenNames(model, added, normalize);
   const postFields = file.child("post_processor");
-  const post =
-    bosAndEos(config, (token) => names.idOf(token)) ?? (postFields && createPostProcessor(postFields));
+  const post = postFields && createPostProcessor(postFields);
+  const names = new TokenNames(model, added, normalize);
   const decoder = decoderOf(file, config, model);
   const open = (options?: DecodeOptions) =>
     new TokenStream(names, decoder, options?.skipSpecialTokens ?? false);

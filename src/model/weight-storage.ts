@@ -85,7 +85,7 @@ export function precisionNotes({ dtype, why, formats }: WeightPrecision): readon
     .filter(({ from, to }) => from !== to && !isFloatFormat(from) && dtype === "own")
     .map(
       ({ from, to, matrices }) =>
-        `${matrices} matrices of ${from} are stored as ${to}, which holds the same values`,
+        `${matrices === 1 ? "1 matrix" : `${matrices} matrices`} of ${from} stored as ${to}, which holds the same values`,
     );
   return [...lowered, ...repacked];
 }

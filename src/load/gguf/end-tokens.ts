@@ -41,9 +41,11 @@ const END_SPECIAL: readonly SpecialName[] = ["eos", "eot", "eom", "fimPad", "fim
  */
 export function endTokenIds({ tokens, typeOf, special }: GgufVocabulary): readonly number[] {
   const ids = new Set<number>();
-  for (const [id, token] of tokens.entries())
+  for (let id = 0; id < tokens.length; id++) {
+    const token = tokens[id] ?? "";
     if (END_NAMES.has(token) || (typeOf(id) === TOKEN_TYPE.control && END_NAMES_OF_CONTROL.has(token)))
       ids.add(id);
+  }
   const has = (name: string) => ids.has(tokens.indexOf(name));
   const isHarmony = (has("<|return|>") && has("<|call|>")) || (has("<|calls|>") && has("<|flush|>"));
   if (isHarmony) ids.delete(tokens.indexOf("<|end|>"));

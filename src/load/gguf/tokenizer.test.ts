@@ -231,10 +231,19 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(/model\.gguf/);
   });
 
-  test("merges that are missing, or name no tokens", () => {
+  test("merges that are missing, or lead to no token", () => {
     expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.merges": undefined })).toThrow(
       /no tokenizer\.ggml\.merges/,
     );
-    expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.merges": ["a z"] })).toThrow(ModelFileError);
+    const tokens = ["a", "b", "c", "Ġ"];
+    const { tokenizer } = open(BYTE_LEVEL, {
+      "tokenizer.ggml.tokens": tokens,
+      "tokenizer.ggml.merges": ["a z", "a b"],
+    });
+    expect(tokenizer?.encode("acb")).toEqual([0, 2, 1]);
+    expect(() => tokenizer?.encode("ab")).toThrow(ModelFileError);
+    expect(() => tokenizer?.encode("ab")).toThrow(
+      /model\.gguf, tokenizer\.ggml\.merges: merge 1, "a b", leads to no token/,
+    );
   });
 });

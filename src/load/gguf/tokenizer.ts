@@ -2,7 +2,8 @@ import { ConfigError, ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import { type ChatTemplate, createChatTemplate } from "../chat-template.ts";
 import type { JsonObject } from "../json-file.ts";
-import { ScoreMerges } from "../tokenizer/score-merges.ts";
+import { CachedMerges } from "../tokenizer/cached-merges.ts";
+import { listedMerges, scoredMerges } from "../tokenizer/merge-rules.ts";
 import { createTokenizer, type Tokenizer } from "../tokenizer.ts";
 import { endTokenIds } from "./end-tokens.ts";
 import { preTokenizerKind } from "./pre-tokenizers.ts";
@@ -56,10 +57,16 @@ export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): G
   const eosTokenIds = endTokenIds(vocabulary);
   const { tokenizerJson, addsBos, notes } = kind.create(vocabulary, fields);
   const tokenizerConfig = configOf(vocabulary, fields, addsBos);
-  const addedTokens = addedTokensOf(vocabulary, new Set(eosTokenIds));
-  const place = `${fileName}, tokenizer.ggml`;
+  const added = {
+    added_tokens: addedTokensOf(vocabulary, eosTokenIds),
+    post_processor: postProcessorOf(vocabulary, tokenizerConfig),
+  };
   return {
-    tokenizer: createTokenizer({ ...tokenizerJson, added_tokens: addedTokens }, tokenizerConfig, place),
+    tokenizer: createTokenizer(
+      { ...tokenizerJson, ...added },
+      tokenizerConfig,
+      `${fileName}, tokenizer.ggml`,
+    ),
     chatTemplate: createChatTemplate(undefined, tokenizerConfig, fileName, {
       configName: `${fileName}, tokenizer.chat_template`,
     }),
@@ -103,14 +110,16 @@ function byteLevelSteps({ tokens, typeOf, merges }: GgufVocabulary, fields: Meta
             "take a file made by a newer converter",
         ]
       : [];
+  const vocab = vocabularyOf(tokens, typeOf);
+  const place = `${fields.fileName}, tokenizer.ggml.merges`;
   const tokenizerJson = {
     normalizer: kind.normalizer ?? null,
     pre_tokenizer: kind.preTokenizer,
     decoder: { type: "ByteLevel" },
     model: {
       type: "BPE",
-      vocab: vocabularyOf(tokens, typeOf),
-      merges,
+      vocab,
+      merges: new CachedMerges(tokens, vocab, listedMerges(merges, place)),
       ignore_merges: kind.ignoresMerges ?? false,
     },
   };
@@ -149,7 +158,7 @@ function sentencePieceSteps(vocabulary: GgufVocabulary, fields: MetadataFields):
     model: {
       type: "BPE",
       vocab,
-      merges: new ScoreMerges(tokens, vocab, isGemma ? undefined : scores),
+      merges: new CachedMerges(tokens, vocab, scoredMerges(tokens, isGemma ? undefined : scores)),
       unk_token: unknown === undefined ? null : tokens[unknown],
       fuse_unk: true,
       byte_fallback: true,
@@ -158,7 +167,7 @@ function sentencePieceSteps(vocabulary: GgufVocabulary, fields: MetadataFields):
   return { tokenizerJson, addsBos: true, notes: [] };
 }
 
-const isRunOfSpaces = (token: string): boolean => /^ {2,}$/.test(token);
+const isRunOfSpaces = (token: string): boolean => token.startsWith("  ") && /^ +$/.test(token);
 
 /**
  * Spells runs of spaces with U+2581, as Gemma's own files do; the converter wrote spaces. They are no added tokens: there,
@@ -174,23 +183,41 @@ function vocabularyOf(
   typeOf: (id: number) => number,
 ): ReadonlyMap<string, number> {
   const ids = new Map<string, number>();
-  for (const [id, token] of tokens.entries())
+  for (let id = 0; id < tokens.length; id++) {
+    const token = tokens[id] ?? "";
     if (token !== "" && !(typeOf(id) === TOKEN_TYPE.unused && /^\[PAD\d+\]$/.test(token))) ids.set(token, id);
+  }
   return ids;
 }
 
 /** Returns the tokens that are found in a text before anything else. Those that end answers are special whatever their type. */
-function addedTokensOf({ tokens, typeOf }: GgufVocabulary, ends: ReadonlySet<number>): readonly JsonObject[] {
+function addedTokensOf({ tokens, typeOf }: GgufVocabulary, ends: readonly number[]): readonly JsonObject[] {
   const added: JsonObject[] = [];
-  for (const [id, content] of tokens.entries()) {
+  const isEnd = new Uint8Array(tokens.length);
+  for (const id of ends) isEnd[id] = 1;
+  for (let id = 0; id < tokens.length; id++) {
+    const content = tokens[id] ?? "";
     const type = typeOf(id);
-    const isSpecial = type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown || ends.has(id);
+    const isSpecial = type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown || isEnd[id] === 1;
     const isAdded = isSpecial || (type === TOKEN_TYPE.userDefined && !isRunOfSpaces(content));
     if (content === "" || !isAdded) continue;
     const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
     added.push({ id, content, ...flags, special: isSpecial });
   }
   return added;
+}
+
+/** Adds BOS before a text and EOS after it, if the file says so and names the token. */
+function postProcessorOf({ special }: GgufVocabulary, config: JsonObject): JsonObject {
+  const tokens: Record<string, JsonObject> = {};
+  const part = (name: "bos" | "eos"): readonly JsonObject[] => {
+    const id = special.get(name);
+    if (!config[`add_${name}_token`] || id === undefined) return [];
+    tokens[name] = { ids: [id] };
+    return [{ SpecialToken: { id: name } }];
+  };
+  const single = [...part("bos"), { Sequence: { id: "A" } }, ...part("eos")];
+  return { type: "TemplateProcessing", single, special_tokens: tokens };
 }
 
 function configOf({ tokens, special }: GgufVocabulary, fields: MetadataFields, addsBos: boolean): JsonObject {

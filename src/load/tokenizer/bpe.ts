@@ -1,9 +1,9 @@
 import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import { BYTE_LETTERS, byteToken } from "./bytes.ts";
+import { CachedMerges } from "./cached-merges.ts";
 import { type Fields, MAX_MERGES, readVocabulary } from "./fields.ts";
 import { MergeTable, type PairMerges } from "./merge-table.ts";
-import { ScoreMerges } from "./score-merges.ts";
 import type { TokenModel } from "./token-model.ts";
 
 const CACHED_WORDS = 10_000;
@@ -34,7 +34,7 @@ export class BytePairModel implements TokenModel {
     this.#suffix = fields.optionalText("end_of_word_suffix") ?? "";
     const merges = fields.raw("merges");
     this.#merges =
-      merges instanceof ScoreMerges ? merges : readMerges(fields, this.vocabulary, this.#prefix.length);
+      merges instanceof CachedMerges ? merges : readMerges(fields, this.vocabulary, this.#prefix.length);
     const unknown = fields.optionalText("unk_token");
     this.#unknown = unknown === undefined ? undefined : this.vocabulary.get(unknown);
     this.#fusesUnknown = fields.flag("fuse_unk", false);

@@ -2,33 +2,12 @@
 import { ModelFileError } from "../../base/errors.ts";
 import { isObject } from "../../base/is-object.ts";
 import { printValue } from "../../base/print-value.ts";
-import type { JsonObject } from "../json-file.ts";
-import { tokenText } from "../special-tokens.ts";
 import { checkId, type Fields } from "./fields.ts";
 
 /** Adds special tokens around ids. */
 export type PostProcessor = (ids: readonly number[]) => readonly number[];
 
 const MAX_PIECES = 1000;
-
-/**
- * Creates the post-processor that tokenizer_config.json asks for by add_bos_token or add_eos_token; undefined without these
- * keys. transformers 5 then replaces that of tokenizer.json. A key whose token the config does not name adds nothing.
- */
-export function bosAndEos(
-  config: JsonObject,
-  idOf: (token: string) => number | undefined,
-): PostProcessor | undefined {
-  if (config.add_bos_token === undefined && config.add_eos_token === undefined) return undefined;
-  const wanted = (flag: string, name: string): readonly number[] => {
-    const token = config[flag] ? tokenText(config[name]) : undefined;
-    const id = token === undefined ? undefined : idOf(token);
-    return id === undefined ? [] : [id];
-  };
-  const before = wanted("add_bos_token", "bos_token");
-  const after = wanted("add_eos_token", "eos_token");
-  return (ids) => [...before, ...ids, ...after];
-}
 
 /** @throws ModelFileError when the post-processor is unknown. */
 export function createPostProcessor(fields: Fields): PostProcessor {
