@@ -183,6 +183,7 @@ export class WasmBackend implements Backend, LayerOps {
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
+    const { rope, queryRope = rope } = this.model.layers[layer];
     this.#runner.run(
       "attentionInput",
       layer,
@@ -197,6 +198,8 @@ export class WasmBackend implements Backend, LayerOps {
       vectorDescriptor(kNorm),
       tensorOf(x, "f32").address,
       tensorOf(query, "f32").address,
+      queryRope,
+      rope,
     );
   }
 
@@ -247,20 +250,19 @@ export class WasmBackend implements Backend, LayerOps {
       vectorDescriptor(weights.oBias),
       from,
       to,
+      vectorDescriptor(weights.outputNorm),
     );
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
     const at = tensorOf(x, "f32").address;
-    const { norm, gate, up, down } = weights;
-    this.#runner.run(
-      "feedForward",
-      vectorDescriptor(norm),
-      matrixDescriptor(gate),
-      matrixDescriptor(up),
-      matrixDescriptor(down),
-      at,
-    );
+    const norm = vectorDescriptor(weights.norm);
+    const gate = matrixDescriptor(weights.gate);
+    const up = matrixDescriptor(weights.up);
+    const down = matrixDescriptor(weights.down);
+    if (weights.kind === "experts")
+      this.#runner.run("expertFeedForward", norm, matrixDescriptor(weights.router), gate, up, down, at);
+    else this.#runner.run("feedForward", norm, gate, up, down, at, vectorDescriptor(weights.outputNorm));
   }
 
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {

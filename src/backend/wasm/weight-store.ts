@@ -1,4 +1,4 @@
-import { ShapeError } from "../../base/errors.ts";
+import { BackendError, ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import { formatCode, rowBytes } from "../../base/weight-format.ts";
 import type { ModelShape } from "../backend.ts";
@@ -27,16 +27,22 @@ export class WeightStore {
     const { rows, cols } = dimensionsOf(spec);
     const isVector = spec.kind === "vector";
     const bytes = isVector ? cols * 4 : Math.ceil(rows / 8) * 8 * rowBytes(format, cols);
-    const descriptor = this.#arena.allocate(4 * DESCRIPTOR_WORDS, `weight ${name}`);
+    const experts = expertsOf(spec);
+    const descriptor = this.#arena.allocate(4 * DESCRIPTOR_WORDS * experts, `weight ${name}`);
     const address = this.#arena.allocate(bytes, `weight ${name} [${rows}, ${cols}] in ${format}`);
-    this.#arena.integers.set([address, rows, cols, formatCode(isVector ? "f32" : format)], descriptor / 4);
+    const code = formatCode(isVector ? "f32" : format);
+    for (let expert = 0; expert < experts; expert++)
+      this.#arena.integers.set(
+        [address + (expert * bytes) / experts, rows / experts, cols, code],
+        descriptor / 4 + expert * DESCRIPTOR_WORDS,
+      );
     this.bytes += bytes;
     return new WasmWeight(spec, address, descriptor);
   }
 
   /** Packs whole rows into the weight's memory, as many at a time as the staging area holds. */
   write(kernels: WasmExports, ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
-    const { kind, name, format, rows, cols, address, descriptor } = WasmWeight.of(ref);
+    const { kind, name, format, rows, cols, address, descriptor, experts } = WasmWeight.of(ref);
     const oneRow = rowBytes(format, cols);
     const count = bytes.byteLength / oneRow;
     if (!Number.isInteger(count) || firstRow % 8 !== 0 || firstRow + count > rows)
@@ -52,7 +58,17 @@ export class WeightStore {
       const code = formatCode(format);
       if (kind === "vector") kernels.decodeVector(code, this.#staging, address, cols);
       else if (kernels.packRows(code, this.#staging, address + (firstRow + row) * oneRow, n, cols))
-        this.#arena.integers[descriptor / 4 + 3] = F16_SPECIAL;
+        for (let expert = 0; expert < experts; expert++)
+          this.#arena.integers[descriptor / 4 + expert * DESCRIPTOR_WORDS + 3] = F16_SPECIAL;
     }
   }
+}
+
+/** Descriptors of a weight: one for each expert. @throws BackendError for experts whose rows are no whole row groups */
+function expertsOf(spec: WeightSpec): number {
+  if (spec.kind === "vector" || spec.experts === undefined) return 1;
+  if (spec.rows % 8 === 0) return spec.experts;
+  throw new BackendError(
+    `backend wasm: weight ${spec.name} has experts of ${spec.rows} rows; expected a multiple of 8; take the reference backend`,
+  );
 }

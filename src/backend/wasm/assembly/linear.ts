@@ -4,10 +4,10 @@
  */
 import { fork, ALL_THREADS, streamThreads } from "./control";
 import {
-  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, siluTimes4,
+  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, geluTimes4, siluTimes4,
 } from "./math";
 import { packFour, tile8x4 } from "./tile";
-import { limits, Dtype, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
+import { limits, Dtype, model, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
 import { rowGroupBytes, expandPanel } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
@@ -27,6 +27,7 @@ export namespace Mode {
   export const STORE: u32 = 0;
   export const ADD: u32 = 1;
   export const SILU: u32 = 2;
+  export const GELU: u32 = 3;
 }
 
 /**
@@ -35,6 +36,10 @@ export namespace Mode {
  */
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
+
+/** The mode of a gate and its up weight. */
+// @ts-ignore: decorator
+@inline export function gateMode(): u32 { return model.isGelu() ? Mode.GELU : Mode.SILU; }
 
 /** Scratch bytes of one weight's sums. */
 // @ts-ignore: decorator
@@ -57,7 +62,7 @@ export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(4, 0);
 }
 
-/** Adds a weight. second: the up weight of SILU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
+/** Adds a weight. second: the up weight of SILU and GELU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
 export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize): void {
   const s = param(3);
   const at = SEGMENT + <usize>s * SEGMENT_WORDS;
@@ -183,6 +188,9 @@ function finish(at: usize, w: usize, rowGroup: u32, sums: usize, sums2: usize): 
     if (mode == Mode.SILU) {
       a = siluTimes4(a, v128.load(sums2));
       b = siluTimes4(b, v128.load(sums2, 16));
+    } else if (mode == Mode.GELU) {
+      a = geluTimes4(a, v128.load(sums2));
+      b = geluTimes4(b, v128.load(sums2, 16));
     }
     if (n == 8) {
       if (bias) {
