@@ -1,5 +1,5 @@
 /** Accessors of the words that JavaScript writes into linear memory and kernels read: sizes, regions, the KV cache, the batch, tuning. */
-import { BF16 as BF16_CODE, F16 as F16_CODE, F32 as F32_CODE } from "../../../base/dtype-codes";
+import { BF16 as BF16_CODE, F16 as F16_CODE, F32 as F32_CODE } from "../../../base/format-codes";
 import { F16_SPECIAL as F16_SPECIAL_CODE, PARAMS_ADDRESS, WORDS_ADDRESS } from "./layout";
 import * as words from "./words";
 
@@ -80,6 +80,9 @@ export namespace region {
   /** Rows of x, four side by side: see `begin` in linear.ts. */
   // @ts-ignore: decorator
   @inline export function packed(): usize { return <usize>word(words.packed); }
+  /** Rows of x for quantised weights: see activations.ts. */
+  // @ts-ignore: decorator
+  @inline export function quantised(): usize { return <usize>word(words.quantised); }
   // @ts-ignore: decorator
   @inline export function normed(): usize { return <usize>word(words.normed); }
   // @ts-ignore: decorator
@@ -133,7 +136,9 @@ export namespace tuning {
   @inline export function ahead(dtype: u32): usize { return <usize>word(words.aheadF32 + 2 * dtype); }
   /** Maximum weight bytes of an item for one row of x. */
   // @ts-ignore: decorator
-  @inline export function itemBytes(dtype: u32): u32 { return word(words.itemF32 + 2 * dtype); }
+  @inline export function itemBytes(dtype: u32): u32 {
+    return word(dtype > <u32>F16_SPECIAL_CODE ? words.itemQuantised : words.itemF32 + 2 * dtype);
+  }
   /** 1 if decode attention touches cache lines ahead, else 0. */
   // @ts-ignore: decorator
   @inline export function attendTouch(): u32 { return word(words.attendTouch); }

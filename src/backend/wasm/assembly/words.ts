@@ -46,6 +46,7 @@ export const scratch = 27;
 export const scratchBytes = 28;
 /** Started workers that take part. */
 export const workers = 29;
+export const quantised = 30;
 
 /** The batch: its sizes, and the addresses of its arrays. */
 export const numRows = 32;
@@ -71,6 +72,8 @@ export const aheadBf16 = 68;
 export const itemBf16 = 69;
 export const aheadF16Special = 70;
 export const itemF16Special = 71;
+/** One word for all quantised formats. */
+export const itemQuantised = 72;
 
 export const attendTouch = 80;
 export const attendBlock = 81;
