@@ -22,7 +22,7 @@ const KERNELS = "src/backend/webgpu/kernels";
 const KERNEL_SOURCES = "src/backend/webgpu/kernel-sources.ts";
 const WASM_EXPORTS = "src/backend/wasm/exports.ts";
 /** The constants that AssemblyScript takes from the TypeScript above it. */
-const DTYPE_CODES = "src/base/dtype-codes.ts";
+const DTYPE_CODES = "src/base/format-codes.ts";
 
 /** Targets of a build: the sources and settings it depends on, where it lands, and how. */
 const TARGETS = {

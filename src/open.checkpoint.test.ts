@@ -231,16 +231,17 @@ test("the reference backend refuses sizes beyond its limit before it allocates",
   for (const change of [
     { maxPages: 2 ** 40 },
     { numLayers: 2 ** 40 },
-    { headDim: 2 ** 52, maxPages: 2 ** 30 },
+    { headDim: 2 ** 52, attentionScale: 2 ** -26, maxPages: 2 ** 30 },
   ]) {
-    const opening = createReferenceBackend(...sizesOf({ ...sizes, ...change }));
+    const [model, capacity] = sizesOf(sizes);
+    const opening = createReferenceBackend({ ...model, ...change }, { ...capacity, ...change });
     await expect(opening).rejects.toThrow(BackendError);
     await expect(opening).rejects.toThrow("at most 16384 MiB are allowed");
   }
   const backend = await createReferenceBackend(...sizesOf(sizes));
   for (const size of [2 ** 31 + 1, 2 ** 50, Number.POSITIVE_INFINITY, Number.NaN]) {
     expect(() =>
-      backend.createWeight({ kind: "matrix", name: "w", dtype: "f32", rows: size, cols: 1 }),
+      backend.createWeight({ kind: "matrix", name: "w", format: "f32", rows: size, cols: 1 }),
     ).toThrow(BackendError);
     expect(() => backend.createTensor("f32", [size, 1])).toThrow("expected at most 2147483648 elements");
   }

@@ -45,7 +45,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
         backend,
         weights,
         attentionModel: attentionModelOf(config, capacity.pageSize),
-        rope: createRope(config.rope),
+        ropes: config.ropes.map(createRope),
         tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
         renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
         eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,

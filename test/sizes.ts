@@ -1,7 +1,13 @@
 import type { Capacity, ModelShape } from "../src/backend/backend.ts";
+import { plainShape } from "../src/backend/plain-shape.ts";
 
 /** Sizes of a model and of the backend that runs it, by name. */
 export type Sizes = ModelShape & Capacity;
+
+const MODEL = {
+  ...{ numLayers: 1, hiddenSize: 30, intermediateSize: 45, numQueryHeads: 4, numKvHeads: 2 },
+  ...{ headDim: 6, vocabSize: 51, rmsNormEps: 1e-6 },
+};
 
 /** Returns the arguments of `BackendFactory` for a small model. A test overrides the sizes that it is about. */
 export function sizesOf(overrides: Partial<Sizes> = {}): [model: ModelShape, capacity: Capacity] {
@@ -14,11 +20,7 @@ export function sizesOf(overrides: Partial<Sizes> = {}): [model: ModelShape, cap
     ...model
   } = overrides;
   return [
-    {
-      ...{ numLayers: 1, hiddenSize: 30, intermediateSize: 45, numQueryHeads: 4, numKvHeads: 2 },
-      ...{ headDim: 6, vocabSize: 51, rmsNormEps: 1e-6 },
-      ...model,
-    },
+    { ...plainShape({ ...MODEL, ...model }), ...model },
     { pageSize, maxPages, maxSequenceLength, maxBatchRows, maxBatchSequences },
   ];
 }

@@ -88,7 +88,9 @@ export class KernelBench {
 
   /** A weight with distinct values of a magnitude that models have. */
   weight(dtype: "f32" | "bf16" | "f16", rows: number, cols: number): WasmWeight {
-    const made = WasmWeight.of(this.backend.createWeight({ kind: "matrix", name: "w", dtype, rows, cols }));
+    const made = WasmWeight.of(
+      this.backend.createWeight({ kind: "matrix", name: "w", format: dtype, rows, cols }),
+    );
     const words = (rows * cols) / (dtype === "f32" ? 1 : 2);
     const start = made.address / 4;
     const { integers } = this.backend.arena;

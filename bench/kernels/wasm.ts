@@ -2,7 +2,13 @@
  * Times the WASM kernels beside a plain read of as many bytes, beside each other, and on one thread beside all. Ratios come from
  * medians of alternated samples of one run, because the memory speed of a shared machine changes by the second.
  */
-import { createWasmHost, WasmBackend, wasmFactory, withAllPages } from "../../src/node/internal.ts";
+import {
+  createWasmHost,
+  plainShape,
+  WasmBackend,
+  wasmFactory,
+  withAllPages,
+} from "../../src/node/internal.ts";
 import type { KernelFigure } from "./figure.ts";
 import { HEAD_DIM, HEADS, KernelBench, KV_HEADS, LENGTH, MAX_ROWS, PAGE_SIZE } from "./kernel-bench.ts";
 import { benchAttention } from "./wasm-attention.ts";
@@ -11,7 +17,7 @@ import { benchSelection } from "./wasm-selection.ts";
 
 /** Measures all kernels on one thread and on all of them. */
 export async function benchWasmKernels(threads?: number): Promise<readonly KernelFigure[]> {
-  const model = {
+  const model = plainShape({
     numLayers: 1,
     hiddenSize: SIZE,
     intermediateSize: 1024,
@@ -20,7 +26,7 @@ export async function benchWasmKernels(threads?: number): Promise<readonly Kerne
     headDim: HEAD_DIM,
     vocabSize: 1024,
     rmsNormEps: 1e-6,
-  };
+  });
   const capacity = {
     pageSize: PAGE_SIZE,
     maxPages: LENGTH / PAGE_SIZE,

@@ -71,7 +71,7 @@ export class ModelStepper {
       defaultSelectionLayersFrom: from,
     };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
-    this.#batch = new StepBatchBuilder(backend, createRope(config.rope));
+    this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     this.#pages = Array.from({ length: capacity.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
     this.#tokens = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % config.vocabSize);
   }

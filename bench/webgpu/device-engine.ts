@@ -54,7 +54,7 @@ export class DeviceEngine {
     const sizes = { parameters: 0, kvBytesPerToken: 0, ignoredTensors: { count: 0, names: [] } };
     const engine = new GenerationEngine({
       ...{ backend, weights, attentionModel },
-      rope: createRope(config.rope),
+      ropes: config.ropes.map(createRope),
       tokenizer: TOKENIZER,
       renderChat: () => "",
       eosTokenIds: [],

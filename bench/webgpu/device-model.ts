@@ -64,9 +64,9 @@ export async function openDeviceModel(
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {
   const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = config;
   const matrix = (name: string, rows: number, cols: number) =>
-    backend.createWeight({ kind: "matrix", name, dtype, rows, cols });
+    backend.createWeight({ kind: "matrix", name, format: dtype, rows, cols });
   const vector = (name: string, size: number) =>
-    backend.createWeight({ kind: "vector", name, dtype: "f32", size });
+    backend.createWeight({ kind: "vector", name, format: "f32", size });
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const embedding = matrix("embedding", vocabSize, hiddenSize);
   const layers = Array.from({ length: numLayers }, () => ({
@@ -87,6 +87,7 @@ function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes
       ...(config.hasOutputBias && { oBias: vector("o bias", hiddenSize) }),
     },
     feedForward: {
+      kind: "dense" as const,
       norm: vector("norm", hiddenSize),
       gate: matrix("gate", intermediateSize, hiddenSize),
       up: matrix("up", intermediateSize, hiddenSize),

@@ -1,5 +1,5 @@
 /** Matrix-vector products by kind and of a whole step, beside sequences of plain reads of the same sizes. */
-import { dtypeBytes } from "../../src/node/internal.ts";
+import { rowBytes } from "../../src/node/internal.ts";
 import { judge, TARGETS } from "../targets.ts";
 import { type CallSequence, timeSequences } from "./call-timer.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
@@ -35,7 +35,7 @@ export async function benchMatrixKernels(bench: KernelBench): Promise<readonly G
 
 function sizesOf({ plan: { config, dtype } }: KernelBench) {
   const { qkv, o, gateUp, down } = layerMatrices(config);
-  const bytes = (elements: number) => elements * dtypeBytes(dtype);
+  const bytes = (elements: number) => rowBytes(dtype, elements);
   return {
     qkv: [bytes(qkv)],
     o: [bytes(o)],

@@ -3,14 +3,15 @@ import {
   type AttentionModel,
   type AttentionPolicy,
   type CacheDtype,
-  dtypeBytes,
+  cacheRowBytes as headRowBytes,
   type ModelConfig,
   predictReads,
-  type WeightDtype,
+  rowBytes,
+  type WeightFormat,
 } from "../../src/node/internal.ts";
 
 export interface Dtypes {
-  readonly dtype: WeightDtype;
+  readonly dtype: WeightFormat;
   readonly cacheDtype: CacheDtype;
 }
 
@@ -30,14 +31,14 @@ function layerElements(config: ModelConfig): number {
 }
 
 /** Bytes of all matrices that a decode step reads, each once. */
-export function matrixBytes(config: ModelConfig, dtype: WeightDtype): number {
+export function matrixBytes(config: ModelConfig, dtype: WeightFormat): number {
   const elements = config.numLayers * layerElements(config) + config.vocabSize * config.hiddenSize;
-  return elements * dtypeBytes(dtype);
+  return rowBytes(dtype, elements);
 }
 
 /** Bytes of the key and the value of a token in one layer. */
 export function cacheRowBytes({ numKvHeads, headDim }: ModelConfig, cacheDtype: CacheDtype): number {
-  return 2 * numKvHeads * headDim * dtypeBytes(cacheDtype);
+  return 2 * numKvHeads * headRowBytes(cacheDtype, headDim);
 }
 
 /** Bytes that a decode step at this length reads: all matrices once, and what attention and selection read of the cache. */

@@ -12,7 +12,7 @@
  * counts its last page whole.
  */
 import type { KeptEnds, SequenceRange, StepBatch, TokenSelection, UnitSet } from "../backend/backend.ts";
-import { dtypeBytes } from "../base/dtype.ts";
+import { type CacheDtype, cacheRowBytes } from "../base/cache-dtype.ts";
 import type { AttentionModel } from "./policy.ts";
 
 /** Bytes of a channel of a page bound. */
@@ -34,9 +34,9 @@ export class CacheReads {
   readonly #rows: Float64Array;
   readonly #lengths: Uint32Array;
 
-  constructor(model: AttentionModel, cacheDtype: "f16" | "f32", maxBatchSequences: number) {
+  constructor(model: AttentionModel, cacheDtype: CacheDtype, maxBatchSequences: number) {
     this.#model = model;
-    this.#rowsPerPage = BOUND_BYTES / dtypeBytes(cacheDtype);
+    this.#rowsPerPage = (BOUND_BYTES * model.headDim) / cacheRowBytes(cacheDtype, model.headDim);
     this.#rows = new Float64Array(maxBatchSequences);
     this.#lengths = new Uint32Array(maxBatchSequences);
   }

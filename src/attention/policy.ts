@@ -25,6 +25,7 @@ export interface AttentionModel {
   readonly numLayers: number;
   readonly numQueryHeads: number;
   readonly numKvHeads: number;
+  readonly headDim: number;
   /** Tokens of a page of the KV cache. */
   readonly pageSize: number;
   /** Selection layers for settings that name none. */

@@ -3,7 +3,7 @@ import { bindAttention, firstNamed } from "./bind-attention.ts";
 import { formatAttention, parseAttention } from "./spec.ts";
 
 const MODEL = {
-  ...{ numLayers: 10, numQueryHeads: 4, numKvHeads: 2, pageSize: 16 },
+  ...{ numLayers: 10, numQueryHeads: 4, numKvHeads: 2, headDim: 8, pageSize: 16 },
   ...{ defaultSelectionLayers: [2, 7], defaultSelectionLayersFrom: "guess" as const },
 };
 

@@ -2,6 +2,7 @@
  * A kind of backend on a machine: its availability, its memory limit, its factory, and its allowed error against the
  * reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
  */
+import type { WeightFormat } from "../base/weight-format.ts";
 import type { BackendFactory, BackendName, Capacity, ModelShape } from "./backend.ts";
 
 export interface BackendKind<Host, Options> {
@@ -25,8 +26,12 @@ export interface BackendCandidate {
   readonly maxConcurrent: number;
   /** The device whose arithmetic the self-test must prove at open; absent if the CPU computes. */
   readonly tested?: TestedDevice;
+  /** Formats of matrices that it keeps; `Backend.weightFormats`. */
+  readonly weightFormats: ReadonlySet<WeightFormat>;
   /** Memory limit beside a model's weights. */
   memoryLimit(demand: MemoryDemand): MemoryLimit;
+  /** Bytes of everything but weights, keys and values, about. */
+  workBytes(model: ModelShape, capacity: Capacity): number;
   /** Rows of a prefill chunk that suit it for this model: the size of its buffers for rows. See `Backend.prefillRows`. */
   prefillRows(demand: MemoryDemand, maxSequenceLength: number): number;
   readonly open: BackendFactory;
@@ -62,6 +67,7 @@ export const MAX_CONCURRENT = { cpu: 16, gpu: 32 } as const;
 
 /**
  * Relative error that rounding explains. f16 keys, values and products keep 11 bits: each is off by up to 5e-4, sums by
- * less. f32 keeps 24 bits, and sums have up to some hundred terms. A wrong kernel is off by about 1.
+ * less. f32 keeps 24 bits, and sums have up to some hundred terms. q8 keeps
+ * 7 bits of the largest element of a head. A wrong kernel is off by about 1.
  */
-export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5 } as const;
+export const ALLOWED_ERROR = { f16: 5e-3, f32: 1e-5, q8: 3e-2 } as const;

@@ -9,21 +9,12 @@
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
  * `floor(h / groupSize)`. A *range* selects consecutive sequences of the batch.
  */
+import type { CacheDtype } from "../base/cache-dtype.ts";
 import type { TensorDtype } from "../base/dtype.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
-
-/** Sizes of the decoder that a backend needs. */
-export interface ModelShape {
-  readonly numLayers: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly numQueryHeads: number;
-  readonly numKvHeads: number;
-  /** Even. */
-  readonly headDim: number;
-  readonly vocabSize: number;
-  readonly rmsNormEps: number;
-}
+import type { WeightFormat } from "../base/weight-format.ts";
+import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "./layer-weights.ts";
+import type { ModelShape } from "./model-shape.ts";
 
 /** Limits of a batch and of the cache; fixed while the backend is open. */
 export interface Capacity {
@@ -39,8 +30,9 @@ export interface Capacity {
   readonly maxBatchSequences: number;
 }
 
-/** Storage type of keys and values. Key bounds are f32 everywhere. */
-export type CacheDtype = "f16" | "f32";
+export type * from "./layer-weights.ts";
+export type * from "./model-shape.ts";
+export type { CacheDtype };
 
 /** Tuning choices of a backend. They change speed, never results. */
 export interface TuningReport {
@@ -83,7 +75,10 @@ export interface StepBatch {
   readonly tokenIds: Uint32Array;
   /** [numRows] cache slot (page × pageSize + offset) that receives the row's key and value. */
   readonly slots: Uint32Array;
-  /** [numRows, headDim]: cos of the headDim/2 angles, then sin, scaled as the RoPE type wants. */
+  /**
+   * [numRopes, maxRows, headDim]: cos of the headDim/2 angles, then sin, scaled as the RoPE type wants. A table of cos 1 and
+   * sin 0 leaves a layer without RoPE. `maxRows` is the length of `tokenIds`.
+   */
   readonly rope: Float32Array;
   /** [numSequences] first row of each sequence; rows of a sequence are consecutive. */
   readonly firstRows: Uint32Array;
@@ -102,32 +97,6 @@ export interface StepBatch {
 export interface SequenceRange {
   readonly first: number;
   readonly count: number;
-}
-
-/** Weights of `attentionInput`. Norms and biases are vectors; absent ones are left out. */
-export interface AttentionInputWeights {
-  readonly norm: WeightRef; // [hiddenSize]
-  readonly q: WeightRef; // [numQueryHeads * headDim, hiddenSize]
-  readonly k: WeightRef; // [numKvHeads * headDim, hiddenSize]
-  readonly v: WeightRef; // [numKvHeads * headDim, hiddenSize]
-  readonly qBias?: WeightRef;
-  readonly kBias?: WeightRef;
-  readonly vBias?: WeightRef;
-  /** [headDim] RMS norm of each head before RoPE (Qwen3). */
-  readonly qNorm?: WeightRef;
-  readonly kNorm?: WeightRef;
-}
-
-export interface AttentionOutputWeights {
-  readonly o: WeightRef; // [hiddenSize, numQueryHeads * headDim]
-  readonly oBias?: WeightRef;
-}
-
-export interface FeedForwardWeights {
-  readonly norm: WeightRef; // [hiddenSize]
-  readonly gate: WeightRef; // [intermediateSize, hiddenSize]
-  readonly up: WeightRef; // [intermediateSize, hiddenSize]
-  readonly down: WeightRef; // [hiddenSize, intermediateSize]
 }
 
 /** Weights of one layer after its attention. */
@@ -243,6 +212,11 @@ export interface Backend {
   readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
   /**
+   * Formats of matrices that the backend keeps and computes with, in a layout of its own. The caller converts other formats
+   * before `createWeight`.
+   */
+  readonly weightFormats: ReadonlySet<WeightFormat>;
+  /**
    * True if recorded steps queue on a device, so that it pays to record the next one before the last sample is read.
    * If false, an op has run when it returns.
    */
@@ -261,11 +235,11 @@ export interface Backend {
   /** Waits for recorded steps and copies the tensor out (f32 or u32, after its dtype). For tests, traces and tools. */
   read(tensor: TensorRef): Promise<Float32Array | Uint32Array>;
 
-  /** Reserves the storage of a weight. @throws BackendError when it does not fit. */
+  /** Reserves the storage of a weight. @throws BackendError when it does not fit, or when `weightFormats` lacks its format. */
   createWeight(spec: WeightSpec): WeightRef;
   /**
    * Writes whole rows (all of a vector) to the weight's storage, once.
-   * bytes: little-endian, row-major, `n * cols` elements of weight.dtype; firstRow is a multiple of 8.
+   * bytes: little-endian, row-major, n rows of whole blocks of weight.format; firstRow is a multiple of 8.
    * Copies `bytes` before returning. The promise resolves once the upload queue has room.
    */
   writeWeight(weight: WeightRef, firstRow: number, bytes: Uint8Array): void | Promise<void>;
@@ -283,17 +257,17 @@ export interface Backend {
    * @throws ShapeError when an id stands for a row that the last sample did not have.
    */
   beginStep(batch: StepBatch): void;
-  /** x[t] = embedding[tokenIds[t]]. x: f32 [maxBatchRows, hiddenSize]. */
+  /** x[t] = embedding[tokenIds[t]] * embeddingScale. x: f32 [maxBatchRows, hiddenSize]. */
   embed(embedding: WeightRef, x: TensorRef): void;
   /**
-   * RMS norm of x, q/k/v projections (+ bias), norm of each q and k head if given, RoPE (rotate-half: element i pairs
-   * with i + headDim/2); k and v go into the pages of `layer`, q into `query` f32 [maxBatchRows, numQueryHeads * headDim].
+   * RMS norm of x, q/k/v projections (+ bias), norm of each q and k head if given, RoPE of the layer's table (rotate-half:
+   * element i pairs with i + headDim/2); k and v go into the pages of `layer`, q into `query` f32 [maxBatchRows, numQueryHeads * headDim].
    */
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;
   /**
-   * Dense causal attention of the range's rows over everything cached: row at position p sees positions 0..p.
-   * Logits are scaled by headDim ** -0.5. output: f32 [maxBatchRows, numQueryHeads * headDim].
-   * scores: if given, the range's sequences have one row each, and the op emits the scaled logits of positions 0..length-1
+   * Dense causal attention of the range's rows over the cache: the row at position p sees positions 0..p, in a layer with a
+   * window the last `window` of them. Logits are scaled by attentionScale. output: f32 [maxBatchRows, numQueryHeads * headDim].
+   * scores: if given, the layer has no window, the range's sequences have one row each, and the op emits the scaled logits of positions 0..length-1
    * per query head, so that a selection layer reads K once.
    */
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void;
@@ -306,7 +280,8 @@ export interface Backend {
     output: TensorRef,
   ): void;
   /**
-   * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(silu(gate(norm x)) * up(norm x)), then
+   * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(act(gate(norm x)) * up(norm x)) or the sum of the experts', each through its output norm
+   * if given, then
    * `attentionInput` of the next layer if there is one. Consumes `attended`: its contents are undefined afterwards.
    * A backend may cache data by the identity of `from` and `next`: pass the same objects in every step.
    */

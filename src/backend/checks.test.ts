@@ -12,12 +12,12 @@ class Tensor implements TensorRef {
 class Weight implements WeightRef {
   readonly kind = "vector";
   readonly name = "norm";
-  readonly dtype = "f32";
+  readonly format = "f32";
   readonly rows = 1;
   readonly cols = 8;
 }
 
-const MATRIX: WeightRef = { kind: "matrix", name: "q", dtype: "f32", rows: 1, cols: 8 };
+const MATRIX: WeightRef = { kind: "matrix", name: "q", format: "f32", rows: 1, cols: 8 };
 const [, CAPACITY] = sizesOf({ maxPages: 4 });
 
 describe("checks of the contract", () => {

@@ -1,5 +1,6 @@
-import type { TensorDtype, WeightDtype } from "./dtype.ts";
+import type { TensorDtype } from "./dtype.ts";
 import { ShapeError } from "./errors.ts";
+import type { FloatFormat, WeightFormat } from "./weight-format.ts";
 
 /**
  * A handle to a buffer of a backend. Only the backend that made it can use it. It lives until the backend closes.
@@ -22,26 +23,31 @@ export function capacityOf({ shape }: TensorRef): number {
 
 /** A weight to make: a vector (a norm or a bias) or a matrix, which may have a single row. */
 export type WeightSpec =
-  | { readonly kind: "vector"; readonly name: string; readonly dtype: WeightDtype; readonly size: number }
+  | { readonly kind: "vector"; readonly name: string; readonly format: FloatFormat; readonly size: number }
   | {
       readonly kind: "matrix";
       readonly name: string;
-      readonly dtype: WeightDtype;
+      readonly format: WeightFormat;
+      /** Of one expert, if there are experts. */
       readonly rows: number;
       readonly cols: number;
+      /** The matrix stacks so many matrices of `rows` rows, one of each expert. Absent: an ordinary matrix. */
+      readonly experts?: number;
     };
 
-/** Rows and columns as a checkpoint stores them: a vector is one row. */
+/** Rows and columns as a checkpoint stores them: a vector is one row, experts are stacked. */
 export function dimensionsOf(spec: WeightSpec): { readonly rows: number; readonly cols: number } {
-  return spec.kind === "vector" ? { rows: 1, cols: spec.size } : { rows: spec.rows, cols: spec.cols };
+  return spec.kind === "vector"
+    ? { rows: 1, cols: spec.size }
+    : { rows: spec.rows * (spec.experts ?? 1), cols: spec.cols };
 }
 
 /** A handle to a weight in the backend's own layout. Opaque above the backend. */
 export interface WeightRef {
   readonly kind: WeightSpec["kind"];
   readonly name: string;
-  readonly dtype: WeightDtype;
-  /** 1 for a vector. */
+  readonly format: WeightFormat;
+  /** 1 for a vector; of all experts together. */
   readonly rows: number;
   /** Elements of a row; all of a vector. */
   readonly cols: number;

@@ -8,7 +8,8 @@ import { guardFolder } from "./guarded-folder.ts";
 import { type JsonObject, readJsonObject } from "./json-file.ts";
 import { missingFiles } from "./missing-files.ts";
 import { refuseQuantized } from "./quantization.ts";
-import { MAX_TENSORS, readSafetensors, type TensorEntry } from "./safetensors.ts";
+import { MAX_TENSORS, readSafetensors } from "./safetensors.ts";
+import type { TensorEntry } from "./tensor-entry.ts";
 import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const INDEX_FILE = "model.safetensors.index.json";

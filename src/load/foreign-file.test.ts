@@ -160,7 +160,7 @@ test.each([
 ])("a tensor of dtype %s is located, without a weight dtype", async (dtype, shape, sizeBytes) => {
   const file = safetensorsFile({ a: { dtype, shape, data_offsets: [0, sizeBytes] } }, sizeBytes);
   const { tensors } = await openCheckpoint(memoryFolder({ ...FILES, "model.safetensors": file }));
-  expect(tensors.get("a")).toMatchObject({ fileDtype: dtype, dtype: undefined, sizeBytes });
+  expect(tensors.get("a")).toMatchObject({ fileDtype: dtype, format: undefined, sizeBytes });
 });
 
 test("the error for an unknown dtype suggests a quantised checkpoint", async () => {

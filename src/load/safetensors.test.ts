@@ -31,10 +31,10 @@ async function outcome(file: Uint8Array): Promise<string> {
 test("a header is read to names, dtypes, shapes and offsets in the file", async () => {
   const entries = await read(FILE);
   expect(
-    entries.map(({ name, fileDtype, dtype, shape, offset, sizeBytes }) => [
+    entries.map(({ name, fileDtype, format, shape, offset, sizeBytes }) => [
       name,
       fileDtype,
-      dtype,
+      format,
       shape,
       offset - headerEnd,
       sizeBytes,

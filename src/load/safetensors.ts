@@ -3,14 +3,16 @@
  * Files are hostile: the reader checks every number against the file before it reads or allocates.
  * Source: https://huggingface.co/docs/safetensors, "Format".
  */
-import type { WeightDtype } from "../base/dtype.ts";
+
 import { ModelFileError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
+import type { WeightFormat } from "../base/weight-format.ts";
 import type { ByteSource } from "./byte-source.ts";
 import { describeForeign, describeMagic, HEAD_BYTES } from "./foreign-file.ts";
 import { parseJsonObject } from "./json-file.ts";
 import { findDuplicateKey } from "./json-text.ts";
+import type { TensorEntry } from "./tensor-entry.ts";
 
 /** The format's own limit on a header, so that a damaged length cannot make a reader allocate gigabytes. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -50,22 +52,7 @@ const ELEMENT_BITS: Readonly<Record<string, number>> = {
   C64: 64,
 };
 
-const WEIGHT_DTYPES: Readonly<Record<string, WeightDtype>> = { F32: "f32", F16: "f16", BF16: "bf16" };
-
-/** A tensor's place in its file. */
-export interface TensorEntry {
-  readonly name: string;
-  /** The file's own spelling, e.g. "BF16". */
-  readonly fileDtype: string;
-  /** undefined when the engine cannot compute with `fileDtype`. */
-  readonly dtype: WeightDtype | undefined;
-  readonly shape: readonly number[];
-  /** The open file, owned by the checkpoint. */
-  readonly source: ByteSource;
-  /** Bytes from the start of the file. */
-  readonly offset: number;
-  readonly sizeBytes: number;
-}
+const READ_FORMATS: Readonly<Record<string, WeightFormat>> = { F32: "f32", F16: "f16", BF16: "bf16" };
 
 type Fail = (what: string) => ModelFileError;
 
@@ -169,7 +156,7 @@ function readEntry(
   return {
     name,
     fileDtype: dtype,
-    dtype: WEIGHT_DTYPES[dtype],
+    format: READ_FORMATS[dtype],
     shape,
     source,
     offset: dataStart + begin,

@@ -1,8 +1,8 @@
-import { decodeWeights, dtypeBytes } from "../base/dtype.ts";
+import { decodeWeights, elementsIn, rowBytes } from "../base/weight-format.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
-/** Bytes of one read. */
-const SLICE_BYTES = 4 << 20;
+/** Elements decoded at once: whole blocks of every format. */
+const SLICE_ELEMENTS = 1 << 21;
 
 /** A tensor with values that are not finite, and how many. */
 export interface WeightProblem {
@@ -14,15 +14,16 @@ export interface WeightProblem {
 /** Reads every weight once and counts the values that are not finite. */
 export async function scanWeights(checkpoint: Checkpoint): Promise<WeightProblem[]> {
   const problems: WeightProblem[] = [];
-  const values = new Float32Array(SLICE_BYTES / 2);
+  const values = new Float32Array(SLICE_ELEMENTS);
   for (const entry of checkpoint.tensors.values()) {
-    if (!entry.dtype) continue;
+    if (!entry.format) continue;
     let nan = 0;
     let infinite = 0;
-    for (let at = 0; at < entry.sizeBytes; at += SLICE_BYTES) {
-      const bytes = await entry.source.read(entry.offset + at, Math.min(SLICE_BYTES, entry.sizeBytes - at));
-      decodeWeights(bytes, entry.dtype, values);
-      const count = bytes.byteLength / dtypeBytes(entry.dtype);
+    const sliceBytes = rowBytes(entry.format, SLICE_ELEMENTS);
+    for (let at = 0; at < entry.sizeBytes; at += sliceBytes) {
+      const bytes = await entry.source.read(entry.offset + at, Math.min(sliceBytes, entry.sizeBytes - at));
+      decodeWeights(bytes, entry.format, values);
+      const count = elementsIn(entry.format, bytes.byteLength);
       for (let i = 0; i < count; i++) {
         const value = values[i];
         if (Number.isFinite(value)) continue;

@@ -13,10 +13,11 @@ import type {
   UnitSet,
 } from "../backend/backend.ts";
 import type { BackendCandidate } from "../backend/backend-kind.ts";
+import { plainShape } from "../backend/plain-shape.ts";
 import { withAllPages } from "../backend/with-all-pages.ts";
-import type { WeightDtype } from "../base/dtype.ts";
 import { hash32, hashUnit } from "../base/random.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
+import type { FloatFormat, WeightFormat } from "../base/weight-format.ts";
 import { StepBatchBuilder } from "../engine/step-batch.ts";
 import { createRope } from "../model/rope.ts";
 import { createReferenceBackend } from "./backends.ts";
@@ -39,7 +40,7 @@ export interface SelfTest {
 /** Rows of the prefill chunk: more than one split of split-KV attention, and no whole number of pages or tiles. */
 const CHUNK_ROWS = 75;
 
-export const SELF_TEST_MODEL: ModelShape = {
+export const SELF_TEST_MODEL: ModelShape = plainShape({
   numLayers: 1,
   hiddenSize: 128,
   intermediateSize: 192,
@@ -48,7 +49,7 @@ export const SELF_TEST_MODEL: ModelShape = {
   headDim: 64,
   vocabSize: 320,
   rmsNormEps: 1e-6,
-};
+});
 
 export const SELF_TEST_CAPACITY: Capacity = {
   pageSize: 16,
@@ -125,7 +126,7 @@ function makeSide(backend: Backend): Side {
   };
 }
 
-/** Makes weights of all dtypes, norms and biases, so that the layer takes every way of reading weights. */
+/** Makes weights of all float formats, norms and biases, so that the layer takes every way of reading weights. */
 function makeWeights(backend: Backend) {
   const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = SELF_TEST_MODEL;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
@@ -135,12 +136,12 @@ function makeWeights(backend: Backend) {
     const ref = backend.createWeight(spec);
     const seed = writes.length + 1;
     // The first read surfaces errors of the upload.
-    writes.push(() => void backend.writeWeight(ref, 0, randomWeights(ref.dtype, ref.rows * ref.cols, seed)));
+    writes.push(() => void backend.writeWeight(ref, 0, randomWeights(ref.format, ref.rows * ref.cols, seed)));
     return ref;
   };
-  const weight = (name: string, dtype: WeightDtype, rows: number, cols: number) =>
-    place({ kind: "matrix", name, dtype, rows, cols });
-  const vector = (name: string, size: number) => place({ kind: "vector", name, dtype: "f32", size });
+  const weight = (name: string, format: FloatFormat, rows: number, cols: number) =>
+    place({ kind: "matrix", name, format, rows, cols });
+  const vector = (name: string, size: number) => place({ kind: "vector", name, format: "f32", size });
   const weights = {
     embedding: weight("embedding", "bf16", vocabSize, hiddenSize),
     attentionInput: {
@@ -157,6 +158,7 @@ function makeWeights(backend: Backend) {
     layerOutput: {
       output: { o: weight("o", "f16", hiddenSize, queryWidth) },
       feedForward: {
+        kind: "dense" as const,
         norm: vector("feed-forward norm", hiddenSize),
         gate: weight("gate", "f16", intermediateSize, hiddenSize),
         up: weight("up", "f16", intermediateSize, hiddenSize),
@@ -175,6 +177,7 @@ function makeWeights(backend: Backend) {
       layerOutput: {
         output: { o: weight("o", "f16", hiddenSize, queryWidth) },
         feedForward: {
+          kind: "dense" as const,
           norm: vector("norm", hiddenSize),
           gate: weight("gate", "f16", intermediateSize, hiddenSize),
           up: weight("up", "f16", intermediateSize, hiddenSize),
@@ -188,13 +191,13 @@ function makeWeights(backend: Backend) {
 }
 
 /** Makes numbers of either sign and magnitudes from 1/64 to 1/4, the same on every machine. */
-function randomWeights(dtype: WeightDtype, count: number, seed: number): Uint8Array {
+function randomWeights(format: WeightFormat, count: number, seed: number): Uint8Array {
   const bits = (i: number) => hash32(seed, i, 0, 0);
-  if (dtype === "f32")
+  if (format === "f32")
     return new Uint8Array(
       Float32Array.from({ length: count }, (_, i) => hashUnit(seed, i, 1, 0) - 0.5).buffer,
     );
-  const [exponent, fractionBits] = dtype === "f16" ? [9, 10] : [121, 7];
+  const [exponent, fractionBits] = format === "f16" ? [9, 10] : [121, 7];
   const words = Uint16Array.from({ length: count }, (_, i) => {
     const word = bits(i);
     const magnitude = ((exponent + ((word >>> 16) & 3)) << fractionBits) | (word & ((1 << fractionBits) - 1));
@@ -229,7 +232,7 @@ class LayerTest {
   readonly #allowed: number;
   readonly #batch = new StepBatchBuilder(
     { model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY },
-    createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim }),
+    [createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim })],
   );
 
   constructor(tested: Side, reference: Side, allowed: number) {

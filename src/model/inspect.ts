@@ -11,6 +11,7 @@ import { type Checkpoint, openCheckpoint } from "../load/checkpoint.ts";
 import { scanWeights, type WeightProblem } from "../load/scan-weights.ts";
 import { type ModelConfig, parseModelConfig } from "./config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model-size.ts";
+import type { RopeConfig } from "./rope-config.ts";
 import { guessNote } from "./selection-layers.ts";
 import { checkWeights, type IgnoredTensors, ignoredTensors } from "./weights.ts";
 
@@ -116,7 +117,7 @@ export async function inspectFolder(
       vocabSize: config.vocabSize,
       contextLength: config.contextLength,
       ...(config.contextNote !== undefined && { contextNote: config.contextNote }),
-      rope: `${config.rope.type}, theta ${config.rope.theta}`,
+      rope: config.ropes.map(describeRope).join("; "),
       tiedEmbeddings: config.tieWordEmbeddings,
       parameters: countParameters(checkpoint),
       dtypes: [...new Set(tensors.map((entry) => entry.fileDtype))].sort(),
@@ -166,4 +167,9 @@ function reportAttention(
     ...(from && { selectionLayersFrom: from }),
     notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
   };
+}
+
+function describeRope({ type, theta, headDim, rotaryDim }: RopeConfig): string {
+  if (type === "none") return "none in some layers";
+  return `${type}, theta ${theta}${rotaryDim === undefined ? "" : `, ${rotaryDim} of ${headDim} elements`}`;
 }

@@ -4,7 +4,8 @@ import type { Backend } from "../backend/backend.ts";
 import { createReferenceBackend } from "../backend/reference/reference-backend.ts";
 import { ModelFileError } from "../base/errors.ts";
 import type { WeightRef } from "../base/tensor-ref.ts";
-import { readSafetensors, type TensorEntry } from "../load/safetensors.ts";
+import { readSafetensors } from "../load/safetensors.ts";
+import type { TensorEntry } from "../load/tensor-entry.ts";
 import { type ModelConfig, parseModelConfig } from "./config.ts";
 import { checkWeights, loadWeights, unusedOutput } from "./weights.ts";
 
@@ -117,10 +118,10 @@ test("every weight is created with its shape and dtype and written once, byte fo
   const { tensors, source, made, writes, loading } = await load(config, wanted);
   const weights = await loading;
   expect(made.map((weight) => weight.name).sort()).toEqual(Object.keys(wanted).sort());
-  for (const { name, dtype, rows, cols } of made) {
+  for (const { name, format, rows, cols } of made) {
     const entry = tensors.get(name);
-    expect([dtype, rows * cols, cols]).toEqual([
-      entry?.dtype,
+    expect([format, rows * cols, cols]).toEqual([
+      entry?.format,
       entry?.shape.reduce((a, b) => a * b),
       entry?.shape.at(-1),
     ]);
@@ -137,7 +138,7 @@ test("every weight is created with its shape and dtype and written once, byte fo
   });
   expect(first.attentionOutput.oBias?.name).toBe("model.layers.0.self_attn.o_proj.bias");
   expect(first.feedForward.norm.name).toBe("model.layers.0.post_attention_layernorm.weight");
-  expect(weights.output).toMatchObject({ name: "lm_head.weight", dtype: "f16" });
+  expect(weights.output).toMatchObject({ name: "lm_head.weight", format: "f16" });
 });
 
 test("weights are streamed in slices of at most 4 MiB that start at multiples of 8 rows", async () => {
@@ -181,7 +182,7 @@ test("tied embeddings follow transformers: equal tensors become one, different o
   const other = await load2({ ...wanted, "lm_head.weight": { ...head, fill: 1 } });
   expect([other.embedding.name, other.output.name]).toEqual(["model.embed_tokens.weight", "lm_head.weight"]);
   const wider = await load2({ ...wanted, "lm_head.weight": { ...head, dtype: "F32" } });
-  expect(wider.output.dtype).toBe("f32");
+  expect(wider.output.format).toBe("f32");
   const { "model.embed_tokens.weight": embedding, ...rest } = wanted;
   const alone = await load2({ ...rest, "lm_head.weight": embedding });
   expect(alone.embedding.name).toBe("lm_head.weight");

@@ -19,6 +19,7 @@ export type {
   TokenSelection,
   UnitSet,
 } from "../backend/backend.ts";
+export { plainShape } from "../backend/plain-shape.ts";
 export { createReferenceBackend } from "../backend/reference/reference-backend.ts";
 export { wasmFactory } from "../backend/wasm/open-wasm.ts";
 export { WasmWeight } from "../backend/wasm/refs.ts";
@@ -36,8 +37,9 @@ export type { NumberedBuffer } from "../backend/webgpu/refs.ts";
 export { WebGpuBackend } from "../backend/webgpu/webgpu-backend.ts";
 export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
 export { withAllPages } from "../backend/with-all-pages.ts";
-export { dtypeBytes, type WeightDtype } from "../base/dtype.ts";
+export { cacheRowBytes } from "../base/cache-dtype.ts";
 export type { TensorRef } from "../base/tensor-ref.ts";
+export { rowBytes, type WeightFormat } from "../base/weight-format.ts";
 export { GenerationEngine } from "../engine/engine.ts";
 export { StepBatchBuilder } from "../engine/step-batch.ts";
 export { openCheckpoint } from "../load/checkpoint.ts";

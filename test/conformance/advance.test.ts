@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, CacheDtype, LayerOutputWeights } from "../../src/backend/backend.ts";
 import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import type { WeightDtype } from "../../src/base/dtype.ts";
+import type { WeightFormat } from "../../src/base/weight-format.ts";
 import { place } from "../place/here.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
@@ -21,7 +21,7 @@ const EVEN = { hiddenSize: 48, intermediateSize: 136, numQueryHeads: 4, numKvHea
 const ODD = { hiddenSize: 37, intermediateSize: 70, numQueryHeads: 6, numKvHeads: 3, headDim: 10 };
 
 interface Model {
-  readonly dtype: WeightDtype;
+  readonly dtype: WeightFormat;
   readonly sizes?: typeof ODD;
   readonly bias?: boolean;
   readonly outputBias?: boolean;
@@ -192,7 +192,7 @@ function outputRefs({ o, oBias, ...feed }: ReturnType<typeof makeOutput>): Layer
   const { norm, gate, up, down } = feed;
   return {
     output: { o: o.ref, ...(oBias && { oBias: oBias.ref }) },
-    feedForward: { norm: norm.ref, gate: gate.ref, up: up.ref, down: down.ref },
+    feedForward: { kind: "dense" as const, norm: norm.ref, gate: gate.ref, up: up.ref, down: down.ref },
   };
 }
 

@@ -4,8 +4,8 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
-import type { WeightDtype } from "../../src/base/dtype.ts";
 import { ShapeError } from "../../src/base/errors.ts";
+import type { WeightFormat } from "../../src/base/weight-format.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { attended } from "./attention-trial.ts";
@@ -17,7 +17,7 @@ import { type Part, Trial } from "./trial.ts";
 interface ModelCase {
   readonly name: string;
   readonly sizes: Partial<Sizes>;
-  readonly dtype: WeightDtype;
+  readonly dtype: WeightFormat;
   readonly bias: boolean;
   readonly headNorm: boolean;
 }
@@ -25,7 +25,7 @@ interface ModelCase {
 function modelCase(
   dims: readonly [headDim: number, kvHeads: number, groupSize: number],
   widths: readonly [hiddenSize: number, intermediateSize: number, vocabSize: number],
-  dtype: WeightDtype,
+  dtype: WeightFormat,
   options: { readonly bias?: boolean; readonly headNorm?: boolean } = {},
 ): ModelCase {
   const [headDim, numKvHeads, groupSize] = dims;
@@ -173,7 +173,13 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
       for (const rows of [1, 2, 3, 5, 33]) {
         const part = trial.part(trial.newSequence(), rows);
         trial.begin([part]);
-        const weights = { norm: norm.ref, gate: gate.ref, up: up.ref, down: down.ref };
+        const weights = {
+          kind: "dense" as const,
+          norm: norm.ref,
+          gate: gate.ref,
+          up: up.ref,
+          down: down.ref,
+        };
         trial.backend.feedForward(weights, trial.x);
         const after = part.rows.map((x) => {
           const normed = rmsNorm(x, norm.plain.values, rmsNormEps);

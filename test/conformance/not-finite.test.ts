@@ -109,6 +109,7 @@ function makeWeights({ backend, random }: Trial) {
   return {
     o: make(hidden, numQueryHeads * headDim),
     feedForward: {
+      kind: "dense" as const,
       norm: norm(),
       gate: make(wide, hidden),
       up: make(wide, hidden),

@@ -7,7 +7,7 @@ import { Attention, type BatchGroup, isSparseAt } from "../../src/attention/atte
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
 import { predictReads } from "../../src/attention/predict-reads.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
-import type { Backend, TokenSelection } from "../../src/backend/backend.ts";
+import type { Backend, CacheDtype, TokenSelection } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
 import { sizesOf } from "../sizes.ts";
 import { allowedNmse, BACKENDS } from "./backend-table.ts";
@@ -19,6 +19,7 @@ const MODEL: AttentionModel = {
   numLayers: 5,
   numQueryHeads: 6,
   numKvHeads: 2,
+  headDim: 16,
   pageSize: 8,
   defaultSelectionLayers: [1, 3],
   defaultSelectionLayersFrom: "guess" as const,
@@ -169,7 +170,7 @@ function rowsOf(sets: readonly number[][]): number {
 function rowsScanned(
   scans: "keys" | "key bounds" | undefined,
   length: number,
-  cacheDtype: "f16" | "f32",
+  cacheDtype: CacheDtype,
 ): number {
   if (scans === undefined) return 0;
   if (scans === "keys") return length / 2;

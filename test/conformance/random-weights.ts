@@ -1,7 +1,13 @@
 /** Seeded random numbers, and weights on a backend with the values that brute force computes with. */
 import type { AttentionInputWeights, Backend } from "../../src/backend/backend.ts";
-import type { WeightDtype } from "../../src/base/dtype.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../../src/base/tensor-ref.ts";
+import {
+  type FloatFormat,
+  isFloatFormat,
+  rowBytes,
+  type WeightFormat,
+} from "../../src/base/weight-format.ts";
+import { decoded, randomBlocks } from "../random-blocks.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import type { PlainWeight } from "./brute-force.ts";
 
@@ -60,9 +66,9 @@ export interface PairedWeight {
 }
 
 /** Draws an element: its bits and its value, by the definition of the format. Includes a few subnormals. */
-function randomElement(dtype: WeightDtype, random: Random): { bits: number; value: number } {
+function randomElement(format: FloatFormat, random: Random): { bits: number; value: number } {
   const sign = random.below(2);
-  if (dtype === "f16") {
+  if (format === "f16") {
     const exponent = random.below(12) === 0 ? 0 : 8 + random.below(5);
     const fraction = random.below(1024);
     const magnitude = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
@@ -75,25 +81,35 @@ function randomElement(dtype: WeightDtype, random: Random): { bits: number; valu
 }
 
 export function makeWeight(backend: Backend, spec: WeightSpec, random: Random): PairedWeight {
-  const { dtype } = spec;
   const { rows, cols } = dimensionsOf(spec);
-  const values = new Float64Array(rows * cols);
-  const size = dtype === "f32" ? 4 : 2;
-  const bytes = new Uint8Array(values.length * size);
+  const { bytes, values } = isFloatFormat(spec.format)
+    ? randomFloats(spec.format, rows * cols, random)
+    : randomQuantised(spec.format, rows * cols, random);
+  const ref = backend.createWeight(spec);
+  backend.writeWeight(ref, 0, bytes);
+  return { ref, plain: { rows, cols, values }, bytes };
+}
+
+function randomQuantised(format: WeightFormat, count: number, random: Random) {
+  const bytes = randomBlocks(format, count, (n) => random.below(n));
+  return { bytes, values: Float64Array.from(decoded(format, bytes)) };
+}
+
+function randomFloats(format: FloatFormat, count: number, random: Random) {
+  const values = new Float64Array(count);
+  const bytes = new Uint8Array(rowBytes(format, count));
   const view = new DataView(bytes.buffer);
   for (let i = 0; i < values.length; i++) {
-    if (dtype === "f32") {
+    if (format === "f32") {
       values[i] = Math.fround(random.gauss() * 0.15);
       view.setFloat32(i * 4, values[i], true);
     } else {
-      const { bits, value } = randomElement(dtype, random);
+      const { bits, value } = randomElement(format, random);
       values[i] = value;
       view.setUint16(i * 2, bits, true);
     }
   }
-  const ref = backend.createWeight(spec);
-  backend.writeWeight(ref, 0, bytes);
-  return { ref, plain: { rows, cols, values }, bytes };
+  return { bytes, values };
 }
 
 /** Creates an f32 matrix with the given values. */
@@ -117,7 +133,7 @@ export type PairedInput = {
 };
 
 export interface InputOptions {
-  readonly dtype?: WeightDtype;
+  readonly dtype?: WeightFormat;
   readonly bias?: boolean;
   readonly headNorm?: boolean;
 }

@@ -49,7 +49,7 @@ class Driver {
     const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
     await checkpoint.close();
     const attention = new Attention(backend, attentionModelOf(config, CAPACITY.pageSize));
-    const batch = new StepBatchBuilder(backend, createRope(config.rope));
+    const batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     return new Driver(backend, new Decoder(backend, weights, attention), batch);
   }
 

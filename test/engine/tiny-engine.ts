@@ -74,7 +74,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     backend,
     weights: await loadWeights(checkpoint.tensors, config, backend, checkpoint.name),
     attentionModel: attentionModelOf(config, capacity.pageSize),
-    rope: createRope(config.rope),
+    ropes: config.ropes.map(createRope),
     tokenizer: options.tokenizer ?? characters,
     renderChat: () => "",
     eosTokenIds: options.eosTokenIds ?? [],

@@ -122,9 +122,9 @@ describe("the import law", () => {
   it("refuses a cycle among AssemblyScript files, whose imports have no ending", () => {
     const { problems } = check({
       "src/backend/wasm/assembly/control.ts": ["./dispatch"],
-      "src/backend/wasm/assembly/dispatch.ts": ["./linear", "../../../base/dtype-codes"],
+      "src/backend/wasm/assembly/dispatch.ts": ["./linear", "../../../base/format-codes"],
       "src/backend/wasm/assembly/linear.ts": ["./control"],
-      "src/base/dtype-codes.ts": [],
+      "src/base/format-codes.ts": [],
     });
     const [control, dispatch, linear] = ["control", "dispatch", "linear"].map(
       (name) => `src/backend/wasm/assembly/${name}.ts`,

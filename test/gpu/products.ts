@@ -1,5 +1,5 @@
 /** Products of a layer's weights with one row to a whole chunk, against f64. Errors are NMSE of the worst row. */
-import type { WeightDtype } from "../../src/base/dtype.ts";
+import type { WeightFormat } from "../../src/base/weight-format.ts";
 import { matvec, rmsNorm, silu } from "../conformance/brute-force.ts";
 import { makeWeight, nmse, type PairedWeight } from "../conformance/random-weights.ts";
 import { Trial } from "../conformance/trial.ts";
@@ -48,7 +48,7 @@ class Products {
   readonly #weights: Readonly<Record<Name, PairedWeight>>;
   readonly #logits: ReturnType<Trial["tensor"]>;
 
-  constructor(trial: Trial, dtype: WeightDtype) {
+  constructor(trial: Trial, dtype: WeightFormat) {
     const { backend, random } = trial;
     const { hiddenSize, intermediateSize, vocabSize } = SIZES;
     const make = (name: Name, rows: number, cols: number) =>
@@ -74,7 +74,13 @@ class Products {
     this.#trial.begin([part]);
     const given = Array.from({ length: count }, () => random.row(ATTENDED_SIZE));
     backend.write(attended, Float32Array.from(given.flatMap((row) => [...row])));
-    const feedForward = { norm: norm.ref, gate: gate.ref, up: up.ref, down: down.ref };
+    const feedForward = {
+      kind: "dense" as const,
+      norm: norm.ref,
+      gate: gate.ref,
+      up: up.ref,
+      down: down.ref,
+    };
     backend.advance({ output: { o: o.ref }, feedForward }, undefined, { attended, x, query });
     const wanted = [count - 1, 0];
     backend.logits(norm.ref, head.ref, x, Uint32Array.from(wanted), wanted.length, this.#logits);

@@ -2,8 +2,8 @@
 import type { SamplingRow, Scores, StepBatch, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
 import { contextOf, fillBackend, sampleOnDevice } from "../../src/backend/webgpu/bench-access.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import type { WeightDtype } from "../../src/base/dtype.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
+import type { WeightFormat } from "../../src/base/weight-format.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 
 const ENDS = { sinks: 4, recent: 12 };
@@ -23,7 +23,10 @@ const FEW = 100;
 const MANY = 9000;
 
 /** Records all ops and waits until the device has accepted them. @throws BackendError when it refuses one */
-export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly WeightDtype[]): Promise<void> {
+export async function recordEveryStep(
+  backend: WebGpuBackend,
+  dtypes: readonly WeightFormat[],
+): Promise<void> {
   const steps = new EverySteps(backend);
   const layers = dtypes.flatMap((dtype) => [
     makeWeights(backend, dtype, true),
@@ -51,7 +54,7 @@ export async function recordEveryStep(backend: WebGpuBackend, dtypes: readonly W
 type LayerWeights = ReturnType<typeof makeWeights>;
 
 /** Creates weights without contents; the backend fills them. */
-function makeWeights(backend: WebGpuBackend, dtype: WeightDtype, hasHeadNorm: boolean) {
+function makeWeights(backend: WebGpuBackend, dtype: WeightFormat, hasHeadNorm: boolean) {
   const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.model;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const weight = (rows: number, cols: number) => backend.createWeight(matrixSpec("w", dtype, [rows, cols]));
@@ -68,6 +71,7 @@ function makeWeights(backend: WebGpuBackend, dtype: WeightDtype, hasHeadNorm: bo
     },
     output: { o: weight(hiddenSize, queryWidth), oBias: vector(hiddenSize) },
     feedForward: {
+      kind: "dense" as const,
       norm: vector(hiddenSize),
       gate: weight(intermediateSize, hiddenSize),
       up: weight(intermediateSize, hiddenSize),

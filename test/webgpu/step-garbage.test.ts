@@ -86,7 +86,7 @@ function stepsOf(backend: WebGpuBackend, spec: string): (length: number) => InFl
   const decoder = new Decoder(backend, placeWeights(backend), new Attention(backend, attentionModel));
   const batch = new StepBatchBuilder(
     backend,
-    createRope({ type: "default", theta: 1e4, headDim: model.headDim }),
+    [createRope({ type: "default", theta: 1e4, headDim: model.headDim })],
   );
   const tokens = new Uint32Array(capacity.maxSequenceLength);
   const pages = Array.from({ length: capacity.maxPages }, (_, page) => page);
@@ -119,6 +119,7 @@ function placeWeights(backend: WebGpuBackend): ModelWeights {
     },
     attentionOutput: { o: matrix(hiddenSize, numQueryHeads * headDim) },
     feedForward: {
+      kind: "dense" as const,
       norm: vector(),
       gate: matrix(intermediateSize, hiddenSize),
       up: matrix(intermediateSize, hiddenSize),

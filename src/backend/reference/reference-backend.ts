@@ -1,8 +1,9 @@
 // The reference backend: every op as plain loops over f32 arrays with f64 sums, never optimised. It defines correct results, is
 // the oracle of the conformance suite, and documents each op.
-import { decodeWeights, dtypeBytes, type TensorDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import { decodeWeights, elementsIn, WEIGHT_FORMATS, type WeightFormat } from "../../base/weight-format.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -24,6 +25,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkPages, checkWrite } from "../checks.ts";
+import { checkFeatures } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
@@ -43,9 +45,15 @@ import {
 } from "./refs.ts";
 import { emitScores, SelectionOps } from "./selection-ops.ts";
 
+/** Weights are decoded as they are written, so every format will do. */
+export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
+  Object.keys(WEIGHT_FORMATS) as WeightFormat[],
+);
+
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  readonly weightFormats = REFERENCE_FORMATS;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
@@ -103,13 +111,13 @@ class ReferenceBackend implements Backend, LayerOps {
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
     const weight = weightOf(ref);
-    const count = bytes.byteLength / dtypeBytes(weight.dtype);
+    const count = elementsIn(weight.format, bytes.byteLength);
     const start = firstRow * weight.cols;
     if (count % weight.cols !== 0 || start + count > weight.values.length)
       throw new ShapeError(
         `writing ${count} elements at row ${firstRow} of ${weight.name} [${weight.rows}, ${weight.cols}]`,
       );
-    decodeWeights(bytes, weight.dtype, weight.values.subarray(start, start + count));
+    decodeWeights(bytes, weight.format, weight.values.subarray(start, start + count));
   }
 
   async resizeCache(numPages: number): Promise<boolean> {
@@ -327,5 +335,6 @@ export async function createReferenceBackend(
   model: ModelShape,
   capacity: Capacity,
 ): Promise<Backend & LayerOps> {
+  checkFeatures({ name: "reference", has: [] }, model, "f32");
   return new ReferenceBackend(model, capacity);
 }

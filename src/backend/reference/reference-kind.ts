@@ -1,8 +1,9 @@
 import { mebibytes } from "../../base/mebibytes.ts";
 import { ALLOWED_ERROR, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
+import { decoderBytes } from "../decoder-memory.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
-import { createReferenceBackend } from "./reference-backend.ts";
+import { createReferenceBackend, REFERENCE_FORMATS } from "./reference-backend.ts";
 
 /** The reference backend: everywhere, and too slow to be chosen. */
 export const REFERENCE: BackendKind<unknown, unknown> = {
@@ -16,6 +17,8 @@ export const REFERENCE: BackendKind<unknown, unknown> = {
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
     }),
+    weightFormats: REFERENCE_FORMATS,
+    workBytes: decoderBytes,
     prefillRows: () => CPU_PREFILL_ROWS,
     open: createReferenceBackend,
   }),

@@ -1,6 +1,7 @@
-import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
 import { checkKind, ownTensor, ownWeight } from "../checks.ts";
 import type { Matrix } from "./linear.ts";
 import { allocate } from "./memory.ts";
@@ -22,7 +23,7 @@ export class ReferenceTensor implements TensorRef {
 export class ReferenceWeight implements WeightRef, Matrix {
   readonly kind: WeightSpec["kind"];
   readonly name: string;
-  readonly dtype: WeightDtype;
+  readonly format: WeightFormat;
   readonly rows: number;
   readonly cols: number;
   readonly values: Float32Array;
@@ -30,7 +31,7 @@ export class ReferenceWeight implements WeightRef, Matrix {
     const { rows, cols } = dimensionsOf(spec);
     this.kind = spec.kind;
     this.name = spec.name;
-    this.dtype = spec.dtype;
+    this.format = spec.format;
     this.rows = rows;
     this.cols = cols;
     this.values = allocate(Float32Array, [rows, cols], `weight ${spec.name}`);

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { exportsOf, exportsSource } from "../../../scripts/wasm-exports.mjs";
-import { DTYPE_CODES } from "../../base/dtype.ts";
 import { BackendError } from "../../base/errors.ts";
+import { WEIGHT_FORMATS } from "../../base/weight-format.ts";
 import { createWasmHost } from "../../node/wasm-host.ts";
 import * as layout from "./assembly/layout.ts";
 import { ARITIES } from "./exports.ts";
@@ -72,15 +72,15 @@ describe("the memory map", () => {
     expect(layout.MEMORY_BASE + PAGE_BYTES).toBeLessThanOrEqual(ARENA_START);
   });
 
-  it("has the tuning of weight streams in the order of the dtype codes", () => {
+  it("has the tuning of weight streams in the order of the format codes", () => {
     const names = { f32: "F32", f16: "F16", bf16: "Bf16" } as const;
-    for (const [dtype, code] of Object.entries(DTYPE_CODES)) {
-      const name = names[dtype as keyof typeof names];
+    for (const [format, name] of Object.entries(names)) {
+      const { code } = WEIGHT_FORMATS[format as keyof typeof names];
       expect(WORDS[`ahead${name}`] - WORDS.aheadF32).toBe(2 * code);
       expect(WORDS[`item${name}`] - WORDS.itemF32).toBe(2 * code);
     }
     expect(WORDS.aheadF16Special - WORDS.aheadF32).toBe(2 * layout.F16_SPECIAL);
-    expect(Object.values(DTYPE_CODES)).not.toContain(layout.F16_SPECIAL);
+    expect(Object.values(WEIGHT_FORMATS).map(({ code }) => code)).not.toContain(layout.F16_SPECIAL);
   });
 
   it("is what the build gives to asc", () => {

@@ -16,7 +16,7 @@ const DIM = 64;
 const NUM_PAGES = 1100;
 const ALL = { first: 0, count: 1 };
 /** Pages of 64 KiB in two layers: an extent holds 256 of them, and the pool has five. */
-const SIZES: Sizes = {
+const SIZES: Partial<Sizes> = {
   ...{
     numLayers: 2,
     hiddenSize: 64,

@@ -1,10 +1,12 @@
+import { plainShape } from "../plain-shape.ts";
 /**
  * Measures the choices for the processor: runs the kernels themselves over more memory than caches hold. Variants alternate
  * and are compared by their lower quartile, because a busy neighbour inflates the upper samples and lucky addresses deflate
  * the least. The default wins unless another variant is clearly better, so that a wrong choice costs little.
  */
-import { DTYPE_CODES, dtypeBytes, type WeightDtype } from "../../base/dtype.ts";
+
 import { BackendError } from "../../base/errors.ts";
+import { formatCode, rowBytes, type WeightFormat } from "../../base/weight-format.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
 import type { Capacity, ModelShape } from "../backend.ts";
 import { DESCRIPTOR_WORDS } from "./assembly/layout.ts";
@@ -33,10 +35,10 @@ const TOKENS = 2048;
 export const DATA_BYTES = 128 << 20;
 
 /** A small model whose keys and values fill DATA_BYTES; the same bytes serve as weights. */
-export const TUNING_MODEL: ModelShape = {
+export const TUNING_MODEL: ModelShape = plainShape({
   ...{ numLayers: LAYERS, hiddenSize: HIDDEN, intermediateSize: INTERMEDIATE },
   ...{ numQueryHeads: 6, numKvHeads: 2, headDim: 64, vocabSize: 1024, rmsNormEps: 1e-6 },
-};
+});
 export const TUNING_CAPACITY: Capacity = {
   ...{ pageSize: 16, maxPages: TOKENS / 16, maxSequenceLength: TOKENS },
   ...{ maxBatchRows: 1, maxBatchSequences: 1 },
@@ -110,10 +112,10 @@ class TuningBench {
   }
 
   /** Streams weights of one kind, on all threads. */
-  #measureWeights({ dtype, ahead, item }: (typeof WEIGHT_KINDS)[number]): void {
+  #measureWeights({ format, ahead, item }: (typeof WEIGHT_KINDS)[number]): void {
     const sizes = this.#threads > 1 ? [1 << 17, 1 << 19, 1 << 15] : [1 << 17];
     const variants = sizes.flatMap((size) => [0, 1024].map((far) => ({ [ahead]: far, [item]: size })));
-    this.#race(variants, this.#streaming(dtype), CLEARLY_BETTER);
+    this.#race(variants, this.#streaming(format), CLEARLY_BETTER);
   }
 
   #measureAttention(): void {
@@ -150,7 +152,7 @@ class TuningBench {
   /** The size from which on a product in cache is faster on all threads. */
   #measureSolo(): void {
     for (const bytes of [1 << 14, 1 << 15, 1 << 16]) {
-      const descriptor = this.#descriptor("bf16", bytes / dtypeBytes("bf16") / 256, 256, this.#data);
+      const descriptor = this.#descriptor("bf16", bytes / rowBytes("bf16", 256), 256, this.#data);
       const run = () => {
         for (let i = 0; i < 24; i++) this.#backend.kernels.matmul(descriptor, this.#x, 1, this.#out);
       };
@@ -180,14 +182,14 @@ class TuningBench {
   }
 
   /** Runs a feed-forward, each call on other weights than the last. */
-  #streaming(dtype: WeightDtype): () => void {
-    const matrixBytes = HIDDEN * INTERMEDIATE * dtypeBytes(dtype);
+  #streaming(format: WeightFormat): () => void {
+    const matrixBytes = HIDDEN * rowBytes(format, INTERMEDIATE);
     const layers = Array.from({ length: Math.floor(DATA_BYTES / (3 * matrixBytes)) }, (_, i) => {
       const at = this.#data + 3 * i * matrixBytes;
       return {
-        gate: this.#descriptor(dtype, INTERMEDIATE, HIDDEN, at),
-        up: this.#descriptor(dtype, INTERMEDIATE, HIDDEN, at + matrixBytes),
-        down: this.#descriptor(dtype, HIDDEN, INTERMEDIATE, at + 2 * matrixBytes),
+        gate: this.#descriptor(format, INTERMEDIATE, HIDDEN, at),
+        up: this.#descriptor(format, INTERMEDIATE, HIDDEN, at + matrixBytes),
+        down: this.#descriptor(format, HIDDEN, INTERMEDIATE, at + 2 * matrixBytes),
       };
     });
     return () => {
@@ -196,10 +198,10 @@ class TuningBench {
     };
   }
 
-  #descriptor(dtype: WeightDtype, rows: number, cols: number, address: number): number {
+  #descriptor(format: WeightFormat, rows: number, cols: number, address: number): number {
     const { arena } = this.#backend;
     const descriptor = arena.allocate(4 * DESCRIPTOR_WORDS, "measuring");
-    arena.integers.set([address, rows, cols, DTYPE_CODES[dtype]], descriptor / 4);
+    arena.integers.set([address, rows, cols, formatCode(format)], descriptor / 4);
     return descriptor;
   }
 

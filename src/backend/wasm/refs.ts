@@ -1,6 +1,7 @@
-import type { TensorDtype, WeightDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
 import { checkKind, ownTensor, ownWeight } from "../checks.ts";
 
 /** Step data in linear memory. */
@@ -18,11 +19,11 @@ export class WasmTensor implements TensorRef {
   }
 }
 
-/** A weight in linear memory: its packed data, and the descriptor (address, rows, cols, dtype) that kernels take. */
+/** A weight in linear memory: its packed data, and the descriptor (address, rows, cols, format) that kernels take. */
 export class WasmWeight implements WeightRef {
   readonly kind: WeightSpec["kind"];
   readonly name: string;
-  readonly dtype: WeightDtype;
+  readonly format: WeightFormat;
   readonly rows: number;
   readonly cols: number;
   /** Address of the packed data. */
@@ -32,7 +33,7 @@ export class WasmWeight implements WeightRef {
     const { rows, cols } = dimensionsOf(spec);
     this.kind = spec.kind;
     this.name = spec.name;
-    this.dtype = spec.dtype;
+    this.format = spec.format;
     this.rows = rows;
     this.cols = cols;
     this.address = address;

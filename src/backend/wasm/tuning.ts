@@ -2,7 +2,7 @@
  * Choices for the processor: numbers that kernels read from memory, none of which changes a result. The first backend on a
  * machine measures them (`measure-tuning.ts`), the host's store keeps them, and `report()` shows them.
  */
-import type { WeightDtype } from "../../base/dtype.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
 import type { TuningReport } from "../backend.ts";
 import type { TuningStore } from "./host.ts";
 import type { Word } from "./memory-map.ts";
@@ -37,13 +37,13 @@ export const TUNABLES = {
 export type TuningName = keyof typeof TUNABLES;
 export type Tuning = Readonly<Record<TuningName, number>>;
 
-/** Weight dtypes that kernels stream, the likeliest first, and their words. */
+/** Weight formats that kernels stream, the likeliest first, and their words. */
 export const WEIGHT_KINDS = [
-  { dtype: "bf16", ahead: "aheadBf16", item: "itemBf16" },
-  { dtype: "f32", ahead: "aheadF32", item: "itemF32" },
-  { dtype: "f16", ahead: "aheadF16", item: "itemF16" },
+  { format: "bf16", ahead: "aheadBf16", item: "itemBf16" },
+  { format: "f32", ahead: "aheadF32", item: "itemF32" },
+  { format: "f16", ahead: "aheadF16", item: "itemF16" },
 ] as const satisfies readonly {
-  dtype: WeightDtype;
+  format: WeightFormat;
   ahead: TuningName;
   item: TuningName;
 }[];

@@ -150,7 +150,7 @@ describe.each([
         begin(backend, LENGTH, rows);
         backend.write(x, given);
         backend.write(query, new Float32Array(40 * 180)); // clears rows of a larger batch
-        backend.feedForward({ norm, gate, up, down }, x);
+        backend.feedForward({ kind: "dense" as const, norm, gate, up, down }, x);
         backend.attentionInput(0, { norm, q, k, v }, x, query);
         backend.attentionOutput({ o }, query, x);
         for (const ref of [x, query]) parts.push(new Float32Array(await backend.read(ref)));

@@ -1,6 +1,7 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -23,6 +24,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkPages, checkWrite } from "../checks.ts";
+import { checkFormat } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
@@ -51,9 +53,13 @@ export interface WasmBackendOptions {
 }
 
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
+/** Formats of matrices that the kernels read. */
+export const WASM_FORMATS: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
+
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  readonly weightFormats = WASM_FORMATS;
   readonly cacheDtype = "f32";
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
@@ -144,6 +150,7 @@ export class WasmBackend implements Backend, LayerOps {
   }
 
   createWeight(spec: WeightSpec): WeightRef {
+    checkFormat("wasm", this, spec);
     return this.#weights.create(spec);
   }
 

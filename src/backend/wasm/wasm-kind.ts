@@ -4,6 +4,7 @@ import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
 import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
+import { WASM_FORMATS } from "./wasm-backend.ts";
 
 /** Bytes that a backend can address in WebAssembly. */
 const USABLE_BYTES = MAX_BYTES - PAGE_BYTES;
@@ -20,6 +21,8 @@ export const WASM: BackendKind<{ readonly wasm: WasmHost }, Pick<WasmOptions, "t
       fits: (capacity) => workingBytes(model, capacity) <= USABLE_BYTES - weightBytes,
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,
     }),
+    weightFormats: WASM_FORMATS,
+    workBytes: (model, capacity) => workingBytes(model, { ...capacity, maxPages: 0 }),
     prefillRows: () => CPU_PREFILL_ROWS,
     open: wasmFactory(wasm, {
       ...(threads !== undefined && { threads }),

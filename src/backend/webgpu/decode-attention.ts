@@ -1,10 +1,11 @@
+import { cacheCode } from "../../base/cache-dtype.ts";
 import type { Scores, TokenSelection } from "../backend.ts";
 import type { CommandLists, ProfileCategory } from "./command-lists.ts";
 import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { DTYPE_CODES, type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
+import { type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
 import { MIN_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 
 /** Maximum bytes of split-KV partials at once: more rows take turns. */
@@ -206,7 +207,7 @@ export class DecodeAttention {
     const { heads, threads } = shape;
     const constants = {
       ...stepConstants(this.#context),
-      DTYPE: DTYPE_CODES[cacheDtype],
+      DTYPE: cacheCode(cacheDtype),
       HEADS: heads,
       QUERY_HEADS: model.numQueryHeads,
       HEAD_DIM: model.headDim,

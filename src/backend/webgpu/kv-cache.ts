@@ -1,3 +1,4 @@
+import { cacheCode } from "../../base/cache-dtype.ts";
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights } from "../backend.ts";
 import { decoderBytes } from "../decoder-memory.ts";
@@ -6,7 +7,7 @@ import { cacheRowVectors, type GpuContext, paddedHeadDim, stepConstants } from "
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
-import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
 export interface LayerCache {
   readonly keys: NumberedBuffer;
@@ -203,7 +204,7 @@ export class KvCache {
     const threads = numRows > 8 ? Math.max(lanes, 256) : Math.max(lanes, 64);
     const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, lanes), "finish-heads"], {
       ...stepConstants(this.#context),
-      DTYPE: DTYPE_CODES[cacheDtype],
+      DTYPE: cacheCode(cacheDtype),
       ...subgroupConstants(traits),
       THREADS: threads,
       LANES: lanes,
@@ -227,9 +228,10 @@ export class KvCache {
 
   fillRandom(seed: number): void {
     const { recorder, cacheDtype } = this.#context;
+    const format = cacheDtype === "f16" ? "f16" : "f32";
     this.layers.forEach(({ keys, values }, layer) => {
-      fillRandom(recorder, keys, cacheDtype, seed + 2 * layer, -1);
-      fillRandom(recorder, values, cacheDtype, seed + 2 * layer + 1, -1);
+      fillRandom(recorder, keys, format, seed + 2 * layer, -1);
+      fillRandom(recorder, values, format, seed + 2 * layer + 1, -1);
     });
   }
 }

@@ -1,5 +1,6 @@
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
+import { formatCode } from "../../base/weight-format.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
@@ -8,7 +9,6 @@ import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
 import {
-  DTYPE_CODES,
   type NumberedBuffer,
   type PendingCombine,
   vectorElements,
@@ -187,9 +187,9 @@ export class LayerKernel {
 
   /** The kernel of a dispatch: the same for all layers and lengths, so that a new number of splits costs little. */
   #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
-    const { dtype } = WebGpuWeight.of(layer.from.output.o);
+    const { format } = WebGpuWeight.of(layer.from.output.o);
     const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
-    const key = `${dtype}, ${input}, ${layer.pending !== undefined}`;
+    const key = `${format}, ${input}, ${layer.pending !== undefined}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
       kernel = this.#context.recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan));
@@ -221,18 +221,18 @@ export class LayerKernel {
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
     const { model, cacheDtype } = this.#context;
     const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
-    const { dtype } = WebGpuWeight.of(layer.from.output.o);
+    const { format } = WebGpuWeight.of(layer.from.output.o);
     const width = numQueryHeads * headDim;
     const isToHeads = layer.next && !hasHeadNorm(layer.next.weights);
     const isToRows = layer.next && !isToHeads;
     return {
-      ...this.#sharedConstants(layer, plan, dtype),
+      ...this.#sharedConstants(layer, plan, format),
       ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
-      ...stageConstants("o", { cols: width, dtype, stage: plan.o }),
-      ...stageConstants("gate_up", { cols: hiddenSize, dtype, stage: plan.gateUp, isNormed: true }),
-      ...stageConstants("down", { cols: intermediateSize, dtype, stage: plan.down }),
+      ...stageConstants("o", { cols: width, format, stage: plan.o }),
+      ...stageConstants("gate_up", { cols: hiddenSize, format, stage: plan.gateUp, isNormed: true }),
+      ...stageConstants("down", { cols: intermediateSize, format, stage: plan.down }),
       ...(plan.input &&
-        stageConstants("input", { cols: hiddenSize, dtype, stage: plan.input, isNormed: true })),
+        stageConstants("input", { cols: hiddenSize, format, stage: plan.input, isNormed: true })),
       ...(isToRows && { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim }),
       ...(isToHeads && { ...stepConstants(this.#context), CACHE_IS_F16: cacheDtype === "f16" }),
     };
@@ -242,7 +242,7 @@ export class LayerKernel {
   #sharedConstants(
     { next }: LayerDispatch,
     { workgroups, ...stages }: LayerPlan,
-    dtype: WebGpuWeight["dtype"],
+    format: WebGpuWeight["format"],
   ): Constants {
     const { traits, model } = this.#context;
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = model;
@@ -251,7 +251,7 @@ export class LayerKernel {
     );
     return {
       THREADS: this.#stages.threads,
-      DTYPE: DTYPE_CODES[dtype],
+      DTYPE: formatCode(format),
       REDUCE_LANES: Math.min(32, traits.minSubgroupSize),
       EPS: model.rmsNormEps,
       TICKETED: traits.forwardProgress === "ticketed",
@@ -339,13 +339,13 @@ function stageConstants(
   name: string,
   of: {
     readonly cols: number;
-    readonly dtype: WebGpuWeight["dtype"];
+    readonly format: WebGpuWeight["format"];
     readonly stage: Stage;
     readonly isNormed?: boolean;
   },
 ): Constants {
   return {
-    [`STRIDE_${name}`]: of.cols / vectorElements(of.dtype),
+    [`STRIDE_${name}`]: of.cols / vectorElements(of.format),
     [`ROWS_${name}`]: of.stage.rows,
     [`TURNS_${name}`]: of.stage.turns,
     [`STRIP_${name}`]: of.stage.strip,
@@ -358,12 +358,12 @@ export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
   return qNorm !== undefined || kNorm !== undefined;
 }
 
-/** True if each lies whole in one slab, all in one dtype. */
+/** True if each lies whole in one slab, all in one format. */
 function isOneKind(refs: readonly WeightRef[]): boolean {
   const [first] = refs;
   return refs
     .map(WebGpuWeight.of)
-    .every(({ dtype, slices }) => dtype === first?.dtype && slices.length === 1);
+    .every(({ format, slices }) => format === first?.format && slices.length === 1);
 }
 
 function slabOf(ref: WeightRef): NumberedBuffer | undefined {

@@ -1,9 +1,10 @@
-import type { WeightDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
+import { formatCode } from "../../base/weight-format.ts";
 import { type GpuContext, stepConstants } from "./context.ts";
 import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
-import { DTYPE_CODES, type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
+import { type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
 import {
   groupSections,
   type Product,
@@ -86,12 +87,12 @@ export class LinearOps {
     });
   }
 
-  #hasSubgroupMatrices(dtype: WeightDtype): boolean {
-    return this.#context.traits.hasSubgroupMatrices && dtype !== "f32";
+  #hasSubgroupMatrices(format: WeightFormat): boolean {
+    return this.#context.traits.hasSubgroupMatrices && format !== "f32";
   }
 
-  #maxVectorRows(dtype: WeightDtype): number {
-    return this.#hasSubgroupMatrices(dtype) ? MAX_VECTOR_ROWS_BESIDE_MATRICES : MAX_VECTOR_ROWS;
+  #maxVectorRows(format: WeightFormat): number {
+    return this.#hasSubgroupMatrices(format) ? MAX_VECTOR_ROWS_BESIDE_MATRICES : MAX_VECTOR_ROWS;
   }
 
   /** Prepares x for the kernel that suits its number of rows, and calls that. */
@@ -105,13 +106,13 @@ export class LinearOps {
       matrix(rows: HalfRows): void;
     },
   ): void {
-    const { cols, dtype } = weight;
+    const { cols, format } = weight;
     const { norm, gather } = options;
-    if (x.count <= this.#maxVectorRows(dtype)) {
-      const isDirect = isStreamed(x, cols, dtype) && !gather && (!norm || norm.vector % 4 === 0);
+    if (x.count <= this.#maxVectorRows(format)) {
+      const isDirect = isStreamed(x, cols, format) && !gather && (!norm || norm.vector % 4 === 0);
       if (isDirect) by.vector(x, norm);
       else by.vector(this.#inputs.floats(x, cols, options), undefined);
-    } else if (this.#hasSubgroupMatrices(dtype)) {
+    } else if (this.#hasSubgroupMatrices(format)) {
       by.matrix(this.#inputs.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
@@ -132,9 +133,9 @@ export class LinearOps {
     const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
     if (!first || model.headDim % MIN_HEAD_ROWS !== 0) return false;
-    const { cols, dtype } = first.weight;
-    if (x.count > this.#maxVectorRows(dtype)) return false;
-    if (!isStreamed(x, cols, dtype) || norm.vector % 4 !== 0) return false;
+    const { cols, format } = first.weight;
+    if (x.count > this.#maxVectorRows(format)) return false;
+    if (!isStreamed(x, cols, format) || norm.vector % 4 !== 0) return false;
     // heads must not be cut between slabs
     if (products.some(({ weight }) => weight.slices.length > 1)) return false;
     for (const sections of groupSections(products)) {
@@ -206,7 +207,7 @@ export class LinearOps {
    */
   #core(first: Section, x: Rows, isNormed: boolean, kind: "plain" | "pair" | "heads") {
     const { traits, tuning, model } = this.#context;
-    const { stride, dtype } = first;
+    const { stride, format } = first;
     const reduceLanes = Math.min(32, Math.max(1, traits.minSubgroupSize));
     const batch = 2 ** Math.ceil(Math.log2(x.count));
     const minRows = { plain: 1, pair: 2, heads: MIN_HEAD_ROWS }[kind];
@@ -230,9 +231,9 @@ export class LinearOps {
     )
       groupRows /= 2;
     const rows = Math.min(rowsAtOnce, groupRows);
-    const vectors = (batch * laneVectors * vectorElements(dtype)) / 4;
+    const vectors = (batch * laneVectors * vectorElements(format)) / 4;
     const constants = {
-      DTYPE: DTYPE_CODES[dtype],
+      DTYPE: formatCode(format),
       REDUCE_LANES: reduceLanes,
       THREADS: threads,
       LANES: lanes,
@@ -242,7 +243,7 @@ export class LinearOps {
       STRIDE: stride,
       X_STRIDE: x.stride / 4,
       // the kernel norms x only if its rows are whole vectors
-      COLS: stride * vectorElements(dtype),
+      COLS: stride * vectorElements(format),
       NORM: isNormed,
       KEEP_X: vectors <= MAX_KEPT_VECTORS,
       EPS: model.rmsNormEps,
@@ -267,7 +268,7 @@ export class LinearOps {
     const isSmall = x.count <= 64 || slice.rows <= 1024;
     const side = isSmall ? 1 : 2;
     const kernel = recorder.kernel(["storage", "gemm"], {
-      DTYPE: DTYPE_CODES[section.dtype],
+      DTYPE: formatCode(section.format),
       SIDE_X: side,
       SIDE_W: side,
       STRIDE: section.stride,
@@ -291,7 +292,7 @@ export class LinearOps {
     const tile =
       x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, slice.rows, isPair) : this.#tile(isPair || isAdded);
     const kernel = recorder.kernel(["storage", "subgroup-matrix", "gemm-subgroup-matrix"], {
-      DTYPE: DTYPE_CODES[section.dtype],
+      DTYPE: formatCode(section.format),
       TILE_X: tile.x,
       TILE_W: tile.w,
       STRIP: tile.strip,
@@ -358,8 +359,8 @@ function lanesOf(stride: number, reduceLanes: number, most: number): number {
 }
 
 /** True if the matrix-vector kernels can read x in place, by whole vectors. */
-function isStreamed(x: Rows, cols: number, dtype: WeightDtype): boolean {
-  return x.stride % 4 === 0 && cols % vectorElements(dtype) === 0;
+function isStreamed(x: Rows, cols: number, format: WeightFormat): boolean {
+  return x.stride % 4 === 0 && cols % vectorElements(format) === 0;
 }
 
 /** Splits workgroups into columns and rows: a dimension holds at most 65535. */

@@ -1,8 +1,9 @@
+import { cacheCode } from "../../base/cache-dtype.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { ProfileCategory } from "./command-lists.ts";
 import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { DTYPE_CODES, WebGpuTensor } from "./refs.ts";
+import { WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
 /** Rows of a prefill chunk that attend in tiles. */
@@ -46,7 +47,7 @@ export class PrefillAttention {
     };
     const constants = {
       ...stepConstants(this.#context),
-      DTYPE: DTYPE_CODES[cacheDtype],
+      DTYPE: cacheCode(cacheDtype),
       QUERY_HEADS: model.numQueryHeads,
       HEAD_DIM: model.headDim,
       SCALE: model.headDim ** -0.5,

@@ -1,6 +1,7 @@
-import { dtypeBytes, type TensorDtype, type WeightDtype } from "../../base/dtype.ts";
+import type { TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
+import { WEIGHT_FORMATS, type WeightFormat } from "../../base/weight-format.ts";
 import { ownTensor, ownWeight } from "../checks.ts";
 import type { ProfileCategory } from "./command-lists.ts";
 
@@ -58,7 +59,7 @@ export interface WeightSlice {
 }
 
 /**
- * A weight on the device. Matrices keep their dtype; rows are padded with zeros to whole vectors of 16 bytes and may be
+ * A weight on the device. Matrices keep their format; rows are padded with zeros to whole vectors of 16 bytes and may be
  * spread over buffers. Vectors are f32 in the vector buffer.
  */
 export class WebGpuWeight implements WeightRef {
@@ -67,7 +68,7 @@ export class WebGpuWeight implements WeightRef {
   readonly id = WebGpuWeight.#next++;
   readonly kind: WeightSpec["kind"];
   readonly name: string;
-  readonly dtype: WeightDtype;
+  readonly format: WeightFormat;
   readonly rows: number;
   readonly cols: number;
   readonly slices: readonly WeightSlice[];
@@ -81,7 +82,7 @@ export class WebGpuWeight implements WeightRef {
     const { rows, cols } = dimensionsOf(spec);
     this.kind = spec.kind;
     this.name = spec.name;
-    this.dtype = spec.dtype;
+    this.format = spec.format;
     this.rows = rows;
     this.cols = cols;
     this.slices = place.slices;
@@ -94,7 +95,7 @@ export class WebGpuWeight implements WeightRef {
 
   /** 16-byte vectors of one row. */
   get stride(): number {
-    return rowVectors(this.dtype, this.cols);
+    return rowVectors(this.format, this.cols);
   }
 
   /** First element of a norm or bias. */
@@ -105,13 +106,11 @@ export class WebGpuWeight implements WeightRef {
   }
 }
 
-/** The DTYPE constant of the kernels. */
-export { DTYPE_CODES } from "../../base/dtype.ts";
-
-export function vectorElements(dtype: WeightDtype): number {
-  return 16 / dtypeBytes(dtype);
+/** Elements of a vector of 16 bytes. */
+export function vectorElements(format: WeightFormat): number {
+  return 16 / WEIGHT_FORMATS[format].blockBytes;
 }
 
-export function rowVectors(dtype: WeightDtype, cols: number): number {
-  return Math.ceil(cols / vectorElements(dtype));
+export function rowVectors(format: WeightFormat, cols: number): number {
+  return Math.ceil(cols / vectorElements(format));
 }

@@ -1,4 +1,4 @@
-import type { WeightDtype } from "../../base/dtype.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
 import type { WebGpuWeight, WeightSlice } from "./refs.ts";
 
 /** One product of a dispatch: out[:, out + row] (+)= W[row] · x (+ bias). */
@@ -15,7 +15,7 @@ export interface Section {
   readonly out: number;
   /** First element of the bias + 1; 0 without a bias. */
   readonly bias: number;
-  readonly dtype: WeightDtype;
+  readonly format: WeightFormat;
   /** 16-byte vectors of a row. */
   readonly stride: number;
 }
@@ -23,13 +23,13 @@ export interface Section {
 /** Maximum sections of a matrix-vector kernel. */
 const MAX_SECTIONS = 3;
 
-/** Sections of the products in groups that one dispatch can reach: the same buffer and dtype, at most three. */
+/** Sections of the products in groups that one dispatch can reach: the same buffer and format, at most three. */
 export function groupSections(products: readonly Product[]): Section[][] {
   const groups: Section[][] = [];
   for (const section of products.flatMap(sectionsOf)) {
     const last = groups[groups.length - 1];
     const head = last?.[0];
-    const isNear = head?.slice.slab === section.slice.slab && head?.dtype === section.dtype;
+    const isNear = head?.slice.slab === section.slice.slab && head?.format === section.format;
     if (last && isNear && last.length < MAX_SECTIONS) last.push(section);
     else groups.push([section]);
   }
@@ -69,7 +69,7 @@ function sectionsOf({ weight, out, bias }: Product): Section[] {
     slice,
     out: out + slice.firstRow,
     bias: bias ? bias.vector + slice.firstRow + 1 : 0,
-    dtype: weight.dtype,
+    format: weight.format,
     stride: weight.stride,
   }));
 }

@@ -1,3 +1,4 @@
+import { cacheCode } from "../../base/cache-dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
@@ -6,7 +7,7 @@ import type { CommandLists } from "./command-lists.ts";
 import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { DTYPE_CODES, type NumberedBuffer, WebGpuTensor } from "./refs.ts";
+import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Grids grow by this many tokens. */
 const GRID_STEP_TOKENS = 4096;
@@ -81,7 +82,7 @@ export class SelectionOps {
           category: "selection",
           kernel: recorder.kernel(["storage", "step", "page-bounds"], {
             ...stepConstants(this.#context),
-            DTYPE: DTYPE_CODES[cacheDtype],
+            DTYPE: cacheCode(cacheDtype),
           }),
           params: { sequence: s },
           bindings: { step: stepBuffer.storage, keys, bounds: this.#cache.boundsOf(layer) },

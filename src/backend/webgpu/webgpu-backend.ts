@@ -5,6 +5,7 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../../base/tensor-ref.ts";
+import { formatCode, type WeightFormat } from "../../base/weight-format.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -27,6 +28,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import { checkPages, checkWrite } from "../checks.ts";
+import { checkFormat } from "../decoder-features.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
@@ -39,7 +41,7 @@ import { KvCache } from "./kv-cache.ts";
 import { LinearOps } from "./linear-ops.ts";
 import { ProjectionOps } from "./projection-ops.ts";
 import { Recorder } from "./recorder.ts";
-import { DTYPE_CODES, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import { WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import { SamplingOps } from "./sampling-ops.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
@@ -72,9 +74,13 @@ function compiledRowCountsOf({ maxBatchRows }: Capacity): readonly number[] {
   return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
 }
 
+/** Formats of matrices that the kernels read. */
+export const WEBGPU_FORMATS: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
+
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
+  readonly weightFormats = WEBGPU_FORMATS;
   readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
   readonly prefillRows: number;
@@ -157,6 +163,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   createWeight(spec: WeightSpec): WeightRef {
+    checkFormat("webgpu", this, spec);
     this.#checkOpen("createWeight");
     return this.#context.weights.create(spec);
   }
@@ -195,7 +202,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     recorder.keep(node, () => {
       const kernel = recorder.kernel(["storage", "step", "embed"], {
         ...stepConstants(this.#context),
-        DTYPE: DTYPE_CODES[weight.dtype],
+        DTYPE: formatCode(weight.format),
         COLS: hiddenSize,
         STRIDE: weight.stride,
       });

@@ -2,11 +2,13 @@ import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
 import { ALLOWED_ERROR, type BackendCandidate, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
+import { decoderBytes } from "../decoder-memory.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { DEFAULT_CACHE_DTYPE } from "./context.ts";
 import { bindingBytes, largestBuffer } from "./device-limits.ts";
 import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
-import { proposePrefillRows } from "./prefill-rows.ts";
+import { proposePrefillRows, rowBytes } from "./prefill-rows.ts";
+import { WEBGPU_FORMATS } from "./webgpu-backend.ts";
 
 export interface WebGpuHost {
   /** Opens WebGPU in Node or the browser. @throws BackendError with the reason if it is unavailable */
@@ -54,6 +56,9 @@ export function webGpuCandidate(
       fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
     }),
+    weightFormats: WEBGPU_FORMATS,
+    workBytes: (model, capacity) =>
+      decoderBytes(model, capacity) + capacity.maxBatchRows * rowBytes({ ...model, ...capacity }),
     prefillRows: ({ model, weightBytes }, maxSequenceLength) =>
       proposePrefillRows({ ...model, maxSequenceLength }, weightBytes, {
         limits,

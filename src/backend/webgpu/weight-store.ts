@@ -1,7 +1,7 @@
-import { decodeWeights, rowBytes, type WeightDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { WeightSpec } from "../../base/tensor-ref.ts";
+import { decodeWeights, rowBytes, type WeightFormat } from "../../base/weight-format.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom } from "./fill-random.ts";
@@ -78,8 +78,8 @@ export class WeightStore {
     return at;
   }
 
-  #placeMatrix({ name, dtype, rows, cols }: MatrixSpec): WeightSlice[] {
-    const paddedRowBytes = rowVectors(dtype, cols) * 16;
+  #placeMatrix({ name, format, rows, cols }: MatrixSpec): WeightSlice[] {
+    const paddedRowBytes = rowVectors(format, cols) * 16;
     const most = Math.floor(this.#maxChunkBytes / paddedRowBytes);
     if (most < 8)
       throw new BackendError(
@@ -123,22 +123,22 @@ export class WeightStore {
     this.#openSlab = undefined;
   }
 
-  /** Pseudo-random matrices of one dtype per buffer, and vectors of ones. */
+  /** Pseudo-random matrices of one format per buffer, and vectors of ones. */
   fillRandom(recorder: Recorder, seed: number): void {
-    const dtypes = new Map<number, WeightDtype>();
+    const formats = new Map<number, WeightFormat>();
     for (const weight of this.#weights)
-      for (const slice of weight.slices) dtypes.set(slice.slabIndex, weight.dtype);
+      for (const slice of weight.slices) formats.set(slice.slabIndex, weight.format);
     this.#seal();
     this.#slabs.forEach((slab, i) => {
-      if (slab.storage) fillRandom(recorder, slab.storage, dtypes.get(i) ?? "f32", seed + 1000 + i, -6);
+      if (slab.storage) fillRandom(recorder, slab.storage, formats.get(i) ?? "f32", seed + 1000 + i, -6);
     });
     this.#device.queue.writeBuffer(this.#vectors.buffer, 0, new Float32Array(this.#vectorElements).fill(1));
   }
 
   /** Uploads rows to their slices; resolves when the queue has room for more. */
   write(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void | Promise<void> {
-    const { dtype, cols } = weight;
-    const oneRow = rowBytes(dtype, cols);
+    const { format, cols } = weight;
+    const oneRow = rowBytes(format, cols);
     const rows = bytes.byteLength / oneRow;
     if (!Number.isInteger(rows) || firstRow + rows > weight.rows)
       throw new ShapeError(
@@ -158,14 +158,14 @@ export class WeightStore {
   }
 
   #put(weight: WebGpuWeight, firstRow: number, bytes: Uint8Array): void {
-    const { dtype, cols } = weight;
+    const { format, cols } = weight;
     if (weight.vectorOffset !== undefined) {
       const values = new Float32Array(cols);
-      decodeWeights(bytes, dtype, values);
+      decodeWeights(bytes, format, values);
       this.#device.queue.writeBuffer(this.#vectors.buffer, weight.vectorOffset * 4, values);
       return;
     }
-    const oneRow = rowBytes(dtype, cols);
+    const oneRow = rowBytes(format, cols);
     const rows = bytes.byteLength / oneRow;
     const stride = weight.stride * 16;
     const padded = stride === oneRow ? wholeWords(bytes) : padRows(bytes, oneRow, stride);
