@@ -8,11 +8,11 @@ import {
 } from "./math";
 import { quantiseFour, quantiseRows, RECORD, RECORD_OF_FOUR } from "./activations";
 import { matvecQuantised } from "./matvec-quantised";
-import { isQuantised } from "./quantised";
+import { isFourBits, isQuantised } from "./quantised";
 import { packFour, tile8x4 } from "./tile";
 import { expandQuantised, QUANTISED_PANEL_BYTES, QUANTISED_PANEL_COLS, tileQuantised } from "./tile-quantised";
 import { limits, Dtype, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
-import { rowGroupBytes, expandPanel } from "./weights";
+import { expandPanel, rowGroupBytes, rowGroupShift } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
 const PANEL_COLS: u32 = 512;
@@ -93,11 +93,22 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
 // @ts-ignore: decorator
 @inline function noteFormat(w: usize): void { setParam(isQuantised(weight.dtype(w)) ? HAS_QUANTISED : HAS_FLOATS, 1); }
 
-/** Bytes of a row group of a weight and of its second weight, if any. */
+/** Bytes of 8 rows of a weight. */
+// @ts-ignore: decorator
+@inline function bytesOf8Rows(w: usize): u32 {
+  const dtype = weight.dtype(w);
+  return rowGroupBytes(dtype, weight.cols(w)) >> (rowGroupShift(dtype) - 3);
+}
+
+/** Bytes of 8 rows of a weight and of its second weight, if any. */
 // @ts-ignore: decorator
 @inline function bytesOfRowGroups(w: usize, second: usize): u32 {
-  const bytes = rowGroupBytes(weight.dtype(w), weight.cols(w));
-  return second ? bytes + rowGroupBytes(weight.dtype(second), weight.cols(second)) : bytes;
+  return bytesOf8Rows(w) + (second ? bytesOf8Rows(second) : 0);
+}
+
+/** True if a product of few rows takes 16 rows of the weight at a time. */
+// @ts-ignore: decorator
+@inline function isDouble(w: usize): bool { return isFourBits(weight.dtype(w));
 }
 
 /** Divides the weights into items and runs them. */
@@ -118,6 +129,7 @@ export function run(): void {
       const most = takers < 2 ? share : min<u32>(share, tuning.itemBytes(weight.dtype(w)));
       perItem = max<u32>(1, most / bytesOfRowGroups(w, second));
       if (second) perItem = min<u32>(perItem, PAIRED_ROW_GROUPS);
+      if (isDouble(w) || (second != 0 && isDouble(second))) perItem = max<u32>(2, perItem & ~1);
     }
     setParam(at + 6, perItem);
     setParam(at + 7, items);
@@ -155,51 +167,68 @@ function linearItem(item: u32): void {
   const first = (item - param(at + 7)) * perItem;
   const last = min<u32>(first + perItem, param(at + 5));
   const sums = scratch + <usize>PANEL_BYTES;
+  const step = <usize>(roundUp(param(0), 4) * 32);
   if (!second) {
+    const toOdd = param(0) < FEW_ROWS ? step : 0;
     for (let rowGroup = first; rowGroup < last; rowGroup++) {
-      rowGroupTimesX(w, rowGroup, sums);
-      finish(at, w, rowGroup, sums, 0);
+      const to = rowGroup & 1 ? sums + toOdd : sums;
+      rowGroupTimesX(w, rowGroup, to);
+      finish(at, w, rowGroup, to, 0);
     }
     return;
   }
   // One weight after the other, so that the hardware prefetcher follows each through the whole item.
-  const step = <usize>(roundUp(param(0), 4) * 32);
   const sums2 = sums + <usize>sumsBytes();
   for (let rowGroup = first, to = sums; rowGroup < last; rowGroup++, to += step) rowGroupTimesX(w, rowGroup, to);
   for (let rowGroup = first, to = sums2; rowGroup < last; rowGroup++, to += step) rowGroupTimesX(second, rowGroup, to);
   for (let rowGroup = first, to = sums; rowGroup < last; rowGroup++, to += step) finish(at, w, rowGroup, to, to + <usize>sumsBytes());
 }
 
-/** out[t][8] = rowGroup · x[t] for all rows of x. */
+/** out[t][8] = rowGroup · x[t] for all rows of x. Of 16 rows, the first call for a few rows of x gives all, the second nothing. */
 function rowGroupTimesX(w: usize, rowGroup: u32, out: usize): void {
-  const rows = param(0);
-  const x = <usize>param(1);
-  const stride = <usize>param(2);
-  const cols = weight.cols(w);
   const dtype = weight.dtype(w);
-  const data = weight.data(w) + <usize>(rowGroup * rowGroupBytes(dtype, cols));
-  if (rows < FEW_ROWS) {
-    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * rowGroupBytes(dtype, cols));
-    for (let t: u32 = 0; t < rows; t++) {
-      const xt = x + <usize>t * stride;
-      const to = out + <usize>(t * 32);
-      if (isQuantised(dtype)) matvecQuantised(dtype, data, cols, region.quantised() + <usize>(t * (cols >> 5)) * RECORD, to);
-      else if (dtype == Dtype.F32) matvecF32(data, cols, xt, to);
-      else if (dtype == Dtype.BF16) matvecBf16(data, cols, xt, to, limit);
-      else if (dtype == Dtype.F16) matvecF16(data, cols, xt, to, limit);
-      else matvecF16Special(data, cols, xt, to);
-    }
-    return;
-  }
+  const data = weight.data(w) + <usize>((rowGroup >> (rowGroupShift(dtype) - 3)) * rowGroupBytes(dtype, weight.cols(w)));
   if (isQuantised(dtype)) {
-    for (let k: u32 = 0; k < cols; k += QUANTISED_PANEL_COLS) {
-      const n = min<u32>(QUANTISED_PANEL_COLS, cols - k);
-      expandQuantised(dtype, data, k, n, scratch);
-      for (let t: u32 = 0; t < rows; t += 4)
-        tileQuantised(dtype, scratch, n, quantisedFour(t, cols) + <usize>(k >> 5) * RECORD_OF_FOUR, out + <usize>(t * 32), k != 0);
-    }
-    return;
+    const isUpper = isFourBits(dtype) && (rowGroup & 1) != 0;
+    if (param(0) >= FEW_ROWS) manyRowsQuantised(dtype, data, isUpper, out);
+    else if (!isUpper) fewRowsQuantised(dtype, data, out);
+  } else if (param(0) < FEW_ROWS) {
+    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * rowGroupBytes(dtype, weight.cols(w)));
+    fewRows(dtype, data, limit, out);
+  } else manyRows(dtype, data, out);
+}
+
+function fewRowsQuantised(dtype: u32, data: usize, out: usize): void {
+  const cols = param(2) >> 2;
+  const bytes = <usize>(cols >> 5) * RECORD;
+  const step = <usize>(roundUp(param(0), 4) * 32);
+  for (let x = region.quantised(), end = x + <usize>param(0) * bytes; x < end; x += bytes, out += 32)
+    matvecQuantised(dtype, data, cols, x, out, out + step);
+}
+
+function manyRowsQuantised(dtype: u32, data: usize, isUpper: bool, out: usize): void {
+  const rows = param(0), cols = param(2) >> 2;
+  for (let k: u32 = 0; k < cols; k += QUANTISED_PANEL_COLS) {
+    const n = min<u32>(QUANTISED_PANEL_COLS, cols - k);
+    expandQuantised(dtype, data, isUpper, k, n, scratch);
+    for (let t: u32 = 0; t < rows; t += 4)
+      tileQuantised(dtype, scratch, n, quantisedFour(t, cols) + <usize>(k >> 5) * RECORD_OF_FOUR, out + <usize>(t * 32), k != 0);
   }
+}
+
+function fewRows(dtype: u32, data: usize, limit: usize, out: usize): void {
+  const stride = <usize>param(2), cols = param(2) >> 2;
+  for (let x = <usize>param(1), end = x + <usize>param(0) * stride; x < end; x += stride, out += 32) {
+    if (dtype == Dtype.F32) matvecF32(data, cols, x, out);
+    else if (dtype == Dtype.BF16) matvecBf16(data, cols, x, out, limit);
+    else if (dtype == Dtype.F16) matvecF16(data, cols, x, out, limit);
+    else matvecF16Special(data, cols, x, out);
+  }
+}
+
+function manyRows(dtype: u32, data: usize, out: usize): void {
+  const rows = param(0), cols = param(2) >> 2;
+  const x = <usize>param(1), stride = <usize>param(2);
   for (let k: u32 = 0; k < cols; k += PANEL_COLS) {
     const n = min<u32>(PANEL_COLS, cols - k);
     let panel = data + <usize>(k * 32);

@@ -1,12 +1,12 @@
 /** Packs rows of quantised blocks, as GGUF files have them, into row groups: see quantised.ts. */
 import { Q4_0, Q4_1, Q4_K, Q5_1, Q5_K, Q6_K, Q8_0 } from "../../../base/format-codes";
 import { half } from "./math";
-import { headerBytes, isFourBits, isSuper, quantBytes, superBytes } from "./quantised";
+import { groupShift, hasMin, headerBytes, isFourBits, isSuper, quantBytes, superBytes } from "./quantised";
 
 /** Stands for rows past the last: scales and quants of zero. */
 const ZEROS = memory.data(256);
-/** Addresses of the 8 rows' current blocks. */
-const ROWS = memory.data(32);
+/** Addresses of the rows' current blocks. */
+const ROWS = memory.data(64);
 /** Unsigned quants of a block, [row][32]. */
 const QUANTS = memory.data(256);
 
@@ -28,10 +28,11 @@ export function packQuantised(format: u32, src: usize, dst: usize, rows: u32, co
   const bytes = fileBlockBytes(format);
   const blocks = isSuper(format) ? cols >> 8 : cols >> 5;
   const perRow = blocks * bytes;
+  const groupRows: u32 = 1 << groupShift(format);
   let special: u32 = 0;
-  for (let r: u32 = 0; r < rows; r += 8) {
+  for (let r: u32 = 0; r < rows; r += groupRows) {
     for (let block: u32 = 0; block < blocks; block++) {
-      for (let i: u32 = 0; i < 8; i++)
+      for (let i: u32 = 0; i < groupRows; i++)
         store<u32>(ROWS + <usize>(i * 4), r + i < rows ? <u32>src + (r + i) * perRow + block * bytes : <u32>ZEROS);
       if (isSuper(format)) {
         special |= packSuper(format, dst);
@@ -45,12 +46,12 @@ export function packQuantised(format: u32, src: usize, dst: usize, rows: u32, co
   return special;
 }
 
-/** f16 numbers, `from` bytes behind the rows' blocks, to dst. */
+/** f16 numbers of rows `row` .. `row` + 7, `from` bytes behind the rows' blocks, to dst. */
 // @ts-ignore: decorator
-@inline function packHalves(dst: usize, from: usize): u32 {
+@inline function packHalves(dst: usize, row: u32, from: usize): u32 {
   let special: u32 = 0;
   for (let i: u32 = 0; i < 4; i++) {
-    const low: u32 = load<u16>(rowAt(i) + from), high: u32 = load<u16>(rowAt(i + 4) + from);
+    const low: u32 = load<u16>(rowAt(row + i) + from), high: u32 = load<u16>(rowAt(row + i + 4) + from);
     special |= isSpecial(low) | isSpecial(high);
     store<u32>(dst + <usize>(i * 4), low | (high << 16));
   }
@@ -60,100 +61,124 @@ export function packQuantised(format: u32, src: usize, dst: usize, rows: u32, co
 // @ts-ignore: decorator
 @inline function isSpecial(bits: u32): u32 { return u32((bits & 0x7c00) == 0x7c00); }
 
-/** Four rows' vectors of four u32 to four vectors of a u32 of each row, 32 bytes apart. */
+/** Four rows' vectors of four u32 to four vectors of a u32 of each row. */
 // @ts-ignore: decorator
 @inline function transpose(a: v128, b: v128, c: v128, d: v128, dst: usize): void {
   const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
   v128.store(dst, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
-  v128.store(dst, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7), 32);
-  v128.store(dst, v128.shuffle<f32>(AB, CD, 0, 1, 4, 5), 64);
-  v128.store(dst, v128.shuffle<f32>(AB, CD, 2, 3, 6, 7), 96);
+  v128.store(dst, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7), 16);
+  v128.store(dst, v128.shuffle<f32>(AB, CD, 0, 1, 4, 5), 32);
+  v128.store(dst, v128.shuffle<f32>(AB, CD, 2, 3, 6, 7), 48);
+}
+
+/** The low halves of two vectors of bytes, in turn: lanes of two bytes. */
+// @ts-ignore: decorator
+@inline function weaveLow(a: v128, b: v128): v128 {
+  return v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
 
 // @ts-ignore: decorator
-@inline function biased(at: usize): v128 { return v128.xor(v128.load(at), i8x16.splat(-128)); }
+@inline function weaveHigh(a: v128, b: v128): v128 {
+  return v128.shuffle<i8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
 
 function packBlock(format: u32, dst: usize): u32 {
-  let special = packHalves(dst, 0);
-  const isWide = headerBytes(format) == 32;
-  if (isWide) special |= packHalves(dst + 16, 2);
+  let special = packHalves(dst, 0, 0);
+  if (isFourBits(format)) special |= packHalves(dst + 16, 8, 0);
+  const from: usize = hasMin(format) ? 4 : 2;
+  if (hasMin(format)) {
+    const mins = dst + <usize>(headerBytes(format) >> 1);
+    special |= packHalves(mins, 0, 2);
+    if (isFourBits(format)) special |= packHalves(mins + 16, 8, 2);
+  }
   const quants = dst + <usize>headerBytes(format);
-  if (format == Q5_1) {
+  if (format == Q8_0) packBytes(quants);
+  else if (format == Q5_1) {
     for (let row: u32 = 0; row < 8; row++) unpackQ5_1(rowAt(row), QUANTS + <usize>(row * 32));
     packFiveBits(quants);
-    return special;
-  }
-  const from: usize = isWide ? 4 : 2;
-  for (let quad: u32 = 0; quad < 8; quad += 4) {
-    const to = quants + <usize>(quad * 4);
-    const a = rowAt(quad) + from, b = rowAt(quad + 1) + from, c = rowAt(quad + 2) + from, d = rowAt(quad + 3) + from;
-    if (format == Q8_0) {
-      transpose(biased(a), biased(b), biased(c), biased(d), to);
-      transpose(biased(a + 16), biased(b + 16), biased(c + 16), biased(d + 16), to + 128);
-    } else transpose(v128.load(a), v128.load(b), v128.load(c), v128.load(d), to);
+  } else {
+    // Low nibbles are columns 0-15, high ones columns 16-31.
+    packNibbles(quants, from, 0);
+    packNibbles(quants + 128, from, 1);
   }
   return special;
+}
+
+/** Quants of 8 rows: those of rows 0-3 plus 128 in the low bytes of lanes. */
+function packBytes(quants: usize): void {
+  const bias = i8x16.splat(-128);
+  for (let half: usize = 2; half < 34; half += 16, quants += 128) {
+    const a = v128.xor(v128.load(rowAt(0) + half), bias), e = v128.load(rowAt(4) + half);
+    const b = v128.xor(v128.load(rowAt(1) + half), bias), f = v128.load(rowAt(5) + half);
+    const c = v128.xor(v128.load(rowAt(2) + half), bias), g = v128.load(rowAt(6) + half);
+    const d = v128.xor(v128.load(rowAt(3) + half), bias), h = v128.load(rowAt(7) + half);
+    transpose(weaveLow(a, e), weaveLow(b, f), weaveLow(c, g), weaveLow(d, h), quants);
+    transpose(weaveHigh(a, e), weaveHigh(b, f), weaveHigh(c, g), weaveHigh(d, h), quants + 64);
+  }
+}
+
+/** 16 nibbles, the low or the high ones of the bytes `from` behind a row's block. */
+// @ts-ignore: decorator
+@inline function nibbles(row: u32, from: usize, high: u32): v128 {
+  return v128.and(i16x8.shr_u(v128.load(rowAt(row) + from), high * 4), i8x16.splat(15));
+}
+
+/** Bytes of rows `row` and `row` + 4. */
+// @ts-ignore: decorator
+@inline function twoNibbles(row: u32, from: usize, high: u32): v128 {
+  return v128.or(nibbles(row, from, high), i16x8.shl(nibbles(row + 4, from, high), 4));
+}
+
+/** 16 columns of 16 rows; the quants of rows 12-15 less 8. */
+function packNibbles(quants: usize, from: usize, high: u32): void {
+  const sign = i8x16.splat(-128);
+  const a = twoNibbles(0, from, high), e = v128.xor(twoNibbles(8, from, high), sign);
+  const b = twoNibbles(1, from, high), f = v128.xor(twoNibbles(9, from, high), sign);
+  const c = twoNibbles(2, from, high), g = v128.xor(twoNibbles(10, from, high), sign);
+  const d = twoNibbles(3, from, high), h = v128.xor(twoNibbles(11, from, high), sign);
+  transpose(weaveLow(a, e), weaveLow(b, f), weaveLow(c, g), weaveLow(d, h), quants);
+  transpose(weaveHigh(a, e), weaveHigh(b, f), weaveHigh(c, g), weaveHigh(d, h), quants + 64);
 }
 
 function packSuper(format: u32, dst: usize): u32 {
+  const rows: u32 = 1 << groupShift(format);
   let special: u32 = 0;
-  for (let row: u32 = 0; row < 8; row++) {
-    const at = rowAt(row);
+  for (let row: u32 = 0; row < rows; row++) {
+    const at = rowAt(row), to = dst + <usize>(row * 4);
     const d: u32 = load<u16>(at + (format == Q6_K ? 208 : 0));
     special |= isSpecial(d);
-    store<f32>(dst + <usize>(row * 4), half(d));
+    store<f32>(to, half(d));
     if (format == Q6_K) continue;
     const dmin: u32 = load<u16>(at, 2);
     special |= isSpecial(dmin);
-    store<f32>(dst + <usize>(row * 4), half(dmin), 32);
+    store<f32>(to + <usize>(rows * 4), half(dmin));
   }
   dst += <usize>superBytes(format);
-  const blockBytes = <usize>(headerBytes(format) + quantBytes(format));
   for (let block: u32 = 0; block < 8; block++) {
-    const header = dst + <usize>block * blockBytes;
-    packScales(format, block, header);
-    if (isFourBits(format)) continue;
-    for (let row: u32 = 0; row < 8; row++) {
-      const to = QUANTS + <usize>(row * 32);
-      if (format == Q5_K) unpackQ5K(rowAt(row), block, to);
-      else unpackQ6K(rowAt(row), block, to);
+    const quants = dst + <usize>headerBytes(format);
+    packScales(format, block, rows, dst);
+    if (format == Q4_K) {
+      // The nibbles of a byte belong to two blocks.
+      const from: usize = 16 + <usize>((block >> 1) * 32);
+      packNibbles(quants, from, block & 1);
+      packNibbles(quants + 128, from + 16, block & 1);
+    } else if (format == Q5_K) {
+      for (let row: u32 = 0; row < 8; row++) unpackQ5K(rowAt(row), block, QUANTS + <usize>(row * 32));
+      packFiveBits(quants);
+    } else {
+      for (let row: u32 = 0; row < 8; row++) unpackQ6K(rowAt(row), block, QUANTS + <usize>(row * 32));
+      packSixBits(quants);
     }
-    if (format == Q5_K) packFiveBits(header + 16);
-    else packSixBits(header + 16);
+    dst = quants + <usize>quantBytes(format);
   }
-  if (isFourBits(format)) packQ4K(dst, blockBytes);
   return special;
 }
 
-/** Nibbles of a byte belong to two blocks in the file, to columns j and j + 16 of one block here. */
-function packQ4K(dst: usize, blockBytes: usize): void {
-  for (let two: u32 = 0; two < 4; two++) {
-    const even = dst + <usize>(two * 2) * blockBytes + 16;
-    for (let quad: u32 = 0; quad < 8; quad += 4) {
-      const from: usize = 16 + <usize>(two * 32), to = even + <usize>(quad * 4);
-      const a = rowAt(quad) + from, b = rowAt(quad + 1) + from, c = rowAt(quad + 2) + from, d = rowAt(quad + 3) + from;
-      transpose(lowNibbles(a), lowNibbles(b), lowNibbles(c), lowNibbles(d), to);
-      transpose(highNibbles(a), highNibbles(b), highNibbles(c), highNibbles(d), to + blockBytes);
-    }
-  }
-}
-
-// @ts-ignore: decorator
-@inline function lowNibbles(at: usize): v128 {
-  const low = i8x16.splat(15);
-  return v128.or(v128.and(v128.load(at), low), i16x8.shl(v128.and(v128.load(at, 16), low), 4));
-}
-
-// @ts-ignore: decorator
-@inline function highNibbles(at: usize): v128 {
-  const high = i8x16.splat(-16);
-  return v128.or(i16x8.shr_u(v128.and(v128.load(at), high), 4), v128.and(v128.load(at, 16), high));
-}
-
-/** Scales (and mins) of block `block` of 8. */
-function packScales(format: u32, block: u32, header: usize): void {
-  for (let row: u32 = 0; row < 8; row++) {
+/** Scales and mins of block `block` of 8. */
+function packScales(format: u32, block: u32, rows: u32, header: usize): void {
+  const mins: usize = rows == 16 ? 16 : 2;
+  for (let row: u32 = 0; row < rows; row++) {
     const to = header + <usize>((row & 3) * 4 + (row >> 2));
     const at = rowAt(row);
     if (format == Q6_K) {
@@ -164,10 +189,10 @@ function packScales(format: u32, block: u32, header: usize): void {
     const q = at + 4 + <usize>block;
     if (block < 4) {
       store<u8>(to, load<u8>(q) & 63);
-      store<u8>(to, load<u8>(q, 4) & 63, 2);
+      store<u8>(to + mins, load<u8>(q, 4) & 63);
     } else {
       store<u8>(to, (load<u8>(q, 4) & 15) | ((load<u8>(q - 4) >> 6) << 4));
-      store<u8>(to, (load<u8>(q, 4) >> 4) | ((load<u8>(q) >> 6) << 4), 2);
+      store<u8>(to + mins, (load<u8>(q, 4) >> 4) | ((load<u8>(q) >> 6) << 4));
     }
   }
 }
@@ -199,9 +224,7 @@ function unpackQ6K(at: usize, block: u32, to: usize): void {
 
 /** Quant of a row at pair s and parity p. */
 // @ts-ignore: decorator
-@inline function quant(row: u32, s: u32, p: u32): u32 {
-  return load<u8>(QUANTS + <usize>(row * 32 + (s >> 1) * 4 + (s & 1) + 2 * p));
-}
+@inline function quant(row: u32, s: u32, p: u32): u32 { return load<u8>(QUANTS + <usize>(row * 32 + s * 2 + p)); }
 
 // @ts-ignore: decorator
 @inline function setLane(quants: usize, i: u32, row: u32, p: u32, value: u32): void {

@@ -6,7 +6,9 @@
 import { Q6_K, Q8_0 } from "../../../base/format-codes";
 import { INTEGERS_OF_FOUR, RECORD_OF_FOUR } from "./activations";
 import { f16High, f16Low, madd } from "./math";
-import { blockAt, byteOf, hasMin, headerBytes, isFourBits, isSuper, quantBytes, signedByteOf, superBytes } from "./quantised";
+import {
+  blockAt, byteOf, hasMin, headerBytes, isFourBits, isSuper, quantBytes, signedByteOf, superBytes,
+} from "./quantised";
 
 /** Columns of a panel in scratch: whole blocks of every format. */
 export const QUANTISED_PANEL_COLS: u32 = 768;
@@ -16,8 +18,11 @@ const PAIR: usize = 32;
 /** Maximum bytes of a panel: q6_k has two blocks for 32 columns. */
 export const QUANTISED_PANEL_BYTES: u32 = 24 * (2 * 64 + 16 * 32);
 
-/** Expands `cols` columns of a row group from column `from` on, a multiple of QUANTISED_PANEL_COLS, into a panel. */
-export function expandQuantised(format: u32, group: usize, from: u32, cols: u32, panel: usize): void {
+/**
+ * Expands `cols` columns of 8 rows of a row group, from column `from` on, a multiple of QUANTISED_PANEL_COLS, into a panel.
+ * upper: rows 8-15 of a group of 16.
+ */
+export function expandQuantised(format: u32, group: usize, upper: bool, from: u32, cols: u32, panel: usize): void {
   let p = blockAt(format, group, from >> 5) - <usize>superBytes(format);
   let top: usize = 0;
   for (let block: u32 = 0; block < cols >> 5; block++) {
@@ -30,54 +35,73 @@ export function expandQuantised(format: u32, group: usize, from: u32, cols: u32,
       expandSixBits(p, top, panel);
       panel += 2 * (HEADER + 8 * PAIR);
     } else {
-      expandScales(format, p, top, panel);
+      if (isSuper(format)) expandByteScales(format, p, top, upper, panel);
+      else expandHalves(format, p, upper, panel);
       panel += HEADER;
       if (format == Q8_0) expandBytes(quants, panel);
-      else if (isFourBits(format)) expandNibbles(quants, panel, hasMin(format) ? 0 : 8);
-      else expandFiveBits(quants, panel);
+      else if (!isFourBits(format)) expandFiveBits(quants, panel);
+      else if (upper) expandHighNibbles(quants, panel, hasMin(format) ? 0 : 8);
+      else expandLowNibbles(quants, panel, hasMin(format) ? 0 : 8);
       panel += 16 * PAIR;
     }
     p = quants + <usize>quantBytes(format);
   }
 }
 
-function expandScales(format: u32, header: usize, top: usize, panel: usize): void {
-  const h = v128.load(header);
-  if (isSuper(format)) {
-    v128.store(panel, f32x4.mul(byteOf(h, 0), v128.load(top)));
-    v128.store(panel, f32x4.mul(byteOf(h, 1), v128.load(top, 16)), 16);
-    v128.store(panel, f32x4.neg(f32x4.mul(byteOf(h, 2), v128.load(top, 32))), 32);
-    v128.store(panel, f32x4.neg(f32x4.mul(byteOf(h, 3), v128.load(top, 48))), 48);
-    return;
-  }
-  v128.store(panel, f16Low(h));
-  v128.store(panel, f16High(h), 16);
+function expandHalves(format: u32, header: usize, upper: bool, panel: usize): void {
+  if (upper) header += 16;
+  v128.store(panel, f16Low(v128.load(header)));
+  v128.store(panel, f16High(v128.load(header)), 16);
   if (!hasMin(format)) return;
-  v128.store(panel, f16Low(v128.load(header, 16)), 32);
-  v128.store(panel, f16High(v128.load(header, 16)), 48);
+  const mins = v128.load(header + <usize>(headerBytes(format) >> 1));
+  v128.store(panel, f16Low(mins), 32);
+  v128.store(panel, f16High(mins), 48);
+}
+
+function expandByteScales(format: u32, header: usize, top: usize, upper: bool, panel: usize): void {
+  let scales = v128.load(header), mins = i32x4.shr_u(scales, 16);
+  if (isFourBits(format)) {
+    mins = v128.load(header, 16);
+    if (upper) {
+      scales = i32x4.shr_u(scales, 16);
+      mins = i32x4.shr_u(mins, 16);
+      top += 32;
+    }
+  }
+  const topMins = top + <usize>(superBytes(format) >> 1);
+  v128.store(panel, f32x4.mul(byteOf(scales, 0), v128.load(top)));
+  v128.store(panel, f32x4.mul(byteOf(scales, 1), v128.load(top, 16)), 16);
+  v128.store(panel, f32x4.neg(f32x4.mul(byteOf(mins, 0), v128.load(topMins))), 32);
+  v128.store(panel, f32x4.neg(f32x4.mul(byteOf(mins, 1), v128.load(topMins, 16))), 48);
 }
 
 function expandBytes(quants: usize, to: usize): void {
   const low = i16x8.splat(255), offset = i16x8.splat(128);
-  for (const end = quants + 256; quants < end; quants += 32, to += 2 * PAIR) {
-    const v = v128.load(quants), w = v128.load(quants, 16);
+  for (const end = quants + 256; quants < end; quants += 16, to += PAIR) {
+    const v = v128.load(quants);
     v128.store(to, i16x8.sub(v128.and(v, low), offset));
-    v128.store(to, i16x8.sub(v128.and(w, low), offset), 16);
-    v128.store(to, i16x8.sub(i16x8.shr_u(v, 8), offset), 32);
-    v128.store(to, i16x8.sub(i16x8.shr_u(w, 8), offset), 48);
+    v128.store(to, i16x8.shr_s(v, 8), 16);
   }
 }
 
-function expandNibbles(quants: usize, to: usize, excess: i16): void {
+/** excess: of the quants over the values. */
+function expandLowNibbles(quants: usize, to: usize, excess: i16): void {
   const low = i16x8.splat(15), offset = i16x8.splat(excess);
-  for (let rows: usize = 0; rows < 32; rows += 16)
-    for (let i: usize = 0, at = to + rows; i < 128; i += 32, at += 2 * PAIR) {
-      const v = v128.load(quants + rows + i);
-      v128.store(at, i16x8.sub(v128.and(v, low), offset));
-      v128.store(at, i16x8.sub(v128.and(i16x8.shr_u(v, 4), low), offset), 8 * PAIR);
-      v128.store(at, i16x8.sub(v128.and(i16x8.shr_u(v, 8), low), offset), PAIR);
-      v128.store(at, i16x8.sub(i16x8.shr_u(v, 12), offset), 9 * PAIR);
-    }
+  for (const end = quants + 256; quants < end; quants += 16, to += PAIR) {
+    const v = v128.load(quants);
+    v128.store(to, i16x8.sub(v128.and(v, low), offset));
+    v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(v, 4), low), offset), 16);
+  }
+}
+
+/** Rows 12-15 are short of 8. */
+function expandHighNibbles(quants: usize, to: usize, excess: i16): void {
+  const low = i16x8.splat(15), offset = i16x8.splat(excess), offset2 = i16x8.splat(excess - 8);
+  for (const end = quants + 256; quants < end; quants += 16, to += PAIR) {
+    const v = v128.load(quants);
+    v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(v, 8), low), offset));
+    v128.store(to, i16x8.sub(i16x8.shr_s(v, 12), offset2), 16);
+  }
 }
 
 function expandFiveBits(quants: usize, to: usize): void {

@@ -4,12 +4,22 @@
  */
 import { f16High, f16Low, f16Special, half } from "./math";
 import { packQuantised } from "./pack-quantised";
-import { gatherQuantised, isQuantised, quantisedGroupBytes } from "./quantised";
+import { gatherQuantised, groupShift, isQuantised, quantisedGroupBytes } from "./quantised";
 import { Dtype, weight } from "./state";
 
 // @ts-ignore: decorator
 @inline export function rowGroupBytes(dtype: u32, cols: u32): u32 {
   return isQuantised(dtype) ? quantisedGroupBytes(dtype, cols) : cols << (dtype == Dtype.F32 ? 5 : 4);
+}
+
+/** log2 of the rows of a row group. */
+// @ts-ignore: decorator
+@inline export function rowGroupShift(dtype: u32): u32 { return isQuantised(dtype) ? groupShift(dtype) : 3; }
+
+/** Bytes of a packed matrix. */
+export function packedBytes(dtype: u32, rows: u32, cols: u32): u32 {
+  const shift = rowGroupShift(dtype);
+  return ((rows + (1 << shift) - 1) >> shift) * rowGroupBytes(dtype, cols);
 }
 
 /** Packs `rows` row-major rows at src into row groups at dst. Returns 1 if an f16 among them is Inf or NaN. */
@@ -58,8 +68,9 @@ export function decodeVector(dtype: u32, src: usize, dst: usize, count: u32): vo
 export function gatherRow(w: usize, row: u32, out: usize): void {
   const cols = weight.cols(w);
   const dtype = weight.dtype(w);
-  const lane = row & 7;
-  let p = weight.data(w) + <usize>((row >> 3) * rowGroupBytes(dtype, cols));
+  const shift = rowGroupShift(dtype);
+  const lane = row & ((1 << shift) - 1);
+  let p = weight.data(w) + <usize>((row >> shift) * rowGroupBytes(dtype, cols));
   if (isQuantised(dtype)) return gatherQuantised(dtype, p, lane, cols, out);
   if (dtype == Dtype.F32) {
     p += <usize>(lane * 4);
