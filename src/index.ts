@@ -64,12 +64,14 @@ export {
   type MachineReport,
   type TestReport,
 } from "./machine/doctor.ts";
+export { DTYPE_CHOICES, type DtypeChoice } from "./machine/fit-model.ts";
 export {
   type AttentionReport,
   type CheckpointReport,
   type InspectOptions,
   inspectFolder,
 } from "./model/inspect.ts";
+export type { StoredFormat, WeightDtype, WeightPrecision } from "./model/weight-storage.ts";
 export type { IgnoredTensors } from "./model/weights.ts";
 export { type EngineHost, openEngineWith } from "./open.ts";
 export type { EngineOptions } from "./open-options.ts";

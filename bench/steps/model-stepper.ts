@@ -81,7 +81,7 @@ export class ModelStepper {
     try {
       const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
       const opened = await withAllPages(factoryOf(options))(config, capacityFor(options.contextLength));
-      const weights = await loadWeights(checkpoint.tensors, config, opened, checkpoint.name);
+      const weights = await loadWeights(checkpoint, config, opened);
       const clock = new StepClock();
       const stepper = new ModelStepper(clock.watch(opened), config, weights, clock);
       if (opened instanceof WasmBackend) stepper.#prepareReads(opened);

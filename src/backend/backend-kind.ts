@@ -3,7 +3,7 @@
  * reference. Each backend's folder has its row; `src/machine/backends.ts` lists them.
  */
 import type { WeightFormat } from "../base/weight-format.ts";
-import type { BackendFactory, BackendName, Capacity, ModelShape } from "./backend.ts";
+import type { BackendFactory, BackendName, CacheDtype, Capacity, ModelShape } from "./backend.ts";
 
 export interface BackendKind<Host, Options> {
   readonly name: BackendName;
@@ -26,6 +26,8 @@ export interface BackendCandidate {
   readonly maxConcurrent: number;
   /** The device whose arithmetic the self-test must prove at open; absent if the CPU computes. */
   readonly tested?: TestedDevice;
+  /** Storage type of its keys and values. */
+  readonly cacheDtype: CacheDtype;
   /** Formats of matrices that it keeps; `Backend.weightFormats`. */
   readonly weightFormats: ReadonlySet<WeightFormat>;
   /** Memory limit beside a model's weights. */

@@ -230,10 +230,9 @@ class LayerTest {
   readonly #tested: Side;
   readonly #reference: Side;
   readonly #allowed: number;
-  readonly #batch = new StepBatchBuilder(
-    { model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY },
-    [createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim })],
-  );
+  readonly #batch = new StepBatchBuilder({ model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY }, [
+    createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim }),
+  ]);
 
   constructor(tested: Side, reference: Side, allowed: number) {
     this.#tested = tested;

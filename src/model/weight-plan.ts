@@ -53,7 +53,7 @@ export function describeWeights<T>(
 ) {
   const { hiddenSize, vocabSize } = config;
   const layerPlans = new LayerPlans(config, finder);
-  const embedding = place(finder.matrix(names.embedding, [vocabSize, hiddenSize]));
+  const embedding = place({ ...finder.matrix(names.embedding, [vocabSize, hiddenSize]), use: "embedding" });
   const describeLayer = (layer: number) => {
     const { attentionInput, attentionOutput, feedForward } = layerPlans.of(layer);
     return {
@@ -68,7 +68,9 @@ export function describeWeights<T>(
   const layers: ReturnType<typeof describeLayer>[] = [];
   for (let layer = 0; layer < config.numLayers; layer++) layers.push(describeLayer(layer));
   const norm = place(layerPlans.norm("model.norm.weight", hiddenSize));
-  const output = names.output ? place(finder.matrix(names.output, [vocabSize, hiddenSize])) : embedding;
+  const output = names.output
+    ? place({ ...finder.matrix(names.output, [vocabSize, hiddenSize]), use: "embedding" })
+    : embedding;
   return { embedding, layers, norm, output };
 }
 
@@ -205,7 +207,7 @@ class LayerPlans {
       return finder.experts(one, [numExperts, ...shape]);
     };
     return {
-      router: finder.matrix(`${at}.gate.weight`, [numExperts, hiddenSize]),
+      router: { ...finder.matrix(`${at}.gate.weight`, [numExperts, hiddenSize]), use: "router" as const },
       gate: part("gate", up, 0),
       up: part("up", up, 1),
       down: part("down", down),

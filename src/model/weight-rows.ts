@@ -23,6 +23,8 @@ export interface WeightPlan {
   readonly runs: readonly RowRun[];
   /** Added to every element of a vector, which the weight then holds in f32 (Gemma stores norms without their 1). */
   readonly added?: number;
+  /** embedding: also of the output matrix; router: of experts, small and never quantised. Absent: any other weight. */
+  readonly use?: "embedding" | "router";
 }
 
 /**

@@ -1,19 +1,26 @@
 import type { Backend } from "../backend/backend.ts";
-import { throwIfAborted } from "../base/abort.ts";
 import { ModelFileError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
-import { dimensionsOf, type WeightRef } from "../base/tensor-ref.ts";
-import { rowBytes } from "../base/weight-format.ts";
+import type { WeightSpec } from "../base/tensor-ref.ts";
+import type { Checkpoint } from "../load/checkpoint.ts";
 import type { TensorEntry } from "../load/tensor-entry.ts";
 import type { ModelConfig } from "./config.ts";
+import { streamWeights } from "./stream-weights.ts";
 import { WeightFinder, withoutPrefix } from "./weight-finder.ts";
 import { describeWeights, type ModelWeights, nameEmbeddings, OUTPUT } from "./weight-plan.ts";
-import { readRows, type WeightPlan } from "./weight-rows.ts";
+import type { WeightPlan } from "./weight-rows.ts";
+import { storedFormat, type WeightDtype } from "./weight-storage.ts";
 
 export type { ModelWeights };
 
 /** Bytes of one read from a file: few beside any model, many beside a disk's latency. */
 const SLICE_BYTES = 4 << 20;
+
+export interface LoadOptions {
+  /** Precision of the matrices; default: the checkpoint's own. */
+  readonly dtype?: WeightDtype;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Finds and checks all weights, reserves their final places, then streams each into its place, once.
@@ -21,11 +28,10 @@ const SLICE_BYTES = 4 << 20;
  * AbortedError between two slices.
  */
 export async function loadWeights(
-  tensors: ReadonlyMap<string, TensorEntry>,
+  { tensors, name: checkpointName }: Pick<Checkpoint, "tensors" | "name">,
   config: ModelConfig,
   backend: Backend,
-  checkpointName: string,
-  signal?: AbortSignal,
+  { dtype = "own", signal }: LoadOptions = {},
 ): Promise<ModelWeights> {
   const finder = new WeightFinder(tensors, checkpointName);
   const names = nameEmbeddings(finder, config);
@@ -38,15 +44,13 @@ export async function loadWeights(
     names.output = undefined;
   const plans: WeightPlan[] = [];
   describeWeights(config, names, finder, (plan) => plans.push(plan));
-  const places = new Map<WeightPlan, WeightRef>();
-  const reserved = plans.map((plan) => {
-    const weight = backend.createWeight(plan.spec);
-    places.set(plan, weight);
-    return weight;
+  const placed = plans.map((plan) => {
+    const format = storedFormat(plan, dtype, backend.weightFormats);
+    return { plan, weight: backend.createWeight({ ...plan.spec, format } as WeightSpec) };
   });
   let next = 0;
-  const weights = describeWeights(config, names, finder, () => reserved[next++]);
-  for (const [plan, weight] of places) await stream(plan, weight, backend, signal);
+  const weights = describeWeights(config, names, finder, () => placed[next++].weight);
+  await streamWeights(placed, backend, signal);
   return weights;
 }
 
@@ -54,8 +58,8 @@ export async function loadWeights(
 export interface WeightCheck {
   /** Names of tensors outside the layers that no op uses; `transformers` ignores them too. */
   readonly ignored: readonly string[];
-  /** Bytes of the weights that the config asks for. */
-  readonly usedBytes: number;
+  /** Weights that the config asks for; a tied output that its file stores again is among them. */
+  readonly plans: readonly WeightPlan[];
 }
 
 /**
@@ -71,9 +75,11 @@ export function checkWeights(
   promised: ReadonlyMap<string, string> = new Map(),
 ): WeightCheck {
   const used = new Set<TensorEntry>();
+  const plans: WeightPlan[] = [];
   const finder = new WeightFinder(tensors, checkpointName, promised);
-  describeWeights(config, nameEmbeddings(finder, config), finder, ({ runs }) => {
-    for (const { entry } of runs) used.add(entry);
+  describeWeights(config, nameEmbeddings(finder, config), finder, (plan) => {
+    plans.push(plan);
+    for (const { entry } of plan.runs) used.add(entry);
   });
   const ignored: string[] = [];
   for (const entry of tensors.values()) {
@@ -81,9 +87,7 @@ export function checkWeights(
     judgeUnused(entry.name, config, checkpointName);
     if (!BUFFERS.test(entry.name)) ignored.push(entry.name);
   }
-  let usedBytes = 0;
-  for (const { sizeBytes } of used) usedBytes += sizeBytes;
-  return { ignored, usedBytes };
+  return { ignored, plans };
 }
 
 export interface IgnoredTensors {
@@ -146,20 +150,4 @@ async function haveSameBytes(
     if (bytes.some((byte, i) => byte !== others[i])) return false;
   }
   return true;
-}
-
-async function stream(
-  plan: WeightPlan,
-  weight: WeightRef,
-  backend: Backend,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { rows: numRows, cols } = dimensionsOf(plan.spec);
-  const bytes = rowBytes(plan.spec.format, cols);
-  const rowsAtOnce = Math.max(8, Math.floor(SLICE_BYTES / bytes / 8) * 8);
-  for (let row = 0; row < numRows; row += rowsAtOnce) {
-    const rows = Math.min(rowsAtOnce, numRows - row);
-    throwIfAborted(signal, "loading the weights");
-    await backend.writeWeight(weight, row, await readRows(plan, row, rows));
-  }
 }

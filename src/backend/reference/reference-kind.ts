@@ -17,6 +17,7 @@ export const REFERENCE: BackendKind<unknown, unknown> = {
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
     }),
+    cacheDtype: "f32",
     weightFormats: REFERENCE_FORMATS,
     workBytes: decoderBytes,
     prefillRows: () => CPU_PREFILL_ROWS,

@@ -1,7 +1,7 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { Capacity, ModelShape, TuningReport } from "../backend.ts";
-import { checkFeatures } from "../decoder-features.ts";
+import { checkFeatures, type DecoderFeature } from "../decoder-features.ts";
 import type { WasmHost, WasmModuleName } from "./host.ts";
 import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
@@ -48,6 +48,14 @@ export function wasmFactory(
   return (model, capacity) => open({ model, capacity }, host, options);
 }
 
+const FEATURES: readonly DecoderFeature[] = [
+  "GELU",
+  "embedding scale",
+  "several RoPE tables",
+  "a RoPE table of queries",
+  "experts",
+];
+
 /** Sizes that a backend is opened for. */
 interface Sizes {
   readonly model: ModelShape;
@@ -55,7 +63,7 @@ interface Sizes {
 }
 
 async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise<WasmBackend> {
-  checkFeatures({ name: "wasm", has: [] }, sizes.model, "f32");
+  checkFeatures({ name: "wasm", has: FEATURES }, sizes.model, "f32");
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(

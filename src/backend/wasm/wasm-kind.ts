@@ -21,6 +21,7 @@ export const WASM: BackendKind<{ readonly wasm: WasmHost }, Pick<WasmOptions, "t
       fits: (capacity) => workingBytes(model, capacity) <= USABLE_BYTES - weightBytes,
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,
     }),
+    cacheDtype: "f32",
     weightFormats: WASM_FORMATS,
     workBytes: (model, capacity) => workingBytes(model, { ...capacity, maxPages: 0 }),
     prefillRows: () => CPU_PREFILL_ROWS,

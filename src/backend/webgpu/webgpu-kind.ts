@@ -56,6 +56,7 @@ export function webGpuCandidate(
       fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
     }),
+    cacheDtype,
     weightFormats: WEBGPU_FORMATS,
     workBytes: (model, capacity) =>
       decoderBytes(model, capacity) + capacity.maxBatchRows * rowBytes({ ...model, ...capacity }),

@@ -5,8 +5,9 @@
  * A record of one row is 64 bytes of numbers about the integers, then 32 int16. A record of four rows is f32 [4] scales,
  * f32 [4] scale * sum, then for each pair of columns the four rows' two int16.
  */
+import { RECORD_BYTES, RECORD_OF_FOUR_BYTES } from "./layout";
 
-export const RECORD: usize = 128;
+export const RECORD: usize = RECORD_BYTES;
 /** From a record to its integers. */
 export const INTEGERS: usize = 64;
 /** f32: the scale, and the scale times the sum of the integers; both again times 2^56, for f16 weights' scales as bits. */
@@ -20,7 +21,7 @@ export const START_4_SIGNED: usize = 20;
 export const START_4: usize = 36;
 export const START_6: usize = 52;
 
-export const RECORD_OF_FOUR: usize = 288;
+export const RECORD_OF_FOUR: usize = RECORD_OF_FOUR_BYTES;
 export const INTEGERS_OF_FOUR: usize = 32;
 
 /** Below this magnitude a block counts as zeros: its reciprocal overflows. */

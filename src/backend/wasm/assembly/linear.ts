@@ -3,23 +3,23 @@
  * three weights with the same x. An item is a few 8-row groups of one weight.
  */
 import { fork, ALL_THREADS, streamThreads } from "./control";
+import { FEW_ROWS as FEW } from "./layout";
 import {
-  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, siluTimes4,
+  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, geluTimes4, siluTimes4,
 } from "./math";
 import { quantiseFour, quantiseRows, RECORD, RECORD_OF_FOUR } from "./activations";
 import { matvecQuantised } from "./matvec-quantised";
 import { isFourBits, isQuantised } from "./quantised";
 import { packFour, tile8x4 } from "./tile";
 import { expandQuantised, QUANTISED_PANEL_BYTES, QUANTISED_PANEL_COLS, tileQuantised } from "./tile-quantised";
-import { limits, Dtype, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
+import { limits, Dtype, model, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
 import { expandPanel, rowGroupBytes, rowGroupShift } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
 const PANEL_COLS: u32 = 512;
+const FEW_ROWS: u32 = FEW;
 /** Bytes of a panel in scratch. */
 const PANEL_BYTES: u32 = PANEL_COLS * 32;
-/** With fewer rows of x, each row runs alone and gives the same bits as a single row. */
-const FEW_ROWS: u32 = 8;
 /** Rows of x that one item packs. */
 const PACK_ROWS: u32 = 16;
 /** Bytes of weights touched together. */
@@ -33,6 +33,7 @@ export namespace Mode {
   export const STORE: u32 = 0;
   export const ADD: u32 = 1;
   export const SILU: u32 = 2;
+  export const GELU: u32 = 3;
 }
 
 /**
@@ -44,6 +45,10 @@ const HAS_FLOATS: usize = 5;
 const HAS_QUANTISED: usize = 6;
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
+
+/** The mode of a gate and its up weight. */
+// @ts-ignore: decorator
+@inline export function gateMode(): u32 { return model.isGelu() ? Mode.GELU : Mode.SILU; }
 
 /** Scratch bytes of one weight's sums. */
 // @ts-ignore: decorator
@@ -73,7 +78,7 @@ function prepare(): void {
   } else if (param(HAS_QUANTISED)) quantiseRows(<usize>param(1), rows, param(2) >> 2, region.quantised());
 }
 
-/** Adds a weight. second: the up weight of SILU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
+/** Adds a weight. second: the up weight of SILU and GELU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
 export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize): void {
   const s = param(3);
   const at = SEGMENT + <usize>s * SEGMENT_WORDS;
@@ -255,6 +260,9 @@ function finish(at: usize, w: usize, rowGroup: u32, sums: usize, sums2: usize): 
     if (mode == Mode.SILU) {
       a = siluTimes4(a, v128.load(sums2));
       b = siluTimes4(b, v128.load(sums2, 16));
+    } else if (mode == Mode.GELU) {
+      a = geluTimes4(a, v128.load(sums2));
+      b = geluTimes4(b, v128.load(sums2, 16));
     }
     if (n == 8) {
       if (bias) {

@@ -1,12 +1,12 @@
 /** Packs rows of quantised blocks, as GGUF files have them, into row groups: see quantised.ts. */
 import { Q4_0, Q4_1, Q4_K, Q5_1, Q5_K, Q6_K, Q8_0 } from "../../../base/format-codes";
 import { half } from "./math";
-import { groupShift, hasMin, headerBytes, isFourBits, isSuper, quantBytes, superBytes } from "./quantised";
+import { groupShift, hasMin, headerBytes, isSuper, quantBytes, quantisedGroupBytes, superBytes } from "./quantised";
 
 /** Stands for rows past the last: scales and quants of zero. */
 const ZEROS = memory.data(256);
 /** Addresses of the rows' current blocks. */
-const ROWS = memory.data(64);
+const ROWS = memory.data(32);
 /** Unsigned quants of a block, [row][32]. */
 const QUANTS = memory.data(256);
 
@@ -24,34 +24,34 @@ function fileBlockBytes(format: u32): u32 {
 }
 
 /** As `packRows`. Returns 1 if a scale is Inf or NaN. */
-export function packQuantised(format: u32, src: usize, dst: usize, rows: u32, cols: u32): u32 {
+export function packQuantised(format: u32, src: usize, data: usize, firstRow: u32, rows: u32, cols: u32): u32 {
   const bytes = fileBlockBytes(format);
   const blocks = isSuper(format) ? cols >> 8 : cols >> 5;
   const perRow = blocks * bytes;
-  const groupRows: u32 = 1 << groupShift(format);
+  const shift = groupShift(format);
+  const perBlock = <usize>(isSuper(format)
+    ? superBytes(format) + 8 * (headerBytes(format) + quantBytes(format))
+    : headerBytes(format) + quantBytes(format));
   let special: u32 = 0;
-  for (let r: u32 = 0; r < rows; r += groupRows) {
-    for (let block: u32 = 0; block < blocks; block++) {
-      for (let i: u32 = 0; i < groupRows; i++)
+  for (let r: u32 = 0; r < rows; r += 8) {
+    const row = firstRow + r;
+    const upper = row & ((1 << shift) - 8);
+    let dst = data + <usize>(row >> shift) * <usize>quantisedGroupBytes(format, cols);
+    for (let block: u32 = 0; block < blocks; block++, dst += perBlock) {
+      for (let i: u32 = 0; i < 8; i++)
         store<u32>(ROWS + <usize>(i * 4), r + i < rows ? <u32>src + (r + i) * perRow + block * bytes : <u32>ZEROS);
-      if (isSuper(format)) {
-        special |= packSuper(format, dst);
-        dst += <usize>(superBytes(format) + 8 * (headerBytes(format) + quantBytes(format)));
-      } else {
-        special |= packBlock(format, dst);
-        dst += <usize>(headerBytes(format) + quantBytes(format));
-      }
+      special |= isSuper(format) ? packSuper(format, upper, dst) : packBlock(format, upper, dst);
     }
   }
   return special;
 }
 
-/** f16 numbers of rows `row` .. `row` + 7, `from` bytes behind the rows' blocks, to dst. */
+/** f16 numbers of the rows, `from` bytes behind their blocks, to dst. */
 // @ts-ignore: decorator
-@inline function packHalves(dst: usize, row: u32, from: usize): u32 {
+@inline function packHalves(dst: usize, from: usize): u32 {
   let special: u32 = 0;
   for (let i: u32 = 0; i < 4; i++) {
-    const low: u32 = load<u16>(rowAt(row + i) + from), high: u32 = load<u16>(rowAt(row + i + 4) + from);
+    const low: u32 = load<u16>(rowAt(i) + from), high: u32 = load<u16>(rowAt(i + 4) + from);
     special |= isSpecial(low) | isSpecial(high);
     store<u32>(dst + <usize>(i * 4), low | (high << 16));
   }
@@ -83,15 +83,12 @@ export function packQuantised(format: u32, src: usize, dst: usize, rows: u32, co
   return v128.shuffle<i8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 }
 
-function packBlock(format: u32, dst: usize): u32 {
-  let special = packHalves(dst, 0, 0);
-  if (isFourBits(format)) special |= packHalves(dst + 16, 8, 0);
+/** upper: 8 for rows 8-15 of a group of 16, else 0. */
+function packBlock(format: u32, upper: u32, dst: usize): u32 {
+  const scales = dst + <usize>(upper * 2);
+  let special = packHalves(scales, 0);
+  if (hasMin(format)) special |= packHalves(scales + <usize>(headerBytes(format) >> 1), 2);
   const from: usize = hasMin(format) ? 4 : 2;
-  if (hasMin(format)) {
-    const mins = dst + <usize>(headerBytes(format) >> 1);
-    special |= packHalves(mins, 0, 2);
-    if (isFourBits(format)) special |= packHalves(mins + 16, 8, 2);
-  }
   const quants = dst + <usize>headerBytes(format);
   if (format == Q8_0) packBytes(quants);
   else if (format == Q5_1) {
@@ -99,8 +96,8 @@ function packBlock(format: u32, dst: usize): u32 {
     packFiveBits(quants);
   } else {
     // Low nibbles are columns 0-15, high ones columns 16-31.
-    packNibbles(quants, from, 0);
-    packNibbles(quants + 128, from, 1);
+    packNibbles(quants, from, 0, upper);
+    packNibbles(quants + 128, from, 1, upper);
   }
   return special;
 }
@@ -130,39 +127,61 @@ function packBytes(quants: usize): void {
   return v128.or(nibbles(row, from, high), i16x8.shl(nibbles(row + 4, from, high), 4));
 }
 
-/** 16 columns of 16 rows; the quants of rows 12-15 less 8. */
-function packNibbles(quants: usize, from: usize, high: u32): void {
-  const sign = i8x16.splat(-128);
-  const a = twoNibbles(0, from, high), e = v128.xor(twoNibbles(8, from, high), sign);
-  const b = twoNibbles(1, from, high), f = v128.xor(twoNibbles(9, from, high), sign);
-  const c = twoNibbles(2, from, high), g = v128.xor(twoNibbles(10, from, high), sign);
-  const d = twoNibbles(3, from, high), h = v128.xor(twoNibbles(11, from, high), sign);
-  transpose(weaveLow(a, e), weaveLow(b, f), weaveLow(c, g), weaveLow(d, h), quants);
-  transpose(weaveHigh(a, e), weaveHigh(b, f), weaveHigh(c, g), weaveHigh(d, h), quants + 64);
+/** 16 columns of 8 rows, which are a byte of each lane; the other byte stays. The quants of rows 12-15 are less 8. */
+function packNibbles(quants: usize, from: usize, high: u32, upper: u32): void {
+  const a = twoNibbles(0, from, high), b = twoNibbles(1, from, high);
+  const c = twoNibbles(2, from, high), d = twoNibbles(3, from, high);
+  if (upper) {
+    const sign = i8x16.splat(-128);
+    transposeBytes(v128.xor(a, sign), v128.xor(b, sign), v128.xor(c, sign), v128.xor(d, sign), 8, quants);
+  } else transposeBytes(a, b, c, d, 0, quants);
 }
 
-function packSuper(format: u32, dst: usize): u32 {
-  const rows: u32 = 1 << groupShift(format);
+/** Bytes of four rows to a byte of the lanes of eight vectors; shift: 8 for the high byte. */
+// @ts-ignore: decorator
+@inline function transposeBytes(a: v128, b: v128, c: v128, d: v128, shift: i32, to: usize): void {
+  const kept = i16x8.splat(<i16>(0xff00 >> shift));
+  for (const end = to + 128; to < end; to += 64) {
+    const ab = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11), cd = v128.shuffle<i16>(c, d, 0, 8, 1, 9, 2, 10, 3, 11);
+    // Columns 2i and 2i + 1 of the four rows in four bytes of each vector.
+    const low = v128.shuffle<i32>(ab, cd, 0, 4, 1, 5), high = v128.shuffle<i32>(ab, cd, 2, 6, 3, 7);
+    setBytes(i16x8.extend_low_i8x16_u(low), shift, kept, to);
+    setBytes(i16x8.extend_high_i8x16_u(low), shift, kept, to + 16);
+    setBytes(i16x8.extend_low_i8x16_u(high), shift, kept, to + 32);
+    setBytes(i16x8.extend_high_i8x16_u(high), shift, kept, to + 48);
+    a = v128.shuffle<i64>(a, a, 1, 0);
+    b = v128.shuffle<i64>(b, b, 1, 0);
+    c = v128.shuffle<i64>(c, c, 1, 0);
+    d = v128.shuffle<i64>(d, d, 1, 0);
+  }
+}
+
+// @ts-ignore: decorator
+@inline function setBytes(bytes: v128, shift: i32, kept: v128, to: usize): void {
+  v128.store(to, v128.or(v128.and(v128.load(to), kept), i16x8.shl(bytes, shift)));
+}
+
+function packSuper(format: u32, upper: u32, dst: usize): u32 {
   let special: u32 = 0;
-  for (let row: u32 = 0; row < rows; row++) {
-    const at = rowAt(row), to = dst + <usize>(row * 4);
+  for (let row: u32 = 0; row < 8; row++) {
+    const at = rowAt(row), to = dst + <usize>((row + upper) * 4);
     const d: u32 = load<u16>(at + (format == Q6_K ? 208 : 0));
     special |= isSpecial(d);
     store<f32>(to, half(d));
     if (format == Q6_K) continue;
     const dmin: u32 = load<u16>(at, 2);
     special |= isSpecial(dmin);
-    store<f32>(to + <usize>(rows * 4), half(dmin));
+    store<f32>(to + <usize>(superBytes(format) >> 1), half(dmin));
   }
   dst += <usize>superBytes(format);
   for (let block: u32 = 0; block < 8; block++) {
     const quants = dst + <usize>headerBytes(format);
-    packScales(format, block, rows, dst);
+    packScales(format, block, dst + <usize>(upper >> 2));
     if (format == Q4_K) {
       // The nibbles of a byte belong to two blocks.
       const from: usize = 16 + <usize>((block >> 1) * 32);
-      packNibbles(quants, from, block & 1);
-      packNibbles(quants + 128, from + 16, block & 1);
+      packNibbles(quants, from, block & 1, upper);
+      packNibbles(quants + 128, from + 16, block & 1, upper);
     } else if (format == Q5_K) {
       for (let row: u32 = 0; row < 8; row++) unpackQ5K(rowAt(row), block, QUANTS + <usize>(row * 32));
       packFiveBits(quants);
@@ -176,9 +195,9 @@ function packSuper(format: u32, dst: usize): u32 {
 }
 
 /** Scales and mins of block `block` of 8. */
-function packScales(format: u32, block: u32, rows: u32, header: usize): void {
-  const mins: usize = rows == 16 ? 16 : 2;
-  for (let row: u32 = 0; row < rows; row++) {
+function packScales(format: u32, block: u32, header: usize): void {
+  const mins: usize = format == Q4_K ? 16 : 2;
+  for (let row: u32 = 0; row < 8; row++) {
     const to = header + <usize>((row & 3) * 4 + (row >> 2));
     const at = rowAt(row);
     if (format == Q6_K) {

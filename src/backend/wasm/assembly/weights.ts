@@ -22,9 +22,13 @@ export function packedBytes(dtype: u32, rows: u32, cols: u32): u32 {
   return ((rows + (1 << shift) - 1) >> shift) * rowGroupBytes(dtype, cols);
 }
 
-/** Packs `rows` row-major rows at src into row groups at dst. Returns 1 if an f16 among them is Inf or NaN. */
-export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u32): u32 {
-  if (isQuantised(dtype)) return packQuantised(dtype, src, dst, rows, cols);
+/**
+ * Packs row-major rows at src into the row groups of a matrix at data, from row `firstRow` on, a multiple of 8. Returns 1 if
+ * an f16 among them, a number or a scale, is Inf or NaN.
+ */
+export function packRows(dtype: u32, src: usize, data: usize, firstRow: u32, rows: u32, cols: u32): u32 {
+  if (isQuantised(dtype)) return packQuantised(dtype, src, data, firstRow, rows, cols);
+  let dst = data + <usize>(firstRow >> 3) * <usize>rowGroupBytes(dtype, cols);
   let special: u32 = 0;
   for (let r: u32 = 0; r < rows; r += 8) {
     const n = min<u32>(8, rows - r);
