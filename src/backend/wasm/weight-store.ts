@@ -73,7 +73,12 @@ export class WeightStore {
   }
 
   /** Packs staged rows of an expert. */
-  #pack({ name, format, cols, descriptor }: WasmWeight, expert: number, firstRow: number, rows: number): void {
+  #pack(
+    { name, format, cols, descriptor }: WasmWeight,
+    expert: number,
+    firstRow: number,
+    rows: number,
+  ): void {
     const { integers } = this.#arena;
     const at = descriptor / 4 + expert * DESCRIPTOR_WORDS;
     const address = integers[at];

@@ -2,16 +2,22 @@
 import { Q4_0, Q4_1, Q4_K, Q5_1, Q5_K, Q6_K, Q8_0 } from "../../../base/format-codes";
 import { half } from "./math";
 import { groupShift, hasMin, headerBytes, isSuper, quantBytes, quantisedGroupBytes, superBytes } from "./quantised";
+import { scratch } from "./state";
 
 /** Stands for rows past the last: scales and quants of zero. */
 const ZEROS = memory.data(256);
-/** Addresses of the rows' current blocks. */
-const ROWS = memory.data(32);
-/** Unsigned quants of a block, [row][32]. */
-const QUANTS = memory.data(256);
+/**
+ * Scratch: addresses of the 8 rows' current blocks, then unsigned quants of a block, [row][32]. Not static memory: a worker
+ * that starts meanwhile writes the module's data, zeros too, once more.
+ */
+const QUANTS: usize = 64;
 
 // @ts-ignore: decorator
-@inline function rowAt(row: u32): usize { return <usize>load<u32>(ROWS + <usize>(row * 4)); }
+@inline function rowAt(row: u32): usize { return <usize>load<u32>(scratch + <usize>(row * 4)); }
+
+/** Quants of a row. */
+// @ts-ignore: decorator
+@inline function quantsOf(row: u32): usize { return scratch + QUANTS + <usize>(row * 32); }
 
 /** Bytes of a block of a row. */
 function fileBlockBytes(format: u32): u32 {
@@ -39,7 +45,7 @@ export function packQuantised(format: u32, src: usize, data: usize, firstRow: u3
     let dst = data + <usize>(row >> shift) * <usize>quantisedGroupBytes(format, cols);
     for (let block: u32 = 0; block < blocks; block++, dst += perBlock) {
       for (let i: u32 = 0; i < 8; i++)
-        store<u32>(ROWS + <usize>(i * 4), r + i < rows ? <u32>src + (r + i) * perRow + block * bytes : <u32>ZEROS);
+        store<u32>(scratch + <usize>(i * 4), r + i < rows ? <u32>src + (r + i) * perRow + block * bytes : <u32>ZEROS);
       special |= isSuper(format) ? packSuper(format, upper, dst) : packBlock(format, upper, dst);
     }
   }
@@ -92,7 +98,7 @@ function packBlock(format: u32, upper: u32, dst: usize): u32 {
   const quants = dst + <usize>headerBytes(format);
   if (format == Q8_0) packBytes(quants);
   else if (format == Q5_1) {
-    for (let row: u32 = 0; row < 8; row++) unpackQ5_1(rowAt(row), QUANTS + <usize>(row * 32));
+    for (let row: u32 = 0; row < 8; row++) unpackQ5_1(rowAt(row), quantsOf(row));
     packFiveBits(quants);
   } else {
     // Low nibbles are columns 0-15, high ones columns 16-31.
@@ -183,10 +189,10 @@ function packSuper(format: u32, upper: u32, dst: usize): u32 {
       packNibbles(quants, from, block & 1, upper);
       packNibbles(quants + 128, from + 16, block & 1, upper);
     } else if (format == Q5_K) {
-      for (let row: u32 = 0; row < 8; row++) unpackQ5K(rowAt(row), block, QUANTS + <usize>(row * 32));
+      for (let row: u32 = 0; row < 8; row++) unpackQ5K(rowAt(row), block, quantsOf(row));
       packFiveBits(quants);
     } else {
-      for (let row: u32 = 0; row < 8; row++) unpackQ6K(rowAt(row), block, QUANTS + <usize>(row * 32));
+      for (let row: u32 = 0; row < 8; row++) unpackQ6K(rowAt(row), block, quantsOf(row));
       packSixBits(quants);
     }
     dst = quants + <usize>quantBytes(format);
@@ -243,7 +249,7 @@ function unpackQ6K(at: usize, block: u32, to: usize): void {
 
 /** Quant of a row at pair s and parity p. */
 // @ts-ignore: decorator
-@inline function quant(row: u32, s: u32, p: u32): u32 { return load<u8>(QUANTS + <usize>(row * 32 + s * 2 + p)); }
+@inline function quant(row: u32, s: u32, p: u32): u32 { return load<u8>(quantsOf(row) + <usize>(s * 2 + p)); }
 
 // @ts-ignore: decorator
 @inline function setLane(quants: usize, i: u32, row: u32, p: u32, value: u32): void {
