@@ -46,6 +46,12 @@ export type {
   GenerationTimings,
   PartKind,
 } from "./engine/request.ts";
+export {
+  type AttentionReport,
+  type CheckpointReport,
+  type InspectOptions,
+  inspectFolder,
+} from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
 export type { WeightProblem } from "./load/scan-weights.ts";
@@ -65,12 +71,6 @@ export {
   type TestReport,
 } from "./machine/doctor.ts";
 export { DTYPE_CHOICES, type DtypeChoice } from "./machine/fit-model.ts";
-export {
-  type AttentionReport,
-  type CheckpointReport,
-  type InspectOptions,
-  inspectFolder,
-} from "./model/inspect.ts";
 export type { StoredFormat, WeightDtype, WeightPrecision } from "./model/weight-storage.ts";
 export type { IgnoredTensors } from "./model/weights.ts";
 export { type EngineHost, openEngineWith } from "./open.ts";

@@ -38,7 +38,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
   const { signal } = options;
   const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
-    const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
+    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const opening = { host, checkpoint, config, check, startedAt };
     const { dtype = "auto" } = options;
