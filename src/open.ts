@@ -204,7 +204,7 @@ function originOf(
     contextNotes: [isScaled ? config.contextNote : undefined, contextNote].filter(
       (note) => note !== undefined,
     ),
-    notes: [...precisionNotes(precision), ...cacheNotes(cacheDtype, backend), ...checkpoint.notes],
+    notes: [...notes, ...precisionNotes(precision), ...cacheNotes(cacheDtype, backend), ...checkpoint.notes],
   };
 }
 
