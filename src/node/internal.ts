@@ -48,7 +48,6 @@ export { type ModelConfig, parseModelConfig } from "../model/config.ts";
 export { Decoder } from "../model/decoder.ts";
 export { attentionModelOf } from "../model/model-size.ts";
 export { createRope } from "../model/rope.ts";
-export { defaultSelectionLayers } from "../model/selection-layers.ts";
 export { loadWeights, type ModelWeights } from "../model/weights.ts";
 export { openDawn } from "./dawn.ts";
 export * from "./index.ts";

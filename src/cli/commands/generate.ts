@@ -42,7 +42,8 @@ type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Report = ReturnType<Engine["report"]>;
 
 async function open(options: GenerateOptions, progress: ProgressLine): Promise<Engine> {
-  const { backend, dtype, threads, contextLength, attention, model = bundledModelFolder() } = options;
+  const { backend, dtype, threads, contextLength, cacheDtype, attention } = options;
+  const { model = bundledModelFolder() } = options;
   let download: DownloadProgress | undefined;
   progress.show(() => (download ? describeDownload(download) : `opening ${model}`));
   const onDownload = (now: DownloadProgress) => {
@@ -54,7 +55,7 @@ async function open(options: GenerateOptions, progress: ProgressLine): Promise<E
       onDownload,
       backend,
       dtype,
-      ...defined({ threads, contextLength, attention }),
+      ...defined({ threads, contextLength, cacheDtype, attention }),
     });
   } catch (error) {
     throw contextLength === undefined && threads === undefined && attention === undefined
