@@ -166,6 +166,19 @@ describe("a server at fault", () => {
     await expect(open("org/model")).rejects.toThrow(/no JSON .*sign in.*HF_ENDPOINT/);
   });
 
+  test("stops sending for a while: the request is repeated where it stopped", async () => {
+    hub.fault = (request, response, { kind, count }) => {
+      if (kind !== "store" || count > 2) return false;
+      const [, from = 0, to = 0] = /(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
+      response.writeHead(206, { "Content-Range": `bytes ${from}-${to}/${WEIGHTS.length}` });
+      response.write(WEIGHTS.subarray(Number(from), Number(from) + 1000));
+      return true;
+    };
+    expect(await hasWeights(await open("org/model", { HF_HUB_DOWNLOAD_TIMEOUT: "1" }))).toBe(true);
+    const starts = hub.seen.flatMap(({ kind, range }) => (kind === "store" ? [range?.split("-")[0]] : []));
+    expect(starts).toContain("bytes=1000");
+  });
+
   test("stops sending: the transfer ends when the caller aborts", async () => {
     hub.fault = (_request, response, { kind }) => {
       if (kind !== "store") return false;
