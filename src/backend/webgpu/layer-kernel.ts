@@ -3,10 +3,10 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import { formatCode } from "../../base/weight-format.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
-import type { KvCache } from "./kv-cache.ts";
+import { isFinishedApart, type KvCache } from "./kv-cache.ts";
 import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
 import {
   type NumberedBuffer,
@@ -147,7 +147,7 @@ export class LayerKernel {
       isOneKind([output.o, q, k, v]) &&
       slabOf(q) === slabOf(k) &&
       slabOf(q) === slabOf(v) &&
-      this.#stages.input(!hasHeadNorm(input)) !== undefined &&
+      this.#stages.input(!isFinishedApart(this.#context, input)) !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
@@ -181,18 +181,22 @@ export class LayerKernel {
       grid: [first + o + gateUp + down + input],
     });
     const { next, query } = layer;
-    if (next && hasHeadNorm(next.weights))
+    if (next && isFinishedApart(this.#context, next.weights))
       this.#cache.finishHeads(next.layer, next.weights, this.#projected, query, 1);
   }
 
   /** The kernel of a dispatch: the same for all layers and lengths, so that a new number of splits costs little. */
   #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
     const { format } = WebGpuWeight.of(layer.from.output.o);
-    const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
-    const key = `${format}, ${input}, ${layer.pending !== undefined}`;
+    const input = layer.next && (isFinishedApart(this.#context, layer.next.weights) ? "to rows" : "to heads");
+    const { rope, queryRope } = layer.next ? this.#ropeOf(layer.next) : {};
+    const key = `${format}, ${input}, ${rope}, ${queryRope}, ${layer.pending !== undefined}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
-      kernel = this.#context.recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan));
+      kernel = this.#context.recorder.kernel(
+        filesOf(this.#context, layer, plan),
+        this.#constants(layer, plan),
+      );
       this.#kernels.set(key, kernel);
     }
     return kernel;
@@ -202,7 +206,7 @@ export class LayerKernel {
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
     const stages = this.#stages;
     const [o, gateUp, down] = [stages.output(pending !== undefined), stages.gateUp(), stages.down()];
-    const input = next && stages.input(!hasHeadNorm(next.weights));
+    const input = next && stages.input(!isFinishedApart(this.#context, next.weights));
     if (!o || !gateUp || !down || (next && !input))
       throw new BackendError(
         "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
@@ -223,7 +227,7 @@ export class LayerKernel {
     const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
     const { format } = WebGpuWeight.of(layer.from.output.o);
     const width = numQueryHeads * headDim;
-    const isToHeads = layer.next && !hasHeadNorm(layer.next.weights);
+    const isToHeads = layer.next && !isFinishedApart(this.#context, layer.next.weights);
     const isToRows = layer.next && !isToHeads;
     return {
       ...this.#sharedConstants(layer, plan, format),
@@ -234,8 +238,15 @@ export class LayerKernel {
       ...(plan.input &&
         stageConstants("input", { cols: hiddenSize, format, stage: plan.input, isNormed: true })),
       ...(isToRows && { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim }),
-      ...(isToHeads && { ...stepConstants(this.#context), CACHE_IS_F16: cacheDtype === "f16" }),
+      ...(isToHeads && {
+        ...stepConstants(this.#context, this.#ropeOf(layer.next)),
+        CACHE_IS_F16: cacheDtype === "f16",
+      }),
     };
+  }
+
+  #ropeOf({ layer }: NextLayer): LayerRope {
+    return this.#context.model.layers[layer] ?? { rope: 0 };
   }
 
   /** Constants of layer-core.wgsl. */
@@ -296,7 +307,8 @@ export class LayerKernel {
     };
     if (!next) return bindings;
     const weights_input = slabOf(next.weights.q);
-    if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
+    if (isFinishedApart(this.#context, next.weights))
+      return { ...bindings, weights_input, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
     return { ...bindings, weights_input, step: stepBuffer.storage, query, keys, values };
   }
@@ -320,7 +332,7 @@ function dispatchOf(
   };
 }
 
-function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
+function filesOf(context: GpuContext, { next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
   const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
   files.push("layer-stage:o", "layer-stage:gate_up", "layer-stage:down");
   if (input) files.push("layer-stage:input");
@@ -328,7 +340,7 @@ function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): Shader
   if (pending) files.push("combine-core", "layer-combine");
   else files.push("layer-copy");
   if (!next) files.push("layer-to-end");
-  else if (hasHeadNorm(next.weights)) files.push("layer-to-rows");
+  else if (isFinishedApart(context, next.weights)) files.push("layer-to-rows");
   else files.push("step", "layer-to-heads");
   files.push("layer-kernel");
   return files;
@@ -351,11 +363,6 @@ function stageConstants(
     [`STRIP_${name}`]: of.stage.strip,
     [`NORM_${name}`]: of.isNormed ?? false,
   };
-}
-
-/** Heads with norms of their own are finished by a dispatch that sees each head whole. */
-export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
-  return qNorm !== undefined || kNorm !== undefined;
 }
 
 /** True if each lies whole in one slab, all in one format. */

@@ -2,7 +2,7 @@ import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { WeightFormat } from "../../base/weight-format.ts";
 import { formatCode } from "../../base/weight-format.ts";
-import { type GpuContext, stepConstants } from "./context.ts";
+import { type GpuContext, type LayerRope, stepConstants } from "./context.ts";
 import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
 import {
@@ -32,6 +32,14 @@ export interface Target {
   readonly storage: NumberedBuffer;
   /** Elements from row to row. */
   readonly stride: number;
+}
+
+/** Destination of projected heads. */
+interface HeadTarget {
+  readonly query: NumberedBuffer;
+  readonly keys: NumberedBuffer;
+  readonly values: NumberedBuffer;
+  readonly layer: LayerRope | undefined;
 }
 
 export interface ProductOptions extends PrepareOptions {
@@ -124,12 +132,7 @@ export class LinearOps {
    * Records the query, key and value products of few rows, with RoPE, straight into the query and the pages.
    * Returns false, with nothing recorded, if one kernel cannot do all of it.
    */
-  multiplyHeads(
-    products: readonly Product[],
-    x: Rows,
-    norm: WebGpuWeight,
-    out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
-  ): boolean {
+  multiplyHeads(products: readonly Product[], x: Rows, norm: WebGpuWeight, out: HeadTarget): boolean {
     const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
     if (!first || model.headDim % MIN_HEAD_ROWS !== 0) return false;
@@ -144,7 +147,7 @@ export class LinearOps {
       const core = this.#core(head, x, true, "heads");
       if (core.constants.BATCH > core.constants.LANES) return false;
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
-        ...stepConstants(this.#context),
+        ...stepConstants(this.#context, out.layer),
         ...core.constants,
         HEAD_DIM: model.headDim,
         QUERY_HEADS: model.numQueryHeads,

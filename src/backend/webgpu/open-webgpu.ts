@@ -53,7 +53,20 @@ export function webGpuFactory(
 
 async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions): Promise<WebGpuBackend> {
   const { model, capacity, cacheDtype } = sizes;
-  checkFeatures({ name: "webgpu", has: [] }, model, cacheDtype);
+  checkFeatures(
+    {
+      name: "webgpu",
+      has: [
+        "attention scale",
+        "several RoPE tables",
+        "a RoPE table of queries",
+        "sliding windows",
+        "q8 cache",
+      ],
+    },
+    model,
+    cacheDtype,
+  );
   checkLimits(sizes, adapter.limits);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
   const buffers = new Buffers(device);
