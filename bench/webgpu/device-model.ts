@@ -5,6 +5,7 @@ import {
   fillBackend,
   type ModelConfig,
   type ModelWeights,
+  type Tuning,
   WebGpuBackend,
   webGpuCandidate,
   webGpuFactory,
@@ -29,12 +30,14 @@ export interface DeviceModelOptions extends Dtypes {
   /** Rows of the largest batch, of one sequence; left out: rows and sequences as an engine has them by default. */
   readonly rows?: number;
   readonly hasSubgroupMatrices?: false;
+  /** Overrides of kernel sizes. */
+  readonly tuning?: Partial<Tuning>;
 }
 
 export async function openDeviceModel(
   gpu: BenchGpu,
   config: ModelConfig,
-  { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
+  { context, rows, dtype, cacheDtype, hasSubgroupMatrices, tuning = {} }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const adapter = await gpu.adapter();
   const candidate = webGpuCandidate(adapter, adapter);
@@ -47,7 +50,7 @@ export async function openDeviceModel(
     maxBatchSequences: rows === undefined ? candidate.maxConcurrent : 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits }));
+  const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, tuning }));
   const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
