@@ -106,7 +106,7 @@ class EverySteps {
       numSequences: rowCounts.length,
       tokenIds: new Uint32Array(numRows),
       slots: new Uint32Array(numRows),
-      rope: new Float32Array(numRows * model.headDim),
+      rope: new Float32Array(model.numRopes * numRows * model.headDim),
       firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       validBounds: Uint32Array.from(rowCounts, (rows) => length - rows),
@@ -124,9 +124,11 @@ class EverySteps {
     const numRows = this.#begin(rowCounts, length);
     const range = { first: 0, count: rowCounts.length };
     backend.embed(weights.embedding, this.#x);
-    backend.attentionInput(0, weights.input, this.#x, this.#query);
+    for (let layer = 0; layer < backend.model.numLayers; layer++) {
+      backend.attentionInput(layer, weights.input, this.#x, this.#query);
+      backend.attendAll(layer, range, this.#query, this.#attended);
+    }
     backend.updatePageBounds(0, range);
-    backend.attendAll(0, range, this.#query, this.#attended);
     backend.attentionOutput(weights.output, this.#attended, this.#x);
     backend.feedForward(weights.feedForward, this.#x);
     for (const rows of [[numRows - 1], [numRows - 1, 0, 0]])
@@ -149,7 +151,8 @@ class EverySteps {
     const from = { output: { o: output.o }, feedForward };
     for (const isAttended of [true, false]) {
       if (isAttended) backend.attendAll(0, { first: 0, count: 1 }, this.#query, this.#attended);
-      backend.advance(from, { layer: 0, weights: input }, tensors);
+      for (let layer = 0; layer < backend.model.numLayers; layer++)
+        backend.advance(from, { layer, weights: input }, tensors);
     }
     backend.advance(from, undefined, tensors);
     backend.logits(input.norm, embedding, this.#x, Uint32Array.of(0), 1, this.#logits);

@@ -55,13 +55,17 @@ const LARGE: DeviceTraits = {
   hasSubgroupMatrices: true,
 };
 
-/** Odd and even sizes, the maximum query heads of a workgroup, the widest heads. */
+/** Odd and even sizes, the maximum query heads of a workgroup, the widest heads, layers of two kinds. */
 const COMMON = { maxPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
 const SIZES: readonly Partial<Sizes>[] = [
   { ...COMMON, headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
   { ...COMMON, headDim: 6, numKvHeads: 2, numQueryHeads: 2, hiddenSize: 30, intermediateSize: 45 },
   { ...COMMON, headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, vocabSize: 20000 },
   { ...COMMON, headDim: 256, numKvHeads: 1, numQueryHeads: 8, hiddenSize: 128, pageSize: 2 },
+  {
+    ...{ ...COMMON, headDim: 64, numKvHeads: 1, numQueryHeads: 3, hiddenSize: 512, intermediateSize: 1024 },
+    ...{ numLayers: 2, numRopes: 2, layers: [{ rope: 0 }, { rope: 0, queryRope: 1, window: 100 }] },
+  },
 ];
 
 const { gpu, reason } = await openNullGpu();
@@ -89,12 +93,13 @@ async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
   const { checks } = checkKernels(device);
   try {
     device.pushErrorScope("validation");
-    for (const cacheDtype of ["f16", "f32"] as const)
+    for (const cacheDtype of ["f16", "f32", "q8"] as const)
       for (const sizes of SIZES) {
         const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, device }));
         const backend = await open(...sizesOf(sizes));
         if (!(backend instanceof WebGpuBackend)) throw new TypeError("webGpuFactory gave another backend");
-        await recordEveryStep(backend, ["f32", "f16", "bf16"]);
+        // kernels of weights are the same whatever the cache
+        await recordEveryStep(backend, cacheDtype === "q8" ? ["f16"] : ["f32", "f16", "bf16"]);
         await backend.close();
       }
     return { checks: await checks(), refused: (await device.popErrorScope())?.message };
