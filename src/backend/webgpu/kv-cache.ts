@@ -253,14 +253,3 @@ export class KvCache {
     });
   }
 }
-
-/**
- * True for heads that a dispatch of its own finishes, which sees each head whole: those with norms, and keys and values that a q8
- * cache scales.
- */
-export function isFinishedApart(
-  { cacheDtype }: GpuContext,
-  { qNorm, kNorm }: AttentionInputWeights,
-): boolean {
-  return cacheDtype === "q8" || qNorm !== undefined || kNorm !== undefined;
-}

@@ -9,8 +9,8 @@ import type {
 } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
-import { isFinishedApart, type KvCache } from "./kv-cache.ts";
-import { LayerKernel } from "./layer-kernel.ts";
+import type { KvCache } from "./kv-cache.ts";
+import { isFinishedApart, LayerKernel } from "./layer-kernel.ts";
 import { LinearOps } from "./linear-ops.ts";
 import { padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
