@@ -133,6 +133,14 @@ describe("tokens of a GGUF vocabulary", () => {
     expect(text.tokenizer?.decode([263, 3 + 0xc3, 3 + 0xa9])).toBe("abé");
   });
 
+  test("Gemma's texts get no prefix when the file does not say, others do", () => {
+    expect(encode(open(SENTENCE_PIECE, { "general.architecture": "gemma3" }), "ab")).toEqual([1, 262]);
+    expect(encode(open(SENTENCE_PIECE, { "tokenizer.ggml.add_space_prefix": false }), "ab")).toEqual([
+      1, 262,
+    ]);
+    expect(encode(open(SENTENCE_PIECE), "ab")).toEqual([1, 263]);
+  });
+
   test("special tokens of Phi-3 but <s> take the white space after them", () => {
     const changes = { "general.architecture": "phi3", "tokenizer.ggml.add_space_prefix": false };
     expect(encode(open(SENTENCE_PIECE, changes), "a<|im_end|> \n b<s> a")).toEqual([
