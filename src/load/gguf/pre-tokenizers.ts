@@ -2,7 +2,7 @@
  * The pre-tokenizers that `tokenizer.ggml.pre` names. A name stands for the steps of the published tokenizer.json files from
  * which llama.cpp's converter derives it, so that a GGUF file encodes as its Hugging Face folder does.
  */
-import { ConfigError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import type { JsonObject } from "../json-file.ts";
 import { PUBLISHED_PATTERNS } from "../tokenizer/published-patterns.ts";
@@ -190,12 +190,12 @@ const KINDS: Readonly<Record<string, PreTokenizerKind>> = {
 
 /**
  * Looks up the pre-tokenizer of a byte-level vocabulary.
- * @throws ConfigError naming the known ones when the name is unknown
+ * @throws ModelFileError naming the known ones when the name is unknown
  */
 export function preTokenizerKind(name: string, fileName: string): PreTokenizerKind {
   const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
   if (kind) return kind;
-  throw new ConfigError(
+  throw new ModelFileError(
     `reading ${fileName}: the pre-tokenizer ${printValue(name)} of its vocabulary is not supported, so texts would get the ` +
       `wrong tokens; take a file whose tokenizer.ggml.pre is one of ${Object.keys(KINDS).join(", ")}`,
   );

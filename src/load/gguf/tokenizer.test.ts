@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError, ModelFileError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { createGgufTokenizer, type GgufText } from "./tokenizer.ts";
 
 const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6];
@@ -201,8 +201,8 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     ["t5", /kind "t5" is not supported; take a file whose tokenizer\.ggml\.model is one of gpt2, llama$/],
     ["bert", /kind "bert"/],
     ["toString", /kind "toString"/],
-  ])("a tokenizer of the kind %s: a ConfigError that names the known ones", (model, message) => {
-    expect(() => open(SENTENCE_PIECE, { "tokenizer.ggml.model": model })).toThrow(ConfigError);
+  ])("a tokenizer of the kind %s: a ModelFileError that names the known ones", (model, message) => {
+    expect(() => open(SENTENCE_PIECE, { "tokenizer.ggml.model": model })).toThrow(ModelFileError);
     expect(() => open(SENTENCE_PIECE, { "tokenizer.ggml.model": model })).toThrow(message);
   });
 
@@ -210,8 +210,8 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     "whitespace",
     "constructor",
     "",
-  ])("the pre-tokenizer %j: a ConfigError that names the known ones", (pre) => {
-    expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.pre": pre })).toThrow(ConfigError);
+  ])("the pre-tokenizer %j: a ModelFileError that names the known ones", (pre) => {
+    expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.pre": pre })).toThrow(ModelFileError);
     expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.pre": pre })).toThrow(
       /model\.gguf.*one of default, llama-bpe, .*smollm/,
     );
