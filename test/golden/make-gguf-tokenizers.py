@@ -30,8 +30,8 @@ NFC = normalizers.NFC()
 # names of llama.cpp, pre-tokenizer of their published tokenizers, their normalizer, whether they ignore merges, whether they add BOS
 KINDS = [
     (["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"], patterns(LLAMA3), None, True, True),
-    (["smaug-bpe", "dbrx", "chatglm-bpe"], patterns(LLAMA3), None, False, False),
-    (["glm4", "glm5"], patterns(LLAMA3), None, True, False),
+    (["dbrx", "chatglm-bpe"], patterns(LLAMA3), None, False, False),
+    (["smaug-bpe", "glm4", "glm5"], patterns(LLAMA3), None, True, False),
     (["minicpm5"], patterns(r"\p{N}{1,3}", LLAMA3.replace("{1,3}", "+")), None, True, False),
     (["qwen2", "deepseek-r1-qwen", "megrez", "kormo", "f2llmv2"], patterns(QWEN), NFC, False, False),
     (["stablelm2", "hunyuan", "solar-open", "grok-2"], patterns(QWEN), None, False, False),

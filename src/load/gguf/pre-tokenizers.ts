@@ -58,7 +58,7 @@ const BAILING: PreTokenizerKind = {
     "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
   ),
 };
-const GLM4: PreTokenizerKind = { ...CL100K, ignoresMerges: true };
+const WHOLE_CL100K: PreTokenizerKind = { ...CL100K, ignoresMerges: true };
 const BLOOM_WORDS = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+";
 const BLOOM: PreTokenizerKind = { preTokenizer: byPatterns(BLOOM_WORDS) };
 
@@ -90,11 +90,11 @@ const KINDS: Readonly<Record<string, PreTokenizerKind>> = {
   "midm-2.0": LLAMA3,
   lfm2: LLAMA3,
   "jina-v5-nano": LLAMA3,
-  "smaug-bpe": CL100K,
+  "smaug-bpe": WHOLE_CL100K, // SmolLM3, too: Llama 3's vocabulary, in which no merges lead to 588 tokens
   dbrx: CL100K,
   "chatglm-bpe": CL100K,
-  glm4: GLM4,
-  glm5: GLM4,
+  glm4: WHOLE_CL100K,
+  glm5: WHOLE_CL100K,
   minicpm5: {
     preTokenizer: byPatterns("\\p{N}{1,3}", llama3.replace("\\p{N}{1,3}", "\\p{N}+")),
     ignoresMerges: true,
