@@ -105,6 +105,9 @@ const ALL_BACKENDS: readonly BackendRow[] = [
 export const BACKENDS: readonly BackendRow[] =
   tested === "cpu" ? ALL_BACKENDS.map((row) => ({ ...row, cases: "few" })) : ALL_BACKENDS;
 
+/** Rows of the suites whose ops read no cache. */
+export const BACKENDS_BESIDE_CACHE = BACKENDS.filter(({ cacheDtype }) => cacheDtype !== "q8");
+
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where
  * an f32 sum lies beside the middle between two numbers of f16, one side takes the one and the other side the other. That
