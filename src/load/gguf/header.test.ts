@@ -236,6 +236,17 @@ test.each<[string, GgufFileContents, string | RegExp]>([
   });
 });
 
+test.each([
+  ["short texts", 4 << 20, field.texts(["ab"]).bytes.slice(12), 8],
+  ["arrays within an array", 300_000, u32Bytes(4), 9],
+])("a file with more %s than any model's is refused before they are kept", async (_, count, one, type) => {
+  const element = type === 9 ? joinBytes(one, new Uint8Array(8)) : one;
+  const elements = new Uint8Array(element.length * (count + 1));
+  for (let at = 0; at < elements.length; at += element.length) elements.set(element, at);
+  const reading = read({ metadata: [["a", field.list(type, [{ type, bytes: elements }], count + 1)]] });
+  await expect(reading).rejects.toThrow("its arrays have more than 4194304 values");
+});
+
 function nested(depth: number): ReturnType<typeof field.u8> {
   return depth === 0 ? field.list(4, []) : field.list(9, [nested(depth - 1)]);
 }
