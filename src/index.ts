@@ -23,6 +23,7 @@ export type {
   Selector,
 } from "./attention/policy.ts";
 export { formatAttention, parseAttention } from "./attention/spec.ts";
+export { CACHE_DTYPES, type CacheDtype } from "./base/cache-dtype.ts";
 export {
   AbortedError,
   BackendError,

@@ -5,7 +5,7 @@ import type { EngineReport } from "./engine-api.ts";
 
 /** Facts about the opening of an engine, for its report. */
 export interface EngineOrigin {
-  readonly model: Omit<EngineReport["model"], "contextLength">;
+  readonly model: Omit<EngineReport["model"], "contextLength" | "cacheDtype">;
   /** Reason for the choice of this backend. */
   readonly why: string;
   readonly selfTestMs?: number | undefined;
@@ -26,7 +26,11 @@ export function reportEngine(
   const { name, settings, selectionLayersFrom: from } = policy;
   const guess = from === "guess" ? [guessNote(name, settings.layers)] : [];
   return {
-    model: { ...model, contextLength: backend.capacity.maxSequenceLength },
+    model: {
+      ...model,
+      contextLength: backend.capacity.maxSequenceLength,
+      cacheDtype: backend.cacheDtype,
+    },
     backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
     attention: { name, settings, ...(from && { selectionLayersFrom: from }) },
     loadMs,

@@ -1,5 +1,12 @@
 import { Argument, type Command, Option } from "commander";
-import { BACKEND_CHOICES, type BackendChoice, DTYPE_CHOICES, type DtypeChoice } from "../../node/index.ts";
+import {
+  BACKEND_CHOICES,
+  type BackendChoice,
+  CACHE_DTYPES,
+  type CacheDtype,
+  DTYPE_CHOICES,
+  type DtypeChoice,
+} from "../../node/index.ts";
 import { attentionSpec, collect, collectJson, decimal, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
 
@@ -11,6 +18,7 @@ export interface GenerateOptions extends PromptOptions {
   readonly dtype: DtypeChoice;
   readonly threads?: number;
   readonly contextLength?: number;
+  readonly cacheDtype?: CacheDtype;
   readonly maxTokens?: number;
   readonly temperature?: number;
   readonly topP?: number;
@@ -86,6 +94,12 @@ function addModel(command: Command): void {
       "--context-length <n>",
       "tokens of prompt and output together (default: the model's)",
       wholeNumber(1),
+    )
+    .addOption(
+      new Option(
+        "--cache-dtype <dtype>",
+        "keys and values in f16, f32 or q8 (int8; default: f16 on a GPU, f32 on a CPU)",
+      ).choices(CACHE_DTYPES),
     );
 }
 
