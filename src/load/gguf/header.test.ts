@@ -115,6 +115,12 @@ describe("a whole file", () => {
     expect(sizes.length).toBeLessThan(6);
   });
 
+  test("may have texts that are characters only together, and keeps them apart", async () => {
+    const halves = [0xc3, 0xa9].map((byte) => ({ type: 8, bytes: textBytes(Uint8Array.of(byte)) }));
+    const { metadata } = await read({ metadata: [["t", field.list(8, halves)]] });
+    expect(metadata.get("t")).toEqual(["\ufffd", "\ufffd"]);
+  });
+
   test("may have texts that are not UTF-8, as U+FFFD, and the texts beside them stay", async () => {
     const list = field.list(8, [
       { type: 8, bytes: textBytes(Uint8Array.of(0x61, 0xff)) },
