@@ -139,36 +139,46 @@ export interface GgufChange {
   readonly kind: Kind | "any";
   readonly at: number;
   readonly from: number;
-  readonly how: "number" | "near" | "text" | "copy" | "delete" | "repeat" | "nest" | "flip" | "cut" | "grow";
+  readonly how:
+    | "number"
+    | "near"
+    | "text"
+    | "swap"
+    | "copy"
+    | "delete"
+    | "repeat"
+    | "nest"
+    | "flip"
+    | "cut"
+    | "grow";
   readonly number: bigint;
   readonly text: string | Uint8Array;
 }
 
-const share = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
+const share = fc.nat(2 ** 30 - 1).map((value) => value / 2 ** 30);
 
-/** Draws one to three changes. */
-export const ggufChanges: fc.Arbitrary<readonly GgufChange[]> = fc.array(
-  fc.record({
-    kind: fc.constantFrom("any", "count", "length", "type", "text", "value", "size", "offset", "magic"),
-    at: share,
-    from: share,
-    how: fc.constantFrom(
-      "number",
-      "number",
-      "near",
-      "text",
-      "copy",
-      "delete",
-      "repeat",
-      "nest",
-      "flip",
-      "cut",
-      "grow",
-    ),
-    number: fc.constantFrom(...NUMBERS),
-    text: fc.constantFrom(...TEXTS),
-  }),
-  { minLength: 1, maxLength: 3 },
+/** Half of the changes keep what follows them readable, so that damage reaches the model behind the header. */
+const HOW: readonly GgufChange["how"][] = [
+  ...(["text", "text", "text", "swap", "swap", "swap", "near", "near", "number", "number"] as const),
+  ...(["copy", "delete", "repeat", "nest", "flip", "flip", "cut", "grow"] as const),
+];
+const KINDS: readonly GgufChange["kind"][] = [
+  ...(["value", "value", "value", "size", "offset", "type", "text", "length", "count", "any"] as const),
+];
+
+/** Draws one or two changes, without fast-check's bias to the ends, which would damage the same places most of the time. */
+export const ggufChanges: fc.Arbitrary<readonly GgufChange[]> = fc.noBias(
+  fc.array(
+    fc.record({
+      kind: fc.constantFrom(...KINDS),
+      at: share,
+      from: share,
+      how: fc.constantFrom(...HOW),
+      number: fc.constantFrom(...NUMBERS),
+      text: fc.constantFrom(...TEXTS),
+    }),
+    { minLength: 1, maxLength: 2 },
+  ),
 );
 
 /** Returns the bytes of the damaged file. */
@@ -199,7 +209,8 @@ function change(
   pieces: readonly Piece[],
   { kind, at, from, how, number, text }: GgufChange,
 ): readonly Piece[] {
-  const chosen = pieces.flatMap((piece, i) => (kind === "any" || piece.kind === kind ? [i] : []));
+  const wanted = how === "text" ? "text" : kind;
+  const chosen = pieces.flatMap((piece, i) => (wanted === "any" || piece.kind === wanted ? [i] : []));
   const index = chosen[Math.floor(at * chosen.length)];
   const piece = index === undefined ? undefined : pieces[index];
   if (index === undefined || piece === undefined) return pieces;
@@ -220,6 +231,13 @@ function change(
     }
     case "text":
       return changeText(pieces, index, typeof text === "string" ? new TextEncoder().encode(text) : text);
+    case "swap": {
+      const others = pieces.flatMap((one, i) =>
+        one.kind === piece.kind && one.bytes.length === bytes.length ? [i] : [],
+      );
+      const other = others[Math.floor(from * others.length)] ?? index;
+      return pieces.map((one, i) => (i === index ? (pieces[other] ?? one) : i === other ? piece : one));
+    }
     case "copy":
       return put(pieces[Math.floor(from * pieces.length)]?.bytes ?? bytes);
     case "delete":
