@@ -74,7 +74,7 @@ function rowsScanned(
   return Math.ceil(length / MODEL.pageSize) * (2 / VECTORS_PER_ROW[cacheDtype]);
 }
 
-describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype, lacksWindows }) => {
+describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
   const rows = cases === undefined ? ROWS : ROWS.filter(([spec]) => FEW_SPECS.includes(spec));
   const opened: Backend[] = [];
   afterEach(async () => {
@@ -265,7 +265,7 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype, lacksWindows }) => 
   });
 
   const withWindows = cases === undefined ? POLICIES_WITH_WINDOWS : POLICIES_WITH_WINDOWS.slice(2, 7);
-  it.runIf(!lacksWindows).each(withWindows.map((row) => [row.spec, row] as const))(
+  it.each(withWindows.map((row) => [row.spec, row] as const))(
     "%s leaves sliding layers to their window: the others' sets exactly, reads of windows alone",
     async (_, row) => {
       const t = await openTrial(9, MODEL_WITH_WINDOWS);
