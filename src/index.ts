@@ -46,6 +46,12 @@ export type {
   GenerationTimings,
   PartKind,
 } from "./engine/request.ts";
+export {
+  type AttentionReport,
+  type CheckpointReport,
+  type InspectOptions,
+  inspectFolder,
+} from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
 export type { WeightProblem } from "./load/scan-weights.ts";
@@ -64,12 +70,8 @@ export {
   type MachineReport,
   type TestReport,
 } from "./machine/doctor.ts";
-export {
-  type AttentionReport,
-  type CheckpointReport,
-  type InspectOptions,
-  inspectFolder,
-} from "./model/inspect.ts";
+export { DTYPE_CHOICES, type DtypeChoice } from "./machine/fit-model.ts";
+export type { StoredFormat, WeightDtype, WeightPrecision } from "./model/weight-storage.ts";
 export type { IgnoredTensors } from "./model/weights.ts";
 export { type EngineHost, openEngineWith } from "./open.ts";
 export type { EngineOptions } from "./open-options.ts";

@@ -4,9 +4,15 @@ import { abortSignal, checkOptions, numberThat, oneOf, wholeNumberFrom } from ".
 import { ConfigError } from "./base/errors.ts";
 import { attentionChoice } from "./engine/request-schema.ts";
 import { BACKEND_CHOICES, type BackendOptions } from "./machine/backends.ts";
+import { DTYPE_CHOICES, type DtypeChoice } from "./machine/fit-model.ts";
 
 /** Options of every way to open an engine. Unknown keys are errors. */
 export interface EngineOptions extends BackendOptions {
+  /**
+   * Precision of the weights. "auto", the default: the checkpoint's own while it fits, else q8. "own": never another. "q8", "q4":
+   * matrices in blocks of 32 with a scale each, made on load from 16- or 32-bit weights.
+   */
+  readonly dtype?: DtypeChoice;
   /** The policy of requests that name none, a value or a spec. Default: the checkpoint's own, else full. */
   readonly attention?: AttentionPolicy | string;
   /**
@@ -36,6 +42,7 @@ export const ENGINE_OPTIONS = {
   threads: wholeNumberFrom(1, MAX_THREADS),
   contextLength: wholeNumberFrom(2),
   cacheDtype: oneOf(["f16", "f32"]),
+  dtype: oneOf(DTYPE_CHOICES),
   tuning: oneOf(["auto", "measure", "default"]),
   attention: attentionChoice(),
   maxConcurrent: wholeNumberFrom(1, MAX_CONCURRENT),

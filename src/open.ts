@@ -2,7 +2,7 @@
 import type { Capacity } from "./backend/backend.ts";
 import { MAX_CONCURRENT } from "./backend/backend-kind.ts";
 import { abortable } from "./base/abort.ts";
-import { ConfigError, ModelFileError } from "./base/errors.ts";
+import { ConfigError, ModelFileError, OutOfMemoryError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Engine } from "./engine/engine-api.ts";
 import type { EngineOrigin } from "./engine/engine-report.ts";
@@ -12,10 +12,18 @@ import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
 import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
+import type { DtypeChoice, WeightDemand } from "./machine/fit-model.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
-import { checkWeights, ignoredTensors, loadWeights, unusedOutput } from "./model/weights.ts";
+import { precisionNotes, storedBytes, storedFormats, type WeightPrecision } from "./model/weight-storage.ts";
+import {
+  checkWeights,
+  ignoredTensors,
+  loadWeights,
+  unusedOutput,
+  type WeightCheck,
+} from "./model/weights.ts";
 import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
 /** Means of a runtime environment for an engine. */
@@ -30,39 +38,85 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
   const { signal } = options;
   const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
-    const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
+    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
-    const capacity = capacityFor(config, options);
-    const isConcurrencyNamed = options.maxConcurrent !== undefined;
-    const demand = { model: config, capacity, isConcurrencyNamed, weightBytes: check.usedBytes };
-    const choosing = chooseBackend(host, options, demand);
-    const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
-    const { backend } = chosen;
+    const opening = { host, checkpoint, config, check, startedAt };
+    const { dtype = "auto" } = options;
     try {
-      const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name, signal);
-      const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
-      const engine = new GenerationEngine({
-        backend,
-        weights,
-        attentionModel: attentionModelOf(config, capacity.pageSize),
-        rope: createRope(config.rope),
-        tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
-        renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
-        eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
-        generationDefaults: checkpoint.generationConfig,
-        attentionDefaults: checkpoint.generationConfig.attention,
-        attention: options.attention,
-        maxStallMs: options.maxStallMs,
-        origin: { ...originOf(checkpoint, config, chosen, ignored), startedAt },
-      });
-      await abortable(engine.prepare(), signal, "compiling kernels");
-      return engine;
+      return await openAs({ ...opening, options, dtype });
     } catch (error) {
-      await backend.close();
-      throw error;
+      // WebGPU does not tell how much memory a device has: only loading shows that the weights do not fit
+      if (!(error instanceof OutOfMemoryError) || dtype !== "auto") throw error;
+      const note = `auto: the checkpoint's own precision did not fit (${error.message})`;
+      return await openAs({ ...opening, options, dtype: "q8", dtypeWhy: note });
     }
   } finally {
     await checkpoint.close();
+  }
+}
+
+interface Opening {
+  readonly host: EngineHost;
+  readonly checkpoint: Checkpoint;
+  readonly config: ModelConfig;
+  readonly check: WeightCheck;
+  readonly options: EngineOptions;
+  readonly dtype: DtypeChoice;
+  /** Reason for the precision, if the choice does not give one. */
+  readonly dtypeWhy?: string;
+  readonly startedAt: number;
+}
+
+/** Opens a backend, loads the weights into it and starts the engine. */
+async function openAs({
+  host,
+  checkpoint,
+  config,
+  check,
+  options,
+  dtype,
+  ...given
+}: Opening): Promise<Engine> {
+  const { signal } = options;
+  const capacity = capacityFor(config, options);
+  const weights: WeightDemand = {
+    choice: dtype,
+    bytes: (precision, formats) => storedBytes(check.plans, precision, formats),
+  };
+  const isConcurrencyNamed = options.maxConcurrent !== undefined;
+  const choosing = chooseBackend(host, options, { model: config, capacity, isConcurrencyNamed, weights });
+  const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
+  const { backend } = chosen;
+  try {
+    const weights = await loadWeights(checkpoint, config, backend, { dtype: chosen.dtype, signal });
+    const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
+    const precision: WeightPrecision = {
+      dtype: chosen.dtype,
+      why: given.dtypeWhy ?? chosen.dtypeWhy,
+      formats: storedFormats(check.plans, chosen.dtype, backend.weightFormats),
+    };
+    const engine = new GenerationEngine({
+      backend,
+      weights,
+      attentionModel: attentionModelOf(config, capacity.pageSize),
+      ropes: config.ropes.map(createRope),
+      tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
+      renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
+      eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
+      generationDefaults: checkpoint.generationConfig,
+      attentionDefaults: checkpoint.generationConfig.attention,
+      attention: options.attention,
+      maxStallMs: options.maxStallMs,
+      origin: {
+        ...originOf(checkpoint, config, chosen, { ignored, precision }),
+        startedAt: given.startedAt,
+      },
+    });
+    await abortable(engine.prepare(), signal, "compiling kernels");
+    return engine;
+  } catch (error) {
+    await backend.close();
+    throw error;
   }
 }
 
@@ -112,7 +166,7 @@ function originOf(
   checkpoint: Checkpoint,
   config: ModelConfig,
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
-  ignored: readonly string[],
+  { ignored, precision }: { readonly ignored: readonly string[]; readonly precision: WeightPrecision },
 ): Omit<EngineOrigin, "startedAt"> {
   // A context below max_position_embeddings owes nothing to a scaling.
   const isScaled =
@@ -126,12 +180,13 @@ function originOf(
       maxPositionEmbeddings: config.maxPositionEmbeddings,
       kvBytesPerToken: kvBytesPerToken(config, backend.cacheDtype),
       ignoredTensors: ignoredTensors(ignored),
+      weights: precision,
     },
     why,
     selfTestMs,
     contextNotes: [isScaled ? config.contextNote : undefined, contextNote].filter(
       (note) => note !== undefined,
     ),
-    notes: checkpoint.notes,
+    notes: [...precisionNotes(precision), ...checkpoint.notes],
   };
 }

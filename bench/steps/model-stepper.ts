@@ -71,7 +71,7 @@ export class ModelStepper {
       defaultSelectionLayersFrom: from,
     };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
-    this.#batch = new StepBatchBuilder(backend, createRope(config.rope));
+    this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     this.#pages = Array.from({ length: capacity.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
     this.#tokens = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % config.vocabSize);
   }
@@ -81,7 +81,7 @@ export class ModelStepper {
     try {
       const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
       const opened = await withAllPages(factoryOf(options))(config, capacityFor(options.contextLength));
-      const weights = await loadWeights(checkpoint.tensors, config, opened, checkpoint.name);
+      const weights = await loadWeights(checkpoint, config, opened);
       const clock = new StepClock();
       const stepper = new ModelStepper(clock.watch(opened), config, weights, clock);
       if (opened instanceof WasmBackend) stepper.#prepareReads(opened);

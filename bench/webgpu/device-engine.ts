@@ -51,10 +51,13 @@ export class DeviceEngine {
   static async open({ backend, weights, config, attentionModel }: DeviceModel): Promise<DeviceEngine> {
     const { architecture } = config.family;
     const { maxPositionEmbeddings } = config;
-    const sizes = { parameters: 0, kvBytesPerToken: 0, ignoredTensors: { count: 0, names: [] } };
+    const sizes = {
+      ...{ parameters: 0, kvBytesPerToken: 0, ignoredTensors: { count: 0, names: [] } },
+      weights: { dtype: "own" as const, why: "made on the device", formats: [] },
+    };
     const engine = new GenerationEngine({
       ...{ backend, weights, attentionModel },
-      rope: createRope(config.rope),
+      ropes: config.ropes.map(createRope),
       tokenizer: TOKENIZER,
       renderChat: () => "",
       eosTokenIds: [],

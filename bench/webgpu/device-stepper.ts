@@ -39,7 +39,7 @@ export class DeviceStepper {
       defaultSelectionLayersFrom: from,
     };
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.model));
-    this.#batch = new StepBatchBuilder(backend, createRope(config.rope));
+    this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     this.#pages = pagesInOrder(capacity.maxPages);
     this.#prompt = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % model.vocabSize);
   }

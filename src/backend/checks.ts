@@ -37,6 +37,14 @@ export function checkPages(numPages: number, { maxPages }: Capacity): void {
     throw new ShapeError(`resizing the KV cache: expected 0 to ${maxPages} pages, got ${numPages}`);
 }
 
+/** @throws ShapeError for scores of a layer with a window, which would lack the positions before it */
+export function checkNoWindow(layer: number, window: number | undefined): void {
+  if (window === undefined) return;
+  throw new ShapeError(
+    `attention of layer ${layer} was asked for scores of all positions, but it sees the last ${window} alone`,
+  );
+}
+
 /** @throws ShapeError if fewer of the `numUnits` units lie between the ends than are selected */
 export function checkCandidates(numUnits: number, { sinks, recent }: KeptEnds, count: number): void {
   const candidates = Math.max(0, numUnits - sinks - recent);

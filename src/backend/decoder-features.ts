@@ -8,6 +8,7 @@ export type DecoderFeature =
   | "attention scale"
   | "embedding scale"
   | "several RoPE tables"
+  | "a RoPE table of queries"
   | "sliding windows"
   | "experts"
   | "q8 cache";
@@ -19,6 +20,7 @@ function featuresOf(model: ModelShape, cacheDtype: CacheDtype): readonly Decoder
     ["attention scale", model.attentionScale !== model.headDim ** -0.5],
     ["embedding scale", model.embeddingScale !== 1],
     ["several RoPE tables", model.numRopes > 1],
+    ["a RoPE table of queries", model.layers.some(({ queryRope }) => queryRope !== undefined)],
     ["sliding windows", model.layers.some(({ window }) => window !== undefined)],
     ["experts", model.experts !== undefined],
     ["q8 cache", cacheDtype === "q8"],

@@ -29,6 +29,8 @@ export type Activation = "silu" | "gelu_tanh";
 export interface LayerShape {
   /** Its table among the step's RoPE tables. */
   readonly rope: number;
+  /** The table of its queries, if not that of its keys. */
+  readonly queryRope?: number;
   /** A row at position p sees positions p - window + 1 to p. Absent: all up to p. */
   readonly window?: number;
 }

@@ -60,6 +60,9 @@ export class BackendError extends EngineError {
   }
 }
 
+/** A device or the machine has no memory left for a backend's buffers. */
+export class OutOfMemoryError extends BackendError {}
+
 /** The KV cache has no free page left for a request. */
 export class OutOfPagesError extends EngineError {
   constructor(message: string, options?: { cause?: unknown }) {

@@ -2,6 +2,7 @@
 import type { SelectionLayersSource } from "../attention/policy.ts";
 import type { BackendReport } from "../backend/backend.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
+import type { WeightPrecision } from "../model/weight-storage.ts";
 import type { IgnoredTensors } from "../model/weights.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 
@@ -35,6 +36,8 @@ export interface EngineReport {
     readonly kvBytesPerToken: number;
     /** Tensors that no op uses and `transformers` ignores too: their number and first names. */
     readonly ignoredTensors: IgnoredTensors;
+    /** Precision of the weights, why, and the formats of the matrices. */
+    readonly weights: WeightPrecision;
   };
   readonly backend: BackendReport & {
     /** Reason for the choice of this backend. */

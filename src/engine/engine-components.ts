@@ -23,7 +23,8 @@ export interface EngineComponents {
   readonly backend: Backend;
   readonly weights: ModelWeights;
   readonly attentionModel: AttentionModel;
-  readonly rope: RopeWriter;
+  /** One for each table of RoPE that layers read. */
+  readonly ropes: readonly RopeWriter[];
   readonly tokenizer: Tokenizer;
   readonly renderChat: ChatTemplate;
   readonly eosTokenIds: readonly number[];

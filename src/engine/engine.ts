@@ -67,7 +67,7 @@ export class GenerationEngine implements Engine {
     this.tokenizer = components.tokenizer;
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
-    this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.rope);
+    this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.ropes);
     this.#preparation = new KernelPreparation({ backend, decoder, attention: this.#attention }, (work) =>
       this.#backendUse.run(work),
     );

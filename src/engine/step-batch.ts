@@ -3,9 +3,12 @@ import { isSparseAt } from "../attention/attend.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { type Capacity, type ModelShape, SAMPLED_TOKEN, type StepBatch } from "../backend/backend.ts";
 
-/** Writes the RoPE row of a position: headDim/2 cos, then headDim/2 sin. */
+/**
+ * Writes the RoPE row of a position: headDim/2 cos, then headDim/2 sin. longest: the most positions that the sequence can
+ * reach, which some RoPEs depend on; it must not change while keys of the sequence are cached.
+ */
 export interface RopeWriter {
-  writeRow(position: number, out: Float32Array, offset: number): void;
+  writeRow(position: number, out: Float32Array, offset: number, longest?: number): void;
 }
 
 /** Sizes of a step; every backend has them. */
@@ -26,6 +29,8 @@ export interface SequenceRun {
   readonly numRows: number;
   /** First position without valid key bounds. Default: `firstPosition`. */
   readonly validBounds?: number | undefined;
+  /** The most positions that the sequence can reach. Default: those of its tokens. */
+  readonly longest?: number;
   readonly isPrefill: boolean;
   readonly policy: AttentionPolicy;
 }
@@ -47,18 +52,21 @@ export class StepBatchBuilder implements StepBatch {
   groups: readonly BatchGroup[] = [];
   /** True for each sequence that attends sparsely. */
   readonly #isSparse: boolean[] = [];
-  readonly #rope: RopeWriter;
+  readonly #ropes: readonly RopeWriter[];
+  /** Elements of one table of `rope`. */
+  readonly #ropeTable: number;
   readonly #headDim: number;
   readonly #pageSize: number;
 
-  constructor({ model, capacity }: StepSizes, rope: RopeWriter) {
-    this.#rope = rope;
+  constructor({ model, capacity }: StepSizes, ropes: readonly RopeWriter[]) {
+    this.#ropes = ropes;
+    this.#ropeTable = capacity.maxBatchRows * model.headDim;
     this.#headDim = model.headDim;
     this.#pageSize = capacity.pageSize;
     this.maxPagesPerSequence = Math.ceil(capacity.maxSequenceLength / capacity.pageSize);
     this.tokenIds = new Uint32Array(capacity.maxBatchRows);
     this.slots = new Uint32Array(capacity.maxBatchRows);
-    this.rope = new Float32Array(model.numRopes * capacity.maxBatchRows * model.headDim);
+    this.rope = new Float32Array(model.numRopes * this.#ropeTable);
     this.firstRows = new Uint32Array(capacity.maxBatchSequences);
     this.rowCounts = new Uint32Array(capacity.maxBatchSequences);
     this.lengths = new Uint32Array(capacity.maxBatchSequences);
@@ -118,7 +126,7 @@ export class StepBatchBuilder implements StepBatch {
     this.lengths[sequence] = run.firstPosition + run.numRows;
     this.validBounds[sequence] = run.validBounds ?? run.firstPosition;
     this.#isSparse[sequence] = isSparse(run);
-    const { pages } = run;
+    const { pages, longest = run.tokens.length } = run;
     const table = sequence * this.maxPagesPerSequence;
     const numPages = Math.ceil(this.lengths[sequence] / this.#pageSize);
     for (let i = 0; i < numPages; i++) this.pageTables[table + i] = pages[i];
@@ -127,7 +135,8 @@ export class StepBatchBuilder implements StepBatch {
       const row = this.numRows++;
       this.tokenIds[row] = tokenOf(run, position);
       this.slots[row] = this.#slotOf(run, position);
-      this.#rope.writeRow(position, this.rope, row * this.#headDim);
+      for (let i = 0; i < this.#ropes.length; i++)
+        this.#ropes[i]?.writeRow(position, this.rope, i * this.#ropeTable + row * this.#headDim, longest);
     }
   }
 

@@ -37,11 +37,11 @@ export class StepRunner {
   readonly #batch: StepBatchBuilder;
   readonly #logitRows: Uint32Array;
 
-  constructor(backend: Backend, decoder: Decoder, attention: Attention, rope: RopeWriter) {
+  constructor(backend: Backend, decoder: Decoder, attention: Attention, ropes: readonly RopeWriter[]) {
     this.#backend = backend;
     this.#decoder = decoder;
     this.#attention = attention;
-    this.#batch = new StepBatchBuilder(backend, rope);
+    this.#batch = new StepBatchBuilder(backend, ropes);
     this.#logitRows = new Uint32Array(decoder.logitRows);
   }
 
@@ -79,6 +79,7 @@ export class StepRunner {
         firstPosition,
         numRows,
         validBounds,
+        longest: request.longestCache,
         isPrefill,
         policy,
         request,
@@ -180,6 +181,7 @@ export class StepRunner {
       ...sequence,
       firstPosition: first,
       numRows,
+      longest: sequence.tokens.length,
       isPrefill: true,
       policy: full(),
     };

@@ -28,6 +28,8 @@ export interface FileFolder {
    * Completes the message "there is no NAME: …".
    */
   whyMissing?(path: string): string | undefined;
+  /** The path of the weight file that was named, the first of its parts; undefined: the folder's own weights. */
+  readonly weightFile?: string;
 }
 
 /** Limits of text files, which are read whole into memory. The largest tokenizer.json in use has about 35 MB. */

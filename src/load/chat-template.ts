@@ -53,6 +53,8 @@ export interface TemplateFiles {
   readonly specialTokensMap?: JsonObject;
   /** chat_template.json. */
   readonly legacy?: JsonObject;
+  /** Names the source of the config's templates in messages. Default tokenizer_config.json. */
+  readonly configName?: string;
 }
 
 /** Reads a checkpoint's template files and creates its `ChatTemplate`. @throws ModelFileError */
@@ -112,14 +114,14 @@ function templatesByName(
   jinjaFile: string | undefined,
   tokenizerConfig: JsonObject,
   folderName: string,
-  { additional = new Map(), legacy = {} }: TemplateFiles,
+  { additional = new Map(), legacy = {}, configName = `${folderName}/tokenizer_config.json` }: TemplateFiles,
 ): ReadonlyMap<string, TemplateSource> {
   const templates = new Map<string, TemplateSource>();
   if (jinjaFile !== undefined) templates.set("default", { place: `${folderName}/${FILE}`, text: jinjaFile });
   for (const [name, text] of additional)
     templates.set(name, { place: `${folderName}/${FOLDER}/${name}.jinja`, text });
   if (templates.size > 0) return templates;
-  const ofConfig = templatesOf(tokenizerConfig, `${folderName}/tokenizer_config.json`);
+  const ofConfig = templatesOf(tokenizerConfig, configName);
   return ofConfig.size > 0 ? ofConfig : templatesOf(legacy, `${folderName}/chat_template.json`);
 }
 

@@ -1,44 +1,14 @@
-import { ModelFileError } from "../base/errors.ts";
-import { isObject } from "../base/is-object.ts";
-import { printValue } from "../base/print-value.ts";
-import type { ByteSource, FileFolder } from "./byte-source.ts";
-import { type ChatTemplate, openChatTemplate } from "./chat-template.ts";
-import { type GenerationConfig, parseGenerationConfig } from "./generation-config.ts";
+import type { FileFolder } from "./byte-source.ts";
+import type { Checkpoint, FindCheckpoint } from "./checkpoint-contents.ts";
+import { findGguf } from "./gguf/find-gguf.ts";
 import { guardFolder } from "./guarded-folder.ts";
-import { type JsonObject, readJsonObject } from "./json-file.ts";
+import { findHuggingFace } from "./hugging-face.ts";
 import { missingFiles } from "./missing-files.ts";
-import { refuseQuantized } from "./quantization.ts";
-import { MAX_TENSORS, readSafetensors } from "./safetensors.ts";
-import type { TensorEntry } from "./tensor-entry.ts";
-import { createTokenizer, type Tokenizer } from "./tokenizer.ts";
 
-const INDEX_FILE = "model.safetensors.index.json";
-const SINGLE_FILE = "model.safetensors";
+export type { Checkpoint } from "./checkpoint-contents.ts";
 
-/** Limit on weight files, above every checkpoint in use. Each file stays open until the weights are loaded. */
-const MAX_FILES = 1000;
-
-/** An open Hugging Face checkpoint: texts are read and tensors located; weights stay in their files. */
-export interface Checkpoint {
-  /** Names the folder in messages. */
-  readonly name: string;
-  /** Contents of config.json, unchecked; `parseModelConfig` checks them. */
-  readonly config: JsonObject;
-  readonly generationConfig: GenerationConfig;
-  /** Tensors by the names in the files. */
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /** Names of the weight files. */
-  readonly files: readonly string[];
-  /** Tensors that the index names and no file holds, with the file named for each. The model decides whether it needs one. */
-  readonly promised: ReadonlyMap<string, string>;
-  /** Notes for people about ignored parts: files that the server refused, recommended values that the engine lacks. */
-  readonly notes: readonly string[];
-  /** undefined when the folder has no tokenizer.json: requests then use token ids only. */
-  readonly tokenizer: Tokenizer | undefined;
-  readonly chatTemplate: ChatTemplate | undefined;
-  /** Closes the weight files. Call it once the weights are loaded; a second call does nothing. */
-  close(): Promise<void>;
-}
+/** The kinds of checkpoints, in the order in which they are looked for. */
+const KINDS: readonly FindCheckpoint[] = [findGguf.named, findHuggingFace, findGguf.only];
 
 /**
  * Opens a checkpoint: reads its texts and the headers of its weight files.
@@ -50,129 +20,9 @@ export async function openCheckpoint(
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Checkpoint> {
   const folder = guardFolder(given, signal);
-  const config = await readJsonObject(folder, "config.json");
-  if (!config) throw await missingFiles(folder, ["config.json"]);
-  refuseQuantized(config, `${folder.name}/config.json`);
-  const generationConfig = await readGenerationConfig(folder, config);
-  const tokenizerConfig = (await readJsonObject(folder, "tokenizer_config.json")) ?? {};
-  const tokenizerJson = await readJsonObject(folder, "tokenizer.json");
-  const tokenizer =
-    tokenizerJson && createTokenizer(tokenizerJson, tokenizerConfig, `${folder.name}/tokenizer.json`);
-  const chatTemplate = await openChatTemplate(folder, tokenizerConfig);
-  const weights = await openWeightFiles(folder);
-  const notes = [
-    ...OPTIONAL_FILES.flatMap((path) => folder.whyMissing?.(path) ?? []),
-    ...generationConfig.unsupported.map(
-      (value) => `what ${folder.name} recommends for generation is not followed: ${value}`,
-    ),
-  ];
-  return { name: folder.name, config, generationConfig, tokenizer, chatTemplate, notes, ...weights };
-}
-
-/** Reads generation_config.json, or config.json without one: older versions of transformers kept the values there. */
-async function readGenerationConfig(folder: FileFolder, config: JsonObject): Promise<GenerationConfig> {
-  const generation = await readJsonObject(folder, "generation_config.json");
-  if (generation) return parseGenerationConfig(generation, `${folder.name}/generation_config.json`);
-  const { sparse_attention: _, ...values } = config; // our own key of generation_config.json; config.json may use it otherwise
-  return parseGenerationConfig(values, `${folder.name}/config.json`);
-}
-
-const OPTIONAL_FILES = [
-  "generation_config.json",
-  "tokenizer_config.json",
-  "tokenizer.json",
-  "special_tokens_map.json",
-  "chat_template.jinja",
-];
-
-type WeightFiles = Pick<Checkpoint, "tensors" | "files" | "promised" | "close">;
-
-/** Opens the single file, else the shards of the index: the order of `transformers`. */
-async function openWeightFiles(folder: FileFolder): Promise<WeightFiles> {
-  const sources: ByteSource[] = [];
-  const close = async () => {
-    for (const source of sources.splice(0)) await source.close?.();
-  };
-  try {
-    const single = await folder.open(SINGLE_FILE);
-    if (single) {
-      sources.push(single);
-      const entries = await readSafetensors(single);
-      const tensors = new Map(entries.map((entry) => [entry.name, entry]));
-      return { tensors, files: [SINGLE_FILE], promised: new Map(), close };
-    }
-    const index = await readJsonObject(folder, INDEX_FILE);
-    if (!index) throw await missingFiles(folder, [SINGLE_FILE, INDEX_FILE]);
-    const weightMap = readWeightMap(index, `${folder.name}/${INDEX_FILE}`);
-    const files = [...new Set(weightMap.values())].sort();
-    if (files.length > MAX_FILES)
-      throw new ModelFileError(
-        `opening ${folder.name}: ${INDEX_FILE} names ${files.length} files; expected at most ${MAX_FILES}`,
-      );
-    const tensors = await openShards(folder, weightMap, files, sources);
-    const promised = new Map([...weightMap].filter(([tensor]) => !tensors.has(tensor)));
-    return { tensors, files, promised, close };
-  } catch (error) {
-    await close().catch(() => {}); // report the first error
-    throw error;
+  for (const find of KINDS) {
+    const open = await find(folder);
+    if (open) return open();
   }
-}
-
-async function openShards(
-  folder: FileFolder,
-  weightMap: ReadonlyMap<string, string>,
-  files: readonly string[],
-  sources: ByteSource[],
-): Promise<ReadonlyMap<string, TensorEntry>> {
-  const tensors = new Map<string, TensorEntry>();
-  for (const file of files) {
-    const source = await folder.open(file);
-    if (!source)
-      throw new ModelFileError(
-        `opening ${folder.name}: ${INDEX_FILE} names ${file}, but there is no such file` +
-          `${reasonFor(folder, file)}; download it too`,
-      );
-    sources.push(source);
-    for (const entry of await readSafetensors(source)) {
-      if ((weightMap.get(entry.name) ?? file) !== file) continue; // the index assigns this tensor to another shard
-      if (tensors.has(entry.name))
-        throw new ModelFileError(
-          `opening ${folder.name}: tensor ${printValue(entry.name)} stands in two shards, the second is ${file}, and ` +
-            `${INDEX_FILE} does not say which counts`,
-        );
-      tensors.set(entry.name, entry);
-      if (tensors.size > MAX_TENSORS)
-        throw new ModelFileError(
-          `opening ${folder.name}: its files hold more than ${MAX_TENSORS} tensors, more than any model it can be`,
-        );
-    }
-  }
-  return tensors;
-}
-
-function reasonFor(folder: FileFolder, file: string): string {
-  const reason = folder.whyMissing?.(file);
-  return reason === undefined ? "" : ` (${reason})`;
-}
-
-function readWeightMap(index: JsonObject, fileName: string): ReadonlyMap<string, string> {
-  const { weight_map: map } = index;
-  if (!isObject(map))
-    throw new ModelFileError(`reading ${fileName}: expected an object weight_map, got ${printValue(map)}`);
-  const count = Object.keys(map).length;
-  if (count > MAX_TENSORS)
-    throw new ModelFileError(
-      `reading ${fileName}: it names ${count} tensors; expected at most ${MAX_TENSORS}`,
-    );
-  const result = new Map<string, string>();
-  for (const [tensor, file] of Object.entries(map)) {
-    // a shard must lie beside its index, so that a checkpoint cannot read other files of the machine
-    if (typeof file !== "string" || !/^[\w.-]{1,200}\.safetensors$/.test(file))
-      throw new ModelFileError(
-        `reading ${fileName}: tensor ${printValue(tensor)} must be in a .safetensors file of the same folder, ` +
-          `got ${printValue(file)}`,
-      );
-    result.set(tensor, file);
-  }
-  return result;
+  throw await missingFiles(folder, ["config.json"]);
 }

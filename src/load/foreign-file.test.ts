@@ -36,7 +36,7 @@ const FOREIGN: [string, Uint8Array | string, string[]][] = [
   ["a hub's other refusal", "Entry not found", ["server's refusal"]],
   ["nothing", "", ["empty (0 bytes)"]],
   ["zeros", new Uint8Array(4096), ["zeros", "cut off"]],
-  ["a GGUF file", bytes("GGUF", [3, 0, 0, 0, 35, 1, 0, 0]), ["GGUF file", "safetensors"]],
+  ["a GGUF file", bytes("GGUF", [3, 0, 0, 0, 35, 1, 0, 0]), ["GGUF file", "its own path"]],
   ["a zip", bytes("PK", [3, 4, 0, 0, 8, 8, 0, 0, 0, 0, 0, 0]), ["zip archive", "safetensors"]],
   ["a pickle", bytes([0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20]), ["pickle", "safetensors"]],
   ["gzip", bytes([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]), ["gzip"]],
@@ -97,7 +97,7 @@ test.each<[string, string[], string[]]>([
   ["PyTorch's files", ["pytorch_model.bin"], ["pytorch_model.bin is PyTorch's pickle format", "safetensors"]],
   ["PyTorch's shards", ["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], ["pickle"]],
   ["a .pt file", ["model.pt"], ["model.pt is PyTorch's"]],
-  ["GGUF files", ["SmolLM2-Q4_K_M.gguf"], ["SmolLM2-Q4_K_M.gguf is a GGUF file", "safetensors"]],
+  ["GGUF files", ["SmolLM2-Q4_K_M.gguf"], ["SmolLM2-Q4_K_M.gguf is a GGUF file", "path of the file itself"]],
   ["ONNX", ["model.onnx"], ["model.onnx is an ONNX model"]],
   ["TensorFlow's weights", ["tf_model.h5"], ["tf_model.h5 is a format of another framework"]],
   ["an adapter", ["adapter_config.json", "adapter_model.safetensors"], ["adapter (LoRA)", "merge it"]],
@@ -127,10 +127,9 @@ test.each<[string, string[], string[]]>([
   }
 });
 
-test("the error for a missing config.json identifies the root of the hub's cache and GGUF files", async () => {
+test("the error for a missing config.json identifies the root of the hub's cache", async () => {
   for (const [names, message] of [
     [["blobs", "refs", "snapshots"], "snapshots/ and a commit's name"],
-    [["m.gguf"], "m.gguf is a GGUF file"],
   ] as const) {
     const opening = openCheckpoint({ ...memoryFolder({}), list: async () => names });
     await expect(opening).rejects.toThrow("there is no config.json");

@@ -6,7 +6,7 @@ const AGAIN = "download it again";
 
 /** Magic numbers of other formats, as latin1, each with a description and advice. */
 const MAGIC: readonly (readonly [string, string])[] = [
-  ["GGUF", "a GGUF file; take the checkpoint as safetensors"],
+  ["GGUF", "a GGUF file under another name; name it model.gguf and give its own path"],
   ["PK\x03\x04", "a zip archive, as PyTorch's .bin and .pt files are; take the checkpoint as safetensors"],
   ["\x80\x02", "a Python pickle, as old PyTorch files are; take the checkpoint as safetensors"],
   ["\x1f\x8b", "compressed with gzip; unpack it, or download it again without Content-Encoding"],

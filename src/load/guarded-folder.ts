@@ -9,7 +9,7 @@ import { type ByteSource, checkRange, type FileFolder } from "./byte-source.ts";
  */
 export function guardFolder(folder: FileFolder, signal?: AbortSignal): FileFolder {
   const { name } = folder;
-  const guarded: FileFolder = {
+  const guarded: { -readonly [Key in keyof FileFolder]: FileFolder[Key] } = {
     name,
     open: async (path) => {
       const doing = `opening ${name}/${path}`;
@@ -20,6 +20,7 @@ export function guardFolder(folder: FileFolder, signal?: AbortSignal): FileFolde
     },
   };
   if (folder.list) guarded.list = () => typed(`listing ${name}`, async () => (await folder.list?.()) ?? []);
+  if (folder.weightFile !== undefined) guarded.weightFile = folder.weightFile;
   if (folder.whyMissing) guarded.whyMissing = (path) => folder.whyMissing?.(path);
   return guarded;
 }

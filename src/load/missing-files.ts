@@ -15,10 +15,7 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
     /^adapter_(model\.(safetensors|bin)|config\.json)$/,
     "is an adapter (LoRA): merge it into its base model, or take the base model",
   ],
-  [
-    /\.gguf$/i,
-    "is a GGUF file, which is not read: take the checkpoint as safetensors, as the Hugging Face hub has it",
-  ],
+  [/\.gguf$/i, "is a GGUF file: give the path of the file itself, not of its folder"],
   [
     /\.(bin|pt|pth|ckpt|bin\.index\.json)$/,
     "is PyTorch's pickle format, which is not read because it can run code: take the checkpoint as safetensors, " +

@@ -17,4 +17,6 @@ export interface TensorEntry {
   readonly sizeBytes: number;
   /** The row of the file that is row i of the matrix, for files that keep rows in another order. Absent: row i. */
   readonly rowOrder?: (row: number) => number;
+  /** True for a norm whose values include the 1 that Hugging Face's checkpoints of Gemma leave out (GGUF). */
+  readonly includesOne?: boolean;
 }

@@ -2,8 +2,10 @@
 import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
 import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
+import type { WeightDtype } from "../model/weight-storage.ts";
 import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
-import { concurrent, fitContext } from "./fit-context.ts";
+import { concurrent } from "./fit-context.ts";
+import { fitModel, type WeightDemand } from "./fit-model.ts";
 import { testCandidate } from "./self-test.ts";
 import { testOnce } from "./test-once.ts";
 
@@ -14,11 +16,14 @@ export interface BackendDemand {
   readonly capacity: Capacity;
   /** True if a person named the number of concurrent requests; otherwise the number is a maximum, lowered to suit the backend. */
   readonly isConcurrencyNamed: boolean;
-  readonly weightBytes: number;
+  readonly weights: WeightDemand;
 }
 
 export interface ChosenBackend {
   readonly backend: Backend;
+  /** The precision of the weights, and its reason. */
+  readonly dtype: WeightDtype;
+  readonly dtypeWhy: string;
   /** Reason for this backend. */
   readonly why: string;
   /** Reason for a context shorter than the demand; absent otherwise. */
@@ -35,20 +40,29 @@ export async function chooseBackend(
 ): Promise<ChosenBackend> {
   const choice = await chooseKind(host, options);
   const { candidate, why } = choice;
-  const limit = candidate.memoryLimit(demand);
-  const { isConcurrencyNamed, capacity: least } = demand;
-  const wanted = {
-    ...least,
-    maxBatchRows: Math.max(least.maxBatchRows, candidate.prefillRows(demand, least.maxSequenceLength)),
-  };
-  const { capacity, contextNote } = fitContext(
-    isConcurrencyNamed ? wanted : concurrent(wanted, candidate.maxConcurrent),
-    limit,
-    { context: options.contextLength !== undefined, concurrency: isConcurrencyNamed },
-  );
+  const { capacity, contextNote, dtype, dtypeWhy } = fitModel(candidate, {
+    model: demand.model,
+    capacity: capacityOn(candidate, demand),
+    weights: demand.weights,
+    asked: { context: options.contextLength !== undefined, concurrency: demand.isConcurrencyNamed },
+  });
   const selfTestMs = await checkDevice(host, options, choice);
   const backend = await candidate.open(demand.model, capacity);
-  return { backend, why, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
+  return { backend, why, dtype, dtypeWhy, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
+}
+
+/** The demand's capacity with the rows and the concurrency that suit a candidate. */
+export function capacityOn(
+  candidate: BackendCandidate,
+  { model, capacity, isConcurrencyNamed, weights }: BackendDemand,
+): Capacity {
+  const weightBytes = weights.bytes(
+    weights.choice === "auto" ? "own" : weights.choice,
+    candidate.memory.weightFormats,
+  );
+  const rows = candidate.prefillRows({ model, weightBytes }, capacity.maxSequenceLength);
+  const wanted = { ...capacity, maxBatchRows: Math.max(capacity.maxBatchRows, rows) };
+  return isConcurrencyNamed ? wanted : concurrent(wanted, candidate.maxConcurrent);
 }
 
 /** The chosen kind, this machine's candidate for it, and the reason. */

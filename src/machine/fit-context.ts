@@ -15,7 +15,7 @@ export interface AskedFor {
 }
 
 /** Minimum concurrent requests: fewer are not traded for a longer context. */
-const MIN_CONCURRENT = 4;
+export const MIN_CONCURRENT = 4;
 
 /**
  * Fits a capacity into a backend's memory. Pages go first (requests then wait for them, or are replayed), then concurrency
@@ -39,8 +39,7 @@ export function fitContext(given: Capacity, limit: MemoryLimit, askedFor: AskedF
   const pages = largest(0, Math.ceil(maxSequenceLength / pageSize), (count) =>
     limit.fits(withContext(count * pageSize)),
   );
-  if (pages === 0)
-    throw new BackendError(`the model does not fit into the ${limit.name}; use a smaller model`);
+  if (pages === 0) throw new BackendError(`the model does not fit into the ${limit.name}`);
   const context = pages * pageSize;
   if (askedFor.context)
     throw new ConfigError(

@@ -11,7 +11,7 @@ import { BackendError } from "../base/errors.ts";
 import { openFileFolder } from "../node/file-folder.ts";
 import { createWasmHost } from "../node/wasm-host.ts";
 import { openEngineWith } from "../open.ts";
-import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
+import { referenceFor, runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
 
 const { gpu } = await webgpuForTests();
 
@@ -20,18 +20,14 @@ const COMPILING_MS = 300_000;
 
 /** Ops that a test finds wrong. */
 async function wrongOps(tested: Backend): Promise<readonly string[]> {
-  const rows = await runSelfTest(
-    tested,
-    await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
-    ALLOWED_ERROR.f32,
-  );
+  const rows = await runSelfTest(tested, await referenceFor(tested), ALLOWED_ERROR[tested.cacheDtype]);
   expect(rows).toHaveLength(18);
   return rows.filter(({ isRight }) => !isRight).map(({ op }) => op);
 }
 
 /** WebGPU runs it on itself whenever an engine opens it, and in test/webgpu/kinds.test.ts. */
 test.each(BACKENDS.filter(({ name }) => !name.startsWith("webgpu")))(
-  "$name: every op within 1e-5, every choice the same",
+  "$name: every op within its bound, every choice the same",
   async ({ open }) => {
     const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     expect(await wrongOps(backend)).toEqual([]);

@@ -5,6 +5,7 @@
 import { full } from "../attention/policies/full.ts";
 import type {
   Backend,
+  BackendFactory,
   Capacity,
   ModelShape,
   SamplingRow,
@@ -12,7 +13,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend/backend.ts";
-import type { BackendCandidate } from "../backend/backend-kind.ts";
+import { type BackendCandidate, cpuCacheDtype } from "../backend/backend-kind.ts";
 import { plainShape } from "../backend/plain-shape.ts";
 import { withAllPages } from "../backend/with-all-pages.ts";
 import { hash32, hashUnit } from "../base/random.ts";
@@ -217,7 +218,7 @@ export async function testCandidate({
   const started = performance.now();
   const backend = await withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
   try {
-    const reference = await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+    const reference = await referenceFor(backend);
     const rows = await runSelfTest(backend, reference, allowedError);
     return { rows, elapsedMs: performance.now() - started };
   } finally {
@@ -225,15 +226,21 @@ export async function testCandidate({
   }
 }
 
+/** The reference with the cache of a backend under test: int8 keys are other keys. */
+export async function referenceFor({ cacheDtype }: Pick<Backend, "cacheDtype">): Promise<Backend> {
+  const open: BackendFactory = (model, capacity) =>
+    createReferenceBackend(model, capacity, cpuCacheDtype(cacheDtype));
+  return withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
+}
+
 class LayerTest {
   readonly rows: SelfTestRow[] = [];
   readonly #tested: Side;
   readonly #reference: Side;
   readonly #allowed: number;
-  readonly #batch = new StepBatchBuilder(
-    { model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY },
+  readonly #batch = new StepBatchBuilder({ model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY }, [
     createRope({ type: "default", theta: 10000, headDim: SELF_TEST_MODEL.headDim }),
-  );
+  ]);
 
   constructor(tested: Side, reference: Side, allowed: number) {
     this.#tested = tested;

@@ -43,7 +43,7 @@ test("missing keys get the defaults of transformers 5.24", () => {
     maxPositionEmbeddings: 2048,
     hasQkvBias: false,
     eosTokenIds: [2],
-    rope: { type: "default", theta: 10000, headDim: 32 },
+    ropes: [{ type: "default", theta: 10000, headDim: 32 }],
   });
   expect(one({ architectures: qwen2.architectures, model_type: "qwen2" })).toMatchObject({
     ...common,
@@ -107,8 +107,8 @@ test.each([
   { family: qwen2, change: { attention_bias: 1 } },
   { family: llama, change: { architectures: ["LlamaModel"] } },
 ])("$family.model_type ignores $change, which no run uses", ({ family, change }) => {
-  const plain = { ...parse(family), rope: undefined };
-  expect({ ...parse({ ...family, ...change }), rope: undefined }).toMatchObject({
+  const plain = { ...parse(family), ropes: undefined };
+  expect({ ...parse({ ...family, ...change }), ropes: undefined }).toMatchObject({
     ...plain,
     contextLength: expect.any(Number),
     contextNote:
@@ -162,11 +162,15 @@ test.each<[string, object, number, number]>([
 });
 
 test("a sliding window is compared with the context after scaling", () => {
-  const json = { ...BASE, use_sliding_window: true, max_window_layers: 0, sliding_window: 8192 };
-  expect(parse(json).contextLength).toBe(8192);
-  expect(() => parse({ ...json, rope_scaling: { type: "linear", factor: 2 } })).toThrow(
-    "sliding_window of 16384",
-  );
+  const json = { ...BASE, use_sliding_window: true, max_window_layers: 2, sliding_window: 8192 };
+  const windows = (change: object) => parse({ ...json, ...change }).layers.map(({ window }) => window);
+  expect(windows({})).toEqual([undefined, undefined, undefined, undefined]);
+  expect(windows({ rope_scaling: { type: "linear", factor: 2 } })).toEqual([
+    undefined,
+    undefined,
+    8192,
+    8192,
+  ]);
 });
 
 test.each<[object, string]>([
@@ -252,7 +256,7 @@ test.each<[string, unknown]>([
   ["max_position_embeddings", 2 ** 40],
   ["quantization_config", { quant_method: "gptq" }],
   ["quantization", { bits: 4 }],
-  ["use_sliding_window", true],
+  ["use_sliding_window", 1],
   ["layer_types", ["sliding_attention", "full_attention", "full_attention", "full_attention"]],
   ["layer_types", ["full_attention"]],
   ["layer_types", Array(4).fill("linear_attention")],
@@ -283,8 +287,8 @@ const llama3 = {
 test.each<[string, object, string]>([
   [
     "an unknown type",
-    { rope_type: "longrope" },
-    'rope_scaling.rope_type is "longrope"; expected default, linear, dynamic, llama3 or yarn',
+    { rope_type: "proportional" },
+    'rope_scaling.rope_type is "proportional"; expected default, linear, dynamic, llama3, yarn or longrope',
   ],
   ["an unsupported type", { type: "mrope", mrope_section: [1] }, 'rope_scaling.type is "mrope"'],
   ["a number as type", { type: 3 }, "rope_scaling.type is 3"],
@@ -309,7 +313,11 @@ test.each<[string, object, string]>([
 });
 
 test("RoPE values take precedence in the order of transformers", () => {
-  const rope = (json: object) => parse({ ...BASE, ...json }).rope;
+  const rope = (json: object) => {
+    const [one, ...others] = parse({ ...BASE, ...json }).ropes;
+    expect(others).toEqual([]);
+    return one;
+  };
   expect(rope({ rope_parameters: { rope_type: "default", rope_theta: 5 } }).theta).toBe(5);
   const linear = { type: "linear", factor: 2 };
   expect(rope({ rope_scaling: linear, rope_parameters: { rope_type: "default" } }).type).toBe("linear");

@@ -2,10 +2,20 @@ import { ConfigError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
 import type { JsonObject } from "../load/json-file.ts";
+import type { RopeKind } from "./layer-plans.ts";
 
 /** Rotary position embedding of one of the supported types. */
-export type RopeConfig = { readonly theta: number; readonly headDim: number } & (
+export type RopeConfig = {
+  readonly theta: number;
+  readonly headDim: number;
+  /** Elements of a head that turn, if not all: element i with element i + rotaryDim / 2. The others stay. */
+  readonly rotaryDim?: number;
+  /** Ministral 3: a query at position p is scaled by 1 + beta * ln(1 + floor(p / originalMaxPositions)). */
+  readonly queryScale?: { readonly beta: number; readonly originalMaxPositions: number };
+} & (
   | { readonly type: "default" }
+  /** Turns nothing. */
+  | { readonly type: "none" }
   | { readonly type: "dynamic" }
   | { readonly type: "linear"; readonly factor: number }
   | {
@@ -24,7 +34,30 @@ export type RopeConfig = { readonly theta: number; readonly headDim: number } & 
       readonly attentionFactor: number;
       readonly truncate: boolean;
     }
+  | {
+      /** A sequence that stays within originalMaxPositions divides frequencies by shortFactors, a longer one by longFactors. */
+      readonly type: "longrope";
+      readonly shortFactors: readonly number[];
+      readonly longFactors: readonly number[];
+      readonly originalMaxPositions: number;
+      readonly attentionFactor: number;
+    }
 );
+
+/** What differs between families in their reading of RoPE. */
+export interface RopeRules {
+  readonly fileName: string;
+  /** Which of a config's RoPEs; "all": its only one. */
+  readonly kind?: RopeKind;
+  /**
+   * phi3: `partial_rotary_factor` counts for every type, and `su` and `yarn` are old names of `longrope`.
+   * ministral3: `llama_4_scaling_beta` counts.
+   */
+  readonly variant?: "phi3" | "ministral3" | undefined;
+  /** Values if the config has none. */
+  readonly fallback?: JsonObject | undefined;
+  readonly theta?: number;
+}
 
 /**
  * Reads RoPE in both spellings: `rope_parameters`, or `rope_theta` beside `rope_scaling` (whose type is `rope_type` or
@@ -38,22 +71,33 @@ export function parseRopeConfig(
   json: JsonObject,
   headDim: number,
   maxPositions: number,
-  fileName: string,
+  rules: RopeRules,
 ): RopeConfig {
-  const values = new RopeReader(json, fileName);
-  const given = values.get("rope_theta");
+  const { kind = "all", variant } = rules;
+  const isPhi = variant === "phi3";
+  if (kind === "none") return { type: "none", theta: DEFAULT_THETA, headDim };
+  const values = new RopeReader(json, rules);
+  const thetaKey = kind === "sliding_attention" ? "rope_local_base_freq" : "rope_theta";
   const theta =
-    given === undefined ? (values.beside("rope_theta") ?? DEFAULT_THETA) : values.number("rope_theta");
-  const base = { theta, headDim };
-  const type: unknown = values.get("rope_type") ?? values.get("type") ?? "default";
+    values.get("rope_theta") === undefined
+      ? (values.beside(thetaKey) ?? rules.theta ?? DEFAULT_THETA)
+      : values.number("rope_theta");
+  const whole = { theta, headDim };
+  const base = isPhi ? { ...whole, ...partOf(values, headDim) } : whole;
+  const named: unknown = values.get("rope_type") ?? values.get("type") ?? "default";
+  const type = isPhi && (named === "su" || named === "yarn") ? "longrope" : named;
   const originalMaxPositions = () =>
     values.beside("original_max_position_embeddings") ??
     values.number("original_max_position_embeddings", maxPositions);
   if (type === "default") return { ...base, type };
   // The default type rotates whole heads, whatever this factor is; the others would rotate a part.
-  if (values.number("partial_rotary_factor", values.beside("partial_rotary_factor") ?? 1) !== 1)
+  if (!isPhi && values.number("partial_rotary_factor", values.beside("partial_rotary_factor") ?? 1) !== 1)
     throw values.fail("partial_rotary_factor", "1");
+  if (isPhi && type !== "longrope")
+    throw values.fail(values.get("rope_type") === undefined ? "type" : "rope_type", "default or longrope");
   switch (type) {
+    case "longrope":
+      return { ...base, type, ...readLongRope(values, base, originalMaxPositions(), maxPositions) };
     case "dynamic":
       return { ...base, type };
     case "linear":
@@ -68,11 +112,16 @@ export function parseRopeConfig(
         originalMaxPositions: originalMaxPositions(),
       };
     case "yarn":
-      return { ...base, type, ...readYarn(values, originalMaxPositions(), maxPositions) };
+      return {
+        ...base,
+        type,
+        ...readYarn(values, originalMaxPositions(), maxPositions),
+        ...(variant === "ministral3" && queryScale(values, originalMaxPositions())),
+      };
     default:
       throw values.fail(
         values.get("rope_type") === undefined ? "type" : "rope_type",
-        "default, linear, dynamic, llama3 or yarn",
+        "default, linear, dynamic, llama3, yarn or longrope",
       );
   }
 }
@@ -94,7 +143,7 @@ export function scaledContext(
       contextNote: `context of ${maxPositions} tokens: RoPE scaling "dynamic" is followed up to max_position_embeddings`,
     };
   const original = scaledFrom(rope, maxPositions);
-  if (rope.type === "default" || original === undefined)
+  if (original === undefined || !("factor" in rope))
     return { contextLength: maxPositions, contextNote: undefined };
   const contextLength = Math.min(Math.floor(original * rope.factor), MAX_CONTEXT);
   if (contextLength <= maxPositions) return { contextLength: maxPositions, contextNote: undefined };
@@ -133,21 +182,33 @@ class RopeReader {
   readonly #json: JsonObject;
   readonly #values: JsonObject;
   readonly #fileName: string;
-  readonly #where: string;
+  #where: string;
 
-  constructor(json: JsonObject, fileName: string) {
+  constructor(json: JsonObject, { fileName, kind = "all", fallback = {} }: RopeRules) {
     const { rope_scaling: scaling, rope_parameters: parameters } = json;
     const isScaling = scaling !== undefined && scaling !== null && !(isObject(scaling) && isEmpty(scaling));
-    const values = isScaling ? scaling : (parameters ?? {});
     this.#json = json;
     this.#fileName = fileName;
     this.#where = isScaling ? "rope_scaling" : "rope_parameters";
-    if (!isObject(values))
-      throw new ConfigError(
-        `reading ${fileName}: ${this.#where} is ${printValue(values)}; expected an object`,
-      );
-    this.#values = values;
-    for (const key of LAYER_TYPES) if (isObject(values[key])) throw this.fail(key, "one RoPE for all layers");
+    if (kind === "all") {
+      this.#values = this.#object(isScaling ? scaling : (parameters ?? fallback));
+      for (const key of LAYER_TYPES)
+        if (isObject(this.#values[key])) throw this.fail(key, "one RoPE for all layers");
+      return;
+    }
+    // As in `transformers`, rope_scaling is of the global layers alone, and changes what rope_parameters has of them.
+    const changes = isScaling && kind === "full_attention" ? this.#object(scaling) : {};
+    this.#where = "rope_parameters";
+    const ofKind = this.#object(this.#object(parameters ?? {})[kind] ?? {});
+    this.#values = { ...ofKind, ...changes };
+    this.#where = isEmpty(changes) ? `rope_parameters.${kind}` : "rope_scaling";
+  }
+
+  #object(value: unknown): JsonObject {
+    if (isObject(value)) return value;
+    throw new ConfigError(
+      `reading ${this.#fileName}: ${this.#where} is ${printValue(value)}; expected an object`,
+    );
   }
 
   get(key: string): unknown {
@@ -159,6 +220,16 @@ class RopeReader {
     const value = this.get(key) ?? otherwise;
     if (typeof value !== "number" || !Number.isFinite(value) || value <= 0)
       throw this.fail(key, "a number above 0");
+    return value;
+  }
+
+  /** `count` numbers above 0. */
+  numbers(key: string, count: number): readonly number[] {
+    const value = this.get(key);
+    const isValid = (one: unknown): one is number =>
+      typeof one === "number" && Number.isFinite(one) && one > 0;
+    if (!Array.isArray(value) || value.length !== count || !value.every(isValid))
+      throw this.fail(key, `a list of ${count} numbers above 0, one for each pair of elements that turn`);
     return value;
   }
 
@@ -222,4 +293,43 @@ function yarnAttentionFactor(values: RopeReader, factor: number): number {
   const scale = (mscale: number) => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
   if (!values.truth("mscale") || !values.truth("mscale_all_dim")) return scale(1);
   return scale(values.anyNumber("mscale")) / scale(values.anyNumber("mscale_all_dim"));
+}
+
+/** The elements of a head that turn, if `partial_rotary_factor` is below 1. */
+function partOf(values: RopeReader, headDim: number): { readonly rotaryDim?: number } {
+  const factor = values.number("partial_rotary_factor", values.beside("partial_rotary_factor") ?? 1);
+  const rotaryDim = Math.floor(headDim * factor);
+  if (factor > 1 || rotaryDim % 2 !== 0 || rotaryDim === 0)
+    throw values.fail(
+      "partial_rotary_factor",
+      `at most 1, and an even number of the ${headDim} elements of a head, because RoPE turns pairs`,
+    );
+  return rotaryDim === headDim ? {} : { rotaryDim };
+}
+
+/** LongRoPE (arXiv 2402.13753). A null factor means the quotient of the two context lengths. */
+function readLongRope(
+  values: RopeReader,
+  { headDim, rotaryDim = headDim }: { readonly headDim: number; readonly rotaryDim?: number },
+  originalMaxPositions: number,
+  maxPositions: number,
+) {
+  const factor = values.number("factor", maxPositions / originalMaxPositions);
+  const attentionFactor =
+    values.get("attention_factor") === undefined
+      ? factor <= 1
+        ? 1
+        : Math.sqrt(1 + Math.log(factor) / Math.log(originalMaxPositions))
+      : values.anyNumber("attention_factor");
+  return {
+    shortFactors: values.numbers("short_factor", rotaryDim / 2),
+    longFactors: values.numbers("long_factor", rotaryDim / 2),
+    originalMaxPositions,
+    attentionFactor,
+  };
+}
+
+function queryScale(values: RopeReader, originalMaxPositions: number) {
+  if (values.get("llama_4_scaling_beta") === undefined) return {};
+  return { queryScale: { beta: values.anyNumber("llama_4_scaling_beta"), originalMaxPositions } };
 }

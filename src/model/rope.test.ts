@@ -22,7 +22,7 @@ const goldens: Golden[] = JSON.parse(
 
 describe.each(goldens)("$name", (golden) => {
   const { head_dim: headDim, max_position_embeddings: maxPositions } = golden.config;
-  const config = parseRopeConfig({ ...golden.config }, headDim, maxPositions, "config.json");
+  const config = parseRopeConfig({ ...golden.config }, headDim, maxPositions, { fileName: "config.json" });
 
   test("inverse frequencies equal those of transformers, to a unit in the last place of f32", () => {
     const got = inverseFrequencies(config);
@@ -57,7 +57,7 @@ describe.each(goldens)("$name", (golden) => {
     const { rope_theta, rope_type, ...rest } = golden.config.rope_parameters;
     for (const key of ["type", "rope_type"]) {
       const old = { rope_theta, rope_scaling: { [key]: rope_type, ...rest } };
-      expect(parseRopeConfig(old, headDim, maxPositions, "config.json")).toEqual(config);
+      expect(parseRopeConfig(old, headDim, maxPositions, { fileName: "config.json" })).toEqual(config);
     }
   });
 });

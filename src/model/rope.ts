@@ -2,8 +2,12 @@ import type { RopeConfig } from "./rope-config.ts";
 
 /** Rotary position embedding of single positions. */
 export interface Rope {
-  /** Writes headDim/2 cosines, then headDim/2 sines, scaled by the type's attention factor, at `offset`. */
-  writeRow(position: number, out: Float32Array, offset: number): void;
+  /**
+   * Writes headDim/2 cosines, then headDim/2 sines, scaled by the type's attention factor, at `offset`. Pairs that do not turn
+   * come last, with cosine 1 and sine 0.
+   * longest: the most positions that the sequence can reach; `longrope` takes its factors by it. Default: position + 1
+   */
+  writeRow(position: number, out: Float32Array, offset: number, longest?: number): void;
 }
 
 const f32 = Math.fround;
@@ -14,29 +18,65 @@ const f32 = Math.fround;
  */
 export function createRope(config: RopeConfig): Rope {
   const half = config.headDim / 2;
+  const turning = config.type === "none" ? 0 : (config.rotaryDim ?? config.headDim) / 2;
   const inverse = inverseFrequencies(config);
-  const factor = f32(config.type === "yarn" ? config.attentionFactor : 1);
+  const isLong = (longest: number) => config.type === "longrope" && longest > config.originalMaxPositions;
+  const long = config.type === "longrope" ? inverseFrequencies(config, config.longFactors) : inverse;
+  const attention = f32("attentionFactor" in config ? config.attentionFactor : 1);
+  const { queryScale } = config;
   return {
-    writeRow(position, out, offset) {
-      for (let i = 0; i < half; i++) {
-        const angle = f32(position * inverse[i]);
+    writeRow(position, out, offset, longest = position + 1) {
+      const frequencies = isLong(longest) ? long : inverse;
+      const scale = queryScale ? scaleAt(position, queryScale) : 1;
+      const factor = attention * scale;
+      for (let i = 0; i < turning; i++) {
+        const angle = f32(position * frequencies[i]);
         out[offset + i] = f32(Math.cos(angle)) * factor;
         out[offset + half + i] = f32(Math.sin(angle)) * factor;
       }
+      out.fill(scale, offset + turning, offset + half);
+      out.fill(0, offset + half + turning, offset + 2 * half);
     },
   };
 }
 
+/** The scale of Llama 4 on queries past the original context. Source: transformers 5.24, get_llama_4_attn_scale. */
+function scaleAt(
+  position: number,
+  { beta, originalMaxPositions }: NonNullable<RopeConfig["queryScale"]>,
+): number {
+  return 1 + beta * Math.log(1 + Math.floor(position / originalMaxPositions));
+}
+
 /**
- * f32 [headDim / 2]. Every operation rounds as in torch: a scalar becomes f32 if it meets a tensor, and a scalar over a
- * tensor is the tensor's reciprocal times the scalar.
+ * Order of the rows of q and k under which the pairs of a partly rotary head lie headDim / 2 apart, as those of a whole one:
+ * first halves of the pairs that turn, half of the rest, second halves, the other half. Attention is the same, since q and k are
+ * in one order. Returns the element of the stored head for element `i`.
  */
-export function inverseFrequencies(config: RopeConfig): Float32Array {
-  const { theta, headDim } = config;
-  const length = headDim / 2;
-  const wavelengths = Float32Array.from({ length }, (_, i) => f32(theta) ** f32((2 * i) / headDim));
+export function partlyRotaryElement(headDim: number, rotaryDim: number, i: number): number {
+  const [half, turning] = [headDim / 2, rotaryDim / 2];
+  const inHalf = i % half;
+  const isSecond = i >= half;
+  if (inHalf < turning) return isSecond ? turning + inHalf : inHalf;
+  return rotaryDim + inHalf - turning + (isSecond ? half - turning : 0);
+}
+
+/**
+ * f32 [rotaryDim / 2]. Every operation rounds as in torch: a scalar becomes f32 if it meets a tensor, and a scalar over a
+ * tensor is the tensor's reciprocal times the scalar.
+ * factors: of `longrope`, for which the short ones are the default
+ */
+export function inverseFrequencies(config: RopeConfig, factors?: readonly number[]): Float32Array {
+  const { theta, headDim, rotaryDim: dim = headDim } = config;
+  const length = dim / 2;
+  const wavelengths = Float32Array.from({ length }, (_, i) => f32(theta) ** f32((2 * i) / dim));
   switch (config.type) {
+    case "longrope": {
+      const divisors = factors ?? config.shortFactors;
+      return wavelengths.map((wavelength, i) => 1 / f32(f32(divisors[i] ?? 1) * wavelength));
+    }
     case "default":
+    case "none":
     case "dynamic":
       return wavelengths.map((wavelength) => 1 / wavelength);
     case "linear":

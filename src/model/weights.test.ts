@@ -7,6 +7,7 @@ import type { WeightRef } from "../base/tensor-ref.ts";
 import { readSafetensors } from "../load/safetensors.ts";
 import type { TensorEntry } from "../load/tensor-entry.ts";
 import { type ModelConfig, parseModelConfig } from "./config.ts";
+import { storedBytes } from "./weight-storage.ts";
 import { checkWeights, loadWeights, unusedOutput } from "./weights.ts";
 
 const ELEMENT_BYTES: Record<string, number> = { F32: 4, BF16: 2, F16: 2, I8: 1 };
@@ -106,7 +107,7 @@ async function recordingBackend(config: ModelConfig) {
 async function load(config: ModelConfig, tensors: Tensors) {
   const file = await fileOf(tensors);
   const { backend, made, writes } = await recordingBackend(config);
-  const loading = loadWeights(file.tensors, config, backend, "folder");
+  const loading = loadWeights({ tensors: file.tensors, name: "folder" }, config, backend);
   return { ...file, made, writes, loading };
 }
 
@@ -203,13 +204,15 @@ test("unused tensors outside the layers are reported, except buffers that transf
     "score.weight": { shape: [1, 12] },
   });
   const plain = await fileOf(tensorsOf(config));
-  const { ignored, usedBytes } = checkWeights(tensors, config, "folder");
+  const { ignored, plans } = checkWeights(tensors, config, "folder");
   expect(ignored).toEqual([
     "visual.blocks.0.attn.qkv.weight",
     "mtp.layers.0.input_layernorm.weight",
     "score.weight",
   ]);
-  expect(usedBytes).toBe([...plain.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+  expect(storedBytes(plans, "own", new Set(["bf16"]))).toBe(
+    [...plain.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  );
 });
 
 test("an output matrix equal to the embedding is reported as unused; a different one is used", async () => {

@@ -1,19 +1,26 @@
 import { type BigIntStats, fstatSync } from "node:fs";
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder } from "../load/byte-source.ts";
 
 /**
- * Opens a folder on disk. Each file opens when asked for.
- * @throws ModelFileError when there is no such folder.
+ * Opens a folder on disk, or a GGUF file within its folder. Each file opens when asked for.
+ * @throws ModelFileError when there is no such folder or file.
  */
 export async function openFileFolder(path: string): Promise<FileFolder> {
   const info = await statOf(path);
+  if (info?.isFile() && extname(path).toLowerCase() === ".gguf")
+    return { ...fileFolder(dirname(path)), weightFile: basename(path) };
   if (!info?.isDirectory())
     throw new ModelFileError(
-      `opening ${path}: ${info ? "it is no folder" : "there is no such folder"}; give the folder of a checkpoint`,
+      `opening ${path}: ${info ? "it is neither a folder nor a .gguf file" : "there is no such folder or file"}; give the ` +
+        "folder of a checkpoint, or a GGUF file",
     );
+  return fileFolder(path);
+}
+
+function fileFolder(path: string): FileFolder {
   return {
     name: path,
     open: async (file) => {

@@ -2,16 +2,20 @@ import type { Scores } from "../../src/backend/backend.ts";
 import { attention } from "./brute-force.ts";
 import type { Trial } from "./trial.ts";
 
-/** attendAll by brute force: [row][query head × headDim]. */
+/** attendAll by brute force, with the layer's window and the model's scale: [row][query head × headDim]. */
 export function attended(trial: Trial, layer = 0): number[][] {
+  const { layers, attentionScale } = trial.backend.model;
+  const { window = Number.POSITIVE_INFINITY } = layers[layer];
   return trial.parts.flatMap(({ sequence, rows }, s) =>
     rows.map((_, i) => {
       const visible = sequence.length - rows.length + i + 1;
+      const first = Math.max(0, visible - window);
       return trial.queries[trial.batch.firstRows[s] + i].flatMap((query, h) => [
         ...attention(
           query,
-          trial.keysOf(sequence, layer, h).slice(0, visible),
-          trial.valuesOf(sequence, layer, h).slice(0, visible),
+          trial.keysOf(sequence, layer, h).slice(first, visible),
+          trial.valuesOf(sequence, layer, h).slice(first, visible),
+          attentionScale,
         ),
       ]);
     }),

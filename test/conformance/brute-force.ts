@@ -51,19 +51,34 @@ export function roundToHalf(x: number): number {
   return (isTie ? down + (down & 1) : Math.round(units)) * ulp;
 }
 
+/** A head's key or value as an int8 cache returns it: steps of a 127th of its largest magnitude, ties to even. */
+export function roundToInt8(row: Vector): Float64Array {
+  const step = Array.from(row, Math.abs).reduce((a, b) => Math.max(a, b)) / 127;
+  return Float64Array.from(row, (x) => {
+    const up = Math.ceil(x / step - 0.5);
+    const isTie = up - x / step === -0.5;
+    return step === 0 ? 0 : (isTie && up % 2 !== 0 ? up + 1 : up) * step;
+  });
+}
+
 /** Splits [count, size] into rows. */
 export function split(values: Float64Array, size: number): Float64Array[] {
   return Array.from({ length: values.length / size }, (_, i) => values.slice(i * size, (i + 1) * size));
 }
 
 /** Scaled logits of one head's query against keys. */
-export function headScores(query: Vector, keys: readonly Vector[]): number[] {
-  return keys.map((key) => dot(query, key) * query.length ** -0.5);
+export function headScores(query: Vector, keys: readonly Vector[], scale = query.length ** -0.5): number[] {
+  return keys.map((key) => dot(query, key) * scale);
 }
 
 /** Softmax attention of one head over the keys and values given. */
-export function attention(query: Vector, keys: readonly Vector[], values: readonly Vector[]): Float64Array {
-  const scores = headScores(query, keys);
+export function attention(
+  query: Vector,
+  keys: readonly Vector[],
+  values: readonly Vector[],
+  scale = query.length ** -0.5,
+): Float64Array {
+  const scores = headScores(query, keys, scale);
   const largest = scores.reduce((a, b) => Math.max(a, b));
   const weights = scores.map((score) => Math.exp(score - largest));
   const mass = weights.reduce((a, b) => a + b);

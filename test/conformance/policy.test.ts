@@ -19,7 +19,7 @@ const MODEL: AttentionModel = {
   numLayers: 5,
   numQueryHeads: 6,
   numKvHeads: 2,
-  headDim: 16,
+  headDim: 10,
   pageSize: 8,
   defaultSelectionLayers: [1, 3],
   defaultSelectionLayersFrom: "guess" as const,
@@ -166,6 +166,9 @@ function rowsOf(sets: readonly number[][]): number {
   return read / numKvHeads;
 }
 
+/** f32 vectors per row of the cache: a key and a value, of q8 with a scale each. */
+const VECTORS_PER_ROW = { f32: 2, f16: 1, q8: (2 * (MODEL.headDim + 4)) / (4 * MODEL.headDim) } as const;
+
 /** A key is half a row. A page has two f32 vectors, the least and the largest of its keys. */
 function rowsScanned(
   scans: "keys" | "key bounds" | undefined,
@@ -174,7 +177,7 @@ function rowsScanned(
 ): number {
   if (scans === undefined) return 0;
   if (scans === "keys") return length / 2;
-  return Math.ceil(length / MODEL.pageSize) * (cacheDtype === "f16" ? 2 : 1);
+  return Math.ceil(length / MODEL.pageSize) * (2 / VECTORS_PER_ROW[cacheDtype]);
 }
 
 describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
@@ -314,14 +317,14 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
   }
 
   async function openTrial(seed: number): Promise<PolicyTrial> {
-    const { numLayers, numQueryHeads, numKvHeads, pageSize } = MODEL;
+    const { numLayers, numQueryHeads, numKvHeads, headDim, pageSize } = MODEL;
     const backend = await open(
       ...sizesOf({
         numLayers,
         numQueryHeads,
         numKvHeads,
         pageSize,
-        headDim: 10,
+        headDim,
         hiddenSize: 24,
         maxPages: 200,
       }),

@@ -6,7 +6,7 @@ import type { Backend, CacheDtype, StepBatch, TokenSelection } from "../../src/b
 import type { LayerOps } from "../../src/backend/layer-ops.ts";
 import type { TensorDtype } from "../../src/base/dtype.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
-import { matvec, rmsNorm, rotate, roundToHalf, split } from "./brute-force.ts";
+import { matvec, rmsNorm, rotate, roundToHalf, roundToInt8, split } from "./brute-force.ts";
 import {
   type InputOptions,
   inputRefs,
@@ -17,7 +17,7 @@ import {
 } from "./random-weights.ts";
 
 /**
- * A sequence by brute force. keys, values: [layer][position][kv head] f64 [headDim], rounded as an f16 cache rounds them.
+ * A sequence by brute force. keys, values: [layer][position][kv head] f64 [headDim], rounded as the cache rounds them.
  */
 export interface TrialSequence {
   readonly pages: number[];
@@ -47,14 +47,14 @@ export class Trial {
   /** Queries of the last attentionInput by brute force: [row][query head]. */
   queries: Float64Array[][] = [];
   parts: readonly Part[] = [];
-  readonly #isHalf: boolean;
+  readonly #cacheDtype: CacheDtype;
   #freePages: number[];
   #inputs: PairedInput[] = [];
 
   constructor(backend: TrialBackend, seed: number, cacheDtype: CacheDtype = "f32") {
     const { model, capacity } = backend;
     this.backend = backend;
-    this.#isHalf = cacheDtype === "f16";
+    this.#cacheDtype = cacheDtype;
     this.random = new Random(seed);
     this.#freePages = this.random.shuffled(Array.from({ length: capacity.maxPages }, (_, p) => p));
     this.x = backend.createTensor("f32", [capacity.maxBatchRows, model.hiddenSize]);
@@ -197,7 +197,8 @@ export class Trial {
 
   /** Heads of a row as the cache returns them. */
   #stored(heads: Float64Array[]): Float64Array[] {
-    return this.#isHalf ? heads.map((head) => head.map(roundToHalf)) : heads;
+    if (this.#cacheDtype === "q8") return heads.map(roundToInt8);
+    return this.#cacheDtype === "f16" ? heads.map((head) => head.map(roundToHalf)) : heads;
   }
 
   kvHead(queryHead: number): number {

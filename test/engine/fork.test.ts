@@ -46,10 +46,10 @@ class Driver {
     const checkpoint = await openCheckpoint(await openFileFolder(TINY_MODEL));
     const config = parseModelConfig(checkpoint.config, "config.json");
     const backend = await open(config, CAPACITY);
-    const weights = await loadWeights(checkpoint.tensors, config, backend, checkpoint.name);
+    const weights = await loadWeights(checkpoint, config, backend);
     await checkpoint.close();
     const attention = new Attention(backend, attentionModelOf(config, CAPACITY.pageSize));
-    const batch = new StepBatchBuilder(backend, createRope(config.rope));
+    const batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     return new Driver(backend, new Decoder(backend, weights, attention), batch);
   }
 

@@ -6,7 +6,7 @@ import { bundledModelFolder, inspectCheckpoint, lessIsMore, openEngine } from ".
 import { BACKENDS } from "../conformance/backend-table.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { CHAT, openScripted } from "./scripted-model.ts";
-import { openTiny } from "./tiny-engine.ts";
+import { characters, openTiny } from "./tiny-engine.ts";
 
 const [{ open }] = BACKENDS;
 const TINY = repositoryPath("test/golden/hf/llama-mha-f32");
@@ -165,6 +165,24 @@ describe("limits", () => {
     );
     await engine.close();
   });
+});
+
+test("the result notes a BOS that the tokenizer adds to a prompt that begins with one", async () => {
+  const tokenizer: typeof characters = {
+    ...characters,
+    encode: (text, options) => [
+      ...((options?.addSpecialTokens ?? true) ? [1] : []),
+      ...characters.encode(text),
+    ],
+  };
+  const engine = await openTiny(open, { tokenizer });
+  const [bos, other] = [characters.token(1) ?? "", characters.token(2) ?? ""];
+  const notesOf = async (prompt: string) => (await engine.generate({ prompt, maxTokens: 1 }).result()).notes;
+  expect(await notesOf(bos + other)).toEqual([
+    expect.stringMatching(`the prompt begins with ${bos}, and the tokenizer adds`),
+  ]);
+  for (const prompt of [other, other + bos, bos + bos]) expect(await notesOf(prompt)).toEqual([]);
+  await engine.close();
 });
 
 test("the first prefill chunk has 16 rows on the caller's thread, and all rows on a device", async () => {

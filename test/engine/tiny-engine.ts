@@ -47,6 +47,7 @@ const TINY_ORIGIN: EngineOrigin = {
   model: {
     ...{ name: "tiny", architecture: "none", parameters: 0, maxPositionEmbeddings: 0, kvBytesPerToken: 0 },
     ignoredTensors: { count: 0, names: [] },
+    weights: { dtype: "own", why: "asked for", formats: [] },
   },
   ...{ why: "a test", contextNotes: [], notes: [], startedAt: 0 },
 };
@@ -72,9 +73,9 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
   const backend = wrap(await open(model, capacity), options);
   const engine = new GenerationEngine({
     backend,
-    weights: await loadWeights(checkpoint.tensors, config, backend, checkpoint.name),
+    weights: await loadWeights(checkpoint, config, backend),
     attentionModel: attentionModelOf(config, capacity.pageSize),
-    rope: createRope(config.rope),
+    ropes: config.ropes.map(createRope),
     tokenizer: options.tokenizer ?? characters,
     renderChat: () => "",
     eosTokenIds: options.eosTokenIds ?? [],

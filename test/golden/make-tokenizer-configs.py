@@ -2,7 +2,8 @@
 
     pip install transformers==5.24 && python test/golden/make-tokenizer-configs.py   (from the root)
 
-The tokenizers come from test/golden/tokenizer-kinds; clean-up, special tokens and added tokens from the config.
+The tokenizers come from test/golden/tokenizer-kinds; clean-up, special tokens, added tokens, BOS and EOS from the config.
+encodings: [text, ids without special tokens, ids].
 """
 import json
 import pathlib
@@ -34,6 +35,13 @@ CONFIGS = [
     ("llama2", {"bos_token": "<s>", "unk_token": "<unk>", "eos_token": "</s>", "add_bos_token": True, **CLEAN}),
     ("gpt2", {**CLEAN}),
     ("gpt2", {**CLEAN, **INSISTS}),
+    ("llama3", {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "add_bos_token": True, "add_eos_token": True}),
+    ("llama3", {"bos_token": "<|im_start|>", "add_eos_token": False}),
+    ("llama3", {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}),
+    ("qwen", {"add_bos_token": True, "eos_token": {"__type": "AddedToken", "content": "<|im_end|>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}, "add_eos_token": True}),
+    ("qwen", {"bos_token": "<|new|>", "add_bos_token": True}),
+    ("llama2", {"bos_token": "<s>", "unk_token": "<unk>", "eos_token": "</s>", "add_bos_token": False, "add_eos_token": True}),
+    ("llama2", {"bos_token": "<s>", "add_bos_token": None}),
 ]
 out = []
 for kind, config in CONFIGS:
@@ -44,7 +52,8 @@ for kind, config in CONFIGS:
             pathlib.Path(folder, name).write_text(json.dumps(value))
         made = transformers.AutoTokenizer.from_pretrained(folder)
     ids = [made.encode(text, add_special_tokens=False) for text in TEXTS]
+    whole = [made.encode(text) for text in TEXTS]
     runs = ids + [[i, i + 1, 5, i + 7, 30, i] for i in range(3, 200, 7)]
     decodings = [[r, made.decode(r, skip_special_tokens=False), made.decode(r, skip_special_tokens=True)] for r in runs]
-    out.append(dict(kind=kind, config=config, encodings=[*map(list, zip(TEXTS, ids))], decodings=decodings))
+    out.append(dict(kind=kind, config=config, encodings=[*map(list, zip(TEXTS, ids, whole))], decodings=decodings))
 pathlib.Path("test/golden/tokenizer-configs.json").write_text(json.dumps(out, separators=(",", ":")) + "\n")

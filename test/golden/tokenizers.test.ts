@@ -72,7 +72,8 @@ describe.each(KINDS)("a tokenizer of the kind of %s", async (kind) => {
 interface ConfigGolden {
   readonly kind: string;
   readonly config: Readonly<Record<string, unknown>>;
-  readonly encodings: readonly (readonly [string, number[]])[];
+  /** [text, ids without special tokens, ids] */
+  readonly encodings: readonly (readonly [string, number[], number[]])[];
   readonly decodings: Golden["decodings"];
 }
 
@@ -82,7 +83,10 @@ describe("with a tokenizer_config.json, as AutoTokenizer", () => {
   test.each(configs)("$kind with $config", async ({ kind, config, encodings, decodings }) => {
     const golden: Golden = JSON.parse(await place.readText(`test/golden/tokenizer-kinds/${kind}.json`));
     const tokenizer = createTokenizer(golden.tokenizer, config, kind);
-    for (const [text, ids] of encodings) expect(tokenizer.encode(text, { addSpecialTokens: false }), text).toEqual(ids);
+    for (const [text, ids, whole] of encodings) {
+      expect(tokenizer.encode(text, { addSpecialTokens: false }), text).toEqual(ids);
+      expect(tokenizer.encode(text), text).toEqual(whole);
+    }
     for (const [ids, text, plainText] of decodings) {
       expect(tokenizer.decode(ids), `${ids}`).toBe(text);
       expect(tokenizer.decode(ids, { skipSpecialTokens: true }), `${ids}`).toBe(plainText);

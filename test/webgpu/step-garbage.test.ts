@@ -84,10 +84,9 @@ function stepsOf(backend: WebGpuBackend, spec: string): (length: number) => InFl
   const given = parseAttention(spec);
   const policy = given.forModel?.(attentionModel) ?? given;
   const decoder = new Decoder(backend, placeWeights(backend), new Attention(backend, attentionModel));
-  const batch = new StepBatchBuilder(
-    backend,
+  const batch = new StepBatchBuilder(backend, [
     createRope({ type: "default", theta: 1e4, headDim: model.headDim }),
-  );
+  ]);
   const tokens = new Uint32Array(capacity.maxSequenceLength);
   const pages = Array.from({ length: capacity.maxPages }, (_, page) => page);
   const row = Uint32Array.of(0);

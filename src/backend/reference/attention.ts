@@ -16,6 +16,11 @@ export function headsOf({ numQueryHeads, numKvHeads, headDim }: ModelShape, row:
   }));
 }
 
+/** Positions first, first + 1, …, end - 1. */
+export function positionsFrom(first: number, end: number): number[] {
+  return Array.from({ length: end - first }, (_, i) => first + i);
+}
+
 /** Scaled logits of one query head against the keys at `positions`. Sums in f64. */
 export function headLogits(
   cache: LayerCache,
@@ -27,13 +32,12 @@ export function headLogits(
   positions: Iterable<number>,
 ): number[] {
   const { headDim, numKvHeads } = model;
-  const scale = headDim ** -0.5;
   const logits: number[] = [];
   for (const position of positions) {
     const row = (slotOf(batch, capacity, sequence, position) * numKvHeads + head.kvHead) * headDim;
     let dot = 0;
     for (let i = 0; i < headDim; i++) dot += query[head.queryOffset + i] * cache.keys[row + i];
-    logits.push(dot * scale);
+    logits.push(dot * model.attentionScale);
   }
   return logits;
 }

@@ -43,6 +43,26 @@ export function resizeLayerCache(
   return cache;
 }
 
+/**
+ * Rounds one head's key or value in place as the q8 cache stores it: see `CacheDtype`. Scales and quotients are f32. A head
+ * with NaN or Infinity becomes NaN.
+ */
+export function roundToInt8(heads: Float32Array, offset: number, headDim: number): void {
+  let largest = 0;
+  for (let i = offset; i < offset + headDim; i++) largest = Math.max(largest, Math.abs(heads[i]));
+  const scale = Math.fround(largest / 127);
+  for (let i = offset; i < offset + headDim; i++)
+    heads[i] = scale === 0 ? 0 : halfToEven(Math.fround(heads[i] / scale)) * scale;
+}
+
+/** The nearest integer in -127..127; of two as near, the even one. Quotients by a subnormal scale may be past 127. */
+function halfToEven(x: number): number {
+  const down = Math.floor(x);
+  const isTie = x - down === 0.5;
+  const nearest = isTie ? down + (down & 1) : Math.round(x);
+  return Math.max(-127, Math.min(127, nearest));
+}
+
 /** The cache slot of a position of a sequence: page × pageSize + offset. */
 export function slotOf(batch: StepBatch, { pageSize }: Capacity, sequence: number, position: number): number {
   const page = batch.pageTables[sequence * batch.maxPagesPerSequence + Math.floor(position / pageSize)];

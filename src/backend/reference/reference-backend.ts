@@ -24,13 +24,14 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import { checkPages, checkWrite } from "../checks.ts";
-import { checkFeatures } from "../decoder-features.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
+import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
+import { checkFeatures, type DecoderFeature } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
-import { attendHead, headLogits, headsOf } from "./attention.ts";
-import { type LayerCache, resizeLayerCache } from "./cache.ts";
+import { attendHead, headLogits, headsOf, positionsFrom } from "./attention.ts";
+import { type LayerCache, resizeLayerCache, roundToInt8 } from "./cache.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkSizes } from "./memory.ts";
 import {
@@ -45,11 +46,17 @@ import {
 } from "./refs.ts";
 import { emitScores, SelectionOps } from "./selection-ops.ts";
 
+/** Weights are decoded as they are written, so every format will do. */
+export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
+  Object.keys(WEIGHT_FORMATS) as WeightFormat[],
+);
+const FEATURES: readonly DecoderFeature[] = ["attention scale", "sliding windows", "q8 cache"];
+
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
-  readonly weightFormats: ReadonlySet<WeightFormat> = new Set(Object.keys(WEIGHT_FORMATS) as WeightFormat[]);
-  readonly cacheDtype = "f32";
+  readonly weightFormats = REFERENCE_FORMATS;
+  readonly cacheDtype: CpuCacheDtype;
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
   readonly compiledRowCounts: readonly number[] = [];
@@ -60,8 +67,9 @@ class ReferenceBackend implements Backend, LayerOps {
   #weightBytes = 0;
   #numPages = 0;
 
-  constructor(model: ModelShape, capacity: Capacity) {
+  constructor(model: ModelShape, capacity: Capacity, cacheDtype: CpuCacheDtype) {
     checkSizes(model, capacity);
+    this.cacheDtype = cacheDtype;
     this.model = model;
     this.capacity = capacity;
     this.#layers = this.#resized(0);
@@ -179,6 +187,11 @@ class ReferenceBackend implements Backend, LayerOps {
       matvec(matrix(weights.v), normed, 0, cache.values, kv, bias(weights.vBias));
       this.#finishHeads(floats(query), q, numQueryHeads, weights.qNorm, row);
       this.#finishHeads(cache.keys, kv, numKvHeads, weights.kNorm, row);
+      if (this.cacheDtype === "q8")
+        for (let at = kv; at < kv + numKvHeads * headDim; at += headDim) {
+          roundToInt8(cache.keys, at, headDim);
+          roundToInt8(cache.values, at, headDim);
+        }
     }
   }
 
@@ -201,10 +214,12 @@ class ReferenceBackend implements Backend, LayerOps {
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
     const batch = this.#begun();
     const cache = this.#layers[layer];
+    const { window } = this.model.layers[layer];
+    if (scores) checkNoWindow(layer, window);
     for (let s = range.first; s < range.first + range.count; s++) {
       for (let i = 0; i < batch.rowCounts[s]; i++) {
         const visible = batch.lengths[s] - batch.rowCounts[s] + i + 1;
-        const positions = Array.from({ length: visible }, (_, p) => p);
+        const positions = positionsFrom(window === undefined ? 0 : Math.max(0, visible - window), visible);
         headsOf(this.model, batch.firstRows[s] + i).forEach((head, h) => {
           const logits = headLogits(cache, this, batch, s, floats(query), head, positions);
           attendHead(cache, this, batch, s, logits, head, positions, floats(output));
@@ -325,11 +340,15 @@ class ReferenceBackend implements Backend, LayerOps {
   }
 }
 
-/** Opens the reference backend, which runs everywhere, slowly. @throws BackendError for a cache above its limit */
+/**
+ * Opens the reference backend, which runs everywhere, slowly. A q8 cache rounds keys and values as it stores them, in f32.
+ * @throws BackendError for a cache above its limit
+ */
 export async function createReferenceBackend(
   model: ModelShape,
   capacity: Capacity,
+  cacheDtype: CpuCacheDtype = "f32",
 ): Promise<Backend & LayerOps> {
-  checkFeatures({ name: "reference", has: [] }, model, "f32");
-  return new ReferenceBackend(model, capacity);
+  checkFeatures({ name: "reference", has: FEATURES }, model, cacheDtype);
+  return new ReferenceBackend(model, capacity, cacheDtype);
 }

@@ -1,22 +1,40 @@
 import { mebibytes } from "../../base/mebibytes.ts";
-import { ALLOWED_ERROR, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
+import type { CacheDtype } from "../backend.ts";
+import {
+  ALLOWED_ERROR,
+  type BackendKind,
+  type BackendMemory,
+  cpuCacheDtype,
+  MAX_CONCURRENT,
+} from "../backend-kind.ts";
+import { decoderBytes } from "../decoder-memory.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
-import { createReferenceBackend } from "./reference-backend.ts";
+import { createReferenceBackend, REFERENCE_FORMATS } from "./reference-backend.ts";
+
+const MEMORY: BackendMemory = {
+  weightFormats: REFERENCE_FORMATS,
+  cacheDtypes: ["f32", "q8"],
+  prefillRows: CPU_PREFILL_ROWS,
+  workBytes: decoderBytes,
+};
 
 /** The reference backend: everywhere, and too slow to be chosen. */
-export const REFERENCE: BackendKind<unknown, unknown> = {
+export const REFERENCE: BackendKind<unknown, { readonly cacheDtype?: CacheDtype }> = {
   name: "reference",
   device: "CPU",
-  probe: async () => ({
+  memory: MEMORY,
+  probe: async (_, { cacheDtype }) => ({
     auto: { isWanted: false, why: "the reference backend is too slow" },
-    allowedError: ALLOWED_ERROR.f32,
+    allowedError: ALLOWED_ERROR[cpuCacheDtype(cacheDtype)],
     maxConcurrent: MAX_CONCURRENT.cpu,
     memoryLimit: ({ model }) => ({
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
     }),
+    cacheDtype: cpuCacheDtype(cacheDtype),
+    memory: MEMORY,
     prefillRows: () => CPU_PREFILL_ROWS,
-    open: createReferenceBackend,
+    open: (model, capacity) => createReferenceBackend(model, capacity, cpuCacheDtype(cacheDtype)),
   }),
 };

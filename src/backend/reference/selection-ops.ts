@@ -3,7 +3,7 @@ import { hashUnit } from "../../base/random.ts";
 import { capacityOf, type TensorRef } from "../../base/tensor-ref.ts";
 import type { KeptEnds, Scores, SequenceRange, StepBatch, TokenSelection, UnitSet } from "../backend.ts";
 import { checkCandidates } from "../checks.ts";
-import { headLogits, headsOf, pageScore } from "./attention.ts";
+import { headLogits, headsOf, pageScore, positionsFrom } from "./attention.ts";
 import { type LayerCache, type Sizes, updateBounds } from "./cache.ts";
 import { floats, integers } from "./refs.ts";
 import { expandUnits, mergeRanks, rankUnits } from "./selection.ts";
@@ -27,7 +27,7 @@ export class SelectionOps {
     const batch = this.#step.batch();
     for (let i = 0; i < range.count; i++) {
       const s = range.first + i;
-      const positions = Array.from({ length: batch.lengths[s] }, (_, p) => p);
+      const positions = positionsFrom(0, batch.lengths[s]);
       headsOf(this.#step.model, batch.firstRows[s]).forEach((head, h) => {
         const logits = headLogits(
           this.#step.layer(layer),

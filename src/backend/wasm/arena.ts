@@ -1,4 +1,4 @@
-import { BackendError } from "../../base/errors.ts";
+import { OutOfMemoryError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import { WORDS_ADDRESS } from "./assembly/layout.ts";
 import { ARENA_START, MAX_BYTES, PAGE_BYTES, WORDS, type Word } from "./memory-map.ts";
@@ -25,7 +25,7 @@ export class Arena {
   allocate(bytes: number, what: string): number {
     const start = this.#end;
     if (endOf(start, bytes) > MAX_BYTES - PAGE_BYTES)
-      throw new BackendError(
+      throw new OutOfMemoryError(
         `the wasm backend has no room for ${what}: it needs ${mebibytes(bytes)}, ${mebibytes(start)} of the ` +
           `${mebibytes(MAX_BYTES)} that 32-bit WebAssembly can address are used; ` +
           "use a shorter contextLength, fewer concurrent requests or a smaller model",
@@ -33,7 +33,7 @@ export class Arena {
     try {
       return this.#take(bytes);
     } catch (cause) {
-      throw new BackendError(
+      throw new OutOfMemoryError(
         `the wasm backend has no room for ${what}: the machine refused ${mebibytes(bytes)} beyond the ` +
           `${mebibytes(start)} in use; free memory, or use a shorter contextLength or a smaller model`,
         { cause },

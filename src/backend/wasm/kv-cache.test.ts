@@ -28,7 +28,7 @@ const SIZES: Partial<Sizes> = {
   ...{ vocabSize: 8, rmsNormEps: 1e-6, pageSize: PAGE, maxPages: NUM_PAGES, maxSequenceLength: 512 },
   ...{ maxBatchRows: 64, maxBatchSequences: 1 },
 };
-const { pages: EXTENT, bytes: EXTENT_BYTES } = extentGeometry(...sizesOf(SIZES));
+const { pages: EXTENT, bytes: EXTENT_BYTES } = extentGeometry(...sizesOf(SIZES), "f32");
 
 /** A backend without pages, or with all of them. */
 async function open({ threads = 1, isWhole = false } = {}): Promise<WasmBackend> {
@@ -210,7 +210,7 @@ describe("an extent", () => {
     ["of wide pages holds one", { numLayers: 64, numKvHeads: 16, headDim: 256 }, 1],
   ])("%s", (_, other, pages) => {
     const [model, capacity] = sizesOf({ ...SIZES, ...other });
-    const extent = extentGeometry(model, capacity);
+    const extent = extentGeometry(model, capacity, "f32");
     expect(extent.pages).toBe(pages);
     expect(extent.maxExtents * extent.pages).toBeGreaterThanOrEqual(capacity.maxPages);
     expect(extent.pages === 1 || extent.bytes <= 16 << 20).toBe(true);

@@ -1,4 +1,5 @@
-import type { Capacity, ModelShape } from "../backend.ts";
+import type { Backend } from "../backend.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
 import type { Arena } from "./arena.ts";
 import { type ExtentGeometry, extentGeometry } from "./memory-map.ts";
 
@@ -21,9 +22,13 @@ export class KvCache {
   #numPages = 0;
   #hasBounds = false;
 
-  constructor(arena: Arena, model: ModelShape, capacity: Capacity) {
+  constructor(
+    arena: Arena,
+    { model, capacity }: Pick<Backend, "model" | "capacity">,
+    cacheDtype: CpuCacheDtype,
+  ) {
     this.#arena = arena;
-    this.#extent = extentGeometry(model, capacity);
+    this.#extent = extentGeometry(model, capacity, cacheDtype);
   }
 
   /** Pages of the pool. */

@@ -135,7 +135,7 @@ class TuningBench {
       variants,
       () => {
         for (let i = 0; i < LAYERS_PER_SAMPLE; i++)
-          kernels.attendAll(this.#turn++ % LAYERS, 0, 1, query, output, 0, 0);
+          kernels.attendAll(this.#turn++ % LAYERS, 0, 1, query, output, 0, 0, 0);
       },
       CLEARLY_BETTER,
     );

@@ -1,4 +1,5 @@
 import type { Capacity, ModelShape } from "../backend.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
 import { SPLIT } from "./assembly/layout.ts";
 import * as words from "./assembly/words.ts";
@@ -16,12 +17,19 @@ export const WORDS = { ...words };
 
 export type Word = keyof typeof WORDS;
 
-/** Floats of a cached row: headDim rounded up to a vector. */
-export function rowFloats(model: ModelShape): number {
-  return Math.ceil(model.headDim / 4) * 4;
+/** Elements of a cached row: headDim rounded up to what the kernels load at once. */
+export function rowFloats(model: ModelShape, cacheDtype: CpuCacheDtype): number {
+  const vector = cacheDtype === "q8" ? 8 : 4;
+  return Math.ceil(model.headDim / vector) * vector;
 }
 
-/** Sizes in bytes of an extent of the KV cache: `pages` pages of all layers, f32 [layer, page, kvHead, pageSize, 2, rowFloats]. */
+/** Bytes of the key and the value of a token in one kv head, and of their scales if they are int8. */
+function slotBytes(model: ModelShape, cacheDtype: CpuCacheDtype): number {
+  const elements = 2 * rowFloats(model, cacheDtype);
+  return cacheDtype === "q8" ? elements + 2 * 4 : 4 * elements;
+}
+
+/** Sizes in bytes of an extent of the KV cache: `pages` pages of all layers, slots [layer, page, kvHead, pageSize]. */
 export interface ExtentGeometry {
   /** A power of two. */
   readonly pages: number;
@@ -37,11 +45,15 @@ export interface ExtentGeometry {
 }
 
 /** The most pages that stay below EXTENT_BYTES, one at least, and no more than the pool may have. */
-export function extentGeometry(model: ModelShape, capacity: Capacity): ExtentGeometry {
+export function extentGeometry(
+  model: ModelShape,
+  capacity: Capacity,
+  cacheDtype: CpuCacheDtype,
+): ExtentGeometry {
   const { numLayers, numKvHeads } = model;
   const { pageSize, maxPages } = capacity;
-  const boundsPageBytes = 8 * numKvHeads * rowFloats(model);
-  const pageBytes = boundsPageBytes * pageSize;
+  const boundsPageBytes = 8 * numKvHeads * rowFloats(model, cacheDtype);
+  const pageBytes = numKvHeads * pageSize * slotBytes(model, cacheDtype);
   let pages = 1;
   while (pages < maxPages && 2 * pages * numLayers * pageBytes <= EXTENT_BYTES) pages *= 2;
   return {
@@ -67,21 +79,26 @@ export function stagingBytes(model: ModelShape): number {
  * Bytes of everything but the weights: fixed regions, staging, the full KV cache, key bounds, and room for the decoder and
  * the policies.
  */
-export function workingBytes(model: ModelShape, capacity: Capacity): number {
-  const fixed = regions(model, capacity).reduce((sum, [, bytes]) => sum + bytes, 0);
-  const { bytes, boundsBytes, maxExtents } = extentGeometry(model, capacity);
+export function workingBytes(model: ModelShape, capacity: Capacity, cacheDtype: CpuCacheDtype): number {
+  const fixed = regions(model, capacity, cacheDtype).reduce((sum, [, bytes]) => sum + bytes, 0);
+  const { bytes, boundsBytes, maxExtents } = extentGeometry(model, capacity, cacheDtype);
   const cache = maxExtents * (bytes + boundsBytes);
   return fixed + stagingBytes(model) + cache + decoderBytes(model, capacity);
 }
 
 /** Regions of fixed size that the kernels use: the word that holds the address, and the size in bytes. */
-export function regions(model: ModelShape, capacity: Capacity): readonly (readonly [Word, number])[] {
+export function regions(
+  model: ModelShape,
+  capacity: Capacity,
+  cacheDtype: CpuCacheDtype,
+): readonly (readonly [Word, number])[] {
   const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = capacity;
   const maxPages = Math.ceil(length / capacity.pageSize);
   const widest = Math.max(model.hiddenSize, model.intermediateSize, model.numQueryHeads * model.headDim);
   const kvRow = model.numKvHeads * model.headDim;
-  const { maxExtents } = extentGeometry(model, capacity);
-  const partials = sequences * model.numQueryHeads * Math.ceil(length / SPLIT) * (rowFloats(model) + 4);
+  const { maxExtents } = extentGeometry(model, capacity, cacheDtype);
+  const partials =
+    sequences * model.numQueryHeads * Math.ceil(length / SPLIT) * (rowFloats(model, cacheDtype) + 4);
   return [
     ["tokenIds", 4 * rows],
     ["slots", 4 * rows],

@@ -1,7 +1,8 @@
 import { BackendError, ConfigError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { Capacity, ModelShape, TuningReport } from "../backend.ts";
-import { checkFeatures } from "../decoder-features.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
+import { checkFeatures, type DecoderFeature } from "../decoder-features.ts";
 import type { WasmHost, WasmModuleName } from "./host.ts";
 import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
@@ -29,7 +30,12 @@ export interface WasmOptions {
    * kept; "measure": measured and kept; "default": not measured.
    */
   readonly tuning?: TuningMode;
+  /** Storage type of keys and values. Default f32. */
+  readonly cacheDtype?: CpuCacheDtype;
 }
+
+/** What the kernels compute beyond the decoder that every backend has. */
+const FEATURES: readonly DecoderFeature[] = ["attention scale", "sliding windows", "q8 cache"];
 
 /** (module (func (result v128) i32x4.splat 0, three times, then f32x4.relaxed_madd)) */
 const RELAXED_PROBE = new Uint8Array([
@@ -55,7 +61,8 @@ interface Sizes {
 }
 
 async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise<WasmBackend> {
-  checkFeatures({ name: "wasm", has: [] }, sizes.model, "f32");
+  const { cacheDtype = "f32" } = options;
+  checkFeatures({ name: "wasm", has: FEATURES }, sizes.model, cacheDtype);
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(
@@ -87,7 +94,7 @@ async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise
   const description =
     `WebAssembly, ${isRelaxed ? "relaxed SIMD" : "SIMD"}, ${threads} thread${threads > 1 ? "s" : ""}` +
     (!startWorker && options.threads === undefined ? ` (${reason})` : "");
-  return start(opener, sizes, { description, tuning, maxBytes: MAX_BYTES });
+  return start(opener, sizes, { description, tuning, cacheDtype, maxBytes: MAX_BYTES });
 }
 
 /** Module and number of threads, from which a backend is opened on a new memory. */
@@ -104,7 +111,12 @@ async function start(
   {
     maxBytes,
     ...about
-  }: { readonly description: string; readonly tuning: TuningReport; readonly maxBytes: number },
+  }: {
+    readonly description: string;
+    readonly tuning: TuningReport;
+    readonly cacheDtype: CpuCacheDtype;
+    readonly maxBytes: number;
+  },
 ): Promise<WasmBackend> {
   const memory = createMemory(threads > 1, maxBytes);
   const kernels = await instantiate(module, memory);
@@ -137,7 +149,9 @@ async function measureApart(opener: Opener): Promise<MeasuredTuning> {
   try {
     const tuning = { from: "default", choices: DEFAULT_TUNING } as const;
     const sizes = { model: TUNING_MODEL, capacity: TUNING_CAPACITY };
-    bench = await start(opener, sizes, { description: "", tuning, maxBytes: MEASURE_BYTES });
+    bench = await start(opener, sizes, {
+      ...{ description: "", tuning, cacheDtype: "f32", maxBytes: MEASURE_BYTES },
+    });
     if (!(await bench.resizeCache(TUNING_CAPACITY.maxPages)))
       return notMeasured(`the machine refused ${mebibytes(DATA_BYTES)} to measure in`);
     const deadline = performance.now() + START_LIMIT_MS;

@@ -23,7 +23,8 @@ import type {
   TuningReport,
   UnitSet,
 } from "../backend.ts";
-import { checkPages, checkWrite } from "../checks.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
+import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
 import { checkFormat } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
@@ -50,14 +51,18 @@ export interface WasmBackendOptions {
   readonly threads: number;
   readonly description: string;
   readonly tuning: TuningReport;
+  readonly cacheDtype: CpuCacheDtype;
 }
 
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
+/** Formats of matrices that the kernels read. */
+export const WASM_FORMATS: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
+
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
-  readonly weightFormats: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
-  readonly cacheDtype = "f32";
+  readonly weightFormats = WASM_FORMATS;
+  readonly cacheDtype: CpuCacheDtype;
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
   readonly compiledRowCounts: readonly number[] = [];
@@ -77,20 +82,21 @@ export class WasmBackend implements Backend, LayerOps {
   constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
     this.model = model;
     this.capacity = capacity;
+    this.cacheDtype = options.cacheDtype;
     this.arena = new Arena(options.memory);
     this.kernels = kernelsOf(options.kernels);
     this.#runner = new KernelRunner(this.kernels);
     this.#threads = options.threads;
     this.#description = options.description;
     this.#tuning = options.tuning;
-    writeSizes(this.arena, model, capacity);
-    for (const [word, bytes] of regions(model, capacity))
+    writeSizes(this.arena, this, options.cacheDtype);
+    for (const [word, bytes] of regions(model, capacity, options.cacheDtype))
       this.arena.setWord(word, this.arena.allocate(bytes, word));
     const scratchBytes = Math.ceil((this.kernels.threadScratch() + 128) / 64) * 64;
     this.arena.setWord("scratchBytes", scratchBytes);
     this.arena.setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, model);
-    this.#cache = new KvCache(this.arena, model, capacity);
+    this.#cache = new KvCache(this.arena, this, options.cacheDtype);
     this.#batch = new BatchRegion(this.arena, this.#cache, this);
     this.#selection = new SelectionOps(this.#runner, this.#batch, this.#cache);
     this.#sampler = new TokenSampler(this.arena, model.vocabSize);
@@ -200,7 +206,9 @@ export class WasmBackend implements Backend, LayerOps {
     const to = tensorOf(output, "f32").address;
     const into = scores ? this.#selection.addressOf(range, scores) : 0;
     const capacity = scores ? capacityOf(scores.values) : 0;
-    this.#runner.run("attendAll", layer, first, count, from, to, into, capacity);
+    const window = this.model.layers[layer]?.window;
+    if (scores) checkNoWindow(layer, window);
+    this.#runner.run("attendAll", layer, first, count, from, to, into, capacity, window ?? 0);
   }
 
   attendSelected(

@@ -1,5 +1,6 @@
 /** Writes the sizes and choices that kernels read from memory. */
-import type { Capacity, ModelShape } from "../backend.ts";
+import type { Backend } from "../backend.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
 import type { Arena } from "./arena.ts";
 import { WORDS_ADDRESS } from "./assembly/layout.ts";
 import { extentGeometry, rowFloats, WORDS } from "./memory-map.ts";
@@ -15,12 +16,17 @@ const MODEL_WORDS = [
 ] as const;
 const CAPACITY_WORDS = ["pageSize", "maxSequenceLength", "maxBatchRows", "maxBatchSequences"] as const;
 
-export function writeSizes(arena: Arena, model: ModelShape, capacity: Capacity): void {
+export function writeSizes(
+  arena: Arena,
+  { model, capacity }: Pick<Backend, "model" | "capacity">,
+  cacheDtype: CpuCacheDtype,
+): void {
   for (const name of MODEL_WORDS) arena.setWord(name, model[name]);
   for (const name of CAPACITY_WORDS) arena.setWord(name, capacity[name]);
-  arena.setWord("rowFloats", rowFloats(model));
+  arena.setWord("rowFloats", rowFloats(model, cacheDtype));
+  arena.setWord("cacheInt8", cacheDtype === "q8" ? 1 : 0);
   arena.setWord("pageShift", Math.log2(capacity.pageSize));
-  const extent = extentGeometry(model, capacity);
+  const extent = extentGeometry(model, capacity, cacheDtype);
   arena.setWord("extentShift", Math.log2(extent.pages));
   arena.setWord("extentLayerBytes", extent.layerBytes);
   arena.setWord("pageBytes", extent.pageBytes);
@@ -28,6 +34,7 @@ export function writeSizes(arena: Arena, model: ModelShape, capacity: Capacity):
   arena.setWord("boundsPageBytes", extent.boundsPageBytes);
   arena.setWord("maxPagesPerSequence", Math.ceil(capacity.maxSequenceLength / capacity.pageSize));
   arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = model.rmsNormEps;
+  arena.floats[WORDS_ADDRESS / 4 + WORDS.attentionScale] = model.attentionScale;
 }
 
 /** Writes the choices that have a name; the others keep their value. */

@@ -1,4 +1,4 @@
-import { BackendError } from "../../base/errors.ts";
+import { BackendError, OutOfMemoryError } from "../../base/errors.ts";
 import { yieldToEventLoop } from "../../base/yield.ts";
 import { napWhilePending } from "./patient-wait.ts";
 
@@ -138,7 +138,7 @@ export class DeviceWatch {
   async allocate<T>(make: () => T, what: () => string): Promise<T> {
     const { made, outOfMemory } = await this.tryAllocate(make, what);
     if (!outOfMemory) return made;
-    throw new BackendError(
+    throw new OutOfMemoryError(
       `backend webgpu: the device has no memory left for ${what()}: ${firstLine(outOfMemory)}; choose a shorter ` +
         "contextLength, fewer concurrent requests or a smaller model, or use the wasm backend",
     );

@@ -36,7 +36,7 @@ export function proposePrefillRows(
 }
 
 /** Bytes of a row in all buffers: of the decoder (x, query, attended), of projections, prepared for products, of the step. */
-function rowBytes(shape: RowShape): number {
+export function rowBytes(shape: RowShape): number {
   const { hiddenSize, intermediateSize, numQueryHeads, headDim } = shape;
   const queryWidth = numQueryHeads * headDim;
   const prepared = Math.max(hiddenSize, intermediateSize, queryWidth);

@@ -76,10 +76,18 @@ function compiledRowCountsOf({ maxBatchRows }: Capacity): readonly number[] {
   return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
 }
 
+/** Formats of matrices that the kernels read. */
+export const WEBGPU_FORMATS: ReadonlySet<WeightFormat> = new Set([
+  "f32",
+  "f16",
+  "bf16",
+  ...QUANTISED_FORMATS,
+]);
+
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
-  readonly weightFormats: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16", ...QUANTISED_FORMATS]);
+  readonly weightFormats = WEBGPU_FORMATS;
   readonly cacheDtype: CacheDtype;
   readonly runsAhead = true;
   readonly prefillRows: number;

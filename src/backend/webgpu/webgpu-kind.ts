@@ -1,22 +1,39 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
-import { ALLOWED_ERROR, type BackendCandidate, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
+import {
+  ALLOWED_ERROR,
+  type BackendCandidate,
+  type BackendKind,
+  type BackendMemory,
+  MAX_CONCURRENT,
+} from "../backend-kind.ts";
+import { decoderBytes } from "../decoder-memory.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { DEFAULT_CACHE_DTYPE } from "./context.ts";
 import { bindingBytes, largestBuffer } from "./device-limits.ts";
 import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
-import { proposePrefillRows } from "./prefill-rows.ts";
+import { proposePrefillRows, rowBytes } from "./prefill-rows.ts";
+import { WEBGPU_FORMATS } from "./webgpu-backend.ts";
 
 export interface WebGpuHost {
   /** Opens WebGPU in Node or the browser. @throws BackendError with the reason if it is unavailable */
   readonly openGpu: () => Promise<GPU>;
 }
 
+const MEMORY: BackendMemory = {
+  weightFormats: WEBGPU_FORMATS,
+  cacheDtypes: [DEFAULT_CACHE_DTYPE, "f32", "q8"],
+  prefillRows: 1024,
+  workBytes: (model, capacity) =>
+    decoderBytes(model, capacity) + capacity.maxBatchRows * rowBytes({ ...model, ...capacity }),
+};
+
 /** The WebGPU backend on the first adapter for high performance. */
 export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype }> = {
   name: "webgpu",
   device: "GPU",
+  memory: MEMORY,
   probe: async ({ openGpu }, { cacheDtype }) => {
     const gpu = await openGpu();
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -54,6 +71,8 @@ export function webGpuCandidate(
       fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
     }),
+    cacheDtype,
+    memory: MEMORY,
     prefillRows: ({ model, weightBytes }, maxSequenceLength) =>
       proposePrefillRows({ ...model, maxSequenceLength }, weightBytes, {
         limits,

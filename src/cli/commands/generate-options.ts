@@ -1,5 +1,5 @@
 import { Argument, type Command, Option } from "commander";
-import { BACKEND_CHOICES, type BackendChoice } from "../../node/index.ts";
+import { BACKEND_CHOICES, type BackendChoice, DTYPE_CHOICES, type DtypeChoice } from "../../node/index.ts";
 import { attentionSpec, collect, collectJson, decimal, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
 
@@ -8,6 +8,7 @@ export interface GenerateOptions extends PromptOptions {
   readonly model?: string;
   readonly attention?: string;
   readonly backend: BackendChoice;
+  readonly dtype: DtypeChoice;
   readonly threads?: number;
   readonly contextLength?: number;
   readonly maxTokens?: number;
@@ -72,6 +73,14 @@ function addModel(command: Command): void {
       attentionSpec,
     )
     .addOption(new Option("--backend <name>", "where to compute").choices(BACKEND_CHOICES).default("auto"))
+    .addOption(
+      new Option(
+        "--dtype <dtype>",
+        "precision of the weights: auto (the checkpoint's own while it fits, else q8), own, q8 or q4 made on load",
+      )
+        .choices(DTYPE_CHOICES)
+        .default("auto"),
+    )
     .option("--threads <n>", "threads of the CPU backend (default: one for each core)", wholeNumber(1))
     .option(
       "--context-length <n>",

@@ -42,10 +42,10 @@ type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Report = ReturnType<Engine["report"]>;
 
 async function open(options: GenerateOptions, progress: ProgressLine): Promise<Engine> {
-  const { backend, threads, contextLength, attention, model = bundledModelFolder() } = options;
+  const { backend, dtype, threads, contextLength, attention, model = bundledModelFolder() } = options;
   progress.show(() => `opening ${model}`);
   try {
-    return await openEngine({ model, backend, ...defined({ threads, contextLength, attention }) });
+    return await openEngine({ model, backend, dtype, ...defined({ threads, contextLength, attention }) });
   } catch (error) {
     throw contextLength === undefined && threads === undefined && attention === undefined
       ? error

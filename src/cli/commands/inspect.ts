@@ -71,6 +71,7 @@ function describe(report: Report): string {
     ["parameters", `${(report.parameters / 1e6).toFixed(1)} M`],
     ["weights", `${formatBytes(report.weightBytes)} (${report.dtypes.join(", ")})`],
     ["kv cache", `${formatBytes(report.kvBytesPerToken)} a token in ${report.cacheDtype}`],
+    ...describeMemory(report.memory),
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention)],
@@ -91,6 +92,22 @@ function describe(report: Report): string {
   for (const { tensor, nan, infinite } of report.problems)
     rows.push(["problem", `${tensor} has ${nan} NaN and ${infinite} infinite values`]);
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
+}
+
+/** One line for each backend and precision: the memory of one request at each context. */
+function describeMemory(memory: Report["memory"]): [string, string][] {
+  const lines = new Map<string, string[]>();
+  for (const { backend, dtype, context, totalBytes, weightBytes, isPossible } of memory) {
+    const key = `  ${backend} ${dtype}`;
+    const texts = lines.get(key) ?? [`weights ${formatBytes(weightBytes)}; in all`];
+    const limit = isPossible ? "" : " (more than it can address)";
+    lines.set(key, [...texts, `${formatBytes(totalBytes)} at ${context} tokens${limit}`]);
+  }
+  const rows = [...lines].map(([key, [weights, ...texts]]): [string, string] => [
+    key,
+    `${weights} ${texts.join(", ")}`,
+  ]);
+  return rows.length > 0 ? [["memory", "of one request: weights, keys and values, work space"], ...rows] : [];
 }
 
 function layersFrom(source: Report["attention"]["selectionLayersFrom"]): [string, string][] {

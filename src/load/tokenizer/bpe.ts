@@ -1,8 +1,9 @@
 import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import { BYTE_LETTERS, byteToken } from "./bytes.ts";
+import { CachedMerges } from "./cached-merges.ts";
 import { type Fields, MAX_MERGES, readVocabulary } from "./fields.ts";
-import { MergeTable } from "./merge-table.ts";
+import { MergeTable, type PairMerges } from "./merge-table.ts";
 import type { TokenModel } from "./token-model.ts";
 
 const CACHED_WORDS = 10_000;
@@ -17,7 +18,7 @@ const encoder = new TextEncoder();
 export class BytePairModel implements TokenModel {
   readonly kind = "BPE";
   readonly vocabulary: ReadonlyMap<string, number>;
-  readonly #merges: MergeTable;
+  readonly #merges: PairMerges;
   readonly #unknown: number | undefined;
   readonly #fusesUnknown: boolean;
   readonly #prefix: string;
@@ -31,7 +32,9 @@ export class BytePairModel implements TokenModel {
     this.vocabulary = readVocabulary(fields, "vocab");
     this.#prefix = fields.optionalText("continuing_subword_prefix") ?? "";
     this.#suffix = fields.optionalText("end_of_word_suffix") ?? "";
-    this.#merges = readMerges(fields, this.vocabulary, this.#prefix.length);
+    const merges = fields.raw("merges");
+    this.#merges =
+      merges instanceof CachedMerges ? merges : readMerges(fields, this.vocabulary, this.#prefix.length);
     const unknown = fields.optionalText("unk_token");
     this.#unknown = unknown === undefined ? undefined : this.vocabulary.get(unknown);
     this.#fusesUnknown = fields.flag("fuse_unk", false);

@@ -97,9 +97,10 @@ export class Fields {
   }
 }
 
-/** Reads a vocabulary and checks its ids. */
-export function readVocabulary(fields: Fields, key: string): Map<string, number> {
+/** Reads a vocabulary and checks its ids. A map comes from another reader, which has checked it; JSON makes none. */
+export function readVocabulary(fields: Fields, key: string): ReadonlyMap<string, number> {
   const values = fields.raw(key);
+  if (values instanceof Map) return values;
   if (!isObject(values)) fields.fail(key, "an object of token ids");
   const vocabulary = new Map<string, number>();
   for (const token in values) vocabulary.set(token, checkId(values[token], fields, key));

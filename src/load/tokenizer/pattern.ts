@@ -2,6 +2,7 @@ import { ModelFileError } from "../../base/errors.ts";
 import { type Pattern, PatternError } from "./pattern-ast.ts";
 import { compileMatcher, type Matcher } from "./pattern-matcher.ts";
 import { parsePattern } from "./pattern-parser.ts";
+import { PUBLISHED_PATTERNS } from "./published-patterns.ts";
 
 /** A compiled pattern. */
 export interface TextPattern {
@@ -9,38 +10,11 @@ export interface TextPattern {
   spans(text: string): Iterable<readonly [number, number]>;
 }
 
-const WORD_OF_CASES =
-  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+";
-const WORD_OF_CAPITALS =
-  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*";
-const ENGLISH = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-const SPACES = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-const signs = (ends: string) => ` ?[^\\s\\p{L}\\p{N}]+${ends}`;
-const words = (digits: string) =>
-  `${ENGLISH}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}|${signs("[\\r\\n]*")}|${SPACES}`;
-
 /**
- * Patterns of published tokenizers. JavaScript runs these in linear time: when an alternative fails after a run of
- * characters, a later alternative takes the whole run.
+ * JavaScript runs these in linear time: when an alternative fails after a run of characters, a later alternative takes
+ * the whole run.
  */
-const TRUSTED: ReadonlySet<string> = new Set([
-  // GPT-2 and what followed it: SmolLM, StarCoder, Falcon, GPT-NeoX, OLMo
-  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-  "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-  // Llama 3, Granite, SmolLM3, Phi-4, GLM-4, Command-R, cl100k
-  words("\\p{N}{1,3}"),
-  // Qwen2, Qwen2.5, Qwen3
-  words("\\p{N}"),
-  `${words("\\p{N}").replace("\\p{L}+", "[\\p{L}\\p{M}]+").replace("[^\\s\\p{L}\\p{N}]", "[^\\s\\p{L}\\p{M}\\p{N}]")}`,
-  // gpt-oss, Phi-4-mini: o200k
-  `${WORD_OF_CASES}${ENGLISH}?|${WORD_OF_CAPITALS}${ENGLISH}?|\\p{N}{1,3}|${signs("[\\r\\n/]*")}|${SPACES}`,
-  // Mistral's Tekken
-  `${WORD_OF_CASES}|${WORD_OF_CAPITALS}|\\p{N}|${signs("[\\r\\n/]*")}|${SPACES}`,
-  // Phi-4
-  "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}+| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
-  // DeepSeek V3 and R1
-  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-]);
+const TRUSTED: ReadonlySet<string> = new Set(Object.values(PUBLISHED_PATTERNS));
 
 /**
  * Compiles a pattern of a tokenizer file, in Oniguruma's syntax. JavaScript runs patterns of published tokenizers and

@@ -1,8 +1,12 @@
 /**
  * Split-KV attention of one row a sequence, dense or over selected tokens, in splits of SPLIT positions. Both build a list
  * of row addresses and run the same kernel, so that a selection of everything equals dense bit for bit. A list serves the
- * query heads that read the same kv head and the same tokens: each K and V row is read once for all of them.
+ * query heads that read the same kv head and the same tokens: each K and V row is read once for all of them. Dense attention
+ * with a window lists the window's positions alone.
  */
+import {
+  listScales, logits1Int8, logits2Int8, quantizeQueries, quantizeWeights, values1Int8, values2Int8,
+} from "./attention-int8";
 import { logits1, logits2, softmax, values1, values2 } from "./attention-tiles";
 import { fork, streamThreads } from "./control";
 import { SPLIT as SPLIT_POSITIONS } from "./layout";
@@ -33,6 +37,8 @@ const SCORES_CAPACITY: usize = 12;
 const SCORES_ONLY: usize = 13;
 /** Lists of an item. */
 const SPAN: usize = 14;
+/** Last positions that dense attention sees; 0 for all. */
+const WINDOW: usize = 15;
 
 /** Scratch bytes for the row addresses of a split, padded to a tile, and for the word that `touch` leaves behind. */
 const ADDRESSES: u32 = SPLIT * 4 + 128;
@@ -40,13 +46,22 @@ const ADDRESSES: u32 = SPLIT * 4 + 128;
 /** Items per thread from which on an item takes all kv heads of a split. */
 const ITEMS_PER_THREAD: u32 = 4;
 
-/** Scratch: row addresses, logits [head][SPLIT], queries [head][rowFloats]. */
+/**
+ * Scratch: row addresses, logits [head][SPLIT], queries [head][rowFloats]; of an int8 cache also the scales of queries [head], of
+ * weights [head], of keys [list][SPLIT] and of values [list][SPLIT], and the weights as i16 [head][SPLIT].
+ */
 export function attentionScratch(): u32 {
-  return ADDRESSES + model.queryHeads() * (SPLIT + cache.rowFloats()) * 4;
+  const heads = model.queryHeads();
+  const ofFloats = ADDRESSES + heads * (SPLIT + cache.rowFloats()) * 4;
+  return cache.isInt8() ? ofFloats + 2 * <u32>scalesBytes(heads) + heads * SPLIT * (2 * 4 + 2) : ofFloats;
 }
 
+/** One scale for each head, in whole vectors. */
+// @ts-ignore: decorator
+@inline function scalesBytes(heads: u32): usize { return <usize>(((heads + 3) & ~3) * 4); }
+
 export function attend(layer: u32, first: u32, count: u32, query: usize, output: usize, indices: usize, groups: u32,
-  indexCapacity: u32, counts: usize, scores: usize, scoresCapacity: u32, scoresOnly: u32): void {
+  indexCapacity: u32, counts: usize, scores: usize, scoresCapacity: u32, scoresOnly: u32, window: u32): void {
   const lists = groups == model.queryHeads() ? groups : model.kvHeads();
   setParam(KEYS, <u32>cache.keys(layer));
   setParam(VALUES, <u32>cache.values(layer));
@@ -62,6 +77,7 @@ export function attend(layer: u32, first: u32, count: u32, query: usize, output:
   setParam(SCORES, <u32>scores);
   setParam(SCORES_CAPACITY, scoresCapacity);
   setParam(SCORES_ONLY, scoresOnly);
+  setParam(WINDOW, window);
   let splits: u32 = 0;
   for (let s: u32 = 0; s < count; s++) splits += splitsOf(s);
   // Counts every split as a full one.
@@ -79,7 +95,9 @@ export function attend(layer: u32, first: u32, count: u32, query: usize, output:
 // @ts-ignore: decorator
 @inline function tokensOf(s: u32): u32 {
   if (param(INDICES)) return load<u32>(<usize>(param(COUNTS) + s * 4));
-  return batch.rowCount(param(FIRST) + s) == 1 ? batch.length(param(FIRST) + s) : 0;
+  if (batch.rowCount(param(FIRST) + s) != 1) return 0;
+  const length = batch.length(param(FIRST) + s);
+  return param(WINDOW) ? min<u32>(length, param(WINDOW)) : length;
 }
 
 // @ts-ignore: decorator
@@ -99,34 +117,24 @@ function attendItem(item: u32): void {
   let split = item / perSplit;
   const list = item % perSplit * span;
   while (split >= splitsOf(s)) split -= splitsOf(s++);
-  const n = min<u32>(SPLIT, tokensOf(s) - split * SPLIT);
+  const tokens = tokensOf(s);
+  const n = min<u32>(SPLIT, tokens - split * SPLIT);
   const heads = model.queryHeads() / lists;
   const kvHead = list / (lists / model.kvHeads());
   const firstHead = list * heads;
   const addresses = scratch;
   const logits = addresses + ADDRESSES;
-  const queries = logits + <usize>(heads * span * SPLIT * 4);
-  const rowBytes = <usize>(cache.rowFloats() * 4);
+  const all = heads * span;
   const padded = (n + 3) & ~3;
-  listRows(addresses, s, list, kvHead, split * SPLIT, n);
+  // Dense attention with a window begins past the sequence's start.
+  const start = split * SPLIT + (param(INDICES) ? 0 : batch.length(param(FIRST) + s) - tokens);
+  listRows(addresses, s, list, kvHead, start, n);
   for (let i = n; i < padded; i++)
     store<u32>(addresses + <usize>(i * 4), load<u32>(addresses + <usize>((n - 1) * 4)));
-  copyQueries(s, firstHead, heads * span, queries);
+  copyQueries(s, firstHead, all, queriesOf(all));
+  if (cache.isInt8()) quantizeQueries(queriesOf(all), all, cache.rowFloats(), int8Scratch(all));
 
-  const toNext = <usize>cache.headBytes();
-  const block = max<u32>(4, (tuning.attendBlock() / <u32>rowBytes) & ~3);
-  for (let r: u32 = 0; r < padded; r += block) {
-    const rows = min<u32>(block, padded - r);
-    const at = addresses + <usize>(r * 4);
-    let keys = <usize>param(KEYS), to = logits + <usize>(r * 4), q = queries;
-    for (let l: u32 = 0; l < span; l++, keys += toNext, to += <usize>(heads * SPLIT * 4), q += <usize>heads * rowBytes) {
-      if (tuning.attendTouch())
-        store<u32>(addresses + ADDRESSES - 4, touch(keys, at, rows, param(SCORES_ONLY) ? <u32>rowBytes : cache.slotBytes()));
-      logitsOf(keys, at, rows, q, rowBytes, to, heads);
-    }
-  }
-
-  const all = heads * span;
+  readKeys(padded, heads, span);
   if (param(SCORES))
     for (let h: u32 = 0; h < all; h++)
       memory.copy(<usize>(param(SCORES) + ((s * model.queryHeads() + firstHead + h) * param(SCORES_CAPACITY) + split * SPLIT) * 4),
@@ -134,13 +142,70 @@ function attendItem(item: u32): void {
   if (param(SCORES_ONLY)) return;
 
   for (let h: u32 = 0; h < all; h++) softmax(logits + <usize>(h * SPLIT * 4), n, padded, partial(s, firstHead + h, split));
-  const toPartial = partial(s, firstHead + 1, split) - partial(s, firstHead, split);
-  for (let r: u32 = 0; r < n; r += block) {
-    const rows = min<u32>(block, n - r);
+  if (cache.isInt8())
+    for (let h: u32 = 0; h < all; h++)
+      store<f32>(weightScales(all) + <usize>(h * 4),
+        quantizeWeights(logits + <usize>(h * SPLIT * 4), valueScales(all, span) + <usize>(h / heads * SPLIT * 4), padded,
+          weightsOf(all, span) + <usize>(h * SPLIT * 2)));
+  readValues(cache.isInt8() ? padded : n, heads, span, partial(s, firstHead, split) + 16);
+}
+
+/** Parts of the scratch of an item with so many heads and lists. */
+// @ts-ignore: decorator
+@inline function queriesOf(heads: u32): usize { return scratch + ADDRESSES + <usize>(heads * SPLIT * 4); }
+/** Scales of the queries. */
+// @ts-ignore: decorator
+@inline function int8Scratch(heads: u32): usize { return queriesOf(heads) + <usize>(heads * cache.rowFloats() * 4); }
+// @ts-ignore: decorator
+@inline function weightScales(heads: u32): usize { return int8Scratch(heads) + scalesBytes(heads); }
+// @ts-ignore: decorator
+@inline function keyScales(heads: u32): usize { return weightScales(heads) + scalesBytes(heads); }
+// @ts-ignore: decorator
+@inline function valueScales(heads: u32, lists: u32): usize { return keyScales(heads) + <usize>(lists * SPLIT * 4); }
+// @ts-ignore: decorator
+@inline function weightsOf(heads: u32, lists: u32): usize { return valueScales(heads, lists) + <usize>(lists * SPLIT * 4); }
+
+/** Rows of a block. */
+// @ts-ignore: decorator
+@inline function blockRows(): u32 { return max<u32>(4, (tuning.attendBlock() / cache.rowBytes()) & ~3); }
+
+/** Logits of an item's listed rows, and the scales of int8 rows. heads: of a list. rows: a multiple of 4. */
+function readKeys(rows: u32, heads: u32, span: u32): void {
+  const addresses = scratch, all = heads * span;
+  const toNext = <usize>cache.headBytes(), rowBytes = <usize>cache.rowBytes(), isInt8 = cache.isInt8();
+  const bytes = param(SCORES_ONLY) ? cache.rowBytes() : cache.slotBytes();
+  const queryBytes = <usize>(heads * cache.rowFloats()) << (isInt8 ? 1 : 2);
+  const block = blockRows();
+  for (let r: u32 = 0; r < rows; r += block) {
+    const n = min<u32>(block, rows - r);
     const at = addresses + <usize>(r * 4);
-    let values = <usize>param(VALUES), p = logits + <usize>(r * 4), out = partial(s, firstHead, split) + 16;
-    for (let l: u32 = 0; l < span; l++, values += toNext, p += <usize>(heads * SPLIT * 4), out += <usize>heads * toPartial)
-      valuesOf(values, at, rows, p, rowBytes, out, toPartial, heads, r > 0);
+    let keys = <usize>param(KEYS), to = addresses + ADDRESSES + <usize>(r * 4), q = queriesOf(all);
+    for (let l: u32 = 0; l < span; l++, keys += toNext, to += <usize>(heads * SPLIT * 4), q += queryBytes) {
+      if (tuning.attendTouch()) store<u32>(addresses + ADDRESSES - 4, touch(keys, at, n, bytes));
+      if (isInt8) {
+        const scales = keyScales(all) + <usize>((l * SPLIT + r) * 4);
+        listScales(keys, at, n, scales, scales + <usize>(span * SPLIT * 4));
+        logitsOfInt8(keys, at, n, q, rowBytes, scales, int8Scratch(all) + <usize>(l * heads * 4), to, heads);
+      } else logitsOf(keys, at, n, q, rowBytes, to, heads);
+    }
+  }
+}
+
+/** Weighted sums of an item's listed rows, to the partials of its heads. rows: even for int8. */
+function readValues(rows: u32, heads: u32, span: u32, sums: usize): void {
+  const addresses = scratch, all = heads * span;
+  const toNext = <usize>cache.headBytes(), rowBytes = <usize>cache.rowBytes(), isInt8 = cache.isInt8();
+  const toPartial = partial(0, 1, 0) - partial(0, 0, 0);
+  const weightBytes: u32 = isInt8 ? 2 : 4;
+  const block = blockRows();
+  for (let r: u32 = 0; r < rows; r += block) {
+    const n = min<u32>(block, rows - r);
+    const at = addresses + <usize>(r * 4);
+    let values = <usize>param(VALUES), out = sums;
+    let p = (isInt8 ? weightsOf(all, span) : addresses + ADDRESSES) + <usize>(r * weightBytes);
+    for (let l: u32 = 0; l < span; l++, values += toNext, p += <usize>(heads * SPLIT * weightBytes), out += <usize>heads * toPartial)
+      if (isInt8) valuesOfInt8(values, at, n, p, rowBytes, weightScales(all) + <usize>(l * heads * 4), out, toPartial, heads, r > 0);
+      else valuesOf(values, at, n, p, rowBytes, out, toPartial, heads, r > 0);
   }
 }
 
@@ -155,6 +220,20 @@ function valuesOf(values: usize, at: usize, rows: u32, p: usize, bytes: usize, o
   for (; heads > 1; heads -= 2, p += 2 * SPLIT * 4, out += 2 * step)
     values2(values, at, rows, p, bytes, out, out + step, accumulate);
   if (heads) values1(values, at, rows, p, bytes, out, accumulate);
+}
+
+/** `logitsOf` over int8 rows. scales: of the heads' queries. */
+function logitsOfInt8(keys: usize, at: usize, rows: u32, q: usize, bytes: usize, ofKeys: usize, scales: usize, out: usize, heads: u32): void {
+  for (; heads > 1; heads -= 2, q += bytes * 4, out += 2 * SPLIT * 4, scales += 8)
+    logits2Int8(keys, at, rows, q, bytes, ofKeys, scales, out);
+  if (heads) logits1Int8(keys, at, rows, q, bytes, ofKeys, scales, out);
+}
+
+/** `valuesOf` over int8 rows. scales: of the heads' weights. */
+function valuesOfInt8(values: usize, at: usize, rows: u32, w: usize, bytes: usize, scales: usize, out: usize, step: usize, heads: u32, accumulate: bool): void {
+  for (; heads > 1; heads -= 2, w += 2 * SPLIT * 2, out += 2 * step, scales += 8)
+    values2Int8(values, at, rows, w, bytes, scales, out, out + step, accumulate);
+  if (heads) values1Int8(values, at, rows, w, bytes, scales, out, accumulate);
 }
 
 /**
@@ -196,10 +275,10 @@ function listRows(out: usize, s: u32, list: u32, kvHead: u32, start: u32, n: u32
   }
 }
 
-/** Queries times headDim ** -0.5, padded with zeros to rowFloats. */
+/** Queries times the logits' factor, padded with zeros to rowFloats. */
 function copyQueries(s: u32, firstHead: u32, heads: u32, to: usize): void {
   const d = model.headDim();
-  const scale: f32 = <f32>1 / sqrt<f32>(<f32>d);
+  const scale = model.attentionScale();
   const row = batch.firstRow(param(FIRST) + s);
   let from = <usize>(param(QUERY) + (row * model.queryHeads() + firstHead) * d * 4);
   const pad = cache.rowFloats() - d;

@@ -50,20 +50,20 @@ export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: u
   finishRows(layer, query, vector(qNorm), vector(kNorm), rows);
 }
 
-/** Sequences of one row take the decode kernel, others the prefill kernel. */
-export function attendAll(layer: u32, first: u32, count: u32, query: usize, output: usize, scores: usize, capacity: u32): void {
+/** Sequences of one row take the decode kernel, others the prefill kernel. window: 0 is none. */
+export function attendAll(layer: u32, first: u32, count: u32, query: usize, output: usize, scores: usize, capacity: u32, window: u32): void {
   let single: u32 = 0;
   for (let s = first; s < first + count; s++) single += u32(batch.rowCount(s) == 1);
-  if (single < count) prefill(layer, first, count, query, output);
-  if (single > 0) attend(layer, first, count, query, output, 0, 1, 0, 0, scores, capacity, 0);
+  if (single < count) prefill(layer, first, count, query, output, window);
+  if (single > 0) attend(layer, first, count, query, output, 0, 1, 0, 0, scores, capacity, 0, window);
 }
 
 export function attendSelected(layer: u32, first: u32, count: u32, query: usize, indices: usize, groups: u32, capacity: u32, counts: usize, output: usize): void {
-  attend(layer, first, count, query, output, indices, groups, capacity, counts, 0, 0, 0);
+  attend(layer, first, count, query, output, indices, groups, capacity, counts, 0, 0, 0, 0);
 }
 
 export function scores(layer: u32, first: u32, count: u32, query: usize, out: usize, capacity: u32): void {
-  attend(layer, first, count, query, 0, 0, 1, 0, 0, out, capacity, 1);
+  attend(layer, first, count, query, 0, 0, 1, 0, 0, out, capacity, 1, 0);
 }
 
 export function attentionOutput(o: usize, bias: usize, attended: usize, x: usize): void {

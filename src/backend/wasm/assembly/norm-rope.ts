@@ -1,4 +1,5 @@
 /** RMS norm, RoPE, and the copy of new keys and values into their pages. */
+import { storeInt8 } from "./cache-rows";
 import { fork, ALL_THREADS } from "./control";
 import { madd, sum4 } from "./math";
 import { batch, cache, model, param, region, setParam } from "./state";
@@ -99,7 +100,13 @@ function finishItem(row: u32): void {
     if (param(3)) rmsNorm(k, d, <usize>param(3), k);
     rotate(k, rope);
     const head = <usize>(h * cache.headBytes());
-    memory.copy(keys + head, k, bytes);
-    memory.copy(values + head, v, bytes);
+    if (cache.isInt8()) {
+      const scales = keys + head + <usize>cache.scalesAt();
+      storeInt8(k, d, keys + head, scales);
+      storeInt8(v, d, values + head, scales + 4);
+    } else {
+      memory.copy(keys + head, k, bytes);
+      memory.copy(values + head, v, bytes);
+    }
   }
 }

@@ -1,4 +1,5 @@
 /** Per-page key bounds, Quest's page scores, and pseudo-random scores. */
+import { loadInt8 } from "./cache-rows";
 import { fork, ALL_THREADS } from "./control";
 import { sum4 } from "./math";
 import { batch, cache, model, param, scratch, setParam } from "./state";
@@ -33,7 +34,8 @@ function boundsItem(item: u32): void {
     let key = cache.page(page) + inPage + <usize>(position & mask) * slotBytes;
     const last = min<u32>(length, (position | mask) + 1);
     for (; position < last; position++, key += slotBytes)
-      if ((position & mask) == 0) {
+      if (cache.isInt8()) extendByInt8(least, key, bytes, (position & mask) == 0);
+      else if ((position & mask) == 0) {
         memory.copy(least, key, bytes);
         memory.copy(least + bytes, key, bytes);
       } else
@@ -42,6 +44,16 @@ function boundsItem(item: u32): void {
           v128.store(least + i, f32x4.min(v128.load(least + i), k));
           v128.store(least + bytes + i, f32x4.max(v128.load(least + bytes + i), k));
         }
+  }
+}
+
+/** Extends a page's bounds by an int8 key as attention reads it; its first key starts them. */
+function extendByInt8(least: usize, key: usize, bytes: usize, isFirst: bool): void {
+  const scale = v128.load32_splat(key + <usize>cache.scalesAt());
+  for (let i: usize = 0; i < bytes; i += 16, key += 4) {
+    const k = loadInt8(key, scale);
+    v128.store(least + i, isFirst ? k : f32x4.min(v128.load(least + i), k));
+    v128.store(least + bytes + i, isFirst ? k : f32x4.max(v128.load(least + bytes + i), k));
   }
 }
 

@@ -3,6 +3,7 @@
  * of 64, with an online softmax. Panels hold 8 query vectors of a tile side by side, so that both products use the GEMM
  * microtile and the softmax handles 8 vectors at a time.
  */
+import { loadInt8 } from "./cache-rows";
 import { fork, ALL_THREADS } from "./control";
 import { exp4 } from "./math";
 import { batch, cache, model, param, roundUp, scratch, setParam } from "./state";
@@ -13,6 +14,8 @@ const KEYS: u32 = 64;
 const TILE: u32 = 128;
 /** Bytes of one channel, or one key, of a panel. */
 const PANEL: usize = 32;
+/** Below every logit but -Infinity: a vector that has seen no key yet keeps a mass of 0 where -Infinity would give NaN. */
+const LOWEST: f32 = -f32.MAX_VALUE;
 
 // @ts-ignore: decorator
 @inline function groupSize(): u32 { return model.queryHeads() / model.kvHeads(); }
@@ -22,19 +25,26 @@ const PANEL: usize = 32;
 // @ts-ignore: decorator
 @inline function tileVectors(): u32 { return roundUp(rowsPerTile() * groupSize(), 8); }
 
-/** Scratch: queries and outputs [panel][channel][8], largest and mass [vector], weights [key][8], keys [key / 4][channel][4], values [channel / 4][key][4]. */
+/**
+ * Scratch: queries and outputs [panel][channel][8], largest and mass [vector], weights [key][8], keys [key / 4][channel][4],
+ * values [channel / 4][key][4], four int8 keys as floats.
+ */
 export function prefillScratch(): u32 {
-  return (tileVectors() * (2 * cache.rowFloats() + 2) + KEYS * 8 + 2 * KEYS * cache.rowFloats()) * 4;
+  return (tileVectors() * (2 * cache.rowFloats() + 2) + KEYS * 8 + (2 * KEYS + 4) * cache.rowFloats()) * 4;
 }
 
-/** Params: 0 keys, 1 values (offsets of the layer), 2 query, 3 output, 4 first sequence, 5 sequences, 6 items. */
-export function prefill(layer: u32, first: u32, count: u32, query: usize, output: usize): void {
+/**
+ * window: positions that a row sees, its own included; 0: all up to it.
+ * Params: 0 keys, 1 values (offsets of the layer), 2 query, 3 output, 4 first sequence, 5 sequences, 6 items, 7 window.
+ */
+export function prefill(layer: u32, first: u32, count: u32, query: usize, output: usize, window: u32): void {
   setParam(0, <u32>cache.keys(layer));
   setParam(1, <u32>cache.values(layer));
   setParam(2, <u32>query);
   setParam(3, <u32>output);
   setParam(4, first);
   setParam(5, count);
+  setParam(7, window);
   let tiles: u32 = 0;
   for (let s: u32 = 0; s < count; s++) tiles += tilesOf(s);
   const items = tiles * model.kvHeads();
@@ -77,23 +87,23 @@ function prefillItem(item: u32): void {
   const at = batch.firstRow(s) + firstRow;
   packQueries(queries, at, rows, kvHead, heads);
   memory.fill(outputs, 0, largest - outputs);
-  for (let p = largest; p < mass; p += 16) v128.store(p, f32x4.splat(-Infinity));
+  for (let p = largest; p < mass; p += 16) v128.store(p, f32x4.splat(LOWEST));
   memory.fill(mass, 0, weights - mass);
 
   const visible = position + rows;
-  for (let key: u32 = 0; key < visible; key += KEYS) {
+  for (let key = firstSeen(position) & ~(KEYS - 1); key < visible; key += KEYS) {
     packBlock(s, kvHead, key, min<u32>(KEYS, visible - key), keys, values);
     for (let v: u32 = 0; v < vectors; v += 8) {
       // The panel's last row sees n keys of the block; its first row may see fewer.
       const last = position + (min<u32>(v + 8, vectors) - 1) / heads;
-      if (last < key) continue;
+      const first = position + v / heads;
+      if (last < key || key + KEYS <= firstSeen(first)) continue;
       const n = min<u32>(KEYS, last + 1 - key);
       const panel = <usize>(v >> 3) * panelBytes;
       for (let k: u32 = 0; k < n; k += 4)
         tile8x4(queries + panel, model.headDim(), keys + <usize>(k * cache.rowFloats() * 4), weights + <usize>k * PANEL, PANEL, false);
-      const first = position + v / heads;
-      if (first + 1 < key + n)
-        for (let i: u32 = 0; i < 8; i++) hide(weights + <usize>(i * 4), position + (v + i) / heads + 1, key, n);
+      if (first + 1 < key + n || firstSeen(last) > key)
+        for (let i: u32 = 0; i < 8; i++) hide(weights + <usize>(i * 4), position + (v + i) / heads, key, n);
       softmaxPanel(weights, n, largest + <usize>(v * 4), mass + <usize>(v * 4), outputs + panel, panelBytes);
       for (let c: u32 = 0; c < cache.rowFloats(); c += 4)
         tile8x4(weights, n, values + <usize>(c * KEYS * 4), outputs + panel + <usize>c * PANEL, PANEL, true);
@@ -102,10 +112,17 @@ function prefillItem(item: u32): void {
   writeOutputs(outputs, mass, at, rows, kvHead, heads);
 }
 
-/** Queries times headDim ** -0.5 in panels; vectors past the last are zeros. */
+/** The first position that a row sees. */
+// @ts-ignore: decorator
+@inline function firstSeen(position: u32): u32 {
+  const window = param(7);
+  return window == 0 || position < window ? 0 : position + 1 - window;
+}
+
+/** Queries times the logits' factor in panels; vectors past the last are zeros. */
 function packQueries(to: usize, row: u32, rows: u32, kvHead: u32, heads: u32): void {
   const d = model.headDim();
-  const scale: f32 = <f32>1 / sqrt<f32>(<f32>d);
+  const scale = model.attentionScale();
   const panelBytes = <usize>cache.rowFloats() * PANEL;
   memory.fill(to, 0, <usize>(tileVectors() * cache.rowFloats() * 4));
   for (let r: u32 = 0; r < rows; r++)
@@ -128,6 +145,10 @@ function packBlock(s: u32, kvHead: u32, key: u32, n: u32, keys: usize, values: u
   for (let j: u32 = 0; j < n; j += 4) {
     const page = load<u32>(table + <usize>(((key + j) >> shift) * 4));
     const at = cache.page(page) + head + <usize>((key + j) & (cache.pageSize() - 1)) * stride;
+    if (cache.isInt8()) {
+      packInt8(<usize>param(0) + at, stride, min<u32>(4, n - j), keys + <usize>j * bytes, values + <usize>(j * 16));
+      continue;
+    }
     packFour(<usize>param(0) + at, stride, n - j, cache.rowFloats(), keys + <usize>j * bytes);
     let v = <usize>param(1) + at;
     for (let i: u32 = j; i < min<u32>(n, j + 4); i++, v += stride) {
@@ -138,9 +159,28 @@ function packBlock(s: u32, kvHead: u32, key: u32, n: u32, keys: usize, values: u
   }
 }
 
-/** Masks the keys past `visible` in one vector's lane of the weights. */
-function hide(lane: usize, visible: u32, key: u32, n: u32): void {
-  for (let k: u32 = visible > key ? visible - key : 0; k < n; k++) store<f32>(lane + <usize>k * PANEL, -Infinity);
+/** `packBlock` for up to four int8 slots that follow one another. */
+function packInt8(slot: usize, stride: usize, count: u32, keys: usize, values: usize): void {
+  const n = cache.rowFloats();
+  const bytes = <usize>(n * 4);
+  const unpacked = scratch + <usize>prefillScratch() - bytes * 4;
+  for (let i: u32 = 0; i < count; i++, slot += stride, values += 16) {
+    const scales = slot + <usize>cache.scalesAt();
+    const ofKey = v128.load32_splat(scales), ofValue = v128.load32_splat(scales, 4);
+    let k = slot, v = slot + <usize>n, to = unpacked + <usize>i * bytes, out = values;
+    for (const end = v; k < end; k += 4, v += 4, to += 16, out += KEYS * 16) {
+      v128.store(to, loadInt8(k, ofKey));
+      v128.store(out, loadInt8(v, ofValue));
+    }
+  }
+  packFour(unpacked, bytes, count, n, keys);
+}
+
+/** Masks the keys that a row at `position` does not see in one vector's lane of the weights. */
+function hide(lane: usize, position: u32, key: u32, n: u32): void {
+  for (let k: u32 = position >= key ? position + 1 - key : 0; k < n; k++) store<f32>(lane + <usize>k * PANEL, -Infinity);
+  const first = firstSeen(position);
+  for (let k: u32 = 0; k < n && key + k < first; k++) store<f32>(lane + <usize>k * PANEL, -Infinity);
 }
 
 /** Adds a block's logits [n][8] to the running softmax of a panel and replaces them with their weights. */

@@ -19,6 +19,9 @@ export namespace model {
   @inline export function headDim(): u32 { return word(words.headDim); }
   // @ts-ignore: decorator
   @inline export function eps(): f32 { return reinterpret<f32>(word(words.rmsNormEps)); }
+  /** Factor of attention's logits. */
+  // @ts-ignore: decorator
+  @inline export function attentionScale(): f32 { return reinterpret<f32>(word(words.attentionScale)); }
 }
 
 export namespace limits {
@@ -29,28 +32,37 @@ export namespace limits {
 }
 
 /**
- * The KV cache: extents of 2^extentShift pages, each f32 [layer][page][kvHead][pageSize][K or V][rowFloats]. A row of a
+ * The KV cache: extents of 2^extentShift pages, each [layer][page][kvHead][pageSize] slots. A slot is the key and the value of a
+ * token, rowFloats elements each: f32, or int8 and after both the f32 scales of the key and of the value. A row of a
  * layer stands at its address in layer 0, plus `keys(layer)` or `values(layer)`. Page bounds have extents of their own,
  * f32 [layer][page][kvHead][minimum or maximum][rowFloats].
  */
 export namespace cache {
-  /** headDim rounded up to 4; the rest is zeros. */
+  /** headDim rounded up to 4, of int8 rows to 8; the rest is zeros. */
   // @ts-ignore: decorator
   @inline export function rowFloats(): u32 { return word(words.rowFloats); }
+  // @ts-ignore: decorator
+  @inline export function isInt8(): bool { return word(words.cacheInt8) != 0; }
+  /** Bytes from a key to the value of the same token. */
+  // @ts-ignore: decorator
+  @inline export function rowBytes(): u32 { return rowFloats() << (isInt8() ? 0 : 2); }
+  /** Bytes from an int8 key to its scale, which the value's follows. */
+  // @ts-ignore: decorator
+  @inline export function scalesAt(): u32 { return rowFloats() * 2; }
   // @ts-ignore: decorator
   @inline export function pageSize(): u32 { return word(words.pageSize); }
   // @ts-ignore: decorator
   @inline export function pageShift(): u32 { return word(words.pageShift); }
   /** Bytes from a key to the next position's key. */
   // @ts-ignore: decorator
-  @inline export function slotBytes(): u32 { return rowFloats() * 8; }
+  @inline export function slotBytes(): u32 { return isInt8() ? rowFloats() * 2 + 8 : rowFloats() * 8; }
   /** Bytes from the rows of a kv head to those of the next in the same page. */
   // @ts-ignore: decorator
   @inline export function headBytes(): u32 { return slotBytes() << pageShift(); }
   // @ts-ignore: decorator
   @inline export function keys(layer: u32): usize { return <usize>(layer * word(words.extentLayerBytes)); }
   // @ts-ignore: decorator
-  @inline export function values(layer: u32): usize { return keys(layer) + <usize>(rowFloats() * 4); }
+  @inline export function values(layer: u32): usize { return keys(layer) + <usize>rowBytes(); }
   /** Address of a page in layer 0. */
   // @ts-ignore: decorator
   @inline export function page(id: u32): usize {

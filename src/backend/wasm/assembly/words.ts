@@ -8,7 +8,7 @@ export const intermediateSize = 1;
 export const numQueryHeads = 2;
 export const numKvHeads = 3;
 export const headDim = 4;
-/** Floats of a cached row: headDim rounded up to a vector. */
+/** Elements of a cached row: headDim rounded up to a vector of what the kernels load. */
 export const rowFloats = 5;
 export const vocabSize = 6;
 /** An f32. */
@@ -46,6 +46,10 @@ export const scratch = 27;
 export const scratchBytes = 28;
 /** Started workers that take part. */
 export const workers = 29;
+/** 1 if cached rows are int8 with scales, 0 if they are f32. */
+export const cacheInt8 = 30;
+/** Factor of attention's logits, an f32. */
+export const attentionScale = 31;
 
 /** The batch: its sizes, and the addresses of its arrays. */
 export const numRows = 32;

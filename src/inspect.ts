@@ -1,18 +1,23 @@
 import * as v from "valibot";
-import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
-import type { SelectionLayersSource } from "../attention/policy.ts";
-import { predictReads } from "../attention/predict-reads.ts";
-import type { CacheDtype } from "../backend/backend.ts";
-import { checkOptions, flag, oneOf } from "../base/check-options.ts";
-import { ConfigError } from "../base/errors.ts";
-import { DEFAULT_PAGE_SIZE } from "../kv/page-size.ts";
-import type { FileFolder } from "../load/byte-source.ts";
-import { type Checkpoint, openCheckpoint } from "../load/checkpoint.ts";
-import { scanWeights, type WeightProblem } from "../load/scan-weights.ts";
-import { type ModelConfig, parseModelConfig } from "./config.ts";
-import { attentionModelOf, countParameters, kvBytesPerToken } from "./model-size.ts";
-import { guessNote } from "./selection-layers.ts";
-import { checkWeights, type IgnoredTensors, ignoredTensors } from "./weights.ts";
+import { bindAttention, firstNamed } from "./attention/bind-attention.ts";
+import type { SelectionLayersSource } from "./attention/policy.ts";
+import { predictReads } from "./attention/predict-reads.ts";
+import type { BackendName, CacheDtype } from "./backend/backend.ts";
+import { checkOptions, flag, oneOf } from "./base/check-options.ts";
+import { ConfigError } from "./base/errors.ts";
+import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
+import type { FileFolder } from "./load/byte-source.ts";
+import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
+import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
+import { BACKENDS } from "./machine/backends.ts";
+import { estimateMemory, type MemoryEstimate, singleRequest } from "./machine/estimate-memory.ts";
+import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
+import type { RopeConfig } from "./model/rope-config.ts";
+import { guessNote } from "./model/selection-layers.ts";
+import type { WeightPlan } from "./model/weight-rows.ts";
+import { canStore, storedBytes, type WeightDtype } from "./model/weight-storage.ts";
+import { checkWeights, type IgnoredTensors, ignoredTensors } from "./model/weights.ts";
 
 /** Contents of a checkpoint, and the cache rows that attention would read. */
 export interface CheckpointReport {
@@ -43,6 +48,8 @@ export interface CheckpointReport {
   readonly cacheDtype: CacheDtype;
   /** Keys and values of one token over all layers. */
   readonly kvBytesPerToken: number;
+  /** Memory that it takes on a GPU and on the CPU, by precision and context. */
+  readonly memory: readonly MemoryRow[];
   readonly tokenizer: boolean;
   readonly chatTemplate: boolean;
   readonly eosTokenIds: readonly number[];
@@ -51,6 +58,16 @@ export interface CheckpointReport {
   readonly scannedWeights: boolean;
   /** Tensors with such values. */
   readonly problems: readonly WeightProblem[];
+}
+
+/** Memory of one request of this length, about. */
+export interface MemoryRow extends MemoryEstimate {
+  readonly backend: BackendName;
+  readonly cacheDtype: CacheDtype;
+  readonly dtype: WeightDtype;
+  readonly context: number;
+  /** False if the backend cannot address as much on any machine. */
+  readonly isPossible: boolean;
 }
 
 /** Reads of one policy in a decode step. */
@@ -100,8 +117,8 @@ export async function inspectFolder(
   const { cacheDtype = "f16" } = checkOptions(INSPECT_OPTIONS, options, "inspect", ConfigError);
   const checkpoint = await openCheckpoint(folder);
   try {
-    const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-    const { ignored } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
+    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
+    const { ignored, plans } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const tensors = [...checkpoint.tensors.values()];
     return {
       name: checkpoint.name,
@@ -116,7 +133,7 @@ export async function inspectFolder(
       vocabSize: config.vocabSize,
       contextLength: config.contextLength,
       ...(config.contextNote !== undefined && { contextNote: config.contextNote }),
-      rope: `${config.rope.type}, theta ${config.rope.theta}`,
+      rope: config.ropes.map(describeRope).join("; "),
       tiedEmbeddings: config.tieWordEmbeddings,
       parameters: countParameters(checkpoint),
       dtypes: [...new Set(tensors.map((entry) => entry.fileDtype))].sort(),
@@ -126,6 +143,7 @@ export async function inspectFolder(
       notes: checkpoint.notes,
       cacheDtype,
       kvBytesPerToken: kvBytesPerToken(config, cacheDtype),
+      memory: memoryRows(config, plans, options.cacheDtype),
       tokenizer: checkpoint.tokenizer !== undefined,
       chatTemplate: checkpoint.chatTemplate !== undefined,
       eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
@@ -136,6 +154,37 @@ export async function inspectFolder(
   } finally {
     await checkpoint.close();
   }
+}
+
+const DTYPES: readonly WeightDtype[] = ["own", "q8", "q4"];
+
+/** Estimates for every backend that people would use; precisions that take as much as the checkpoint's own are left out. */
+function memoryRows(
+  config: ModelConfig,
+  plans: readonly WeightPlan[],
+  cacheDtype: CacheDtype | undefined,
+): readonly MemoryRow[] {
+  const contexts = [4096, 32768, config.contextLength].filter((length) => length <= config.contextLength);
+  return BACKENDS.filter(({ name }) => name !== "reference").flatMap(({ name: backend, memory }) => {
+    const sizes = DTYPES.filter((dtype) => canStore(plans, dtype, memory.weightFormats)).map((dtype) => ({
+      dtype,
+      weightBytes: storedBytes(plans, dtype, memory.weightFormats),
+    }));
+    const own = sizes[0]?.weightBytes;
+    const cache = {
+      cacheDtype: memory.cacheDtypes.find((one) => one === cacheDtype) ?? memory.cacheDtypes[0],
+    };
+    return sizes
+      .filter(({ dtype, weightBytes }) => dtype === "own" || weightBytes !== own)
+      .flatMap(({ dtype, weightBytes }) =>
+        [...new Set(contexts)].map((context) => {
+          const capacity = singleRequest(memory, context);
+          const estimate = estimateMemory(memory, { model: config, weightBytes, ...cache, capacity });
+          const isPossible = estimate.totalBytes <= (memory.maxBytes ?? Number.POSITIVE_INFINITY);
+          return { backend, dtype, context, ...cache, ...estimate, isPossible };
+        }),
+      );
+  });
 }
 
 function reportAttention(
@@ -166,4 +215,9 @@ function reportAttention(
     ...(from && { selectionLayersFrom: from }),
     notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
   };
+}
+
+function describeRope({ type, theta, headDim, rotaryDim }: RopeConfig): string {
+  if (type === "none") return "none in some layers";
+  return `${type}, theta ${theta}${rotaryDim === undefined ? "" : `, ${rotaryDim} of ${headDim} elements`}`;
 }

@@ -1,0 +1,63 @@
+import type { Backend } from "../backend/backend.ts";
+import { throwIfAborted } from "../base/abort.ts";
+import { dimensionsOf, type WeightRef } from "../base/tensor-ref.ts";
+import { rowBytes } from "../base/weight-format.ts";
+import { WeightConverter } from "./convert-weights.ts";
+import { readRows, type WeightPlan } from "./weight-rows.ts";
+
+/** Bytes of one slice of a matrix, about: few beside any model, many beside a disk's latency. */
+const SLICE_BYTES = 4 << 20;
+/** Reads in flight: a disk or a server answers several at a time while the backend takes earlier ones. */
+const READS_AHEAD = 6;
+
+/** A weight to load, and its place, whose format may differ from the plan's. */
+export interface PlacedWeight {
+  readonly plan: WeightPlan;
+  readonly weight: WeightRef;
+}
+
+/** Rows of a weight that are read, converted and written together. */
+interface Slice extends PlacedWeight {
+  /** A multiple of 8. */
+  readonly firstRow: number;
+  readonly rows: number;
+}
+
+/**
+ * Reads weights into their places, a few slices at a time and in order, so that no second copy of a weight exists.
+ * @throws ModelFileError, AbortedError between two slices
+ */
+export async function streamWeights(
+  weights: readonly PlacedWeight[],
+  backend: Backend,
+  signal?: AbortSignal,
+): Promise<void> {
+  const slices = weights.flatMap(slicesOf);
+  const converter = new WeightConverter();
+  const reads: Promise<Uint8Array>[] = [];
+  let started = 0;
+  const readNext = () => {
+    const slice = slices[started++];
+    if (!slice) return;
+    const read = readRows(slice.plan, slice.firstRow, slice.rows);
+    read.catch(() => {}); // reported when its turn comes
+    reads.push(read);
+  };
+  for (let i = 0; i < READS_AHEAD; i++) readNext();
+  for (const { plan, weight, firstRow } of slices) {
+    throwIfAborted(signal, "loading the weights");
+    const bytes = await (reads.shift() as Promise<Uint8Array>);
+    readNext();
+    const stored = converter.convert(bytes, { name: weight.name, from: plan.spec.format, to: weight.format });
+    await backend.writeWeight(weight, firstRow, stored);
+  }
+}
+
+function slicesOf({ plan, weight }: PlacedWeight): Slice[] {
+  const { rows, cols } = dimensionsOf(plan.spec);
+  const atOnce = Math.max(8, Math.floor(SLICE_BYTES / rowBytes(plan.spec.format, cols) / 8) * 8);
+  return Array.from({ length: Math.ceil(rows / atOnce) }, (_, i) => ({
+    ...{ plan, weight, firstRow: i * atOnce },
+    rows: Math.min(atOnce, rows - i * atOnce),
+  }));
+}
