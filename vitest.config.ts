@@ -87,6 +87,7 @@ function browser(): TestProjectConfiguration[] {
       test: {
         ...common(),
         name: "browser",
+        globalSetup: "test/hub/browser-hub.ts",
         include: [BROWSER_ONLY, "test/conformance/*.test.ts", "test/golden/*.test.ts"],
         exclude: [SYSTEM_ONLY, "node_modules", "dist"],
         maxWorkers: 2,

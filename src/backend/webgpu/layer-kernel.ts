@@ -2,7 +2,7 @@ import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
+import { actFile, type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -123,6 +123,7 @@ export class LayerKernel {
     const { forwardProgress, minSubgroupSize, storageBuffers } = this.#context.traits;
     if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || output.oBias)
       return false;
+    if (feedForward.kind === "experts" || feedForward.outputNorm || output.outputNorm) return false;
     const { gate, up, down, norm } = feedForward;
     return (
       areWhole([output.o, gate, up, down]) &&
@@ -333,7 +334,7 @@ function dispatchOf(
 }
 
 function filesOf(context: GpuContext, { next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = [...stageFiles(stages), "layer-core"];
+  const files: ShaderFile[] = [...stageFiles(stages), actFile(context.model), "layer-core"];
   if (pending) files.push("combine-core", "layer-combine");
   else files.push("layer-copy");
   if (next) files.push(isValueApart(next.weights) ? "layer-input-value" : "layer-input");
