@@ -265,15 +265,14 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
   });
 
   const withWindows = cases === undefined ? POLICIES_WITH_WINDOWS : POLICIES_WITH_WINDOWS.slice(2, 7);
-  it.each(withWindows.map((row) => [row.spec, row] as const))(
-    "%s leaves sliding layers to their window: the others' sets exactly, reads of windows alone",
-    async (_, row) => {
-      const t = await openTrial(9, MODEL_WITH_WINDOWS);
-      const policy = policyOf(row.spec, MODEL_WITH_WINDOWS);
-      const share = await shareOf(t, row, [8, 24, 39, 63, 90], policy);
-      for (let step = 0; step < 3; step++) await t.step([share]);
-    },
-  );
+  it.each(
+    withWindows.map((row) => [row.spec, row] as const),
+  )("%s leaves sliding layers to their window: the others' sets exactly, reads of windows alone", async (_, row) => {
+    const t = await openTrial(9, MODEL_WITH_WINDOWS);
+    const policy = policyOf(row.spec, MODEL_WITH_WINDOWS);
+    const share = await shareOf(t, row, [8, 24, 39, 63, 90], policy);
+    for (let step = 0; step < 3; step++) await t.step([share]);
+  });
 
   it("policies share a batch without touching each other's selections", async () => {
     const t = await openTrial(7);
