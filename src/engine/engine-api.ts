@@ -52,6 +52,8 @@ export interface EngineReport {
     readonly settings: Readonly<Record<string, unknown>>;
     /** Source of the policy's selection layers; absent if it has none. */
     readonly selectionLayersFrom?: SelectionLayersSource;
+    /** The model that the paper names the layers for, if they come from the paper. */
+    readonly selectionLayersOf?: string;
   };
   readonly loadMs: number;
   /** Source of the context if it is not max_position_embeddings: a RoPE scaling, or a limit by memory. */
