@@ -16,6 +16,7 @@ const LAYERS = {
   engine: 5,
   machine: 6,
   "open.ts": 7,
+  "inspect.ts": 7,
   "open-options.ts": 7,
   "index.ts": 7,
   node: 8,

@@ -9,11 +9,26 @@ export interface BackendKind<Host, Options> {
   readonly name: BackendName;
   /** The processor, for messages. */
   readonly device: "GPU" | "CPU";
+  readonly memory: BackendMemory;
   /**
    * Finds the device of this machine for it.
    * @throws BackendError if the machine has nothing, with the reason and what to do.
    */
   probe(host: Host, options: Options): Promise<BackendCandidate>;
+}
+
+/** The memory that a kind of backend takes, whatever the machine. */
+export interface BackendMemory {
+  /** Formats of matrices that it keeps; `Backend.weightFormats`. */
+  readonly weightFormats: ReadonlySet<WeightFormat>;
+  /** Storage types of keys and values that it has; the first if nobody names one. */
+  readonly cacheDtypes: readonly [CacheDtype, ...CacheDtype[]];
+  /** Rows of a prefill chunk, about. */
+  readonly prefillRows: number;
+  /** Bytes that it can address; absent: as many as the device has. */
+  readonly maxBytes?: number;
+  /** Bytes of everything but weights, keys and values, about. */
+  workBytes(model: ModelShape, capacity: Capacity, cacheDtype: CacheDtype): number;
 }
 
 /** A backend that can be opened here, once. */
@@ -22,18 +37,16 @@ export interface BackendCandidate {
   readonly auto: { readonly isWanted: boolean; readonly why?: string };
   /** Error against the reference that rounding explains; see `ALLOWED_ERROR`. */
   readonly allowedError: number;
+  readonly memory: BackendMemory;
   /** Concurrent requests if nobody names their number and memory holds them. */
   readonly maxConcurrent: number;
   /** The device whose arithmetic the self-test must prove at open; absent if the CPU computes. */
   readonly tested?: TestedDevice;
   /** Storage type of its keys and values. */
   readonly cacheDtype: CacheDtype;
-  /** Formats of matrices that it keeps; `Backend.weightFormats`. */
-  readonly weightFormats: ReadonlySet<WeightFormat>;
   /** Memory limit beside a model's weights. */
   memoryLimit(demand: MemoryDemand): MemoryLimit;
-  /** Bytes of everything but weights, keys and values, about. */
-  workBytes(model: ModelShape, capacity: Capacity): number;
+
   /** Rows of a prefill chunk that suit it for this model: the size of its buffers for rows. See `Backend.prefillRows`. */
   prefillRows(demand: MemoryDemand, maxSequenceLength: number): number;
   readonly open: BackendFactory;

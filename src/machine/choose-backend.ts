@@ -58,7 +58,7 @@ export function capacityOn(
 ): Capacity {
   const weightBytes = weights.bytes(
     weights.choice === "auto" ? "own" : weights.choice,
-    candidate.weightFormats,
+    candidate.memory.weightFormats,
   );
   const rows = candidate.prefillRows({ model, weightBytes }, capacity.maxSequenceLength);
   const wanted = { ...capacity, maxBatchRows: Math.max(capacity.maxBatchRows, rows) };

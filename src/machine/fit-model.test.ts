@@ -21,7 +21,8 @@ const BYTES = { own: 100 * MIB, q8: 53 * MIB, q4: 30 * MIB };
 function memoryOf(sizeBytes: number): BackendCandidate {
   return {
     ...{ auto: { isWanted: true }, allowedError: 0, maxConcurrent: 16, cacheDtype: "f32" },
-    ...{ weightFormats: new Set(), workBytes: () => 3 * MIB, prefillRows: () => 16 },
+    memory: { weightFormats: new Set(), cacheDtypes: ["f32"], prefillRows: 16, workBytes: () => 3 * MIB },
+    prefillRows: () => 16,
     memoryLimit: ({ weightBytes }) => ({
       fits: ({ maxPages }) => weightBytes + maxPages * 16 * TOKEN_BYTES <= sizeBytes,
       name: `${sizeBytes / MIB} MiB of memory`,

@@ -1,11 +1,11 @@
 /** Fits a model into a backend's memory: the precision of its weights, then its context. */
 import type { Capacity, ModelShape } from "../backend/backend.ts";
 import type { BackendCandidate, MemoryLimit } from "../backend/backend-kind.ts";
-import { cacheRowBytes } from "../base/cache-dtype.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { mebibytes } from "../base/mebibytes.ts";
 import type { WeightFormat } from "../base/weight-format.ts";
 import type { WeightDtype } from "../model/weight-storage.ts";
+import { estimateMemory } from "./estimate-memory.ts";
 import { concurrent, fitContext, MIN_CONCURRENT } from "./fit-context.ts";
 
 /** Values of the option `dtype`. */
@@ -100,7 +100,7 @@ class ModelFit {
   }
 
   #weightBytes(dtype: WeightDtype): number {
-    return this.#demand.weights.bytes(dtype, this.#candidate.weightFormats);
+    return this.#demand.weights.bytes(dtype, this.#candidate.memory.weightFormats);
   }
 
   #limit(dtype: WeightDtype): MemoryLimit {
@@ -108,13 +108,20 @@ class ModelFit {
   }
 
   #numbers(dtype: WeightDtype): string {
+    const { memory, cacheDtype } = this.#candidate;
     const { model } = this.#demand;
+    const weightBytes = this.#weightBytes(dtype);
     const least = this.#leastCapacity;
-    const cache = cacheBytesOf(model, this.#candidate.cacheDtype, least.maxSequenceLength);
+    const { cacheBytes, workBytes } = estimateMemory(memory, {
+      model,
+      weightBytes,
+      cacheDtype,
+      capacity: least,
+    });
     const parts = [
-      `weights ${mebibytes(this.#weightBytes(dtype))} as ${dtype === "own" ? "the checkpoint has them" : dtype}`,
-      `keys and values of ${least.maxSequenceLength} tokens ${mebibytes(cache)}`,
-      `work space ${mebibytes(this.#candidate.workBytes(model, least))}`,
+      `weights ${mebibytes(weightBytes)} as ${dtype === "own" ? "the checkpoint has them" : dtype}`,
+      `keys and values of ${least.maxSequenceLength} tokens ${mebibytes(cacheBytes)}`,
+      `work space ${mebibytes(workBytes)}`,
     ];
     return parts.join(", ");
   }
@@ -128,13 +135,4 @@ class ModelFit {
     if (found) return `dtype ${found} would fit (weights ${mebibytes(this.#weightBytes(found))})`;
     return "no precision fits: use a smaller model, or a backend with more memory";
   }
-}
-
-/** Bytes of the keys and values of so many tokens. */
-export function cacheBytesOf(
-  { numLayers, numKvHeads, headDim }: ModelShape,
-  cacheDtype: BackendCandidate["cacheDtype"],
-  tokens: number,
-): number {
-  return 2 * numLayers * numKvHeads * cacheRowBytes(cacheDtype, headDim) * tokens;
 }

@@ -15,17 +15,37 @@ const BLOCK_ELEMENTS = 32;
 
 /** The format in which a backend with `supported` formats stores a weight. */
 export function storedFormat(
-  { spec, use }: Pick<WeightPlan, "spec" | "use">,
+  plan: Pick<WeightPlan, "spec" | "use">,
   dtype: WeightDtype,
   supported: ReadonlySet<WeightFormat>,
 ): WeightFormat {
+  const { spec } = plan;
   if (spec.kind === "vector") return spec.format;
-  const isWhole = spec.cols % BLOCK_ELEMENTS === 0 && use !== "router";
-  const isWide = isFloatFormat(spec.format) || spec.format === "q8_0";
-  if (dtype === "own" || !isWhole || !isWide) return repackedFormat(spec.format, supported);
-  const target = dtype === "q4" && use === undefined ? "q4_0" : "q8_0";
+  const target = targetFormat(plan, dtype);
+  if (target === undefined) return repackedFormat(spec.format, supported);
   if (supported.has(target)) return target;
   throw new ConfigError(`dtype ${dtype}: this backend keeps no ${target} weights; take another backend`);
+}
+
+/** The format that a precision makes of a weight; undefined if it leaves the weight as it is. */
+function targetFormat(
+  { spec, use }: Pick<WeightPlan, "spec" | "use">,
+  dtype: WeightDtype,
+): WeightFormat | undefined {
+  if (dtype === "own" || spec.kind === "vector") return undefined;
+  const isWhole = spec.cols % BLOCK_ELEMENTS === 0 && use !== "router";
+  const isWide = isFloatFormat(spec.format) || spec.format === "q8_0";
+  if (!isWhole || !isWide) return undefined;
+  return dtype === "q4" && use === undefined ? "q4_0" : "q8_0";
+}
+
+/** True if a backend with these formats has the precision. */
+export function canStore(
+  plans: readonly Pick<WeightPlan, "spec" | "use">[],
+  dtype: WeightDtype,
+  supported: ReadonlySet<WeightFormat>,
+): boolean {
+  return dtype === "own" || plans.every((plan) => supported.has(targetFormat(plan, dtype) ?? "f32"));
 }
 
 /** Bytes of all weights as a backend stores them, apart from padding. */

@@ -109,6 +109,9 @@ export const CACHE_BACKENDS: readonly BackendRow[] = [
   ...(cache ? [await webGpuRow("webgpu, q8 cache", "q8")] : []),
 ];
 
+/** Rows of the suites whose ops read no cache. */
+export const BACKENDS_BESIDE_CACHE = BACKENDS.filter(({ cacheDtype }) => cacheDtype !== "q8");
+
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where
  * an f32 sum lies beside the middle between two numbers of f16, one side takes the one and the other side the other. That

@@ -1,15 +1,29 @@
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
-import { ALLOWED_ERROR, type BackendKind, cpuCacheDtype, MAX_CONCURRENT } from "../backend-kind.ts";
+import {
+  ALLOWED_ERROR,
+  type BackendKind,
+  type BackendMemory,
+  cpuCacheDtype,
+  MAX_CONCURRENT,
+} from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
 import { createReferenceBackend, REFERENCE_FORMATS } from "./reference-backend.ts";
 
+const MEMORY: BackendMemory = {
+  weightFormats: REFERENCE_FORMATS,
+  cacheDtypes: ["f32", "q8"],
+  prefillRows: CPU_PREFILL_ROWS,
+  workBytes: decoderBytes,
+};
+
 /** The reference backend: everywhere, and too slow to be chosen. */
 export const REFERENCE: BackendKind<unknown, { readonly cacheDtype?: CacheDtype }> = {
   name: "reference",
   device: "CPU",
+  memory: MEMORY,
   probe: async (_, { cacheDtype }) => ({
     auto: { isWanted: false, why: "the reference backend is too slow" },
     allowedError: ALLOWED_ERROR[cpuCacheDtype(cacheDtype)],
@@ -19,8 +33,7 @@ export const REFERENCE: BackendKind<unknown, { readonly cacheDtype?: CacheDtype 
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
     }),
     cacheDtype: cpuCacheDtype(cacheDtype),
-    weightFormats: REFERENCE_FORMATS,
-    workBytes: decoderBytes,
+    memory: MEMORY,
     prefillRows: () => CPU_PREFILL_ROWS,
     open: (model, capacity) => createReferenceBackend(model, capacity, cpuCacheDtype(cacheDtype)),
   }),

@@ -1,7 +1,7 @@
 import type { Capacity, ModelShape } from "../backend.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
-import { SPLIT } from "./assembly/layout.ts";
+import { FEW_ROWS, RECORD_BYTES, RECORD_OF_FOUR_BYTES, SPLIT } from "./assembly/layout.ts";
 import * as words from "./assembly/words.ts";
 
 /** First byte of the arena: the kernels' own data end below it. */
@@ -112,6 +112,7 @@ export function regions(
     ["normed", 4 * rows * model.hiddenSize],
     ["gate", 4 * rows * widestInner(model)],
     ["packed", 4 * Math.ceil(rows / 4) * 4 * widest],
+    ["quantised", quantisedBytes(rows) * Math.ceil(widest / 32)],
     ["newKeys", 4 * rows * kvRow],
     ["newValues", 4 * rows * kvRow],
     ["partials", 4 * partials],
@@ -120,6 +121,11 @@ export function regions(
     ["boundsExtents", 4 * maxExtents],
     ...expertRegions(model, rows),
   ];
+}
+
+/** Bytes of 32 columns of `rows` rows of quantised activations. */
+function quantisedBytes(rows: number): number {
+  return Math.max(Math.min(rows, FEW_ROWS - 1) * RECORD_BYTES, Math.ceil(rows / 4) * RECORD_OF_FOUR_BYTES);
 }
 
 /** The widest inner row of any feed-forward. */

@@ -1,6 +1,12 @@
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
-import { ALLOWED_ERROR, type BackendKind, cpuCacheDtype, MAX_CONCURRENT } from "../backend-kind.ts";
+import {
+  ALLOWED_ERROR,
+  type BackendKind,
+  type BackendMemory,
+  cpuCacheDtype,
+  MAX_CONCURRENT,
+} from "../backend-kind.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
@@ -10,6 +16,15 @@ import { WASM_FORMATS } from "./wasm-backend.ts";
 /** Bytes that a backend can address in WebAssembly. */
 const USABLE_BYTES = MAX_BYTES - PAGE_BYTES;
 
+const MEMORY: BackendMemory = {
+  weightFormats: WASM_FORMATS,
+  cacheDtypes: ["f32", "q8"],
+  prefillRows: CPU_PREFILL_ROWS,
+  maxBytes: USABLE_BYTES,
+  workBytes: (model, capacity, cacheDtype) =>
+    workingBytes(model, { ...capacity, maxPages: 0 }, cpuCacheDtype(cacheDtype)),
+};
+
 /** The WASM backend: every JavaScript engine has it. */
 export const WASM: BackendKind<
   { readonly wasm: WasmHost },
@@ -17,6 +32,7 @@ export const WASM: BackendKind<
 > = {
   name: "wasm",
   device: "CPU",
+  memory: MEMORY,
   probe: async ({ wasm }, { threads, tuning, cacheDtype }) => ({
     auto: { isWanted: true },
     allowedError: ALLOWED_ERROR[cpuCacheDtype(cacheDtype)],
@@ -27,9 +43,7 @@ export const WASM: BackendKind<
       name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,
     }),
     cacheDtype: cpuCacheDtype(cacheDtype),
-    weightFormats: WASM_FORMATS,
-    workBytes: (model, capacity) =>
-      workingBytes(model, { ...capacity, maxPages: 0 }, cpuCacheDtype(cacheDtype)),
+    memory: MEMORY,
     prefillRows: () => CPU_PREFILL_ROWS,
     open: wasmFactory(wasm, {
       cacheDtype: cpuCacheDtype(cacheDtype),

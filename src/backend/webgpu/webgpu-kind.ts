@@ -1,7 +1,13 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
-import { ALLOWED_ERROR, type BackendCandidate, type BackendKind, MAX_CONCURRENT } from "../backend-kind.ts";
+import {
+  ALLOWED_ERROR,
+  type BackendCandidate,
+  type BackendKind,
+  type BackendMemory,
+  MAX_CONCURRENT,
+} from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { DEFAULT_CACHE_DTYPE } from "./context.ts";
@@ -15,10 +21,19 @@ export interface WebGpuHost {
   readonly openGpu: () => Promise<GPU>;
 }
 
+const MEMORY: BackendMemory = {
+  weightFormats: WEBGPU_FORMATS,
+  cacheDtypes: [DEFAULT_CACHE_DTYPE, "f32", "q8"],
+  prefillRows: 1024,
+  workBytes: (model, capacity) =>
+    decoderBytes(model, capacity) + capacity.maxBatchRows * rowBytes({ ...model, ...capacity }),
+};
+
 /** The WebGPU backend on the first adapter for high performance. */
 export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype }> = {
   name: "webgpu",
   device: "GPU",
+  memory: MEMORY,
   probe: async ({ openGpu }, { cacheDtype }) => {
     const gpu = await openGpu();
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -57,9 +72,7 @@ export function webGpuCandidate(
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
     }),
     cacheDtype,
-    weightFormats: WEBGPU_FORMATS,
-    workBytes: (model, capacity) =>
-      decoderBytes(model, capacity) + capacity.maxBatchRows * rowBytes({ ...model, ...capacity }),
+    memory: MEMORY,
     prefillRows: ({ model, weightBytes }, maxSequenceLength) =>
       proposePrefillRows({ ...model, maxSequenceLength }, weightBytes, {
         limits,

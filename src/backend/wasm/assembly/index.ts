@@ -16,7 +16,7 @@ export { stop, workerLoop } from "./control";
 export { pageScores, randomScores, updateBounds } from "./pages";
 export { mergeByRank, topK, expandSelection } from "./select";
 export { readAll } from "./read";
-export { decodeVector, packRows } from "./weights";
+export { decodeVector, packedBytes, packRows } from "./weights";
 export * from "./layout";
 export * from "./words";
 

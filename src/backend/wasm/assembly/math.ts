@@ -68,6 +68,14 @@ const ROUND: f32 = 12582912;
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
 }
 
+/** An f16 as f32. */
+export function half(bits: u32): f32 {
+  const v = reinterpret<f32>((bits & 0x7fff) << 13) * <f32>5.192296858534828e33;
+  let out = reinterpret<u32>(v) | ((bits & 0x8000) << 16);
+  if ((bits & 0x7c00) == 0x7c00) out |= 0x7f800000;
+  return reinterpret<f32>(out);
+}
+
 /** The f16 in the low halves of u32 lanes as f32, exact for finite values. */
 // @ts-ignore: decorator
 @inline export function f16Low(w: v128): v128 {
@@ -92,6 +100,9 @@ export const HIGH_HALVES = memory.data<u32>([0xffff0000, 0xffff0000, 0xffff0000,
 export const F16_BITS = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000], 16);
 /** 2^56, the square root of 2^112. */
 export const F16_SCALE = memory.data<u32>([0x5b800000, 0x5b800000, 0x5b800000, 0x5b800000], 16);
+
+/** 2^112 */
+export const F16_UNIT = memory.data<u32>([0x77800000, 0x77800000, 0x77800000, 0x77800000], 16);
 
 /** Finite f16 in the low halves of u32 lanes as f32 times 2^-112, exact. bits: F16_BITS. */
 // @ts-ignore: decorator

@@ -96,6 +96,9 @@ export namespace region {
   /** Rows of x, four side by side: see `begin` in linear.ts. */
   // @ts-ignore: decorator
   @inline export function packed(): usize { return <usize>word(words.packed); }
+  /** Rows of x for quantised weights: see activations.ts. */
+  // @ts-ignore: decorator
+  @inline export function quantised(): usize { return <usize>word(words.quantised); }
   // @ts-ignore: decorator
   @inline export function normed(): usize { return <usize>word(words.normed); }
   // @ts-ignore: decorator
@@ -174,7 +177,9 @@ export namespace tuning {
   @inline export function ahead(dtype: u32): usize { return <usize>word(words.aheadF32 + 2 * dtype); }
   /** Maximum weight bytes of an item for one row of x. */
   // @ts-ignore: decorator
-  @inline export function itemBytes(dtype: u32): u32 { return word(words.itemF32 + 2 * dtype); }
+  @inline export function itemBytes(dtype: u32): u32 {
+    return word(dtype > <u32>F16_SPECIAL_CODE ? words.itemQuantised : words.itemF32 + 2 * dtype);
+  }
   /** 1 if decode attention touches cache lines ahead, else 0. */
   // @ts-ignore: decorator
   @inline export function attendTouch(): u32 { return word(words.attendTouch); }

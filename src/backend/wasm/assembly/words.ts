@@ -93,6 +93,10 @@ export const aheadBf16 = 68;
 export const itemBf16 = 69;
 export const aheadF16Special = 70;
 export const itemF16Special = 71;
+/** One word for all quantised formats. */
+export const itemQuantised = 72;
+/** Region of quantised activations. */
+export const quantised = 73;
 
 export const attendTouch = 80;
 export const attendBlock = 81;

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { memorySource } from "../../test/golden/memory-folder.ts";
-import { ModelFileError } from "../base/errors.ts";
-import type { FileFolder } from "../load/byte-source.ts";
-import { openFileFolder } from "../node/index.ts";
+import { memorySource } from "../test/golden/memory-folder.ts";
+import { ModelFileError } from "./base/errors.ts";
 import { inspectFolder } from "./inspect.ts";
+import type { FileFolder } from "./load/byte-source.ts";
+import { openFileFolder } from "./node/index.ts";
 
-const path = fileURLToPath(new URL("../../models/pico-reasoner", import.meta.url));
+const path = fileURLToPath(new URL("../models/pico-reasoner", import.meta.url));
 
 /** The bundled model with other values in its config. */
 async function withConfig(values: object): Promise<FileFolder> {

@@ -1,19 +1,26 @@
 import * as v from "valibot";
-import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
-import type { SelectionLayersSource } from "../attention/policy.ts";
-import { predictReads } from "../attention/predict-reads.ts";
-import type { CacheDtype } from "../backend/backend.ts";
-import { checkOptions, flag, oneOf } from "../base/check-options.ts";
-import { ConfigError } from "../base/errors.ts";
-import { DEFAULT_PAGE_SIZE } from "../kv/page-size.ts";
-import type { FileFolder } from "../load/byte-source.ts";
-import { type Checkpoint, openCheckpoint } from "../load/checkpoint.ts";
-import { scanWeights, type WeightProblem } from "../load/scan-weights.ts";
-import { type ModelConfig, parseModelConfig } from "./config.ts";
-import { attentionModelOf, countParameters, kvBytesPerToken } from "./model-size.ts";
-import type { RopeConfig } from "./rope-config.ts";
-import { guessNote } from "./selection-layers.ts";
-import { checkWeights, type IgnoredTensors, ignoredTensors } from "./weights.ts";
+import { bindAttention, firstNamed } from "./attention/bind-attention.ts";
+import { windowOf } from "./attention/layer-windows.ts";
+import type { SelectionLayersSource } from "./attention/policy.ts";
+import { predictReads } from "./attention/predict-reads.ts";
+import { rolesOf } from "./attention/roles.ts";
+import type { BackendName, CacheDtype } from "./backend/backend.ts";
+import { CACHE_DTYPES } from "./base/cache-dtype.ts";
+import { checkOptions, flag, oneOf } from "./base/check-options.ts";
+import { ConfigError } from "./base/errors.ts";
+import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
+import type { FileFolder } from "./load/byte-source.ts";
+import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
+import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
+import { BACKENDS } from "./machine/backends.ts";
+import { estimateMemory, type MemoryEstimate, singleRequest } from "./machine/estimate-memory.ts";
+import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
+import type { RopeConfig } from "./model/rope-config.ts";
+import { guessNote } from "./model/selection-layers.ts";
+import type { WeightPlan } from "./model/weight-rows.ts";
+import { canStore, storedBytes, type WeightDtype } from "./model/weight-storage.ts";
+import { checkWeights, type IgnoredTensors, ignoredTensors } from "./model/weights.ts";
 
 /** Contents of a checkpoint, and the cache rows that attention would read. */
 export interface CheckpointReport {
@@ -44,6 +51,8 @@ export interface CheckpointReport {
   readonly cacheDtype: CacheDtype;
   /** Keys and values of one token over all layers. */
   readonly kvBytesPerToken: number;
+  /** Memory that it takes on a GPU and on the CPU, by precision and context. */
+  readonly memory: readonly MemoryRow[];
   readonly tokenizer: boolean;
   readonly chatTemplate: boolean;
   readonly eosTokenIds: readonly number[];
@@ -54,17 +63,30 @@ export interface CheckpointReport {
   readonly problems: readonly WeightProblem[];
 }
 
+/** Memory of one request of this length, about. */
+export interface MemoryRow extends MemoryEstimate {
+  readonly backend: BackendName;
+  readonly cacheDtype: CacheDtype;
+  readonly dtype: WeightDtype;
+  readonly context: number;
+  /** False if the backend cannot address as much on any machine. */
+  readonly isPossible: boolean;
+}
+
 /** Reads of one policy in a decode step. */
 export interface AttentionReport {
   readonly name: string;
   readonly settings: Readonly<Record<string, unknown>>;
   /** Source of the policy's selection layers, if it has any. */
   readonly selectionLayersFrom?: SelectionLayersSource;
+  /** The model that the paper names the layers for, if they come from the paper. */
+  readonly selectionLayersOf?: string;
   /** For people: guessed selection layers. */
   readonly notes: readonly string[];
   readonly layers: readonly {
     readonly layer: number;
-    readonly role: "dense" | "selects" | "reuses" | "selects for itself";
+    /** sliding window: the model has the layer attend to its last tokens, under every policy. */
+    readonly role: "dense" | "selects" | "reuses" | "selects for itself" | "sliding window";
   }[];
   readonly reads: readonly {
     readonly context: number;
@@ -78,7 +100,7 @@ export interface AttentionReport {
 export interface InspectOptions {
   /** The policy to report on, as a spec; default: the checkpoint's own, else full. */
   readonly attention?: string;
-  /** Storage type of keys and values: "f16" (default) as on WebGPU, "f32" as on the CPU backends. */
+  /** Storage type of keys and values: "f16" (default) as on WebGPU, "f32" as on the CPU backends, "q8" if asked for. */
   readonly cacheDtype?: CacheDtype;
   /** Read every weight and count those that are not finite. */
   readonly scanWeights?: boolean;
@@ -86,7 +108,7 @@ export interface InspectOptions {
 
 const INSPECT_OPTIONS = v.object({
   attention: v.optional(v.string("an attention spec")),
-  cacheDtype: oneOf(["f16", "f32"]),
+  cacheDtype: oneOf(CACHE_DTYPES),
   scanWeights: flag(),
 });
 
@@ -102,7 +124,7 @@ export async function inspectFolder(
   const checkpoint = await openCheckpoint(folder);
   try {
     const config = parseModelConfig(checkpoint.config, checkpoint.configName);
-    const { ignored } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
+    const { ignored, plans } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const tensors = [...checkpoint.tensors.values()];
     return {
       name: checkpoint.name,
@@ -127,6 +149,7 @@ export async function inspectFolder(
       notes: checkpoint.notes,
       cacheDtype,
       kvBytesPerToken: kvBytesPerToken(config, cacheDtype),
+      memory: memoryRows(config, plans, options.cacheDtype),
       tokenizer: checkpoint.tokenizer !== undefined,
       chatTemplate: checkpoint.chatTemplate !== undefined,
       eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
@@ -139,6 +162,37 @@ export async function inspectFolder(
   }
 }
 
+const DTYPES: readonly WeightDtype[] = ["own", "q8", "q4"];
+
+/** Estimates for every backend that people would use; precisions that take as much as the checkpoint's own are left out. */
+function memoryRows(
+  config: ModelConfig,
+  plans: readonly WeightPlan[],
+  cacheDtype: CacheDtype | undefined,
+): readonly MemoryRow[] {
+  const contexts = [4096, 32768, config.contextLength].filter((length) => length <= config.contextLength);
+  return BACKENDS.filter(({ name }) => name !== "reference").flatMap(({ name: backend, memory }) => {
+    const sizes = DTYPES.filter((dtype) => canStore(plans, dtype, memory.weightFormats)).map((dtype) => ({
+      dtype,
+      weightBytes: storedBytes(plans, dtype, memory.weightFormats),
+    }));
+    const own = sizes[0]?.weightBytes;
+    const cache = {
+      cacheDtype: memory.cacheDtypes.find((one) => one === cacheDtype) ?? memory.cacheDtypes[0],
+    };
+    return sizes
+      .filter(({ dtype, weightBytes }) => dtype === "own" || weightBytes !== own)
+      .flatMap(({ dtype, weightBytes }) =>
+        [...new Set(contexts)].map((context) => {
+          const capacity = singleRequest(memory, context);
+          const estimate = estimateMemory(memory, { model: config, weightBytes, ...cache, capacity });
+          const isPossible = estimate.totalBytes <= (memory.maxBytes ?? Number.POSITIVE_INFINITY);
+          return { backend, dtype, context, ...cache, ...estimate, isPossible };
+        }),
+      );
+  });
+}
+
 function reportAttention(
   checkpoint: Checkpoint,
   config: ModelConfig,
@@ -146,10 +200,10 @@ function reportAttention(
   spec: string | undefined,
 ): AttentionReport {
   const own = checkpoint.generationConfig.attention;
-  const model = attentionModelOf(config, DEFAULT_PAGE_SIZE);
+  const model = attentionModelOf(config, DEFAULT_PAGE_SIZE, checkpoint.tokenizer);
   const policy = bindAttention(firstNamed(spec, own), model, own);
-  const layers = Array.from({ length: config.numLayers }, (_, layer) => {
-    const { attends, selects } = policy.layerRole(layer);
+  const layers = rolesOf(policy, model).map(({ attends, selects }, layer) => {
+    if (windowOf(model, layer) !== undefined) return { layer, role: "sliding window" as const };
     if (attends === "all") return { layer, role: selects ? ("selects" as const) : ("dense" as const) };
     return { layer, role: selects ? ("selects for itself" as const) : ("reuses" as const) };
   });
@@ -165,6 +219,7 @@ function reportAttention(
   return {
     ...{ name, settings, layers, reads },
     ...(from && { selectionLayersFrom: from }),
+    ...(from === "paper" && { selectionLayersOf: model.defaultSelectionLayersOf ?? "" }),
     notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
   };
 }

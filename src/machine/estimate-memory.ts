@@ -1,0 +1,40 @@
+/** The memory that a model takes on a backend, before anything is loaded. */
+import type { CacheDtype, Capacity, ModelShape } from "../backend/backend.ts";
+import type { BackendMemory } from "../backend/backend-kind.ts";
+import { cacheRowBytes } from "../base/cache-dtype.ts";
+import { DEFAULT_PAGE_SIZE } from "../kv/page-size.ts";
+
+export interface MemoryEstimate {
+  readonly weightBytes: number;
+  /** Keys and values of one sequence of the whole context. */
+  readonly cacheBytes: number;
+  /** Rows of a prefill chunk, scores, logits and the like. */
+  readonly workBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface EstimatedUse {
+  readonly model: ModelShape;
+  readonly weightBytes: number;
+  readonly cacheDtype: CacheDtype;
+  readonly capacity: Capacity;
+}
+
+export function estimateMemory(memory: BackendMemory, use: EstimatedUse): MemoryEstimate {
+  const { model, weightBytes, cacheDtype, capacity } = use;
+  const rowBytes = 2 * model.numLayers * model.numKvHeads * cacheRowBytes(cacheDtype, model.headDim);
+  const cacheBytes = Math.ceil(capacity.maxSequenceLength / capacity.pageSize) * capacity.pageSize * rowBytes;
+  const workBytes = memory.workBytes(model, capacity, cacheDtype);
+  return { weightBytes, cacheBytes, workBytes, totalBytes: weightBytes + cacheBytes + workBytes };
+}
+
+/** The capacity of a single request of this length. */
+export function singleRequest(memory: BackendMemory, context: number): Capacity {
+  return {
+    pageSize: DEFAULT_PAGE_SIZE,
+    maxPages: Math.ceil(context / DEFAULT_PAGE_SIZE),
+    maxSequenceLength: context,
+    maxBatchRows: memory.prefillRows,
+    maxBatchSequences: 1,
+  };
+}
