@@ -36,6 +36,7 @@ export function recordQuantised(context: GpuContext, product: QuantisedProduct):
       hasSubgroups ? "shuffle-subgroups" : "shuffle-shared",
       traits.hasPackedDot ? "packed-dot" : "packed-dot-none",
       ...(["sections", "nibbles", "quants"] as const),
+      "rows:first",
       `weights-${format}:first`,
       `dot-${format}:first`,
       actFile(model),

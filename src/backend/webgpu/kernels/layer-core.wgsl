@@ -105,10 +105,11 @@ fn down(block: u32, thread: u32) {
   let row = block * SUMS_down + min(thread, SUMS_down - 1u);
   let hidden = params.mailbox + ATTENDED_WORDS;
   let before = hidden + mailbox_place(row, UNIT_gate_up);
+  let first = atomicLoad(&mailbox[before]);
   run_down(block, hidden + HIDDEN_WORDS, 0u, thread);
   workgroupBarrier();
   if (thread < SUMS_down) {
-    let value = receive(UNSET, before) + sum_of_down(thread);
+    let value = receive(first, before) + sum_of_down(thread);
     x[row] = value;
     if (INPUT) {
       post(hidden + HIDDEN_WORDS + GATED_WORDS + mailbox_place(row, UNIT_input), value);
