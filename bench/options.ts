@@ -1,5 +1,7 @@
 import { InvalidArgumentError, Option } from "commander";
+import type { CacheDtype } from "../src/node/internal.ts";
 import { readShape, type Shape } from "./webgpu/shapes.ts";
+import { WEIGHT_MIXES } from "./webgpu/weight-mix.ts";
 
 export function wholeNumber(text: string): number {
   if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError("Expected a whole number of at least 1.");
@@ -29,14 +31,44 @@ export function shape(nameOrPath: string): Shape {
 
 /** The dtype of weights made on the device. */
 export function dtypeOption(): Option {
-  return new Option("--dtype <dtype>", "of weights made on the GPU")
-    .choices(["f16", "bf16", "f32"])
-    .default("f16");
+  return new Option("--dtype <dtype>", "of weights made on the GPU").choices(WEIGHT_MIXES).default("f16");
+}
+
+/** Formats of weights made on the device, in turn. */
+export function weightsOption(): Option {
+  return new Option(
+    "--weights <format,...>",
+    `of weights made on the GPU, one after another: ${WEIGHT_MIXES.join(", ")} (default: the --dtype)`,
+  ).argParser((text) =>
+    text.split(",").map((name) => {
+      const found = WEIGHT_MIXES.find((mix) => mix === name);
+      if (!found) throw new InvalidArgumentError(`Expected some of ${WEIGHT_MIXES.join(", ")}.`);
+      return found;
+    }),
+  );
 }
 
 /** The dtype of keys and values on the device. */
 export function cacheDtypeOption(): Option {
-  return new Option("--cache-dtype <dtype>", "of keys and values there")
-    .choices(["f16", "f32"])
-    .default("f16");
+  return new Option("--cache-dtype <dtype>", "of keys and values there").choices(CACHE_DTYPES).default("f16");
+}
+
+const CACHE_DTYPES = ["f16", "f32", "q8"] as const;
+
+/** Cache dtypes to compare, separated by commas. */
+export function cacheDtypesOption(): Option {
+  return new Option(
+    "--cache-dtype <dtypes>",
+    `of keys and values there, in this order: ${CACHE_DTYPES.join(", ")}`,
+  )
+    .argParser(cacheDtypes)
+    .default(["f16"], "f16");
+}
+
+function cacheDtypes(text: string): readonly CacheDtype[] {
+  return text.split(",").map((name) => {
+    const dtype = CACHE_DTYPES.find((one) => one === name);
+    if (dtype === undefined) throw new InvalidArgumentError(`Expected some of ${CACHE_DTYPES.join(", ")}.`);
+    return dtype;
+  });
 }

@@ -29,6 +29,8 @@ import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 /** Means of a runtime environment for an engine. */
 export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
+  /** For people: what finding the folder did differently than expected. */
+  readonly notes?: readonly string[];
 }
 
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
@@ -108,7 +110,13 @@ async function openAs({
       attention: options.attention,
       maxStallMs: options.maxStallMs,
       origin: {
-        ...originOf(checkpoint, config, chosen, { ignored, precision, cacheDtype: options.cacheDtype }),
+        ...originOf(checkpoint, config, chosen, {
+          ignored,
+          precision,
+          cacheDtype: options.cacheDtype,
+          notes: host.notes ?? [],
+        }),
+
         startedAt: given.startedAt,
       },
     });
@@ -162,19 +170,20 @@ function noTokenizer(name: string): Tokenizer {
   };
 }
 
+/** How a checkpoint was opened, for the report. */
+interface OpenedAs {
+  readonly ignored: readonly string[];
+  readonly precision: WeightPrecision;
+  /** As asked for. */
+  readonly cacheDtype: CacheDtype | undefined;
+  readonly notes: readonly string[];
+}
+
 function originOf(
   checkpoint: Checkpoint,
   config: ModelConfig,
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
-  {
-    ignored,
-    precision,
-    cacheDtype,
-  }: {
-    readonly ignored: readonly string[];
-    readonly precision: WeightPrecision;
-    readonly cacheDtype: CacheDtype | undefined;
-  },
+  { ignored, precision, cacheDtype, notes }: OpenedAs,
 ): Omit<EngineOrigin, "startedAt"> {
   // A context below max_position_embeddings owes nothing to a scaling.
   const isScaled =
@@ -195,7 +204,7 @@ function originOf(
     contextNotes: [isScaled ? config.contextNote : undefined, contextNote].filter(
       (note) => note !== undefined,
     ),
-    notes: [...precisionNotes(precision), ...cacheNotes(cacheDtype, backend), ...checkpoint.notes],
+    notes: [...notes, ...precisionNotes(precision), ...cacheNotes(cacheDtype, backend), ...checkpoint.notes],
   };
 }
 

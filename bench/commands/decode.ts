@@ -1,11 +1,12 @@
 import { Command } from "commander";
-import { collect, wholeNumber, wholeNumbers } from "../options.ts";
+import { collect, weightsOption, wholeNumber, wholeNumbers } from "../options.ts";
 import { printJson, printRows, printTables } from "../output.ts";
 import { benchRequests } from "../requests.ts";
 import { benchShapeDecode, type ShapeDecodeRow } from "../webgpu/decode.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
 import { measureReadBandwidth } from "../webgpu/plain-read.ts";
 import type { Shape } from "../webgpu/shapes.ts";
+import type { WeightMix } from "../webgpu/weight-mix.ts";
 import { addModes, checkModes, chosenShape, type ModeOptions } from "./modes.ts";
 
 interface Options extends ModeOptions {
@@ -13,6 +14,7 @@ interface Options extends ModeOptions {
   readonly attention?: readonly string[];
   readonly steps?: number;
   readonly rounds?: number;
+  readonly weights?: readonly WeightMix[];
 }
 
 const REQUESTS = {
@@ -38,10 +40,11 @@ export function decodeCommand(): Command {
     )
     .option("--context <n,...>", "cached tokens", wholeNumbers)
     .option("--attention <spec>", "may be given more than once", collect)
+    .addOption(weightsOption())
     .option("--steps <n>", `measured steps of a turn ${both("steps")}`, wholeNumber)
     .option("--rounds <n>", `turns of each attention, alternated ${both("rounds")}`, wholeNumber)
     .action(async (options: Options, command: Command) => {
-      checkModes(command, options, [], []);
+      checkModes(command, options, [], ["weights"]);
       const chosen = chosenShape(options);
       if (chosen) await benchShape(chosen, options);
       else await sendRequests(options);
@@ -65,10 +68,15 @@ async function benchShape({ name, config }: Shape, options: Options): Promise<vo
   const { context, attention, steps, rounds, dtype, cacheDtype } = { ...STEPS, ...options };
   const gpu = await openBenchGpu();
   const readBandwidth = await measureReadBandwidth(gpu);
-  const rows = await benchShapeDecode(gpu, config, {
-    ...{ contexts: context, attention, steps, rounds, dtype, cacheDtype, readBandwidth },
-  });
-  const run = { gpu: gpu.name, shape: name, dtype, cacheDtype, readBandwidth };
+  const { weights = [dtype] } = options;
+  const rows: FormatRow[] = [];
+  for (const format of weights) {
+    const measured = await benchShapeDecode(gpu, config, {
+      ...{ contexts: context, attention, steps, rounds, dtype: format, cacheDtype, readBandwidth },
+    });
+    rows.push(...measured.map((row) => withFormat(row, format, rows)));
+  }
+  const run = { gpu: gpu.name, shape: name, weights: weights.join(","), cacheDtype, readBandwidth };
   if (options.json) printJson({ ...run, steps, rounds, rows });
   else
     printTables(
@@ -83,6 +91,20 @@ async function benchShape({ name, config }: Shape, options: Options): Promise<vo
     );
 }
 
-function categoriesOf({ context, attention, gpuMsByCategory }: ShapeDecodeRow) {
-  return { context, attention, ...gpuMsByCategory };
+interface FormatRow extends ShapeDecodeRow {
+  readonly weights: WeightMix;
+  /** Over the same step with the first of several formats. */
+  readonly ofFirst?: number;
+}
+
+/** others: the rows of formats before. */
+function withFormat(row: ShapeDecodeRow, weights: WeightMix, others: readonly FormatRow[]): FormatRow {
+  const first = others.find(
+    ({ context, attention }) => context === row.context && attention === row.attention,
+  );
+  return { weights, ...row, ...(first && { ofFirst: row.msPerStep / first.msPerStep }) };
+}
+
+function categoriesOf({ weights, context, attention, gpuMsByCategory }: FormatRow) {
+  return { weights, context, attention, ...gpuMsByCategory };
 }

@@ -1,13 +1,14 @@
 import { Command, Option } from "commander";
 import type { KernelFigure } from "../kernels/figure.ts";
 import { benchWasmKernels } from "../kernels/wasm.ts";
-import { dtypeOption, wholeNumber } from "../options.ts";
+import { cacheDtypesOption, dtypeOption, wholeNumber } from "../options.ts";
 import { printRows } from "../output.ts";
 import { judge } from "../targets.ts";
+import type { GpuFigure } from "../webgpu/figure.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
 import { prefillTarget } from "../webgpu/judgement.ts";
 import { kernelPlan } from "../webgpu/kernel-case.ts";
-import { benchWebGpuKernels } from "../webgpu/kernels.ts";
+import { benchWebGpuKernels, KERNEL_GROUPS, type KernelGroup } from "../webgpu/kernels.ts";
 import { benchBothPrefills, prefillPlan } from "../webgpu/report.ts";
 import type { Dtypes } from "../webgpu/step-work.ts";
 
@@ -15,6 +16,8 @@ interface Options {
   readonly backend: keyof typeof BENCHES;
   readonly threads?: number;
   readonly dtype: Dtypes["dtype"];
+  readonly cacheDtype: readonly Dtypes["cacheDtype"][];
+  readonly only?: KernelGroup;
   readonly quick?: true;
   readonly json?: true;
 }
@@ -24,7 +27,7 @@ type FigureRow = Readonly<Record<string, string | number | undefined>>;
 /** Kernel benchmarks by backend. A new one is a function and a row, with the options that only it has. */
 const BENCHES = {
   wasm: { run: wasmFigures, options: ["threads"] },
-  webgpu: { run: webGpuFigures, options: ["dtype", "quick"] },
+  webgpu: { run: webGpuFigures, options: ["dtype", "cacheDtype", "only", "quick"] },
 } as const;
 
 export function kernelsCommand(): Command {
@@ -36,6 +39,10 @@ export function kernelsCommand(): Command {
     .addOption(new Option("--backend <name>").choices(Object.keys(BENCHES)).default("wasm"))
     .option("--threads <n>", "wasm: threads, the caller's included", wholeNumber)
     .addOption(dtypeOption())
+    .addOption(cacheDtypesOption())
+    .addOption(
+      new Option("--only <group>", "webgpu: one group of kernels, no prefill").choices(KERNEL_GROUPS),
+    )
     .option("--quick", "webgpu: small shapes, to try it out")
     .option("--json", "print one JSON object")
     .action(async (options: Options, command: Command) => {
@@ -54,11 +61,16 @@ async function wasmFigures({ threads }: Options): Promise<readonly FigureRow[]> 
   return figures.map(({ name, ...rest }) => ({ kernel: name, ...rest }));
 }
 
-async function webGpuFigures({ dtype, quick }: Options): Promise<readonly FigureRow[]> {
+async function webGpuFigures({ dtype, cacheDtype, only, quick }: Options): Promise<readonly FigureRow[]> {
   const gpu = await openBenchGpu();
   const isQuick = quick === true;
-  const kernels = await benchWebGpuKernels(gpu, kernelPlan(isQuick, { dtype, cacheDtype: "f16" }));
-  const prefill = await benchBothPrefills(gpu, prefillPlan(isQuick));
+  const kernels: GpuFigure[] = [];
+  for (const [i, one] of cacheDtype.entries()) {
+    // products read no cache
+    const groups = only ? [only] : i === 0 ? KERNEL_GROUPS : (["attention"] as const);
+    kernels.push(...(await benchWebGpuKernels(gpu, kernelPlan(isQuick, { dtype, cacheDtype: one }), groups)));
+  }
+  const prefill = only ? [] : await benchBothPrefills(gpu, prefillPlan(isQuick));
   return [
     ...kernels.map((figure) => ({ ...figure })),
     ...prefill.map((row) => ({

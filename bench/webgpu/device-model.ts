@@ -6,12 +6,14 @@ import {
   type ModelConfig,
   type ModelWeights,
   WebGpuBackend,
+  type WebGpuOptions,
   webGpuCandidate,
   webGpuFactory,
   withAllPages,
 } from "../../src/node/internal.ts";
 import type { BenchGpu } from "./gpu.ts";
-import { type Dtypes, matrixBytes } from "./step-work.ts";
+import type { Dtypes } from "./step-work.ts";
+import { type MatrixName, matrixBytes, matrixFormat } from "./weight-mix.ts";
 
 export const PAGE_SIZE = 16;
 const SEED = 7;
@@ -29,12 +31,14 @@ export interface DeviceModelOptions extends Dtypes {
   /** Rows of the largest batch, of one sequence; left out: rows and sequences as an engine has them by default. */
   readonly rows?: number;
   readonly hasSubgroupMatrices?: false;
+  /** Sizes of kernels to try. */
+  readonly tuning?: WebGpuOptions["tuning"];
 }
 
 export async function openDeviceModel(
   gpu: BenchGpu,
   config: ModelConfig,
-  { context, rows, dtype, cacheDtype, hasSubgroupMatrices }: DeviceModelOptions,
+  { context, rows, dtype, cacheDtype, hasSubgroupMatrices, tuning }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const adapter = await gpu.adapter();
   const candidate = webGpuCandidate(adapter, adapter);
@@ -47,7 +51,7 @@ export async function openDeviceModel(
     maxBatchSequences: rows === undefined ? candidate.maxConcurrent : 1,
   };
   const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
-  const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits }));
+  const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, ...(tuning && { tuning }) }));
   const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
   try {
@@ -63,18 +67,21 @@ export async function openDeviceModel(
 
 function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes["dtype"]): ModelWeights {
   const { numLayers, hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim, vocabSize } = config;
-  const matrix = (name: string, rows: number, cols: number) =>
-    backend.createWeight({ kind: "matrix", name, format: dtype, rows, cols });
+  const matrix = (name: MatrixName, rows: number, cols: number, layer = 0) =>
+    backend.createWeight({
+      ...{ kind: "matrix", name, rows, cols },
+      format: matrixFormat(dtype, config, name, layer),
+    });
   const vector = (name: string, size: number) =>
     backend.createWeight({ kind: "vector", name, format: "f32", size });
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const embedding = matrix("embedding", vocabSize, hiddenSize);
-  const layers = Array.from({ length: numLayers }, () => ({
+  const layers = Array.from({ length: numLayers }, (_, layer) => ({
     attentionInput: {
       norm: vector("norm", hiddenSize),
       q: matrix("q", queryWidth, hiddenSize),
       k: matrix("k", kvWidth, hiddenSize),
-      v: matrix("v", kvWidth, hiddenSize),
+      v: matrix("v", kvWidth, hiddenSize, layer),
       ...(config.hasQkvBias && {
         qBias: vector("q bias", queryWidth),
         kBias: vector("k bias", kvWidth),
@@ -91,7 +98,7 @@ function placeWeights(config: ModelConfig, backend: WebGpuBackend, dtype: Dtypes
       norm: vector("norm", hiddenSize),
       gate: matrix("gate", intermediateSize, hiddenSize),
       up: matrix("up", intermediateSize, hiddenSize),
-      down: matrix("down", hiddenSize, intermediateSize),
+      down: matrix("down", hiddenSize, intermediateSize, layer),
     },
   }));
   const norm = vector("norm", hiddenSize);

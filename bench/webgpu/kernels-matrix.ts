@@ -1,11 +1,10 @@
 /** Matrix-vector products by kind and of a whole step, beside sequences of plain reads of the same sizes. */
-import { rowBytes } from "../../src/node/internal.ts";
 import { judge, TARGETS } from "../targets.ts";
 import { type CallSequence, timeSequences } from "./call-timer.ts";
 import { byteFigure, type GpuFigure } from "./figure.ts";
 import type { KernelBench } from "./kernel-bench.ts";
 import { timeReads } from "./plain-read.ts";
-import { layerMatrices } from "./step-work.ts";
+import { headBytes, layerBytes } from "./weight-mix.ts";
 
 export const ALL_PRODUCTS = "all matrix-vector products of a step";
 
@@ -33,15 +32,10 @@ export async function benchMatrixKernels(bench: KernelBench): Promise<readonly G
   return figures;
 }
 
+/** Of the first layer; in a mix of formats not all are alike. */
 function sizesOf({ plan: { config, dtype } }: KernelBench) {
-  const { qkv, o, gateUp, down } = layerMatrices(config);
-  const bytes = (elements: number) => rowBytes(dtype, elements);
-  return {
-    qkv: [bytes(qkv)],
-    o: [bytes(o)],
-    feedForward: [bytes(gateUp), bytes(down)],
-    head: [bytes(config.vocabSize * config.hiddenSize)],
-  };
+  const { qkv, o, gateUp, down } = layerBytes(config, dtype, 0);
+  return { qkv: [qkv], o: [o], feedForward: [gateUp, down], head: [headBytes(config, dtype)] };
 }
 
 function productSequences(bench: KernelBench): readonly ProductCallSequence[] {

@@ -8,7 +8,15 @@ import { benchAttentionKernels } from "./kernels-attention.ts";
 import { benchMatrixKernels } from "./kernels-matrix.ts";
 import { plainRead } from "./plain-read.ts";
 
-export async function benchWebGpuKernels(gpu: BenchGpu, plan: KernelCase): Promise<readonly GpuFigure[]> {
+/** Groups of kernels. */
+export const KERNEL_GROUPS = ["matrix", "attention"] as const;
+export type KernelGroup = (typeof KERNEL_GROUPS)[number];
+
+export async function benchWebGpuKernels(
+  gpu: BenchGpu,
+  plan: KernelCase,
+  groups: readonly KernelGroup[] = KERNEL_GROUPS,
+): Promise<readonly GpuFigure[]> {
   const { config, dtype, cacheDtype, maxLayers } = plan;
   const rows = Math.max(...plan.batches);
   const context = Math.max(...plan.contexts, plan.selectionContext);
@@ -20,8 +28,8 @@ export async function benchWebGpuKernels(gpu: BenchGpu, plan: KernelCase): Promi
     const bench = new KernelBench(model, plan, readBandwidth);
     return [
       byteFigure("plain read", read.microseconds, read.bytes, readBandwidth),
-      ...(await benchMatrixKernels(bench)),
-      ...(await benchAttentionKernels(bench)),
+      ...(groups.includes("matrix") ? await benchMatrixKernels(bench) : []),
+      ...(groups.includes("attention") ? await benchAttentionKernels(bench) : []),
     ];
   } finally {
     await model.backend.close();

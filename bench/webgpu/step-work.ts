@@ -6,12 +6,11 @@ import {
   cacheRowBytes as headRowBytes,
   type ModelConfig,
   predictReads,
-  rowBytes,
-  type WeightFormat,
 } from "../../src/node/internal.ts";
+import { matrixBytes, type WeightMix } from "./weight-mix.ts";
 
 export interface Dtypes {
-  readonly dtype: WeightFormat;
+  readonly dtype: WeightMix;
   readonly cacheDtype: CacheDtype;
 }
 
@@ -28,12 +27,6 @@ export function layerMatrices(config: ModelConfig) {
 
 function layerElements(config: ModelConfig): number {
   return Object.values(layerMatrices(config)).reduce((sum, one) => sum + one, 0);
-}
-
-/** Bytes of all matrices that a decode step reads, each once. */
-export function matrixBytes(config: ModelConfig, dtype: WeightFormat): number {
-  const elements = config.numLayers * layerElements(config) + config.vocabSize * config.hiddenSize;
-  return rowBytes(dtype, elements);
 }
 
 /** Bytes of the key and the value of a token in one layer. */

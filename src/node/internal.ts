@@ -32,10 +32,11 @@ export {
   sampleOnDevice,
 } from "../backend/webgpu/bench-access.ts";
 export { fillRandom } from "../backend/webgpu/fill-random.ts";
-export { adapterName, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
+export { adapterName, type WebGpuOptions, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
 export type { NumberedBuffer } from "../backend/webgpu/refs.ts";
 export { WebGpuBackend } from "../backend/webgpu/webgpu-backend.ts";
 export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
+export { QUANTISED_FORMATS } from "../backend/webgpu/weight-rows.ts";
 export { withAllPages } from "../backend/with-all-pages.ts";
 export { cacheRowBytes } from "../base/cache-dtype.ts";
 export type { TensorRef } from "../base/tensor-ref.ts";

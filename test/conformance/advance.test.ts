@@ -20,19 +20,50 @@ import { Trial, type TrialBackend } from "./trial.ts";
 const EVEN = { hiddenSize: 48, intermediateSize: 136, numQueryHeads: 4, numKvHeads: 2, headDim: 16 };
 const ODD = { hiddenSize: 37, intermediateSize: 70, numQueryHeads: 6, numKvHeads: 3, headDim: 10 };
 
+/** Whole super-blocks; whole blocks, in rows that are no whole strips of the kernels. */
+const SUPER = { hiddenSize: 256, intermediateSize: 512, numQueryHeads: 4, numKvHeads: 2, headDim: 64 };
+const BLOCKS = { hiddenSize: 96, intermediateSize: 160, numQueryHeads: 3, numKvHeads: 1, headDim: 32 };
+
 interface Model {
   readonly dtype: WeightFormat;
+  /** Formats of single matrices that are not `dtype`. */
+  readonly valueDtype?: WeightFormat;
+  readonly upDtype?: WeightFormat;
+  readonly downDtype?: WeightFormat;
   readonly sizes?: typeof ODD;
   readonly bias?: boolean;
   readonly outputBias?: boolean;
   readonly headNorm?: boolean;
+  /** A RoPE table for the queries of the second layer, and one for all else. */
+  readonly hasRopes?: boolean;
 }
+
+const ROPES = { numRopes: 2, layers: [{ rope: 1 }, { rope: 1, queryRope: 0 }] };
 
 const MODELS: readonly (readonly [string, Model])[] = [
   ["f32, bias", { dtype: "f32", bias: true }],
   ["f16", { dtype: "f16" }],
   ["bf16, q/k norm", { dtype: "bf16", headNorm: true }],
   ["f32 of odd sizes, every bias", { dtype: "f32", sizes: ODD, bias: true, outputBias: true }],
+];
+
+/** What the layer kernel takes on one row. */
+const LAYER_KERNEL_MODELS: typeof MODELS = [
+  ...MODELS.slice(0, 1),
+  ["f16, RoPE tables of the next layer's own", { dtype: "f16", hasRopes: true }],
+  ...MODELS.slice(2, 3),
+];
+
+/** Models in quantised weights, for backends that have them. */
+const QUANTISED_MODELS: readonly (readonly [string, Model])[] = [
+  ["q8_0, bias", { dtype: "q8_0", sizes: BLOCKS, bias: true }],
+  ["q4_0", { dtype: "q4_0", sizes: BLOCKS }],
+  ["q4_1, q/k norm", { dtype: "q4_1", sizes: BLOCKS, headNorm: true }],
+  ["q5_1", { dtype: "q5_1", sizes: BLOCKS }],
+  ["q4_k, values and down in q6_k", { dtype: "q4_k", valueDtype: "q6_k", downDtype: "q6_k", sizes: SUPER }],
+  ["q5_k, q/k norm", { dtype: "q5_k", sizes: SUPER, headNorm: true }],
+  ["q6_k, down in f16", { dtype: "q6_k", downDtype: "f16", sizes: SUPER }],
+  ["q8_0, values in f16, up in q4_0", { dtype: "q8_0", valueDtype: "f16", upDtype: "q4_0", sizes: BLOCKS }],
 ];
 
 /** Rows of each sequence in a step. */
@@ -45,8 +76,8 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
   cacheDtype,
 }) => {
   const isLayerKernel = name === "webgpu, layer kernel";
-  // Kernels take a software adapter seconds to compile: what the layer kernel takes on one row, and one model without it.
-  const models = isLayerKernel ? MODELS.slice(0, 3) : cases ? MODELS.slice(3) : MODELS;
+  // kernels take a software adapter seconds to compile
+  const models = isLayerKernel ? LAYER_KERNEL_MODELS : cases ? MODELS.slice(3) : MODELS;
   const batches = isLayerKernel ? BATCHES.slice(0, 1) : BATCHES;
   const opened: Backend[] = [];
   afterEach(async () => {
@@ -54,12 +85,17 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
   });
 
   async function openLayers(model: Model): Promise<TwoLayers> {
-    const backend = await open(...sizesOf({ numLayers: 2, ...(model.sizes ?? EVEN) }));
+    const ropes = model.hasRopes ? ROPES : {};
+    const backend = await open(...sizesOf({ numLayers: 2, ...(model.sizes ?? EVEN), ...ropes }));
     opened.push(backend);
     return new TwoLayers(backend, model, cacheDtype);
   }
 
-  it.each(models)("%s: x, queries, keys and values within NMSE 1e-11", async (_, model) => {
+  const quantised = name.startsWith("webgpu") ? QUANTISED_MODELS : [];
+  it.each([
+    ...models,
+    ...quantised,
+  ])("%s: x, queries, keys and values within NMSE 1e-11", async (_, model) => {
     const layers = await openLayers(model);
     for (const rows of batches) {
       const sequences = [];
@@ -172,19 +208,19 @@ class TwoLayers {
 function makeOutput(
   backend: Backend,
   { random, backend: { model: sizes } }: Trial,
-  { dtype, outputBias }: Model,
+  { dtype, outputBias, upDtype, downDtype }: Model,
 ) {
   const { hiddenSize: hidden, intermediateSize: wide, numQueryHeads, headDim } = sizes;
-  const make = (name: string, rows: number, cols: number): PairedWeight =>
-    makeWeight(backend, matrixSpec(name, dtype, [rows, cols]), random);
+  const make = (name: string, rows: number, cols: number, format = dtype): PairedWeight =>
+    makeWeight(backend, matrixSpec(name, format, [rows, cols]), random);
   const vector = (name: string): PairedWeight => makeWeight(backend, vectorSpec(name, dtype, hidden), random);
   return {
     o: make("o", hidden, numQueryHeads * headDim),
     oBias: outputBias ? vector("o.bias") : undefined,
     norm: vector("norm"),
     gate: make("gate", wide, hidden),
-    up: make("up", wide, hidden),
-    down: make("down", hidden, wide),
+    up: make("up", wide, hidden, upDtype),
+    down: make("down", hidden, wide, downDtype),
   };
 }
 

@@ -9,7 +9,7 @@ import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy
 import { predictReads } from "../../src/attention/predict-reads.ts";
 import type { Backend, CacheDtype, TokenSelection } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
-import { allowedNmse, BACKENDS } from "./backend-table.ts";
+import { allowedNmse, BACKENDS_AND_INT8 } from "./backend-table.ts";
 import { attention } from "./brute-force.ts";
 import {
   type Definition,
@@ -74,7 +74,7 @@ function rowsScanned(
   return Math.ceil(length / MODEL.pageSize) * (2 / VECTORS_PER_ROW[cacheDtype]);
 }
 
-describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype, lacksWindows }) => {
+describe.each(BACKENDS_AND_INT8)("$name", ({ open, cases, cacheDtype }) => {
   const hasAll = cases === undefined || (cases === "some" && cacheDtype === "q8");
   const rows = hasAll ? ROWS : ROWS.filter(([spec]) => FEW_SPECS.includes(spec));
   const opened: Backend[] = [];
@@ -266,15 +266,14 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype, lacksWindows }) => 
   });
 
   const withWindows = cases === undefined ? POLICIES_WITH_WINDOWS : POLICIES_WITH_WINDOWS.slice(2, 7);
-  it.runIf(!lacksWindows).each(withWindows.map((row) => [row.spec, row] as const))(
-    "%s leaves sliding layers to their window: the others' sets exactly, reads of windows alone",
-    async (_, row) => {
-      const t = await openTrial(9, MODEL_WITH_WINDOWS);
-      const policy = policyOf(row.spec, MODEL_WITH_WINDOWS);
-      const share = await shareOf(t, row, [8, 24, 39, 63, 90], policy);
-      for (let step = 0; step < 3; step++) await t.step([share]);
-    },
-  );
+  it.each(
+    withWindows.map((row) => [row.spec, row] as const),
+  )("%s leaves sliding layers to their window: the others' sets exactly, reads of windows alone", async (_, row) => {
+    const t = await openTrial(9, MODEL_WITH_WINDOWS);
+    const policy = policyOf(row.spec, MODEL_WITH_WINDOWS);
+    const share = await shareOf(t, row, [8, 24, 39, 63, 90], policy);
+    for (let step = 0; step < 3; step++) await t.step([share]);
+  });
 
   it("policies share a batch without touching each other's selections", async () => {
     const t = await openTrial(7);

@@ -134,6 +134,8 @@ export type PairedInput = {
 
 export interface InputOptions {
   readonly dtype?: WeightFormat;
+  /** Of values, if not `dtype`. */
+  readonly valueDtype?: WeightFormat;
   readonly bias?: boolean;
   readonly headNorm?: boolean;
 }
@@ -141,15 +143,15 @@ export interface InputOptions {
 export function makeInput(backend: Backend, random: Random, options: InputOptions = {}): PairedInput {
   const { hiddenSize, numQueryHeads, numKvHeads, headDim } = backend.model;
   const dtype = options.dtype ?? "f32";
-  const make = (name: string, rows: number, cols: number) =>
-    makeWeight(backend, matrixSpec(name, dtype, [rows, cols]), random);
+  const make = (name: string, rows: number, cols: number, format = dtype) =>
+    makeWeight(backend, matrixSpec(name, format, [rows, cols]), random);
   const vector = (name: string, size: number) => makeWeight(backend, vectorSpec(name, dtype, size), random);
   const [q, kv] = [numQueryHeads * headDim, numKvHeads * headDim];
   return {
     norm: vector("norm", hiddenSize),
     q: make("q", q, hiddenSize),
     k: make("k", kv, hiddenSize),
-    v: make("v", kv, hiddenSize),
+    v: make("v", kv, hiddenSize, options.valueDtype),
     qBias: options.bias ? vector("q.bias", q) : undefined,
     kBias: options.bias ? vector("k.bias", kv) : undefined,
     vBias: options.bias ? vector("v.bias", kv) : undefined,

@@ -1,5 +1,6 @@
 /** Products of a layer's weights with one row to a whole chunk, against f64. Errors are NMSE of the worst row. */
-import type { WeightFormat } from "../../src/base/weight-format.ts";
+import { QUANTISED_FORMATS } from "../../src/backend/webgpu/weight-rows.ts";
+import { isFloatFormat, type WeightFormat } from "../../src/base/weight-format.ts";
 import { matvec, rmsNorm, silu } from "../conformance/brute-force.ts";
 import { makeWeight, nmse, type PairedWeight } from "../conformance/random-weights.ts";
 import { Trial } from "../conformance/trial.ts";
@@ -23,19 +24,32 @@ const SIZES = {
   },
   ...{ maxSequenceLength: 1024, maxPages: 256 },
 };
-const ATTENDED_SIZE = SIZES.numQueryHeads * SIZES.headDim;
+/** Whole super-blocks. */
+const QUANTISED_SIZES = { ...SIZES, intermediateSize: 768, numQueryHeads: 8 };
+
+/** A format of all matrices, or of most with another of down and the output, as files that mix formats have it. */
+const KINDS: readonly (readonly [format: WeightFormat, more?: WeightFormat])[] = [
+  ["f16"],
+  ["q4_k", "q6_k"],
+  ["bf16"],
+  ["f32"],
+  ...QUANTISED_FORMATS.map((format) => [format] as const),
+];
 
 export async function testProducts(run: GpuRun): Promise<void> {
   const counts = run.isQuick ? QUICK_ROWS : ROWS;
-  for (const dtype of run.isQuick ? (["f16"] as const) : (["f16", "bf16", "f32"] as const)) {
-    const sizes = sizesOf({ ...SIZES, maxBatchRows: Math.max(...counts) });
-    const trial = new Trial(await run.openOn("f16")(...sizes), 7, "f16");
-    const products = new Products(trial, dtype);
+  for (const [format, more = format] of run.isQuick ? KINDS.slice(0, 2) : KINDS) {
+    const sizes = isFloatFormat(format) ? SIZES : QUANTISED_SIZES;
+    const maxBatchRows = Math.max(...counts);
+    const backend = await run.openOn("f16")(...sizesOf({ ...sizes, maxBatchRows }));
+    const trial = new Trial(backend, 7, "f16");
+    const products = new Products(trial, sizes, { format, more });
+    const name = more === format ? format : `${format} and ${more}`;
     for (const count of counts) {
-      const isRounded = run.hasSubgroupMatrices && dtype !== "f32" && count > 4;
+      const isRounded = run.hasSubgroupMatrices && format !== "f32" && count > 4;
       const bound = isRounded ? SUBGROUP_MATRIX_NMSE : F32_NMSE;
       for (const [op, error] of await products.errors(count))
-        run.rows.add("products", `${op}, ${dtype}, ${count} rows`, { error, bound });
+        run.rows.add("products", `${op}, ${name}, ${count} rows`, { error, bound });
     }
     await trial.backend.close();
   }
@@ -45,22 +59,30 @@ type Name = "norm" | "gate" | "up" | "down" | "o" | "head";
 
 class Products {
   readonly #trial: Trial;
+  readonly #sizes: typeof SIZES;
+  readonly #attendedSize: number;
   readonly #weights: Readonly<Record<Name, PairedWeight>>;
   readonly #logits: ReturnType<Trial["tensor"]>;
 
-  constructor(trial: Trial, dtype: WeightFormat) {
+  constructor(
+    trial: Trial,
+    sizes: typeof SIZES,
+    { format, more }: { readonly format: WeightFormat; readonly more: WeightFormat },
+  ) {
     const { backend, random } = trial;
-    const { hiddenSize, intermediateSize, vocabSize } = SIZES;
-    const make = (name: Name, rows: number, cols: number) =>
-      makeWeight(backend, matrixSpec(name, dtype, [rows, cols]), random);
+    const { hiddenSize, intermediateSize, vocabSize, numQueryHeads, headDim } = sizes;
+    const make = (name: Name, rows: number, cols: number, own = format) =>
+      makeWeight(backend, matrixSpec(name, own, [rows, cols]), random);
     this.#trial = trial;
+    this.#sizes = sizes;
+    this.#attendedSize = numQueryHeads * headDim;
     this.#weights = {
-      norm: makeWeight(backend, vectorSpec("norm", dtype, hiddenSize), random),
+      norm: makeWeight(backend, vectorSpec("norm", format, hiddenSize), random),
       gate: make("gate", intermediateSize, hiddenSize),
       up: make("up", intermediateSize, hiddenSize),
-      down: make("down", hiddenSize, intermediateSize),
-      o: make("o", hiddenSize, ATTENDED_SIZE),
-      head: make("head", vocabSize, hiddenSize),
+      down: make("down", hiddenSize, intermediateSize, more),
+      o: make("o", hiddenSize, this.#attendedSize),
+      head: make("head", vocabSize, hiddenSize, more),
     };
     this.#logits = trial.tensor("f32", backend.capacity.maxBatchSequences, vocabSize);
   }
@@ -72,7 +94,7 @@ class Products {
     const sequence = this.#trial.newSequence();
     const part = this.#trial.part(sequence, count);
     this.#trial.begin([part]);
-    const given = Array.from({ length: count }, () => random.row(ATTENDED_SIZE));
+    const given = Array.from({ length: count }, () => random.row(this.#attendedSize));
     backend.write(attended, Float32Array.from(given.flatMap((row) => [...row])));
     const feedForward = {
       kind: "dense" as const,
@@ -87,7 +109,7 @@ class Products {
     const [actual, logits] = [await this.#trial.floats(x), await this.#trial.floats(this.#logits)];
     this.#trial.end(sequence);
 
-    const { hiddenSize, vocabSize } = SIZES;
+    const { hiddenSize, vocabSize } = this.#sizes;
     const { rmsNormEps } = backend.model;
     const checked = [...CHECKED, count - 2, count - 1].filter((row) => row >= 0 && row < count);
     const advanced = new Map(

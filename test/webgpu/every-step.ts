@@ -22,15 +22,25 @@ const CHUNKS = [2, 6, 30, 100];
 const FEW = 100;
 const MANY = 9000;
 
+/** Formats of a layer: of all matrices, or others of v and down, as files that mix formats have them. */
+export type LayerFormats =
+  | WeightFormat
+  | {
+      readonly most: WeightFormat;
+      readonly v: WeightFormat;
+      readonly up: WeightFormat;
+      readonly down: WeightFormat;
+    };
+
 /** Records all ops and waits until the device has accepted them. @throws BackendError when it refuses one */
 export async function recordEveryStep(
   backend: WebGpuBackend,
-  dtypes: readonly WeightFormat[],
+  formats: readonly LayerFormats[],
 ): Promise<void> {
   const steps = new EverySteps(backend);
-  const layers = dtypes.flatMap((dtype) => [
-    makeWeights(backend, dtype, true),
-    makeWeights(backend, dtype, false),
+  const layers = formats.flatMap((one) => [
+    makeWeights(backend, one, true),
+    makeWeights(backend, one, false),
   ]);
   fillBackend(backend, 1);
   for (const layer of layers) {
@@ -54,11 +64,14 @@ export async function recordEveryStep(
 type LayerWeights = ReturnType<typeof makeWeights>;
 
 /** Creates weights without contents; the backend fills them. */
-function makeWeights(backend: WebGpuBackend, dtype: WeightFormat, hasHeadNorm: boolean) {
+function makeWeights(backend: WebGpuBackend, formats: LayerFormats, hasHeadNorm: boolean) {
+  const { most, v, up, down } =
+    typeof formats === "string" ? { most: formats, v: formats, up: formats, down: formats } : formats;
   const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.model;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
-  const weight = (rows: number, cols: number) => backend.createWeight(matrixSpec("w", dtype, [rows, cols]));
-  const vector = (size: number) => backend.createWeight(vectorSpec("v", dtype, size));
+  const weight = (rows: number, cols: number, format = most) =>
+    backend.createWeight(matrixSpec("w", format, [rows, cols]));
+  const vector = (size: number) => backend.createWeight(vectorSpec("v", most, size));
   const headNorms = { qNorm: vector(headDim), kNorm: vector(headDim) };
   return {
     embedding: weight(vocabSize, hiddenSize),
@@ -66,7 +79,7 @@ function makeWeights(backend: WebGpuBackend, dtype: WeightFormat, hasHeadNorm: b
       norm: vector(hiddenSize),
       q: weight(queryWidth, hiddenSize),
       k: weight(kvWidth, hiddenSize),
-      v: weight(kvWidth, hiddenSize),
+      v: weight(kvWidth, hiddenSize, v),
       ...(hasHeadNorm && headNorms),
     },
     output: { o: weight(hiddenSize, queryWidth), oBias: vector(hiddenSize) },
@@ -74,8 +87,8 @@ function makeWeights(backend: WebGpuBackend, dtype: WeightFormat, hasHeadNorm: b
       kind: "dense" as const,
       norm: vector(hiddenSize),
       gate: weight(intermediateSize, hiddenSize),
-      up: weight(intermediateSize, hiddenSize),
-      down: weight(hiddenSize, intermediateSize),
+      up: weight(intermediateSize, hiddenSize, up),
+      down: weight(hiddenSize, intermediateSize, down),
     },
   };
 }
@@ -106,7 +119,7 @@ class EverySteps {
       numSequences: rowCounts.length,
       tokenIds: new Uint32Array(numRows),
       slots: new Uint32Array(numRows),
-      rope: new Float32Array(numRows * model.headDim),
+      rope: new Float32Array(model.numRopes * numRows * model.headDim),
       firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       validBounds: Uint32Array.from(rowCounts, (rows) => length - rows),
@@ -124,9 +137,11 @@ class EverySteps {
     const numRows = this.#begin(rowCounts, length);
     const range = { first: 0, count: rowCounts.length };
     backend.embed(weights.embedding, this.#x);
-    backend.attentionInput(0, weights.input, this.#x, this.#query);
+    for (let layer = 0; layer < backend.model.numLayers; layer++) {
+      backend.attentionInput(layer, weights.input, this.#x, this.#query);
+      backend.attendAll(layer, range, this.#query, this.#attended);
+    }
     backend.updatePageBounds(0, range);
-    backend.attendAll(0, range, this.#query, this.#attended);
     backend.attentionOutput(weights.output, this.#attended, this.#x);
     backend.feedForward(weights.feedForward, this.#x);
     for (const rows of [[numRows - 1], [numRows - 1, 0, 0]])
@@ -149,7 +164,8 @@ class EverySteps {
     const from = { output: { o: output.o }, feedForward };
     for (const isAttended of [true, false]) {
       if (isAttended) backend.attendAll(0, { first: 0, count: 1 }, this.#query, this.#attended);
-      backend.advance(from, { layer: 0, weights: input }, tensors);
+      for (let layer = 0; layer < backend.model.numLayers; layer++)
+        backend.advance(from, { layer, weights: input }, tensors);
     }
     backend.advance(from, undefined, tensors);
     backend.logits(input.norm, embedding, this.#x, Uint32Array.of(0), 1, this.#logits);

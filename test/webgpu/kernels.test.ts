@@ -3,14 +3,16 @@
  * none; it has every feature and the minimum limits of WebGPU.
  */
 import { describe, expect, it } from "vitest";
+import type { CacheDtype } from "../../src/backend/backend.ts";
 import type { DeviceTraits } from "../../src/backend/webgpu/device-traits.ts";
 import { KERNEL_SOURCES } from "../../src/backend/webgpu/kernel-sources.ts";
 import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
+import { QUANTISED_FORMATS } from "../../src/backend/webgpu/weight-rows.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 import { checkKernels, type KernelCheck } from "./checked-device.ts";
-import { recordEveryStep } from "./every-step.ts";
+import { type LayerFormats, recordEveryStep } from "./every-step.ts";
 import { openNullGpu } from "./null-gpu.ts";
 
 /** The minimum that WebGPU guarantees. */
@@ -24,6 +26,7 @@ const CORE: DeviceTraits = {
   forwardProgress: undefined,
   isSoftware: false,
   hasF16: false,
+  hasPackedDot: false,
   hasImmediates: false,
   hasSubgroupMatrices: false,
 };
@@ -37,7 +40,7 @@ const KINDS: readonly (readonly [name: string, DeviceTraits])[] = [
   ["a browser without subgroups", CORE],
   [
     "subgroups of 4 to 128, as drivers report that do not know their size",
-    { ...CORE, ...subgroups(4, 128), hasImmediates: true },
+    { ...CORE, ...subgroups(4, 128), hasPackedDot: true, hasImmediates: true },
   ],
   ["subgroups of 64, and uniforms in place of immediates", { ...CORE, ...subgroups(64, 64), hasF16: true }],
 ];
@@ -51,17 +54,39 @@ const LARGE: DeviceTraits = {
   storageBuffers: 16,
   forwardProgress: "ordered-launch",
   hasF16: true,
+  hasPackedDot: true,
   hasImmediates: true,
   hasSubgroupMatrices: true,
 };
 
-/** Odd and even sizes, the maximum query heads of a workgroup, the widest heads. */
+/** Odd and even sizes, the maximum query heads of a workgroup, the widest heads, layers of two kinds. */
 const COMMON = { maxPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
 const SIZES: readonly Partial<Sizes>[] = [
   { ...COMMON, headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
   { ...COMMON, headDim: 6, numKvHeads: 2, numQueryHeads: 2, hiddenSize: 30, intermediateSize: 45 },
   { ...COMMON, headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, vocabSize: 20000 },
   { ...COMMON, headDim: 256, numKvHeads: 1, numQueryHeads: 8, hiddenSize: 128, pageSize: 2 },
+  {
+    ...{ ...COMMON, headDim: 64, numKvHeads: 1, numQueryHeads: 3, hiddenSize: 512, intermediateSize: 1024 },
+    ...{ numLayers: 2, numRopes: 2, layers: [{ rope: 0 }, { rope: 0, queryRope: 1, window: 100 }] },
+  },
+];
+
+/** Whole blocks; one model whose rows are no whole strips of the kernels, without super-blocks. */
+const QUANTISED: readonly (readonly [Partial<Sizes>, readonly LayerFormats[]])[] = [
+  [
+    { ...COMMON, headDim: 128, numKvHeads: 2, numQueryHeads: 4, hiddenSize: 512, intermediateSize: 1024 },
+    [
+      ...QUANTISED_FORMATS,
+      { most: "q4_k", v: "q6_k", up: "q4_k", down: "q6_k" },
+      { most: "q8_0", v: "f16", up: "q4_0", down: "bf16" },
+      { most: "f16", v: "f16", up: "q4_0", down: "q4_1" },
+    ],
+  ],
+  [
+    { ...COMMON, headDim: 64, numKvHeads: 3, numQueryHeads: 9, hiddenSize: 576, intermediateSize: 1536 },
+    ["q8_0", "q4_1"],
+  ],
 ];
 
 const { gpu, reason } = await openNullGpu();
@@ -89,14 +114,22 @@ async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
   const { checks } = checkKernels(device);
   try {
     device.pushErrorScope("validation");
-    for (const cacheDtype of ["f16", "f32"] as const)
-      for (const sizes of SIZES) {
-        const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, device }));
-        const backend = await open(...sizesOf(sizes));
-        if (!(backend instanceof WebGpuBackend)) throw new TypeError("webGpuFactory gave another backend");
-        await recordEveryStep(backend, ["f32", "f16", "bf16"]);
-        await backend.close();
-      }
+    const record = async (
+      cacheDtype: CacheDtype,
+      sizes: Partial<Sizes>,
+      formats: readonly LayerFormats[],
+    ): Promise<void> => {
+      const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, device }));
+      const backend = await open(...sizesOf(sizes));
+      if (!(backend instanceof WebGpuBackend)) throw new TypeError("webGpuFactory gave another backend");
+      await recordEveryStep(backend, formats);
+      await backend.close();
+    };
+    // kernels of weights are the same whatever the cache
+    for (const cacheDtype of ["f16", "f32", "q8"] as const)
+      for (const sizes of SIZES)
+        await record(cacheDtype, sizes, cacheDtype === "q8" ? ["f16"] : ["f32", "f16", "bf16"]);
+    for (const [sizes, formats] of QUANTISED) await record("f16", sizes, formats);
     return { checks: await checks(), refused: (await device.popErrorScope())?.message };
   } finally {
     device.destroy();

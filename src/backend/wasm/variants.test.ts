@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { place } from "../../../test/place/here.ts";
+import { decoded, randomBlocks } from "../../../test/random-blocks.ts";
 import { sizesOf } from "../../../test/sizes.ts";
 import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
@@ -22,6 +23,7 @@ const VARIANTS: readonly Partial<Tuning>[] = [
 
 const LENGTH = 700;
 const DTYPES = ["f32", "bf16", "f16"] as const;
+const QUANTISED = ["q8_0", "q4_0", "q4_1", "q5_1", "q4_k", "q5_k", "q6_k"] as const;
 const BUILDS = [1, 2].flatMap((threads) => (["simd", "relaxed"] as const).map((simd) => ({ threads, simd })));
 
 interface Heads {
@@ -93,6 +95,34 @@ describe.each(BUILDS)("on $threads threads, $simd", (build) => {
     backend = await open({ numQueryHeads: 2, numKvHeads: 1, headDim: 4 }, build);
   });
   afterAll(() => backend.close());
+
+  it.each(
+    QUANTISED,
+  )("products with %s weights are correct and have the same bits under every tuning", (format) => {
+    const next = draws(7);
+    const x = backend.createTensor("f32", [40 * 1100]);
+    const out = backend.createTensor("f32", [40 * 515]);
+    const given = Float32Array.from({ length: 40 * 1100 }, next);
+    backend.write(x, given);
+    for (const [rows, cols] of [
+      [515, 512],
+      [9, 1024],
+    ] as const) {
+      const bytes = randomBlocks(format, rows * cols, (n) => Math.floor((next() + 0.5) * n));
+      const weight = backend.createWeight(matrixSpec("w", format, [rows, cols]));
+      backend.writeWeight(weight, 0, bytes);
+      for (const count of [1, 3, 9]) {
+        const product = () => multiply(backend, weight, x, count, out).slice(0, rows * count);
+        backend.tune(DEFAULT_TUNING);
+        const expected = product();
+        expectProduct(expected, Float64Array.from(decoded(format, bytes)), given, { rows, cols, count });
+        for (const variant of VARIANTS) {
+          backend.tune({ ...DEFAULT_TUNING, ...variant });
+          expect(sameBits(product(), expected), `${rows}×${cols}, ${JSON.stringify(variant)}`).toBe(true);
+        }
+      }
+    }
+  });
 
   it.each(
     DTYPES,

@@ -1,21 +1,17 @@
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
-import { formatCode } from "../../base/weight-format.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { LayerStages, rowsOf, type Stage } from "./layer-stages.ts";
-import {
-  type NumberedBuffer,
-  type PendingCombine,
-  vectorElements,
-  WebGpuTensor,
-  WebGpuWeight,
-} from "./refs.ts";
+import { LayerStages } from "./layer-stages.ts";
+import { type StageText, stageConstants, stageFiles } from "./layer-text.ts";
+import { reduceLanesOf } from "./quantised-sizes.ts";
+import { type NumberedBuffer, type PendingCombine, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
+import { isQuantised } from "./weight-rows.ts";
 
 /** layer-mailbox.wgsl: the content of a mailbox word before its value arrives; a NaN that is never posted. */
 const UNSET = 0xffffffff;
@@ -76,10 +72,7 @@ export class LayerFit {
 
 /** The stages of a dispatch and the workgroups of each. */
 interface LayerPlan {
-  readonly o: Stage;
-  readonly gateUp: Stage;
-  readonly down: Stage;
-  readonly input: Stage | undefined;
+  readonly stages: readonly StageText[];
   readonly workgroups: {
     readonly first: number;
     readonly o: number;
@@ -132,22 +125,26 @@ export class LayerKernel {
       return false;
     const { gate, up, down, norm } = feedForward;
     return (
-      isOneKind([output.o, gate, up, down]) &&
-      slabOf(gate) === slabOf(up) &&
-      this.#stages.output(true) !== undefined &&
-      this.#stages.gateUp() !== undefined &&
-      this.#stages.down() !== undefined &&
+      areWhole([output.o, gate, up, down]) &&
+      haveOneDtype([output.o, gate, down]) &&
+      areAlike(gate, up) &&
+      this.#stages.output(output.o.format, true) !== undefined &&
+      this.#stages.gateUp(gate.format) !== undefined &&
+      this.#stages.down(down.format) !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
 
-  #supportsInput({ output }: LayerOutputWeights, input: AttentionInputWeights): boolean {
+  #supportsInput({ output, feedForward }: LayerOutputWeights, input: AttentionInputWeights): boolean {
     const { q, k, v, norm } = input;
+    const isApart = isValueApart(input);
     return (
-      isOneKind([output.o, q, k, v]) &&
-      slabOf(q) === slabOf(k) &&
-      slabOf(q) === slabOf(v) &&
-      this.#stages.input(!hasHeadNorm(input)) !== undefined &&
+      areWhole([q, k, v]) &&
+      haveOneDtype([output.o, feedForward.gate, feedForward.down, q]) &&
+      areAlike(q, k) &&
+      (!isApart || (isQuantised(q.format) && isQuantised(v.format))) &&
+      this.#context.traits.storageBuffers >= BUFFERS + (isApart ? 1 : 0) &&
+      this.#stages.input(q.format, !isFinishedApart(this.#context, input)) !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
@@ -181,78 +178,89 @@ export class LayerKernel {
       grid: [first + o + gateUp + down + input],
     });
     const { next, query } = layer;
-    if (next && hasHeadNorm(next.weights))
+    if (next && isFinishedApart(this.#context, next.weights))
       this.#cache.finishHeads(next.layer, next.weights, this.#projected, query, 1);
   }
 
-  /** The kernel of a dispatch: the same for all layers and lengths, so that a new number of splits costs little. */
+  /** The kernel of a dispatch: the same for all layers of the same formats and all lengths, so that a new number of splits costs little. */
   #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
-    const { format } = WebGpuWeight.of(layer.from.output.o);
-    const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
-    const key = `${format}, ${input}, ${layer.pending !== undefined}`;
+    const input = layer.next && (isFinishedApart(this.#context, layer.next.weights) ? "to rows" : "to heads");
+    const { rope, queryRope } = layer.next ? this.#ropeOf(layer.next) : {};
+    const formats = plan.stages.map(({ format }) => format);
+    const key = `${formats.join(" ")}, ${input}, ${rope}, ${queryRope}, ${layer.pending !== undefined}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
-      kernel = this.#context.recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan));
+      kernel = this.#context.recorder.kernel(
+        filesOf(this.#context, layer, plan),
+        this.#constants(layer, plan),
+      );
       this.#kernels.set(key, kernel);
     }
     return kernel;
   }
 
-  #plan({ next, pending }: LayerDispatch): LayerPlan {
+  #plan({ from: { output, feedForward }, next, pending }: LayerDispatch): LayerPlan {
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
-    const stages = this.#stages;
-    const [o, gateUp, down] = [stages.output(pending !== undefined), stages.gateUp(), stages.down()];
-    const input = next && stages.input(!hasHeadNorm(next.weights));
-    if (!o || !gateUp || !down || (next && !input))
+    const { gate, down } = feedForward;
+    const sizes = this.#stages;
+    const o = sizes.output(output.o.format, pending !== undefined);
+    const gateUp = sizes.gateUp(gate.format);
+    const last = sizes.down(down.format);
+    const input = next && sizes.input(next.weights.q.format, !isFinishedApart(this.#context, next.weights));
+    if (!o || !gateUp || !last || (next && !input))
       throw new BackendError(
         "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
       );
-    const first = pending ? numQueryHeads : Math.ceil((numQueryHeads * headDim) / stages.threads);
+    const width = numQueryHeads * headDim;
+    const stages: StageText[] = [
+      { name: "o", stage: o, format: output.o.format, cols: width, isNormed: false },
+      { name: "gate_up", stage: gateUp, format: gate.format, cols: hiddenSize, isNormed: true },
+      { name: "down", stage: last, format: down.format, cols: intermediateSize, isNormed: false },
+    ];
+    if (next && input) {
+      const { q, v } = next.weights;
+      stages.push({ name: "input", stage: input, format: q.format, cols: hiddenSize, isNormed: true });
+      if (isValueApart(next.weights))
+        stages.push({ name: "value", stage: input, format: v.format, cols: hiddenSize, isNormed: true });
+    }
     const workgroups = {
-      first,
-      o: hiddenSize / rowsOf(o),
-      gateUp: (2 * intermediateSize) / rowsOf(gateUp),
-      down: hiddenSize / rowsOf(down),
-      input: input ? stages.inputRows / rowsOf(input) : 0,
+      first: pending ? numQueryHeads : Math.ceil(width / sizes.threads),
+      o: hiddenSize / o.all,
+      gateUp: (2 * intermediateSize) / gateUp.all,
+      down: hiddenSize / last.all,
+      input: input ? sizes.inputRows / input.all : 0,
     };
-    return { o, gateUp, down, input, workgroups };
+    return { stages, workgroups };
   }
 
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
     const { model, cacheDtype } = this.#context;
-    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = model;
-    const { format } = WebGpuWeight.of(layer.from.output.o);
-    const width = numQueryHeads * headDim;
-    const isToHeads = layer.next && !hasHeadNorm(layer.next.weights);
+    const { numQueryHeads, numKvHeads, headDim } = model;
+    const isToHeads = layer.next && !isFinishedApart(this.#context, layer.next.weights);
     const isToRows = layer.next && !isToHeads;
     return {
-      ...this.#sharedConstants(layer, plan, format),
+      ...this.#sharedConstants(layer, plan),
+      ...stageConstants(plan.stages),
       ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
-      ...stageConstants("o", { cols: width, format, stage: plan.o }),
-      ...stageConstants("gate_up", { cols: hiddenSize, format, stage: plan.gateUp, isNormed: true }),
-      ...stageConstants("down", { cols: intermediateSize, format, stage: plan.down }),
-      ...(plan.input &&
-        stageConstants("input", { cols: hiddenSize, format, stage: plan.input, isNormed: true })),
-      ...(isToRows && { QUERY_ROWS: width, KV_ROWS: numKvHeads * headDim }),
-      ...(isToHeads && { ...stepConstants(this.#context), CACHE_IS_F16: cacheDtype === "f16" }),
+      ...(isToRows && { QUERY_ROWS: numQueryHeads * headDim, KV_ROWS: numKvHeads * headDim }),
+      ...(isToHeads && {
+        ...stepConstants(this.#context, this.#ropeOf(layer.next)),
+        CACHE_IS_F16: cacheDtype === "f16",
+      }),
     };
   }
 
+  #ropeOf({ layer }: NextLayer): LayerRope {
+    return this.#context.model.layers[layer] ?? { rope: 0 };
+  }
+
   /** Constants of layer-core.wgsl. */
-  #sharedConstants(
-    { next }: LayerDispatch,
-    { workgroups, ...stages }: LayerPlan,
-    format: WebGpuWeight["format"],
-  ): Constants {
+  #sharedConstants({ next }: LayerDispatch, { workgroups }: LayerPlan): Constants {
     const { traits, model } = this.#context;
     const { hiddenSize, intermediateSize, numQueryHeads, headDim } = model;
-    const sums = [stages.o, stages.gateUp, stages.down, stages.input].map((stage) =>
-      stage ? rowsOf(stage) : 0,
-    );
     return {
       THREADS: this.#stages.threads,
-      DTYPE: formatCode(format),
-      REDUCE_LANES: Math.min(32, traits.minSubgroupSize),
+      REDUCE_LANES: reduceLanesOf(traits),
       EPS: model.rmsNormEps,
       TICKETED: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
@@ -267,7 +275,6 @@ export class LayerKernel {
       HIDDEN_WORDS: this.#stages.mailboxWords(hiddenSize),
       GATED_WORDS: this.#stages.mailboxWords(intermediateSize),
       SET_WORDS: this.#stages.setWords,
-      SPACE: Math.max(...sums) + 1,
     };
   }
 
@@ -295,10 +302,15 @@ export class LayerKernel {
       ...(pending ? { partials: pending.partials } : { attended }),
     };
     if (!next) return bindings;
-    const weights_input = slabOf(next.weights.q);
-    if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
+    const { q, v } = next.weights;
+    const inputs = {
+      weights_input: slabOf(q),
+      ...(isValueApart(next.weights) && { weights_value: slabOf(v) }),
+    };
+    if (isFinishedApart(this.#context, next.weights))
+      return { ...bindings, ...inputs, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
-    return { ...bindings, weights_input, step: stepBuffer.storage, query, keys, values };
+    return { ...bindings, ...inputs, step: stepBuffer.storage, query, keys, values };
   }
 
   get #mailboxBuffer(): NumberedBuffer {
@@ -320,50 +332,47 @@ function dispatchOf(
   };
 }
 
-function filesOf({ next, pending }: LayerDispatch, { input }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
-  files.push("layer-stage:o", "layer-stage:gate_up", "layer-stage:down");
-  if (input) files.push("layer-stage:input");
-  files.push("layer-core");
+function filesOf(context: GpuContext, { next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
+  const files: ShaderFile[] = [...stageFiles(stages), "layer-core"];
   if (pending) files.push("combine-core", "layer-combine");
   else files.push("layer-copy");
+  if (next) files.push(isValueApart(next.weights) ? "layer-input-value" : "layer-input");
   if (!next) files.push("layer-to-end");
-  else if (hasHeadNorm(next.weights)) files.push("layer-to-rows");
+  else if (isFinishedApart(context, next.weights)) files.push("layer-to-rows");
   else files.push("step", "layer-to-heads");
   files.push("layer-kernel");
   return files;
 }
 
-/** Constants of one copy of layer-stage.wgsl. */
-function stageConstants(
-  name: string,
-  of: {
-    readonly cols: number;
-    readonly format: WebGpuWeight["format"];
-    readonly stage: Stage;
-    readonly isNormed?: boolean;
-  },
-): Constants {
-  return {
-    [`STRIDE_${name}`]: of.cols / vectorElements(of.format),
-    [`ROWS_${name}`]: of.stage.rows,
-    [`TURNS_${name}`]: of.stage.turns,
-    [`STRIP_${name}`]: of.stage.strip,
-    [`NORM_${name}`]: of.isNormed ?? false,
-  };
+/**
+ * True for heads that a dispatch of its own finishes, which sees each head whole: those with norms, and keys and values that a q8
+ * cache scales.
+ */
+export function isFinishedApart(
+  { cacheDtype }: GpuContext,
+  { qNorm, kNorm }: AttentionInputWeights,
+): boolean {
+  return cacheDtype === "q8" || qNorm !== undefined || kNorm !== undefined;
 }
 
-/** Heads with norms of their own are finished by a dispatch that sees each head whole. */
-export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
-  return qNorm !== undefined || kNorm !== undefined;
+/** True if each lies whole in one slab. */
+function areWhole(refs: readonly WeightRef[]): boolean {
+  return refs.every((ref) => WebGpuWeight.of(ref).slices.length === 1);
 }
 
-/** True if each lies whole in one slab, all in one format. */
-function isOneKind(refs: readonly WeightRef[]): boolean {
-  const [first] = refs;
-  return refs
-    .map(WebGpuWeight.of)
-    .every(({ format, slices }) => format === first?.format && slices.length === 1);
+/** True if those that are floats have one format; each quantised one may have its own. */
+function haveOneDtype(refs: readonly WeightRef[]): boolean {
+  return new Set(refs.map(({ format }) => format).filter((format) => !isQuantised(format))).size <= 1;
+}
+
+/** True if one stage can read both. */
+function areAlike(one: WeightRef, other: WeightRef): boolean {
+  return one.format === other.format && slabOf(one) === slabOf(other);
+}
+
+/** True if values need a stage of their own beside queries and keys, as in files that keep them in more bits. */
+function isValueApart({ q, v }: AttentionInputWeights): boolean {
+  return !areAlike(q, v);
 }
 
 function slabOf(ref: WeightRef): NumberedBuffer | undefined {

@@ -1,15 +1,27 @@
+import type { WeightFormat } from "../../base/weight-format.ts";
 import type { GpuContext } from "./context.ts";
+import { piecesIn, reduceLanesOf } from "./quantised-sizes.ts";
+import { isQuantised } from "./weight-rows.ts";
 
 /**
- * Elements by which the layer kernel pads mailboxes and splits rows: one 16-byte vector of 16-bit weights, two of f32. WGSL's
+ * Elements by which the layer kernel splits rows of floats: one 16-byte vector of 16-bit weights, two of f32. WGSL's
  * `VECTOR_ELEMENTS` is the elements of one vector of the weights' dtype.
  */
-export const MAILBOX_UNIT = 8;
+const FLOAT_UNIT = 8;
+/** Elements that an invocation takes from the mailbox at once where weights are quantised: half a piece. */
+const QUANTISED_UNIT = 16;
 /** Maximum sums that the invocations of a workgroup reduce at once. */
 const MAX_ROWS = 32;
+/** Workgroup memory of the kernel besides the digits of a vector: the combine of attention, and sums. */
+const OTHER_BYTES = 10240;
 
 /** The rows of one stage of the layer kernel. */
-export interface Stage {
+export type Stage = FloatStage | QuantisedStage;
+
+export interface FloatStage {
+  readonly kind: "float";
+  /** Rows of a workgroup. */
+  readonly all: number;
   /** Rows that a workgroup computes at once. */
   readonly rows: number;
   /** Iterations of a workgroup over such rows. */
@@ -18,10 +30,28 @@ export interface Stage {
   readonly strip: number;
 }
 
+/** Sizes of layer-stage-quantised.wgsl. */
+export interface QuantisedStage {
+  readonly kind: "quantised";
+  /** Rows of a workgroup. */
+  readonly all: number;
+  /** Rows that a reduce group computes at once. */
+  readonly rows: number;
+  readonly turns: number;
+  /** Pieces of each row in flight in an invocation. */
+  readonly chunk: number;
+  /** Pieces of the vector in workgroup memory. */
+  readonly span: number;
+  readonly strips: number;
+}
+
 interface StageSize {
+  readonly format: WeightFormat;
+  /** Name in the tuning. */
+  readonly name: "o" | "gateUp" | "down" | "input";
   readonly rows: number;
   readonly cols: number;
-  /** Minimum rows of a workgroup. */
+  /** Minimum rows of a workgroup; of a reduce group, where weights are quantised. */
   readonly least: number;
   /** The rows of a workgroup must not cross a multiple of this. Default: all rows. */
   readonly unit?: number;
@@ -40,7 +70,7 @@ export class LayerStages {
   constructor(context: GpuContext) {
     this.#context = context;
     const { model, tuning, traits } = context;
-    const vectors = 2 ** Math.floor(Math.log2(model.hiddenSize / MAILBOX_UNIT));
+    const vectors = 2 ** Math.floor(Math.log2(model.hiddenSize / FLOAT_UNIT));
     const least = Math.max(16, traits.maxSubgroupSize);
     this.threads = Math.max(least, Math.min(tuning.layerThreads, traits.maxInvocations, vectors));
   }
@@ -49,31 +79,32 @@ export class LayerStages {
    * Sizes the attention output; undefined, as below, if its rows do not divide evenly. If this stage waits for the combine,
    * it waits longest of all stages, so it has as many weights as possible in flight meanwhile, in one iteration.
    */
-  output(isCombined: boolean): Stage | undefined {
+  output(format: WeightFormat, isCombined: boolean): Stage | undefined {
     const { model, tuning } = this.#context;
     const cols = model.numQueryHeads * model.headDim;
     const most = isCombined ? { loads: 2 * tuning.layerLoads, most: 1 } : {};
-    return this.#stage({ rows: model.hiddenSize, cols, least: 1, ...most });
+    return this.#stage({ name: "o", format, rows: model.hiddenSize, cols, least: 1, ...most });
   }
 
   /** Sizes gate and up, whose rows alternate. */
-  gateUp(): Stage | undefined {
+  gateUp(format: WeightFormat): Stage | undefined {
     const { hiddenSize, intermediateSize } = this.#context.model;
-    return this.#stage({ rows: 2 * intermediateSize, cols: hiddenSize, least: 2 });
+    return this.#stage({ name: "gateUp", format, rows: 2 * intermediateSize, cols: hiddenSize, least: 2 });
   }
 
-  down(): Stage | undefined {
+  down(format: WeightFormat): Stage | undefined {
     const { hiddenSize, intermediateSize } = this.#context.model;
-    return this.#stage({ rows: hiddenSize, cols: intermediateSize, least: 1 });
+    return this.#stage({ name: "down", format, rows: hiddenSize, cols: intermediateSize, least: 1 });
   }
 
   /** Sizes the next layer's q, k and v. RoPE in this stage needs two even runs of rows of a head, half a head apart. */
-  input(hasRope: boolean): Stage | undefined {
+  input(format: WeightFormat, hasRope: boolean): Stage | undefined {
     const { hiddenSize, numKvHeads, headDim } = this.#context.model;
-    const rows = this.inputRows;
-    if (!hasRope) return this.#stage({ rows, cols: hiddenSize, least: 1, unit: numKvHeads * headDim });
+    const size = { name: "input", format, rows: this.inputRows, cols: hiddenSize } as const;
+    if (!hasRope) return this.#stage({ ...size, least: 1, unit: numKvHeads * headDim });
     if (headDim % 4 !== 0) return undefined;
-    return this.#stage({ rows, cols: hiddenSize, least: 4, unit: headDim });
+    const stage = this.#stage({ ...size, least: isQuantised(format) ? 1 : 4, unit: headDim });
+    return stage && stage.all % 4 === 0 ? stage : undefined;
   }
 
   get inputRows(): number {
@@ -81,9 +112,10 @@ export class LayerStages {
     return (numQueryHeads + 2 * numKvHeads) * headDim;
   }
 
-  /** Returns the words of a mailbox for `size` elements: whole 16-byte vectors for every invocation. */
+  /** Returns the words of a mailbox for `size` elements: whole units for every invocation. */
   mailboxWords(size: number): number {
-    return Math.ceil(size / MAILBOX_UNIT / this.threads) * MAILBOX_UNIT * this.threads;
+    const unit = this.#context.weights.hasQuantised ? QUANTISED_UNIT : FLOAT_UNIT;
+    return Math.ceil(size / unit / this.threads) * unit * this.threads;
   }
 
   /** The words of one set of mailboxes: attended, hidden twice, gated, and the ticket. */
@@ -93,22 +125,38 @@ export class LayerStages {
     return attended + 2 * this.mailboxWords(hiddenSize) + this.mailboxWords(intermediateSize) + 1;
   }
 
-  #stage({ rows, cols, least, unit = rows, loads, most }: StageSize): Stage | undefined {
+  #stage(size: StageSize): Stage | undefined {
+    return isQuantised(size.format) ? this.#quantised(size) : this.#float(size);
+  }
+
+  #float({ rows, cols, least, unit = rows, loads, most }: StageSize): FloatStage | undefined {
     const { tuning } = this.#context;
-    const vectors = Math.ceil(cols / MAILBOX_UNIT / this.threads);
+    const vectors = Math.ceil(cols / FLOAT_UNIT / this.threads);
     const strip = Math.min(vectors, tuning.layerVectors);
     const inFlight = Math.min(MAX_ROWS, (loads ?? tuning.layerLoads) / strip);
     const atOnce = 2 ** Math.floor(Math.log2(Math.max(least, inFlight)));
     let all = Math.max(atOnce, Math.min(MAX_ROWS, most ?? tuning.layerRows));
     // enough workgroups for all of a device
     while (all > least && (unit % all !== 0 || rows / all < tuning.layerWorkgroups)) all /= 2;
-    if (unit % all !== 0 || cols % MAILBOX_UNIT !== 0) return undefined;
+    if (unit % all !== 0 || cols % FLOAT_UNIT !== 0) return undefined;
     const turnRows = Math.min(atOnce, all);
-    return { rows: turnRows, turns: all / turnRows, strip };
+    return { kind: "float", all, rows: turnRows, turns: all / turnRows, strip };
   }
-}
 
-/** Returns the rows of a workgroup. */
-export function rowsOf({ rows, turns }: Stage): number {
-  return rows * turns;
+  #quantised({ name, rows: numRows, cols, least, unit = numRows }: StageSize): QuantisedStage | undefined {
+    const { tuning, traits } = this.#context;
+    if (!traits.hasPackedDot) return undefined;
+    const wanted = tuning.layerQuantised[name];
+    const lanes = reduceLanesOf(traits);
+    const groups = this.threads / lanes;
+    let turns = wanted.turns;
+    let rows = Math.max(least, wanted.rows);
+    const all = () => rows * turns * groups;
+    while (all() > least * groups && (unit % all() !== 0 || numRows / all() < tuning.layerWorkgroups))
+      if (turns > 1) turns /= 2;
+      else rows /= 2;
+    if (unit % all() !== 0) return undefined;
+    const bytes = Math.min(tuning.layerQuantised.bytes, traits.workgroupBytes - OTHER_BYTES);
+    return { kind: "quantised", all: all(), rows, turns, ...piecesIn(bytes, cols, lanes, wanted.chunk) };
+  }
 }

@@ -2,9 +2,10 @@ import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { WeightFormat } from "../../base/weight-format.ts";
 import { formatCode } from "../../base/weight-format.ts";
-import { type GpuContext, stepConstants } from "./context.ts";
+import { type GpuContext, type LayerRope, stepConstants } from "./context.ts";
 import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
-import { type NumberedBuffer, vectorElements, WebGpuWeight } from "./refs.ts";
+import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
+import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import {
   groupSections,
   type Product,
@@ -14,13 +15,14 @@ import {
   wordsOf,
 } from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
+import { paddedColumns, weightConstants, weightFiles } from "./weight-files.ts";
+import { isQuantised, vectorElements } from "./weight-rows.ts";
 
 /** Maximum rows of x in the matrix-vector kernel; tiles are faster for more rows, subgroup matrices for still fewer. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
 /** Maximum rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
 const MAX_SKINNY_ROWS = 64;
-const MAX_GROUPS = 65535;
 /** A thread group takes at least two runs of two rows of a head. */
 const MIN_HEAD_ROWS = 4;
 /** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
@@ -34,10 +36,21 @@ export interface Target {
   readonly stride: number;
 }
 
+/** Destination of projected heads. */
+interface HeadTarget {
+  readonly query: NumberedBuffer;
+  readonly keys: NumberedBuffer;
+  readonly values: NumberedBuffer;
+  readonly layer: LayerRope | undefined;
+}
+
 export interface ProductOptions extends PrepareOptions {
   /** out += instead of out =. */
   readonly add?: boolean;
 }
+
+/** "gated": out = silu(out) * product; "add": out += product. */
+type Mode = "plain" | "add" | "gated";
 
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
 export class LinearOps {
@@ -51,18 +64,18 @@ export class LinearOps {
 
   /** out[b] (+)= products of x[b], normed and gathered if asked. */
   multiply(products: readonly Product[], x: Rows, out: Target, options: ProductOptions = {}): void {
-    const [first] = products;
-    if (!first || x.count === 0) return;
+    if (products.length === 0 || x.count === 0) return;
     const groups = groupSections(products);
-    this.#record(first.weight, x, options, {
+    const mode = options.add ? "add" : "plain";
+    this.#record(formatsOf(products), products[0].weight.cols, x, options, {
       vector: (rows, norm) => {
-        for (const sections of groups) this.#vector({ sections }, rows, norm, out, options.add);
+        for (const sections of groups) this.#vector({ sections }, rows, norm, out, mode);
       },
       tiles: (rows) => {
-        for (const section of groups.flat()) this.#tiles(section, rows, out, options.add, false);
+        for (const section of groups.flat()) this.#tiles(section, rows, out, mode);
       },
       matrix: (rows) => {
-        for (const section of groups.flat()) this.#matrix(section, undefined, rows, out, options.add);
+        for (const section of groups.flat()) this.#matrix(section, undefined, rows, out, mode);
       },
     });
   }
@@ -71,20 +84,33 @@ export class LinearOps {
   multiplyPair(first: Product, second: Product, x: Rows, out: Target, options: PrepareOptions): void {
     if (x.count === 0) return;
     const pairs = pairSections(first, second);
-    this.#record(first.weight, x, options, {
+    this.#record(formatsOf([first, second]), first.weight.cols, x, options, {
       vector: (rows, norm) => {
-        for (const [one, other] of pairs) this.#vector({ sections: [one], partner: other }, rows, norm, out);
+        for (const [one, other] of pairs) this.#vectorPair(one, other, rows, norm, out);
       },
       tiles: (rows) => {
         for (const [one, other] of pairs) {
-          this.#tiles(one, rows, out, false, false);
-          this.#tiles(other, rows, out, false, true);
+          this.#tiles(one, rows, out, "plain");
+          this.#tiles(other, rows, out, "gated");
         }
       },
       matrix: (rows) => {
-        for (const [one, other] of pairs) this.#matrix(one, other, rows, out);
+        for (const [one, other] of pairs)
+          if (arePaired(one, other)) this.#matrix(one, other, rows, out, "plain");
+          else {
+            this.#matrix(one, undefined, rows, out, "plain");
+            this.#matrix(other, undefined, rows, out, "gated");
+          }
       },
     });
+  }
+
+  #vectorPair(one: Section, other: Section, x: Rows, norm: WebGpuWeight | undefined, out: Target): void {
+    if (arePaired(one, other)) this.#vector({ sections: [one], partner: other }, x, norm, out, "plain");
+    else {
+      this.#vector({ sections: [one] }, x, norm, out, "plain");
+      this.#vector({ sections: [other] }, x, norm, out, "gated");
+    }
   }
 
   #hasSubgroupMatrices(format: WeightFormat): boolean {
@@ -92,12 +118,14 @@ export class LinearOps {
   }
 
   #maxVectorRows(format: WeightFormat): number {
+    if (isQuantised(format)) return MAX_QUANTISED_ROWS;
     return this.#hasSubgroupMatrices(format) ? MAX_VECTOR_ROWS_BESIDE_MATRICES : MAX_VECTOR_ROWS;
   }
 
   /** Prepares x for the kernel that suits its number of rows, and calls that. */
   #record(
-    weight: WebGpuWeight,
+    formats: readonly WeightFormat[],
+    cols: number,
     x: Rows,
     options: PrepareOptions,
     by: {
@@ -106,13 +134,13 @@ export class LinearOps {
       matrix(rows: HalfRows): void;
     },
   ): void {
-    const { cols, format } = weight;
     const { norm, gather } = options;
-    if (x.count <= this.#maxVectorRows(format)) {
-      const isDirect = isStreamed(x, cols, format) && !gather && (!norm || norm.vector % 4 === 0);
+    if (formats.every((format) => x.count <= this.#maxVectorRows(format))) {
+      const isInPlace = formats.every((format) => isStreamed(x, cols, format));
+      const isDirect = isInPlace && !gather && (!norm || norm.vector % 4 === 0);
       if (isDirect) by.vector(x, norm);
       else by.vector(this.#inputs.floats(x, cols, options), undefined);
-    } else if (this.#hasSubgroupMatrices(format)) {
+    } else if (formats.every((format) => this.#hasSubgroupMatrices(format))) {
       by.matrix(this.#inputs.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
@@ -124,16 +152,12 @@ export class LinearOps {
    * Records the query, key and value products of few rows, with RoPE, straight into the query and the pages.
    * Returns false, with nothing recorded, if one kernel cannot do all of it.
    */
-  multiplyHeads(
-    products: readonly Product[],
-    x: Rows,
-    norm: WebGpuWeight,
-    out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
-  ): boolean {
+  multiplyHeads(products: readonly Product[], x: Rows, norm: WebGpuWeight, out: HeadTarget): boolean {
     const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
     if (!first || model.headDim % MIN_HEAD_ROWS !== 0) return false;
     const { cols, format } = first.weight;
+    if (products.some(({ weight }) => isQuantised(weight.format))) return false;
     if (x.count > this.#maxVectorRows(format)) return false;
     if (!isStreamed(x, cols, format) || norm.vector % 4 !== 0) return false;
     // heads must not be cut between slabs
@@ -144,7 +168,7 @@ export class LinearOps {
       const core = this.#core(head, x, true, "heads");
       if (core.constants.BATCH > core.constants.LANES) return false;
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
-        ...stepConstants(this.#context),
+        ...stepConstants(this.#context, out.layer),
         ...core.constants,
         HEAD_DIM: model.headDim,
         QUERY_HEADS: model.numQueryHeads,
@@ -172,20 +196,28 @@ export class LinearOps {
     x: Rows,
     norm: WebGpuWeight | undefined,
     out: Target,
-    isAdded = false,
+    mode: Mode,
   ): void {
     const { recorder, weights } = this.#context;
     const [first] = sections;
     if (!first) return;
+    const all = partner ? [first, partner] : sections;
+    const { format } = first;
+    if (isQuantised(format)) {
+      recordQuantised(this.#context, {
+        ...{ sections: all, format, x, norm, out, mode: partner ? "pair" : mode },
+      });
+      return;
+    }
     const core = this.#core(first, x, norm !== undefined, partner ? "pair" : "plain");
     const kernel = recorder.kernel([...core.files, "matvec"], {
       ...core.constants,
       PAIR: partner !== undefined,
-      ADD: isAdded,
+      GATED: mode === "gated",
+      ADD: mode === "add",
     });
     const blocks = sections.reduce((sum, { slice }) => sum + Math.ceil(slice.rows / core.outputs), 0);
     const [columns, rows] = gridOf(Math.ceil(blocks / core.threadGroups));
-    const all = partner ? [first, partner] : sections;
     recorder.dispatch({
       category: "weights",
       kernel,
@@ -251,6 +283,7 @@ export class LinearOps {
     const files = [
       "storage",
       traits.minSubgroupSize > 0 ? "shuffle-subgroups" : "shuffle-none",
+      "sections",
       "matvec-core",
     ] as const;
     return {
@@ -261,38 +294,44 @@ export class LinearOps {
     };
   }
 
-  #tiles(section: Section, x: Rows, out: Target, isAdded = false, isPair = false): void {
+  #tiles(section: Section, x: Rows, out: Target, mode: Mode): void {
     const { recorder, weights } = this.#context;
-    const { slice } = section;
+    const { slice, format, cols } = section;
     // large tiles of few outputs leave most of the device idle
     const isSmall = x.count <= 64 || slice.rows <= 1024;
     const side = isSmall ? 1 : 2;
-    const kernel = recorder.kernel(["storage", "gemm"], {
-      DTYPE: formatCode(section.format),
+    const files = weightFiles(format, { floats: "tile-floats", quantised: "tile-quantised" });
+    const kernel = recorder.kernel(["gemm-sizes", ...files, "gemm"], {
+      ...weightConstants(format, cols),
+      COLS: paddedColumns(format, cols),
       SIDE_X: side,
       SIDE_W: side,
       STRIDE: section.stride,
       X_STRIDE: x.stride / 4,
-      PAIR: isPair,
-      ADD: isAdded,
+      GATED: mode === "gated",
+      ADD: mode === "add",
     });
     recorder.dispatch({
       category: "weights",
       kernel,
       params: { ...wordsOf(section), batch: x.count, out_stride: out.stride },
-      bindings: { weights: slice.slab, x: x.storage, vectors: weights.vectors, out: out.storage },
+      bindings: { weights_first: slice.slab, x: x.storage, vectors: weights.vectors, out: out.storage },
       grid: [Math.ceil(x.count / (64 * side)), Math.ceil(slice.rows / (64 * side))],
     });
   }
 
-  #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, isAdded = false): void {
+  #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, mode: Mode): void {
     const { recorder, weights } = this.#context;
-    const { slice } = section;
+    const { slice, format, cols } = section;
     const isPair = partner !== undefined;
     const tile =
-      x.count <= MAX_SKINNY_ROWS ? skinnyTile(x.count, slice.rows, isPair) : this.#tile(isPair || isAdded);
-    const kernel = recorder.kernel(["storage", "subgroup-matrix", "gemm-subgroup-matrix"], {
-      DTYPE: formatCode(section.format),
+      x.count <= MAX_SKINNY_ROWS
+        ? skinnyTile(x.count, slice.rows, isPair)
+        : this.#tile(isPair || mode !== "plain");
+    const files = weightFiles(format, { floats: "strip-floats", quantised: "strip-quantised" });
+    const kernel = recorder.kernel(["subgroup-matrix", "strip-sizes", ...files, "gemm-subgroup-matrix"], {
+      ...weightConstants(format, cols),
+      VECTORS: paddedColumns(format, cols) / 8,
       TILE_X: tile.x,
       TILE_W: tile.w,
       STRIP: tile.strip,
@@ -304,7 +343,8 @@ export class LinearOps {
       STRIDE: section.stride,
       X_STRIDE: x.vectors,
       PAIR: isPair,
-      ADD: isAdded,
+      GATED: mode === "gated",
+      ADD: mode === "add",
     });
     recorder.dispatch({
       category: "weights",
@@ -314,8 +354,9 @@ export class LinearOps {
         ...{ batch: x.count, out_stride: out.stride, partner: (partner?.slice.offset ?? 0) / 16 },
       },
       bindings: {
-        ...{ weights: slice.slab, x: x.storage, vectors: weights.vectors, scales: x.scales },
-        ...{ partner: partner?.slice.slab ?? "unused", out: out.storage },
+        ...{ weights_first: slice.slab, x: x.storage, vectors: weights.vectors, scales: x.scales },
+        ...(!isQuantised(format) && { partner: partner?.slice.slab ?? "unused" }),
+        out: out.storage,
       },
       grid: [Math.ceil(x.count / tile.x), Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w))],
     });
@@ -358,15 +399,18 @@ function lanesOf(stride: number, reduceLanes: number, most: number): number {
   return best;
 }
 
-/** True if the matrix-vector kernels can read x in place, by whole vectors. */
-function isStreamed(x: Rows, cols: number, format: WeightFormat): boolean {
-  return x.stride % 4 === 0 && cols % vectorElements(format) === 0;
+function formatsOf(products: readonly Product[]): readonly WeightFormat[] {
+  return products.map(({ weight }) => weight.format);
 }
 
-/** Splits workgroups into columns and rows: a dimension holds at most 65535. */
-function gridOf(groups: number): readonly [columns: number, rows: number] {
-  const columns = Math.min(groups, MAX_GROUPS);
-  return [columns, Math.ceil(groups / columns)];
+/** True if one kernel can read two matrices: quantised ones through one binding. */
+function arePaired(one: Section, other: Section): boolean {
+  return one.format === other.format && (!isQuantised(one.format) || one.slice.slab === other.slice.slab);
+}
+
+/** True if the matrix-vector kernels can read x in place, by whole vectors. */
+function isStreamed(x: Rows, cols: number, format: WeightFormat): boolean {
+  return x.stride % 4 === 0 && (isQuantised(format) || cols % vectorElements(format) === 0);
 }
 
 /** Lowers the rows of a workgroup until they divide a head and each invocation finishes at most two pairs. */

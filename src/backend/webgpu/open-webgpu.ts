@@ -53,7 +53,20 @@ export function webGpuFactory(
 
 async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions): Promise<WebGpuBackend> {
   const { model, capacity, cacheDtype } = sizes;
-  checkFeatures({ name: "webgpu", has: [] }, model, cacheDtype);
+  checkFeatures(
+    {
+      name: "webgpu",
+      has: [
+        "attention scale",
+        "several RoPE tables",
+        "a RoPE table of queries",
+        "sliding windows",
+        "q8 cache",
+      ],
+    },
+    model,
+    cacheDtype,
+  );
   checkLimits(sizes, adapter.limits);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
   const buffers = new Buffers(device);
@@ -128,6 +141,7 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
     storageBuffers: device.limits.maxStorageBuffersPerShaderStage,
     forwardProgress: forwardProgressOf(adapter.info),
     hasF16: device.features.has("shader-f16"),
+    hasPackedDot: hasPackedDot(),
     hasSubgroupMatrices: hasSubgroupMatrices(adapter, device, hasSubgroups),
   };
 }
@@ -138,6 +152,14 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
  */
 function forwardProgressOf(info: GPUAdapterInfo): DeviceTraits["forwardProgress"] {
   return info.vendor === "nvidia" && !isSoftwareAdapter(info) ? "ordered-launch" : undefined;
+}
+
+/** A browser says what its WGSL has; Node's WebGPU, which is no part of `navigator`, has it. */
+function hasPackedDot(): boolean {
+  const { navigator } = globalThis as {
+    navigator?: { gpu?: { wgslLanguageFeatures?: ReadonlySet<string> } };
+  };
+  return navigator?.gpu?.wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? true;
 }
 
 /** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */

@@ -10,7 +10,7 @@ import type {
 import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { hasHeadNorm, LayerKernel } from "./layer-kernel.ts";
+import { isFinishedApart, LayerKernel } from "./layer-kernel.ts";
 import { LinearOps } from "./linear-ops.ts";
 import { padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
@@ -101,14 +101,15 @@ export class ProjectionOps {
     const v = LinearOps.weight(weights.v, kvWidth, hiddenSize);
     const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
     const norm = WebGpuWeight.of(weights.norm);
-    if (!hasHeadNorm(weights)) {
+    if (!isFinishedApart(this.#context, weights)) {
       const kinds = [
         { weight: q, out: 0, bias: qBias },
         { weight: k, out: 1, bias: kBias },
         { weight: v, out: 2, bias: vBias },
       ];
       const { keys, values } = this.#cache.layer(layer);
-      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values })) return;
+      const shape = this.#context.model.layers[layer];
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values, layer: shape })) return;
     }
     this.#linear.multiply(
       [

@@ -1,9 +1,10 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
-import { WEIGHT_FORMATS, type WeightFormat } from "../../base/weight-format.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
 import { ownTensor, ownWeight } from "../checks.ts";
 import type { ProfileCategory } from "./command-lists.ts";
+import { rowVectors } from "./weight-rows.ts";
 
 /** A buffer and its number, the key of bind groups and command lists. */
 export interface NumberedBuffer {
@@ -59,8 +60,8 @@ export interface WeightSlice {
 }
 
 /**
- * A weight on the device. Matrices keep their format; rows are padded with zeros to whole vectors of 16 bytes and may be
- * spread over buffers. Vectors are f32 in the vector buffer.
+ * A weight on the device. Matrices keep their format; rows lie as `weight-rows.ts` has it, padded with zeros to whole vectors
+ * of 16 bytes, and may be spread over buffers. Vectors are f32 in the vector buffer.
  */
 export class WebGpuWeight implements WeightRef {
   static #next = 1;
@@ -104,13 +105,4 @@ export class WebGpuWeight implements WeightRef {
       throw new ShapeError(`weight ${this.name} is a matrix [${this.rows}, ${this.cols}], expected a vector`);
     return this.vectorOffset;
   }
-}
-
-/** Elements of a vector of 16 bytes. */
-export function vectorElements(format: WeightFormat): number {
-  return 16 / WEIGHT_FORMATS[format].blockBytes;
-}
-
-export function rowVectors(format: WeightFormat, cols: number): number {
-  return Math.ceil(cols / vectorElements(format));
 }

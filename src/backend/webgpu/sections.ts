@@ -18,6 +18,7 @@ export interface Section {
   readonly format: WeightFormat;
   /** 16-byte vectors of a row. */
   readonly stride: number;
+  readonly cols: number;
 }
 
 /** Maximum sections of a matrix-vector kernel. */
@@ -71,6 +72,7 @@ function sectionsOf({ weight, out, bias }: Product): Section[] {
     bias: bias ? bias.vector + slice.firstRow + 1 : 0,
     format: weight.format,
     stride: weight.stride,
+    cols: weight.cols,
   }));
 }
 

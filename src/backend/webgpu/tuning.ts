@@ -21,6 +21,16 @@ export interface MatrixTile {
   readonly buffers: number;
 }
 
+/** Sizes of a stage of the layer kernel with quantised weights. */
+export interface QuantisedTuning {
+  /** Rows that a reduce group takes at once. */
+  readonly rows: number;
+  /** Pieces of each of them in flight in an invocation. */
+  readonly chunk: number;
+  /** Maximum iterations over such rows. */
+  readonly turns: number;
+}
+
 /** Sizes that change the speed of kernels, not their results. A vector has 16 bytes. */
 export interface Tuning {
   /** Matrix-vector products: maximum invocations of a thread group. */
@@ -39,6 +49,12 @@ export interface Tuning {
   readonly layerWorkgroups: number;
   /** Layer kernel: vectors of the input that an invocation keeps. */
   readonly layerVectors: number;
+  /** Layer kernel: its stages with quantised weights, and the maximum bytes of workgroup memory for the vector. */
+  readonly layerQuantised: Readonly<Record<"o" | "gateUp" | "down" | "input", QuantisedTuning>> & {
+    readonly bytes: number;
+  };
+  /** Products of few rows with quantised weights, as the stages above; rows of x share what is in flight. */
+  readonly matvecQuantised: QuantisedTuning & { readonly threads: number; readonly bytes: number };
   /** Split-KV attention: invocations of a workgroup. */
   readonly attendThreads: number;
   /** Split-KV attention: tokens in flight per thread group. */
@@ -75,6 +91,14 @@ const GPU: Tuning = {
   layerRows: 16,
   layerWorkgroups: 128,
   layerVectors: 2,
+  layerQuantised: {
+    o: { rows: 4, chunk: 1, turns: 1 },
+    gateUp: { rows: 4, chunk: 1, turns: 2 },
+    down: { rows: 4, chunk: 1, turns: 1 },
+    input: { rows: 4, chunk: 1, turns: 1 },
+    bytes: 28672,
+  },
+  matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 2, bytes: 14336 },
   attendThreads: 256,
   attendTokens: 4,
   attendWorkgroups: 264,
@@ -99,6 +123,14 @@ const SOFTWARE: Tuning = {
   layerRows: 8,
   layerWorkgroups: 1,
   layerVectors: 2,
+  layerQuantised: {
+    o: { rows: 2, chunk: 1, turns: 1 },
+    gateUp: { rows: 2, chunk: 2, turns: 2 },
+    down: { rows: 2, chunk: 2, turns: 1 },
+    input: { rows: 2, chunk: 1, turns: 1 },
+    bytes: 1024,
+  },
+  matvecQuantised: { threads: 16, rows: 2, chunk: 1, turns: 2, bytes: 4096 },
   attendThreads: 32,
   attendTokens: 2,
   attendWorkgroups: 16,

@@ -5,7 +5,7 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../../base/tensor-ref.ts";
-import { formatCode, type WeightFormat } from "../../base/weight-format.ts";
+import type { WeightFormat } from "../../base/weight-format.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -46,6 +46,8 @@ import { SamplingOps } from "./sampling-ops.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
 import type { Tuning } from "./tuning.ts";
+import { weightConstants, weightFiles } from "./weight-files.ts";
+import { QUANTISED_FORMATS } from "./weight-rows.ts";
 import { WeightStore } from "./weight-store.ts";
 
 /** Rows from which a batch is submitted layer by layer: the device begins while the host records the layers after. */
@@ -75,7 +77,12 @@ function compiledRowCountsOf({ maxBatchRows }: Capacity): readonly number[] {
 }
 
 /** Formats of matrices that the kernels read. */
-export const WEBGPU_FORMATS: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
+export const WEBGPU_FORMATS: ReadonlySet<WeightFormat> = new Set([
+  "f32",
+  "f16",
+  "bf16",
+  ...QUANTISED_FORMATS,
+]);
 
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
@@ -200,9 +207,10 @@ export class WebGpuBackend implements Backend, LayerOps {
     const { hiddenSize, vocabSize } = this.model;
     const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
     recorder.keep(node, () => {
-      const kernel = recorder.kernel(["storage", "step", "embed"], {
+      const files = weightFiles(weight.format, { floats: "embed-floats", quantised: "embed-quantised" });
+      const kernel = recorder.kernel([...files, "step", "embed"], {
         ...stepConstants(this.#context),
-        DTYPE: formatCode(weight.format),
+        ...weightConstants(weight.format, hiddenSize),
         COLS: hiddenSize,
         STRIDE: weight.stride,
       });
@@ -212,7 +220,7 @@ export class WebGpuBackend implements Backend, LayerOps {
           kernel,
           params: { first_vector: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
           bindings: {
-            weights: slice.slab,
+            weights_first: slice.slab,
             step: stepBuffer.storage,
             sampled: this.#sampling.sampledTokens,
             x: out,

@@ -4,9 +4,10 @@ import type { WeightSpec } from "../../base/tensor-ref.ts";
 import { decodeWeights, rowBytes, type WeightFormat } from "../../base/weight-format.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
-import { fillRandom } from "./fill-random.ts";
+import { fillRandom, fillRandomRows } from "./fill-random.ts";
 import type { Recorder } from "./recorder.ts";
-import { type NumberedBuffer, rowVectors, WebGpuWeight, type WeightSlice } from "./refs.ts";
+import { type NumberedBuffer, WebGpuWeight, type WeightSlice } from "./refs.ts";
+import { isQuantised, packRows, rowVectors } from "./weight-rows.ts";
 
 /** Bytes handed to the queue before it is given time to take them. */
 const MAX_PENDING_BYTES = 256 << 20;
@@ -34,6 +35,7 @@ export class WeightStore {
   #vectorElements = 0;
   #vectors: NumberedBuffer;
   #pendingBytes = 0;
+  #hasQuantised = false;
 
   constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch, bindingBytes: number) {
     this.#device = device;
@@ -59,6 +61,7 @@ export class WeightStore {
         : { slices: this.#placeMatrix(spec), vectorOffset: undefined };
     const weight = new WebGpuWeight(spec, place);
     this.#weights.push(weight);
+    this.#hasQuantised ||= isQuantised(spec.format);
     return weight;
   }
 
@@ -123,14 +126,24 @@ export class WeightStore {
     this.#openSlab = undefined;
   }
 
-  /** Pseudo-random matrices of one format per buffer, and vectors of ones. */
+  /** True if a matrix has a quantised format. */
+  get hasQuantised(): boolean {
+    return this.#hasQuantised;
+  }
+
+  /** Pseudo-random matrices, floats of one format per buffer, and vectors of ones. */
   fillRandom(recorder: Recorder, seed: number): void {
+    const made = [...this.#weights];
     const formats = new Map<number, WeightFormat>();
-    for (const weight of this.#weights)
-      for (const slice of weight.slices) formats.set(slice.slabIndex, weight.format);
+    for (const { format, slices } of made)
+      if (!isQuantised(format)) for (const { slabIndex } of slices) formats.set(slabIndex, format);
     this.#seal();
-    this.#slabs.forEach((slab, i) => {
-      if (slab.storage) fillRandom(recorder, slab.storage, formats.get(i) ?? "f32", seed + 1000 + i, -6);
+    formats.forEach((format, i) => {
+      const storage = this.#slabs[i]?.storage;
+      if (storage) fillRandom(recorder, storage, format, seed + 1000 + i, -6);
+    });
+    made.forEach((weight, i) => {
+      for (const slice of weight.slices) fillRandomRows(recorder, weight, slice, seed + 2000 + i);
     });
     this.#device.queue.writeBuffer(this.#vectors.buffer, 0, new Float32Array(this.#vectorElements).fill(1));
   }
@@ -168,7 +181,7 @@ export class WeightStore {
     const oneRow = rowBytes(format, cols);
     const rows = bytes.byteLength / oneRow;
     const stride = weight.stride * 16;
-    const padded = stride === oneRow ? wholeWords(bytes) : padRows(bytes, oneRow, stride);
+    const padded = rowsOnDevice(weight, bytes);
     for (const slice of weight.slices) {
       const from = Math.max(firstRow, slice.firstRow);
       const to = Math.min(firstRow + rows, slice.firstRow + slice.rows);
@@ -177,8 +190,8 @@ export class WeightStore {
         slice.slab.buffer,
         slice.offset + (from - slice.firstRow) * stride,
         padded,
-        (from - firstRow) * stride,
-        (to - from) * stride,
+        ((from - firstRow) * stride) / padded.BYTES_PER_ELEMENT,
+        ((to - from) * stride) / padded.BYTES_PER_ELEMENT,
       );
     }
     this.#pendingBytes += padded.byteLength;
@@ -191,6 +204,16 @@ export class WeightStore {
     this.#device.queue.submit([]);
     return this.#watch.wait("the upload of weights", this.#device.queue.onSubmittedWorkDone());
   }
+}
+
+/** Rows as `weight-rows.ts` has them. bytes: whole rows as in the file. */
+function rowsOnDevice(
+  { format, cols, stride }: WebGpuWeight,
+  bytes: Uint8Array,
+): Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
+  if (isQuantised(format)) return packRows(format, cols, bytes);
+  const oneRow = rowBytes(format, cols);
+  return stride * 16 === oneRow ? wholeWords(bytes) : padRows(bytes, oneRow, stride * 16);
 }
 
 /** writeBuffer takes an ArrayBuffer view of any alignment, but its own buffer must not be shared. */

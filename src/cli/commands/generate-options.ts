@@ -74,7 +74,10 @@ function addPrompt(command: Command): void {
 function addModel(command: Command): void {
   command
     .optionsGroup("Model:")
-    .option("-m, --model <folder>", "checkpoint folder (default: the bundled pico-reasoner)")
+    .option(
+      "-m, --model <model>",
+      "folder, .gguf file, URL, or model of the hub: org/name, hf:org/name:Q4_K_M (default: the bundled pico-reasoner)",
+    )
     .option(
       "--attention <spec>",
       "e.g. full or less-is-more:budget=256,layers=2+7 (default: the model's)",

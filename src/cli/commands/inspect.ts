@@ -24,7 +24,12 @@ type Report = Awaited<ReturnType<typeof inspectCheckpoint>>;
 export function inspectCommand(done: (exitCode: number) => void): Command {
   return new Command("inspect")
     .description("say what a checkpoint is, what it needs, and whether its weights are sound")
-    .addArgument(new Argument("[model]", "checkpoint folder (default: the bundled pico-reasoner)"))
+    .addArgument(
+      new Argument(
+        "[model]",
+        "folder, .gguf file, URL, or model of the hub (default: the bundled pico-reasoner)",
+      ),
+    )
     .option("--attention <spec>", "also say what each layer does under this policy", attentionSpec)
     .addOption(
       new Option(

@@ -133,6 +133,15 @@ describe("tokens of a GGUF vocabulary", () => {
     expect(text.tokenizer?.decode([263, 3 + 0xc3, 3 + 0xa9])).toBe("abé");
   });
 
+  test("special tokens of Phi-3 but <s> take the white space after them", () => {
+    const changes = { "general.architecture": "phi3", "tokenizer.ggml.add_space_prefix": false };
+    expect(encode(open(SENTENCE_PIECE, changes), "a<|im_end|> \n b<s> a")).toEqual([
+      1, 260, 264, 261, 1, 259, 260,
+    ]);
+    const others = { ...changes, "general.architecture": "llama" };
+    expect(encode(open(SENTENCE_PIECE, others), "a<|im_end|> b")).toEqual([1, 260, 264, 259, 261]);
+  });
+
   test("a file without a vocabulary has no tokenizer", () => {
     for (const model of [undefined, "no_vocab", "none"])
       expect(open({ "tokenizer.ggml.model": model })).toMatchObject({
@@ -229,6 +238,13 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(ModelFileError);
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(message);
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(/model\.gguf/);
+  });
+
+  test("special tokens of a million characters, before they are built into a tree", () => {
+    const tokens = ["a", "b", "ab", "Ġ", "<|endoftext|>", "x".repeat(1e6)];
+    expect(() =>
+      open(BYTE_LEVEL, { "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1, 1, 1, 1, 3, 3] }),
+    ).toThrow(/model\.gguf, tokenizer\.ggml: its added tokens have more than 524288 characters/);
   });
 
   test("merges that are missing, or lead to no token", () => {

@@ -55,10 +55,10 @@ export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): G
     );
   const vocabulary = readGgufVocabulary(fields, kind.defaults);
   const eosTokenIds = endTokenIds(vocabulary);
-  const { tokenizerJson, addsBos, notes } = kind.create(vocabulary, fields);
+  const { tokenizerJson, addsBos, keepsSpaceAfter, notes } = kind.create(vocabulary, fields);
   const tokenizerConfig = configOf(vocabulary, fields, addsBos);
   const added = {
-    added_tokens: addedTokensOf(vocabulary, eosTokenIds),
+    added_tokens: addedTokensOf(vocabulary, eosTokenIds, keepsSpaceAfter),
     post_processor: postProcessorOf(vocabulary, tokenizerConfig),
   };
   return {
@@ -81,6 +81,8 @@ interface Steps {
   readonly tokenizerJson: JsonObject;
   /** Texts begin with BOS when the file does not say. */
   readonly addsBos: boolean;
+  /** Returns false for a special token that takes the white space after it. GGUF has no flag for that. */
+  readonly keepsSpaceAfter: (token: string) => boolean;
   readonly notes: readonly string[];
 }
 
@@ -123,12 +125,15 @@ function byteLevelSteps({ tokens, typeOf, merges }: GgufVocabulary, fields: Meta
       ignore_merges: kind.ignoresMerges ?? false,
     },
   };
-  return { tokenizerJson, addsBos: kind.addsBos ?? false, notes };
+  return { tokenizerJson, addsBos: kind.addsBos ?? false, keepsSpaceAfter: () => true, notes };
 }
 
 const SPACE = "▁";
 const AS_SPACES = { type: "Replace", pattern: { String: SPACE }, content: " " };
 const TO_SIGNS = { type: "Replace", pattern: { String: " " }, content: SPACE };
+
+/** Special tokens of Phi-3 that do not take the white space after them, as all others do in its tokenizer.json. */
+const KEEP_SPACE_IN_PHI3 = ["<unk>", "<s>", "<|endoftext|>"];
 
 /** SentencePiece's byte-pair encoding: scores order the merges, and unknown characters become byte tokens. */
 function sentencePieceSteps(vocabulary: GgufVocabulary, fields: MetadataFields): Steps {
@@ -164,7 +169,13 @@ function sentencePieceSteps(vocabulary: GgufVocabulary, fields: MetadataFields):
       byte_fallback: true,
     },
   };
-  return { tokenizerJson, addsBos: true, notes: [] };
+  const isPhi3 = fields.text("general.architecture") === "phi3";
+  return {
+    tokenizerJson,
+    addsBos: true,
+    keepsSpaceAfter: (token) => !isPhi3 || KEEP_SPACE_IN_PHI3.includes(token),
+    notes: [],
+  };
 }
 
 const isRunOfSpaces = (token: string): boolean => token.startsWith("  ") && /^ +$/.test(token);
@@ -191,7 +202,11 @@ function vocabularyOf(
 }
 
 /** Returns the tokens that are found in a text before anything else. Those that end answers are special whatever their type. */
-function addedTokensOf({ tokens, typeOf }: GgufVocabulary, ends: readonly number[]): readonly JsonObject[] {
+function addedTokensOf(
+  { tokens, typeOf }: GgufVocabulary,
+  ends: readonly number[],
+  keepsSpaceAfter: (token: string) => boolean,
+): readonly JsonObject[] {
   const added: JsonObject[] = [];
   const isEnd = new Uint8Array(tokens.length);
   for (const id of ends) isEnd[id] = 1;
@@ -201,7 +216,8 @@ function addedTokensOf({ tokens, typeOf }: GgufVocabulary, ends: readonly number
     const isSpecial = type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown || isEnd[id] === 1;
     const isAdded = isSpecial || (type === TOKEN_TYPE.userDefined && !isRunOfSpaces(content));
     if (content === "" || !isAdded) continue;
-    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+    const rstrip = isSpecial && !keepsSpaceAfter(content);
+    const flags = { single_word: false, lstrip: false, rstrip, normalized: false };
     added.push({ id, content, ...flags, special: isSpecial });
   }
   return added;

@@ -1,6 +1,8 @@
-// x[t] = embedding[tokenIds[t]]. With: storage, step. One workgroup per row.
+// x[t] = embedding[tokenIds[t]]. With: step, and storage with embed-floats or a quantised format as `first` with embed-quantised.
+// One workgroup per row.
 override COLS: u32;
 override STRIDE: u32; // vectors of a weight row
+const FOURS: u32 = (COLS + 3u) / 4u;
 const NO_TOKEN: u32 = 0xffffffffu; // sample of a row that cannot be sampled: the request fails, and embeds token 0 meanwhile
 const SAMPLED_TOKEN: u32 = 0x80000000u; // a token id with this bit is a row of the last sample
 
@@ -10,7 +12,6 @@ struct Params {
   rows: u32,
 }
 var<uniform> params: Params;
-var<storage, read> weights: array<vec4u>;
 var<storage, read> step: array<u32>;
 var<storage, read> sampled: array<u32>;
 var<storage, read_write> x: array<f32>;
@@ -27,20 +28,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     return;
   }
   let at = params.first_vector + (id - params.first) * STRIDE;
-  for (var vector = thread; vector < STRIDE; vector += 64u) {
-    let bits = weights[at + vector];
-    let a = low(bits);
-    let b = high(bits);
-    for (var i = 0u; i < VECTOR_ELEMENTS; i++) {
-      let col = vector * VECTOR_ELEMENTS + i;
-      if (col < COLS) {
-        var value = 0f;
-        if (i < 4u) {
-          value = a[i];
-        } else {
-          value = b[i - 4u];
-        }
-        x[row * COLS + col] = value;
+  for (var i = thread; i < FOURS; i += 64u) {
+    let four = four_of_row(at, i);
+    /* unroll */ for (var k = 0u; k < 4u; k++) {
+      if (4u * i + k < COLS) {
+        x[row * COLS + 4u * i + k] = four[k];
       }
     }
   }

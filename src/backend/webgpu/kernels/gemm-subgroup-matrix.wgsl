@@ -1,39 +1,8 @@
-// out[b][row] = W[row] · x[b] for many rows b of x, with subgroup matrices: f16 × f16 to f32 at 16 × 16 × 16. With: storage,
-// subgroup-matrix. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X × SPLIT_W
+// out[b][row] = W[row] · x[b] for many rows b of x, with subgroup matrices: f16 × f16 to f32 at 16 × 16 × 16. With:
+// subgroup-matrix, strip-sizes, and storage with strip-floats or the files of a quantised format as `first` with strip-quantised. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X × SPLIT_W
 // subgroups accumulates a block of them; with SPLIT_K > 1, that many subgroups share the columns of a block. Registers prefetch
 // the next DEPTH strips; with two BUFFERS the next strip is stored beside the current one, so that subgroups seldom wait for
 // each other.
-override TILE_X: u32; // rows of x
-override TILE_W: u32; // rows of the weight; if PAIR, half of them of each matrix
-override STRIP: u32;
-override SPLIT_X: u32;
-override SPLIT_W: u32;
-override STRIDE: u32; // vectors of a weight row
-override X_STRIDE: u32; // vectors of a row of x, zero past its columns; whole strips
-override SPLIT_K: u32;
-override DEPTH: u32;
-override BUFFERS: u32; // 1 or 2
-override PAIR: bool; // out = silu(first matrix) * second matrix
-override ADD: bool;
-const BLOCKS: u32 = SPLIT_X * SPLIT_W;
-const THREADS: u32 = SUBGROUP * BLOCKS * SPLIT_K;
-const STRIP_VECTORS: u32 = STRIP / 8u; // vectors of a row in a strip
-const TILE_STRIDE: u32 = STRIP_VECTORS + 1u; // padded against bank conflicts
-const BLOCKS_X: u32 = TILE_X / SPLIT_X / 16u; // of a subgroup
-const BLOCKS_W: u32 = TILE_W / SPLIT_W / 16u;
-const HALF_W: u32 = TILE_W / 2u;
-const STRIPS: u32 = (STRIDE + STRIP_VECTORS - 1u) / STRIP_VECTORS;
-const X_LOADS: u32 = (TILE_X * STRIP_VECTORS + THREADS - 1u) / THREADS;
-const W_LOADS: u32 = (TILE_W * STRIP_VECTORS + THREADS - 1u) / THREADS;
-const OUT_BLOCKS: u32 = select(BLOCKS_W, BLOCKS_W / 2u, PAIR);
-const BUFFER: u32 = (TILE_X + TILE_W) * TILE_STRIDE; // rows of x, then of the weight
-// Outputs go through memory a row of blocks at a time: a subgroup matrix can only be stored.
-const SUM_STRIDE: u32 = BLOCKS_W * 4u + 1u; // vectors of four outputs
-const SUM_SPACE: u32 = 16u * SUM_STRIDE; // of a subgroup
-const SPACE: u32 = max(BUFFERS * BUFFER, BLOCKS * SPLIT_K * SUM_SPACE);
-const OUT_COLS: u32 = OUT_BLOCKS * 16u; // of a subgroup
-const OUT_TURNS: u32 = 16u * OUT_COLS / SUBGROUP / SPLIT_K;
-
 struct Params {
   first_vector: u32,
   rows: u32, // of the weight; of each if PAIR
@@ -44,11 +13,9 @@ struct Params {
   partner: u32, // first vector of the second matrix if PAIR
 }
 var<uniform> params: Params;
-var<storage, read> weights: array<vec4u>;
 var<storage, read> x: array<vec4u>; // f16
 var<storage, read> vectors: array<f32>;
 var<storage, read> scales: array<f32>; // of each row of x
-var<storage, read> partner: array<vec4u>; // slab of the second matrix if PAIR
 var<storage, read_write> out: array<f32>;
 
 var<workgroup> space: array<vec4u, SPACE>;
@@ -66,16 +33,6 @@ fn sum_of(block: u32, row: u32, column: u32) -> f32 {
   return sum;
 }
 
-// Eight elements of a weight as f16.
-fn halves(vector: vec4u) -> vec4u {
-  if (DTYPE == 2u) {
-    let a = low(vector);
-    let b = high(vector);
-    return vec4u(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
-  }
-  return vector;
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   // neighbouring workgroups share the weights
@@ -91,19 +48,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
   // rows past the end load the last row; their products are not stored
   var x_source: array<u32, X_LOADS> = array<u32, X_LOADS>();
-  var w_source: array<u32, W_LOADS> = array<u32, W_LOADS>();
+  let w_source = sources_of_weights(first_row, thread);
   /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
     let at = i * THREADS + thread;
     x_source[i] = min(first_b + at / STRIP_VECTORS, params.batch - 1u) * X_STRIDE + at % STRIP_VECTORS;
   }
-  /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
-    let at = i * THREADS + thread;
-    let row = min(first_row + at / STRIP_VECTORS % select(TILE_W, HALF_W, PAIR), params.rows - 1u);
-    w_source[i] = select(params.first_vector, params.partner, PAIR && at / STRIP_VECTORS >= HALF_W) + row * STRIDE + at % STRIP_VECTORS;
-  }
 
   var x_next: array<vec4u, DEPTH * X_LOADS> = array<vec4u, DEPTH * X_LOADS>();
-  var w_next: array<vec4u, DEPTH * W_LOADS> = array<vec4u, DEPTH * W_LOADS>();
+  var w_next: array<StripWeights, DEPTH> = array<StripWeights, DEPTH>();
   for (var first = 0u; first < STRIPS + DEPTH; first += DEPTH) {
     /* unroll */ for (var d = 0u; d < DEPTH; d++) {
       // strip is prefetched while strip - DEPTH is multiplied
@@ -120,30 +72,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
             space[buffer + at / STRIP_VECTORS * TILE_STRIDE + at % STRIP_VECTORS] = x_next[d * X_LOADS + i];
           }
         }
-        /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
-          let at = i * THREADS + thread;
-          if (TILE_W * STRIP_VECTORS % THREADS == 0u || at < TILE_W * STRIP_VECTORS) {
-            space[buffer + (TILE_X + at / STRIP_VECTORS) * TILE_STRIDE + at % STRIP_VECTORS] = halves(w_next[d * W_LOADS + i]);
-          }
-        }
+        store_weights(w_next[d], strip - DEPTH, buffer, thread);
         workgroupBarrier();
       }
       if (strip < STRIPS) {
         /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
           x_next[d * X_LOADS + i] = x[x_source[i] + strip * STRIP_VECTORS];
         }
-        /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
-          let at = i * THREADS + thread;
-          var source = w_source[i] + strip * STRIP_VECTORS;
-          if (STRIDE % STRIP_VECTORS != 0u) {
-            source -= max(strip * STRIP_VECTORS + at % STRIP_VECTORS, STRIDE - 1u) - (STRIDE - 1u); // x has zeros there
-          }
-          if (PAIR && at / STRIP_VECTORS >= HALF_W) {
-            w_next[d * W_LOADS + i] = partner[source];
-          } else {
-            w_next[d * W_LOADS + i] = weights[source];
-          }
-        }
+        w_next[d] = load_weights(w_source, strip, thread);
       }
       if (is_used) {
         /* unroll */ for (var step_ = 0u; step_ < STRIP / 16u / SPLIT_K; step_++) {
@@ -188,6 +124,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         }
         if (params.bias > 0u) {
           sum += vectors[params.bias - 1u + row];
+        }
+        if (GATED) {
+          sum *= silu(out[to]);
         }
         if (ADD) {
           sum += out[to];

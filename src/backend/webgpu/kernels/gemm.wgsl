@@ -1,20 +1,7 @@
-// out[b][row] = W[row] · x[b] for many rows b of x, by tiles in workgroup memory. With: storage.
+// out[b][row] = W[row] · x[b] for many rows b of x, by tiles in workgroup memory. With: gemm-sizes; storage and tile-floats, or
+// the files of a quantised format as `first` and tile-quantised.
 // A workgroup of 256 computes 64 SIDE_X × 64 SIDE_W outputs, an invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
 // columns, and prefetches the next strip. At most 16 KiB of workgroup memory.
-override SIDE_X: u32; // 1 or 2: vec4s of rows of x of an invocation
-override SIDE_W: u32; // 1 or 2
-override STRIDE: u32; // vectors of a weight row
-override X_STRIDE: u32; // vec4s of a row of x, zeros past its columns
-override PAIR: bool; // out = silu(out) * this matrix: the partner's product stands in out
-override ADD: bool;
-const TILE_X: u32 = 64u * SIDE_X;
-const TILE_W: u32 = 64u * SIDE_W;
-const STRIP: u32 = 16u;
-const STRIPS: u32 = (STRIDE * VECTOR_ELEMENTS + STRIP - 1u) / STRIP;
-const X_LOADS: u32 = SIDE_X; // vec4s of x of an invocation a strip
-const STRIP_VECTORS: u32 = STRIP / VECTOR_ELEMENTS; // vectors of a weight row in a strip
-const W_LOADS: u32 = max(TILE_W * STRIP_VECTORS / 256u, 1u);
-
 struct Params {
   first_vector: u32,
   rows: u32,
@@ -24,7 +11,6 @@ struct Params {
   out_stride: u32,
 }
 var<uniform> params: Params;
-var<storage, read> weights: array<vec4u>;
 var<storage, read> x: array<vec4f>;
 var<storage, read> vectors: array<vec4f>;
 var<storage, read_write> out: array<f32>;
@@ -45,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let ty = thread / 16u;
   var sums: array<vec4f, 4u * SIDE_X * SIDE_W> = array<vec4f, 4u * SIDE_X * SIDE_W>();
   var x_next: array<vec4f, X_LOADS> = array<vec4f, X_LOADS>();
-  var w_next: array<vec4u, W_LOADS> = array<vec4u, W_LOADS>();
+  var w_next = TileWeights();
   for (var strip = 0u; strip <= STRIPS; strip++) {
     if (strip > 0u) {
       workgroupBarrier();
@@ -56,23 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
           x_tile[((at % 4u) * 4u + k) * (TILE_X / 4u) + b / 4u][b % 4u] = x_next[i][k];
         }
       }
-      /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
-        let at = i * 256u + thread;
-        let row = at / STRIP_VECTORS;
-        if (row < TILE_W) {
-          let column = (at % STRIP_VECTORS) * VECTOR_ELEMENTS;
-          let a = low(w_next[i]);
-          /* unroll */ for (var k = 0u; k < 4u; k++) {
-            w_tile[(column + k) * (TILE_W / 4u) + row / 4u][row % 4u] = a[k];
-          }
-          if (VECTOR_ELEMENTS == 8u) {
-            let c = high(w_next[i]);
-            /* unroll */ for (var k = 0u; k < 4u; k++) {
-              w_tile[(column + VECTOR_ELEMENTS - 4u + k) * (TILE_W / 4u) + row / 4u][row % 4u] = c[k];
-            }
-          }
-        }
-      }
+      store_weights(w_next, strip - 1u, thread);
       workgroupBarrier();
     }
     if (strip < STRIPS) {
@@ -85,15 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
           x_next[i] = x[b * X_STRIDE + column];
         }
       }
-      /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
-        let at = i * 256u + thread;
-        let row = first_row + at / STRIP_VECTORS;
-        let vector = strip * STRIP_VECTORS + at % STRIP_VECTORS;
-        w_next[i] = vec4u();
-        if (row < params.rows && vector < STRIDE) {
-          w_next[i] = weights[params.first_vector + row * STRIDE + vector];
-        }
-      }
+      w_next = load_weights(w_next, first_row, strip, thread);
     }
     if (strip > 0u) {
       for (var k = 0u; k < STRIP; k++) {
@@ -125,7 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         if (params.bias > 0u) {
           sum += vectors[(params.bias - 1u + row) / 4u][(params.bias - 1u + row) % 4u];
         }
-        if (PAIR) {
+        if (GATED) {
           sum *= silu(out[at]);
         }
         if (ADD) {

@@ -21,7 +21,6 @@ override HIDDEN_WORDS: u32;
 override GATED_WORDS: u32;
 override SET_WORDS: u32; // of one dispatch: attended, hidden, gated, hidden, ticket
 override SPACE: u32; // sums of a reduce group, then its squares
-const REDUCE_GROUPS: u32 = THREADS / REDUCE_LANES;
 const GATE_UP_OUTPUTS: u32 = SUMS_gate_up / 2u;
 
 struct Params {
@@ -63,7 +62,8 @@ fn row_start_down(block: u32, r: u32) -> u32 {
   return params.down + (block * SUMS_down + r) * STRIDE_down;
 }
 
-fn sum_of(i: u32) -> f32 {
+// A sum that each reduce group has a part of.
+fn total_of(i: u32) -> f32 {
   var sum = 0f;
   /* unroll */ for (var reduce_group = 0u; reduce_group < REDUCE_GROUPS; reduce_group++) {
     sum += sum_space[reduce_group * SPACE + i];
@@ -72,7 +72,7 @@ fn sum_of(i: u32) -> f32 {
 }
 
 fn scale_of() -> f32 {
-  return inverseSqrt(sum_of(SPACE - 1u) / f32(HIDDEN) + EPS);
+  return inverseSqrt(total_of(SPACE - 1u) / f32(HIDDEN) + EPS);
 }
 
 fn silu(v: f32) -> f32 {
@@ -90,7 +90,7 @@ fn attention_output(block: u32, thread: u32) {
   run_o(block, params.mailbox, 0u, thread);
   workgroupBarrier();
   if (thread < SUMS_o) {
-    post(params.mailbox + ATTENDED_WORDS + mailbox_place(row), before + sum_of(thread));
+    post(params.mailbox + ATTENDED_WORDS + mailbox_place(row, UNIT_gate_up), before + sum_of_o(thread));
   }
 }
 
@@ -100,21 +100,22 @@ fn gate_up(block: u32, thread: u32) {
   if (thread < GATE_UP_OUTPUTS) {
     let r = thread / (ROWS_gate_up / 2u) * ROWS_gate_up + thread % (ROWS_gate_up / 2u);
     let scale = scale_of();
-    let value = silu(scale * sum_of(r)) * scale * sum_of(r + ROWS_gate_up / 2u);
-    post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(block * GATE_UP_OUTPUTS + thread), value);
+    let value = silu(scale * sum_of_gate_up(r)) * scale * sum_of_gate_up(r + ROWS_gate_up / 2u);
+    post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(block * GATE_UP_OUTPUTS + thread, UNIT_down), value);
   }
 }
 
 fn down(block: u32, thread: u32) {
   let row = block * SUMS_down + min(thread, SUMS_down - 1u);
-  let before = params.mailbox + ATTENDED_WORDS + mailbox_place(row);
-  run_down(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS, 0u, thread);
+  let hidden = params.mailbox + ATTENDED_WORDS;
+  let before = hidden + mailbox_place(row, UNIT_gate_up);
+  run_down(block, hidden + HIDDEN_WORDS, 0u, thread);
   workgroupBarrier();
   if (thread < SUMS_down) {
-    let value = receive(UNSET, before) + sum_of(thread);
+    let value = receive(UNSET, before) + sum_of_down(thread);
     x[row] = value;
     if (INPUT) {
-      post(before + HIDDEN_WORDS + GATED_WORDS, value);
+      post(hidden + HIDDEN_WORDS + GATED_WORDS + mailbox_place(row, UNIT_input), value);
     }
   }
 }

@@ -2,6 +2,7 @@
 // until its value is stored. So the only guarantee it needs is that a word that was stored becomes visible, in no order with
 // others.
 override THREADS: u32;
+const REDUCE_GROUPS: u32 = THREADS / REDUCE_LANES;
 const UNSET: u32 = 0xffffffffu; // the one NaN that `post` never stores
 // Poll limit (about 1 s). On timeout the value is NaN.
 const POLL_LIMIT: u32 = 1000000u;
@@ -9,10 +10,10 @@ const POLL_LIMIT: u32 = 1000000u;
 // vectors one after another, each ordered as stages read it: neighbouring invocations read neighbouring words
 var<storage, read_write> mailbox: array<atomic<u32>>;
 
-// Offset of element e in the mailbox of its vector.
-fn mailbox_place(e: u32) -> u32 {
-  let vector = e / VECTOR_ELEMENTS;
-  return (vector / THREADS * VECTOR_ELEMENTS + e % VECTOR_ELEMENTS) * THREADS + vector % THREADS;
+// Offset of element e in the mailbox of its vector. unit: consecutive elements that an invocation of the reading stage takes.
+fn mailbox_place(e: u32, unit: u32) -> u32 {
+  let vector = e / unit;
+  return (vector / THREADS * unit + e % unit) * THREADS + vector % THREADS;
 }
 
 fn post(at: u32, value: f32) {

@@ -14,6 +14,7 @@ const STRIPS_STAGE: u32 = (LANE_VECTORS_STAGE + STRIP_STAGE - 1u) / STRIP_STAGE;
 const SUMS_STAGE: u32 = ROWS_STAGE * TURNS_STAGE; // a power of two
 const OWN_STAGE: u32 = max(SUMS_STAGE / REDUCE_LANES, 1u); // sums that an invocation keeps
 const KEEPERS_STAGE: u32 = max(REDUCE_LANES / SUMS_STAGE, 1u); // invocations that keep the same sums
+const UNIT_STAGE: u32 = VECTOR_ELEMENTS; // consecutive elements of the vector that an invocation takes from the mailbox
 var<storage, read> weights_STAGE: array<vec4u>;
 
 alias Weights_STAGE = array<vec4u, ROWS_STAGE * STRIP_STAGE>;
@@ -136,4 +137,9 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
   if (NORM_STAGE && thread % REDUCE_LANES == 0u) {
     sum_space[reduce_group * SPACE + SPACE - 1u] = square;
   }
+}
+
+// A row's sum, after a barrier.
+fn sum_of_STAGE(i: u32) -> f32 {
+  return total_of(i);
 }

@@ -1,5 +1,6 @@
 // Last stage of the layer kernel, for heads without a norm of their own: the next layer's queries, keys and values with RoPE,
-// and the store of keys and values into the pages. With: layer-core, step, layer-stage as input.
+// and the store of keys and values into the pages. With: layer-core, step, a stage as input, and
+// layer-input or layer-input-value.
 override CACHE_IS_F16: bool;
 const HALF: u32 = HEAD_DIM / 2u;
 const RUN: u32 = SUMS_input / 2u; // consecutive rows of a head, an even number, and as many half a head further
@@ -11,19 +12,22 @@ var<storage, read_write> query: array<f32>;
 var<storage, read_write> keys: array<u32>;
 var<storage, read_write> values: array<u32>;
 
-// A workgroup's rows are two runs of one head, half a head apart: the elements that RoPE rotates together.
-fn row_start_input(block: u32, r: u32) -> u32 {
+// 0 for a head of queries, 1 of keys, 2 of values.
+fn kind_of(block: u32) -> u32 {
+  let head = block / HEAD_BLOCKS;
+  return select(select(0u, 1u, head >= QUERY_HEADS), 2u, head >= QUERY_HEADS + KV_HEADS);
+}
+
+// A row of the workgroup among those of its matrix. The rows are two runs of one head, half a head apart: the elements that RoPE
+// rotates together.
+fn matrix_row(block: u32, r: u32) -> u32 {
   var head = block / HEAD_BLOCKS;
-  var matrix = params.q;
   if (head >= QUERY_HEADS + KV_HEADS) {
     head -= QUERY_HEADS + KV_HEADS;
-    matrix = params.v;
   } else if (head >= QUERY_HEADS) {
     head -= QUERY_HEADS;
-    matrix = params.k;
   }
-  let row = head * HEAD_DIM + block % HEAD_BLOCKS * RUN + r / RUN * HALF + r % RUN;
-  return matrix + row * STRIDE_input;
+  return head * HEAD_DIM + block % HEAD_BLOCKS * RUN + r / RUN * HALF + r % RUN;
 }
 
 // Two neighbouring elements of a key or value; `at` is even.
@@ -66,17 +70,18 @@ fn last_stage(block: u32, thread: u32) {
   var c = vec2f(1f);
   var s = vec2f();
   if (kind < 2u) {
-    c = vec2f(bitcast<f32>(step[ROPE + d]), bitcast<f32>(step[ROPE + d + 1u]));
-    s = vec2f(bitcast<f32>(step[ROPE + HALF + d]), bitcast<f32>(step[ROPE + HALF + d + 1u]));
+    let angle = select(ROPE, QUERY_ROPE, kind == 0u) + d;
+    c = vec2f(bitcast<f32>(step[angle]), bitcast<f32>(step[angle + 1u]));
+    s = vec2f(bitcast<f32>(step[angle + HALF]), bitcast<f32>(step[angle + HALF + 1u]));
   }
-  run_input(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + GATED_WORDS, params.input_norm, thread);
+  run_heads(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + GATED_WORDS, params.input_norm, thread);
   workgroupBarrier();
   if (thread >= RUN / 2u) {
     return;
   }
   let scale = scale_of();
-  var low_half = scale * vec2f(sum_of(r), sum_of(r + 1u));
-  var high_half = scale * vec2f(sum_of(RUN + r), sum_of(RUN + r + 1u));
+  var low_half = scale * vec2f(sum_of_input(r), sum_of_input(r + 1u));
+  var high_half = scale * vec2f(sum_of_input(RUN + r), sum_of_input(RUN + r + 1u));
   if (bias > 0u) {
     let first = head * HEAD_DIM + d;
     low_half += vec2f(bias_of(bias, first), bias_of(bias, first + 1u));

@@ -1,4 +1,4 @@
-// Prelude: products of weight rows with up to BATCH rows of x. With: storage, shuffle. A thread group of LANES invocations takes
+// Prelude: products of weight rows with up to BATCH rows of x. With: storage, shuffle, sections. A thread group of LANES invocations takes
 // GROUP_ROWS rows, ROWS at a time, an invocation LANE_VECTORS vectors of each. All loads of a turn are in flight together; those
 // of the next turn are issued before the sums of this one are reduced. x stays in registers if it fits. Each reduce group
 // leaves its sums in workgroup memory, where the rest is added up. The kernel defines where rows are: row_start, is_of_partner.
@@ -23,44 +23,13 @@ const KEEPERS: u32 = max(REDUCE_LANES / SUMS, 1u); // invocations that keep the 
 const REDUCE_GROUPS: u32 = LANES / REDUCE_LANES; // of a thread group
 const SPACE: u32 = GROUP_ROWS * BATCH + BATCH; // sums of a reduce group, then its squares
 
-struct Section {
-  first_vector: u32, // first vector of the matrix
-  rows: u32,
-  out: u32, // column of the first output
-  bias: u32, // first element of the bias + 1; 0: none
-}
-// The block of rows of a thread group.
-struct Place {
-  section: Section,
-  block: u32, // of the section
-}
 var<storage, read> weights: array<vec4u>;
 var<storage, read> x: array<vec4f>;
-var<storage, read> vectors: array<vec4f>;
 var<storage, read> partner: array<vec4u>; // slab of the second matrix
 
 var<workgroup> sum_space: array<f32, THREADS / REDUCE_LANES * SPACE>;
 
 alias Weights = array<vec4u, ROWS * LANE_VECTORS>;
-
-// Sections are stacked, each in whole blocks of `outputs` rows; empty ones have no rows.
-fn place_of(block: u32, outputs: u32, first: Section, second: Section, third: Section) -> Place {
-  var place = Place(first, block);
-  let first_blocks = (first.rows + outputs - 1u) / outputs;
-  if (block >= first_blocks && second.rows > 0u) {
-    place = Place(second, block - first_blocks);
-    let second_blocks = (second.rows + outputs - 1u) / outputs;
-    if (place.block >= second_blocks && third.rows > 0u) {
-      place = Place(third, place.block - second_blocks);
-    }
-  }
-  return place;
-}
-
-fn bias_of(section: Section, row: u32) -> f32 {
-  let at = section.bias - 1u + row;
-  return vectors[at / 4u][at % 4u];
-}
 
 fn load_rows(section: Section, block: u32, turn: u32, lane: u32) -> Weights {
   var w = Weights();

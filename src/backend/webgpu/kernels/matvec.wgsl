@@ -1,6 +1,7 @@
 // out[b][row] = W[row] · x[b] for few rows b of x. With: storage, shuffle, matvec-core. A thread group computes OUTPUTS rows of
 // out. With PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
 override PAIR: bool;
+override GATED: bool; // out = silu(out) * this matrix
 override ADD: bool; // out += instead of out =
 const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
 const OUTPUTS: u32 = TURN_OUTPUTS * TURNS;
@@ -66,6 +67,9 @@ fn main(
         sum += bias_of(section, row);
       }
       let at = b * params.out_stride + section.out + row;
+      if (GATED) {
+        sum *= silu(out[at]);
+      }
       if (IS_ADDED_AHEAD) {
         sum += added;
       } else if (ADD) {

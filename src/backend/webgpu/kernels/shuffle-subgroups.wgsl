@@ -6,3 +6,6 @@ override REDUCE_LANES: u32; // a power of two, at most the least size of a subgr
 fn shuffle_xor(value: f32, width: u32) -> f32 {
   return subgroupShuffleXor(value, width);
 }
+
+fn begin_shuffles(thread: u32) {
+}

@@ -1,0 +1,23 @@
+// Weights of q8_0: d q. A row of PIECES pieces of 32: a vector of elements 0 to 15 of each, one of 16 to 31 of each, then d of
+// each, f16. With: nibbles.
+override PIECES_STAGE: u32;
+var<storage, read> weights_STAGE: array<vec4u>;
+
+struct Piece_STAGE {
+  low: vec4u,
+  high: vec4u,
+  scales: u32, // of two pieces
+}
+
+// row: its first vector
+fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
+  let word = PIECES_STAGE * 8u + p / 2u;
+  return Piece_STAGE(
+    weights_STAGE[row + p], weights_STAGE[row + PIECES_STAGE + p], weights_STAGE[row + word / 4u][word % 4u]);
+}
+
+// Elements 4i to 4i + 3.
+fn four_STAGE(w: Piece_STAGE, p: u32, i: u32) -> vec4f {
+  let bytes = select(w.low[i % 4u], w.high[i % 4u], i >= 4u) ^ 0x80808080u;
+  return half_of(w.scales, p) * (four_of(bytes) - vec4f(128f));
+}
