@@ -34,6 +34,7 @@ export {
 export { fillRandom } from "../backend/webgpu/fill-random.ts";
 export { adapterName, type WebGpuOptions, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
 export type { NumberedBuffer } from "../backend/webgpu/refs.ts";
+export type { Tuning } from "../backend/webgpu/tuning.ts";
 export { WebGpuBackend } from "../backend/webgpu/webgpu-backend.ts";
 export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
 export { QUANTISED_FORMATS } from "../backend/webgpu/weight-rows.ts";

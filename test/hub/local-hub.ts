@@ -104,6 +104,7 @@ export class LocalHub {
   }
 
   async #answerHub(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (allowPages(request, response)) return;
     const url = new URL(request.url ?? "", this.url);
     const path = url.pathname; // Its parts are decoded one by one: a revision may have a slash.
     const [, api, asked = ""] = /^\/api\/models\/([^/]+\/[^/]+)\/(?:revision|tree)\/(.+)$/.exec(path) ?? [];
@@ -192,6 +193,7 @@ export class LocalHub {
   }
 
   async #answerStore(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (allowPages(request, response)) return;
     const [, repo = "", path = ""] =
       /^\/([^/]+\/[^/]+)\/([^?]+)/.exec(decodeURIComponent(request.url ?? "")) ?? [];
     const target = this.#target(request, "store", repo, path);
@@ -229,6 +231,18 @@ export class LocalHub {
   #isLarge(repo: string, path: string): boolean {
     return this.#repos[repo]?.large?.includes(path) ?? /\.(safetensors|gguf)$/.test(path);
   }
+}
+
+/** Lets pages of other origins read, as the hub and its store do. True if the request only asked for that. */
+function allowPages(request: IncomingMessage, response: ServerResponse): boolean {
+  response.setHeader("Access-Control-Allow-Origin", "*");
+  response.setHeader(
+    "Access-Control-Expose-Headers",
+    "*, Link, Content-Range, X-Linked-Etag, X-Linked-Size, X-Error-Code",
+  );
+  if (request.method !== "OPTIONS") return false;
+  response.writeHead(204, { "Access-Control-Allow-Headers": "Authorization, Range" }).end();
+  return true;
 }
 
 export function gitHash(content: Uint8Array | string): string {

@@ -2,7 +2,7 @@ import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
+import { actFile, type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -123,6 +123,7 @@ export class LayerKernel {
     const { forwardProgress, minSubgroupSize, storageBuffers } = this.#context.traits;
     if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || output.oBias)
       return false;
+    if (feedForward.kind === "experts" || feedForward.outputNorm || output.outputNorm) return false;
     const { gate, up, down, norm } = feedForward;
     return (
       areWhole([output.o, gate, up, down]) &&
@@ -137,13 +138,12 @@ export class LayerKernel {
 
   #supportsInput({ output, feedForward }: LayerOutputWeights, input: AttentionInputWeights): boolean {
     const { q, k, v, norm } = input;
-    const isApart = isValueApart(input);
     return (
       areWhole([q, k, v]) &&
       haveOneDtype([output.o, feedForward.gate, feedForward.down, q]) &&
       areAlike(q, k) &&
-      (!isApart || (isQuantised(q.format) && isQuantised(v.format))) &&
-      this.#context.traits.storageBuffers >= BUFFERS + (isApart ? 1 : 0) &&
+      slabOf(q) === slabOf(v) &&
+      (!isValueApart(input) || (isQuantised(q.format) && isQuantised(v.format))) &&
       this.#stages.input(q.format, !isFinishedApart(this.#context, input)) !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
@@ -302,15 +302,11 @@ export class LayerKernel {
       ...(pending ? { partials: pending.partials } : { attended }),
     };
     if (!next) return bindings;
-    const { q, v } = next.weights;
-    const inputs = {
-      weights_input: slabOf(q),
-      ...(isValueApart(next.weights) && { weights_value: slabOf(v) }),
-    };
+    const weights_input = slabOf(next.weights.q);
     if (isFinishedApart(this.#context, next.weights))
-      return { ...bindings, ...inputs, projected: this.#projected };
+      return { ...bindings, weights_input, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
-    return { ...bindings, ...inputs, step: stepBuffer.storage, query, keys, values };
+    return { ...bindings, weights_input, step: stepBuffer.storage, query, keys, values };
   }
 
   get #mailboxBuffer(): NumberedBuffer {
@@ -333,7 +329,7 @@ function dispatchOf(
 }
 
 function filesOf(context: GpuContext, { next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = [...stageFiles(stages), "layer-core"];
+  const files: ShaderFile[] = [...stageFiles(stages), actFile(context.model), "layer-core"];
   if (pending) files.push("combine-core", "layer-combine");
   else files.push("layer-copy");
   if (next) files.push(isValueApart(next.weights) ? "layer-input-value" : "layer-input");
@@ -372,7 +368,7 @@ function areAlike(one: WeightRef, other: WeightRef): boolean {
 
 /** True if values need a stage of their own beside queries and keys, as in files that keep them in more bits. */
 function isValueApart({ q, v }: AttentionInputWeights): boolean {
-  return !areAlike(q, v);
+  return q.format !== v.format;
 }
 
 function slabOf(ref: WeightRef): NumberedBuffer | undefined {

@@ -21,7 +21,12 @@ export function stageFiles(stages: readonly StageText[]): ShaderFile[] {
   if (stages.some(({ format }) => isQuantised(format))) files.push("packed-dot", "nibbles", "quants");
   for (const { name, format } of stages)
     if (isQuantised(format))
-      files.push(`weights-${format}:${name}`, `dot-${format}:${name}`, `layer-stage-quantised:${name}`);
+      files.push(
+        name === "value" ? "rows-of-input:value" : `rows:${name}`,
+        `weights-${format}:${name}`,
+        `dot-${format}:${name}`,
+        `layer-stage-quantised:${name}`,
+      );
     else files.push(`layer-stage:${name}`);
   return files;
 }

@@ -2,8 +2,14 @@ import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { WeightFormat } from "../../base/weight-format.ts";
 import { formatCode } from "../../base/weight-format.ts";
-import { type GpuContext, type LayerRope, stepConstants } from "./context.ts";
-import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
+import { actFile, type GpuContext, type LayerRope, stepConstants } from "./context.ts";
+import {
+  type HalfRows,
+  type PrepareOptions,
+  type ProductInputs,
+  padded,
+  type Rows,
+} from "./product-inputs.ts";
 import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import {
@@ -49,7 +55,7 @@ export interface ProductOptions extends PrepareOptions {
   readonly add?: boolean;
 }
 
-/** "gated": out = silu(out) * product; "add": out += product. */
+/** "gated": out = act(out) * product; "add": out += product. */
 type Mode = "plain" | "add" | "gated";
 
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
@@ -57,9 +63,9 @@ export class LinearOps {
   readonly #context: GpuContext;
   readonly #inputs: ProductInputs;
 
-  constructor(context: GpuContext) {
+  constructor(context: GpuContext, inputs: ProductInputs) {
     this.#context = context;
-    this.#inputs = new ProductInputs(context);
+    this.#inputs = inputs;
   }
 
   /** out[b] (+)= products of x[b], normed and gathered if asked. */
@@ -80,7 +86,7 @@ export class LinearOps {
     });
   }
 
-  /** out[b] = silu(first of x[b]) * second of x[b]. */
+  /** out[b] = act(first of x[b]) * second of x[b]. */
   multiplyPair(first: Product, second: Product, x: Rows, out: Target, options: PrepareOptions): void {
     if (x.count === 0) return;
     const pairs = pairSections(first, second);
@@ -210,7 +216,7 @@ export class LinearOps {
       return;
     }
     const core = this.#core(first, x, norm !== undefined, partner ? "pair" : "plain");
-    const kernel = recorder.kernel([...core.files, "matvec"], {
+    const kernel = recorder.kernel([...core.files, actFile(this.#context.model), "matvec"], {
       ...core.constants,
       PAIR: partner !== undefined,
       GATED: mode === "gated",
@@ -301,7 +307,7 @@ export class LinearOps {
     const isSmall = x.count <= 64 || slice.rows <= 1024;
     const side = isSmall ? 1 : 2;
     const files = weightFiles(format, { floats: "tile-floats", quantised: "tile-quantised" });
-    const kernel = recorder.kernel(["gemm-sizes", ...files, "gemm"], {
+    const kernel = recorder.kernel(["gemm-sizes", ...files, actFile(this.#context.model), "gemm"], {
       ...weightConstants(format, cols),
       COLS: paddedColumns(format, cols),
       SIDE_X: side,
@@ -329,23 +335,27 @@ export class LinearOps {
         ? skinnyTile(x.count, slice.rows, isPair)
         : this.#tile(isPair || mode !== "plain");
     const files = weightFiles(format, { floats: "strip-floats", quantised: "strip-quantised" });
-    const kernel = recorder.kernel(["subgroup-matrix", "strip-sizes", ...files, "gemm-subgroup-matrix"], {
-      ...weightConstants(format, cols),
-      VECTORS: paddedColumns(format, cols) / 8,
-      TILE_X: tile.x,
-      TILE_W: tile.w,
-      STRIP: tile.strip,
-      SPLIT_X: tile.splitX,
-      SPLIT_W: tile.splitW,
-      SPLIT_K: tile.splitK,
-      DEPTH: tile.depth,
-      BUFFERS: tile.buffers,
-      STRIDE: section.stride,
-      X_STRIDE: x.vectors,
-      PAIR: isPair,
-      GATED: mode === "gated",
-      ADD: mode === "add",
-    });
+    const act = actFile(this.#context.model);
+    const kernel = recorder.kernel(
+      ["subgroup-matrix", "strip-sizes", ...files, act, "gemm-subgroup-matrix"],
+      {
+        ...weightConstants(format, cols),
+        VECTORS: paddedColumns(format, cols) / 8,
+        TILE_X: tile.x,
+        TILE_W: tile.w,
+        STRIP: tile.strip,
+        SPLIT_X: tile.splitX,
+        SPLIT_W: tile.splitW,
+        SPLIT_K: tile.splitK,
+        DEPTH: tile.depth,
+        BUFFERS: tile.buffers,
+        STRIDE: section.stride,
+        X_STRIDE: x.vectors,
+        PAIR: isPair,
+        GATED: mode === "gated",
+        ADD: mode === "add",
+      },
+    );
     recorder.dispatch({
       category: "weights",
       kernel,

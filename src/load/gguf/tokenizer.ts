@@ -1,4 +1,4 @@
-import { ConfigError, ModelFileError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import { type ChatTemplate, createChatTemplate } from "../chat-template.ts";
 import type { JsonObject } from "../json-file.ts";
@@ -37,8 +37,7 @@ export interface GgufText {
  * normalises (Qwen: NFC), where equal characters repeat and merges compete, and in the patterns that it rewrites for
  * its matcher (Tekken, GPT-4o: letters without case, marks).
  * @param fileName names the file in messages
- * @throws ModelFileError when the metadata are damaged; ConfigError when the kind of tokenizer or its pre-tokenizer is not
- * supported
+ * @throws ModelFileError when the metadata are damaged, and when the kind of tokenizer or its pre-tokenizer is not supported
  */
 export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): GgufText {
   const fields = new MetadataFields(metadata, fileName);
@@ -49,7 +48,7 @@ export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): G
   }
   const kind = Object.hasOwn(KINDS, model) ? KINDS[model] : undefined;
   if (!kind)
-    throw new ConfigError(
+    throw new ModelFileError(
       `reading ${fileName}: a tokenizer of the kind ${printValue(model)} is not supported; take a file whose ` +
         `tokenizer.ggml.model is one of ${Object.keys(KINDS).join(", ")}`,
     );

@@ -20,7 +20,7 @@ import {
   withWeightFile,
 } from "../../load/hub/pull-model.ts";
 import type { RetryOptions } from "../../load/hub/retry.ts";
-import { createUrlFolder } from "../../load/url-folder.ts";
+import { openUrlModel } from "../../load/hub/url-model.ts";
 import { openFileFolder } from "../file-folder.ts";
 import { HubCache, readCommit } from "./hub-cache.ts";
 import { type Environment, readHubSettings } from "./hub-settings.ts";
@@ -50,7 +50,7 @@ export async function openModel(text: string, options: OpenModelOptions = {}): P
           takenAs: `${text} was taken as the path here, not as a model of the hub: hf:${text} would be that`,
         };
   if (location.kind === "path") throw nothingThere(text, location);
-  if (location.kind === "url") return openUrl(location.url, location.isFile);
+  if (location.kind === "url") return openUrlModel(location.url, location.isFile);
   const place = createHubPlace(options);
   try {
     return await (options.headersOnly ? openHeaders : pullModel)(place, location, options);
@@ -126,19 +126,6 @@ async function snapshotIn(path: string): Promise<string | undefined> {
     }),
   );
   return dated.sort((a, b) => b.at - a.at)[0]?.snapshot;
-}
-
-/** Opens a folder or a file behind a URL, which is read by ranges and not kept. */
-function openUrl(url: string, isFile: boolean): OpenedModel {
-  if (!isFile) return { folder: createUrlFolder(url), isRemote: true, notes: [] };
-  const target = new URL(url);
-  const [folder, file] = [new URL(".", target), target.pathname.split("/").at(-1) ?? ""];
-  folder.search = target.search;
-  return {
-    folder: withWeightFile(createUrlFolder(folder), decodeURIComponent(file)),
-    isRemote: true,
-    notes: [],
-  };
 }
 
 function nothingThere(text: string, location: ModelLocation & { readonly kind: "path" }): ModelFileError {
