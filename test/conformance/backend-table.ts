@@ -73,7 +73,11 @@ const cache = gpu && CACHE[tested];
 /** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */
 export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
   if (!cache) return [];
-  return [await webGpuRow("webgpu, layer kernel", cache, { traits: { forwardProgress: "ticketed" } })];
+  const options = { traits: { forwardProgress: "ticketed" } } as const;
+  return [
+    await webGpuRow("webgpu, layer kernel", cache, options),
+    await webGpuRow("webgpu, layer kernel, q8 cache", "q8", options),
+  ];
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
