@@ -25,26 +25,21 @@ Object.assign(VARIANTS, {
 });
 const NAMED: Record<string, WebGpuOptions["tuning"]> = {
   base: {},
-  "r4c1 t1 2 1 1": layer([4, 1, 1], [4, 1, 2], [4, 1, 1], [4, 1, 1]),
-  "r4c1 gate t4": layer([4, 1, 1], [4, 1, 4], [4, 1, 1], [4, 1, 1]),
-  "r4c1 gate t1": layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]),
-  r2c2: layer([2, 2, 2], [2, 2, 4], [2, 1, 1], [2, 2, 2]),
-  r4c2: layer([4, 2, 1], [4, 2, 2], [4, 1, 1], [4, 2, 1]),
-  r4c4: layer([4, 4, 1], [4, 4, 2], [4, 1, 1], [4, 4, 1]),
-  r2c4: layer([2, 4, 1], [2, 4, 2], [2, 2, 1], [2, 4, 1]),
-  "r8c1 gate": layer([4, 1, 1], [8, 1, 1], [4, 1, 1], [4, 1, 1]),
-  "down r2": layer([4, 1, 1], [4, 1, 2], [2, 1, 1], [4, 1, 1]),
-  "down r2c2": layer([4, 1, 1], [4, 1, 2], [2, 2, 1], [4, 1, 1]),
-  "o r2": layer([2, 1, 1], [4, 1, 2], [4, 1, 1], [2, 1, 1]),
-  "512 threads": { ...layer([2, 1, 1], [4, 1, 1], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
-  "512 threads, r4": {
-    ...layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]),
-    layerThreads: 512,
-    layerWorkgroups: 64,
-  },
-  "128 threads": { ...layer([4, 1, 2], [4, 1, 4], [4, 1, 2], [4, 1, 2]), layerThreads: 128 },
-  "strips of 14 KiB": layer([4, 1, 1], [4, 1, 2], [4, 1, 1], [4, 1, 1], 14336),
-  "o all ahead": layer([2, 4, 1], [4, 1, 2], [4, 1, 1], [2, 4, 1]),
+  "512": { ...layer([2, 1, 1], [4, 1, 1], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
+  "512 r4": { ...layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]), layerThreads: 512, layerWorkgroups: 64 },
+  "512 gate t2": { ...layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
+  "512 r2": { ...layer([2, 1, 1], [2, 1, 2], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
+  "512 r2c2": { ...layer([2, 2, 1], [2, 2, 2], [2, 2, 1], [2, 2, 1]), layerThreads: 512 },
+  "256 gate t1": layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]),
+  "256 r2 down": layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1]),
+  "256 r4c2": layer([4, 2, 1], [4, 2, 2], [4, 2, 1], [4, 2, 1]),
+  "256 14k": layer([4, 1, 1], [4, 1, 2], [4, 1, 1], [4, 1, 1], 14336),
+  "256 r8 gate": layer([4, 1, 1], [8, 1, 1], [4, 1, 1], [4, 1, 1]),
+  "1024": { ...layer([1, 1, 1], [2, 1, 1], [1, 1, 1], [1, 1, 1]), layerThreads: 1024 },
+  "matvec r2": { matvecQuantised: { threads: 256, rows: 2, chunk: 1, turns: 2, bytes: 14336 } },
+  "matvec t4": { matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 4, bytes: 14336 } },
+  "matvec r4c2": { matvecQuantised: { threads: 256, rows: 4, chunk: 2, turns: 2, bytes: 14336 } },
+  "no packed dot": {},
 };
 
 const formats = (process.argv[2] ?? "f16,q8_0,q4_0").split(",") as WeightMix[];
@@ -63,27 +58,32 @@ for (const dtype of formats)
       const model = await openDeviceModel(gpu, config, {
         ...{ context: context + 64, rows: 1, dtype, cacheDtype: "f16" as const },
         ...(tuning && { tuning }),
+        ...(name === "no packed dot" && { traits: { hasPackedDot: false } }),
       });
       const stepper = new DeviceStepper(model);
       const policy = stepper.policy("full");
       const one = () => stepper.recordStep(context, policy);
-      for (let i = 0; i < 3; i++) one();
+      for (let i = 0; i < 20; i++) {
+        one();
+        await model.backend.finish();
+      }
       const all: number[] = [];
-      for (let i = 0; i < 9; i++) {
+      for (let i = 0; i < 25; i++) {
         one();
         all.push((await profile(stepper.backend, one, "all")).all ?? Number.NaN);
       }
       all.sort((a, b) => a - b);
+      await profile(stepper.backend, one, "kernel");
       const kernels = await profile(stepper.backend, one, "kernel");
       const roofline =
         stepBytes(config, { dtype, cacheDtype: "f16" }, { policy, model: stepper.model, length: context }) /
         readBandwidth /
         1e6;
-      const ms = all[4] as number;
+      const ms = all[12] as number;
       console.log(
         dtype.padEnd(7),
         name.padEnd(18),
-        `step ${ms.toFixed(3)} ms, of roofline ${(ms / roofline).toFixed(2)};`,
+        `step ${ms.toFixed(3)} ms (p10 ${all[2]?.toFixed(3)}), of roofline ${(ms / roofline).toFixed(2)};`,
         Object.entries(kernels)
           .filter(([kernel, time]) => kernel !== "all" && time > 0.02)
           .map(([kernel, time]) => `${kernel} ${time.toFixed(3)}`)

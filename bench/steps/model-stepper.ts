@@ -1,22 +1,24 @@
 /** A checkpoint on a CPU backend, stepped at any length without an engine: the cache is filled once, then used by all. */
 
-import { bundledModelFolder, openFileFolder } from "../../src/node/index.ts";
+import { bundledModelFolder } from "../../src/node/index.ts";
 import {
   Attention,
   type AttentionModel,
   type AttentionPolicy,
+  attentionModelOf,
   type Backend,
   type BackendFactory,
   type Capacity,
+  cacheRowBytes,
   createReferenceBackend,
   createRope,
   createWasmHost,
   Decoder,
-  defaultSelectionLayers,
   loadWeights,
   type ModelConfig,
   type ModelWeights,
   openCheckpoint,
+  openModel,
   parseAttention,
   parseModelConfig,
   predictReads,
@@ -37,6 +39,8 @@ const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1
 export interface StepperOptions {
   readonly backend: "wasm" | "reference";
   readonly threads?: number;
+  /** Storage type of keys and values. Default f32. */
+  readonly cacheDtype?: "f32" | "q8";
   readonly model?: string;
   readonly contextLength: number;
 }
@@ -63,13 +67,7 @@ export class ModelStepper {
     this.config = config;
     this.threads = backend.report().threads;
     this.clock = clock;
-    const { layers, from } = defaultSelectionLayers(config);
-    this.#attentionModel = {
-      ...config,
-      pageSize: PAGE_SIZE,
-      defaultSelectionLayers: layers,
-      defaultSelectionLayersFrom: from,
-    };
+    this.#attentionModel = attentionModelOf(config, PAGE_SIZE);
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
     this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     this.#pages = Array.from({ length: capacity.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
@@ -77,7 +75,8 @@ export class ModelStepper {
   }
 
   static async open(options: StepperOptions): Promise<ModelStepper> {
-    const checkpoint = await openCheckpoint(await openFileFolder(options.model ?? bundledModelFolder()));
+    const { folder } = await openModel(options.model ?? bundledModelFolder());
+    const checkpoint = await openCheckpoint(folder);
     try {
       const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
       const opened = await withAllPages(factoryOf(options))(config, capacityFor(options.contextLength));
@@ -134,7 +133,10 @@ export class ModelStepper {
   stepBytes(length: number, attention: string): number {
     const { numKvHeads, headDim } = this.config;
     const rows = this.#attendedRows(length, attention);
-    return this.backend.report().weightBytes + rows * 2 * numKvHeads * headDim * 4;
+    return (
+      this.backend.report().weightBytes +
+      rows * 2 * numKvHeads * cacheRowBytes(this.backend.cacheDtype, headDim)
+    );
   }
 
   #attendedRows(length: number, attention: string): number {
@@ -179,9 +181,11 @@ export class ModelStepper {
   }
 }
 
-function factoryOf({ backend, threads }: StepperOptions): BackendFactory {
-  if (backend === "reference") return withAllPages(createReferenceBackend);
-  return withAllPages(wasmFactory(createWasmHost(), threads === undefined ? {} : { threads }));
+function factoryOf({ backend, threads, cacheDtype = "f32" }: StepperOptions): BackendFactory {
+  if (backend === "reference")
+    return withAllPages((model, capacity) => createReferenceBackend(model, capacity, cacheDtype));
+  const options = { cacheDtype, ...(threads !== undefined && { threads }) };
+  return withAllPages(wasmFactory(createWasmHost(), options));
 }
 
 function capacityFor(contextLength: number): Capacity {

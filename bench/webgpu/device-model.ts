@@ -33,12 +33,13 @@ export interface DeviceModelOptions extends Dtypes {
   readonly hasSubgroupMatrices?: false;
   /** Sizes of kernels to try. */
   readonly tuning?: WebGpuOptions["tuning"];
+  readonly traits?: WebGpuOptions["traits"];
 }
 
 export async function openDeviceModel(
   gpu: BenchGpu,
   config: ModelConfig,
-  { context, rows, dtype, cacheDtype, hasSubgroupMatrices, tuning }: DeviceModelOptions,
+  { context, rows, dtype, cacheDtype, hasSubgroupMatrices, tuning, traits: given }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const adapter = await gpu.adapter();
   const candidate = webGpuCandidate(adapter, adapter);
@@ -50,7 +51,7 @@ export async function openDeviceModel(
     maxBatchRows: rows ?? candidate.prefillRows(demand, context),
     maxBatchSequences: rows === undefined ? candidate.maxConcurrent : 1,
   };
-  const traits = hasSubgroupMatrices === false ? { hasSubgroupMatrices } : {};
+  const traits = { ...given, ...(hasSubgroupMatrices === false && { hasSubgroupMatrices }) };
   const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, ...(tuning && { tuning }) }));
   const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");

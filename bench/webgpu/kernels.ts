@@ -17,11 +17,11 @@ export async function benchWebGpuKernels(
   plan: KernelCase,
   groups: readonly KernelGroup[] = KERNEL_GROUPS,
 ): Promise<readonly GpuFigure[]> {
-  const { config, dtype, cacheDtype, maxLayers } = plan;
+  const { config, dtype, cacheDtype, maxLayers, tuning = {} } = plan;
   const rows = Math.max(...plan.batches);
   const context = Math.max(...plan.contexts, plan.selectionContext);
   const layers = { ...config, numLayers: Math.min(maxLayers, config.numLayers) };
-  const model = await openDeviceModel(gpu, layers, { context, rows, dtype, cacheDtype });
+  const model = await openDeviceModel(gpu, layers, { context, rows, dtype, cacheDtype, tuning });
   try {
     const read = await plainRead(model.backend);
     const readBandwidth = read.bytes / read.microseconds / 1000;

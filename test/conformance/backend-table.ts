@@ -73,7 +73,11 @@ const cache = gpu && CACHE[tested];
 /** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */
 export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
   if (!cache) return [];
-  return [await webGpuRow("webgpu, layer kernel", cache, { traits: { forwardProgress: "ticketed" } })];
+  const options = { traits: { forwardProgress: "ticketed" } } as const;
+  return [
+    await webGpuRow("webgpu, layer kernel", cache, options),
+    await webGpuRow("webgpu, layer kernel, q8 cache", "q8", options),
+  ];
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
@@ -108,6 +112,9 @@ export const CACHE_BACKENDS: readonly BackendRow[] = [
   ...BACKENDS,
   ...(cache ? [await webGpuRow("webgpu, q8 cache", "q8")] : []),
 ];
+
+/** Rows of the suites whose ops read no cache. */
+export const BACKENDS_BESIDE_CACHE = BACKENDS.filter(({ cacheDtype }) => cacheDtype !== "q8");
 
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where

@@ -102,6 +102,29 @@ describe.each(CACHE_BACKENDS)("$name", ({ open, cacheDtype }) => {
     });
   });
 
+  it("rows of zeros are zeros; a row of NaN is NaN wherever it is read, and there alone", async () => {
+    const trial = await openTrial();
+    const [clean, spoiled] = [trial.newSequence(), trial.newSequence()];
+    const part = trial.part(spoiled, 20);
+    part.rows[7].fill(Number.NaN);
+    trial.run([{ sequence: clean, rows: part.rows.map(() => new Float64Array(30)) }, part]);
+    trial.run([trial.part(clean, 1), trial.part(spoiled, 1)]);
+    const { backend, query, output } = trial;
+    const width = HEADS * backend.model.headDim;
+    backend.attendAll(1, { first: 0, count: 2 }, query, output);
+    const attended = await trial.floats(output);
+    const expected = trial.queries[0].flatMap((head, h) => [
+      ...attention(head, trial.keysOf(clean, 1, h), trial.valuesOf(clean, 1, h)),
+    ]);
+    expect(nmse(attended.subarray(0, width), expected)).toBeLessThan(within(1e-9));
+    expect(attended.subarray(width, 2 * width).every(Number.isNaN)).toBe(true);
+    const scores = { values: trial.tensor("f32", 8, HEADS, 24), heads: HEADS, unit: 1 };
+    backend.scores(1, { first: 1, count: 1 }, query, scores);
+    const logits = await trial.floats(scores.values);
+    for (let h = 0; h < HEADS; h++)
+      for (let t = 0; t < 21; t++) expect(Number.isNaN(logits[h * 24 + t])).toBe(t === 7);
+  });
+
   describe("resizeCache", () => {
     it("keeps the keys, values and bounds of the pages that stay, larger or smaller, NMSE < 1e-9", async () => {
       const trial = await openTrial();

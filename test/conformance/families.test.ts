@@ -5,7 +5,7 @@ import { BackendError } from "../../src/base/errors.ts";
 import { WEIGHT_FORMATS, type WeightFormat } from "../../src/base/weight-format.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
-import { allowedNmse, BACKENDS } from "./backend-table.ts";
+import { allowedNmse, BACKENDS, webGpuWithLayerKernel } from "./backend-table.ts";
 import { chooseExperts, geluTanh, matvec, type PlainWeight, rmsNorm, silu } from "./brute-force.ts";
 import { makeWeight, nmse, type PairedWeight, weightOf } from "./random-weights.ts";
 import { Trial } from "./trial.ts";
@@ -34,7 +34,23 @@ const CASES: readonly Case[] = [
 /** Rows of the sequences of a step: single rows, and more rows of an expert than a kernel takes one at a time. */
 const BATCHES = [[1], [1, 40, 1]];
 
-describe.each(BACKENDS)("$name", ({ name, open, cacheDtype }) => {
+type Run = readonly [case_: Case, format: WeightFormat];
+const ALL: readonly Run[] = CASES.flatMap((one) => FORMATS.map((format) => [one, format] as const));
+/** Every activation, norm and reader of weights once, for software adapters and the quick loop. */
+const FEW: readonly Run[] = [
+  [CASES[1], "bf16"],
+  [CASES[1], "q4_1"],
+  [CASES[2], "bf16"],
+  [CASES[3], "q8_0"],
+];
+
+describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
+  name,
+  open,
+  cases,
+  cacheDtype,
+}) => {
+  const isLayerKernel = name === "webgpu, layer kernel";
   const within = (bound: number) => allowedNmse(bound, cacheDtype);
   const opened: Backend[] = [];
   afterEach(async () => {
@@ -46,45 +62,33 @@ describe.each(BACKENDS)("$name", ({ name, open, cacheDtype }) => {
     return new Trial(backend, 11, cacheDtype);
   }
 
-  if (name.startsWith("webgpu")) {
-    it.each(CASES)("a model of $name is refused at opening", async ({ shape }) => {
-      await expect(openTrial(shape)).rejects.toThrow(BackendError);
-      await expect(openTrial(shape)).rejects.toThrow("the model needs");
-    });
-    return;
-  }
-
-  describe.each(CASES)("advance with $name", ({ shape, outputNorm = false }) => {
-    it.each(FORMATS)("of weights in %s: x within NMSE 1e-11, quantised ones 1e-3", async (format) => {
-      const trial = await openTrial(shape);
-      if (!trial.backend.weightFormats.has(format)) {
-        const spec = matrixSpec("unknown", format, [8, WEIGHT_FORMATS[format].blockElements]);
-        expect(() => trial.backend.createWeight(spec)).toThrow(BackendError);
-        return;
-      }
-      const weights = makeLayer(trial, format, outputNorm);
-      const isExact = WEIGHT_FORMATS[format].blockElements === 1;
-      for (const rows of BATCHES) {
-        trial.begin(rows.map((count) => trial.part(trial.newSequence(), count)));
-        const xs = trial.parts.flatMap((part) => part.rows);
-        const attended = xs.map(() => trial.random.row(SIZES.numQueryHeads * SIZES.headDim));
-        trial.backend.write(trial.output, Float32Array.from(attended.flatMap((row) => [...row])));
-        trial.backend.advance(refsOf(weights), undefined, {
-          attended: trial.output,
-          x: trial.x,
-          query: trial.query,
-        });
-        const expected = xs.map((x, row) => advanced(trial.backend.model, weights, x, attended[row]));
-        const actual = await trial.floats(trial.x);
-        expect(
-          nmse(
-            actual,
-            expected.flatMap((row) => [...row]),
-          ),
-        ).toBeLessThan(isExact ? within(1e-11) : 1e-3);
-      }
-    });
+  // The layer kernel takes one row, and neither output norms nor experts.
+  const runs: readonly Run[] = isLayerKernel ? [[CASES[0], "f16"]] : cases ? FEW : ALL;
+  const batches = isLayerKernel ? BATCHES.slice(0, 1) : BATCHES;
+  it.each(
+    runs.map(([one, format]) => [`advance with ${one.name}, weights in ${format}`, one, format] as const),
+  )("%s: x within NMSE 1e-11, of quantised ones 1e-3", async (_, { shape, outputNorm = false }, format) => {
+    const trial = await openTrial(shape);
+    if (!trial.backend.weightFormats.has(format)) {
+      const spec = matrixSpec("unknown", format, [8, WEIGHT_FORMATS[format].blockElements]);
+      expect(() => trial.backend.createWeight(spec)).toThrow(BackendError);
+      return;
+    }
+    const weights = makeLayer(trial, format, outputNorm);
+    const isExact = WEIGHT_FORMATS[format].blockElements === 1;
+    for (const rows of batches) {
+      trial.begin(rows.map((count) => trial.part(trial.newSequence(), count)));
+      const xs = trial.parts.flatMap((part) => part.rows);
+      const attended = xs.map(() => trial.random.row(SIZES.numQueryHeads * SIZES.headDim));
+      trial.backend.write(trial.output, Float32Array.from(attended.flatMap((row) => [...row])));
+      const tensors = { attended: trial.output, x: trial.x, query: trial.query };
+      trial.backend.advance(refsOf(weights), undefined, tensors);
+      const expected = xs.map((x, row) => advanced(trial.backend.model, weights, x, attended[row]));
+      const numbers = expected.flatMap((row) => [...row]);
+      expect(nmse(await trial.floats(trial.x), numbers)).toBeLessThan(isExact ? within(1e-11) : 1e-3);
+    }
   });
+  if (isLayerKernel) return;
 
   it("of experts with equal logits the lower ones compute the row", async () => {
     const trial = await openTrial({ experts: EXPERTS });
@@ -140,12 +144,12 @@ describe.each(BACKENDS)("$name", ({ name, open, cacheDtype }) => {
         const queries = trial.queries.flatMap((heads) => heads.flatMap((head) => [...head]));
         const actual = (await trial.floats(trial.query)).subarray(0, queries.length);
         expect(nmse(actual, queries)).toBeLessThan(within(1e-11));
+        if (rows > 1) continue;
         const scores = {
           values: trial.tensor("f32", 1, SIZES.numQueryHeads, 512),
           heads: SIZES.numQueryHeads,
           unit: 1,
         };
-        if (rows > 1) continue;
         trial.backend.scores(layer, { first: 0, count: 1 }, trial.query, scores);
         const logits = await trial.floats(scores.values);
         for (const [h, query] of (trial.queries[0] ?? []).entries()) {

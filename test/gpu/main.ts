@@ -2,6 +2,7 @@
  * `npm run test:gpu`: what the WebGPU backend computes on this machine's GPU, in the sizes that emulation has no time for:
  * prefill on subgroup matrices over many chunks, long contexts, vocabularies of real models, all golden checkpoints. It needs
  * the build and the package `webgpu`, no test runner. `--out FILE` writes a summary; those of releases lie in bench/results.
+ * `--attention` leaves out all but the self-test and attention.
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -61,21 +62,27 @@ function summary(run: GpuRun, elapsedMs: number): string {
   return `${JSON.stringify(content, null, 1)}\n`;
 }
 
+async function testOthers(run: GpuRun, root: string): Promise<void> {
+  await testProducts(run);
+  await testSelection(run);
+  await testSampling(run);
+  await testChunks(run, root);
+  await testGoldens(run, root);
+}
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { out: { type: "string" }, quick: { type: "boolean" } } });
+  const { values } = parseArgs({
+    options: { out: { type: "string" }, quick: { type: "boolean" }, attention: { type: "boolean" } },
+  });
   const started = performance.now();
   const rows = new GpuRows((line) => process.stdout.write(`${line}\n`));
   const run = await openGpuRun(rows, values.quick === true);
   await testSelf(run);
-  await testProducts(run);
   await testPrefill(run);
   await testDecode(run);
   await testPageScores(run);
   await testWindows(run);
-  await testSelection(run);
-  await testSampling(run);
-  await testChunks(run, repositoryRoot());
-  await testGoldens(run, repositoryRoot());
+  if (values.attention !== true) await testOthers(run, repositoryRoot());
   const elapsedMs = performance.now() - started;
   if (values.out !== undefined) writeFileSync(values.out, summary(run, elapsedMs));
   run.close();

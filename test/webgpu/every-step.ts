@@ -1,5 +1,13 @@
 /** Records every op of the backend in every variant with a kernel of its own. The weights need not form a model. */
-import type { SamplingRow, Scores, StepBatch, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import type {
+  ExpertFeedForwardWeights,
+  ExpertShape,
+  SamplingRow,
+  Scores,
+  StepBatch,
+  TokenSelection,
+  UnitSet,
+} from "../../src/backend/backend.ts";
 import { contextOf, fillBackend, sampleOnDevice } from "../../src/backend/webgpu/bench-access.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
@@ -67,7 +75,8 @@ type LayerWeights = ReturnType<typeof makeWeights>;
 function makeWeights(backend: WebGpuBackend, formats: LayerFormats, hasHeadNorm: boolean) {
   const { most, v, up, down } =
     typeof formats === "string" ? { most: formats, v: formats, up: formats, down: formats } : formats;
-  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.model;
+  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads, experts } =
+    backend.model;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const weight = (rows: number, cols: number, format = most) =>
     backend.createWeight(matrixSpec("w", format, [rows, cols]));
@@ -83,6 +92,8 @@ function makeWeights(backend: WebGpuBackend, formats: LayerFormats, hasHeadNorm:
       ...(hasHeadNorm && headNorms),
     },
     output: { o: weight(hiddenSize, queryWidth), oBias: vector(hiddenSize) },
+    outputNorm: vector(hiddenSize),
+    ...(experts && { experts: makeExperts(backend, most, experts) }),
     feedForward: {
       kind: "dense" as const,
       norm: vector(hiddenSize),
@@ -90,6 +101,26 @@ function makeWeights(backend: WebGpuBackend, formats: LayerFormats, hasHeadNorm:
       up: weight(intermediateSize, hiddenSize, up),
       down: weight(hiddenSize, intermediateSize, down),
     },
+  };
+}
+
+/** Creates the weights of a feed-forward of experts. */
+function makeExperts(
+  backend: WebGpuBackend,
+  format: WeightFormat,
+  sizes: ExpertShape,
+): ExpertFeedForwardWeights {
+  const { numExperts, intermediateSize } = sizes;
+  const { hiddenSize } = backend.model;
+  const stack = (rows: number, cols: number) =>
+    backend.createWeight({ kind: "matrix", name: "w", format, rows, cols, experts: numExperts });
+  return {
+    kind: "experts",
+    norm: backend.createWeight(vectorSpec("v", format, hiddenSize)),
+    router: backend.createWeight(matrixSpec("w", "f32", [numExperts, hiddenSize])),
+    gate: stack(intermediateSize, hiddenSize),
+    up: stack(intermediateSize, hiddenSize),
+    down: stack(hiddenSize, intermediateSize),
   };
 }
 
@@ -144,6 +175,11 @@ class EverySteps {
     backend.updatePageBounds(0, range);
     backend.attentionOutput(weights.output, this.#attended, this.#x);
     backend.feedForward(weights.feedForward, this.#x);
+    if (weights.experts) {
+      const { outputNorm } = weights;
+      backend.attentionOutput({ ...weights.output, outputNorm }, this.#attended, this.#x);
+      backend.feedForward(weights.experts, this.#x);
+    }
     for (const rows of [[numRows - 1], [numRows - 1, 0, 0]])
       backend.logits(
         weights.input.norm,

@@ -59,6 +59,8 @@ const LARGE: DeviceTraits = {
   hasSubgroupMatrices: true,
 };
 
+const EXPERTS = { numExperts: 9, topExperts: 3, intermediateSize: 96, isNormalised: true };
+
 /** Odd and even sizes, the maximum query heads of a workgroup, the widest heads, layers of two kinds. */
 const COMMON = { maxPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
 const SIZES: readonly Partial<Sizes>[] = [
@@ -69,6 +71,7 @@ const SIZES: readonly Partial<Sizes>[] = [
   {
     ...{ ...COMMON, headDim: 64, numKvHeads: 1, numQueryHeads: 3, hiddenSize: 512, intermediateSize: 1024 },
     ...{ numLayers: 2, numRopes: 2, layers: [{ rope: 0 }, { rope: 0, queryRope: 1, window: 100 }] },
+    ...{ activation: "gelu_tanh", embeddingScale: 2, experts: EXPERTS },
   },
 ];
 

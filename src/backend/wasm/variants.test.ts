@@ -3,6 +3,7 @@ import { place } from "../../../test/place/here.ts";
 import { decoded, randomBlocks } from "../../../test/random-blocks.ts";
 import { sizesOf } from "../../../test/sizes.ts";
 import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
 import { withAllPages } from "../with-all-pages.ts";
 import { wasmFactory } from "./open-wasm.ts";
 import { DEFAULT_TUNING, TUNABLES, TUNING_NAMES, type Tuning } from "./tuning.ts";
@@ -31,7 +32,11 @@ interface Heads {
   readonly headDim: number;
 }
 
-async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmBackend> {
+async function open(
+  heads: Heads,
+  build: (typeof BUILDS)[number],
+  cacheDtype: CpuCacheDtype = "f32",
+): Promise<WasmBackend> {
   const sizes = sizesOf({
     ...{
       numLayers: 1,
@@ -43,7 +48,7 @@ async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmB
     },
     ...{ maxPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
   });
-  const open = withAllPages(wasmFactory(place.createWasmHost(), { ...build, tuning: "default" }));
+  const open = withAllPages(wasmFactory(place.createWasmHost(), { ...build, cacheDtype, tuning: "default" }));
   const backend = await open(...sizes);
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
@@ -248,18 +253,21 @@ function sameBits(a: Float32Array, b: Float32Array): boolean {
   return as.every((word, i) => word === bs[i]);
 }
 
-const HEADS: readonly Heads[] = [
-  { numQueryHeads: 9, numKvHeads: 3, headDim: 64 },
-  { numQueryHeads: 7, numKvHeads: 1, headDim: 6 },
-  { numQueryHeads: 4, numKvHeads: 4, headDim: 20 },
-  { numQueryHeads: 4, numKvHeads: 2, headDim: 128 },
+const HEADS: readonly (Heads & { readonly cacheDtype: CpuCacheDtype })[] = [
+  { numQueryHeads: 9, numKvHeads: 3, headDim: 64, cacheDtype: "f32" },
+  { numQueryHeads: 7, numKvHeads: 1, headDim: 6, cacheDtype: "f32" },
+  { numQueryHeads: 4, numKvHeads: 4, headDim: 20, cacheDtype: "f32" },
+  { numQueryHeads: 4, numKvHeads: 2, headDim: 128, cacheDtype: "f32" },
+  { numQueryHeads: 9, numKvHeads: 3, headDim: 64, cacheDtype: "q8" },
+  { numQueryHeads: 7, numKvHeads: 1, headDim: 6, cacheDtype: "q8" },
 ];
 
-describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) => {
+describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim in $cacheDtype", (given) => {
+  const { cacheDtype, ...heads } = given;
   it.each(
     BUILDS,
   )("attention has the same bits under every tuning: $threads threads, $simd", async (build) => {
-    const backend = await open(heads, build);
+    const backend = await open(heads, build, cacheDtype);
     const { numQueryHeads, headDim } = heads;
     const next = draws(3);
     for (const { address, bytes } of backend.cacheRegions)

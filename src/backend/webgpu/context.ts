@@ -65,6 +65,11 @@ export interface GpuContext extends GpuSizes {
   readonly stepBuffer: StepBuffer;
 }
 
+/** The prelude of kernels that activate a gate. */
+export function actFile({ activation }: ModelShape): "act-silu" | "act-gelu" {
+  return activation === "silu" ? "act-silu" : "act-gelu";
+}
+
 /** RoPE tables of a layer. */
 export type LayerRope = Pick<LayerShape, "rope" | "queryRope">;
 

@@ -2,8 +2,23 @@ import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { WeightFormat } from "../../base/weight-format.ts";
 import { formatCode } from "../../base/weight-format.ts";
-import { type GpuContext, type LayerRope, stepConstants } from "./context.ts";
-import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
+import { actFile, type GpuContext, type LayerRope, stepConstants } from "./context.ts";
+import {
+  type HalfRows,
+  type PrepareOptions,
+  type ProductInputs,
+  padded,
+  type Rows,
+} from "./product-inputs.ts";
+import {
+  arePaired,
+  formatsOf,
+  headRowsOf,
+  isStreamed,
+  lanesOf,
+  MIN_HEAD_ROWS,
+  skinnyTile,
+} from "./product-sizes.ts";
 import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import {
@@ -23,8 +38,6 @@ const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
 /** Maximum rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
 const MAX_SKINNY_ROWS = 64;
-/** A thread group takes at least two runs of two rows of a head. */
-const MIN_HEAD_ROWS = 4;
 /** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
@@ -49,7 +62,7 @@ export interface ProductOptions extends PrepareOptions {
   readonly add?: boolean;
 }
 
-/** "gated": out = silu(out) * product; "add": out += product. */
+/** "gated": out = act(out) * product; "add": out += product. */
 type Mode = "plain" | "add" | "gated";
 
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
@@ -57,9 +70,9 @@ export class LinearOps {
   readonly #context: GpuContext;
   readonly #inputs: ProductInputs;
 
-  constructor(context: GpuContext) {
+  constructor(context: GpuContext, inputs: ProductInputs) {
     this.#context = context;
-    this.#inputs = new ProductInputs(context);
+    this.#inputs = inputs;
   }
 
   /** out[b] (+)= products of x[b], normed and gathered if asked. */
@@ -80,7 +93,7 @@ export class LinearOps {
     });
   }
 
-  /** out[b] = silu(first of x[b]) * second of x[b]. */
+  /** out[b] = act(first of x[b]) * second of x[b]. */
   multiplyPair(first: Product, second: Product, x: Rows, out: Target, options: PrepareOptions): void {
     if (x.count === 0) return;
     const pairs = pairSections(first, second);
@@ -210,7 +223,7 @@ export class LinearOps {
       return;
     }
     const core = this.#core(first, x, norm !== undefined, partner ? "pair" : "plain");
-    const kernel = recorder.kernel([...core.files, "matvec"], {
+    const kernel = recorder.kernel([...core.files, actFile(this.#context.model), "matvec"], {
       ...core.constants,
       PAIR: partner !== undefined,
       GATED: mode === "gated",
@@ -301,7 +314,7 @@ export class LinearOps {
     const isSmall = x.count <= 64 || slice.rows <= 1024;
     const side = isSmall ? 1 : 2;
     const files = weightFiles(format, { floats: "tile-floats", quantised: "tile-quantised" });
-    const kernel = recorder.kernel(["gemm-sizes", ...files, "gemm"], {
+    const kernel = recorder.kernel(["gemm-sizes", ...files, actFile(this.#context.model), "gemm"], {
       ...weightConstants(format, cols),
       COLS: paddedColumns(format, cols),
       SIDE_X: side,
@@ -329,23 +342,27 @@ export class LinearOps {
         ? skinnyTile(x.count, slice.rows, isPair)
         : this.#tile(isPair || mode !== "plain");
     const files = weightFiles(format, { floats: "strip-floats", quantised: "strip-quantised" });
-    const kernel = recorder.kernel(["subgroup-matrix", "strip-sizes", ...files, "gemm-subgroup-matrix"], {
-      ...weightConstants(format, cols),
-      VECTORS: paddedColumns(format, cols) / 8,
-      TILE_X: tile.x,
-      TILE_W: tile.w,
-      STRIP: tile.strip,
-      SPLIT_X: tile.splitX,
-      SPLIT_W: tile.splitW,
-      SPLIT_K: tile.splitK,
-      DEPTH: tile.depth,
-      BUFFERS: tile.buffers,
-      STRIDE: section.stride,
-      X_STRIDE: x.vectors,
-      PAIR: isPair,
-      GATED: mode === "gated",
-      ADD: mode === "add",
-    });
+    const act = actFile(this.#context.model);
+    const kernel = recorder.kernel(
+      ["subgroup-matrix", "strip-sizes", ...files, act, "gemm-subgroup-matrix"],
+      {
+        ...weightConstants(format, cols),
+        VECTORS: paddedColumns(format, cols) / 8,
+        TILE_X: tile.x,
+        TILE_W: tile.w,
+        STRIP: tile.strip,
+        SPLIT_X: tile.splitX,
+        SPLIT_W: tile.splitW,
+        SPLIT_K: tile.splitK,
+        DEPTH: tile.depth,
+        BUFFERS: tile.buffers,
+        STRIDE: section.stride,
+        X_STRIDE: x.vectors,
+        PAIR: isPair,
+        GATED: mode === "gated",
+        ADD: mode === "add",
+      },
+    );
     recorder.dispatch({
       category: "weights",
       kernel,
@@ -376,47 +393,4 @@ export class LinearOps {
       );
     return weight;
   }
-}
-
-/** For few rows of x: long strips of few weight rows, whose columns four subgroups share. */
-function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
-  const x = Math.ceil(count / 16) * 16;
-  // enough workgroups for all of a large GPU
-  const w = isPair || rows >= 16384 ? 32 : 16;
-  return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
-}
-
-/** Invocations that share a row of `stride` vectors: whole reduce groups, as many as possible among those that idle least. */
-function lanesOf(stride: number, reduceLanes: number, most: number): number {
-  let best = reduceLanes;
-  let least = Number.POSITIVE_INFINITY;
-  const enough = Math.ceil(stride / reduceLanes) * reduceLanes; // for one vector each
-  const fewest = Math.max(reduceLanes, Math.floor(most / 2 / reduceLanes) * reduceLanes);
-  for (let lanes = Math.min(fewest, enough); lanes <= Math.min(most, enough); lanes += reduceLanes) {
-    const idle = Math.ceil(stride / lanes) * lanes - stride;
-    if (idle <= least) [best, least] = [lanes, idle];
-  }
-  return best;
-}
-
-function formatsOf(products: readonly Product[]): readonly WeightFormat[] {
-  return products.map(({ weight }) => weight.format);
-}
-
-/** True if one kernel can read two matrices: quantised ones through one binding. */
-function arePaired(one: Section, other: Section): boolean {
-  return one.format === other.format && (!isQuantised(one.format) || one.slice.slab === other.slice.slab);
-}
-
-/** True if the matrix-vector kernels can read x in place, by whole vectors. */
-function isStreamed(x: Rows, cols: number, format: WeightFormat): boolean {
-  return x.stride % 4 === 0 && (isQuantised(format) || cols % vectorElements(format) === 0);
-}
-
-/** Lowers the rows of a workgroup until they divide a head and each invocation finishes at most two pairs. */
-function headRowsOf(rows: number, headDim: number, maxPairs: number): number {
-  let headRows = Math.max(MIN_HEAD_ROWS, rows);
-  while (headRows > MIN_HEAD_ROWS && (headDim % headRows !== 0 || headRows / MIN_HEAD_ROWS > maxPairs))
-    headRows /= 2;
-  return headRows;
 }

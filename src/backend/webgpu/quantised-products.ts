@@ -1,4 +1,4 @@
-import type { GpuContext } from "./context.ts";
+import { actFile, type GpuContext } from "./context.ts";
 import type { Rows } from "./product-inputs.ts";
 import { piecesIn, reduceLanesOf } from "./quantised-sizes.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
@@ -19,7 +19,7 @@ export interface QuantisedProduct {
   readonly x: Rows;
   readonly norm: WebGpuWeight | undefined;
   readonly out: { readonly storage: NumberedBuffer; readonly stride: number };
-  /** "pair": out = silu(first) * second; "gated": out = silu(out) * product; "add": out += product. */
+  /** "pair": out = act(first) * second; "gated": out = act(out) * product; "add": out += product. */
   readonly mode: "plain" | "add" | "pair" | "gated";
 }
 
@@ -36,8 +36,10 @@ export function recordQuantised(context: GpuContext, product: QuantisedProduct):
       hasSubgroups ? "shuffle-subgroups" : "shuffle-shared",
       traits.hasPackedDot ? "packed-dot" : "packed-dot-none",
       ...(["sections", "nibbles", "quants"] as const),
+      "rows:first",
       `weights-${format}:first`,
       `dot-${format}:first`,
+      actFile(model),
       "matvec-quantised",
     ],
     {

@@ -10,7 +10,7 @@ export function weightFiles(
   reader: { readonly floats: KernelFile; readonly quantised: KernelFile },
 ): readonly ShaderFile[] {
   return isQuantised(format)
-    ? ["nibbles", `weights-${format}:first`, reader.quantised]
+    ? ["nibbles", "rows:first", `weights-${format}:first`, reader.quantised]
     : ["storage", reader.floats];
 }
 

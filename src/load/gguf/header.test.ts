@@ -115,6 +115,12 @@ describe("a whole file", () => {
     expect(sizes.length).toBeLessThan(6);
   });
 
+  test("may have texts that are characters only together, and keeps them apart", async () => {
+    const halves = [0xc3, 0xa9].map((byte) => ({ type: 8, bytes: textBytes(Uint8Array.of(byte)) }));
+    const { metadata } = await read({ metadata: [["t", field.list(8, halves)]] });
+    expect(metadata.get("t")).toEqual(["\ufffd", "\ufffd"]);
+  });
+
   test("may have texts that are not UTF-8, as U+FFFD, and the texts beside them stay", async () => {
     const list = field.list(8, [
       { type: 8, bytes: textBytes(Uint8Array.of(0x61, 0xff)) },
@@ -234,6 +240,17 @@ test.each<[string, GgufFileContents, string | RegExp]>([
     code: "model-file",
     message: expect.stringContaining("m.gguf"),
   });
+});
+
+test.each([
+  ["short texts", 4 << 20, field.texts(["ab"]).bytes.slice(12), 8],
+  ["arrays within an array", 300_000, u32Bytes(4), 9],
+])("a file with more %s than any model's is refused before they are kept", async (_, count, one, type) => {
+  const element = type === 9 ? joinBytes(one, new Uint8Array(8)) : one;
+  const elements = new Uint8Array(element.length * (count + 1));
+  for (let at = 0; at < elements.length; at += element.length) elements.set(element, at);
+  const reading = read({ metadata: [["a", field.list(type, [{ type, bytes: elements }], count + 1)]] });
+  await expect(reading).rejects.toThrow("its arrays have more than 4194304 values");
 });
 
 function nested(depth: number): ReturnType<typeof field.u8> {

@@ -1,7 +1,7 @@
 // Prelude of the persistent layer kernel: everything a decode step of one row does between two attentions, in one dispatch.
 // Stages: combine of the attention (layer-combine.wgsl or layer-copy.wgsl), attention output, gate and up, down, and the next
 // layer's queries, keys and values (layer-to-heads.wgsl or layer-to-rows.wgsl). A stage's workgroups are numbered after those
-// that produce its input, and load their weights while they wait for it. With: storage, shuffle, layer-mailbox, and layer-stage
+// that produce its input, and load their weights while they wait for it. With: storage, shuffle, layer-mailbox, act-silu or act-gelu, and layer-stage
 // as o, gate_up and down.
 //
 // A waiting workgroup requires that its producer has been scheduled. If workgroups launch in order, the workgroup's number
@@ -19,7 +19,7 @@ override HIDDEN: u32;
 override ATTENDED_WORDS: u32;
 override HIDDEN_WORDS: u32;
 override GATED_WORDS: u32;
-override SET_WORDS: u32; // of one dispatch: attended, hidden, gated, hidden, ticket
+override SET_WORDS: u32; // of one dispatch: attended, hidden, gated, hidden, heads of a q8 cache, ticket
 override SPACE: u32; // sums of a reduce group, then its squares
 const GATE_UP_OUTPUTS: u32 = SUMS_gate_up / 2u;
 
@@ -75,10 +75,6 @@ fn scale_of() -> f32 {
   return inverseSqrt(total_of(SPACE - 1u) / f32(HIDDEN) + EPS);
 }
 
-fn silu(v: f32) -> f32 {
-  return v / (1f + exp(-v));
-}
-
 fn bias_of(first: u32, i: u32) -> f32 {
   let at = first - 1u + i;
   return vectors[at / 4u][at % 4u];
@@ -100,7 +96,7 @@ fn gate_up(block: u32, thread: u32) {
   if (thread < GATE_UP_OUTPUTS) {
     let r = thread / (ROWS_gate_up / 2u) * ROWS_gate_up + thread % (ROWS_gate_up / 2u);
     let scale = scale_of();
-    let value = silu(scale * sum_of_gate_up(r)) * scale * sum_of_gate_up(r + ROWS_gate_up / 2u);
+    let value = act(scale * sum_of_gate_up(r)) * scale * sum_of_gate_up(r + ROWS_gate_up / 2u);
     post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(block * GATE_UP_OUTPUTS + thread, UNIT_down), value);
   }
 }
@@ -109,10 +105,11 @@ fn down(block: u32, thread: u32) {
   let row = block * SUMS_down + min(thread, SUMS_down - 1u);
   let hidden = params.mailbox + ATTENDED_WORDS;
   let before = hidden + mailbox_place(row, UNIT_gate_up);
+  let first = atomicLoad(&mailbox[before]);
   run_down(block, hidden + HIDDEN_WORDS, 0u, thread);
   workgroupBarrier();
   if (thread < SUMS_down) {
-    let value = receive(UNSET, before) + sum_of_down(thread);
+    let value = receive(first, before) + sum_of_down(thread);
     x[row] = value;
     if (INPUT) {
       post(hidden + HIDDEN_WORDS + GATED_WORDS + mailbox_place(row, UNIT_input), value);

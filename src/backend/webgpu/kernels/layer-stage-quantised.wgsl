@@ -66,15 +66,36 @@ fn is_inside_STAGE(strip: u32, i: u32, thread: u32) -> bool {
   return i * THREADS + thread < 2u * SPAN_STAGE && half_STAGE(strip, i, thread) < 2u * PIECES_STAGE;
 }
 
-// Loads the mailbox words of one strip without waiting; a word may still be UNSET. origin: of the vector.
-fn peek_STAGE(origin: u32, strip: u32, thread: u32) -> Bits_STAGE {
+// Where the invocation's i-th half of a strip begins in the mailbox; the last one's place past the end of the vector. origin: of the
+// vector
+fn source_STAGE(origin: u32, strip: u32, i: u32, thread: u32) -> u32 {
+  let half = select(2u * PIECES_STAGE - 1u, half_STAGE(strip, i, thread), is_inside_STAGE(strip, i, thread));
+  return origin + mailbox_place(half * UNIT_STAGE, UNIT_STAGE);
+}
+
+// Waits for one strip of the vector. It polls one word of each half, whose others come from the same workgroup, and then loads
+// all of them at once: one after another, each would take a trip to memory.
+fn take_STAGE(origin: u32, strip: u32, thread: u32) -> Bits_STAGE {
   var bits = Bits_STAGE();
-  /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
-    let place = origin + mailbox_place(half_STAGE(strip, i, thread) * UNIT_STAGE, UNIT_STAGE);
-    if (is_inside_STAGE(strip, i, thread)) {
+  var is_missing = true;
+  for (var look = 0u; look < POLL_LIMIT && is_missing; look++) {
+    is_missing = false;
+    /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
+      let last = atomicLoad(&mailbox[source_STAGE(origin, strip, i, thread) + 15u * THREADS]);
+      is_missing = is_missing || last == UNSET;
+    }
+  }
+  is_missing = true;
+  for (var look = 0u; look < POLL_LIMIT && is_missing; look++) {
+    is_missing = false;
+    /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
+      let source = source_STAGE(origin, strip, i, thread);
       /* unroll */ for (var e = 0u; e < 16u; e++) {
-        bits[16u * i + e] = atomicLoad(&mailbox[place + e * THREADS]);
+        bits[16u * i + e] = atomicLoad(&mailbox[source + e * THREADS]);
       }
+    }
+    /* unroll */ for (var i = 0u; i < 16u * HALVES_STAGE; i++) {
+      is_missing = is_missing || bits[i] == UNSET;
     }
   }
   return bits;
@@ -94,15 +115,14 @@ fn scales_STAGE(norm: u32, strip: u32, thread: u32) -> Scales_STAGE {
 }
 
 // Waits for one strip of the vector and stores its digits; zeros past its end. Returns the invocation's sum of squares.
-fn receive_STAGE(bits: Bits_STAGE, scales: Scales_STAGE, origin: u32, strip: u32, thread: u32) -> f32 {
+fn receive_STAGE(scales: Scales_STAGE, origin: u32, strip: u32, thread: u32) -> f32 {
+  let bits = take_STAGE(origin, strip, thread);
   var square = 0f;
   /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
     var x: array<vec4f, 4> = array<vec4f, 4>();
-    let place = origin + mailbox_place(half_STAGE(strip, i, thread) * UNIT_STAGE, UNIT_STAGE);
-    if (is_inside_STAGE(strip, i, thread)) {
-      /* unroll */ for (var e = 0u; e < 16u; e++) {
-        x[e / 4u][e % 4u] = receive(bits[16u * i + e], place + e * THREADS);
-      }
+    let is_inside = is_inside_STAGE(strip, i, thread);
+    /* unroll */ for (var e = 0u; e < 16u; e++) {
+      x[e / 4u][e % 4u] = bitcast<f32>(select(0u, bits[16u * i + e], is_inside));
     }
     if (NORM_STAGE) {
       /* unroll */ for (var k = 0u; k < 4u; k++) {
@@ -122,7 +142,6 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
   var starts = starts_STAGE(block, 0u, thread);
   var w = load_STAGE(starts, 0u, 0u, thread);
   let first_scales = scales_STAGE(norm, 0u, thread);
-  let first_bits = peek_STAGE(origin, 0u, thread);
   var square = 0f;
   var sums: array<f32, ROWS_STAGE> = array<f32, ROWS_STAGE>();
   for (var step = 0u; step < STEPS_STAGE; step++) {
@@ -138,11 +157,11 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
       next = load_STAGE(starts, then / (CHUNKS_STAGE * TURNS_STAGE), then % CHUNKS_STAGE, thread);
     }
     if (step == 0u) {
-      square = receive_STAGE(first_bits, first_scales, origin, 0u, thread);
+      square = receive_STAGE(first_scales, origin, 0u, thread);
       workgroupBarrier();
     } else if (STRIPS_STAGE > 1u && step % (CHUNKS_STAGE * TURNS_STAGE) == 0u) {
       workgroupBarrier();
-      square += receive_STAGE(peek_STAGE(origin, strip, thread), scales_STAGE(norm, strip, thread), origin, strip, thread);
+      square += receive_STAGE(scales_STAGE(norm, strip, thread), origin, strip, thread);
       workgroupBarrier();
     }
     /* unroll */ for (var j = 0u; j < CHUNK_STAGE; j++) {

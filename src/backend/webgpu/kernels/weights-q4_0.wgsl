@@ -1,6 +1,5 @@
-// Weights of q4_0: d (q - 8). A row of PIECES pieces of 32: the nibbles of each, a vector, then d of each, f16. With: nibbles.
+// Weights of q4_0: d (q - 8). A row of PIECES pieces of 32: the nibbles of each, a vector, then d of each, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-var<storage, read> weights_STAGE: array<vec4u>;
 
 struct Piece_STAGE {
   quants: vec4u,
@@ -10,7 +9,7 @@ struct Piece_STAGE {
 // row: its first vector
 fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   let word = PIECES_STAGE * 4u + p / 2u;
-  return Piece_STAGE(weights_STAGE[row + p], weights_STAGE[row + word / 4u][word % 4u]);
+  return Piece_STAGE(vector_STAGE(row + p), word_STAGE(row, word));
 }
 
 // Elements 4i to 4i + 3.

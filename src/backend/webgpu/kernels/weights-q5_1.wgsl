@@ -1,7 +1,6 @@
 // Weights of q5_1: d q + m. A row of PIECES pieces of 32: the nibbles of each, a vector; the fifth bits of each, a word (bit i
-// of byte b: element 4i + b); then d and m of each, f16. With: nibbles.
+// of byte b: element 4i + b); then d and m of each, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-var<storage, read> weights_STAGE: array<vec4u>;
 
 struct Piece_STAGE {
   quants: vec4u,
@@ -14,7 +13,7 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   let fifths = PIECES_STAGE * 4u + p;
   let scales = PIECES_STAGE * 5u + p;
   return Piece_STAGE(
-    weights_STAGE[row + p], weights_STAGE[row + fifths / 4u][fifths % 4u], weights_STAGE[row + scales / 4u][scales % 4u]);
+    vector_STAGE(row + p), word_STAGE(row, fifths), word_STAGE(row, scales));
 }
 
 // Elements 4i to 4i + 3.

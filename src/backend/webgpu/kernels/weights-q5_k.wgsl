@@ -1,7 +1,6 @@
 // Weights of q5_k: d s q - m t. A row of PIECES pieces of 32: the nibbles of each, a vector; the fifth bits of each, a word (bit i
-// of byte b: element 4i + b); s and t of each, bytes; then d and m of eight pieces, f16. With: nibbles.
+// of byte b: element 4i + b); s and t of each, bytes; then d and m of eight pieces, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-var<storage, read> weights_STAGE: array<vec4u>;
 
 struct Piece_STAGE {
   quants: vec4u,
@@ -16,10 +15,10 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   let small = PIECES_STAGE * 5u + p / 2u;
   let scales = PIECES_STAGE * 5u + PIECES_STAGE / 2u + p / 8u;
   return Piece_STAGE(
-    weights_STAGE[row + p],
-    weights_STAGE[row + fifths / 4u][fifths % 4u],
-    weights_STAGE[row + small / 4u][small % 4u],
-    weights_STAGE[row + scales / 4u][scales % 4u],
+    vector_STAGE(row + p),
+    word_STAGE(row, fifths),
+    word_STAGE(row, small),
+    word_STAGE(row, scales),
   );
 }
 

@@ -1,8 +1,7 @@
 // Weights of q6_k: d s (q - 32), with s of 16 elements. A row of PIECES pieces of 32: the nibbles of each, a vector; bits 4 and 5
 // of elements 0 to 15 of each, a word (bits 2i and 2i + 1 of byte b: element 4i + b), and of 16 to 31; two s of each, signed
-// bytes; then d of eight pieces, f16. With: nibbles.
+// bytes; then d of eight pieces, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-var<storage, read> weights_STAGE: array<vec4u>;
 
 struct Piece_STAGE {
   quants: vec4u,
@@ -18,10 +17,10 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   let small = PIECES_STAGE * 6u + p / 2u;
   let scales = PIECES_STAGE * 6u + PIECES_STAGE / 2u + p / 16u;
   return Piece_STAGE(
-    weights_STAGE[row + p],
-    vec2u(weights_STAGE[row + first / 4u][first % 4u], weights_STAGE[row + second / 4u][second % 4u]),
-    weights_STAGE[row + small / 4u][small % 4u],
-    weights_STAGE[row + scales / 4u][scales % 4u],
+    vector_STAGE(row + p),
+    vec2u(word_STAGE(row, first), word_STAGE(row, second)),
+    word_STAGE(row, small),
+    word_STAGE(row, scales),
   );
 }
 

@@ -1,7 +1,6 @@
 // Weights of q8_0: d q. A row of PIECES pieces of 32: a vector of elements 0 to 15 of each, one of 16 to 31 of each, then d of
-// each, f16. With: nibbles.
+// each, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-var<storage, read> weights_STAGE: array<vec4u>;
 
 struct Piece_STAGE {
   low: vec4u,
@@ -13,7 +12,7 @@ struct Piece_STAGE {
 fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   let word = PIECES_STAGE * 8u + p / 2u;
   return Piece_STAGE(
-    weights_STAGE[row + p], weights_STAGE[row + PIECES_STAGE + p], weights_STAGE[row + word / 4u][word % 4u]);
+    vector_STAGE(row + p), vector_STAGE(row + PIECES_STAGE + p), word_STAGE(row, word));
 }
 
 // Elements 4i to 4i + 3.
