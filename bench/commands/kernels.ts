@@ -61,7 +61,7 @@ export function kernelsCommand(): Command {
 
 /** Sizes of attention's kernels (src/backend/webgpu/tuning.ts). */
 const SIZES = [
-  ...(["attendThreads", "attendTokens", "attendWorkgroups", "attendMinSplit", "attendInt8Vectors"] as const),
+  ...(["attendThreads", "attendTokens", "attendWorkgroups", "attendMinSplit"] as const),
   ...(["matrixKeys", "matrixSubgroups", "combineThreads"] as const),
 ] satisfies readonly (keyof Tuning)[];
 

@@ -140,11 +140,9 @@ export class SplitKv {
 
   /** Lanes that share a key in attend.wgsl; 0 if the device's subgroups or its memory are too small for it. */
   #lanes(heads: number, threads: number): number {
-    const { traits, model, cacheDtype, tuning } = this.#context;
+    const { traits, model, cacheDtype } = this.#context;
     const vectors = cacheRowVectors(model, cacheDtype);
-    const atOnce = cacheDtype === "q8" && heads <= 4 ? tuning.attendInt8Vectors : 1;
-    const wanted = Math.max(MIN_LANES, 2 ** Math.ceil(Math.log2(vectors / atOnce)));
-    const lanes = Math.min(32, wanted, 2 ** Math.ceil(Math.log2(vectors)), traits.minSubgroupSize);
+    const lanes = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)), traits.minSubgroupSize);
     // With fewer lanes each invocation holds the softmax of several heads; no real model needs it, and SwiftShader's
     // compiler once took 24 GB.
     if (lanes < MIN_LANES) return 0;
