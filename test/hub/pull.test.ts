@@ -145,6 +145,11 @@ describe("a model of the hub", () => {
     expect(await contentOf(named, "Q8_0/m-Q8_0.gguf")).toEqual(new Uint8Array(Buffer.from("eight")));
   });
 
+  test("with several quantisations is not taken for the one that is in the store", async () => {
+    await open("hf:org/parts:Q8_0");
+    await expect(open("org/parts")).rejects.toThrow("org/parts has 2 GGUF files that it may mean");
+  });
+
   test("whose list has pages is listed to the end", async () => {
     hub.pageSize = 2;
     expect(await contentOf(await open("org/model"), "model.safetensors")).toHaveLength(WEIGHTS.length);

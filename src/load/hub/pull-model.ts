@@ -114,7 +114,7 @@ async function findCommit(
 interface StoredModel {
   readonly opened: OpenedModel;
   readonly commit: string;
-  /** True if every file of the commit that the engine reads is here; a text that is not may be on the hub otherwise. */
+  /** True if every file of the commit that the engine reads is here, and the hub's list would choose no other. */
   readonly isWhole: boolean;
 }
 
@@ -135,13 +135,15 @@ async function findStored(store: ModelStore, model: HubModel, reason: string): P
     const chosen = chooseFiles(model, paths);
     await checkShards(folder, chosen, paths);
     const unknown = chosen.file === undefined ? await unknownTexts(store, snapshot, paths) : [];
+    // Whether a GGUF file that nobody named is the only one of its repository, the hub's list alone tells.
+    const isSure = chosen.file === undefined || model.file !== undefined || model.quant !== undefined;
     const notes = unknown.includes("tokenizer.json")
       ? [`${store.name} has no tokenizer.json of ${repo}, which the hub may have; ${advice}`]
       : [];
     return {
       opened: { folder: withWeightFile(folder, chosen.file), notes },
       commit,
-      isWhole: unknown.length === 0,
+      isWhole: unknown.length === 0 && isSure,
     };
   } catch (error) {
     if (!(error instanceof ModelFileError)) throw error;
