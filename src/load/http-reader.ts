@@ -28,11 +28,19 @@ export class HttpReader {
     } catch (cause) {
       watch.end();
       if (cause instanceof EngineError) throw cause;
-      throw new ModelFileError(`fetching ${url}: ${String(cause)}; check the address and the network`, {
-        cause,
-      });
+      throw new ModelFileError(
+        `fetching ${url}: ${String(cause)}${reasonOf(cause)}; check the address and the network`,
+        { cause },
+      );
     }
   }
+}
+
+/** What lies behind "fetch failed", such as ECONNREFUSED or ENOTFOUND; browsers do not tell. */
+function reasonOf(failure: unknown): string {
+  const cause = failure instanceof Error ? failure.cause : undefined;
+  if (!(cause instanceof Error)) return "";
+  return ` (${cause.message || ("code" in cause ? String(cause.code) : cause.name)})`;
 }
 
 /** Aborts a transfer when the caller aborts or when it stalls. */

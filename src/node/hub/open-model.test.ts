@@ -67,6 +67,19 @@ describe("openModel", () => {
     );
   });
 
+  test.each(["model.bin", "model.safetensors", "model"])("a GGUF file named %s is known", async (name) => {
+    writeFileSync(join(folder, name), "GGUF\u0003");
+    await expect(openModel(join(folder, name), offline)).rejects.toThrow("a GGUF file under another name");
+  });
+
+  test("an address that refuses connections is told from a wrong name", async () => {
+    const retry = { attempts: 1 };
+    const environment = { HF_ENDPOINT: "http://127.0.0.1:1", HF_HUB_CACHE: join(folder, "cache") };
+    await expect(openModel("hf:org/name", { environment, retry })).rejects.toThrow(
+      /fetch failed \(.*(refused|bad port)/i,
+    );
+  });
+
   test("a URL is a folder, or a file within its folder", async () => {
     const server = createServer((request, response) => response.end(request.url));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,5 +1,5 @@
 /** Opens models wherever they are: the one place that turns a text into files. */
-import { readdir, stat } from "node:fs/promises";
+import { open, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, ModelFileError } from "../../base/errors.ts";
@@ -101,6 +101,10 @@ async function openPath(path: string): Promise<OpenedModel | undefined> {
   const info = await infoOf(path);
   if (!info) return undefined;
   if (info.isFile()) {
+    if (!/\.gguf$/i.test(path) && (await isGguf(path)))
+      throw new ModelFileError(
+        `opening ${path}: it is a GGUF file under another name; give it a name that ends in .gguf`,
+      );
     if (!/\.(gguf|safetensors)$/i.test(path))
       throw new ModelFileError(
         `opening ${path}: it is a file that is neither .gguf nor .safetensors; expected ${LOCATION_FORMS}`,
@@ -109,6 +113,21 @@ async function openPath(path: string): Promise<OpenedModel | undefined> {
   }
   const snapshot = await snapshotIn(path);
   return { folder: await openFileFolder(snapshot ?? path), notes: [] };
+}
+
+/** True if a file begins as GGUF files do. */
+async function isGguf(path: string): Promise<boolean> {
+  try {
+    const file = await open(path);
+    try {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(4), 0, 4, 0);
+      return bytesRead === 4 && buffer.toString("latin1") === "GGUF";
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw new ModelFileError(`opening ${path}: ${String(cause)}`, { cause });
+  }
 }
 
 /** The snapshot of a folder in the form of the hub's cache: of `main`, else the newest. */
