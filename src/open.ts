@@ -125,8 +125,8 @@ async function openAs({
 function chatTemplateOf(checkpoint: Checkpoint) {
   if (!checkpoint.chatTemplate)
     throw new ConfigError(
-      `${checkpoint.name} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json); ` +
-        "give a prompt instead of messages",
+      `${checkpoint.name} has no chat template (chat_template.jinja, chat_template in tokenizer_config.json, or ` +
+        "tokenizer.chat_template in a GGUF file); give a prompt instead of messages (--raw on the command line)",
     );
   return checkpoint.chatTemplate;
 }

@@ -1,4 +1,5 @@
 /** Prompts and output of `lessismore generate`, to the character. */
+import { rmSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { golden, problem, run, TestFolder } from "./command-line.ts";
 
@@ -42,6 +43,17 @@ describe("generate", () => {
         promptTokens: expected.promptTokens,
       });
     }
+  });
+
+  it("a model without a chat template is refused with the option that runs it", () => {
+    const model = folder.modelWith("plain", {});
+    rmSync(`${model}/chat_template.jinja`);
+    const { status, stderr } = run([...greedy, "-m", model, "hi"]);
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringMatching(/no chat template .*--raw on the command line/),
+    ]);
+    expect(run([...greedy, "--max-tokens", "1", "-m", model, "--raw", "hi"]).status).toBe(0);
   });
 
   it("--think, --no-think and --chat-template-option reach the template", () => {
