@@ -72,6 +72,15 @@ describe("openModel", () => {
     await expect(openModel(join(folder, name), offline)).rejects.toThrow("a GGUF file under another name");
   });
 
+  test("a link whose target is missing is no name of the hub", async () => {
+    process.chdir(folder);
+    mkdirSync("links");
+    symlinkSync("../gone.gguf", "links/m.gguf");
+    await expect(openModel("links/m.gguf", offline)).rejects.toThrow(
+      "it is a link to ../gone.gguf, which is not there",
+    );
+  });
+
   test("an address that refuses connections is told from a wrong name", async () => {
     const retry = { attempts: 1 };
     const environment = { HF_ENDPOINT: "http://127.0.0.1:1", HF_HUB_CACHE: join(folder, "cache") };

@@ -1,5 +1,5 @@
 /** Opens models wherever they are: the one place that turns a text into files. */
-import { open, readdir, stat } from "node:fs/promises";
+import { open, readdir, readlink, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, ModelFileError } from "../../base/errors.ts";
@@ -163,8 +163,14 @@ async function infoOf(path: string) {
   try {
     return await stat(path);
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR"))
-      return undefined;
+    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")) {
+      const target = await readlink(path).catch(() => undefined);
+      if (target === undefined) return undefined;
+      throw new ModelFileError(
+        `opening ${path}: it is a link to ${target}, which is not there; download the file again, or give the link its target back`,
+        { cause },
+      );
+    }
     throw new ModelFileError(`opening ${path}: ${String(cause)}`, { cause });
   }
 }
