@@ -36,7 +36,7 @@ from llama_cpp_decode import ROOT
 
 NMSE_TARGET = 1e-3
 PERPLEXITY_TARGET = 0.005
-NEAR_TIE = 6
+NEAR_TIE = 3
 
 
 class Ours:
