@@ -8,7 +8,7 @@ For each file:
 - NMSE of the logits of a text's first tokens against transformers with the file's weights decoded to f32, of ours and of
   llama.cpp's own. llama.cpp rounds activations to 8 bits and keys and values to 16, so its own NMSE is the noise with which
   its texts are to be compared.
-- Greedy continuations of ours and of llama.cpp up to the first token at which they differ, and there the margin of the two
+- Greedy continuations of PROMPTS in ours and in llama.cpp up to the first token at which they differ, and there the margin of the two
   best logits of each side. It is a near-tie if ours is within NEAR_TIE standard deviations of both sides' errors, which the
   logits above give.
 - Perplexity of the text on the same token ids in the same windows: each window begins anew (with BOS where the vocabulary
@@ -37,6 +37,12 @@ from llama_cpp_decode import ROOT
 NMSE_TARGET = 1e-3
 PERPLEXITY_TARGET = 0.005
 NEAR_TIE = 3
+PROMPTS = [
+    "The capital of France is",
+    "To make a cup of tea, first boil the water. Then",
+    "def fibonacci(n):\n    \"\"\"Returns the n-th Fibonacci number.\"\"\"\n",
+    "Once upon a time there was a small robot who lived in a lighthouse. Every evening",
+]
 
 
 class Ours:
@@ -154,7 +160,7 @@ def compare(model, text, options):
     row["nmse"], row["llamaCppNmse"] = nmse(own, right), nmse(peer, right)
     noise = math.hypot((own - right).std(), (peer - right).std())
     row["logitNoise"] = round(noise, 5)
-    prompts = [window[: options.prompt_tokens] for window in windows[: options.prompts]]
+    prompts = [theirs.model.tokenize(prompt.encode(), add_bos=True, special=False) for prompt in PROMPTS]
     row["greedy"] = compare_greedy(ours, theirs, prompts, options.greedy, noise)
     own = [value for window in windows for value in ours.ask(tokenIds=window)["nats"]]
     peer = [value for window in windows for value in theirs.nats(window)]
@@ -190,11 +196,9 @@ def parse_options():
     parser.add_argument("--tokens", type=int, default=4096, help="of the text, for perplexity")
     parser.add_argument("--window", type=int, default=512)
     parser.add_argument("--logits-tokens", type=int, default=64)
-    parser.add_argument("--prompts", type=int, default=3, help="the starts of that many windows")
-    parser.add_argument("--prompt-tokens", type=int, default=48)
-    parser.add_argument("--greedy", type=int, default=96, help="tokens of a continuation")
+    parser.add_argument("--greedy", type=int, default=64, help="tokens of a continuation")
     parser.add_argument("--backend", default="wasm", choices=["wasm", "reference"])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--node", default="node", help="the Node that runs ours")
     parser.add_argument("--out", type=pathlib.Path, help="where the JSON goes")
     return parser.parse_args()
