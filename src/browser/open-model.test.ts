@@ -71,8 +71,10 @@ describe("a model of the hub in a browser", () => {
     const starts = (await seen())
       .filter(({ kind }) => kind === "store")
       .map(({ range }) => Number(/\d+/.exec(range ?? "")?.[0]));
-    const firstPart = 8 << 20;
-    expect(starts.slice(0, 3)).toEqual([firstPart, firstPart + 3_000_000, firstPart + 6_000_000]);
+    expect(starts[0]).toBe(8 << 20); // Behind the part that the first download kept.
+    expect(starts.length).toBeGreaterThan(3);
+    const steps = starts.slice(1).map((start, i) => start - (starts[i] ?? 0));
+    expect(steps.every((step) => step > 0 && step <= 3_000_000)).toBe(true); // At the byte where the last one was cut.
   });
 
   test("of two pages at once is fetched once", async () => {

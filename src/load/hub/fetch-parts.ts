@@ -153,13 +153,12 @@ class PartsTransfer {
     const part = Math.floor(run.offset / partBytes);
     const start = part * partBytes;
     const length = Math.min(partBytes, sizeBytes - start);
-    run.buffer ??= new Uint8Array(length);
+    if (run.buffer?.length !== length) run.buffer = new Uint8Array(length); // One buffer serves all parts of a run.
     const taken = bytes.subarray(0, start + length - run.offset);
     run.buffer.set(taken, run.offset - start);
     run.offset += taken.length;
     if (run.offset === start + length) {
       await this.#file.write(part, run.buffer);
-      run.buffer = undefined;
       while (run.offset < run.end && this.#file.has(Math.floor(run.offset / partBytes)))
         run.offset = Math.min(run.end, run.offset + partBytes);
     }

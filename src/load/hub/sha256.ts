@@ -1,14 +1,14 @@
 /** SHA-256 in steps, for browsers: their own `crypto.subtle` takes a whole file at once. Source: FIPS 180-4. */
 
 /** The first 32 bits of the fractional parts of the cube roots of the first 64 primes (FIPS 180-4, 4.2.2). */
-const K = new Uint32Array(fractions(64, 1 / 3));
+const K = new Int32Array(fractions(64, 1 / 3));
 /** Of the square roots of the first 8 (FIPS 180-4, 5.3.3). */
 const INITIAL = fractions(8, 1 / 2);
 const BLOCK_BYTES = 64;
 
 export class Sha256 {
-  readonly #state = new Uint32Array(INITIAL);
-  readonly #words = new Uint32Array(64);
+  readonly #state = new Int32Array(INITIAL);
+  readonly #words = new Int32Array(64);
   readonly #block = new Uint8Array(BLOCK_BYTES);
   #filled = 0;
   #length = 0;
@@ -38,26 +38,25 @@ export class Sha256 {
     view.setUint32(padding.length - 8, Math.floor(length / 0x20000000)); // Bits: 8 a byte.
     view.setUint32(padding.length - 4, (length << 3) >>> 0);
     this.update(padding);
-    return [...this.#state].map((word) => word.toString(16).padStart(8, "0")).join("");
+    return [...this.#state].map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
   }
 
+  /** Every index is in range. Words of 32 bits with a sign, which engines keep in registers. */
   #compress(bytes: Uint8Array, at: number): void {
     const w = this.#words;
-    for (let i = 0, j = at; i < 16; i++, j += 4)
-      w[i] =
-        (byte(bytes, j) << 24) | (byte(bytes, j + 1) << 16) | (byte(bytes, j + 2) << 8) | byte(bytes, j + 3);
-    for (let i = 16; i < 64; i++) {
-      const [x, y] = [word(w, i - 15), word(w, i - 2)];
-      const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
-      const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
-      w[i] = (word(w, i - 16) + s0 + word(w, i - 7) + s1) | 0;
-    }
+    this.#expand(bytes, at);
     const state = this.#state;
-    let [a, b, c, d] = [word(state, 0), word(state, 1), word(state, 2), word(state, 3)];
-    let [e, f, g, h] = [word(state, 4), word(state, 5), word(state, 6), word(state, 7)];
+    let a = state[0] as number;
+    let b = state[1] as number;
+    let c = state[2] as number;
+    let d = state[3] as number;
+    let e = state[4] as number;
+    let f = state[5] as number;
+    let g = state[6] as number;
+    let h = state[7] as number;
     for (let i = 0; i < 64; i++) {
       const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
-      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + word(K, i) + word(w, i)) | 0;
+      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + (K[i] as number) + (w[i] as number)) | 0;
       const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
       const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
       h = g;
@@ -69,17 +68,34 @@ export class Sha256 {
       b = a;
       a = (t1 + t2) | 0;
     }
-    for (const [i, value] of [a, b, c, d, e, f, g, h].entries()) state[i] = word(state, i) + value;
+    state[0] = (state[0] as number) + a;
+    state[1] = (state[1] as number) + b;
+    state[2] = (state[2] as number) + c;
+    state[3] = (state[3] as number) + d;
+    state[4] = (state[4] as number) + e;
+    state[5] = (state[5] as number) + f;
+    state[6] = (state[6] as number) + g;
+    state[7] = (state[7] as number) + h;
+  }
+
+  /** Expands a block of 16 big-endian words to 64. */
+  #expand(bytes: Uint8Array, at: number): void {
+    const w = this.#words;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at, BLOCK_BYTES);
+    for (let i = 0; i < 16; i++) w[i] = view.getInt32(4 * i);
+    for (let i = 16; i < 64; i++) {
+      const x = w[i - 15] as number;
+      const y = w[i - 2] as number;
+      const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+      const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+      w[i] = ((w[i - 16] as number) + s0 + (w[i - 7] as number) + s1) | 0;
+    }
   }
 }
-
-/** Every index is in range: the fallback only satisfies the compiler. */
-const word = (words: Uint32Array, i: number): number => words[i] ?? 0;
-const byte = (bytes: Uint8Array, i: number): number => bytes[i] ?? 0;
 
 /** The first 32 bits of the fractional parts of powers of the first primes; doubles have 20 bits more than these take. */
 function fractions(count: number, power: number): number[] {
   const primes: number[] = [];
   for (let n = 2; primes.length < count; n++) if (primes.every((prime) => n % prime !== 0)) primes.push(n);
-  return primes.map((prime) => Math.floor((prime ** power % 1) * 2 ** 32));
+  return primes.map((prime) => Math.floor((prime ** power % 1) * 2 ** 32) | 0);
 }
