@@ -96,7 +96,7 @@ const GPU: Tuning = {
     gateUp: { rows: 4, chunk: 1, turns: 2 },
     down: { rows: 4, chunk: 1, turns: 1 },
     input: { rows: 4, chunk: 1, turns: 1 },
-    bytes: 28672,
+    bytes: 14336,
   },
   matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 2, bytes: 14336 },
   attendThreads: 256,
