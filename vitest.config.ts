@@ -87,7 +87,9 @@ function browser(): TestProjectConfiguration[] {
       test: {
         ...common(),
         name: "browser",
+        globalSetup: "test/hub/browser-hub.ts",
         include: [BROWSER_ONLY, "test/conformance/*.test.ts", "test/golden/*.test.ts"],
+        exclude: [SYSTEM_ONLY, "node_modules", "dist"],
         maxWorkers: 2,
         sequence: { groupOrder: 2 }, // after Node's: two cores are few
         browser: {

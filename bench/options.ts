@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import type { CacheDtype } from "../src/node/internal.ts";
 import { readShape, type Shape } from "./webgpu/shapes.ts";
 import { WEIGHT_MIXES } from "./webgpu/weight-mix.ts";
 
@@ -49,7 +50,25 @@ export function weightsOption(): Option {
 
 /** The dtype of keys and values on the device. */
 export function cacheDtypeOption(): Option {
-  return new Option("--cache-dtype <dtype>", "of keys and values there")
-    .choices(["f16", "f32"])
-    .default("f16");
+  return new Option("--cache-dtype <dtype>", "of keys and values there").choices(CACHE_DTYPES).default("f16");
+}
+
+const CACHE_DTYPES = ["f16", "f32", "q8"] as const;
+
+/** Cache dtypes to compare, separated by commas. */
+export function cacheDtypesOption(): Option {
+  return new Option(
+    "--cache-dtype <dtypes>",
+    `of keys and values there, in this order: ${CACHE_DTYPES.join(", ")}`,
+  )
+    .argParser(cacheDtypes)
+    .default(["f16"], "f16");
+}
+
+function cacheDtypes(text: string): readonly CacheDtype[] {
+  return text.split(",").map((name) => {
+    const dtype = CACHE_DTYPES.find((one) => one === name);
+    if (dtype === undefined) throw new InvalidArgumentError(`Expected some of ${CACHE_DTYPES.join(", ")}.`);
+    return dtype;
+  });
 }

@@ -23,6 +23,7 @@ export type {
   Selector,
 } from "./attention/policy.ts";
 export { formatAttention, parseAttention } from "./attention/spec.ts";
+export { CACHE_DTYPES, type CacheDtype } from "./base/cache-dtype.ts";
 export {
   AbortedError,
   BackendError,
@@ -54,6 +55,7 @@ export {
 } from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
+export type { DownloadProgress } from "./load/hub/transfer-rate.ts";
 export type { WeightProblem } from "./load/scan-weights.ts";
 export type { DecodeOptions, DecodeStream, Tokenizer } from "./load/tokenizer.ts";
 export { createUrlFolder, type Fetch, type UrlFolderOptions } from "./load/url-folder.ts";
@@ -71,6 +73,7 @@ export {
   type TestReport,
 } from "./machine/doctor.ts";
 export { DTYPE_CHOICES, type DtypeChoice } from "./machine/fit-model.ts";
+export { type StarterModel, suggestModels } from "./model/starter-models.ts";
 export type { StoredFormat, WeightDtype, WeightPrecision } from "./model/weight-storage.ts";
 export type { IgnoredTensors } from "./model/weights.ts";
 export { type EngineHost, openEngineWith } from "./open.ts";

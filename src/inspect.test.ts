@@ -7,7 +7,7 @@ import { inspectFolder } from "./inspect.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { openFileFolder } from "./node/index.ts";
 
-const path = fileURLToPath(new URL("../../models/pico-reasoner", import.meta.url));
+const path = fileURLToPath(new URL("../models/pico-reasoner", import.meta.url));
 
 /** The bundled model with other values in its config. */
 async function withConfig(values: object): Promise<FileFolder> {

@@ -1,8 +1,11 @@
 import * as v from "valibot";
 import { bindAttention, firstNamed } from "./attention/bind-attention.ts";
+import { windowOf } from "./attention/layer-windows.ts";
 import type { SelectionLayersSource } from "./attention/policy.ts";
 import { predictReads } from "./attention/predict-reads.ts";
+import { rolesOf } from "./attention/roles.ts";
 import type { BackendName, CacheDtype } from "./backend/backend.ts";
+import { CACHE_DTYPES } from "./base/cache-dtype.ts";
 import { checkOptions, flag, oneOf } from "./base/check-options.ts";
 import { ConfigError } from "./base/errors.ts";
 import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
@@ -76,11 +79,14 @@ export interface AttentionReport {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Source of the policy's selection layers, if it has any. */
   readonly selectionLayersFrom?: SelectionLayersSource;
+  /** The model that the paper names the layers for, if they come from the paper. */
+  readonly selectionLayersOf?: string;
   /** For people: guessed selection layers. */
   readonly notes: readonly string[];
   readonly layers: readonly {
     readonly layer: number;
-    readonly role: "dense" | "selects" | "reuses" | "selects for itself";
+    /** sliding window: the model has the layer attend to its last tokens, under every policy. */
+    readonly role: "dense" | "selects" | "reuses" | "selects for itself" | "sliding window";
   }[];
   readonly reads: readonly {
     readonly context: number;
@@ -94,7 +100,7 @@ export interface AttentionReport {
 export interface InspectOptions {
   /** The policy to report on, as a spec; default: the checkpoint's own, else full. */
   readonly attention?: string;
-  /** Storage type of keys and values: "f16" (default) as on WebGPU, "f32" as on the CPU backends. */
+  /** Storage type of keys and values: "f16" (default) as on WebGPU, "f32" as on the CPU backends, "q8" if asked for. */
   readonly cacheDtype?: CacheDtype;
   /** Read every weight and count those that are not finite. */
   readonly scanWeights?: boolean;
@@ -102,7 +108,7 @@ export interface InspectOptions {
 
 const INSPECT_OPTIONS = v.object({
   attention: v.optional(v.string("an attention spec")),
-  cacheDtype: oneOf(["f16", "f32"]),
+  cacheDtype: oneOf(CACHE_DTYPES),
   scanWeights: flag(),
 });
 
@@ -194,10 +200,10 @@ function reportAttention(
   spec: string | undefined,
 ): AttentionReport {
   const own = checkpoint.generationConfig.attention;
-  const model = attentionModelOf(config, DEFAULT_PAGE_SIZE);
+  const model = attentionModelOf(config, DEFAULT_PAGE_SIZE, checkpoint.tokenizer);
   const policy = bindAttention(firstNamed(spec, own), model, own);
-  const layers = Array.from({ length: config.numLayers }, (_, layer) => {
-    const { attends, selects } = policy.layerRole(layer);
+  const layers = rolesOf(policy, model).map(({ attends, selects }, layer) => {
+    if (windowOf(model, layer) !== undefined) return { layer, role: "sliding window" as const };
     if (attends === "all") return { layer, role: selects ? ("selects" as const) : ("dense" as const) };
     return { layer, role: selects ? ("selects for itself" as const) : ("reuses" as const) };
   });
@@ -213,6 +219,7 @@ function reportAttention(
   return {
     ...{ name, settings, layers, reads },
     ...(from && { selectionLayersFrom: from }),
+    ...(from === "paper" && { selectionLayersOf: model.defaultSelectionLayersOf ?? "" }),
     notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
   };
 }

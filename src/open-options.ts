@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { AttentionPolicy } from "./attention/policy.ts";
+import { CACHE_DTYPES } from "./base/cache-dtype.ts";
 import { abortSignal, checkOptions, numberThat, oneOf, wholeNumberFrom } from "./base/check-options.ts";
 import { ConfigError } from "./base/errors.ts";
 import { attentionChoice } from "./engine/request-schema.ts";
@@ -41,7 +42,7 @@ export const ENGINE_OPTIONS = {
   backend: oneOf(BACKEND_CHOICES),
   threads: wholeNumberFrom(1, MAX_THREADS),
   contextLength: wholeNumberFrom(2),
-  cacheDtype: oneOf(["f16", "f32"]),
+  cacheDtype: oneOf(CACHE_DTYPES),
   dtype: oneOf(DTYPE_CHOICES),
   tuning: oneOf(["auto", "measure", "default"]),
   attention: attentionChoice(),

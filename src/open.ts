@@ -1,5 +1,5 @@
 /** The composition root: puts an engine together. */
-import type { Capacity } from "./backend/backend.ts";
+import type { Backend, CacheDtype, Capacity } from "./backend/backend.ts";
 import { MAX_CONCURRENT } from "./backend/backend-kind.ts";
 import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError, OutOfMemoryError } from "./base/errors.ts";
@@ -29,6 +29,8 @@ import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 /** Means of a runtime environment for an engine. */
 export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
+  /** For people: what finding the folder did differently than expected. */
+  readonly notes?: readonly string[];
 }
 
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
@@ -98,7 +100,7 @@ async function openAs({
     const engine = new GenerationEngine({
       backend,
       weights,
-      attentionModel: attentionModelOf(config, capacity.pageSize),
+      attentionModel: attentionModelOf(config, capacity.pageSize, checkpoint.tokenizer),
       ropes: config.ropes.map(createRope),
       tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
       renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
@@ -108,7 +110,13 @@ async function openAs({
       attention: options.attention,
       maxStallMs: options.maxStallMs,
       origin: {
-        ...originOf(checkpoint, config, chosen, { ignored, precision }),
+        ...originOf(checkpoint, config, chosen, {
+          ignored,
+          precision,
+          cacheDtype: options.cacheDtype,
+          notes: host.notes ?? [],
+        }),
+
         startedAt: given.startedAt,
       },
     });
@@ -162,11 +170,20 @@ function noTokenizer(name: string): Tokenizer {
   };
 }
 
+/** How a checkpoint was opened, for the report. */
+interface OpenedAs {
+  readonly ignored: readonly string[];
+  readonly precision: WeightPrecision;
+  /** As asked for. */
+  readonly cacheDtype: CacheDtype | undefined;
+  readonly notes: readonly string[];
+}
+
 function originOf(
   checkpoint: Checkpoint,
   config: ModelConfig,
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
-  { ignored, precision }: { readonly ignored: readonly string[]; readonly precision: WeightPrecision },
+  { ignored, precision, cacheDtype, notes }: OpenedAs,
 ): Omit<EngineOrigin, "startedAt"> {
   // A context below max_position_embeddings owes nothing to a scaling.
   const isScaled =
@@ -187,6 +204,15 @@ function originOf(
     contextNotes: [isScaled ? config.contextNote : undefined, contextNote].filter(
       (note) => note !== undefined,
     ),
-    notes: [...precisionNotes(precision), ...checkpoint.notes],
+    notes: [...notes, ...precisionNotes(precision), ...cacheNotes(cacheDtype, backend), ...checkpoint.notes],
   };
+}
+
+/** Says that keys and values are stored in another type than was asked for. */
+function cacheNotes(
+  asked: CacheDtype | undefined,
+  { cacheDtype }: Pick<Backend, "cacheDtype">,
+): readonly string[] {
+  if (asked === undefined || asked === cacheDtype) return [];
+  return [`cacheDtype ${asked}: this backend keeps keys and values in ${cacheDtype} instead`];
 }

@@ -13,6 +13,7 @@ interface StepsOptions {
   readonly steps: number;
   readonly rounds: number;
   readonly threads?: number;
+  readonly cacheDtype: "f32" | "q8";
   readonly json?: true;
 }
 
@@ -39,6 +40,9 @@ export function stepsCommand(): Command {
     .option("--steps <n>", "measured decode steps of a turn", wholeNumber, 24)
     .option("--rounds <n>", "turns of each attention", wholeNumber, 5)
     .option("--threads <n>", "threads, the caller's included", wholeNumber)
+    .addOption(
+      new Option("--cache-dtype <dtype>", "of keys and values").choices(["f32", "q8"]).default("f32"),
+    )
     .option("--json", "print one JSON object")
     .action(async ({ context, attention, shape, json, ...rest }: StepsOptions) => {
       const options = { ...rest, contexts: context };

@@ -5,14 +5,15 @@ import {
   Attention,
   type AttentionModel,
   type AttentionPolicy,
+  attentionModelOf,
   type Backend,
   type BackendFactory,
   type Capacity,
+  cacheRowBytes,
   createReferenceBackend,
   createRope,
   createWasmHost,
   Decoder,
-  defaultSelectionLayers,
   loadWeights,
   type ModelConfig,
   type ModelWeights,
@@ -37,6 +38,8 @@ const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1
 export interface StepperOptions {
   readonly backend: "wasm" | "reference";
   readonly threads?: number;
+  /** Storage type of keys and values. Default f32. */
+  readonly cacheDtype?: "f32" | "q8";
   readonly model?: string;
   readonly contextLength: number;
 }
@@ -63,13 +66,7 @@ export class ModelStepper {
     this.config = config;
     this.threads = backend.report().threads;
     this.clock = clock;
-    const { layers, from } = defaultSelectionLayers(config);
-    this.#attentionModel = {
-      ...config,
-      pageSize: PAGE_SIZE,
-      defaultSelectionLayers: layers,
-      defaultSelectionLayersFrom: from,
-    };
+    this.#attentionModel = attentionModelOf(config, PAGE_SIZE);
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
     this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     this.#pages = Array.from({ length: capacity.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
@@ -134,7 +131,10 @@ export class ModelStepper {
   stepBytes(length: number, attention: string): number {
     const { numKvHeads, headDim } = this.config;
     const rows = this.#attendedRows(length, attention);
-    return this.backend.report().weightBytes + rows * 2 * numKvHeads * headDim * 4;
+    return (
+      this.backend.report().weightBytes +
+      rows * 2 * numKvHeads * cacheRowBytes(this.backend.cacheDtype, headDim)
+    );
   }
 
   #attendedRows(length: number, attention: string): number {
@@ -179,9 +179,11 @@ export class ModelStepper {
   }
 }
 
-function factoryOf({ backend, threads }: StepperOptions): BackendFactory {
-  if (backend === "reference") return withAllPages(createReferenceBackend);
-  return withAllPages(wasmFactory(createWasmHost(), threads === undefined ? {} : { threads }));
+function factoryOf({ backend, threads, cacheDtype = "f32" }: StepperOptions): BackendFactory {
+  if (backend === "reference")
+    return withAllPages((model, capacity) => createReferenceBackend(model, capacity, cacheDtype));
+  const options = { cacheDtype, ...(threads !== undefined && { threads }) };
+  return withAllPages(wasmFactory(createWasmHost(), options));
 }
 
 function capacityFor(contextLength: number): Capacity {

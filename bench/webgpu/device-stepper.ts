@@ -3,9 +3,9 @@ import {
   Attention,
   type AttentionModel,
   type AttentionPolicy,
+  attentionModelOf,
   createRope,
   Decoder,
-  defaultSelectionLayers,
   type InFlightSample,
   parseAttention,
   StepBatchBuilder,
@@ -31,13 +31,7 @@ export class DeviceStepper {
   constructor({ backend, weights, config }: DeviceModel) {
     const { model, capacity } = backend;
     this.backend = backend;
-    const { layers, from } = defaultSelectionLayers(config);
-    this.model = {
-      ...config,
-      pageSize: PAGE_SIZE,
-      defaultSelectionLayers: layers,
-      defaultSelectionLayersFrom: from,
-    };
+    this.model = attentionModelOf(config, PAGE_SIZE);
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.model));
     this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
     this.#pages = pagesInOrder(capacity.maxPages);

@@ -1,8 +1,11 @@
+import type { CacheDtype } from "../../src/node/internal.ts";
 import type { Verdict } from "../targets.ts";
 
 /** One line about a kernel, without the figures that do not apply. */
 export interface GpuFigure extends Partial<Verdict> {
   readonly kernel: string;
+  /** Of the cache that attention reads. */
+  readonly cacheDtype?: CacheDtype;
   readonly microseconds?: number;
   /** Bytes that must move. */
   readonly bytes?: number;

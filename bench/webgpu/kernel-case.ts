@@ -1,9 +1,11 @@
 /** Sizes of the kernel benchmarks: those of the targets, or small ones to try the commands. */
-import type { ModelConfig } from "../../src/node/internal.ts";
+import type { ModelConfig, Tuning } from "../../src/node/internal.ts";
 import { readShape } from "./shapes.ts";
 import type { Dtypes } from "./step-work.ts";
 
 export interface KernelCase extends Dtypes {
+  /** Overrides of kernel sizes. */
+  readonly tuning?: Partial<Tuning>;
   readonly config: ModelConfig;
   /** Fewer than the model has: calls take them in turn. Each has its own weights and cache, together more than a last-level cache holds. */
   readonly maxLayers: number;

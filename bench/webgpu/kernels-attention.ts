@@ -23,8 +23,11 @@ export async function benchAttentionKernels(bench: KernelBench): Promise<readonl
     ...selector.sequences(),
   ]);
   const microseconds = (name: string) => times.get(name) ?? Number.NaN;
-  const figure = (name: string, tokens: number) =>
-    byteFigure(name, microseconds(name), tokens * cacheRowBytes(plan.config, plan.cacheDtype), readBandwidth);
+  const { cacheDtype } = plan;
+  const figure = (name: string, tokens: number) => ({
+    ...byteFigure(name, microseconds(name), tokens * cacheRowBytes(plan.config, cacheDtype), readBandwidth),
+    cacheDtype,
+  });
   const judged = [selectionContext, Math.max(...contexts)];
   const dense = contexts.map((context) => {
     const one = figure(denseName(context), context);

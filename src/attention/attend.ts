@@ -6,6 +6,7 @@ import type { Scores, SequenceRange, StepBatch, TokenSelection } from "../backen
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { AttentionBackend } from "./attention-backend.ts";
 import { CacheReads } from "./cache-reads.ts";
+import { globalLayers, windowOf } from "./layer-windows.ts";
 import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { rolesOf } from "./roles.ts";
 import { SelectionWorkspace, TensorPool } from "./workspace.ts";
@@ -52,10 +53,12 @@ export class Attention {
    * query, output: f32 [maxBatchRows, numQueryHeads * headDim]
    */
   attend(layer: number, groups: readonly BatchGroup[], query: TensorRef, output: TensorRef): void {
+    const isGlobal = windowOf(this.model, layer) === undefined;
     for (let i = 0; i < groups.length; i++) {
       const group = groups[i] as BatchGroup;
       if (this.#failures.size > 0 && this.#failures.has(group)) continue;
-      if (group.policy.pageBounds !== undefined) this.#backend.updatePageBounds(layer, group.range);
+      if (isGlobal && group.policy.pageBounds !== undefined)
+        this.#backend.updatePageBounds(layer, group.range);
       if (!group.isSparse) this.#attendAll(layer, group.range, query, output);
       else this.#attendOrFail(layer, group, query, output);
     }
@@ -94,7 +97,8 @@ export class Attention {
       state.selection = policy.select?.(state.workspace.start(layer, range, query, undefined));
     if (!state.selection)
       throw new TypeError(
-        `attention ${policy.name}: layer ${layer} attends to a selection, but none was made`,
+        `attention ${policy.name}: layer ${layer} attends to a selection, but none was made; ` +
+          `layers that may select are ${globalLayers(this.model).join(", ")}`,
       );
     this.reads.selected(range, state.selection);
     this.#backend.attendSelected(layer, range, query, state.selection, output);
@@ -107,7 +111,7 @@ export class Attention {
     output: TensorRef,
     scores?: Scores,
   ): void {
-    this.reads.dense(range);
+    this.reads.dense(range, windowOf(this.model, layer));
     this.#backend.attendAll(layer, range, query, output, scores);
   }
 
@@ -120,7 +124,7 @@ export class Attention {
   #state(policy: AttentionPolicy): PolicyState {
     let state = this.#states.get(policy);
     if (!state) {
-      const roles = rolesOf(policy, this.model.numLayers);
+      const roles = rolesOf(policy, this.model);
       const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool, this.reads);
       state = { roles, workspace, selection: undefined };
       this.#states.set(policy, state);

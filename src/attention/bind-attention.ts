@@ -1,6 +1,7 @@
 import { ConfigError } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
 import { isPolicy } from "./is-policy.ts";
+import { globalLayers } from "./layer-windows.ts";
 import type { AttentionModel, AttentionPolicy } from "./policy.ts";
 import { parseAttention } from "./spec.ts";
 
@@ -29,6 +30,10 @@ export function bindAttention(
 }
 
 function bind(policy: AttentionPolicy, model: AttentionModel): AttentionPolicy {
+  if (policy.select && globalLayers(model).length === 0)
+    throw new ConfigError(
+      `attention ${policy.name}: every layer of the model attends to a sliding window, so that none can select; use full`,
+    );
   try {
     return policy.forModel?.(model) ?? policy;
   } catch (error) {

@@ -2,10 +2,11 @@
  * Counts the cache reads of a step's attention, op by op as the ops are recorded.
  *
  * The unit is a *row*: the key and the value of one token in one layer, for all kv heads.
- * - Dense attention reads every cached row once; the query heads of a kv head share the read.
+ * - Dense attention reads every cached row once, in a sliding layer every row of the window; the query heads of a kv head share
+ *   the read.
  * - Scores computed apart from attention read every key: half a row per token. Emitted scores read nothing more.
  * - Page scores read two bounds per page and kv head, which are f32 on every backend: one row per page if the cache is f32,
- *   two if it is f16.
+ *   two if it is f16, almost four if it is q8.
  * - Sparse attention reads the selected rows of each set: heads that share a set share the read, and query heads with sets
  *   of their own read each their own, so that a row of a kv head may count several times.
  * Upkeep of the step's own rows (storing them, their page's bounds) does not count. A selection of pages without recent ones
@@ -52,8 +53,8 @@ export class CacheReads {
     return this.#rows[sequence];
   }
 
-  dense({ first, count }: SequenceRange): void {
-    for (let s = first; s < first + count; s++) this.#rows[s] += this.#lengths[s];
+  dense({ first, count }: SequenceRange, window = Number.POSITIVE_INFINITY): void {
+    for (let s = first; s < first + count; s++) this.#rows[s] += Math.min(this.#lengths[s], window);
   }
 
   keys({ first, count }: SequenceRange): void {

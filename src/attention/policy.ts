@@ -4,7 +4,8 @@
  * Glossary. Token budget: maximum tokens that a sparse layer attends to, sinks and recency window included. Sink tokens: the
  * first n, always kept. Recency window: the last n, always kept; recency share: its share of the budget. Selection layer:
  * attends to all tokens and selects. Reuse layer: attends to the last selection. Dense layer: attends to all tokens. Head
- * group: query heads that share a selection. Batch group: consecutive sequences of a batch that share a policy.
+ * group: query heads that share a selection. Batch group: consecutive sequences of a batch that share a policy. Sliding layer: the
+ * model has it attend to a window of the last tokens, under every policy; it selects nothing. Global layer: any other.
  */
 import type { KeptEnds, Scores, TokenSelection, UnitSet } from "../backend/backend.ts";
 
@@ -16,7 +17,7 @@ export interface LayerRole {
 
 /**
  * Source of a policy's selection layers: the request (or the engine's policy), the checkpoint, the paper's table for a model
- * of these sizes, or nobody. A guess by depth can be far worse than measured layers.
+ * of these sizes and tokens, or nobody. A guess by depth can be far worse than measured layers.
  */
 export type SelectionLayersSource = "request" | "checkpoint" | "paper" | "guess";
 
@@ -28,10 +29,14 @@ export interface AttentionModel {
   readonly headDim: number;
   /** Tokens of a page of the KV cache. */
   readonly pageSize: number;
-  /** Selection layers for settings that name none. */
+  /** The window of each sliding layer, by layer; undefined for global ones. Absent: all are global. */
+  readonly windows?: readonly (number | undefined)[];
+  /** Selection layers for settings that name none: global ones. Empty if there is none. */
   readonly defaultSelectionLayers: readonly number[];
   /** Source of `defaultSelectionLayers`. */
   readonly defaultSelectionLayersFrom: SelectionLayersSource;
+  /** The model that the paper names these layers for. Absent: no paper does. */
+  readonly defaultSelectionLayersOf?: string;
 }
 
 /**
@@ -65,7 +70,7 @@ export interface AttentionPolicy {
   readonly selectionLayersFrom?: SelectionLayersSource;
   /** Page size of the key bounds that `select` reads, if it reads any. */
   readonly pageBounds?: number;
-  /** Pure. */
+  /** Pure. A sliding layer attends to its window, whatever its role. */
   layerRole(layer: number): LayerRole;
   select?(selector: Selector): TokenSelection;
   /**

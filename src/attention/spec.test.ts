@@ -1,5 +1,7 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { ConfigError } from "../base/errors.ts";
 import { bindAttention, firstNamed } from "./bind-attention.ts";
+import { rolesOf } from "./roles.ts";
 import { formatAttention, parseAttention } from "./spec.ts";
 
 const MODEL = {
@@ -30,4 +32,43 @@ it("the first attention that is named counts, and full where none is", () => {
   expect(firstNamed(undefined, policy, "quest")).toBe(policy);
   expect(firstNamed("quest", policy)).toBe("quest");
   expect(firstNamed(undefined, undefined)).toBe("full");
+});
+
+describe("with sliding layers", () => {
+  const windows = Array.from({ length: 10 }, (_, layer) => (layer % 3 === 2 ? undefined : 128));
+  const sliding = { ...MODEL, windows, defaultSelectionLayers: [2, 5] };
+
+  it.each(["less-is-more", "tidal-decode"])("%s selects in global layers alone", (name) => {
+    expect(formatAttention(bindAttention(name, sliding))).toContain("layers=2+5");
+    expect(formatAttention(bindAttention(`${name}:layers=5+8`, sliding))).toContain("layers=5+8");
+    expect(() => bindAttention(`${name}:layers=2+7`, sliding)).toThrow(
+      new ConfigError(
+        `attention ${name}: layers names layer 7, which attends to a sliding window of 128 tokens and selects nothing; ` +
+          "layers that attend to all are 2, 5, 8",
+      ),
+    );
+  });
+
+  it("sliding layers are dense under every policy; streaming selects in the first global layer", () => {
+    for (const spec of ["quest", "streaming-llm", "oracle-top-k", "random-tokens", "less-is-more"]) {
+      const roles = rolesOf(bindAttention(spec, sliding), sliding);
+      for (const [layer, role] of roles.entries())
+        if (windows[layer] !== undefined) expect(role).toEqual({ attends: "all", selects: false });
+    }
+    const roles = rolesOf(bindAttention("streaming-llm", sliding), sliding);
+    expect(roles.flatMap(({ selects }, layer) => (selects ? [layer] : []))).toEqual([2]);
+  });
+
+  it("a policy's roles are asked anew for another model", () => {
+    const policy = bindAttention("oracle-top-k", MODEL);
+    expect(rolesOf(policy, MODEL)[0]).toEqual({ attends: "selected", selects: true });
+    expect(rolesOf(policy, sliding)[0]).toEqual({ attends: "all", selects: false });
+  });
+
+  it("a model of sliding layers alone is refused by every policy that selects, and full takes it", () => {
+    const all = { ...MODEL, windows: windows.map(() => 128), defaultSelectionLayers: [] };
+    for (const spec of ["less-is-more", "quest", "streaming-llm"])
+      expect(() => bindAttention(spec, all)).toThrow("every layer of the model attends to a sliding window");
+    expect(bindAttention("full", all).name).toBe("full");
+  });
 });

@@ -280,9 +280,8 @@ export interface Backend {
     output: TensorRef,
   ): void;
   /**
-   * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(act(gate(norm x)) * up(norm x)) or the sum of the experts', each through its output norm
-   * if given, then
-   * `attentionInput` of the next layer if there is one. Consumes `attended`: its contents are undefined afterwards.
+   * Everything from one attention to the next: x += o(attended) (+ bias), then x += down(act(gate(norm x)) * up(norm x)) or the
+   * weighted sum of the experts', each through its output norm if given, then `attentionInput` of the next layer if there is one. Consumes `attended`: its contents are undefined afterwards.
    * A backend may cache data by the identity of `from` and `next`: pass the same objects in every step.
    */
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void;

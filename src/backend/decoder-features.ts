@@ -3,15 +3,18 @@ import type { WeightSpec } from "../base/tensor-ref.ts";
 import type { Backend, BackendName, CacheDtype, ModelShape } from "./backend.ts";
 
 /** What a model may need beyond the decoder that every backend has. */
-export type DecoderFeature =
-  | "GELU"
-  | "attention scale"
-  | "embedding scale"
-  | "several RoPE tables"
-  | "a RoPE table of queries"
-  | "sliding windows"
-  | "experts"
-  | "q8 cache";
+export const DECODER_FEATURES = [
+  "GELU",
+  "attention scale",
+  "embedding scale",
+  "several RoPE tables",
+  "a RoPE table of queries",
+  "sliding windows",
+  "experts",
+  "q8 cache",
+] as const;
+
+export type DecoderFeature = (typeof DECODER_FEATURES)[number];
 
 /** Features that a model and its cache need. */
 function featuresOf(model: ModelShape, cacheDtype: CacheDtype): readonly DecoderFeature[] {

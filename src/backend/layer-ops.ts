@@ -13,9 +13,9 @@ export const CPU_PREFILL_ROWS = 256;
 
 /** The ops of `advance`, one at a time. */
 export interface LayerOps {
-  /** x += o(attended) (+ bias). */
+  /** x += o(attended) (+ bias), after `outputNorm` if there is one. */
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void;
-  /** x += down(silu(gate(norm x)) * up(norm x)). */
+  /** x += down(act(gate(norm x)) * up(norm x)), after `outputNorm` if there is one; or the weighted sum of experts. */
   feedForward(weights: FeedForwardWeights, x: TensorRef): void;
   /** As in `Backend`. */
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;

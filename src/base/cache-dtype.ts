@@ -2,7 +2,9 @@
  * Storage types of keys and values. q8: int8 elements with one f32 scale for each token and kv head, of its key and of its value:
  * scale = max|x| / 127, element = x / scale rounded half to even; a row of zeros has scale 0.
  */
-export type CacheDtype = "f16" | "f32" | "q8";
+export const CACHE_DTYPES = ["f16", "f32", "q8"] as const;
+
+export type CacheDtype = (typeof CACHE_DTYPES)[number];
 
 const ELEMENT_BYTES: Readonly<Record<CacheDtype, number>> = { f32: 4, f16: 2, q8: 1 };
 

@@ -5,6 +5,8 @@ import { UsageError } from "./args.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { modelsCommand } from "./commands/models.ts";
+import { pullCommand } from "./commands/pull.ts";
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0); // The reader has seen enough.
@@ -25,7 +27,13 @@ async function run(args: readonly string[]): Promise<number> {
   const program = new Command("lessismore")
     .description("Runs reasoning LLMs with training-free sparse attention.")
     .version(readVersion());
-  for (const command of [generateCommand(done), inspectCommand(done), doctorCommand(done)])
+  for (const command of [
+    generateCommand(done),
+    inspectCommand(done),
+    pullCommand(done),
+    modelsCommand(done),
+    doctorCommand(done),
+  ])
     program.addCommand(command);
   for (const command of [program, ...program.commands])
     command.exitOverride().configureOutput({ outputError: () => {} }); // Printed once, below.

@@ -1,5 +1,6 @@
 import type { GenerationProgress } from "../engine/request.ts";
-import type { TextStream } from "./output.ts";
+import type { DownloadProgress } from "../load/hub/transfer-rate.ts";
+import { formatBytes, type TextStream } from "./output.ts";
 
 /** Maximum redraws of the line per second. */
 const MAX_RATE = 10;
@@ -90,6 +91,24 @@ export class RequestProgress {
         return undefined;
     }
   }
+}
+
+/** Describes a download: `fetching org/name: model.safetensors, 1.2 GB of 3.4 GB, 35 %, 58.0 MB/s, 38 s left`. */
+export function describeDownload(progress: DownloadProgress): string {
+  const { model, phase, file, doneBytes, totalBytes, bytesPerSecond, secondsLeft } = progress;
+  if (phase === "waiting") return `waiting for another process that fetches ${file} of ${model}`;
+  if (phase === "checking") return `checking ${file} of ${model}`;
+  const share = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
+  const left =
+    secondsLeft === undefined || doneBytes === totalBytes ? "" : `, ${formatSeconds(secondsLeft)} left`;
+  const speed = bytesPerSecond > 0 ? `, ${formatBytes(bytesPerSecond)}/s${left}` : "";
+  return `fetching ${model}: ${file}, ${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}, ${share} %${speed}`;
+}
+
+function formatSeconds(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** Formats tokens per second since a start; empty while the rate is unknown. */

@@ -1,6 +1,6 @@
 /** The public interface of an engine. */
 import type { SelectionLayersSource } from "../attention/policy.ts";
-import type { BackendReport } from "../backend/backend.ts";
+import type { BackendReport, CacheDtype } from "../backend/backend.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { WeightPrecision } from "../model/weight-storage.ts";
 import type { IgnoredTensors } from "../model/weights.ts";
@@ -34,6 +34,8 @@ export interface EngineReport {
     readonly maxPositionEmbeddings: number;
     /** Bytes of the keys and values of one token in all layers. */
     readonly kvBytesPerToken: number;
+    /** Storage type of keys and values. */
+    readonly cacheDtype: CacheDtype;
     /** Tensors that no op uses and `transformers` ignores too: their number and first names. */
     readonly ignoredTensors: IgnoredTensors;
     /** Precision of the weights, why, and the formats of the matrices. */
@@ -50,6 +52,8 @@ export interface EngineReport {
     readonly settings: Readonly<Record<string, unknown>>;
     /** Source of the policy's selection layers; absent if it has none. */
     readonly selectionLayersFrom?: SelectionLayersSource;
+    /** The model that the paper names the layers for, if they come from the paper. */
+    readonly selectionLayersOf?: string;
   };
   readonly loadMs: number;
   /** Source of the context if it is not max_position_embeddings: a RoPE scaling, or a limit by memory. */

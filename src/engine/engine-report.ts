@@ -5,7 +5,7 @@ import type { EngineReport } from "./engine-api.ts";
 
 /** Facts about the opening of an engine, for its report. */
 export interface EngineOrigin {
-  readonly model: Omit<EngineReport["model"], "contextLength">;
+  readonly model: Omit<EngineReport["model"], "contextLength" | "cacheDtype">;
   /** Reason for the choice of this backend. */
   readonly why: string;
   readonly selfTestMs?: number | undefined;
@@ -17,18 +17,34 @@ export interface EngineOrigin {
   readonly startedAt: number;
 }
 
-/** policy: the policy of requests that name none */
+/** policy: the policy of requests that name none; published: the model that the papers' selection layers are of, if it is one */
 export function reportEngine(
   { model, why, selfTestMs, contextNotes, notes }: EngineOrigin,
   backend: Backend,
-  { policy, loadMs }: { readonly policy: AttentionPolicy; readonly loadMs: number },
+  {
+    policy,
+    published,
+    loadMs,
+  }: {
+    readonly policy: AttentionPolicy;
+    readonly published: string | undefined;
+    readonly loadMs: number;
+  },
 ): EngineReport {
   const { name, settings, selectionLayersFrom: from } = policy;
   const guess = from === "guess" ? [guessNote(name, settings.layers)] : [];
   return {
-    model: { ...model, contextLength: backend.capacity.maxSequenceLength },
+    model: {
+      ...model,
+      contextLength: backend.capacity.maxSequenceLength,
+      cacheDtype: backend.cacheDtype,
+    },
     backend: { ...backend.report(), why, ...(selfTestMs !== undefined && { selfTestMs }) },
-    attention: { name, settings, ...(from && { selectionLayersFrom: from }) },
+    attention: {
+      ...{ name, settings },
+      ...(from && { selectionLayersFrom: from }),
+      ...(from === "paper" && published !== undefined && { selectionLayersOf: published }),
+    },
     loadMs,
     ...(contextNotes.length > 0 && { contextNote: contextNotes.join("; ") }),
     notes: [...contextNotes, ...guess, ...notes],

@@ -300,8 +300,9 @@ export class GenerationEngine implements Engine {
   }
 
   report(): EngineReport {
-    const { origin, backend } = this.#components;
-    return reportEngine(origin, backend, { policy: this.#defaultPolicy, loadMs: this.#loadMs });
+    const { origin, backend, attentionModel } = this.#components;
+    const { defaultSelectionLayersOf: published } = attentionModel;
+    return reportEngine(origin, backend, { policy: this.#defaultPolicy, published, loadMs: this.#loadMs });
   }
 
   close(): Promise<void> {

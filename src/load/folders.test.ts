@@ -2,9 +2,12 @@ import { mkdtempSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { field } from "../../test/golden/gguf-file.ts";
+import { TENSORS, tinyGguf } from "../../test/golden/tiny-gguf.ts";
 import { ModelFileError } from "../base/errors.ts";
 import { openFileFolder } from "../node/file-folder.ts";
 import type { ByteSource, FileFolder } from "./byte-source.ts";
+import { openCheckpoint } from "./checkpoint.ts";
 import { createFileListFolder } from "./file-list-folder.ts";
 import { createUrlFolder, type Fetch } from "./url-folder.ts";
 
@@ -135,6 +138,44 @@ test("files of a chosen folder open by their path below it", async () => {
   expect(await folder.list?.()).toEqual(["sub/config.json"]);
   expect(await folder.open("config.json")).toBeUndefined();
   expect((await openFile(folder, "sub/config.json")).sizeBytes).toBe(1);
+});
+
+describe("a GGUF file opens", () => {
+  const parts = { "my model-00001-of-00002.gguf": 0, "my model-00002-of-00002.gguf": 1 };
+  const files = Object.entries(parts).map(([name, part]) => {
+    const split = { "split.no": field.u16(part), "split.count": field.u16(2) };
+    const tensors = TENSORS.filter((_, i) => i % 2 === part);
+    return [name, tinyGguf({ metadata: split, tensors })] as const;
+  });
+  const [[first = ""] = [""], [second = ""] = [""]] = files;
+
+  test("by its path", async () => {
+    for (const [name, bytes] of files) writeFileSync(join(folderPath, name), bytes);
+    const checkpoint = await openCheckpoint(await openFileFolder(join(folderPath, second)));
+    expect(checkpoint.files).toEqual([first, second]);
+    expect(checkpoint.name).toBe(join(folderPath, second));
+    await checkpoint.close();
+    for (const [name] of files) rmSync(join(folderPath, name));
+  });
+
+  test("by its URL, with spaces and a query", async () => {
+    const asked: string[] = [];
+    const serve: Fetch = async (url) => {
+      const { pathname, search } = new URL(url);
+      asked.push(pathname + search);
+      const bytes = new Map(files).get(decodeURIComponent(pathname).slice("/m/".length));
+      return bytes ? new Response(bytes.slice()) : new Response("", { status: 404 });
+    };
+    const checkpoint = await openCheckpoint(createUrlFolder(`http://host/m/${first}?key=1`, serve));
+    expect(checkpoint.tensors.size).toBe(TENSORS.length);
+    expect(asked).toEqual([first, second].map((name) => `/m/${name.replace(" ", "%20")}?key=1`));
+  });
+
+  test("chosen by a person", async () => {
+    const chosen = files.map(([name, bytes]) => new File([bytes.slice()], name));
+    const checkpoint = await openCheckpoint(createFileListFolder(chosen));
+    expect(checkpoint.tensors.size).toBe(TENSORS.length);
+  });
 });
 
 describe("Node folder", () => {

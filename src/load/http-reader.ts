@@ -165,6 +165,19 @@ export class HttpResponse {
     return joined(chunks, length);
   }
 
+  /** Yields the body as it arrives. @throws ModelFileError when the transfer stalls or breaks off, AbortedError */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    let sinceProgress = 0;
+    for (let chunk = await this.#chunk(); chunk !== undefined; chunk = await this.#chunk()) {
+      sinceProgress += chunk.length;
+      if (sinceProgress >= PROGRESS_BYTES) {
+        sinceProgress = 0;
+        this.#watch.progress();
+      }
+      yield chunk;
+    }
+  }
+
   async #chunk(): Promise<Uint8Array | undefined> {
     const { body } = this.#response;
     if (!body) return undefined;

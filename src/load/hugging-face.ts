@@ -78,13 +78,15 @@ async function openWeightFiles(folder: FileFolder): Promise<WeightFiles> {
     for (const source of sources.splice(0)) await source.close?.();
   };
   try {
-    const single = await folder.open(SINGLE_FILE);
+    const name = folder.weightFile ?? SINGLE_FILE;
+    const single = await folder.open(name);
     if (single) {
       sources.push(single);
       const entries = await readSafetensors(single);
       const tensors = new Map(entries.map((entry) => [entry.name, entry]));
-      return { tensors, files: [SINGLE_FILE], promised: new Map(), close };
+      return { tensors, files: [name], promised: new Map(), close };
     }
+    if (folder.weightFile !== undefined) throw await missingFiles(folder, [name]);
     const index = await readJsonObject(folder, INDEX_FILE);
     if (!index) throw await missingFiles(folder, [SINGLE_FILE, INDEX_FILE]);
     const weightMap = readWeightMap(index, `${folder.name}/${INDEX_FILE}`);

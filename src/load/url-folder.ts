@@ -21,8 +21,8 @@ export interface UrlFolderOptions {
 const OPTIONS = v.object({ stallMs: numberThat("a number of milliseconds above 0", (ms) => ms > 0) });
 
 /**
- * Creates a folder behind a URL, read by HTTP ranges. Files from a server that ignores ranges are held in memory whole.
- * Relative URLs resolve against the page. The folder checks every response: its range, its length, and that all
+ * Creates a folder behind a URL, read by HTTP ranges. A URL that ends in .gguf means the folder of that file, and the file.
+ * Files from a server that ignores ranges are held in memory whole. Relative URLs resolve against the page. The folder checks every response: its range, its length, and that all
  * responses belong to one version of the file.
  * @throws ConfigError when `url` is not a URL
  */
@@ -33,11 +33,14 @@ export function createUrlFolder(
 ): FileFolder {
   const { stallMs = 30_000 } = checkOptions(OPTIONS, options, "createUrlFolder", ConfigError);
   const base = parseUrl(url);
+  const weightFile = /\/([^/]+\.gguf)$/i.exec(base.pathname)?.[1];
+  if (weightFile !== undefined) base.pathname = base.pathname.slice(0, -weightFile.length);
   if (!base.pathname.endsWith("/")) base.pathname += "/";
   const http = new HttpReader(fetchFile, stallMs);
   const refusals = new Map<string, string>();
   return {
     name: base.href.replace(/\/$/, ""),
+    ...(weightFile !== undefined && { weightFile }),
     open: async (path, signal) => {
       const target = new URL(base);
       target.pathname += path;
@@ -98,7 +101,7 @@ async function openUrl(
 
 /** @throws ModelFileError when the file exceeds its limit, or its length differs from the Content-Length. */
 async function wholeFile(url: string, path: string, response: HttpResponse): Promise<Uint8Array> {
-  const limit = path.endsWith(".safetensors") ? MAX_WHOLE_BYTES : maxTextBytes(path);
+  const limit = /\.(safetensors|gguf)$/i.test(path) ? MAX_WHOLE_BYTES : maxTextBytes(path);
   const claimed = response.contentLength;
   if (claimed !== undefined && claimed > limit)
     throw new ModelFileError(

@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { sizesOf } from "../../test/sizes.ts";
 import type { Capacity } from "../backend/backend.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
+import { createWasmHost } from "../node/wasm-host.ts";
+import { WASM } from "./backends.ts";
 import { concurrent, fitContext } from "./fit-context.ts";
 
 const capacity = { pageSize: 16, maxSequenceLength: 1024, maxPages: 256, maxBatchSequences: 4 } as Capacity;
@@ -67,4 +70,20 @@ describe("concurrent requests", () => {
     expect(concurrent(many, 8)).toMatchObject({ maxBatchSequences: 8, maxPages: 512 });
     expect(concurrent(many, 32)).toBe(many);
   });
+});
+
+test("a q8 cache fits three times the context of an f32 cache on the CPU, beside key bounds and scores in f32", async () => {
+  const [model, wanted] = sizesOf({
+    ...{ numLayers: 36, numKvHeads: 8, numQueryHeads: 32, headDim: 128, hiddenSize: 64 },
+    ...{ maxSequenceLength: 131_072, maxPages: 8192, maxBatchSequences: 1 },
+  });
+  const longest = async (cacheDtype: "f16" | "f32" | "q8") => {
+    const candidate = await WASM.probe({ wasm: createWasmHost() }, { cacheDtype });
+    const limits = candidate.memoryLimit({ model, weightBytes: 1 << 30 });
+    return fitContext(wanted, limits, NOTHING).capacity.maxSequenceLength;
+  };
+  const [f32, f16, q8] = [await longest("f32"), await longest("f16"), await longest("q8")];
+  expect(f16).toBe(f32);
+  expect(q8 / f32).toBeGreaterThan(3);
+  expect(q8 / f32).toBeLessThan((4 * 128) / (128 + 4));
 });

@@ -3,20 +3,27 @@ import type { CacheDtype } from "../backend/backend.ts";
 import { cacheRowBytes } from "../base/cache-dtype.ts";
 import type { Checkpoint } from "../load/checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
-import { defaultSelectionLayers } from "./selection-layers.ts";
+import { defaultSelectionLayers, slidingWindows, type Vocabulary } from "./selection-layers.ts";
 
-/** The sizes of a model that policies may depend on. */
-export function attentionModelOf(config: ModelConfig, pageSize: number): AttentionModel {
+/** The sizes of a model that policies may depend on. vocabulary: tells models of the same sizes apart, if it is known. */
+export function attentionModelOf(
+  config: ModelConfig,
+  pageSize: number,
+  vocabulary?: Vocabulary,
+): AttentionModel {
   const { numLayers, numQueryHeads, numKvHeads, headDim } = config;
-  const { layers, from } = defaultSelectionLayers(config);
+  const { layers, from, of } = defaultSelectionLayers(config, vocabulary);
+  const windows = slidingWindows(config);
   return {
     numLayers,
     numQueryHeads,
     numKvHeads,
     headDim,
     pageSize,
+    ...(windows.some((window) => window !== undefined) && { windows }),
     defaultSelectionLayers: layers,
     defaultSelectionLayersFrom: from,
+    ...(of !== undefined && { defaultSelectionLayersOf: of }),
   };
 }
 

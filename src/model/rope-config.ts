@@ -261,9 +261,11 @@ class RopeReader {
   }
 
   fail(key: string, expected: string): ConfigError {
-    const value = this.#values[key];
+    const isBeside = this.#values[key] === undefined && this.#json[key] !== undefined;
+    const value = isBeside ? this.#json[key] : this.#values[key];
     const got = value === undefined ? "is missing" : `is ${printValue(value)}`;
-    return new ConfigError(`reading ${this.#fileName}: ${this.#where}.${key} ${got}; expected ${expected}`);
+    const where = isBeside ? "" : `${this.#where}.`;
+    return new ConfigError(`reading ${this.#fileName}: ${where}${key} ${got}; expected ${expected}`);
   }
 }
 

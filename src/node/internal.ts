@@ -34,6 +34,7 @@ export {
 export { fillRandom } from "../backend/webgpu/fill-random.ts";
 export { adapterName, type WebGpuOptions, webGpuFactory } from "../backend/webgpu/open-webgpu.ts";
 export type { NumberedBuffer } from "../backend/webgpu/refs.ts";
+export type { Tuning } from "../backend/webgpu/tuning.ts";
 export { WebGpuBackend } from "../backend/webgpu/webgpu-backend.ts";
 export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
 export { QUANTISED_FORMATS } from "../backend/webgpu/weight-rows.ts";
@@ -48,7 +49,6 @@ export { type ModelConfig, parseModelConfig } from "../model/config.ts";
 export { Decoder } from "../model/decoder.ts";
 export { attentionModelOf } from "../model/model-size.ts";
 export { createRope } from "../model/rope.ts";
-export { defaultSelectionLayers } from "../model/selection-layers.ts";
 export { loadWeights, type ModelWeights } from "../model/weights.ts";
 export { openDawn } from "./dawn.ts";
 export * from "./index.ts";

@@ -34,13 +34,24 @@ interface Model {
   readonly bias?: boolean;
   readonly outputBias?: boolean;
   readonly headNorm?: boolean;
+  /** A RoPE table for the queries of the second layer, and one for all else. */
+  readonly hasRopes?: boolean;
 }
+
+const ROPES = { numRopes: 2, layers: [{ rope: 1 }, { rope: 1, queryRope: 0 }] };
 
 const MODELS: readonly (readonly [string, Model])[] = [
   ["f32, bias", { dtype: "f32", bias: true }],
   ["f16", { dtype: "f16" }],
   ["bf16, q/k norm", { dtype: "bf16", headNorm: true }],
   ["f32 of odd sizes, every bias", { dtype: "f32", sizes: ODD, bias: true, outputBias: true }],
+];
+
+/** What the layer kernel takes on one row. */
+const LAYER_KERNEL_MODELS: typeof MODELS = [
+  ...MODELS.slice(0, 1),
+  ["f16, RoPE tables of the next layer's own", { dtype: "f16", hasRopes: true }],
+  ...MODELS.slice(2, 3),
 ];
 
 /** Models in quantised weights, for the stages of the layer kernel; `test/webgpu/quantised.test.ts` has every format without it. */
@@ -60,8 +71,8 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
   cacheDtype,
 }) => {
   const isLayerKernel = name === "webgpu, layer kernel";
-  // Kernels take a software adapter seconds to compile: what the layer kernel takes on one row, and one model without it.
-  const models = isLayerKernel ? MODELS.slice(0, 3) : cases ? MODELS.slice(3) : MODELS;
+  // kernels take a software adapter seconds to compile
+  const models = isLayerKernel ? LAYER_KERNEL_MODELS : cases ? MODELS.slice(3) : MODELS;
   const batches = isLayerKernel ? BATCHES.slice(0, 1) : BATCHES;
   const opened: Backend[] = [];
   afterEach(async () => {
@@ -69,7 +80,8 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
   });
 
   async function openLayers(model: Model): Promise<TwoLayers> {
-    const backend = await open(...sizesOf({ numLayers: 2, ...(model.sizes ?? EVEN) }));
+    const ropes = model.hasRopes ? ROPES : {};
+    const backend = await open(...sizesOf({ numLayers: 2, ...(model.sizes ?? EVEN), ...ropes }));
     opened.push(backend);
     return new TwoLayers(backend, model, cacheDtype);
   }

@@ -2,13 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { hashUnit } from "../../src/base/random.ts";
 import { attended, newScores, scoresOf } from "./attention-trial.ts";
-import { allowedNmse, BACKENDS } from "./backend-table.ts";
+import { allowedNmse, CACHE_BACKENDS } from "./backend-table.ts";
 import { attention, headScores, pageScore } from "./brute-force.ts";
 import { trialsOf } from "./open-trials.ts";
 import { makeInput, nmse, type PairedInput, Random, weightOf } from "./random-weights.ts";
 import type { Part, Trial, TrialSequence } from "./trial.ts";
 
-describe.each(BACKENDS)("$name", (row) => {
+describe.each(CACHE_BACKENDS)("$name", (row) => {
   const { cases, cacheDtype } = row;
   const within = (bound: number) => allowedNmse(bound, cacheDtype);
   const openTrial = trialsOf(row);

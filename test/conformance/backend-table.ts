@@ -26,8 +26,6 @@ export interface BackendRow {
    * Default: all.
    */
   readonly cases?: "few" | "some";
-  /** True for a backend that refuses models with sliding windows or another scale of logits. */
-  readonly lacksWindows?: boolean;
 }
 
 const { gpu } = await webgpuForTests();
@@ -49,8 +47,8 @@ async function webGpuRow(
   options: WebGpuOptions = {},
 ): Promise<BackendRow> {
   const open = await openWebGpu({ cacheDtype, ...options });
-  const row = { name, open, cacheDtype, lacksWindows: true } as const;
-  return isSoftware ? { ...row, cases: cacheDtype === "f16" ? "few" : "some" } : row;
+  if (!isSoftware) return { name, open, cacheDtype };
+  return { name, open, cacheDtype, cases: cacheDtype === "f32" ? "some" : "few" };
 }
 
 function wasmRow(name: string, options: WasmOptions): BackendRow {
@@ -104,6 +102,15 @@ const ALL_BACKENDS: readonly BackendRow[] = [
 /** Rows of the suites; the quick loop runs few cases of each. */
 export const BACKENDS: readonly BackendRow[] =
   tested === "cpu" ? ALL_BACKENDS.map((row) => ({ ...row, cases: "few" })) : ALL_BACKENDS;
+
+/** Backends on which the suites of the cache and of attention run. The others see nothing of how WebGPU stores int8. */
+export const CACHE_BACKENDS: readonly BackendRow[] = [
+  ...BACKENDS,
+  ...(cache ? [await webGpuRow("webgpu, q8 cache", "q8")] : []),
+];
+
+/** Rows of the suites whose ops read no cache. */
+export const BACKENDS_BESIDE_CACHE = BACKENDS.filter(({ cacheDtype }) => cacheDtype !== "q8");
 
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where

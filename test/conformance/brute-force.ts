@@ -91,6 +91,21 @@ export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
 
+/** GELU by its tanh formula. */
+export function geluTanh(x: number): number {
+  return (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
+}
+
+/** The experts of a row by the softmax of their logits, ties to the lower expert, and their weights. */
+export function chooseExperts(logits: Vector, count: number, isNormalised: boolean): Map<number, number> {
+  const powers = Array.from(logits, Math.exp);
+  const order = powers.map((_, expert) => expert).sort((a, b) => logits[b] - logits[a] || a - b);
+  const chosen = order.slice(0, count);
+  const among = isNormalised ? chosen : order;
+  const mass = among.reduce((sum, expert) => sum + powers[expert], 0);
+  return new Map(chosen.map((expert) => [expert, powers[expert] / mass]));
+}
+
 /** Ranks the units that are not always kept: by score descending, ties (+0 and -0 too) to the lower position, NaN last. */
 export function topK(scores: Vector, ends: KeptEnds, count: number): number[] {
   const units = Array.from({ length: scores.length }, (_, u) => u).slice(

@@ -4,14 +4,21 @@
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { Attention, type BatchGroup, isSparseAt } from "../../src/attention/attend.ts";
+import { bindAttention } from "../../src/attention/bind-attention.ts";
 import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
 import { predictReads } from "../../src/attention/predict-reads.ts";
-import { parseAttention } from "../../src/attention/spec.ts";
 import type { Backend, CacheDtype, TokenSelection } from "../../src/backend/backend.ts";
-import { hashUnit } from "../../src/base/random.ts";
 import { sizesOf } from "../sizes.ts";
 import { allowedNmse, BACKENDS } from "./backend-table.ts";
-import { attention, expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
+import { attention } from "./brute-force.ts";
+import {
+  type Definition,
+  POLICIES,
+  POLICIES_WITH_WINDOWS,
+  type PolicyRow,
+  randomTokens,
+  type Seen,
+} from "./policy-definitions.ts";
 import { nmse } from "./random-weights.ts";
 import { type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
 
@@ -25,128 +32,15 @@ const MODEL: AttentionModel = {
   defaultSelectionLayersFrom: "guess" as const,
 };
 
-/** The input of a definition for one sequence in one layer: queries and keys per query head. */
-interface Seen {
-  readonly layer: number;
-  readonly length: number;
-  readonly queries: readonly Float64Array[];
-  readonly keys: readonly (readonly Float64Array[])[];
-}
-
-/**
- * Positions per query head, the same array where heads share a set; "all" for a dense layer, "last" for a layer that attends
- * to the last selection. scans: what the selection reads of every cached token or page besides.
- */
-type Definition = (seen: Seen) =>
-  | "all"
-  | "last"
-  | {
-      readonly attends: "all" | "set";
-      readonly sets: number[][];
-      readonly scans?: "keys" | "key bounds";
-    };
-
-const CURRENT = { sinks: 0, recent: 1 };
-const perHead = (sets: (head: number) => number[]) => Array.from({ length: 6 }, (_, h) => sets(h));
-const scoresOf = ({ queries, keys }: Seen) => queries.map((query, h) => headScores(query, keys[h]));
-const bestAndCurrent = (scores: ArrayLike<number>, budget: number) =>
-  expandSelection(topK(scores, CURRENT, budget - 1), 1, scores.length, CURRENT);
-
-function lessIsMore(budget: number, topShare: number, sinks: number, layers: number[]): Definition {
-  return (seen) => {
-    if (seen.layer < layers[0]) return "all";
-    if (!layers.includes(seen.layer)) return "last";
-    const share = budget - Math.trunc(budget * topShare);
-    const kept = share >= sinks ? sinks : 0;
-    const ends = { sinks: kept, recent: Math.max(1, share - kept) };
-    const mid = budget - ends.sinks - ends.recent;
-    const set = expandSelection(mergeByRank(scoresOf(seen), ends, mid), 1, seen.length, ends);
-    return { attends: "all", sets: perHead(() => set) };
-  };
-}
-
-function tidalDecode(budget: number, layers: number[]): Definition {
-  return (seen) => {
-    if (seen.layer < layers[0]) return "all";
-    if (!layers.includes(seen.layer)) return "last";
-    const scores = scoresOf(seen);
-    return { attends: "all", sets: perHead((h) => bestAndCurrent(scores[h], budget)) };
-  };
-}
-
-function quest(budget: number, page: number, denseLayers: number): Definition {
-  return (seen) => {
-    if (seen.layer < denseLayers) return "all";
-    const numPages = Math.ceil(seen.length / page);
-    const sets = perHead((h) => {
-      const bounds = Array.from({ length: numPages }, (_, p) =>
-        pageScore(seen.queries[h], seen.keys[h].slice(p * page, (p + 1) * page)),
-      );
-      return expandSelection(
-        topK(bounds, CURRENT, Math.floor(budget / page) - 1),
-        page,
-        seen.length,
-        CURRENT,
-      );
-    });
-    return { attends: "set", sets, scans: "key bounds" };
-  };
-}
-
-function streamingLlm(budget: number, sinks: number): Definition {
-  return ({ length }) => {
-    const all = Array.from({ length }, (_, t) => t);
-    const set = all.filter((t) => t < sinks || t >= length - (budget - sinks));
-    return { attends: "set", sets: perHead(() => set) };
-  };
-}
-
-function oracleTopK(budget: number): Definition {
-  return (seen) => {
-    const scores = scoresOf(seen);
-    return { attends: "set", sets: perHead((h) => bestAndCurrent(scores[h], budget)), scans: "keys" };
-  };
-}
-
-function randomTokens(budget: number, seed: number): Definition {
-  return ({ layer, length }) => {
-    const scores = Array.from({ length }, (_, t) => hashUnit(seed, layer, length, t));
-    const set = bestAndCurrent(scores, budget);
-    return { attends: "set", sets: perHead(() => set) };
-  };
-}
-
-const POLICIES: readonly { readonly spec: string; readonly definition: Definition }[] = [
-  { spec: "full", definition: () => "all" },
-  { spec: "less-is-more:budget=24,layers=1+3", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
-  { spec: "less-is-more:budget=24", definition: lessIsMore(24, 0.75, 4, [1, 3]) },
-  { spec: "less-is-more:budget=24,layers=0", definition: lessIsMore(24, 0.75, 4, [0]) },
-  // a recency window of 3 drops the 4 sinks; one of 4 takes the current token from the ranked part
-  { spec: "less-is-more:budget=12,layers=2", definition: lessIsMore(12, 0.75, 4, [2]) },
-  { spec: "less-is-more:budget=16,layers=1+4", definition: lessIsMore(16, 0.75, 4, [1, 4]) },
-  { spec: "less-is-more:budget=20,recency=0,layers=0+2", definition: lessIsMore(20, 1, 4, [0, 2]) },
-  { spec: "less-is-more:budget=20,recency=0.5,sinks=0,layers=2", definition: lessIsMore(20, 0.5, 0, [2]) },
-  { spec: "less-is-more:budget=1,sinks=0,layers=1", definition: lessIsMore(1, 0.75, 0, [1]) },
-  { spec: "tidal-decode:budget=24,layers=1+3", definition: tidalDecode(24, [1, 3]) },
-  { spec: "tidal-decode:budget=2,layers=2", definition: tidalDecode(2, [2]) },
-  { spec: "quest:budget=24,page=8", definition: quest(24, 8, 2) },
-  { spec: "quest:budget=30,page=8,dense-layers=1", definition: quest(30, 8, 1) },
-  { spec: "quest:budget=48,page=16,dense-layers=0", definition: quest(48, 16, 0) },
-  { spec: "quest:budget=8,page=8,dense-layers=0", definition: quest(8, 8, 0) },
-  { spec: "streaming-llm:budget=24", definition: streamingLlm(24, 4) },
-  { spec: "streaming-llm:budget=9,sinks=0", definition: streamingLlm(9, 0) },
-  { spec: "oracle-top-k:budget=24", definition: oracleTopK(24) },
-  { spec: "random-tokens:budget=24,seed=5", definition: randomTokens(24, 5) },
-  { spec: "random-tokens:budget=17", definition: randomTokens(17, 1) },
-];
+/** The same with sliding layers: shorter than the budget, longer, and longer than most sequences. */
+const MODEL_WITH_WINDOWS: AttentionModel = { ...MODEL, windows: [9, undefined, 40, undefined, 64] };
 
 /** One set for all heads, and one for each head: the rest is the driver's, which is the same on every backend. */
 const FEW_SPECS = ["less-is-more:budget=24,layers=1+3", "quest:budget=24,page=8"];
 const ROWS = POLICIES.map((row) => [row.spec, row] as const);
 
-function policyOf(spec: string): AttentionPolicy {
-  const policy = parseAttention(spec);
-  return policy.forModel?.(MODEL) ?? policy;
+function policyOf(spec: string, model: AttentionModel = MODEL): AttentionPolicy {
+  return bindAttention(spec, model);
 }
 
 /** Sequences of one policy. */
@@ -181,7 +75,8 @@ function rowsScanned(
 }
 
 describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
-  const rows = cases === undefined ? ROWS : ROWS.filter(([spec]) => FEW_SPECS.includes(spec));
+  const hasAll = cases === undefined || (cases === "some" && cacheDtype === "q8");
+  const rows = hasAll ? ROWS : ROWS.filter(([spec]) => FEW_SPECS.includes(spec));
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();
@@ -191,17 +86,19 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
   class PolicyTrial {
     readonly trial: Trial;
     readonly attention: Attention;
+    readonly #model: AttentionModel;
     /** Selections of the last attend call, by the range's first sequence. */
     readonly attended = new Map<number, TokenSelection>();
 
-    constructor(backend: TrialBackend, seed: number) {
+    constructor(backend: TrialBackend, seed: number, model: AttentionModel) {
+      this.#model = model;
       const attendSelected = backend.attendSelected.bind(backend);
       backend.attendSelected = (layer, range, query, selection, output) => {
         this.attended.set(range.first, selection);
         attendSelected(layer, range, query, selection, output);
       };
       this.trial = new Trial(backend, seed, cacheDtype).withInputs();
-      this.attention = new Attention(backend, MODEL);
+      this.attention = new Attention(backend, model);
     }
 
     async filled(policy: AttentionPolicy, length: number): Promise<TrialSequence> {
@@ -261,7 +158,7 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
         for (let s = range.first; s < range.first + range.count; s++)
           for (const counted of [
             this.attention.reads.of(s),
-            predictReads(policy, MODEL, { length: lengths[s], cacheDtype: trial.backend.cacheDtype }),
+            predictReads(policy, this.#model, { length: lengths[s], cacheDtype: trial.backend.cacheDtype }),
           ])
             expect(counted).toBeCloseTo(rows.get(s) ?? Number.NaN, 9);
     }
@@ -283,14 +180,15 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
       const actual = output.slice(s * width, (s + 1) * width);
       const keys = perHeadKeys(trial, sequence, layer);
       const seen: Seen = { layer, length: sequence.length, queries: trial.queries[s], keys };
-      const expected = group.isSparse ? definition(seen) : "all";
+      const window = this.#model.windows?.[layer];
+      const expected = group.isSparse && window === undefined ? definition(seen) : "all";
       if (typeof expected === "object") lastSets.set(s, expected.sets);
       const isDense = expected === "all" || (typeof expected === "object" && expected.attends === "all");
       const selection = this.attended.get(group.range.first);
       if (isDense) {
         expect(selection).toBeUndefined();
         expect(actual).toEqual(dense.slice(s * width, (s + 1) * width));
-        return sequence.length;
+        return Math.min(sequence.length, window ?? sequence.length);
       }
       const sets = lastSets.get(s);
       if (!selection || !sets) throw new Error(`layer ${layer} attended to no selection`);
@@ -316,7 +214,7 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
     return Array.from({ length: 6 }, (_, h) => trial.keysOf(sequence, layer, h));
   }
 
-  async function openTrial(seed: number): Promise<PolicyTrial> {
+  async function openTrial(seed: number, model: AttentionModel = MODEL): Promise<PolicyTrial> {
     const { numLayers, numQueryHeads, numKvHeads, headDim, pageSize } = MODEL;
     const backend = await open(
       ...sizesOf({
@@ -327,18 +225,21 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
         headDim,
         hiddenSize: 24,
         maxPages: 200,
+        ...(model.windows && {
+          layers: model.windows.map((window) => ({ rope: 0, ...(window && { window }) })),
+        }),
       }),
     );
     opened.push(backend);
-    return new PolicyTrial(backend, seed);
+    return new PolicyTrial(backend, seed, model);
   }
 
   async function shareOf(
     t: PolicyTrial,
-    row: (typeof POLICIES)[number],
+    row: PolicyRow,
     lengths: readonly number[],
+    policy: AttentionPolicy = policyOf(row.spec),
   ): Promise<Share> {
-    const policy = policyOf(row.spec);
     const sequences: TrialSequence[] = [];
     for (const length of lengths) sequences.push(await t.filled(policy, length - 1));
     return { policy, definition: row.definition, sequences };
@@ -362,6 +263,16 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype }) => {
     const full: Share = { ...share, definition: () => "all" };
     expect(share.sequences.every(({ length }) => !isSparseAt(share.policy, length + 1))).toBe(true);
     await t.step([full]);
+  });
+
+  const withWindows = cases === undefined ? POLICIES_WITH_WINDOWS : POLICIES_WITH_WINDOWS.slice(2, 7);
+  it.each(
+    withWindows.map((row) => [row.spec, row] as const),
+  )("%s leaves sliding layers to their window: the others' sets exactly, reads of windows alone", async (_, row) => {
+    const t = await openTrial(9, MODEL_WITH_WINDOWS);
+    const policy = policyOf(row.spec, MODEL_WITH_WINDOWS);
+    const share = await shareOf(t, row, [8, 24, 39, 63, 90], policy);
+    for (let step = 0; step < 3; step++) await t.step([share]);
   });
 
   it("policies share a batch without touching each other's selections", async () => {

@@ -66,7 +66,7 @@ export class Trial {
       numSequences: 0,
       tokenIds: new Uint32Array(capacity.maxBatchRows),
       slots: new Uint32Array(capacity.maxBatchRows),
-      rope: new Float32Array(capacity.maxBatchRows * model.headDim),
+      rope: new Float32Array(model.numRopes * capacity.maxBatchRows * model.headDim),
       firstRows: new Uint32Array(capacity.maxBatchSequences),
       rowCounts: new Uint32Array(capacity.maxBatchSequences),
       lengths: new Uint32Array(capacity.maxBatchSequences),
@@ -123,7 +123,7 @@ export class Trial {
 
   begin(parts: readonly Part[]): void {
     const { batch, backend } = this;
-    const { headDim, hiddenSize, vocabSize } = backend.model;
+    const { headDim, hiddenSize, numRopes, vocabSize } = backend.model;
     const { pageSize } = backend.capacity;
     const x = new Float32Array(parts.reduce((n, part) => n + part.rows.length, 0) * hiddenSize);
     batch.numSequences = parts.length;
@@ -142,12 +142,14 @@ export class Trial {
         }
         batch.tokenIds[row] = this.random.below(vocabSize);
         batch.slots[row] = sequence.pages[Math.floor(position / pageSize)] * pageSize + (position % pageSize);
-        for (let i = 0; i < headDim / 2; i++) {
-          const angle = position * 1000 ** ((-2 * i) / headDim);
-          // a scale other than 1, as in YaRN: a backend must use cos and sin as given
-          batch.rope[row * headDim + i] = 1.05 * Math.cos(angle);
-          batch.rope[row * headDim + headDim / 2 + i] = 1.05 * Math.sin(angle);
-        }
+        for (let table = 0; table < numRopes; table++)
+          for (let i = 0; i < headDim / 2; i++) {
+            const angle = position * (1000 + 500 * table) ** ((-2 * i) / headDim);
+            const at = (table * batch.tokenIds.length + row) * headDim + i;
+            // a scale other than 1, as in YaRN: a backend must use cos and sin as given
+            batch.rope[at] = 1.05 * Math.cos(angle);
+            batch.rope[at + headDim / 2] = 1.05 * Math.sin(angle);
+          }
         x.set(values, row * hiddenSize);
         row++;
       }
@@ -183,13 +185,17 @@ export class Trial {
     for (const { sequence, rows } of this.parts)
       for (let i = 0; i < rows.length; i++) {
         const row = this.queries.length;
-        const rope = this.batch.rope.slice(row * headDim, (row + 1) * headDim);
+        const { rope: keyTable, queryRope: queryTable = keyTable } = this.backend.model.layers[layer];
+        const ropeOf = (table: number) => {
+          const at = (table * this.batch.tokenIds.length + row) * headDim;
+          return this.batch.rope.slice(at, at + headDim);
+        };
         const normed = rmsNorm(xs[row], weights.norm.plain.values, rmsNormEps);
         const project = (weight: PairedWeight, bias: PairedWeight | undefined) =>
           split(matvec(weight.plain, normed, bias?.plain), headDim);
-        this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, rope));
+        this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, ropeOf(queryTable)));
         sequence.keys[layer].push(
-          this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, rope)),
+          this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, ropeOf(keyTable))),
         );
         sequence.values[layer].push(this.#stored(project(weights.v, weights.vBias)));
       }

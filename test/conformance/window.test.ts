@@ -12,7 +12,7 @@ import type { Part, Trial } from "./trial.ts";
 const WINDOWS = [1, 16, 17, 70, 400];
 const LENGTHS = [1, 15, 16, 17, 18, 64, 69, 70, 71, 128, 300];
 
-describe.each(BACKENDS.filter(({ lacksWindows }) => !lacksWindows))("$name", (row) => {
+describe.each(BACKENDS)("$name", (row) => {
   const { cases, cacheDtype } = row;
   const within = (bound: number) => allowedNmse(bound, cacheDtype);
   const openTrial = trialsOf(row);

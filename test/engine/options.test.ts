@@ -32,7 +32,7 @@ describe("invalid options of an engine are a ConfigError that names them", () =>
     ["no stall at all", { maxStallMs: 0 }, "maxStallMs must be a number of milliseconds above 0, got 0"],
     ["an endless stall", { maxStallMs: Number.POSITIVE_INFINITY }, "maxStallMs must be a number"],
     ["an unknown tuning", { tuning: "fast" }, "tuning must be one of auto, measure, default"],
-    ["an unknown cache dtype", { cacheDtype: "q8" }, "cacheDtype must be one of f16, f32"],
+    ["an unknown cache dtype", { cacheDtype: "q4" }, "cacheDtype must be one of f16, f32, q8"],
     ["a boolean as attention", { attention: true }, "attention must be a policy"],
     ["a text as signal", { signal: "x" }, "signal must be an AbortSignal"],
     ["null options", null, "expected an object of options, got null"],
@@ -237,5 +237,44 @@ describe("report and result name the source of selection layers:", () => {
     });
     const own = await inspectCheckpoint(bundledModelFolder());
     expect(own.attention).toMatchObject({ selectionLayersFrom: "checkpoint", notes: [] });
+  });
+});
+
+describe("cacheDtype on a CPU", () => {
+  const open = (options: EngineOptions) =>
+    openEngine({ model: bundledModelFolder(), contextLength: 256, threads: 1, ...options, backend: "wasm" });
+  const prompt = { prompt: "io=26", maxTokens: 8, temperature: 0 } as const;
+
+  test("q8 takes a scale and a byte per element, says so, and serves every policy", async () => {
+    const engine = await open({ cacheDtype: "q8" });
+    const plain = await open({});
+    const { model, backend, notes } = engine.report();
+    const { kvBytesPerToken } = plain.report().model;
+    expect(plain.report().model.cacheDtype).toBe("f32");
+    // heads of 64: 64 bytes and a scale of 4 in place of 256
+    expect(model).toMatchObject({ cacheDtype: "q8", kvBytesPerToken: (kvBytesPerToken * 68) / 256 });
+    expect(backend.maxKvCacheBytes).toBeLessThan(plain.report().backend.maxKvCacheBytes * 0.3);
+    expect(notes.filter((note) => note.includes("cacheDtype"))).toEqual([]);
+    for (const attention of [
+      "full",
+      ...["less-is-more", "tidal-decode", "streaming-llm", "oracle-top-k", "random-tokens"].map(
+        (name) => `${name}:budget=24`,
+      ),
+      "quest:budget=32,page=16",
+    ]) {
+      const result = await engine.generate({ ...prompt, attention, maxTokens: 40, ignoreEos: true }).result();
+      expect(result.tokenIds).toHaveLength(40);
+    }
+    await engine.close();
+    await plain.close();
+  });
+
+  test("f16 is kept in f32, and a note says so", async () => {
+    const engine = await open({ cacheDtype: "f16" });
+    expect(engine.report().model.cacheDtype).toBe("f32");
+    expect(engine.report().notes).toContain(
+      "cacheDtype f16: this backend keeps keys and values in f32 instead",
+    );
+    await engine.close();
   });
 });

@@ -2,25 +2,18 @@
  * Opens checkpoints with structural damage in a process of their own: each yields an engine or a typed error, in bounded
  * time and memory. LESSISMORE_FUZZ_RUNS=20000 searches longer (CONTRIBUTING.md has the command).
  */
-import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { damagedFolder, damagesOf, type FuzzedFile } from "./mutate.ts";
+import { CASE_MS, OpeningProcess, PEAK_BYTES } from "./opening-process.ts";
 
 /** The suite uses the same folders every time; a longer search draws new ones, and prints its seed when it fails. */
 const LONGER = process.env.LESSISMORE_FUZZ_RUNS;
 const RUNS = Number(LONGER ?? 1500);
 const BACKENDS = ["reference", "wasm"];
-/** Time limit for one folder, on a busy machine. */
-const CASE_MS = 10_000;
-const HEAP_MEGABYTES = 512;
-/** Limit on the process: its heap, weights and cache of a small model, buffers of the longest texts. */
-const PEAK_BYTES = 1.5 * 2 ** 30;
-/** Time limit for the start of a child process. */
-const READY_MS = 30_000;
 const ALL_MS = LONGER === undefined ? 120_000 : Math.max(120_000, RUNS * 100);
 
 const CHECKPOINT = repositoryPath("test/golden/hf/qwen3-yarn-left-alone");
@@ -78,66 +71,12 @@ function tokenizer() {
   };
 }
 
-/** The process that opens folders. The next case starts another after a kill. */
-let child: ChildProcess | undefined;
-afterAll(() => {
-  child?.kill("SIGKILL");
-});
-
-async function start(): Promise<ChildProcess> {
-  const started = fork(repositoryPath("test/fuzz/open-folder.mjs"), [], {
-    execArgv: [`--max-old-space-size=${HEAP_MEGABYTES}`],
-    serialization: "advanced",
-    stdio: ["ignore", "ignore", "pipe", "ipc"],
-  });
-  await next(started, READY_MS);
-  return started;
-}
-
-interface Outcome {
-  readonly outcome: string;
-  readonly peakBytes: number;
-}
-
-/** Resolves with the next message of a process, or with an outcome that reports its end or a timeout. */
-function next(of: ChildProcess, withinMs: number): Promise<Outcome> {
-  return new Promise((resolve) => {
-    let errors = "";
-    const hear = (chunk: Buffer) => {
-      errors += chunk;
-    };
-    const settle = (outcome: Outcome) => {
-      clearTimeout(timer);
-      of.off("message", settle).off("exit", exit);
-      of.stderr?.off("data", hear);
-      resolve(outcome);
-    };
-    const exit = (code: number | null) =>
-      settle({ outcome: `the process ended with ${code}: ${errors.slice(-2000)}`, peakBytes: 0 });
-    const timer = setTimeout(
-      () => settle({ outcome: `nothing after ${withinMs} ms`, peakBytes: 0 }),
-      withinMs,
-    );
-    of.stderr?.on("data", hear);
-    of.on("message", settle).on("exit", exit);
-  });
-}
-
-async function open(files: Record<string, Uint8Array>, backend: string): Promise<Outcome> {
-  child ??= await start();
-  const answer = next(child, CASE_MS);
-  child.send({ files, backend });
-  const outcome = await answer;
-  if (!/^(engine|typed )/.test(outcome.outcome)) {
-    child.kill("SIGKILL");
-    child = undefined;
-  }
-  return outcome;
-}
+const opening = new OpeningProcess();
+afterAll(() => opening.close());
 
 test("the undamaged checkpoint opens", async () => {
   for (const backend of BACKENDS) {
-    const { outcome } = await open(damagedFolder(baseFiles(), []), backend);
+    const { outcome } = await opening.open(damagedFolder(baseFiles(), []), backend);
     expect(outcome).toBe("engine");
   }
 });
@@ -150,7 +89,7 @@ test(
     let engines = 0;
     await fc.assert(
       fc.asyncProperty(damagesOf(Object.keys(files)), backends, async (damages, backend) => {
-        const { outcome, peakBytes } = await open(damagedFolder(files, damages), backend);
+        const { outcome, peakBytes } = await opening.open(damagedFolder(files, damages), backend);
         if (outcome === "engine") engines++;
         expect(outcome).toMatch(/^(engine|typed )/);
         expect(peakBytes).toBeLessThan(PEAK_BYTES);

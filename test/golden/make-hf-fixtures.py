@@ -1,31 +1,37 @@
 """Writes the tiny random checkpoints under test/golden/hf, which cover the options of config.json.
 
-    pip install torch transformers==5.24 && python test/golden/make-hf-fixtures.py test/golden/hf
+    pip install torch transformers==5.24 && python test/golden/make-hf-fixtures.py test/golden/hf [NAME ...]
     python test/golden/hf_golden.py test/golden/hf/*/        # then writes golden.json
 
-qwen3-untied, qwen2-bias and llama3-scaled are older than this script, which leaves them unchanged.
+With names it writes those alone. qwen3-untied, qwen2-bias and llama3-scaled are older than this script, which leaves them unchanged.
 """
 import json
 import pathlib
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, Ministral3Config, MinistralConfig, MistralConfig, Phi3Config,
+    Qwen2Config, Qwen3Config, Qwen3MoeConfig, SmolLM3Config,
+)
 
-OUT = pathlib.Path(sys.argv[1])
+OUT, *NAMES = map(pathlib.Path, sys.argv[1:])
 BASE = dict(vocab_size=320, hidden_size=96, intermediate_size=160, num_hidden_layers=4, max_position_embeddings=4096)
 PLAIN = {"rope_type": "default", "rope_theta": 1e4}
 
 
 def make(name, config, dtype=torch.bfloat16, shard=None, edit=None):
+    if NAMES and pathlib.Path(name) not in NAMES:
+        return
     torch.manual_seed(sum(map(ord, name)))
     folder = OUT / name
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     for key, parameter in model.named_parameters():
-        if parameter.ndim == 2:
-            torch.nn.init.normal_(parameter, std=0.12)
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.12 * (96 / config.hidden_size) ** 0.5)
         elif "norm" in key:
-            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+            low = -0.5 if "gemma" in name else 0.5  # Gemma stores norms without their 1
+            torch.nn.init.uniform_(parameter, low, low + 1)
         else:
             torch.nn.init.normal_(parameter, std=0.3)
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
@@ -83,3 +89,73 @@ make("qwen3-yarn-left-alone", Qwen3Config(
     num_attention_heads=4, num_key_value_heads=2, head_dim=16, tie_word_embeddings=True,
     rope_parameters={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 1e4},
 ), edit=old_yarn)  # as people add YaRN to Qwen3: max_position_embeddings stays what it was
+
+# One small checkpoint for each further family. Windows are shorter than the 50 tokens of the golden prompt.
+SMALL = dict(
+    vocab_size=96, hidden_size=40, intermediate_size=56, num_hidden_layers=4, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True,
+    bos_token_id=None, eos_token_id=None, pad_token_id=None,
+)
+make("qwen2-window", Qwen2Config(
+    **SMALL, use_sliding_window=True, sliding_window=24, max_window_layers=2, rope_parameters=PLAIN,
+), edit=lambda values: values.pop("layer_types"))
+make("mistral-window", MistralConfig(**SMALL, head_dim=16, sliding_window=32, rope_parameters=PLAIN))
+make("ministral-window", MinistralConfig(
+    **SMALL, head_dim=12, sliding_window=16, rope_parameters=PLAIN,
+    layer_types=["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+))
+make("ministral3-yarn", Ministral3Config(
+    **SMALL, head_dim=16, rope_parameters={
+        "rope_type": "yarn", "rope_theta": 1e4, "factor": 16.0, "original_max_position_embeddings": 64,
+        "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1,
+    },
+))
+make("smollm3-no-rope", SmolLM3Config(**{**SMALL, "num_hidden_layers": 5}, rope_parameters=PLAIN))
+ROTARY = 12  # of a head of 16
+make("phi3-longrope", Phi3Config(
+    **{**SMALL, "hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 1}, original_max_position_embeddings=128, rope_parameters={
+        "rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": ROTARY / 16,
+        "short_factor": [1 + 0.1 * i for i in range(ROTARY // 2)],
+        "long_factor": [1 + 1.5 * i * i for i in range(ROTARY // 2)],
+    },
+))
+GEMMA = dict(
+    **{**SMALL, "num_hidden_layers": 4, "num_key_value_heads": 1}, head_dim=16, query_pre_attn_scalar=20, sliding_window=20,
+)
+make("gemma3-local", Gemma3TextConfig(
+    **GEMMA, layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"],
+    rope_parameters={
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    },
+))
+
+
+def old_gemma(values):
+    """Returns transformers 4's spelling: a pattern, and RoPE values beside each other."""
+    rope = values.pop("rope_parameters")
+    values["rope_theta"] = rope["full_attention"].pop("rope_theta")
+    values["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+    values["rope_scaling"] = rope["full_attention"]
+    values["sliding_window_pattern"] = 2
+    values["torch_dtype"] = values.pop("dtype")
+    values.pop("layer_types")
+    values.pop("_sliding_window_pattern", None)
+
+
+make("gemma3-f32", Gemma3TextConfig(
+    **{**GEMMA, "num_hidden_layers": 2}, layer_types=["sliding_attention", "full_attention"],
+    rope_parameters={
+        "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+    },
+), dtype=torch.float32, edit=old_gemma)
+MOE = dict(
+    **{**SMALL, "hidden_size": 32, "intermediate_size": 40}, head_dim=16, moe_intermediate_size=16, num_experts_per_tok=2,
+    rope_parameters=PLAIN,
+)
+make("qwen3-moe", Qwen3MoeConfig(**MOE, num_experts=6, norm_topk_prob=True, mlp_only_layers=[1]))
+make("qwen3-moe-raw-weights", Qwen3MoeConfig(
+    **{**MOE, "num_experts_per_tok": 3}, num_experts=7, norm_topk_prob=False, decoder_sparse_step=2,
+    use_sliding_window=True, sliding_window=40,
+))

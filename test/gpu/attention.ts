@@ -5,7 +5,7 @@ import { makeInput, nmse } from "../conformance/random-weights.ts";
 import { type Part, Trial, type TrialSequence } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import { vectorSpec } from "../weight-specs.ts";
-import { F16_CACHE_NMSE, F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
+import { CACHE_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE, testedCaches } from "./gpu.ts";
 
 /** [head size, kv heads, query heads of each]: all that models have, odd numbers of query heads, the most of a workgroup. */
 const HEADS: readonly (readonly [headDim: number, numKvHeads: number, groupSize: number])[] = [
@@ -30,43 +30,78 @@ function lengthsOf({ isQuick }: GpuRun): Lengths {
     : { chunk: 1024, long: 8192, decodeLengths: [1, 16, 17, 257, 1000, 4097] };
 }
 
+/** Weights of f32 run on no subgroup matrices, whose rounding of x would move keys by whole steps of a q8 cache. */
+const PREFILLS = [
+  { cacheDtype: "f16", dtype: "f16" },
+  { cacheDtype: "q8", dtype: "f32" },
+] as const;
+
 export async function testPrefill(run: GpuRun): Promise<void> {
   const lengths = lengthsOf(run);
-  for (const [headDim, numKvHeads, groupSize] of run.isQuick ? HEADS.slice(0, 1) : HEADS) {
-    const trial = await openTrial(
-      run,
-      { headDim, numKvHeads, groupSize, dtype: "f16", cacheDtype: "f16" },
+  for (const dtypes of PREFILLS)
+    for (const [headDim, numKvHeads, groupSize] of run.isQuick ? HEADS.slice(0, 1) : HEADS) {
+      const trial = await openTrial(run, { headDim, numKvHeads, groupSize, ...dtypes }, lengths);
+      const { cacheDtype } = dtypes;
+      const heads = `head size ${headDim}, ${numKvHeads} × ${groupSize}, ${cacheDtype} cache`;
+      const bound = run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : CACHE_NMSE[cacheDtype];
+      await attendChunks(trial, lengths, (name, error) =>
+        run.rows.add("prefill", `${heads}: ${name}`, { error, bound }),
+      );
+      await trial.backend.close();
+    }
+}
+
+/** add: takes the error of each step */
+async function attendChunks(
+  trial: Trial,
+  { chunk, long }: Lengths,
+  add: (name: string, error: number) => void,
+): Promise<void> {
+  const check = async (name: string, parts: readonly Part[]) => {
+    trial.run(parts);
+    trial.backend.attendAll(0, { first: 0, count: parts.length }, trial.query, trial.output);
+    add(name, await worstRow(trial));
+  };
+  const first = trial.newSequence();
+  const second = trial.newSequence();
+  await check(`${chunk} rows`, [trial.part(first, chunk)]);
+  await check(`${chunk - 9} rows after ${chunk}`, [trial.part(first, chunk - 9)]);
+  const [some, few] = [Math.floor(chunk / 2), Math.floor(chunk / 3)];
+  await check(`${some}, ${few} and 1 rows of three sequences`, [
+    trial.part(first, some),
+    trial.part(second, few),
+    trial.part(await trial.filled(5), 1),
+  ]);
+  const last = chunk - 247 > 0 ? chunk - 247 : chunk - 3;
+  await check(`${last} rows after ${long}`, [trial.part(await trial.filled(long), last)]);
+}
+
+/** A layer with a window of no whole pages or tiles: chunks and decode steps before its edge, across it and behind it. */
+export async function testWindows(run: GpuRun): Promise<void> {
+  const lengths = lengthsOf(run);
+  const window = run.isQuick ? 39 : 1001;
+  for (const cacheDtype of ["f16", "q8"] as const) {
+    const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
+    const trial = await openTrial(run, { ...heads, window, dtype: "f32", cacheDtype }, lengths);
+    const add = (bound: number) => (name: string, error: number) =>
+      run.rows.add("windows", `window ${window}, ${cacheDtype} cache: ${name}`, { error, bound });
+    await attendChunks(
+      trial,
       lengths,
+      add(run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : CACHE_NMSE[cacheDtype]),
     );
-    const heads = `head size ${headDim}, ${numKvHeads} × ${groupSize}`;
-    const bound = run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : F16_CACHE_NMSE;
-    const { chunk } = lengths;
-    const check = async (name: string, parts: readonly Part[]) => {
-      trial.run(parts);
-      trial.backend.attendAll(0, { first: 0, count: parts.length }, trial.query, trial.output);
-      run.rows.add("prefill", `${heads}: ${name}`, { error: await worstRow(trial), bound });
-    };
-    const first = trial.newSequence();
-    const second = trial.newSequence();
-    await check(`${chunk} rows`, [trial.part(first, chunk)]);
-    await check(`${chunk - 9} rows after ${chunk}`, [trial.part(first, chunk - 9)]);
-    const [some, few] = [Math.floor(chunk / 2), Math.floor(chunk / 3)];
-    await check(`${some}, ${few} and 1 rows of three sequences`, [
-      trial.part(first, some),
-      trial.part(second, few),
-      trial.part(await trial.filled(5), 1),
-    ]);
-    const long = await trial.filled(lengths.long);
-    await check(`${chunk - 247 > 0 ? chunk - 247 : chunk - 3} rows after ${lengths.long}`, [
-      trial.part(long, chunk - 247 > 0 ? chunk - 247 : chunk - 3),
-    ]);
+    const sequences: TrialSequence[] = [];
+    for (const length of lengths.decodeLengths) sequences.push(await trial.filled(length - 1));
+    trial.run(sequences.map((sequence) => trial.part(sequence, 1)));
+    trial.backend.attendAll(0, { first: 0, count: sequences.length }, trial.query, trial.output);
+    add(CACHE_NMSE[cacheDtype])(`rows at lengths ${lengths.decodeLengths}`, await worstRow(trial));
     await trial.backend.close();
   }
 }
 
 export async function testDecode(run: GpuRun): Promise<void> {
   const lengths = lengthsOf(run);
-  for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const))
+  for (const cacheDtype of testedCaches(run))
     for (const [headDim, numKvHeads, groupSize] of run.isQuick ? HEADS.slice(0, 1) : HEADS) {
       // weights of f32 run on no subgroup matrices: the cache alone is what rounds
       const trial = await openTrial(
@@ -74,7 +109,7 @@ export async function testDecode(run: GpuRun): Promise<void> {
         { headDim, numKvHeads, groupSize, dtype: "f32", cacheDtype },
         lengths,
       );
-      const bound = cacheDtype === "f16" ? F16_CACHE_NMSE : F32_NMSE;
+      const bound = CACHE_NMSE[cacheDtype];
       const name = `head size ${headDim}, ${numKvHeads} × ${groupSize}, ${cacheDtype} cache`;
       const sequences: TrialSequence[] = [];
       for (const length of lengths.decodeLengths) {
@@ -96,7 +131,7 @@ export async function testDecode(run: GpuRun): Promise<void> {
 /** Quest's bounds of pages filled by chunks and decode steps. */
 export async function testPageScores(run: GpuRun): Promise<void> {
   const lengths = lengthsOf(run);
-  for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const)) {
+  for (const cacheDtype of testedCaches(run)) {
     const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
     const trial = await openTrial(run, { ...heads, dtype: "f32", cacheDtype }, lengths);
     const sequence = trial.newSequence();
@@ -114,7 +149,7 @@ export async function testPageScores(run: GpuRun): Promise<void> {
     );
     run.rows.add("decode", `Quest's bounds, ${cacheDtype} cache`, {
       error,
-      bound: cacheDtype === "f16" ? F16_CACHE_NMSE : F32_NMSE,
+      bound: CACHE_NMSE[cacheDtype],
     });
     await trial.backend.close();
   }
@@ -126,16 +161,18 @@ interface TrialOptions {
   readonly groupSize: number;
   readonly dtype: "f32" | "f16";
   readonly cacheDtype: CacheDtype;
+  readonly window?: number;
 }
 
 /** A layer whose scores spread by one or two, so that attention is neither flat nor one key's. */
 async function openTrial(run: GpuRun, options: TrialOptions, { chunk, long }: Lengths): Promise<Trial> {
-  const { headDim, numKvHeads, groupSize, dtype, cacheDtype } = options;
+  const { headDim, numKvHeads, groupSize, dtype, cacheDtype, window } = options;
   const maxSequenceLength = Math.max(long, 3 * chunk) + chunk;
   const sizes = sizesOf({
     ...{ headDim, numKvHeads, numQueryHeads: numKvHeads * groupSize, hiddenSize: HIDDEN_SIZE },
     ...{ maxSequenceLength, maxPages: Math.ceil(maxSequenceLength / 16) + Math.ceil((5 * chunk) / 16) },
     ...{ maxBatchRows: chunk, maxBatchSequences: 8 },
+    ...(window !== undefined && { layers: [{ rope: 0, window }] }),
   });
   const backend = await run.openOn(cacheDtype)(...sizes);
   const trial = new Trial(backend, headDim, cacheDtype);
@@ -157,7 +194,8 @@ function rowsToCheck(trial: Trial, count: number): number[] {
 
 /** The largest NMSE of a row and head of attendAll's output. */
 async function worstRow(trial: Trial): Promise<number> {
-  const { numQueryHeads, headDim } = trial.backend.model;
+  const { numQueryHeads, headDim, layers } = trial.backend.model;
+  const { window = Number.POSITIVE_INFINITY } = layers[0];
   const output = await trial.floats(trial.output);
   let worst = 0;
   for (const [s, { sequence, rows }] of trial.parts.entries())
@@ -165,8 +203,9 @@ async function worstRow(trial: Trial): Promise<number> {
       const row = trial.batch.firstRows[s] + i;
       const visible = sequence.length - rows.length + i + 1;
       for (let h = 0; h < numQueryHeads; h++) {
-        const keys = trial.keysOf(sequence, 0, h).slice(0, visible);
-        const values = trial.valuesOf(sequence, 0, h).slice(0, visible);
+        const seen = [Math.max(0, visible - window), visible] as const;
+        const keys = trial.keysOf(sequence, 0, h).slice(...seen);
+        const values = trial.valuesOf(sequence, 0, h).slice(...seen);
         const at = (row * numQueryHeads + h) * headDim;
         const expected = attention(trial.queries[row][h], keys, values);
         worst = worseOf(worst, nmse(output.subarray(at, at + headDim), expected));

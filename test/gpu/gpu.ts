@@ -27,6 +27,21 @@ export const F32_NMSE = 1e-10;
  */
 export const F16_CACHE_NMSE = 1e-7;
 /**
+ * In a q8 cache a number beside the middle between two steps is off by a 127th of the largest one of its row. Few are, but one of
+ * the 64 numbers of a single token's value is 6e-6.
+ */
+export const Q8_CACHE_NMSE = 2e-5;
+/** By the cache, in which keys and values of brute force are rounded likewise. */
+export const CACHE_NMSE: Readonly<Record<CacheDtype, number>> = {
+  f32: F32_NMSE,
+  f16: F16_CACHE_NMSE,
+  q8: Q8_CACHE_NMSE,
+};
+/** Caches that a run tests. */
+export function testedCaches({ isQuick }: GpuRun): readonly CacheDtype[] {
+  return isQuick ? ["f16", "q8"] : ["f16", "f32", "q8"];
+}
+/**
  * Subgroup matrices take x, queries and softmax weights rounded to f16, so that what they give is rounded twice and three
  * times by 2^-12 on average: NMSE of 2e-7, times the square of the scores' spread. To lose one key of 9000 costs 1e-4.
  */

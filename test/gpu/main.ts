@@ -2,6 +2,7 @@
  * `npm run test:gpu`: what the WebGPU backend computes on this machine's GPU, in the sizes that emulation has no time for:
  * prefill on subgroup matrices over many chunks, long contexts, vocabularies of real models, all golden checkpoints. It needs
  * the build and the package `webgpu`, no test runner. `--out FILE` writes a summary; those of releases lie in bench/results.
+ * `--attention` leaves out all but the self-test and attention.
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,25 +10,32 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { describeRun } from "../../bench/machine.ts";
 import { ALLOWED_ERROR } from "../../src/backend/backend-kind.ts";
-import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { reportAdapter } from "../../src/backend/webgpu/adapter-report.ts";
-import { withAllPages } from "../../src/backend/with-all-pages.ts";
-import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
-import { testDecode, testPageScores, testPrefill } from "./attention.ts";
+import {
+  referenceFor,
+  runSelfTest,
+  SELF_TEST_CAPACITY,
+  SELF_TEST_MODEL,
+} from "../../src/machine/self-test.ts";
+import { testDecode, testPageScores, testPrefill, testWindows } from "./attention.ts";
 import { testChunks } from "./chunks.ts";
 import { testGoldens } from "./goldens.ts";
-import { type GpuRun, openGpuRun } from "./gpu.ts";
+import { type GpuRun, openGpuRun, testedCaches } from "./gpu.ts";
 import { testProducts } from "./products.ts";
 import { GpuRows } from "./rows.ts";
 import { testSampling, testSelection } from "./selection.ts";
 
 /** Every op at one small shape, against the reference backend; choices must be the same ones. */
 async function testSelf(run: GpuRun): Promise<void> {
-  for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const)) {
-    const allowed = ALLOWED_ERROR[run.hasSubgroupMatrices ? "f16" : cacheDtype];
+  for (const cacheDtype of testedCaches(run)) {
+    const isRounded = cacheDtype === "f32" && run.hasSubgroupMatrices;
+    const allowed = ALLOWED_ERROR[isRounded ? "f16" : cacheDtype];
     const backend = await run.openOn(cacheDtype)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-    const reference = await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-    for (const { op, error, allowed: bound } of await runSelfTest(backend, reference, allowed))
+    for (const { op, error, allowed: bound } of await runSelfTest(
+      backend,
+      await referenceFor(backend),
+      allowed,
+    ))
       run.rows.add("self-test", `${op}, ${cacheDtype} cache`, { error, bound });
     await backend.close();
   }
@@ -54,20 +62,27 @@ function summary(run: GpuRun, elapsedMs: number): string {
   return `${JSON.stringify(content, null, 1)}\n`;
 }
 
+async function testOthers(run: GpuRun, root: string): Promise<void> {
+  await testProducts(run);
+  await testSelection(run);
+  await testSampling(run);
+  await testChunks(run, root);
+  await testGoldens(run, root);
+}
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { out: { type: "string" }, quick: { type: "boolean" } } });
+  const { values } = parseArgs({
+    options: { out: { type: "string" }, quick: { type: "boolean" }, attention: { type: "boolean" } },
+  });
   const started = performance.now();
   const rows = new GpuRows((line) => process.stdout.write(`${line}\n`));
   const run = await openGpuRun(rows, values.quick === true);
   await testSelf(run);
-  await testProducts(run);
   await testPrefill(run);
   await testDecode(run);
   await testPageScores(run);
-  await testSelection(run);
-  await testSampling(run);
-  await testChunks(run, repositoryRoot());
-  await testGoldens(run, repositoryRoot());
+  await testWindows(run);
+  if (values.attention !== true) await testOthers(run, repositoryRoot());
   const elapsedMs = performance.now() - started;
   if (values.out !== undefined) writeFileSync(values.out, summary(run, elapsedMs));
   run.close();

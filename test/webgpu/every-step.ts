@@ -1,5 +1,13 @@
 /** Records every op of the backend in every variant with a kernel of its own. The weights need not form a model. */
-import type { SamplingRow, Scores, StepBatch, TokenSelection, UnitSet } from "../../src/backend/backend.ts";
+import type {
+  ExpertFeedForwardWeights,
+  ExpertShape,
+  SamplingRow,
+  Scores,
+  StepBatch,
+  TokenSelection,
+  UnitSet,
+} from "../../src/backend/backend.ts";
 import { contextOf, fillBackend, sampleOnDevice } from "../../src/backend/webgpu/bench-access.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
@@ -67,7 +75,8 @@ type LayerWeights = ReturnType<typeof makeWeights>;
 function makeWeights(backend: WebGpuBackend, formats: LayerFormats, hasHeadNorm: boolean) {
   const { most, v, up, down } =
     typeof formats === "string" ? { most: formats, v: formats, up: formats, down: formats } : formats;
-  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads } = backend.model;
+  const { hiddenSize, intermediateSize, headDim, vocabSize, numQueryHeads, numKvHeads, experts } =
+    backend.model;
   const [queryWidth, kvWidth] = [numQueryHeads * headDim, numKvHeads * headDim];
   const weight = (rows: number, cols: number, format = most) =>
     backend.createWeight(matrixSpec("w", format, [rows, cols]));
@@ -83,6 +92,8 @@ function makeWeights(backend: WebGpuBackend, formats: LayerFormats, hasHeadNorm:
       ...(hasHeadNorm && headNorms),
     },
     output: { o: weight(hiddenSize, queryWidth), oBias: vector(hiddenSize) },
+    outputNorm: vector(hiddenSize),
+    ...(experts && { experts: makeExperts(backend, most, experts) }),
     feedForward: {
       kind: "dense" as const,
       norm: vector(hiddenSize),
@@ -90,6 +101,26 @@ function makeWeights(backend: WebGpuBackend, formats: LayerFormats, hasHeadNorm:
       up: weight(intermediateSize, hiddenSize, up),
       down: weight(hiddenSize, intermediateSize, down),
     },
+  };
+}
+
+/** Creates the weights of a feed-forward of experts. */
+function makeExperts(
+  backend: WebGpuBackend,
+  format: WeightFormat,
+  sizes: ExpertShape,
+): ExpertFeedForwardWeights {
+  const { numExperts, intermediateSize } = sizes;
+  const { hiddenSize } = backend.model;
+  const stack = (rows: number, cols: number) =>
+    backend.createWeight({ kind: "matrix", name: "w", format, rows, cols, experts: numExperts });
+  return {
+    kind: "experts",
+    norm: backend.createWeight(vectorSpec("v", format, hiddenSize)),
+    router: backend.createWeight(matrixSpec("w", "f32", [numExperts, hiddenSize])),
+    gate: stack(intermediateSize, hiddenSize),
+    up: stack(intermediateSize, hiddenSize),
+    down: stack(hiddenSize, intermediateSize),
   };
 }
 
@@ -119,7 +150,7 @@ class EverySteps {
       numSequences: rowCounts.length,
       tokenIds: new Uint32Array(numRows),
       slots: new Uint32Array(numRows),
-      rope: new Float32Array(numRows * model.headDim),
+      rope: new Float32Array(model.numRopes * numRows * model.headDim),
       firstRows: Uint32Array.from(rowCounts.keys()), // correct for single rows, and for a single chunk
       rowCounts: Uint32Array.from(rowCounts),
       validBounds: Uint32Array.from(rowCounts, (rows) => length - rows),
@@ -137,11 +168,18 @@ class EverySteps {
     const numRows = this.#begin(rowCounts, length);
     const range = { first: 0, count: rowCounts.length };
     backend.embed(weights.embedding, this.#x);
-    backend.attentionInput(0, weights.input, this.#x, this.#query);
+    for (let layer = 0; layer < backend.model.numLayers; layer++) {
+      backend.attentionInput(layer, weights.input, this.#x, this.#query);
+      backend.attendAll(layer, range, this.#query, this.#attended);
+    }
     backend.updatePageBounds(0, range);
-    backend.attendAll(0, range, this.#query, this.#attended);
     backend.attentionOutput(weights.output, this.#attended, this.#x);
     backend.feedForward(weights.feedForward, this.#x);
+    if (weights.experts) {
+      const { outputNorm } = weights;
+      backend.attentionOutput({ ...weights.output, outputNorm }, this.#attended, this.#x);
+      backend.feedForward(weights.experts, this.#x);
+    }
     for (const rows of [[numRows - 1], [numRows - 1, 0, 0]])
       backend.logits(
         weights.input.norm,
@@ -162,7 +200,8 @@ class EverySteps {
     const from = { output: { o: output.o }, feedForward };
     for (const isAttended of [true, false]) {
       if (isAttended) backend.attendAll(0, { first: 0, count: 1 }, this.#query, this.#attended);
-      backend.advance(from, { layer: 0, weights: input }, tensors);
+      for (let layer = 0; layer < backend.model.numLayers; layer++)
+        backend.advance(from, { layer, weights: input }, tensors);
     }
     backend.advance(from, undefined, tensors);
     backend.logits(input.norm, embedding, this.#x, Uint32Array.of(0), 1, this.#logits);

@@ -59,13 +59,20 @@ const LARGE: DeviceTraits = {
   hasSubgroupMatrices: true,
 };
 
-/** Odd and even sizes, the maximum query heads of a workgroup, the widest heads. */
+const EXPERTS = { numExperts: 9, topExperts: 3, intermediateSize: 96, isNormalised: true };
+
+/** Odd and even sizes, the maximum query heads of a workgroup, the widest heads, layers of two kinds. */
 const COMMON = { maxPages: 8, maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4 };
 const SIZES: readonly Partial<Sizes>[] = [
   { ...COMMON, headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
   { ...COMMON, headDim: 6, numKvHeads: 2, numQueryHeads: 2, hiddenSize: 30, intermediateSize: 45 },
   { ...COMMON, headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, vocabSize: 20000 },
   { ...COMMON, headDim: 256, numKvHeads: 1, numQueryHeads: 8, hiddenSize: 128, pageSize: 2 },
+  {
+    ...{ ...COMMON, headDim: 64, numKvHeads: 1, numQueryHeads: 3, hiddenSize: 512, intermediateSize: 1024 },
+    ...{ numLayers: 2, numRopes: 2, layers: [{ rope: 0 }, { rope: 0, queryRope: 1, window: 100 }] },
+    ...{ activation: "gelu_tanh", embeddingScale: 2, experts: EXPERTS },
+  },
 ];
 
 /** Whole blocks; one model whose rows are no whole strips of the kernels, without super-blocks. */
@@ -121,8 +128,10 @@ async function askNullDevice(traits: DeviceTraits): Promise<Verdict> {
       await recordEveryStep(backend, formats);
       await backend.close();
     };
-    for (const cacheDtype of ["f16", "f32"] as const)
-      for (const sizes of SIZES) await record(cacheDtype, sizes, ["f32", "f16", "bf16"]);
+    // kernels of weights are the same whatever the cache
+    for (const cacheDtype of ["f16", "f32", "q8"] as const)
+      for (const sizes of SIZES)
+        await record(cacheDtype, sizes, cacheDtype === "q8" ? ["f16"] : ["f32", "f16", "bf16"]);
     for (const [sizes, formats] of QUANTISED) await record("f16", sizes, formats);
     return { checks: await checks(), refused: (await device.popErrorScope())?.message };
   } finally {

@@ -5,14 +5,18 @@
 import { afterAll, describe, expect, inject, it } from "vitest";
 import { type BackendFactory, NO_TOKEN } from "../../src/backend/backend.ts";
 import { ALLOWED_ERROR } from "../../src/backend/backend-kind.ts";
-import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import {
   requestWebGpuDevice,
   type WebGpuOptions,
   webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
-import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
+import {
+  referenceFor,
+  runSelfTest,
+  SELF_TEST_CAPACITY,
+  SELF_TEST_MODEL,
+} from "../../src/machine/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
 import { nmse } from "../conformance/random-weights.ts";
 import { Trial } from "../conformance/trial.ts";
@@ -47,6 +51,10 @@ const KINDS: readonly Kind[] = [
     name: "an f16 cache, the persistent layer kernel with tickets",
     options: { cacheDtype: "f16", traits: { forwardProgress: "ticketed" } },
   },
+  {
+    name: "a q8 cache, the persistent layer kernel with tickets",
+    options: { cacheDtype: "q8", traits: { forwardProgress: "ticketed" } },
+  },
 ];
 
 /** NMSE: f16 for sums over keys of 11 bits; f32 as in the conformance suite. */
@@ -73,11 +81,7 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
   it("every op of a layer passes the self-test against the reference, with the same selections", async () => {
     const backend = await openOn(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
     if (isCore) expect(backend.report().description).toContain("no subgroups, no shader-f16");
-    const rows = await runSelfTest(
-      backend,
-      await withAllPages(createReferenceBackend)(SELF_TEST_MODEL, SELF_TEST_CAPACITY),
-      ALLOWED_ERROR[cacheDtype],
-    );
+    const rows = await runSelfTest(backend, await referenceFor(backend), ALLOWED_ERROR[cacheDtype]);
     expect(rows.length).toBeGreaterThan(15);
     expect(rows.filter(({ isRight }) => !isRight)).toEqual([]);
     await backend.close();

@@ -1,5 +1,6 @@
+import { checkSelectionLayers } from "../layer-windows.ts";
 import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
-import { checkLayers, checkSinks, knownKeys, layerList, orDefault, share, wholeNumber } from "../settings.ts";
+import { checkSinks, knownKeys, layerList, orDefault, share, wholeNumber } from "../settings.ts";
 
 export interface LessIsMoreOptions {
   /** Maximum tokens of a sparse layer, sinks and recency window included. Default 2048. */
@@ -54,7 +55,7 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
           ...lessIsMore({ ...options, selectionLayers: model.defaultSelectionLayers }),
           selectionLayersFrom: model.defaultSelectionLayersFrom,
         };
-      checkLayers(name, "layers", layers, model.numLayers);
+      checkSelectionLayers(name, layers, model);
       return this;
     },
   };

@@ -1,3 +1,4 @@
+import { globalLayers } from "../layer-windows.ts";
 import { type AttentionPolicy, REUSES, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { checkSinks, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
@@ -13,6 +14,11 @@ export interface StreamingLlmOptions {
  * Source: arXiv 2309.17453. Departure: tokens keep their positions in the text (the paper renumbers them in the cache).
  */
 export function streamingLlm(options: StreamingLlmOptions = {}): AttentionPolicy {
+  return streamingFrom(0, options);
+}
+
+/** first: the layer that makes the selection, the model's first global one. */
+function streamingFrom(first: number, options: StreamingLlmOptions): AttentionPolicy {
   const name = "streaming-llm";
   knownKeys(name, options, ["tokenBudget", "sinks"]);
   const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 1);
@@ -23,7 +29,11 @@ export function streamingLlm(options: StreamingLlmOptions = {}): AttentionPolicy
     name,
     settings: { budget: tokenBudget, sinks },
     tokenBudget,
-    layerRole: (layer) => (layer === 0 ? SELECTS_FOR_ITSELF : REUSES),
+    layerRole: (layer) => (layer === first ? SELECTS_FOR_ITSELF : REUSES),
     select: (selector) => selector.expandSelection(undefined, ends),
+    forModel(model) {
+      const [selecting = 0] = globalLayers(model);
+      return selecting === first ? this : streamingFrom(selecting, options);
+    },
   };
 }

@@ -1,5 +1,6 @@
+import { checkSelectionLayers } from "../layer-windows.ts";
 import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
-import { checkLayers, knownKeys, layerList, orDefault, wholeNumber } from "../settings.ts";
+import { knownKeys, layerList, orDefault, wholeNumber } from "../settings.ts";
 
 export interface TidalDecodeOptions {
   /** Tokens that each query head of a sparse layer attends to. Default 2048. */
@@ -41,7 +42,7 @@ export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
           ...tidalDecode({ ...options, selectionLayers: model.defaultSelectionLayers }),
           selectionLayersFrom: model.defaultSelectionLayersFrom,
         };
-      checkLayers(name, "layers", layers, model.numLayers);
+      checkSelectionLayers(name, layers, model);
       return this;
     },
   };

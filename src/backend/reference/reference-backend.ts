@@ -26,12 +26,13 @@ import type {
 } from "../backend.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
 import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
-import { checkFeatures, type DecoderFeature } from "../decoder-features.ts";
+import { checkFeatures, DECODER_FEATURES } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits, headsOf, positionsFrom } from "./attention.ts";
 import { type LayerCache, resizeLayerCache, roundToInt8 } from "./cache.ts";
+import { addNormed, feedForwardRow } from "./feed-forward.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkSizes } from "./memory.ts";
 import {
@@ -50,7 +51,6 @@ import { emitScores, SelectionOps } from "./selection-ops.ts";
 export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
   Object.keys(WEIGHT_FORMATS) as WeightFormat[],
 );
-const FEATURES: readonly DecoderFeature[] = ["attention scale", "sliding windows", "q8 cache"];
 
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
@@ -168,7 +168,8 @@ class ReferenceBackend implements Backend, LayerOps {
     const table = matrix(embedding);
     for (let row = 0; row < batch.numRows; row++) {
       const start = batch.tokenIds[row] * table.cols;
-      floats(x).set(table.values.subarray(start, start + table.cols), row * table.cols);
+      for (let i = 0; i < table.cols; i++)
+        floats(x)[row * table.cols + i] = table.values[start + i] * this.model.embeddingScale;
     }
   }
 
@@ -185,8 +186,10 @@ class ReferenceBackend implements Backend, LayerOps {
       matvec(matrix(weights.q), normed, 0, floats(query), q, bias(weights.qBias));
       matvec(matrix(weights.k), normed, 0, cache.keys, kv, bias(weights.kBias));
       matvec(matrix(weights.v), normed, 0, cache.values, kv, bias(weights.vBias));
-      this.#finishHeads(floats(query), q, numQueryHeads, weights.qNorm, row);
-      this.#finishHeads(cache.keys, kv, numKvHeads, weights.kNorm, row);
+      const { rope, queryRope = rope } = this.model.layers[layer];
+      const offset = (table: number) => (table * batch.tokenIds.length + row) * headDim;
+      this.#finishHeads(floats(query), q, numQueryHeads, weights.qNorm, offset(queryRope));
+      this.#finishHeads(cache.keys, kv, numKvHeads, weights.kNorm, offset(rope));
       if (this.cacheDtype === "q8")
         for (let at = kv; at < kv + numKvHeads * headDim; at += headDim) {
           roundToInt8(cache.keys, at, headDim);
@@ -195,19 +198,19 @@ class ReferenceBackend implements Backend, LayerOps {
     }
   }
 
-  /** Norm of each head if given, then RoPE; in place. */
+  /** Norm of each head if given, then RoPE by the row of a table; in place. */
   #finishHeads(
     heads: Float32Array,
     offset: number,
     count: number,
     norm: WeightRef | undefined,
-    row: number,
+    ropeOffset: number,
   ): void {
     const { headDim, rmsNormEps } = this.model;
     for (let head = 0; head < count; head++) {
       const at = offset + head * headDim;
       if (norm) rmsNorm(heads, at, headDim, vector(norm), rmsNormEps, heads, at);
-      rotateHalf(heads, at, headDim, this.#begun().rope, row * headDim);
+      rotateHalf(heads, at, headDim, this.#begun().rope, ropeOffset);
     }
   }
 
@@ -255,25 +258,24 @@ class ReferenceBackend implements Backend, LayerOps {
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const o = matrix(weights.o);
     const bias = weights.oBias && vector(weights.oBias);
+    const norm = weights.outputNorm && vector(weights.outputNorm);
     for (let row = 0; row < this.#begun().numRows; row++) {
-      matvec(o, floats(attended), row * o.cols, floats(x), row * o.rows, { accumulate: true });
-      if (bias) for (let i = 0; i < o.rows; i++) floats(x)[row * o.rows + i] += bias[i];
+      const from = row * o.cols;
+      const to = row * o.rows;
+      if (norm) {
+        const result = new Float32Array(o.rows);
+        matvec(o, floats(attended), from, result, 0, { bias });
+        addNormed(this.model, result, norm, floats(x), to);
+        continue;
+      }
+      matvec(o, floats(attended), from, floats(x), to, { accumulate: true });
+      if (bias) for (let i = 0; i < o.rows; i++) floats(x)[to + i] += bias[i];
     }
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
-    const { hiddenSize, intermediateSize, rmsNormEps } = this.model;
-    const normed = new Float32Array(hiddenSize);
-    const gate = new Float32Array(intermediateSize);
-    const up = new Float32Array(intermediateSize);
-    for (let row = 0; row < this.#begun().numRows; row++) {
-      const at = row * hiddenSize;
-      rmsNorm(floats(x), at, hiddenSize, vector(weights.norm), rmsNormEps, normed, 0);
-      matvec(matrix(weights.gate), normed, 0, gate, 0);
-      matvec(matrix(weights.up), normed, 0, up, 0);
-      for (let i = 0; i < intermediateSize; i++) gate[i] = (gate[i] / (1 + Math.exp(-gate[i]))) * up[i];
-      matvec(matrix(weights.down), gate, 0, floats(x), at, { accumulate: true });
-    }
+    for (let row = 0; row < this.#begun().numRows; row++)
+      feedForwardRow(this.model, weights, floats(x), row * this.model.hiddenSize);
   }
 
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
@@ -349,6 +351,6 @@ export async function createReferenceBackend(
   capacity: Capacity,
   cacheDtype: CpuCacheDtype = "f32",
 ): Promise<Backend & LayerOps> {
-  checkFeatures({ name: "reference", has: FEATURES }, model, cacheDtype);
+  checkFeatures({ name: "reference", has: DECODER_FEATURES }, model, cacheDtype);
   return new ReferenceBackend(model, capacity, cacheDtype);
 }

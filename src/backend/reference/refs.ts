@@ -26,6 +26,8 @@ export class ReferenceWeight implements WeightRef, Matrix {
   readonly format: WeightFormat;
   readonly rows: number;
   readonly cols: number;
+  /** 1 for a weight without experts. */
+  readonly numExperts: number;
   readonly values: Float32Array;
   constructor(spec: WeightSpec) {
     const { rows, cols } = dimensionsOf(spec);
@@ -34,6 +36,7 @@ export class ReferenceWeight implements WeightRef, Matrix {
     this.format = spec.format;
     this.rows = rows;
     this.cols = cols;
+    this.numExperts = spec.kind === "matrix" ? (spec.experts ?? 1) : 1;
     this.values = allocate(Float32Array, [rows, cols], `weight ${spec.name}`);
   }
 }

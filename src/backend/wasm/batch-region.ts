@@ -24,7 +24,7 @@ export class BatchRegion {
    * a row that the last sample did not have
    */
   upload(batch: StepBatch, sampled: SampledTokens): void {
-    const { headDim } = this.#model;
+    const { headDim, numRopes } = this.#model;
     const { maxBatchRows, maxBatchSequences, pageSize } = this.#capacity;
     const { numRows, numSequences } = batch;
     if (numRows > maxBatchRows || numSequences > maxBatchSequences)
@@ -53,8 +53,11 @@ export class BatchRegion {
     this.copy("rowCounts", batch.rowCounts, numSequences);
     this.copy("lengths", batch.lengths, numSequences);
     this.copy("validBounds", batch.validBounds, numSequences);
-    const rope = this.#arena.word("rope") / 4;
-    for (let i = 0; i < numRows * headDim; i++) this.#arena.floats[rope + i] = batch.rope[i];
+    for (let table = 0; table < numRopes; table++) {
+      const from = table * batch.tokenIds.length * headDim;
+      const to = this.#arena.word("rope") / 4 + table * maxBatchRows * headDim;
+      for (let i = 0; i < numRows * headDim; i++) this.#arena.floats[to + i] = batch.rope[from + i];
+    }
   }
 
   /** A page of the pool: kernels would write anywhere for another. */

@@ -5,7 +5,7 @@ import type { StartedWorker } from "./host.ts";
 /** Kernels that run between `beginStep` and the next. */
 type StepKernel = Exclude<
   keyof WasmExports,
-  "threadScratch" | "startMain" | "stop" | "packRows" | "decodeVector" | "readAll" | "matmul"
+  "threadScratch" | "startMain" | "stop" | "packRows" | "packedBytes" | "decodeVector" | "readAll" | "matmul"
 >;
 
 /** Kernels with the workers that share their jobs. After a trap or a lost worker every call throws a BackendError. */

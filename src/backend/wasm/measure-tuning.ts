@@ -194,7 +194,7 @@ class TuningBench {
     });
     return () => {
       const layer = layers[this.#turn++ % layers.length];
-      if (layer) this.#backend.kernels.feedForward(this.#norm, layer.gate, layer.up, layer.down, this.#x);
+      if (layer) this.#backend.kernels.feedForward(this.#norm, layer.gate, layer.up, layer.down, this.#x, 0);
     };
   }
 

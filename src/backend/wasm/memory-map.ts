@@ -1,7 +1,7 @@
 import type { Capacity, ModelShape } from "../backend.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
-import { SPLIT } from "./assembly/layout.ts";
+import { FEW_ROWS, RECORD_BYTES, RECORD_OF_FOUR_BYTES, SPLIT } from "./assembly/layout.ts";
 import * as words from "./assembly/words.ts";
 
 /** First byte of the arena: the kernels' own data end below it. */
@@ -68,7 +68,7 @@ export function extentGeometry(
 export function stagingBytes(model: ModelShape): number {
   const cols = Math.max(
     model.hiddenSize,
-    model.intermediateSize,
+    widestInner(model),
     model.numQueryHeads * model.headDim,
     model.vocabSize,
   );
@@ -94,7 +94,7 @@ export function regions(
 ): readonly (readonly [Word, number])[] {
   const { maxBatchRows: rows, maxBatchSequences: sequences, maxSequenceLength: length } = capacity;
   const maxPages = Math.ceil(length / capacity.pageSize);
-  const widest = Math.max(model.hiddenSize, model.intermediateSize, model.numQueryHeads * model.headDim);
+  const widest = Math.max(model.hiddenSize, widestInner(model), model.numQueryHeads * model.headDim);
   const kvRow = model.numKvHeads * model.headDim;
   const { maxExtents } = extentGeometry(model, capacity, cacheDtype);
   const partials =
@@ -102,7 +102,7 @@ export function regions(
   return [
     ["tokenIds", 4 * rows],
     ["slots", 4 * rows],
-    ["rope", 4 * rows * model.headDim],
+    ["rope", 4 * model.numRopes * rows * model.headDim],
     ["firstRows", 4 * sequences],
     ["rowCounts", 4 * sequences],
     ["lengths", 4 * sequences],
@@ -110,13 +110,39 @@ export function regions(
     ["pageTables", 4 * sequences * maxPages],
     ["logitsRows", 4 * rows],
     ["normed", 4 * rows * model.hiddenSize],
-    ["gate", 4 * rows * model.intermediateSize],
+    ["gate", 4 * rows * widestInner(model)],
     ["packed", 4 * Math.ceil(rows / 4) * 4 * widest],
+    ["quantised", quantisedBytes(rows) * Math.ceil(widest / 32)],
     ["newKeys", 4 * rows * kvRow],
     ["newValues", 4 * rows * kvRow],
     ["partials", 4 * partials],
     ["ranks", 4 * model.numQueryHeads * length],
     ["extents", 4 * maxExtents],
     ["boundsExtents", 4 * maxExtents],
+    ...expertRegions(model, rows),
+  ];
+}
+
+/** Bytes of 32 columns of `rows` rows of quantised activations. */
+function quantisedBytes(rows: number): number {
+  return Math.max(Math.min(rows, FEW_ROWS - 1) * RECORD_BYTES, Math.ceil(rows / 4) * RECORD_OF_FOUR_BYTES);
+}
+
+/** The widest inner row of any feed-forward. */
+function widestInner({ intermediateSize, experts }: ModelShape): number {
+  return Math.max(intermediateSize, experts?.intermediateSize ?? 0);
+}
+
+function expertRegions(
+  { experts, hiddenSize }: ModelShape,
+  rows: number,
+): readonly (readonly [Word, number])[] {
+  if (!experts) return [];
+  return [
+    ["routed", 4 * rows * experts.numExperts],
+    ["chosen", 8 * rows * experts.topExperts],
+    ["expertRows", 8 * rows],
+    ["expertInput", 4 * rows * hiddenSize],
+    ["expertOutput", 4 * rows * hiddenSize],
   ];
 }

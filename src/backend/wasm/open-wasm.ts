@@ -2,7 +2,7 @@ import { BackendError, ConfigError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { Capacity, ModelShape, TuningReport } from "../backend.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
-import { checkFeatures, type DecoderFeature } from "../decoder-features.ts";
+import { checkFeatures, DECODER_FEATURES } from "../decoder-features.ts";
 import type { WasmHost, WasmModuleName } from "./host.ts";
 import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
@@ -35,8 +35,6 @@ export interface WasmOptions {
 }
 
 /** What the kernels compute beyond the decoder that every backend has. */
-const FEATURES: readonly DecoderFeature[] = ["attention scale", "sliding windows", "q8 cache"];
-
 /** (module (func (result v128) i32x4.splat 0, three times, then f32x4.relaxed_madd)) */
 const RELAXED_PROBE = new Uint8Array([
   ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0],
@@ -62,7 +60,7 @@ interface Sizes {
 
 async function open(sizes: Sizes, host: WasmHost, options: WasmOptions): Promise<WasmBackend> {
   const { cacheDtype = "f32" } = options;
-  checkFeatures({ name: "wasm", has: FEATURES }, sizes.model, cacheDtype);
+  checkFeatures({ name: "wasm", has: DECODER_FEATURES }, sizes.model, cacheDtype);
   const hasRelaxed = WebAssembly.validate(RELAXED_PROBE);
   if (options.simd === "relaxed" && !hasRelaxed)
     throw new BackendError(

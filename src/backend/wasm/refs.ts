@@ -19,7 +19,7 @@ export class WasmTensor implements TensorRef {
   }
 }
 
-/** A weight in linear memory: its packed data, and the descriptor (address, rows, cols, format) that kernels take. */
+/** A weight in linear memory: its packed data, and the descriptor or descriptors (address, rows, cols, format) that kernels take. */
 export class WasmWeight implements WeightRef {
   readonly kind: WeightSpec["kind"];
   readonly name: string;
@@ -29,6 +29,8 @@ export class WasmWeight implements WeightRef {
   /** Address of the packed data. */
   readonly address: number;
   readonly descriptor: number;
+  /** Descriptors from there on, one for each expert; 1 for a weight without experts. */
+  readonly experts: number;
   constructor(spec: WeightSpec, address: number, descriptor: number) {
     const { rows, cols } = dimensionsOf(spec);
     this.kind = spec.kind;
@@ -38,6 +40,7 @@ export class WasmWeight implements WeightRef {
     this.cols = cols;
     this.address = address;
     this.descriptor = descriptor;
+    this.experts = spec.kind === "matrix" ? (spec.experts ?? 1) : 1;
   }
 
   static of(ref: WeightRef): WasmWeight {

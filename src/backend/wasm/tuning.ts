@@ -26,6 +26,7 @@ export const TUNABLES = {
   itemBf16: ITEM,
   aheadF16: AHEAD,
   itemF16: ITEM,
+  itemQuantised: ITEM,
   attendTouch: SWITCH,
   attendBlock: { default: 4096, least: 1024, most: 1 << 20 },
   attendSpan: SWITCH,

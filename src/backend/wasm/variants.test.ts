@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { place } from "../../../test/place/here.ts";
+import { decoded, randomBlocks } from "../../../test/random-blocks.ts";
 import { sizesOf } from "../../../test/sizes.ts";
 import { matrixSpec, vectorSpec } from "../../../test/weight-specs.ts";
+import type { CpuCacheDtype } from "../backend-kind.ts";
 import { withAllPages } from "../with-all-pages.ts";
 import { wasmFactory } from "./open-wasm.ts";
 import { DEFAULT_TUNING, TUNABLES, TUNING_NAMES, type Tuning } from "./tuning.ts";
@@ -21,6 +23,7 @@ const VARIANTS: readonly Partial<Tuning>[] = [
 
 const LENGTH = 700;
 const DTYPES = ["f32", "bf16", "f16"] as const;
+const QUANTISED = ["q8_0", "q4_0", "q4_1", "q5_1", "q4_k", "q5_k", "q6_k"] as const;
 const BUILDS = [1, 2].flatMap((threads) => (["simd", "relaxed"] as const).map((simd) => ({ threads, simd })));
 
 interface Heads {
@@ -29,7 +32,11 @@ interface Heads {
   readonly headDim: number;
 }
 
-async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmBackend> {
+async function open(
+  heads: Heads,
+  build: (typeof BUILDS)[number],
+  cacheDtype: CpuCacheDtype = "f32",
+): Promise<WasmBackend> {
   const sizes = sizesOf({
     ...{
       numLayers: 1,
@@ -41,7 +48,7 @@ async function open(heads: Heads, build: (typeof BUILDS)[number]): Promise<WasmB
     },
     ...{ maxPages: 48, maxSequenceLength: 768, maxBatchRows: 40, maxBatchSequences: 1, ...heads },
   });
-  const open = withAllPages(wasmFactory(place.createWasmHost(), { ...build, tuning: "default" }));
+  const open = withAllPages(wasmFactory(place.createWasmHost(), { ...build, cacheDtype, tuning: "default" }));
   const backend = await open(...sizes);
   if (!(backend instanceof WasmBackend)) throw new TypeError("the wasm backend is of another class");
   return backend;
@@ -88,6 +95,34 @@ describe.each(BUILDS)("on $threads threads, $simd", (build) => {
     backend = await open({ numQueryHeads: 2, numKvHeads: 1, headDim: 4 }, build);
   });
   afterAll(() => backend.close());
+
+  it.each(
+    QUANTISED,
+  )("products with %s weights are correct and have the same bits under every tuning", (format) => {
+    const next = draws(7);
+    const x = backend.createTensor("f32", [40 * 1100]);
+    const out = backend.createTensor("f32", [40 * 515]);
+    const given = Float32Array.from({ length: 40 * 1100 }, next);
+    backend.write(x, given);
+    for (const [rows, cols] of [
+      [515, 512],
+      [9, 1024],
+    ] as const) {
+      const bytes = randomBlocks(format, rows * cols, (n) => Math.floor((next() + 0.5) * n));
+      const weight = backend.createWeight(matrixSpec("w", format, [rows, cols]));
+      backend.writeWeight(weight, 0, bytes);
+      for (const count of [1, 3, 9]) {
+        const product = () => multiply(backend, weight, x, count, out).slice(0, rows * count);
+        backend.tune(DEFAULT_TUNING);
+        const expected = product();
+        expectProduct(expected, Float64Array.from(decoded(format, bytes)), given, { rows, cols, count });
+        for (const variant of VARIANTS) {
+          backend.tune({ ...DEFAULT_TUNING, ...variant });
+          expect(sameBits(product(), expected), `${rows}×${cols}, ${JSON.stringify(variant)}`).toBe(true);
+        }
+      }
+    }
+  });
 
   it.each(
     DTYPES,
@@ -218,18 +253,21 @@ function sameBits(a: Float32Array, b: Float32Array): boolean {
   return as.every((word, i) => word === bs[i]);
 }
 
-const HEADS: readonly Heads[] = [
-  { numQueryHeads: 9, numKvHeads: 3, headDim: 64 },
-  { numQueryHeads: 7, numKvHeads: 1, headDim: 6 },
-  { numQueryHeads: 4, numKvHeads: 4, headDim: 20 },
-  { numQueryHeads: 4, numKvHeads: 2, headDim: 128 },
+const HEADS: readonly (Heads & { readonly cacheDtype: CpuCacheDtype })[] = [
+  { numQueryHeads: 9, numKvHeads: 3, headDim: 64, cacheDtype: "f32" },
+  { numQueryHeads: 7, numKvHeads: 1, headDim: 6, cacheDtype: "f32" },
+  { numQueryHeads: 4, numKvHeads: 4, headDim: 20, cacheDtype: "f32" },
+  { numQueryHeads: 4, numKvHeads: 2, headDim: 128, cacheDtype: "f32" },
+  { numQueryHeads: 9, numKvHeads: 3, headDim: 64, cacheDtype: "q8" },
+  { numQueryHeads: 7, numKvHeads: 1, headDim: 6, cacheDtype: "q8" },
 ];
 
-describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim", (heads) => {
+describe.each(HEADS)("$numQueryHeads / $numKvHeads heads of $headDim in $cacheDtype", (given) => {
+  const { cacheDtype, ...heads } = given;
   it.each(
     BUILDS,
   )("attention has the same bits under every tuning: $threads threads, $simd", async (build) => {
-    const backend = await open(heads, build);
+    const backend = await open(heads, build, cacheDtype);
     const { numQueryHeads, headDim } = heads;
     const next = draws(3);
     for (const { address, bytes } of backend.cacheRegions)

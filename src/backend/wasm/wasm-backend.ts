@@ -56,7 +56,10 @@ export interface WasmBackendOptions {
 
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
 /** Formats of matrices that the kernels read. */
-export const WASM_FORMATS: ReadonlySet<WeightFormat> = new Set(["f32", "f16", "bf16"]);
+export const WASM_FORMATS: ReadonlySet<WeightFormat> = new Set([
+  ...(["f32", "f16", "bf16"] as const),
+  ...(["q8_0", "q4_0", "q4_1", "q5_1", "q4_k", "q5_k", "q6_k"] as const),
+]);
 
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
@@ -95,7 +98,7 @@ export class WasmBackend implements Backend, LayerOps {
     const scratchBytes = Math.ceil((this.kernels.threadScratch() + 128) / 64) * 64;
     this.arena.setWord("scratchBytes", scratchBytes);
     this.arena.setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
-    this.#weights = new WeightStore(this.arena, model);
+    this.#weights = new WeightStore(this.arena, this.kernels, model);
     this.#cache = new KvCache(this.arena, this, options.cacheDtype);
     this.#batch = new BatchRegion(this.arena, this.#cache, this);
     this.#selection = new SelectionOps(this.#runner, this.#batch, this.#cache);
@@ -158,7 +161,7 @@ export class WasmBackend implements Backend, LayerOps {
   }
 
   writeWeight(ref: WeightRef, firstRow: number, bytes: Uint8Array): void {
-    this.#runner.guard("writeWeight", (kernels) => this.#weights.write(kernels, ref, firstRow, bytes));
+    this.#runner.guard("writeWeight", () => this.#weights.write(ref, firstRow, bytes));
   }
 
   async resizeCache(numPages: number): Promise<boolean> {
@@ -183,6 +186,7 @@ export class WasmBackend implements Backend, LayerOps {
 
   attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
+    const { rope, queryRope = rope } = this.model.layers[layer];
     this.#runner.run(
       "attentionInput",
       layer,
@@ -197,6 +201,8 @@ export class WasmBackend implements Backend, LayerOps {
       vectorDescriptor(kNorm),
       tensorOf(x, "f32").address,
       tensorOf(query, "f32").address,
+      queryRope,
+      rope,
     );
   }
 
@@ -247,20 +253,19 @@ export class WasmBackend implements Backend, LayerOps {
       vectorDescriptor(weights.oBias),
       from,
       to,
+      vectorDescriptor(weights.outputNorm),
     );
   }
 
   feedForward(weights: FeedForwardWeights, x: TensorRef): void {
     const at = tensorOf(x, "f32").address;
-    const { norm, gate, up, down } = weights;
-    this.#runner.run(
-      "feedForward",
-      vectorDescriptor(norm),
-      matrixDescriptor(gate),
-      matrixDescriptor(up),
-      matrixDescriptor(down),
-      at,
-    );
+    const norm = vectorDescriptor(weights.norm);
+    const gate = matrixDescriptor(weights.gate);
+    const up = matrixDescriptor(weights.up);
+    const down = matrixDescriptor(weights.down);
+    if (weights.kind === "experts")
+      this.#runner.run("expertFeedForward", norm, matrixDescriptor(weights.router), gate, up, down, at);
+    else this.#runner.run("feedForward", norm, gate, up, down, at, vectorDescriptor(weights.outputNorm));
   }
 
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {

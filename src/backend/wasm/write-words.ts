@@ -35,6 +35,13 @@ export function writeSizes(
   arena.setWord("maxPagesPerSequence", Math.ceil(capacity.maxSequenceLength / capacity.pageSize));
   arena.floats[WORDS_ADDRESS / 4 + WORDS.rmsNormEps] = model.rmsNormEps;
   arena.floats[WORDS_ADDRESS / 4 + WORDS.attentionScale] = model.attentionScale;
+  arena.floats[WORDS_ADDRESS / 4 + WORDS.embeddingScale] = model.embeddingScale;
+  arena.setWord("isGelu", Number(model.activation === "gelu_tanh"));
+  arena.setWord("ropeTableBytes", 4 * capacity.maxBatchRows * model.headDim);
+  const { numExperts = 0, topExperts = 0, isNormalised = false } = model.experts ?? {};
+  arena.setWord("numExperts", numExperts);
+  arena.setWord("topExperts", topExperts);
+  arena.setWord("isNormalised", Number(isNormalised));
 }
 
 /** Writes the choices that have a name; the others keep their value. */

@@ -1,5 +1,6 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { Scores, SequenceRange, TokenSelection } from "../backend.ts";
+import { checkNoWindow } from "../checks.ts";
 import type { CommandLists, ProfileCategory } from "./command-lists.ts";
 import type { BatchSizes, GpuContext } from "./context.ts";
 import { DecodeAttention, type KeyScan, type RowRun, type SplitRun } from "./decode-attention.ts";
@@ -36,6 +37,8 @@ export class AttentionOps {
   readonly decode: DecodeAttention;
   readonly #prefill: PrefillAttention;
   readonly #tiles: CommandLists;
+  /** Of each layer; 0: none that the longest sequence would notice. */
+  readonly #windows: readonly number[];
   #scans: PlannedScan[] = [];
 
   /** sizes: returns the sizes of the current batch */
@@ -45,10 +48,14 @@ export class AttentionOps {
     this.decode = new DecodeAttention(context, cache);
     this.#prefill = new PrefillAttention(context, cache);
     this.#tiles = context.recorder.newCommandLists();
+    const { model, capacity } = context;
+    this.#windows = model.layers.map(({ window = 0 }) => (window < capacity.maxSequenceLength ? window : 0));
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
-    this.#record(layer, this.#scan(range, query, output, undefined, scores));
+    const window = this.#windows[layer] ?? 0;
+    if (scores) this.#checkNoWindow(layer);
+    this.#record(layer, this.#scan(range, query, output, undefined, scores, window));
   }
 
   attendSelected(
@@ -58,11 +65,16 @@ export class AttentionOps {
     selection: TokenSelection,
     output: TensorRef,
   ): void {
-    this.#record(layer, this.#scan(range, query, output, selection, undefined));
+    this.#record(layer, this.#scan(range, query, output, selection, undefined, 0));
   }
 
   scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#record(layer, this.#scan(range, query, undefined, undefined, out));
+    this.#checkNoWindow(layer);
+    this.#record(layer, this.#scan(range, query, undefined, undefined, out, 0));
+  }
+
+  #checkNoWindow(layer: number): void {
+    checkNoWindow(layer, this.#context.model.layers[layer]?.window);
   }
 
   /** Finds a scan among those of earlier layers and steps; the same call in the next step allocates nothing. */
@@ -72,6 +84,7 @@ export class AttentionOps {
     output: TensorRef | undefined,
     selection: TokenSelection | undefined,
     scores: Scores | undefined,
+    window: number,
   ): PlannedScan {
     for (let i = 0; i < this.#scans.length; i++) {
       const scan = this.#scans[i] as PlannedScan;
@@ -81,7 +94,8 @@ export class AttentionOps {
         scan.query === query &&
         scan.output === output &&
         scan.selection === selection &&
-        scan.scores === scores
+        scan.scores === scores &&
+        scan.window === window
       )
         return scan;
     }
@@ -92,6 +106,7 @@ export class AttentionOps {
         count: range.count,
         selection,
         scores,
+        window,
         category: categoryOf(output, selection),
         stepNumber: -1,
         partials: undefined,
@@ -151,17 +166,18 @@ export class AttentionOps {
       .at(scan.output?.id ?? 0)
       .at(firstRow)
       .at(numRows)
-      .at(sequence);
+      .at(sequence)
+      .at(scan.window);
     return { firstRow, numRows, sequence, lists };
   }
 
-  #recordTiles(layer: number, run: TileRun, { query, output, category }: KeyScan): void {
+  #recordTiles(layer: number, run: TileRun, { query, output, category, window }: KeyScan): void {
     if (!output) return;
     if (output.pending) this.decode.settle(output);
     const { recorder } = this.#context;
     const node = run.lists.at(layer);
     if (recorder.replay(node)) return;
-    recorder.keep(node, () => this.#prefill.attend(layer, run, { query, output, category }));
+    recorder.keep(node, () => this.#prefill.attend(layer, run, { query, output, category, window }));
   }
 }
 

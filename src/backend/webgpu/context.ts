@@ -1,7 +1,9 @@
-import type { CacheDtype, Capacity, ModelShape, StepBatch } from "../backend.ts";
+import { cacheCode } from "../../base/cache-dtype.ts";
+import type { CacheDtype, Capacity, LayerShape, ModelShape, StepBatch } from "../backend.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import type { Recorder } from "./recorder.ts";
+import type { Constants, ShaderFile } from "./shader.ts";
 import type { StepBuffer } from "./step-buffer.ts";
 import type { Tuning } from "./tuning.ts";
 import type { WeightStore } from "./weight-store.ts";
@@ -63,8 +65,19 @@ export interface GpuContext extends GpuSizes {
   readonly stepBuffer: StepBuffer;
 }
 
-/** Constants of step.wgsl. */
-export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuContext) {
+/** The prelude of kernels that activate a gate. */
+export function actFile({ activation }: ModelShape): "act-silu" | "act-gelu" {
+  return activation === "silu" ? "act-silu" : "act-gelu";
+}
+
+/** RoPE tables of a layer. */
+export type LayerRope = Pick<LayerShape, "rope" | "queryRope">;
+
+/** Constants of step.wgsl. layer: where a kernel applies RoPE. */
+export function stepConstants(
+  { stepBuffer, model, capacity, cacheDtype }: GpuContext,
+  { rope, queryRope = rope }: LayerRope = { rope: 0 },
+) {
   const { layout } = stepBuffer;
   return {
     TOKEN_IDS: layout.tokenIds,
@@ -75,7 +88,8 @@ export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuCo
     ROW_COUNTS: layout.rowCounts,
     ROW_SEQUENCES: layout.rowSequences,
     ROW_LENGTHS: layout.rowLengths,
-    ROPE: layout.rope,
+    ROPE: layout.rope + rope * layout.ropeWords,
+    QUERY_ROPE: layout.rope + queryRope * layout.ropeWords,
     PAGE_TABLES: layout.pageTables,
     MAX_PAGES: layout.maxPages,
     PAGE_SIZE: capacity.pageSize,
@@ -84,12 +98,39 @@ export function stepConstants({ stepBuffer, model, capacity, cacheDtype }: GpuCo
   };
 }
 
-/** 16-byte vectors of one key or value of one head. */
+/** Preludes of kernels that read or store keys and values, and their constants. */
+export function cachePrelude({ cacheDtype, traits }: Pick<GpuContext, "cacheDtype" | "traits">): {
+  readonly files: readonly ShaderFile[];
+  readonly constants: Constants;
+} {
+  if (cacheDtype === "q8")
+    return { files: [traits.hasF16 ? "int8-halves" : "int8-floats", "step", "cache-q8"], constants: {} };
+  return { files: ["storage", "step", "cache-floats"], constants: { DTYPE: cacheCode(cacheDtype) } };
+}
+
+/** A vector of a cache row: what an invocation loads at once. */
+const CACHE_VECTORS: Readonly<Record<CacheDtype, { readonly elements: number; readonly bytes: number }>> = {
+  f32: { elements: 4, bytes: 16 },
+  f16: { elements: 8, bytes: 16 },
+  q8: { elements: 8, bytes: 8 },
+};
+
+/** Vectors of one key or value of one head. */
 export function cacheRowVectors(model: ModelShape, dtype: CacheDtype): number {
-  return Math.ceil(model.headDim / (dtype === "f16" ? 8 : 4));
+  return Math.ceil(model.headDim / CACHE_VECTORS[dtype].elements);
 }
 
 /** Channels of a cache row, padding included. */
 export function paddedHeadDim(model: ModelShape, dtype: CacheDtype): number {
-  return cacheRowVectors(model, dtype) * (dtype === "f16" ? 8 : 4);
+  return cacheRowVectors(model, dtype) * CACHE_VECTORS[dtype].elements;
+}
+
+/** Bytes of one value of one head on the device, padding included. */
+export function valueRowBytes(model: ModelShape, dtype: CacheDtype): number {
+  return cacheRowVectors(model, dtype) * CACHE_VECTORS[dtype].bytes;
+}
+
+/** Bytes of one key of one head; those of a q8 cache end in the scales of key and value. */
+export function keyRowBytes(model: ModelShape, dtype: CacheDtype): number {
+  return valueRowBytes(model, dtype) + (dtype === "q8" ? CACHE_VECTORS.q8.bytes : 0);
 }

@@ -1,7 +1,6 @@
-import { cacheCode } from "../../base/cache-dtype.ts";
 import type { Scores, TokenSelection } from "../backend.ts";
 import type { CommandLists, ProfileCategory } from "./command-lists.ts";
-import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { type BatchSizes, cachePrelude, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -19,6 +18,8 @@ export interface KeyScan {
   readonly output: WebGpuTensor | undefined;
   readonly selection: TokenSelection | undefined;
   readonly scores: Scores | undefined;
+  /** Tokens that a row attends to, up to its own; 0: all. */
+  readonly window: number;
   readonly category: ProfileCategory;
 }
 
@@ -76,7 +77,7 @@ export class DecodeAttention {
     const sequences = run.sequenceStep === 1 ? run.numRows : 1;
     for (let i = 0; i < sequences; i++) longest = Math.max(longest, batch.lengths[run.sequence + i]);
     const shape = this.#split.shapeFor(selection !== undefined && selection.headGroups > model.numKvHeads);
-    const most = selection ? Math.min(longest, WebGpuTensor.of(selection.indices).capacity) : longest;
+    const most = Math.min(longest, this.#mostTokens(shape, scan));
     const splits = this.#split.splitsOf(shape, most);
     const isPending = output !== undefined && batch.numRows === 1;
     if (
@@ -100,6 +101,12 @@ export class DecodeAttention {
       .at(Number(isPending))
       .at(partials?.id ?? 0);
     return { ...run, shape, splits, rowsAtOnce, partials, pending, lists };
+  }
+
+  /** Maximum tokens that a row of a scan reads. */
+  #mostTokens(shape: SplitShape, { selection, window }: KeyScan): number {
+    if (selection) return WebGpuTensor.of(selection.indices).capacity;
+    return window > 0 ? this.#split.windowTokens(shape, window) : Number.POSITIVE_INFINITY;
   }
 
   /** Records a prepared run in one layer. */
@@ -130,7 +137,7 @@ export class DecodeAttention {
 
   #recordRows(layer: number, run: SplitRun, scan: KeyScan): void {
     const { recorder, model, stepBuffer } = this.#context;
-    const { selection, scores, output, category } = scan;
+    const { selection, scores, output, category, window } = scan;
     const { firstRow, numRows, sequence, sequenceStep, ofSelection, splits, rowsAtOnce, partials } = run;
     const kernel = this.#splitKernel(run.shape, scan);
     const cache = this.#cache.layer(layer);
@@ -150,7 +157,7 @@ export class DecodeAttention {
           capacity: selected?.capacity ?? 0,
           score_capacity: scoreTensor?.capacity ?? 0,
           splits,
-          wanted_splits: run.shape.wanted,
+          ...{ wanted_splits: run.shape.wanted, window },
         },
         bindings: {
           ...{ step: stepBuffer.storage, query: scan.query, keys: cache.keys, values: cache.values },
@@ -194,25 +201,30 @@ export class DecodeAttention {
       kernels = [];
       this.#kernels.set(shape, kernels);
     }
-    const { selection, scores, output } = scan;
+    const { selection, scores, output, window } = scan;
     const kind =
-      Number(selection !== undefined) + 2 * Number(scores !== undefined) + 4 * Number(output !== undefined);
+      Number(selection !== undefined) +
+      2 * Number(scores !== undefined) +
+      4 * Number(output !== undefined) +
+      8 * Number(window > 0);
     const kernel = kernels[kind] ?? this.#assemble(shape, scan);
     kernels[kind] = kernel;
     return kernel;
   }
 
-  #assemble(shape: SplitShape, { selection, scores, output }: KeyScan): Kernel {
-    const { recorder, model, cacheDtype, traits } = this.#context;
+  #assemble(shape: SplitShape, { selection, scores, output, window }: KeyScan): Kernel {
+    const { recorder, model, traits } = this.#context;
+    const prelude = cachePrelude(this.#context);
     const { heads, threads } = shape;
     const constants = {
       ...stepConstants(this.#context),
-      DTYPE: cacheCode(cacheDtype),
+      ...prelude.constants,
       HEADS: heads,
       QUERY_HEADS: model.numQueryHeads,
       HEAD_DIM: model.headDim,
-      SCALE: model.headDim ** -0.5,
+      SCALE: model.attentionScale,
       SELECTED: selection !== undefined,
+      WINDOWED: window > 0,
       EMIT_SCORES: scores !== undefined,
       ONLY_SCORES: output === undefined,
       THREADS: threads,
@@ -220,7 +232,7 @@ export class DecodeAttention {
     switch (shape.kind) {
       case "shared":
         return recorder.kernel(
-          ["storage", "step", reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
+          [...prelude.files, reducePrelude(traits, threads), "attend-inputs", "attend-shared"],
           {
             ...constants,
             ...subgroupConstants(traits),
@@ -231,7 +243,7 @@ export class DecodeAttention {
           },
         );
       case "streamed":
-        return recorder.kernel(["storage", "step", "attend-inputs", "attend"], {
+        return recorder.kernel([...prelude.files, "attend-inputs", "attend"], {
           ...constants,
           LANES: shape.lanes,
           TOKENS: shape.tokens,
@@ -276,7 +288,7 @@ function isSameRun(a: RowRun, b: RowRun): boolean {
 function nodeOf(
   root: CommandLists,
   run: RowRun,
-  { query, output, selection, scores }: KeyScan,
+  { query, output, selection, scores, window }: KeyScan,
 ): CommandLists {
   return root
     .at(query.id)
@@ -285,6 +297,7 @@ function nodeOf(
     .at(selection ? WebGpuTensor.of(selection.indices).id : 0)
     .at(selection ? WebGpuTensor.of(selection.counts).id : 0)
     .at(selection?.headGroups ?? 0)
+    .at(window)
     .at(run.firstRow)
     .at(run.numRows)
     .at(run.sequence)

@@ -1,6 +1,6 @@
 import { BackendError } from "../../base/errors.ts";
 import { logitRows, scoreBytes } from "../decoder-memory.ts";
-import { type GpuSizes, paddedHeadDim } from "./context.ts";
+import { type GpuSizes, keyRowBytes } from "./context.ts";
 import { stepLayout } from "./step-buffer.ts";
 
 /** The limits of an adapter or device that kernels depend on. */
@@ -33,7 +33,7 @@ export function largestBuffer({ model, capacity, cacheDtype }: GpuSizes): {
   readonly sizeBytes: number;
 } {
   const { maxBatchSequences: sequences, maxSequenceLength } = capacity;
-  const rowBytes = paddedHeadDim(model, cacheDtype) * (cacheDtype === "f16" ? 2 : 4);
+  const rowBytes = keyRowBytes(model, cacheDtype);
   const tokens = capacity.maxPages * capacity.pageSize;
   const candidates = [
     { what: `the keys of one layer for ${tokens} tokens`, sizeBytes: tokens * model.numKvHeads * rowBytes },

@@ -47,3 +47,19 @@ export function fillRandomRows(
     grid: GRID,
   });
 }
+
+/** Fills rows of int8 with a hash of position and seed, and the f32 scales behind each row with 2^-7. */
+export function fillRandomInt8(
+  recorder: Recorder,
+  buffer: NumberedBuffer,
+  seed: number,
+  { rowBytes, scaleBytes }: { readonly rowBytes: number; readonly scaleBytes: number },
+): void {
+  recorder.dispatch({
+    category: "rest",
+    kernel: recorder.kernel(["fill-q8"], { ROW_WORDS: rowBytes / 4, SCALE_WORDS: scaleBytes / 4 }),
+    params: { seed },
+    bindings: { words: buffer },
+    grid: [8192],
+  });
+}

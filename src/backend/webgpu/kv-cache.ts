@@ -1,12 +1,18 @@
-import { cacheCode } from "../../base/cache-dtype.ts";
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights } from "../backend.ts";
 import { decoderBytes } from "../decoder-memory.ts";
 import { USAGE } from "./buffers.ts";
-import { cacheRowVectors, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import {
+  cachePrelude,
+  type GpuContext,
+  keyRowBytes,
+  paddedHeadDim,
+  stepConstants,
+  valueRowBytes,
+} from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
-import { fillRandom } from "./fill-random.ts";
+import { fillRandom, fillRandomInt8 } from "./fill-random.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 
 export interface LayerCache {
@@ -55,24 +61,27 @@ export class KvCache {
 
   /** Bytes of the keys and values of `numPages` pages. */
   bytesOf(numPages: number): number {
-    return 2 * numPages * this.#pageBytes * this.layers.length;
+    const { keys, values } = this.#pageBytes;
+    return numPages * (keys + values) * this.layers.length;
   }
 
   get sizeBytes(): number {
     return this.bytesOf(this.#numPages);
   }
 
-  /** Bytes of the keys of a page in one layer. */
-  get #pageBytes(): number {
+  /** Bytes of the keys, and of the values, of a page in one layer. */
+  get #pageBytes(): { readonly keys: number; readonly values: number } {
     const { model, capacity, cacheDtype } = this.#context;
-    return capacity.pageSize * model.numKvHeads * cacheRowVectors(model, cacheDtype) * 16;
+    const rows = capacity.pageSize * model.numKvHeads;
+    return { keys: rows * keyRowBytes(model, cacheDtype), values: rows * valueRowBytes(model, cacheDtype) };
   }
 
   #makeLayer(layer: number, numPages: number, hasBounds: boolean): LayerCache {
     const { buffers } = this.#context;
+    const { keys, values } = this.#pageBytes;
     return {
-      keys: buffers.storage(`keys of layer ${layer}`, numPages * this.#pageBytes),
-      values: buffers.storage(`values of layer ${layer}`, numPages * this.#pageBytes),
+      keys: buffers.storage(`keys of layer ${layer}`, numPages * keys),
+      values: buffers.storage(`values of layer ${layer}`, numPages * values),
       bounds: hasBounds ? this.#makeBounds(layer, numPages) : undefined,
     };
   }
@@ -177,9 +186,9 @@ export class KvCache {
 
   #copy(from: LayerCache, to: LayerCache, pages: number, numPages: number): void {
     const { recorder } = this.#context;
-    const bytes = pages * this.#pageBytes;
-    recorder.copy(from.keys.buffer, 0, to.keys.buffer, 0, bytes);
-    recorder.copy(from.values.buffer, 0, to.values.buffer, 0, bytes);
+    const { keys, values } = this.#pageBytes;
+    recorder.copy(from.keys.buffer, 0, to.keys.buffer, 0, pages * keys);
+    recorder.copy(from.values.buffer, 0, to.values.buffer, 0, pages * values);
     if (!from.bounds || !to.bounds) return;
     recorder.copy(from.bounds.buffer, 0, to.bounds.buffer, 0, (to.bounds.buffer.size / numPages) * pages);
   }
@@ -196,15 +205,17 @@ export class KvCache {
     query: TensorRef,
     numRows: number,
   ): void {
-    const { recorder, model, cacheDtype, traits, stepBuffer, weights: store } = this.#context;
+    const { recorder, model, traits, stepBuffer, weights: store } = this.#context;
+    const prelude = cachePrelude(this.#context);
     // a subgroup for each head, if it has a size
     const { maxSubgroupSize } = traits;
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
     const threads = numRows > 8 ? Math.max(lanes, 256) : Math.max(lanes, 64);
-    const kernel = recorder.kernel(["storage", "step", reducePrelude(traits, lanes), "finish-heads"], {
-      ...stepConstants(this.#context),
-      DTYPE: cacheCode(cacheDtype),
+    const files = [...prelude.files, reducePrelude(traits, lanes), "finish-heads"] as const;
+    const kernel = recorder.kernel(files, {
+      ...stepConstants(this.#context, model.layers[layer]),
+      ...prelude.constants,
       ...subgroupConstants(traits),
       THREADS: threads,
       LANES: lanes,
@@ -227,11 +238,18 @@ export class KvCache {
   }
 
   fillRandom(seed: number): void {
-    const { recorder, cacheDtype } = this.#context;
-    const format = cacheDtype === "f16" ? "f16" : "f32";
+    const { recorder, model, cacheDtype } = this.#context;
+    const rowBytes = valueRowBytes(model, cacheDtype);
+    const scaleBytes = keyRowBytes(model, cacheDtype) - rowBytes;
     this.layers.forEach(({ keys, values }, layer) => {
-      fillRandom(recorder, keys, format, seed + 2 * layer, -1);
-      fillRandom(recorder, values, format, seed + 2 * layer + 1, -1);
+      const [keySeed, valueSeed] = [seed + 2 * layer, seed + 2 * layer + 1];
+      if (cacheDtype === "q8") {
+        fillRandomInt8(recorder, keys, keySeed, { rowBytes, scaleBytes });
+        fillRandomInt8(recorder, values, valueSeed, { rowBytes, scaleBytes: 0 });
+      } else {
+        fillRandom(recorder, keys, cacheDtype, keySeed, -1);
+        fillRandom(recorder, values, cacheDtype, valueSeed, -1);
+      }
     });
   }
 }

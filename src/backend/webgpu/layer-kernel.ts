@@ -2,7 +2,7 @@ import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { AttentionInputWeights, LayerOutputWeights, LayerTensors, NextLayer } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { actFile, type GpuContext, type LayerRope, paddedHeadDim, stepConstants } from "./context.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -123,6 +123,7 @@ export class LayerKernel {
     const { forwardProgress, minSubgroupSize, storageBuffers } = this.#context.traits;
     if (forwardProgress === undefined || minSubgroupSize < 4 || storageBuffers < BUFFERS || output.oBias)
       return false;
+    if (feedForward.kind === "experts" || feedForward.outputNorm || output.outputNorm) return false;
     const { gate, up, down, norm } = feedForward;
     return (
       areWhole([output.o, gate, up, down]) &&
@@ -143,7 +144,7 @@ export class LayerKernel {
       areAlike(q, k) &&
       slabOf(q) === slabOf(v) &&
       (!isValueApart(input) || (isQuantised(q.format) && isQuantised(v.format))) &&
-      this.#stages.input(q.format, !hasHeadNorm(input)) !== undefined &&
+      this.#stages.input(q.format, !isFinishedApart(this.#context, input)) !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
@@ -177,18 +178,22 @@ export class LayerKernel {
       grid: [first + o + gateUp + down + input],
     });
     const { next, query } = layer;
-    if (next && hasHeadNorm(next.weights))
+    if (next && isFinishedApart(this.#context, next.weights))
       this.#cache.finishHeads(next.layer, next.weights, this.#projected, query, 1);
   }
 
   /** The kernel of a dispatch: the same for all layers of the same formats and all lengths, so that a new number of splits costs little. */
   #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
-    const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
+    const input = layer.next && (isFinishedApart(this.#context, layer.next.weights) ? "to rows" : "to heads");
+    const { rope, queryRope } = layer.next ? this.#ropeOf(layer.next) : {};
     const formats = plan.stages.map(({ format }) => format);
-    const key = `${formats.join(" ")}, ${input}, ${layer.pending !== undefined}`;
+    const key = `${formats.join(" ")}, ${input}, ${rope}, ${queryRope}, ${layer.pending !== undefined}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
-      kernel = this.#context.recorder.kernel(filesOf(layer, plan), this.#constants(layer, plan));
+      kernel = this.#context.recorder.kernel(
+        filesOf(this.#context, layer, plan),
+        this.#constants(layer, plan),
+      );
       this.#kernels.set(key, kernel);
     }
     return kernel;
@@ -201,7 +206,7 @@ export class LayerKernel {
     const o = sizes.output(output.o.format, pending !== undefined);
     const gateUp = sizes.gateUp(gate.format);
     const last = sizes.down(down.format);
-    const input = next && sizes.input(next.weights.q.format, !hasHeadNorm(next.weights));
+    const input = next && sizes.input(next.weights.q.format, !isFinishedApart(this.#context, next.weights));
     if (!o || !gateUp || !last || (next && !input))
       throw new BackendError(
         "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
@@ -231,15 +236,22 @@ export class LayerKernel {
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
     const { model, cacheDtype } = this.#context;
     const { numQueryHeads, numKvHeads, headDim } = model;
-    const isToHeads = layer.next && !hasHeadNorm(layer.next.weights);
+    const isToHeads = layer.next && !isFinishedApart(this.#context, layer.next.weights);
     const isToRows = layer.next && !isToHeads;
     return {
       ...this.#sharedConstants(layer, plan),
       ...stageConstants(plan.stages),
       ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
       ...(isToRows && { QUERY_ROWS: numQueryHeads * headDim, KV_ROWS: numKvHeads * headDim }),
-      ...(isToHeads && { ...stepConstants(this.#context), CACHE_IS_F16: cacheDtype === "f16" }),
+      ...(isToHeads && {
+        ...stepConstants(this.#context, this.#ropeOf(layer.next)),
+        CACHE_IS_F16: cacheDtype === "f16",
+      }),
     };
+  }
+
+  #ropeOf({ layer }: NextLayer): LayerRope {
+    return this.#context.model.layers[layer] ?? { rope: 0 };
   }
 
   /** Constants of layer-core.wgsl. */
@@ -291,7 +303,8 @@ export class LayerKernel {
     };
     if (!next) return bindings;
     const weights_input = slabOf(next.weights.q);
-    if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
+    if (isFinishedApart(this.#context, next.weights))
+      return { ...bindings, weights_input, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
     return { ...bindings, weights_input, step: stepBuffer.storage, query, keys, values };
   }
@@ -315,21 +328,27 @@ function dispatchOf(
   };
 }
 
-function filesOf({ next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = [...stageFiles(stages), "layer-core"];
+function filesOf(context: GpuContext, { next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
+  const files: ShaderFile[] = [...stageFiles(stages), actFile(context.model), "layer-core"];
   if (pending) files.push("combine-core", "layer-combine");
   else files.push("layer-copy");
   if (next) files.push(isValueApart(next.weights) ? "layer-input-value" : "layer-input");
   if (!next) files.push("layer-to-end");
-  else if (hasHeadNorm(next.weights)) files.push("layer-to-rows");
+  else if (isFinishedApart(context, next.weights)) files.push("layer-to-rows");
   else files.push("step", "layer-to-heads");
   files.push("layer-kernel");
   return files;
 }
 
-/** Heads with norms of their own are finished by a dispatch that sees each head whole. */
-export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
-  return qNorm !== undefined || kNorm !== undefined;
+/**
+ * True for heads that a dispatch of its own finishes, which sees each head whole: those with norms, and keys and values that a q8
+ * cache scales.
+ */
+export function isFinishedApart(
+  { cacheDtype }: GpuContext,
+  { qNorm, kNorm }: AttentionInputWeights,
+): boolean {
+  return cacheDtype === "q8" || qNorm !== undefined || kNorm !== undefined;
 }
 
 /** True if each lies whole in one slab. */

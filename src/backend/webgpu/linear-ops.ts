@@ -2,38 +2,35 @@ import { ShapeError } from "../../base/errors.ts";
 import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { WeightFormat } from "../../base/weight-format.ts";
 import { formatCode } from "../../base/weight-format.ts";
-import { type GpuContext, stepConstants } from "./context.ts";
-import { type HalfRows, type PrepareOptions, ProductInputs, padded, type Rows } from "./product-inputs.ts";
+import { actFile, type GpuContext, type LayerRope, stepConstants } from "./context.ts";
+import {
+  type HalfRows,
+  type PrepareOptions,
+  type ProductInputs,
+  padded,
+  type Rows,
+} from "./product-inputs.ts";
 import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
-import {
-  groupSections,
-  type Product,
-  pairSections,
-  type Section,
-  sectionParams,
-  wordsOf,
-} from "./sections.ts";
-import type { MatrixTile } from "./tuning.ts";
-import { paddedColumns, weightConstants, weightFiles } from "./weight-files.ts";
+import { groupSections, type Product, pairSections, type Section, sectionParams } from "./sections.ts";
+import { type Mode, recordMatrix, recordTiles, type Target } from "./tile-products.ts";
 import { isQuantised, vectorElements } from "./weight-rows.ts";
 
 /** Maximum rows of x in the matrix-vector kernel; tiles are faster for more rows, subgroup matrices for still fewer. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
-/** Maximum rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
-const MAX_SKINNY_ROWS = 64;
 /** A thread group takes at least two runs of two rows of a head. */
 const MIN_HEAD_ROWS = 4;
 /** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
 
-/** Destination of a product's outputs. */
-export interface Target {
-  readonly storage: NumberedBuffer;
-  /** Elements from row to row. */
-  readonly stride: number;
+/** Destination of projected heads. */
+interface HeadTarget {
+  readonly query: NumberedBuffer;
+  readonly keys: NumberedBuffer;
+  readonly values: NumberedBuffer;
+  readonly layer: LayerRope | undefined;
 }
 
 export interface ProductOptions extends PrepareOptions {
@@ -41,17 +38,14 @@ export interface ProductOptions extends PrepareOptions {
   readonly add?: boolean;
 }
 
-/** "gated": out = silu(out) * product; "add": out += product. */
-type Mode = "plain" | "add" | "gated";
-
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
 export class LinearOps {
   readonly #context: GpuContext;
   readonly #inputs: ProductInputs;
 
-  constructor(context: GpuContext) {
+  constructor(context: GpuContext, inputs: ProductInputs) {
     this.#context = context;
-    this.#inputs = new ProductInputs(context);
+    this.#inputs = inputs;
   }
 
   /** out[b] (+)= products of x[b], normed and gathered if asked. */
@@ -64,15 +58,15 @@ export class LinearOps {
         for (const sections of groups) this.#vector({ sections }, rows, norm, out, mode);
       },
       tiles: (rows) => {
-        for (const section of groups.flat()) this.#tiles(section, rows, out, mode);
+        for (const section of groups.flat()) recordTiles(this.#context, section, { x: rows, out, mode });
       },
       matrix: (rows) => {
-        for (const section of groups.flat()) this.#matrix(section, undefined, rows, out, mode);
+        for (const section of groups.flat()) recordMatrix(this.#context, { section }, { x: rows, out, mode });
       },
     });
   }
 
-  /** out[b] = silu(first of x[b]) * second of x[b]. */
+  /** out[b] = act(first of x[b]) * second of x[b]. */
   multiplyPair(first: Product, second: Product, x: Rows, out: Target, options: PrepareOptions): void {
     if (x.count === 0) return;
     const pairs = pairSections(first, second);
@@ -82,16 +76,17 @@ export class LinearOps {
       },
       tiles: (rows) => {
         for (const [one, other] of pairs) {
-          this.#tiles(one, rows, out, "plain");
-          this.#tiles(other, rows, out, "gated");
+          recordTiles(this.#context, one, { x: rows, out, mode: "plain" });
+          recordTiles(this.#context, other, { x: rows, out, mode: "gated" });
         }
       },
       matrix: (rows) => {
         for (const [one, other] of pairs)
-          if (arePaired(one, other)) this.#matrix(one, other, rows, out, "plain");
+          if (arePaired(one, other))
+            recordMatrix(this.#context, { section: one, partner: other }, { x: rows, out, mode: "plain" });
           else {
-            this.#matrix(one, undefined, rows, out, "plain");
-            this.#matrix(other, undefined, rows, out, "gated");
+            recordMatrix(this.#context, { section: one }, { x: rows, out, mode: "plain" });
+            recordMatrix(this.#context, { section: other }, { x: rows, out, mode: "gated" });
           }
       },
     });
@@ -144,12 +139,7 @@ export class LinearOps {
    * Records the query, key and value products of few rows, with RoPE, straight into the query and the pages.
    * Returns false, with nothing recorded, if one kernel cannot do all of it.
    */
-  multiplyHeads(
-    products: readonly Product[],
-    x: Rows,
-    norm: WebGpuWeight,
-    out: { readonly query: NumberedBuffer; readonly keys: NumberedBuffer; readonly values: NumberedBuffer },
-  ): boolean {
+  multiplyHeads(products: readonly Product[], x: Rows, norm: WebGpuWeight, out: HeadTarget): boolean {
     const { recorder, weights, stepBuffer, model, cacheDtype } = this.#context;
     const [first] = products;
     if (!first || model.headDim % MIN_HEAD_ROWS !== 0) return false;
@@ -165,7 +155,7 @@ export class LinearOps {
       const core = this.#core(head, x, true, "heads");
       if (core.constants.BATCH > core.constants.LANES) return false;
       const kernel = recorder.kernel(["step", ...core.files, "matvec-heads"], {
-        ...stepConstants(this.#context),
+        ...stepConstants(this.#context, out.layer),
         ...core.constants,
         HEAD_DIM: model.headDim,
         QUERY_HEADS: model.numQueryHeads,
@@ -207,7 +197,7 @@ export class LinearOps {
       return;
     }
     const core = this.#core(first, x, norm !== undefined, partner ? "pair" : "plain");
-    const kernel = recorder.kernel([...core.files, "matvec"], {
+    const kernel = recorder.kernel([...core.files, actFile(this.#context.model), "matvec"], {
       ...core.constants,
       PAIR: partner !== undefined,
       GATED: mode === "gated",
@@ -291,80 +281,6 @@ export class LinearOps {
     };
   }
 
-  #tiles(section: Section, x: Rows, out: Target, mode: Mode): void {
-    const { recorder, weights } = this.#context;
-    const { slice, format, cols } = section;
-    // large tiles of few outputs leave most of the device idle
-    const isSmall = x.count <= 64 || slice.rows <= 1024;
-    const side = isSmall ? 1 : 2;
-    const files = weightFiles(format, { floats: "tile-floats", quantised: "tile-quantised" });
-    const kernel = recorder.kernel(["gemm-sizes", ...files, "gemm"], {
-      ...weightConstants(format, cols),
-      COLS: paddedColumns(format, cols),
-      SIDE_X: side,
-      SIDE_W: side,
-      STRIDE: section.stride,
-      X_STRIDE: x.stride / 4,
-      GATED: mode === "gated",
-      ADD: mode === "add",
-    });
-    recorder.dispatch({
-      category: "weights",
-      kernel,
-      params: { ...wordsOf(section), batch: x.count, out_stride: out.stride },
-      bindings: { weights_first: slice.slab, x: x.storage, vectors: weights.vectors, out: out.storage },
-      grid: [Math.ceil(x.count / (64 * side)), Math.ceil(slice.rows / (64 * side))],
-    });
-  }
-
-  #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, mode: Mode): void {
-    const { recorder, weights } = this.#context;
-    const { slice, format, cols } = section;
-    const isPair = partner !== undefined;
-    const tile =
-      x.count <= MAX_SKINNY_ROWS
-        ? skinnyTile(x.count, slice.rows, isPair)
-        : this.#tile(isPair || mode !== "plain");
-    const files = weightFiles(format, { floats: "strip-floats", quantised: "strip-quantised" });
-    const kernel = recorder.kernel(["subgroup-matrix", "strip-sizes", ...files, "gemm-subgroup-matrix"], {
-      ...weightConstants(format, cols),
-      VECTORS: paddedColumns(format, cols) / 8,
-      TILE_X: tile.x,
-      TILE_W: tile.w,
-      STRIP: tile.strip,
-      SPLIT_X: tile.splitX,
-      SPLIT_W: tile.splitW,
-      SPLIT_K: tile.splitK,
-      DEPTH: tile.depth,
-      BUFFERS: tile.buffers,
-      STRIDE: section.stride,
-      X_STRIDE: x.vectors,
-      PAIR: isPair,
-      GATED: mode === "gated",
-      ADD: mode === "add",
-    });
-    recorder.dispatch({
-      category: "weights",
-      kernel,
-      params: {
-        ...wordsOf(section),
-        ...{ batch: x.count, out_stride: out.stride, partner: (partner?.slice.offset ?? 0) / 16 },
-      },
-      bindings: {
-        ...{ weights_first: slice.slab, x: x.storage, vectors: weights.vectors, scales: x.scales },
-        ...(!isQuantised(format) && { partner: partner?.slice.slab ?? "unused" }),
-        out: out.storage,
-      },
-      grid: [Math.ceil(x.count / tile.x), Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w))],
-    });
-  }
-
-  /** The larger tile gains up to a tenth if outputs are many or also read, and costs as much otherwise. */
-  #tile(isLarge: boolean): MatrixTile {
-    const { matrixTile, largeMatrixTile } = this.#context.tuning;
-    return isLarge ? largeMatrixTile : matrixTile;
-  }
-
   static weight(ref: WeightRef, rows: number, cols: number): WebGpuWeight {
     const weight = WebGpuWeight.of(ref);
     if (weight.kind !== "matrix" || weight.rows !== rows || weight.cols !== cols)
@@ -373,14 +289,6 @@ export class LinearOps {
       );
     return weight;
   }
-}
-
-/** For few rows of x: long strips of few weight rows, whose columns four subgroups share. */
-function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
-  const x = Math.ceil(count / 16) * 16;
-  // enough workgroups for all of a large GPU
-  const w = isPair || rows >= 16384 ? 32 : 16;
-  return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
 }
 
 /** Invocations that share a row of `stride` vectors: whole reduce groups, as many as possible among those that idle least. */

@@ -1,7 +1,7 @@
 import { BackendError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype, Capacity, ModelShape } from "../backend.ts";
-import { checkFeatures } from "../decoder-features.ts";
+import { checkFeatures, DECODER_FEATURES } from "../decoder-features.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
 import { Buffers } from "./buffers.ts";
 import { DEFAULT_CACHE_DTYPE, type GpuSizes } from "./context.ts";
@@ -53,7 +53,7 @@ export function webGpuFactory(
 
 async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions): Promise<WebGpuBackend> {
   const { model, capacity, cacheDtype } = sizes;
-  checkFeatures({ name: "webgpu", has: [] }, model, cacheDtype);
+  checkFeatures({ name: "webgpu", has: DECODER_FEATURES }, model, cacheDtype);
   checkLimits(sizes, adapter.limits);
   const device = options.device ?? (await requestWebGpuDevice(adapter));
   const buffers = new Buffers(device);

@@ -1,7 +1,6 @@
-import { cacheCode } from "../../base/cache-dtype.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { ProfileCategory } from "./command-lists.ts";
-import { type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { cachePrelude, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { WebGpuTensor } from "./refs.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
@@ -18,6 +17,8 @@ export interface TileTensors {
   readonly query: TensorRef;
   readonly output: TensorRef;
   readonly category: ProfileCategory;
+  /** Tokens that a row attends to, up to its own; 0: all. */
+  readonly window: number;
 }
 
 /** Attention of many rows of one sequence: by tiles, with subgroup matrices if the device has them. */
@@ -34,12 +35,13 @@ export class PrefillAttention {
   attend(
     layer: number,
     { firstRow, numRows: rows, sequence }: TileRows,
-    { query, output, category }: TileTensors,
+    { query, output, category, window }: TileTensors,
   ): void {
     const { recorder, model, stepBuffer, cacheDtype, traits, tuning } = this.#context;
     const { keys, values } = this.#cache.layer(layer);
+    const prelude = cachePrelude(this.#context);
     const inputs = {
-      params: { first_row: firstRow, rows, sequence },
+      params: { first_row: firstRow, rows, sequence, window },
       bindings: {
         ...{ step: stepBuffer.storage, query: WebGpuTensor.of(query), keys, values },
         out: WebGpuTensor.of(output),
@@ -47,15 +49,17 @@ export class PrefillAttention {
     };
     const constants = {
       ...stepConstants(this.#context),
-      DTYPE: cacheCode(cacheDtype),
+      ...prelude.constants,
       QUERY_HEADS: model.numQueryHeads,
       HEAD_DIM: model.headDim,
-      SCALE: model.headDim ** -0.5,
+      SCALE: model.attentionScale,
+      WINDOWED: window > 0,
     };
-    if (traits.hasSubgroupMatrices && cacheDtype === "f16" && model.headDim % 16 === 0) {
+    if (traits.hasSubgroupMatrices && cacheDtype !== "f32" && model.headDim % 16 === 0) {
       const heads = headsOfWorkgroup(model);
       const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
-      const kernel = recorder.kernel(["storage", "subgroup-matrix", "step", "attend-subgroup-matrix"], {
+      const files = [...prelude.files, "subgroup-matrix", "attend-subgroup-matrix"] as const;
+      const kernel = recorder.kernel(files, {
         ...constants,
         HEADS: heads,
         ROW_BLOCKS: rowBlocks,
@@ -67,7 +71,7 @@ export class PrefillAttention {
       return;
     }
     const padding = paddedHeadDim(model, cacheDtype);
-    const kernel = recorder.kernel(["storage", "step", "attend-tiles"], {
+    const kernel = recorder.kernel([...prelude.files, "attend-tiles"], {
       ...constants,
       // 4 KiB of values at once, within the 16 KiB of every device
       VALUE_KEYS: padding > 256 ? 2 : padding > 128 ? 4 : 8,

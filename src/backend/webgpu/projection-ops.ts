@@ -9,11 +9,14 @@ import type {
 } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
+import { reducePrelude, subgroupConstants } from "./device-traits.ts";
+import { ExpertOps, expertsOf } from "./expert-ops.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { hasHeadNorm, LayerKernel } from "./layer-kernel.ts";
+import { isFinishedApart, LayerKernel } from "./layer-kernel.ts";
 import { LinearOps } from "./linear-ops.ts";
-import { padded, type Rows } from "./product-inputs.ts";
+import { ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import type { Product } from "./sections.ts";
 
 /** The ops that multiply by weights: those between attentions, and the output head. */
 export class ProjectionOps {
@@ -25,6 +28,9 @@ export class ProjectionOps {
   readonly #projected: NumberedBuffer;
   /** f32 [rows, padded(intermediateSize)] */
   readonly #gated: NumberedBuffer;
+  readonly #experts: ExpertOps | undefined;
+  /** Results before their output norm: f32 [rows, hiddenSize]; made at the first. */
+  #results: NumberedBuffer | undefined;
   readonly #logitRows: NumberedBuffer;
   readonly #lists: Readonly<Record<"input" | "output" | "feedForward" | "logits", CommandLists>>;
 
@@ -33,10 +39,12 @@ export class ProjectionOps {
     const rows = capacity.maxBatchRows;
     this.#context = context;
     this.#cache = cache;
-    this.#linear = new LinearOps(context);
+    const inputs = new ProductInputs(context);
+    this.#linear = new LinearOps(context, inputs);
     this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
     this.#layerKernel = new LayerKernel(context, cache, this.#projected);
     this.#gated = buffers.storage("gated", rows * padded(model.intermediateSize) * 4);
+    this.#experts = model.experts && new ExpertOps(context, model.experts, this.#linear, inputs);
     this.#logitRows = buffers.storage("logit rows", rows * 4);
     this.#lists = {
       input: recorder.newCommandLists(),
@@ -101,14 +109,15 @@ export class ProjectionOps {
     const v = LinearOps.weight(weights.v, kvWidth, hiddenSize);
     const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
     const norm = WebGpuWeight.of(weights.norm);
-    if (!hasHeadNorm(weights)) {
+    if (!isFinishedApart(this.#context, weights)) {
       const kinds = [
         { weight: q, out: 0, bias: qBias },
         { weight: k, out: 1, bias: kBias },
         { weight: v, out: 2, bias: vBias },
       ];
       const { keys, values } = this.#cache.layer(layer);
-      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values })) return;
+      const shape = this.#context.model.layers[layer];
+      if (this.#linear.multiplyHeads(kinds, rows, norm, { query, keys, values, layer: shape })) return;
     }
     this.#linear.multiply(
       [
@@ -126,40 +135,71 @@ export class ProjectionOps {
   attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const from = WebGpuTensor.of(attended);
     const to = WebGpuTensor.of(x);
-    const node = under(under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o), weights.oBias);
+    let node = under(under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o), weights.oBias);
+    node = under(node, weights.outputNorm);
     if (!this.#context.recorder.replay(node)) this.#keepOutput(node, weights, from, to, numRows);
   }
 
   #keepOutput(
     node: CommandLists,
-    { o, oBias }: AttentionOutputWeights,
+    { o, oBias, outputNorm }: AttentionOutputWeights,
     attended: WebGpuTensor,
     x: WebGpuTensor,
     count: number,
   ): void {
     const { hiddenSize, numQueryHeads, headDim } = this.#context.model;
     const width = numQueryHeads * headDim;
+    const product = {
+      weight: LinearOps.weight(o, hiddenSize, width),
+      out: 0,
+      bias: oBias && WebGpuWeight.of(oBias),
+    };
     this.#context.recorder.keep(node, () =>
-      this.#linear.multiply(
-        [{ weight: LinearOps.weight(o, hiddenSize, width), out: 0, bias: oBias && WebGpuWeight.of(oBias) }],
-        { storage: attended, stride: width, count },
-        { storage: x, stride: hiddenSize },
-        { add: true },
-      ),
+      this.#addProduct(product, { storage: attended, stride: width, count }, x, outputNorm),
     );
+  }
+
+  /** Records x += product of `from`, through a norm if there is one. */
+  #addProduct(product: Product, from: Rows, x: WebGpuTensor, outputNorm: WeightRef | undefined): void {
+    const { recorder, model, traits, weights, buffers, capacity } = this.#context;
+    const { hiddenSize, rmsNormEps } = model;
+    if (!outputNorm) {
+      this.#linear.multiply([product], from, { storage: x, stride: hiddenSize }, { add: true });
+      return;
+    }
+    this.#results ??= buffers.storage("results before their norm", 4 * capacity.maxBatchRows * hiddenSize);
+    this.#linear.multiply([product], from, { storage: this.#results, stride: hiddenSize });
+    const threads = traits.isSoftware ? 64 : 256;
+    const kernel = recorder.kernel([reducePrelude(traits, threads), "add-norm"], {
+      ...subgroupConstants(traits),
+      ...{ THREADS: threads, LANES: threads, COLS: hiddenSize, EPS: rmsNormEps },
+    });
+    recorder.dispatch({
+      category: "weights",
+      kernel,
+      params: { norm: WebGpuWeight.of(outputNorm).vector },
+      bindings: { result: this.#results, vectors: weights.vectors, x },
+      grid: [from.count],
+    });
   }
 
   feedForward(numRows: number, weights: FeedForwardWeights, x: TensorRef): void {
     const at = WebGpuTensor.of(x);
     let node = this.#lists.feedForward.at(at.id).at(numRows);
     node = under(under(under(under(node, weights.norm), weights.gate), weights.up), weights.down);
+    node = under(node, weights.kind === "experts" ? weights.router : weights.outputNorm);
     if (!this.#context.recorder.replay(node)) this.#keepFeedForward(node, weights, at, numRows);
   }
 
   #keepFeedForward(node: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
     const { hiddenSize, intermediateSize } = this.#context.model;
-    const { norm, gate, up, down } = weights;
     const rows = { storage: x, stride: hiddenSize, count };
+    if (weights.kind === "experts") {
+      const experts = expertsOf(this.#experts);
+      this.#context.recorder.keep(node, () => experts.record(weights, rows));
+      return;
+    }
+    const { norm, gate, up, down, outputNorm } = weights;
     const stride = padded(intermediateSize);
     this.#context.recorder.keep(node, () => {
       this.#linear.multiplyPair(
@@ -169,12 +209,8 @@ export class ProjectionOps {
         { storage: this.#gated, stride },
         { norm: WebGpuWeight.of(norm) },
       );
-      this.#linear.multiply(
-        [{ weight: LinearOps.weight(down, hiddenSize, intermediateSize), out: 0 }],
-        { storage: this.#gated, stride, count },
-        { storage: x, stride: hiddenSize },
-        { add: true },
-      );
+      const product = { weight: LinearOps.weight(down, hiddenSize, intermediateSize), out: 0 };
+      this.#addProduct(product, { storage: this.#gated, stride, count }, x, outputNorm);
     });
   }
 

@@ -1,4 +1,4 @@
-import type { GpuContext } from "./context.ts";
+import { actFile, type GpuContext } from "./context.ts";
 import type { Rows } from "./product-inputs.ts";
 import { piecesIn, reduceLanesOf } from "./quantised-sizes.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
@@ -19,7 +19,7 @@ export interface QuantisedProduct {
   readonly x: Rows;
   readonly norm: WebGpuWeight | undefined;
   readonly out: { readonly storage: NumberedBuffer; readonly stride: number };
-  /** "pair": out = silu(first) * second; "gated": out = silu(out) * product; "add": out += product. */
+  /** "pair": out = act(first) * second; "gated": out = act(out) * product; "add": out += product. */
   readonly mode: "plain" | "add" | "pair" | "gated";
 }
 
@@ -39,6 +39,7 @@ export function recordQuantised(context: GpuContext, product: QuantisedProduct):
       "rows:first",
       `weights-${format}:first`,
       `dot-${format}:first`,
+      actFile(model),
       "matvec-quantised",
     ],
     {

@@ -1,10 +1,9 @@
-import { cacheCode } from "../../base/cache-dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import type { TensorRef } from "../../base/tensor-ref.ts";
 import type { KeptEnds, Scores, SequenceRange, TokenSelection, UnitSet } from "../backend.ts";
 import { checkCandidates } from "../checks.ts";
 import type { CommandLists } from "./command-lists.ts";
-import { type BatchSizes, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
+import { type BatchSizes, cachePrelude, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import { candidateSpace, scanPrelude, subgroupConstants, wideThreads } from "./device-traits.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
@@ -72,6 +71,7 @@ export class SelectionOps {
     const { recorder, stepBuffer, model, capacity, cacheDtype } = this.#context;
     const channels = model.numKvHeads * paddedHeadDim(model, cacheDtype);
     const keys = this.#cache.layer(layer).keys;
+    const prelude = cachePrelude(this.#context);
     for (let s = range.first; s < range.first + range.count; s++) {
       const start = batch.validBounds[s];
       const pages = Math.ceil(batch.lengths[s] / capacity.pageSize) - Math.floor(start / capacity.pageSize);
@@ -80,9 +80,9 @@ export class SelectionOps {
       recorder.keep(node, () =>
         recorder.dispatch({
           category: "selection",
-          kernel: recorder.kernel(["storage", "step", "page-bounds"], {
+          kernel: recorder.kernel([...prelude.files, "page-bounds"], {
             ...stepConstants(this.#context),
-            DTYPE: cacheCode(cacheDtype),
+            ...prelude.constants,
           }),
           params: { sequence: s },
           bindings: { step: stepBuffer.storage, keys, bounds: this.#cache.boundsOf(layer) },

@@ -82,6 +82,11 @@ export class SplitKv {
     }
   }
 
+  /** Maximum tokens that a row reads of a window: turns of attend.wgsl start at multiples of their tokens. */
+  windowTokens(shape: SplitShape, window: number): number {
+    return window + (shape.kind === "streamed" ? shape.tokens - 1 : 0);
+  }
+
   #shapeOf(heads: number): SplitShape {
     const { model, capacity, traits, tuning } = this.#context;
     const workgroups = Math.floor((tuning.attendWorkgroups * heads) / model.numQueryHeads);

@@ -15,7 +15,8 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
   const lengths = rowCounts + sequences;
   const validBounds = lengths + sequences;
   const rope = Math.ceil((validBounds + sequences) / 4) * 4;
-  const pageTables = rope + rows * model.headDim;
+  const ropeWords = rows * model.headDim;
+  const pageTables = rope + model.numRopes * ropeWords;
   const size = pageTables + sequences * maxPages;
   return {
     tokenIds,
@@ -27,6 +28,8 @@ export function stepLayout(model: ModelShape, capacity: Capacity) {
     lengths,
     validBounds,
     rope,
+    /** Of one table. */
+    ropeWords,
     pageTables,
     maxPages,
     size,
@@ -51,6 +54,7 @@ export class StepBuffer {
   readonly #pageTables: Uint32Array<ArrayBuffer>;
   readonly #pageSize: number;
   readonly #headDim: number;
+  readonly #numRopes: number;
 
   constructor({ device, buffers, model, capacity }: StepBufferOptions) {
     this.#device = device;
@@ -60,6 +64,7 @@ export class StepBuffer {
     this.#pageTables = new Uint32Array(capacity.maxBatchSequences * this.layout.maxPages);
     this.#pageSize = capacity.pageSize;
     this.#headDim = model.headDim;
+    this.#numRopes = model.numRopes;
   }
 
   upload(batch: StepBatch): void {
@@ -86,13 +91,15 @@ export class StepBuffer {
     const { queue } = this.#device;
     const { buffer } = this.storage;
     queue.writeBuffer(buffer, 0, header);
-    queue.writeBuffer(
-      buffer,
-      layout.rope * 4,
-      batch.rope as Float32Array<ArrayBuffer>,
-      0,
-      numRows * this.#headDim,
-    );
+    const words = numRows * this.#headDim;
+    for (let table = 0; table < this.#numRopes; table++)
+      queue.writeBuffer(
+        buffer,
+        (layout.rope + table * layout.ropeWords) * 4,
+        batch.rope as Float32Array<ArrayBuffer>,
+        table * batch.tokenIds.length * this.#headDim,
+        words,
+      );
   }
 
   /** Sends the pages of a sequence from the first to the last that changed: the new ones, as a rule. */

@@ -213,6 +213,7 @@ export class WebGpuBackend implements Backend, LayerOps {
         ...weightConstants(weight.format, hiddenSize),
         COLS: hiddenSize,
         STRIDE: weight.stride,
+        SCALE: this.model.embeddingScale,
       });
       for (const slice of weight.slices)
         recorder.dispatch({

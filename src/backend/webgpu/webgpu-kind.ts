@@ -53,13 +53,13 @@ export function webGpuCandidate(
 ): BackendCandidate {
   const { info, limits } = adapter;
   const { vendor, architecture, device, description } = info;
-  const isRounded = cacheDtype === "f16" || adapterTraits(adapter).hasSubgroupMatrices;
+  const isRounded = cacheDtype === "f32" && adapterTraits(adapter).hasSubgroupMatrices;
   const most = bindingBytes(limits);
   return {
     auto: isSoftwareAdapter(info)
       ? { isWanted: false, why: "the only WebGPU adapter computes on the CPU" }
       : { isWanted: true, why: "a GPU is there" },
-    allowedError: ALLOWED_ERROR[isRounded ? "f16" : "f32"],
+    allowedError: ALLOWED_ERROR[isRounded ? "f16" : cacheDtype],
     maxConcurrent: MAX_CONCURRENT.gpu,
     tested: {
       name: adapterName(info),

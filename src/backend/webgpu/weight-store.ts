@@ -1,6 +1,6 @@
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
-import type { WeightSpec } from "../../base/tensor-ref.ts";
+import { dimensionsOf, type WeightSpec } from "../../base/tensor-ref.ts";
 import { decodeWeights, rowBytes, type WeightFormat } from "../../base/weight-format.ts";
 import type { Buffers } from "./buffers.ts";
 import type { DeviceWatch } from "./device-watch.ts";
@@ -81,7 +81,9 @@ export class WeightStore {
     return at;
   }
 
-  #placeMatrix({ name, format, rows, cols }: MatrixSpec): WeightSlice[] {
+  #placeMatrix(spec: MatrixSpec): WeightSlice[] {
+    const { name, format } = spec;
+    const { rows, cols } = dimensionsOf(spec);
     const paddedRowBytes = rowVectors(format, cols) * 16;
     const most = Math.floor(this.#maxChunkBytes / paddedRowBytes);
     if (most < 8)

@@ -1,5 +1,12 @@
 import { Argument, type Command, Option } from "commander";
-import { BACKEND_CHOICES, type BackendChoice, DTYPE_CHOICES, type DtypeChoice } from "../../node/index.ts";
+import {
+  BACKEND_CHOICES,
+  type BackendChoice,
+  CACHE_DTYPES,
+  type CacheDtype,
+  DTYPE_CHOICES,
+  type DtypeChoice,
+} from "../../node/index.ts";
 import { attentionSpec, collect, collectJson, decimal, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
 
@@ -11,6 +18,7 @@ export interface GenerateOptions extends PromptOptions {
   readonly dtype: DtypeChoice;
   readonly threads?: number;
   readonly contextLength?: number;
+  readonly cacheDtype?: CacheDtype;
   readonly maxTokens?: number;
   readonly temperature?: number;
   readonly topP?: number;
@@ -66,7 +74,10 @@ function addPrompt(command: Command): void {
 function addModel(command: Command): void {
   command
     .optionsGroup("Model:")
-    .option("-m, --model <folder>", "checkpoint folder (default: the bundled pico-reasoner)")
+    .option(
+      "-m, --model <model>",
+      "folder, .gguf file, URL, or model of the hub: org/name, hf:org/name:Q4_K_M (default: the bundled pico-reasoner)",
+    )
     .option(
       "--attention <spec>",
       "e.g. full or less-is-more:budget=256,layers=2+7 (default: the model's)",
@@ -86,6 +97,12 @@ function addModel(command: Command): void {
       "--context-length <n>",
       "tokens of prompt and output together (default: the model's)",
       wholeNumber(1),
+    )
+    .addOption(
+      new Option(
+        "--cache-dtype <dtype>",
+        "keys and values in f16, f32 or q8 (int8; default: f16 on a GPU, f32 on a CPU)",
+      ).choices(CACHE_DTYPES),
     );
 }
 

@@ -1,11 +1,11 @@
 import { Command } from "commander";
 import { ConfigError } from "../../base/errors.ts";
 import type { GenerationRequest, GenerationResult } from "../../engine/request.ts";
-import { bundledModelFolder, formatAttention, openEngine } from "../../node/index.ts";
+import { bundledModelFolder, type DownloadProgress, formatAttention, openEngine } from "../../node/index.ts";
 import { UsageError } from "../args.ts";
 import { INTERRUPTED, withInterrupt } from "../interrupt.ts";
 import { NoteWriter, PartWriter } from "../output.ts";
-import { ProgressLine, RequestProgress } from "../progress.ts";
+import { describeDownload, ProgressLine, RequestProgress } from "../progress.ts";
 import { type PromptSource, readPrompt } from "../prompt.ts";
 import { addGenerateOptions, type GenerateOptions } from "./generate-options.ts";
 
@@ -42,10 +42,21 @@ type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Report = ReturnType<Engine["report"]>;
 
 async function open(options: GenerateOptions, progress: ProgressLine): Promise<Engine> {
-  const { backend, dtype, threads, contextLength, attention, model = bundledModelFolder() } = options;
-  progress.show(() => `opening ${model}`);
+  const { backend, dtype, threads, contextLength, cacheDtype, attention } = options;
+  const { model = bundledModelFolder() } = options;
+  let download: DownloadProgress | undefined;
+  progress.show(() => (download ? describeDownload(download) : `opening ${model}`));
+  const onDownload = (now: DownloadProgress) => {
+    download = now.phase === "checking" && now.doneBytes >= now.totalBytes ? undefined : now;
+  };
   try {
-    return await openEngine({ model, backend, dtype, ...defined({ threads, contextLength, attention }) });
+    return await openEngine({
+      model,
+      onDownload,
+      backend,
+      dtype,
+      ...defined({ threads, contextLength, cacheDtype, attention }),
+    });
   } catch (error) {
     throw contextLength === undefined && threads === undefined && attention === undefined
       ? error

@@ -1,12 +1,18 @@
 import { Argument, Command, Option } from "commander";
 import { ConfigError } from "../../base/errors.ts";
-import { bundledModelFolder, formatAttention, inspectCheckpoint } from "../../node/index.ts";
+import {
+  bundledModelFolder,
+  CACHE_DTYPES,
+  type CacheDtype,
+  formatAttention,
+  inspectCheckpoint,
+} from "../../node/index.ts";
 import { attentionSpec, UsageError } from "../args.ts";
 import { formatBytes } from "../output.ts";
 
 interface InspectOptions {
   readonly attention?: string;
-  readonly cacheDtype?: "f16" | "f32";
+  readonly cacheDtype?: CacheDtype;
   /** False for --no-scan. */
   readonly scan: boolean;
   readonly json?: boolean;
@@ -18,14 +24,19 @@ type Report = Awaited<ReturnType<typeof inspectCheckpoint>>;
 export function inspectCommand(done: (exitCode: number) => void): Command {
   return new Command("inspect")
     .description("say what a checkpoint is, what it needs, and whether its weights are sound")
-    .addArgument(new Argument("[model]", "checkpoint folder (default: the bundled pico-reasoner)"))
+    .addArgument(
+      new Argument(
+        "[model]",
+        "folder, .gguf file, URL, or model of the hub (default: the bundled pico-reasoner)",
+      ),
+    )
     .option("--attention <spec>", "also say what each layer does under this policy", attentionSpec)
     .addOption(
       new Option(
         "--cache-dtype <dtype>",
-        "keys and values as WebGPU (f16) or the CPU backends (f32) store them",
+        "keys and values as WebGPU (f16), the CPU backends (f32) or a smaller cache (q8) store them",
       )
-        .choices(["f16", "f32"])
+        .choices(CACHE_DTYPES)
         .default("f16"),
     )
     .option("--no-scan", "do not read the weights in search of NaN and infinity")
@@ -75,7 +86,7 @@ function describe(report: Report): string {
     ["tokenizer", report.tokenizer ? "yes" : "no: runs on token ids only"],
     ["chat template", report.chatTemplate ? "yes" : "no: takes raw prompts only"],
     ["attention", formatAttention(attention)],
-    ...layersFrom(attention.selectionLayersFrom),
+    ...layersFrom(attention),
     ...groupLayers(attention.layers),
     ...attention.reads.map(({ context, attendedFraction, kvBytes }): [string, string] => [
       `  at ${context}`,
@@ -110,10 +121,13 @@ function describeMemory(memory: Report["memory"]): [string, string][] {
   return rows.length > 0 ? [["memory", "of one request: weights, keys and values, work space"], ...rows] : [];
 }
 
-function layersFrom(source: Report["attention"]["selectionLayersFrom"]): [string, string][] {
-  return source === undefined
-    ? []
-    : [["  layers from", source === "guess" ? "a GUESS: see the notice" : `the ${source}`]];
+function layersFrom({
+  selectionLayersFrom: source,
+  selectionLayersOf: of,
+}: Report["attention"]): [string, string][] {
+  if (source === undefined) return [];
+  const model = of === undefined ? "" : `, for ${of}`;
+  return [["  layers from", source === "guess" ? "a GUESS: see the notice" : `the ${source}${model}`]];
 }
 
 /** Formats one line a role: `  selects   layers 2, 7`. */

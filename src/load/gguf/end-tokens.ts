@@ -40,15 +40,15 @@ const END_SPECIAL: readonly SpecialName[] = ["eos", "eot", "eom", "fimPad", "fim
  * ends of infilling) and those known by their names. In OpenAI's Harmony format `<|end|>` ends a message, not the answer.
  */
 export function endTokenIds({ tokens, typeOf, special }: GgufVocabulary): readonly number[] {
-  const ids = new Set<number>();
+  const named = new Map<string, number>();
   for (let id = 0; id < tokens.length; id++) {
     const token = tokens[id] ?? "";
-    if (END_NAMES.has(token) || (typeOf(id) === TOKEN_TYPE.control && END_NAMES_OF_CONTROL.has(token)))
-      ids.add(id);
+    if (END_NAMES.has(token) || (END_NAMES_OF_CONTROL.has(token) && typeOf(id) === TOKEN_TYPE.control))
+      named.set(token, id);
   }
-  const has = (name: string) => ids.has(tokens.indexOf(name));
-  const isHarmony = (has("<|return|>") && has("<|call|>")) || (has("<|calls|>") && has("<|flush|>"));
-  if (isHarmony) ids.delete(tokens.indexOf("<|end|>"));
+  const has = (...names: readonly string[]) => names.every((name) => named.has(name));
+  if (has("<|return|>", "<|call|>") || has("<|calls|>", "<|flush|>")) named.delete("<|end|>");
+  const ids = new Set(named.values());
   for (const name of END_SPECIAL) {
     const id = special.get(name);
     if (id !== undefined) ids.add(id);

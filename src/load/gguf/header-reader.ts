@@ -5,7 +5,7 @@ import type { ByteSource } from "../byte-source.ts";
 const WINDOW_BYTES = 4 << 20;
 
 /** Limit on a header. The largest in use, with 256,000 tokens and 500,000 merges, have 20 MB. */
-const MAX_HEADER_BYTES = 256 << 20;
+const MAX_HEADER_BYTES = 128 << 20;
 
 /** Limit on one text. Chat templates have some 10 KB, the longest licences 60 KB. */
 export const MAX_TEXT_BYTES = 16 << 20;

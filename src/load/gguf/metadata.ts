@@ -27,11 +27,13 @@ export type GgufValue =
 
 export type GgufMetadata = ReadonlyMap<string, GgufValue>;
 
-/** Limits far above all files in use: some 60 keys; arrays of a million texts; no array in another. */
+/** Limits far above all files in use: some 60 keys; 1.3 million values in all arrays together; no array in another. */
 const MAX_KEYS = 1 << 16;
 const MAX_KEY_BYTES = 65_535;
-const MAX_ARRAY_VALUES = 1 << 23;
+const MAX_ARRAY_VALUES = 1 << 22;
 const MAX_DEPTH = 4;
+/** Values that an array within an array counts for, by its size in memory. */
+const NESTED_COST = 16;
 
 /** Numbers of the value types. */
 const BOOL = 7;
@@ -112,9 +114,10 @@ async function readArray(reader: HeaderReader, { what, depth, budget }: Place): 
       `${what} claims ${claimed} elements, but the file has ${reader.remainingBytes} more bytes`,
     );
   const count = Number(claimed);
-  if (count > budget.values)
+  const cost = type === ARRAY ? NESTED_COST * count : count;
+  if (cost > budget.values)
     throw reader.fail(`its arrays have more than ${MAX_ARRAY_VALUES} values, up to ${what} with ${count}`);
-  budget.values -= count;
+  budget.values -= cost;
   if (type === STRING) return reader.texts(count, what);
   if (scalar) {
     await reader.need(count * scalar.bytes, what);

@@ -2,7 +2,7 @@
  * The pre-tokenizers that `tokenizer.ggml.pre` names. A name stands for the steps of the published tokenizer.json files from
  * which llama.cpp's converter derives it, so that a GGUF file encodes as its Hugging Face folder does.
  */
-import { ConfigError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import type { JsonObject } from "../json-file.ts";
 import { PUBLISHED_PATTERNS } from "../tokenizer/published-patterns.ts";
@@ -58,7 +58,7 @@ const BAILING: PreTokenizerKind = {
     "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
   ),
 };
-const GLM4: PreTokenizerKind = { ...CL100K, ignoresMerges: true };
+const WHOLE_CL100K: PreTokenizerKind = { ...CL100K, ignoresMerges: true };
 const BLOOM_WORDS = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+";
 const BLOOM: PreTokenizerKind = { preTokenizer: byPatterns(BLOOM_WORDS) };
 
@@ -90,11 +90,11 @@ const KINDS: Readonly<Record<string, PreTokenizerKind>> = {
   "midm-2.0": LLAMA3,
   lfm2: LLAMA3,
   "jina-v5-nano": LLAMA3,
-  "smaug-bpe": CL100K,
+  "smaug-bpe": WHOLE_CL100K, // SmolLM3, too: Llama 3's vocabulary, in which no merges lead to 588 tokens
   dbrx: CL100K,
   "chatglm-bpe": CL100K,
-  glm4: GLM4,
-  glm5: GLM4,
+  glm4: WHOLE_CL100K,
+  glm5: WHOLE_CL100K,
   minicpm5: {
     preTokenizer: byPatterns("\\p{N}{1,3}", llama3.replace("\\p{N}{1,3}", "\\p{N}+")),
     ignoresMerges: true,
@@ -190,12 +190,12 @@ const KINDS: Readonly<Record<string, PreTokenizerKind>> = {
 
 /**
  * Looks up the pre-tokenizer of a byte-level vocabulary.
- * @throws ConfigError naming the known ones when the name is unknown
+ * @throws ModelFileError naming the known ones when the name is unknown
  */
 export function preTokenizerKind(name: string, fileName: string): PreTokenizerKind {
   const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
   if (kind) return kind;
-  throw new ConfigError(
+  throw new ModelFileError(
     `reading ${fileName}: the pre-tokenizer ${printValue(name)} of its vocabulary is not supported, so texts would get the ` +
       `wrong tokens; take a file whose tokenizer.ggml.pre is one of ${Object.keys(KINDS).join(", ")}`,
   );

@@ -43,13 +43,12 @@ export async function openParts(folder: FileFolder, path: string, opened: ByteSo
   if (count === 0 || count === 1) {
     if (first !== path)
       throw new ModelFileError(`opening ${folder.name}/${first}: it says that it is the whole model`);
-    return { metadata, tensors: byName([head], folder.name), paths: [first] };
+    return { metadata, tensors: addTensors(new Map(), head, folder.name), paths: [first] };
   }
   const paths = partsOf(folder, first, count);
-  const headers = [head];
+  const tensors = new Map<string, GgufTensor>();
   for (const [i, part] of paths.entries()) {
     const header = i === 0 ? head : await open(part);
-    if (i > 0) headers.push(header);
     const { metadata: own } = header;
     if (own.get("split.no") !== i || own.get("split.count") !== count)
       throw new ModelFileError(
@@ -57,8 +56,8 @@ export async function openParts(folder: FileFolder, path: string, opened: ByteSo
           `${printValue(own.get("split.count"))}, counted from 0; expected part ${i} of ${printValue(count)}: the parts belong ` +
           "to different models, download all of them again",
       );
+    addTensors(tensors, header, folder.name);
   }
-  const tensors = byName(headers, folder.name);
   const promised = metadata.get("split.tensors.count");
   if (promised !== undefined && promised !== tensors.size)
     throw new ModelFileError(
@@ -93,17 +92,19 @@ function partsOf(folder: FileFolder, first: string, count: unknown): string[] {
   return Array.from({ length: count }, (_, i) => `${start}-${String(i + 1).padStart(5, "0")}-of-${of}${end}`);
 }
 
-function byName(headers: readonly GgufHeader[], folderName: string): ReadonlyMap<string, GgufTensor> {
-  const tensors = new Map<string, GgufTensor>();
-  for (const header of headers)
-    for (const tensor of header.tensors) {
-      if (tensors.has(tensor.name))
-        throw new ModelFileError(
-          `opening ${folderName}: tensor ${printValue(tensor.name)} stands in two parts`,
-        );
-      tensors.set(tensor.name, tensor);
-      if (tensors.size > MAX_TENSORS)
-        throw new ModelFileError(`opening ${folderName}: its parts hold more than ${MAX_TENSORS} tensors`);
-    }
+function addTensors(
+  tensors: Map<string, GgufTensor>,
+  header: GgufHeader,
+  folderName: string,
+): ReadonlyMap<string, GgufTensor> {
+  for (const tensor of header.tensors) {
+    if (tensors.has(tensor.name))
+      throw new ModelFileError(
+        `opening ${folderName}: tensor ${printValue(tensor.name)} stands in two parts; download all of them again`,
+      );
+    tensors.set(tensor.name, tensor);
+    if (tensors.size > MAX_TENSORS)
+      throw new ModelFileError(`opening ${folderName}: its parts hold more than ${MAX_TENSORS} tensors`);
+  }
   return tensors;
 }

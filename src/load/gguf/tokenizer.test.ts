@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError, ModelFileError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { createGgufTokenizer, type GgufText } from "./tokenizer.ts";
 
 const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6];
@@ -133,6 +133,23 @@ describe("tokens of a GGUF vocabulary", () => {
     expect(text.tokenizer?.decode([263, 3 + 0xc3, 3 + 0xa9])).toBe("abé");
   });
 
+  test("Gemma's texts get no prefix when the file does not say, others do", () => {
+    expect(encode(open(SENTENCE_PIECE, { "general.architecture": "gemma3" }), "ab")).toEqual([1, 262]);
+    expect(encode(open(SENTENCE_PIECE, { "tokenizer.ggml.add_space_prefix": false }), "ab")).toEqual([
+      1, 262,
+    ]);
+    expect(encode(open(SENTENCE_PIECE), "ab")).toEqual([1, 263]);
+  });
+
+  test("special tokens of Phi-3 but <s> take the white space after them", () => {
+    const changes = { "general.architecture": "phi3", "tokenizer.ggml.add_space_prefix": false };
+    expect(encode(open(SENTENCE_PIECE, changes), "a<|im_end|> \n b<s> a")).toEqual([
+      1, 260, 264, 261, 1, 259, 260,
+    ]);
+    const others = { ...changes, "general.architecture": "llama" };
+    expect(encode(open(SENTENCE_PIECE, others), "a<|im_end|> b")).toEqual([1, 260, 264, 259, 261]);
+  });
+
   test("a file without a vocabulary has no tokenizer", () => {
     for (const model of [undefined, "no_vocab", "none"])
       expect(open({ "tokenizer.ggml.model": model })).toMatchObject({
@@ -184,8 +201,8 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     ["t5", /kind "t5" is not supported; take a file whose tokenizer\.ggml\.model is one of gpt2, llama$/],
     ["bert", /kind "bert"/],
     ["toString", /kind "toString"/],
-  ])("a tokenizer of the kind %s: a ConfigError that names the known ones", (model, message) => {
-    expect(() => open(SENTENCE_PIECE, { "tokenizer.ggml.model": model })).toThrow(ConfigError);
+  ])("a tokenizer of the kind %s: a ModelFileError that names the known ones", (model, message) => {
+    expect(() => open(SENTENCE_PIECE, { "tokenizer.ggml.model": model })).toThrow(ModelFileError);
     expect(() => open(SENTENCE_PIECE, { "tokenizer.ggml.model": model })).toThrow(message);
   });
 
@@ -193,8 +210,8 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     "whitespace",
     "constructor",
     "",
-  ])("the pre-tokenizer %j: a ConfigError that names the known ones", (pre) => {
-    expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.pre": pre })).toThrow(ConfigError);
+  ])("the pre-tokenizer %j: a ModelFileError that names the known ones", (pre) => {
+    expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.pre": pre })).toThrow(ModelFileError);
     expect(() => open(BYTE_LEVEL, { "tokenizer.ggml.pre": pre })).toThrow(
       /model\.gguf.*one of default, llama-bpe, .*smollm/,
     );
@@ -229,6 +246,13 @@ describe("a GGUF file whose vocabulary cannot be used", () => {
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(ModelFileError);
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(message);
     expect(() => open(SENTENCE_PIECE, changes)).toThrow(/model\.gguf/);
+  });
+
+  test("special tokens of a million characters, before they are built into a tree", () => {
+    const tokens = ["a", "b", "ab", "Ġ", "<|endoftext|>", "x".repeat(1e6)];
+    expect(() =>
+      open(BYTE_LEVEL, { "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": [1, 1, 1, 1, 3, 3] }),
+    ).toThrow(/model\.gguf, tokenizer\.ggml: its added tokens have more than 524288 characters/);
   });
 
   test("merges that are missing, or lead to no token", () => {

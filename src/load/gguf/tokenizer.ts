@@ -1,4 +1,4 @@
-import { ConfigError, ModelFileError } from "../../base/errors.ts";
+import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
 import { type ChatTemplate, createChatTemplate } from "../chat-template.ts";
 import type { JsonObject } from "../json-file.ts";
@@ -37,8 +37,7 @@ export interface GgufText {
  * normalises (Qwen: NFC), where equal characters repeat and merges compete, and in the patterns that it rewrites for
  * its matcher (Tekken, GPT-4o: letters without case, marks).
  * @param fileName names the file in messages
- * @throws ModelFileError when the metadata are damaged; ConfigError when the kind of tokenizer or its pre-tokenizer is not
- * supported
+ * @throws ModelFileError when the metadata are damaged, and when the kind of tokenizer or its pre-tokenizer is not supported
  */
 export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): GgufText {
   const fields = new MetadataFields(metadata, fileName);
@@ -49,16 +48,16 @@ export function createGgufTokenizer(metadata: GgufMetadata, fileName: string): G
   }
   const kind = Object.hasOwn(KINDS, model) ? KINDS[model] : undefined;
   if (!kind)
-    throw new ConfigError(
+    throw new ModelFileError(
       `reading ${fileName}: a tokenizer of the kind ${printValue(model)} is not supported; take a file whose ` +
         `tokenizer.ggml.model is one of ${Object.keys(KINDS).join(", ")}`,
     );
   const vocabulary = readGgufVocabulary(fields, kind.defaults);
   const eosTokenIds = endTokenIds(vocabulary);
-  const { tokenizerJson, addsBos, notes } = kind.create(vocabulary, fields);
+  const { tokenizerJson, addsBos, keepsSpaceAfter, notes } = kind.create(vocabulary, fields);
   const tokenizerConfig = configOf(vocabulary, fields, addsBos);
   const added = {
-    added_tokens: addedTokensOf(vocabulary, eosTokenIds),
+    added_tokens: addedTokensOf(vocabulary, eosTokenIds, keepsSpaceAfter),
     post_processor: postProcessorOf(vocabulary, tokenizerConfig),
   };
   return {
@@ -81,6 +80,8 @@ interface Steps {
   readonly tokenizerJson: JsonObject;
   /** Texts begin with BOS when the file does not say. */
   readonly addsBos: boolean;
+  /** Returns false for a special token that takes the white space after it. GGUF has no flag for that. */
+  readonly keepsSpaceAfter: (token: string) => boolean;
   readonly notes: readonly string[];
 }
 
@@ -123,12 +124,15 @@ function byteLevelSteps({ tokens, typeOf, merges }: GgufVocabulary, fields: Meta
       ignore_merges: kind.ignoresMerges ?? false,
     },
   };
-  return { tokenizerJson, addsBos: kind.addsBos ?? false, notes };
+  return { tokenizerJson, addsBos: kind.addsBos ?? false, keepsSpaceAfter: () => true, notes };
 }
 
 const SPACE = "▁";
 const AS_SPACES = { type: "Replace", pattern: { String: SPACE }, content: " " };
 const TO_SIGNS = { type: "Replace", pattern: { String: " " }, content: SPACE };
+
+/** Special tokens of Phi-3 that do not take the white space after them, as all others do in its tokenizer.json. */
+const KEEP_SPACE_IN_PHI3 = ["<unk>", "<s>", "<|endoftext|>"];
 
 /** SentencePiece's byte-pair encoding: scores order the merges, and unknown characters become byte tokens. */
 function sentencePieceSteps(vocabulary: GgufVocabulary, fields: MetadataFields): Steps {
@@ -164,7 +168,13 @@ function sentencePieceSteps(vocabulary: GgufVocabulary, fields: MetadataFields):
       byte_fallback: true,
     },
   };
-  return { tokenizerJson, addsBos: true, notes: [] };
+  const isPhi3 = fields.text("general.architecture") === "phi3";
+  return {
+    tokenizerJson,
+    addsBos: true,
+    keepsSpaceAfter: (token) => !isPhi3 || KEEP_SPACE_IN_PHI3.includes(token),
+    notes: [],
+  };
 }
 
 const isRunOfSpaces = (token: string): boolean => token.startsWith("  ") && /^ +$/.test(token);
@@ -191,7 +201,11 @@ function vocabularyOf(
 }
 
 /** Returns the tokens that are found in a text before anything else. Those that end answers are special whatever their type. */
-function addedTokensOf({ tokens, typeOf }: GgufVocabulary, ends: readonly number[]): readonly JsonObject[] {
+function addedTokensOf(
+  { tokens, typeOf }: GgufVocabulary,
+  ends: readonly number[],
+  keepsSpaceAfter: (token: string) => boolean,
+): readonly JsonObject[] {
   const added: JsonObject[] = [];
   const isEnd = new Uint8Array(tokens.length);
   for (const id of ends) isEnd[id] = 1;
@@ -201,7 +215,8 @@ function addedTokensOf({ tokens, typeOf }: GgufVocabulary, ends: readonly number
     const isSpecial = type === TOKEN_TYPE.control || type === TOKEN_TYPE.unknown || isEnd[id] === 1;
     const isAdded = isSpecial || (type === TOKEN_TYPE.userDefined && !isRunOfSpaces(content));
     if (content === "" || !isAdded) continue;
-    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+    const rstrip = isSpecial && !keepsSpaceAfter(content);
+    const flags = { single_word: false, lstrip: false, rstrip, normalized: false };
     added.push({ id, content, ...flags, special: isSpecial });
   }
   return added;

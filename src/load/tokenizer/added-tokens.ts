@@ -6,6 +6,9 @@ import { templateTokens, tokenText } from "../special-tokens.ts";
 import { Fields, MAX_TOKEN_ID } from "./fields.ts";
 import type { Normalizer } from "./normalizers.ts";
 
+/** Maximum characters of all added tokens together, which take 250 bytes each. Gemma's 6,415 tokens have 90,000. */
+const MAX_CHARACTERS = 2 ** 19;
+
 export interface AddedToken {
   readonly content: string;
   readonly id: number;
@@ -31,7 +34,13 @@ export function readAddedTokens(
 ): readonly AddedToken[] {
   const added = new Map<string, AddedToken>();
   let next = vocabulary.size;
+  let characters = 0;
   const add = (token: Omit<AddedToken, "id">) => {
+    characters += token.content.length;
+    if (characters > MAX_CHARACTERS)
+      throw new ModelFileError(
+        `reading ${file.place}: its added tokens have more than ${MAX_CHARACTERS} characters; download the file again`,
+      );
     const id = vocabulary.get(token.content) ?? added.get(token.content)?.id ?? next;
     if (id > MAX_TOKEN_ID)
       throw new ModelFileError(`reading ${file.place}: it has more than ${MAX_TOKEN_ID + 1} tokens`);

@@ -105,18 +105,17 @@ export function logits1Int8(keys: usize, addresses: usize, rows: u32, q: usize, 
   }
 }
 
-/** Stores 4 channels' sums times the weights' scale, or adds them to `out`. */
+/** Stores 4 channels' sums times the weights' scale. */
 // @ts-ignore: decorator
-@inline function put(out: usize, sums: v128, scale: v128, accumulate: bool): void {
-  const v = f32x4.mul(f32x4.convert_i32x4_s(sums), scale);
-  v128.store(out, accumulate ? f32x4.add(v128.load(out), v) : v);
+@inline function put(out: usize, sums: v128, scale: v128): void {
+  v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(sums), scale));
 }
 
 /**
- * out[head] (+)= Σ_row w[head][row] * V[row] for 2 heads, 16 channels of two rows at a time: rows are paired in registers, so
+ * out[head] = Σ_row w[head][row] * V[row] for 2 heads, 16 channels of two rows at a time: rows are paired in registers, so
  * that those of a selection are as well. rows: even; w: i16; scales: of the two heads' weights.
  */
-export function values2Int8(values: usize, addresses: usize, rows: u32, w: usize, bytes: usize, scales: usize, out0: usize, out1: usize, accumulate: bool): void {
+export function values2Int8(values: usize, addresses: usize, rows: u32, w: usize, bytes: usize, scales: usize, out0: usize, out1: usize): void {
   const end = addresses + <usize>(rows * 4);
   const s0 = v128.load32_splat(scales), s1 = v128.load32_splat(scales, 4);
   let d: usize = 0;
@@ -139,17 +138,17 @@ export function values2Int8(values: usize, addresses: usize, rows: u32, w: usize
       a3 = i32x4.add(a3, i32x4.dot_i16x8_s(u, z)); b3 = i32x4.add(b3, i32x4.dot_i16x8_s(v, z));
     }
     const at0 = out0 + d * 4, at1 = out1 + d * 4;
-    put(at0, a0, s0, accumulate); put(at0 + 16, a1, s0, accumulate); put(at0 + 32, a2, s0, accumulate); put(at0 + 48, a3, s0, accumulate);
-    put(at1, b0, s1, accumulate); put(at1 + 16, b1, s1, accumulate); put(at1 + 32, b2, s1, accumulate); put(at1 + 48, b3, s1, accumulate);
+    put(at0, a0, s0); put(at0 + 16, a1, s0); put(at0 + 32, a2, s0); put(at0 + 48, a3, s0);
+    put(at1, b0, s1); put(at1 + 16, b1, s1); put(at1 + 32, b2, s1); put(at1 + 48, b3, s1);
   }
   for (; d < bytes; d += 8) {
-    values1Last(values + d, addresses, end, w, s0, out0 + d * 4, accumulate);
-    values1Last(values + d, addresses, end, w + SPLIT_BYTES, s1, out1 + d * 4, accumulate);
+    values1Last(values + d, addresses, end, w, s0, out0 + d * 4);
+    values1Last(values + d, addresses, end, w + SPLIT_BYTES, s1, out1 + d * 4);
   }
 }
 
 /** `values2Int8` for one head. */
-export function values1Int8(values: usize, addresses: usize, rows: u32, w: usize, bytes: usize, scale: usize, out: usize, accumulate: bool): void {
+export function values1Int8(values: usize, addresses: usize, rows: u32, w: usize, bytes: usize, scale: usize, out: usize): void {
   const end = addresses + <usize>(rows * 4);
   const s = v128.load32_splat(scale);
   let d: usize = 0;
@@ -168,13 +167,13 @@ export function values1Int8(values: usize, addresses: usize, rows: u32, w: usize
       a3 = i32x4.add(a3, i32x4.dot_i16x8_s(u, v128.shuffle<i16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15)));
     }
     const at = out + d * 4;
-    put(at, a0, s, accumulate); put(at + 16, a1, s, accumulate); put(at + 32, a2, s, accumulate); put(at + 48, a3, s, accumulate);
+    put(at, a0, s); put(at + 16, a1, s); put(at + 32, a2, s); put(at + 48, a3, s);
   }
-  for (; d < bytes; d += 8) values1Last(values + d, addresses, end, w, s, out + d * 4, accumulate);
+  for (; d < bytes; d += 8) values1Last(values + d, addresses, end, w, s, out + d * 4);
 }
 
 /** The last 8 channels of one head. */
-function values1Last(values: usize, addresses: usize, end: usize, w: usize, scale: v128, out: usize, accumulate: bool): void {
+function values1Last(values: usize, addresses: usize, end: usize, w: usize, scale: v128, out: usize): void {
   let a0 = i32x4.splat(0), a1 = a0;
   for (; addresses < end; addresses += 8, w += 4) {
     const u = v128.load32_splat(w);
@@ -182,6 +181,6 @@ function values1Last(values: usize, addresses: usize, end: usize, w: usize, scal
     a0 = i32x4.add(a0, i32x4.dot_i16x8_s(u, v128.shuffle<i16>(x, y, 0, 8, 1, 9, 2, 10, 3, 11)));
     a1 = i32x4.add(a1, i32x4.dot_i16x8_s(u, v128.shuffle<i16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15)));
   }
-  put(out, a0, scale, accumulate);
-  put(out + 16, a1, scale, accumulate);
+  put(out, a0, scale);
+  put(out + 16, a1, scale);
 }

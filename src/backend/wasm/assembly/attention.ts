@@ -147,7 +147,9 @@ function attendItem(item: u32): void {
       store<f32>(weightScales(all) + <usize>(h * 4),
         quantizeWeights(logits + <usize>(h * SPLIT * 4), valueScales(all, span) + <usize>(h / heads * SPLIT * 4), padded,
           weightsOf(all, span) + <usize>(h * SPLIT * 2)));
-  readValues(cache.isInt8() ? padded : n, heads, span, partial(s, firstHead, split) + 16);
+  const sums = partial(s, firstHead, split) + 16;
+  if (cache.isInt8()) readInt8Values(padded, heads, span, sums);
+  else readValues(n, heads, span, sums);
 }
 
 /** Parts of the scratch of an item with so many heads and lists. */
@@ -191,22 +193,34 @@ function readKeys(rows: u32, heads: u32, span: u32): void {
   }
 }
 
-/** Weighted sums of an item's listed rows, to the partials of its heads. rows: even for int8. */
+/** Weighted sums of an item's listed rows, to the partials of its heads. */
 function readValues(rows: u32, heads: u32, span: u32, sums: usize): void {
-  const addresses = scratch, all = heads * span;
-  const toNext = <usize>cache.headBytes(), rowBytes = <usize>cache.rowBytes(), isInt8 = cache.isInt8();
+  const rowBytes = <usize>cache.rowBytes();
   const toPartial = partial(0, 1, 0) - partial(0, 0, 0);
-  const weightBytes: u32 = isInt8 ? 2 : 4;
   const block = blockRows();
   for (let r: u32 = 0; r < rows; r += block) {
-    const n = min<u32>(block, rows - r);
-    const at = addresses + <usize>(r * 4);
-    let values = <usize>param(VALUES), out = sums;
-    let p = (isInt8 ? weightsOf(all, span) : addresses + ADDRESSES) + <usize>(r * weightBytes);
-    for (let l: u32 = 0; l < span; l++, values += toNext, p += <usize>(heads * SPLIT * weightBytes), out += <usize>heads * toPartial)
-      if (isInt8) valuesOfInt8(values, at, n, p, rowBytes, weightScales(all) + <usize>(l * heads * 4), out, toPartial, heads, r > 0);
-      else valuesOf(values, at, n, p, rowBytes, out, toPartial, heads, r > 0);
+    const at = scratch + <usize>(r * 4);
+    let values = <usize>param(VALUES), p = at + ADDRESSES, out = sums;
+    for (let l: u32 = 0; l < span; l++, values += <usize>cache.headBytes(), p += <usize>(heads * SPLIT * 4), out += <usize>heads * toPartial)
+      valuesOf(values, at, min<u32>(block, rows - r), p, rowBytes, out, toPartial, heads, r > 0);
   }
+}
+
+/** `readValues` of int8 rows, whose sums are integers until the last row: blocks would round them. rows: even. */
+function readInt8Values(rows: u32, heads: u32, span: u32, sums: usize): void {
+  const all = heads * span;
+  const toPartial = partial(0, 1, 0) - partial(0, 0, 0);
+  let values = <usize>param(VALUES), w = weightsOf(all, span), scales = weightScales(all), out = sums;
+  for (let l: u32 = 0; l < span; l++, values += <usize>cache.headBytes())
+    for (let left = heads; left > 0;) {
+      const n = min<u32>(2, left);
+      if (n == 2) values2Int8(values, scratch, rows, w, cache.rowBytes(), scales, out, out + toPartial);
+      else values1Int8(values, scratch, rows, w, cache.rowBytes(), scales, out);
+      left -= n;
+      w += <usize>(n * SPLIT * 2);
+      scales += <usize>(n * 4);
+      out += <usize>n * toPartial;
+    }
 }
 
 /** Logits of the heads that read one list. */
@@ -227,13 +241,6 @@ function logitsOfInt8(keys: usize, at: usize, rows: u32, q: usize, bytes: usize,
   for (; heads > 1; heads -= 2, q += bytes * 4, out += 2 * SPLIT * 4, scales += 8)
     logits2Int8(keys, at, rows, q, bytes, ofKeys, scales, out);
   if (heads) logits1Int8(keys, at, rows, q, bytes, ofKeys, scales, out);
-}
-
-/** `valuesOf` over int8 rows. scales: of the heads' weights. */
-function valuesOfInt8(values: usize, at: usize, rows: u32, w: usize, bytes: usize, scales: usize, out: usize, step: usize, heads: u32, accumulate: bool): void {
-  for (; heads > 1; heads -= 2, w += 2 * SPLIT * 2, out += 2 * step, scales += 8)
-    values2Int8(values, at, rows, w, bytes, scales, out, out + step, accumulate);
-  if (heads) values1Int8(values, at, rows, w, bytes, scales, out, accumulate);
 }
 
 /**

@@ -4,18 +4,19 @@
  */
 import { attend, attentionScratch } from "./attention";
 import * as linear from "./linear";
-import { finishRows, normRows } from "./norm-rope";
+import { expertRowsThrough, route } from "./experts";
+import { addNormRows, finishRows, normRows } from "./norm-rope";
 import { pagesScratch } from "./pages";
 import { prefill, prefillScratch } from "./prefill-attention";
 import { selectScratch } from "./select";
-import { batch, model, region, setThread, weight } from "./state";
+import { batch, experts, model, region, setThread, weight } from "./state";
 import { gatherRow } from "./weights";
 
 export { stop, workerLoop } from "./control";
 export { pageScores, randomScores, updateBounds } from "./pages";
 export { mergeByRank, topK, expandSelection } from "./select";
 export { readAll } from "./read";
-export { decodeVector, packRows } from "./weights";
+export { decodeVector, packedBytes, packRows } from "./weights";
 export * from "./layout";
 export * from "./words";
 
@@ -32,14 +33,19 @@ export function startMain(): void { setThread(0); }
 
 export function embed(table: usize, x: usize): void {
   const rows = batch.rows();
-  for (let row: u32 = 0; row < rows; row++)
-    gatherRow(table, batch.tokenId(row), x + <usize>(row * model.hidden() * 4));
+  const scale = model.embeddingScale();
+  for (let row: u32 = 0; row < rows; row++) {
+    const at = x + <usize>(row * model.hidden() * 4);
+    gatherRow(table, batch.tokenId(row), at);
+    if (scale != 1) for (let i: u32 = 0; i < model.hidden(); i++)
+      store<f32>(at + <usize>(i * 4), load<f32>(at + <usize>(i * 4)) * scale);
+  }
 }
 
 // @ts-ignore: decorator
 @inline function vector(w: usize): usize { return w ? weight.data(w) : 0; }
 
-export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: usize, qBias: usize, kBias: usize, vBias: usize, qNorm: usize, kNorm: usize, x: usize, query: usize): void {
+export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: usize, qBias: usize, kBias: usize, vBias: usize, qNorm: usize, kNorm: usize, x: usize, query: usize, queryRope: u32, keyRope: u32): void {
   const rows = batch.rows();
   normRows(x, weight.data(norm), rows, false);
   linear.begin(region.normed(), rows, model.hidden());
@@ -47,7 +53,7 @@ export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: u
   linear.add(k, 0, linear.Mode.STORE, vector(kBias), region.newKeys());
   linear.add(v, 0, linear.Mode.STORE, vector(vBias), region.newValues());
   linear.run();
-  finishRows(layer, query, vector(qNorm), vector(kNorm), rows);
+  finishRows(layer, query, vector(qNorm), vector(kNorm), rows, queryRope, keyRope);
 }
 
 /** Sequences of one row take the decode kernel, others the prefill kernel. window: 0 is none. */
@@ -66,21 +72,37 @@ export function scores(layer: u32, first: u32, count: u32, query: usize, out: us
   attend(layer, first, count, query, 0, 0, 1, 0, 0, out, capacity, 1, 0);
 }
 
-export function attentionOutput(o: usize, bias: usize, attended: usize, x: usize): void {
+export function attentionOutput(o: usize, bias: usize, attended: usize, x: usize, norm: usize): void {
   linear.begin(attended, batch.rows(), weight.cols(o));
-  linear.add(o, 0, linear.Mode.ADD, vector(bias), x);
-  linear.run();
+  addResult(o, bias, x, norm);
 }
 
-export function feedForward(norm: usize, gate: usize, up: usize, down: usize, x: usize): void {
+/** x += w · x of the job (+ bias), through a norm if there is one. */
+function addResult(w: usize, bias: usize, x: usize, norm: usize): void {
+  linear.add(w, 0, norm ? linear.Mode.STORE : linear.Mode.ADD, vector(bias), norm ? region.normed() : x);
+  linear.run();
+  if (norm) addNormRows(region.normed(), weight.data(norm), batch.rows(), x);
+}
+
+export function feedForward(norm: usize, gate: usize, up: usize, down: usize, x: usize, outputNorm: usize): void {
   const rows = batch.rows();
   normRows(x, weight.data(norm), rows, false);
   linear.begin(region.normed(), rows, model.hidden());
-  linear.add(gate, up, linear.Mode.SILU, 0, region.gate());
+  linear.add(gate, up, linear.gateMode(), 0, region.gate());
   linear.run();
   linear.begin(region.gate(), rows, model.intermediate());
-  linear.add(down, 0, linear.Mode.ADD, 0, x);
+  addResult(down, 0, x, outputNorm);
+}
+
+/** gate, up and down: descriptors of all experts, one after the other. */
+export function expertFeedForward(norm: usize, router: usize, gate: usize, up: usize, down: usize, x: usize): void {
+  const rows = batch.rows();
+  normRows(x, weight.data(norm), rows, false);
+  linear.begin(region.normed(), rows, model.hidden());
+  linear.add(router, 0, linear.Mode.STORE, 0, region.routed());
   linear.run();
+  route(rows);
+  for (let expert: u32 = 0; expert < experts.count(); expert++) expertRowsThrough(expert, rows, gate, up, down, x);
 }
 
 export function logits(norm: usize, output: usize, x: usize, count: u32, out: usize): void {

@@ -22,3 +22,9 @@ export const DESCRIPTOR_WORDS = 4;
 
 /** Code of f16 weights with Inf or NaN among them, which the fast f16 path would lose; the others are DTYPE_CODES. */
 export const F16_SPECIAL = 3;
+
+/** Bytes of 32 activations of quantised weights, of one row and of four: see activations.ts. */
+export const RECORD_BYTES = 128;
+export const RECORD_OF_FOUR_BYTES = 288;
+/** With fewer rows of activations, each row runs alone and gives the same bits as a single row. */
+export const FEW_ROWS = 8;

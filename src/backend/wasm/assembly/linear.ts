@@ -3,17 +3,23 @@
  * three weights with the same x. An item is a few 8-row groups of one weight.
  */
 import { fork, ALL_THREADS, streamThreads } from "./control";
+import { FEW_ROWS as FEW } from "./layout";
 import {
-  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, siluTimes4,
+  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, geluTimes4, siluTimes4,
 } from "./math";
+import { quantiseFour, quantiseRows, RECORD, RECORD_OF_FOUR } from "./activations";
+import { matvecQuantised } from "./matvec-quantised";
+import { isFourBits, isQuantised } from "./quantised";
 import { packFour, tile8x4 } from "./tile";
-import { limits, Dtype, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
-import { rowGroupBytes, expandPanel } from "./weights";
+import { expandQuantised, QUANTISED_PANEL_BYTES, QUANTISED_PANEL_COLS, tileQuantised } from "./tile-quantised";
+import { limits, Dtype, model, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
+import { expandPanel, rowGroupBytes, rowGroupShift } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
 const PANEL_COLS: u32 = 512;
-/** With fewer rows of x, each row runs alone and gives the same bits as a single row. */
-const FEW_ROWS: u32 = 8;
+const FEW_ROWS: u32 = FEW;
+/** Bytes of a panel in scratch. */
+const PANEL_BYTES: u32 = PANEL_COLS * 32;
 /** Rows of x that one item packs. */
 const PACK_ROWS: u32 = 16;
 /** Bytes of weights touched together. */
@@ -27,14 +33,22 @@ export namespace Mode {
   export const STORE: u32 = 0;
   export const ADD: u32 = 1;
   export const SILU: u32 = 2;
+  export const GELU: u32 = 3;
 }
 
 /**
- * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights; then SEGMENT_WORDS for each
+ * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights, 5 and 6 whether weights are
+ * floats, quantised; then SEGMENT_WORDS for each
  * segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0, 4 out, 5 rowGroups, 6 rowGroups of an item, 7 first item.
  */
+const HAS_FLOATS: usize = 5;
+const HAS_QUANTISED: usize = 6;
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
+
+/** The mode of a gate and its up weight. */
+// @ts-ignore: decorator
+@inline export function gateMode(): u32 { return model.isGelu() ? Mode.GELU : Mode.SILU; }
 
 /** Scratch bytes of one weight's sums. */
 // @ts-ignore: decorator
@@ -42,22 +56,29 @@ const SEGMENT_WORDS: usize = 12;
   return max<u32>(roundUp(limits.rows(), 4), PAIRED_ROW_GROUPS * FEW_ROWS) * 32;
 }
 
-export function linearScratch(): u32 { return PANEL_COLS * 32 + 2 * sumsBytes(); }
+export function linearScratch(): u32 { return PANEL_BYTES + 2 * sumsBytes(); }
 
-/** Starts a job on x f32 [rows, cols]. Packs many rows first: 4 side by side, [rows / 4][cols][4]. */
+/** Starts a job on x f32 [rows, cols]. */
 export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(0, rows);
   setParam(1, <u32>x);
   setParam(2, cols * 4);
+  setParam(3, 0);
+  setParam(4, 0);
+  setParam(HAS_FLOATS, 0);
+  setParam(HAS_QUANTISED, 0);
+}
+
+/** Prepares x for the weights' formats: integers for quantised ones, and many rows 4 side by side, [rows / 4][cols][4]. */
+function prepare(): void {
+  const rows = param(0);
   if (rows >= FEW_ROWS) {
     fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, ALL_THREADS);
     setParam(1, <u32>region.packed());
-  }
-  setParam(3, 0);
-  setParam(4, 0);
+  } else if (param(HAS_QUANTISED)) quantiseRows(<usize>param(1), rows, param(2) >> 2, region.quantised());
 }
 
-/** Adds a weight. second: the up weight of SILU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
+/** Adds a weight. second: the up weight of SILU and GELU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
 export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize): void {
   const s = param(3);
   const at = SEGMENT + <usize>s * SEGMENT_WORDS;
@@ -70,16 +91,34 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
   setParam(at + 5, rowGroups);
   setParam(3, s + 1);
   setParam(4, param(4) + rowGroups * bytesOfRowGroups(w, second));
+  noteFormat(w);
+  if (second) noteFormat(second);
 }
 
-/** Bytes of a row group of a weight and of its second weight, if any. */
+// @ts-ignore: decorator
+@inline function noteFormat(w: usize): void { setParam(isQuantised(weight.dtype(w)) ? HAS_QUANTISED : HAS_FLOATS, 1); }
+
+/** Bytes of 8 rows of a weight. */
+// @ts-ignore: decorator
+@inline function bytesOf8Rows(w: usize): u32 {
+  const dtype = weight.dtype(w);
+  return rowGroupBytes(dtype, weight.cols(w)) >> (rowGroupShift(dtype) - 3);
+}
+
+/** Bytes of 8 rows of a weight and of its second weight, if any. */
 // @ts-ignore: decorator
 @inline function bytesOfRowGroups(w: usize, second: usize): u32 {
-  return rowGroupBytes(weight.dtype(w), weight.cols(w)) * (second ? 2 : 1);
+  return bytesOf8Rows(w) + (second ? bytesOf8Rows(second) : 0);
+}
+
+/** True if a product of few rows takes 16 rows of the weight at a time. */
+// @ts-ignore: decorator
+@inline function isDouble(w: usize): bool { return isFourBits(weight.dtype(w));
 }
 
 /** Divides the weights into items and runs them. */
 export function run(): void {
+  prepare();
   const isFew = param(0) < FEW_ROWS;
   const bytes = param(4);
   const threads: u32 = isFew ? streamThreads(bytes) : ALL_THREADS;
@@ -95,6 +134,7 @@ export function run(): void {
       const most = takers < 2 ? share : min<u32>(share, tuning.itemBytes(weight.dtype(w)));
       perItem = max<u32>(1, most / bytesOfRowGroups(w, second));
       if (second) perItem = min<u32>(perItem, PAIRED_ROW_GROUPS);
+      if (isDouble(w) || (second != 0 && isDouble(second))) perItem = max<u32>(2, perItem & ~1);
     }
     setParam(at + 6, perItem);
     setParam(at + 7, items);
@@ -103,12 +143,22 @@ export function run(): void {
   fork(linearItem, items, threads);
 }
 
+/** Records of rows t .. t + 3 of x. */
+// @ts-ignore: decorator
+@inline function quantisedFour(t: u32, cols: u32): usize {
+  return region.quantised() + <usize>((t >> 2) * (cols >> 5)) * RECORD_OF_FOUR;
+}
+
 /** PACK_ROWS rows of x. */
 function packItem(item: u32): void {
   const stride = <usize>param(2);
   const last = min<u32>(param(0), (item + 1) * PACK_ROWS);
-  for (let t = item * PACK_ROWS; t < last; t += 4)
-    packFour(<usize>param(1) + <usize>t * stride, stride, last - t, <u32>stride >> 2, region.packed() + <usize>t * stride);
+  const cols = <u32>stride >> 2;
+  for (let t = item * PACK_ROWS; t < last; t += 4) {
+    const x = <usize>param(1) + <usize>t * stride;
+    if (param(HAS_FLOATS)) packFour(x, stride, last - t, cols, region.packed() + <usize>t * stride);
+    if (param(HAS_QUANTISED)) quantiseFour(x, stride, last - t, cols, quantisedFour(t, cols), scratch);
+  }
 }
 
 /** A few row groups of one weight. */
@@ -121,42 +171,69 @@ function linearItem(item: u32): void {
   const perItem = param(at + 6);
   const first = (item - param(at + 7)) * perItem;
   const last = min<u32>(first + perItem, param(at + 5));
-  const sums = scratch + <usize>(PANEL_COLS * 32);
+  const sums = scratch + <usize>PANEL_BYTES;
+  const step = <usize>(roundUp(param(0), 4) * 32);
   if (!second) {
+    const toOdd = param(0) < FEW_ROWS ? step : 0;
     for (let rowGroup = first; rowGroup < last; rowGroup++) {
-      rowGroupTimesX(w, rowGroup, sums);
-      finish(at, w, rowGroup, sums, 0);
+      const to = rowGroup & 1 ? sums + toOdd : sums;
+      rowGroupTimesX(w, rowGroup, to);
+      finish(at, w, rowGroup, to, 0);
     }
     return;
   }
   // One weight after the other, so that the hardware prefetcher follows each through the whole item.
-  const step = <usize>(roundUp(param(0), 4) * 32);
   const sums2 = sums + <usize>sumsBytes();
   for (let rowGroup = first, to = sums; rowGroup < last; rowGroup++, to += step) rowGroupTimesX(w, rowGroup, to);
   for (let rowGroup = first, to = sums2; rowGroup < last; rowGroup++, to += step) rowGroupTimesX(second, rowGroup, to);
   for (let rowGroup = first, to = sums; rowGroup < last; rowGroup++, to += step) finish(at, w, rowGroup, to, to + <usize>sumsBytes());
 }
 
-/** out[t][8] = rowGroup · x[t] for all rows of x. */
+/** out[t][8] = rowGroup · x[t] for all rows of x. Of 16 rows, the first call for a few rows of x gives all, the second nothing. */
 function rowGroupTimesX(w: usize, rowGroup: u32, out: usize): void {
-  const rows = param(0);
-  const x = <usize>param(1);
-  const stride = <usize>param(2);
-  const cols = weight.cols(w);
   const dtype = weight.dtype(w);
-  const data = weight.data(w) + <usize>(rowGroup * rowGroupBytes(dtype, cols));
-  if (rows < FEW_ROWS) {
-    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * rowGroupBytes(dtype, cols));
-    for (let t: u32 = 0; t < rows; t++) {
-      const xt = x + <usize>t * stride;
-      const to = out + <usize>(t * 32);
-      if (dtype == Dtype.F32) matvecF32(data, cols, xt, to);
-      else if (dtype == Dtype.BF16) matvecBf16(data, cols, xt, to, limit);
-      else if (dtype == Dtype.F16) matvecF16(data, cols, xt, to, limit);
-      else matvecF16Special(data, cols, xt, to);
-    }
-    return;
+  const data = weight.data(w) + <usize>((rowGroup >> (rowGroupShift(dtype) - 3)) * rowGroupBytes(dtype, weight.cols(w)));
+  if (isQuantised(dtype)) {
+    const isUpper = isFourBits(dtype) && (rowGroup & 1) != 0;
+    if (param(0) >= FEW_ROWS) manyRowsQuantised(dtype, data, isUpper, out);
+    else if (!isUpper) fewRowsQuantised(dtype, data, out);
+  } else if (param(0) < FEW_ROWS) {
+    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * rowGroupBytes(dtype, weight.cols(w)));
+    fewRows(dtype, data, limit, out);
+  } else manyRows(dtype, data, out);
+}
+
+function fewRowsQuantised(dtype: u32, data: usize, out: usize): void {
+  const cols = param(2) >> 2;
+  const bytes = <usize>(cols >> 5) * RECORD;
+  const step = <usize>(roundUp(param(0), 4) * 32);
+  for (let x = region.quantised(), end = x + <usize>param(0) * bytes; x < end; x += bytes, out += 32)
+    matvecQuantised(dtype, data, cols, x, out, out + step);
+}
+
+function manyRowsQuantised(dtype: u32, data: usize, isUpper: bool, out: usize): void {
+  const rows = param(0), cols = param(2) >> 2;
+  for (let k: u32 = 0; k < cols; k += QUANTISED_PANEL_COLS) {
+    const n = min<u32>(QUANTISED_PANEL_COLS, cols - k);
+    expandQuantised(dtype, data, isUpper, k, n, scratch);
+    for (let t: u32 = 0; t < rows; t += 4)
+      tileQuantised(dtype, scratch, n, quantisedFour(t, cols) + <usize>(k >> 5) * RECORD_OF_FOUR, out + <usize>(t * 32), k != 0);
   }
+}
+
+function fewRows(dtype: u32, data: usize, limit: usize, out: usize): void {
+  const stride = <usize>param(2), cols = param(2) >> 2;
+  for (let x = <usize>param(1), end = x + <usize>param(0) * stride; x < end; x += stride, out += 32) {
+    if (dtype == Dtype.F32) matvecF32(data, cols, x, out);
+    else if (dtype == Dtype.BF16) matvecBf16(data, cols, x, out, limit);
+    else if (dtype == Dtype.F16) matvecF16(data, cols, x, out, limit);
+    else matvecF16Special(data, cols, x, out);
+  }
+}
+
+function manyRows(dtype: u32, data: usize, out: usize): void {
+  const rows = param(0), cols = param(2) >> 2;
+  const x = <usize>param(1), stride = <usize>param(2);
   for (let k: u32 = 0; k < cols; k += PANEL_COLS) {
     const n = min<u32>(PANEL_COLS, cols - k);
     let panel = data + <usize>(k * 32);
@@ -183,6 +260,9 @@ function finish(at: usize, w: usize, rowGroup: u32, sums: usize, sums2: usize): 
     if (mode == Mode.SILU) {
       a = siluTimes4(a, v128.load(sums2));
       b = siluTimes4(b, v128.load(sums2, 16));
+    } else if (mode == Mode.GELU) {
+      a = geluTimes4(a, v128.load(sums2));
+      b = geluTimes4(b, v128.load(sums2, 16));
     }
     if (n == 8) {
       if (bias) {

@@ -39,6 +39,14 @@ const ROUND: f32 = 12582912;
   return f32x4.mul(f32x4.div(x, f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x)))), y);
 }
 
+/** GELU of x by its tanh formula (arXiv 1606.08415, section 2), times y: x / (1 + e^-2u) * y, u = √(2/π) (x + 0.044715 x³). */
+// @ts-ignore: decorator
+@inline export function geluTimes4(x: v128, y: v128): v128 {
+  const cubic = madd(f32x4.mul(f32x4.mul(x, x), f32x4.splat(0.044715)), x, x);
+  const e = exp4(f32x4.mul(cubic, f32x4.splat(-1.5957691216057308)));
+  return f32x4.mul(f32x4.div(x, f32x4.add(f32x4.splat(1), e)), y);
+}
+
 // @ts-ignore: decorator
 @inline export function sum4(v: v128): f32 {
   return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 2)) + (f32x4.extract_lane(v, 1) + f32x4.extract_lane(v, 3));
@@ -58,6 +66,14 @@ const ROUND: f32 = 12582912;
   const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
   const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
   return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** An f16 as f32. */
+export function half(bits: u32): f32 {
+  const v = reinterpret<f32>((bits & 0x7fff) << 13) * <f32>5.192296858534828e33;
+  let out = reinterpret<u32>(v) | ((bits & 0x8000) << 16);
+  if ((bits & 0x7c00) == 0x7c00) out |= 0x7f800000;
+  return reinterpret<f32>(out);
 }
 
 /** The f16 in the low halves of u32 lanes as f32, exact for finite values. */
@@ -84,6 +100,9 @@ export const HIGH_HALVES = memory.data<u32>([0xffff0000, 0xffff0000, 0xffff0000,
 export const F16_BITS = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000], 16);
 /** 2^56, the square root of 2^112. */
 export const F16_SCALE = memory.data<u32>([0x5b800000, 0x5b800000, 0x5b800000, 0x5b800000], 16);
+
+/** 2^112 */
+export const F16_UNIT = memory.data<u32>([0x77800000, 0x77800000, 0x77800000, 0x77800000], 16);
 
 /** Finite f16 in the low halves of u32 lanes as f32 times 2^-112, exact. bits: F16_BITS. */
 // @ts-ignore: decorator

@@ -46,6 +46,37 @@ function normItem(item: u32): void {
   }
 }
 
+/** x[i] += norm(result[i]). Overwrites `result`. Params: 0 result, 1 norm weight, 2 rows, 3 x. */
+export function addNormRows(result: usize, weight: usize, rows: u32, x: usize): void {
+  setParam(0, <u32>result);
+  setParam(1, <u32>weight);
+  setParam(2, rows);
+  setParam(3, <u32>x);
+  fork(addNormItem, (rows + 7) / 8, ALL_THREADS);
+}
+
+/** Eight rows. */
+function addNormItem(item: u32): void {
+  const n = model.hidden();
+  const last = min<u32>(param(2), item * 8 + 8);
+  for (let row = item * 8; row < last; row++) {
+    const at = <usize>(row * n * 4);
+    const result = <usize>param(0) + at;
+    rmsNorm(result, n, <usize>param(1), result);
+    addScaled(<usize>param(3) + at, result, 1, n);
+  }
+}
+
+/** x += scale * y over n floats. */
+export function addScaled(x: usize, y: usize, scale: f32, n: u32): void {
+  const s = f32x4.splat(scale);
+  const bytes = <usize>(n * 4);
+  const four = bytes & ~15;
+  let i: usize = 0;
+  for (; i < four; i += 16) v128.store(x + i, f32x4.add(v128.load(x + i), f32x4.mul(s, v128.load(y + i))));
+  for (; i < bytes; i += 4) store<f32>(x + i, load<f32>(x + i) + scale * load<f32>(y + i));
+}
+
 /** Rotates element i with element i + headDim/2. rope: cos of the angles, then sin. */
 function rotate(head: usize, rope: usize): void {
   const half = <usize>(model.headDim() * 2);
@@ -67,13 +98,15 @@ function rotate(head: usize, rope: usize): void {
 
 /**
  * Norm of each q and k head if given, RoPE, and the copy of k and v into their pages. Params: 0 layer, 1 query, 2 query
- * norm or 0, 3 key norm or 0.
+ * norm or 0, 3 key norm or 0, 4 and 5 the RoPE tables of queries and keys.
  */
-export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize, rows: u32): void {
+export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize, rows: u32, queryRope: u32, keyRope: u32): void {
   setParam(0, layer);
   setParam(1, <u32>query);
   setParam(2, <u32>qNorm);
   setParam(3, <u32>kNorm);
+  setParam(4, queryRope);
+  setParam(5, keyRope);
   fork(finishItem, rows, ALL_THREADS);
 }
 
@@ -81,13 +114,14 @@ export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize,
 function finishItem(row: u32): void {
   const d = model.headDim();
   const bytes = <usize>(d * 4);
-  const rope = batch.rope(row);
+  const queryRope = batch.rope(param(4), row);
+  const keyRope = batch.rope(param(5), row);
   const queryHeads = model.queryHeads();
   const kvHeads = model.kvHeads();
   let q = <usize>(param(1) + row * queryHeads * d * 4);
   for (let h: u32 = 0; h < queryHeads; h++, q += bytes) {
     if (param(2)) rmsNorm(q, d, <usize>param(2), q);
-    rotate(q, rope);
+    rotate(q, queryRope);
   }
   const slot = batch.slot(row);
   const inPage = (slot & (cache.pageSize() - 1)) * cache.slotBytes();
@@ -98,7 +132,7 @@ function finishItem(row: u32): void {
   let v = region.newValues() + <usize>(row * kvHeads * d * 4);
   for (let h: u32 = 0; h < kvHeads; h++, k += bytes, v += bytes) {
     if (param(3)) rmsNorm(k, d, <usize>param(3), k);
-    rotate(k, rope);
+    rotate(k, keyRope);
     const head = <usize>(h * cache.headBytes());
     if (cache.isInt8()) {
       const scales = keys + head + <usize>cache.scalesAt();

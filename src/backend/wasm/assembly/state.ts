@@ -19,6 +19,10 @@ export namespace model {
   @inline export function headDim(): u32 { return word(words.headDim); }
   // @ts-ignore: decorator
   @inline export function eps(): f32 { return reinterpret<f32>(word(words.rmsNormEps)); }
+  // @ts-ignore: decorator
+  @inline export function isGelu(): bool { return word(words.isGelu) != 0; }
+  // @ts-ignore: decorator
+  @inline export function embeddingScale(): f32 { return reinterpret<f32>(word(words.embeddingScale)); }
   /** Factor of attention's logits. */
   // @ts-ignore: decorator
   @inline export function attentionScale(): f32 { return reinterpret<f32>(word(words.attentionScale)); }
@@ -92,6 +96,9 @@ export namespace region {
   /** Rows of x, four side by side: see `begin` in linear.ts. */
   // @ts-ignore: decorator
   @inline export function packed(): usize { return <usize>word(words.packed); }
+  /** Rows of x for quantised weights: see activations.ts. */
+  // @ts-ignore: decorator
+  @inline export function quantised(): usize { return <usize>word(words.quantised); }
   // @ts-ignore: decorator
   @inline export function normed(): usize { return <usize>word(words.normed); }
   // @ts-ignore: decorator
@@ -104,6 +111,29 @@ export namespace region {
   @inline export function partials(): usize { return <usize>word(words.partials); }
   // @ts-ignore: decorator
   @inline export function ranks(): usize { return <usize>word(words.ranks); }
+  /** Logits of the router: f32 [rows, experts]. */
+  // @ts-ignore: decorator
+  @inline export function routed(): usize { return <usize>word(words.routed); }
+  /** Expert and weight of each choice: u32 and f32 [rows, topExperts, 2]. */
+  // @ts-ignore: decorator
+  @inline export function chosen(): usize { return <usize>word(words.chosen); }
+  /** Rows of one expert and their weights: u32 and f32 [rows, 2]. */
+  // @ts-ignore: decorator
+  @inline export function expertRows(): usize { return <usize>word(words.expertRows); }
+  /** f32 [rows, hidden] */
+  // @ts-ignore: decorator
+  @inline export function expertInput(): usize { return <usize>word(words.expertInput); }
+  // @ts-ignore: decorator
+  @inline export function expertOutput(): usize { return <usize>word(words.expertOutput); }
+}
+
+export namespace experts {
+  // @ts-ignore: decorator
+  @inline export function count(): u32 { return word(words.numExperts); }
+  // @ts-ignore: decorator
+  @inline export function top(): u32 { return word(words.topExperts); }
+  // @ts-ignore: decorator
+  @inline export function isNormalised(): bool { return word(words.isNormalised) != 0; }
 }
 
 export namespace batch {
@@ -113,9 +143,11 @@ export namespace batch {
   @inline export function tokenId(row: u32): u32 { return element(words.tokenIds, row); }
   // @ts-ignore: decorator
   @inline export function slot(row: u32): u32 { return element(words.slots, row); }
-  /** cos of the angles, then sin: f32 [headDim]. */
+  /** cos of the angles, then sin: f32 [headDim] of a row of one of the step's tables. */
   // @ts-ignore: decorator
-  @inline export function rope(row: u32): usize { return <usize>(word(words.rope) + row * model.headDim() * 4); }
+  @inline export function rope(table: u32, row: u32): usize {
+    return <usize>(word(words.rope) + table * word(words.ropeTableBytes) + row * model.headDim() * 4);
+  }
   // @ts-ignore: decorator
   @inline export function firstRow(s: u32): u32 { return element(words.firstRows, s); }
   // @ts-ignore: decorator
@@ -145,7 +177,9 @@ export namespace tuning {
   @inline export function ahead(dtype: u32): usize { return <usize>word(words.aheadF32 + 2 * dtype); }
   /** Maximum weight bytes of an item for one row of x. */
   // @ts-ignore: decorator
-  @inline export function itemBytes(dtype: u32): u32 { return word(words.itemF32 + 2 * dtype); }
+  @inline export function itemBytes(dtype: u32): u32 {
+    return word(dtype > <u32>F16_SPECIAL_CODE ? words.itemQuantised : words.itemF32 + 2 * dtype);
+  }
   /** 1 if decode attention touches cache lines ahead, else 0. */
   // @ts-ignore: decorator
   @inline export function attendTouch(): u32 { return word(words.attendTouch); }

@@ -2,14 +2,33 @@
  * Weight layout: groups of 8 rows, column by column, rows as lanes. f32: 32 bytes a column. 16-bit: one vector a column,
  * rows 0-3 in the low halves of its u32 lanes and rows 4-7 in the high halves. Missing rows of the last rowGroup are zeros.
  */
-import { f16High, f16Low, f16Special } from "./math";
+import { f16High, f16Low, f16Special, half } from "./math";
+import { packQuantised } from "./pack-quantised";
+import { gatherQuantised, groupShift, isQuantised, quantisedGroupBytes } from "./quantised";
 import { Dtype, weight } from "./state";
 
 // @ts-ignore: decorator
-@inline export function rowGroupBytes(dtype: u32, cols: u32): u32 { return cols << (dtype == Dtype.F32 ? 5 : 4); }
+@inline export function rowGroupBytes(dtype: u32, cols: u32): u32 {
+  return isQuantised(dtype) ? quantisedGroupBytes(dtype, cols) : cols << (dtype == Dtype.F32 ? 5 : 4);
+}
 
-/** Packs `rows` row-major rows at src into row groups at dst. Returns 1 if an f16 among them is Inf or NaN. */
-export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u32): u32 {
+/** log2 of the rows of a row group. */
+// @ts-ignore: decorator
+@inline export function rowGroupShift(dtype: u32): u32 { return isQuantised(dtype) ? groupShift(dtype) : 3; }
+
+/** Bytes of a packed matrix. */
+export function packedBytes(dtype: u32, rows: u32, cols: u32): u32 {
+  const shift = rowGroupShift(dtype);
+  return ((rows + (1 << shift) - 1) >> shift) * rowGroupBytes(dtype, cols);
+}
+
+/**
+ * Packs row-major rows at src into the row groups of a matrix at data, from row `firstRow` on, a multiple of 8. Returns 1 if
+ * an f16 among them, a number or a scale, is Inf or NaN.
+ */
+export function packRows(dtype: u32, src: usize, data: usize, firstRow: u32, rows: u32, cols: u32): u32 {
+  if (isQuantised(dtype)) return packQuantised(dtype, src, data, firstRow, rows, cols);
+  let dst = data + <usize>(firstRow >> 3) * <usize>rowGroupBytes(dtype, cols);
   let special: u32 = 0;
   for (let r: u32 = 0; r < rows; r += 8) {
     const n = min<u32>(8, rows - r);
@@ -36,14 +55,6 @@ export function packRows(dtype: u32, src: usize, dst: usize, rows: u32, cols: u3
   return special;
 }
 
-/** An f16 as f32. */
-function half(bits: u32): f32 {
-  const v = reinterpret<f32>((bits & 0x7fff) << 13) * <f32>5.192296858534828e33;
-  let out = reinterpret<u32>(v) | ((bits & 0x8000) << 16);
-  if ((bits & 0x7c00) == 0x7c00) out |= 0x7f800000;
-  return reinterpret<f32>(out);
-}
-
 /** Decodes `count` values at src to f32 at dst: for vectors. */
 export function decodeVector(dtype: u32, src: usize, dst: usize, count: u32): void {
   for (let i: u32 = 0; i < count; i++) {
@@ -61,8 +72,10 @@ export function decodeVector(dtype: u32, src: usize, dst: usize, count: u32): vo
 export function gatherRow(w: usize, row: u32, out: usize): void {
   const cols = weight.cols(w);
   const dtype = weight.dtype(w);
-  const lane = row & 7;
-  let p = weight.data(w) + <usize>((row >> 3) * rowGroupBytes(dtype, cols));
+  const shift = rowGroupShift(dtype);
+  const lane = row & ((1 << shift) - 1);
+  let p = weight.data(w) + <usize>((row >> shift) * rowGroupBytes(dtype, cols));
+  if (isQuantised(dtype)) return gatherQuantised(dtype, p, lane, cols, out);
   if (dtype == Dtype.F32) {
     p += <usize>(lane * 4);
     for (let k: u32 = 0; k < cols; k++, p += 32, out += 4) store<u32>(out, load<u32>(p));

@@ -66,6 +66,24 @@ export const logitsRows = 42;
 /** First position of each sequence without valid key bounds. */
 export const validBounds = 43;
 
+/** 0: SiLU, 1: GELU by its tanh formula. */
+export const isGelu = 44;
+/** An f32. */
+export const embeddingScale = 45;
+/** Bytes of one of the step's RoPE tables. */
+export const ropeTableBytes = 46;
+
+/** Experts: how many there are, how many compute a row, and 1 if their weights are scaled to a sum of 1. */
+export const numExperts = 48;
+export const topExperts = 49;
+export const isNormalised = 50;
+/** Regions of experts: see experts.ts. */
+export const routed = 51;
+export const chosen = 52;
+export const expertRows = 53;
+export const expertInput = 54;
+export const expertOutput = 55;
+
 /** Tuning of weight streams: two words a dtype, in the order of the dtype codes. */
 export const aheadF32 = 64;
 export const itemF32 = 65;
@@ -75,6 +93,10 @@ export const aheadBf16 = 68;
 export const itemBf16 = 69;
 export const aheadF16Special = 70;
 export const itemF16Special = 71;
+/** One word for all quantised formats. */
+export const itemQuantised = 72;
+/** Region of quantised activations. */
+export const quantised = 73;
 
 export const attendTouch = 80;
 export const attendBlock = 81;

@@ -1,10 +1,11 @@
 // Prelude of split-KV attention of single rows: the inputs of its kernels. The kernel declares QueryElement, the element type in
-// which it reads queries. With: storage, step.
+// which it reads queries. With: storage and cache-floats or cache-q8, step.
 override HEADS: u32; // query heads of a workgroup; they share a kv head
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32;
 override SCALE: f32;
 override SELECTED: bool; // attends to a token selection
+override WINDOWED: bool; // attends to the last params.window tokens
 override EMIT_SCORES: bool; // the scores of all query heads go out
 override ONLY_SCORES: bool;
 const GROUP_SIZE: u32 = QUERY_HEADS / KV_HEADS;
@@ -22,12 +23,13 @@ struct Params {
   score_capacity: u32,
   splits: u32, // stride of the partials
   wanted_splits: u32, // of a row
+  window: u32,
 }
 var<uniform> params: Params;
 var<storage, read> step: array<u32>;
 var<storage, read> query: array<QueryElement>;
-var<storage, read> keys: array<vec4u>;
-var<storage, read> values: array<vec4u>;
+var<storage, read> keys: array<CacheVector>;
+var<storage, read> values: array<CacheVector>;
 var<storage, read> indices: array<u32>;
 var<storage, read> counts: array<u32>;
 var<storage, read_write> partials: array<vec4f>; // [rows, heads, splits, PADDED4 + 1]

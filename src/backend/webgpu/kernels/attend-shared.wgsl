@@ -1,5 +1,5 @@
 // attend.wgsl for devices without subgroups, or with too small ones: a split's scores in workgroup memory, then its values.
-// With: storage, step, reduce (LANES = THREADS), attend-inputs.
+// With: storage and cache-floats or cache-q8, step, reduce (LANES = THREADS), attend-inputs.
 // A workgroup takes one split of the tokens for HEADS query heads of one kv head and reads each key and value once.
 override SPLIT_TOKENS: u32; // maximum tokens of a split
 const HEADS4: u32 = (HEADS + 3u) / 4u;
@@ -25,9 +25,13 @@ fn main(
   let of_selection = params.of_selection + group.z * params.sequence_step;
   var length = step[ROW_LENGTHS + row];
   var list = 0u;
+  var skipped = 0u; // tokens before the window
   if (SELECTED) {
     length = counts[of_selection];
     list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
+  } else if (WINDOWED) {
+    skipped = length - min(length, params.window);
+    length -= skipped;
   }
   // depends on the row's length alone, so that a row's sums do not depend on the rows beside it
   let split_tokens = clamp((length + params.wanted_splits - 1u) / params.wanted_splits, MIN_SPLIT, SPLIT_TOKENS);
@@ -49,14 +53,14 @@ fn main(
   workgroupBarrier();
 
   for (var i = thread; i < size; i += THREADS) {
-    var position = begin + i;
+    var position = skipped + begin + i;
     if (SELECTED) {
       position = indices[list + begin + i];
     }
-    let origin = cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE);
+    let start = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), 0u);
     var dots: array<f32, HEADS4 * 4u> = array<f32, HEADS4 * 4u>();
     for (var vector = 0u; vector < ROW_VECTORS; vector++) {
-      let bits = keys[origin + vector];
+      let bits = keys[key_at(start, 0u) + vector];
       let a = low(bits);
       let b = high(bits);
       /* unroll */ for (var h = 0u; h < HEADS; h++) {
@@ -64,6 +68,12 @@ fn main(
         if (VECTOR_ELEMENTS == 8u) {
           dots[h] = fma4(b, q_space[h * PADDED4 + vector * VECTOR_VEC4S + VECTOR_VEC4S - 1u], dots[h]);
         }
+      }
+    }
+    if (IS_SCALED) {
+      let scale = scales_in(keys[scales_at(start)]).x;
+      /* unroll */ for (var h = 0u; h < HEADS; h++) {
+        dots[h] *= scale;
       }
     }
     /* unroll */ for (var h = 0u; h < HEADS4; h++) {
@@ -108,17 +118,21 @@ fn main(
   var sums: array<vec4f, HEADS * VECTOR_VEC4S> = array<vec4f, HEADS * VECTOR_VEC4S>();
   if (thread < VALUE_ROWS * ROW_VECTORS) {
     for (var base = thread / ROW_VECTORS; base < size; base += VALUE_ROWS * UNROLL) {
-      var bits: array<vec4u, UNROLL> = array<vec4u, UNROLL>();
+      var bits: array<CacheVector, UNROLL> = array<CacheVector, UNROLL>();
+      var scales: array<f32, UNROLL> = array<f32, UNROLL>();
       var starts: array<u32, UNROLL> = array<u32, UNROLL>();
       /* unroll */ for (var u = 0u; u < UNROLL; u++) {
-        var position = begin + min(base + u * VALUE_ROWS, size - 1u);
+        var position = skipped + begin + min(base + u * VALUE_ROWS, size - 1u);
         if (SELECTED) {
           position = indices[list + position];
         }
-        starts[u] = cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + vector;
+        starts[u] = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), vector);
       }
       /* unroll */ for (var u = 0u; u < UNROLL; u++) {
-        bits[u] = values[starts[u]];
+        bits[u] = values[value_at(starts[u], vector)];
+        if (IS_SCALED) {
+          scales[u] = scales_in(keys[scales_at(starts[u])]).y;
+        }
       }
       /* unroll */ for (var u = 0u; u < UNROLL; u++) {
         let i = base + u * VALUE_ROWS;
@@ -126,7 +140,10 @@ fn main(
           let a = low(bits[u]);
           let b = high(bits[u]);
           /* unroll */ for (var h = 0u; h < HEADS; h++) {
-            let weight = score_space[i * HEADS4 + h / 4u][h % 4u];
+            var weight = score_space[i * HEADS4 + h / 4u][h % 4u];
+            if (IS_SCALED) {
+              weight *= scales[u];
+            }
             sums[h * VECTOR_VEC4S] = fma(a, vec4f(weight), sums[h * VECTOR_VEC4S]);
             if (VECTOR_ELEMENTS == 8u) {
               sums[h * VECTOR_VEC4S + VECTOR_VEC4S - 1u] = fma(b, vec4f(weight), sums[h * VECTOR_VEC4S + VECTOR_VEC4S - 1u]);

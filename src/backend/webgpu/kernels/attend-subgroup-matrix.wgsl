@@ -1,5 +1,5 @@
-// Causal prefill attention of many rows of one sequence over everything cached, with subgroup matrices. With: storage, subgroup-
-// matrix, step. A workgroup computes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head, a subgroup for each
+// Causal prefill attention of many rows of one sequence over everything cached, with subgroup matrices. With: storage and cache-floats or cache-
+// q8, subgroup-matrix, step. A workgroup computes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head, a subgroup for each
 // block and head, BLOCK keys per turn. All subgroups share the keys and values. Registers prefetch those of the next turn; the
 // pages of the turn after it are looked up meanwhile. Softmax weights are relative to a maximum that may lag behind by LAG, so
 // that sums are seldom rescaled: subgroup matrices can only be scaled in memory.
@@ -8,6 +8,7 @@ override ROW_BLOCKS: u32;
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32; // a multiple of 16
 override SCALE: f32;
+override WINDOWED: bool; // a row attends to the last params.window tokens up to its own
 override BLOCK: u32;
 const LAG: f32 = 6f; // weights stay below exp(6), far below the largest f16
 const SUBGROUPS: u32 = HEADS * ROW_BLOCKS;
@@ -28,22 +29,25 @@ struct Params {
   first_row: u32,
   rows: u32,
   sequence: u32,
+  window: u32,
 }
 var<uniform> params: Params;
 var<storage, read> step: array<u32>;
 var<storage, read> query: array<f32>;
-var<storage, read> keys: array<vec4u>; // f16
-var<storage, read> values: array<vec4u>;
+var<storage, read> keys: array<CacheVector>; // f16 or int8
+var<storage, read> values: array<CacheVector>;
 var<storage, read_write> out: array<f32>;
 
 var<workgroup> k_tile: array<vec4u, BLOCK * ROW_STRIDE>;
 var<workgroup> v_tile: array<vec4u, BLOCK * ROW_STRIDE>;
+var<workgroup> scale_tile: array<f32, select(1u, BLOCK, IS_SCALED)>; // of keys
 var<workgroup> score_space: array<f32, SUBGROUPS * SCORE_SPACE>;
 var<workgroup> weight_space: array<vec4u, SUBGROUPS * WEIGHT_SPACE>;
 var<workgroup> rescales: atomic<u32>;
 
 alias Pages = array<u32, LOADS>;
-alias Rows = array<vec4u, LOADS>;
+alias Rows = array<CacheVector, LOADS>;
+alias Scales = array<vec2f, LOADS>;
 
 // The token whose vector an invocation loads i-th in a turn; the last one past the end.
 fn token_of(i: u32, thread: u32, base: u32, end: u32) -> u32 {
@@ -61,10 +65,20 @@ fn pages_of(table: u32, thread: u32, base: u32, end: u32) -> Pages {
 fn places_of(pages: Pages, kv_head: u32, thread: u32, base: u32, end: u32) -> Pages {
   var places = Pages();
   /* unroll */ for (var i = 0u; i < LOADS; i++) {
-    places[i] = cache_row(pages[i], kv_head, token_of(i, thread, base, end) % PAGE_SIZE)
-      + (i * THREADS + thread) % ROW_VECTORS;
+    places[i] = start_at(
+      cache_place(pages[i], kv_head, token_of(i, thread, base, end) % PAGE_SIZE), (i * THREADS + thread) % ROW_VECTORS);
   }
   return places;
+}
+
+fn scales_of(places: Pages) -> Scales {
+  var scales = Scales();
+  if (IS_SCALED) {
+    /* unroll */ for (var i = 0u; i < LOADS; i++) {
+      scales[i] = scales_in(keys[scales_at(places[i])]);
+    }
+  }
+  return scales;
 }
 
 @compute @workgroup_size(THREADS)
@@ -80,6 +94,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let last = min(first + ROW_BLOCKS * 16u, params.rows) - 1u;
   let end = step[ROW_LENGTHS + params.first_row + last]; // tokens that the last row attends to
   let start = end - (last - first + 1u); // position of the first row
+  var origin = 0u; // first key that the first row attends to
+  if (WINDOWED) {
+    origin = start + 1u - min(start + 1u, params.window);
+  }
   let my_row = subgroup / HEADS * 16u + lane / SIDE; // of the tile
   let side = lane % SIDE;
   let scores = subgroup * SCORE_SPACE;
@@ -108,19 +126,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
   var key = Rows();
   var value = Rows();
-  var place = places_of(pages_of(table, thread, 0u, end), kv_head, thread, 0u, end);
+  var place = places_of(pages_of(table, thread, origin, end), kv_head, thread, origin, end);
   /* unroll */ for (var i = 0u; i < LOADS; i++) {
-    key[i] = keys[place[i]];
-    value[i] = values[place[i]];
+    key[i] = keys[key_at(place[i], (i * THREADS + thread) % ROW_VECTORS)];
+    value[i] = values[value_at(place[i], (i * THREADS + thread) % ROW_VECTORS)];
   }
-  var page = pages_of(table, thread, BLOCK, end);
-  for (var base = 0u; base < end; base += BLOCK) {
+  var scale = scales_of(place);
+  var page = pages_of(table, thread, origin + BLOCK, end);
+  for (var base = origin; base < end; base += BLOCK) {
     workgroupBarrier();
     /* unroll */ for (var i = 0u; i < LOADS; i++) {
       let at = i * THREADS + thread;
       if (BLOCK * ROW_VECTORS % THREADS == 0u || at < BLOCK * ROW_VECTORS) {
-        k_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = key[i];
-        v_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = value[i];
+        k_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = key_halves(key[i]);
+        v_tile[at / ROW_VECTORS * ROW_STRIDE + at % ROW_VECTORS] = value_halves(value[i], scale[i].y);
+        if (IS_SCALED && at % ROW_VECTORS == 0u) {
+          scale_tile[min(at / ROW_VECTORS, select(0u, BLOCK - 1u, IS_SCALED))] = scale[i].x;
+        }
       }
     }
     if (thread == 0u) {
@@ -130,9 +152,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     if (base + BLOCK < end) {
       place = places_of(page, kv_head, thread, base + BLOCK, end);
       /* unroll */ for (var i = 0u; i < LOADS; i++) {
-        key[i] = keys[place[i]];
-        value[i] = values[place[i]];
+        key[i] = keys[key_at(place[i], (i * THREADS + thread) % ROW_VECTORS)];
+        value[i] = values[value_at(place[i], (i * THREADS + thread) % ROW_VECTORS)];
       }
+      scale = scales_of(place);
       page = pages_of(table, thread, base + 2u * BLOCK, end);
     }
     /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
@@ -151,13 +174,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     var largest = LOWEST;
     /* unroll */ for (var i = 0u; i < ROW_KEYS; i++) {
       let key = side * ROW_KEYS + i;
-      let score = score_space[scores + lane / SIDE * SCORE_STRIDE + key];
-      own[i] = select(LOWEST, score, base + key <= start + my_row);
+      var score = score_space[scores + lane / SIDE * SCORE_STRIDE + key];
+      if (IS_SCALED) {
+        score *= scale_tile[min(key, select(0u, BLOCK - 1u, IS_SCALED))];
+      }
+      var is_seen = base + key <= start + my_row;
+      if (WINDOWED) {
+        is_seen = is_seen && base + key + params.window > start + my_row;
+      }
+      own[i] = select(LOWEST, score, is_seen);
       largest = max(largest, own[i]);
     }
     largest = max(largest, subgroupShuffleXor(largest, 1u));
     var shrink = 1f;
-    if (base == 0u) {
+    if (base == origin) {
       top = largest;
     } else if (largest > top + LAG) {
       shrink = exp(top - largest);

@@ -1,10 +1,11 @@
 // Causal prefill attention of many rows of one sequence over everything cached, by tiles: each key and value in workgroup memory
-// serves BLOCK rows. With: storage, step.
+// serves BLOCK rows. With: storage and cache-floats or cache-q8, step.
 // A workgroup of 256 computes BLOCK rows of one query head, BLOCK keys per turn, with a running softmax: scores of 2 × 2 per
 // invocation over strips of channels, then sums of values by SIDE invocations per row.
 override QUERY_HEADS: u32;
 override HEAD_DIM: u32;
 override SCALE: f32;
+override WINDOWED: bool; // a row attends to the last params.window tokens up to its own
 override VALUE_KEYS: u32; // values in workgroup memory at once; a divisor of BLOCK
 const BLOCK: u32 = 32u;
 const STRIP4: u32 = 4u; // vec4s of a strip of channels
@@ -20,12 +21,13 @@ struct Params {
   first_row: u32,
   rows: u32,
   sequence: u32,
+  window: u32,
 }
 var<uniform> params: Params;
 var<storage, read> step: array<u32>;
 var<storage, read> query: array<f32>;
-var<storage, read> keys: array<vec4u>;
-var<storage, read> values: array<vec4u>;
+var<storage, read> keys: array<CacheVector>;
+var<storage, read> values: array<CacheVector>;
 var<storage, read_write> out: array<f32>;
 
 var<workgroup> q_tile: array<vec4f, BLOCK * STRIP_STRIDE>;
@@ -55,6 +57,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let row0 = params.first_row + first;
   let end = step[ROW_LENGTHS + params.first_row + last]; // tokens that the last row attends to
   let start = end - (last - first + 1u); // position of the first row
+  var origin = 0u; // first key that the first row attends to
+  if (WINDOWED) {
+    origin = start + 1u - min(start + 1u, params.window);
+  }
   let tx = thread % 16u;
   let ty = thread / 16u;
   let my_row = thread / SIDE;
@@ -63,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var top = LOWEST;
   var mass = 0f;
   var sums: array<vec4f, COLUMNS> = array<vec4f, COLUMNS>();
-  for (var base = 0u; base < end; base += BLOCK) {
+  for (var base = origin; base < end; base += BLOCK) {
     var dots: array<f32, 4> = array<f32, 4>();
     for (var strip = 0u; strip < STRIPS; strip++) {
       if (thread < BLOCK * STRIP4) {
@@ -74,10 +80,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         if (column < PADDED4) {
           q = query_at(row0 + min(r, last - first), head, column);
           let position = min(base + r, end - 1u);
-          let bits = keys[cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + column / VECTOR_VEC4S];
+          let vector = column / VECTOR_VEC4S;
+          let place = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), vector);
+          let bits = keys[key_at(place, vector)];
           k = low(bits);
           if (VECTOR_ELEMENTS == 8u && column % 2u == 1u) {
             k = high(bits);
+          }
+          if (IS_SCALED) {
+            k *= scales_in(keys[scales_at(place)]).x;
           }
         }
         q_tile[r * STRIP_STRIDE + thread % STRIP4] = q;
@@ -99,7 +110,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     /* unroll */ for (var i = 0u; i < 4u; i++) {
       let r = ty + i / 2u * 16u;
       let key = tx + i % 2u * 16u;
-      score_tile[r * (BLOCK + 1u) + key] = select(LOWEST, dots[i], base + key <= start + r);
+      var is_seen = base + key <= start + r;
+      if (WINDOWED) {
+        is_seen = is_seen && base + key + params.window > start + r;
+      }
+      score_tile[r * (BLOCK + 1u) + key] = select(LOWEST, dots[i], is_seen);
     }
     workgroupBarrier();
 
@@ -132,10 +147,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       workgroupBarrier();
       for (var i = thread; i < VALUE_KEYS * ROW_VECTORS; i += 256u) {
         let position = min(base + block + i / ROW_VECTORS, end - 1u);
-        let bits = values[cache_row(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE) + i % ROW_VECTORS];
-        v_tile[i * VECTOR_VEC4S] = low(bits);
+        let vector = i % ROW_VECTORS;
+        let place = start_at(cache_place(step[table + position / PAGE_SIZE], kv_head, position % PAGE_SIZE), vector);
+        let bits = values[value_at(place, vector)];
+        var scale = 1f;
+        if (IS_SCALED) {
+          scale = scales_in(keys[scales_at(place)]).y;
+        }
+        v_tile[i * VECTOR_VEC4S] = scale * low(bits);
         if (VECTOR_ELEMENTS == 8u) {
-          v_tile[i * VECTOR_VEC4S + VECTOR_VEC4S - 1u] = high(bits);
+          v_tile[i * VECTOR_VEC4S + VECTOR_VEC4S - 1u] = scale * high(bits);
         }
       }
       workgroupBarrier();

@@ -1,5 +1,5 @@
 // Split-KV attention of single rows over everything cached, or over a token selection: partials, which combine.wgsl combines.
-// With: storage, step, attend-inputs. Needs subgroups of at least LANES.
+// With: storage and cache-floats or cache-q8, step, attend-inputs. Needs subgroups of at least LANES.
 //
 // A workgroup takes one split of the tokens. A thread group of LANES invocations takes TOKENS tokens per turn for HEADS query
 // heads of one kv head and keeps its own running softmax, so that no barrier stops the stream of keys and values. The workgroup
@@ -40,8 +40,9 @@ fn load_query(origin: u32, d: u32) -> vec4f {
 
 alias Tokens = array<u32, TOKENS>;
 
-// Positions of a thread group's tokens: the split's `first` and those after it; past the end, the last ones.
-fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
+// Positions of a thread group's tokens: the split's `first` and those after it; past the end, the last ones, and before the window
+// its first, so that no value of another token, which may be NaN, meets a weight of 0.
+fn positions_of(first: u32, list: u32, begin: u32, size: u32, hidden: u32) -> Tokens {
   var positions = Tokens();
   if (SELECTED) {
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
@@ -52,35 +53,39 @@ fn positions_of(first: u32, list: u32, begin: u32, size: u32) -> Tokens {
     let at = min(first, (max(size, 1u) - 1u) / TOKENS * TOKENS);
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
       positions[t] = begin + min(at + t, max(size, 1u) - 1u);
+      if (WINDOWED) {
+        positions[t] = max(positions[t], begin + hidden);
+      }
     }
   }
   return positions;
 }
 
-// First vector of each key and value for this invocation.
+// Where each key and value starts for this invocation (start_at).
 fn starts_of(positions: Tokens, table: u32, kv_head: u32, lane: u32) -> Tokens {
   var starts = Tokens();
   if (SELECTED) {
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-      starts[t] = cache_row(step[table + positions[t] / PAGE_SIZE], kv_head, positions[t] % PAGE_SIZE) + lane;
+      starts[t] = start_at(cache_place(step[table + positions[t] / PAGE_SIZE], kv_head, positions[t] % PAGE_SIZE), lane);
     }
   } else {
-    let page = cache_row(step[table + positions[0] / PAGE_SIZE], kv_head, 0u) + lane;
+    let page = start_at(cache_place(step[table + positions[0] / PAGE_SIZE], kv_head, 0u), lane);
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-      starts[t] = page + positions[t] % PAGE_SIZE * ROW_VECTORS;
+      starts[t] = page + positions[t] % PAGE_SIZE * START_STRIDE;
     }
   }
   return starts;
 }
 
-alias Rows = array<vec4u, TOKENS * LANE_VECTORS>;
+alias Rows = array<CacheVector, TOKENS * LANE_VECTORS>;
+alias Scales = array<vec2f, TOKENS>;
 
 fn load_keys(starts: Tokens, lane: u32) -> Rows {
   var rows = Rows();
   /* unroll */ for (var t = 0u; t < TOKENS; t++) {
     /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
       if (ROW_VECTORS % LANES == 0u || j * LANES + lane < ROW_VECTORS) {
-        rows[t * LANE_VECTORS + j] = keys[starts[t] + j * LANES];
+        rows[t * LANE_VECTORS + j] = keys[key_at(starts[t], lane) + j * LANES];
       }
     }
   }
@@ -93,12 +98,30 @@ fn load_values(starts: Tokens, lane: u32) -> Rows {
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
       /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
         if (ROW_VECTORS % LANES == 0u || j * LANES + lane < ROW_VECTORS) {
-          rows[t * LANE_VECTORS + j] = values[starts[t] + j * LANES];
+          rows[t * LANE_VECTORS + j] = values[value_at(starts[t], lane) + j * LANES];
         }
       }
     }
   }
   return rows;
+}
+
+fn load_scales(starts: Tokens) -> Scales {
+  var scales = Scales();
+  if (IS_SCALED) {
+    /* unroll */ for (var t = 0u; t < TOKENS; t++) {
+      scales[t] = scales_in(keys[scales_at(starts[t])]);
+    }
+  }
+  return scales;
+}
+
+// True for a token of a split that its row sees: the i-th, of which `hidden` are before the window.
+fn is_seen(i: u32, size: u32, hidden: u32) -> bool {
+  if (WINDOWED) {
+    return i < size && i >= hidden;
+  }
+  return i < size;
 }
 
 @compute @workgroup_size(THREADS)
@@ -114,17 +137,27 @@ fn main(
   let of_selection = params.of_selection + group.z * params.sequence_step;
   var length = 0u;
   var list = 0u;
+  var skipped = 0u; // tokens before the first
+  var hidden = 0u; // tokens read that are before the window
   if (SELECTED) {
     length = counts[of_selection];
     list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
   } else {
     length = step[ROW_LENGTHS + row];
+    if (WINDOWED) {
+      let before = length - min(length, params.window);
+      // turns read TOKENS tokens of one page
+      skipped = before / TOKENS * TOKENS;
+      hidden = before - skipped;
+      length -= skipped;
+    }
   }
   // depends on the row's length alone, so that a row's sums do not depend on the rows beside it
   let turns = max((length + params.wanted_splits * TURN - 1u) / (params.wanted_splits * TURN), MIN_TURNS);
   let split_tokens = turns * TURN;
   let begin = min(group.x * split_tokens, length);
   let size = min(split_tokens, length - begin);
+  hidden -= min(hidden, begin);
 
   let lane = thread % LANES;
   let thread_group = thread / LANES;
@@ -147,15 +180,16 @@ fn main(
   var sums: array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S> = array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S>();
 
   // Page look-ups run a turn ahead, behind loads that take longer.
-  let origin = min(begin, length - 1u); // a workgroup without tokens prefetches, too
-  var position = positions_of(thread_group * TOKENS, list, origin, size);
+  let origin = skipped + min(begin, length - 1u); // a workgroup without tokens prefetches, too
+  var position = positions_of(thread_group * TOKENS, list, origin, size, hidden);
   var start = starts_of(position, table, kv_head, lane);
   var key = load_keys(start, lane);
   var value = load_values(start, lane);
+  var scale = load_scales(start);
   for (var base = 0u; base < size; base += TURN) {
     let first = base + thread_group * TOKENS;
     let is_last = base + TURN >= size;
-    let next_position = positions_of(first + TURN, list, origin, size);
+    let next_position = positions_of(first + TURN, list, origin, size, hidden);
     let next_start = starts_of(next_position, table, kv_head, lane);
 
     var own: array<f32, TOKENS * OWN> = array<f32, TOKENS * OWN>();
@@ -192,9 +226,13 @@ fn main(
           }
         }
       }
-      let is_in = first + t < size;
+      let is_in = is_seen(first + t, size, hidden);
       /* unroll */ for (var o = 0u; o < OWN; o++) {
-        own[t * OWN + o] = select(LOWEST, dots[o], is_in);
+        var score = dots[o];
+        if (IS_SCALED) {
+          score *= scale[t].x;
+        }
+        own[t * OWN + o] = select(LOWEST, score, is_in);
       }
     }
     if (EMIT_SCORES) {
@@ -209,7 +247,7 @@ fn main(
             if (lane % KEEPERS == k && run * KEEPERS + k < TOKENS) {
               score = own[t * OWN + o];
               place = position[t];
-              is_in = first + t < size;
+              is_in = is_seen(first + t, size, hidden);
             }
           }
           if (is_in && first_own + o < HEADS) {
@@ -219,8 +257,10 @@ fn main(
       }
     }
     // the keys were consumed: prefetch those of the next turn
+    var next_scale = Scales();
     if (!is_last) {
       key = load_keys(next_start, lane);
+      next_scale = load_scales(next_start);
     }
     if (!ONLY_SCORES) {
       var has_grown = false;
@@ -248,11 +288,14 @@ fn main(
         mass[o] *= shrink[o];
       }
       /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-        let is_in = first + t < size;
+        let is_in = is_seen(first + t, size, hidden);
         /* unroll */ for (var o = 0u; o < OWN; o++) {
           let weight = select(0f, exp(own[t * OWN + o] - largest[o]), is_in);
           own[t * OWN + o] = weight;
           mass[o] += weight;
+          if (IS_SCALED) {
+            own[t * OWN + o] *= scale[t].y;
+          }
         }
       }
       /* unroll */ for (var t = 0u; t < TOKENS; t++) {
@@ -273,6 +316,7 @@ fn main(
     }
     position = next_position;
     start = next_start;
+    scale = next_scale;
   }
   if (ONLY_SCORES) {
     return;

@@ -1,7 +1,8 @@
-// x[t] = embedding[tokenIds[t]]. With: step, and storage with embed-floats or a quantised format as `first` with embed-quantised.
+// x[t] = SCALE * embedding[tokenIds[t]]. With: step, and storage with embed-floats or a quantised format as `first` with embed-quantised.
 // One workgroup per row.
 override COLS: u32;
 override STRIDE: u32; // vectors of a weight row
+override SCALE: f32;
 const FOURS: u32 = (COLS + 3u) / 4u;
 const NO_TOKEN: u32 = 0xffffffffu; // sample of a row that cannot be sampled: the request fails, and embeds token 0 meanwhile
 const SAMPLED_TOKEN: u32 = 0x80000000u; // a token id with this bit is a row of the last sample
@@ -32,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let four = four_of_row(at, i);
     /* unroll */ for (var k = 0u; k < 4u; k++) {
       if (4u * i + k < COLS) {
-        x[row * COLS + 4u * i + k] = four[k];
+        x[row * COLS + 4u * i + k] = SCALE * four[k];
       }
     }
   }

@@ -1,5 +1,5 @@
-// Norm of each query and key head if given, RoPE, and the store of keys and values into their pages.
-// With: storage, step, reduce. A thread group of LANES invocations for each row and head: queries, then keys, then values.
+// Norm of each query and key head if given, RoPE, and the store of keys and values into their pages, scaled for a q8 cache.
+// With: storage and cache-floats or cache-q8, step, reduce. A thread group of LANES invocations for each row and head: queries, then keys, then values.
 override HEAD_DIM: u32;
 override QUERY_HEADS: u32;
 override EPS: f32;
@@ -23,8 +23,16 @@ var<storage, read_write> values: array<u32>;
 var<workgroup> head_space: array<f32, THREAD_GROUPS * PADDED>;
 
 // The i-th word of a row of the cache.
-fn packed(space: u32, i: u32) -> u32 {
-  if (DTYPE == 0u) {
+fn packed(space: u32, i: u32, scale: f32) -> u32 {
+  if (IS_SCALED) {
+    var word = 0u;
+    /* unroll */ for (var k = 0u; k < 4u; k++) {
+      let element = select(0f, round(head_space[space + 4u * i + k] / scale), scale > 0f);
+      word |= (bitcast<u32>(i32(clamp(element, -127f, 127f))) & 0xffu) << (8u * k);
+    }
+    return word;
+  }
+  if (VECTOR_ELEMENTS == 4u) {
     return bitcast<u32>(head_space[space + i]);
   }
   return pack2x16float(vec2f(head_space[space + 2u * i], head_space[space + 2u * i + 1u]));
@@ -68,9 +76,10 @@ fn main(
   }
   workgroupBarrier();
   if (head < QUERY_HEADS + KV_HEADS) {
+    let rope = select(ROPE, QUERY_ROPE, head < QUERY_HEADS) + row * HEAD_DIM;
     for (var i = lane; i < HALF; i += LANES) {
-      let c = bitcast<f32>(step[ROPE + row * HEAD_DIM + i]);
-      let s = bitcast<f32>(step[ROPE + row * HEAD_DIM + HALF + i]);
+      let c = bitcast<f32>(step[rope + i]);
+      let s = bitcast<f32>(step[rope + HALF + i]);
       let a = head_space[space + i];
       let b = head_space[space + i + HALF];
       head_space[space + i] = a * c - b * s;
@@ -78,6 +87,19 @@ fn main(
     }
   }
   workgroupBarrier();
+  var row_scale = 1f;
+  var is_finite = true;
+  if (IS_SCALED) {
+    var largest = vec4f(); // magnitude; 1 if an element is not finite
+    for (var i = lane; i < HEAD_DIM; i += LANES) {
+      let value = head_space[space + i];
+      let is_special = (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u;
+      largest = max(largest, vec4f(select(abs(value), 0f, is_special), select(0f, 1f, is_special), 0f, 0f));
+    }
+    largest = reduce_max(largest, thread);
+    row_scale = largest.x / 127f;
+    is_finite = largest.y == 0f;
+  }
   if (!is_here) {
     return;
   }
@@ -89,12 +111,17 @@ fn main(
   }
   let kv_head = (head - QUERY_HEADS) % KV_HEADS;
   let slot = step[SLOTS + row];
-  let at = cache_row(slot / PAGE_SIZE, kv_head, slot % PAGE_SIZE) * 4u;
-  for (var i = lane; i < ROW_VECTORS * 4u; i += LANES) {
-    if (head < QUERY_HEADS + KV_HEADS) {
-      keys[at + i] = packed(space, i);
+  let is_key = head < QUERY_HEADS + KV_HEADS;
+  let start = start_at(cache_place(slot / PAGE_SIZE, kv_head, slot % PAGE_SIZE), 0u);
+  for (var i = lane; i < ROW_VECTORS * VECTOR_WORDS; i += LANES) {
+    if (is_key) {
+      keys[key_at(start, 0u) * VECTOR_WORDS + i] = packed(space, i, row_scale);
     } else {
-      values[at + i] = packed(space, i);
+      values[value_at(start, 0u) * VECTOR_WORDS + i] = packed(space, i, row_scale);
     }
+  }
+  if (IS_SCALED && lane == 0u) {
+    // a row with NaN or infinity has no scale: its token must not be attended to as if it had
+    keys[scales_at(start) * VECTOR_WORDS + select(1u, 0u, is_key)] = select(0x7fc00000u, bitcast<u32>(row_scale), is_finite);
   }
 }

@@ -4,7 +4,7 @@ override SIDE_W: u32; // 1 or 2
 override STRIDE: u32; // vectors of a weight row
 override COLS: u32; // of the weight, padding included
 override X_STRIDE: u32; // vec4s of a row of x, zeros past its columns
-override GATED: bool; // out = silu(out) * this matrix
+override GATED: bool; // out = act(out) * this matrix
 override ADD: bool;
 const TILE_X: u32 = 64u * SIDE_X;
 const TILE_W: u32 = 64u * SIDE_W;

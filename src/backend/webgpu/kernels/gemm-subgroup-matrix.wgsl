@@ -1,5 +1,5 @@
 // out[b][row] = W[row] · x[b] for many rows b of x, with subgroup matrices: f16 × f16 to f32 at 16 × 16 × 16. With:
-// subgroup-matrix, strip-sizes, and storage with strip-floats or the files of a quantised format as `first` with strip-quantised. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X × SPLIT_W
+// subgroup-matrix, strip-sizes, act-silu or act-gelu, and storage with strip-floats or the files of a quantised format as `first` with strip-quantised. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X × SPLIT_W
 // subgroups accumulates a block of them; with SPLIT_K > 1, that many subgroups share the columns of a block. Registers prefetch
 // the next DEPTH strips; with two BUFFERS the next strip is stored beside the current one, so that subgroups seldom wait for
 // each other.
@@ -19,10 +19,6 @@ var<storage, read> scales: array<f32>; // of each row of x
 var<storage, read_write> out: array<f32>;
 
 var<workgroup> space: array<vec4u, SPACE>;
-
-fn silu(v: f32) -> f32 {
-  return v / (1f + exp(-v));
-}
 
 // An output of a block, from the row of blocks that its subgroups stored.
 fn sum_of(block: u32, row: u32, column: u32) -> f32 {
@@ -120,13 +116,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         let scale = scales[b];
         var sum = scale * sum_of(block, r, c);
         if (PAIR) {
-          sum = silu(sum) * scale * sum_of(block, r, c + OUT_COLS);
+          sum = act(sum) * scale * sum_of(block, r, c + OUT_COLS);
         }
         if (params.bias > 0u) {
           sum += vectors[params.bias - 1u + row];
         }
         if (GATED) {
-          sum *= silu(out[to]);
+          sum *= act(out[to]);
         }
         if (ADD) {
           sum += out[to];

@@ -1,4 +1,4 @@
-// out[b][row] = W[row] · x[b] for many rows b of x, by tiles in workgroup memory. With: gemm-sizes; storage and tile-floats, or
+// out[b][row] = W[row] · x[b] for many rows b of x, by tiles in workgroup memory. With: gemm-sizes; act-silu or act-gelu; storage and tile-floats, or
 // the files of a quantised format as `first` and tile-quantised.
 // A workgroup of 256 computes 64 SIDE_X × 64 SIDE_W outputs, an invocation 4 SIDE_X × 4 SIDE_W of them, over strips of 16
 // columns, and prefetches the next strip. At most 16 KiB of workgroup memory.
@@ -17,10 +17,6 @@ var<storage, read_write> out: array<f32>;
 
 var<workgroup> x_tile: array<vec4f, STRIP * TILE_X / 4u>; // [column][row of x]
 var<workgroup> w_tile: array<vec4f, STRIP * TILE_W / 4u>; // [column][row of the weight]
-
-fn silu(v: f32) -> f32 {
-  return v / (1f + exp(-v));
-}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -88,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
           sum += vectors[(params.bias - 1u + row) / 4u][(params.bias - 1u + row) % 4u];
         }
         if (GATED) {
-          sum *= silu(out[at]);
+          sum *= act(out[at]);
         }
         if (ADD) {
           sum += out[at];

@@ -1,7 +1,7 @@
 // Prelude of the persistent layer kernel: everything a decode step of one row does between two attentions, in one dispatch.
 // Stages: combine of the attention (layer-combine.wgsl or layer-copy.wgsl), attention output, gate and up, down, and the next
 // layer's queries, keys and values (layer-to-heads.wgsl or layer-to-rows.wgsl). A stage's workgroups are numbered after those
-// that produce its input, and load their weights while they wait for it. With: storage, shuffle, layer-mailbox, and layer-stage
+// that produce its input, and load their weights while they wait for it. With: storage, shuffle, layer-mailbox, act-silu or act-gelu, and layer-stage
 // as o, gate_up and down.
 //
 // A waiting workgroup requires that its producer has been scheduled. If workgroups launch in order, the workgroup's number
@@ -75,10 +75,6 @@ fn scale_of() -> f32 {
   return inverseSqrt(total_of(SPACE - 1u) / f32(HIDDEN) + EPS);
 }
 
-fn silu(v: f32) -> f32 {
-  return v / (1f + exp(-v));
-}
-
 fn bias_of(first: u32, i: u32) -> f32 {
   let at = first - 1u + i;
   return vectors[at / 4u][at % 4u];
@@ -100,7 +96,7 @@ fn gate_up(block: u32, thread: u32) {
   if (thread < GATE_UP_OUTPUTS) {
     let r = thread / (ROWS_gate_up / 2u) * ROWS_gate_up + thread % (ROWS_gate_up / 2u);
     let scale = scale_of();
-    let value = silu(scale * sum_of_gate_up(r)) * scale * sum_of_gate_up(r + ROWS_gate_up / 2u);
+    let value = act(scale * sum_of_gate_up(r)) * scale * sum_of_gate_up(r + ROWS_gate_up / 2u);
     post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(block * GATE_UP_OUTPUTS + thread, UNIT_down), value);
   }
 }

@@ -70,8 +70,9 @@ fn last_stage(block: u32, thread: u32) {
   var c = vec2f(1f);
   var s = vec2f();
   if (kind < 2u) {
-    c = vec2f(bitcast<f32>(step[ROPE + d]), bitcast<f32>(step[ROPE + d + 1u]));
-    s = vec2f(bitcast<f32>(step[ROPE + HALF + d]), bitcast<f32>(step[ROPE + HALF + d + 1u]));
+    let angle = select(ROPE, QUERY_ROPE, kind == 0u) + d;
+    c = vec2f(bitcast<f32>(step[angle]), bitcast<f32>(step[angle + 1u]));
+    s = vec2f(bitcast<f32>(step[angle + HALF]), bitcast<f32>(step[angle + HALF + 1u]));
   }
   run_heads(block, params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + GATED_WORDS, params.input_norm, thread);
   workgroupBarrier();

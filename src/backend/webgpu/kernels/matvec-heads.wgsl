@@ -80,7 +80,7 @@ fn main(
   var c = vec2f(1f);
   var s = vec2f();
   if (section.out < 2u) {
-    let angle = ROPE + b * HEAD_DIM + d;
+    let angle = select(ROPE, QUERY_ROPE, section.out == 0u) + b * HEAD_DIM + d;
     c = vec2f(bitcast<f32>(step[angle]), bitcast<f32>(step[angle + 1u]));
     s = vec2f(bitcast<f32>(step[angle + HALF]), bitcast<f32>(step[angle + HALF + 1u]));
   }

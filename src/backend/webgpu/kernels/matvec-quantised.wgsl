@@ -1,8 +1,8 @@
-// out[b][row] = W[row] · x[b] for few rows b of x, quantised weights of one format. With: shuffle, sections, quants, and the files of
+// out[b][row] = W[row] · x[b] for few rows b of x, quantised weights of one format. With: shuffle, sections, quants, act-silu or act-gelu, and the files of
 // the format as `first`. The workgroup takes ROWS × TURNS rows of each of its reduce groups, and brings x to digits in
 // workgroup memory, STRIP pieces of each row of x at a time. An invocation has CHUNK pieces of ROWS rows in flight, and loads the
-// next before it multiplies these. With PAIR, out = silu(first matrix) * second matrix of the same buffer, and half of the rows of each turn
-// are of the second; with GATED, out = silu(out) * this matrix.
+// next before it multiplies these. With PAIR, out = act(first matrix) * second matrix of the same buffer, and half of the rows of each turn
+// are of the second; with GATED, out = act(out) * this matrix.
 override REDUCE_LANES: u32;
 override ROWS: u32; // a power of two
 override TURNS: u32; // of a reduce group
@@ -47,10 +47,6 @@ var<workgroup> square_space: array<f32, REDUCE_GROUPS * BATCH>;
 
 alias Weights = array<Piece_first, ROWS * CHUNK>;
 alias Starts = array<u32, ROWS>;
-
-fn silu(v: f32) -> f32 {
-  return v / (1f + exp(-v));
-}
 
 // First vectors of the rows of a turn.
 fn starts_of(section: Section, block: u32, turn: u32, thread: u32) -> Starts {
@@ -230,13 +226,13 @@ fn main(
       let at = b * params.out_stride + section.out + row;
       var sum = scale * sum_space[summed * BATCH + b];
       if (PAIR) {
-        sum = silu(sum) * scale * sum_space[(summed + ROWS / 2u) * BATCH + b];
+        sum = act(sum) * scale * sum_space[(summed + ROWS / 2u) * BATCH + b];
       }
       if (section.bias > 0u) {
         sum += bias_of(section, row);
       }
       if (GATED) {
-        sum *= silu(out[at]);
+        sum *= act(out[at]);
       }
       if (ADD) {
         sum += out[at];

@@ -1,7 +1,7 @@
-// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, shuffle, matvec-core. A thread group computes OUTPUTS rows of
-// out. With PAIR, out = silu(first matrix) * second matrix, and half of the rows of each turn are of the second.
+// out[b][row] = W[row] · x[b] for few rows b of x. With: storage, shuffle, matvec-core, act-silu or act-gelu. A thread group computes OUTPUTS rows of
+// out. With PAIR, out = act(first matrix) * second matrix, and half of the rows of each turn are of the second.
 override PAIR: bool;
-override GATED: bool; // out = silu(out) * this matrix
+override GATED: bool; // out = act(out) * this matrix
 override ADD: bool; // out += instead of out =
 const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
 const OUTPUTS: u32 = TURN_OUTPUTS * TURNS;
@@ -16,10 +16,6 @@ struct Params {
 }
 var<uniform> params: Params;
 var<storage, read_write> out: array<f32>;
-
-fn silu(v: f32) -> f32 {
-  return v / (1f + exp(-v));
-}
 
 fn is_of_partner(r: u32) -> bool {
   return PAIR && r >= ROWS / 2u;
@@ -61,14 +57,14 @@ fn main(
       let scale = scale_of(thread_group, b);
       var sum = scale * product_of(thread_group, turn_row, b);
       if (PAIR) {
-        sum = silu(sum) * scale * product_of(thread_group, turn_row + ROWS / 2u, b);
+        sum = act(sum) * scale * product_of(thread_group, turn_row + ROWS / 2u, b);
       }
       if (section.bias > 0u) {
         sum += bias_of(section, row);
       }
       let at = b * params.out_stride + section.out + row;
       if (GATED) {
-        sum *= silu(out[at]);
+        sum *= act(out[at]);
       }
       if (IS_ADDED_AHEAD) {
         sum += added;

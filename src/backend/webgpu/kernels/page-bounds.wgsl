@@ -1,5 +1,5 @@
 // Merges the keys of a sequence from VALID_BOUNDS on into the per-channel minimum and maximum of their pages; the first key of a page
-// resets them. With: storage, step. One workgroup of 64 channels for each page from there on.
+// resets them. With: storage and cache-floats or cache-q8, step. One workgroup of 64 channels for each page from there on.
 const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
 
 struct Params {
@@ -7,7 +7,7 @@ struct Params {
 }
 var<uniform> params: Params;
 var<storage, read> step: array<u32>;
-var<storage, read> keys: array<vec4u>;
+var<storage, read> keys: array<CacheVector>;
 var<storage, read_write> bounds: array<vec2f>; // [pages, kv heads, PADDED]: minimum, maximum
 
 @compute @workgroup_size(64)
@@ -30,12 +30,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     bound = bounds[at];
   }
   for (var offset = origin; offset < to; offset++) {
-    let bits = keys[cache_row(page, kv_head, offset) + d / VECTOR_ELEMENTS];
+    let start = start_at(cache_place(page, kv_head, offset), d / VECTOR_ELEMENTS);
+    let bits = keys[key_at(start, d / VECTOR_ELEMENTS)];
     var key = 0f;
     if (d % VECTOR_ELEMENTS < 4u) {
       key = low(bits)[d % VECTOR_ELEMENTS];
     } else {
       key = high(bits)[d % VECTOR_ELEMENTS - 4u];
+    }
+    if (IS_SCALED) {
+      key *= scales_in(keys[scales_at(start)]).x;
     }
     bound = vec2f(min(bound.x, key), max(bound.y, key));
   }

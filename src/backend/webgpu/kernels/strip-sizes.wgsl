@@ -10,8 +10,8 @@ override X_STRIDE: u32; // vectors of a row of x, zero past its columns; whole s
 override SPLIT_K: u32;
 override DEPTH: u32;
 override BUFFERS: u32; // 1 or 2
-override PAIR: bool; // out = silu(first matrix) * second matrix
-override GATED: bool; // out = silu(out) * this matrix
+override PAIR: bool; // out = act(first matrix) * second matrix
+override GATED: bool; // out = act(out) * this matrix
 override ADD: bool;
 const BLOCKS: u32 = SPLIT_X * SPLIT_W;
 const THREADS: u32 = SUBGROUP * BLOCKS * SPLIT_K;

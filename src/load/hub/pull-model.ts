@@ -1,0 +1,292 @@
+import { throwIfAborted } from "../../base/abort.ts";
+import { EngineError, ModelFileError } from "../../base/errors.ts";
+import type { FileFolder } from "../byte-source.ts";
+import { readJsonObject } from "../json-file.ts";
+import { type ChosenFiles, chooseFiles, shardsOf, TEXT_FILES } from "./choose-files.ts";
+import { fetchParts } from "./fetch-parts.ts";
+import type { HubClient, HubFile } from "./hub-client.ts";
+import { formatHubModel, type HubModel } from "./model-location.ts";
+import type { ModelStore, Snapshot } from "./model-store.ts";
+import { type DownloadProgress, TransferRate } from "./transfer-rate.ts";
+
+/** A model whose files can be read. */
+export interface OpenedModel {
+  readonly folder: FileFolder;
+  /** True if the files are read over the network, each byte when it is asked for. */
+  readonly isRemote?: boolean;
+  /** Which of two readings of the text was taken; completes messages about the files. */
+  readonly takenAs?: string;
+  /** For people: what was done differently than expected. */
+  readonly notes: readonly string[];
+}
+
+export interface PullOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
+  /** Requests at a time for one file. Default 8. */
+  readonly connections?: number | undefined;
+  /** Compare every file's size with the hub's list, even if the store is known to have the commit. */
+  readonly isThorough?: boolean | undefined;
+}
+
+/** A hub, and the place that keeps its models. `client` undefined: offline. */
+export interface HubPlace {
+  readonly client: HubClient | undefined;
+  readonly store: ModelStore;
+  /** Why there is no client, such as "HF_HUB_OFFLINE is set". */
+  readonly offlineReason?: string;
+}
+
+const COMMIT = /^[0-9a-f]{40}$/;
+
+/** A hub that does not answer for so long is taken as unreachable if the model is in the store. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * Brings a model of the hub into the store, unless it is there, and opens it. A hub that refuses or cannot be reached is an
+ * error only if the store lacks the model.
+ * @throws ModelFileError, AbortedError
+ */
+export async function pullModel(
+  place: HubPlace,
+  model: HubModel,
+  options: PullOptions = {},
+): Promise<OpenedModel> {
+  const { client, store, offlineReason = "offline" } = place;
+  if (!client) return openStored(store, model, offlineReason);
+  const found = await findCommit(client, store, model, options);
+  return typeof found === "string" ? new Pull(client, store, model, options).run(found) : found;
+}
+
+/**
+ * Opens a model of the hub as far as its headers need: from the store if it is there whole, else by ranges over HTTP, in
+ * which case nothing is kept and `isRemote` is set.
+ * @throws ModelFileError, AbortedError
+ */
+export async function openHeaders(
+  place: HubPlace,
+  model: HubModel,
+  options: Pick<PullOptions, "signal"> = {},
+): Promise<OpenedModel> {
+  const { client, store, offlineReason = "offline" } = place;
+  if (!client) return openStored(store, model, offlineReason);
+  const commit = await findCommit(client, store, model, options);
+  if (typeof commit !== "string") return commit;
+  const files = await client.filesOf(model.repo, commit, options.signal);
+  const { file } = chooseFiles(
+    model,
+    files.map(({ path }) => path),
+  );
+  const folder = client.openFolder(model.repo, commit, files);
+  return { folder: withWeightFile(folder, file), isRemote: true, notes: [] };
+}
+
+/** A folder whose weight file is named; undefined: its own weights. */
+export function withWeightFile(folder: FileFolder, weightFile: string | undefined): FileFolder {
+  return weightFile === undefined ? folder : { ...folder, weightFile };
+}
+
+/** The commit to fetch; or the model, if the store has it whole, or has it and the hub does not answer. */
+async function findCommit(
+  client: HubClient,
+  store: ModelStore,
+  model: HubModel,
+  { signal, isThorough = false }: PullOptions,
+): Promise<string | OpenedModel> {
+  const { repo, revision = "main" } = model;
+  const stored = await openStored(store, model, "").catch(() => undefined);
+  const isKnownWhole = stored?.notes.length === 0 && !isThorough;
+  if (COMMIT.test(revision)) return isKnownWhole ? stored : revision;
+  if (!stored) return client.commitOf(repo, revision, signal);
+  try {
+    const patience = AbortSignal.timeout(PATIENCE_MS);
+    const ending = signal ? AbortSignal.any([signal, patience]) : patience;
+    const commit = await client.commitOf(repo, revision, ending, { attempts: 1 });
+    return isKnownWhole && commit === (await store.commitOf(repo, revision)) ? stored : commit;
+  } catch (error) {
+    if (signal?.aborted || !(error instanceof EngineError)) throw error;
+    const note = `${formatHubModel(model)} is used as ${store.name} has it, because the hub did not answer: ${error.message}`;
+    return { ...stored, notes: [...stored.notes, note] };
+  }
+}
+
+/** Opens a model from the store alone. @throws ModelFileError when it is not there, or not whole. */
+export async function openStored(store: ModelStore, model: HubModel, reason: string): Promise<OpenedModel> {
+  const { repo, revision = "main" } = model;
+  const doing = `opening ${formatHubModel(model)}`;
+  const advice = `fetch it with \`lessismore pull ${formatHubModel(model)}\` when the hub can be reached`;
+  const commit = COMMIT.test(revision) ? revision : await store.commitOf(repo, revision);
+  if (commit === undefined)
+    throw new ModelFileError(
+      `${doing}: it is not in ${store.name}, and the hub is not asked (${reason}); ${advice}`,
+    );
+  const snapshot = { repo, commit };
+  const paths = await store.list(snapshot);
+  const folder = await store.openFolder(snapshot);
+  try {
+    const chosen = chooseFiles(model, paths);
+    await checkShards(folder, chosen, paths);
+    const { file } = chosen;
+    const notes = file === undefined ? await unknownTexts(store, snapshot, paths) : [];
+    return { folder: withWeightFile(folder, file), notes };
+  } catch (error) {
+    if (!(error instanceof ModelFileError)) throw error;
+    throw new ModelFileError(
+      `${error.message}; in ${store.name} commit ${commit.slice(0, 8)} of ${repo} has ${paths.length} files, and the hub ` +
+        `is not asked (${reason}): ${advice}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Notes the texts of a checkpoint that are not in the store, and may be on the hub. */
+async function unknownTexts(
+  store: ModelStore,
+  snapshot: Snapshot,
+  paths: readonly string[],
+): Promise<readonly string[]> {
+  const unknown: string[] = [];
+  for (const path of TEXT_FILES)
+    if (!paths.includes(path) && !(await store.isAbsent(snapshot, path))) unknown.push(path);
+  if (unknown.length === 0) return [];
+  return [`${store.name} lacks ${unknown.join(", ")} of ${snapshot.repo}, which the hub may have`];
+}
+
+/** @throws ModelFileError when a shard that the index names is missing. */
+async function checkShards(folder: FileFolder, chosen: ChosenFiles, paths: readonly string[]): Promise<void> {
+  if (chosen.index === undefined) return;
+  const index = await readJsonObject(folder, chosen.index);
+  const shards = new Set(Object.values((index?.weight_map ?? {}) as Readonly<Record<string, unknown>>));
+  for (const shard of shards)
+    if (!paths.includes(String(shard)))
+      throw new ModelFileError(
+        `opening ${folder.name}: ${chosen.index} names ${String(shard)}, which is not there`,
+      );
+}
+
+/** Progress is reported at most this often. */
+const REPORT_MS = 100;
+
+/** One model on its way into the store. */
+class Pull {
+  readonly #client: HubClient;
+  readonly #store: ModelStore;
+  readonly #model: HubModel;
+  readonly #options: PullOptions;
+  readonly #rate = new TransferRate();
+  readonly #name: string;
+  #reported: { readonly phase: DownloadProgress["phase"] | ""; readonly at: number } = { phase: "", at: 0 };
+  #done = 0;
+  #total = 0;
+
+  constructor(client: HubClient, store: ModelStore, model: HubModel, options: PullOptions) {
+    this.#client = client;
+    this.#store = store;
+    this.#model = model;
+    this.#options = options;
+    this.#name = formatHubModel(model);
+  }
+
+  async run(commit: string): Promise<OpenedModel> {
+    const { repo, revision = "main" } = this.#model;
+    const snapshot = { repo, commit };
+    const listed = await this.#client.filesOf(repo, commit, this.#options.signal);
+    const files = new Map(listed.map((file) => [file.path, file]));
+    const paths = [...files.keys()];
+    const chosen = chooseFiles(this.#model, paths);
+    const at = (path: string) => files.get(path) ?? [];
+    await this.#fetchAll(snapshot, chosen.paths.flatMap(at));
+    const folder = await this.#store.openFolder(snapshot);
+    if (chosen.index !== undefined) {
+      const shards = shardsOf(await readJsonObject(folder, chosen.index), paths);
+      await this.#fetchAll(snapshot, shards.flatMap(at));
+      await checkShards(folder, chosen, shards);
+    }
+    await this.#store.keepAbsent(
+      snapshot,
+      TEXT_FILES.filter((path) => !files.has(path)),
+    );
+    // The reference comes last: it says that this commit can be used.
+    if (revision !== commit) await this.#store.keepCommit(snapshot, revision);
+    return { folder: withWeightFile(folder, chosen.file), notes: [] };
+  }
+
+  async #fetchAll(snapshot: Snapshot, files: readonly HubFile[]): Promise<void> {
+    const missing: HubFile[] = [];
+    for (const file of files) if (!(await this.#store.has(snapshot, file))) missing.push(file);
+    let needed = 0;
+    for (const file of missing) needed += file.sizeBytes - (await this.#store.partlyHere(snapshot, file));
+    if (needed > 0) await this.#store.checkSpace(needed);
+    this.#total += needed;
+    for (const file of missing) {
+      throwIfAborted(this.#options.signal, `fetching ${this.#name}`);
+      await this.#fetch(snapshot, file);
+    }
+  }
+
+  async #fetch(snapshot: Snapshot, file: HubFile): Promise<void> {
+    const { signal, connections = 8 } = this.#options;
+    const report = (phase: DownloadProgress["phase"]) => this.#report(phase, file);
+    const of = { ...snapshot, path: file.path };
+    await this.#store.receive(snapshot, file, {
+      signal,
+      onWait: () => report("waiting"),
+      onCheck: () => report("checking"),
+      fill: async (partial) => {
+        report("fetching");
+        await fetchParts(partial, async (range, ending) => this.#openRange(of, file, range, ending), {
+          name: `${snapshot.repo}/${file.path}`,
+          connections,
+          retry: this.#client.retry,
+          signal,
+          onBytes: (bytes) => {
+            this.#done += bytes;
+            this.#rate.add(bytes);
+            report("fetching");
+          },
+        });
+      },
+    });
+  }
+
+  /** Opens a range, and checks that the hub means the file of its own list. */
+  async #openRange(
+    of: Snapshot & { readonly path: string },
+    file: HubFile,
+    range: { readonly first: number; readonly last: number },
+    signal: AbortSignal,
+  ) {
+    const response = await this.#client.openRange(of, range, signal);
+    const etag = response.header("x-linked-etag")?.replace(/^W\//, "").replaceAll('"', "");
+    const size = response.header("x-linked-size");
+    if ((etag === undefined || etag === file.etag) && (size === undefined || Number(size) === file.sizeBytes))
+      return response;
+    response.cancel();
+    throw new ModelFileError(
+      `fetching ${of.repo}/${of.path}: the hub lists ${file.sizeBytes} bytes of ${file.etag.slice(0, 12)}…, and sends ` +
+        `${size ?? "some"} of ${etag?.slice(0, 12) ?? "unknown"}…; try again`,
+    );
+  }
+
+  #report(phase: DownloadProgress["phase"], file: HubFile): void {
+    const { onDownload } = this.#options;
+    if (!onDownload) return;
+    const now = performance.now();
+    const isDue =
+      phase !== this.#reported.phase || this.#done === this.#total || now - this.#reported.at >= REPORT_MS;
+    if (!isDue) return;
+    this.#reported = { phase, at: now };
+    const [doneBytes, totalBytes] = [this.#done, Math.max(this.#total, this.#done)];
+    const bytesPerSecond = this.#rate.perSecond;
+    const secondsLeft = this.#rate.secondsFor(totalBytes - doneBytes);
+    onDownload({
+      model: this.#name,
+      phase,
+      file: file.path,
+      doneBytes,
+      totalBytes,
+      bytesPerSecond,
+      secondsLeft,
+    });
+  }
+}

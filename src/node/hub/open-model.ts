@@ -1,0 +1,151 @@
+/** Opens models wherever they are: the one place that turns a text into files. */
+import { readdir, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { ConfigError, ModelFileError } from "../../base/errors.ts";
+import { HubClient } from "../../load/hub/hub-client.ts";
+import {
+  type HubModel,
+  LOCATION_FORMS,
+  type ModelLocation,
+  parseModelLocation,
+  readPath,
+} from "../../load/hub/model-location.ts";
+import {
+  type HubPlace,
+  type OpenedModel,
+  openHeaders,
+  type PullOptions,
+  pullModel,
+  withWeightFile,
+} from "../../load/hub/pull-model.ts";
+import type { RetryOptions } from "../../load/hub/retry.ts";
+import { openUrlModel } from "../../load/hub/url-model.ts";
+import { openFileFolder } from "../file-folder.ts";
+import { HubCache, readCommit } from "./hub-cache.ts";
+import { type Environment, readHubSettings } from "./hub-settings.ts";
+
+export interface OpenModelOptions extends PullOptions {
+  /** Read the headers of a model of the hub over HTTP, rather than fetch it. */
+  readonly headersOnly?: boolean;
+  readonly environment?: Environment | undefined;
+  readonly retry?: RetryOptions;
+}
+
+/**
+ * Opens a model by its location; fetches a model of the hub into the cache first. A path that exists wins over a name of
+ * the hub.
+ * @throws ModelFileError, ConfigError, AbortedError
+ */
+export async function openModel(text: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
+  const settings = readHubSettings(options.environment);
+  const location = parseModelLocation(text, settings.url);
+  const path = location.kind === "path" ? location.path : readPath(text);
+  const opened = path === undefined ? undefined : await openPath(expandHome(path));
+  if (opened)
+    return location.kind === "path"
+      ? opened
+      : {
+          ...opened,
+          takenAs: `${text} was taken as the path here, not as a model of the hub: hf:${text} would be that`,
+        };
+  if (location.kind === "path") throw nothingThere(text, location);
+  if (location.kind === "url") return openUrlModel(location.url, location.isFile);
+  const place = createHubPlace(options);
+  try {
+    return await (options.headersOnly ? openHeaders : pullModel)(place, location, options);
+  } catch (error) {
+    if (path === undefined || !(error instanceof ModelFileError)) throw error;
+    const host = new URL(settings.url).host;
+    throw new ModelFileError(
+      `${error.message} (${text} was taken as a model of the hub ${host}: there is no file or folder of that name here)`,
+      { cause: error },
+    );
+  }
+}
+
+/** The hub and the cache that the environment names. */
+export function createHubPlace({
+  environment,
+  retry,
+}: Pick<OpenModelOptions, "environment" | "retry"> = {}): HubPlace {
+  const { cacheFolder, usesLinks, offlineReason, url, token } = readHubSettings(environment);
+  const fetchUrl = (target: string, init: RequestInit) => globalThis.fetch(target, init);
+  return {
+    store: new HubCache(cacheFolder, { usesLinks }),
+    client:
+      offlineReason === undefined
+        ? new HubClient({ url, token, fetch: fetchUrl, followsRedirects: true, retry })
+        : undefined,
+    ...(offlineReason !== undefined && { offlineReason }),
+  };
+}
+
+/** Reads a text as a model of the hub. @throws ConfigError when it is none, or a file or folder of that name exists. */
+export async function readHubModel(
+  text: string,
+  doing: string,
+  environment?: Environment,
+): Promise<HubModel> {
+  const location = parseModelLocation(text, readHubSettings(environment).url);
+  const path = readPath(text);
+  if (location.kind === "hub" && (path === undefined || !(await infoOf(expandHome(path))))) return location;
+  throw new ConfigError(
+    `${doing} ${text}: expected a model of the hub (org/name, org/name@revision, org/name/file.gguf, ` +
+      `hf:org/name:Q4_K_M), ${location.kind === "hub" ? "and this is a file or folder here: write hf: before it" : "got another location"}`,
+  );
+}
+
+/** Opens a file or folder; undefined if there is none. @throws ModelFileError when it is neither. */
+async function openPath(path: string): Promise<OpenedModel | undefined> {
+  const info = await infoOf(path);
+  if (!info) return undefined;
+  if (info.isFile()) {
+    if (!/\.(gguf|safetensors)$/i.test(path))
+      throw new ModelFileError(
+        `opening ${path}: it is a file that is neither .gguf nor .safetensors; expected ${LOCATION_FORMS}`,
+      );
+    return { folder: withWeightFile(await openFileFolder(dirname(path)), basename(path)), notes: [] };
+  }
+  const snapshot = await snapshotIn(path);
+  return { folder: await openFileFolder(snapshot ?? path), notes: [] };
+}
+
+/** The snapshot of a folder in the form of the hub's cache: of `main`, else the newest. */
+async function snapshotIn(path: string): Promise<string | undefined> {
+  const entries = await readdir(path).catch((): string[] => []);
+  if (!entries.includes("snapshots") || entries.includes("config.json")) return undefined;
+  const main = await readCommit(join(path, "refs", "main"));
+  if (main !== undefined && (await infoOf(join(path, "snapshots", main))))
+    return join(path, "snapshots", main);
+  const commits = await readdir(join(path, "snapshots")).catch((): string[] => []);
+  const dated = await Promise.all(
+    commits.map(async (commit) => {
+      const snapshot = join(path, "snapshots", commit);
+      return { snapshot, at: (await infoOf(snapshot))?.mtimeMs ?? 0 };
+    }),
+  );
+  return dated.sort((a, b) => b.at - a.at)[0]?.snapshot;
+}
+
+function nothingThere(text: string, location: ModelLocation & { readonly kind: "path" }): ModelFileError {
+  const isName = /^[\w.-]+$/.test(text) && !/\.(gguf|safetensors)$/i.test(text);
+  const hint = isName ? "; a model of the hub is named with its owner, as org/name" : "";
+  return new ModelFileError(
+    `opening ${location.path}: there is no such folder or file (${text} was taken as a path)${hint}; expected ${LOCATION_FORMS}`,
+  );
+}
+
+function expandHome(path: string): string {
+  return path.replace(/^~(?=$|[\\/])/, () => homedir());
+}
+
+async function infoOf(path: string) {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR"))
+      return undefined;
+    throw new ModelFileError(`opening ${path}: ${String(cause)}`, { cause });
+  }
+}
