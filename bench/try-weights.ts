@@ -25,18 +25,21 @@ Object.assign(VARIANTS, {
 });
 const NAMED: Record<string, WebGpuOptions["tuning"]> = {
   base: {},
-  "512 gate t2": { ...layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1], 18432), layerThreads: 512 },
-  "512 r4": {
-    ...layer([4, 1, 1], [4, 1, 2], [4, 1, 1], [4, 1, 1], 18432),
-    layerThreads: 512,
-    layerWorkgroups: 64,
-  },
-  "512 31k": { ...layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1], 31744), layerThreads: 512 },
-  "256 31k": layer([4, 1, 1], [4, 1, 2], [4, 1, 1], [4, 1, 1], 31744),
-  "256 r2": layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1], 18432),
-  "256 r4c2": layer([4, 2, 1], [4, 2, 2], [4, 2, 1], [4, 2, 1], 18432),
-  "256 r8 gate": layer([4, 1, 1], [8, 1, 1], [4, 1, 1], [4, 1, 1], 18432),
-  "no f16": {},
+  "512": { ...layer([2, 1, 1], [4, 1, 1], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
+  "512 r4": { ...layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]), layerThreads: 512, layerWorkgroups: 64 },
+  "512 gate t2": { ...layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
+  "512 r2": { ...layer([2, 1, 1], [2, 1, 2], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
+  "512 r2c2": { ...layer([2, 2, 1], [2, 2, 2], [2, 2, 1], [2, 2, 1]), layerThreads: 512 },
+  "256 gate t1": layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]),
+  "256 r2 down": layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1]),
+  "256 r4c2": layer([4, 2, 1], [4, 2, 2], [4, 2, 1], [4, 2, 1]),
+  "256 14k": layer([4, 1, 1], [4, 1, 2], [4, 1, 1], [4, 1, 1], 14336),
+  "256 r8 gate": layer([4, 1, 1], [8, 1, 1], [4, 1, 1], [4, 1, 1]),
+  "1024": { ...layer([1, 1, 1], [2, 1, 1], [1, 1, 1], [1, 1, 1]), layerThreads: 1024 },
+  "matvec r2": { matvecQuantised: { threads: 256, rows: 2, chunk: 1, turns: 2, bytes: 14336 } },
+  "matvec t4": { matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 4, bytes: 14336 } },
+  "matvec r4c2": { matvecQuantised: { threads: 256, rows: 4, chunk: 2, turns: 2, bytes: 14336 } },
+  "no packed dot": {},
 };
 
 const formats = (process.argv[2] ?? "f16,q8_0,q4_0").split(",") as WeightMix[];
@@ -55,7 +58,7 @@ for (const dtype of formats)
       const model = await openDeviceModel(gpu, config, {
         ...{ context: context + 64, rows: 1, dtype, cacheDtype: "f16" as const },
         ...(tuning && { tuning }),
-        ...(name === "no f16" && { traits: { hasF16: false } }),
+        ...(name === "no packed dot" && { traits: { hasPackedDot: false } }),
       });
       const stepper = new DeviceStepper(model);
       const policy = stepper.policy("full");

@@ -26,6 +26,7 @@ const CORE: DeviceTraits = {
   forwardProgress: undefined,
   isSoftware: false,
   hasF16: false,
+  hasPackedDot: false,
   hasImmediates: false,
   hasSubgroupMatrices: false,
 };
@@ -39,7 +40,7 @@ const KINDS: readonly (readonly [name: string, DeviceTraits])[] = [
   ["a browser without subgroups", CORE],
   [
     "subgroups of 4 to 128, as drivers report that do not know their size",
-    { ...CORE, ...subgroups(4, 128), hasImmediates: true },
+    { ...CORE, ...subgroups(4, 128), hasPackedDot: true, hasImmediates: true },
   ],
   ["subgroups of 64, and uniforms in place of immediates", { ...CORE, ...subgroups(64, 64), hasF16: true }],
 ];
@@ -53,6 +54,7 @@ const LARGE: DeviceTraits = {
   storageBuffers: 16,
   forwardProgress: "ordered-launch",
   hasF16: true,
+  hasPackedDot: true,
   hasImmediates: true,
   hasSubgroupMatrices: true,
 };

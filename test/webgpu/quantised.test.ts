@@ -57,7 +57,7 @@ const KINDS: readonly Kind[] = [
   {
     name: "a device without subgroups and packed dot products, matrices split over slabs",
     isCore: true,
-    options: { traits: { bindingBytes: 20480 } },
+    options: { traits: { hasPackedDot: false, bindingBytes: 20480 } },
     formats: ["q4_k"],
     layers: [],
   },

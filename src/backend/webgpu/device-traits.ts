@@ -10,6 +10,8 @@ export interface DeviceTraits {
   /** Maximum size of a binding. */
   readonly bindingBytes: number;
   readonly hasF16: boolean;
+  /** True if WGSL has dot4I8Packed. */
+  readonly hasPackedDot: boolean;
   /** True if a dispatch can pass 64 bytes of immediates. */
   readonly hasImmediates: boolean;
   /** Maximum storage buffers of a kernel. */

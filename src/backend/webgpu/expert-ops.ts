@@ -90,10 +90,7 @@ export class ExpertOps {
     const { numExperts, topExperts } = this.#experts;
     const weight = LinearOps.weight(ref, numExperts * rows, cols);
     const threads = 64;
-    const reader = weightFiles(this.#context.traits, weight.format, {
-      floats: "embed-floats",
-      quantised: "embed-quantised",
-    });
+    const reader = weightFiles(weight.format, { floats: "embed-floats", quantised: "embed-quantised" });
     const kernel = recorder.kernel(
       [...reader, actFile(model), reducePrelude(traits, threads), "expert-products"],
       {

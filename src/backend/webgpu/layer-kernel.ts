@@ -329,7 +329,7 @@ function dispatchOf(
 }
 
 function filesOf(context: GpuContext, { next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = [...stageFiles(context.traits, stages), actFile(context.model), "layer-core"];
+  const files: ShaderFile[] = [...stageFiles(stages), actFile(context.model), "layer-core"];
   if (pending) files.push("combine-core", "layer-combine");
   else files.push("layer-copy");
   if (next) files.push(isValueApart(next.weights) ? "layer-input-value" : "layer-input");

@@ -145,6 +145,7 @@ export class LayerStages {
 
   #quantised({ name, rows: numRows, cols, least, unit = numRows }: StageSize): QuantisedStage | undefined {
     const { tuning, traits } = this.#context;
+    if (!traits.hasPackedDot) return undefined;
     const wanted = tuning.layerQuantised[name];
     const lanes = reduceLanesOf(traits);
     const groups = this.threads / lanes;

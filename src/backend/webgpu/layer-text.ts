@@ -1,9 +1,7 @@
 /** The files and constants of the layer kernel for the formats and sizes of its stages. */
 import { formatCode, type WeightFormat } from "../../base/weight-format.ts";
-import type { DeviceTraits } from "./device-traits.ts";
 import type { Stage } from "./layer-stages.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
-import { formatFiles } from "./weight-files.ts";
 import { isQuantised, PIECE, rowVectors, vectorElements } from "./weight-rows.ts";
 
 /** A stage with all that its text depends on. */
@@ -18,15 +16,15 @@ export interface StageText {
 }
 
 /** Files of stages, with the preludes that their formats need. */
-export function stageFiles(traits: DeviceTraits, stages: readonly StageText[]): ShaderFile[] {
+export function stageFiles(stages: readonly StageText[]): ShaderFile[] {
   const files: ShaderFile[] = ["storage", "shuffle-subgroups", "layer-mailbox"];
-  if (stages.some(({ format }) => isQuantised(format))) files.push(...formatFiles(traits), "operand");
+  if (stages.some(({ format }) => isQuantised(format))) files.push("packed-dot", "nibbles", "quants");
   for (const { name, format } of stages)
     if (isQuantised(format))
       files.push(
         name === "value" ? "rows-of-input:value" : `rows:${name}`,
         `weights-${format}:${name}`,
-        `dot-piece:${name}`,
+        `dot-${format}:${name}`,
         `layer-stage-quantised:${name}`,
       );
     else files.push(`layer-stage:${name}`);

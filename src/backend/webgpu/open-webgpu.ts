@@ -128,6 +128,7 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
     storageBuffers: device.limits.maxStorageBuffersPerShaderStage,
     forwardProgress: forwardProgressOf(adapter.info),
     hasF16: device.features.has("shader-f16"),
+    hasPackedDot: hasPackedDot(),
     hasSubgroupMatrices: hasSubgroupMatrices(adapter, device, hasSubgroups),
   };
 }
@@ -138,6 +139,14 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
  */
 function forwardProgressOf(info: GPUAdapterInfo): DeviceTraits["forwardProgress"] {
   return info.vendor === "nvidia" && !isSoftwareAdapter(info) ? "ordered-launch" : undefined;
+}
+
+/** A browser says what its WGSL has; Node's WebGPU, which is no part of `navigator`, has it. */
+function hasPackedDot(): boolean {
+  const { navigator } = globalThis as {
+    navigator?: { gpu?: { wgslLanguageFeatures?: ReadonlySet<string> } };
+  };
+  return navigator?.gpu?.wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? true;
 }
 
 /** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */

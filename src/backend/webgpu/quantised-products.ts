@@ -3,7 +3,6 @@ import type { Rows } from "./product-inputs.ts";
 import { piecesIn, reduceLanesOf } from "./quantised-sizes.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import { type Section, sectionParams } from "./sections.ts";
-import { formatFiles } from "./weight-files.ts";
 import { PIECE, type QuantisedFormat } from "./weight-rows.ts";
 
 /** Maximum rows of x: their digits share workgroup memory. */
@@ -35,12 +34,11 @@ export function recordQuantised(context: GpuContext, product: QuantisedProduct):
   const kernel = recorder.kernel(
     [
       hasSubgroups ? "shuffle-subgroups" : "shuffle-shared",
-      "sections",
-      ...formatFiles(traits),
-      "operand",
+      traits.hasPackedDot ? "packed-dot" : "packed-dot-none",
+      ...(["sections", "nibbles", "quants"] as const),
       "rows:first",
       `weights-${format}:first`,
-      "dot-piece:first",
+      `dot-${format}:first`,
       actFile(model),
       "matvec-quantised",
     ],

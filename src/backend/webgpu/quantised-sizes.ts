@@ -1,9 +1,9 @@
-/** Sizes that kernels with quantised weights share: how much of x lies in workgroup memory. */
+/** Sizes that kernels with quantised weights share: how much of x lies in workgroup memory as digits. */
 import type { DeviceTraits } from "./device-traits.ts";
 import { PIECE } from "./weight-rows.ts";
 
-/** Bytes of a piece of x in workgroup memory (operand.wgsl): f32 elements, and sums of both halves. */
-const PIECE_BYTES = 4 * PIECE + 8;
+/** Bytes of a piece of x in workgroup memory (quants.wgsl): three digits an element, a scale, two sums. */
+const PIECE_BYTES = 3 * PIECE + 12;
 
 export interface PieceSizes {
   /** Pieces of each row in flight in an invocation. */

@@ -37,7 +37,7 @@ export function recordTiles(
   // large tiles of few outputs leave most of the device idle
   const isSmall = x.count <= 64 || slice.rows <= 1024;
   const side = isSmall ? 1 : 2;
-  const files = weightFiles(context.traits, format, { floats: "tile-floats", quantised: "tile-quantised" });
+  const files = weightFiles(format, { floats: "tile-floats", quantised: "tile-quantised" });
   const kernel = recorder.kernel(["gemm-sizes", ...files, actFile(context.model), "gemm"], {
     ...weightConstants(format, cols),
     COLS: paddedColumns(format, cols),
@@ -70,7 +70,7 @@ export function recordMatrix(
     x.count <= MAX_SKINNY_ROWS
       ? skinnyTile(x.count, slice.rows, isPair)
       : largeOrNot(context, isPair || mode !== "plain");
-  const files = weightFiles(context.traits, format, { floats: "strip-floats", quantised: "strip-quantised" });
+  const files = weightFiles(format, { floats: "strip-floats", quantised: "strip-quantised" });
   const act = actFile(context.model);
   const kernel = recorder.kernel(["subgroup-matrix", "strip-sizes", ...files, act, "gemm-subgroup-matrix"], {
     ...weightConstants(format, cols),

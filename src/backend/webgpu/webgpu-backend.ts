@@ -207,10 +207,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     const { hiddenSize, vocabSize } = this.model;
     const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
     recorder.keep(node, () => {
-      const files = weightFiles(this.#context.traits, weight.format, {
-        floats: "embed-floats",
-        quantised: "embed-quantised",
-      });
+      const files = weightFiles(weight.format, { floats: "embed-floats", quantised: "embed-quantised" });
       const kernel = recorder.kernel([...files, "step", "embed"], {
         ...stepConstants(this.#context),
         ...weightConstants(weight.format, hiddenSize),

@@ -1,24 +1,17 @@
 /** Files and constants by which a kernel reads the weights of one format, bound as `weights_first`. */
 import { formatCode, type WeightFormat } from "../../base/weight-format.ts";
-import type { DeviceTraits } from "./device-traits.ts";
 import type { KernelFile } from "./kernel-sources.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
 import { isQuantised, PIECE, vectorElements } from "./weight-rows.ts";
 
 /** reader: what the kernel adds for weights in floats, and for quantised ones. */
 export function weightFiles(
-  traits: DeviceTraits,
   format: WeightFormat,
   reader: { readonly floats: KernelFile; readonly quantised: KernelFile },
 ): readonly ShaderFile[] {
   return isQuantised(format)
-    ? [...formatFiles(traits), "rows:first", `weights-${format}:first`, "four:first", reader.quantised]
+    ? ["nibbles", "rows:first", `weights-${format}:first`, reader.quantised]
     : ["storage", reader.floats];
-}
-
-/** Preludes of all quantised formats. */
-export function formatFiles({ hasF16 }: DeviceTraits): readonly ShaderFile[] {
-  return [hasF16 ? "nibbles-f16" : "nibbles", "halves"];
 }
 
 export function weightConstants(format: WeightFormat, cols: number): Constants {

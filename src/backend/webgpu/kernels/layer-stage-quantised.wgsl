@@ -1,6 +1,6 @@
 // A stage of layer-kernel.wgsl with quantised weights: products of matrix rows with one vector from the mailbox. The kernel takes
-// this file once for each such stage, with STAGE replaced by its name. With: shuffle, layer-mailbox, operand, and the files of the
-// stage's format. The workgroup brings the vector into workgroup memory, SPAN pieces at a time. A reduce group takes
+// this file once for each such stage, with STAGE replaced by its name. With: shuffle, layer-mailbox, quants, and the files of the
+// stage's format. The workgroup brings the vector to digits in workgroup memory, SPAN pieces at a time. A reduce group takes
 // ROWS rows at a time and alone, an invocation CHUNK pieces of each in flight, and loads the next before it multiplies these. The first
 // weights are on their way before the vector is there. The kernel defines row_start_STAGE(block, row of the workgroup).
 override STRIDE_STAGE: u32; // vectors of a row
@@ -16,7 +16,7 @@ const STEPS_STAGE: u32 = STRIPS_STAGE * TURNS_STAGE * CHUNKS_STAGE;
 const SUMS_STAGE: u32 = ROWS_STAGE * TURNS_STAGE * REDUCE_GROUPS;
 const OWN_STAGE: u32 = max(ROWS_STAGE / REDUCE_LANES, 1u); // sums that an invocation keeps
 const KEEPERS_STAGE: u32 = max(REDUCE_LANES / ROWS_STAGE, 1u); // invocations that keep the same sums
-const HALVES_STAGE: u32 = (2u * SPAN_STAGE + THREADS - 1u) / THREADS; // halves of pieces that an invocation brings
+const HALVES_STAGE: u32 = (2u * SPAN_STAGE + THREADS - 1u) / THREADS; // halves of pieces that an invocation brings to digits
 const IS_WHOLE_STAGE: bool = STRIPS_STAGE * SPAN_STAGE == PIECES_STAGE;
 
 alias Weights_STAGE = array<Piece_STAGE, ROWS_STAGE * CHUNK_STAGE>;
@@ -114,7 +114,7 @@ fn scales_STAGE(norm: u32, strip: u32, thread: u32) -> Scales_STAGE {
   return scales;
 }
 
-// Waits for one strip of the vector and stores it; zeros past its end. Returns the invocation's sum of squares.
+// Waits for one strip of the vector and stores its digits; zeros past its end. Returns the invocation's sum of squares.
 fn receive_STAGE(scales: Scales_STAGE, origin: u32, strip: u32, thread: u32) -> f32 {
   let bits = take_STAGE(origin, strip, thread);
   var square = 0f;
@@ -130,7 +130,7 @@ fn receive_STAGE(scales: Scales_STAGE, origin: u32, strip: u32, thread: u32) -> 
         x[k] *= scales[4u * i + k];
       }
     }
-    store_operand(x, i * THREADS + thread);
+    store_digits(x, i * THREADS + thread);
   }
   return square;
 }
@@ -167,7 +167,7 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
     /* unroll */ for (var j = 0u; j < CHUNK_STAGE; j++) {
       let place = place_STAGE(chunk, j, thread);
       let p = piece_STAGE(strip, place);
-      let x = operand_of(place);
+      let x = digits_of(place);
       /* unroll */ for (var r = 0u; r < ROWS_STAGE; r++) {
         sums[r] = dot_piece_STAGE(w[r * CHUNK_STAGE + j], p, x, sums[r]);
       }

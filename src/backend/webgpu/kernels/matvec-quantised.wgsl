@@ -1,9 +1,8 @@
-// out[b][row] = W[row] · x[b] for few rows b of x, quantised weights of one format. With: shuffle, sections, operand, act-silu or act-gelu, and the files of
-// the format as `first`. The workgroup takes ROWS × TURNS rows of each of its reduce groups, and brings x into
+// out[b][row] = W[row] · x[b] for few rows b of x, quantised weights of one format. With: shuffle, sections, quants, act-silu or act-gelu, and the files of
+// the format as `first`. The workgroup takes ROWS × TURNS rows of each of its reduce groups, and brings x to digits in
 // workgroup memory, STRIP pieces of each row of x at a time. An invocation has CHUNK pieces of ROWS rows in flight, and loads the
 // next before it multiplies these. With PAIR, out = act(first matrix) * second matrix of the same buffer, and half of the rows of each turn
 // are of the second; with GATED, out = act(out) * this matrix.
-override THREADS: u32;
 override REDUCE_LANES: u32;
 override ROWS: u32; // a power of two
 override TURNS: u32; // of a reduce group
@@ -28,7 +27,7 @@ const OUTPUTS: u32 = TURN_OUTPUTS * TURNS * REDUCE_GROUPS;
 const SUMS: u32 = ROWS * BATCH; // of a turn; row r, x b: [r * BATCH + b]
 const OWN: u32 = max(SUMS / REDUCE_LANES, 1u); // sums that an invocation keeps
 const KEEPERS: u32 = max(REDUCE_LANES / SUMS, 1u); // invocations that keep the same sums
-const HALVES: u32 = (2u * STRIP + THREADS - 1u) / THREADS; // halves of pieces of each x that an invocation brings
+const HALVES: u32 = (2u * STRIP + THREADS - 1u) / THREADS; // halves of pieces of each x that an invocation brings to digits
 const IS_WHOLE: bool = STRIPS * STRIP == PIECES_first;
 
 struct Params {
@@ -83,7 +82,7 @@ fn load_rows(starts: Starts, strip: u32, chunk: u32, thread: u32) -> Weights {
   return w;
 }
 
-// Stores a strip of x; zeros past its end. Returns the invocation's sums of squares of each row.
+// Stores the digits of a strip of x; zeros past its end. Returns the invocation's sums of squares of each row.
 fn bring(strip: u32, thread: u32) -> array<f32, BATCH> {
   var squares: array<f32, BATCH> = array<f32, BATCH>();
   /* unroll */ for (var b = 0u; b < BATCH; b++) {
@@ -100,7 +99,8 @@ fn bring(strip: u32, thread: u32) -> array<f32, BATCH> {
           }
         }
       }
-      store_operand(four, select(2u * SPAN, b * 2u * STRIP + place, place < 2u * STRIP));
+      // the neighbour has the other half of the piece
+      store_digits(four, select(2u * SPAN, b * 2u * STRIP + place, place < 2u * STRIP));
     }
   }
   return squares;
@@ -161,9 +161,9 @@ fn main(
       let at = place_in_strip(chunk, j, thread);
       let p = piece_of(strip, at);
       /* unroll */ for (var b = 0u; b < BATCH; b++) {
-        let operand = operand_of(b * STRIP + at);
+        let digits = digits_of(b * STRIP + at);
         /* unroll */ for (var r = 0u; r < ROWS; r++) {
-          sums[r * BATCH + b] = dot_piece_first(w[r * CHUNK + j], p, operand, sums[r * BATCH + b]);
+          sums[r * BATCH + b] = dot_piece_first(w[r * CHUNK + j], p, digits, sums[r * BATCH + b]);
         }
       }
     }

@@ -1,7 +1,6 @@
 // Weights of q4_k: d s q - m t. A row of PIECES pieces of 32: the nibbles of each, a vector; s and t of each, bytes; then d and m
-// of eight pieces, f16. With: nibbles, halves, rows.
+// of eight pieces, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-const HAS_HALVES_STAGE: bool = false; // of their own scales
 
 struct Piece_STAGE {
   quants: vec4u,
@@ -17,17 +16,14 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
     vector_STAGE(row + p), word_STAGE(row, small), word_STAGE(row, scales));
 }
 
-// Codes of elements 4i to 4i + 3.
-fn codes_STAGE(w: Piece_STAGE, i: u32) -> vec4f {
-  if (i >= 4u) {
-    return high_nibbles(w.quants[i % 4u]);
-  }
-  return low_nibbles(w.quants[i % 4u]);
+// d s and m t.
+fn scales_of_STAGE(w: Piece_STAGE, p: u32) -> vec2f {
+  let small = w.small >> (p % 2u * 16u);
+  return unpack2x16float(w.scales) * vec2f(vec2u(small, small >> 8u) & vec2u(0xffu));
 }
 
-// A weight is code × x + y in the first half of the piece and in the second.
-fn terms_STAGE(w: Piece_STAGE, p: u32) -> vec4f {
-  let small = w.small >> (p % 2u * 16u);
-  let both = unpack2x16float(w.scales) * vec2f(vec2u(small, small >> 8u) & vec2u(0xffu));
-  return vec4f(both.x, -both.y, 0f, 0f);
+// Elements 4i to 4i + 3.
+fn four_STAGE(w: Piece_STAGE, p: u32, i: u32) -> vec4f {
+  let scales = scales_of_STAGE(w, p);
+  return fma(vec4f(scales.x), four_of((w.quants[i % 4u] >> (i / 4u * 4u)) & 0x0f0f0f0fu), vec4f(-scales.y));
 }

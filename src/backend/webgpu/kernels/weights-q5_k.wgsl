@@ -1,7 +1,6 @@
 // Weights of q5_k: d s q - m t. A row of PIECES pieces of 32: the nibbles of each, a vector; the fifth bits of each, a word (bit i
-// of byte b: element 4i + b); s and t of each, bytes; then d and m of eight pieces, f16. With: nibbles, halves, rows.
+// of byte b: element 4i + b); s and t of each, bytes; then d and m of eight pieces, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-const HAS_HALVES_STAGE: bool = false; // of their own scales
 
 struct Piece_STAGE {
   quants: vec4u,
@@ -23,14 +22,15 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   );
 }
 
-// Codes of elements 4i to 4i + 3.
-fn codes_STAGE(w: Piece_STAGE, i: u32) -> vec4f {
-  return four_bytes(((w.quants[i % 4u] >> (i / 4u * 4u)) & 0x0f0f0f0fu) | (((w.fifths >> i) & 0x01010101u) << 4u));
+// d s and m t.
+fn scales_of_STAGE(w: Piece_STAGE, p: u32) -> vec2f {
+  let small = w.small >> (p % 2u * 16u);
+  return unpack2x16float(w.scales) * vec2f(vec2u(small, small >> 8u) & vec2u(0xffu));
 }
 
-// A weight is code × x + y in the first half of the piece and in the second.
-fn terms_STAGE(w: Piece_STAGE, p: u32) -> vec4f {
-  let small = w.small >> (p % 2u * 16u);
-  let both = unpack2x16float(w.scales) * vec2f(vec2u(small, small >> 8u) & vec2u(0xffu));
-  return vec4f(both.x, -both.y, 0f, 0f);
+// Elements 4i to 4i + 3.
+fn four_STAGE(w: Piece_STAGE, p: u32, i: u32) -> vec4f {
+  let scales = scales_of_STAGE(w, p);
+  let bytes = ((w.quants[i % 4u] >> (i / 4u * 4u)) & 0x0f0f0f0fu) | (((w.fifths >> i) & 0x01010101u) << 4u);
+  return fma(vec4f(scales.x), four_of(bytes), vec4f(-scales.y));
 }

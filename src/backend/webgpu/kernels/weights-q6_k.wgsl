@@ -1,8 +1,7 @@
 // Weights of q6_k: d s (q - 32), with s of 16 elements. A row of PIECES pieces of 32: the nibbles of each, a vector; bits 4 and 5
 // of elements 0 to 15 of each, a word (bits 2i and 2i + 1 of byte b: element 4i + b), and of 16 to 31; two s of each, signed
-// bytes; then d of eight pieces, f16. With: nibbles, halves, rows.
+// bytes; then d of eight pieces, f16. With: nibbles, rows.
 override PIECES_STAGE: u32;
-const HAS_HALVES_STAGE: bool = true; // of their own scales
 
 struct Piece_STAGE {
   quants: vec4u,
@@ -25,15 +24,16 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   );
 }
 
-// Codes of elements 4i to 4i + 3.
-fn codes_STAGE(w: Piece_STAGE, i: u32) -> vec4f {
-  let tops = select(w.tops.x, w.tops.y, i >= 4u) >> (i % 4u * 2u);
-  return four_bytes(((w.quants[i % 4u] >> (i / 4u * 4u)) & 0x0f0f0f0fu) | ((tops & 0x03030303u) << 4u));
+// s of elements 0 to 15 and of 16 to 31.
+fn small_of_STAGE(w: Piece_STAGE, p: u32) -> vec2f {
+  let small = w.small >> (p % 2u * 16u);
+  return vec2f(vec2i(vec2u(small << 24u, small << 16u)) >> vec2u(24u));
 }
 
-// A weight is code × x + y in the first half of the piece, code × z + w in the second.
-fn terms_STAGE(w: Piece_STAGE, p: u32) -> vec4f {
-  let small = w.small >> (p % 2u * 16u);
-  let s = half_of(w.scales, p / 8u) * vec2f(vec2i(vec2u(small << 24u, small << 16u)) >> vec2u(24u));
-  return vec4f(s.x, -32f * s.x, s.y, -32f * s.y);
+// Elements 4i to 4i + 3.
+fn four_STAGE(w: Piece_STAGE, p: u32, i: u32) -> vec4f {
+  let tops = (select(w.tops.x, w.tops.y, i >= 4u) >> (i % 4u * 2u)) & 0x03030303u;
+  let bytes = ((w.quants[i % 4u] >> (i / 4u * 4u)) & 0x0f0f0f0fu) | (tops << 4u);
+  let small = small_of_STAGE(w, p);
+  return half_of(w.scales, p / 8u) * select(small.x, small.y, i >= 4u) * (four_of(bytes) - vec4f(32f));
 }
