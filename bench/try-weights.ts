@@ -1,4 +1,5 @@
 /** Tries sizes of the kernels with quantised weights on a GPU. */
+import { KERNEL_SOURCES } from "../src/backend/webgpu/kernel-sources.ts";
 import { profile, type WebGpuOptions } from "../src/node/internal.ts";
 import { openDeviceModel } from "./webgpu/device-model.ts";
 import { DeviceStepper } from "./webgpu/device-stepper.ts";
@@ -25,22 +26,35 @@ Object.assign(VARIANTS, {
 });
 const NAMED: Record<string, WebGpuOptions["tuning"]> = {
   base: {},
-  "512": { ...layer([2, 1, 1], [4, 1, 1], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
-  "512 r4": { ...layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]), layerThreads: 512, layerWorkgroups: 64 },
-  "512 gate t2": { ...layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
-  "512 r2": { ...layer([2, 1, 1], [2, 1, 2], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
-  "512 r2c2": { ...layer([2, 2, 1], [2, 2, 2], [2, 2, 1], [2, 2, 1]), layerThreads: 512 },
-  "256 gate t1": layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1]),
-  "256 r2 down": layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1]),
-  "256 r4c2": layer([4, 2, 1], [4, 2, 2], [4, 2, 1], [4, 2, 1]),
-  "256 14k": layer([4, 1, 1], [4, 1, 2], [4, 1, 1], [4, 1, 1], 14336),
-  "256 r8 gate": layer([4, 1, 1], [8, 1, 1], [4, 1, 1], [4, 1, 1]),
-  "1024": { ...layer([1, 1, 1], [2, 1, 1], [1, 1, 1], [1, 1, 1]), layerThreads: 1024 },
-  "matvec r2": { matvecQuantised: { threads: 256, rows: 2, chunk: 1, turns: 2, bytes: 14336 } },
-  "matvec t4": { matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 4, bytes: 14336 } },
-  "matvec r4c2": { matvecQuantised: { threads: 256, rows: 4, chunk: 2, turns: 2, bytes: 14336 } },
-  "no packed dot": {},
+  "512 t2": { ...layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1], 14336), layerThreads: 512 },
+  "512 r2 t4": { ...layer([2, 1, 1], [2, 1, 4], [2, 1, 1], [2, 1, 1], 14336), layerThreads: 512 },
+  "512 t2 28k": { ...layer([2, 1, 1], [4, 1, 2], [2, 1, 1], [2, 1, 1]), layerThreads: 512 },
+  "256 t4": layer([4, 1, 1], [4, 1, 4], [4, 1, 1], [4, 1, 1], 14336),
+  "256 t1": layer([4, 1, 1], [4, 1, 1], [4, 1, 1], [4, 1, 1], 14336),
+  "256 r4c2": layer([4, 2, 1], [4, 2, 2], [4, 2, 1], [4, 2, 1], 14336),
+  "256 r2 t4": layer([2, 1, 2], [2, 1, 4], [2, 1, 2], [2, 1, 2], 14336),
+  "no waits": {},
+  "no maths": {},
+  "no digits": {},
+  "no waits, no maths": {},
+  "256 r8": layer([4, 1, 1], [8, 1, 1], [4, 1, 1], [4, 1, 1], 14336),
 };
+
+/** Texts that a variant replaces: wrong results, for timing alone. */
+const NO_WAITS = ["layer-mailbox", "1000000u", "0u"] as const;
+const NO_MATHS = [
+  "dot-q4_0",
+  "let whole =",
+  "return sum + bitcast<f32>((w.quants.x ^ w.quants.y ^ w.quants.z ^ w.quants.w ^ x.words[0].x) & 0x007fffffu) * x.scale * half_of(w.scales, p);\n  let whole =",
+] as const;
+const NO_DIGITS = ["quants", "let words = digits_of_four(n);", "let words = n.xyz;"] as const;
+const PATCHES: Record<string, readonly (readonly [string, string, string])[]> = {
+  "no waits": [NO_WAITS],
+  "no maths": [NO_MATHS],
+  "no digits": [NO_DIGITS],
+  "no waits, no maths": [NO_WAITS, NO_MATHS],
+};
+const SOURCES = KERNEL_SOURCES as unknown as Record<string, string>;
 
 const formats = (process.argv[2] ?? "f16,q8_0,q4_0").split(",") as WeightMix[];
 const context = 16384;
@@ -54,6 +68,9 @@ for (const dtype of formats)
     if (only && !only.includes(name)) continue;
     if (dtype === "f16" && name !== "base") continue;
     const started = performance.now();
+    const kept = { ...SOURCES };
+    for (const [file, from, to] of PATCHES[name] ?? [])
+      SOURCES[file] = (SOURCES[file] ?? "").replace(from, to);
     try {
       const model = await openDeviceModel(gpu, config, {
         ...{ context: context + 64, rows: 1, dtype, cacheDtype: "f16" as const },
@@ -91,6 +108,7 @@ for (const dtype of formats)
         `(${((performance.now() - started) / 1000).toFixed(1)} s)`,
       );
       await model.backend.close();
+      Object.assign(SOURCES, kept);
     } catch (error) {
       console.log(dtype.padEnd(7), name.padEnd(18), String(error).slice(0, 300));
     }
