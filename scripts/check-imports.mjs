@@ -17,6 +17,8 @@ const LAYERS = {
   machine: 6,
   "open.ts": 7,
   "inspect.ts": 7,
+  "model-demand.ts": 7,
+  "model-fits.ts": 7,
   "open-options.ts": 7,
   "index.ts": 7,
   node: 8,

@@ -1,22 +1,20 @@
 /** The composition root: puts an engine together. */
-import type { Backend, CacheDtype, Capacity } from "./backend/backend.ts";
-import { MAX_CONCURRENT } from "./backend/backend-kind.ts";
+import type { Backend, CacheDtype } from "./backend/backend.ts";
 import { abortable } from "./base/abort.ts";
 import { ConfigError, ModelFileError, OutOfMemoryError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { Engine } from "./engine/engine-api.ts";
 import type { EngineOrigin } from "./engine/engine-report.ts";
-import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
 import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
-import type { DtypeChoice, WeightDemand } from "./machine/fit-model.ts";
+import type { DtypeChoice } from "./machine/fit-model.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
-import { precisionNotes, storedBytes, storedFormats, type WeightPrecision } from "./model/weight-storage.ts";
+import { precisionNotes, storedFormats, type WeightPrecision } from "./model/weight-storage.ts";
 import {
   checkWeights,
   ignoredTensors,
@@ -24,6 +22,7 @@ import {
   unusedOutput,
   type WeightCheck,
 } from "./model/weights.ts";
+import { demandOf } from "./model-demand.ts";
 import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 
 /** Means of a runtime environment for an engine. */
@@ -80,13 +79,8 @@ async function openAs({
   ...given
 }: Opening): Promise<Engine> {
   const { signal } = options;
-  const capacity = capacityFor(config, options);
-  const weights: WeightDemand = {
-    choice: dtype,
-    bytes: (precision, formats) => storedBytes(check.plans, precision, formats),
-  };
-  const isConcurrencyNamed = options.maxConcurrent !== undefined;
-  const choosing = chooseBackend(host, options, { model: config, capacity, isConcurrencyNamed, weights });
+  const demand = demandOf(config, check.plans, { ...options, dtype });
+  const choosing = chooseBackend(host, options, demand);
   const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
   const { backend } = chosen;
   try {
@@ -100,7 +94,7 @@ async function openAs({
     const engine = new GenerationEngine({
       backend,
       weights,
-      attentionModel: attentionModelOf(config, capacity.pageSize, checkpoint.tokenizer),
+      attentionModel: attentionModelOf(config, backend.capacity.pageSize, checkpoint.tokenizer),
       ropes: config.ropes.map(createRope),
       tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
       renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
@@ -126,24 +120,6 @@ async function openAs({
     await backend.close();
     throw error;
   }
-}
-
-/** Room for the options' context and requests. @throws ConfigError on a context that the model was not made for. */
-function capacityFor(config: ModelConfig, options: EngineOptions): Capacity {
-  const { pageSize = DEFAULT_PAGE_SIZE, maxConcurrent: maxBatchSequences = MAX_CONCURRENT.gpu } = options;
-  const maxSequenceLength = options.contextLength ?? config.contextLength;
-  if (maxSequenceLength > config.contextLength)
-    throw new ConfigError(
-      `contextLength ${maxSequenceLength} is more than the ${config.contextLength} positions the model was made for ` +
-        `(${config.contextNote ?? "max_position_embeddings of its config.json"})`,
-    );
-  return {
-    pageSize,
-    maxPages: Math.ceil(maxSequenceLength / pageSize) * maxBatchSequences,
-    maxSequenceLength,
-    maxBatchRows: maxBatchSequences,
-    maxBatchSequences,
-  };
 }
 
 function chatTemplateOf(checkpoint: Checkpoint) {

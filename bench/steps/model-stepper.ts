@@ -1,6 +1,6 @@
 /** A checkpoint on a CPU backend, stepped at any length without an engine: the cache is filled once, then used by all. */
 
-import { bundledModelFolder, openFileFolder } from "../../src/node/index.ts";
+import { bundledModelFolder } from "../../src/node/index.ts";
 import {
   Attention,
   type AttentionModel,
@@ -18,6 +18,7 @@ import {
   type ModelConfig,
   type ModelWeights,
   openCheckpoint,
+  openModel,
   parseAttention,
   parseModelConfig,
   predictReads,
@@ -74,7 +75,8 @@ export class ModelStepper {
   }
 
   static async open(options: StepperOptions): Promise<ModelStepper> {
-    const checkpoint = await openCheckpoint(await openFileFolder(options.model ?? bundledModelFolder()));
+    const { folder } = await openModel(options.model ?? bundledModelFolder());
+    const checkpoint = await openCheckpoint(folder);
     try {
       const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
       const opened = await withAllPages(factoryOf(options))(config, capacityFor(options.contextLength));

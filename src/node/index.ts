@@ -9,6 +9,7 @@ import { type CheckpointReport, type InspectOptions, inspectFolder } from "../in
 import type { OpenedModel } from "../load/hub/pull-model.ts";
 import type { DownloadProgress } from "../load/hub/transfer-rate.ts";
 import { type ExamineOptions, examineMachineWith, type MachineReport } from "../machine/doctor.ts";
+import { fitFolder, type ModelFit } from "../model-fits.ts";
 import { openEngineWith } from "../open.ts";
 import { checkEngineOptions, type EngineOptions } from "../open-options.ts";
 import { openDawn } from "./dawn.ts";
@@ -17,6 +18,7 @@ import { type OpenModelOptions, openModel } from "./hub/open-model.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
+export type { ModelFit } from "../model-fits.ts";
 export { openFileFolder } from "./file-folder.ts";
 export type { CachedModel, CachedRevision, Removal } from "./hub/cached-models.ts";
 export { listModels, type PulledModel, pullModel, removeModel } from "./hub/models.ts";
@@ -89,6 +91,12 @@ async function named<T>({ takenAs }: OpenedModel, work: () => Promise<T>): Promi
     if (takenAs === undefined || !(error instanceof ModelFileError)) throw error;
     throw new ModelFileError(`${error.message} (${takenAs})`, { cause: error });
   }
+}
+
+/** Fits a model into each backend of this machine from its headers; nothing else is fetched or loaded. */
+export async function fitCheckpoint(model?: string): Promise<readonly ModelFit[]> {
+  const opened = await openNamed(model, { headersOnly: true });
+  return named(opened, () => fitFolder({ folder: opened.folder, wasm: createWasmHost(), openGpu: openDawn }));
 }
 
 /** Examines this machine: its processors, and whether they compute correctly. */

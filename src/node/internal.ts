@@ -51,5 +51,6 @@ export { attentionModelOf } from "../model/model-size.ts";
 export { createRope } from "../model/rope.ts";
 export { loadWeights, type ModelWeights } from "../model/weights.ts";
 export { openDawn } from "./dawn.ts";
+export { openModel } from "./hub/open-model.ts";
 export * from "./index.ts";
 export { createWasmHost } from "./wasm-host.ts";

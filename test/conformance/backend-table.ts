@@ -73,17 +73,18 @@ const cache = gpu && CACHE[tested];
 /** WebGPU with the persistent layer kernel, which software adapters run slowly and leave out. */
 export async function webGpuWithLayerKernel(): Promise<readonly BackendRow[]> {
   if (!cache) return [];
-  return [await webGpuRow("webgpu, layer kernel", cache, { traits: { forwardProgress: "ticketed" } })];
+  const options = { traits: { forwardProgress: "ticketed" } } as const;
+  return [
+    await webGpuRow("webgpu, layer kernel", cache, options),
+    await webGpuRow("webgpu, layer kernel, q8 cache", "q8", options),
+  ];
 }
 
 /** Every backend the conformance suites run on; one more row is one more backend. */
 const ALL_BACKENDS: readonly BackendRow[] = [
   // plain loops are the same in a browser, and on any engine
   ...(place.name === "Node" && (tested === "all" || tested === "cpu")
-    ? [
-        { name: "reference", open: withAllPages(createReferenceBackend) },
-        { name: "reference, q8 cache", open: openReferenceOfInt8, cacheDtype: "q8", cases: "few" } as const,
-      ]
+    ? [{ name: "reference", open: withAllPages(createReferenceBackend) }]
     : []),
   ...(tested === "webgpu, f32 cache"
     ? []
@@ -91,26 +92,40 @@ const ALL_BACKENDS: readonly BackendRow[] = [
         wasmRow("wasm, 1 thread", { threads: 1, simd: "simd" }),
         wasmRow("wasm, 2 threads", { threads: 2, simd: "simd" }),
         { ...wasmRow("wasm, relaxed SIMD", { threads: 2, simd: "relaxed" }), cases: "some" } as const,
+      ]),
+  ...(cache ? [await webGpuRow(`webgpu, ${cache} cache`, cache)] : []),
+];
+
+/** The CPU backends with an int8 cache. */
+const INT8_BACKENDS: readonly BackendRow[] = [
+  ...(place.name === "Node" && (tested === "all" || tested === "cpu")
+    ? [{ name: "reference, q8 cache", open: openReferenceOfInt8, cacheDtype: "q8", cases: "few" } as const]
+    : []),
+  ...(tested === "webgpu, f32 cache"
+    ? []
+    : [
         {
           ...wasmRow("wasm, q8 cache", { threads: 2, simd: "simd", cacheDtype: "q8" }),
           cases: "some",
         } as const,
       ]),
-  ...(cache ? [await webGpuRow(`webgpu, ${cache} cache`, cache)] : []),
 ];
 
-/** Rows of the suites; the quick loop runs few cases of each. */
-export const BACKENDS: readonly BackendRow[] =
-  tested === "cpu" ? ALL_BACKENDS.map((row) => ({ ...row, cases: "few" })) : ALL_BACKENDS;
+/** The quick loop runs few cases of each. */
+const casesOf = (rows: readonly BackendRow[]): readonly BackendRow[] =>
+  tested === "cpu" ? rows.map((row) => ({ ...row, cases: "few" })) : rows;
 
-/** Backends on which the suites of the cache and of attention run. The others see nothing of how WebGPU stores int8. */
+/** Rows of the suites that have nothing to do with the cache. */
+export const BACKENDS = casesOf(ALL_BACKENDS);
+
+/** Rows of the suites in which keys and values pass the cache. */
+export const BACKENDS_AND_INT8 = casesOf([...ALL_BACKENDS, ...INT8_BACKENDS]);
+
+/** Rows of the suites of the cache and of attention. The others see nothing of how WebGPU stores int8. */
 export const CACHE_BACKENDS: readonly BackendRow[] = [
-  ...BACKENDS,
+  ...BACKENDS_AND_INT8,
   ...(cache ? [await webGpuRow("webgpu, q8 cache", "q8")] : []),
 ];
-
-/** Rows of the suites whose ops read no cache. */
-export const BACKENDS_BESIDE_CACHE = BACKENDS.filter(({ cacheDtype }) => cacheDtype !== "q8");
 
 /**
  * The error that suites allow. An f16 cache is compared with brute force that rounds keys and values as the cache does; where

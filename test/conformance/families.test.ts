@@ -1,13 +1,14 @@
 /** What only some families need, against brute force: activations, output norms, scaled embeddings, RoPE tables and experts. */
 import { afterEach, describe, expect, it } from "vitest";
-import type { Backend, FeedForwardWeights, ModelShape } from "../../src/backend/backend.ts";
+import type { Backend, ModelShape } from "../../src/backend/backend.ts";
 import { BackendError } from "../../src/base/errors.ts";
 import { WEIGHT_FORMATS, type WeightFormat } from "../../src/base/weight-format.ts";
 import { sizesOf } from "../sizes.ts";
-import { matrixSpec, vectorSpec } from "../weight-specs.ts";
+import { matrixSpec } from "../weight-specs.ts";
 import { allowedNmse, BACKENDS, webGpuWithLayerKernel } from "./backend-table.ts";
-import { chooseExperts, geluTanh, matvec, type PlainWeight, rmsNorm, silu } from "./brute-force.ts";
-import { makeWeight, nmse, type PairedWeight, weightOf } from "./random-weights.ts";
+import { chooseExperts } from "./brute-force.ts";
+import { advanced, makeLayer, refsOf } from "./layer-output.ts";
+import { makeWeight, nmse, weightOf } from "./random-weights.ts";
 import { Trial } from "./trial.ts";
 
 /** Sizes of whole blocks of 32; expert rows are whole groups of 8. */
@@ -163,90 +164,3 @@ describe.each([...BACKENDS, ...(await webGpuWithLayerKernel())])("$name", ({
     }
   });
 });
-
-type Layer = ReturnType<typeof makeLayer>;
-
-/** Weights of both kinds of feed-forward; `refsOf` takes those that the model has. */
-function makeLayer({ backend, random }: Trial, format: WeightFormat, outputNorm: boolean) {
-  const { hiddenSize: hidden, intermediateSize, numQueryHeads, headDim, experts } = backend.model;
-  const inner = experts?.intermediateSize ?? intermediateSize;
-  const vector = (name: string) => makeWeight(backend, vectorSpec(name, "f32", hidden), random);
-  const matrix = (name: string, rows: number, cols: number): PairedWeight => {
-    const spec = matrixSpec(name, format, [rows, cols]);
-    return makeWeight(
-      backend,
-      experts && spec.kind === "matrix" ? { ...spec, experts: experts.numExperts } : spec,
-      random,
-    );
-  };
-  const norms = outputNorm
-    ? { attention: vector("attention output norm"), feedForward: vector("output norm") }
-    : undefined;
-  return {
-    o: makeWeight(backend, matrixSpec("o", format, [hidden, numQueryHeads * headDim]), random),
-    norm: vector("norm"),
-    router: makeWeight(backend, matrixSpec("router", "f32", [experts?.numExperts ?? 1, hidden]), random),
-    gate: matrix("gate", inner, hidden),
-    up: matrix("up", inner, hidden),
-    down: matrix("down", hidden, inner),
-    norms,
-    experts: experts !== undefined,
-  };
-}
-
-function refsOf({ o, norm, router, gate, up, down, norms, experts }: Layer) {
-  const common = { norm: norm.ref, gate: gate.ref, up: up.ref, down: down.ref };
-  const feedForward: FeedForwardWeights = experts
-    ? { kind: "experts", router: router.ref, ...common }
-    : { kind: "dense", ...common, ...(norms && { outputNorm: norms.feedForward.ref }) };
-  return { output: { o: o.ref, ...(norms && { outputNorm: norms.attention.ref }) }, feedForward };
-}
-
-/** A row of x after the layer. */
-function advanced(
-  model: ModelShape,
-  layer: Layer,
-  before: Float64Array,
-  attended: Float64Array,
-): Float64Array {
-  const { rmsNormEps, experts } = model;
-  const through = (result: Float64Array, norm: PairedWeight | undefined) =>
-    norm ? rmsNorm(result, norm.plain.values, rmsNormEps) : result;
-  const added = through(matvec(layer.o.plain, attended), layer.norms?.attention);
-  const x = before.map((value, i) => value + added[i]);
-  const normed = rmsNorm(x, layer.norm.plain.values, rmsNormEps);
-  const { gate, up, down } = layer;
-  if (!experts) {
-    const result = through(
-      gated(model, [gate.plain, up.plain, down.plain], normed),
-      layer.norms?.feedForward,
-    );
-    return x.map((value, i) => value + result[i]);
-  }
-  const chosen = chooseExperts(matvec(layer.router.plain, normed), experts.topExperts, experts.isNormalised);
-  for (const [expert, weight] of chosen) {
-    const own = [gate, up, down].map(({ plain }) => expertOf(plain, expert, experts.numExperts));
-    gated(model, own, normed).forEach((value, i) => {
-      x[i] += weight * value;
-    });
-  }
-  return x;
-}
-
-function gated(
-  { activation }: ModelShape,
-  [gate, up, down]: readonly PlainWeight[],
-  x: Float64Array,
-): Float64Array {
-  const act = activation === "silu" ? silu : geluTanh;
-  const lifted = matvec(up, x);
-  return matvec(
-    down,
-    matvec(gate, x).map((value, i) => act(value) * lifted[i]),
-  );
-}
-
-function expertOf({ rows, cols, values }: PlainWeight, expert: number, numExperts: number): PlainWeight {
-  const own = rows / numExperts;
-  return { rows: own, cols, values: values.slice(expert * own * cols, (expert + 1) * own * cols) };
-}

@@ -10,7 +10,7 @@ import {
 import { ShapeError } from "../../src/base/errors.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
 import { matrixSpec } from "../weight-specs.ts";
-import { BACKENDS_BESIDE_CACHE } from "./backend-table.ts";
+import { BACKENDS } from "./backend-table.ts";
 import { trialsOf } from "./open-trials.ts";
 import { makeWeight } from "./random-weights.ts";
 import type { Trial } from "./trial.ts";
@@ -24,7 +24,7 @@ const GREEDY: SamplingParams = {
   seed: 1,
 };
 
-describe.each(BACKENDS_BESIDE_CACHE)("$name", (row) => {
+describe.each(BACKENDS)("$name", (row) => {
   const openTrial = trialsOf(row);
 
   describe("sampled tokens", () => {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { NO_TOKEN, type SamplingParams } from "../../src/backend/backend.ts";
 import { hashUnit } from "../../src/base/random.ts";
-import { BACKENDS_BESIDE_CACHE } from "./backend-table.ts";
+import { BACKENDS } from "./backend-table.ts";
 import { samplingDistribution } from "./brute-force.ts";
 import { trialsOf } from "./open-trials.ts";
 import { Random } from "./random-weights.ts";
@@ -48,7 +48,7 @@ const WAYS: readonly Partial<SamplingParams>[] = [
   { temperature: 1, topK: 30, topP: 0.9, minP: 0.01, repetitionPenalty: 1.2 },
 ];
 
-describe.each(BACKENDS_BESIDE_CACHE)("$name", (row) => {
+describe.each(BACKENDS)("$name", (row) => {
   const { cases } = row;
   const openTrial = trialsOf(row);
 

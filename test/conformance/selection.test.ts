@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
-import { BACKENDS_BESIDE_CACHE } from "./backend-table.ts";
+import { BACKENDS } from "./backend-table.ts";
 import { expandSelection, mergeByRank, topK } from "./brute-force.ts";
 import { Random } from "./random-weights.ts";
 import { ascending, SelectionTrial } from "./selection-trial.ts";
@@ -26,7 +26,7 @@ const SIZES = {
   maxBatchSequences: 4,
 };
 
-describe.each(BACKENDS_BESIDE_CACHE)("$name", ({ open, cases }) => {
+describe.each(BACKENDS)("$name", ({ open, cases }) => {
   const opened: Backend[] = [];
   afterEach(async () => {
     for (const backend of opened.splice(0)) await backend.close();

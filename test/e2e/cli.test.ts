@@ -60,6 +60,15 @@ describe("generate", () => {
     expect(attention.settings).toMatchObject({ budget: 256, layers: [2, 7] });
   });
 
+  it("solves the problem with an int8 cache as well, and inspect counts its bytes", () => {
+    const { status, stdout, stderr } = run([...greedy, "--backend", "wasm", "--cache-dtype", "q8", problem]);
+    expect(status, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ tokenIds: golden.greedy_ids, notes: [] });
+    // ten layers, two kv heads of 64: 2 * 10 * 2 * (64 + 4)
+    const report = JSON.parse(run(["inspect", "--cache-dtype", "q8", "--no-scan", "--json"]).stdout);
+    expect(report).toMatchObject({ cacheDtype: "q8", kvBytesPerToken: 2720 });
+  });
+
   it("runs past the end of sequence when asked, and ends at a stop text", () => {
     const more = run([...greedy, "--ignore-eos", "--max-tokens", "100", problem]);
     expect(JSON.parse(more.stdout)).toMatchObject({ completionTokens: 100, finishReason: "length" });
@@ -95,6 +104,7 @@ describe("a wrong command line ends with 2, one line on standard error and nothi
     ["two prompts", ["generate", "x", "--prompt-file", "p.txt"]],
     ["a prompt and token ids", ["generate", "x", "--token-ids", "t.json"]],
     ["an unknown backend", ["generate", "x", "--backend", "cuda"]],
+    ["an unknown storage type of the cache", ["generate", "x", "--cache-dtype", "q4"]],
     ["threads that are no number", ["generate", "x", "--threads", "abc"]],
     ["half a thread", ["generate", "x", "--threads", "1.5"]],
     ["no thread", ["generate", "x", "--threads", "0"]],

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Engine, openEngine } from "../../src/node/index.ts";
-import type { GpuRun } from "./gpu.ts";
+import { type GpuRun, testedCaches } from "./gpu.ts";
 
 interface Golden {
   readonly input_ids: readonly number[];
@@ -19,10 +19,11 @@ interface Problem {
 
 /**
  * Of logits, as a share of the largest. As test/golden/backends.ts has them; subgroup matrices round the rows of a product to f16, which an
- * H200 shows as 2.8e-3 at most beside an f32 cache, and 3.4e-3 beside an f16 cache.
+ * H200 shows as 2.8e-3 at most beside an f32 cache, and 3.4e-3 beside an f16 cache. Steps of a q8 cache decide between the best tokens of a
+ * random checkpoint, so that its logits alone are compared.
  */
-const ALLOWED_ERROR = { f16: 3e-3, f32: 1e-4 } as const;
-const ALLOWED_ERROR_WITH_MATRICES = { f16: 5e-3, f32: 4e-3 } as const;
+const ALLOWED_ERROR = { f16: 3e-3, f32: 1e-4, q8: 5e-2 } as const;
+const ALLOWED_ERROR_WITH_MATRICES = { f16: 5e-3, f32: 4e-3, q8: 5e-2 } as const;
 
 const SPARSE = "less-is-more:budget=128,layers=2+7";
 
@@ -30,7 +31,7 @@ export async function testGoldens(run: GpuRun, root: string): Promise<void> {
   const folder = join(root, "test/golden/hf");
   const checkpoints = readdirSync(folder).filter((name) => !run.isQuick || name === "qwen2-bias");
   const problems: Problem[] = read(join(root, "test/golden/pico-reasoner.json"));
-  for (const cacheDtype of run.isQuick ? (["f16"] as const) : (["f16", "f32"] as const)) {
+  for (const cacheDtype of testedCaches(run)) {
     const allowed = run.hasSubgroupMatrices ? ALLOWED_ERROR_WITH_MATRICES : ALLOWED_ERROR;
     const bound = allowed[cacheDtype];
     const add = (name: string, error: number) =>
@@ -44,13 +45,14 @@ export async function testGoldens(run: GpuRun, root: string): Promise<void> {
       );
       add(`${name}: logits`, Math.max(...errors));
       const prompt = golden.input_ids.slice(0, 50);
-      add(
-        `${name}: 60 greedy tokens`,
-        await greedyError(engine, { prompt, expected: golden.greedy_from_first_50, ignoreEos: true }),
-      );
+      if (cacheDtype !== "q8")
+        add(
+          `${name}: 60 greedy tokens`,
+          await greedyError(engine, { prompt, expected: golden.greedy_from_first_50, ignoreEos: true }),
+        );
       await engine.close();
     }
-    if (run.isQuick) continue;
+    if (run.isQuick || cacheDtype === "q8") continue;
     const engine = await openEngine({
       model: join(root, "models/pico-reasoner"),
       ...{ backend: "webgpu", cacheDtype, attention: "full" },

@@ -36,6 +36,20 @@ describe("a server at fault", () => {
     expect(await hasWeights(await open("org/model"))).toBe(true);
   });
 
+  test("answers 429 and 500 while headers are read: the requests are repeated", async () => {
+    hub.fault = (_request, response, { kind, count }) => {
+      if (kind === "search" || count > 2) return false;
+      response.writeHead(count === 1 ? 429 : 500, { "Retry-After": "0" }).end();
+      return true;
+    };
+    const opened = await open("org/model", {}, { headersOnly: true });
+    const source = await opened.folder.open("model.safetensors");
+    expect([opened.isRemote, source?.sizeBytes]).toEqual([true, WEIGHTS.length]);
+    expect(
+      Buffer.from((await source?.read(5_000_000, 100)) ?? "").equals(WEIGHTS.subarray(5_000_000, 5_000_100)),
+    ).toBe(true);
+  });
+
   test("answers 500 for ever: it gives up and keeps nothing that is false", async () => {
     hub.fault = (_request, response, { kind }) => {
       if (kind !== "store") return false;
@@ -100,24 +114,35 @@ describe("a server at fault", () => {
     expectNoFalseBlob();
   });
 
-  const lying: [string, (from: number, to: number) => Record<string, string | number>, number][] = [
-    ["another total", (from, to) => ({ "Content-Range": `bytes ${from}-${to}/${WEIGHTS.length + 1}` }), 0],
-    ["another range", (from, to) => ({ "Content-Range": `bytes ${from + 1}-${to}/${WEIGHTS.length}` }), 0],
+  const total = WEIGHTS.length;
+  const lying: [string, string, (from: number, to: number) => Record<string, string | number>, number][] = [
     [
-      "compressed ranges",
-      (from, to) => ({
-        "Content-Range": `bytes ${from}-${to}/${WEIGHTS.length}`,
-        "Content-Encoding": "gzip",
-      }),
+      "another total",
+      "the server sends bytes",
+      (from, to) => ({ "Content-Range": `bytes ${from}-${to}/${total + 1}` }),
       0,
     ],
     [
-      "more bytes than asked for",
-      (from, to) => ({ "Content-Range": `bytes ${from}-${to}/${WEIGHTS.length}` }),
+      "another range",
+      "the server sends bytes 1-",
+      (from, to) => ({ "Content-Range": `bytes ${from + 1}-${to}/${total}` }),
+      0,
+    ],
+    ["no range", "the server sends junk", () => ({ "Content-Range": "junk" }), 0],
+    [
+      "compressed ranges",
+      "encoding gzip",
+      (from, to) => ({ "Content-Range": `bytes ${from}-${to}/${total}`, "Content-Encoding": "gzip" }),
+      0,
+    ],
+    [
+      "a longer body",
+      "sends more than",
+      (from, to) => ({ "Content-Range": `bytes ${from}-${to}/${total}` }),
       100,
     ],
   ];
-  test.each(lying)("lies about lengths (%s): refused at once", async (_, headers, more) => {
+  test.each(lying)("lies about lengths (%s): refused at once", async (_, message, headers, more) => {
     hub.fault = (request, response, { kind }) => {
       if (kind !== "store") return false;
       const [, from = 0, to = 0] = /(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
@@ -125,9 +150,17 @@ describe("a server at fault", () => {
       response.end(Buffer.alloc(Number(to) - Number(from) + 1 + more));
       return true;
     };
-    await expect(open("org/model")).rejects.toThrow(/model\.safetensors/);
+    await expect(open("org/model")).rejects.toThrow(message);
     expect(hub.seen.filter(({ kind }) => kind === "store").length).toBeLessThan(20);
     expectNoFalseBlob();
+  });
+
+  test("sends a whole file of another length in place of a range: refused", async () => {
+    hub.fault = (_request, response, { kind }) => {
+      if (kind === "store") response.end(WEIGHTS.subarray(1));
+      return kind === "store";
+    };
+    await expect(open("org/model")).rejects.toThrow(`the server sends a file of ${total - 1}`);
   });
 
   test("lists one size and links another: refused", async () => {
@@ -149,7 +182,7 @@ describe("a server at fault", () => {
     expect(hub.seen.filter(({ kind }) => kind === "store")).toHaveLength(1);
   });
 
-  test("redirects for ever, or to a place that is less safe: refused", async () => {
+  test("redirects for ever: refused", async () => {
     hub.fault = (_request, response, { kind }) => {
       if (kind !== "resolve") return false;
       response.writeHead(302, { Location: `${hub.url}/org/model/resolve/main/config.json` }).end();
@@ -164,6 +197,19 @@ describe("a server at fault", () => {
       return true;
     };
     await expect(open("org/model")).rejects.toThrow(/no JSON .*sign in.*HF_ENDPOINT/);
+  });
+
+  test("stops sending for a while: the request is repeated where it stopped", async () => {
+    hub.fault = (request, response, { kind, count }) => {
+      if (kind !== "store" || count > 2) return false;
+      const [, from = 0, to = 0] = /(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
+      response.writeHead(206, { "Content-Range": `bytes ${from}-${to}/${WEIGHTS.length}` });
+      response.write(WEIGHTS.subarray(Number(from), Number(from) + 1000));
+      return true;
+    };
+    expect(await hasWeights(await open("org/model", { HF_HUB_DOWNLOAD_TIMEOUT: "1" }))).toBe(true);
+    const starts = hub.seen.flatMap(({ kind, range }) => (kind === "store" ? [range?.split("-")[0]] : []));
+    expect(starts).toContain("bytes=1000");
   });
 
   test("stops sending: the transfer ends when the caller aborts", async () => {

@@ -1,8 +1,32 @@
-import { lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DownloadProgress } from "../../src/load/hub/transfer-rate.ts";
-import { CHECKPOINT, cache, contentOf, hasWeights, hub, open, tree, WEIGHTS } from "./hub-trial.ts";
+import { removeFromCache } from "../../src/node/hub/cached-models.ts";
+import { HubCache } from "../../src/node/hub/hub-cache.ts";
+import {
+  CHECKPOINT,
+  cache,
+  contentOf,
+  expectNoFalseBlob,
+  hasWeights,
+  hub,
+  open,
+  tree,
+  WEIGHTS,
+} from "./hub-trial.ts";
 import { gitHash } from "./local-hub.ts";
 
 describe("a model of the hub", () => {
@@ -167,5 +191,90 @@ describe("offline", () => {
     writeFileSync(join(folder, "snapshots", commit, "config.json"), CHECKPOINT["config.json"]);
     await expect(open("org/model", { HF_HUB_OFFLINE: "1" })).rejects.toThrow(/has 1 files.*lessismore pull/);
     expect(await contentOf(await open("org/model"), "model.safetensors")).toHaveLength(WEIGHTS.length);
+  });
+});
+
+describe("a cache", () => {
+  test("of a machine without flock(1) is filled all the same, and keeps no part of a failed download", async () => {
+    const { PATH } = process.env;
+    process.env.PATH = cache;
+    try {
+      hub.fault = (_request, response, { kind }) => {
+        if (kind === "store") response.end(Buffer.alloc(WEIGHTS.length));
+        return kind === "store";
+      };
+      await expect(open("org/model")).rejects.toThrow("sha256");
+      hub.fault = () => false;
+      await Promise.all([open("org/model"), open("org/model")]);
+    } finally {
+      process.env.PATH = PATH;
+    }
+    expect(await hasWeights(await open("org/model"))).toBe(true);
+    expectNoFalseBlob();
+    expect(
+      tree(join(cache, "models--org--model/blobs")).filter((name) => name.endsWith(".incomplete")),
+    ).toEqual([]);
+  });
+
+  test("that may not be written to serves what it has", async () => {
+    await open("org/model");
+    rmSync(join(cache, "models--org--model/.no_exist"), { recursive: true });
+    writeFileSync(join(cache, "models--org--model/.no_exist"), "no folder can be made here");
+    hub.seen.length = 0;
+    expect(await hasWeights(await open("org/model"))).toBe(true);
+    expect(hub.seen.map(({ kind }) => kind)).toEqual(["revision", "tree"]);
+  });
+
+  test("with a blob of the wrong size gets it anew when all is checked", async () => {
+    const opened = await open("org/model");
+    truncateSync(join(opened.folder.name, "model.safetensors"), 1000);
+    expect(await hasWeights(await open("org/model", {}, { isThorough: true }))).toBe(true);
+    expectNoFalseBlob();
+  });
+
+  test("with parts that a crash of the machine has spoilt gets them anew", async () => {
+    const stop = new AbortController();
+    const isHere = ({ doneBytes }: DownloadProgress) => doneBytes > 5_000_000 && stop.abort();
+    await open("org/model", {}, { signal: stop.signal, onDownload: isHere, connections: 1 }).catch(() => {});
+    const blobs = join(cache, "models--org--model/blobs");
+    const [partial = ""] = readdirSync(blobs).filter((name) => name.endsWith(".incomplete"));
+    const file = openSync(join(blobs, partial), "r+");
+    writeSync(file, "spoilt", 1000);
+    closeSync(file);
+    expect(await hasWeights(await open("org/model"))).toBe(true);
+    expectNoFalseBlob();
+  });
+
+  test("without room says what is free and what is needed, before it fetches", async () => {
+    const full = new HubCache(join(cache, "not", "yet"));
+    await expect(full.checkSpace(1e18)).rejects.toThrow(
+      /takes 1000000000.00 GB, and .* GB free.*HF_HUB_CACHE/,
+    );
+    await full.checkSpace(1000);
+  });
+
+  test("that cannot be made says so", async () => {
+    writeFileSync(join(cache, "file"), "");
+    await expect(open("org/model", { HF_HUB_CACHE: join(cache, "file") })).rejects.toThrow(
+      /making .*HF_HUB_CACHE/,
+    );
+  });
+
+  test("loses one revision, and what only that had", async () => {
+    await open("org/model@v1");
+    const old = hub.commitOf("org/model");
+    const folder = join(cache, "models--org--model");
+    const other = "c".repeat(40);
+    mkdirSync(join(folder, "snapshots", other));
+    cpSync(join(folder, "snapshots", old, "config.json"), join(folder, "snapshots", other, "config.json"), {
+      verbatimSymlinks: true,
+    });
+    const { freedBytes } = await removeFromCache(cache, "org/model", "v1");
+    expect(freedBytes).toBe(WEIGHTS.length + CHECKPOINT["tokenizer.json"].length);
+    expect(tree(folder).filter((path) => !path.startsWith("."))).toEqual([
+      `blobs/${gitHash(CHECKPOINT["config.json"])}`,
+      `snapshots/${other}/config.json -> ../../blobs/${gitHash(CHECKPOINT["config.json"])}`,
+    ]);
+    await expect(removeFromCache(cache, "org/model", "v9")).rejects.toThrow(/no such revision.*cccccccc/);
   });
 });

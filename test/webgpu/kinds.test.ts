@@ -18,6 +18,7 @@ import {
   SELF_TEST_MODEL,
 } from "../../src/machine/self-test.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
+import { advanced, makeLayer, refsOf } from "../conformance/layer-output.ts";
 import { nmse } from "../conformance/random-weights.ts";
 import { Trial } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
@@ -111,6 +112,21 @@ describe.skipIf(gpu === undefined).each(tested)("$name", ({ isCore = false, opti
       );
       expect([...(await draw.tokens())]).toEqual([NO_TOKEN, 4321, NO_TOKEN]);
     }
+    await backend.close();
+  });
+
+  it(`experts whose rows slabs cut equal brute force, NMSE < ${ALLOWED_NMSE[cacheDtype]}`, async () => {
+    const experts = { numExperts: 5, topExperts: 2, intermediateSize: 18, isNormalised: true };
+    const backend = await openOn(...sizesOf({ hiddenSize: 64, experts }));
+    const trial = new Trial(backend, 3);
+    const weights = makeLayer(trial, "f32", false);
+    trial.begin([trial.part(trial.newSequence(), 9)]);
+    const xs = trial.parts.flatMap(({ rows }) => rows);
+    const attended = xs.map(() => new Float64Array(backend.model.numQueryHeads * backend.model.headDim));
+    const tensors = { attended: trial.output, x: trial.x, query: trial.query };
+    backend.advance(refsOf(weights), undefined, tensors);
+    const expected = xs.flatMap((x, row) => [...advanced(backend.model, weights, x, attended[row])]);
+    expect(nmse(await trial.floats(trial.x), expected)).toBeLessThan(ALLOWED_NMSE[cacheDtype]);
     await backend.close();
   });
 

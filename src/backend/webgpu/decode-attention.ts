@@ -5,6 +5,7 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Kernel } from "./kernel-compiler.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { type NumberedBuffer, type PendingCombine, WebGpuTensor } from "./refs.ts";
+import type { ShaderFile } from "./shader.ts";
 import { MIN_SPLIT, SplitKv, type SplitShape } from "./split-kv.ts";
 
 /** Maximum bytes of split-KV partials at once: more rows take turns. */
@@ -243,7 +244,7 @@ export class DecodeAttention {
           },
         );
       case "streamed":
-        return recorder.kernel([...prelude.files, "attend-inputs", "attend"], {
+        return recorder.kernel([...prelude.files, ...this.#productFiles, "attend-inputs", "attend"], {
           ...constants,
           LANES: shape.lanes,
           TOKENS: shape.tokens,
@@ -253,6 +254,13 @@ export class DecodeAttention {
           SUM_HEADS: shape.sumHeads,
         });
     }
+  }
+
+  /** Preludes of the products of queries and keys. */
+  get #productFiles(): readonly ShaderFile[] {
+    const { cacheDtype, traits } = this.#context;
+    if (cacheDtype !== "q8") return ["attend-floats"];
+    return [traits.hasPackedDot ? "packed-dot" : "packed-dot-none", "attend-int8"];
   }
 
   /** Bytes of one row's partials. */

@@ -212,7 +212,7 @@ export class KvCache {
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
     const threads = numRows > 8 ? Math.max(lanes, 256) : Math.max(lanes, 64);
-    const files = [...prelude.files, reducePrelude(traits, lanes), "finish-heads"] as const;
+    const files = [...prelude.files, reducePrelude(traits, lanes), "int8-rows", "finish-heads"] as const;
     const kernel = recorder.kernel(files, {
       ...stepConstants(this.#context, model.layers[layer]),
       ...prelude.constants,

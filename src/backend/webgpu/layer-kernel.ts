@@ -7,7 +7,7 @@ import type { Kernel } from "./kernel-compiler.ts";
 import type { Bindings, Params } from "./kernel-params.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { LayerStages } from "./layer-stages.ts";
-import { type StageText, stageConstants, stageFiles } from "./layer-text.ts";
+import { headStore, type StageText, stageConstants, stageFiles } from "./layer-text.ts";
 import { reduceLanesOf } from "./quantised-sizes.ts";
 import { type NumberedBuffer, type PendingCombine, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
@@ -144,7 +144,7 @@ export class LayerKernel {
       areAlike(q, k) &&
       slabOf(q) === slabOf(v) &&
       (!isValueApart(input) || (isQuantised(q.format) && isQuantised(v.format))) &&
-      this.#stages.input(q.format, !isFinishedApart(this.#context, input)) !== undefined &&
+      this.#stages.input(q.format, !hasHeadNorm(input)) !== undefined &&
       WebGpuWeight.of(norm).vector % 4 === 0
     );
   }
@@ -178,22 +178,19 @@ export class LayerKernel {
       grid: [first + o + gateUp + down + input],
     });
     const { next, query } = layer;
-    if (next && isFinishedApart(this.#context, next.weights))
+    if (next && hasHeadNorm(next.weights))
       this.#cache.finishHeads(next.layer, next.weights, this.#projected, query, 1);
   }
 
   /** The kernel of a dispatch: the same for all layers of the same formats and all lengths, so that a new number of splits costs little. */
   #kernel(layer: LayerDispatch, plan: LayerPlan): Kernel {
-    const input = layer.next && (isFinishedApart(this.#context, layer.next.weights) ? "to rows" : "to heads");
+    const input = layer.next && (hasHeadNorm(layer.next.weights) ? "to rows" : "to heads");
     const { rope, queryRope } = layer.next ? this.#ropeOf(layer.next) : {};
     const formats = plan.stages.map(({ format }) => format);
     const key = `${formats.join(" ")}, ${input}, ${rope}, ${queryRope}, ${layer.pending !== undefined}`;
     let kernel = this.#kernels.get(key);
     if (!kernel) {
-      kernel = this.#context.recorder.kernel(
-        filesOf(this.#context, layer, plan),
-        this.#constants(layer, plan),
-      );
+      kernel = this.#context.recorder.kernel(this.#filesOf(layer, plan), this.#constants(layer, plan));
       this.#kernels.set(key, kernel);
     }
     return kernel;
@@ -206,7 +203,7 @@ export class LayerKernel {
     const o = sizes.output(output.o.format, pending !== undefined);
     const gateUp = sizes.gateUp(gate.format);
     const last = sizes.down(down.format);
-    const input = next && sizes.input(next.weights.q.format, !isFinishedApart(this.#context, next.weights));
+    const input = next && sizes.input(next.weights.q.format, !hasHeadNorm(next.weights));
     if (!o || !gateUp || !last || (next && !input))
       throw new BackendError(
         "backend webgpu: recording the layer kernel: this model's rows do not divide evenly",
@@ -223,20 +220,34 @@ export class LayerKernel {
       if (isValueApart(next.weights))
         stages.push({ name: "value", stage: input, format: v.format, cols: hiddenSize, isNormed: true });
     }
+    const isToHeads = next && !hasHeadNorm(next.weights);
+    const stores = isToHeads ? headStore(this.#context, sizes.threads).workgroups : 0;
     const workgroups = {
       first: pending ? numQueryHeads : Math.ceil(width / sizes.threads),
       o: hiddenSize / o.all,
       gateUp: (2 * intermediateSize) / gateUp.all,
       down: hiddenSize / last.all,
-      input: input ? sizes.inputRows / input.all : 0,
+      input: input ? sizes.inputRows / input.all + stores : 0,
     };
     return { stages, workgroups };
+  }
+
+  #filesOf({ next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
+    const files: ShaderFile[] = [...stageFiles(stages), actFile(this.#context.model), "layer-core"];
+    if (pending) files.push("combine-core", "layer-combine");
+    else files.push("layer-copy");
+    if (next) files.push(isValueApart(next.weights) ? "layer-input-value" : "layer-input");
+    if (!next) files.push("layer-to-end");
+    else if (hasHeadNorm(next.weights)) files.push("layer-to-rows");
+    else files.push("step", ...headStore(this.#context, this.#stages.threads).files, "layer-to-heads");
+    files.push("layer-kernel");
+    return files;
   }
 
   #constants(layer: LayerDispatch, plan: LayerPlan): Constants {
     const { model, cacheDtype } = this.#context;
     const { numQueryHeads, numKvHeads, headDim } = model;
-    const isToHeads = layer.next && !isFinishedApart(this.#context, layer.next.weights);
+    const isToHeads = layer.next && !hasHeadNorm(layer.next.weights);
     const isToRows = layer.next && !isToHeads;
     return {
       ...this.#sharedConstants(layer, plan),
@@ -245,7 +256,7 @@ export class LayerKernel {
       ...(isToRows && { QUERY_ROWS: numQueryHeads * headDim, KV_ROWS: numKvHeads * headDim }),
       ...(isToHeads && {
         ...stepConstants(this.#context, this.#ropeOf(layer.next)),
-        CACHE_IS_F16: cacheDtype === "f16",
+        ...headStore(this.#context, this.#stages.threads).constants,
       }),
     };
   }
@@ -303,8 +314,7 @@ export class LayerKernel {
     };
     if (!next) return bindings;
     const weights_input = slabOf(next.weights.q);
-    if (isFinishedApart(this.#context, next.weights))
-      return { ...bindings, weights_input, projected: this.#projected };
+    if (hasHeadNorm(next.weights)) return { ...bindings, weights_input, projected: this.#projected };
     const { keys, values } = this.#cache.layer(next.layer);
     return { ...bindings, weights_input, step: stepBuffer.storage, query, keys, values };
   }
@@ -328,27 +338,9 @@ function dispatchOf(
   };
 }
 
-function filesOf(context: GpuContext, { next, pending }: LayerDispatch, { stages }: LayerPlan): ShaderFile[] {
-  const files: ShaderFile[] = [...stageFiles(stages), actFile(context.model), "layer-core"];
-  if (pending) files.push("combine-core", "layer-combine");
-  else files.push("layer-copy");
-  if (next) files.push(isValueApart(next.weights) ? "layer-input-value" : "layer-input");
-  if (!next) files.push("layer-to-end");
-  else if (isFinishedApart(context, next.weights)) files.push("layer-to-rows");
-  else files.push("step", "layer-to-heads");
-  files.push("layer-kernel");
-  return files;
-}
-
-/**
- * True for heads that a dispatch of its own finishes, which sees each head whole: those with norms, and keys and values that a q8
- * cache scales.
- */
-export function isFinishedApart(
-  { cacheDtype }: GpuContext,
-  { qNorm, kNorm }: AttentionInputWeights,
-): boolean {
-  return cacheDtype === "q8" || qNorm !== undefined || kNorm !== undefined;
+/** Heads with norms of their own are finished by a dispatch that sees each head whole. */
+export function hasHeadNorm({ qNorm, kNorm }: AttentionInputWeights): boolean {
+  return qNorm !== undefined || kNorm !== undefined;
 }
 
 /** True if each lies whole in one slab. */

@@ -120,9 +120,11 @@ export class LayerStages {
 
   /** The words of one set of mailboxes: attended, hidden twice, gated, and the ticket. */
   get setWords(): number {
-    const { hiddenSize, intermediateSize, numQueryHeads, headDim } = this.#context.model;
+    const { hiddenSize, intermediateSize, numQueryHeads, numKvHeads, headDim } = this.#context.model;
     const attended = this.mailboxWords(numQueryHeads * headDim);
-    return attended + 2 * this.mailboxWords(hiddenSize) + this.mailboxWords(intermediateSize) + 1;
+    // keys and values wait for the scale of their head
+    const heads = this.#context.cacheDtype === "q8" ? 2 * numKvHeads * headDim : 0;
+    return attended + 2 * this.mailboxWords(hiddenSize) + this.mailboxWords(intermediateSize) + heads + 1;
   }
 
   #stage(size: StageSize): Stage | undefined {

@@ -1,5 +1,7 @@
 /** The files and constants of the layer kernel for the formats and sizes of its stages. */
 import { formatCode, type WeightFormat } from "../../base/weight-format.ts";
+import type { GpuContext } from "./context.ts";
+import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Stage } from "./layer-stages.ts";
 import type { Constants, ShaderFile } from "./shader.ts";
 import { isQuantised, PIECE, rowVectors, vectorElements } from "./weight-rows.ts";
@@ -61,5 +63,27 @@ function constantsOf({ name, stage, format, cols, isNormed }: StageText): Consta
     [`CHUNK_${name}`]: stage.chunk,
     [`SPAN_${name}`]: stage.span,
     [`STRIPS_${name}`]: stage.strips,
+  };
+}
+
+/**
+ * How the kernel's last stage stores keys and values of heads without norms: where it computes them, or for a q8 cache in
+ * workgroups that see a head whole.
+ */
+export function headStore(
+  { cacheDtype, model, traits }: GpuContext,
+  threads: number,
+): { readonly files: readonly ShaderFile[]; readonly constants: Constants; readonly workgroups: number } {
+  if (cacheDtype !== "q8")
+    return {
+      files: ["layer-store-floats"],
+      constants: { CACHE_IS_F16: cacheDtype === "f16" },
+      workgroups: 0,
+    };
+  return {
+    files: [reducePrelude(traits, threads), "int8-rows", "layer-store-int8"],
+    constants: { LANES: threads, ...subgroupConstants(traits) },
+    // for each head of keys and of values
+    workgroups: 2 * model.numKvHeads,
   };
 }

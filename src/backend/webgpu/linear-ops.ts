@@ -10,6 +10,7 @@ import {
   padded,
   type Rows,
 } from "./product-inputs.ts";
+import { arePaired, formatsOf, headRowsOf, isStreamed, lanesOf, MIN_HEAD_ROWS } from "./product-sizes.ts";
 import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import { groupSections, type Product, pairSections, type Section, sectionParams } from "./sections.ts";
@@ -19,8 +20,6 @@ import { isQuantised, vectorElements } from "./weight-rows.ts";
 /** Maximum rows of x in the matrix-vector kernel; tiles are faster for more rows, subgroup matrices for still fewer. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
-/** A thread group takes at least two runs of two rows of a head. */
-const MIN_HEAD_ROWS = 4;
 /** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
@@ -289,39 +288,4 @@ export class LinearOps {
       );
     return weight;
   }
-}
-
-/** Invocations that share a row of `stride` vectors: whole reduce groups, as many as possible among those that idle least. */
-function lanesOf(stride: number, reduceLanes: number, most: number): number {
-  let best = reduceLanes;
-  let least = Number.POSITIVE_INFINITY;
-  const enough = Math.ceil(stride / reduceLanes) * reduceLanes; // for one vector each
-  const fewest = Math.max(reduceLanes, Math.floor(most / 2 / reduceLanes) * reduceLanes);
-  for (let lanes = Math.min(fewest, enough); lanes <= Math.min(most, enough); lanes += reduceLanes) {
-    const idle = Math.ceil(stride / lanes) * lanes - stride;
-    if (idle <= least) [best, least] = [lanes, idle];
-  }
-  return best;
-}
-
-function formatsOf(products: readonly Product[]): readonly WeightFormat[] {
-  return products.map(({ weight }) => weight.format);
-}
-
-/** True if one kernel can read two matrices: quantised ones through one binding. */
-function arePaired(one: Section, other: Section): boolean {
-  return one.format === other.format && (!isQuantised(one.format) || one.slice.slab === other.slice.slab);
-}
-
-/** True if the matrix-vector kernels can read x in place, by whole vectors. */
-function isStreamed(x: Rows, cols: number, format: WeightFormat): boolean {
-  return x.stride % 4 === 0 && (isQuantised(format) || cols % vectorElements(format) === 0);
-}
-
-/** Lowers the rows of a workgroup until they divide a head and each invocation finishes at most two pairs. */
-function headRowsOf(rows: number, headDim: number, maxPairs: number): number {
-  let headRows = Math.max(MIN_HEAD_ROWS, rows);
-  while (headRows > MIN_HEAD_ROWS && (headDim % headRows !== 0 || headRows / MIN_HEAD_ROWS > maxPairs))
-    headRows /= 2;
-  return headRows;
 }

@@ -10,6 +10,9 @@ const LLAMA_8B = {
   maxSequenceLength: 131072,
 };
 const QWEN_06B = { ...LLAMA_8B, hiddenSize: 1024, intermediateSize: 3072, numQueryHeads: 16 };
+const experts = { numExperts: 128, topExperts: 8, intermediateSize: 2048, isNormalised: true };
+const QWEN_30B = { ...LLAMA_8B, hiddenSize: 2048, intermediateSize: 6144, numKvHeads: 4, experts };
+const MANY_CHOSEN = { ...QWEN_30B, experts: { ...experts, topExperts: 40, intermediateSize: 256 } };
 const PICO = {
   hiddenSize: 256,
   intermediateSize: 640,
@@ -26,6 +29,7 @@ const limits = (binding: number) => ({
   maxComputeWorkgroupSizeX: 256,
   maxComputeWorkgroupStorageSize: 16384,
 });
+const small = { limits: limits(2 ** 27), isSoftware: false };
 const large = { limits: limits(2 ** 31), isSoftware: false };
 
 test.each([
@@ -40,6 +44,8 @@ test.each([
     { limits: limits(2 ** 27), isSoftware: false },
     2048,
   ],
+  ["what the gates of all chosen experts leave of a binding", QWEN_30B, 30e9, small, 2048],
+  ["no more choices of experts than a dispatch has workgroups", MANY_CHOSEN, 300e9, large, 1024],
   ["256 at least", LLAMA_8B, 16e9, { limits: limits(2 ** 20), isSoftware: false }, 256],
   ["256 where the CPU computes", LLAMA_8B, 16e9, { limits: limits(2 ** 31), isSoftware: true }, 256],
 ])("%s", (_, shape, weightBytes, device, rows) => {

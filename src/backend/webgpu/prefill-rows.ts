@@ -1,5 +1,6 @@
 import type { Capacity, ModelShape } from "../backend.ts";
 import { bindingBytes, type DeviceLimits } from "./device-limits.ts";
+import { expertElements } from "./expert-ops.ts";
 import { padded } from "./product-inputs.ts";
 
 /** On an H200, prefill of qwen3-8b: 256 rows 93 TFLOP/s, 1024 rows 172 to 177, 4096 rows 211 to 218. */
@@ -11,9 +12,13 @@ const SOFTWARE_ROWS = 256;
 const SHARE_OF_WEIGHTS = 1 / 8;
 const MIN_BYTES = 32 << 20;
 
+/** Workgroups of one dimension of a dispatch: one for each choice of an expert. */
+const MAX_WORKGROUPS = 65535;
+const NO_EXPERTS = { routed: 0, chosen: 0, gated: 0 };
+
 type RowShape = Pick<
   ModelShape,
-  "hiddenSize" | "intermediateSize" | "numQueryHeads" | "numKvHeads" | "headDim"
+  "hiddenSize" | "intermediateSize" | "numQueryHeads" | "numKvHeads" | "headDim" | "experts"
 > &
   Pick<Capacity, "maxSequenceLength">;
 
@@ -28,9 +33,14 @@ export function proposePrefillRows(
 ): number {
   if (device.isSoftware) return SOFTWARE_ROWS;
   const bytes = Math.max(MIN_BYTES, weightBytes * SHARE_OF_WEIGHTS);
-  const widest = 4 * Math.max(padded(shape.intermediateSize), projectedWidth(shape));
+  const expert = shape.experts && expertElements(shape.experts, 1);
+  const widest = 4 * Math.max(padded(shape.intermediateSize), projectedWidth(shape), expert?.gated ?? 0);
+  const choices = shape.experts?.topExperts ?? 1;
   let rows = MAX_ROWS;
-  const fits = () => rows * rowBytes(shape) <= bytes && rows * widest <= bindingBytes(device.limits);
+  const fits = () =>
+    rows * rowBytes(shape) <= bytes &&
+    rows * widest <= bindingBytes(device.limits) &&
+    rows * choices <= MAX_WORKGROUPS;
   while (rows > MIN_ROWS && (!fits() || rows >= 2 * shape.maxSequenceLength)) rows /= 2;
   return rows;
 }
@@ -41,7 +51,9 @@ export function rowBytes(shape: RowShape): number {
   const queryWidth = numQueryHeads * headDim;
   const prepared = Math.max(hiddenSize, intermediateSize, queryWidth);
   const decoder = hiddenSize + 2 * queryWidth;
-  return 4 * (decoder + projectedWidth(shape) + padded(intermediateSize) + padded(prepared) + headDim);
+  const { routed, chosen, gated } = shape.experts ? expertElements(shape.experts, 1) : NO_EXPERTS;
+  const feedForward = padded(intermediateSize) + routed + chosen + gated;
+  return 4 * (decoder + projectedWidth(shape) + feedForward + padded(prepared) + headDim);
 }
 
 function projectedWidth({ numQueryHeads, numKvHeads, headDim }: RowShape): number {

@@ -12,7 +12,7 @@ import type { GpuContext } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import { ExpertOps, expertsOf } from "./expert-ops.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { isFinishedApart, LayerKernel } from "./layer-kernel.ts";
+import { hasHeadNorm, LayerKernel } from "./layer-kernel.ts";
 import { LinearOps } from "./linear-ops.ts";
 import { ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
@@ -109,7 +109,8 @@ export class ProjectionOps {
     const v = LinearOps.weight(weights.v, kvWidth, hiddenSize);
     const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
     const norm = WebGpuWeight.of(weights.norm);
-    if (!isFinishedApart(this.#context, weights)) {
+    // a q8 cache scales rows of whole heads
+    if (this.#context.cacheDtype !== "q8" && !hasHeadNorm(weights)) {
       const kinds = [
         { weight: q, out: 0, bias: qBias },
         { weight: k, out: 1, bias: kBias },

@@ -1,6 +1,7 @@
 /** Products of many rows of x. */
 import { actFile, type GpuContext } from "./context.ts";
 import type { HalfRows, Rows } from "./product-inputs.ts";
+import { skinnyTile } from "./product-sizes.ts";
 import type { NumberedBuffer } from "./refs.ts";
 import { type Section, wordsOf } from "./sections.ts";
 import type { MatrixTile } from "./tuning.ts";
@@ -109,12 +110,4 @@ export function recordMatrix(
 function largeOrNot({ tuning }: GpuContext, isLarge: boolean): MatrixTile {
   const { matrixTile, largeMatrixTile } = tuning;
   return isLarge ? largeMatrixTile : matrixTile;
-}
-
-/** For few rows of x: long strips of few weight rows, whose columns four subgroups share. */
-function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
-  const x = Math.ceil(count / 16) * 16;
-  // enough workgroups for all of a large GPU
-  const w = isPair || rows >= 16384 ? 32 : 16;
-  return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
 }

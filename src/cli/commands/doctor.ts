@@ -1,20 +1,32 @@
-import { Command } from "commander";
-import { examineMachine, type TestReport } from "../../node/index.ts";
-import { formatLimit } from "../output.ts";
+import { Argument, Command } from "commander";
+import { examineMachine, fitCheckpoint, type ModelFit, type TestReport } from "../../node/index.ts";
+import { formatBytes, formatLimit } from "../output.ts";
 
 type Report = Awaited<ReturnType<typeof examineMachine>>;
 type TuningReport = NonNullable<Report["wasm"]["tuning"]>;
 type Adapter = Report["webgpu"]["adapters"][number];
 
+interface DoctorOptions {
+  readonly json?: boolean;
+  readonly measure?: boolean;
+}
+
 /** `lessismore doctor`. `done` receives the action's exit code. */
 export function doctorCommand(done: (exitCode: number) => void): Command {
   return new Command("doctor")
     .description("say what this machine has to compute with, and whether it computes rightly")
+    .addArgument(
+      new Argument("[model]", "also say how this model would fit: a folder, a file, a name on the hub"),
+    )
     .option("--measure", "measure anew what suits the processor, and keep it")
     .option("--json", "print one JSON object")
-    .action(async ({ json, measure }: { readonly json?: boolean; readonly measure?: boolean }) => {
+    .action(async (model: string | undefined, { json, measure }: DoctorOptions) => {
+      const fits = model === undefined ? [] : await fitCheckpoint(model);
       const report = await examineMachine({ tuning: measure ? "measure" : "auto" });
-      process.stdout.write(json ? `${JSON.stringify(report)}\n` : describeMachine(report));
+      const all = model === undefined ? report : { ...report, model: { name: model, fits } };
+      process.stdout.write(
+        json ? `${JSON.stringify(all)}\n` : describeMachine(report) + describeFits(model, fits),
+      );
       done(report.isSound ? 0 : 1);
     });
 }
@@ -41,6 +53,26 @@ export function describeMachine(report: Report): string {
     ]),
   ];
   return blocks.filter((block) => block !== "").join("\n");
+}
+
+/** Formats how a model fits: a block with a line for each backend. */
+function describeFits(model: string | undefined, fits: readonly ModelFit[]): string {
+  if (model === undefined) return "";
+  const lines = fits.map((fit): [string, string] => {
+    if ("problem" in fit) return [`  ${fit.backend}`, wrap(fit.problem.split(" "))];
+    const { weightBytes, cacheBytes, workBytes, totalBytes } = fit.memory;
+    const parts = [weightBytes, cacheBytes, workBytes].map(formatBytes);
+    return [
+      `  ${fit.backend}`,
+      wrap(
+        (
+          `fits in ${fit.dtype === "own" ? "its own precision" : fit.dtype}: ${formatBytes(totalBytes)} for one request of ` +
+          `${fit.contextLength} tokens (weights ${parts[0]}, keys and values ${parts[1]}, work space ${parts[2]}); ${fit.why}`
+        ).split(" "),
+      ),
+    ];
+  });
+  return `\n${rows([["model", model], ...lines])}`;
 }
 
 /** Formats the tuning and its source. */

@@ -2,7 +2,7 @@ import { ModelFileError } from "../../base/errors.ts";
 import { isObject } from "../../base/is-object.ts";
 import { printValue } from "../../base/print-value.ts";
 import type { FileFolder } from "../byte-source.ts";
-import { HttpReader, type HttpResponse } from "../http-reader.ts";
+import { type Fetch, HttpReader, type HttpResponse } from "../http-reader.ts";
 import { findExcess, JSON_LIMITS } from "../json-text.ts";
 import { createUrlFolder } from "../url-folder.ts";
 import { createHubFetch, type HubAccess } from "./hub-fetch.ts";
@@ -117,13 +117,9 @@ export class HubClient {
 
   /** Presents a commit's files as a folder that is read by ranges. Missing files are those that the list lacks. */
   openFolder(repo: string, commit: string, files: readonly HubFile[]): FileFolder {
-    const url = `${this.url}/${repo}/resolve/${commit}`;
     const { stallMs } = this.#options;
-    const folder = createUrlFolder(
-      url,
-      createHubFetch(this.#options),
-      stallMs === undefined ? {} : { stallMs },
-    );
+    const limits = stallMs === undefined ? {} : { stallMs };
+    const folder = createUrlFolder(`${this.url}/${repo}/resolve/${commit}`, this.#patientFetch(), limits);
     const paths = new Set(files.map(({ path }) => path));
     return {
       ...folder,
@@ -131,6 +127,19 @@ export class HubClient {
       open: async (path, signal) => (paths.has(path) ? folder.open(path, signal) : undefined),
       list: async () => [...paths],
     };
+  }
+
+  /** Repeats requests whose failure may pass. */
+  #patientFetch(): Fetch {
+    const fetchOnce = createHubFetch(this.#options);
+    return (url, init) =>
+      new Retry(this.retry).run(async () => {
+        const response = await fetchOnce(url, init);
+        if (!mayPass(response.status)) return response;
+        await response.body?.cancel();
+        const waitMs = readRetryAfter(response.headers.get("retry-after") ?? undefined);
+        throw new PassingError(`fetching ${url}: the server answered ${response.status}`, { waitMs });
+      }, init.signal ?? undefined);
   }
 
   /** A server must not compress ranges. Browsers set the header themselves. */
@@ -169,7 +178,7 @@ export class HubClient {
     const waitMs = readRetryAfter(response.header("retry-after"));
     const [code, said] = [response.header("x-error-code"), response.header("x-error-message")];
     response.cancel();
-    if (status === 429 || status === 408 || status >= 500)
+    if (mayPass(status))
       throw new PassingError(status === 429 ? `${answer}, too many requests${this.#advice()}` : answer, {
         waitMs,
       });
@@ -189,6 +198,11 @@ export class HubClient {
       `fetching ${this.url}${path}: expected ${expected}, got ${printValue(got)}; is this address a Hugging Face hub?`,
     );
   }
+}
+
+/** Statuses of a busy server, or of one that is being mended. */
+function mayPass(status: number): boolean {
+  return status === 429 || status === 408 || status >= 500;
 }
 
 interface Answer {

@@ -53,7 +53,7 @@ export async function pullModel(
   options: PullOptions = {},
 ): Promise<OpenedModel> {
   const { client, store, offlineReason = "offline" } = place;
-  if (!client) return openStored(store, model, offlineReason);
+  if (!client) return (await findStored(store, model, offlineReason)).opened;
   const found = await findCommit(client, store, model, options);
   return typeof found === "string" ? new Pull(client, store, model, options).run(found) : found;
 }
@@ -69,7 +69,7 @@ export async function openHeaders(
   options: Pick<PullOptions, "signal"> = {},
 ): Promise<OpenedModel> {
   const { client, store, offlineReason = "offline" } = place;
-  if (!client) return openStored(store, model, offlineReason);
+  if (!client) return (await findStored(store, model, offlineReason)).opened;
   const commit = await findCommit(client, store, model, options);
   if (typeof commit !== "string") return commit;
   const files = await client.filesOf(model.repo, commit, options.signal);
@@ -94,24 +94,32 @@ async function findCommit(
   { signal, isThorough = false }: PullOptions,
 ): Promise<string | OpenedModel> {
   const { repo, revision = "main" } = model;
-  const stored = await openStored(store, model, "").catch(() => undefined);
-  const isKnownWhole = stored?.notes.length === 0 && !isThorough;
-  if (COMMIT.test(revision)) return isKnownWhole ? stored : revision;
+  const stored = await findStored(store, model, "").catch(() => undefined);
+  const whole = stored?.isWhole && !isThorough ? stored.opened : undefined;
+  if (COMMIT.test(revision)) return whole ?? revision;
   if (!stored) return client.commitOf(repo, revision, signal);
   try {
     const patience = AbortSignal.timeout(PATIENCE_MS);
     const ending = signal ? AbortSignal.any([signal, patience]) : patience;
     const commit = await client.commitOf(repo, revision, ending, { attempts: 1 });
-    return isKnownWhole && commit === (await store.commitOf(repo, revision)) ? stored : commit;
+    return whole && commit === stored.commit ? whole : commit;
   } catch (error) {
     if (signal?.aborted || !(error instanceof EngineError)) throw error;
     const note = `${formatHubModel(model)} is used as ${store.name} has it, because the hub did not answer: ${error.message}`;
-    return { ...stored, notes: [...stored.notes, note] };
+    return { ...stored.opened, notes: [...stored.opened.notes, note] };
   }
 }
 
-/** Opens a model from the store alone. @throws ModelFileError when it is not there, or not whole. */
-export async function openStored(store: ModelStore, model: HubModel, reason: string): Promise<OpenedModel> {
+/** A model in the store. */
+interface StoredModel {
+  readonly opened: OpenedModel;
+  readonly commit: string;
+  /** True if every file of the commit that the engine reads is here; a text that is not may be on the hub otherwise. */
+  readonly isWhole: boolean;
+}
+
+/** Opens a model from the store alone. @throws ModelFileError when it is not there, or lacks weights. */
+async function findStored(store: ModelStore, model: HubModel, reason: string): Promise<StoredModel> {
   const { repo, revision = "main" } = model;
   const doing = `opening ${formatHubModel(model)}`;
   const advice = `fetch it with \`lessismore pull ${formatHubModel(model)}\` when the hub can be reached`;
@@ -126,9 +134,15 @@ export async function openStored(store: ModelStore, model: HubModel, reason: str
   try {
     const chosen = chooseFiles(model, paths);
     await checkShards(folder, chosen, paths);
-    const { file } = chosen;
-    const notes = file === undefined ? await unknownTexts(store, snapshot, paths) : [];
-    return { folder: withWeightFile(folder, file), notes };
+    const unknown = chosen.file === undefined ? await unknownTexts(store, snapshot, paths) : [];
+    const notes = unknown.includes("tokenizer.json")
+      ? [`${store.name} has no tokenizer.json of ${repo}, which the hub may have; ${advice}`]
+      : [];
+    return {
+      opened: { folder: withWeightFile(folder, chosen.file), notes },
+      commit,
+      isWhole: unknown.length === 0,
+    };
   } catch (error) {
     if (!(error instanceof ModelFileError)) throw error;
     throw new ModelFileError(
@@ -139,7 +153,7 @@ export async function openStored(store: ModelStore, model: HubModel, reason: str
   }
 }
 
-/** Notes the texts of a checkpoint that are not in the store, and may be on the hub. */
+/** The texts of a checkpoint that are not in the store, and may be on the hub. */
 async function unknownTexts(
   store: ModelStore,
   snapshot: Snapshot,
@@ -148,8 +162,7 @@ async function unknownTexts(
   const unknown: string[] = [];
   for (const path of TEXT_FILES)
     if (!paths.includes(path) && !(await store.isAbsent(snapshot, path))) unknown.push(path);
-  if (unknown.length === 0) return [];
-  return [`${store.name} lacks ${unknown.join(", ")} of ${snapshot.repo}, which the hub may have`];
+  return unknown;
 }
 
 /** @throws ModelFileError when a shard that the index names is missing. */
@@ -164,6 +177,8 @@ async function checkShards(folder: FileFolder, chosen: ChosenFiles, paths: reado
       );
 }
 
+/** A transfer outlives some fifty seconds without a network: much is here already, or on its way. */
+const PATIENT = { attempts: 8 };
 /** Progress is reported at most this often. */
 const REPORT_MS = 100;
 
@@ -237,7 +252,7 @@ class Pull {
         await fetchParts(partial, async (range, ending) => this.#openRange(of, file, range, ending), {
           name: `${snapshot.repo}/${file.path}`,
           connections,
-          retry: this.#client.retry,
+          retry: { ...PATIENT, ...this.#client.retry },
           signal,
           onBytes: (bytes) => {
             this.#done += bytes;

@@ -132,7 +132,6 @@ export async function removeFromCache(root: string, repo: string, revision?: str
   const gone = join(root, `${folderName(repo)}.${randomUUID().slice(0, 8)}.removed`);
   await rename(model.path, gone); // At once: nobody finds a model with half of its files.
   await rm(gone, { recursive: true, force: true });
-  await rm(join(root, ".locks", folderName(repo)), { recursive: true, force: true });
   return { name: repo, freedBytes: model.sizeBytes - sharedBytes, sharedBytes };
 }
 

@@ -18,7 +18,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { throwIfAborted } from "../../base/abort.ts";
-import { ModelFileError } from "../../base/errors.ts";
+import { EngineError, ModelFileError } from "../../base/errors.ts";
 import type { FileFolder } from "../../load/byte-source.ts";
 import type { HubFile } from "../../load/hub/hub-client.ts";
 import type { ModelStore, ReceiveCalls, Snapshot } from "../../load/hub/model-store.ts";
@@ -48,11 +48,17 @@ export class HubCache implements ModelStore {
 
   async keepCommit({ repo, commit }: Snapshot, revision: string): Promise<void> {
     const path = join(this.#folderOf(repo), "refs", ...revision.split("/"));
-    if ((await readCommit(path)) === commit) return; // The cache may be read-only.
-    await mkdir(dirname(path), { recursive: true });
+    if ((await readCommit(path)) === commit) return;
     const passing = `${path}.${randomUUID().slice(0, 8)}.tmp`;
-    await writeFile(passing, commit);
-    await rename(passing, path);
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(passing, commit);
+      await rename(passing, path);
+    } catch (cause) {
+      // Others may own the cache; the model is whole all the same.
+      if (!isCode(cause, ["EROFS", "EACCES", "EPERM"]))
+        throw new ModelFileError(`writing ${path}: ${String(cause)}`, { cause });
+    }
   }
 
   async list(snapshot: Snapshot): Promise<readonly string[]> {
@@ -98,6 +104,9 @@ export class HubCache implements ModelStore {
       // Without a lock no other process may share the file in the making.
       if (isNew) await this.#fetchBlob(snapshot, file, calls, lock !== undefined);
       await this.#link(snapshot, file, isNew);
+    } catch (cause) {
+      if (cause instanceof EngineError) throw cause;
+      throw new ModelFileError(`fetching ${snapshot.repo}/${file.path}: ${String(cause)}`, { cause });
     } finally {
       await lock?.release();
     }
@@ -107,8 +116,12 @@ export class HubCache implements ModelStore {
     for (const path of paths) {
       const marker = join(this.#folderOf(repo), ".no_exist", commit, ...path.split("/"));
       if ((await sizeOf(marker)) !== undefined) continue;
-      await mkdir(dirname(marker), { recursive: true });
-      await writeFile(marker, "");
+      try {
+        await mkdir(dirname(marker), { recursive: true });
+        await writeFile(marker, "");
+      } catch {
+        return; // A marker only saves a request.
+      }
     }
   }
 
@@ -166,9 +179,8 @@ export class HubCache implements ModelStore {
       try {
         return await symlink(relative(dirname(path), blob), path);
       } catch (cause) {
-        const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-        if (!["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"].includes(code))
-          throw new ModelFileError(`linking ${path}: ${String(cause)}`, { cause });
+        if (isCode(cause, ["EEXIST"]) && (await this.has(snapshot, file))) return; // Another process did it.
+        if (!isCode(cause, ["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"])) throw cause;
       }
     }
     if (isNew) return rename(blob, path);
@@ -236,6 +248,10 @@ async function freeBytes(
     if (info) return { free: info.bavail * info.bsize, at };
     if (dirname(at) === at) return { free: undefined, at };
   }
+}
+
+function isCode(cause: unknown, codes: readonly string[]): boolean {
+  return cause instanceof Error && "code" in cause && codes.includes(String(cause.code));
 }
 
 function gigabytes(sizeBytes: number): string {

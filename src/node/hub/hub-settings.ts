@@ -14,6 +14,8 @@ export interface HubSettings {
   readonly token: string | undefined;
   /** Why no request may be made; undefined if requests may be made. */
   readonly offlineReason: string | undefined;
+  /** A request ends after this time without progress. */
+  readonly stallMs: number;
   /** False if the cache must hold copies in place of links. */
   readonly usesLinks: boolean;
 }
@@ -35,8 +37,19 @@ export function readHubSettings(
     url: readEndpoint(environment.HF_ENDPOINT),
     token: isDenied ? undefined : readToken(environment, get("HF_TOKEN_PATH") ?? join(hubHome, "token")),
     offlineReason: offline === undefined ? undefined : `${offline} is set`,
+    stallMs: readSeconds(environment.HF_HUB_DOWNLOAD_TIMEOUT) ?? DEFAULT_STALL_MS,
     usesLinks: !isTrue(environment.HF_HUB_DISABLE_SYMLINKS),
   };
+}
+
+/** Python's library ends a request after 10 s without a byte, and tries again. */
+const DEFAULT_STALL_MS = 30_000;
+
+/** @throws ConfigError */
+function readSeconds(value: string | undefined): number | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (/^\d{1,6}$/.test(value) && Number(value) > 0) return 1000 * Number(value);
+  throw new ConfigError(`HF_HUB_DOWNLOAD_TIMEOUT: expected a whole number of seconds, got "${value}"`);
 }
 
 function isTrue(value: string | undefined): boolean {

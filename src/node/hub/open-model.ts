@@ -69,13 +69,13 @@ export function createHubPlace({
   environment,
   retry,
 }: Pick<OpenModelOptions, "environment" | "retry"> = {}): HubPlace {
-  const { cacheFolder, usesLinks, offlineReason, url, token } = readHubSettings(environment);
+  const { cacheFolder, usesLinks, offlineReason, url, token, stallMs } = readHubSettings(environment);
   const fetchUrl = (target: string, init: RequestInit) => globalThis.fetch(target, init);
   return {
     store: new HubCache(cacheFolder, { usesLinks }),
     client:
       offlineReason === undefined
-        ? new HubClient({ url, token, fetch: fetchUrl, followsRedirects: true, retry })
+        ? new HubClient({ url, token, fetch: fetchUrl, followsRedirects: true, retry, stallMs })
         : undefined,
     ...(offlineReason !== undefined && { offlineReason }),
   };

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { throwIfAborted } from "../../base/abort.ts";
 import { ModelFileError } from "../../base/errors.ts";
 import type { PartialFile } from "../../load/hub/fetch-parts.ts";
 import type { HubFile } from "../../load/hub/hub-client.ts";
@@ -84,7 +85,7 @@ export class PartialBlob implements PartialFile {
     if (this.#file.hash === "git-sha1") hash.update(`blob ${this.sizeBytes}\0`);
     const buffer = new Uint8Array(Math.min(HASH_BYTES, this.sizeBytes));
     for (let at = 0; at < this.sizeBytes; ) {
-      signal?.throwIfAborted();
+      throwIfAborted(signal, `checking ${this.#path}`);
       const length = Math.min(buffer.length, this.sizeBytes - at);
       const { bytesRead } = await typed(`reading ${this.#path}`, () =>
         this.#handle.read(buffer, 0, length, at),
@@ -154,7 +155,6 @@ async function typed<T>(doing: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof Error && cause.name === "AbortError") throw cause;
     const isFull =
       cause instanceof Error && "code" in cause && ["ENOSPC", "EDQUOT", "EFBIG"].includes(String(cause.code));
     const advice = isFull

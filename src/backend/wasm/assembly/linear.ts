@@ -2,28 +2,25 @@
  * y = W · x (+ bias), y += W · x (+ bias), y = silu(G · x) * (U · x), for one or many rows of x. A job multiplies up to
  * three weights with the same x. An item is a few 8-row groups of one weight.
  */
+import { quantiseFour, quantiseRows, RECORD, RECORD_OF_FOUR } from "./activations";
 import { fork, ALL_THREADS, streamThreads } from "./control";
 import { FEW_ROWS as FEW } from "./layout";
-import {
-  F16_BITS, F16_SCALE, f16High, f16HighBits, f16Low, f16LowBits, f16Special, HIGH_HALVES, madd, geluTimes4, siluTimes4,
-} from "./math";
-import { quantiseFour, quantiseRows, RECORD, RECORD_OF_FOUR } from "./activations";
+import { F16_SCALE, geluTimes4, siluTimes4 } from "./math";
+import { matvecBf16, matvecF16, matvecF16Special, matvecF32 } from "./matvec-floats";
 import { matvecQuantised } from "./matvec-quantised";
 import { isFourBits, isQuantised } from "./quantised";
-import { packFour, tile8x4 } from "./tile";
-import { expandQuantised, QUANTISED_PANEL_BYTES, QUANTISED_PANEL_COLS, tileQuantised } from "./tile-quantised";
 import { limits, Dtype, model, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
+import { packFour, tile8x4 } from "./tile";
+import { expandQuantised, QUANTISED_PANEL_COLS, tileQuantised } from "./tile-quantised";
 import { expandPanel, rowGroupBytes, rowGroupShift } from "./weights";
 
 /** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
 const PANEL_COLS: u32 = 512;
 const FEW_ROWS: u32 = FEW;
-/** Bytes of a panel in scratch. */
+/** Bytes of a panel in scratch; those of quantised weights, 24 blocks of at most 640 bytes, fit too. */
 const PANEL_BYTES: u32 = PANEL_COLS * 32;
 /** Rows of x that one item packs. */
 const PACK_ROWS: u32 = 16;
-/** Bytes of weights touched together. */
-const TOUCHED: usize = 1024;
 /** Maximum row groups of an item with a second weight: their sums wait in scratch for those of the second. */
 const PAIRED_ROW_GROUPS: u32 = 64;
 /** Items per thread, if the weights suffice: the last item ends the job for all. */
@@ -37,12 +34,13 @@ export namespace Mode {
 }
 
 /**
- * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights, 5 and 6 whether weights are
- * floats, quantised; then SEGMENT_WORDS for each
- * segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0, 4 out, 5 rowGroups, 6 rowGroups of an item, 7 first item.
+ * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights, 5 to 7 whether
+ * weights are floats, quantised, f16; then SEGMENT_WORDS for each segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0,
+ * 4 out, 5 rowGroups, 6 rowGroups of an item, 7 first item.
  */
 const HAS_FLOATS: usize = 5;
 const HAS_QUANTISED: usize = 6;
+const HAS_F16: usize = 7;
 const SEGMENT: usize = 8;
 const SEGMENT_WORDS: usize = 12;
 
@@ -67,6 +65,7 @@ export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(4, 0);
   setParam(HAS_FLOATS, 0);
   setParam(HAS_QUANTISED, 0);
+  setParam(HAS_F16, 0);
 }
 
 /** Prepares x for the weights' formats: integers for quantised ones, and many rows 4 side by side, [rows / 4][cols][4]. */
@@ -75,7 +74,18 @@ function prepare(): void {
   if (rows >= FEW_ROWS) {
     fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, ALL_THREADS);
     setParam(1, <u32>region.packed());
-  } else if (param(HAS_QUANTISED)) quantiseRows(<usize>param(1), rows, param(2) >> 2, region.quantised());
+    return;
+  }
+  if (param(HAS_QUANTISED)) quantiseRows(<usize>param(1), rows, param(2) >> 2, region.quantised());
+  if (param(HAS_F16)) raise(<usize>param(1), rows * param(2), region.packed());
+}
+
+/** out = x * 2^56, for `matvecF16`. */
+function raise(x: usize, bytes: u32, out: usize): void {
+  const scale = v128.load(F16_SCALE);
+  const end = x + <usize>bytes, end4 = x + <usize>(bytes & ~15);
+  for (; x < end4; x += 16, out += 16) v128.store(out, f32x4.mul(v128.load(x), scale));
+  for (; x < end; x += 4, out += 4) store<f32>(out, load<f32>(x) * <f32>72057594037927936);
 }
 
 /** Adds a weight. second: the up weight of SILU and GELU; bias: f32 [rows] or 0; out: f32 [rows of x, rows of w]. */
@@ -96,7 +106,11 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
 }
 
 // @ts-ignore: decorator
-@inline function noteFormat(w: usize): void { setParam(isQuantised(weight.dtype(w)) ? HAS_QUANTISED : HAS_FLOATS, 1); }
+@inline function noteFormat(w: usize): void {
+  const dtype = weight.dtype(w);
+  setParam(isQuantised(dtype) ? HAS_QUANTISED : HAS_FLOATS, 1);
+  if (dtype == Dtype.F16) setParam(HAS_F16, 1);
+}
 
 /** Bytes of 8 rows of a weight. */
 // @ts-ignore: decorator
@@ -223,7 +237,8 @@ function manyRowsQuantised(dtype: u32, data: usize, isUpper: bool, out: usize): 
 
 function fewRows(dtype: u32, data: usize, limit: usize, out: usize): void {
   const stride = <usize>param(2), cols = param(2) >> 2;
-  for (let x = <usize>param(1), end = x + <usize>param(0) * stride; x < end; x += stride, out += 32) {
+  let x = dtype == Dtype.F16 ? region.packed() : <usize>param(1);
+  for (const end = x + <usize>param(0) * stride; x < end; x += stride, out += 32) {
     if (dtype == Dtype.F32) matvecF32(data, cols, x, out);
     else if (dtype == Dtype.BF16) matvecBf16(data, cols, x, out, limit);
     else if (dtype == Dtype.F16) matvecF16(data, cols, x, out, limit);
@@ -286,144 +301,4 @@ function finish(at: usize, w: usize, rowGroup: u32, sums: usize, sums2: usize): 
       }
     }
   }
-}
-
-function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
-  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-  const end4 = x + <usize>((cols & ~3) * 4);
-  const end = x + <usize>(cols * 4);
-  for (; x < end4; x += 16, p += 128) {
-    const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-    a0 = madd(v128.load(p), x0, a0);
-    b0 = madd(v128.load(p, 16), x0, b0);
-    a1 = madd(v128.load(p, 32), x1, a1);
-    b1 = madd(v128.load(p, 48), x1, b1);
-    const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
-    a2 = madd(v128.load(p, 64), x2, a2);
-    b2 = madd(v128.load(p, 80), x2, b2);
-    a3 = madd(v128.load(p, 96), x3, a3);
-    b3 = madd(v128.load(p, 112), x3, b3);
-  }
-  for (; x < end; x += 4, p += 32) {
-    const x0 = v128.load32_splat(x);
-    a0 = madd(v128.load(p), x0, a0);
-    b0 = madd(v128.load(p, 16), x0, b0);
-  }
-  v128.store(out, f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3)));
-  v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
-}
-
-/**
- * Loads one word of each cache line at p .. p + TOUCHED. The loop over 16-bit weights is too long for the next lines' misses
- * to begin while one is waited for; here all misses begin at once.
- */
-// @ts-ignore: decorator
-@inline function touch(p: usize): u32 {
-  return touch256(p) ^ touch256(p + 256) ^ touch256(p + 512) ^ touch256(p + 768);
-}
-
-// @ts-ignore: decorator
-@inline function touch256(p: usize): u32 {
-  return load<u32>(p) ^ load<u32>(p, 64) ^ load<u32>(p, 128) ^ load<u32>(p, 192);
-}
-
-/**
- * Chains of dependent sums for a row group of 16-bit weights. Without a fused instruction V8 keeps no more than four in
- * registers; each row then has two, over every other column.
- */
-// @ts-ignore: decorator
-@inline const CHAINS: u32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 2;
-
-/** limit: end of the weight; nothing past it is touched. */
-function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
-  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-  const high = v128.load(HIGH_HALVES);
-  const ends = x + <usize>((cols & ~(CHAINS - 1)) * 4);
-  const end = x + <usize>(cols * 4);
-  const ahead = tuning.ahead(Dtype.BF16);
-  let seen: u32 = 0;
-  while (x < ends) {
-    if (ahead != 0 && p + ahead + TOUCHED <= limit) seen ^= touch(p + ahead);
-    const stop = min<usize>(ends, x + TOUCHED / 4);
-    if (CHAINS == 4) {
-      for (; x < stop; x += 16, p += 64) {
-        const w0 = v128.load(p), w1 = v128.load(p, 16);
-        const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-        a0 = madd(i32x4.shl(w0, 16), x0, a0);
-        b0 = madd(v128.and(w0, high), x0, b0);
-        a1 = madd(i32x4.shl(w1, 16), x1, a1);
-        b1 = madd(v128.and(w1, high), x1, b1);
-        const w2 = v128.load(p, 32), w3 = v128.load(p, 48);
-        const x2 = v128.load32_splat(x, 8), x3 = v128.load32_splat(x, 12);
-        a2 = madd(i32x4.shl(w2, 16), x2, a2);
-        b2 = madd(v128.and(w2, high), x2, b2);
-        a3 = madd(i32x4.shl(w3, 16), x3, a3);
-        b3 = madd(v128.and(w3, high), x3, b3);
-      }
-    } else {
-      for (; x < stop; x += 8, p += 32) {
-        const w0 = v128.load(p), w1 = v128.load(p, 16);
-        const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
-        a0 = madd(i32x4.shl(w0, 16), x0, a0);
-        b0 = madd(v128.and(w0, high), x0, b0);
-        a1 = madd(i32x4.shl(w1, 16), x1, a1);
-        b1 = madd(v128.and(w1, high), x1, b1);
-      }
-    }
-  }
-  store<u32>(scratch, seen);
-  for (; x < end; x += 4, p += 16) {
-    const w = v128.load(p);
-    const x0 = v128.load32_splat(x);
-    a0 = madd(i32x4.shl(w, 16), x0, a0);
-    b0 = madd(v128.and(w, high), x0, b0);
-  }
-  v128.store(out, f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3)));
-  v128.store(out, f32x4.add(f32x4.add(b0, b1), f32x4.add(b2, b3)), 16);
-}
-
-/**
- * For finite f16 and x below 2^72. The weights lack a factor of 2^112: half of it is applied to x and half to the sums, so
- * that no product underflows.
- */
-function matvecF16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
-  const bits = v128.load(F16_BITS), scale = v128.load(F16_SCALE);
-  const end2 = x + <usize>((cols & ~1) * 4);
-  const end = x + <usize>(cols * 4);
-  const ahead = tuning.ahead(Dtype.F16);
-  let seen: u32 = 0;
-  while (x < end2) {
-    if (ahead != 0 && p + ahead + TOUCHED <= limit) seen ^= touch(p + ahead);
-    for (const stop = min<usize>(end2, x + TOUCHED / 4); x < stop; x += 8, p += 32) {
-      const w0 = v128.load(p), w1 = v128.load(p, 16);
-      const x0 = f32x4.mul(v128.load32_splat(x), scale), x1 = f32x4.mul(v128.load32_splat(x, 4), scale);
-      a0 = madd(f16LowBits(w0, bits), x0, a0);
-      b0 = madd(f16HighBits(w0, bits), x0, b0);
-      a1 = madd(f16LowBits(w1, bits), x1, a1);
-      b1 = madd(f16HighBits(w1, bits), x1, b1);
-    }
-  }
-  store<u32>(scratch, seen);
-  for (; x < end; x += 4, p += 16) {
-    const w = v128.load(p);
-    const x0 = f32x4.mul(v128.load32_splat(x), scale);
-    a0 = madd(f16LowBits(w, bits), x0, a0);
-    b0 = madd(f16HighBits(w, bits), x0, b0);
-  }
-  v128.store(out, f32x4.mul(f32x4.add(a0, a1), scale));
-  v128.store(out, f32x4.mul(f32x4.add(b0, b1), scale), 16);
-}
-
-/** For f16 with Inf or NaN among them. */
-function matvecF16Special(p: usize, cols: u32, x: usize, out: usize): void {
-  let a = f32x4.splat(0), b = a;
-  for (const end = x + <usize>(cols * 4); x < end; x += 4, p += 16) {
-    const w = v128.load(p);
-    const x0 = v128.load32_splat(x);
-    a = madd(f16Special(f16Low(w)), x0, a);
-    b = madd(f16Special(f16High(w)), x0, b);
-  }
-  v128.store(out, a);
-  v128.store(out, b, 16);
 }

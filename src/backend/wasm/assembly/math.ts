@@ -104,10 +104,16 @@ export const F16_SCALE = memory.data<u32>([0x5b800000, 0x5b800000, 0x5b800000, 0
 /** 2^112 */
 export const F16_UNIT = memory.data<u32>([0x77800000, 0x77800000, 0x77800000, 0x77800000], 16);
 
-/** Finite f16 in the low halves of u32 lanes as f32 times 2^-112, exact. bits: F16_BITS. */
+/** 2^13 for the low halves of u32 lanes. */
+export const F16_LOW = memory.data<u32>([8192, 8192, 8192, 8192], 16);
+
+/**
+ * Finite f16 in the low halves of u32 lanes as f32 times 2^-112, exact. bits: F16_BITS, low: F16_LOW. A product takes the place
+ * of two shifts, of which processors do fewer at a time.
+ */
 // @ts-ignore: decorator
-@inline export function f16LowBits(w: v128, bits: v128): v128 {
-  return v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), bits);
+@inline export function f16LowBits(w: v128, low: v128, bits: v128): v128 {
+  return v128.and(i32x4.dot_i16x8_s(w, low), bits);
 }
 
 // @ts-ignore: decorator

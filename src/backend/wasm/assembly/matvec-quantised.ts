@@ -7,7 +7,7 @@ import { Q4_0, Q4_1, Q4_K, Q5_1, Q5_K, Q8_0 } from "../../../base/format-codes";
 import {
   INTEGERS, RAISED_SCALE, RAISED_SUM, RECORD, SCALE, START_4, START_4_SIGNED, START_6, START_8, SUM,
 } from "./activations";
-import { F16_BITS, F16_SCALE, f16HighBits, f16LowBits, madd } from "./math";
+import { F16_BITS, F16_LOW, F16_SCALE, f16HighBits, f16LowBits, madd } from "./math";
 import { byteOf, hasMin, headerBytes, isSuper, signedByteOf, superBytes } from "./quantised";
 
 /** Masks of the lanes' fields. Kernels load them before their loops: newer V8 rematerialises constants at every use. */
@@ -47,7 +47,7 @@ function matvec5K(p: usize, x: usize, end: usize, out: usize): void { fiveBits(Q
 
 function matvec8_0(p: usize, x: usize, end: usize, out: usize): void {
   let ya = f32x4.splat(0), yb = ya;
-  const bits = v128.load(F16_BITS);
+  const bits = v128.load(F16_BITS), lows = v128.load(F16_LOW);
   while (x < end) {
     let a = v128.load32_splat(x, START_8), b = i32x4.splat(0);
     let q = p + 16, at = x + INTEGERS;
@@ -67,7 +67,7 @@ function matvec8_0(p: usize, x: usize, end: usize, out: usize): void {
       b = dot(i16x8.shr_s(w3, 8), s, b);
     }
     const d = v128.load(p), scale = v128.load32_splat(x, RAISED_SCALE);
-    ya = scaled(i32x4.sub(a, i32x4.shl(b, 8)), f16LowBits(d, bits), scale, ya);
+    ya = scaled(i32x4.sub(a, i32x4.shl(b, 8)), f16LowBits(d, lows, bits), scale, ya);
     yb = scaled(b, f16HighBits(d, bits), scale, yb);
     p = q;
     x = at;
@@ -81,7 +81,7 @@ function matvec8_0(p: usize, x: usize, end: usize, out: usize): void {
 // @ts-ignore: decorator
 @inline function fourBits(format: u32, p: usize, x: usize, end: usize, out: usize, out2: usize): void {
   let y0 = f32x4.splat(0), y1 = y0, y2 = y0, y3 = y0;
-  const bits = v128.load(F16_BITS);
+  const bits = v128.load(F16_BITS), lows = v128.load(F16_LOW);
   while (x < end) {
     // Blocks that share a header: 8, or all, which then need none.
     let z0 = f32x4.splat(0), z1 = z0, z2 = z0, z3 = z0, m0 = z0, m1 = z0, m2 = z0, m3 = z0;
@@ -123,16 +123,16 @@ function matvec8_0(p: usize, x: usize, end: usize, out: usize): void {
       } else {
         const factor = v128.load32_splat(x, RAISED_SCALE);
         const low = v128.load(p), high = v128.load(p, 16);
-        y0 = scaled(a, f16LowBits(low, bits), factor, y0);
+        y0 = scaled(a, f16LowBits(low, lows, bits), factor, y0);
         y1 = scaled(b, f16HighBits(low, bits), factor, y1);
-        y2 = scaled(c, f16LowBits(high, bits), factor, y2);
+        y2 = scaled(c, f16LowBits(high, lows, bits), factor, y2);
         y3 = scaled(d, f16HighBits(high, bits), factor, y3);
         if (hasMin(format)) {
           const sum = v128.load32_splat(x, RAISED_SUM);
           const lowMins = v128.load(p, 32), highMins = v128.load(p, 48);
-          y0 = madd(f16LowBits(lowMins, bits), sum, y0);
+          y0 = madd(f16LowBits(lowMins, lows, bits), sum, y0);
           y1 = madd(f16HighBits(lowMins, bits), sum, y1);
-          y2 = madd(f16LowBits(highMins, bits), sum, y2);
+          y2 = madd(f16LowBits(highMins, lows, bits), sum, y2);
           y3 = madd(f16HighBits(highMins, bits), sum, y3);
         }
       }
@@ -156,7 +156,7 @@ function matvec8_0(p: usize, x: usize, end: usize, out: usize): void {
 // @ts-ignore: decorator
 @inline function fiveBits(format: u32, p: usize, x: usize, end: usize, out: usize): void {
   let ya = f32x4.splat(0), yb = ya;
-  const five = v128.load(FIVE_BITS), bits = v128.load(F16_BITS);
+  const five = v128.load(FIVE_BITS), bits = v128.load(F16_BITS), lows = v128.load(F16_LOW);
   while (x < end) {
     let za = f32x4.splat(0), zb = za, ma = za, mb = za;
     const top = p;
@@ -191,7 +191,7 @@ function matvec8_0(p: usize, x: usize, end: usize, out: usize): void {
       } else {
         const factor = v128.load32_splat(x, RAISED_SCALE), sum = v128.load32_splat(x, RAISED_SUM);
         const mins = v128.load(p, 16);
-        ya = madd(f16LowBits(mins, bits), sum, scaled(a, f16LowBits(h, bits), factor, ya));
+        ya = madd(f16LowBits(mins, lows, bits), sum, scaled(a, f16LowBits(h, lows, bits), factor, ya));
         yb = madd(f16HighBits(mins, bits), sum, scaled(b, f16HighBits(h, bits), factor, yb));
       }
       p = q;

@@ -15,8 +15,6 @@ export const QUANTISED_PANEL_COLS: u32 = 768;
 const HEADER: usize = 64;
 /** Bytes of a pair of columns. */
 const PAIR: usize = 32;
-/** Maximum bytes of a panel: q6_k has two blocks for 32 columns. */
-export const QUANTISED_PANEL_BYTES: u32 = 24 * (2 * 64 + 16 * 32);
 
 /**
  * Expands `cols` columns of 8 rows of a row group, from column `from` on, a multiple of QUANTISED_PANEL_COLS, into a panel.

@@ -1,5 +1,6 @@
 // Split-KV attention of single rows over everything cached, or over a token selection: partials, which combine.wgsl combines.
-// With: storage and cache-floats or cache-q8, step, attend-inputs. Needs subgroups of at least LANES.
+// With: storage and cache-floats or cache-q8, step, attend-floats or
+// attend-int8, attend-inputs. Needs subgroups of at least LANES.
 //
 // A workgroup takes one split of the tokens. A thread group of LANES invocations takes TOKENS tokens per turn for HEADS query
 // heads of one kv head and keeps its own running softmax, so that no barrier stops the stream of keys and values. The workgroup
@@ -36,6 +37,13 @@ fn load_query(origin: u32, d: u32) -> vec4f {
     q[k] = select(0f, SCALE, d + k < HEAD_DIM) * query[at / 4u][at % 4u];
   }
   return q;
+}
+
+// The largest magnitude of four channels; infinity if one is no finite number.
+fn largest_of(q: vec4f) -> f32 {
+  let bits = bitcast<vec4u>(q) & vec4u(0x7fffffffu);
+  let most = max(max(bits.x, bits.y), max(bits.z, bits.w));
+  return bitcast<f32>(min(most, 0x7f800000u));
 }
 
 alias Tokens = array<u32, TOKENS>;
@@ -163,13 +171,33 @@ fn main(
   let thread_group = thread / LANES;
   let group_start = subgroup_lane - lane; // of the thread group in its subgroup
   let first_own = lane / KEEPERS * OWN;
-  var q: array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S> = array<vec4f, HEADS * LANE_VECTORS * VECTOR_VEC4S>();
+  var q: array<QueryPart, HEADS * LANE_VECTORS * VECTOR_VEC4S> = array<QueryPart, HEADS * LANE_VECTORS * VECTOR_VEC4S>();
+  var query_scale: array<f32, OWN> = array<f32, OWN>(); // of the heads whose softmax the invocation keeps
   /* unroll */ for (var h = 0u; h < HEADS; h++) {
-    /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
-      /* unroll */ for (var k = 0u; k < VECTOR_VEC4S; k++) {
-        let d = ((j * LANES + lane) * VECTOR_VEC4S + k) * 4u;
-        q[(h * LANE_VECTORS + j) * VECTOR_VEC4S + k] = load_query((row * QUERY_HEADS + first_head + h) * HEAD_DIM, d);
+    var channels: array<vec4f, LANE_VECTORS * VECTOR_VEC4S> = array<vec4f, LANE_VECTORS * VECTOR_VEC4S>();
+    /* unroll */ for (var i = 0u; i < LANE_VECTORS * VECTOR_VEC4S; i++) {
+      let d = ((i / VECTOR_VEC4S * LANES + lane) * VECTOR_VEC4S + i % VECTOR_VEC4S) * 4u;
+      channels[i] = load_query((row * QUERY_HEADS + first_head + h) * HEAD_DIM, d);
+    }
+    var whole = 1f;
+    if (IS_SCALED) {
+      var most = 0f;
+      /* unroll */ for (var i = 0u; i < LANE_VECTORS * VECTOR_VEC4S; i++) {
+        most = max(most, largest_of(channels[i]));
       }
+      /* unroll */ for (var round = 0u; round < 7u; round++) {
+        const width = LANES >> (round + 1u);
+        if (width > 0u) {
+          most = max(most, subgroupShuffleXor(most, max(width, 1u)));
+        }
+      }
+      whole = scale_of_query(most);
+      /* unroll */ for (var o = 0u; o < OWN; o++) {
+        query_scale[o] = select(query_scale[o], whole, first_own + o == h);
+      }
+    }
+    /* unroll */ for (var i = 0u; i < LANE_VECTORS * VECTOR_VEC4S; i++) {
+      q[h * LANE_VECTORS * VECTOR_VEC4S + i] = query_part(channels[i], whole);
     }
   }
   var largest: array<f32, OWN> = array<f32, OWN>();
@@ -194,16 +222,19 @@ fn main(
 
     var own: array<f32, TOKENS * OWN> = array<f32, TOKENS * OWN>();
     /* unroll */ for (var t = 0u; t < TOKENS; t++) {
-      var dots: array<f32, HEADS_PADDED> = array<f32, HEADS_PADDED>();
+      var products: array<Sum, HEADS> = array<Sum, HEADS>();
       /* unroll */ for (var j = 0u; j < LANE_VECTORS; j++) {
-        let a = low(key[t * LANE_VECTORS + j]);
-        let b = high(key[t * LANE_VECTORS + j]);
+        let vector = key[t * LANE_VECTORS + j];
         /* unroll */ for (var h = 0u; h < HEADS; h++) {
-          dots[h] = fma4(a, q[(h * LANE_VECTORS + j) * VECTOR_VEC4S], dots[h]);
+          products[h] = multiply_low(vector, q[(h * LANE_VECTORS + j) * VECTOR_VEC4S], products[h]);
           if (VECTOR_ELEMENTS == 8u) {
-            dots[h] = fma4(b, q[(h * LANE_VECTORS + j) * VECTOR_VEC4S + VECTOR_VEC4S - 1u], dots[h]);
+            products[h] = multiply_high(vector, q[(h * LANE_VECTORS + j) * VECTOR_VEC4S + VECTOR_VEC4S - 1u], products[h]);
           }
         }
+      }
+      var dots: array<Dot, HEADS_PADDED> = array<Dot, HEADS_PADDED>();
+      /* unroll */ for (var h = 0u; h < HEADS; h++) {
+        dots[h] = dot_of(products[h]);
       }
       // Butterfly reduction: in each round an invocation keeps half of its heads and passes the others on, until it
       // keeps OWN; then the keepers of a head add up.
@@ -228,11 +259,7 @@ fn main(
       }
       let is_in = is_seen(first + t, size, hidden);
       /* unroll */ for (var o = 0u; o < OWN; o++) {
-        var score = dots[o];
-        if (IS_SCALED) {
-          score *= scale[t].x;
-        }
-        own[t * OWN + o] = select(LOWEST, score, is_in);
+        own[t * OWN + o] = select(LOWEST, score_of(dots[o], query_scale[o], scale[t].x), is_in);
       }
     }
     if (EMIT_SCORES) {

@@ -1,5 +1,5 @@
 // Norm of each query and key head if given, RoPE, and the store of keys and values into their pages, scaled for a q8 cache.
-// With: storage and cache-floats or cache-q8, step, reduce. A thread group of LANES invocations for each row and head: queries, then keys, then values.
+// With: storage and cache-floats or cache-q8, step, reduce, int8-rows. A thread group of LANES invocations for each row and head: queries, then keys, then values.
 override HEAD_DIM: u32;
 override QUERY_HEADS: u32;
 override EPS: f32;
@@ -27,8 +27,7 @@ fn packed(space: u32, i: u32, scale: f32) -> u32 {
   if (IS_SCALED) {
     var word = 0u;
     /* unroll */ for (var k = 0u; k < 4u; k++) {
-      let element = select(0f, round(head_space[space + 4u * i + k] / scale), scale > 0f);
-      word |= (bitcast<u32>(i32(clamp(element, -127f, 127f))) & 0xffu) << (8u * k);
+      word |= int8_of(head_space[space + 4u * i + k], scale) << (8u * k);
     }
     return word;
   }
@@ -87,18 +86,12 @@ fn main(
     }
   }
   workgroupBarrier();
-  var row_scale = 1f;
-  var is_finite = true;
+  var largest = vec4f();
   if (IS_SCALED) {
-    var largest = vec4f(); // magnitude; 1 if an element is not finite
     for (var i = lane; i < HEAD_DIM; i += LANES) {
-      let value = head_space[space + i];
-      let is_special = (bitcast<u32>(value) & 0x7f800000u) == 0x7f800000u;
-      largest = max(largest, vec4f(select(abs(value), 0f, is_special), select(0f, 1f, is_special), 0f, 0f));
+      largest = max(largest, magnitude(head_space[space + i]));
     }
     largest = reduce_max(largest, thread);
-    row_scale = largest.x / 127f;
-    is_finite = largest.y == 0f;
   }
   if (!is_here) {
     return;
@@ -115,13 +108,12 @@ fn main(
   let start = start_at(cache_place(slot / PAGE_SIZE, kv_head, slot % PAGE_SIZE), 0u);
   for (var i = lane; i < ROW_VECTORS * VECTOR_WORDS; i += LANES) {
     if (is_key) {
-      keys[key_at(start, 0u) * VECTOR_WORDS + i] = packed(space, i, row_scale);
+      keys[key_at(start, 0u) * VECTOR_WORDS + i] = packed(space, i, scale_of_row(largest));
     } else {
-      values[value_at(start, 0u) * VECTOR_WORDS + i] = packed(space, i, row_scale);
+      values[value_at(start, 0u) * VECTOR_WORDS + i] = packed(space, i, scale_of_row(largest));
     }
   }
   if (IS_SCALED && lane == 0u) {
-    // a row with NaN or infinity has no scale: its token must not be attended to as if it had
-    keys[scales_at(start) * VECTOR_WORDS + select(1u, 0u, is_key)] = select(0x7fc00000u, bitcast<u32>(row_scale), is_finite);
+    keys[scales_at(start) * VECTOR_WORDS + select(1u, 0u, is_key)] = scale_bits(largest);
   }
 }

@@ -19,7 +19,7 @@ override HIDDEN: u32;
 override ATTENDED_WORDS: u32;
 override HIDDEN_WORDS: u32;
 override GATED_WORDS: u32;
-override SET_WORDS: u32; // of one dispatch: attended, hidden, gated, hidden, ticket
+override SET_WORDS: u32; // of one dispatch: attended, hidden, gated, hidden, heads of a q8 cache, ticket
 override SPACE: u32; // sums of a reduce group, then its squares
 const GATE_UP_OUTPUTS: u32 = SUMS_gate_up / 2u;
 

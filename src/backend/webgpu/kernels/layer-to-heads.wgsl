@@ -1,16 +1,13 @@
 // Last stage of the layer kernel, for heads without a norm of their own: the next layer's queries, keys and values with RoPE,
-// and the store of keys and values into the pages. With: layer-core, step, a stage as input, and
-// layer-input or layer-input-value.
-override CACHE_IS_F16: bool;
+// and the store of keys and values into the pages. With: layer-core, step, a stage as input,
+// layer-input or layer-input-value, and layer-store-floats or layer-store-int8.
 const HALF: u32 = HEAD_DIM / 2u;
 const RUN: u32 = SUMS_input / 2u; // consecutive rows of a head, an even number, and as many half a head further
 const HEAD_BLOCKS: u32 = HALF / RUN;
-const CACHE_ELEMENTS: u32 = select(4u, 8u, CACHE_IS_F16); // elements of a vector of the cache
+const INPUT_BLOCKS: u32 = (QUERY_HEADS + 2u * KV_HEADS) * HEAD_BLOCKS;
 
 var<storage, read> step: array<u32>;
 var<storage, read_write> query: array<f32>;
-var<storage, read_write> keys: array<u32>;
-var<storage, read_write> values: array<u32>;
 
 // 0 for a head of queries, 1 of keys, 2 of values.
 fn kind_of(block: u32) -> u32 {
@@ -30,27 +27,11 @@ fn matrix_row(block: u32, r: u32) -> u32 {
   return head * HEAD_DIM + block % HEAD_BLOCKS * RUN + r / RUN * HALF + r % RUN;
 }
 
-// Two neighbouring elements of a key or value; `at` is even.
-fn store_two(kind: u32, at: u32, pair: vec2f) {
-  if (CACHE_IS_F16) {
-    let word = pack2x16float(pair);
-    if (kind == 1u) {
-      keys[at / 2u] = word;
-    } else {
-      values[at / 2u] = word;
-    }
+fn last_stage(block: u32, thread: u32) {
+  if (STORES_HEADS && block >= INPUT_BLOCKS) {
+    store_head(block - INPUT_BLOCKS, thread);
     return;
   }
-  if (kind == 1u) {
-    keys[at] = bitcast<u32>(pair.x);
-    keys[at + 1u] = bitcast<u32>(pair.y);
-  } else {
-    values[at] = bitcast<u32>(pair.x);
-    values[at + 1u] = bitcast<u32>(pair.y);
-  }
-}
-
-fn last_stage(block: u32, thread: u32) {
   var head = block / HEAD_BLOCKS;
   var kind = 0u;
   var bias = params.q_bias;
@@ -64,8 +45,7 @@ fn last_stage(block: u32, thread: u32) {
   let d = block % HEAD_BLOCKS * RUN + r;
   var at = head * HEAD_DIM + d;
   if (kind > 0u) {
-    let slot = step[SLOTS];
-    at = cache_row(slot / PAGE_SIZE, head, slot % PAGE_SIZE) * CACHE_ELEMENTS + d;
+    at = cached_at(kind, head) + d;
   }
   var c = vec2f(1f);
   var s = vec2f();

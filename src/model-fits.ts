@@ -1,0 +1,62 @@
+/** Whether a model fits the backends of this machine, from its headers alone. */
+import type { BackendName } from "./backend/backend.ts";
+import { EngineError } from "./base/errors.ts";
+import { openCheckpoint } from "./load/checkpoint.ts";
+import { BACKENDS } from "./machine/backends.ts";
+import { capacityOn } from "./machine/choose-backend.ts";
+import { estimateMemory, type MemoryEstimate } from "./machine/estimate-memory.ts";
+import { fitModel } from "./machine/fit-model.ts";
+import { parseModelConfig } from "./model/config.ts";
+import type { WeightDtype } from "./model/weight-storage.ts";
+import { checkWeights } from "./model/weights.ts";
+import { demandOf } from "./model-demand.ts";
+import type { EngineHost } from "./open.ts";
+
+/** How a model would open on one backend, or why it would not. */
+export type ModelFit =
+  | {
+      readonly backend: BackendName;
+      readonly dtype: WeightDtype;
+      /** Reason for the precision. */
+      readonly why: string;
+      /** Longest sequence. */
+      readonly contextLength: number;
+      /** With one sequence of that length. */
+      readonly memory: MemoryEstimate;
+    }
+  | { readonly backend: BackendName; readonly problem: string };
+
+/**
+ * Fits a checkpoint into each backend that this machine has, as opening it with the default options would. A GPU does not tell
+ * its memory: there only buffers that it cannot bind count.
+ * @throws ModelFileError, ConfigError
+ */
+export async function fitFolder(host: EngineHost): Promise<readonly ModelFit[]> {
+  const checkpoint = await openCheckpoint(host.folder);
+  try {
+    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
+    const { plans } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
+    const demand = demandOf(config, plans, {});
+    const fits: ModelFit[] = [];
+    for (const kind of BACKENDS) {
+      if (kind.name === "reference") continue;
+      try {
+        const candidate = await kind.probe(host, {});
+        const { dtype, dtypeWhy, weightBytes, capacity } = fitModel(candidate, {
+          ...{ model: config, capacity: capacityOn(candidate, demand), weights: demand.weights },
+          asked: { context: false, concurrency: false },
+        });
+        const { cacheDtype } = candidate;
+        const memory = estimateMemory(kind.memory, { model: config, weightBytes, cacheDtype, capacity });
+        const { maxSequenceLength: contextLength } = capacity;
+        fits.push({ backend: kind.name, dtype, why: dtypeWhy, contextLength, memory });
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error;
+        fits.push({ backend: kind.name, problem: error.message });
+      }
+    }
+    return fits;
+  } finally {
+    await checkpoint.close();
+  }
+}
