@@ -1,5 +1,4 @@
 /** Tries sizes of the kernels with quantised weights on a GPU. */
-import { KERNEL_SOURCES } from "../src/backend/webgpu/kernel-sources.ts";
 import { profile, type WebGpuOptions } from "../src/node/internal.ts";
 import { openDeviceModel } from "./webgpu/device-model.ts";
 import { DeviceStepper } from "./webgpu/device-stepper.ts";
@@ -54,7 +53,8 @@ const PATCHES: Record<string, readonly (readonly [string, string, string])[]> = 
   "no digits": [NO_DIGITS],
   "no waits, no maths": [NO_WAITS, NO_MATHS],
 };
-const SOURCES = KERNEL_SOURCES as unknown as Record<string, string>;
+const file = new URL("../src/backend/webgpu/kernel-sources.js", import.meta.url).href;
+const SOURCES = ((await import(file)) as { KERNEL_SOURCES: Record<string, string> }).KERNEL_SOURCES;
 
 const formats = (process.argv[2] ?? "f16,q8_0,q4_0").split(",") as WeightMix[];
 const context = 16384;
