@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { bundledModelFolder, openEngine } from "../src/node/index.ts";
 import { formatAccuracy, measureAccuracy } from "./accuracy.ts";
-import { readBackend, readCacheDtype, readTask, readWhole, runMain } from "./options.ts";
+import { readBackend, readCacheDtype, readDtype, readTask, readWhole, runMain } from "./options.ts";
 import { TASKS } from "./tasks/index.ts";
 
 const USAGE = `Measures how often each attention policy reaches the right answer.
@@ -18,6 +18,7 @@ const USAGE = `Measures how often each attention policy reaches the right answer
   --model FOLDER     checkpoint (the bundled pico-reasoner)
   --backend NAME     auto, wasm or reference (auto)
   --threads N        threads of the CPU backend
+  --dtype D          weights as they are (own), or in q8 or q4 made on load (auto: its own where it fits)
   --cache-dtype D    keys and values in f16, f32 or q8 (the backend's own)
   --json             print one JSON object
 `;
@@ -33,6 +34,7 @@ await runMain("accuracy", async () => {
       model: { type: "string" },
       backend: { type: "string", default: "auto" },
       threads: { type: "string" },
+      dtype: { type: "string", default: "auto" },
       "cache-dtype": { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
@@ -52,6 +54,7 @@ await runMain("accuracy", async () => {
   const engine = await openEngine({
     model: values.model ?? bundledModelFolder(),
     backend: readBackend(values.backend),
+    dtype: readDtype(values.dtype),
     ...(values["cache-dtype"] === undefined ? {} : { cacheDtype: readCacheDtype(values["cache-dtype"]) }),
     ...(values.threads === undefined ? {} : { threads: readWhole("--threads", values.threads, 1) }),
   });

@@ -66,3 +66,19 @@ test("bytes of the cache follow its dtype, bounds of pages stay f32", async () =
   });
   expect(full.attention.reads[0]?.kvBytes).toBe(4 * 256 * 10240 + bounds);
 });
+
+test("layers with windows and with experts are listed", async () => {
+  const golden = async (name: string) => {
+    const folder = await openFileFolder(fileURLToPath(new URL(`../test/golden/hf/${name}`, import.meta.url)));
+    return inspectFolder(folder);
+  };
+  const local = await golden("gemma3-local");
+  expect(local.slidingWindow).toEqual({ tokens: 20, layers: [0, 1, 3] });
+  expect(local).not.toHaveProperty("experts");
+  expect(local.rope).toBe("linear, theta 1000000; default, theta 10000");
+  const mixed = await golden("qwen3-moe");
+  const sizes = { numExperts: 6, topExperts: 2, intermediateSize: 16, isNormalised: true };
+  expect(mixed.experts).toEqual({ ...sizes, layers: [0, 2, 3] });
+  expect(mixed).not.toHaveProperty("slidingWindow");
+  expect((await golden("phi3-longrope")).rope).toBe("longrope, theta 10000, 12 of 16 elements");
+});

@@ -4,7 +4,7 @@ import { windowOf } from "./attention/layer-windows.ts";
 import type { SelectionLayersSource } from "./attention/policy.ts";
 import { predictReads } from "./attention/predict-reads.ts";
 import { rolesOf } from "./attention/roles.ts";
-import type { BackendName, CacheDtype } from "./backend/backend.ts";
+import type { BackendName, CacheDtype, ExpertShape } from "./backend/backend.ts";
 import { CACHE_DTYPES } from "./base/cache-dtype.ts";
 import { checkOptions, flag, oneOf } from "./base/check-options.ts";
 import { ConfigError } from "./base/errors.ts";
@@ -14,7 +14,7 @@ import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
 import { BACKENDS } from "./machine/backends.ts";
 import { estimateMemory, type MemoryEstimate, singleRequest } from "./machine/estimate-memory.ts";
-import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { type LayerConfig, type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import type { RopeConfig } from "./model/rope-config.ts";
 import { guessNote } from "./model/selection-layers.ts";
@@ -38,6 +38,10 @@ export interface CheckpointReport {
   /** Source of the context if it is not max_position_embeddings. */
   readonly contextNote?: string;
   readonly rope: string;
+  /** Layers that attend to the last `tokens` positions alone; absent if there are none. */
+  readonly slidingWindow?: { readonly tokens: number; readonly layers: readonly number[] };
+  /** Experts of the feed-forwards of `layers`; absent if there are none. */
+  readonly experts?: ExpertShape & { readonly layers: readonly number[] };
   readonly tiedEmbeddings: boolean;
   readonly parameters: number;
   readonly dtypes: readonly string[];
@@ -140,6 +144,7 @@ export async function inspectFolder(
       contextLength: config.contextLength,
       ...(config.contextNote !== undefined && { contextNote: config.contextNote }),
       rope: config.ropes.map(describeRope).join("; "),
+      ...describeLayers(config),
       tiedEmbeddings: config.tieWordEmbeddings,
       parameters: countParameters(checkpoint),
       dtypes: [...new Set(tensors.map((entry) => entry.fileDtype))].sort(),
@@ -221,6 +226,24 @@ function reportAttention(
     ...(from && { selectionLayersFrom: from }),
     ...(from === "paper" && { selectionLayersOf: model.defaultSelectionLayersOf ?? "" }),
     notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
+  };
+}
+
+/** Which layers have a window or experts. All windows of a model have one length. */
+function describeLayers({
+  layers,
+  experts,
+}: ModelConfig): Pick<CheckpointReport, "slidingWindow" | "experts"> {
+  const indices = (has: (layer: LayerConfig) => boolean) =>
+    layers.flatMap((layer, i) => (has(layer) ? [i] : []));
+  const tokens = layers.find(({ window }) => window !== undefined)?.window;
+  return {
+    ...(tokens !== undefined && {
+      slidingWindow: { tokens, layers: indices(({ window }) => window !== undefined) },
+    }),
+    ...(experts && {
+      experts: { ...experts, layers: indices(({ feedForward }) => feedForward === "experts") },
+    }),
   };
 }
 

@@ -62,6 +62,7 @@ export function kernelsCommand(): Command {
 /** Sizes of attention's kernels (src/backend/webgpu/tuning.ts). */
 const SIZES = [
   ...(["attendThreads", "attendTokens", "attendWorkgroups", "attendMinSplit"] as const),
+  ...(["attendMatrixSubgroups"] as const),
   ...(["matrixKeys", "matrixSubgroups", "combineThreads"] as const),
 ] satisfies readonly (keyof Tuning)[];
 

@@ -189,6 +189,30 @@ describe("on WASM", () => {
     }
   });
 
+  it.each(wasm)("$name: report() counts packed bytes, whole row groups of each format", async (row) => {
+    const openTrial = trialsOf(row);
+    const { backend } = await openTrial({});
+    const perWeight = {
+      q8_0: 1.0625,
+      q4_0: 0.5625,
+      q4_1: 0.625,
+      q5_1: 0.75,
+      q4_k: 0.59375,
+      q5_k: 0.71875,
+      q6_k: 0.828125,
+    };
+    for (const format of FORMATS) {
+      const before = backend.report().weightBytes;
+      backend.createWeight(matrixSpec("whole groups", format, [48, 512]));
+      const whole = backend.report().weightBytes - before;
+      expect(whole).toBe(perWeight[format] * 48 * 512);
+      backend.createWeight(matrixSpec("a row more", format, [33, 512]));
+      expect(backend.report().weightBytes - before - whole).toBe(
+        perWeight[format] * (perWeight[format] < 0.7 ? 48 : 40) * 512,
+      );
+    }
+  });
+
   it.each(wasm)("$name: a row that is no whole blocks is a ShapeError that says the block", async (row) => {
     const openTrial = trialsOf(row);
     const { backend } = await openTrial({});

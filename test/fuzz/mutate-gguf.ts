@@ -27,7 +27,8 @@ const SCALAR_BYTES: Readonly<Record<number, number>> = {
 };
 
 /** Cuts a whole file into its pieces. */
-export function piecesOf(file: Uint8Array): readonly Piece[] {
+export function piecesOf(given: Uint8Array): readonly Piece[] {
+  const file = new Uint8Array(given); // a Buffer's slices share its memory, so that one damage would stay for all later ones
   const view = new DataView(file.buffer, file.byteOffset, file.length);
   const pieces: Piece[] = [];
   let at = 0;

@@ -228,7 +228,6 @@ export class DecodeAttention {
       WINDOWED: window > 0,
       EMIT_SCORES: scores !== undefined,
       ONLY_SCORES: output === undefined,
-      THREADS: threads,
     };
     switch (shape.kind) {
       case "shared":
@@ -237,15 +236,23 @@ export class DecodeAttention {
           {
             ...constants,
             ...subgroupConstants(traits),
+            THREADS: threads,
             LANES: threads,
             SPLIT_TOKENS: shape.maxTokens,
             UNROLL: traits.isSoftware ? 1 : 4,
             MIN_SPLIT,
           },
         );
+      case "matrix":
+        return recorder.kernel([...prelude.files, "subgroup-matrix", "attend-inputs", "attend-int8-matrix"], {
+          ...constants,
+          SUBGROUPS: shape.subgroups,
+          MIN_TURNS: shape.minTurns,
+        });
       case "streamed":
         return recorder.kernel([...prelude.files, ...this.#productFiles, "attend-inputs", "attend"], {
           ...constants,
+          THREADS: threads,
           LANES: shape.lanes,
           TOKENS: shape.tokens,
           HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),

@@ -11,6 +11,9 @@ const MIN_LANES = 4;
 /** attend-shared.wgsl: minimum tokens of a split. */
 export const MIN_SPLIT = 64;
 
+/** attend-int8-matrix.wgsl: scores, weights and states of a subgroup. */
+const OTHER_TILE_BYTES = 16 * 20 * 4 + 16 * 3 * 16 + 256;
+
 interface WorkgroupShape {
   /** Query heads of a workgroup. */
   readonly heads: number;
@@ -43,8 +46,18 @@ export interface SharedShape extends WorkgroupShape {
   readonly maxTokens: number;
 }
 
+/** Workgroups of attend-int8-matrix.wgsl, which multiply by subgroup matrices. */
+export interface MatrixShape extends WorkgroupShape {
+  readonly kind: "matrix";
+  /** Minimum turns of a workgroup. */
+  readonly minTurns: number;
+  /** Tokens that a workgroup takes per turn. */
+  readonly turnTokens: number;
+  readonly subgroups: number;
+}
+
 /** The shape of decode attention's workgroups, the same for every length. */
-export type SplitShape = StreamedShape | SharedShape;
+export type SplitShape = StreamedShape | SharedShape | MatrixShape;
 
 /** Splits rows of decode attention over workgroups (split-KV). */
 export class SplitKv {
@@ -74,6 +87,7 @@ export class SplitKv {
   splitsOf(shape: SplitShape, tokens: number): number {
     switch (shape.kind) {
       case "streamed":
+      case "matrix":
         return Math.min(shape.wanted, Math.ceil(tokens / (shape.minTurns * shape.turnTokens)));
       case "shared": {
         const least = Math.ceil(tokens / shape.maxTokens);
@@ -91,6 +105,8 @@ export class SplitKv {
     const { model, capacity, traits, tuning } = this.#context;
     const workgroups = Math.floor((tuning.attendWorkgroups * heads) / model.numQueryHeads);
     const wanted = Math.max(1, Math.min(MAX_SPLITS, workgroups));
+    const matrix = this.#matrixShape(heads, workgroups);
+    if (matrix) return matrix;
     const threads = Math.max(tuning.attendThreads, traits.maxSubgroupSize);
     const lanes = this.#lanes(heads, threads);
     if (lanes === 0) return { ...this.#sharedSpace(heads), kind: "shared", wanted };
@@ -102,6 +118,24 @@ export class SplitKv {
       isTwin: this.#isTwin(lanes),
       // 8 KiB, beside the query and the states within the 16 KiB of any device
       sumHeads: Math.max(1, Math.min(heads, Math.floor(8192 / this.#sumBytes(lanes, threads)))),
+    };
+  }
+
+  /** Workgroups on subgroup matrices, whose rows are heads: for a q8 cache, if the tiles fit 48 KiB. */
+  #matrixShape(heads: number, workgroups: number): MatrixShape | undefined {
+    const { model, traits, tuning, cacheDtype } = this.#context;
+    const subgroups = tuning.attendMatrixSubgroups;
+    const tileBytes = 2 * 16 * (cacheRowVectors(model, cacheDtype) + 1) * 16;
+    const isFit = model.headDim % 16 === 0 && subgroups * (tileBytes + OTHER_TILE_BYTES) <= 49152;
+    if (!traits.hasSubgroupMatrices || cacheDtype !== "q8" || heads < 2 || subgroups === 0 || !isFit)
+      return undefined;
+    const turnTokens = 16 * subgroups;
+    // as many invocations as other kernels have
+    const wanted = Math.floor((workgroups * tuning.attendThreads) / (32 * subgroups));
+    return {
+      ...{ kind: "matrix", heads, threads: 32 * subgroups, subgroups, turnTokens },
+      wanted: Math.max(1, Math.min(MAX_SPLITS, wanted)),
+      minTurns: Math.ceil(tuning.attendMinSplit / turnTokens),
     };
   }
 

@@ -57,6 +57,8 @@ export interface Tuning {
   readonly matvecQuantised: QuantisedTuning & { readonly threads: number; readonly bytes: number };
   /** Split-KV attention: invocations of a workgroup. */
   readonly attendThreads: number;
+  /** Split-KV attention of a q8 cache on subgroup matrices: subgroups of a workgroup. 0: not on those. */
+  readonly attendMatrixSubgroups: number;
   /** Split-KV attention: tokens in flight per thread group. */
   readonly attendTokens: number;
   /** Split-KV attention: workgroups of all query heads of a row. */
@@ -100,6 +102,7 @@ const GPU: Tuning = {
   },
   matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 2, bytes: 14336 },
   attendThreads: 256,
+  attendMatrixSubgroups: 4,
   attendTokens: 4,
   attendWorkgroups: 264,
   attendMinSplit: 64,

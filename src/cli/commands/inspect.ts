@@ -79,6 +79,7 @@ function describe(report: Report): string {
     ["vocabulary", `${report.vocabSize}${report.tiedEmbeddings ? ", embeddings tied" : ""}`],
     ["context", `${report.contextLength} tokens`],
     ["rope", report.rope],
+    ...describeLayers(report),
     ["parameters", `${(report.parameters / 1e6).toFixed(1)} M`],
     ["weights", `${formatBytes(report.weightBytes)} (${report.dtypes.join(", ")})`],
     ["kv cache", `${formatBytes(report.kvBytesPerToken)} a token in ${report.cacheDtype}`],
@@ -103,6 +104,25 @@ function describe(report: Report): string {
   for (const { tensor, nan, infinite } of report.problems)
     rows.push(["problem", `${tensor} has ${nan} NaN and ${infinite} infinite values`]);
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}\n`).join("");
+}
+
+/** Layers with sliding windows and with experts, if there are any. */
+function describeLayers({ layers, slidingWindow, experts }: Report): [string, string][] {
+  const rows: [string, string][] = [];
+  if (slidingWindow)
+    rows.push([
+      "windows",
+      `of ${slidingWindow.tokens} tokens in ${slidingWindow.layers.length} of ${layers} layers`,
+    ]);
+  if (experts) {
+    const { numExperts, topExperts, intermediateSize } = experts;
+    const where = `in ${experts.layers.length} of ${layers} layers`;
+    rows.push([
+      "experts",
+      `${topExperts} of ${numExperts} a token, intermediate ${intermediateSize}, ${where}`,
+    ]);
+  }
+  return rows;
 }
 
 /** One line for each backend and precision: the memory of one request at each context. */

@@ -1,6 +1,7 @@
 /** Packs rows of quantised blocks, as GGUF files have them, into row groups: see quantised.ts. */
 import { Q4_0, Q4_1, Q4_K, Q5_1, Q5_K, Q6_K, Q8_0 } from "../../../base/format-codes";
 import { half } from "./math";
+import { transpose4 } from "./pack-floats";
 import { groupShift, hasMin, headerBytes, isSuper, quantBytes, quantisedGroupBytes, superBytes } from "./quantised";
 import { scratch } from "./state";
 
@@ -67,17 +68,6 @@ export function packQuantised(format: u32, src: usize, data: usize, firstRow: u3
 // @ts-ignore: decorator
 @inline function isSpecial(bits: u32): u32 { return u32((bits & 0x7c00) == 0x7c00); }
 
-/** Four rows' vectors of four u32 to four vectors of a u32 of each row. */
-// @ts-ignore: decorator
-@inline function transpose(a: v128, b: v128, c: v128, d: v128, dst: usize): void {
-  const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), AB = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-  const cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5), CD = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-  v128.store(dst, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
-  v128.store(dst, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7), 16);
-  v128.store(dst, v128.shuffle<f32>(AB, CD, 0, 1, 4, 5), 32);
-  v128.store(dst, v128.shuffle<f32>(AB, CD, 2, 3, 6, 7), 48);
-}
-
 /** The low halves of two vectors of bytes, in turn: lanes of two bytes. */
 // @ts-ignore: decorator
 @inline function weaveLow(a: v128, b: v128): v128 {
@@ -116,8 +106,8 @@ function packBytes(quants: usize): void {
     const b = v128.xor(v128.load(rowAt(1) + half), bias), f = v128.load(rowAt(5) + half);
     const c = v128.xor(v128.load(rowAt(2) + half), bias), g = v128.load(rowAt(6) + half);
     const d = v128.xor(v128.load(rowAt(3) + half), bias), h = v128.load(rowAt(7) + half);
-    transpose(weaveLow(a, e), weaveLow(b, f), weaveLow(c, g), weaveLow(d, h), quants);
-    transpose(weaveHigh(a, e), weaveHigh(b, f), weaveHigh(c, g), weaveHigh(d, h), quants + 64);
+    transpose4(weaveLow(a, e), weaveLow(b, f), weaveLow(c, g), weaveLow(d, h), quants, 16);
+    transpose4(weaveHigh(a, e), weaveHigh(b, f), weaveHigh(c, g), weaveHigh(d, h), quants + 64, 16);
   }
 }
 

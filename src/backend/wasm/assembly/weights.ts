@@ -3,6 +3,7 @@
  * rows 0-3 in the low halves of its u32 lanes and rows 4-7 in the high halves. Missing rows of the last rowGroup are zeros.
  */
 import { f16High, f16Low, f16Special, half } from "./math";
+import { pack16, packF32 } from "./pack-floats";
 import { packQuantised } from "./pack-quantised";
 import { gatherQuantised, groupShift, isQuantised, quantisedGroupBytes } from "./quantised";
 import { Dtype, weight } from "./state";
@@ -28,31 +29,15 @@ export function packedBytes(dtype: u32, rows: u32, cols: u32): u32 {
  */
 export function packRows(dtype: u32, src: usize, data: usize, firstRow: u32, rows: u32, cols: u32): u32 {
   if (isQuantised(dtype)) return packQuantised(dtype, src, data, firstRow, rows, cols);
-  let dst = data + <usize>(firstRow >> 3) * <usize>rowGroupBytes(dtype, cols);
+  const bytes = rowGroupBytes(dtype, cols);
+  let dst = data + <usize>(firstRow >> 3) * <usize>bytes;
   let special: u32 = 0;
-  for (let r: u32 = 0; r < rows; r += 8) {
+  for (let r: u32 = 0; r < rows; r += 8, dst += bytes) {
     const n = min<u32>(8, rows - r);
-    if (dtype == Dtype.F32) {
-      const from = src + <usize>(r * cols * 4);
-      for (let k: u32 = 0; k < cols; k++) {
-        for (let i: u32 = 0; i < 8; i++)
-          store<u32>(dst + <usize>(i * 4), i < n ? load<u32>(from + <usize>((i * cols + k) * 4)) : 0);
-        dst += 32;
-      }
-    } else {
-      const from = src + <usize>(r * cols * 2);
-      for (let k: u32 = 0; k < cols; k++) {
-        for (let i: u32 = 0; i < 4; i++) {
-          const low: u32 = i < n ? load<u16>(from + <usize>((i * cols + k) * 2)) : 0;
-          const high: u32 = i + 4 < n ? load<u16>(from + <usize>(((i + 4) * cols + k) * 2)) : 0;
-          if (dtype == Dtype.F16) special |= u32((low & 0x7c00) == 0x7c00) | u32((high & 0x7c00) == 0x7c00);
-          store<u32>(dst + <usize>(i * 4), low | (high << 16));
-        }
-        dst += 16;
-      }
-    }
+    if (dtype == Dtype.F32) packF32(src + <usize>(r * cols * 4), dst, n, cols);
+    else special |= pack16(src + <usize>(r * cols * 2), dst, n, cols);
   }
-  return special;
+  return dtype == Dtype.F16 ? special : 0;
 }
 
 /** Decodes `count` values at src to f32 at dst: for vectors. */
