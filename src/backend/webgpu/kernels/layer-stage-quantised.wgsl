@@ -73,38 +73,30 @@ fn source_STAGE(origin: u32, strip: u32, i: u32, thread: u32) -> u32 {
   return origin + mailbox_place(half * UNIT_STAGE, UNIT_STAGE);
 }
 
-// Loads the mailbox words of one strip without waiting; a word may still be UNSET.
-fn peek_STAGE(origin: u32, strip: u32, thread: u32) -> Bits_STAGE {
+// Waits for one strip of the vector. It polls one word of each half, whose others come from the same workgroup, and then loads
+// all of them at once: one after another, each would take a trip to memory.
+fn take_STAGE(origin: u32, strip: u32, thread: u32) -> Bits_STAGE {
   var bits = Bits_STAGE();
-  /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
-    let source = source_STAGE(origin, strip, i, thread);
-    /* unroll */ for (var e = 0u; e < 16u; e++) {
-      bits[16u * i + e] = atomicLoad(&mailbox[source + e * THREADS]);
+  var is_missing = true;
+  for (var look = 0u; look < POLL_LIMIT && is_missing; look++) {
+    is_missing = false;
+    /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
+      let last = atomicLoad(&mailbox[source_STAGE(origin, strip, i, thread) + 15u * THREADS]);
+      is_missing = is_missing || last == UNSET;
     }
   }
-  return bits;
-}
-
-// Waits for one strip of the vector. first: its words when last loaded. It polls one word of each half, whose others come from the
-// same workgroup, and then loads all of them at once: one after another, each would take a trip to memory.
-fn take_STAGE(first: Bits_STAGE, origin: u32, strip: u32, thread: u32) -> Bits_STAGE {
-  var bits = first;
-  for (var look = 0u; look < POLL_LIMIT; look++) {
-    var is_missing = false;
+  is_missing = true;
+  for (var look = 0u; look < POLL_LIMIT && is_missing; look++) {
+    is_missing = false;
+    /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
+      let source = source_STAGE(origin, strip, i, thread);
+      /* unroll */ for (var e = 0u; e < 16u; e++) {
+        bits[16u * i + e] = atomicLoad(&mailbox[source + e * THREADS]);
+      }
+    }
     /* unroll */ for (var i = 0u; i < 16u * HALVES_STAGE; i++) {
       is_missing = is_missing || bits[i] == UNSET;
     }
-    if (!is_missing) {
-      break;
-    }
-    for (; look < POLL_LIMIT && is_missing; look++) {
-      is_missing = false;
-      /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
-        let last = atomicLoad(&mailbox[source_STAGE(origin, strip, i, thread) + 15u * THREADS]);
-        is_missing = is_missing || last == UNSET;
-      }
-    }
-    bits = peek_STAGE(origin, strip, thread);
   }
   return bits;
 }
@@ -123,8 +115,8 @@ fn scales_STAGE(norm: u32, strip: u32, thread: u32) -> Scales_STAGE {
 }
 
 // Waits for one strip of the vector and stores its digits; zeros past its end. Returns the invocation's sum of squares.
-fn receive_STAGE(first: Bits_STAGE, scales: Scales_STAGE, origin: u32, strip: u32, thread: u32) -> f32 {
-  let bits = take_STAGE(first, origin, strip, thread);
+fn receive_STAGE(scales: Scales_STAGE, origin: u32, strip: u32, thread: u32) -> f32 {
+  let bits = take_STAGE(origin, strip, thread);
   var square = 0f;
   /* unroll */ for (var i = 0u; i < HALVES_STAGE; i++) {
     var x: array<vec4f, 4> = array<vec4f, 4>();
@@ -149,7 +141,6 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
   let reduce_group = thread / REDUCE_LANES;
   var starts = starts_STAGE(block, 0u, thread);
   var w = load_STAGE(starts, 0u, 0u, thread);
-  var bits = peek_STAGE(origin, 0u, thread);
   let first_scales = scales_STAGE(norm, 0u, thread);
   var square = 0f;
   var sums: array<f32, ROWS_STAGE> = array<f32, ROWS_STAGE>();
@@ -166,15 +157,12 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
       next = load_STAGE(starts, then / (CHUNKS_STAGE * TURNS_STAGE), then % CHUNKS_STAGE, thread);
     }
     if (step == 0u) {
-      square = receive_STAGE(bits, first_scales, origin, 0u, thread);
+      square = receive_STAGE(first_scales, origin, 0u, thread);
       workgroupBarrier();
     } else if (STRIPS_STAGE > 1u && step % (CHUNKS_STAGE * TURNS_STAGE) == 0u) {
       workgroupBarrier();
-      square += receive_STAGE(bits, scales_STAGE(norm, strip, thread), origin, strip, thread);
+      square += receive_STAGE(scales_STAGE(norm, strip, thread), origin, strip, thread);
       workgroupBarrier();
-    }
-    if (STRIPS_STAGE > 1u && step % (CHUNKS_STAGE * TURNS_STAGE) == 0u && strip + 1u < STRIPS_STAGE) {
-      bits = peek_STAGE(origin, strip + 1u, thread);
     }
     /* unroll */ for (var j = 0u; j < CHUNK_STAGE; j++) {
       let place = place_STAGE(chunk, j, thread);
