@@ -16,12 +16,21 @@ const named: FindCheckpoint = async (folder) => {
   return () => openGguf(folder, weightFile);
 };
 
-/** The only model of a folder that can be listed. @throws ModelFileError when it has several */
+/**
+ * The only model of a folder that can be listed, where no weight file was named. A model whose first part is missing
+ * counts: opening it names that part.
+ * @throws ModelFileError when it has several
+ */
 const only: FindCheckpoint = async (folder) => {
+  if (folder.weightFile !== undefined) return undefined;
   const files = (await folder.list?.()) ?? [];
-  const models = files.filter(
-    (file) => /\.gguf$/i.test(file) && !NO_MODEL.test(file) && firstPart(file) === file,
-  );
+  const found = new Map<string, string>();
+  for (const file of files) {
+    if (!/\.gguf$/i.test(file) || NO_MODEL.test(file)) continue;
+    const first = firstPart(file);
+    if (file === first || !found.has(first)) found.set(first, file);
+  }
+  const models = [...found.values()];
   const [model] = models;
   if (model === undefined) return undefined;
   if (models.length === 1) return () => openGguf(folder, model);
