@@ -138,10 +138,16 @@ async function findStored(store: ModelStore, model: HubModel, reason: string): P
     const notes = unknown.includes("tokenizer.json")
       ? [`${store.name} has no tokenizer.json of ${repo}, which the hub may have; ${advice}`]
       : [];
+    // The only GGUF file here may be one of many there, or stand beside a checkpoint.
+    const isGuess = chosen.file !== undefined && model.file === undefined && model.quant === undefined;
+    if (isGuess)
+      notes.push(
+        `${repo} is taken as ${chosen.file}, the only model of it in ${store.name}; the hub may have others`,
+      );
     return {
       opened: { folder: withWeightFile(folder, chosen.file), notes },
       commit,
-      isWhole: unknown.length === 0,
+      isWhole: unknown.length === 0 && !isGuess,
     };
   } catch (error) {
     if (!(error instanceof ModelFileError)) throw error;
