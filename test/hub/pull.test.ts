@@ -28,7 +28,7 @@ import {
   tree,
   WEIGHTS,
 } from "./hub-trial.ts";
-import { gitHash } from "./local-hub.ts";
+import { gitHash, LocalHub } from "./local-hub.ts";
 
 describe("a model of the hub", () => {
   test("is fetched once, with the files that it needs and no other, into the layout of huggingface_hub", async () => {
@@ -127,6 +127,18 @@ describe("a model of the hub", () => {
       "model-00002-of-00002.safetensors",
       "model.safetensors.index.json",
     ]);
+  });
+
+  test("by a file of safetensors in a folder has the texts beside it", async () => {
+    const repo = { "v2/config.json": "{}", "v2/model.safetensors": "w", "config.json": '{"other":1}' };
+    const inner = await LocalHub.start({ "org/inner": { files: repo } });
+    try {
+      const opened = await open("org/inner/v2/model.safetensors", { HF_ENDPOINT: inner.url });
+      expect(opened.folder.weightFile).toBe("model.safetensors");
+      expect(new TextDecoder().decode(await contentOf(opened, "config.json"))).toBe("{}");
+    } finally {
+      inner.close();
+    }
   });
 
   test("with an empty file is whole", async () => {

@@ -81,9 +81,20 @@ export async function openHeaders(
   return { folder: withWeightFile(folder, file), isRemote: true, notes: [] };
 }
 
-/** A folder whose weight file is named; undefined: its own weights. */
+/**
+ * A folder whose weight file is named; undefined: its own weights. The texts of safetensors lie beside them: of a file in a
+ * folder within, that folder is presented.
+ */
 export function withWeightFile(folder: FileFolder, weightFile: string | undefined): FileFolder {
-  return weightFile === undefined ? folder : { ...folder, weightFile };
+  if (weightFile === undefined) return folder;
+  const [, inner = "", file = weightFile] = /^(.+\/)([^/]+\.safetensors)$/i.exec(weightFile) ?? [];
+  if (inner === "") return { ...folder, weightFile };
+  return {
+    name: `${folder.name}/${inner.slice(0, -1)}`,
+    weightFile: file,
+    open: (path, signal) => folder.open(`${inner}${path}`, signal),
+    whyMissing: (path) => folder.whyMissing?.(`${inner}${path}`),
+  };
 }
 
 /** The commit to fetch; or the model, if the store has it whole, or has it and the hub does not answer. */
