@@ -8,10 +8,10 @@ For each file:
 - NMSE of the logits of a text's first tokens against transformers with the file's weights decoded to f32, of ours and of
   llama.cpp's own. llama.cpp rounds activations to 8 bits and keys and values to 16, so its own NMSE is the noise with which
   its texts are to be compared.
-- Greedy continuations of ours and of llama.cpp up to the first token at which they differ, and there the margin of the two
+- Greedy continuations of PROMPTS in ours and in llama.cpp up to the first token at which they differ, and there the margin of the two
   best logits of each side. It is a near-tie if ours is within NEAR_TIE standard deviations of both sides' errors, which the
   logits above give.
-- Perplexity of the text on the same token ids in the same windows: each window begins anew (with BOS where the vocabulary
+- Perplexity of the text in all three on the same token ids in the same windows: each window begins anew (with BOS where the vocabulary
   asks for it), and all its tokens from the second on count.
 
 The token ids are llama.cpp's; that ours are the same is tested in test/golden.
@@ -36,7 +36,13 @@ from llama_cpp_decode import ROOT
 
 NMSE_TARGET = 1e-3
 PERPLEXITY_TARGET = 0.005
-NEAR_TIE = 6
+NEAR_TIE = 3
+PROMPTS = [
+    "The capital of France is",
+    "To make a cup of tea, first boil the water. Then",
+    "def fibonacci(n):\n    \"\"\"Returns the n-th Fibonacci number.\"\"\"\n",
+    "Once upon a time there was a small robot who lived in a lighthouse. Every evening",
+]
 
 
 class Ours:
@@ -95,18 +101,24 @@ class LlamaCpp:
             tokens.append(int(rows[-1].argmax()))
         return tokens, rows
 
-    def nats(self, ids):
-        logits = torch.from_numpy(self.logits(ids)[:-1])
-        return torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="none").double().tolist()
+
+class Decoded:
+    """transformers in f32 with the file's weights decoded."""
+
+    def __init__(self, model):
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(
+            model.parent, gguf_file=model.name, dtype=torch.float32, attn_implementation="eager"
+        ).eval()
+
+    def logits(self, ids):
+        with torch.no_grad():
+            return self.model(torch.tensor([ids])).logits[0].numpy()
 
 
-def decoded_logits(model, ids):
-    """What transformers computes in f32 with the file's weights decoded."""
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(
-        model.parent, gguf_file=model.name, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
-    with torch.no_grad():
-        return loaded(torch.tensor([ids])).logits[0].numpy()
+def nats_of(logits, ids):
+    """Of each token from the second on, minus the log of its probability."""
+    rows = torch.from_numpy(logits[:-1])
+    return torch.nn.functional.cross_entropy(rows, torch.tensor(ids[1:]), reduction="none").double().tolist()
 
 
 def nmse(values, right):
@@ -147,20 +159,23 @@ def compare(model, text, options):
     ours, theirs = Ours(options, model), LlamaCpp(options, model)
     windows = windows_of(theirs, text, options)
     first = windows[0][: options.logits_tokens]
-    right = decoded_logits(model, first)
+    decoded = Decoded(model)
+    right = decoded.logits(first)
     row = {"model": model.name, "elements": dict(types_of(model)), "kept": ours.about["model"]["weights"]["formats"]}
     row["logitsTokens"] = len(first)
     own, peer = ours.logits(first), theirs.logits(first)
     row["nmse"], row["llamaCppNmse"] = nmse(own, right), nmse(peer, right)
     noise = math.hypot((own - right).std(), (peer - right).std())
     row["logitNoise"] = round(noise, 5)
-    prompts = [window[: options.prompt_tokens] for window in windows[: options.prompts]]
+    prompts = [theirs.model.tokenize(prompt.encode(), add_bos=True, special=False) for prompt in PROMPTS]
     row["greedy"] = compare_greedy(ours, theirs, prompts, options.greedy, noise)
     own = [value for window in windows for value in ours.ask(tokenIds=window)["nats"]]
-    peer = [value for window in windows for value in theirs.nats(window)]
+    peer = [value for window in windows for value in nats_of(theirs.logits(window), window)]
+    exact = [value for window in windows for value in nats_of(decoded.logits(window), window)]
     row["perplexityTokens"] = len(own)
     row["perplexity"] = math.exp(np.mean(own))
     row["llamaCppPerplexity"] = math.exp(np.mean(peer))
+    row["transformersPerplexity"] = math.exp(np.mean(exact))
     row["perplexityDifference"] = row["perplexity"] / row["llamaCppPerplexity"] - 1
     row["isRight"] = bool(
         row["nmse"] < NMSE_TARGET
@@ -178,7 +193,8 @@ def print_row(row):
     )
     print(
         f"| {row['model']} | {row['nmse']:.1e} | {row['llamaCppNmse']:.1e} | {greedy} | {row['perplexity']:.4f} | "
-        f"{row['llamaCppPerplexity']:.4f} | {100 * row['perplexityDifference']:+.3f} % | {'right' if row['isRight'] else 'WRONG'} |",
+        f"{row['llamaCppPerplexity']:.4f} | {100 * row['perplexityDifference']:+.3f} % | "
+        f"{row['transformersPerplexity']:.4f} | {'right' if row['isRight'] else 'WRONG'} |",
         flush=True,
     )
 
@@ -190,11 +206,9 @@ def parse_options():
     parser.add_argument("--tokens", type=int, default=4096, help="of the text, for perplexity")
     parser.add_argument("--window", type=int, default=512)
     parser.add_argument("--logits-tokens", type=int, default=64)
-    parser.add_argument("--prompts", type=int, default=3, help="the starts of that many windows")
-    parser.add_argument("--prompt-tokens", type=int, default=48)
-    parser.add_argument("--greedy", type=int, default=96, help="tokens of a continuation")
+    parser.add_argument("--greedy", type=int, default=64, help="tokens of a continuation")
     parser.add_argument("--backend", default="wasm", choices=["wasm", "reference"])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--node", default="node", help="the Node that runs ours")
     parser.add_argument("--out", type=pathlib.Path, help="where the JSON goes")
     return parser.parse_args()
@@ -204,8 +218,8 @@ def main():
     options = parse_options()
     transformers.utils.logging.disable_progress_bar()
     text = options.text.read_text()
-    print("| file | NMSE, ours | NMSE, llama.cpp | same greedy tokens (margin) | perplexity, ours | llama.cpp | difference | |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| file | NMSE, ours | NMSE, llama.cpp | same greedy tokens (margin) | perplexity, ours | llama.cpp | difference | transformers | |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []
     for model in options.models:
         rows.append(compare(model, text, options))

@@ -4,7 +4,7 @@ import { isFloatFormat, type WeightFormat } from "../../src/base/weight-format.t
 import { matvec, rmsNorm, silu } from "../conformance/brute-force.ts";
 import { makeWeight, nmse, type PairedWeight } from "../conformance/random-weights.ts";
 import { Trial } from "../conformance/trial.ts";
-import { sizesOf } from "../sizes.ts";
+import { type Sizes, sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
 
@@ -26,6 +26,11 @@ const SIZES = {
 };
 /** Whole super-blocks. */
 const QUANTISED_SIZES = { ...SIZES, intermediateSize: 768, numQueryHeads: 8 };
+
+type ProductSizes = Pick<
+  Sizes,
+  "hiddenSize" | "intermediateSize" | "vocabSize" | "headDim" | "numQueryHeads"
+>;
 
 /** A format of all matrices, or of most with another of down and the output, as files that mix formats have it. */
 const KINDS: readonly (readonly [format: WeightFormat, more?: WeightFormat])[] = [
@@ -57,16 +62,17 @@ export async function testProducts(run: GpuRun): Promise<void> {
 
 type Name = "norm" | "gate" | "up" | "down" | "o" | "head";
 
-class Products {
+/** Weights between two attentions, and of the output, by brute force besides. */
+export class Products {
   readonly #trial: Trial;
-  readonly #sizes: typeof SIZES;
+  readonly #sizes: ProductSizes;
   readonly #attendedSize: number;
   readonly #weights: Readonly<Record<Name, PairedWeight>>;
   readonly #logits: ReturnType<Trial["tensor"]>;
 
   constructor(
     trial: Trial,
-    sizes: typeof SIZES,
+    sizes: ProductSizes,
     { format, more }: { readonly format: WeightFormat; readonly more: WeightFormat },
   ) {
     const { backend, random } = trial;

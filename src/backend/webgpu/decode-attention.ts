@@ -244,15 +244,18 @@ export class DecodeAttention {
           },
         );
       case "streamed":
-        return recorder.kernel([...prelude.files, ...this.#productFiles, "attend-inputs", "attend"], {
-          ...constants,
-          LANES: shape.lanes,
-          TOKENS: shape.tokens,
-          HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
-          MIN_TURNS: shape.minTurns,
-          TWINS: shape.isTwin,
-          SUM_HEADS: shape.sumHeads,
-        });
+        return recorder.kernel(
+          [...prelude.files, ...this.#productFiles, "attend-inputs", "attend-rows", "attend"],
+          {
+            ...constants,
+            LANES: shape.lanes,
+            TOKENS: shape.tokens,
+            HEADS_PADDED: 2 ** Math.ceil(Math.log2(heads)),
+            MIN_TURNS: shape.minTurns,
+            TWINS: shape.isTwin,
+            SUM_HEADS: shape.sumHeads,
+          },
+        );
     }
   }
 

@@ -3,9 +3,10 @@ import type { WeightRef } from "../../base/tensor-ref.ts";
 import type { ExpertFeedForwardWeights, ExpertShape } from "../backend.ts";
 import { actFile, type GpuContext } from "./context.ts";
 import { reducePrelude, subgroupConstants } from "./device-traits.ts";
-import { LinearOps, type Target } from "./linear-ops.ts";
+import { LinearOps } from "./linear-ops.ts";
 import { type ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
+import type { Target } from "./tile-products.ts";
 import { weightConstants, weightFiles } from "./weight-files.ts";
 
 /** Rows of an expert that a workgroup of expert-products.wgsl takes. */

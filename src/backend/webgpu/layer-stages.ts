@@ -13,7 +13,7 @@ const QUANTISED_UNIT = 16;
 /** Maximum sums that the invocations of a workgroup reduce at once. */
 const MAX_ROWS = 32;
 /** Workgroup memory of the kernel besides the digits of a vector: the combine of attention, and sums. */
-const OTHER_BYTES = 10240;
+const OTHER_BYTES = 20992;
 
 /** The rows of one stage of the layer kernel. */
 export type Stage = FloatStage | QuantisedStage;
@@ -64,15 +64,18 @@ interface StageSize {
 /** Sizes the stages of the persistent layer kernel for one model on one device. Pure. */
 export class LayerStages {
   readonly #context: GpuContext;
-  /** Invocations of a workgroup: fewer for short rows. */
-  readonly threads: number;
 
   constructor(context: GpuContext) {
     this.#context = context;
-    const { model, tuning, traits } = context;
+  }
+
+  /** Invocations of a workgroup: fewer for short rows. */
+  get threads(): number {
+    const { model, tuning, traits, weights } = this.#context;
+    const wanted = weights.hasQuantised ? tuning.layerQuantised.threads : tuning.layerThreads;
     const vectors = 2 ** Math.floor(Math.log2(model.hiddenSize / FLOAT_UNIT));
     const least = Math.max(16, traits.maxSubgroupSize);
-    this.threads = Math.max(least, Math.min(tuning.layerThreads, traits.maxInvocations, vectors));
+    return Math.max(least, Math.min(wanted, traits.maxInvocations, vectors));
   }
 
   /**

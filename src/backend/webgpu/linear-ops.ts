@@ -10,44 +10,19 @@ import {
   padded,
   type Rows,
 } from "./product-inputs.ts";
-import {
-  arePaired,
-  formatsOf,
-  headRowsOf,
-  isStreamed,
-  lanesOf,
-  MIN_HEAD_ROWS,
-  skinnyTile,
-} from "./product-sizes.ts";
+import { arePaired, formatsOf, headRowsOf, isStreamed, lanesOf, MIN_HEAD_ROWS } from "./product-sizes.ts";
 import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
-import {
-  groupSections,
-  type Product,
-  pairSections,
-  type Section,
-  sectionParams,
-  wordsOf,
-} from "./sections.ts";
-import type { MatrixTile } from "./tuning.ts";
-import { paddedColumns, weightConstants, weightFiles } from "./weight-files.ts";
+import { groupSections, type Product, pairSections, type Section, sectionParams } from "./sections.ts";
+import { type Mode, recordMatrix, recordTiles, type Target } from "./tile-products.ts";
 import { isQuantised, vectorElements } from "./weight-rows.ts";
 
 /** Maximum rows of x in the matrix-vector kernel; tiles are faster for more rows, subgroup matrices for still fewer. */
 const MAX_VECTOR_ROWS = 8;
 const MAX_VECTOR_ROWS_BESIDE_MATRICES = 4;
-/** Maximum rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
-const MAX_SKINNY_ROWS = 64;
 /** Per invocation: maximum sums at once, and maximum vec4s of x in registers. */
 const MAX_SUMS = 32;
 const MAX_KEPT_VECTORS = 16;
-
-/** Destination of a product's outputs. */
-export interface Target {
-  readonly storage: NumberedBuffer;
-  /** Elements from row to row. */
-  readonly stride: number;
-}
 
 /** Destination of projected heads. */
 interface HeadTarget {
@@ -61,9 +36,6 @@ export interface ProductOptions extends PrepareOptions {
   /** out += instead of out =. */
   readonly add?: boolean;
 }
-
-/** "gated": out = act(out) * product; "add": out += product. */
-type Mode = "plain" | "add" | "gated";
 
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
 export class LinearOps {
@@ -85,10 +57,10 @@ export class LinearOps {
         for (const sections of groups) this.#vector({ sections }, rows, norm, out, mode);
       },
       tiles: (rows) => {
-        for (const section of groups.flat()) this.#tiles(section, rows, out, mode);
+        for (const section of groups.flat()) recordTiles(this.#context, section, { x: rows, out, mode });
       },
       matrix: (rows) => {
-        for (const section of groups.flat()) this.#matrix(section, undefined, rows, out, mode);
+        for (const section of groups.flat()) recordMatrix(this.#context, { section }, { x: rows, out, mode });
       },
     });
   }
@@ -103,16 +75,17 @@ export class LinearOps {
       },
       tiles: (rows) => {
         for (const [one, other] of pairs) {
-          this.#tiles(one, rows, out, "plain");
-          this.#tiles(other, rows, out, "gated");
+          recordTiles(this.#context, one, { x: rows, out, mode: "plain" });
+          recordTiles(this.#context, other, { x: rows, out, mode: "gated" });
         }
       },
       matrix: (rows) => {
         for (const [one, other] of pairs)
-          if (arePaired(one, other)) this.#matrix(one, other, rows, out, "plain");
+          if (arePaired(one, other))
+            recordMatrix(this.#context, { section: one, partner: other }, { x: rows, out, mode: "plain" });
           else {
-            this.#matrix(one, undefined, rows, out, "plain");
-            this.#matrix(other, undefined, rows, out, "gated");
+            recordMatrix(this.#context, { section: one }, { x: rows, out, mode: "plain" });
+            recordMatrix(this.#context, { section: other }, { x: rows, out, mode: "gated" });
           }
       },
     });
@@ -305,84 +278,6 @@ export class LinearOps {
       threadGroups: threads / lanes,
       outputs: kind === "pair" ? groupRows / 2 : groupRows,
     };
-  }
-
-  #tiles(section: Section, x: Rows, out: Target, mode: Mode): void {
-    const { recorder, weights } = this.#context;
-    const { slice, format, cols } = section;
-    // large tiles of few outputs leave most of the device idle
-    const isSmall = x.count <= 64 || slice.rows <= 1024;
-    const side = isSmall ? 1 : 2;
-    const files = weightFiles(format, { floats: "tile-floats", quantised: "tile-quantised" });
-    const kernel = recorder.kernel(["gemm-sizes", ...files, actFile(this.#context.model), "gemm"], {
-      ...weightConstants(format, cols),
-      COLS: paddedColumns(format, cols),
-      SIDE_X: side,
-      SIDE_W: side,
-      STRIDE: section.stride,
-      X_STRIDE: x.stride / 4,
-      GATED: mode === "gated",
-      ADD: mode === "add",
-    });
-    recorder.dispatch({
-      category: "weights",
-      kernel,
-      params: { ...wordsOf(section), batch: x.count, out_stride: out.stride },
-      bindings: { weights_first: slice.slab, x: x.storage, vectors: weights.vectors, out: out.storage },
-      grid: [Math.ceil(x.count / (64 * side)), Math.ceil(slice.rows / (64 * side))],
-    });
-  }
-
-  #matrix(section: Section, partner: Section | undefined, x: HalfRows, out: Target, mode: Mode): void {
-    const { recorder, weights } = this.#context;
-    const { slice, format, cols } = section;
-    const isPair = partner !== undefined;
-    const tile =
-      x.count <= MAX_SKINNY_ROWS
-        ? skinnyTile(x.count, slice.rows, isPair)
-        : this.#tile(isPair || mode !== "plain");
-    const files = weightFiles(format, { floats: "strip-floats", quantised: "strip-quantised" });
-    const act = actFile(this.#context.model);
-    const kernel = recorder.kernel(
-      ["subgroup-matrix", "strip-sizes", ...files, act, "gemm-subgroup-matrix"],
-      {
-        ...weightConstants(format, cols),
-        VECTORS: paddedColumns(format, cols) / 8,
-        TILE_X: tile.x,
-        TILE_W: tile.w,
-        STRIP: tile.strip,
-        SPLIT_X: tile.splitX,
-        SPLIT_W: tile.splitW,
-        SPLIT_K: tile.splitK,
-        DEPTH: tile.depth,
-        BUFFERS: tile.buffers,
-        STRIDE: section.stride,
-        X_STRIDE: x.vectors,
-        PAIR: isPair,
-        GATED: mode === "gated",
-        ADD: mode === "add",
-      },
-    );
-    recorder.dispatch({
-      category: "weights",
-      kernel,
-      params: {
-        ...wordsOf(section),
-        ...{ batch: x.count, out_stride: out.stride, partner: (partner?.slice.offset ?? 0) / 16 },
-      },
-      bindings: {
-        ...{ weights_first: slice.slab, x: x.storage, vectors: weights.vectors, scales: x.scales },
-        ...(!isQuantised(format) && { partner: partner?.slice.slab ?? "unused" }),
-        out: out.storage,
-      },
-      grid: [Math.ceil(x.count / tile.x), Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w))],
-    });
-  }
-
-  /** The larger tile gains up to a tenth if outputs are many or also read, and costs as much otherwise. */
-  #tile(isLarge: boolean): MatrixTile {
-    const { matrixTile, largeMatrixTile } = this.#context.tuning;
-    return isLarge ? largeMatrixTile : matrixTile;
   }
 
   static weight(ref: WeightRef, rows: number, cols: number): WebGpuWeight {

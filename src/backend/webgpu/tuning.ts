@@ -49,8 +49,12 @@ export interface Tuning {
   readonly layerWorkgroups: number;
   /** Layer kernel: vectors of the input that an invocation keeps. */
   readonly layerVectors: number;
-  /** Layer kernel: its stages with quantised weights, and the maximum bytes of workgroup memory for the vector. */
+  /**
+   * Layer kernel of a model with quantised weights: invocations of a workgroup, the stages with such weights, and the maximum
+   * bytes of workgroup memory for the vector.
+   */
   readonly layerQuantised: Readonly<Record<"o" | "gateUp" | "down" | "input", QuantisedTuning>> & {
+    readonly threads: number;
     readonly bytes: number;
   };
   /** Products of few rows with quantised weights, as the stages above; rows of x share what is in flight. */
@@ -92,10 +96,11 @@ const GPU: Tuning = {
   layerWorkgroups: 128,
   layerVectors: 2,
   layerQuantised: {
-    o: { rows: 4, chunk: 1, turns: 1 },
+    o: { rows: 2, chunk: 1, turns: 1 },
     gateUp: { rows: 4, chunk: 1, turns: 2 },
-    down: { rows: 4, chunk: 1, turns: 1 },
-    input: { rows: 4, chunk: 1, turns: 1 },
+    down: { rows: 2, chunk: 1, turns: 1 },
+    input: { rows: 2, chunk: 1, turns: 1 },
+    threads: 512,
     bytes: 28672,
   },
   matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 2, bytes: 14336 },
@@ -128,6 +133,7 @@ const SOFTWARE: Tuning = {
     gateUp: { rows: 2, chunk: 2, turns: 2 },
     down: { rows: 2, chunk: 2, turns: 1 },
     input: { rows: 2, chunk: 1, turns: 1 },
+    threads: 16,
     bytes: 1024,
   },
   matvecQuantised: { threads: 16, rows: 2, chunk: 1, turns: 2, bytes: 4096 },

@@ -1,10 +1,7 @@
 import { ModelFileError } from "../../base/errors.ts";
 import type { FindCheckpoint } from "../checkpoint-contents.ts";
 import { openGguf } from "./open-gguf.ts";
-import { firstPart } from "./split-files.ts";
-
-/** Files of the format that hold no language model: image encoders, measurements for quantising, adapters. */
-const NO_MODEL = /(^|[-_.])(mmproj|imatrix|lora|adapter|vocab)([-_.\d]|$)/i;
+import { ggufModels } from "./split-files.ts";
 
 /** Limits on the names in a message. */
 const MAX_NAMES = 20;
@@ -23,14 +20,7 @@ const named: FindCheckpoint = async (folder) => {
  */
 const only: FindCheckpoint = async (folder) => {
   if (folder.weightFile !== undefined) return undefined;
-  const files = (await folder.list?.()) ?? [];
-  const found = new Map<string, string>();
-  for (const file of files) {
-    if (!/\.gguf$/i.test(file) || NO_MODEL.test(file)) continue;
-    const first = firstPart(file);
-    if (file === first || !found.has(first)) found.set(first, file);
-  }
-  const models = [...found.values()];
+  const models = ggufModels((await folder.list?.()) ?? []);
   const [model] = models;
   if (model === undefined) return undefined;
   if (models.length === 1) return () => openGguf(folder, model);
