@@ -101,7 +101,9 @@ export class WeightStore {
         room = this.#maxChunkBytes;
       }
       const slab = this.#openSlab as Slab;
-      const count = Math.min(rows - firstRow, Math.floor(room / paddedRowBytes / 8) * 8);
+      const fitting = Math.floor(room / paddedRowBytes);
+      // a part is whole groups of 8 rows; the last takes what is left
+      const count = rows - firstRow <= fitting ? rows - firstRow : Math.floor(fitting / 8) * 8;
       slices.push({
         firstRow,
         rows: count,

@@ -89,7 +89,9 @@ export class HubClient {
       const response = await this.#reader.request(`${this.url}${path}`, {}, AbortSignal.timeout(5000));
       const body = response.isOk ? parseAnswer(await text(response), path) : [];
       return Array.isArray(body)
-        ? body.flatMap((one) => (isObject(one) && typeof one.id === "string" ? one.id : []))
+        ? body.flatMap((one) =>
+            isObject(one) && typeof one.id === "string" && isSafePath(one.id) ? one.id : [],
+          )
         : [];
     } catch {
       return []; // The search only improves a message.
