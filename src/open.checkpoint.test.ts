@@ -1,12 +1,12 @@
 /** Opening of a checkpoint: aborts, the context, and the notes of the report. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { memoryFolder } from "../test/golden/memory-folder.ts";
 import { repositoryPath } from "../test/golden/open-fixture.ts";
 import { sizesOf } from "../test/sizes.ts";
 import { createReferenceBackend } from "./backend/reference/reference-backend.ts";
-import { AbortedError, BackendError, ConfigError, ModelFileError } from "./base/errors.ts";
+import { AbortedError, BackendError, ConfigError, ModelFileError, OutOfMemoryError } from "./base/errors.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { openDawn } from "./node/dawn.ts";
 import { inspectFolder, openEngine } from "./node/index.ts";
@@ -246,4 +246,33 @@ test("the reference backend refuses sizes beyond its limit before it allocates",
     expect(() => backend.createTensor("f32", [size, 1])).toThrow("expected at most 2147483648 elements");
   }
   await backend.close();
+});
+
+describe("auto, where the machine refuses memory", () => {
+  const attempts = async (folder: FileFolder, options: EngineOptions = {}) => {
+    let loads = 0;
+    const wasm = createWasmHost();
+    const loadModule: typeof wasm.loadModule = (name) => {
+      loads++;
+      return wasm.loadModule(name);
+    };
+    const grow = vi.spyOn(WebAssembly.Memory.prototype, "grow").mockImplementation(() => {
+      throw new RangeError("no memory");
+    });
+    try {
+      const opening = openEngineWith(
+        { folder, wasm: { ...wasm, loadModule }, openGpu: openDawn },
+        { backend: "wasm", threads: 1, ...options },
+      );
+      await expect(opening).rejects.toThrow(OutOfMemoryError);
+    } finally {
+      grow.mockRestore();
+    }
+    return loads;
+  };
+
+  test("tries q8 once, and no precision that was named", async () => {
+    expect(await attempts(checkpoint(SMALL))).toBe(2);
+    expect(await attempts(checkpoint(SMALL), { dtype: "own" })).toBe(1);
+  });
 });

@@ -14,7 +14,14 @@ import type { DtypeChoice } from "./machine/fit-model.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
-import { precisionNotes, storedFormats, type WeightPrecision } from "./model/weight-storage.ts";
+import {
+  canStore,
+  precisionNotes,
+  storedBytes,
+  storedFormats,
+  type WeightDtype,
+  type WeightPrecision,
+} from "./model/weight-storage.ts";
 import {
   checkWeights,
   ignoredTensors,
@@ -43,11 +50,15 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const opening = { host, checkpoint, config, check, startedAt };
     const { dtype = "auto" } = options;
+    let isLast = dtype !== "auto";
+    const onChosen = ({ dtype: taken, backend: { weightFormats } }: ChosenBackend) => {
+      isLast ||= taken !== "own" || !isSmaller(check, "q8", weightFormats);
+    };
     try {
-      return await openAs({ ...opening, options, dtype });
+      return await openAs({ ...opening, options, dtype, onChosen });
     } catch (error) {
       // WebGPU does not tell how much memory a device has: only loading shows that the weights do not fit
-      if (!(error instanceof OutOfMemoryError) || dtype !== "auto") throw error;
+      if (!(error instanceof OutOfMemoryError) || isLast) throw error;
       const note = `auto: the checkpoint's own precision did not fit (${error.message})`;
       return await openAs({ ...opening, options, dtype: "q8", dtypeWhy: note });
     }
@@ -65,7 +76,15 @@ interface Opening {
   readonly dtype: DtypeChoice;
   /** Reason for the precision, if the choice does not give one. */
   readonly dtypeWhy?: string;
+  readonly onChosen?: (chosen: ChosenBackend) => void;
   readonly startedAt: number;
+}
+
+/** True if a precision takes less memory than the checkpoint's own on a backend with these formats. */
+function isSmaller({ plans }: WeightCheck, dtype: WeightDtype, formats: Backend["weightFormats"]): boolean {
+  return (
+    canStore(plans, dtype, formats) && storedBytes(plans, dtype, formats) < storedBytes(plans, "own", formats)
+  );
 }
 
 /** Opens a backend, loads the weights into it and starts the engine. */
@@ -83,6 +102,7 @@ async function openAs({
   const choosing = chooseBackend(host, options, demand);
   const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
   const { backend } = chosen;
+  given.onChosen?.(chosen);
   try {
     const weights = await loadWeights(checkpoint, config, backend, { dtype: chosen.dtype, signal });
     const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];

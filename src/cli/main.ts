@@ -35,7 +35,7 @@ async function run(args: readonly string[]): Promise<number> {
     doctorCommand(done),
   ])
     program.addCommand(command);
-  for (const command of [program, ...program.commands])
+  for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])])
     command.exitOverride().configureOutput({ outputError: () => {} }); // Printed once, below.
   try {
     await program.parseAsync(args, { from: "user" });

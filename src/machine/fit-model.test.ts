@@ -31,13 +31,18 @@ function memoryOf(sizeBytes: number): BackendCandidate {
   };
 }
 
-function fit(mebibytes: number, choice: DtypeChoice, context?: number) {
+function fit(
+  mebibytes: number,
+  choice: DtypeChoice,
+  context?: number,
+  sizes: Record<string, number> = BYTES,
+) {
   const capacity =
     context === undefined ? CAPACITY : { ...CAPACITY, maxSequenceLength: context, maxPages: context };
   return fitModel(memoryOf(mebibytes * MIB), {
     model: MODEL,
     capacity,
-    weights: { choice, bytes: (dtype) => BYTES[dtype] },
+    weights: { choice, bytes: (dtype) => sizes[dtype] ?? 0 },
     asked: { context: context !== undefined, concurrency: false },
   });
 }
@@ -63,6 +68,12 @@ describe("auto", () => {
   test("measures by a context that was asked for", () => {
     expect(fit(132, "auto", 8192).dtype).toBe("q8");
     expect(fit(164, "auto", 8192).dtype).toBe("own");
+  });
+
+  test("keeps weights that are quantised already, with a shorter context, and does not call them q8", () => {
+    const fitted = fit(60, "auto", undefined, { own: 50 * MIB, q8: 50 * MIB, q4: 50 * MIB });
+    expect(fitted).toMatchObject({ dtype: "own", capacity: { maxSequenceLength: 1280 } });
+    expect(fitted.dtypeWhy).toContain("quantised already");
   });
 
   test("never takes q4, but says that it would fit", () => {

@@ -43,7 +43,7 @@ const LEAST_CONTEXT = 4096;
 
 /**
  * "auto" keeps the checkpoint's own precision if the weights fit beside the asked context (`LEAST_CONTEXT` tokens if none is
- * asked), else q8; q4 only if it is named.
+ * asked), else q8 if that takes less; q4 only if it is named.
  * @throws BackendError, ConfigError with the bytes of each part and the nearest setting that would fit
  */
 export function fitModel(candidate: BackendCandidate, demand: ModelDemand): FittedModel {
@@ -52,6 +52,8 @@ export function fitModel(candidate: BackendCandidate, demand: ModelDemand): Fitt
   const fit = new ModelFit(candidate, demand);
   if (choice !== "auto") return fit.with(first, "asked for");
   if (fit.holds("own")) return fit.with("own", "auto: the checkpoint's own precision fits");
+  if (!fit.isSmaller("q8"))
+    return fit.with("own", "auto: no less memory in q8, since the weights are quantised already");
   return fit.with("q8", fit.whyNotOwn());
 }
 
@@ -68,6 +70,11 @@ class ModelFit {
   /** True if one sequence of the least context fits beside the weights. */
   holds(dtype: WeightDtype): boolean {
     return this.#limit(dtype).fits(this.#leastCapacity);
+  }
+
+  /** True if the weights take less memory than in the checkpoint's own precision. */
+  isSmaller(dtype: WeightDtype): boolean {
+    return this.#weightBytes(dtype) < this.#weightBytes("own");
   }
 
   whyNotOwn(): string {

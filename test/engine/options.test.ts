@@ -19,7 +19,11 @@ describe("invalid options of an engine are a ConfigError that names them", () =>
       'openEngine: unknown option "contxtLenght"; did you mean "contextLength"?',
     ],
     ["a misspelt model", { modle: "x" }, 'did you mean "model"?'],
-    ["a number as model", { model: 5 }, "model must be a folder, a file, a URL, or a model of the hub (org/name), got 5"],
+    [
+      "a number as model",
+      { model: 5 },
+      "model must be a folder, a file, a URL, or a model of the hub (org/name), got 5",
+    ],
     [
       "an unknown backend",
       { backend: "cuda" },

@@ -82,14 +82,17 @@ export async function testWindows(run: GpuRun): Promise<void> {
   const window = run.isQuick ? 39 : 1001;
   for (const cacheDtype of ["f16", "q8"] as const) {
     const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
-    const trial = await openTrial(run, { ...heads, window, dtype: "f32", cacheDtype }, lengths);
+    const open = () => openTrial(run, { ...heads, window, dtype: "f32", cacheDtype }, lengths);
+    const chunks = await open();
     const add = (bound: number) => (name: string, error: number) =>
       run.rows.add("windows", `window ${window}, ${cacheDtype} cache: ${name}`, { error, bound });
     await attendChunks(
-      trial,
+      chunks,
       lengths,
       add(run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : CACHE_NMSE[cacheDtype]),
     );
+    await chunks.backend.close();
+    const trial = await open();
     const sequences: TrialSequence[] = [];
     for (const length of lengths.decodeLengths) sequences.push(await trial.filled(length - 1));
     trial.run(sequences.map((sequence) => trial.part(sequence, 1)));

@@ -198,6 +198,16 @@ describe("the command line", () => {
     expect(JSON.parse((await run("models", "--json")).stdout)).toEqual([]);
   });
 
+  test("a wrong command line of a nested command is one, too", async () => {
+    const nameless = await run("models", "remove");
+    expect([nameless.status, nameless.stderr]).toEqual([
+      2,
+      "lessismore: missing required argument 'model'\n",
+    ]);
+    const unknown = await run("models", "remove", "--all", "org/pico");
+    expect([unknown.status, unknown.stderr]).toEqual([2, "lessismore: unknown option '--all'\n"]);
+  });
+
   test("an impossible name is a wrong command line; a missing model a failure", async () => {
     const impossible = await run("pull", "hf:nobody");
     expect([impossible.status, impossible.stderr]).toEqual([

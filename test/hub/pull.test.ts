@@ -16,6 +16,7 @@ import { describe, expect, test } from "vitest";
 import type { DownloadProgress } from "../../src/load/hub/transfer-rate.ts";
 import { removeFromCache } from "../../src/node/hub/cached-models.ts";
 import { HubCache } from "../../src/node/hub/hub-cache.ts";
+import { removeModel } from "../../src/node/hub/models.ts";
 import {
   CHECKPOINT,
   cache,
@@ -27,7 +28,7 @@ import {
   tree,
   WEIGHTS,
 } from "./hub-trial.ts";
-import { gitHash } from "./local-hub.ts";
+import { gitHash, LocalHub } from "./local-hub.ts";
 
 describe("a model of the hub", () => {
   test("is fetched once, with the files that it needs and no other, into the layout of huggingface_hub", async () => {
@@ -128,6 +129,18 @@ describe("a model of the hub", () => {
     ]);
   });
 
+  test("by a file of safetensors in a folder has the texts beside it", async () => {
+    const repo = { "v2/config.json": "{}", "v2/model.safetensors": "w", "config.json": '{"other":1}' };
+    const inner = await LocalHub.start({ "org/inner": { files: repo } });
+    try {
+      const opened = await open("org/inner/v2/model.safetensors", { HF_ENDPOINT: inner.url });
+      expect(opened.folder.weightFile).toBe("model.safetensors");
+      expect(new TextDecoder().decode(await contentOf(opened, "config.json"))).toBe("{}");
+    } finally {
+      inner.close();
+    }
+  });
+
   test("with an empty file is whole", async () => {
     const opened = await open("org/empty-file");
     expect(await contentOf(opened, "chat_template.jinja")).toEqual(new Uint8Array(0));
@@ -143,6 +156,16 @@ describe("a model of the hub", () => {
     const named = await open("org/parts/Q8_0/m-Q8_0.gguf");
     expect(named.folder.weightFile).toBe("Q8_0/m-Q8_0.gguf");
     expect(await contentOf(named, "Q8_0/m-Q8_0.gguf")).toEqual(new Uint8Array(Buffer.from("eight")));
+  });
+
+  test("of which one quantisation is here is not taken for that one, unless the hub cannot be asked", async () => {
+    await open("hf:org/parts:Q8_0");
+    await expect(open("org/parts")).rejects.toThrow("has 2 GGUF files that it may mean");
+    const commit = hub.commitOf("org/parts");
+    await expect(open(`org/parts@${commit}`)).rejects.toThrow("has 2 GGUF files that it may mean");
+    const { folder, notes } = await open("org/parts", { HF_HUB_OFFLINE: "1" });
+    expect(folder.weightFile).toBe("Q8_0/m-Q8_0.gguf");
+    expect(notes.join()).toContain("org/parts is taken as Q8_0/m-Q8_0.gguf");
   });
 
   test("whose list has pages is listed to the end", async () => {
@@ -276,5 +299,8 @@ describe("a cache", () => {
       `snapshots/${other}/config.json -> ../../blobs/${gitHash(CHECKPOINT["config.json"])}`,
     ]);
     await expect(removeFromCache(cache, "org/model", "v9")).rejects.toThrow(/no such revision.*cccccccc/);
+    mkdirSync(join(folder, "snapshots", `cc${"d".repeat(38)}`));
+    await expect(removeFromCache(cache, "org/model", "cc")).rejects.toThrow(/may mean cccc.* or ccdd/);
+    await expect(removeModel("hf:org/model:Q4_0")).rejects.toThrow("a single file is not removed");
   });
 });

@@ -1,10 +1,7 @@
 import { ModelFileError } from "../../base/errors.ts";
 import type { FindCheckpoint } from "../checkpoint-contents.ts";
 import { openGguf } from "./open-gguf.ts";
-import { firstPart } from "./split-files.ts";
-
-/** Files of the format that hold no language model: image encoders, measurements for quantising, adapters. */
-const NO_MODEL = /(^|[-_.])(mmproj|imatrix|lora|adapter|vocab)([-_.\d]|$)/i;
+import { ggufModels } from "./split-files.ts";
 
 /** Limits on the names in a message. */
 const MAX_NAMES = 20;
@@ -16,12 +13,14 @@ const named: FindCheckpoint = async (folder) => {
   return () => openGguf(folder, weightFile);
 };
 
-/** The only model of a folder that can be listed. @throws ModelFileError when it has several */
+/**
+ * The only model of a folder that can be listed, where no weight file was named. A model whose first part is missing
+ * counts: opening it names that part.
+ * @throws ModelFileError when it has several
+ */
 const only: FindCheckpoint = async (folder) => {
-  const files = (await folder.list?.()) ?? [];
-  const models = files.filter(
-    (file) => /\.gguf$/i.test(file) && !NO_MODEL.test(file) && firstPart(file) === file,
-  );
+  if (folder.weightFile !== undefined) return undefined;
+  const models = ggufModels((await folder.list?.()) ?? []);
   const [model] = models;
   if (model === undefined) return undefined;
   if (models.length === 1) return () => openGguf(folder, model);

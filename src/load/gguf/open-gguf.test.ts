@@ -309,6 +309,12 @@ describe("a folder", () => {
     );
   });
 
+  test("with a model as GGUF does not stand for a .safetensors file that was named", async () => {
+    const files = { "m.gguf": tinyGguf(), "model.safetensors": {} };
+    const opening = openCheckpoint({ ...listed(files), weightFile: "model.safetensors" });
+    await expect(opening).rejects.toThrow("there is no config.json beside its weights; download it too");
+  });
+
   test("with config.json is a Hugging Face checkpoint, unless a file is named", async () => {
     const files = { "config.json": { model_type: "llama" }, "m.gguf": tinyGguf() };
     await expect(openCheckpoint(listed(files))).rejects.toThrow(

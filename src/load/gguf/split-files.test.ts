@@ -45,6 +45,14 @@ describe("a model in three parts", () => {
     expect(checkpoint.tensors.size).toBe(TENSORS.length);
   });
 
+  test("lacking its first part is still the one model of its folder", async () => {
+    const { [nameOf(1)]: _, ...files } = parts();
+    const opening = openCheckpoint({ ...memoryFolder(files), list: async () => Object.keys(files) });
+    await expect(opening).rejects.toThrow(
+      `one of several parts, and ${nameOf(1)} is not there; download it too`,
+    );
+  });
+
   test("closes all of them", async () => {
     const { folder, opening } = open(parts());
     const checkpoint = await opening;

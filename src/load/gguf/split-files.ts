@@ -24,6 +24,23 @@ export function firstPart(path: string): string {
   return path.replace(PART, (_, start, _part, count, end) => `${start}-00001-of-${count}${end}`);
 }
 
+/** Files of the format that hold no language model: image encoders, measurements for quantising, adapters. */
+const NO_MODEL = /(^|[-_./])(mmproj|imatrix|lora|adapter|vocab)([-_.\d]|$)/i;
+
+/**
+ * Of a list of paths the GGUF files that hold a model, of files in parts the first. A model whose first part is not in the
+ * list counts by another: opening it names what is missing.
+ */
+export function ggufModels(paths: readonly string[]): readonly string[] {
+  const found = new Map<string, string>();
+  for (const path of paths) {
+    if (!/\.gguf$/i.test(path) || NO_MODEL.test(path)) continue;
+    const first = firstPart(path);
+    if (path === first || !found.has(first)) found.set(first, path);
+  }
+  return [...found.values()];
+}
+
 /**
  * Opens a model of one file or several and reads their headers.
  * opened: receives every file, so that the caller can close them, also after an error

@@ -1,4 +1,5 @@
 import { ModelFileError } from "../../base/errors.ts";
+import { ggufModels } from "../gguf/split-files.ts";
 import { nearNames } from "./hub-refusal.ts";
 import { formatHubModel, type HubModel } from "./model-location.ts";
 
@@ -14,8 +15,6 @@ export const TEXT_FILES = [
 const INDEX_FILE = "model.safetensors.index.json";
 const SINGLE_FILE = "model.safetensors";
 const PART = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i;
-/** Files of the format that hold no language model: image encoders, measurements for quantising, adapters. */
-const NO_MODEL = /(^|[-_./])(mmproj|imatrix|lora|adapter|vocab)([-_.\d]|$)/i;
 
 /** The files of a repository that a model needs. */
 export interface ChosenFiles {
@@ -88,13 +87,6 @@ function ggufFiles(file: string, paths: readonly string[]): ChosenFiles {
       `opening ${file}: it is one of ${Number(count)} parts, and ${missing} is not there`,
     );
   return { paths: parts, file: parts[0] ?? file };
-}
-
-/** The GGUF files that hold a model, of files in parts the first. */
-function ggufModels(paths: readonly string[]): readonly string[] {
-  return paths.filter(
-    (path) => /\.gguf$/i.test(path) && !NO_MODEL.test(path) && (PART.exec(path)?.[2] ?? "00001") === "00001",
-  );
 }
 
 /** The file of a quantisation: its name has the word between separators. @throws ModelFileError on none and on several. */

@@ -246,6 +246,10 @@ function readEntry(entry: unknown): HubFile | undefined {
 function nextPage(link: string | undefined, hubUrl: string): string | undefined {
   const [, target] = /<([^>]+)>\s*;\s*rel="?next"?/.exec(link ?? "") ?? [];
   if (target === undefined) return undefined;
+  if (!URL.canParse(target, `${hubUrl}/`))
+    throw new ModelFileError(
+      `fetching ${hubUrl}: its Link header names ${printValue(target)}, which is no address; is this address a Hugging Face hub?`,
+    );
   const next = new URL(target, `${hubUrl}/`);
   return next.origin === new URL(hubUrl).origin ? next.href : undefined;
 }

@@ -56,3 +56,11 @@ test("a redirect from https to http is not followed", async () => {
   await expect(fetch("https://hub.test/a", {})).rejects.toThrow(ModelFileError);
   expect(asked).toHaveLength(1);
 });
+
+test("a redirect to what is no address is refused with the address", async () => {
+  const { fetch, asked } = network({ "https://hub.test/a": "https://[" });
+  await expect(fetch("https://hub.test/a", {})).rejects.toThrow(
+    'redirects to "https://[", which is no address',
+  );
+  expect(asked).toHaveLength(1);
+});

@@ -1,4 +1,5 @@
 import { ModelFileError } from "../../base/errors.ts";
+import { printValue } from "../../base/print-value.ts";
 import type { Fetch } from "../http-reader.ts";
 
 /** How requests reach a hub. */
@@ -52,6 +53,10 @@ export function createHubFetch({ url: hubUrl, token, fetch, followsRedirects }: 
 function nextUrl(from: string, location: string, hops: number): string {
   if (hops >= MAX_REDIRECTS)
     throw new ModelFileError(`fetching ${from}: the server redirects more than ${MAX_REDIRECTS} times`);
+  if (!URL.canParse(location, from))
+    throw new ModelFileError(
+      `fetching ${from}: the server redirects to ${printValue(location)}, which is no address; try again, or use another server`,
+    );
   const next = new URL(location, from);
   if (next.protocol !== "https:" && new URL(from).protocol !== next.protocol)
     throw new ModelFileError(

@@ -134,7 +134,7 @@ function readHubUrl(url: URL, hub: URL): HubModel | undefined {
 }
 
 /** Decodes percent signs; a malformed path stays as it is. */
-function decodePath(path: string): string {
+export function decodePath(path: string): string {
   try {
     return decodeURIComponent(path);
   } catch {

@@ -81,9 +81,20 @@ export async function openHeaders(
   return { folder: withWeightFile(folder, file), isRemote: true, notes: [] };
 }
 
-/** A folder whose weight file is named; undefined: its own weights. */
+/**
+ * A folder whose weight file is named; undefined: its own weights. The texts of safetensors lie beside them: of a file in a
+ * folder within, that folder is presented.
+ */
 export function withWeightFile(folder: FileFolder, weightFile: string | undefined): FileFolder {
-  return weightFile === undefined ? folder : { ...folder, weightFile };
+  if (weightFile === undefined) return folder;
+  const [, inner = "", file = weightFile] = /^(.+\/)([^/]+\.safetensors)$/i.exec(weightFile) ?? [];
+  if (inner === "") return { ...folder, weightFile };
+  return {
+    name: `${folder.name}/${inner.slice(0, -1)}`,
+    weightFile: file,
+    open: (path, signal) => folder.open(`${inner}${path}`, signal),
+    whyMissing: (path) => folder.whyMissing?.(`${inner}${path}`),
+  };
 }
 
 /** The commit to fetch; or the model, if the store has it whole, or has it and the hub does not answer. */
@@ -138,10 +149,16 @@ async function findStored(store: ModelStore, model: HubModel, reason: string): P
     const notes = unknown.includes("tokenizer.json")
       ? [`${store.name} has no tokenizer.json of ${repo}, which the hub may have; ${advice}`]
       : [];
+    // The only GGUF file here may be one of many there, or stand beside a checkpoint.
+    const isGuess = chosen.file !== undefined && model.file === undefined && model.quant === undefined;
+    if (isGuess)
+      notes.push(
+        `${repo} is taken as ${chosen.file}, the only model of it in ${store.name}; the hub may have others`,
+      );
     return {
       opened: { folder: withWeightFile(folder, chosen.file), notes },
       commit,
-      isWhole: unknown.length === 0,
+      isWhole: unknown.length === 0 && !isGuess,
     };
   } catch (error) {
     if (!(error instanceof ModelFileError)) throw error;

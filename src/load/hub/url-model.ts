@@ -1,4 +1,5 @@
 import { createUrlFolder } from "../url-folder.ts";
+import { decodePath } from "./model-location.ts";
 import { type OpenedModel, withWeightFile } from "./pull-model.ts";
 
 /** Opens a folder behind a URL, or a weight file in its folder. They are read by ranges and not kept. @throws ConfigError */
@@ -7,6 +8,6 @@ export function openUrlModel(url: string, isFile: boolean): OpenedModel {
   const target = new URL(url);
   const folder = new URL(".", target);
   folder.search = target.search;
-  const file = decodeURIComponent(target.pathname.split("/").at(-1) ?? "");
+  const file = decodePath(target.pathname.split("/").at(-1) ?? "");
   return { folder: withWeightFile(createUrlFolder(folder), file), isRemote: true, notes: [] };
 }

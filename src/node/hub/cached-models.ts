@@ -136,9 +136,15 @@ export async function removeFromCache(root: string, repo: string, revision?: str
 }
 
 async function removeRevision(model: CachedModel, revision: string): Promise<Removal> {
-  const found = model.revisions.find(
-    ({ commit, refs }) => refs.includes(revision) || commit.startsWith(revision),
-  );
+  const byRef = model.revisions.filter(({ refs }) => refs.includes(revision));
+  const meant =
+    byRef.length > 0 ? byRef : model.revisions.filter(({ commit }) => commit.startsWith(revision));
+  if (meant.length > 1)
+    throw new ModelFileError(
+      `removing ${model.name}@${revision}: it may mean ${meant.map(({ commit }) => commit.slice(0, 12)).join(" or ")}; ` +
+        "name more digits of the commit",
+    );
+  const [found] = meant;
   if (!found) {
     const known = model.revisions.map(({ commit, refs }) => [...refs, commit.slice(0, 8)].join(" = "));
     throw new ModelFileError(

@@ -1,6 +1,6 @@
 /** The cache as people use it: fetch, list, remove. */
 
-import { ModelFileError } from "../../base/errors.ts";
+import { ConfigError, ModelFileError } from "../../base/errors.ts";
 import { formatHubModel } from "../../load/hub/model-location.ts";
 import { type PullOptions, pullModel as pullInto } from "../../load/hub/pull-model.ts";
 import { type CachedModel, listCache, type Removal, removeFromCache } from "./cached-models.ts";
@@ -49,6 +49,10 @@ export async function listModels(): Promise<readonly CachedModel[]> {
 
 /** Removes a model from the cache, or one revision of it: `org/name`, `org/name@revision`. @throws ConfigError, ModelFileError */
 export async function removeModel(model: string): Promise<Removal> {
-  const { repo, revision } = await readHubModel(model, "removing");
+  const { repo, revision, file, quant } = await readHubModel(model, "removing");
+  if (file !== undefined || quant !== undefined)
+    throw new ConfigError(
+      `removing ${model}: a single file is not removed; expected ${repo} or ${repo}@revision, with all its files`,
+    );
   return removeFromCache(readHubSettings().cacheFolder, repo, revision);
 }
