@@ -6,7 +6,7 @@ import { predictReads } from "./attention/predict-reads.ts";
 import { rolesOf } from "./attention/roles.ts";
 import type { BackendName, CacheDtype, ExpertShape } from "./backend/backend.ts";
 import { CACHE_DTYPES } from "./base/cache-dtype.ts";
-import { checkOptions, flag, oneOf } from "./base/check-options.ts";
+import { checkOptions, flag, oneOf, wholeNumberFrom } from "./base/check-options.ts";
 import { ConfigError } from "./base/errors.ts";
 import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
 import type { FileFolder } from "./load/byte-source.ts";
@@ -106,6 +106,8 @@ export interface InspectOptions {
   readonly attention?: string;
   /** Storage type of keys and values: "f16" (default) as on WebGPU, "f32" as on the CPU backends, "q8" if asked for. */
   readonly cacheDtype?: CacheDtype;
+  /** Tokens for which to estimate the memory; default: 4096, 32768 and the model's own. */
+  readonly contextLength?: number;
   /** Read every weight and count those that are not finite. */
   readonly scanWeights?: boolean;
 }
@@ -113,6 +115,7 @@ export interface InspectOptions {
 const INSPECT_OPTIONS = v.object({
   attention: v.optional(v.string("an attention spec")),
   cacheDtype: oneOf(CACHE_DTYPES),
+  contextLength: wholeNumberFrom(2),
   scanWeights: flag(),
 });
 
@@ -154,7 +157,7 @@ export async function inspectFolder(
       notes: checkpoint.notes,
       cacheDtype,
       kvBytesPerToken: kvBytesPerToken(config, cacheDtype),
-      memory: memoryRows(config, plans, options.cacheDtype),
+      memory: memoryRows(config, plans, options),
       tokenizer: checkpoint.tokenizer !== undefined,
       chatTemplate: checkpoint.chatTemplate !== undefined,
       eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
@@ -173,9 +176,10 @@ const DTYPES: readonly WeightDtype[] = ["own", "q8", "q4"];
 function memoryRows(
   config: ModelConfig,
   plans: readonly WeightPlan[],
-  cacheDtype: CacheDtype | undefined,
+  { cacheDtype, contextLength }: InspectOptions,
 ): readonly MemoryRow[] {
-  const contexts = [4096, 32768, config.contextLength].filter((length) => length <= config.contextLength);
+  const usual = [4096, 32768, config.contextLength].filter((length) => length <= config.contextLength);
+  const contexts = contextLength === undefined ? usual : [contextLength];
   return BACKENDS.filter(({ name }) => name !== "reference").flatMap(({ name: backend, memory }) => {
     const sizes = DTYPES.filter((dtype) => canStore(plans, dtype, memory.weightFormats)).map((dtype) => ({
       dtype,

@@ -35,7 +35,8 @@ export function refuseQuantized(config: JsonObject, fileName: string): void {
     if (value === undefined || value === null || value === false) continue;
     throw new ConfigError(
       `reading ${fileName}: ${key} is ${printValue(value)}: the checkpoint is quantised${methodOf(key, value)}, which is ` +
-        "not read; expected weights in bf16, f16 or f32: take the checkpoint that it was made from, before quantisation",
+        "not read; expected weights in bf16, f16 or f32: take the checkpoint that it was made from, before quantisation, " +
+        "and open it with dtype q8 or q4, or a GGUF file of the model (such as Q4_K_M or Q8_0)",
     );
   }
 }

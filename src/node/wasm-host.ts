@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { WasmHost, WasmModuleName } from "../backend/wasm/open-wasm.ts";
 import { BackendError } from "../base/errors.ts";
@@ -9,6 +9,7 @@ import { createTuningStore } from "./tuning-store.ts";
 export function createWasmHost(): WasmHost {
   return {
     maxThreads: availableParallelism(),
+    memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
     loadModule,
     tuningStore: createTuningStore(),
     startWorker: (source, data) => {

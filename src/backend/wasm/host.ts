@@ -28,6 +28,8 @@ export interface TuningStore {
 /** Services of the place that the backend runs in. */
 export interface WasmHost {
   readonly maxThreads: number;
+  /** Memory of this machine, or of its container. Absent if nobody tells. */
+  readonly memoryBytes?: number;
   loadModule(name: WasmModuleName): Promise<BufferSource>;
   /** Absent without workers. source: worker-source.ts, which documents how it gets its data. */
   startWorker?(source: string, data: WorkerData): StartedWorker;

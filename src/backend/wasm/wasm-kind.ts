@@ -37,11 +37,14 @@ export const WASM: BackendKind<
     auto: { isWanted: true },
     allowedError: ALLOWED_ERROR[cpuCacheDtype(cacheDtype)],
     maxConcurrent: MAX_CONCURRENT.cpu,
-    memoryLimit: ({ model, weightBytes }) => ({
-      fits: (capacity) =>
-        workingBytes(model, capacity, cpuCacheDtype(cacheDtype)) <= USABLE_BYTES - weightBytes,
-      name: `${mebibytes(USABLE_BYTES)} of 32-bit WebAssembly memory, ${mebibytes(weightBytes)} of them weights`,
-    }),
+    memoryLimit: ({ model, weightBytes }) => {
+      const most = Math.min(USABLE_BYTES, wasm.memoryBytes ?? USABLE_BYTES);
+      const what = most < USABLE_BYTES ? "memory of this machine" : "32-bit WebAssembly memory";
+      return {
+        fits: (capacity) => workingBytes(model, capacity, cpuCacheDtype(cacheDtype)) <= most - weightBytes,
+        name: `${mebibytes(most)} of ${what}, ${mebibytes(weightBytes)} of them weights`,
+      };
+    },
     cacheDtype: cpuCacheDtype(cacheDtype),
     memory: MEMORY,
     prefillRows: () => CPU_PREFILL_ROWS,

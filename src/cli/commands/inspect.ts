@@ -7,12 +7,13 @@ import {
   formatAttention,
   inspectCheckpoint,
 } from "../../node/index.ts";
-import { attentionSpec, UsageError } from "../args.ts";
+import { attentionSpec, UsageError, wholeNumber } from "../args.ts";
 import { formatBytes } from "../output.ts";
 
 interface InspectOptions {
   readonly attention?: string;
   readonly cacheDtype?: CacheDtype;
+  readonly contextLength?: number;
   /** False for --no-scan. */
   readonly scan: boolean;
   readonly json?: boolean;
@@ -39,6 +40,7 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
         .choices(CACHE_DTYPES)
         .default("f16"),
     )
+    .option("--context-length <n>", "estimate the memory for so many tokens", wholeNumber(2))
     .option("--no-scan", "do not read the weights in search of NaN and infinity")
     .option("--json", "print one JSON object")
     .action(async (model: string | undefined, options: InspectOptions) => {
@@ -55,12 +57,13 @@ export function inspectCommand(done: (exitCode: number) => void): Command {
 }
 
 async function inspect(model: string, options: InspectOptions): Promise<Report> {
-  const { attention, cacheDtype, scan } = options;
+  const { attention, cacheDtype, contextLength, scan } = options;
   try {
     return await inspectCheckpoint(model, {
       scanWeights: scan,
       ...(attention === undefined ? {} : { attention }),
       ...(cacheDtype === undefined ? {} : { cacheDtype }),
+      ...(contextLength === undefined ? {} : { contextLength }),
     });
   } catch (error) {
     if (error instanceof ConfigError && attention !== undefined) throw new UsageError(error.message);

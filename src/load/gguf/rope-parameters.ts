@@ -54,8 +54,15 @@ export function ropeParameters(keys: MetadataKeys, sizes: RopeSizes, factors: Ro
   const type = keys.text("rope.scaling.type", "linear");
   switch (type) {
     case "none":
-    case "longrope":
       return { ...base, rope_type: "default" };
+    case "longrope":
+      // a model with the type scales nothing only if it has neither list of factors and no longer context
+      if (!factors.short && !factors.long && original === contextLength)
+        return { ...base, rope_type: "default" };
+      throw keys.refuse(
+        "rope.scaling.type",
+        "longrope with the tensors rope_factors_short and rope_factors_long",
+      );
     case "linear":
       return isScaled ? { ...base, rope_type: "linear", factor } : { ...base, rope_type: "default" };
     case "yarn":
