@@ -161,8 +161,13 @@ function rangeSource(
       checkRange({ name, sizeBytes }, offset, length);
       if (length === 0) return new Uint8Array(0); // HTTP has no empty range
       if (offset + length <= first.length) return first.slice(offset, offset + length);
+      // several ranges are read at once: a browser's cache would keep parts of one file for each other, and may answer with none
       const end = offset + length - 1;
-      const response = await http.request(name, { headers: { Range: `bytes=${offset}-${end}` } }, signal);
+      const response = await http.request(
+        name,
+        { headers: { Range: `bytes=${offset}-${end}` }, cache: "no-store" },
+        signal,
+      );
       try {
         if (response.status !== 206 && response.status !== 200) throw refused(name, response);
         checkVersion(name, opened, response);
