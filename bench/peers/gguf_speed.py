@@ -32,7 +32,7 @@ import llama_cpp
 from llama_cpp_decode import ROOT, numbers, processor
 
 SETTLING_TOKENS = 4
-SPARE_TOKENS = 512
+SPARE_TOKENS = 128
 COLD_TOKENS = 32
 SPARSE = "less-is-more:budget=512,layers=2+18"
 DECODE_TARGETS = {(512, "full"): 1.0, (4096, SPARSE): 1.2, (7900, SPARSE): 1.5}
