@@ -24,6 +24,7 @@ The token ids are llama.cpp's; that ours are the same is tested in test/golden.
 
 import ctypes
 import hashlib
+import json
 import math
 import pathlib
 import tempfile
@@ -235,7 +236,21 @@ def parse_options():
     parser.add_argument("--greedy", type=int, default=48, help="tokens of a continuation")
     parser.add_argument("--backend", default="wasm", choices=["wasm", "reference"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--add", action="store_true", help="to the rows that --out has of the same commit and settings")
     return parser.parse_args()
+
+
+SETTINGS = ["commit", "cpu", "system", "node", "llamaCpp", "backend", "textSha256", "window", "threads", "torch", "transformers"]
+
+
+def with_rows_before(run, rows, out):
+    """The report with the rows that the file has. Rows of other settings do not belong in one table."""
+    before = json.loads(out.read_text()) if out.exists() else {"run": run, "rows": []}
+    others = [name for name in SETTINGS if before["run"][name] != run[name]]
+    if others:
+        raise SystemExit(f"adding to {out}: it was made with other {', '.join(others)}")
+    names = {row["model"] for row in rows}
+    return {"run": run, "rows": [row for row in before["rows"] if row["model"] not in names] + rows}
 
 
 def main():
@@ -260,7 +275,8 @@ def main():
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    write_report({"run": run, "rows": rows}, options.out)
+    report = {"run": run, "rows": rows}
+    write_report(with_rows_before(run, rows, options.out) if options.add else report, options.out)
 
 
 if __name__ == "__main__":
