@@ -80,10 +80,10 @@ export interface MemoryLimit {
  */
 export const MAX_CONCURRENT = { cpu: 16, gpu: 32 } as const;
 
-/** Storage types of keys and values on a CPU. */
+/** Storage types of keys and values of the WASM backend. */
 export type CpuCacheDtype = Exclude<CacheDtype, "f16">;
 
-/** The type that a CPU takes for the one asked for. It keeps f16 in f32, which loses nothing and is read faster there. */
+/** The type that WASM takes for the one asked for. It keeps f16 in f32, which loses nothing and is read faster there. */
 export function cpuCacheDtype(asked: CacheDtype | undefined): CpuCacheDtype {
   return asked === "q8" ? "q8" : "f32";
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from "vitest";
-import { BACKENDS_AND_INT8 } from "../../test/conformance/backend-table.ts";
+import { BACKENDS_AND_ROUNDED } from "../../test/conformance/backend-table.ts";
 import { TINY_MODEL } from "../../test/engine/tiny-engine.ts";
 import { countedGpu } from "../../test/webgpu/counted-gpu.ts";
 import { webgpuForTests } from "../../test/webgpu/environment.ts";
@@ -26,7 +26,7 @@ async function wrongOps(tested: Backend): Promise<readonly string[]> {
 }
 
 /** WebGPU runs it on itself whenever an engine opens it, and in test/webgpu/kinds.test.ts. */
-test.each(BACKENDS_AND_INT8.filter(({ name }) => !name.startsWith("webgpu")))(
+test.each(BACKENDS_AND_ROUNDED.filter(({ name }) => !name.startsWith("webgpu")))(
   "$name: every op within its bound, every choice the same",
   async ({ open }) => {
     const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);

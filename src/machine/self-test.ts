@@ -13,7 +13,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend/backend.ts";
-import { type BackendCandidate, cpuCacheDtype } from "../backend/backend-kind.ts";
+import type { BackendCandidate } from "../backend/backend-kind.ts";
 import { plainShape } from "../backend/plain-shape.ts";
 import { withAllPages } from "../backend/with-all-pages.ts";
 import { hash32, hashUnit } from "../base/random.ts";
@@ -226,10 +226,9 @@ export async function testCandidate({
   }
 }
 
-/** The reference with the cache of a backend under test: int8 keys are other keys. */
+/** The reference with the cache of a backend under test: rounded keys are other keys. */
 export async function referenceFor({ cacheDtype }: Pick<Backend, "cacheDtype">): Promise<Backend> {
-  const open: BackendFactory = (model, capacity) =>
-    createReferenceBackend(model, capacity, cpuCacheDtype(cacheDtype));
+  const open: BackendFactory = (model, capacity) => createReferenceBackend(model, capacity, cacheDtype);
   return withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
 }
 
