@@ -15,12 +15,7 @@ import { describeRun } from "../../bench/machine.ts";
 import type { CacheDtype } from "../../src/backend/backend.ts";
 import { ALLOWED_ERROR } from "../../src/backend/backend-kind.ts";
 import { reportAdapter } from "../../src/backend/webgpu/adapter-report.ts";
-import {
-  referenceFor,
-  runSelfTest,
-  SELF_TEST_CAPACITY,
-  SELF_TEST_MODEL,
-} from "../../src/machine/self-test.ts";
+import { SELF_TEST_LAYERS, testCandidate, testLayers } from "../../src/machine/test-candidate.ts";
 import { attentionTasks } from "./attention.ts";
 import { chunkTasks } from "./chunks.ts";
 import { goldenTasks } from "./goldens.ts";
@@ -32,18 +27,14 @@ import { testSampling, testSelection } from "./selection.ts";
 /** Tasks of the summary that took longest. */
 const NUM_SLOWEST = 12;
 
-/** Every op at one small shape, against the reference backend; choices must be the same ones. */
+/** Every op at small shapes, against the reference backend; choices must be the same ones. */
 async function testSelf(run: GpuRun, cacheDtype: CacheDtype): Promise<void> {
   const isRounded = cacheDtype === "f32" && run.hasSubgroupMatrices;
   const allowed = ALLOWED_ERROR[isRounded ? "f16" : cacheDtype];
-  const backend = await run.openOn(cacheDtype)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-  for (const { op, error, allowed: bound } of await runSelfTest(
-    backend,
-    await referenceFor(backend),
-    allowed,
-  ))
+  const candidate = { open: run.openOn(cacheDtype), allowedError: allowed };
+  const { rows } = await testLayers((layer) => testCandidate(candidate, layer), SELF_TEST_LAYERS);
+  for (const { op, error, allowed: bound } of rows)
     run.rows.add("self-test", `${op}, ${cacheDtype} cache`, { error, bound });
-  await backend.close();
 }
 
 /** The repository: dist/test/gpu lies three folders below it. */
