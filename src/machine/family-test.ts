@@ -77,9 +77,9 @@ export async function runFamilyTest(
     for (const kind of ["dense", "experts"] as const) {
       fillBatch(batch, numRows);
       const [actual, expected] = await Promise.all(sides.map((side) => advanced(side, batch, kind)));
-      const what = kind === "dense" ? "output norms and GELU" : "experts";
+      const what = kind === "dense" ? "GELU, output norms" : "experts";
       const error = relativeError(actual.subarray(0, expected.length), expected);
-      rows.push(selfTestRow(`advance with ${what}, ${step}`, error, allowed));
+      rows.push(selfTestRow(`${what}, ${step}`, error, allowed));
     }
   return rows;
 }
