@@ -70,6 +70,8 @@ export interface MemoryDemand {
 /** Memory limit of a backend. */
 export interface MemoryLimit {
   fits(capacity: Capacity): boolean;
+  /** True if the limit is that of single buffers: only allocation shows whether weights and cache fit together. */
+  readonly isPartial?: true;
   /** Cause of the limit, for messages; completes "does not fit into the …". */
   readonly name: string;
 }

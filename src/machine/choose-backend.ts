@@ -28,6 +28,8 @@ export interface ChosenBackend {
   readonly why: string;
   /** Reason for a context shorter than the demand; absent otherwise. */
   readonly contextNote?: string | undefined;
+  /** Tokens whose keys and values only allocation shows to fit beside the weights. */
+  readonly unprovenTokens?: number;
   /** Duration of the device's self-test, if it has one; it runs once per process. */
   readonly selfTestMs?: number;
 }
@@ -40,7 +42,7 @@ export async function chooseBackend(
 ): Promise<ChosenBackend> {
   const choice = await chooseKind(host, options);
   const { candidate, why } = choice;
-  const { capacity, contextNote, dtype, dtypeWhy } = fitModel(candidate, {
+  const { capacity, ...fitted } = fitModel(candidate, {
     model: demand.model,
     capacity: capacityOn(candidate, demand),
     weights: demand.weights,
@@ -48,7 +50,7 @@ export async function chooseBackend(
   });
   const selfTestMs = await checkDevice(host, options, choice, demand.model);
   const backend = await candidate.open(demand.model, capacity);
-  return { backend, why, dtype, dtypeWhy, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
+  return { backend, why, ...fitted, ...(selfTestMs !== undefined && { selfTestMs }) };
 }
 
 /** The demand's capacity with the rows and the concurrency that suit a candidate. */
