@@ -11,6 +11,7 @@ import type { Tokenizer } from "./load/tokenizer.ts";
 import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
 import type { DtypeChoice } from "./machine/fit-model.ts";
+import { proveCache } from "./machine/prove-cache.ts";
 import { type ModelConfig, parseModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
@@ -31,7 +32,6 @@ import {
 } from "./model/weights.ts";
 import { demandOf } from "./model-demand.ts";
 import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
-import { proveCache } from "./prove-cache.ts";
 
 /** Means of a runtime environment for an engine. */
 export interface EngineHost extends BackendHost {

@@ -1,9 +1,9 @@
 /** Whether keys and values fit beside weights on a device that does not tell its memory. */
 
-import { cacheRowBytes } from "./base/cache-dtype.ts";
-import { OutOfMemoryError } from "./base/errors.ts";
-import { mebibytes } from "./base/mebibytes.ts";
-import type { ChosenBackend } from "./machine/choose-backend.ts";
+import { cacheRowBytes } from "../base/cache-dtype.ts";
+import { OutOfMemoryError } from "../base/errors.ts";
+import { mebibytes } from "../base/mebibytes.ts";
+import type { ChosenBackend } from "./choose-backend.ts";
 
 /**
  * Allocates keys and values of the tokens that the backend's limit does not count, and frees them: the engine takes pages as it needs
