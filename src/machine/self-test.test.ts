@@ -165,6 +165,20 @@ describe("the layer of families", () => {
 });
 
 it.skipIf(gpu === undefined)(
+  "a GPU that computes GELU wrongly is refused for a model that has it",
+  async () => {
+    const on = countedGpu(gpu as GPU, { rewriteShader: (code) => code.replaceAll("0.044715f", "0.5f") });
+    const folder = await openFileFolder("test/golden/hf/gemma3-local");
+    const host = { folder, wasm: createWasmHost(), openGpu: async () => on.gpu };
+    await expect(openEngineWith(host, { backend: "webgpu" })).rejects.toThrow(
+      /^opening webgpu: the self-test of .+ failed at GELU, output norms, chunk: error 0\.\d+, allowed 0\.005; update/,
+    );
+    for (const counts of on.counts) expect(counts).toMatchObject({ buffers: 0, destroyed: true });
+  },
+  COMPILING_MS,
+);
+
+it.skipIf(gpu === undefined)(
   "a GPU that computes wrongly is a BackendError at open, with op, error and adapter",
   async () => {
     const on = countedGpu(gpu as GPU, { rewriteShader: (code) => code.replaceAll("exp(", "exp2(") });
