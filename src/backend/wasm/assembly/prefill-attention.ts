@@ -33,7 +33,9 @@ export function prefill(layer: u32, first: u32, count: u32, query: usize, output
 // @ts-ignore: decorator
 @inline function tilesOf(s: u32): u32 {
   const rows = batch.rowCount(param(4) + s);
-  return rows == 1 ? 0 : (rows + rowsPerTile() - 1) / rowsPerTile();
+  if (rows == 1) return 0;
+  const perTile = rowsPerTile(rows);
+  return (rows + perTile - 1) / perTile;
 }
 
 /** One tile of one kv head. */
@@ -46,8 +48,9 @@ function prefillItem(item: u32): void {
   while (tile >= tilesOf(s)) tile -= tilesOf(s++);
   s += param(4);
   const total = batch.rowCount(s);
-  const firstRow = tile * rowsPerTile();
-  const rows = min<u32>(rowsPerTile(), total - firstRow);
+  const perTile = rowsPerTile(total);
+  const firstRow = tile * perTile;
+  const rows = min<u32>(perTile, total - firstRow);
   const position = batch.length(s) - total + firstRow;
   const at = batch.firstRow(s) + firstRow;
   if (model.isRounded() || cache.isInt8()) tileOfIntegers(s, at, rows, position, kvHead);

@@ -5,7 +5,7 @@
  *
  * Scales keep sums below 2^31. Of a logit, |q · k| <= |q| |k| (Cauchy-Schwarz) <= 46,000². Of an output, 8,191 times the sum of the weights.
  */
-import { exp2of4, madd } from "./math";
+import { exp2of4, madd, sumRows } from "./math";
 import {
   firstSeen, groupSize, hide, KEYS, LOWEST, PANEL, panelBytes, slotOf, tileVectors, vectorAt, writeOutputs,
 } from "./prefill-tile";
@@ -21,6 +21,8 @@ const MOST_WEIGHTS: f32 = 262000;
 const MOST_WEIGHTS_INT8: f32 = 16900000;
 /** Largest factor of weights, above all of a block that is hidden: its weights become 0. */
 const MOST_FACTOR: f32 = 1e30;
+/** A vector whose elements are all below counts as zeros: its squares underflow. */
+const LEAST: f32 = 1e-18;
 const LOG2_E: f32 = 1.4426950408889634;
 /** 1.5 * 2^23: adding it rounds to the nearest integer, which the low 16 bits of the sum hold. */
 const ROUND: f32 = 12582912;
@@ -201,7 +203,7 @@ function packQueries(to: usize, scales: usize, row: u32, rows: u32, kvHead: u32)
 // @ts-ignore: decorator
 @inline function factorOfVector(squares: f32, most: f32, length: f32): f32 {
   if (!(squares < Infinity)) return NaN;
-  return most < 1e-18 ? 0 : min<f32>(MOST / most, length / Mathf.sqrt(squares));
+  return most < LEAST ? 0 : min<f32>(MOST / most, length / Mathf.sqrt(squares));
 }
 
 /** Keys key..key+n-1 and their values; four scales of values stand KEYS floats after those of their keys. */
@@ -219,32 +221,46 @@ function packBlock(s: u32, kvHead: u32, key: u32, n: u32, keys: usize, values: u
   }
 }
 
-/** Stores the scale of a cached row; returns its factor. */
+/** The magnitude of floats as integers: those of NaN are the largest. */
 // @ts-ignore: decorator
-@inline function factorOfRow(x: usize, isKey: bool, scale: usize): v128 {
-  let squares = f32x4.splat(0), most = squares;
-  for (const end = x + <usize>(cache.rowFloats() * 4); x < end; x += 16) {
-    const v = v128.load(x);
-    squares = madd(v, v, squares);
-    most = f32x4.pmax(most, f32x4.abs(v));
-  }
-  squares = f32x4.add(squares, v128.shuffle<i32>(squares, squares, 2, 3, 0, 1));
-  most = f32x4.pmax(most, v128.shuffle<i32>(most, most, 2, 3, 0, 1));
-  const sum = f32x4.extract_lane(squares, 0) + f32x4.extract_lane(squares, 1);
-  const largest = max<f32>(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1));
-  let factor = factorOfVector(sum, largest, MOST_LENGTH);
-  if (!isKey && factor > 0) factor = MOST_VALUE / largest;
-  store<f32>(scale, factor == 0 ? 0 : <f32>1 / factor);
-  return f32x4.splat(factor);
+@inline function magnitude(v: v128): v128 { return v128.and(v, i32x4.splat(0x7fffffff)); }
+
+/** The largest lane of each of four vectors. */
+// @ts-ignore: decorator
+@inline function largestOfFour(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.max_s(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
+  const cd = i32x4.max_s(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
+  return i32x4.max_s(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** The factors of four rows, 0 for zeros and NaN for rows that are not finite; stores their scales. */
+// @ts-ignore: decorator
+@inline function finishFactors(factors: v128, largest: v128, isFinite: v128, scales: usize): v128 {
+  const isSmall = f32x4.lt(largest, f32x4.splat(LEAST));
+  const scale = v128.andnot(f32x4.div(f32x4.splat(1), factors), isSmall);
+  v128.store(scales, v128.bitselect(scale, f32x4.splat(NaN), isFinite));
+  return v128.bitselect(v128.andnot(factors, isSmall), f32x4.splat(NaN), isFinite);
 }
 
 /** Four rows as int16, rows from `count` on the first again: [channel / 2][4][2]. */
 function packFourKeys(x: usize, stride: usize, count: u32, out: usize, scales: usize): void {
   let x1 = x + (count > 1 ? stride : 0), x2 = x + (count > 2 ? stride * 2 : 0), x3 = x + (count > 3 ? stride * 3 : 0);
-  const f0 = factorOfRow(x, true, scales), f1 = factorOfRow(x1, true, scales + 4);
-  const f2 = factorOfRow(x2, true, scales + 8), f3 = factorOfRow(x3, true, scales + 12);
+  const bytes = <usize>(cache.rowFloats() * 4), end = x + bytes;
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, m0 = s0, m1 = s0, m2 = s0, m3 = s0;
+  for (; x < end; x += 16, x1 += 16, x2 += 16, x3 += 16) {
+    let v = v128.load(x); s0 = madd(v, v, s0); m0 = i32x4.max_s(m0, magnitude(v));
+    v = v128.load(x1); s1 = madd(v, v, s1); m1 = i32x4.max_s(m1, magnitude(v));
+    v = v128.load(x2); s2 = madd(v, v, s2); m2 = i32x4.max_s(m2, magnitude(v));
+    v = v128.load(x3); s3 = madd(v, v, s3); m3 = i32x4.max_s(m3, magnitude(v));
+  }
+  const squares = sumRows(s0, s1, s2, s3), largest = largestOfFour(m0, m1, m2, m3);
+  let f = f32x4.pmin(f32x4.div(f32x4.splat(MOST), largest), f32x4.div(f32x4.splat(MOST_LENGTH), f32x4.sqrt(squares)));
+  f = finishFactors(f, largest, f32x4.lt(squares, f32x4.splat(Infinity)), scales);
+  const f0 = v128.shuffle<i32>(f, f, 0, 0, 0, 0), f1 = v128.shuffle<i32>(f, f, 1, 1, 1, 1);
+  const f2 = v128.shuffle<i32>(f, f, 2, 2, 2, 2), f3 = v128.shuffle<i32>(f, f, 3, 3, 3, 3);
   const round = f32x4.splat(ROUND);
-  for (const end = x + <usize>(cache.rowFloats() * 4); x < end; x += 16, x1 += 16, x2 += 16, x3 += 16, out += 32) {
+  x -= bytes; x1 -= bytes; x2 -= bytes; x3 -= bytes;
+  for (; x < end; x += 16, x1 += 16, x2 += 16, x3 += 16, out += 32) {
     const a = i16x8.narrow_i32x4_s(i32x4.sub(scaled(v128.load(x), f0), round), i32x4.sub(scaled(v128.load(x1), f1), round));
     const b = i16x8.narrow_i32x4_s(i32x4.sub(scaled(v128.load(x2), f2), round), i32x4.sub(scaled(v128.load(x3), f3), round));
     v128.store(out, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
@@ -255,9 +271,20 @@ function packFourKeys(x: usize, stride: usize, count: u32, out: usize, scales: u
 /** Four rows of a block's values as int16: two pairs of [channel / 4][key / 2][4][2]. */
 function packFourValues(x: usize, stride: usize, count: u32, out: usize, scales: usize): void {
   let x1 = x + (count > 1 ? stride : 0), x2 = x + (count > 2 ? stride * 2 : 0), x3 = x + (count > 3 ? stride * 3 : 0);
-  const f0 = factorOfRow(x, false, scales), f1 = factorOfRow(x1, false, scales + 4);
-  const f2 = factorOfRow(x2, false, scales + 8), f3 = factorOfRow(x3, false, scales + 12);
-  for (const end = x + <usize>(cache.rowFloats() * 4); x < end; x += 16, x1 += 16, x2 += 16, x3 += 16, out += KEYS * 8) {
+  const bytes = <usize>(cache.rowFloats() * 4), end = x + bytes;
+  let m0 = f32x4.splat(0), m1 = m0, m2 = m0, m3 = m0;
+  for (; x < end; x += 16, x1 += 16, x2 += 16, x3 += 16) {
+    m0 = i32x4.max_s(m0, magnitude(v128.load(x)));
+    m1 = i32x4.max_s(m1, magnitude(v128.load(x1)));
+    m2 = i32x4.max_s(m2, magnitude(v128.load(x2)));
+    m3 = i32x4.max_s(m3, magnitude(v128.load(x3)));
+  }
+  const largest = largestOfFour(m0, m1, m2, m3);
+  const f = finishFactors(f32x4.div(f32x4.splat(MOST_VALUE), largest), largest, f32x4.lt(largest, f32x4.splat(Infinity)), scales);
+  const f0 = v128.shuffle<i32>(f, f, 0, 0, 0, 0), f1 = v128.shuffle<i32>(f, f, 1, 1, 1, 1);
+  const f2 = v128.shuffle<i32>(f, f, 2, 2, 2, 2), f3 = v128.shuffle<i32>(f, f, 3, 3, 3, 3);
+  x -= bytes; x1 -= bytes; x2 -= bytes; x3 -= bytes;
+  for (; x < end; x += 16, x1 += 16, x2 += 16, x3 += 16, out += KEYS * 8) {
     v128.store(out, pairOf(scaled(v128.load(x), f0), scaled(v128.load(x1), f1)));
     v128.store(out, pairOf(scaled(v128.load(x2), f2), scaled(v128.load(x3), f3)), 16);
   }

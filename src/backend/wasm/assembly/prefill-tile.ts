@@ -1,5 +1,5 @@
 /** Geometry of prefill attention: what its float and its integer kernel share. */
-import { batch, cache, model, param, roundUp } from "./state";
+import { batch, cache, model, param, roundUp, workers } from "./state";
 
 /** Keys of a block. */
 export const KEYS: u32 = 64;
@@ -7,21 +7,38 @@ export const KEYS: u32 = 64;
 export const PANEL: usize = 32;
 /** Below every logit but -Infinity: a vector that has seen no key yet keeps a mass of 0 where -Infinity would give NaN. */
 export const LOWEST: f32 = -f32.MAX_VALUE;
-/** Query vectors (rows × query heads of a kv head) of a tile, unless one row has more. */
-const TILE: u32 = 128;
+/** Maximum query vectors (rows × query heads of a kv head) of a tile, unless one row has more: each tile packs all its keys anew. */
+const TILE: u32 = 192;
+/** Share of the threads' time that tiles of equal work must fill, in tenths, and how many more tiles may be tried for it. */
+const BUSY: u32 = 9;
+const MORE_TILES: u32 = 4;
 
 /** Query heads of a kv head. */
 // @ts-ignore: decorator
 @inline export function groupSize(): u32 { return model.queryHeads() / model.kvHeads(); }
 // @ts-ignore: decorator
-@inline export function rowsPerTile(): u32 {
+@inline function mostRows(): u32 {
   const rows = TILE / groupSize();
   // 8 rows fill whole panels, whatever the group.
   return rows > 8 ? rows & ~7 : max<u32>(1, rows);
 }
-/** Query vectors of a full tile, padded to panels. */
+/** Query vectors of the largest tile, padded to panels. */
 // @ts-ignore: decorator
-@inline export function tileVectors(): u32 { return roundUp(rowsPerTile() * groupSize(), 8); }
+@inline export function tileVectors(): u32 { return roundUp(mostRows() * groupSize(), 8); }
+
+/** Rows of a tile of a sequence with `rows` rows: as many as threads stay busy with. No result depends on it. */
+export function rowsPerTile(rows: u32): u32 {
+  const threads = workers() + 1;
+  const least = (rows + mostRows() - 1) / mostRows();
+  let tiles = least;
+  for (let n = least; n < least + MORE_TILES; n++) {
+    const items = n * model.kvHeads();
+    if (items * 10 < (items + threads - 1) / threads * threads * BUSY) continue;
+    tiles = n;
+    break;
+  }
+  return min<u32>(mostRows(), roundUp((rows + tiles - 1) / tiles, 8));
+}
 
 /** Bytes of a panel of floats. */
 // @ts-ignore: decorator
