@@ -40,6 +40,7 @@ export class WeightStore {
         descriptor / 4 + expert * DESCRIPTOR_WORDS,
       );
     this.bytes += bytes;
+    if (!isVector && !isFloatFormat(format)) this.#arena.setWord("isRounded", 1);
     return new WasmWeight(spec, address, descriptor);
   }
 

@@ -30,6 +30,19 @@ const ROUND: f32 = 12582912;
   return v128.andnot(f32x4.mul(p, scale), small);
 }
 
+/** 2^x to 3e-6, for weights that become 16-bit integers; 2^-125 below -125; NaN stays NaN. x: at most 127. */
+// @ts-ignore: decorator
+@inline export function exp2of4(x: v128): v128 {
+  x = f32x4.pmax(x, f32x4.splat(-125));
+  const t = f32x4.add(x, f32x4.splat(ROUND));
+  const r = f32x4.sub(x, f32x4.sub(t, f32x4.splat(ROUND)));
+  let p = madd(f32x4.splat(0.009570101698790648), r, f32x4.splat(0.055917860302731576));
+  p = madd(p, r, f32x4.splat(0.24024744833108203));
+  p = madd(p, r, f32x4.splat(0.6931218147397954));
+  p = madd(p, r, f32x4.splat(0.9999992614441329));
+  return i32x4.add(p, i32x4.shl(t, 23));
+}
+
 // @ts-ignore: decorator
 @inline export function exp1(x: f32): f32 { return f32x4.extract_lane(exp4(f32x4.splat(x)), 0); }
 

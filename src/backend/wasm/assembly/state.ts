@@ -21,6 +21,9 @@ export namespace model {
   @inline export function eps(): f32 { return reinterpret<f32>(word(words.rmsNormEps)); }
   // @ts-ignore: decorator
   @inline export function isGelu(): bool { return word(words.isGelu) != 0; }
+  /** True if products of its weights round activations to 16 bits. */
+  // @ts-ignore: decorator
+  @inline export function isRounded(): bool { return word(words.isRounded) != 0; }
   // @ts-ignore: decorator
   @inline export function embeddingScale(): f32 { return reinterpret<f32>(word(words.embeddingScale)); }
   /** Factor of attention's logits. */

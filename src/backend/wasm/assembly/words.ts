@@ -72,6 +72,8 @@ export const isGelu = 44;
 export const embeddingScale = 45;
 /** Bytes of one of the step's RoPE tables. */
 export const ropeTableBytes = 46;
+/** 1 if matrices are quantised, so that activations are rounded to 16 bits. */
+export const isRounded = 47;
 
 /** Experts: how many there are, how many compute a row, and 1 if their weights are scaled to a sum of 1. */
 export const numExperts = 48;
