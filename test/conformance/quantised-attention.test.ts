@@ -6,13 +6,13 @@ import { describe, expect, it } from "vitest";
 import type { Sizes } from "../sizes.ts";
 import { matrixSpec } from "../weight-specs.ts";
 import { attended } from "./attention-trial.ts";
-import { allowedNmse, BACKENDS_AND_INT8 } from "./backend-table.ts";
+import { allowedNmse, BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { trialsOf } from "./open-trials.ts";
 import { makeWeight, nmse } from "./random-weights.ts";
 import type { Part, Trial } from "./trial.ts";
 
 /** Caches of f16 round more; their kernels are those of float weights. */
-const rows = BACKENDS_AND_INT8.filter(({ name }) => !name.startsWith("webgpu"));
+const rows = BACKENDS_AND_ROUNDED.filter(({ name }) => !name.startsWith("webgpu"));
 
 describe.each(rows)("$name", (row) => {
   const { cacheDtype } = row;
