@@ -6,7 +6,7 @@ import { BACKENDS } from "./machine/backends.ts";
 import { capacityOn } from "./machine/choose-backend.ts";
 import { estimateMemory, type MemoryEstimate } from "./machine/estimate-memory.ts";
 import { fitModel } from "./machine/fit-model.ts";
-import { parseModelConfig } from "./model/config.ts";
+import { readModelConfig } from "./model/config.ts";
 import type { WeightDtype } from "./model/weight-storage.ts";
 import { checkWeights } from "./model/weights.ts";
 import { demandOf } from "./model-demand.ts";
@@ -34,7 +34,7 @@ export type ModelFit =
 export async function fitFolder(host: EngineHost): Promise<readonly ModelFit[]> {
   const checkpoint = await openCheckpoint(host.folder);
   try {
-    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
+    const config = readModelConfig(checkpoint);
     const { plans } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const demand = demandOf(config, plans, {});
     const fits: ModelFit[] = [];

@@ -11,7 +11,7 @@ import type { Tokenizer } from "./load/tokenizer.ts";
 import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
 import type { DtypeChoice } from "./machine/fit-model.ts";
-import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { type ModelConfig, readModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
 import {
@@ -46,7 +46,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
   const { signal } = options;
   const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
-    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
+    const config = readModelConfig(checkpoint);
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const opening = { host, checkpoint, config, check, startedAt };
     const { dtype = "auto" } = options;
