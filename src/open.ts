@@ -11,6 +11,7 @@ import type { Tokenizer } from "./load/tokenizer.ts";
 import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
 import type { DtypeChoice } from "./machine/fit-model.ts";
+import { proveCache } from "./machine/prove-cache.ts";
 import { type ModelConfig, readModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
@@ -51,11 +52,12 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
     const opening = { host, checkpoint, config, check, startedAt };
     const { dtype = "auto" } = options;
     let isLast = dtype !== "auto";
+    const canTakeLess = () => !isLast;
     const onChosen = ({ dtype: taken, backend: { weightFormats } }: ChosenBackend) => {
       isLast ||= taken !== "own" || !isSmaller(check, "q8", weightFormats);
     };
     try {
-      return await openAs({ ...opening, options, dtype, onChosen });
+      return await openAs({ ...opening, options, dtype, onChosen, canTakeLess });
     } catch (error) {
       // WebGPU does not tell how much memory a device has: only loading shows that the weights do not fit
       if (!(error instanceof OutOfMemoryError) || isLast) throw error;
@@ -77,6 +79,8 @@ interface Opening {
   /** Reason for the precision, if the choice does not give one. */
   readonly dtypeWhy?: string;
   readonly onChosen?: (chosen: ChosenBackend) => void;
+  /** True if a smaller precision may be tried where this one does not fit; asked once the backend is chosen. */
+  readonly canTakeLess?: () => boolean;
   readonly startedAt: number;
 }
 
@@ -105,6 +109,8 @@ async function openAs({
   given.onChosen?.(chosen);
   try {
     const weights = await loadWeights(checkpoint, config, backend, { dtype: chosen.dtype, signal });
+    // Without a named context a model may do with less than the least, unless a smaller precision leaves room for that.
+    if (options.contextLength !== undefined || given.canTakeLess?.()) await proveCache(chosen);
     const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
     const precision: WeightPrecision = {
       dtype: chosen.dtype,

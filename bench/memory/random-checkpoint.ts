@@ -38,7 +38,29 @@ const SMOLLM2_135M = {
   eos_token_id: 2,
 };
 
-export const RANDOM_CONFIGS = { "qwen3-222m": QWEN3_222M, "smollm2-135m": SMOLLM2_135M } as const;
+/** The shape of Qwen3-MoE in small: 16 experts, of which 4 compute a token. */
+const QWEN3_MOE = {
+  ...QWEN3_222M,
+  architectures: ["Qwen3MoeForCausalLM"],
+  model_type: "qwen3_moe",
+  num_experts: 16,
+  num_experts_per_tok: 4,
+  moe_intermediate_size: 384,
+  norm_topk_prob: true,
+};
+
+/** The dense model that reads as many weights for a token as `QWEN3_MOE`, but for the router. */
+const QWEN3_ACTIVE = {
+  ...QWEN3_222M,
+  intermediate_size: QWEN3_MOE.num_experts_per_tok * QWEN3_MOE.moe_intermediate_size,
+};
+
+export const RANDOM_CONFIGS = {
+  "qwen3-222m": QWEN3_222M,
+  "smollm2-135m": SMOLLM2_135M,
+  "qwen3-moe": QWEN3_MOE,
+  "qwen3-active": QWEN3_ACTIVE,
+} as const;
 export type RandomModel = keyof typeof RANDOM_CONFIGS;
 type RandomConfig = (typeof RANDOM_CONFIGS)[RandomModel];
 
@@ -101,13 +123,22 @@ function* shapes(config: RandomConfig): Generator<[string, readonly number[]]> {
     yield [name("self_attn.k_proj"), [kvHeads * d, hidden]];
     yield [name("self_attn.v_proj"), [kvHeads * d, hidden]];
     yield [name("self_attn.o_proj"), [hidden, heads * d]];
-    if (config.model_type === "qwen3") {
+    if (config.model_type !== "llama") {
       yield [name("self_attn.q_norm"), [d]];
       yield [name("self_attn.k_norm"), [d]];
     }
-    yield [name("mlp.gate_proj"), [inner, hidden]];
-    yield [name("mlp.up_proj"), [inner, hidden]];
-    yield [name("mlp.down_proj"), [hidden, inner]];
+    if (!("num_experts" in config)) yield* feedForward("mlp", hidden, inner);
+    else {
+      yield [name("mlp.gate"), [config.num_experts, hidden]];
+      for (let expert = 0; expert < config.num_experts; expert++)
+        yield* feedForward(`mlp.experts.${expert}`, hidden, config.moe_intermediate_size);
+    }
+
+    function* feedForward(where: string, hidden: number, inner: number): ReturnType<typeof shapes> {
+      yield [name(`${where}.gate_proj`), [inner, hidden]];
+      yield [name(`${where}.up_proj`), [inner, hidden]];
+      yield [name(`${where}.down_proj`), [hidden, inner]];
+    }
   }
   yield ["model.norm.weight", [hidden]];
 }

@@ -14,22 +14,16 @@ tokens alternate while the other process waits in a read, so that a ratio holds 
 Ratios are ours over llama.cpp's, in speed: above 1 ours is faster. Targets stand in TARGETS.
 """
 
-import argparse
 import json
 import math
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 
-import gguf
-import llama_cpp
-
-from llama_cpp_decode import ROOT, numbers, processor
+from peer_run import ROOT, Ours, describe_run, llama_model, numbers, parser_of, types_of, write_report
 
 SETTLING_TOKENS = 4
 SPARE_TOKENS = 128
@@ -40,51 +34,29 @@ PREFILL_TARGET = 0.7
 COLD_TARGET = 1.0
 
 
-class Ours:
+class OurRounds(Ours):
     """A process of bench/peers/alternated-requests.ts."""
 
     def __init__(self, options, model, threads, context):
         opened = {"model": str(model.resolve()), "threads": threads, "contextLength": context, "dtype": "own"}
-        script = ROOT / "dist/bench/peers/alternated-requests.js"
-        command = [options.node, str(script), json.dumps(opened)]
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.about = self.read()
-
-    def read(self):
-        line = self.child.stdout.readline()
-        if not line:
-            raise SystemExit("our engine ended; what it said stands above")
-        return json.loads(line)
-
-    def write(self, line):
-        self.child.stdin.write(line + "\n")
-        self.child.stdin.flush()
+        super().__init__(options.node, "alternated-requests.js", opened)
 
     def prefill(self, context, attention, options):
         asked = {"context": context, "attention": attention, "rounds": options.rounds, "steps": options.steps}
-        self.write(json.dumps(asked))
-        return self.read()["prefillMs"]
+        return self.ask(asked)["prefillMs"]
 
     def round(self):
-        self.write("")
-        return self.read()["stepMs"]
+        return self.ask(None)["stepMs"]
 
     def warm(self, attention):
         """The JavaScript engine compiles."""
-        self.write(json.dumps({"context": 64, "attention": attention, "rounds": 1, "steps": 24}))
-        self.read()
+        self.ask({"context": 64, "attention": attention, "rounds": 1, "steps": 24})
         self.round()
-
-    def close(self):
-        self.child.stdin.close()
-        self.child.wait(timeout=60)
 
 
 class LlamaCpp:
     def __init__(self, model, threads, context):
-        self.model = llama_cpp.Llama(
-            str(model), n_ctx=context, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False
-        )
+        self.model = llama_model(model, threads, context)
         self.model.eval(list(range(5, 37)))
 
     def prefill(self, context):
@@ -132,7 +104,7 @@ def cells_of(options, threads):
 def compare(model, threads, options):
     """Rows of one file and number of threads."""
     length = max(options.context) + SPARE_TOKENS + options.rounds * (options.steps + SETTLING_TOKENS)
-    ours, theirs = Ours(options, model, threads, length), LlamaCpp(model, threads, length)
+    ours, theirs = OurRounds(options, model, threads, length), LlamaCpp(model, threads, length)
     for attention in ["full", SPARSE]:
         ours.warm(attention)
     rows, last = [], None
@@ -170,17 +142,6 @@ def best_of_threads(rows):
 
 def is_8_bit(model):
     return types_of(model).most_common(1)[0][0] == "Q8_0"
-
-
-def types_of(model):
-    """How many elements of matrices the file has in each type."""
-    import collections
-
-    counts = collections.Counter()
-    for tensor in gguf.GGUFReader(model).tensors:
-        if len(tensor.shape) > 1:
-            counts[tensor.tensor_type.name] += int(tensor.n_elements)
-    return counts
 
 
 PEER_COLD = """
@@ -248,7 +209,7 @@ def print_row(row):
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("models", type=pathlib.Path, nargs="+", help="GGUF files")
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--context", type=numbers, default=[512, 4096, 7900])
@@ -256,8 +217,6 @@ def parse_options():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12, help="tokens measured in a round")
     parser.add_argument("--cold-runs", type=int, default=3, help="0: no cold start")
-    parser.add_argument("--node", default="node", help="the Node that runs ours")
-    parser.add_argument("--out", type=pathlib.Path, help="where the JSON goes")
     return parser.parse_args()
 
 
@@ -274,23 +233,7 @@ def main():
     best = best_of_threads(rows)
     for row in best:
         print(f"{row['model']}, {row['context']}, {row['attention']}, each at its best threads: {verdict(row['decode'])}")
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    run = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": git.stdout.strip() or "unknown",
-        "command": " ".join(["python", "gguf_speed.py", *(pathlib.Path(part).name for part in sys.argv[1:])]),
-        "cpu": processor(),
-        "system": platform.platform(),
-        "node": about.get("node"),
-        "build": about.get("backend", {}).get("description"),
-        "tuning": about.get("backend", {}).get("tuning"),
-        "llamaCpp": llama_cpp.__version__,
-    }
-    text = json.dumps({"run": run, "rows": rows, "bestThreads": best, "coldStart": cold}, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n")
-    else:
-        print(text)
+    write_report({"run": describe_run(about), "rows": rows, "bestThreads": best, "coldStart": cold}, options.out)
 
 
 if __name__ == "__main__":

@@ -12,22 +12,18 @@ token; `decode` and `prefill` are our speed over llama.cpp's. Ours draws each to
 llama.cpp's side is `eval` alone.
 """
 
-import argparse
 import json
 import pathlib
-import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 
 import gguf
-import llama_cpp
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from peer_run import ROOT, Ours, describe_run, llama_model, numbers, parser_of, write_report
+
 SETTLING_TOKENS = 8
 BYTES = {"F32": 4, "BF16": 2, "F16": 2}
 
@@ -91,37 +87,14 @@ def write_gguf(folder, path):
     writer.close()
 
 
-class Ours:
-    def __init__(self, node, model, threads, context):
-        options = {"model": str(model), "threads": threads, "contextLength": context}
-        script = ROOT / "dist/bench/peers/timed-requests.js"
-        self.child = subprocess.Popen(
-            [node, str(script), json.dumps(options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.about = self.read()
-
-    def read(self):
-        line = self.child.stdout.readline()
-        if not line:
-            raise SystemExit("our engine ended; what it said stands above")
-        return json.loads(line)
-
-    def run(self, context, steps, attention):
-        self.child.stdin.write(json.dumps({"context": context, "steps": steps, "attention": attention}) + "\n")
-        self.child.stdin.flush()
-        answer = self.read()
-        return answer["prefillMs"], answer["stepMs"] or [answer["msPerToken"]]
-
-    def close(self):
-        self.child.stdin.close()
-        self.child.wait(timeout=60)
+def run_ours(ours, context, steps, attention):
+    answer = ours.ask({"context": context, "steps": steps, "attention": attention})
+    return answer["prefillMs"], answer["stepMs"] or [answer["msPerToken"]]
 
 
 class LlamaCpp:
     def __init__(self, path, threads, context):
-        self.model = llama_cpp.Llama(
-            str(path), n_ctx=context, n_threads=threads, n_threads_batch=threads, n_batch=512, verbose=False
-        )
+        self.model = llama_model(path, threads, context)
 
     def run(self, context, steps):
         ids = [(i * 7919) % 40000 + 5 for i in range(context)]
@@ -153,16 +126,17 @@ def summary(context, runs):
 
 def compare(model, gguf_path, threads, options):
     length = max(options.context) + options.steps + 32
-    ours = Ours(options.node, model, threads, length)
+    opened = {"model": str(model), "threads": threads, "contextLength": length}
+    ours = Ours(options.node, "timed-requests.js", opened)
     theirs = LlamaCpp(gguf_path, threads, length)
     rows = []
     for context in options.context:
         runs = {name: [] for name in [*options.attention, "llama.cpp"]}
         for attention in options.attention:
-            ours.run(64, 24, attention)  # the JavaScript engine compiles
+            run_ours(ours, 64, 24, attention)  # the JavaScript engine compiles
         for _ in range(options.rounds):
             for attention in options.attention:
-                runs[attention].append(ours.run(context, options.steps, attention))
+                runs[attention].append(run_ours(ours, context, options.steps, attention))
             runs["llama.cpp"].append(theirs.run(context, options.steps))
         peer = summary(context, runs["llama.cpp"])
         for attention in options.attention:
@@ -182,21 +156,8 @@ def compare(model, gguf_path, threads, options):
     return ours.about, rows
 
 
-def processor():
-    path = pathlib.Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    known = {key.strip(): value.strip() for key, value in fields.items()}
-    name = known.get("model name", platform.processor())
-    return f"{name}, family {known.get('cpu family', '?')}, model {known.get('model', '?')}"
-
-
-def numbers(text):
-    return [int(part) for part in text.split(",")]
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--model", type=pathlib.Path, help="a Llama checkpoint; default: random weights")
     parser.add_argument("--gguf", type=pathlib.Path, help="its weights in F16; default: made from the checkpoint")
     parser.add_argument("--threads", type=numbers, default=[1, 2])
@@ -204,8 +165,6 @@ def main():
     parser.add_argument("--attention", action="append", help="specs of ours; may be given more than once")
     parser.add_argument("--steps", type=int, default=32, help="tokens measured a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--node", default="node", help="the Node that runs ours")
-    parser.add_argument("--out", type=pathlib.Path, help="where the JSON goes")
     options = parser.parse_args()
     options.attention = options.attention or ["full", "less-is-more:budget=512,layers=2+18"]
     with tempfile.TemporaryDirectory(prefix="lessismore-peer-") as scratch:
@@ -222,24 +181,8 @@ def main():
         for threads in options.threads:
             about, more = compare(model, gguf_path, threads, options)
             rows += more
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    run = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": git.stdout.strip() or "unknown",
-        "command": " ".join(["python", *sys.argv]),
-        "cpu": processor(),
-        "system": platform.platform(),
-        "node": about.get("node"),
-        "build": about.get("backend", {}).get("description"),
-        "tuning": about.get("backend", {}).get("tuning"),
-        "llamaCpp": llama_cpp.__version__,
-        "weights": "random" if options.model is None else options.model.name,
-    }
-    text = json.dumps({"run": run, "rows": rows}, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n")
-    else:
-        print(text)
+    run = describe_run(about) | {"weights": "random" if options.model is None else options.model.name}
+    write_report({"run": run, "rows": rows}, options.out)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ const engine = await openEngine({
 });
 try {
   const { backend, model } = engine.report();
-  print({ backend, model });
+  print({ backend, model, node: process.version });
   for await (const line of createInterface({ input: process.stdin }))
     print(await answer(engine, JSON.parse(line)));
 } finally {

@@ -22,6 +22,7 @@ import {
   parseAttention,
   parseModelConfig,
   predictReads,
+  rowBytes,
   type SamplingRow,
   StepBatchBuilder,
   WasmBackend,
@@ -51,6 +52,7 @@ export class ModelStepper {
   readonly threads: number;
   /** Times the calls of a step; every one runs under it. */
   readonly clock: StepClock;
+  readonly #idleExpertBytes: number;
   readonly #decoder: Decoder;
   readonly #batch: StepBatchBuilder;
   readonly #attentionModel: AttentionModel;
@@ -67,6 +69,7 @@ export class ModelStepper {
     this.config = config;
     this.threads = backend.report().threads;
     this.clock = clock;
+    this.#idleExpertBytes = idleExpertBytes(config, weights);
     this.#attentionModel = attentionModelOf(config, PAGE_SIZE);
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
     this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
@@ -129,12 +132,13 @@ export class ModelStepper {
     return performance.now() - started;
   }
 
-  /** Bytes that a step at this length has to read: weights once, and what attention and selection read of the cache. */
+  /** Bytes that a step at this length has to read: weights once, but for the experts that do not compute its token, and what attention and selection read of the cache. */
   stepBytes(length: number, attention: string): number {
     const { numKvHeads, headDim } = this.config;
     const rows = this.#attendedRows(length, attention);
     return (
-      this.backend.report().weightBytes +
+      this.backend.report().weightBytes -
+      this.#idleExpertBytes +
       rows * 2 * numKvHeads * cacheRowBytes(this.backend.cacheDtype, headDim)
     );
   }
@@ -160,8 +164,10 @@ export class ModelStepper {
   }
 
   #layerElements(): number {
-    const { numQueryHeads, numKvHeads, headDim, hiddenSize, intermediateSize } = this.config;
-    return hiddenSize * (2 * (numQueryHeads + numKvHeads) * headDim + 3 * intermediateSize);
+    const { numQueryHeads, numKvHeads, headDim, hiddenSize, intermediateSize, experts } = this.config;
+    const inner = experts ? experts.topExperts * experts.intermediateSize : intermediateSize;
+    const router = experts?.numExperts ?? 0;
+    return hiddenSize * (2 * (numQueryHeads + numKvHeads) * headDim + 3 * inner + router);
   }
 
   /** The policy of a spec, bound to the model. */
@@ -179,6 +185,17 @@ export class ModelStepper {
     this.#batch.fill([{ name: "bench", tokens, pages, firstPosition, numRows, isPrefill, policy }]);
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }
+}
+
+/** Bytes of the experts that a token does not choose. */
+function idleExpertBytes({ experts }: ModelConfig, { layers }: ModelWeights): number {
+  if (!experts) return 0;
+  let bytes = 0;
+  for (const { feedForward } of layers)
+    if (feedForward.kind === "experts")
+      for (const { rows, format, cols } of [feedForward.gate, feedForward.up, feedForward.down])
+        bytes += rows * rowBytes(format, cols);
+  return bytes * (1 - experts.topExperts / experts.numExperts);
 }
 
 function factoryOf({ backend, threads, cacheDtype = "f32" }: StepperOptions): BackendFactory {

@@ -70,6 +70,8 @@ export interface MemoryDemand {
 /** Memory limit of a backend. */
 export interface MemoryLimit {
   fits(capacity: Capacity): boolean;
+  /** True if the limit is that of single buffers: only allocation shows whether weights and cache fit together. */
+  readonly isPartial?: true;
   /** Cause of the limit, for messages; completes "does not fit into the …". */
   readonly name: string;
 }
@@ -80,10 +82,10 @@ export interface MemoryLimit {
  */
 export const MAX_CONCURRENT = { cpu: 16, gpu: 32 } as const;
 
-/** Storage types of keys and values on a CPU. */
+/** Storage types of keys and values of the WASM backend. */
 export type CpuCacheDtype = Exclude<CacheDtype, "f16">;
 
-/** The type that a CPU takes for the one asked for. It keeps f16 in f32, which loses nothing and is read faster there. */
+/** The type that WASM takes for the one asked for. It keeps f16 in f32, which loses nothing and is read faster there. */
 export function cpuCacheDtype(asked: CacheDtype | undefined): CpuCacheDtype {
   return asked === "q8" ? "q8" : "f32";
 }

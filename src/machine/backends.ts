@@ -29,7 +29,7 @@ export interface BackendOptions {
   /** Longest sequence, prompt and output together. Default: the model's context, or as much of it as memory holds. */
   readonly contextLength?: number;
   /**
-   * Storage type of keys and values. Default f16 on WebGPU, f32 on a CPU, which keeps f16 in f32 as well. q8: int8 with a scale
+   * Storage type of keys and values. Default f16 on WebGPU, f32 on a CPU, where WASM keeps f16 in f32 as well. q8: int8 with a scale
    * for each token and head, half of f16; it rounds, and selections and answers may differ.
    */
   readonly cacheDtype?: CacheDtype;

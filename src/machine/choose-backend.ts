@@ -6,7 +6,7 @@ import type { WeightDtype } from "../model/weight-storage.ts";
 import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
 import { concurrent } from "./fit-context.ts";
 import { fitModel, type WeightDemand } from "./fit-model.ts";
-import { testCandidate } from "./self-test.ts";
+import { layersFor, testCandidate, testLayers } from "./test-candidate.ts";
 import { testOnce } from "./test-once.ts";
 
 /** A model's demand on a backend. */
@@ -28,6 +28,8 @@ export interface ChosenBackend {
   readonly why: string;
   /** Reason for a context shorter than the demand; absent otherwise. */
   readonly contextNote?: string | undefined;
+  /** Tokens whose keys and values only allocation shows to fit beside the weights. */
+  readonly unprovenTokens?: number;
   /** Duration of the device's self-test, if it has one; it runs once per process. */
   readonly selfTestMs?: number;
 }
@@ -40,15 +42,15 @@ export async function chooseBackend(
 ): Promise<ChosenBackend> {
   const choice = await chooseKind(host, options);
   const { candidate, why } = choice;
-  const { capacity, contextNote, dtype, dtypeWhy } = fitModel(candidate, {
+  const { capacity, ...fitted } = fitModel(candidate, {
     model: demand.model,
     capacity: capacityOn(candidate, demand),
     weights: demand.weights,
     asked: { context: options.contextLength !== undefined, concurrency: demand.isConcurrencyNamed },
   });
-  const selfTestMs = await checkDevice(host, options, choice);
+  const selfTestMs = await checkDevice(host, options, choice, demand.model);
   const backend = await candidate.open(demand.model, capacity);
-  return { backend, why, dtype, dtypeWhy, contextNote, ...(selfTestMs !== undefined && { selfTestMs }) };
+  return { backend, why, ...fitted, ...(selfTestMs !== undefined && { selfTestMs }) };
 }
 
 /** The demand's capacity with the rows and the concurrency that suit a candidate. */
@@ -97,10 +99,16 @@ async function checkDevice(
   host: BackendHost,
   options: BackendOptions,
   { kind, candidate: { tested } }: ChosenKind,
+  model: ModelShape,
 ): Promise<number | undefined> {
   if (!tested) return undefined;
-  const { rows, elapsedMs } = await testOnce(tested, async () =>
-    testCandidate(await kind.probe(host, options)),
+  const { source, key } = tested;
+  const { rows, elapsedMs } = await testLayers(
+    (layer) =>
+      testOnce({ source, key: `${key}|${layer}` }, async () =>
+        testCandidate(await kind.probe(host, options), layer),
+      ),
+    layersFor(model),
   );
   const wrong = rows.find(({ isRight }) => !isRight);
   if (wrong)

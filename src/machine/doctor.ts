@@ -10,7 +10,13 @@ import {
   webGpuCandidate,
 } from "./backends.ts";
 import { chooseKind } from "./choose-backend.ts";
-import { type SelfTest, testCandidate } from "./self-test.ts";
+import {
+  SELF_TEST_LAYERS,
+  type SelfTest,
+  type SelfTestLayer,
+  testCandidate,
+  testLayers,
+} from "./test-candidate.ts";
 
 /** A self-test, or why it could not be run. */
 export type TestReport =
@@ -68,15 +74,18 @@ async function examineCpu({ wasm }: BackendHost, mode: TuningMode): Promise<Mach
     build = name;
     return wasm.loadModule(name);
   };
-  const selfTest = await report(async () => {
-    const { open, allowedError } = await WASM.probe({ wasm: { ...wasm, loadModule } }, { tuning: mode });
+  const test = async (layer: SelfTestLayer) => {
+    // Later layers take the choices that the first has stored.
+    const options = { tuning: tuning === undefined ? mode : ("auto" as const) };
+    const { open, allowedError } = await WASM.probe({ wasm: { ...wasm, loadModule } }, options);
     const opened: typeof open = async (...sizes) => {
       const backend = await open(...sizes);
-      tuning = backend.report().tuning;
+      tuning ??= backend.report().tuning;
       return backend;
     };
-    return testCandidate({ open: opened, allowedError });
-  });
+    return testCandidate({ open: opened, allowedError }, layer);
+  };
+  const selfTest = await report(() => testLayers(test, SELF_TEST_LAYERS));
   return {
     threads: build.endsWith("-threads") ? wasm.maxThreads : 1,
     build,
@@ -103,7 +112,7 @@ async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> 
       if (!adapters.has(key))
         adapters.set(key, {
           ...found,
-          selfTest: await report(() => testCandidate(webGpuCandidate(adapter, host.openGpu))),
+          selfTest: await testAdapters(host, () => gpu.requestAdapter(options)),
         });
     }
   } catch (error) {
@@ -113,6 +122,16 @@ async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> 
   if (adapters.size === 0)
     return { adapters: [], problem: "WebGPU offers no adapter; check the GPU's driver" };
   return { adapters: [...adapters.values()] };
+}
+
+/** Tests an adapter, which `find` finds again for each layer: it gives one device. */
+function testAdapters({ openGpu }: BackendHost, find: () => Promise<GPUAdapter | null>): Promise<TestReport> {
+  const test = async (layer: SelfTestLayer) => {
+    const adapter = await find();
+    if (!adapter) throw new BackendError("testing a GPU: WebGPU offers its adapter no more");
+    return testCandidate(webGpuCandidate(adapter, openGpu), layer);
+  };
+  return report(() => testLayers(test, SELF_TEST_LAYERS));
 }
 
 async function report(run: () => Promise<SelfTest>): Promise<TestReport> {

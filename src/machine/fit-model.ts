@@ -36,6 +36,8 @@ export interface FittedModel {
   readonly capacity: Capacity;
   /** Reason for a context shorter than the demand. */
   readonly contextNote: string | undefined;
+  /** Tokens whose keys and values only allocation shows to fit beside the weights; absent if the backend's limit counts them. */
+  readonly unprovenTokens?: number;
 }
 
 /** Tokens for which "auto" keeps the checkpoint's own precision, if nobody names a context: enough for a short chain of thought. */
@@ -87,8 +89,11 @@ class ModelFit {
   with(dtype: WeightDtype, dtypeWhy: string): FittedModel {
     const { capacity, asked } = this.#demand;
     try {
-      const fitted = fitContext(capacity, this.#limit(dtype), asked);
-      return { dtype, dtypeWhy, weightBytes: this.#weightBytes(dtype), ...fitted };
+      const limit = this.#limit(dtype);
+      const fitted = fitContext(capacity, limit, asked);
+      const tokens = Math.min(this.#leastCapacity.maxSequenceLength, fitted.capacity.maxSequenceLength);
+      const unproven = limit.isPartial && { unprovenTokens: tokens };
+      return { dtype, dtypeWhy, weightBytes: this.#weightBytes(dtype), ...fitted, ...unproven };
     } catch (error) {
       if (!(error instanceof BackendError || error instanceof ConfigError)) throw error;
       const message = `${error.message}: ${this.#numbers(dtype)}; ${this.#advice(dtype)}`;

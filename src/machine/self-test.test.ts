@@ -1,9 +1,9 @@
 import { describe, expect, it, test } from "vitest";
-import { BACKENDS_AND_INT8 } from "../../test/conformance/backend-table.ts";
+import { BACKENDS_AND_ROUNDED } from "../../test/conformance/backend-table.ts";
 import { TINY_MODEL } from "../../test/engine/tiny-engine.ts";
 import { countedGpu } from "../../test/webgpu/counted-gpu.ts";
 import { webgpuForTests } from "../../test/webgpu/environment.ts";
-import type { Backend, KeptEnds } from "../backend/backend.ts";
+import type { Backend, ExpertShape, KeptEnds, ModelShape } from "../backend/backend.ts";
 import { ALLOWED_ERROR } from "../backend/backend-kind.ts";
 import { createReferenceBackend } from "../backend/reference/reference-backend.ts";
 import { withAllPages } from "../backend/with-all-pages.ts";
@@ -11,7 +11,9 @@ import { BackendError } from "../base/errors.ts";
 import { openFileFolder } from "../node/file-folder.ts";
 import { createWasmHost } from "../node/wasm-host.ts";
 import { openEngineWith } from "../open.ts";
-import { referenceFor, runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
+import { EXPERTS, FAMILY_TEST_CAPACITY, FAMILY_TEST_MODEL, runFamilyTest } from "./family-test.ts";
+import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
+import { layersFor, referenceFor } from "./test-candidate.ts";
 
 const { gpu } = await webgpuForTests();
 
@@ -26,7 +28,7 @@ async function wrongOps(tested: Backend): Promise<readonly string[]> {
 }
 
 /** WebGPU runs it on itself whenever an engine opens it, and in test/webgpu/kinds.test.ts. */
-test.each(BACKENDS_AND_INT8.filter(({ name }) => !name.startsWith("webgpu")))(
+test.each(BACKENDS_AND_ROUNDED.filter(({ name }) => !name.startsWith("webgpu")))(
   "$name: every op within its bound, every choice the same",
   async ({ open }) => {
     const backend = await open(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
@@ -94,6 +96,71 @@ describe("a wrong op is found where it arises", async () => {
     ],
   ])("%s", async (_, backend, expected) => {
     expect(await wrongOps(backend)).toEqual(expected);
+  });
+});
+
+describe("the layer of families", () => {
+  async function wrongFamilyOps(tested: Backend): Promise<readonly string[]> {
+    const reference = await referenceFor(tested, "families");
+    const rows = await runFamilyTest(tested, reference, ALLOWED_ERROR[tested.cacheDtype]);
+    expect(rows).toHaveLength(4);
+    return rows.filter(({ isRight }) => !isRight).map(({ op }) => op);
+  }
+
+  test.each(BACKENDS_AND_ROUNDED)(
+    "$name: every op within its bound",
+    async ({ open }) => {
+      const backend = await open(FAMILY_TEST_MODEL, FAMILY_TEST_CAPACITY);
+      expect(await wrongFamilyOps(backend)).toEqual([]);
+      await backend.close();
+    },
+    COMPILING_MS,
+  );
+
+  const openOther = (model: Partial<ModelShape>) =>
+    withAllPages(createReferenceBackend)({ ...FAMILY_TEST_MODEL, ...model }, FAMILY_TEST_CAPACITY);
+  const experts = (change: Partial<ExpertShape>) => openOther({ experts: { ...EXPERTS, ...change } });
+  const both = ["chunk", "decode"];
+  it.each<[string, () => Promise<Backend>, readonly string[]]>([
+    [
+      "SiLU in place of GELU",
+      () => openOther({ activation: "silu" }),
+      both.flatMap((step) => [`GELU, output norms, ${step}`, `experts, ${step}`]),
+    ],
+    ["one expert too few", () => experts({ topExperts: 1 }), both.map((step) => `experts, ${step}`)],
+    [
+      "weights of experts that do not sum to 1",
+      () => experts({ isNormalised: false }),
+      both.map((step) => `experts, ${step}`),
+    ],
+    [
+      "no output norms",
+      async () => {
+        const right = await openOther({});
+        return broken(right, "advance", (from, next, tensors) => {
+          const { outputNorm, ...output } = from.output;
+          right.advance({ ...from, output }, next, tensors);
+        });
+      },
+      both.map((step) => `GELU, output norms, ${step}`),
+    ],
+  ])("finds %s", async (_, open, expected) => {
+    expect(await wrongFamilyOps(await open())).toEqual(expected);
+  });
+
+  it("is far from another choice of experts: x that is off by 1 % moves results by little", async () => {
+    const right = await openOther({});
+    const shaken = broken(right, "write", (ref, data) =>
+      right.write(ref, data instanceof Float32Array ? data.map((x, i) => x * (1 + (i % 3) / 100)) : data),
+    );
+    const rows = await runFamilyTest(shaken, await referenceFor(right, "families"), 0.05);
+    expect(rows.filter(({ isRight }) => !isRight)).toEqual([]);
+  });
+
+  it("is run for the models that need it", () => {
+    expect(layersFor(SELF_TEST_MODEL)).toEqual(["decoder"]);
+    expect(layersFor({ ...SELF_TEST_MODEL, activation: "gelu_tanh" })).toEqual(["decoder", "families"]);
+    expect(layersFor({ ...SELF_TEST_MODEL, experts: EXPERTS })).toEqual(["decoder", "families"]);
   });
 });
 

@@ -5,7 +5,6 @@
 import { full } from "../attention/policies/full.ts";
 import type {
   Backend,
-  BackendFactory,
   Capacity,
   ModelShape,
   SamplingRow,
@@ -13,30 +12,12 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend/backend.ts";
-import { type BackendCandidate, cpuCacheDtype } from "../backend/backend-kind.ts";
 import { plainShape } from "../backend/plain-shape.ts";
-import { withAllPages } from "../backend/with-all-pages.ts";
-import { hash32, hashUnit } from "../base/random.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
-import type { FloatFormat, WeightFormat } from "../base/weight-format.ts";
+import type { FloatFormat } from "../base/weight-format.ts";
 import { StepBatchBuilder } from "../engine/step-batch.ts";
 import { createRope } from "../model/rope.ts";
-import { createReferenceBackend } from "./backends.ts";
-
-/** The result of one op. */
-export interface SelfTestRow {
-  readonly op: string;
-  /** For numbers: root of the squared error over the root of the squares. For choices: how many differ from the reference's. */
-  readonly error: number;
-  readonly allowed: number;
-  readonly isRight: boolean;
-}
-
-export interface SelfTest {
-  readonly rows: readonly SelfTestRow[];
-  /** Includes opening the backend and compiling its kernels. */
-  readonly elapsedMs: number;
-}
+import { randomWeights, relativeError, type SelfTestRow, selfTestRow } from "./self-test-numbers.ts";
 
 /** Rows of the prefill chunk: more than one split of split-KV attention, and no whole number of pages or tiles. */
 const CHUNK_ROWS = 75;
@@ -191,48 +172,6 @@ function makeWeights(backend: Backend) {
   return weights;
 }
 
-/** Makes numbers of either sign and magnitudes from 1/64 to 1/4, the same on every machine. */
-function randomWeights(format: WeightFormat, count: number, seed: number): Uint8Array {
-  const bits = (i: number) => hash32(seed, i, 0, 0);
-  if (format === "f32")
-    return new Uint8Array(
-      Float32Array.from({ length: count }, (_, i) => hashUnit(seed, i, 1, 0) - 0.5).buffer,
-    );
-  const [exponent, fractionBits] = format === "f16" ? [9, 10] : [121, 7];
-  const words = Uint16Array.from({ length: count }, (_, i) => {
-    const word = bits(i);
-    const magnitude = ((exponent + ((word >>> 16) & 3)) << fractionBits) | (word & ((1 << fractionBits) - 1));
-    return ((word >>> 31) << 15) | magnitude;
-  });
-  return new Uint8Array(words.buffer);
-}
-
-/**
- * Opens a candidate on the self-test's layer, tests it and closes it.
- * @throws BackendError when it cannot be opened.
- */
-export async function testCandidate({
-  open,
-  allowedError,
-}: Pick<BackendCandidate, "open" | "allowedError">): Promise<SelfTest> {
-  const started = performance.now();
-  const backend = await withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-  try {
-    const reference = await referenceFor(backend);
-    const rows = await runSelfTest(backend, reference, allowedError);
-    return { rows, elapsedMs: performance.now() - started };
-  } finally {
-    await backend.close();
-  }
-}
-
-/** The reference with the cache of a backend under test: int8 keys are other keys. */
-export async function referenceFor({ cacheDtype }: Pick<Backend, "cacheDtype">): Promise<Backend> {
-  const open: BackendFactory = (model, capacity) =>
-    createReferenceBackend(model, capacity, cpuCacheDtype(cacheDtype));
-  return withAllPages(open)(SELF_TEST_MODEL, SELF_TEST_CAPACITY);
-}
-
 class LayerTest {
   readonly rows: SelfTestRow[] = [];
   readonly #tested: Side;
@@ -360,13 +299,7 @@ class LayerTest {
 
   async #compare(op: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
     const [actual, expected] = await this.#read(pick, count);
-    let error = 0;
-    let power = 0;
-    for (let i = 0; i < count; i++) {
-      error += ((actual[i] ?? Number.NaN) - (expected[i] ?? 0)) ** 2;
-      power += (expected[i] ?? 0) ** 2;
-    }
-    this.#add(op, Math.sqrt(error / power), this.#allowed);
+    this.#add(op, relativeError(actual, expected), this.#allowed);
   }
 
   async #compareChoices(op: string, pick: (side: Side) => TensorRef, count: number): Promise<void> {
@@ -384,6 +317,6 @@ class LayerTest {
   }
 
   #add(op: string, error: number, allowed: number): void {
-    this.rows.push({ op, error, allowed, isRight: error <= allowed });
+    this.rows.push(selfTestRow(op, error, allowed));
   }
 }

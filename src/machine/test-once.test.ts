@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { SelfTest } from "./self-test.ts";
+import type { SelfTest } from "./test-candidate.ts";
 import { testOnce } from "./test-once.ts";
 
 const RESULT: SelfTest = { rows: [], elapsedMs: 1 };

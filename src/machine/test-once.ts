@@ -1,5 +1,5 @@
 import type { TestedDevice } from "../backend/backend-kind.ts";
-import type { SelfTest } from "./self-test.ts";
+import type { SelfTest } from "./test-candidate.ts";
 
 /** Self-tests of this process, by the source of the device: a GPU does not change while a process runs. */
 const TESTED = new WeakMap<object, Map<string, Promise<SelfTest>>>();

@@ -56,9 +56,12 @@ function wasmRow(name: string, options: WasmOptions): BackendRow {
   return { name, open, ...(options.cacheDtype && { cacheDtype: options.cacheDtype }) };
 }
 
-const openReferenceOfInt8: OpenForTests = withAllPages((model, capacity) =>
-  createReferenceBackend(model, capacity, "q8"),
-);
+function referenceRow(cacheDtype: CacheDtype): BackendRow {
+  const open: OpenForTests = withAllPages((model, capacity) =>
+    createReferenceBackend(model, capacity, cacheDtype),
+  );
+  return { name: `reference, ${cacheDtype} cache`, open, cacheDtype, cases: "few" };
+}
 
 /** The default cache wherever all backends are tested; the other one where WebGPU is tested at greater length. */
 const CACHE: Readonly<Record<TestedBackends, CacheDtype | undefined>> = {
@@ -96,10 +99,10 @@ const ALL_BACKENDS: readonly BackendRow[] = [
   ...(cache ? [await webGpuRow(`webgpu, ${cache} cache`, cache)] : []),
 ];
 
-/** The CPU backends with an int8 cache. */
-const INT8_BACKENDS: readonly BackendRow[] = [
+/** The CPU backends with a cache that rounds. */
+const ROUNDED_BACKENDS: readonly BackendRow[] = [
   ...(place.name === "Node" && (tested === "all" || tested === "cpu")
-    ? [{ name: "reference, q8 cache", open: openReferenceOfInt8, cacheDtype: "q8", cases: "few" } as const]
+    ? [referenceRow("q8"), referenceRow("f16")]
     : []),
   ...(tested === "webgpu, f32 cache"
     ? []
@@ -119,11 +122,11 @@ const casesOf = (rows: readonly BackendRow[]): readonly BackendRow[] =>
 export const BACKENDS = casesOf(ALL_BACKENDS);
 
 /** Rows of the suites in which keys and values pass the cache. */
-export const BACKENDS_AND_INT8 = casesOf([...ALL_BACKENDS, ...INT8_BACKENDS]);
+export const BACKENDS_AND_ROUNDED = casesOf([...ALL_BACKENDS, ...ROUNDED_BACKENDS]);
 
 /** Rows of the suites of the cache and of attention. The others see nothing of how WebGPU stores int8. */
 export const CACHE_BACKENDS: readonly BackendRow[] = [
-  ...BACKENDS_AND_INT8,
+  ...BACKENDS_AND_ROUNDED,
   ...(cache ? [await webGpuRow("webgpu, q8 cache", "q8")] : []),
 ];
 

@@ -9,7 +9,7 @@ import type { WeightFormat } from "../../src/base/weight-format.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { attended } from "./attention-trial.ts";
-import { allowedNmse, BACKENDS_AND_INT8 } from "./backend-table.ts";
+import { allowedNmse, BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { matvec, rmsNorm, silu } from "./brute-force.ts";
 import { makeInput, makeWeight, nmse, Random } from "./random-weights.ts";
 import { type Part, Trial } from "./trial.ts";
@@ -56,7 +56,7 @@ const MODELS_OF = {
   few: [MODELS[2], MODELS[5]],
 } as const;
 
-describe.each(BACKENDS_AND_INT8)("$name", ({ open, cases, cacheDtype }) => {
+describe.each(BACKENDS_AND_ROUNDED)("$name", ({ open, cases, cacheDtype }) => {
   const within = (bound: number) => allowedNmse(bound, cacheDtype);
   const opened: Backend[] = [];
   afterEach(async () => {

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, KeptEnds } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
-import { BACKENDS_AND_INT8 } from "./backend-table.ts";
+import { BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { expandSelection, headScores, mergeByRank, pageScore, topK } from "./brute-force.ts";
 import { Random } from "./random-weights.ts";
 import { SelectionTrial } from "./selection-trial.ts";
@@ -45,7 +45,7 @@ function firstOfStream(orders: readonly (readonly number[])[], count: number): n
   return [...kept];
 }
 
-describe.each(BACKENDS_AND_INT8)("$name", ({ open, cases, cacheDtype }) => {
+describe.each(BACKENDS_AND_ROUNDED)("$name", ({ open, cases, cacheDtype }) => {
   const groupSizes = cases === "few" ? [1, 5, 8] : GROUP_SIZES;
   const lengthsOfBatches = cases === "few" ? LENGTHS.filter((_, i) => i % 2 === 0) : LENGTHS;
   const opened: Backend[] = [];

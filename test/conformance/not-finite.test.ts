@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
-import { BACKENDS_AND_INT8 } from "./backend-table.ts";
+import { BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { makeWeight } from "./random-weights.ts";
 import { type Part, Trial, type TrialBackend, type TrialSequence } from "./trial.ts";
 
@@ -160,7 +160,7 @@ async function history(backend: TrialBackend, isSpoiled: boolean, isShort: boole
   return found;
 }
 
-describe.each(BACKENDS_AND_INT8)("$name", ({ open, cases }) => {
+describe.each(BACKENDS_AND_ROUNDED)("$name", ({ open, cases }) => {
   const isShort = cases !== undefined;
   const opened: Backend[] = [];
   afterEach(async () => {

@@ -9,7 +9,7 @@ import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy
 import { predictReads } from "../../src/attention/predict-reads.ts";
 import type { Backend, CacheDtype, TokenSelection } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
-import { allowedNmse, BACKENDS_AND_INT8 } from "./backend-table.ts";
+import { allowedNmse, BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { attention } from "./brute-force.ts";
 import {
   type Definition,
@@ -74,7 +74,7 @@ function rowsScanned(
   return Math.ceil(length / MODEL.pageSize) * (2 / VECTORS_PER_ROW[cacheDtype]);
 }
 
-describe.each(BACKENDS_AND_INT8)("$name", ({ open, cases, cacheDtype }) => {
+describe.each(BACKENDS_AND_ROUNDED)("$name", ({ open, cases, cacheDtype }) => {
   const hasAll = cases === undefined || (cases === "some" && cacheDtype === "q8");
   const rows = hasAll ? ROWS : ROWS.filter(([spec]) => FEW_SPECS.includes(spec));
   const opened: Backend[] = [];

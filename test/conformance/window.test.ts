@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/base/errors.ts";
 import { attended, newScores, scoresOf } from "./attention-trial.ts";
-import { allowedNmse, BACKENDS_AND_INT8 } from "./backend-table.ts";
+import { allowedNmse, BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { attention, headScores } from "./brute-force.ts";
 import { trialsOf } from "./open-trials.ts";
 import { nmse } from "./random-weights.ts";
@@ -12,7 +12,7 @@ import type { Part, Trial } from "./trial.ts";
 const WINDOWS = [1, 16, 17, 70, 400];
 const LENGTHS = [1, 15, 16, 17, 18, 64, 69, 70, 71, 128, 300];
 
-describe.each(BACKENDS_AND_INT8)("$name", (row) => {
+describe.each(BACKENDS_AND_ROUNDED)("$name", (row) => {
   const { cases, cacheDtype } = row;
   const within = (bound: number) => allowedNmse(bound, cacheDtype);
   const openTrial = trialsOf(row);

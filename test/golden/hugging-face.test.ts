@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { Engine } from "../../src/engine/engine-api.ts";
 import { place } from "../place/here.ts";
 import { BACKENDS } from "./backends.ts";
+import { type F16Rounding, roundingOf } from "./f16-rounding.ts";
+import { logitError } from "./logit-error.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -28,29 +30,27 @@ interface Problem {
   readonly greedy_text: string;
 }
 
-/** Returns the largest difference, relative to the largest absolute logit. */
-function worstError(logits: Float32Array, position: number, expected: readonly number[]): number {
-  const scale = Math.max(...expected.map(Math.abs));
-  return Math.max(...expected.map((logit, i) => Math.abs(logit - logits[position * expected.length + i]))) / scale;
-}
-
 async function readJson<T>(path: string): Promise<T> {
   return JSON.parse(await place.readText(path)) as T;
 }
+
+const rounding = await readJson<F16Rounding>("test/golden/f16-rounding.json");
 
 const problems = (await readJson<Problem[]>("test/golden/pico-reasoner.json")).sort(
   (a, b) => a.greedy_ids.length - b.greedy_ids.length,
 );
 
-describe.each(BACKENDS)("$name, logits within $allowedError of the largest", (backend) => {
-  const { allowedError, isRounded = false } = backend;
-  test.each(backend.checkpoints ?? inject("goldenFolders"))(`%s: logits within that, greedy tokens identical${isRounded ? " at first" : ""}`, async (name) => {
+describe.each(BACKENDS)("$name", (backend) => {
+  const { allowedError, picoError, isRounded = false } = backend;
+  const allowedOf = (name: string) =>
+    typeof allowedError === "number" ? allowedError : roundingOf(rounding, name)[allowedError].largest;
+  test.each(backend.checkpoints ?? inject("goldenFolders"))(`%s: logits within ${allowedError} of the largest, greedy tokens identical${isRounded ? " at first" : ""}`, async (name) => {
     const model = `test/golden/hf/${name}`;
     const golden = await readJson<Golden>(`${model}/golden.json`);
     const engine = await place.openEngine({ ...backend.options, model });
     const logits = await engine.logits(golden.input_ids);
     for (const [position, expected] of Object.entries(golden.logits))
-      expect(worstError(logits, Number(position), expected), `position ${position}`).toBeLessThan(allowedError);
+      expect(logitError(logits, Number(position), expected), `position ${position}`).toBeLessThan(allowedOf(name));
     const prompt = golden.input_ids.slice(0, 50);
     const generation = engine.generate({ tokenIds: prompt, maxTokens: 60, ignoreEos: true, temperature: 0 });
     const { tokenIds } = await generation.result();
@@ -71,14 +71,12 @@ describe.each(BACKENDS)("$name, logits within $allowedError of the largest", (ba
     afterAll(() => engine.close());
 
     test.each(problems.slice(0, backend.picoProblems).map((problem) => [problem.task, problem] as const))(
-      "%s: prompt tokens, last logits within that, greedy tokens and text identical",
+      `%s: prompt tokens, last logits within ${picoError} of the largest, greedy tokens and text identical`,
       async (_, problem) => {
         const ids = engine.tokenizer.encode(problem.prompt);
         expect(ids).toEqual(problem.prompt_ids);
         const logits = await engine.logits(ids);
-        expect(worstError(logits, ids.length - 1, problem.last_logits)).toBeLessThan(
-          backend.picoError ?? allowedError,
-        );
+        expect(logitError(logits, ids.length - 1, problem.last_logits)).toBeLessThan(picoError);
         const result = await engine.generate({ prompt: problem.prompt, maxTokens: 1200 }).result();
         expect(result.tokenIds).toEqual(problem.greedy_ids);
         expect(`${result.text}<|im_end|>`).toBe(problem.greedy_text);

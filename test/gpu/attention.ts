@@ -6,6 +6,7 @@ import { type Part, Trial, type TrialSequence } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import { vectorSpec } from "../weight-specs.ts";
 import { CACHE_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE, testedCaches } from "./gpu.ts";
+import type { GpuTask } from "./rows.ts";
 
 /** [head size, kv heads, query heads of each]: all that models have, odd numbers of query heads, the most of a workgroup. */
 const HEADS: readonly (readonly [headDim: number, numKvHeads: number, groupSize: number])[] = [
@@ -36,19 +37,54 @@ const PREFILLS = [
   { cacheDtype: "q8", dtype: "f32" },
 ] as const;
 
-export async function testPrefill(run: GpuRun): Promise<void> {
+type Heads = (typeof HEADS)[number];
+
+/** One task for each of `kinds` and of the heads of a run. */
+function tasksOfHeads<Kind>(
+  run: GpuRun,
+  section: string,
+  kinds: readonly Kind[],
+  test: (kind: Kind, heads: Heads) => Promise<void>,
+): readonly GpuTask[] {
+  return kinds.flatMap((kind) =>
+    (run.isQuick ? HEADS.slice(0, 1) : HEADS).map((heads) => ({
+      name: `${section}, ${typeof kind === "string" ? kind : JSON.stringify(kind)}, heads ${heads.join(" ")}`,
+      run: () => test(kind, heads),
+    })),
+  );
+}
+
+/** Tasks that compare attention; of decode first, of the longest last. */
+export function attentionTasks(run: GpuRun): readonly GpuTask[] {
+  const caches = testedCaches(run);
+  return [
+    ...tasksOfHeads(run, "decode", caches, (cacheDtype, heads) => testDecode(run, cacheDtype, heads)),
+    ...caches.map((cacheDtype) => ({
+      name: `Quest's bounds, ${cacheDtype}`,
+      run: () => testPageScores(run, cacheDtype),
+    })),
+    ...(["f16", "q8"] as const).map((cacheDtype) => ({
+      name: `windows, ${cacheDtype}`,
+      run: () => testWindows(run, cacheDtype),
+    })),
+    ...tasksOfHeads(run, "prefill", PREFILLS, (dtypes, heads) => testPrefill(run, dtypes, heads)),
+  ];
+}
+
+async function testPrefill(
+  run: GpuRun,
+  dtypes: (typeof PREFILLS)[number],
+  [headDim, numKvHeads, groupSize]: Heads,
+): Promise<void> {
   const lengths = lengthsOf(run);
-  for (const dtypes of PREFILLS)
-    for (const [headDim, numKvHeads, groupSize] of run.isQuick ? HEADS.slice(0, 1) : HEADS) {
-      const trial = await openTrial(run, { headDim, numKvHeads, groupSize, ...dtypes }, lengths);
-      const { cacheDtype } = dtypes;
-      const heads = `head size ${headDim}, ${numKvHeads} × ${groupSize}, ${cacheDtype} cache`;
-      const bound = run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : CACHE_NMSE[cacheDtype];
-      await attendChunks(trial, lengths, (name, error) =>
-        run.rows.add("prefill", `${heads}: ${name}`, { error, bound }),
-      );
-      await trial.backend.close();
-    }
+  const trial = await openTrial(run, { headDim, numKvHeads, groupSize, ...dtypes }, lengths);
+  const { cacheDtype } = dtypes;
+  const heads = `head size ${headDim}, ${numKvHeads} × ${groupSize}, ${cacheDtype} cache`;
+  const bound = run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : CACHE_NMSE[cacheDtype];
+  await attendChunks(trial, lengths, (name, error) =>
+    run.rows.add("prefill", `${heads}: ${name}`, { error, bound }),
+  );
+  await trial.backend.close();
 }
 
 /** add: takes the error of each step */
@@ -77,85 +113,77 @@ async function attendChunks(
 }
 
 /** A layer with a window of no whole pages or tiles: chunks and decode steps before its edge, across it and behind it. */
-export async function testWindows(run: GpuRun): Promise<void> {
+async function testWindows(run: GpuRun, cacheDtype: "f16" | "q8"): Promise<void> {
   const lengths = lengthsOf(run);
   const window = run.isQuick ? 39 : 1001;
-  for (const cacheDtype of ["f16", "q8"] as const) {
-    const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
-    const open = () => openTrial(run, { ...heads, window, dtype: "f32", cacheDtype }, lengths);
-    const chunks = await open();
-    const add = (bound: number) => (name: string, error: number) =>
-      run.rows.add("windows", `window ${window}, ${cacheDtype} cache: ${name}`, { error, bound });
-    await attendChunks(
-      chunks,
-      lengths,
-      add(run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : CACHE_NMSE[cacheDtype]),
-    );
-    await chunks.backend.close();
-    const trial = await open();
-    const sequences: TrialSequence[] = [];
-    for (const length of lengths.decodeLengths) sequences.push(await trial.filled(length - 1));
-    trial.run(sequences.map((sequence) => trial.part(sequence, 1)));
-    trial.backend.attendAll(0, { first: 0, count: sequences.length }, trial.query, trial.output);
-    add(CACHE_NMSE[cacheDtype])(`rows at lengths ${lengths.decodeLengths}`, await worstRow(trial));
-    await trial.backend.close();
-  }
+  const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
+  const open = () => openTrial(run, { ...heads, window, dtype: "f32", cacheDtype }, lengths);
+  const chunks = await open();
+  const add = (bound: number) => (name: string, error: number) =>
+    run.rows.add("windows", `window ${window}, ${cacheDtype} cache: ${name}`, { error, bound });
+  await attendChunks(
+    chunks,
+    lengths,
+    add(run.hasSubgroupMatrices ? SUBGROUP_MATRIX_NMSE : CACHE_NMSE[cacheDtype]),
+  );
+  await chunks.backend.close();
+  const trial = await open();
+  const sequences: TrialSequence[] = [];
+  for (const length of lengths.decodeLengths) sequences.push(await trial.filled(length - 1));
+  trial.run(sequences.map((sequence) => trial.part(sequence, 1)));
+  trial.backend.attendAll(0, { first: 0, count: sequences.length }, trial.query, trial.output);
+  add(CACHE_NMSE[cacheDtype])(`rows at lengths ${lengths.decodeLengths}`, await worstRow(trial));
+  await trial.backend.close();
 }
 
-export async function testDecode(run: GpuRun): Promise<void> {
+async function testDecode(
+  run: GpuRun,
+  cacheDtype: CacheDtype,
+  [headDim, numKvHeads, groupSize]: Heads,
+): Promise<void> {
   const lengths = lengthsOf(run);
-  for (const cacheDtype of testedCaches(run))
-    for (const [headDim, numKvHeads, groupSize] of run.isQuick ? HEADS.slice(0, 1) : HEADS) {
-      // weights of f32 run on no subgroup matrices: the cache alone is what rounds
-      const trial = await openTrial(
-        run,
-        { headDim, numKvHeads, groupSize, dtype: "f32", cacheDtype },
-        lengths,
-      );
-      const bound = CACHE_NMSE[cacheDtype];
-      const name = `head size ${headDim}, ${numKvHeads} × ${groupSize}, ${cacheDtype} cache`;
-      const sequences: TrialSequence[] = [];
-      for (const length of lengths.decodeLengths) {
-        sequences.push(await trial.filled(length - 1));
-      }
-      trial.run(sequences.map((sequence) => trial.part(sequence, 1)));
-      const add = (what: string, error: number) =>
-        run.rows.add("decode", `${name}: ${what}`, { error, bound });
-      const scores = newScores(trial, 1);
-      const range = { first: 0, count: sequences.length };
-      trial.backend.attendAll(0, range, trial.query, trial.output, scores);
-      add("attendAll", await worstRow(trial));
-      add("its scores", await scoresError(trial, scores, (query, keys) => headScores(query, keys)));
-      add("attendSelected", await selectedError(trial));
-      await trial.backend.close();
-    }
+  // weights of f32 run on no subgroup matrices: the cache alone is what rounds
+  const trial = await openTrial(run, { headDim, numKvHeads, groupSize, dtype: "f32", cacheDtype }, lengths);
+  const bound = CACHE_NMSE[cacheDtype];
+  const name = `head size ${headDim}, ${numKvHeads} × ${groupSize}, ${cacheDtype} cache`;
+  const sequences: TrialSequence[] = [];
+  for (const length of lengths.decodeLengths) {
+    sequences.push(await trial.filled(length - 1));
+  }
+  trial.run(sequences.map((sequence) => trial.part(sequence, 1)));
+  const add = (what: string, error: number) => run.rows.add("decode", `${name}: ${what}`, { error, bound });
+  const scores = newScores(trial, 1);
+  const range = { first: 0, count: sequences.length };
+  trial.backend.attendAll(0, range, trial.query, trial.output, scores);
+  add("attendAll", await worstRow(trial));
+  add("its scores", await scoresError(trial, scores, (query, keys) => headScores(query, keys)));
+  add("attendSelected", await selectedError(trial));
+  await trial.backend.close();
 }
 
 /** Quest's bounds of pages filled by chunks and decode steps. */
-export async function testPageScores(run: GpuRun): Promise<void> {
+async function testPageScores(run: GpuRun, cacheDtype: CacheDtype): Promise<void> {
   const lengths = lengthsOf(run);
-  for (const cacheDtype of testedCaches(run)) {
-    const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
-    const trial = await openTrial(run, { ...heads, dtype: "f32", cacheDtype }, lengths);
-    const sequence = trial.newSequence();
-    for (const rows of [lengths.chunk, lengths.chunk - 9, 1, 1]) {
-      trial.run([trial.part(sequence, rows)]);
-      trial.backend.updatePageBounds(0, { first: 0, count: 1 });
-    }
-    const unit = trial.backend.capacity.pageSize;
-    const scores = newScores(trial, unit);
-    trial.backend.pageScores(0, { first: 0, count: 1 }, trial.query, scores);
-    const error = await scoresError(trial, scores, (query, keys) =>
-      Array.from({ length: Math.ceil(keys.length / unit) }, (_, page) =>
-        pageScore(query, keys.slice(page * unit, (page + 1) * unit)),
-      ),
-    );
-    run.rows.add("decode", `Quest's bounds, ${cacheDtype} cache`, {
-      error,
-      bound: CACHE_NMSE[cacheDtype],
-    });
-    await trial.backend.close();
+  const heads = { headDim: 64, numKvHeads: 2, groupSize: 4 };
+  const trial = await openTrial(run, { ...heads, dtype: "f32", cacheDtype }, lengths);
+  const sequence = trial.newSequence();
+  for (const rows of [lengths.chunk, lengths.chunk - 9, 1, 1]) {
+    trial.run([trial.part(sequence, rows)]);
+    trial.backend.updatePageBounds(0, { first: 0, count: 1 });
   }
+  const unit = trial.backend.capacity.pageSize;
+  const scores = newScores(trial, unit);
+  trial.backend.pageScores(0, { first: 0, count: 1 }, trial.query, scores);
+  const error = await scoresError(trial, scores, (query, keys) =>
+    Array.from({ length: Math.ceil(keys.length / unit) }, (_, page) =>
+      pageScore(query, keys.slice(page * unit, (page + 1) * unit)),
+    ),
+  );
+  run.rows.add("decode", `Quest's bounds, ${cacheDtype} cache`, {
+    error,
+    bound: CACHE_NMSE[cacheDtype],
+  });
+  await trial.backend.close();
 }
 
 interface TrialOptions {

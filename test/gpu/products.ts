@@ -7,6 +7,7 @@ import { Trial } from "../conformance/trial.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
 import { F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
+import type { GpuTask } from "./rows.ts";
 
 /** Rows for matrix-vector products, for the few of a decode batch, for tiles that are not full, for a whole chunk. */
 const ROWS = [1, 4, 5, 8, 33, 64, 300, 1024];
@@ -41,23 +42,28 @@ const KINDS: readonly (readonly [format: WeightFormat, more?: WeightFormat])[] =
   ...QUANTISED_FORMATS.map((format) => [format] as const),
 ];
 
-export async function testProducts(run: GpuRun): Promise<void> {
+export function productTasks(run: GpuRun): readonly GpuTask[] {
+  return (run.isQuick ? KINDS.slice(0, 2) : KINDS).map((kind) => ({
+    name: `products, ${kind.join(" and ")}`,
+    run: () => testProducts(run, kind),
+  }));
+}
+
+async function testProducts(run: GpuRun, [format, more = format]: (typeof KINDS)[number]): Promise<void> {
   const counts = run.isQuick ? QUICK_ROWS : ROWS;
-  for (const [format, more = format] of run.isQuick ? KINDS.slice(0, 2) : KINDS) {
-    const sizes = isFloatFormat(format) ? SIZES : QUANTISED_SIZES;
-    const maxBatchRows = Math.max(...counts);
-    const backend = await run.openOn("f16")(...sizesOf({ ...sizes, maxBatchRows }));
-    const trial = new Trial(backend, 7, "f16");
-    const products = new Products(trial, sizes, { format, more });
-    const name = more === format ? format : `${format} and ${more}`;
-    for (const count of counts) {
-      const isRounded = run.hasSubgroupMatrices && format !== "f32" && count > 4;
-      const bound = isRounded ? SUBGROUP_MATRIX_NMSE : F32_NMSE;
-      for (const [op, error] of await products.errors(count))
-        run.rows.add("products", `${op}, ${name}, ${count} rows`, { error, bound });
-    }
-    await trial.backend.close();
+  const sizes = isFloatFormat(format) ? SIZES : QUANTISED_SIZES;
+  const maxBatchRows = Math.max(...counts);
+  const backend = await run.openOn("f16")(...sizesOf({ ...sizes, maxBatchRows }));
+  const trial = new Trial(backend, 7, "f16");
+  const products = new Products(trial, sizes, { format, more });
+  const name = more === format ? format : `${format} and ${more}`;
+  for (const count of counts) {
+    const isRounded = run.hasSubgroupMatrices && format !== "f32" && count > 4;
+    const bound = isRounded ? SUBGROUP_MATRIX_NMSE : F32_NMSE;
+    for (const [op, error] of await products.errors(count))
+      run.rows.add("products", `${op}, ${name}, ${count} rows`, { error, bound });
   }
+  await trial.backend.close();
 }
 
 type Name = "norm" | "gate" | "up" | "down" | "o" | "head";

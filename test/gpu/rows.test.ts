@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { GpuRows } from "./rows.ts";
+import { ConfigError } from "../../src/base/errors.ts";
+import { GpuRows, parseShard, shardOf } from "./rows.ts";
 
 test.each<[string, number, number, boolean]>([
   ["at its bound", 1e-7, 1e-7, true],
@@ -25,4 +26,19 @@ test("the worst row of a section is the one nearest to its bound, and NaN is wor
   rows.add("b", "no number", { error: Number.NaN, bound: 1 });
   rows.add("b", "failed by less", { error: 2, bound: 0 });
   expect(rows.worst.map(({ name }) => name)).toEqual(["small and near", "no number"]);
+});
+
+test.each([1, 2, 3, 8])("%i shards have every task once, in order", (of) => {
+  const tasks = Array.from({ length: 7 }, (_, i) => ({ name: String(i), run: async () => {} }));
+  const shards = Array.from({ length: of }, (_, i) => shardOf(tasks, parseShard(`${i + 1}/${of}`)));
+  for (const shard of shards) expect([...shard].sort((a, b) => a.name.localeCompare(b.name))).toEqual(shard);
+  expect(new Set(shards.flat())).toEqual(new Set(tasks));
+  expect(shards.flat()).toHaveLength(tasks.length);
+  const sizes = shards.map(({ length }) => length);
+  expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+});
+
+test.each(["0/2", "3/2", "1", "a/b", "1/2/3", "", "-1/2", "1/0"])("no shard: %s", (text) => {
+  expect(() => parseShard(text)).toThrow(ConfigError);
+  expect(() => parseShard(text)).toThrow(`--shard ${text}: expected I/N`);
 });

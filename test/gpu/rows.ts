@@ -1,4 +1,5 @@
-/** Comparisons of a run on a GPU, row by row. */
+/** Comparisons of a run on a GPU, row by row, and the tasks that make them. */
+import { ConfigError } from "../../src/base/errors.ts";
 
 export interface GpuRow {
   readonly section: string;
@@ -7,6 +8,31 @@ export interface GpuRow {
   readonly error: number;
   readonly bound: number;
   readonly isRight: boolean;
+}
+
+/** A part of a run, with a device or brute force of its own. */
+export interface GpuTask {
+  readonly name: string;
+  readonly run: () => Promise<void>;
+}
+
+/** One of `of` calls that together run all; 1 is the first. */
+export interface Shard {
+  readonly index: number;
+  readonly of: number;
+}
+
+/** Reads "I/N". @throws ConfigError */
+export function parseShard(text: string): Shard {
+  const [, index = 0, of = 0] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number);
+  if (index < 1 || index > of)
+    throw new ConfigError(`--shard ${text}: expected I/N with 1 <= I <= N, such as 1/2`);
+  return { index, of };
+}
+
+/** The tasks of a shard. Neighbours, which are alike, go to different ones. */
+export function shardOf(tasks: readonly GpuTask[], { index, of }: Shard): readonly GpuTask[] {
+  return tasks.filter((_, i) => i % of === index - 1);
 }
 
 export class GpuRows {

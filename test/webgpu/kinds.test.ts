@@ -11,12 +11,8 @@ import {
   webGpuFactory,
 } from "../../src/backend/webgpu/open-webgpu.ts";
 import { withAllPages } from "../../src/backend/with-all-pages.ts";
-import {
-  referenceFor,
-  runSelfTest,
-  SELF_TEST_CAPACITY,
-  SELF_TEST_MODEL,
-} from "../../src/machine/self-test.ts";
+import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "../../src/machine/self-test.ts";
+import { referenceFor } from "../../src/machine/test-candidate.ts";
 import { pageScore, topK } from "../conformance/brute-force.ts";
 import { advanced, makeLayer, refsOf } from "../conformance/layer-output.ts";
 import { nmse } from "../conformance/random-weights.ts";

@@ -1,3 +1,5 @@
+import type { CacheDtype } from "../../base/cache-dtype.ts";
+import { f16ToF32, f32ToF16 } from "../../base/half.ts";
 import type { Backend, Capacity, StepBatch } from "../backend.ts";
 import { allocate } from "./memory.ts";
 
@@ -43,11 +45,22 @@ export function resizeLayerCache(
   return cache;
 }
 
+/** Rounds one head's key or value in place as a cache of `dtype` stores it. */
+export function roundHead(
+  dtype: CacheDtype,
+  heads: Float32Array,
+  { offset, headDim }: { offset: number; headDim: number },
+): void {
+  if (dtype === "q8") roundToInt8(heads, offset, headDim);
+  if (dtype !== "f16") return;
+  for (let i = offset; i < offset + headDim; i++) heads[i] = f16ToF32(f32ToF16(heads[i]));
+}
+
 /**
  * Rounds one head's key or value in place as the q8 cache stores it: see `CacheDtype`. Scales and quotients are f32. A head
  * with NaN or Infinity becomes NaN.
  */
-export function roundToInt8(heads: Float32Array, offset: number, headDim: number): void {
+function roundToInt8(heads: Float32Array, offset: number, headDim: number): void {
   let largest = 0;
   for (let i = offset; i < offset + headDim; i++) largest = Math.max(largest, Math.abs(heads[i]));
   const scale = Math.fround(largest / 127);

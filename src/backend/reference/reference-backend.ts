@@ -9,6 +9,7 @@ import type {
   AttentionOutputWeights,
   Backend,
   BackendReport,
+  CacheDtype,
   Capacity,
   FeedForwardWeights,
   InFlightSample,
@@ -24,14 +25,13 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
-import type { CpuCacheDtype } from "../backend-kind.ts";
 import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
 import { checkFeatures, DECODER_FEATURES } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits, headsOf, positionsFrom } from "./attention.ts";
-import { type LayerCache, resizeLayerCache, roundToInt8 } from "./cache.ts";
+import { type LayerCache, resizeLayerCache, roundHead } from "./cache.ts";
 import { addNormed, feedForwardRow } from "./feed-forward.ts";
 import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
 import { cacheBytes, checkSizes } from "./memory.ts";
@@ -56,7 +56,7 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly weightFormats = REFERENCE_FORMATS;
-  readonly cacheDtype: CpuCacheDtype;
+  readonly cacheDtype: CacheDtype;
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
   readonly compiledRowCounts: readonly number[] = [];
@@ -67,7 +67,7 @@ class ReferenceBackend implements Backend, LayerOps {
   #weightBytes = 0;
   #numPages = 0;
 
-  constructor(model: ModelShape, capacity: Capacity, cacheDtype: CpuCacheDtype) {
+  constructor(model: ModelShape, capacity: Capacity, cacheDtype: CacheDtype) {
     checkSizes(model, capacity);
     this.cacheDtype = cacheDtype;
     this.model = model;
@@ -190,11 +190,10 @@ class ReferenceBackend implements Backend, LayerOps {
       const offset = (table: number) => (table * batch.tokenIds.length + row) * headDim;
       this.#finishHeads(floats(query), q, numQueryHeads, weights.qNorm, offset(queryRope));
       this.#finishHeads(cache.keys, kv, numKvHeads, weights.kNorm, offset(rope));
-      if (this.cacheDtype === "q8")
-        for (let at = kv; at < kv + numKvHeads * headDim; at += headDim) {
-          roundToInt8(cache.keys, at, headDim);
-          roundToInt8(cache.values, at, headDim);
-        }
+      for (let offset = kv; offset < kv + numKvHeads * headDim; offset += headDim) {
+        roundHead(this.cacheDtype, cache.keys, { offset, headDim });
+        roundHead(this.cacheDtype, cache.values, { offset, headDim });
+      }
     }
   }
 
@@ -343,13 +342,13 @@ class ReferenceBackend implements Backend, LayerOps {
 }
 
 /**
- * Opens the reference backend, which runs everywhere, slowly. A q8 cache rounds keys and values as it stores them, in f32.
+ * Opens the reference backend, which runs everywhere, slowly. An f16 or q8 cache rounds keys and values as it stores them, in f32.
  * @throws BackendError for a cache above its limit
  */
 export async function createReferenceBackend(
   model: ModelShape,
   capacity: Capacity,
-  cacheDtype: CpuCacheDtype = "f32",
+  cacheDtype: CacheDtype = "f32",
 ): Promise<Backend & LayerOps> {
   checkFeatures({ name: "reference", has: DECODER_FEATURES }, model, cacheDtype);
   return new ReferenceBackend(model, capacity, cacheDtype);

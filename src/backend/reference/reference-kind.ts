@@ -1,12 +1,6 @@
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { CacheDtype } from "../backend.ts";
-import {
-  ALLOWED_ERROR,
-  type BackendKind,
-  type BackendMemory,
-  cpuCacheDtype,
-  MAX_CONCURRENT,
-} from "../backend-kind.ts";
+import { ALLOWED_ERROR, type BackendKind, type BackendMemory, MAX_CONCURRENT } from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
@@ -14,7 +8,7 @@ import { createReferenceBackend, REFERENCE_FORMATS } from "./reference-backend.t
 
 const MEMORY: BackendMemory = {
   weightFormats: REFERENCE_FORMATS,
-  cacheDtypes: ["f32", "q8"],
+  cacheDtypes: ["f32", "f16", "q8"],
   prefillRows: CPU_PREFILL_ROWS,
   workBytes: decoderBytes,
 };
@@ -24,17 +18,17 @@ export const REFERENCE: BackendKind<unknown, { readonly cacheDtype?: CacheDtype 
   name: "reference",
   device: "CPU",
   memory: MEMORY,
-  probe: async (_, { cacheDtype }) => ({
+  probe: async (_, { cacheDtype = "f32" }) => ({
     auto: { isWanted: false, why: "the reference backend is too slow" },
-    allowedError: ALLOWED_ERROR[cpuCacheDtype(cacheDtype)],
+    allowedError: ALLOWED_ERROR[cacheDtype],
     maxConcurrent: MAX_CONCURRENT.cpu,
     memoryLimit: ({ model }) => ({
       fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
       name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
     }),
-    cacheDtype: cpuCacheDtype(cacheDtype),
+    cacheDtype,
     memory: MEMORY,
     prefillRows: () => CPU_PREFILL_ROWS,
-    open: (model, capacity) => createReferenceBackend(model, capacity, cpuCacheDtype(cacheDtype)),
+    open: (model, capacity) => createReferenceBackend(model, capacity, cacheDtype),
   }),
 };

@@ -1,4 +1,5 @@
 import { BackendError } from "../../base/errors.ts";
+import type { ExpertShape } from "../backend.ts";
 import { logitRows, scoreBytes } from "../decoder-memory.ts";
 import { type GpuSizes, keyRowBytes } from "./context.ts";
 import { stepLayout } from "./step-buffer.ts";
@@ -47,16 +48,33 @@ export function largestBuffer({ model, capacity, cacheDtype }: GpuSizes): {
   return candidates.reduce((largest, one) => (one.sizeBytes > largest.sizeBytes ? one : largest));
 }
 
+/** Bytes of the workgroup arrays of route.wgsl: `keys` and `masses` of all experts, `picked` of the chosen ones. */
+export function routeBytes({
+  numExperts,
+  topExperts,
+}: Pick<ExpertShape, "numExperts" | "topExperts">): number {
+  const arrays = [4 * numExperts, 4 * numExperts, 4 * topExperts];
+  // a device may place each at a multiple of 16 bytes
+  return arrays.reduce((sum, bytes) => sum + Math.ceil(bytes / 16) * 16, 0);
+}
+
 /** @throws BackendError with every limit that is too small: the need, the limit, the remedy. */
 export function checkLimits(sizes: GpuSizes, limits: DeviceLimits): void {
   const problems = NEEDED.filter(([name, least]) => limits[name] < least).map(
     ([name, least]) => `${name} must be at least ${least} and is ${limits[name]}`,
   );
+  const { experts } = sizes.model;
+  const space = limits.maxComputeWorkgroupStorageSize;
   const { what, sizeBytes } = largestBuffer(sizes);
   const most = bindingBytes(limits);
   if (problems.length > 0)
     throw new BackendError(
       `opening webgpu: this device cannot run the kernels: ${problems.join("; ")}; use the wasm backend`,
+    );
+  if (experts && routeBytes(experts) > space)
+    throw new BackendError(
+      `opening webgpu: choosing ${experts.topExperts} of ${experts.numExperts} experts needs ${routeBytes(experts)} bytes of ` +
+        `workgroup memory, but this device has ${space} (maxComputeWorkgroupStorageSize); use the wasm backend`,
     );
   if (sizeBytes > most)
     throw new BackendError(

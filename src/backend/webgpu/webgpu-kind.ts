@@ -66,8 +66,8 @@ export function webGpuCandidate(
       source,
       key: [vendor, architecture, device, description, cacheDtype].join("|"),
     },
-    // only allocation shows whether all buffers together fit the GPU
     memoryLimit: ({ model }) => ({
+      isPartial: true,
       fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
     }),

@@ -7,6 +7,7 @@ override NORMALISED: bool;
 var<storage, read> logits: array<f32>; // [rows, EXPERTS]
 var<storage, read_write> chosen: array<u32>; // [rows, TOP, 2]: expert, and the bits of its weight
 
+// `routeBytes` of device-limits.ts counts these at open.
 var<workgroup> keys: array<u32, EXPERTS>;
 var<workgroup> masses: array<f32, EXPERTS>;
 var<workgroup> picked: array<u32, TOP>;
