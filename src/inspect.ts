@@ -14,7 +14,7 @@ import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
 import { BACKENDS } from "./machine/backends.ts";
 import { estimateMemory, type MemoryEstimate, singleRequest } from "./machine/estimate-memory.ts";
-import { type LayerConfig, type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { type LayerConfig, type ModelConfig, readModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import type { RopeConfig } from "./model/rope-config.ts";
 import { guessNote } from "./model/selection-layers.ts";
@@ -130,7 +130,7 @@ export async function inspectFolder(
   const { cacheDtype = "f16" } = checkOptions(INSPECT_OPTIONS, options, "inspect", ConfigError);
   const checkpoint = await openCheckpoint(folder);
   try {
-    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
+    const config = readModelConfig(checkpoint);
     const { ignored, plans } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const tensors = [...checkpoint.tensors.values()];
     return {

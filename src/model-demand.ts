@@ -34,7 +34,7 @@ function capacityFor(config: ModelConfig, options: DemandOptions): Capacity {
   if (maxSequenceLength > config.contextLength)
     throw new ConfigError(
       `contextLength ${maxSequenceLength} is more than the ${config.contextLength} positions the model was made for ` +
-        `(${config.contextNote ?? "max_position_embeddings of its config.json"})`,
+        `(${config.contextNote ?? config.contextKey})`,
     );
   return {
     pageSize,

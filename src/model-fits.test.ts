@@ -1,22 +1,21 @@
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { BackendError } from "./base/errors.ts";
-import { fitFolder } from "./model-fits.ts";
-import { openFileFolder } from "./node/index.ts";
-import { createWasmHost } from "./node/wasm-host.ts";
+import { repositoryPath } from "../test/golden/open-fixture.ts";
+import { fitCheckpoint } from "./node/index.ts";
 
-test("a model's fit says the precision, the context and the memory of each backend, or the reason against it", async () => {
-  const folder = await openFileFolder(fileURLToPath(new URL("../models/pico-reasoner", import.meta.url)));
-  const openGpu = async () => {
-    throw new BackendError("no driver here");
-  };
-  const fits = await fitFolder({ folder, wasm: createWasmHost(), openGpu });
-  expect(fits).toHaveLength(2);
-  expect(fits[0]).toEqual({ backend: "webgpu", problem: "no driver here" });
-  expect(fits[1]).toMatchObject({ backend: "wasm", dtype: "own", contextLength: 8192 });
-  // 8.3 million weights in bf16; keys and values of 10 layers × 2 heads × 64 in f32
-  const { memory } = fits[1] as Extract<(typeof fits)[number], { readonly memory: object }>;
-  expect(memory.weightBytes).toBeGreaterThan(16.6e6);
-  expect(memory.weightBytes).toBeLessThan(16.8e6);
-  expect(memory.totalBytes).toBe(memory.weightBytes + memory.cacheBytes + memory.workBytes);
+const PICO = repositoryPath("models/pico-reasoner");
+const wasm = async (contextLength?: number) => {
+  const fits = await fitCheckpoint(PICO, { contextLength });
+  return fits.find(({ backend }) => backend === "wasm");
+};
+
+test("a model is fitted for the context that is asked for", async () => {
+  const [whole, short] = [await wasm(), await wasm(1024)];
+  if (!whole || !short || !("memory" in whole) || !("memory" in short)) throw new Error("it fits");
+  expect(short.contextLength).toBe(1024);
+  expect(whole.contextLength).toBeGreaterThan(1024);
+  expect(short.memory.cacheBytes).toBeLessThan(whole.memory.cacheBytes);
+});
+
+test("a context that the model was not made for is refused", async () => {
+  await expect(wasm(10_000_000)).rejects.toThrow(/more than the .* positions the model was made for/);
 });

@@ -6,7 +6,7 @@ import { BACKENDS } from "./machine/backends.ts";
 import { capacityOn } from "./machine/choose-backend.ts";
 import { estimateMemory, type MemoryEstimate } from "./machine/estimate-memory.ts";
 import { fitModel } from "./machine/fit-model.ts";
-import { parseModelConfig } from "./model/config.ts";
+import { readModelConfig } from "./model/config.ts";
 import type { WeightDtype } from "./model/weight-storage.ts";
 import { checkWeights } from "./model/weights.ts";
 import { demandOf } from "./model-demand.ts";
@@ -27,16 +27,19 @@ export type ModelFit =
   | { readonly backend: BackendName; readonly problem: string };
 
 /**
- * Fits a checkpoint into each backend that this machine has, as opening it with the default options would. A GPU does not tell
+ * Fits a checkpoint into each backend that this machine has, as opening it with the default options, or for a context, would. A GPU does not tell
  * its memory: there only buffers that it cannot bind count.
  * @throws ModelFileError, ConfigError
  */
-export async function fitFolder(host: EngineHost): Promise<readonly ModelFit[]> {
+export async function fitFolder(
+  host: EngineHost,
+  { contextLength: asked }: { readonly contextLength?: number | undefined } = {},
+): Promise<readonly ModelFit[]> {
   const checkpoint = await openCheckpoint(host.folder);
   try {
-    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
+    const config = readModelConfig(checkpoint);
     const { plans } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
-    const demand = demandOf(config, plans, {});
+    const demand = demandOf(config, plans, { ...(asked !== undefined && { contextLength: asked }) });
     const fits: ModelFit[] = [];
     for (const kind of BACKENDS) {
       if (kind.name === "reference") continue;
@@ -44,7 +47,7 @@ export async function fitFolder(host: EngineHost): Promise<readonly ModelFit[]> 
         const candidate = await kind.probe(host, {});
         const { dtype, dtypeWhy, weightBytes, capacity } = fitModel(candidate, {
           ...{ model: config, capacity: capacityOn(candidate, demand), weights: demand.weights },
-          asked: { context: false, concurrency: false },
+          asked: { context: asked !== undefined, concurrency: false },
         });
         const { cacheDtype } = candidate;
         const memory = estimateMemory(kind.memory, { model: config, weightBytes, cacheDtype, capacity });

@@ -12,7 +12,7 @@ import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
 import type { DtypeChoice } from "./machine/fit-model.ts";
 import { proveCache } from "./machine/prove-cache.ts";
-import { type ModelConfig, parseModelConfig } from "./model/config.ts";
+import { type ModelConfig, readModelConfig } from "./model/config.ts";
 import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
 import {
@@ -47,7 +47,7 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
   const { signal } = options;
   const checkpoint = await openCheckpoint(host.folder, { signal });
   try {
-    const config = parseModelConfig(checkpoint.config, checkpoint.configName);
+    const config = readModelConfig(checkpoint);
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
     const opening = { host, checkpoint, config, check, startedAt };
     const { dtype = "auto" } = options;

@@ -37,7 +37,7 @@ export async function openModel(
 
 async function openText(text: string, options: OpenModelOptions): Promise<OpenedModel> {
   const hubUrl = hubAddress(options.hubUrl);
-  const location = parseModelLocation(text, hubUrl);
+  const location = parseModelLocation(text, () => hubUrl);
   if (location.kind === "url") return openUrlModel(location.url, location.isFile);
   if (location.kind === "path") return openRelative(text);
   const path = readPath(text);

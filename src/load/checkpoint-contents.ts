@@ -16,6 +16,8 @@ export interface Checkpoint {
   readonly config: JsonObject;
   /** Names the source of `config` in messages. */
   readonly configName: string;
+  /** The file's own name of a key of `config`, if the config is made of a file's metadata. */
+  readonly metadataKey?: (key: string) => string | undefined;
   readonly generationConfig: GenerationConfig;
   /** Tensors by their names, in Hugging Face's spelling. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;

@@ -4,10 +4,17 @@ import { EngineError, ModelFileError } from "../base/errors.ts";
 /** The part of `fetch` that the reader uses. Tests and callers with credentials pass their own. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** A transfer makes progress each time this many bytes arrive. */
-const PROGRESS_BYTES = 1024;
+/** The network failed, or its other end: the same request may succeed another time. Other failures are final. */
+export class TransferError extends ModelFileError {}
 
-/** Sends requests that always end: each fails after `stallMs` without progress, and limits the bytes of its response. */
+/** The least rate that is progress. A server below it would hold a reader for months over a large file. */
+const LEAST_BYTES_PER_SECOND = 512;
+
+/**
+ * Sends requests that always end: each fails once it has waited `stallMs` for the network without progress, which is
+ * LEAST_BYTES_PER_SECOND over that time. What the caller does between two pieces takes no part of it. Limits the bytes of a
+ * response.
+ */
 export class HttpReader {
   readonly #fetch: Fetch;
   readonly #stallMs: number;
@@ -17,7 +24,7 @@ export class HttpReader {
     this.#stallMs = stallMs;
   }
 
-  /** @throws ModelFileError when no response comes, AbortedError */
+  /** @throws TransferError when no response comes; what `fetch` refuses by itself; AbortedError */
   async request(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<HttpResponse> {
     const watch = new Watch(url, this.#stallMs, signal);
     try {
@@ -28,7 +35,7 @@ export class HttpReader {
     } catch (cause) {
       watch.end();
       if (cause instanceof EngineError) throw cause;
-      throw new ModelFileError(
+      throw new TransferError(
         `fetching ${url}: ${String(cause)}${reasonOf(cause)}; check the address and the network`,
         { cause },
       );
@@ -43,47 +50,59 @@ function reasonOf(failure: unknown): string {
   return ` (${cause.message || ("code" in cause ? String(cause.code) : cause.name)})`;
 }
 
-/** Aborts a transfer when the caller aborts or when it stalls. */
+/** Aborts a transfer when the caller aborts or when it stalls. Time counts only while the network is waited for. */
 class Watch {
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal | undefined;
   readonly #url: string;
   readonly #stallMs: number;
   readonly #stop = () => this.#controller.abort(this.#caller?.reason);
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #stall = () => this.#controller.abort(STALLED);
+  /** Of `#stallMs`, since the last progress. */
+  #leftMs: number;
+  /** Bytes since the last progress. */
+  #bytes = 0;
 
   constructor(url: string, stallMs: number, caller: AbortSignal | undefined) {
     this.#url = url;
     this.#stallMs = stallMs;
+    this.#leftMs = stallMs;
     this.#caller = caller;
     caller?.addEventListener("abort", this.#stop, { once: true });
     if (caller?.aborted) this.#stop();
-    this.progress();
   }
 
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  progress(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#controller.abort(STALLED), this.#stallMs);
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes * 1000 < LEAST_BYTES_PER_SECOND * this.#stallMs) return;
+    this.#bytes = 0;
+    this.#leftMs = this.#stallMs;
   }
 
-  /** Awaits work that may ignore the signal. @throws ModelFileError when it stalls, AbortedError */
+  /** Awaits work that may ignore the signal. @throws TransferError when it stalls, AbortedError */
   async wait<T>(work: Promise<T>, discard?: (late: T) => unknown): Promise<T> {
+    const timer = setTimeout(this.#stall, this.#leftMs);
+    const startedAt = performance.now();
     try {
       return await abortable(work, this.signal, `fetching ${this.#url}`, discard);
     } catch (cause) {
       if (this.signal.reason !== STALLED) throw cause;
-      throw new ModelFileError(
-        `fetching ${this.#url}: no progress for ${this.#stallMs / 1000} s; check the network and the server, and try again`,
+      const came = this.#bytes === 0 ? "no progress for" : `only ${this.#bytes} bytes came in`;
+      const least = this.#bytes === 0 ? "" : ` (expected at least ${LEAST_BYTES_PER_SECOND} a second)`;
+      throw new TransferError(
+        `fetching ${this.#url}: ${came} ${this.#stallMs / 1000} s${least}; check the network and the server, and try again`,
       );
+    } finally {
+      clearTimeout(timer);
+      this.#leftMs = Math.max(0, this.#leftMs - (performance.now() - startedAt));
     }
   }
 
   end(): void {
-    clearTimeout(this.#timer);
     this.#caller?.removeEventListener("abort", this.#stop);
   }
 }
@@ -152,15 +171,10 @@ export class HttpResponse {
    */
   async bytes(limit: number, skip = 0, mayHaveMore = false): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
-    let [skipped, length, sinceProgress] = [0, 0, 0];
+    let [skipped, length] = [0, 0];
     while (length < limit || !mayHaveMore) {
       const chunk = await this.#chunk();
       if (chunk === undefined) break;
-      sinceProgress += chunk.length;
-      if (sinceProgress >= PROGRESS_BYTES) {
-        sinceProgress = 0;
-        this.#watch.progress();
-      }
       const rest = chunk.subarray(Math.min(chunk.length, skip - skipped));
       skipped += chunk.length - rest.length;
       if (length + rest.length > limit && !mayHaveMore)
@@ -175,15 +189,7 @@ export class HttpResponse {
 
   /** Yields the body as it arrives. @throws ModelFileError when the transfer stalls or breaks off, AbortedError */
   async *chunks(): AsyncGenerator<Uint8Array> {
-    let sinceProgress = 0;
-    for (let chunk = await this.#chunk(); chunk !== undefined; chunk = await this.#chunk()) {
-      sinceProgress += chunk.length;
-      if (sinceProgress >= PROGRESS_BYTES) {
-        sinceProgress = 0;
-        this.#watch.progress();
-      }
-      yield chunk;
-    }
+    for (let chunk = await this.#chunk(); chunk !== undefined; chunk = await this.#chunk()) yield chunk;
   }
 
   async #chunk(): Promise<Uint8Array | undefined> {
@@ -192,13 +198,14 @@ export class HttpResponse {
     this.#reader ??= body.getReader();
     try {
       const { done, value } = await this.#watch.wait(this.#reader.read());
-      return done ? undefined : value;
+      if (done) return undefined;
+      this.#watch.add(value.length);
+      return value;
     } catch (cause) {
       if (cause instanceof EngineError) throw cause;
-      throw new ModelFileError(
-        `fetching ${this.#url}: the transfer broke off (${String(cause)}); try again`,
-        { cause },
-      );
+      throw new TransferError(`fetching ${this.#url}: the transfer broke off (${String(cause)}); try again`, {
+        cause,
+      });
     }
   }
 

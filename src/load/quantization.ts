@@ -35,10 +35,25 @@ export function refuseQuantized(config: JsonObject, fileName: string): void {
     if (value === undefined || value === null || value === false) continue;
     throw new ConfigError(
       `reading ${fileName}: ${key} is ${printValue(value)}: the checkpoint is quantised${methodOf(key, value)}, which is ` +
-        "not read; expected weights in bf16, f16 or f32: take the checkpoint that it was made from, before quantisation, " +
+        `not read; expected weights in bf16, f16 or f32: take the checkpoint that it was made from, before quantisation${baseOf(config, fileName)}, ` +
         "and open it with dtype q8 or q4, or a GGUF file of the model (such as Q4_K_M or Q8_0)",
     );
   }
+}
+
+/** Endings of names of quantised checkpoints. */
+const SUFFIX =
+  /[-_.](gptq|awq|fp8|nvfp4|mxfp4|bnb|bitsandbytes|int[48]|w\d+a\d+|hqq|aqlm|eetq|quantized|\d-?bit|mlx)([-_.].*)?$/i;
+
+/** Names the model before quantisation, as config.json says it, else as the name of its folder or repository does. */
+function baseOf(config: JsonObject, fileName: string): string {
+  for (const named of [config.base_model, config._name_or_path])
+    if (typeof named === "string" && /^[\w-][\w.-]{0,95}\/[\w.-]{1,96}$/.test(named) && !SUFFIX.test(named))
+      return ` (${named})`;
+  const folder = fileName.replace(/[\\/][^\\/]*$/, "").replace(/[\\/]snapshots[\\/][^\\/]*$/, "");
+  const name = (folder.split(/[\\/]/).at(-1) ?? "").replace(/@[^@]*$/, "").replace(/^models--.*--/, "");
+  const base = name.replace(SUFFIX, "");
+  return base !== name && base !== "" ? ` (by the name, ${base.slice(0, 96)})` : "";
 }
 
 function methodOf(key: string, value: unknown): string {

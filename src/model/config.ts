@@ -1,7 +1,8 @@
 import type { Activation, ExpertShape, LayerShape, ModelShape } from "../backend/backend.ts";
-import { ConfigError } from "../base/errors.ts";
+import { ConfigError, ModelFileError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
+import type { Checkpoint } from "../load/checkpoint-contents.ts";
 import type { JsonObject } from "../load/json-file.ts";
 import { refuseQuantized } from "../load/quantization.ts";
 import { ConfigReader } from "./config-reader.ts";
@@ -23,6 +24,8 @@ export interface ModelConfig extends ModelShape {
   readonly contextLength: number;
   /** Source of the context if it is not max_position_embeddings. */
   readonly contextNote: string | undefined;
+  /** Names the value that says the context, for messages: of config.json, or of a file's metadata. */
+  readonly contextKey: string;
   readonly tieWordEmbeddings: boolean;
   readonly hasQkvBias: boolean;
   readonly hasOutputBias: boolean;
@@ -30,6 +33,28 @@ export interface ModelConfig extends ModelShape {
   readonly ropes: readonly RopeConfig[];
   readonly layers: readonly LayerConfig[];
   readonly eosTokenIds: readonly number[];
+}
+
+/**
+ * Reads the config of a checkpoint. One that is made of a file's metadata is part of the weights' file.
+ * @throws ConfigError as `parseModelConfig`; of metadata a ModelFileError, which names the file's own key too
+ */
+export function readModelConfig(
+  checkpoint: Pick<Checkpoint, "config" | "configName" | "metadataKey">,
+): ModelConfig {
+  const { config, configName, metadataKey } = checkpoint;
+  try {
+    const read = parseModelConfig(config, configName);
+    const contextKey = metadataKey?.("max_position_embeddings");
+    return contextKey === undefined ? read : { ...read, contextKey: `its ${contextKey}` };
+  } catch (cause) {
+    if (!metadataKey || !(cause instanceof ConfigError)) throw cause;
+    const said = cause.message.slice(cause.message.indexOf(configName) + configName.length);
+    const [, key = ""] = /^: (?:\w+\.)*(\w+)/.exec(said) ?? [];
+    const own = metadataKey(key);
+    const naming = own === undefined ? "" : ` (${key} is ${own} in the file)`;
+    throw new ModelFileError(`${cause.message}${naming}; take another file of the model`, { cause });
+  }
 }
 
 /**
@@ -77,6 +102,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
       "a number of at least 0",
     ),
     maxPositionEmbeddings,
+    contextKey: "max_position_embeddings of its config.json",
     tieWordEmbeddings: reader.flag("tie_word_embeddings", family.defaults.tiesEmbeddings),
     hasQkvBias: family.qkvBias === "always" || hasAttentionBias,
     hasOutputBias: family.hasOutputBias && hasAttentionBias,

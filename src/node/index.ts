@@ -94,9 +94,14 @@ async function named<T>({ takenAs }: OpenedModel, work: () => Promise<T>): Promi
 }
 
 /** Fits a model into each backend of this machine from its headers; nothing else is fetched or loaded. */
-export async function fitCheckpoint(model?: string): Promise<readonly ModelFit[]> {
+export async function fitCheckpoint(
+  model?: string,
+  options: { readonly contextLength?: number | undefined } = {},
+): Promise<readonly ModelFit[]> {
   const opened = await openNamed(model, { headersOnly: true });
-  return named(opened, () => fitFolder({ folder: opened.folder, wasm: createWasmHost(), openGpu: openDawn }));
+  return named(opened, () =>
+    fitFolder({ folder: opened.folder, wasm: createWasmHost(), openGpu: openDawn }, options),
+  );
 }
 
 /** Examines this machine: its processors, and whether they compute correctly. */

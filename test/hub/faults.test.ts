@@ -189,6 +189,8 @@ describe("a server at fault", () => {
       return true;
     };
     await expect(open("org/model")).rejects.toThrow("redirects more than 10 times");
+    const asked = hub.seen.filter(({ kind, path }) => kind === "resolve" && path === "config.json");
+    expect(asked).toHaveLength(11); // The loop once: it does not pass.
   });
 
   test("answers with the page of a proxy: the error names what came", async () => {
@@ -210,6 +212,19 @@ describe("a server at fault", () => {
     expect(await hasWeights(await open("org/model", { HF_HUB_DOWNLOAD_TIMEOUT: "1" }))).toBe(true);
     const starts = hub.seen.flatMap(({ kind, range }) => (kind === "store" ? [range?.split("-")[0]] : []));
     expect(starts).toContain("bytes=1000");
+  });
+
+  test("sends a byte a request: it gives up after a few, whatever the file's size", async () => {
+    hub.fault = (request, response, { kind }) => {
+      if (kind !== "store") return false;
+      const [, from = 0] = /(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
+      const headers = { "Content-Range": `bytes ${from}-${from}/${WEIGHTS.length}`, "Content-Length": 1 };
+      response.writeHead(206, headers).end(WEIGHTS.subarray(Number(from), Number(from) + 1));
+      return true;
+    };
+    const ending = AbortSignal.timeout(20_000);
+    await expect(open("org/model", {}, { signal: ending })).rejects.toThrow(/gave up after 5 attempts/);
+    expect(hub.seen.filter(({ kind }) => kind === "store").length).toBeLessThan(60);
   });
 
   test("stops sending: the transfer ends when the caller aborts", async () => {
@@ -255,7 +270,7 @@ describe("a refusal says what to do", () => {
       /no model org\/modell; did you mean org\/model\?.*HF_TOKEN/,
     );
     await expect(open("org/modell")).rejects.toThrow(
-      /taken as a model of the hub 127.0.0.1:\d+: there is no file or folder/,
+      /here, org\/modell is neither a folder nor a file; on the hub 127.0.0.1:\d+: .*no model org\/modell/,
     );
     await expect(open("org/model@v2")).rejects.toThrow("org/model has no revision v2");
     await expect(open("org/parts/m-Q4_1-00001-of-00002.gguf")).rejects.toThrow(

@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { AbortedError } from "../../src/base/errors.ts";
 import type { DownloadProgress } from "../../src/load/hub/transfer-rate.ts";
 import { removeFromCache } from "../../src/node/hub/cached-models.ts";
 import { HubCache } from "../../src/node/hub/hub-cache.ts";
@@ -31,6 +32,21 @@ import {
 import { gitHash, LocalHub } from "./local-hub.ts";
 
 describe("a model of the hub", () => {
+  test("keeps what came when the download is interrupted, but for 256 KiB of each connection", async () => {
+    hub.piece = { bytes: 64 << 10, pauseMs: 15 };
+    const ending = new AbortController();
+    let came = 0;
+    const onDownload = ({ doneBytes }: DownloadProgress) => {
+      came = doneBytes;
+      if (came >= 5_000_000) ending.abort();
+    };
+    await expect(open("org/model", {}, { signal: ending.signal, onDownload })).rejects.toThrow(AbortedError);
+    let total = 0;
+    await open("org/model", {}, { onDownload: ({ totalBytes }) => (total = totalBytes) });
+    expect(came).toBeGreaterThanOrEqual(5_000_000);
+    expect(total).toBeLessThanOrEqual(WEIGHTS.length - came + 8 * (256 << 10) + 100);
+  });
+
   test("is fetched once, with the files that it needs and no other, into the layout of huggingface_hub", async () => {
     const opened = await open("org/model");
     expect(await hasWeights(opened)).toBe(true);

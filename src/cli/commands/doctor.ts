@@ -1,5 +1,6 @@
 import { Argument, Command } from "commander";
 import { examineMachine, fitCheckpoint, type ModelFit, type TestReport } from "../../node/index.ts";
+import { UsageError, wholeNumber } from "../args.ts";
 import { formatBytes, formatLimit } from "../output.ts";
 
 type Report = Awaited<ReturnType<typeof examineMachine>>;
@@ -9,6 +10,7 @@ type Adapter = Report["webgpu"]["adapters"][number];
 interface DoctorOptions {
   readonly json?: boolean;
   readonly measure?: boolean;
+  readonly contextLength?: number;
 }
 
 /** `lessismore doctor`. `done` receives the action's exit code. */
@@ -19,9 +21,12 @@ export function doctorCommand(done: (exitCode: number) => void): Command {
       new Argument("[model]", "also say how this model would fit: a folder, a file, a name on the hub"),
     )
     .option("--measure", "measure anew what suits the processor, and keep it")
+    .option("--context-length <n>", "fit the model for so many tokens", wholeNumber(2))
     .option("--json", "print one JSON object")
-    .action(async (model: string | undefined, { json, measure }: DoctorOptions) => {
-      const fits = model === undefined ? [] : await fitCheckpoint(model);
+    .action(async (model: string | undefined, { json, measure, contextLength }: DoctorOptions) => {
+      if (contextLength !== undefined && model === undefined)
+        throw new UsageError("--context-length is of a model: name one, as doctor MODEL");
+      const fits = model === undefined ? [] : await fitCheckpoint(model, { contextLength });
       const report = await examineMachine({ tuning: measure ? "measure" : "auto" });
       const all = model === undefined ? report : { ...report, model: { name: model, fits } };
       process.stdout.write(

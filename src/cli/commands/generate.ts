@@ -149,9 +149,11 @@ function toJson(result: GenerationResult, report: Report) {
 
 function summarise(result: GenerationResult, report: Report): string {
   const { usage, timings, attention, finishReason } = result;
+  // The first token comes with the prompt: one alone has no rate.
+  const rate = usage.completionTokens > 1 ? `, ${timings.msPerToken.toFixed(2)} ms a token` : "";
   return [
     `[${usage.promptTokens} prompt tokens in ${timings.prefillMs.toFixed(0)} ms`,
-    `${usage.completionTokens} generated, ${timings.msPerToken.toFixed(2)} ms a token (${finishReason})`,
+    `${usage.completionTokens} generated${rate} (${finishReason})`,
     `${formatAttention(attention)} read ${(100 * attention.attendedFraction).toFixed(0)} % of the cache`,
     `${report.backend.description}]`,
   ].join("; ");

@@ -137,6 +137,36 @@ function commonConfig(keys: MetadataKeys, tensors: ReadonlyMap<string, GgufTenso
   };
 }
 
+/** Keys of metadata after the architecture's name, by the keys of config.json that are made of them. */
+const METADATA_KEYS: Readonly<Record<string, string>> = {
+  vocab_size: "vocab_size",
+  hidden_size: "embedding_length",
+  num_hidden_layers: "block_count",
+  num_attention_heads: "attention.head_count",
+  num_key_value_heads: "attention.head_count_kv",
+  head_dim: "attention.key_length",
+  max_position_embeddings: "context_length",
+  rms_norm_eps: "attention.layer_norm_rms_epsilon",
+  intermediate_size: "feed_forward_length",
+  moe_intermediate_size: "expert_feed_forward_length",
+  num_experts: "expert_count",
+  num_experts_per_tok: "expert_used_count",
+  sliding_window: "attention.sliding_window",
+  layer_types: "attention.sliding_window_pattern",
+  final_logit_softcapping: "final_logit_softcapping",
+  llama_4_scaling_beta: "attention.temperature_scale",
+  rope_theta: "rope.freq_base",
+  partial_rotary_factor: "rope.dimension_count",
+  rope_type: "rope.scaling.type",
+  factor: "rope.scaling.factor",
+  original_max_position_embeddings: "rope.scaling.original_context_length",
+};
+
+/** The metadata's key that a key of config.json is made of; undefined if it is of none. */
+export function metadataKeyOf(key: string, architecture: string): string | undefined {
+  return Object.hasOwn(METADATA_KEYS, key) ? `${architecture}.${METADATA_KEYS[key]}` : undefined;
+}
+
 const dense = ({ keys }: ConfigSource): JsonObject => ({
   intermediate_size: keys.size("feed_forward_length"),
 });

@@ -9,7 +9,7 @@ import type { ByteSource, FileFolder } from "../byte-source.ts";
 import type { Checkpoint } from "../checkpoint-contents.ts";
 import { parseGenerationConfig } from "../generation-config.ts";
 import type { JsonObject } from "../json-file.ts";
-import { architectureOf, configOf } from "./architectures.ts";
+import { architectureOf, configOf, metadataKeyOf } from "./architectures.ts";
 import type { GgufTensor } from "./header.ts";
 import type { GgufMetadata } from "./metadata.ts";
 import { MetadataKeys } from "./metadata-keys.ts";
@@ -36,6 +36,7 @@ export async function openGguf(folder: FileFolder, path: string): Promise<Checkp
       name,
       config,
       configName: `${name} (metadata, as config.json has them)`,
+      metadataKey: (key) => metadataKeyOf(key, keys.architecture),
       generationConfig: parseGenerationConfig(values, `${name} (metadata)`),
       tensors: tensorEntries(tensors.values(), architecture, config, name),
       files: paths,

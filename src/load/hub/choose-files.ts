@@ -89,18 +89,21 @@ function ggufFiles(file: string, paths: readonly string[]): ChosenFiles {
   return { paths: parts, file: parts[0] ?? file };
 }
 
-/** The file of a quantisation: its name has the word between separators. @throws ModelFileError on none and on several. */
+/**
+ * The file of a quantisation. The quantisation in a file's name must be the whole one that is asked for: `UD-Q4_K_M` is not
+ * `Q4_K_M`. In other names (`fp16`, `Q4_0-imat`) the word stands between separators.
+ * @throws ModelFileError on none and on several.
+ */
 function pickQuant(model: HubModel, quant: string, paths: readonly string[]): string {
   const models = ggufModels(paths);
+  const asked = quant.toLowerCase();
+  const plain = models.filter((path) => quantOf(path).toLowerCase() === asked);
   const word = quant.replace(/[.\\+*?[^\]$(){}=!<>|:\-#]/g, "\\$&");
-  const pattern = new RegExp(`(^|[-._/])${word}(?=[-._/]|$)`, "i");
-  const found = models.filter((path) => pattern.test(path));
-  // A name that ends with the word is the plain quantisation; others are its variants.
-  const plain = found.filter((path) =>
-    new RegExp(`(^|[-._/])${word}(-\\d{5}-of-\\d{5})?\\.gguf$`, "i").test(path),
-  );
-  const [one] = plain.length > 0 ? plain : found;
-  if (one !== undefined && (plain.length > 0 ? plain : found).length === 1) return one;
+  const pattern = new RegExp(`(^|[-./])(?<!UD[-_.])${word}(?=[-./]|$)`, "i");
+  const found =
+    plain.length > 0 ? plain : models.filter((path) => quantOf(path) === path && pattern.test(path));
+  const [one] = found;
+  if (one !== undefined && found.length === 1) return one;
   if (one !== undefined) throw severalFiles(model, found);
   if (models.length === 0)
     throw new ModelFileError(

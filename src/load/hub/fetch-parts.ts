@@ -134,7 +134,7 @@ class PartsTransfer {
         const taken = await this.#fill(run, rest);
         if (taken > 0) {
           onBytes(taken);
-          retry.progress();
+          retry.add(taken);
         }
         const next = position - rest.length + taken;
         rest = rest.subarray(taken);

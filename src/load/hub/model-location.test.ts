@@ -3,7 +3,7 @@ import { ConfigError } from "../../base/errors.ts";
 import { formatHubModel, isSafePath, parseModelLocation, readPath } from "./model-location.ts";
 
 const HUB = "https://huggingface.co";
-const parse = (text: string, hub = HUB) => parseModelLocation(text, hub);
+const parse = (text: string, hub = HUB) => parseModelLocation(text, () => hub);
 const hub = (repo: string, rest: object = {}) => ({ kind: "hub", repo, ...rest });
 
 describe("parseModelLocation", () => {

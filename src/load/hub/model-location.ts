@@ -35,13 +35,13 @@ const REVISION = /^(refs\/(?:pr|convert)\/\w[\w.-]{0,63}|\w[\w.-]{0,127})(?:\/(.
 /**
  * Reads a model's location. Pure: a text that may also name a path (`org/name`) is read as a model of the hub; `readPath`
  * is its other reading, which wins if the path exists.
- * hubUrl: the hub's address; a URL below it is a model of the hub.
+ * hubUrl: the hub's address, asked for when the text is a URL; a URL below it is a model of the hub.
  * @throws ConfigError on a text that can be neither.
  */
-export function parseModelLocation(text: string, hubUrl: string): ModelLocation {
+export function parseModelLocation(text: string, hubUrl: () => string): ModelLocation {
   if (text.trim() === "")
     throw new ConfigError(`opening a model: the name is empty; expected ${LOCATION_FORMS}`);
-  if (/^https?:\/\//i.test(text)) return readUrl(text, hubUrl);
+  if (/^https?:\/\//i.test(text)) return readUrl(text, hubUrl());
   if (/^file:\/\//i.test(text))
     return { kind: "path", path: decodePath(text.replace(/^file:\/\/(localhost)?/i, "")), isCertain: true };
   const named = /^(?:hf:\/\/|hf:|huggingface:)(.*)$/is.exec(text)?.[1];

@@ -7,6 +7,7 @@ import { fetchParts } from "./fetch-parts.ts";
 import type { HubClient, HubFile } from "./hub-client.ts";
 import { formatHubModel, type HubModel } from "./model-location.ts";
 import type { ModelStore, Snapshot } from "./model-store.ts";
+import type { RetryOptions } from "./retry.ts";
 import { type DownloadProgress, TransferRate } from "./transfer-rate.ts";
 
 /** A model whose files can be read. */
@@ -27,6 +28,8 @@ export interface PullOptions {
   readonly connections?: number | undefined;
   /** Compare every file's size with the hub's list, even if the store is known to have the commit. */
   readonly isThorough?: boolean | undefined;
+  /** How often the hub is asked for the model's commit. Default: the client's. */
+  readonly commitRetry?: RetryOptions | undefined;
 }
 
 /** A hub, and the place that keeps its models. `client` undefined: offline. */
@@ -66,7 +69,7 @@ export async function pullModel(
 export async function openHeaders(
   place: HubPlace,
   model: HubModel,
-  options: Pick<PullOptions, "signal"> = {},
+  options: Pick<PullOptions, "signal" | "commitRetry"> = {},
 ): Promise<OpenedModel> {
   const { client, store, offlineReason = "offline" } = place;
   if (!client) return (await findStored(store, model, offlineReason)).opened;
@@ -102,13 +105,13 @@ async function findCommit(
   client: HubClient,
   store: ModelStore,
   model: HubModel,
-  { signal, isThorough = false }: PullOptions,
+  { signal, isThorough = false, commitRetry }: PullOptions,
 ): Promise<string | OpenedModel> {
   const { repo, revision = "main" } = model;
   const stored = await findStored(store, model, "").catch(() => undefined);
   const whole = stored?.isWhole && !isThorough ? stored.opened : undefined;
   if (COMMIT.test(revision)) return whole ?? revision;
-  if (!stored) return client.commitOf(repo, revision, signal);
+  if (!stored) return client.commitOf(repo, revision, signal, commitRetry);
   try {
     const patience = AbortSignal.timeout(PATIENCE_MS);
     const ending = signal ? AbortSignal.any([signal, patience]) : patience;

@@ -1,6 +1,6 @@
 import { throwIfAborted } from "../../base/abort.ts";
 import { ModelFileError } from "../../base/errors.ts";
-import type { HttpResponse } from "../http-reader.ts";
+import { type HttpResponse, TransferError } from "../http-reader.ts";
 
 /** A failure that may pass: the network, a cut, a busy server. */
 export class PassingError extends ModelFileError {
@@ -30,12 +30,13 @@ export async function* passingChunks(response: HttpResponse): AsyncGenerator<Uin
   }
 }
 
+/** What the reader or `fetch` refuses by itself, such as a redirect, would be refused again. */
 function asPassing(cause: unknown): unknown {
-  return cause instanceof ModelFileError ? new PassingError(cause.message, { cause }) : cause;
+  return cause instanceof TransferError ? new PassingError(cause.message, { cause }) : cause;
 }
 
 export interface RetryOptions {
-  /** Attempts without progress until the failure is final. Default 5. */
+  /** Attempts without progress (64 KiB) until the failure is final. Default 5. */
   readonly attempts?: number;
   /** The first pause; each next one is twice as long, up to 20 s. Default 500 ms. */
   readonly pauseMs?: number;
@@ -44,17 +45,24 @@ export interface RetryOptions {
 }
 
 const LONGEST_PAUSE_MS = 20_000;
+/** Fewer bytes between failures are no progress: else the file's size alone would limit the requests. */
+const PROGRESS_BYTES = 64 << 10;
 
-/** Runs works that may fail for a while. Progress, told by `progress`, starts the count of attempts anew. */
+/** Runs works that may fail for a while. Progress, of the bytes told to `add`, starts the count of attempts anew. */
 export class Retry {
   readonly #options: Required<RetryOptions>;
   #failures = 0;
+  #bytes = 0;
 
   constructor({ attempts = 5, pauseMs = 500, longestWaitMs = 300_000 }: RetryOptions = {}) {
     this.#options = { attempts, pauseMs, longestWaitMs };
   }
 
-  progress(): void {
+  /** Counts bytes that have come. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes < PROGRESS_BYTES) return;
+    this.#bytes = 0;
     this.#failures = 0;
   }
 

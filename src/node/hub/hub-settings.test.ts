@@ -31,19 +31,19 @@ describe("readHubSettings", () => {
     expect(read({ HF_HOME: folder, HF_TOKEN: " hf_named\n" }).token).toBe("hf_named");
     expect(read({ HUGGING_FACE_HUB_TOKEN: "hf_old" }).token).toBe("hf_old");
     expect(read({ HF_TOKEN: "hf_named", HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" }).token).toBeUndefined();
-    expect(() => read({ HF_TOKEN_PATH: folder })).toThrow(ConfigError);
+    expect(() => read({ HF_TOKEN_PATH: folder }).token).toThrow(ConfigError);
   });
 
   test("a token that no header takes is refused without showing it", () => {
-    expect(() => read({ HF_TOKEN: "hf_a b" })).toThrow(/HF_TOKEN: the token has characters/);
-    expect(() => read({ HF_TOKEN: "hf_ä" })).not.toThrow("hf_ä");
+    expect(() => read({ HF_TOKEN: "hf_a b" }).token).toThrow(/HF_TOKEN: the token has characters/);
+    expect(() => read({ HF_TOKEN: "hf_ä" }).token).not.toThrow("hf_ä");
   });
 
   test("the hub is HF_ENDPOINT, an address", () => {
     expect(read({}).url).toBe("https://huggingface.co");
     expect(read({ HF_ENDPOINT: "http://127.0.0.1:8/mirror/" }).url).toBe("http://127.0.0.1:8/mirror");
     for (const HF_ENDPOINT of ["huggingface.co", "ftp://host", "http://"])
-      expect(() => read({ HF_ENDPOINT }), HF_ENDPOINT).toThrow(ConfigError);
+      expect(() => read({ HF_ENDPOINT }).url, HF_ENDPOINT).toThrow(ConfigError);
   });
 
   test("HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE forbid requests, HF_HUB_DISABLE_SYMLINKS links", () => {

@@ -20,7 +20,10 @@ export interface HubSettings {
   readonly usesLinks: boolean;
 }
 
-/** @throws ConfigError when HF_ENDPOINT is no URL, or a token file cannot be read. */
+/**
+ * Each value is read when it is asked for: a bad one stops only what needs it.
+ * `url`, `token` and `stallMs` throw a ConfigError when HF_ENDPOINT is no URL, a token file cannot be read, or a timeout is no number.
+ */
 export function readHubSettings(
   environment: Environment = process.env,
   home: string = homedir(),
@@ -34,10 +37,16 @@ export function readHubSettings(
   const offline = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"].find((name) => isTrue(environment[name]));
   return {
     cacheFolder: get("HF_HUB_CACHE") ?? get("HUGGINGFACE_HUB_CACHE") ?? join(hubHome, "hub"),
-    url: readEndpoint(environment.HF_ENDPOINT),
-    token: isDenied ? undefined : readToken(environment, get("HF_TOKEN_PATH") ?? join(hubHome, "token")),
+    get url() {
+      return readEndpoint(environment.HF_ENDPOINT);
+    },
+    get token() {
+      return isDenied ? undefined : readToken(environment, get("HF_TOKEN_PATH") ?? join(hubHome, "token"));
+    },
     offlineReason: offline === undefined ? undefined : `${offline} is set`,
-    stallMs: readSeconds(environment.HF_HUB_DOWNLOAD_TIMEOUT) ?? DEFAULT_STALL_MS,
+    get stallMs() {
+      return readSeconds(environment.HF_HUB_DOWNLOAD_TIMEOUT) ?? DEFAULT_STALL_MS;
+    },
     usesLinks: !isTrue(environment.HF_HUB_DISABLE_SYMLINKS),
   };
 }

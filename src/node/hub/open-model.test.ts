@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { repositoryPath } from "../../../test/golden/open-fixture.ts";
-import { ModelFileError } from "../../base/errors.ts";
+import { ConfigError, ModelFileError } from "../../base/errors.ts";
 import { inspectCheckpoint } from "../index.ts";
 import { openModel } from "./open-model.ts";
 
@@ -26,7 +26,9 @@ describe("openModel", () => {
       /no config\.json.*hf:org\/name would be that/,
     );
     await expect(openModel("hf:org/name", offline)).rejects.toThrow("HF_HUB_OFFLINE");
-    await expect(openModel("org/other", offline)).rejects.toThrow(/taken as a model of the hub/);
+    await expect(openModel("org/other", offline)).rejects.toThrow(
+      /here, org\/ is a folder without other; on the hub huggingface.co: .*HF_HUB_OFFLINE/,
+    );
   });
 
   test.each([
@@ -79,6 +81,22 @@ describe("openModel", () => {
     await expect(openModel("links/m.gguf", offline)).rejects.toThrow(
       "it is a link to ../gone.gguf, which is not there",
     );
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ["HF_TOKEN", { HF_TOKEN: "hf_a b" }],
+    ["HF_ENDPOINT", { HF_ENDPOINT: "no address" }],
+    ["the token file", { HF_TOKEN_PATH: folder }],
+    ["HF_HUB_DOWNLOAD_TIMEOUT", { HF_HUB_DOWNLOAD_TIMEOUT: "soon" }],
+  ])("a bad value of %s stops only what asks the hub", async (_, bad) => {
+    const environment = { HF_HUB_CACHE: join(folder, "cache"), ...bad };
+    const opened = await openModel(PICO, { environment });
+    expect(await opened.folder.open("config.json")).toBeDefined();
+    await expect(openModel("./nobody", { environment })).rejects.toThrow("taken as a path");
+    await expect(openModel("hf:org/name", { environment })).rejects.toThrow(ConfigError);
+    await expect(
+      openModel("hf:org/name", { environment: { ...environment, HF_HUB_OFFLINE: "1" } }),
+    ).rejects.toThrow(/it is not in .*HF_HUB_OFFLINE/);
   });
 
   test("an address that refuses connections is told from a wrong name", async () => {

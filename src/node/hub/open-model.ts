@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, ModelFileError } from "../../base/errors.ts";
 import { HubClient } from "../../load/hub/hub-client.ts";
+import { nearNames } from "../../load/hub/hub-refusal.ts";
 import {
   type HubModel,
   LOCATION_FORMS,
@@ -39,7 +40,7 @@ export interface OpenModelOptions extends PullOptions {
  */
 export async function openModel(text: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
   const settings = readHubSettings(options.environment);
-  const location = parseModelLocation(text, settings.url);
+  const location = parseModelLocation(text, () => settings.url);
   const path = location.kind === "path" ? location.path : readPath(text);
   const opened = path === undefined ? undefined : await openPath(expandHome(path));
   if (opened)
@@ -51,17 +52,31 @@ export async function openModel(text: string, options: OpenModelOptions = {}): P
         };
   if (location.kind === "path") throw nothingThere(text, location);
   if (location.kind === "url") return openUrlModel(location.url, location.isFile);
-  const place = createHubPlace(options);
+  const beside = path === undefined ? undefined : await describePlace(expandHome(path));
+  // In a folder that is here, the text is most likely a mistyped path.
+  const retry = beside?.isFolder ? { ...options.retry, attempts: 1 } : options.retry;
   try {
-    return await (options.headersOnly ? openHeaders : pullModel)(place, location, options);
+    return await (options.headersOnly ? openHeaders : pullModel)(createHubPlace(options), location, {
+      ...options,
+      commitRetry: retry,
+    });
   } catch (error) {
-    if (path === undefined || !(error instanceof ModelFileError)) throw error;
-    const host = new URL(settings.url).host;
+    if (beside === undefined || !(error instanceof ModelFileError)) throw error;
     throw new ModelFileError(
-      `${error.message} (${text} was taken as a model of the hub ${host}: there is no file or folder of that name here)`,
+      `opening ${text}: here, ${beside.text}; on the hub ${new URL(settings.url).host}: ${error.message}`,
       { cause: error },
     );
   }
+}
+
+/** Says that nothing is at a path, with the near names in its folder, if there is such a folder. */
+async function describePlace(path: string): Promise<{ readonly isFolder: boolean; readonly text: string }> {
+  const [parent, name] = [dirname(path), basename(path)];
+  const isFolder = parent !== "." && ((await stat(parent).catch(() => undefined))?.isDirectory() ?? false);
+  if (!isFolder) return { isFolder, text: `${path} is neither a folder nor a file` };
+  const near = nearNames(name, await readdir(parent).catch((): string[] => []));
+  const hint = near.length > 0 ? `; did you mean ${near.map((one) => join(parent, one)).join(" or ")}?` : "";
+  return { isFolder, text: `${parent}/ is a folder without ${name}${hint}` };
 }
 
 /** The hub and the cache that the environment names. */
@@ -69,13 +84,19 @@ export function createHubPlace({
   environment,
   retry,
 }: Pick<OpenModelOptions, "environment" | "retry"> = {}): HubPlace {
-  const { cacheFolder, usesLinks, offlineReason, url, token, stallMs } = readHubSettings(environment);
+  const settings = readHubSettings(environment);
+  const { cacheFolder, usesLinks, offlineReason } = settings;
   const fetchUrl = (target: string, init: RequestInit) => globalThis.fetch(target, init);
   return {
     store: new HubCache(cacheFolder, { usesLinks }),
     client:
       offlineReason === undefined
-        ? new HubClient({ url, token, fetch: fetchUrl, followsRedirects: true, retry, stallMs })
+        ? new HubClient({
+            url: settings.url,
+            token: settings.token,
+            stallMs: settings.stallMs,
+            ...{ fetch: fetchUrl, followsRedirects: true, retry },
+          })
         : undefined,
     ...(offlineReason !== undefined && { offlineReason }),
   };
@@ -87,7 +108,7 @@ export async function readHubModel(
   doing: string,
   environment?: Environment,
 ): Promise<HubModel> {
-  const location = parseModelLocation(text, readHubSettings(environment).url);
+  const location = parseModelLocation(text, () => readHubSettings(environment).url);
   const path = readPath(text);
   if (location.kind === "hub" && (path === undefined || !(await infoOf(expandHome(path))))) return location;
   throw new ConfigError(

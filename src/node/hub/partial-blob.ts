@@ -6,7 +6,8 @@ import { ModelFileError } from "../../base/errors.ts";
 import type { PartialFile } from "../../load/hub/fetch-parts.ts";
 import type { HubFile } from "../../load/hub/hub-client.ts";
 
-const PART_BYTES = 4 << 20;
+/** What an end of the process loses of each connection. */
+const PART_BYTES = 256 << 10;
 const HASH_BYTES = 4 << 20;
 
 /** The size of a blob in the making: the file, then one byte for each part. */
