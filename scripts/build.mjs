@@ -41,6 +41,7 @@ const TARGETS = {
       "wasm",
       "tsconfig.json",
       "scripts/build.mjs",
+      "scripts/bundle.mjs",
       "scripts/wasm-exports.mjs",
       "package-lock.json",
     ],
@@ -83,15 +84,23 @@ function buildWasm() {
     "relaxed-single": relaxed,
   };
   for (const [name, flags] of Object.entries(variants))
-    runNode("assemblyscript/bin/asc.js", [...common, ...flags, "-o", `wasm/${name}.wasm`]);
+    runNode("node_modules/assemblyscript/bin/asc.js", [...common, ...flags, "-o", `wasm/${name}.wasm`]);
 }
+
+/** From Node 22.8 on, V8 keeps the compiled code between runs. */
+const COMMAND_LINE = `#!/usr/bin/env node
+import * as module from "node:module";
+module.enableCompileCache?.();
+await import("../bundle/node/main.js");
+`;
 
 function buildTypeScript() {
   rmSync(join(root, "dist"), { recursive: true, force: true });
-  runNode("typescript/bin/tsc", ["-p", "tsconfig.json"]);
+  runNode("node_modules/typescript/bin/tsc", ["-p", "tsconfig.json"]);
+  runNode("scripts/bundle.mjs", []);
   // The documented way to run a checkout: `node dist/cli/main.js`.
   mkdirSync(join(root, "dist/cli"));
-  writeFileSync(join(root, "dist/cli/main.js"), '#!/usr/bin/env node\nimport "../src/cli/main.js";\n');
+  writeFileSync(join(root, "dist/cli/main.js"), COMMAND_LINE);
   // The kernels stand as far from dist/src as they do from src: one relative URL is right in both, also for bundlers.
   cpSync(join(root, "wasm"), join(root, "dist/wasm"), {
     recursive: true,
@@ -131,7 +140,7 @@ function writeIfChanged(file, text) {
 function runNode(script, args) {
   // Children write to standard error: standard output belongs to whatever the set-up runs before.
   const stdio = ["ignore", process.stderr, process.stderr];
-  execFileSync(process.execPath, [join(root, "node_modules", script), ...args], { cwd: root, stdio });
+  execFileSync(process.execPath, [join(root, script), ...args], { cwd: root, stdio });
 }
 
 function fingerprint(sources) {

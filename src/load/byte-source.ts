@@ -12,6 +12,11 @@ export interface ByteSource {
    * @throws ModelFileError when the file is shorter or cannot be read.
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * Fills `bytes` from `offset` on, as `read` does: memory that is used again costs the system no new pages. Absent where
+   * the bytes arrive in arrays of their own.
+   */
+  readInto?(bytes: Uint8Array, offset: number, signal?: AbortSignal): Promise<void>;
   close?(): Promise<void>;
 }
 

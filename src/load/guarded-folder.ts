@@ -37,7 +37,7 @@ function checkSource(source: ByteSource, doing: string): ByteSource {
 
 function guardSource(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
   const { name, sizeBytes } = source;
-  return {
+  const guarded: ByteSource = {
     name,
     sizeBytes,
     read: async (offset, length) => {
@@ -55,6 +55,18 @@ function guardSource(source: ByteSource, signal: AbortSignal | undefined): ByteS
     },
     close: async () => typed(`closing ${name}`, async () => source.close?.()),
   };
+  if (source.readInto)
+    guarded.readInto = async (bytes, offset) => {
+      const doing = `reading ${name}`;
+      throwIfAborted(signal, doing);
+      checkRange({ name, sizeBytes }, offset, bytes.length);
+      await abortable(
+        typed(doing, async () => source.readInto?.(bytes, offset, signal)),
+        signal,
+        doing,
+      );
+    };
+  return guarded;
 }
 
 /** Wraps foreign errors in a ModelFileError; the original becomes its cause. */

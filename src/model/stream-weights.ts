@@ -34,12 +34,14 @@ export async function streamWeights(
 ): Promise<void> {
   const slices = weights.flatMap(slicesOf);
   const converter = new WeightConverter();
+  const buffers = new ReadBuffers(slices);
   const reads: Promise<Uint8Array>[] = [];
   let started = 0;
   const readNext = () => {
-    const slice = slices[started++];
+    const index = started++;
+    const slice = slices[index];
     if (!slice) return;
-    const read = readRows(slice.plan, slice.firstRow, slice.rows);
+    const read = readRows(slice.plan, slice.firstRow, slice.rows, () => buffers.at(index));
     read.catch(() => {}); // reported when its turn comes
     reads.push(read);
   };
@@ -50,6 +52,25 @@ export async function streamWeights(
     readNext();
     const stored = converter.convert(bytes, { name: weight.name, from: plan.spec.format, to: weight.format });
     await backend.writeWeight(weight, firstRow, stored);
+  }
+}
+
+/** Memory for the reads in flight and the slice that is written meanwhile: fresh pages would take as long as the reads. */
+class ReadBuffers {
+  readonly #sizeBytes: number;
+  readonly #buffers: Uint8Array[] = [];
+
+  constructor(slices: readonly Slice[]) {
+    const bytesOf = ({ plan: { spec }, rows }: Slice) =>
+      spec.kind === "vector" ? 0 : rows * rowBytes(spec.format, spec.cols);
+    this.#sizeBytes = slices.reduce((most, slice) => Math.max(most, bytesOf(slice)), 0);
+  }
+
+  /** The memory of a slice by its place in the order of reading. */
+  at(index: number): Uint8Array {
+    const place = index % (READS_AHEAD + 1);
+    this.#buffers[place] ??= new Uint8Array(this.#sizeBytes);
+    return this.#buffers[place];
   }
 }
 

@@ -2,6 +2,7 @@
 import { ShapeError } from "../base/errors.ts";
 import type { WeightSpec } from "../base/tensor-ref.ts";
 import { decodeWeights, rowBytes, WEIGHT_FORMATS } from "../base/weight-format.ts";
+import type { ByteSource } from "../load/byte-source.ts";
 import type { TensorEntry } from "../load/tensor-entry.ts";
 
 /** Order of rows, or of a vector's elements: the row of the source that is row i. */
@@ -30,14 +31,20 @@ export interface WeightPlan {
 /**
  * Bytes of rows `firstRow` to `firstRow + numRows - 1` of a matrix, in the format of its spec; of a vector all of it.
  * Rows that lie together in one file are read at once and not copied.
+ * buffer: gives memory that the bytes may take, at least as many.
  */
-export async function readRows(plan: WeightPlan, firstRow: number, numRows: number): Promise<Uint8Array> {
+export async function readRows(
+  plan: WeightPlan,
+  firstRow: number,
+  numRows: number,
+  buffer?: () => Uint8Array,
+): Promise<Uint8Array> {
   const { spec, runs, added } = plan;
   if (spec.kind === "vector") return addTo(await readVector(plan), runs, added);
   const bytes = rowBytes(spec.format, spec.cols);
   const parts = overlaps(runs, firstRow, numRows);
   const [only] = parts;
-  if (parts.length === 1 && only) return readRun(only, bytes);
+  if (parts.length === 1 && only) return readRun(only, bytes, buffer);
   const out = new Uint8Array(numRows * bytes);
   let at = 0;
   for (const part of parts) {
@@ -71,10 +78,14 @@ function overlaps(runs: readonly RowRun[], firstRow: number, numRows: number): P
 }
 
 /** unitBytes: of a row, or of an element of a vector. */
-async function readRun({ run, first, count }: Part, unitBytes: number): Promise<Uint8Array> {
+async function readRun(
+  { run, first, count }: Part,
+  unitBytes: number,
+  buffer?: () => Uint8Array,
+): Promise<Uint8Array> {
   const { entry, firstRow, fileRow } = run;
   const { source, offset } = entry;
-  if (!fileRow) return source.read(offset + (firstRow + first) * unitBytes, count * unitBytes);
+  if (!fileRow) return readBytes(source, offset + (firstRow + first) * unitBytes, count * unitBytes, buffer);
   const rows = Array.from({ length: count }, (_, i) => fileRow(first + i));
   // Orders of rows stay within a head, so that little more than the rows themselves lies between the first and the last.
   const lowest = rows.reduce((a, b) => Math.min(a, b));
@@ -85,6 +96,18 @@ async function readRun({ run, first, count }: Part, unitBytes: number): Promise<
     out.set(read.subarray((row - lowest) * unitBytes, (row - lowest + 1) * unitBytes), i * unitBytes);
   });
   return out;
+}
+
+async function readBytes(
+  source: ByteSource,
+  offset: number,
+  length: number,
+  buffer: (() => Uint8Array) | undefined,
+): Promise<Uint8Array> {
+  if (!buffer || !source.readInto) return source.read(offset, length);
+  const bytes = buffer().subarray(0, length);
+  await source.readInto(bytes, offset);
+  return bytes;
 }
 
 async function readVector({ runs: [run] }: WeightPlan): Promise<Uint8Array> {

@@ -25,7 +25,7 @@ const kept = new Set<GPU>();
  * @throws BackendError when the package, or on Linux a Vulkan driver, is missing.
  */
 export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
-  if (process.platform === "linux" && !hasVulkanDriver())
+  if (lacksDriver())
     throw new BackendError(
       "opening WebGPU: no Vulkan driver was found (no ICD file in the Vulkan folders, nor in VK_DRIVER_FILES); " +
         "install the GPU's Vulkan driver and libvulkan1, or use the wasm backend",
@@ -52,6 +52,11 @@ async function importDawn(): Promise<{ create(flags: string[]): GPU }> {
       { cause },
     );
   }
+}
+
+/** True if this machine cannot have WebGPU; false if only opening it shows. */
+export function lacksDriver(): boolean {
+  return process.platform === "linux" && !hasVulkanDriver();
 }
 
 /** True if the Vulkan loader would find a driver. Without one Dawn would print warnings in every run. */

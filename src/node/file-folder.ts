@@ -76,20 +76,25 @@ function fileSource(name: string, handle: FileHandle, before: BigIntStats): Byte
           "try again when nothing writes to it",
       );
   };
+  const readInto = async (bytes: Uint8Array, offset: number) => {
+    checkRange({ name, sizeBytes }, offset, bytes.length);
+    try {
+      await fill(bytes, offset);
+    } catch (cause) {
+      if (cause instanceof ModelFileError) throw cause;
+      throw new ModelFileError(`reading ${name}: ${String(cause)}`, { cause });
+    }
+  };
   return {
     name,
     sizeBytes,
     read: async (offset, length) => {
       checkRange({ name, sizeBytes }, offset, length);
       const bytes = new Uint8Array(length);
-      try {
-        await fill(bytes, offset);
-      } catch (cause) {
-        if (cause instanceof ModelFileError) throw cause;
-        throw new ModelFileError(`reading ${name}: ${String(cause)}`, { cause });
-      }
+      await readInto(bytes, offset);
       return bytes;
     },
+    readInto,
     close: () => handle.close(),
   };
 }

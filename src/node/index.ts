@@ -1,6 +1,6 @@
 /** `lessismore` in Node: the public exports, and openers of folders on disk. */
 import { existsSync } from "node:fs";
-import { cpus } from "node:os";
+import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 import { ModelFileError } from "../base/errors.ts";
@@ -12,7 +12,7 @@ import { type ExamineOptions, examineMachineWith, type MachineReport } from "../
 import { fitFolder, type ModelFit } from "../model-fits.ts";
 import { openEngineWith } from "../open.ts";
 import { checkEngineOptions, type EngineOptions } from "../open-options.ts";
-import { openDawn } from "./dawn.ts";
+import { lacksDriver, openDawn } from "./dawn.ts";
 import { openFileFolder } from "./file-folder.ts";
 import { type OpenModelOptions, openModel } from "./hub/open-model.ts";
 import { createWasmHost } from "./wasm-host.ts";
@@ -55,9 +55,14 @@ export async function openEngine(options: NodeEngineOptions = {}): Promise<Engin
   const { model, onDownload, ...rest } = checkEngineOptions<Place>(options, PLACE);
   const opened = await openNamed(model, { onDownload, signal: rest.signal });
   const { folder, notes } = opened;
-  return named(opened, () =>
-    openEngineWith({ folder, notes, wasm: createWasmHost(), openGpu: openDawn }, rest),
-  );
+  const { backend = "auto", threads = availableParallelism() } = rest;
+  const isOnCpu = backend === "wasm" || (backend === "auto" && lacksDriver());
+  const wasm = createWasmHost({ workersAhead: isOnCpu ? threads - 1 : 0 });
+  try {
+    return await named(opened, () => openEngineWith({ folder, notes, wasm, openGpu: openDawn }, rest));
+  } finally {
+    wasm.dismiss();
+  }
 }
 
 /**

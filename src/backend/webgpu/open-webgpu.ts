@@ -9,7 +9,7 @@ import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
-import { WebGpuBackend } from "./webgpu-backend.ts";
+import type { WebGpuBackend } from "./webgpu-backend.ts";
 
 export interface WebGpuOptions {
   /** Storage type of keys and values. Default f16. */
@@ -55,6 +55,8 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
   const { model, capacity, cacheDtype } = sizes;
   checkFeatures({ name: "webgpu", has: DECODER_FEATURES }, model, cacheDtype);
   checkLimits(sizes, adapter.limits);
+  // A process that computes on the CPU never parses the backend and its kernels.
+  const { WebGpuBackend } = await import("./webgpu-backend.ts");
   const device = options.device ?? (await requestWebGpuDevice(adapter));
   const buffers = new Buffers(device);
   const watch = new DeviceWatch(device);

@@ -5,7 +5,6 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../../base/tensor-ref.ts";
-import type { WeightFormat } from "../../base/weight-format.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -47,7 +46,7 @@ import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
 import type { Tuning } from "./tuning.ts";
 import { weightConstants, weightFiles } from "./weight-files.ts";
-import { QUANTISED_FORMATS } from "./weight-rows.ts";
+import { WEBGPU_FORMATS } from "./weight-formats.ts";
 import { WeightStore } from "./weight-store.ts";
 
 /** Rows from which a batch is submitted layer by layer: the device begins while the host records the layers after. */
@@ -75,14 +74,6 @@ const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
 function compiledRowCountsOf({ maxBatchRows }: Capacity): readonly number[] {
   return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
 }
-
-/** Formats of matrices that the kernels read. */
-export const WEBGPU_FORMATS: ReadonlySet<WeightFormat> = new Set([
-  "f32",
-  "f16",
-  "bf16",
-  ...QUANTISED_FORMATS,
-]);
 
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;

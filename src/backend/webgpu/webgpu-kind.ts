@@ -14,7 +14,7 @@ import { DEFAULT_CACHE_DTYPE } from "./context.ts";
 import { bindingBytes, largestBuffer } from "./device-limits.ts";
 import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
 import { proposePrefillRows, rowBytes } from "./prefill-rows.ts";
-import { WEBGPU_FORMATS } from "./webgpu-backend.ts";
+import { WEBGPU_FORMATS } from "./weight-formats.ts";
 
 export interface WebGpuHost {
   /** Opens WebGPU in Node or the browser. @throws BackendError with the reason if it is unavailable */
