@@ -86,7 +86,10 @@ export class Retry {
     const { attempts, pauseMs, longestWaitMs } = this.#options;
     const { waitMs = 0, message } = error;
     if (++this.#failures >= attempts)
-      throw new ModelFileError(`${message}; gave up after ${this.#failures} attempts`, { cause: error });
+      throw new ModelFileError(
+        this.#failures === 1 ? message : `${message}; gave up after ${this.#failures} attempts`,
+        { cause: error },
+      );
     if (waitMs > longestWaitMs)
       throw new ModelFileError(`${message}; it asks to wait ${Math.ceil(waitMs / 1000)} s: try again then`, {
         cause: error,
