@@ -7,6 +7,7 @@ import type { Engine } from "./engine/engine-api.ts";
 import type { EngineOrigin } from "./engine/engine-report.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
+import { findReasoningMarkers } from "./load/reasoning-markers.ts";
 import type { Tokenizer } from "./load/tokenizer.ts";
 import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
@@ -124,6 +125,7 @@ async function openAs({
       ropes: config.ropes.map(createRope),
       tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
       renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
+      reasoningMarkers: findReasoningMarkers(checkpoint.tokenizer, checkpoint.chatTemplate?.texts ?? []),
       eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
       generationDefaults: checkpoint.generationConfig,
       attentionDefaults: checkpoint.generationConfig.attention,

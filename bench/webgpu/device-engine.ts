@@ -8,6 +8,7 @@ import {
   createRope,
   GenerationEngine,
   type StepBatch,
+  THINK_TAGS,
   type Tokenizer,
   type WebGpuBackend,
 } from "../../src/node/internal.ts";
@@ -60,6 +61,7 @@ export class DeviceEngine {
       ropes: config.ropes.map(createRope),
       tokenizer: TOKENIZER,
       renderChat: () => "",
+      reasoningMarkers: THINK_TAGS,
       eosTokenIds: [],
       generationDefaults: {},
       attentionDefaults: undefined,

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { characters } from "../../test/engine/tiny-engine.ts";
 import { full } from "../attention/policies/full.ts";
 import { AbortedError } from "../base/errors.ts";
+import { THINK_TAGS } from "../load/reasoning-markers.ts";
 import { ActiveRequest } from "./active-request.ts";
 import { OutputStream } from "./output-stream.ts";
 
@@ -12,7 +13,7 @@ const MAX_TOKENS = 3 * MAX_UNREAD;
 /** Opens a request that nobody reads yet; `wakes` counts its calls of the engine. */
 function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?: AbortSignal } = {}) {
   let wakes = 0;
-  const start = { kind: "answer", isAfterMarker: false } as const;
+  const start = { markers: THINK_TAGS, kind: "answer", isAfterMarker: false } as const;
   const generation = new ActiveRequest(
     "request 1",
     {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { CacheSizer } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
+import { THINK_TAGS } from "../load/reasoning-markers.ts";
 import { ActiveRequest, type ResolvedRequest } from "./active-request.ts";
 import { Admission } from "./admission.ts";
 import { OutputStream } from "./output-stream.ts";
@@ -14,7 +15,7 @@ const tokenizer = {
   token: () => undefined,
 };
 const EOS = 7;
-const start = { kind: "answer", isAfterMarker: false } as const;
+const start = { markers: THINK_TAGS, kind: "answer", isAfterMarker: false } as const;
 const PLAN: ResolvedRequest = {
   prompt: [1, 2],
   maxTokens: 3,

@@ -2,6 +2,7 @@ import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { PoolOptions } from "../kv/cache-sizer.ts";
 import type { ChatTemplate } from "../load/chat-template.ts";
+import type { ReasoningMarkers } from "../load/reasoning-markers.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelWeights } from "../model/weights.ts";
 import type { EngineOrigin } from "./engine-report.ts";
@@ -27,6 +28,8 @@ export interface EngineComponents {
   readonly ropes: readonly RopeWriter[];
   readonly tokenizer: Tokenizer;
   readonly renderChat: ChatTemplate;
+  /** The markers between which this model reasons. */
+  readonly reasoningMarkers: ReasoningMarkers;
   readonly eosTokenIds: readonly number[];
   readonly generationDefaults: GenerationDefaults;
   /** The checkpoint's own attention spec. It resolves settings that a request leaves out. */

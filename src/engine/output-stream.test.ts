@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { THINK_TAGS } from "../load/reasoning-markers.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { OutputStream } from "./output-stream.ts";
 import type { PartKind } from "./request.ts";
@@ -35,7 +36,11 @@ interface Output {
 
 /** Runs tokens through an output, up to the last token or a stop text. */
 function run(texts: readonly string[], stops: readonly string[] = [], kind: PartKind = "answer"): Output {
-  const output = new OutputStream(tokenizerOf(texts), { kind, isAfterMarker: kind === "reasoning" }, stops);
+  const output = new OutputStream(
+    tokenizerOf(texts),
+    { markers: THINK_TAGS, kind, isAfterMarker: kind === "reasoning" },
+    stops,
+  );
   const given: Output["given"][number][] = [];
   let stoppedAt: number | undefined;
   for (let id = 0; id < texts.length && stoppedAt === undefined; id++) {

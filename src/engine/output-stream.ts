@@ -39,7 +39,7 @@ export class OutputStream {
 
   constructor(tokenizer: Tokenizer, start: OutputStart, stops: readonly string[]) {
     this.#detokenizer = new Detokenizer(tokenizer);
-    this.#splitter = new ThinkingSplitter(start.kind);
+    this.#splitter = new ThinkingSplitter(start);
     this.#stop = new StopText(stops);
     this.#kind = start.kind;
     this.#isAfterMarker = start.isAfterMarker;

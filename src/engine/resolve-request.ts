@@ -91,12 +91,12 @@ function readPrompt(
   notes: string[],
 ): Prompt {
   const { messages, prompt, tokenIds, startsInReasoning } = request;
-  const { tokenizer } = components;
+  const { tokenizer, reasoningMarkers: markers } = components;
   const kind = startsInReasoning ? "reasoning" : "answer";
   if (tokenIds) {
     const ids = checkTokens(tokenIds, components, maxPromptTokens);
     const tail = tokenizer.decode(ids.slice(-TAIL_TOKENS));
-    return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(tail) } };
+    return { prompt: ids, start: { markers, kind, isAfterMarker: endsWithMarker(tail, markers) } };
   }
   if (messages) {
     const { text, start } = renderChat(messages, request.chatTemplateOptions ?? {}, components, notes);
@@ -106,7 +106,7 @@ function readPrompt(
   const text = prompt ?? "";
   const ids = encode(text, components, maxPromptTokens, true);
   notes.push(...doubledStart(text, ids, components));
-  return { prompt: ids, start: { kind, isAfterMarker: endsWithMarker(text) } };
+  return { prompt: ids, start: { markers, kind, isAfterMarker: endsWithMarker(text, markers) } };
 }
 
 /** Checks and copies token ids. Refuses a length before it allocates anything of that length. */
@@ -170,20 +170,20 @@ function checkLength(length: number, qualifier: string, maxPromptTokens: number)
 function renderChat(
   messages: readonly ChatMessage[],
   variables: Readonly<Record<string, unknown>>,
-  { renderChat: render }: EngineComponents,
+  { renderChat: render, reasoningMarkers: markers }: EngineComponents,
   notes: string[],
 ): { readonly text: string; readonly start: OutputStart } {
   const text = render(messages, { variables });
   const names = Object.keys(variables);
   if (names.length > 0 && attempt(() => render(messages)) === text)
     notes.push(`the chat template writes the same prompt without ${names.join(", ")}`);
-  if (!hasMarker(text)) return { text, start: { kind: "answer", isAfterMarker: false } };
+  if (!hasMarker(text, markers)) return { text, start: { markers, kind: "answer", isAfterMarker: false } };
   const without = attempt(() => render(messages, { variables, addGenerationPrompt: false }));
   const isAsked = without !== undefined && text.length > without.length && text.startsWith(without);
   const prompt = isAsked
     ? text.slice(without.length)
     : afterLastMessage(text, messages, (some) => render(some, { variables }));
-  return { text, start: startAfter(prompt) };
+  return { text, start: startAfter(prompt, markers) };
 }
 
 /** Renders for information only; returns undefined if the template refuses. */

@@ -1,30 +1,31 @@
 /** Reasoning markers in text: the start of the output after a prompt, and the runs of text between markers. */
+import type { ReasoningMarkers } from "../load/reasoning-markers.ts";
 import type { PartKind } from "./request.ts";
 
-const OPEN = "<think>";
-const CLOSE = "</think>";
-const MARKER = /<\/?think>/g;
-const ENDS_WITH_MARKER = /<\/?think>[ \t\r\n]*$/;
+const LAYOUT_AT_END = /[ \t\r\n]*$/;
 
 /** The state in which the output starts. */
 export interface OutputStart {
+  /** The model's own; the output is split at them. */
+  readonly markers: ReasoningMarkers;
   readonly kind: PartKind;
   /** True if only white space separates the output from a reasoning marker before it. */
   readonly isAfterMarker: boolean;
 }
 
 /** Returns the start of an output after a text: by the text's last marker, or the answer without a marker. */
-export function startAfter(text: string): OutputStart {
-  const last = text.match(MARKER)?.at(-1);
-  return { kind: last === OPEN ? "reasoning" : "answer", isAfterMarker: endsWithMarker(text) };
+export function startAfter(text: string, markers: ReasoningMarkers): OutputStart {
+  const isOpen = text.lastIndexOf(markers.open) > text.lastIndexOf(markers.close);
+  return { markers, kind: isOpen ? "reasoning" : "answer", isAfterMarker: endsWithMarker(text, markers) };
 }
 
-export function endsWithMarker(text: string): boolean {
-  return ENDS_WITH_MARKER.test(text);
+export function endsWithMarker(text: string, { open, close }: ReasoningMarkers): boolean {
+  const end = text.replace(LAYOUT_AT_END, "");
+  return end.endsWith(open) || end.endsWith(close);
 }
 
-export function hasMarker(text: string): boolean {
-  return text.includes(OPEN) || text.includes(CLOSE);
+export function hasMarker(text: string, { open, close }: ReasoningMarkers): boolean {
+  return text.includes(open) || text.includes(close);
 }
 
 /** A run of the output's text. Each marker is a separate run. */
@@ -38,32 +39,36 @@ export interface TextRun {
  * Exception: in the middle of a line of the answer, a marker of several tokens is prose about the marker.
  */
 export class ThinkingSplitter {
+  readonly #markers: ReasoningMarkers;
   #kind: PartKind;
   /** The end of the stream, while it may become a marker. */
   #held = "";
   /** True if the current line has text. */
   #isMidLine = false;
 
-  constructor(kind: PartKind) {
+  constructor({ markers, kind }: Pick<OutputStart, "markers" | "kind">) {
+    this.#markers = markers;
     this.#kind = kind;
   }
 
   /** piece: the whole characters that one token completes. */
   push(piece: string): TextRun[] {
+    const { open, close } = this.#markers;
     const token = piece.trim();
-    const isOneToken = token === OPEN || token === CLOSE;
+    const isOneToken = token === open || token === close;
     const runs: TextRun[] = [];
     let rest = this.#held + piece;
     for (;;) {
-      const at = rest.search(MARKER);
-      if (at < 0) break;
-      const marker = rest.startsWith(OPEN, at) ? OPEN : CLOSE;
+      const [atOpen, atClose] = [rest.indexOf(open), rest.indexOf(close)];
+      if (atOpen < 0 && atClose < 0) break;
+      const isOpening = atClose < 0 || (atOpen >= 0 && atOpen < atClose);
+      const [at, marker] = isOpening ? [atOpen, open] : [atClose, close];
       this.#addText(runs, rest.slice(0, at));
       rest = rest.slice(at + marker.length);
       if (this.#kind === "answer" && this.#isMidLine && !isOneToken) this.#addText(runs, marker);
       else this.#addMarker(runs, marker);
     }
-    const hold = Math.max(overlap(rest, OPEN), overlap(rest, CLOSE));
+    const hold = Math.max(overlap(rest, open), overlap(rest, close));
     this.#addText(runs, rest.slice(0, rest.length - hold));
     this.#held = rest.slice(rest.length - hold);
     return runs;
@@ -86,7 +91,7 @@ export class ThinkingSplitter {
 
   #addMarker(runs: TextRun[], marker: string): void {
     runs.push({ kind: "marker", text: marker });
-    this.#kind = marker === OPEN ? "reasoning" : "answer";
+    this.#kind = marker === this.#markers.open ? "reasoning" : "answer";
     this.#isMidLine = false;
   }
 }

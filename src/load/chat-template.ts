@@ -34,6 +34,12 @@ export interface RenderOptions {
  */
 export type ChatTemplate = (messages: readonly TemplateMessage[], options?: RenderOptions) => string;
 
+/** The template of a checkpoint. */
+export interface CheckpointTemplate extends ChatTemplate {
+  /** The text of each template. */
+  readonly texts: readonly string[];
+}
+
 interface TemplateSource {
   /** The file, for messages. */
   readonly place: string;
@@ -57,11 +63,11 @@ export interface TemplateFiles {
   readonly configName?: string;
 }
 
-/** Reads a checkpoint's template files and creates its `ChatTemplate`. @throws ModelFileError */
+/** Reads a checkpoint's template files and creates its template. @throws ModelFileError */
 export async function openChatTemplate(
   folder: FileFolder,
   tokenizerConfig: JsonObject,
-): Promise<ChatTemplate | undefined> {
+): Promise<CheckpointTemplate | undefined> {
   const additional = new Map<string, string>();
   for (const name of NAMED) {
     const text = await readText(folder, `${FOLDER}/${name}.jinja`);
@@ -92,12 +98,12 @@ export function createChatTemplate(
   tokenizerConfig: JsonObject,
   folderName: string,
   files: TemplateFiles = {},
-): ChatTemplate | undefined {
+): CheckpointTemplate | undefined {
   const templates = templatesByName(jinjaFile, tokenizerConfig, folderName, files);
   if (templates.size === 0) return undefined;
   const tokens = templateTokens(tokenizerConfig, files.specialTokensMap ?? {});
   const parsed = new Map<TemplateSource, readonly Statement[]>();
-  return (messages, { addGenerationPrompt = true, variables = {} } = {}) => {
+  const renderChat: ChatTemplate = (messages, { addGenerationPrompt = true, variables = {} } = {}) => {
     const source = chooseTemplate(templates, variables);
     const context = templateContext(messages, tokens, addGenerationPrompt, variables);
     try {
@@ -108,6 +114,7 @@ export function createChatTemplate(
       throw templateError(source, cause);
     }
   };
+  return Object.assign(renderChat, { texts: [...templates.values()].map(({ text }) => text) });
 }
 
 function templatesByName(

@@ -1,5 +1,5 @@
 import type { FileFolder } from "./byte-source.ts";
-import type { ChatTemplate } from "./chat-template.ts";
+import type { CheckpointTemplate } from "./chat-template.ts";
 import type { GenerationConfig } from "./generation-config.ts";
 import type { JsonObject } from "./json-file.ts";
 import type { TensorEntry } from "./tensor-entry.ts";
@@ -29,7 +29,7 @@ export interface Checkpoint {
   readonly notes: readonly string[];
   /** undefined when the checkpoint has no tokenizer: requests then use token ids only. */
   readonly tokenizer: Tokenizer | undefined;
-  readonly chatTemplate: ChatTemplate | undefined;
+  readonly chatTemplate: CheckpointTemplate | undefined;
   /** Closes the weight files. Call it once the weights are loaded; a second call does nothing. */
   close(): Promise<void>;
 }

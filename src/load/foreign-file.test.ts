@@ -169,3 +169,35 @@ test("the error for an unknown dtype suggests a quantised checkpoint", async () 
   await expect(opening).rejects.toThrow('unknown dtype "F2"');
   await expect(opening).rejects.toThrow("quantised");
 });
+
+test.each<[string, string, Record<string, Uint8Array>]>([
+  ["named", "named.gguf", { "config.json": Buffer.from("{}"), "named.gguf": SHARD }],
+  ["alone in its folder", "m.gguf", { "m.gguf": SHARD }],
+])("a safetensors file %s as .gguf is identified, with advice", async (how, path, files) => {
+  const folder = { ...memoryFolder(files), list: async () => Object.keys(files) };
+  const opening = openCheckpoint(how === "named" ? { ...folder, weightFile: path } : folder);
+  await expect(opening).rejects.toThrow(
+    `memory/${path}: it is a safetensors file under another name; name it model.safetensors and keep it beside its config.json`,
+  );
+});
+
+test("a safetensors file in place of a text is identified", async () => {
+  const opening = openCheckpoint(memoryFolder({ ...FILES, "config.json": SHARD }));
+  await expect(opening).rejects.toThrow("memory/config.json: it is a safetensors file under another name");
+});
+
+test("a GGUF file named model.safetensors needs no config.json, and the error does not ask for one", async () => {
+  const files = { "model.safetensors": bytes("GGUF", [3, 0, 0, 0, 35, 1, 0, 0]) };
+  const folder = { ...memoryFolder(files), list: async () => Object.keys(files) };
+  await expect(openCheckpoint(folder)).rejects.toThrow(
+    "beside its weights; model.safetensors is a GGUF file under another name; name it model.gguf and give its own path",
+  );
+});
+
+test("weights that were named need a config.json, whatever else the folder has", async () => {
+  const files = { "a.gguf": bytes("GGUF"), "other.safetensors": SHARD };
+  const folder = { ...memoryFolder(files), list: async () => Object.keys(files) };
+  await expect(openCheckpoint({ ...folder, weightFile: "other.safetensors" })).rejects.toThrow(
+    "there is no config.json beside its weights; download it too",
+  );
+});

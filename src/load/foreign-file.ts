@@ -51,10 +51,19 @@ export function describeForeign(head: Uint8Array, sizeBytes: number): string | u
   const latin1 = String.fromCharCode(...head);
   const magic = describeMagic(head);
   if (magic !== undefined) return magic;
+  if (isSafetensors(head, sizeBytes))
+    return "a safetensors file under another name; name it model.safetensors and keep it beside its config.json";
   if (head.length >= 16 && head.every((byte) => byte === 0))
     return `filled with zeros where its content should begin: a download that was cut off; ${AGAIN}`;
   const text = latin1.replace(/^(\xef\xbb\xbf)?\s*/, "").toLowerCase();
   return TEXTS.find(([pattern]) => pattern.test(text))?.[1];
+}
+
+/** True if a file begins with the length of a header that fits in it, and a JSON object, as safetensors do. */
+function isSafetensors(head: Uint8Array, sizeBytes: number): boolean {
+  if (head.length < 9 || head[8] !== 0x7b) return false;
+  const length = new DataView(head.buffer, head.byteOffset, 8).getBigUint64(0, true);
+  return length >= 2n && length <= BigInt(sizeBytes - 8);
 }
 
 /** Describes a file of another format by its first 4 bytes alone. */

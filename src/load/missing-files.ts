@@ -1,5 +1,6 @@
 import { ModelFileError } from "../base/errors.ts";
 import type { FileFolder } from "./byte-source.ts";
+import { describeForeign, HEAD_BYTES } from "./foreign-file.ts";
 
 /** Files of other formats, with a description and advice. The error names the first that the folder has. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
@@ -64,11 +65,14 @@ export async function missingFiles(folder: FileFolder, names: readonly string[])
       `${doing}: ${unopened} is there, but it is no plain file: a link whose target is missing, a folder or a pipe; ` +
         "download the file again, or copy the folder with `cp -rL`",
     );
-  if (
-    names.includes("config.json") &&
-    files.some((file) => /^model.*\.safetensors(\.index\.json)?$/.test(file))
-  )
-    return new ModelFileError(`${doing}: ${what} beside its weights; download it too`);
+  const weights =
+    folder.weightFile ?? files.find((file) => /^model.*\.safetensors(\.index\.json)?$/.test(file));
+  if (names.includes("config.json") && weights !== undefined) {
+    const foreign = /\.safetensors$/.test(weights) ? await describeWeights(folder, weights) : undefined;
+    return new ModelFileError(
+      `${doing}: ${what} beside its weights; ${foreign === undefined ? "download it too" : `${weights} is ${foreign}`}`,
+    );
+  }
   for (const [pattern, advice] of OTHERS) {
     const file = files.find((one) => pattern.test(one));
     if (file !== undefined) return new ModelFileError(`${doing}: ${what}; ${file.slice(0, 200)} ${advice}`);
@@ -76,6 +80,18 @@ export async function missingFiles(folder: FileFolder, names: readonly string[])
   return new ModelFileError(
     `${doing}: ${what}; give the folder of a Hugging Face checkpoint with weights as safetensors`,
   );
+}
+
+/** Describes a weight file of another format. */
+async function describeWeights(folder: FileFolder, path: string): Promise<string | undefined> {
+  const source = await folder.open(path).catch(() => undefined); // the probe only improves a message
+  try {
+    const head = await source?.read(0, Math.min(HEAD_BYTES, source.sizeBytes)).catch(() => undefined);
+    const foreign = source && head && describeForeign(head, source.sizeBytes);
+    return foreign?.startsWith("a safetensors file") ? undefined : foreign;
+  } finally {
+    await source?.close?.();
+  }
 }
 
 async function listing(folder: FileFolder): Promise<readonly string[]> {

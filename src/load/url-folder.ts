@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { checkOptions, numberThat } from "../base/check-options.ts";
 import { ConfigError, ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder, maxTextBytes } from "./byte-source.ts";
-import { type Fetch, HttpReader, type HttpResponse } from "./http-reader.ts";
+import { type Fetch, HttpReader, type HttpResponse, TransferError } from "./http-reader.ts";
 
 export type { Fetch } from "./http-reader.ts";
 
@@ -110,7 +110,7 @@ async function wholeFile(url: string, path: string, response: HttpResponse): Pro
     );
   const bytes = await response.bytes(claimed ?? Math.min(limit, MAX_UNSIZED_BYTES));
   if (claimed !== undefined && bytes.length !== claimed)
-    throw new ModelFileError(
+    throw new TransferError(
       `fetching ${url}: expected ${claimed} bytes, the server sent ${bytes.length}; try again`,
     );
   return bytes;
@@ -127,7 +127,7 @@ async function openRanges(
   const expected = Math.min(FIRST_BYTES, sizeBytes);
   checkResponse(url, response, { offset: 0, length: expected, sizeBytes });
   if (first.length !== expected)
-    throw new ModelFileError(
+    throw new TransferError(
       `fetching ${url}: expected ${expected} bytes from 0, the server sent ${first.length}; try again`,
     );
   return first.length === sizeBytes
@@ -176,7 +176,7 @@ function rangeSource(
         // a server that sends the whole file: skip to the range, leave the rest unread
         const bytes = await response.bytes(length, isWhole ? offset : 0, isWhole);
         if (bytes.length !== length)
-          throw new ModelFileError(
+          throw new TransferError(
             `reading ${name}: expected ${length} bytes from ${offset}, the server sent ${bytes.length}; try again`,
           );
         return bytes;

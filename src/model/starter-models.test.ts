@@ -13,7 +13,7 @@ test("the formula of the weights counts the bytes of a checkpoint", async () => 
   const bytes = [...checkpoint.tensors.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   await checkpoint.close();
   expect(formats).toEqual(new Set(["bf16"]));
-  expect(decoderBytes(config, "bf16", "bf16")).toBe(bytes);
+  expect(decoderBytes(config, () => "bf16", "bf16")).toBe(bytes);
 });
 
 // The parameters that the models' pages and papers name, a tied matrix counted once.
@@ -30,6 +30,20 @@ test.each([
 ])("%s has the parameters that its page names, within 0.1 %%", (name, parameters) => {
   const found = suggestModels().find((model) => model.name === name)?.parameters ?? 0;
   expect(Math.abs(found / parameters - 1)).toBeLessThan(1e-3);
+});
+
+// Sizes of published files in gigabytes, to two digits, with metadata and a vocabulary of 2 to 8 MB.
+test.each([
+  ["hf:Qwen/Qwen3-0.6B-GGUF:Q8_0", 0.64],
+  ["hf:Qwen/Qwen3-1.7B-GGUF:Q8_0", 1.83],
+  ["hf:ggml-org/SmolLM3-3B-GGUF:Q4_K_M", 1.92],
+  ["hf:Qwen/Qwen3-4B-GGUF:Q4_K_M", 2.5],
+  ["hf:Qwen/Qwen3-8B-GGUF:Q4_K_M", 5.03],
+])("%s has a file of %f GB: the weights, and 15 MB at most besides", (name, gigabytes) => {
+  const found = suggestModels().find((model) => model.name === name);
+  const rest = gigabytes * 1e9 - (found?.weightBytes ?? 0);
+  expect(Math.abs(rest - 5e6)).toBeLessThan(10e6);
+  expect(found).toMatchObject({ q8WeightBytes: undefined, wasRun: undefined });
 });
 
 test("selection layers are the paper's where it names some", () => {
@@ -50,7 +64,10 @@ test("docs/models.md has a row for each, with the same numbers", () => {
   const from = { paper: "the paper", guess: "a guess", request: "", checkpoint: "" };
   expect(rows).toEqual(
     suggestModels().map((model) => {
-      const memory = model.memory.map(({ bytes, q8Bytes }) => `${gigabytes(bytes)} / ${gigabytes(q8Bytes)}`);
+      const isGguf = model.format.startsWith("GGUF");
+      const memory = model.memory.map(({ bytes, q8Bytes }) =>
+        isGguf ? gigabytes(bytes) : `${gigabytes(bytes)} / ${gigabytes(q8Bytes)}`,
+      );
       const layers = `${model.selectionLayers.join(", ")} (${from[model.selectionLayersFrom as keyof typeof from]})`;
       const cells = [
         `\`${model.name}\``,

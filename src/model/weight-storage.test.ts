@@ -56,3 +56,34 @@ test("people are told of a precision that nobody asked for, and of other formats
   ]);
   expect(precisionNotes({ dtype: "q4", why: "asked for", formats: [] })).toEqual([]);
 });
+
+test.each<["own" | "q8" | "q4", readonly string[]]>([
+  ["own", ["1 matrix of q5_0 stored as q8_0, which holds the same values"]],
+  [
+    "q8",
+    [
+      "dtype q8, and the checkpoint is quantised already: 1 matrix of q6_k left as it is, 2 matrices of q8_0 left as they are, " +
+        "1 matrix of q5_0 stored as q8_0, which holds the same values, 1 matrix of f16 quantised to q8_0, " +
+        "1 matrix of f32 left as it is",
+    ],
+  ],
+  [
+    "q4",
+    [
+      "dtype q4, and the checkpoint is quantised already: 1 matrix of q6_k left as it is, " +
+        "2 matrices of q8_0 quantised again, to q4_0, which loses precision, " +
+        "1 matrix of q5_0 stored as q8_0, which holds the same values, 1 matrix of f16 quantised to q4_0, " +
+        "1 matrix of f32 left as it is",
+    ],
+  ],
+])("a checkpoint of several formats notes what dtype %s makes of them", (dtype, notes) => {
+  const router = matrix("f32", 512, "router");
+  const plans = [matrix("q6_k"), matrix("q8_0"), matrix("q8_0"), matrix("q5_0"), matrix("f16"), router];
+  const formats = storedFormats([...plans, VECTOR], dtype, ALL);
+  expect(precisionNotes({ dtype, why: "asked for", formats })).toEqual(notes);
+});
+
+test("dtype q8 of 16-bit weights needs no note: it is what was asked for", () => {
+  const formats = storedFormats([matrix("bf16"), VECTOR], "q8", ALL);
+  expect(precisionNotes({ dtype: "q8", why: "asked for", formats })).toEqual([]);
+});

@@ -98,14 +98,25 @@ export interface WeightPrecision {
   readonly formats: readonly StoredFormat[];
 }
 
-/** Notes for people: a precision that nobody asked for, and formats that the backend stores as others. */
+/**
+ * Notes for people: a precision that nobody asked for, formats that the backend stores as others, and what a named precision
+ * makes of a checkpoint that is quantised already.
+ */
 export function precisionNotes({ dtype, why, formats }: WeightPrecision): readonly string[] {
   const lowered = dtype !== "own" && why.startsWith("auto") ? [`weights in ${dtype}, ${why}`] : [];
-  const repacked = formats
-    .filter(({ from, to }) => from !== to && !isFloatFormat(from) && dtype === "own")
-    .map(
-      ({ from, to, matrices }) =>
-        `${matrices === 1 ? "1 matrix" : `${matrices} matrices`} of ${from} stored as ${to}, which holds the same values`,
-    );
-  return [...lowered, ...repacked];
+  if (formats.every(({ from }) => isFloatFormat(from))) return lowered;
+  if (dtype !== "own")
+    return [
+      ...lowered,
+      `dtype ${dtype}, and the checkpoint is quantised already: ${formats.map(describeStored).join(", ")}`,
+    ];
+  return formats.filter(({ from, to }) => from !== to && !isFloatFormat(from)).map(describeStored);
+}
+
+function describeStored({ from, to, matrices }: StoredFormat): string {
+  const what = `${matrices === 1 ? "1 matrix" : `${matrices} matrices`} of ${from}`;
+  if (from === to) return `${what} left as ${matrices === 1 ? "it is" : "they are"}`;
+  if (isFloatFormat(from)) return `${what} ${isFloatFormat(to) ? "stored as" : "quantised to"} ${to}`;
+  if (from === "q8_0" && to === "q4_0") return `${what} quantised again, to ${to}, which loses precision`;
+  return `${what} stored as ${to}, which holds the same values`;
 }

@@ -45,6 +45,7 @@ export { rowBytes, type WeightFormat } from "../base/weight-format.ts";
 export { GenerationEngine } from "../engine/engine.ts";
 export { StepBatchBuilder } from "../engine/step-batch.ts";
 export { openCheckpoint } from "../load/checkpoint.ts";
+export { THINK_TAGS } from "../load/reasoning-markers.ts";
 export { type ModelConfig, parseModelConfig } from "../model/config.ts";
 export { Decoder } from "../model/decoder.ts";
 export { attentionModelOf } from "../model/model-size.ts";

@@ -23,6 +23,8 @@ export interface Script {
   readonly says: readonly string[];
   /** Pieces that are added tokens, such as Qwen's <think>. */
   readonly added?: readonly string[];
+  /** Pieces that are special tokens, such as Mistral's [THINK]. */
+  readonly special?: readonly string[];
   readonly template?: string;
   readonly generation?: Readonly<Record<string, unknown>>;
   readonly contextLength?: number;
@@ -69,11 +71,12 @@ export async function openScripted(script: Script, options: EngineOptions = {}):
   return openEngineWith(host, { backend: "reference", ...options });
 }
 
-function makeTokenizer({ says, added = [] }: Script) {
+function makeTokenizer({ says, added = [], special = [] }: Script) {
   const vocab: Record<string, number> = {};
   for (const character of BYTES) vocab[character] = Object.keys(vocab).length;
   const merges: string[][] = [];
-  const isAdded = (piece: string) => added.includes(piece) || piece === "<|im_end|>";
+  const isAdded = (piece: string) =>
+    added.includes(piece) || special.includes(piece) || piece === "<|im_end|>";
   for (const piece of says) {
     const spelt = spell(piece);
     if (isAdded(piece)) continue;
@@ -85,7 +88,7 @@ function makeTokenizer({ says, added = [] }: Script) {
     }
   }
   const size = Object.keys(vocab).length;
-  const specials = ["<|im_start|>", "<|im_end|>", ...added];
+  const specials = ["<|im_start|>", "<|im_end|>", ...special, ...added];
   const addedTokens = specials.map((content, i) => ({
     id: size + i,
     content,
@@ -93,7 +96,7 @@ function makeTokenizer({ says, added = [] }: Script) {
     lstrip: false,
     rstrip: false,
     normalized: false,
-    special: content.startsWith("<|"),
+    special: i < 2 + special.length,
   }));
   const idOf = (piece: string): number => {
     const id = addedTokens.find(({ content }) => content === piece)?.id ?? vocab[spell(piece)];

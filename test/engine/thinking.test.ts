@@ -239,3 +239,51 @@ describe("white space is trimmed only beside a marker, so the answer keeps", () 
     expect(result.answer).toBe(answer);
   });
 });
+
+describe("a model of Mistral's vocabulary marks its reasoning with [THINK]:", () => {
+  const mistral = CHAT.replaceAll("<|im_end|>", "</s>");
+  const says = [
+    ...["\n", "[THINK]", "Okay", " is", " <think>", "[/THINK]", "\n\n", "Answer", " 42", "<|im_end|>"],
+  ];
+  const expected = { reasoning: "Okay is <think>", answer: "Answer 42" };
+
+  test.each<[string, Script]>([
+    ["as tokens that no template names", { says, added: ["[THINK]", "[/THINK]"], template: mistral }],
+    ["as special tokens", { says, special: ["[THINK]", "[/THINK]"], template: mistral }],
+    [
+      "as text that the template names",
+      {
+        says: [
+          "\n",
+          "[TH",
+          "INK]",
+          "Okay",
+          " is",
+          " <think>",
+          "[/",
+          "THINK",
+          "]\n",
+          "Answer",
+          " 42",
+          "<|im_end|>",
+        ],
+        template: `${mistral}{# [THINK] [/THINK] #}`,
+      },
+    ],
+  ])("%s", async (_, script) => {
+    expect(await say(script, hi)).toMatchObject(expected);
+  });
+
+  test("a prompt may open it", async () => {
+    const template = CHAT.replace("assistant\\n", "assistant\\n[THINK]\\n");
+    const opened: Script = { says: ["\n", ...says.slice(2)], special: ["[THINK]", "[/THINK]"], template };
+    expect(await say(opened, hi)).toMatchObject(expected);
+    const raw = { prompt: "[THINK]\n", startsInReasoning: true, maxTokens: 20 };
+    expect(await say(opened, raw)).toMatchObject(expected);
+  });
+
+  test("a <think> of such a model is text", async () => {
+    const script = { says: ["\n", "<think>", "a", "<|im_end|>"], special: ["[THINK]", "[/THINK]"] };
+    expect(await say(script, hi)).toMatchObject({ reasoning: "", answer: "<think>a" });
+  });
+});

@@ -5,6 +5,7 @@ import type { EngineOrigin } from "../../src/engine/engine-report.ts";
 import type { PoolOptions } from "../../src/kv/cache-sizer.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
+import { THINK_TAGS } from "../../src/load/reasoning-markers.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
 import { attentionModelOf } from "../../src/model/model-size.ts";
@@ -78,6 +79,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     ropes: config.ropes.map(createRope),
     tokenizer: options.tokenizer ?? characters,
     renderChat: () => "",
+    reasoningMarkers: THINK_TAGS,
     eosTokenIds: options.eosTokenIds ?? [],
     generationDefaults: {},
     attentionDefaults: undefined,

@@ -50,6 +50,50 @@ describe("a server at fault", () => {
     ).toBe(true);
   });
 
+  test("cuts connections while headers are read, at once and within a body: the reads are repeated", async () => {
+    hub.fault = (request, response, { kind, path, count }) => {
+      if (count > 2 || kind === "search") return false;
+      const [, from, to] = /(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
+      if (count === 1 || kind !== "store") {
+        response.destroy();
+        return true;
+      }
+      const content = hub.contentOf("org/model", path);
+      const body = content.subarray(Number(from), Number(to) + 1);
+      response.writeHead(206, {
+        "Content-Range": `bytes ${from}-${to}/${content.length}`,
+        "Content-Length": body.length,
+      });
+      response.write(body.subarray(0, 50), () => response.destroy());
+      return true;
+    };
+    const opened = await open("org/model", {}, { headersOnly: true });
+    const source = await opened.folder.open("model.safetensors");
+    expect(source?.sizeBytes).toBe(WEIGHTS.length);
+    // Counts go on from those of the opening; each read meets both faults anew.
+    const fault = hub.fault;
+    let first = 0;
+    hub.fault = (request, response, at) => {
+      first ||= at.kind === "store" ? at.count : 0;
+      return fault(request, response, { ...at, count: at.kind === "store" ? at.count - first + 1 : 3 });
+    };
+    const bytes = await source?.read(5_000_000, 100);
+    expect(Buffer.from(bytes ?? "").equals(WEIGHTS.subarray(5_000_000, 5_000_100))).toBe(true);
+  });
+
+  test("cuts every connection while headers are read: it gives up after as many attempts as a download", async () => {
+    hub.fault = (_request, response, { kind }) => {
+      if (kind !== "store") return false;
+      response.destroy();
+      return true;
+    };
+    const { folder } = await open("org/model", {}, { headersOnly: true });
+    await expect(folder.open("model.safetensors")).rejects.toThrow(
+      /model\.safetensors.*gave up after 5 attempts/,
+    );
+    expect(hub.seen.filter(({ kind }) => kind === "store").length).toBe(5);
+  });
+
   test("answers 500 for ever: it gives up and keeps nothing that is false", async () => {
     hub.fault = (_request, response, { kind }) => {
       if (kind !== "store") return false;

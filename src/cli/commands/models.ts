@@ -76,9 +76,9 @@ function describeSuggestions(models: readonly StarterModel[]): string {
   const rows = models.map((model) => {
     const { name, licence, weightBytes, memory, selectionLayers, selectionLayersFrom } = model;
     const cells = memory.map(({ bytes, q8Bytes }) =>
-      bytes === undefined || q8Bytes === undefined
+      bytes === undefined
         ? "-"
-        : `${formatBytes(bytes)} (q8 ${formatBytes(q8Bytes)})`,
+        : `${formatBytes(bytes)}${q8Bytes === undefined ? "" : ` (q8 ${formatBytes(q8Bytes)})`}`,
     );
     return [
       name,
@@ -90,7 +90,10 @@ function describeSuggestions(models: readonly StarterModel[]): string {
     ];
   });
   const head = ["MODEL", "LICENCE", "WEIGHTS", "MEMORY AT 4K", "AT 32K", "LAYERS", "FROM"];
-  return `${table([head, ...rows])}Memory: weights in bf16 (or quantised on load with --dtype q8) and a cache in f16. docs/models.md has more.\n`;
+  const note =
+    "Memory: weights in bf16 (or quantised on load with --dtype q8), or as a GGUF file (hf:) has them, and a cache in f16. " +
+    "docs/models.md says which of them were run.\n";
+  return table([head, ...rows]) + note;
 }
 
 /** Formats rows as columns. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ModelFileError } from "../../base/errors.ts";
+import { findReasoningMarkers, THINK_TAGS } from "../reasoning-markers.ts";
 import { createGgufTokenizer, type GgufText } from "./tokenizer.ts";
 
 const [NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE] = [1, 2, 3, 4, 5, 6];
@@ -125,6 +126,20 @@ describe("tokens of a GGUF vocabulary", () => {
     expect(tokenizer?.encode("a<think>b<a><|im_end|>")).toEqual([0, 5, 1, 8, 6]);
     expect(tokenizer?.decode([0, 5, 7, 1, 8], { skipSpecialTokens: true })).toBe("a<think>b");
     expect(tokenizer?.tokenId("[PAD7]")).toBeUndefined();
+  });
+
+  test("control tokens [THINK] are the model's reasoning markers, and part of the text", () => {
+    const tokens = ["a", "b", "ab", "Ġ", "[THINK]", "<think>", "[/THINK]", "</think>", "x", "y"];
+    const types = [NORMAL, NORMAL, NORMAL, NORMAL, CONTROL, NORMAL, CONTROL, NORMAL, CONTROL, NORMAL];
+    const named = { "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types };
+    const { tokenizer, chatTemplate } = open(BYTE_LEVEL, {
+      ...named,
+      "tokenizer.chat_template": "{{ '[THINK]' }}",
+    });
+    const markers = findReasoningMarkers(tokenizer, chatTemplate?.texts ?? []);
+    expect(markers).toEqual({ open: "[THINK]", close: "[/THINK]" });
+    expect(tokenizer?.decode([4, 0, 6, 1])).toBe("[THINK]a[/THINK]b");
+    expect(findReasoningMarkers(open(BYTE_LEVEL).tokenizer, [])).toEqual(THINK_TAGS);
   });
 
   test("SentencePiece: bytes for characters without a token, the prefix after each special token", () => {

@@ -1,6 +1,6 @@
 import { ModelFileError } from "../../base/errors.ts";
 import { printValue } from "../../base/print-value.ts";
-import { type ChatTemplate, createChatTemplate } from "../chat-template.ts";
+import { type CheckpointTemplate, createChatTemplate } from "../chat-template.ts";
 import type { JsonObject } from "../json-file.ts";
 import { CachedMerges } from "../tokenizer/cached-merges.ts";
 import { listedMerges, scoredMerges } from "../tokenizer/merge-rules.ts";
@@ -22,7 +22,7 @@ export type { GgufMetadata } from "./vocabulary.ts";
 export interface GgufText {
   /** undefined when the file has no vocabulary (`no_vocab`, `none`, or no key): requests then use token ids only. */
   readonly tokenizer: Tokenizer | undefined;
-  readonly chatTemplate: ChatTemplate | undefined;
+  readonly chatTemplate: CheckpointTemplate | undefined;
   /** Tokens that end an answer; see `endTokenIds`. */
   readonly eosTokenIds: readonly number[];
   /** The file's values in the spelling of tokenizer_config.json. */

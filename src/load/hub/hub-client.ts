@@ -117,31 +117,47 @@ export class HubClient {
     return this.#request(url, headers, { repo: of.repo, revision: of.commit, file: of.path }, signal);
   }
 
-  /** Presents a commit's files as a folder that is read by ranges. Missing files are those that the list lacks. */
+  /**
+   * Presents a commit's files as a folder that is read by ranges. Missing files are those that the list lacks. A read whose
+   * failure may pass is repeated, as in a download.
+   */
   openFolder(repo: string, commit: string, files: readonly HubFile[]): FileFolder {
     const { stallMs } = this.#options;
     const limits = stallMs === undefined ? {} : { stallMs };
-    const folder = createUrlFolder(`${this.url}/${repo}/resolve/${commit}`, this.#patientFetch(), limits);
+    const folder = createUrlFolder(`${this.url}/${repo}/resolve/${commit}`, this.#fetchUnlessBusy(), limits);
     const paths = new Set(files.map(({ path }) => path));
     return {
       ...folder,
       name: `${repo}@${commit.slice(0, 8)}`,
-      open: async (path, signal) => (paths.has(path) ? folder.open(path, signal) : undefined),
+      open: async (path, signal) => {
+        if (!paths.has(path)) return undefined;
+        const source = await this.#patiently(() => folder.open(path, signal), signal);
+        return (
+          source && {
+            ...source,
+            read: (offset, length, now) => this.#patiently(() => source.read(offset, length, now), now),
+          }
+        );
+      },
       list: async () => [...paths],
     };
   }
 
-  /** Repeats requests whose failure may pass. */
-  #patientFetch(): Fetch {
+  /** Repeats a work whose failure may pass. Each attempt has the whole time of a request. */
+  #patiently<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    return new Retry(this.retry).run(() => passing(work()), signal);
+  }
+
+  /** Makes the status of a busy server a PassingError. */
+  #fetchUnlessBusy(): Fetch {
     const fetchOnce = createHubFetch(this.#options);
-    return (url, init) =>
-      new Retry(this.retry).run(async () => {
-        const response = await fetchOnce(url, init);
-        if (!mayPass(response.status)) return response;
-        await response.body?.cancel();
-        const waitMs = readRetryAfter(response.headers.get("retry-after") ?? undefined);
-        throw new PassingError(`fetching ${url}: the server answered ${response.status}`, { waitMs });
-      }, init.signal ?? undefined);
+    return async (url, init) => {
+      const response = await fetchOnce(url, init);
+      if (!mayPass(response.status)) return response;
+      await response.body?.cancel();
+      const waitMs = readRetryAfter(response.headers.get("retry-after") ?? undefined);
+      throw new PassingError(`fetching ${url}: the server answered ${response.status}`, { waitMs });
+    };
   }
 
   /** A server must not compress ranges. Browsers set the header themselves. */

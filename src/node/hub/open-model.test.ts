@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -72,6 +72,13 @@ describe("openModel", () => {
   test.each(["model.bin", "model.safetensors", "model"])("a GGUF file named %s is known", async (name) => {
     writeFileSync(join(folder, name), "GGUF\u0003");
     await expect(openModel(join(folder, name), offline)).rejects.toThrow("a GGUF file under another name");
+  });
+
+  test.each(["m.bin", "m"])("a safetensors file named %s is known", async (name) => {
+    copyFileSync(join(PICO, "model.safetensors"), join(folder, name));
+    await expect(openModel(join(folder, name), offline)).rejects.toThrow(
+      "a safetensors file under another name",
+    );
   });
 
   test("a link whose target is missing is no name of the hub", async () => {

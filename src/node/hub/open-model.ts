@@ -3,6 +3,7 @@ import { open, readdir, readlink, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, ModelFileError } from "../../base/errors.ts";
+import { describeForeign, describeMagic, HEAD_BYTES } from "../../load/foreign-file.ts";
 import { HubClient } from "../../load/hub/hub-client.ts";
 import { nearNames } from "../../load/hub/hub-refusal.ts";
 import {
@@ -122,27 +123,29 @@ async function openPath(path: string): Promise<OpenedModel | undefined> {
   const info = await infoOf(path);
   if (!info) return undefined;
   if (info.isFile()) {
-    if (!/\.gguf$/i.test(path) && (await isGguf(path)))
+    const head = /\.gguf$/i.test(path) ? undefined : await readHead(path, info.size);
+    if (head !== undefined && describeMagic(head)?.startsWith("a GGUF file"))
       throw new ModelFileError(
         `opening ${path}: it is a GGUF file under another name; give it a name that ends in .gguf`,
       );
-    if (!/\.(gguf|safetensors)$/i.test(path))
-      throw new ModelFileError(
-        `opening ${path}: it is a file that is neither .gguf nor .safetensors; expected ${LOCATION_FORMS}`,
-      );
+    if (head !== undefined && !/\.safetensors$/i.test(path)) {
+      const foreign = describeForeign(head, info.size) ?? "a file that is neither .gguf nor .safetensors";
+      throw new ModelFileError(`opening ${path}: it is ${foreign}; expected ${LOCATION_FORMS}`);
+    }
     return { folder: withWeightFile(await openFileFolder(dirname(path)), basename(path)), notes: [] };
   }
   const snapshot = await snapshotIn(path);
   return { folder: await openFileFolder(snapshot ?? path), notes: [] };
 }
 
-/** True if a file begins as GGUF files do. */
-async function isGguf(path: string): Promise<boolean> {
+/** The first bytes of a file, by which formats are known. */
+async function readHead(path: string, sizeBytes: number): Promise<Uint8Array> {
+  const head = new Uint8Array(Math.min(HEAD_BYTES, sizeBytes));
   try {
     const file = await open(path);
     try {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(4), 0, 4, 0);
-      return bytesRead === 4 && buffer.toString("latin1") === "GGUF";
+      const { bytesRead } = await file.read(head, 0, head.length, 0);
+      return head.subarray(0, bytesRead);
     } finally {
       await file.close();
     }
