@@ -6,12 +6,14 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { exportsOf, exportsSource } from "./wasm-exports.mjs";
@@ -21,6 +23,7 @@ const ASSEMBLY = "src/backend/wasm/assembly";
 const KERNELS = "src/backend/webgpu/kernels";
 const KERNEL_SOURCES = "src/backend/webgpu/kernel-sources.ts";
 const WASM_EXPORTS = "src/backend/wasm/exports.ts";
+const QUANTISER = "src/model/quantiser-module.ts";
 /** The constants that AssemblyScript takes from the TypeScript above it. */
 const DTYPE_CODES = "src/base/format-codes.ts";
 
@@ -28,6 +31,7 @@ const DTYPE_CODES = "src/base/format-codes.ts";
 const TARGETS = {
   wasm: {
     folder: "wasm",
+    made: QUANTISER,
     sources: [ASSEMBLY, DTYPE_CODES, "scripts/build.mjs", "package-lock.json"],
     build: buildWasm,
   },
@@ -51,8 +55,9 @@ const TARGETS = {
 
 /** True if the build of a target was made from the current sources. */
 export function isFresh(name) {
-  const { folder, sources } = TARGETS[name];
+  const { folder, sources, made } = TARGETS[name];
   const stamp = join(root, folder, ".stamp");
+  if (made && !existsSync(join(root, made))) return false;
   return existsSync(stamp) && readFileSync(stamp, "utf8") === fingerprint(sources);
 }
 
@@ -85,6 +90,24 @@ function buildWasm() {
   };
   for (const [name, flags] of Object.entries(variants))
     runNode("node_modules/assemblyscript/bin/asc.js", [...common, ...flags, "-o", `wasm/${name}.wasm`]);
+  buildQuantiser();
+}
+
+/** Makes the quantiser a module of TypeScript: it is small, and a place without the WASM backend has it too. */
+function buildQuantiser() {
+  const settings = ["-O3", "--noAssert", "--runtime", "stub", "--use", "abort=", "--enable", "simd"];
+  const folder = mkdtempSync(join(tmpdir(), "lessismore-build-"));
+  try {
+    const file = join(folder, "quantise.wasm");
+    runNode("node_modules/assemblyscript/bin/asc.js", [`${ASSEMBLY}/quantise.ts`, ...settings, "-o", file]);
+    const text = readFileSync(file).toString("base64");
+    writeIfChanged(
+      QUANTISER,
+      `// Made by scripts/build.mjs from ${ASSEMBLY}/quantise.ts.\nexport const QUANTISER_MODULE = "${text}";\n`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** From Node 22.8 on, V8 keeps the compiled code between runs. */

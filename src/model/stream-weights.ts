@@ -50,7 +50,11 @@ export async function streamWeights(
     throwIfAborted(signal, "loading the weights");
     const bytes = await (reads.shift() as Promise<Uint8Array>);
     readNext();
-    const stored = converter.convert(bytes, { name: weight.name, from: plan.spec.format, to: weight.format });
+    const stored = await converter.convert(bytes, {
+      name: weight.name,
+      from: plan.spec.format,
+      to: weight.format,
+    });
     await backend.writeWeight(weight, firstRow, stored);
   }
 }

@@ -23,7 +23,9 @@ const inFolders = FOLDERS.flatMap((folder) =>
   ),
 );
 const files = [...readdirSync(repositoryPath(".")), ...inFolders].filter(
-  (path) => /\.(ts|mjs|wgsl|md)$/.test(path) && !/node_modules|results|kernel-sources|words\.test/.test(path),
+  (path) =>
+    /\.(ts|mjs|wgsl|md)$/.test(path) &&
+    !/node_modules|results|kernel-sources|quantiser-module|words\.test/.test(path),
 );
 const texts = files.map((path) => [path, readFileSync(repositoryPath(path), "utf8")] as const);
 
