@@ -44,8 +44,13 @@ export interface ShapeDecodeRow {
   readonly speedupOverFull?: number;
 }
 
-/** Steps of the turns that compile kernels and clock the device up. */
+/** Steps of a turn that compiles kernels and clocks the device up. */
 const WARM_UP_STEPS = 8;
+/**
+ * Such turns go on for so long. A card that was idle while weights were made ran a third of its steps at half its speed in the
+ * first 0.3 s, and the slow ones took three times as long.
+ */
+const WARM_UP_MS = 1000;
 const PROFILES = 3;
 
 export async function benchShapeDecode(
@@ -112,7 +117,9 @@ class Turns {
   }
 
   async warmUp(): Promise<void> {
-    await this.#decode(WARM_UP_STEPS);
+    const started = performance.now();
+    do await this.#decode(WARM_UP_STEPS);
+    while (performance.now() - started < WARM_UP_MS);
   }
 
   /** A request whose last step ends at the context. */

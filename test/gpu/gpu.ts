@@ -21,6 +21,8 @@ export interface GpuRun {
 
 /** f32 sums of up to some thousand numbers; exp and division of a GPU are off by a few units of their last place. */
 export const F32_NMSE = 1e-10;
+/** Few rows of activations beside quantised weights are rounded to integers of 16 bits with a scale for 32 of them. */
+export const QUANTISED_NMSE = 1e-8;
 /**
  * Brute force rounds keys and values as the cache does. Where they lie in the middle between two numbers of f16, one in some
  * thousand, a side takes the one and the other the other: an NMSE of 1e-10 of many numbers, 2e-8 of a head of one row.

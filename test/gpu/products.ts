@@ -6,7 +6,7 @@ import { makeWeight, nmse, type PairedWeight } from "../conformance/random-weigh
 import { Trial } from "../conformance/trial.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 import { matrixSpec, vectorSpec } from "../weight-specs.ts";
-import { F32_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
+import { F32_NMSE, type GpuRun, QUANTISED_NMSE, SUBGROUP_MATRIX_NMSE } from "./gpu.ts";
 import type { GpuTask } from "./rows.ts";
 
 /** Rows for matrix-vector products, for the few of a decode batch, for tiles that are not full, for a whole chunk. */
@@ -59,7 +59,8 @@ async function testProducts(run: GpuRun, [format, more = format]: (typeof KINDS)
   const name = more === format ? format : `${format} and ${more}`;
   for (const count of counts) {
     const isRounded = run.hasSubgroupMatrices && format !== "f32" && count > 4;
-    const bound = isRounded ? SUBGROUP_MATRIX_NMSE : F32_NMSE;
+    const exact = isFloatFormat(format) ? F32_NMSE : QUANTISED_NMSE;
+    const bound = isRounded ? SUBGROUP_MATRIX_NMSE : exact;
     for (const [op, error] of await products.errors(count))
       run.rows.add("products", `${op}, ${name}, ${count} rows`, { error, bound });
   }

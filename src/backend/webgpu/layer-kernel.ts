@@ -224,9 +224,9 @@ export class LayerKernel {
     const stores = isToHeads ? headStore(this.#context, sizes.threads).workgroups : 0;
     const workgroups = {
       first: pending ? numQueryHeads : Math.ceil(width / sizes.threads),
-      o: hiddenSize / o.all,
-      gateUp: (2 * intermediateSize) / gateUp.all,
-      down: hiddenSize / last.all,
+      o: Math.ceil(hiddenSize / o.all),
+      gateUp: Math.ceil((2 * intermediateSize) / gateUp.all),
+      down: Math.ceil(hiddenSize / last.all),
       input: input ? sizes.inputRows / input.all + stores : 0,
     };
     return { stages, workgroups };
@@ -251,7 +251,7 @@ export class LayerKernel {
     const isToRows = layer.next && !isToHeads;
     return {
       ...this.#sharedConstants(layer, plan),
-      ...stageConstants(plan.stages),
+      ...stageConstants(plan.stages, this.#stages.threads / reduceLanesOf(this.#context.traits)),
       ...(layer.pending && { PADDED4: paddedHeadDim(model, cacheDtype) / 4 }),
       ...(isToRows && { QUERY_ROWS: numQueryHeads * headDim, KV_ROWS: numKvHeads * headDim }),
       ...(isToHeads && {
@@ -282,6 +282,7 @@ export class LayerKernel {
       QUERY_HEADS: numQueryHeads,
       HEAD_DIM: headDim,
       HIDDEN: hiddenSize,
+      INTERMEDIATE: intermediateSize,
       ATTENDED_WORDS: this.#stages.mailboxWords(numQueryHeads * headDim),
       HIDDEN_WORDS: this.#stages.mailboxWords(hiddenSize),
       GATED_WORDS: this.#stages.mailboxWords(intermediateSize),

@@ -1,7 +1,7 @@
 import type { WeightFormat } from "../../base/weight-format.ts";
 import type { GpuContext } from "./context.ts";
-import { piecesIn, reduceLanesOf } from "./quantised-sizes.ts";
-import { isQuantised } from "./weight-rows.ts";
+import { piecesIn, piecesInFlight, reduceLanesOf } from "./quantised-sizes.ts";
+import { isQuantised, type QuantisedFormat } from "./weight-rows.ts";
 
 /**
  * Elements by which the layer kernel splits rows of floats: one 16-byte vector of 16-bit weights, two of f32. WGSL's
@@ -12,6 +12,8 @@ const FLOAT_UNIT = 8;
 const QUANTISED_UNIT = 16;
 /** Maximum sums that the invocations of a workgroup reduce at once. */
 const MAX_ROWS = 32;
+/** Maximum rows of a workgroup with quantised weights. */
+const MAX_QUANTISED_ROWS = 512;
 /** Workgroup memory of the kernel besides the digits of a vector: the combine of attention, and sums. */
 const OTHER_BYTES = 20992;
 
@@ -53,7 +55,7 @@ interface StageSize {
   readonly cols: number;
   /** Minimum rows of a workgroup; of a reduce group, where weights are quantised. */
   readonly least: number;
-  /** The rows of a workgroup must not cross a multiple of this. Default: all rows. */
+  /** The rows of a workgroup must not cross a multiple of this, or the end. Default: they may cross the end. */
   readonly unit?: number;
   /** Loads in flight. Default: the tuning's. */
   readonly loads?: number;
@@ -131,7 +133,8 @@ export class LayerStages {
   }
 
   #stage(size: StageSize): Stage | undefined {
-    return isQuantised(size.format) ? this.#quantised(size) : this.#float(size);
+    const { format } = size;
+    return isQuantised(format) ? this.#quantised(size, format) : this.#float(size);
   }
 
   #float({ rows, cols, least, unit = rows, loads, most }: StageSize): FloatStage | undefined {
@@ -148,20 +151,37 @@ export class LayerStages {
     return { kind: "float", all, rows: turnRows, turns: all / turnRows, strip };
   }
 
-  #quantised({ name, rows: numRows, cols, least, unit = numRows }: StageSize): QuantisedStage | undefined {
+  /**
+   * A device runs a stage in waves of the workgroups that it holds at once, and the last wave may leave most of it idle. So a
+   * workgroup takes as many turns as make waves × turns least.
+   */
+  #quantised(
+    { name, rows: numRows, cols, least, unit }: StageSize,
+    format: QuantisedFormat,
+  ): QuantisedStage | undefined {
     const { tuning, traits } = this.#context;
+    const { workgroups, bytes, ...stages } = tuning.layerQuantised;
     if (!traits.hasPackedDot) return undefined;
-    const wanted = tuning.layerQuantised[name];
+    const { rows: mostRows, chunk } = stages[name];
     const lanes = reduceLanesOf(traits);
     const groups = this.threads / lanes;
-    let turns = wanted.turns;
-    let rows = Math.max(least, wanted.rows);
-    const all = () => rows * turns * groups;
-    while (all() > least * groups && (unit % all() !== 0 || numRows / all() < tuning.layerWorkgroups))
-      if (turns > 1) turns /= 2;
-      else rows /= 2;
-    if (unit % all() !== 0) return undefined;
-    const bytes = Math.min(tuning.layerQuantised.bytes, traits.workgroupBytes - OTHER_BYTES);
-    return { kind: "quantised", all: all(), rows, turns, ...piecesIn(bytes, cols, lanes, wanted.chunk) };
+    let rows = Math.max(least, mostRows);
+    while (
+      rows > least &&
+      (numRows < rows * groups * workgroups || (unit !== undefined && unit % (rows * groups) !== 0))
+    )
+      rows /= 2;
+    let best: { readonly turns: number; readonly cost: number } | undefined;
+    for (let turns = 1; turns * rows * groups <= MAX_QUANTISED_ROWS; turns++) {
+      if (unit !== undefined && unit % (turns * rows * groups) !== 0) continue;
+      const waves = Math.ceil(numRows / (turns * rows * groups) / workgroups);
+      const cost = waves * turns;
+      if (!best || cost <= best.cost) best = { turns, cost };
+    }
+    if (!best) return undefined;
+    const { turns } = best;
+    const room = Math.min(bytes, traits.workgroupBytes - OTHER_BYTES);
+    const pieces = piecesIn(room, cols, lanes, piecesInFlight(format, chunk));
+    return { kind: "quantised", all: rows * turns * groups, rows, turns, ...pieces };
   }
 }

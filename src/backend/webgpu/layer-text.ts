@@ -33,13 +33,17 @@ export function stageFiles(stages: readonly StageText[]): ShaderFile[] {
   return files;
 }
 
-export function stageConstants(stages: readonly StageText[]): Constants {
+/** reduceGroups: of a workgroup. */
+export function stageConstants(stages: readonly StageText[], reduceGroups: number): Constants {
   const spans = stages.flatMap(({ stage }) => (stage.kind === "quantised" ? [stage.span] : []));
   const floats = stages.find(({ format }) => !isQuantised(format));
+  const all = (kind: Stage["kind"]) =>
+    Math.max(0, ...stages.filter(({ stage }) => stage.kind === kind).map(({ stage }) => stage.all));
   return {
     DTYPE: formatCode(floats?.format ?? "f32"),
     ...(spans.length > 0 && { SPAN: Math.max(...spans) }),
-    SPACE: Math.max(...stages.map(({ stage }) => stage.all)) + 1,
+    SPACE: all("float"),
+    SUM_WORDS: Math.max(reduceGroups * all("float"), all("quantised")),
     ...Object.assign({}, ...stages.map(constantsOf)),
   };
 }

@@ -27,8 +27,6 @@ export interface QuantisedTuning {
   readonly rows: number;
   /** Pieces of each of them in flight in an invocation. */
   readonly chunk: number;
-  /** Maximum iterations over such rows. */
-  readonly turns: number;
 }
 
 /** Sizes that change the speed of kernels, not their results. A vector has 16 bytes. */
@@ -50,15 +48,23 @@ export interface Tuning {
   /** Layer kernel: vectors of the input that an invocation keeps. */
   readonly layerVectors: number;
   /**
-   * Layer kernel of a model with quantised weights: invocations of a workgroup, the stages with such weights, and the maximum
-   * bytes of workgroup memory for the vector.
+   * Layer kernel of a model with quantised weights: the stages with such weights, invocations of a workgroup, the workgroups that a
+   * device holds at once, and the maximum bytes of workgroup memory for the vector.
    */
   readonly layerQuantised: Readonly<Record<"o" | "gateUp" | "down" | "input", QuantisedTuning>> & {
     readonly threads: number;
+    readonly workgroups: number;
     readonly bytes: number;
   };
-  /** Products of few rows with quantised weights, as the stages above; rows of x share what is in flight. */
-  readonly matvecQuantised: QuantisedTuning & { readonly threads: number; readonly bytes: number };
+  /**
+   * Products of few rows with quantised weights, as the stages above; rows of x share what is in flight. turns: maximum
+   * iterations over such rows.
+   */
+  readonly matvecQuantised: QuantisedTuning & {
+    readonly threads: number;
+    readonly turns: number;
+    readonly bytes: number;
+  };
   /** Split-KV attention: invocations of a workgroup. */
   readonly attendThreads: number;
   /** Split-KV attention: tokens in flight per thread group. */
@@ -96,11 +102,12 @@ const GPU: Tuning = {
   layerWorkgroups: 128,
   layerVectors: 2,
   layerQuantised: {
-    o: { rows: 2, chunk: 1, turns: 1 },
-    gateUp: { rows: 4, chunk: 1, turns: 2 },
-    down: { rows: 2, chunk: 1, turns: 1 },
-    input: { rows: 2, chunk: 1, turns: 1 },
+    o: { rows: 2, chunk: 4 },
+    gateUp: { rows: 2, chunk: 4 },
+    down: { rows: 2, chunk: 2 },
+    input: { rows: 2, chunk: 2 },
     threads: 512,
+    workgroups: 128,
     bytes: 28672,
   },
   matvecQuantised: { threads: 256, rows: 4, chunk: 1, turns: 2, bytes: 14336 },
@@ -129,11 +136,12 @@ const SOFTWARE: Tuning = {
   layerWorkgroups: 1,
   layerVectors: 2,
   layerQuantised: {
-    o: { rows: 2, chunk: 1, turns: 1 },
-    gateUp: { rows: 2, chunk: 2, turns: 2 },
-    down: { rows: 2, chunk: 2, turns: 1 },
-    input: { rows: 2, chunk: 1, turns: 1 },
+    o: { rows: 2, chunk: 1 },
+    gateUp: { rows: 2, chunk: 2 },
+    down: { rows: 2, chunk: 2 },
+    input: { rows: 2, chunk: 1 },
     threads: 16,
+    workgroups: 16,
     bytes: 1024,
   },
   matvecQuantised: { threads: 16, rows: 2, chunk: 1, turns: 2, bytes: 4096 },

@@ -41,7 +41,7 @@ const QUANTISED: Readonly<Record<QuantisedFormat, RowLayout>> = {
         words[row + 4 * piece + i] = blocks.getUint32(at + 2 + 4 * i, true);
         words[row + 4 * (pieces + piece) + i] = blocks.getUint32(at + 18 + 4 * i, true);
       }
-      putHalf(words, row + 8 * pieces, piece, blocks.getUint16(at, true));
+      putPair(words, { plane: row + 8 * pieces, pieces, piece }, blocks.getUint16(at, true));
     },
   },
   q4_0: {
@@ -49,7 +49,7 @@ const QUANTISED: Readonly<Record<QuantisedFormat, RowLayout>> = {
     pack: (one) => {
       const { blocks, at, words, row, pieces, piece } = one;
       copyNibbles(one, 2);
-      putHalf(words, row + 4 * pieces, piece, blocks.getUint16(at, true));
+      putPair(words, { plane: row + 4 * pieces, pieces, piece }, blocks.getUint16(at, true));
     },
   },
   q4_1: {
@@ -158,6 +158,20 @@ export function packRows(
     for (let piece = 0; piece < pieces; piece += step, at += blockBytes)
       pack({ blocks: view, at, words, row, pieces, piece });
   return words;
+}
+
+/** Pieces whose scales share a word are so many apart, in rows that have whole groups of twice as many; else neighbours. */
+const SPREAD = 32;
+
+/** Puts the f16 scale of a piece into its plane, in the order of `pair_word` in nibbles.wgsl. plane: its first word. */
+function putPair(
+  words: Uint32Array,
+  { plane, pieces, piece }: { readonly plane: number; readonly pieces: number; readonly piece: number },
+  half: number,
+): void {
+  const spread = pieces % (2 * SPREAD) === 0 ? SPREAD : 1;
+  const word = Math.floor(piece / (2 * spread)) * spread + (piece % spread);
+  putHalf(words, plane, 2 * word + (Math.floor(piece / spread) % 2), half);
 }
 
 /** Puts 16 bits into a plane that begins at a word. */

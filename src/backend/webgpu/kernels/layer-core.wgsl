@@ -16,11 +16,13 @@ override O_WORKGROUPS: u32;
 override GATE_UP_WORKGROUPS: u32;
 override DOWN_WORKGROUPS: u32;
 override HIDDEN: u32;
+override INTERMEDIATE: u32;
 override ATTENDED_WORDS: u32;
 override HIDDEN_WORDS: u32;
 override GATED_WORDS: u32;
 override SET_WORDS: u32; // of one dispatch: attended, hidden, gated, hidden, heads of a q8 cache, ticket
-override SPACE: u32; // sums of a reduce group, then its squares
+override SPACE: u32; // sums of a reduce group where several share a row
+override SUM_WORDS: u32;
 const GATE_UP_OUTPUTS: u32 = SUMS_gate_up / 2u;
 
 struct Params {
@@ -45,21 +47,34 @@ var<uniform> params: Params;
 var<storage, read> vectors: array<vec4f>;
 var<storage, read_write> x: array<f32>;
 
-var<workgroup> sum_space: array<f32, REDUCE_GROUPS * SPACE>;
+var<workgroup> sum_space: array<f32, SUM_WORDS>;
+var<workgroup> square_space: array<f32, REDUCE_GROUPS>;
 var<workgroup> ticket: u32;
 
+// The last workgroup of a stage may have rows past the end: it computes the last row instead and drops the result.
 fn row_start_o(block: u32, r: u32) -> u32 {
-  return params.o + (block * SUMS_o + r) * STRIDE_o;
+  var row = block * SUMS_o + r;
+  if (HIDDEN % SUMS_o != 0u) {
+    row = min(row, HIDDEN - 1u);
+  }
+  return params.o + row * STRIDE_o;
 }
 
 // Half of the rows of each turn belong to gate, half to up.
 fn row_start_gate_up(block: u32, r: u32) -> u32 {
-  let row = block * GATE_UP_OUTPUTS + r / ROWS_gate_up * (ROWS_gate_up / 2u) + r % ROWS_gate_up % (ROWS_gate_up / 2u);
+  var row = block * GATE_UP_OUTPUTS + r / ROWS_gate_up * (ROWS_gate_up / 2u) + r % ROWS_gate_up % (ROWS_gate_up / 2u);
+  if (INTERMEDIATE % GATE_UP_OUTPUTS != 0u) {
+    row = min(row, INTERMEDIATE - 1u);
+  }
   return select(params.gate, params.up, r % ROWS_gate_up >= ROWS_gate_up / 2u) + row * STRIDE_gate_up;
 }
 
 fn row_start_down(block: u32, r: u32) -> u32 {
-  return params.down + (block * SUMS_down + r) * STRIDE_down;
+  var row = block * SUMS_down + r;
+  if (HIDDEN % SUMS_down != 0u) {
+    row = min(row, HIDDEN - 1u);
+  }
+  return params.down + row * STRIDE_down;
 }
 
 // A sum that each reduce group has a part of.
@@ -72,7 +87,11 @@ fn total_of(i: u32) -> f32 {
 }
 
 fn scale_of() -> f32 {
-  return inverseSqrt(total_of(SPACE - 1u) / f32(HIDDEN) + EPS);
+  var sum = 0f;
+  /* unroll */ for (var reduce_group = 0u; reduce_group < REDUCE_GROUPS; reduce_group++) {
+    sum += square_space[reduce_group];
+  }
+  return inverseSqrt(sum / f32(HIDDEN) + EPS);
 }
 
 fn bias_of(first: u32, i: u32) -> f32 {
@@ -81,11 +100,11 @@ fn bias_of(first: u32, i: u32) -> f32 {
 }
 
 fn attention_output(block: u32, thread: u32) {
-  let row = block * SUMS_o + min(thread, SUMS_o - 1u);
+  let row = min(block * SUMS_o + min(thread, SUMS_o - 1u), HIDDEN - 1u);
   let before = x[row];
   run_o(block, params.mailbox, 0u, thread);
   workgroupBarrier();
-  if (thread < SUMS_o) {
+  if (thread < SUMS_o && block * SUMS_o + thread < HIDDEN) {
     post(params.mailbox + ATTENDED_WORDS + mailbox_place(row, UNIT_gate_up), before + sum_of_o(thread));
   }
 }
@@ -93,22 +112,23 @@ fn attention_output(block: u32, thread: u32) {
 fn gate_up(block: u32, thread: u32) {
   run_gate_up(block, params.mailbox + ATTENDED_WORDS, params.feed_norm, thread);
   workgroupBarrier();
-  if (thread < GATE_UP_OUTPUTS) {
+  let output = block * GATE_UP_OUTPUTS + thread;
+  if (thread < GATE_UP_OUTPUTS && output < INTERMEDIATE) {
     let r = thread / (ROWS_gate_up / 2u) * ROWS_gate_up + thread % (ROWS_gate_up / 2u);
     let scale = scale_of();
     let value = act(scale * sum_of_gate_up(r)) * scale * sum_of_gate_up(r + ROWS_gate_up / 2u);
-    post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(block * GATE_UP_OUTPUTS + thread, UNIT_down), value);
+    post(params.mailbox + ATTENDED_WORDS + HIDDEN_WORDS + mailbox_place(output, UNIT_down), value);
   }
 }
 
 fn down(block: u32, thread: u32) {
-  let row = block * SUMS_down + min(thread, SUMS_down - 1u);
+  let row = min(block * SUMS_down + min(thread, SUMS_down - 1u), HIDDEN - 1u);
   let hidden = params.mailbox + ATTENDED_WORDS;
   let before = hidden + mailbox_place(row, UNIT_gate_up);
   let first = atomicLoad(&mailbox[before]);
   run_down(block, hidden + HIDDEN_WORDS, 0u, thread);
   workgroupBarrier();
-  if (thread < SUMS_down) {
+  if (thread < SUMS_down && block * SUMS_down + thread < HIDDEN) {
     let value = receive(first, before) + sum_of_down(thread);
     x[row] = value;
     if (INPUT) {

@@ -12,12 +12,12 @@ override SPAN_STAGE: u32; // a multiple of REDUCE_LANES × CHUNK, at most SPAN
 override NORM_STAGE: bool; // RMS norm of the vector: x / rms(x) * norm
 const UNIT_STAGE: u32 = 16u; // consecutive elements of the vector that an invocation takes from the mailbox
 const CHUNKS_STAGE: u32 = SPAN_STAGE / REDUCE_LANES / CHUNK_STAGE;
-const STEPS_STAGE: u32 = STRIPS_STAGE * TURNS_STAGE * CHUNKS_STAGE;
 const SUMS_STAGE: u32 = ROWS_STAGE * TURNS_STAGE * REDUCE_GROUPS;
 const OWN_STAGE: u32 = max(ROWS_STAGE / REDUCE_LANES, 1u); // sums that an invocation keeps
 const KEEPERS_STAGE: u32 = max(REDUCE_LANES / ROWS_STAGE, 1u); // invocations that keep the same sums
 const HALVES_STAGE: u32 = (2u * SPAN_STAGE + THREADS - 1u) / THREADS; // halves of pieces that an invocation brings to digits
 const IS_WHOLE_STAGE: bool = STRIPS_STAGE * SPAN_STAGE == PIECES_STAGE;
+const IS_PAIRED_STAGE: bool = CHUNK_STAGE % 2u == 0u && REDUCE_LANES == 32u && PIECES_STAGE % 64u == 0u;
 
 alias Weights_STAGE = array<Piece_STAGE, ROWS_STAGE * CHUNK_STAGE>;
 alias Starts_STAGE = array<u32, ROWS_STAGE>;
@@ -51,6 +51,9 @@ fn load_STAGE(starts: Starts_STAGE, strip: u32, chunk: u32, thread: u32) -> Weig
   /* unroll */ for (var r = 0u; r < ROWS_STAGE; r++) {
     /* unroll */ for (var j = 0u; j < CHUNK_STAGE; j++) {
       w[r * CHUNK_STAGE + j] = load_piece_STAGE(starts[r], piece_STAGE(strip, place_STAGE(chunk, j, thread)));
+      if (IS_PAIRED_STAGE && j % 2u == 1u) {
+        w[r * CHUNK_STAGE + j] = pair_STAGE(w[r * CHUNK_STAGE + j], w[r * CHUNK_STAGE + max(j, 1u) - 1u]);
+      }
     }
   }
   return w;
@@ -135,7 +138,7 @@ fn receive_STAGE(scales: Scales_STAGE, origin: u32, strip: u32, thread: u32) -> 
   return square;
 }
 
-// Leaves the sums of the workgroup's rows in sum_space, and the sums of squares of each reduce group. norm: first vec4 of the norm
+// Leaves the sums of the workgroup's rows in sum_space, the sums of squares in square_space. norm: first vec4 of the norm
 // weights. Every invocation must call it and pass a barrier before it reads.
 fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
   let reduce_group = thread / REDUCE_LANES;
@@ -143,36 +146,36 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
   var w = load_STAGE(starts, 0u, 0u, thread);
   let first_scales = scales_STAGE(norm, 0u, thread);
   var square = 0f;
-  var sums: array<f32, ROWS_STAGE> = array<f32, ROWS_STAGE>();
-  for (var step = 0u; step < STEPS_STAGE; step++) {
-    let chunk = step % CHUNKS_STAGE;
-    let turn = step / CHUNKS_STAGE % TURNS_STAGE;
-    let strip = step / (CHUNKS_STAGE * TURNS_STAGE);
-    var next = Weights_STAGE();
-    if (step + 1u < STEPS_STAGE) {
-      let then = step + 1u;
-      if (TURNS_STAGE > 1u && chunk + 1u == CHUNKS_STAGE) {
-        starts = starts_STAGE(block, then / CHUNKS_STAGE % TURNS_STAGE, thread);
-      }
-      next = load_STAGE(starts, then / (CHUNKS_STAGE * TURNS_STAGE), then % CHUNKS_STAGE, thread);
-    }
-    if (step == 0u) {
-      square = receive_STAGE(first_scales, origin, 0u, thread);
-      workgroupBarrier();
-    } else if (STRIPS_STAGE > 1u && step % (CHUNKS_STAGE * TURNS_STAGE) == 0u) {
+  for (var strip = 0u; strip < STRIPS_STAGE; strip++) {
+    if (strip > 0u) {
       workgroupBarrier();
       square += receive_STAGE(scales_STAGE(norm, strip, thread), origin, strip, thread);
-      workgroupBarrier();
+    } else {
+      square = receive_STAGE(first_scales, origin, 0u, thread);
     }
-    /* unroll */ for (var j = 0u; j < CHUNK_STAGE; j++) {
-      let place = place_STAGE(chunk, j, thread);
-      let p = piece_STAGE(strip, place);
-      let x = digits_of(place);
-      /* unroll */ for (var r = 0u; r < ROWS_STAGE; r++) {
-        sums[r] = dot_piece_STAGE(w[r * CHUNK_STAGE + j], p, x, sums[r]);
+    workgroupBarrier();
+    for (var turn = 0u; turn < TURNS_STAGE; turn++) {
+      var sums: array<f32, ROWS_STAGE> = array<f32, ROWS_STAGE>();
+      for (var chunk = 0u; chunk < CHUNKS_STAGE; chunk++) {
+        var next = Weights_STAGE();
+        if (chunk + 1u < CHUNKS_STAGE) {
+          next = load_STAGE(starts, strip, chunk + 1u, thread);
+        } else if (turn + 1u < TURNS_STAGE || strip + 1u < STRIPS_STAGE) {
+          if (TURNS_STAGE > 1u) {
+            starts = starts_STAGE(block, (turn + 1u) % TURNS_STAGE, thread);
+          }
+          next = load_STAGE(starts, strip + (turn + 1u) / TURNS_STAGE, 0u, thread);
+        }
+        /* unroll */ for (var j = 0u; j < CHUNK_STAGE; j++) {
+          let place = place_STAGE(chunk, j, thread);
+          let p = piece_STAGE(strip, place);
+          let x = digits_of(place);
+          /* unroll */ for (var r = 0u; r < ROWS_STAGE; r++) {
+            sums[r] = dot_piece_STAGE(w[r * CHUNK_STAGE + j], p, x, sums[r]);
+          }
+        }
+        w = next;
       }
-    }
-    if (chunk + 1u == CHUNKS_STAGE) {
       // Butterfly reduction: in each round an invocation keeps half of its sums and passes the others on, until it keeps OWN.
       /* unroll */ for (var round = 0u; round < 7u; round++) {
         const width = REDUCE_LANES >> (round + 1u);
@@ -202,9 +205,7 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
           sum_space[first + o] = sums[o];
         }
       }
-      sums = array<f32, ROWS_STAGE>();
     }
-    w = next;
   }
   if (NORM_STAGE) {
     /* unroll */ for (var round = 0u; round < 7u; round++) {
@@ -214,7 +215,7 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
       }
     }
     if (thread % REDUCE_LANES == 0u) {
-      sum_space[reduce_group * SPACE + SPACE - 1u] = square;
+      square_space[reduce_group] = square;
     }
   }
 }

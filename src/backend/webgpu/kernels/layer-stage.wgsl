@@ -70,7 +70,7 @@ fn scales_STAGE(norm: u32, strip: u32, thread: u32) -> Input_STAGE {
   return scales;
 }
 
-// Leaves the sums of the workgroup's rows in sum_space, followed by the sums of squares. norm: first vec4 of the norm weights.
+// Leaves the sums of the workgroup's rows in sum_space, the sums of squares in square_space. norm: first vec4 of the norm weights.
 // Every invocation must call it and pass a barrier before it reads.
 fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
   let reduce_group = thread / REDUCE_LANES;
@@ -135,7 +135,7 @@ fn run_STAGE(block: u32, origin: u32, norm: u32, thread: u32) {
     }
   }
   if (NORM_STAGE && thread % REDUCE_LANES == 0u) {
-    sum_space[reduce_group * SPACE + SPACE - 1u] = square;
+    square_space[reduce_group] = square;
   }
 }
 

@@ -20,7 +20,6 @@ override GATED: bool;
 override ADD: bool; // out += instead of out =
 const REDUCE_GROUPS: u32 = THREADS / REDUCE_LANES;
 const CHUNKS: u32 = STRIP / REDUCE_LANES / CHUNK;
-const STEPS: u32 = STRIPS * TURNS * CHUNKS;
 const GROUP_ROWS: u32 = ROWS * TURNS * REDUCE_GROUPS; // of the workgroup
 const TURN_OUTPUTS: u32 = select(ROWS, ROWS / 2u, PAIR);
 const OUTPUTS: u32 = TURN_OUTPUTS * TURNS * REDUCE_GROUPS;
@@ -29,6 +28,7 @@ const OWN: u32 = max(SUMS / REDUCE_LANES, 1u); // sums that an invocation keeps
 const KEEPERS: u32 = max(REDUCE_LANES / SUMS, 1u); // invocations that keep the same sums
 const HALVES: u32 = (2u * STRIP + THREADS - 1u) / THREADS; // halves of pieces of each x that an invocation brings to digits
 const IS_WHOLE: bool = STRIPS * STRIP == PIECES_first;
+const IS_PAIRED: bool = CHUNK % 2u == 0u && REDUCE_LANES == 32u && PIECES_first % 64u == 0u;
 
 struct Params {
   first: Section, // matrices stacked; unused ones have no rows
@@ -77,6 +77,9 @@ fn load_rows(starts: Starts, strip: u32, chunk: u32, thread: u32) -> Weights {
   /* unroll */ for (var r = 0u; r < ROWS; r++) {
     /* unroll */ for (var j = 0u; j < CHUNK; j++) {
       w[r * CHUNK + j] = load_piece_first(starts[r], piece_of(strip, place_in_strip(chunk, j, thread)));
+      if (IS_PAIRED && j % 2u == 1u) {
+        w[r * CHUNK + j] = pair_first(w[r * CHUNK + j], w[r * CHUNK + max(j, 1u) - 1u]);
+      }
     }
   }
   return w;
@@ -134,40 +137,39 @@ fn main(
   var starts = starts_of(section, block, 0u, thread);
   var w = load_rows(starts, 0u, 0u, thread);
   var squares: array<f32, BATCH> = array<f32, BATCH>();
-  var sums: array<f32, SUMS> = array<f32, SUMS>();
-  for (var step = 0u; step < STEPS; step++) {
-    let chunk = step % CHUNKS;
-    let turn = step / CHUNKS % TURNS;
-    let strip = step / (CHUNKS * TURNS);
-    var next = Weights();
-    if (step + 1u < STEPS) {
-      let then = step + 1u;
-      if (TURNS > 1u && chunk + 1u == CHUNKS) {
-        starts = starts_of(section, block, then / CHUNKS % TURNS, thread);
-      }
-      next = load_rows(starts, then / (CHUNKS * TURNS), then % CHUNKS, thread);
-    }
-    if (step % (CHUNKS * TURNS) == 0u) {
-      if (STRIPS > 1u) {
-        workgroupBarrier();
-      }
-      let more = bring(strip, thread);
-      /* unroll */ for (var b = 0u; b < BATCH; b++) {
-        squares[b] += more[b];
-      }
+  for (var strip = 0u; strip < STRIPS; strip++) {
+    if (strip > 0u) {
       workgroupBarrier();
     }
-    /* unroll */ for (var j = 0u; j < CHUNK; j++) {
-      let at = place_in_strip(chunk, j, thread);
-      let p = piece_of(strip, at);
-      /* unroll */ for (var b = 0u; b < BATCH; b++) {
-        let digits = digits_of(b * STRIP + at);
-        /* unroll */ for (var r = 0u; r < ROWS; r++) {
-          sums[r * BATCH + b] = dot_piece_first(w[r * CHUNK + j], p, digits, sums[r * BATCH + b]);
-        }
-      }
+    let more = bring(strip, thread);
+    /* unroll */ for (var b = 0u; b < BATCH; b++) {
+      squares[b] += more[b];
     }
-    if (chunk + 1u == CHUNKS) {
+    workgroupBarrier();
+    for (var turn = 0u; turn < TURNS; turn++) {
+      var sums: array<f32, SUMS> = array<f32, SUMS>();
+      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+        var next = Weights();
+        if (chunk + 1u < CHUNKS) {
+          next = load_rows(starts, strip, chunk + 1u, thread);
+        } else if (turn + 1u < TURNS || strip + 1u < STRIPS) {
+          if (TURNS > 1u) {
+            starts = starts_of(section, block, (turn + 1u) % TURNS, thread);
+          }
+          next = load_rows(starts, strip + (turn + 1u) / TURNS, 0u, thread);
+        }
+        /* unroll */ for (var j = 0u; j < CHUNK; j++) {
+          let at = place_in_strip(chunk, j, thread);
+          let p = piece_of(strip, at);
+          /* unroll */ for (var b = 0u; b < BATCH; b++) {
+            let digits = digits_of(b * STRIP + at);
+            /* unroll */ for (var r = 0u; r < ROWS; r++) {
+              sums[r * BATCH + b] = dot_piece_first(w[r * CHUNK + j], p, digits, sums[r * BATCH + b]);
+            }
+          }
+        }
+        w = next;
+      }
       // Butterfly reduction: in each round an invocation keeps half of its sums and passes the others on, until it keeps OWN.
       /* unroll */ for (var round = 0u; round < 7u; round++) {
         const width = REDUCE_LANES >> (round + 1u);
@@ -197,9 +199,7 @@ fn main(
           sum_space[first + o] = sums[o];
         }
       }
-      sums = array<f32, SUMS>();
     }
-    w = next;
   }
   if (NORM) {
     /* unroll */ for (var b = 0u; b < BATCH; b++) {

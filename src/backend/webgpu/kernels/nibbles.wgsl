@@ -5,6 +5,12 @@ fn half_of(word: u32, side: u32) -> f32 {
   return unpack2x16float(word >> (side % 2u * 16u)).x;
 }
 
+// The word of a plane of f16 scales that has the scale of piece p. Scales of pieces p and p + spread share a word, so that lanes side
+// by side take whole words for two pieces each.
+fn pair_word(p: u32, spread: u32) -> u32 {
+  return p / (2u * spread) * spread + p % spread;
+}
+
 // Four bytes as numbers.
 fn four_of(bytes: u32) -> vec4f {
   return vec4f((vec4u(bytes) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu));

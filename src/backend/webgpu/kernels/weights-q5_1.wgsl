@@ -16,6 +16,11 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
     vector_STAGE(row + p), word_STAGE(row, fifths), word_STAGE(row, scales));
 }
 
+// A piece that shares words with another: none does.
+fn pair_STAGE(w: Piece_STAGE, other: Piece_STAGE) -> Piece_STAGE {
+  return w;
+}
+
 // Elements 4i to 4i + 3.
 fn four_STAGE(w: Piece_STAGE, p: u32, i: u32) -> vec4f {
   let scales = unpack2x16float(w.scales);

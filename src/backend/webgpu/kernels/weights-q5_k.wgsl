@@ -22,6 +22,11 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   );
 }
 
+// A piece that shares words with another: neighbours do, which other lanes take.
+fn pair_STAGE(w: Piece_STAGE, other: Piece_STAGE) -> Piece_STAGE {
+  return w;
+}
+
 // d s and m t.
 fn scales_of_STAGE(w: Piece_STAGE, p: u32) -> vec2f {
   let small = w.small >> (p % 2u * 16u);

@@ -24,6 +24,11 @@ fn load_piece_STAGE(row: u32, p: u32) -> Piece_STAGE {
   );
 }
 
+// A piece that shares words with another: neighbours do, which other lanes take.
+fn pair_STAGE(w: Piece_STAGE, other: Piece_STAGE) -> Piece_STAGE {
+  return w;
+}
+
 // s of elements 0 to 15 and of 16 to 31.
 fn small_of_STAGE(w: Piece_STAGE, p: u32) -> vec2f {
   let small = w.small >> (p % 2u * 16u);
