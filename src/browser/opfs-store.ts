@@ -1,7 +1,7 @@
 /**
  * Models of the hub in a page's private files (OPFS): `lessismore/models--org--name/` with a folder for each blob, whose
  * parts are files of their own, `refs/`, and a list of files for each commit. A part is there once it is closed, so a
- * download goes on after any end of the page. A blob is whole once its `whole` file is there, after its hash was checked.
+ * download goes on after any end of the page. A blob is whole once its file WHOLE is there, after its hash was checked.
  */
 import { throwIfAborted } from "../base/abort.ts";
 import { ModelFileError } from "../base/errors.ts";
@@ -13,11 +13,19 @@ import { Sha256 } from "../load/hub/sha256.ts";
 import { findFolder, makeFolder, QUOTA_ADVICE, readFile, writeFile } from "./opfs-files.ts";
 
 const ROOT = "lessismore";
-const PART_BYTES = 8 << 20;
-const WHOLE = "whole";
+/** What an end of the page loses of each connection. A file for each part: 5,000 of a model of 5 GB. */
+const PART_BYTES = 1 << 20;
+/** Looking for a file takes its time, whatever its size. */
+const PARTS_AT_ONCE = 8;
+/** Most bytes in memory while a blob is hashed. */
+const HASH_BYTES = 8 << 20;
+/** Says that all parts are there, and their size: a blob in parts of another size is fetched anew. */
+const WHOLE = `whole-${PART_BYTES}`;
 
 /** What a commit has, by path. */
 interface Listing {
+  /** Size of the parts of its blobs: a listing of another size counts as empty. */
+  readonly partBytes: number;
   readonly files: Readonly<Record<string, { readonly etag: string; readonly sizeBytes: number }>>;
   readonly absent: readonly string[];
 }
@@ -143,7 +151,9 @@ export class OpfsStore implements ModelStore {
     const text = await (
       await readFile(await findFolder(this.#root, folderName(repo), "snapshots"), commit)
     )?.text();
-    return text === undefined ? { files: {}, absent: [] } : JSON.parse(text); // Only this class writes it.
+    const listing: Partial<Listing> = JSON.parse(text ?? "{}"); // Only this class writes it.
+    const { partBytes, files = {}, absent = [] } = listing;
+    return { partBytes: PART_BYTES, files: partBytes === PART_BYTES ? files : {}, absent };
   }
 
   async #list(snapshot: Snapshot, change: (listing: Listing) => Listing): Promise<void> {
@@ -169,8 +179,9 @@ class OpfsBlob implements PartialFile {
 
   static async open(folder: FileSystemDirectoryHandle, file: HubFile): Promise<OpfsBlob> {
     const parts = new Set<number>();
-    for (let part = 0; part * PART_BYTES < file.sizeBytes; part++)
+    await eachPart(0, Math.ceil(file.sizeBytes / PART_BYTES), async (part) => {
       if ((await readFile(folder, String(part)))?.size === partLength(part, file.sizeBytes)) parts.add(part);
+    });
     return new OpfsBlob(folder, file, parts);
   }
 
@@ -192,6 +203,12 @@ function partLength(part: number, sizeBytes: number): number {
   return Math.min(PART_BYTES, sizeBytes - part * PART_BYTES);
 }
 
+/** Runs `work` for parts from `first` to before `end`, several at once. */
+async function eachPart(first: number, end: number, work: (part: number) => Promise<void>): Promise<void> {
+  for (let part = first; part < end; part += PARTS_AT_ONCE)
+    await Promise.all(Array.from({ length: Math.min(PARTS_AT_ONCE, end - part) }, (_, i) => work(part + i)));
+}
+
 /** Reads a blob over its parts. */
 function partsSource(folder: FileSystemDirectoryHandle, sizeBytes: number, name: string): ByteSource {
   return {
@@ -200,19 +217,18 @@ function partsSource(folder: FileSystemDirectoryHandle, sizeBytes: number, name:
     read: async (offset, length) => {
       checkRange({ name, sizeBytes }, offset, length);
       const bytes = new Uint8Array(length);
-      for (let at = offset; at < offset + length; ) {
-        const part = Math.floor(at / PART_BYTES);
-        const start = at - part * PART_BYTES;
-        const end = Math.min(partLength(part, sizeBytes), start + offset + length - at);
+      const readPart = async (part: number) => {
+        const start = Math.max(0, offset - part * PART_BYTES);
+        const end = Math.min(partLength(part, sizeBytes), offset + length - part * PART_BYTES);
         const file = await readFile(folder, String(part));
         const slice = file && new Uint8Array(await file.slice(start, end).arrayBuffer());
         if (slice?.length !== end - start)
           throw new ModelFileError(
             `reading ${name}: part ${part} is gone from this browser's files, which it may clear when space is short; fetch the model again`,
           );
-        bytes.set(slice, at - offset);
-        at += slice.length;
-      }
+        bytes.set(slice, part * PART_BYTES + start - offset);
+      };
+      await eachPart(Math.floor(offset / PART_BYTES), Math.ceil((offset + length) / PART_BYTES), readPart);
       return bytes;
     },
   };
@@ -228,9 +244,9 @@ async function hashOf(source: ByteSource, file: HubFile, signal: AbortSignal | u
     return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
   const hash = new Sha256();
-  for (let at = 0; at < file.sizeBytes; at += PART_BYTES) {
+  for (let at = 0; at < file.sizeBytes; at += HASH_BYTES) {
     throwIfAborted(signal, `checking ${source.name}`);
-    hash.update(await source.read(at, Math.min(PART_BYTES, file.sizeBytes - at)));
+    hash.update(await source.read(at, Math.min(HASH_BYTES, file.sizeBytes - at)));
   }
   return hash.digest();
 }
