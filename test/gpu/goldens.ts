@@ -38,6 +38,12 @@ const Q8_ERROR = 5e-2;
  */
 const Q8_OVER_F16 = 16;
 
+/**
+ * What logits may differ by numbers of the cache that fall on the other side of a middle, where all rounding moves them little: an H200
+ * has 3.4e-4 with qwen2-tied, which all rounding moves by 4.0e-4; at most 0.28 of it elsewhere.
+ */
+const OTHER_NEIGHBOURS = 5e-4;
+
 const SPARSE = "less-is-more:budget=128,layers=2+7";
 
 /** A task for each checkpoint and cache, and for each problem of the bundled model. */
@@ -130,7 +136,7 @@ async function testBesideReference(run: GpuRun, { name, folder, rounding }: Test
     await engine.close();
   }
   const [actual, expected] = logits;
-  const bound = OTHER_ROUNDING_SHARE * rounding.cache.nearest;
+  const bound = Math.max(OTHER_ROUNDING_SHARE * rounding.cache.nearest, OTHER_NEIGHBOURS);
   run.rows.add("f16 cache", `${name}: logits beside the reference's, products in f32`, {
     error: worstLogitError(actual, expected, ids.length),
     bound,
