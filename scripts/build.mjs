@@ -100,10 +100,15 @@ function buildQuantiser() {
   try {
     const file = join(folder, "quantise.wasm");
     runNode("node_modules/assemblyscript/bin/asc.js", [`${ASSEMBLY}/quantise.ts`, ...settings, "-o", file]);
-    const text = readFileSync(file).toString("base64");
+    // Short lines: Node prints the one that threw.
+    const lines =
+      readFileSync(file)
+        .toString("base64")
+        .match(/.{1,100}/g) ?? [];
     writeIfChanged(
       QUANTISER,
-      `// Made by scripts/build.mjs from ${ASSEMBLY}/quantise.ts.\nexport const QUANTISER_MODULE = "${text}";\n`,
+      `// Made by scripts/build.mjs from ${ASSEMBLY}/quantise.ts.\nexport const QUANTISER_MODULE = [\n` +
+        `${lines.map((line) => `  "${line}",\n`).join("")}].join("");\n`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 /**
  * Quantised weights against f64 of the values that their blocks decode to: rows repacked for the device, products of a row, of few
- * and of many, the embedding. x is rounded to 22 bits of the largest of 32 elements, so that NMSE stays near 1e-13 times what
- * cancels in the sums.
+ * and of many, the embedding. x is rounded to 1/65024 of the largest of 32 elements: an NMSE of 4e-10, times what cancels
+ * in the sums.
  */
 import { afterAll, describe, expect, it } from "vitest";
 import {
@@ -80,18 +80,18 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
 
   it.each(
     layers,
-  )("%s, down in %s: a layer's products of 1, 3 and 9 rows within NMSE 1e-11", async (format, more, sizes) => {
+  )("%s, down in %s: a layer's products of 1, 3 and 9 rows within NMSE 1e-8", async (format, more, sizes) => {
     const backend = await open(sizes);
     const products = new Products(new Trial(backend, 7, "f16"), sizes, { format, more });
     for (const count of [1, 3, 9])
       for (const [op, error] of await products.errors(count))
-        expect(error, `${op} of ${count} rows`).toBeLessThan(1e-11);
+        expect(error, `${op} of ${count} rows`).toBeLessThan(1e-8);
     await backend.close();
   });
 
   it.each(
     formats,
-  )("%s: embeds what the blocks decode to; logits of 1 and 5 rows within NMSE 1e-11", async (format) => {
+  )("%s: embeds what the blocks decode to; logits of 1 and 5 rows within NMSE 1e-8", async (format) => {
     const backend = await open(SIZES);
     const { vocabSize, hiddenSize } = SIZES;
     const random = new Random(3);
@@ -117,7 +117,7 @@ describe.skipIf(gpu === undefined).each(KINDS)("$name", ({ isCore = false, optio
       const expected = rows
         .slice(0, count)
         .flatMap((row) => [...matvec(plain, rmsNorm(row, norm.plain.values, backend.model.rmsNormEps))]);
-      expect(nmse(await trial.floats(logits), expected)).toBeLessThan(1e-11);
+      expect(nmse(await trial.floats(logits), expected)).toBeLessThan(1e-8);
     }
     await backend.close();
   });

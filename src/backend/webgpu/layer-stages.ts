@@ -12,8 +12,6 @@ const FLOAT_UNIT = 8;
 const QUANTISED_UNIT = 16;
 /** Maximum sums that the invocations of a workgroup reduce at once. */
 const MAX_ROWS = 32;
-/** Maximum rows of a workgroup with quantised weights. */
-const MAX_QUANTISED_ROWS = 512;
 /** Workgroup memory of the kernel besides the digits of a vector: the combine of attention, and sums. */
 const OTHER_BYTES = 20992;
 
@@ -172,7 +170,8 @@ export class LayerStages {
     )
       rows /= 2;
     let best: { readonly turns: number; readonly cost: number } | undefined;
-    for (let turns = 1; turns * rows * groups <= MAX_QUANTISED_ROWS; turns++) {
+    // each invocation posts one row at the end
+    for (let turns = 1; turns * rows * groups <= this.threads; turns++) {
       if (unit !== undefined && unit % (turns * rows * groups) !== 0) continue;
       const waves = Math.ceil(numRows / (turns * rows * groups) / workgroups);
       const cost = waves * turns;
