@@ -47,8 +47,8 @@ export interface ShapeDecodeRow {
 /** Steps of a turn that compiles kernels and clocks the device up. */
 const WARM_UP_STEPS = 8;
 /**
- * Such turns go on for so long. A card that was idle while weights were made ran a third of its steps at half its speed in the
- * first 0.3 s, and the slow ones took three times as long.
+ * Such turns go on for so long: a card that was idle while weights were made clocks up meanwhile. With eight steps alone an
+ * H200 had a p99 of 9.25 ms in q8_0, with a second 4.03 ms.
  */
 const WARM_UP_MS = 1000;
 const PROFILES = 3;
