@@ -10,12 +10,14 @@ import { checkOptions, flag, oneOf, wholeNumberFrom } from "./base/check-options
 import { ConfigError } from "./base/errors.ts";
 import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
 import type { FileFolder } from "./load/byte-source.ts";
+import { modelIdentity } from "./load/calibration.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import { scanWeights, type WeightProblem } from "./load/scan-weights.ts";
 import { BACKENDS } from "./machine/backends.ts";
 import { estimateMemory, type MemoryEstimate, singleRequest } from "./machine/estimate-memory.ts";
+import { attentionFactsOf } from "./model/calibrated.ts";
 import { type LayerConfig, type ModelConfig, readModelConfig } from "./model/config.ts";
-import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
+import { countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import type { RopeConfig } from "./model/rope-config.ts";
 import { guessNote } from "./model/selection-layers.ts";
 import type { WeightPlan } from "./model/weight-rows.ts";
@@ -47,6 +49,8 @@ export interface CheckpointReport {
   readonly dtypes: readonly string[];
   readonly weightBytes: number;
   readonly files: readonly string[];
+  /** Identifies the model to its calibration (`sparse-attention.json`). */
+  readonly identity: string;
   /** Tensors that no op uses: their number, and the first names. */
   readonly ignoredTensors: IgnoredTensors;
   /** Other omissions, for people: files that may not be read, values that the engine does not follow. */
@@ -153,6 +157,7 @@ export async function inspectFolder(
       dtypes: [...new Set(tensors.map((entry) => entry.fileDtype))].sort(),
       weightBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       files: checkpoint.files,
+      identity: modelIdentity(checkpoint.config, checkpoint.tensors),
       ignoredTensors: ignoredTensors(ignored),
       notes: checkpoint.notes,
       cacheDtype,
@@ -208,8 +213,7 @@ function reportAttention(
   cacheDtype: CacheDtype,
   spec: string | undefined,
 ): AttentionReport {
-  const own = checkpoint.generationConfig.attention;
-  const model = attentionModelOf(config, DEFAULT_PAGE_SIZE, checkpoint.tokenizer);
+  const { model, defaults: own, notes } = attentionFactsOf(checkpoint, config, DEFAULT_PAGE_SIZE);
   const policy = bindAttention(firstNamed(spec, own), model, own);
   const layers = rolesOf(policy, model).map(({ attends, selects }, layer) => {
     if (windowOf(model, layer) !== undefined) return { layer, role: "sliding window" as const };
@@ -229,7 +233,7 @@ function reportAttention(
     ...{ name, settings, layers, reads },
     ...(from && { selectionLayersFrom: from }),
     ...(from === "paper" && { selectionLayersOf: model.defaultSelectionLayersOf ?? "" }),
-    notes: from === "guess" ? [guessNote(name, settings.layers)] : [],
+    notes: [...notes, ...(from === "guess" ? [guessNote(policy)] : [])],
   };
 }
 

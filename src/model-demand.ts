@@ -3,12 +3,16 @@ import { MAX_CONCURRENT } from "./backend/backend-kind.ts";
 import { ConfigError } from "./base/errors.ts";
 import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
 import type { BackendDemand } from "./machine/choose-backend.ts";
+import type { KeptByPolicy } from "./machine/fit-model.ts";
 import type { ModelConfig } from "./model/config.ts";
 import type { WeightPlan } from "./model/weight-rows.ts";
 import { storedBytes } from "./model/weight-storage.ts";
 import type { EngineOptions } from "./open-options.ts";
 
-type DemandOptions = Pick<EngineOptions, "contextLength" | "dtype" | "maxConcurrent" | "pageSize">;
+type DemandOptions = Pick<EngineOptions, "contextLength" | "dtype" | "maxConcurrent" | "pageSize"> & {
+  /** What the policy of requests keeps. Absent: nothing. */
+  readonly kept?: KeptByPolicy;
+};
 
 /** What a model asks of a backend under these options. @throws ConfigError on a context that the model was not made for */
 export function demandOf(
@@ -19,6 +23,7 @@ export function demandOf(
   return {
     model: config,
     capacity: capacityFor(config, options),
+    kept: options.kept,
     isConcurrencyNamed: options.maxConcurrent !== undefined,
     weights: {
       choice: options.dtype ?? "auto",

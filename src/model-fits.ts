@@ -1,11 +1,14 @@
 /** Whether a model fits the backends of this machine, from its headers alone. */
 import type { BackendName } from "./backend/backend.ts";
 import { EngineError } from "./base/errors.ts";
+import { keptAtOpen } from "./kept-at-open.ts";
+import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
 import { openCheckpoint } from "./load/checkpoint.ts";
 import { BACKENDS } from "./machine/backends.ts";
 import { capacityOn } from "./machine/choose-backend.ts";
 import { estimateMemory, type MemoryEstimate } from "./machine/estimate-memory.ts";
 import { fitModel } from "./machine/fit-model.ts";
+import { attentionFactsOf } from "./model/calibrated.ts";
 import { readModelConfig } from "./model/config.ts";
 import type { WeightDtype } from "./model/weight-storage.ts";
 import { checkWeights } from "./model/weights.ts";
@@ -39,18 +42,22 @@ export async function fitFolder(
   try {
     const config = readModelConfig(checkpoint);
     const { plans } = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
-    const demand = demandOf(config, plans, { ...(asked !== undefined && { contextLength: asked }) });
+    const facts = attentionFactsOf(checkpoint, config, DEFAULT_PAGE_SIZE);
+    const kept = await keptAtOpen(undefined, facts, { openFolder: async () => host.folder });
+    const demand = demandOf(config, plans, { kept, ...(asked !== undefined && { contextLength: asked }) });
     const fits: ModelFit[] = [];
     for (const kind of BACKENDS) {
       if (kind.name === "reference") continue;
       try {
         const candidate = await kind.probe(host, {});
         const { dtype, dtypeWhy, weightBytes, capacity } = fitModel(candidate, {
-          ...{ model: config, capacity: capacityOn(candidate, demand), weights: demand.weights },
+          ...{ model: config, capacity: capacityOn(candidate, demand), weights: demand.weights, kept },
           asked: { context: asked !== undefined, concurrency: false },
         });
         const { cacheDtype } = candidate;
-        const memory = estimateMemory(kind.memory, { model: config, weightBytes, cacheDtype, capacity });
+        const memory = estimateMemory(kind.memory, {
+          ...{ model: config, weightBytes, cacheDtype, capacity, kept: kept.memory },
+        });
         const { maxSequenceLength: contextLength } = capacity;
         fits.push({ backend: kind.name, dtype, why: dtypeWhy, contextLength, memory });
       } catch (error) {

@@ -2,20 +2,25 @@
  * The attention driver: runs dense or selected attention in each layer, by the layer's role in the request's policy.
  * It owns the current selection of each policy. Prefill is dense, and so is a sequence that fits the budget, for every policy.
  */
-import type { Scores, SequenceRange, StepBatch, TokenSelection } from "../backend/backend.ts";
+import type { RawHeads, Scores, SequenceRange, StepBatch, TokenSelection } from "../backend/backend.ts";
 import type { TensorRef } from "../base/tensor-ref.ts";
 import type { AttentionBackend } from "./attention-backend.ts";
 import { CacheReads } from "./cache-reads.ts";
+import { KeptData, type MissingData } from "./kept-data.ts";
 import { globalLayers, windowOf } from "./layer-windows.ts";
 import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { rolesOf } from "./roles.ts";
-import { SelectionWorkspace, TensorPool } from "./workspace.ts";
+import { type RecordedMerge, SelectionWorkspace, TensorPool } from "./workspace.ts";
 
-/** Consecutive sequences of a batch that share a policy and all attend densely, or all sparsely. */
+/** Consecutive sequences of a batch that share a policy and a budget, and all attend densely, or all sparsely. */
 export interface BatchGroup {
   readonly policy: AttentionPolicy;
   readonly range: SequenceRange;
   readonly isSparse: boolean;
+  /** Of its sparse layers. Default: the policy's `tokenBudget`. */
+  readonly budget?: number;
+  /** Its number among the sparse groups of its policy, each of which has a selection of its own. Default 0. */
+  readonly part?: number;
 }
 
 interface PolicyState {
@@ -24,14 +29,23 @@ interface PolicyState {
   selection: TokenSelection | undefined;
 }
 
+/** A policy's roles, its current selection, and the merge of the last selection step. */
+export interface ObservedState {
+  readonly roles: readonly LayerRole[];
+  readonly selection: TokenSelection | undefined;
+  readonly merge: RecordedMerge;
+}
+
 export class Attention {
   readonly model: AttentionModel;
   /** Cache reads of the current step's ops, by sequence. */
   readonly reads: CacheReads;
   readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
-  readonly #states = new Map<AttentionPolicy, PolicyState>();
+  /** By the part of a group. */
+  readonly #states = new Map<AttentionPolicy, PolicyState[]>();
   #denseScores: Scores | undefined;
+  readonly #kept: KeptData;
   /** Groups of the step whose policy threw. */
   #failures = new Map<BatchGroup, unknown>();
 
@@ -40,11 +54,23 @@ export class Attention {
     this.model = model;
     this.reads = new CacheReads(model, backend.cacheDtype, backend.capacity.maxBatchSequences);
     this.#pool = new TensorPool(backend);
+    this.#kept = new KeptData(backend, model);
   }
 
   /** Starts a step; `reads` counts its ops. */
   begin(batch: Pick<StepBatch, "lengths" | "numSequences">): void {
     this.reads.begin(batch);
+  }
+
+  /** Receives queries and keys before RoPE, if a policy of the step has gates; the caller gives it to `attentionInput`. */
+  rawHeads(groups: readonly BatchGroup[]): RawHeads | undefined {
+    for (let i = 0; i < groups.length; i++) if (groups[i]?.policy.gates) return this.#kept.rawHeads();
+    return undefined;
+  }
+
+  /** Returns what a policy keeps beside the cache and is not there yet, so that the caller can make it before a step does. */
+  missingFor(policy: AttentionPolicy): MissingData | undefined {
+    return this.#kept.missingFor(policy);
   }
 
   /**
@@ -59,6 +85,10 @@ export class Attention {
       if (this.#failures.size > 0 && this.#failures.has(group)) continue;
       if (isGlobal && group.policy.pageBounds !== undefined)
         this.#backend.updatePageBounds(layer, group.range);
+      if (isGlobal && group.policy.keySketch)
+        this.#backend.updateKeySketch(layer, group.range, this.#kept.sketch(layer));
+      const gate = isGlobal ? group.policy.gates?.layers[layer] : undefined;
+      if (gate) this.#backend.updateBlockKeys(group.range, this.#kept.rawHeads().keys, gate);
       if (!group.isSparse) this.#attendAll(layer, group.range, query, output);
       else this.#attendOrFail(layer, group, query, output);
     }
@@ -84,24 +114,34 @@ export class Attention {
   }
 
   #attendSparsely(layer: number, group: BatchGroup, query: TensorRef, output: TensorRef): void {
-    const { policy, range } = group;
-    const state = this.#state(policy);
+    const { policy, range, budget = policy.tokenBudget } = group;
+    const state = this.#state(group);
     const role = state.roles[layer] as LayerRole;
+    const raw = policy.gates && this.#kept.rawHeads();
+    const sketch = policy.keySketch && this.#kept.sketch(layer);
     if (role.attends === "all") {
       const scores = role.selects ? this.#scores(range.count) : undefined;
       this.#attendAll(layer, range, query, output, scores);
-      if (role.selects) state.selection = policy.select?.(state.workspace.start(layer, range, query, scores));
+      if (role.selects)
+        state.selection = policy.select?.(
+          state.workspace.start(layer, range, query, { budget, scores, raw, sketch }),
+        );
       return;
     }
     if (role.selects)
-      state.selection = policy.select?.(state.workspace.start(layer, range, query, undefined));
+      state.selection = policy.select?.(
+        state.workspace.start(layer, range, query, { budget, scores: undefined, raw, sketch }),
+      );
     if (!state.selection)
       throw new TypeError(
         `attention ${policy.name}: layer ${layer} attends to a selection, but none was made; ` +
           `layers that may select are ${globalLayers(this.model).join(", ")}`,
       );
-    this.reads.selected(range, state.selection);
-    this.#backend.attendSelected(layer, range, query, state.selection, output);
+    const selection = role.headMap
+      ? state.workspace.mapHeads(range, state.selection, role.headMap)
+      : state.selection;
+    this.reads.selected(range, selection);
+    this.#backend.attendSelected(layer, range, query, selection, output);
   }
 
   #attendAll(
@@ -115,21 +155,32 @@ export class Attention {
     this.#backend.attendAll(layer, range, query, output, scores);
   }
 
+  /**
+   * Returns what a group's policy has done in the current layer, for observers; undefined in a dense step, and if the policy threw.
+   * Valid until the next call of `attend`.
+   */
+  stateOf(group: BatchGroup): ObservedState | undefined {
+    if (!group.isSparse || this.#failures.has(group)) return undefined;
+    const { roles, selection, workspace } = this.#state(group);
+    return { roles, selection, merge: workspace.merge };
+  }
+
   /** Gives the buffers of a policy back when its last request has ended. */
   forget(policy: AttentionPolicy): void {
-    this.#states.get(policy)?.workspace.release();
+    for (const { workspace } of this.#states.get(policy) ?? []) workspace.release();
     this.#states.delete(policy);
   }
 
-  #state(policy: AttentionPolicy): PolicyState {
-    let state = this.#states.get(policy);
-    if (!state) {
-      const roles = rolesOf(policy, this.model);
-      const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool, this.reads);
-      state = { roles, workspace, selection: undefined };
-      this.#states.set(policy, state);
-    }
-    return state;
+  #state({ policy, part = 0 }: BatchGroup): PolicyState {
+    const known = this.#states.get(policy);
+    const state = known?.[part];
+    if (state) return state;
+    const roles = rolesOf(policy, this.model);
+    const workspace = new SelectionWorkspace(this.#backend, this.model, this.#pool, this.reads);
+    const made: PolicyState = { roles, workspace, selection: undefined };
+    if (known) known[part] = made;
+    else this.#states.set(policy, [made]); // a policy's first group is part 0
+    return made;
   }
 
   /** Emitted scores for so many sequences; one set serves all policies, one after the other. */
@@ -142,9 +193,4 @@ export class Attention {
     this.#denseScores = { values, heads, unit: 1 };
     return this.#denseScores;
   }
-}
-
-/** True if a decode step of this length attends sparsely: the sequence no longer fits the budget. */
-export function isSparseAt(policy: AttentionPolicy, length: number): boolean {
-  return length > policy.tokenBudget;
 }

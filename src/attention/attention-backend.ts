@@ -5,13 +5,28 @@ export type AttentionBackend = Pick<
   Backend,
   | "cacheDtype"
   | "createTensor"
+  | "createPageTensor"
+  | "addPageBounds"
   | "attendAll"
   | "attendSelected"
   | "scores"
+  | "selectedScores"
   | "randomScores"
   | "updatePageBounds"
   | "pageScores"
+  | "poolScores"
+  | "updateBlockKeys"
+  | "blockScores"
+  | "updateKeySketch"
+  | "sketchScores"
   | "topK"
+  | "unitsAbove"
   | "mergeByRank"
   | "expandSelection"
-> & { readonly capacity: Pick<Backend["capacity"], "maxBatchSequences" | "maxSequenceLength"> };
+  | "mapHeads"
+> & {
+  readonly capacity: Pick<
+    Backend["capacity"],
+    "maxBatchRows" | "maxBatchSequences" | "maxSequenceLength" | "maxPages" | "pageSize"
+  >;
+};

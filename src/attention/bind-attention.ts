@@ -14,7 +14,8 @@ export function firstNamed(
 
 /**
  * Binds a policy, or the policy of a spec, to a model.
- * defaults: the checkpoint's own spec, whose settings stand in for those that a spec of the same policy leaves out.
+ * defaults: the checkpoint's own spec, whose settings stand in for those that a spec of the same policy leaves out, after those that the
+ * model's calibration has.
  * @throws ConfigError when the policy is impossible for the model.
  */
 export function bindAttention(
@@ -22,7 +23,8 @@ export function bindAttention(
   model: AttentionModel,
   defaults?: string,
 ): AttentionPolicy {
-  const policy = typeof attention === "string" ? parseAttention(attention, defaults) : attention;
+  const policy =
+    typeof attention === "string" ? parseAttention(attention, defaults, model.measuredSettings) : attention;
   const bound = bind(policy, model);
   if (!isPolicy(bound))
     throw new ConfigError(`attention ${policy.name}: forModel gave no policy but ${printValue(bound)}`);

@@ -12,21 +12,22 @@ export function globalLayers(model: Pick<AttentionModel, "numLayers" | "windows"
   return layers.filter((layer) => windowOf(model, layer) === undefined);
 }
 
-/** @throws ConfigError for a selection layer past the model's last, or one that sees a sliding window alone */
+/** key: of the setting that names the layers. @throws ConfigError for a selection layer past the model's last, or one that sees a sliding window alone */
 export function checkSelectionLayers(
   policy: string,
   layers: readonly number[],
   model: Pick<AttentionModel, "numLayers" | "windows">,
+  key = "layers",
 ): void {
   const last = layers[layers.length - 1] ?? 0;
   if (last >= model.numLayers)
     throw new ConfigError(
-      `attention ${policy}: layers names layer ${last}, but the model's layers are 0 to ${model.numLayers - 1}`,
+      `attention ${policy}: ${key} names layer ${last}, but the model's layers are 0 to ${model.numLayers - 1}`,
     );
   const sliding = layers.find((layer) => windowOf(model, layer) !== undefined);
   if (sliding !== undefined)
     throw new ConfigError(
-      `attention ${policy}: layers names layer ${sliding}, which attends to a sliding window of ` +
+      `attention ${policy}: ${key} names layer ${sliding}, which attends to a sliding window of ` +
         `${windowOf(model, sliding)} tokens and selects nothing; layers that attend to all are ` +
         globalLayers(model).join(", "),
     );

@@ -12,13 +12,28 @@ const MODEL = {
 it.each([
   "full",
   "less-is-more:budget=64,recency=0.5,sinks=2,layers=1+5+8",
+  "less-is-more:budget=64,recency=0.5,sinks=2,layers=2+7,sets=kv",
   "tidal-decode:budget=64,layers=2+4",
   "quest:budget=64,page=32,dense-layers=1",
+  "seer-attention-r:gate=hf:org/gates@v1,budget=64,dense-layers=2",
+  "seer-attention-r:gate=./a folder/x=1.pth,budget=64",
   "streaming-llm:budget=64,sinks=3",
   "oracle-top-k:budget=64",
   "random-tokens:budget=64,seed=9",
 ])("%s is read, bound and written as it was", (spec) => {
   expect(formatAttention(bindAttention(spec, MODEL))).toBe(spec);
+});
+
+it.each([
+  [
+    "less-is-more:sets=heads",
+    'sets must be all, kv, head, for one set for all heads, one a kv head, or one a head, got "heads"',
+  ],
+  ["seer-attention-r:gate=", "gate must name a folder, a file or a repository of the hub"],
+  ["seer-attention-r:budget=0", "budget must be a whole number of at least 1"],
+  ["seer-attention-r:dense-layers=11", "dense-layers names layer 10"],
+])("%s is refused when it is bound", (spec, message) => {
+  expect(() => bindAttention(spec, MODEL)).toThrow(message);
 });
 
 it("settings that are not known yet are left out", () => {
@@ -67,7 +82,7 @@ describe("with sliding layers", () => {
 
   it("a model of sliding layers alone is refused by every policy that selects, and full takes it", () => {
     const all = { ...MODEL, windows: windows.map(() => 128), defaultSelectionLayers: [] };
-    for (const spec of ["less-is-more", "quest", "streaming-llm"])
+    for (const spec of ["less-is-more", "quest", "seer-attention-r", "streaming-llm"])
       expect(() => bindAttention(spec, all)).toThrow("every layer of the model attends to a sliding window");
     expect(bindAttention("full", all).name).toBe("full");
   });

@@ -65,6 +65,18 @@ export interface TestedDevice {
 export interface MemoryDemand {
   readonly model: ModelShape;
   readonly weightBytes: number;
+  /** What attention policies keep. Absent: nothing. */
+  readonly kept?: KeptMemory | undefined;
+}
+
+/**
+ * Memory that attention policies keep beside keys and values, for a capacity. Key bounds do not count: every backend has room for
+ * them.
+ */
+export interface KeptMemory {
+  bytes(capacity: Capacity): number;
+  /** Of the largest tensor. */
+  largestBytes(capacity: Capacity): number;
 }
 
 /** Memory limit of a backend. */

@@ -3,7 +3,7 @@
  * webgpu), one conformance suite (`test/conformance/`).
  *
  * An op is a part of a decoder, not tensor algebra, so that a backend can fuse. Ops are recorded in order and return nothing;
- * data comes back only by `read` and by the `InFlightSample` that `sample` returns. No op allocates in steady state.
+ * data comes back only by `read` and `readback`, and by the `InFlightSample` that `sample` returns. No op allocates in steady state.
  *
  * Words: a *row* is one token of the batch; a *sequence* is one request's run of consecutive rows; `T` = rows of the
  * batch, `S` = sequences of the batch. `numQueryHeads / numKvHeads` = group size; query head `h` reads kv head
@@ -13,8 +13,11 @@ import type { CacheDtype } from "../base/cache-dtype.ts";
 import type { TensorDtype } from "../base/dtype.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
 import type { WeightFormat } from "../base/weight-format.ts";
+import type { RawHeads } from "./block-gate.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "./layer-weights.ts";
 import type { ModelShape } from "./model-shape.ts";
+import type { Readback } from "./readback.ts";
+import type { Scores, SelectionBackend, SequenceRange, TokenSelection } from "./selection-backend.ts";
 
 /** Limits of a batch and of the cache; fixed while the backend is open. */
 export interface Capacity {
@@ -30,8 +33,11 @@ export interface Capacity {
   readonly maxBatchSequences: number;
 }
 
+export type * from "./block-gate.ts";
 export type * from "./layer-weights.ts";
 export type * from "./model-shape.ts";
+export type { Readback } from "./readback.ts";
+export type * from "./selection-backend.ts";
 export type { CacheDtype };
 
 /** Tuning choices of a backend. They change speed, never results. */
@@ -86,17 +92,11 @@ export interface StepBatch {
   readonly rowCounts: Uint32Array;
   /** [numSequences] cached length after this step: the sequence's last row has position lengths - 1. */
   readonly lengths: Uint32Array;
-  /** [numSequences] first position without valid key bounds; `updatePageBounds` starts there. */
+  /** [numSequences] first position without valid key bounds or sketch; `updatePageBounds` and `updateKeySketch` start there. */
   readonly validBounds: Uint32Array;
   /** [numSequences, maxPagesPerSequence] page ids; entries past ceil(length / pageSize) are ignored. */
   readonly pageTables: Uint32Array;
   readonly maxPagesPerSequence: number;
-}
-
-/** Consecutive sequences of the current batch: first, first + 1, …, first + count - 1. */
-export interface SequenceRange {
-  readonly first: number;
-  readonly count: number;
 }
 
 /** Weights of one layer after its attention. */
@@ -119,45 +119,8 @@ export interface LayerTensors {
   readonly x: TensorRef;
   /** Queries of the next attention: f32 [maxBatchRows, numQueryHeads * headDim]. */
   readonly query: TensorRef;
-}
-
-/**
- * One score for each unit of a sequence. A unit is a run of `unit` consecutive positions: 1 for token scores, the
- * page size for page scores. The sequence has `ceil(length / unit)` units.
- */
-export interface Scores {
-  /** f32 [at least range.count, heads, capacity]; row s is sequence range.first + s. */
-  readonly values: TensorRef;
-  readonly heads: number;
-  readonly unit: number;
-}
-
-/** Units chosen from scores: for each sequence and head group exactly `count` units, no repeats, in no promised order. */
-export interface UnitSet {
-  /** u32 [at least range.count, headGroups, capacity] */
-  readonly units: TensorRef;
-  readonly headGroups: number;
-  readonly count: number;
-  readonly unit: number;
-}
-
-/**
- * The tokens that sparse layers attend to.
- *
- * indices u32 [at least range.count, headGroups, capacity]: ascending positions, no repeats, first counts[s] valid
- * counts  u32 [at least range.count]: the same for all head groups of a sequence
- * headGroups  1 (one set for all heads), numKvHeads or numQueryHeads
- */
-export interface TokenSelection {
-  readonly indices: TensorRef;
-  readonly counts: TensorRef;
-  readonly headGroups: number;
-}
-
-/** Units at both ends of a sequence: the first `sinks` and the last `recent`. */
-export interface KeptEnds {
-  readonly sinks: number;
-  readonly recent: number;
+  /** Receives queries and keys of the next attention before RoPE, if a policy of the step reads them. */
+  readonly raw?: RawHeads | undefined;
 }
 
 /** Parameters by which a sequence's next token is sampled. Temperature 0 is greedy: the lowest id of the largest logit. */
@@ -174,12 +137,23 @@ export interface SamplingParams {
   readonly seed: number;
 }
 
+/** Changes of logits by token. An id occurs once. */
+export interface TokenBias {
+  readonly ids: readonly number[];
+  /** Added to the logits, in f32. -Infinity bans the token. */
+  readonly values: readonly number[];
+}
+
 /** One sequence of a sample. `sampleIndex` counts its tokens sampled so far: the random number depends on (seed, sampleIndex) alone. */
 export interface SamplingRow {
   readonly params: SamplingParams;
   readonly sampleIndex: number;
   /** Tokens that the repetition penalty counts as seen; read only if the penalty is not 1. */
   readonly seenTokens: ArrayLike<number>;
+  /** Applied after the repetition penalty. Absent: nothing. */
+  readonly bias?: TokenBias | undefined;
+  /** u32 [ceil(vocabSize / 32)]: 1 bit a token, the lowest bit first; 1 allows it. Applied last. Absent: all. */
+  readonly mask?: Uint32Array | undefined;
 }
 
 /**
@@ -189,7 +163,7 @@ export interface SamplingRow {
 export const SAMPLED_TOKEN = 0x80000000;
 
 /**
- * Marks a row that `sample` cannot sample. Such a row has NaN or +Infinity, or only -Infinity, after the repetition penalty.
+ * Marks a row that `sample` cannot sample. Such a row has NaN or +Infinity, or only -Infinity, after the row's changes.
  * Every backend returns this value for it.
  * A step may continue from it, as from any sampled token: the step embeds token 0, which affects this sequence alone.
  */
@@ -207,7 +181,7 @@ export interface InFlightSample {
   tokens(): Promise<Uint32Array>;
 }
 
-export interface Backend {
+export interface Backend extends SelectionBackend {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly cacheDtype: CacheDtype;
@@ -230,10 +204,26 @@ export interface Backend {
 
   /** Makes a zeroed tensor. Called at open and when a new size is first needed, never in steady state. */
   createTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef;
+  /**
+   * Makes a zeroed tensor with data of each page beside its key and values: [maxPages, ...shape]. It follows `resizeCache`: pages that
+   * stay keep their data, and pages that come have undefined ones.
+   */
+  createPageTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef;
+  /**
+   * Runs `make`, which creates tensors and does nothing else, and resolves once their memory is there beside what steps may still
+   * need. Called between steps.
+   * what: completes "no memory for …".
+   * @throws OutOfMemoryError; nothing has changed then
+   */
+  allocate<T>(what: string, make: () => T): Promise<T>;
+  /** Makes room for key bounds, if there is none, in `allocate` as the last thing. Else the first `updatePageBounds` does. */
+  addPageBounds(): void;
   /** Copies data in, from the start. @throws ShapeError when data is longer than the tensor. */
   write(tensor: TensorRef, data: Float32Array | Uint32Array): void;
   /** Waits for recorded steps and copies the tensor out (f32 or u32, after its dtype). For tests, traces and tools. */
   read(tensor: TensorRef): Promise<Float32Array | Uint32Array>;
+  /** Starts copies of tensors to the host, with one wait for all of them. Steady state allocates no more than the closures. */
+  readback(): Readback;
 
   /** Reserves the storage of a weight. @throws BackendError when it does not fit, or when `weightFormats` lacks its format. */
   createWeight(spec: WeightSpec): WeightRef;
@@ -246,7 +236,7 @@ export interface Backend {
 
   /**
    * Resizes the KV pool to pages 0 to numPages - 1, at most `capacity.maxPages`; it starts with none. Pages that stay keep their
-   * keys, values and bounds, in order with the recorded steps.
+   * keys, values and bounds, and their data in page tensors, in order with the recorded steps.
    * Resolves to false if memory is short; nothing has changed then.
    * @throws BackendError when the backend fails
    */
@@ -262,8 +252,15 @@ export interface Backend {
   /**
    * RMS norm of x, q/k/v projections (+ bias), norm of each q and k head if given, RoPE of the layer's table (rotate-half:
    * element i pairs with i + headDim/2); k and v go into the pages of `layer`, q into `query` f32 [maxBatchRows, numQueryHeads * headDim].
+   * raw: if given, receives q and k as they are before RoPE.
    */
-  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;
+  attentionInput(
+    layer: number,
+    weights: AttentionInputWeights,
+    x: TensorRef,
+    query: TensorRef,
+    raw?: RawHeads,
+  ): void;
   /**
    * Dense causal attention of the range's rows over the cache: the row at position p sees positions 0..p, in a layer with a
    * window the last `window` of them. Logits are scaled by attentionScale. output: f32 [maxBatchRows, numQueryHeads * headDim].
@@ -301,43 +298,11 @@ export interface Backend {
    * Samples one token for each of the first rows.length logits rows, at most maxBatchSequences of them. A sample of no rows has
    * no tokens; it arrives when the steps before it are done.
    * A logit of -Infinity is a mask: its token is never sampled. A row with NaN or +Infinity, kept by the filters or not, or with
-   * only -Infinity gives `NO_TOKEN`, whatever its params. Other rows are unaffected.
+   * only -Infinity gives `NO_TOKEN`, whatever its params. Other rows are unaffected. May change the logits of a row in place.
+   * @throws ShapeError for a mask or a bias that does not fit the vocabulary.
    * @throws BackendError when `MAX_IN_FLIGHT_SAMPLES` samples have not arrived yet.
    */
   sample(logits: TensorRef, rows: readonly SamplingRow[]): InFlightSample;
-
-  // ---- selection: one row per sequence; all of it deterministic, ties to the lower position ----
-
-  /** Scaled logits of each query head against every cached key of `layer` (reads K, not V). */
-  scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
-  /** score of position t = hashUnit(seed, layer, length, t); one head. */
-  randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void;
-  /**
-   * Brings the per-channel minimum and maximum of the keys of each page of `layer` up to date, from the step's
-   * `validBounds` to the end of each sequence: a page is extended from there, or started anew at its first token.
-   * Must be recorded after `attentionInput` and before `pageScores` reads what it changes.
-   */
-  updatePageBounds(layer: number, range: SequenceRange): void;
-  /**
-   * Quest's upper bound per query head and run of `out.unit` tokens: sum over channels of max(q * min, q * max), unscaled.
-   * out.unit is a multiple of the cache's page size; the bounds of every page must be up to date.
-   */
-  pageScores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void;
-  /**
-   * Per head the `out.count` best units between the ends (units sinks .. n - recent - 1): score descending, ties to the
-   * lower position, NaN last. out.headGroups = scores.heads. The candidates must be at least out.count.
-   */
-  topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
-  /**
-   * One set for all heads: visit rank 0 of every head in ascending order of head, then rank 1, …; keep first
-   * occurrences until out.count are kept. Ranks are those of `topK`. out.headGroups = 1.
-   */
-  mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void;
-  /**
-   * The set's units and both ends, as ascending token positions (units expanded, the last one cut at the length).
-   * set may be left out: the ends alone, in tokens (unit 1), one group.
-   */
-  expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void;
 
   /**
    * Compiles ahead the kernels that steps like those of `record` need. Called between steps. `record` calls ops as steps do,

@@ -1,7 +1,7 @@
 /** Checks of the contract in backend.ts that several backends make: one message for one mistake. */
 import { ShapeError } from "../base/errors.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
-import type { Capacity, KeptEnds } from "./backend.ts";
+import type { Capacity, KeptEnds, ModelShape, Scores, TokenSelection, UnitSet } from "./backend.ts";
 
 /** A backend's class of references; its constructor is the backend's affair. */
 type Class<T> = abstract new (...args: never) => T;
@@ -50,4 +50,40 @@ export function checkCandidates(numUnits: number, { sinks, recent }: KeptEnds, c
   const candidates = Math.max(0, numUnits - sinks - recent);
   if (candidates < count)
     throw new ShapeError(`selecting ${count} units, but only ${candidates} candidates lie between the ends`);
+}
+
+/** @throws ShapeError for scores that cannot be pooled into so many heads, or in other units */
+export function checkPooling(scores: Scores, out: Scores): void {
+  if (scores.heads % out.heads !== 0)
+    throw new ShapeError(
+      `pooling the scores of ${scores.heads} heads: expected a divisor of them, got ${out.heads}`,
+    );
+  if (scores.unit !== out.unit)
+    throw new ShapeError(`pooling scores of units of ${scores.unit} tokens into units of ${out.unit}`);
+}
+
+/** @throws ShapeError for a sequence of more units than a set of `unitsAbove` has room for */
+export function checkUnits(numUnits: number, { count }: UnitSet): void {
+  if (numUnits > count)
+    throw new ShapeError(`choosing from ${numUnits} units into a set with room for ${count}`);
+}
+
+/** @throws ShapeError unless the map names a kv head for each, and both selections have one set per kv head */
+export function checkHeadMap(
+  selection: TokenSelection,
+  map: readonly number[],
+  out: TokenSelection,
+  { numKvHeads }: ModelShape,
+): void {
+  if (selection.headGroups !== numKvHeads || out.headGroups !== numKvHeads)
+    throw new ShapeError(
+      `mapping heads: expected one set for each of ${numKvHeads} kv heads, got ${selection.headGroups} and ${out.headGroups}`,
+    );
+  const isMap =
+    map.length === numKvHeads &&
+    map.every((head) => Number.isInteger(head) && head >= 0 && head < numKvHeads);
+  if (!isMap)
+    throw new ShapeError(
+      `mapping heads: expected ${numKvHeads} kv heads from 0 to ${numKvHeads - 1}, got ${map.join(", ")}`,
+    );
 }

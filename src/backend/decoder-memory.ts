@@ -31,7 +31,8 @@ export function selectionDimensions(sequences: number, headGroups: number, count
   return [powerOfTwo(sequences), headGroups, powerOfTwo(count)] as const;
 }
 
-function powerOfTwo(least: number): number {
+/** The power of two that is not below `least`. */
+export function powerOfTwo(least: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, least)));
 }
 

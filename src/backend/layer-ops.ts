@@ -6,6 +6,7 @@ import type {
   LayerOutputWeights,
   LayerTensors,
   NextLayer,
+  RawHeads,
 } from "./backend.ts";
 
 /** Rows of a prefill chunk on CPU backends: a chunk reads each weight once while its rows stay in cache; more rows gain nothing. */
@@ -18,7 +19,13 @@ export interface LayerOps {
   /** x += down(act(gate(norm x)) * up(norm x)), after `outputNorm` if there is one; or the weighted sum of experts. */
   feedForward(weights: FeedForwardWeights, x: TensorRef): void;
   /** As in `Backend`. */
-  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void;
+  attentionInput(
+    layer: number,
+    weights: AttentionInputWeights,
+    x: TensorRef,
+    query: TensorRef,
+    raw?: RawHeads,
+  ): void;
 }
 
 /** `Backend.advance` of a backend that fuses nothing. */
@@ -26,9 +33,9 @@ export function advanceByOps(
   ops: LayerOps,
   from: LayerOutputWeights,
   next: NextLayer | undefined,
-  { attended, x, query }: LayerTensors,
+  { attended, x, query, raw }: LayerTensors,
 ): void {
   ops.attentionOutput(from.output, attended, x);
   ops.feedForward(from.feedForward, x);
-  if (next) ops.attentionInput(next.layer, next.weights, x, query);
+  if (next) ops.attentionInput(next.layer, next.weights, x, query, raw);
 }

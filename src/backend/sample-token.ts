@@ -1,17 +1,20 @@
 import { hashUnit } from "../base/random.ts";
+import { addBias, applyMask } from "./adjust-logits.ts";
 import { NO_TOKEN, type SamplingRow } from "./backend.ts";
 
 /**
- * Samples one token: repetition penalty, temperature, top-k, top-p, min-p in the order of Hugging Face `generate`.
+ * Samples one token: repetition penalty, bias, mask, temperature, top-k, top-p, min-p in the order of Hugging Face `generate`.
  * Defines `Backend.sample` for one row. The random number depends on (seed, sampleIndex) alone.
  *
- * logits  f32 [vocabSize]; overwritten if the repetition penalty is not 1
+ * logits  f32 [vocabSize]; overwritten if the row changes them
  * returns a token id, never one with a logit of -Infinity; greedy returns the lowest id of the largest logit. `NO_TOKEN` if
  *         the row is not a distribution
  */
 export function sampleToken(logits: Float32Array, row: SamplingRow): number {
   const { params } = row;
   if (params.repetitionPenalty !== 1) penalise(logits, row.seenTokens, params.repetitionPenalty);
+  if (row.bias) addBias(logits, row.bias);
+  if (row.mask) applyMask(logits, row.mask);
   if (!isDistribution(logits)) return NO_TOKEN;
   if (params.temperature === 0) return argmax(logits);
   const order = candidates(logits, params.topK);

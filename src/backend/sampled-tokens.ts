@@ -1,12 +1,20 @@
 import { ShapeError } from "../base/errors.ts";
+import { checkAdjustments } from "./adjust-logits.ts";
 import { type InFlightSample, NO_TOKEN, SAMPLED_TOKEN, type SamplingRow } from "./backend.ts";
 
 /** Samples on the CPU, finished at once, and the last sample's tokens, which ids of the next step may refer to. */
 export class SampledTokens {
   #last = new Uint32Array(0);
 
-  /** sampleRow: samples the token of a row from the logits of index `i`. */
+  readonly #vocabSize: number;
+
+  constructor(vocabSize: number) {
+    this.#vocabSize = vocabSize;
+  }
+
+  /** sampleRow: samples the token of a row from the logits of index `i`. @throws ShapeError for a row that does not fit */
   sample(rows: readonly SamplingRow[], sampleRow: (row: SamplingRow, i: number) => number): InFlightSample {
+    for (const row of rows) checkAdjustments(row, this.#vocabSize);
     const tokens = Uint32Array.from(rows, sampleRow);
     this.#last = tokens;
     return { tokens: async () => tokens.slice() };

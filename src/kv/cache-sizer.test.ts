@@ -13,7 +13,8 @@ function sized(options: Partial<PoolOptions> = {}, maxPages = 1000) {
       return numPages <= memory.pages;
     },
   };
-  const sizer = new CacheSizer(pool, backend, { firstPages: 10, maxPages: 100, idleMs: 50, ...options });
+  const sizes = { firstPages: 10, maxPages: 100, cachePages: 100, idleMs: 50, keepMs: 200 };
+  const sizer = new CacheSizer(pool, backend, { ...sizes, ...options });
   return { pool, sizer, calls, memory };
 }
 

@@ -51,6 +51,35 @@ test("a fork shares full pages and starts after them", () => {
   pool.checkIntegrity(0);
 });
 
+test("an owner's data cover what it marked: not a page that another sequence takes, a cut one, or another owner's", () => {
+  const pool = new PagePool(4, 4);
+  const [owner, other] = [{}, {}];
+  const cache = new SequenceCache(pool);
+  expect(cache.hasData(owner, 0)).toBe(true);
+  cache.grow(6);
+  expect(cache.hasData(owner, 6)).toBe(false);
+  cache.markData(owner, 0);
+  expect([cache.hasData(owner, 6), cache.hasData(owner, 4), cache.hasData(other, 6)]).toEqual([
+    true,
+    true,
+    false,
+  ]);
+  cache.grow(1);
+  expect([cache.hasData(owner, 7), cache.hasData(owner, 6)]).toEqual([false, true]);
+  cache.markData(owner, 6);
+  const fork = cache.fork();
+  expect([fork.length, fork.hasData(owner, 4)]).toEqual([4, true]);
+  cache.truncate(5);
+  expect([cache.hasData(owner, 5), cache.hasData(owner, 4)]).toEqual([false, true]);
+  pool.resize(6);
+  expect(fork.hasData(owner, 4)).toBe(true);
+  fork.release();
+  cache.release();
+  const next = new SequenceCache(pool);
+  next.grow(4);
+  expect(next.hasData(owner, 4)).toBe(false);
+});
+
 test("a sequence that is cut inside a shared page releases the page, because it must not write to it", () => {
   const pool = new PagePool(8, 4);
   const cache = new SequenceCache(pool);

@@ -1,3 +1,4 @@
+import type { PageBounds } from "./page-bounds.ts";
 import type { PagePool } from "./page-pool.ts";
 
 /**
@@ -8,8 +9,8 @@ export class SequenceCache {
   readonly #pool: PagePool;
   readonly #pages: number[] = [];
   #length = 0;
-  /** A lower limit on `validBounds`, so that the search for it starts here; a multiple of the page size. */
-  #validFrom = 0;
+  /** Lower limits on the first positions without data, so that a search starts there; multiples of the page size. */
+  readonly #validFrom = new Map<PageBounds, number>();
 
   constructor(pool: PagePool) {
     this.#pool = pool;
@@ -52,6 +53,22 @@ export class SequenceCache {
   }
 
   /**
+   * Continues after pages that hold its next tokens already: retains them, and releases the reserved pages that they replace.
+   * The length is a multiple of the page size.
+   * pages: all pages of the sequence up to the new length, its own first
+   */
+  adopt(pages: readonly number[]): void {
+    const { pageSize } = this.#pool;
+    const first = this.#length / pageSize;
+    const adopted = pages.slice(first);
+    const replaced = this.#pages.slice(first, pages.length);
+    this.#pool.retain(adopted);
+    this.#pool.release(replaced);
+    for (let i = 0; i < adopted.length; i++) this.#pages[first + i] = adopted[i] as number;
+    this.#length = pages.length * pageSize;
+  }
+
+  /**
    * Keeps the first `length` tokens and releases the pages past them. If forks share the page that contains the cut, the
    * sequence releases it and ends at its start, because it must not write to a shared page. The caller computes the lost tokens
    * again.
@@ -64,13 +81,14 @@ export class SequenceCache {
     const isCut = length % pageSize !== 0;
     const last = Math.floor(length / pageSize);
     const page = this.#pages[last];
-    const isShared = isCut && page !== undefined && this.#pool.holders(page) > 1;
+    const isShared = isCut && page !== undefined && this.#pool.isShared(page);
     const kept = isCut && !isShared ? last + 1 : last;
     this.#pool.release(this.#pages, kept);
     this.#pages.length = kept;
     if (kept > last && page !== undefined && bounds.valid(page) > length % pageSize) bounds.forget(page);
+    if (kept > last && page !== undefined) this.#pool.forgetData(page);
     this.#length = isShared ? last * pageSize : length;
-    this.#validFrom = Math.min(this.#validFrom, last * pageSize);
+    for (const [data, from] of this.#validFrom) this.#validFrom.set(data, Math.min(from, last * pageSize));
   }
 
   /**
@@ -83,7 +101,7 @@ export class SequenceCache {
     this.#pool.retain(this.#pages, full);
     for (let i = 0; i < full; i++) fork.#pages.push(this.#pages[i] as number);
     fork.#length = full * this.#pool.pageSize;
-    fork.#validFrom = Math.min(this.#validFrom, fork.#length);
+    for (const [data, from] of this.#validFrom) fork.#validFrom.set(data, Math.min(from, fork.#length));
     return fork;
   }
 
@@ -92,20 +110,49 @@ export class SequenceCache {
     this.#pool.release(this.#pages);
     this.#pages.length = 0;
     this.#length = 0;
-    this.#validFrom = 0;
+    this.#validFrom.clear();
+  }
+
+  /**
+   * True if an owner's data cover the first `length` tokens. Every step extends them from the first token on, and a page that is
+   * full keeps its tokens, so that the last page decides.
+   */
+  hasData(owner: object, length: number): boolean {
+    if (length === 0) return true;
+    const { pageSize } = this.#pool;
+    const last = Math.ceil(length / pageSize) - 1;
+    return this.#pool.dataOf(owner).valid(this.#pages[last] as number) === length - last * pageSize;
+  }
+
+  /** Records that an owner's data cover the cached tokens, those from position `from` on since now. */
+  markData(owner: object, from: number): void {
+    const { pageSize } = this.#pool;
+    const data = this.#pool.dataOf(owner);
+    for (let i = Math.floor(from / pageSize); i * pageSize < this.#length; i++)
+      data.markValid(this.#pages[i] as number, Math.min(pageSize, this.#length - i * pageSize));
   }
 
   /** First position without valid key bounds; `length` if all positions have them. */
   get validBounds(): number {
-    const { pageSize, bounds } = this.#pool;
-    while (this.#validFrom + pageSize <= this.#length) {
-      const valid = bounds.valid(this.#pages[this.#validFrom / pageSize] as number);
-      if (valid < pageSize) return this.#validFrom + valid;
-      this.#validFrom += pageSize;
+    return this.#firstInvalid(this.#pool.bounds);
+  }
+
+  /** First position that an owner's data do not cover; `length` if they cover all. */
+  validData(owner: object): number {
+    return this.#firstInvalid(this.#pool.dataOf(owner));
+  }
+
+  #firstInvalid(data: PageBounds): number {
+    const { pageSize } = this.#pool;
+    const known = this.#validFrom.get(data) ?? 0;
+    let from = known;
+    let valid = 0;
+    for (; from < this.#length; from += pageSize) {
+      valid = data.valid(this.#pages[from / pageSize] as number);
+      if (valid < pageSize) break;
     }
-    if (this.#validFrom === this.#length) return this.#length;
-    const valid = bounds.valid(this.#pages[this.#validFrom / pageSize] as number);
-    return Math.min(this.#length, this.#validFrom + valid);
+    if (from !== known) this.#validFrom.set(data, from);
+    return from >= this.#length ? this.#length : Math.min(this.#length, from + valid);
   }
 
   /** Records that the backend updated the key bounds from position `from` to the end. from: of `validBounds` */

@@ -1,9 +1,11 @@
 import type { FileFolder } from "./byte-source.ts";
+import type { Calibration } from "./calibration.ts";
 import type { CheckpointTemplate } from "./chat-template.ts";
 import type { GenerationConfig } from "./generation-config.ts";
 import type { JsonObject } from "./json-file.ts";
 import type { TensorEntry } from "./tensor-entry.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import type { TokenizerSource } from "./tokenizer-source.ts";
 
 /**
  * An open checkpoint in Hugging Face's spelling, whatever its files are: texts are read and tensors located; weights stay in
@@ -19,6 +21,8 @@ export interface Checkpoint {
   /** The file's own name of a key of `config`, if the config is made of a file's metadata. */
   readonly metadataKey?: (key: string) => string | undefined;
   readonly generationConfig: GenerationConfig;
+  /** What somebody measured on this model, from the file beside it. */
+  readonly calibration?: Calibration;
   /** Tensors by their names, in Hugging Face's spelling. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   /** Names of the weight files. */
@@ -29,6 +33,8 @@ export interface Checkpoint {
   readonly notes: readonly string[];
   /** undefined when the checkpoint has no tokenizer: requests then use token ids only. */
   readonly tokenizer: Tokenizer | undefined;
+  /** What the tokenizer was made of; "none" without one. */
+  readonly tokenizerSource: TokenizerSource;
   readonly chatTemplate: CheckpointTemplate | undefined;
   /** Closes the weight files. Call it once the weights are loaded; a second call does nothing. */
   close(): Promise<void>;

@@ -1,4 +1,5 @@
 import type { FileFolder } from "./byte-source.ts";
+import { modelIdentity, readCalibration } from "./calibration.ts";
 import type { Checkpoint, FindCheckpoint } from "./checkpoint-contents.ts";
 import { findGguf } from "./gguf/find-gguf.ts";
 import { guardFolder } from "./guarded-folder.ts";
@@ -22,7 +23,19 @@ export async function openCheckpoint(
   const folder = guardFolder(given, signal);
   for (const find of KINDS) {
     const open = await find(folder);
-    if (open) return open();
+    if (open) return withCalibration(folder, await open());
   }
   throw await missingFiles(folder, ["config.json"]);
+}
+
+/** Adds the calibration that lies beside the weights. */
+async function withCalibration(folder: FileFolder, checkpoint: Checkpoint): Promise<Checkpoint> {
+  try {
+    const identity = modelIdentity(checkpoint.config, checkpoint.tensors);
+    const { calibration, notes } = await readCalibration(folder, { files: checkpoint.files, identity });
+    return { ...checkpoint, ...(calibration && { calibration }), notes: [...checkpoint.notes, ...notes] };
+  } catch (error) {
+    await checkpoint.close().catch(() => {}); // report the first error
+    throw error;
+  }
 }

@@ -168,7 +168,9 @@ describe("a GGUF file opens", () => {
     };
     const checkpoint = await openCheckpoint(createUrlFolder(`http://host/m/${first}?key=1`, serve));
     expect(checkpoint.tensors.size).toBe(TENSORS.length);
-    expect(asked).toEqual([first, second].map((name) => `/m/${name.replace(" ", "%20")}?key=1`));
+    expect(asked).toEqual(
+      [first, second, `${first}.sparse-attention.json`].map((name) => `/m/${name.replace(" ", "%20")}?key=1`),
+    );
   });
 
   test("chosen by a person", async () => {

@@ -43,6 +43,18 @@ export class HttpReader {
   }
 }
 
+/**
+ * A request for bytes `first` to `last`, both included. Several ranges of a file are read at once: a browser's cache would
+ * keep parts of one file for each other, answer with none, or ask for the last ones twice.
+ */
+export function rangeRequest(
+  first: number,
+  last: number,
+  headers: Readonly<Record<string, string>> = {},
+): RequestInit {
+  return { headers: { Range: `bytes=${first}-${last}`, ...headers }, cache: "no-store" };
+}
+
 /** What lies behind "fetch failed", such as ECONNREFUSED or ENOTFOUND; browsers do not tell. */
 function reasonOf(failure: unknown): string {
   const cause = failure instanceof Error ? failure.cause : undefined;

@@ -10,7 +10,7 @@ import { missingFiles } from "./missing-files.ts";
 import { refuseQuantized } from "./quantization.ts";
 import { MAX_TENSORS, readSafetensors } from "./safetensors.ts";
 import type { TensorEntry } from "./tensor-entry.ts";
-import { createTokenizer } from "./tokenizer.ts";
+import { type TokenizerSource, tokenizerOf } from "./tokenizer-source.ts";
 
 const INDEX_FILE = "model.safetensors.index.json";
 const SINGLE_FILE = "model.safetensors";
@@ -31,8 +31,15 @@ async function openHuggingFace(folder: FileFolder, config: JsonObject): Promise<
   const generationConfig = await readGenerationConfig(folder, config);
   const tokenizerConfig = (await readJsonObject(folder, "tokenizer_config.json")) ?? {};
   const tokenizerJson = await readJsonObject(folder, "tokenizer.json");
-  const tokenizer =
-    tokenizerJson && createTokenizer(tokenizerJson, tokenizerConfig, `${folder.name}/tokenizer.json`);
+  const tokenizerSource: TokenizerSource = tokenizerJson
+    ? {
+        form: "hugging-face",
+        tokenizerJson,
+        config: tokenizerConfig,
+        fileName: `${folder.name}/tokenizer.json`,
+      }
+    : { form: "none", name: folder.name };
+  const tokenizer = tokenizerJson && tokenizerOf(tokenizerSource);
   const chatTemplate = await openChatTemplate(folder, tokenizerConfig);
   const weights = await openWeightFiles(folder);
   const notes = [
@@ -47,6 +54,7 @@ async function openHuggingFace(folder: FileFolder, config: JsonObject): Promise<
     configName,
     generationConfig,
     tokenizer,
+    tokenizerSource,
     chatTemplate,
     notes,
     ...weights,

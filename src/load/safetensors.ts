@@ -56,8 +56,19 @@ const READ_FORMATS: Readonly<Record<string, WeightFormat>> = { F32: "f32", F16: 
 
 type Fail = (what: string) => ModelFileError;
 
-/** Reads and checks a header. @throws ModelFileError naming the file, the tensor and the value. */
+/** A file's tensors, and what its writer says about it. */
+export interface SafetensorsFile {
+  readonly tensors: TensorEntry[];
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Reads and checks a header; returns the tensors. @throws ModelFileError naming the file, the tensor and the value. */
 export async function readSafetensors(source: ByteSource): Promise<TensorEntry[]> {
+  return (await readSafetensorsFile(source)).tensors;
+}
+
+/** Reads and checks a header. @throws ModelFileError naming the file, the tensor and the value. */
+export async function readSafetensorsFile(source: ByteSource): Promise<SafetensorsFile> {
   const fail: Fail = (what) =>
     new ModelFileError(
       `reading ${source.name}: ${what}; the file is damaged or cut short, download it again`,
@@ -73,7 +84,7 @@ export async function readSafetensors(source: ByteSource): Promise<TensorEntry[]
   const header = parseJsonObject(text, source.name, HEADER_LIMITS);
   const twice = findDuplicateKey(text);
   if (twice !== undefined) throw fail(`its header has the key ${printValue(twice)} twice in one object`);
-  checkMetadata(header.__metadata__, fail);
+  const metadata = readMetadata(header.__metadata__, fail);
   const entries: TensorEntry[] = [];
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") continue;
@@ -81,7 +92,7 @@ export async function readSafetensors(source: ByteSource): Promise<TensorEntry[]
     entries.push(readEntry(name, value, source, dataStart, fail));
   }
   checkLayout(entries, source, dataStart, fail);
-  return entries;
+  return { tensors: entries, metadata };
 }
 
 /**
@@ -116,10 +127,11 @@ function decodeUtf8(bytes: Uint8Array, fail: Fail): string {
   }
 }
 
-function checkMetadata(metadata: unknown, fail: Fail): void {
-  if (metadata === undefined) return;
+function readMetadata(metadata: unknown, fail: Fail): Readonly<Record<string, string>> {
+  if (metadata === undefined) return {};
   if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === "string"))
     throw fail(`its __metadata__ must map texts to texts, got ${printValue(metadata)}`);
+  return metadata as Readonly<Record<string, string>>;
 }
 
 function readEntry(

@@ -7,6 +7,7 @@ import { Fields } from "./tokenizer/fields.ts";
 import { lossesOf } from "./tokenizer/losses.ts";
 import { createModel } from "./tokenizer/models.ts";
 import { createNormalizer, type Normalizer } from "./tokenizer/normalizers.ts";
+import { type OutputBytes, outputBytes } from "./tokenizer/output-bytes.ts";
 import { createPostProcessor } from "./tokenizer/post-processors.ts";
 import { createPreTokenizer } from "./tokenizer/pre-tokenizers.ts";
 import { createTokenBound } from "./tokenizer/token-bound.ts";
@@ -36,6 +37,11 @@ export interface Tokenizer {
   minTokens(text: string): number;
   tokenId(token: string): number | undefined;
   token(id: number): string | undefined;
+  /**
+   * Describes tokens as bytes of the output. Undefined if a token's text depends on those around it; left out by tokenizers that
+   * cannot tell.
+   */
+  outputBytes?(): OutputBytes | undefined;
 }
 
 /**
@@ -85,6 +91,12 @@ export function createTokenizer(tokenizerJson: JsonObject, config: JsonObject, f
     },
     tokenId: (token) => names.idOf(token),
     token: (id) => names.nameOf(id),
+    outputBytes: () =>
+      outputBytes(file.child("decoder"), decoder, cleansUp(config, model), {
+        size: names.size,
+        nameOf: (id) => names.nameOf(id),
+        added,
+      }),
   };
 }
 
@@ -132,9 +144,12 @@ function createEncoder(
 function decoderOf(file: Fields, config: JsonObject, model: TokenModel): Decoder {
   const fields = file.child("decoder");
   const decoder = fields ? createDecoder(fields) : spacedDecoder;
-  const cleans = config.clean_up_tokenization_spaces === true;
+  return cleansUp(config, model) ? chain([decoder, cleanUp]) : decoder;
+}
+
+function cleansUp(config: JsonObject, { kind }: TokenModel): boolean {
   const insists = config.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output === true;
-  return cleans && (model.kind !== "BPE" || insists) ? chain([decoder, cleanUp]) : decoder;
+  return config.clean_up_tokenization_spaces === true && (kind !== "BPE" || insists);
 }
 
 /** Looks up tokens by id and ids by token. Added tokens take precedence over the vocabulary. */
@@ -161,6 +176,11 @@ class TokenNames {
 
   nameOf(id: number): string | undefined {
     return this.#names[id];
+  }
+
+  /** One more than the largest id. */
+  get size(): number {
+    return this.#names.length;
   }
 
   isSpecial(token: string): boolean {

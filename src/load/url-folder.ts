@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { checkOptions, numberThat } from "../base/check-options.ts";
 import { ConfigError, ModelFileError } from "../base/errors.ts";
 import { type ByteSource, checkRange, type FileFolder, maxTextBytes } from "./byte-source.ts";
-import { type Fetch, HttpReader, type HttpResponse, TransferError } from "./http-reader.ts";
+import { type Fetch, HttpReader, type HttpResponse, rangeRequest, TransferError } from "./http-reader.ts";
 
 export type { Fetch } from "./http-reader.ts";
 
@@ -161,13 +161,7 @@ function rangeSource(
       checkRange({ name, sizeBytes }, offset, length);
       if (length === 0) return new Uint8Array(0); // HTTP has no empty range
       if (offset + length <= first.length) return first.slice(offset, offset + length);
-      // several ranges are read at once: a browser's cache would keep parts of one file for each other, and may answer with none
-      const end = offset + length - 1;
-      const response = await http.request(
-        name,
-        { headers: { Range: `bytes=${offset}-${end}` }, cache: "no-store" },
-        signal,
-      );
+      const response = await http.request(name, rangeRequest(offset, offset + length - 1), signal);
       try {
         if (response.status !== 206 && response.status !== 200) throw refused(name, response);
         checkVersion(name, opened, response);

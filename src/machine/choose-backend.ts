@@ -1,11 +1,11 @@
 /** Chooses a backend for a model, fits the context into its memory, and opens it. */
 import type { Backend, Capacity, ModelShape } from "../backend/backend.ts";
-import type { BackendCandidate, BackendKind } from "../backend/backend-kind.ts";
+import type { BackendCandidate, BackendKind, KeptMemory, MemoryLimit } from "../backend/backend-kind.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import type { WeightDtype } from "../model/weight-storage.ts";
 import { BACKEND_CHOICES, BACKENDS, type BackendHost, type BackendOptions } from "./backends.ts";
 import { concurrent } from "./fit-context.ts";
-import { fitModel, type WeightDemand } from "./fit-model.ts";
+import { fitModel, type KeptByPolicy, type WeightDemand } from "./fit-model.ts";
 import { layersFor, testCandidate, testLayers } from "./test-candidate.ts";
 import { testOnce } from "./test-once.ts";
 
@@ -17,6 +17,8 @@ export interface BackendDemand {
   /** True if a person named the number of concurrent requests; otherwise the number is a maximum, lowered to suit the backend. */
   readonly isConcurrencyNamed: boolean;
   readonly weights: WeightDemand;
+  /** What the attention policy of requests keeps beside the cache. Absent: nothing. */
+  readonly kept?: KeptByPolicy | undefined;
 }
 
 export interface ChosenBackend {
@@ -30,6 +32,8 @@ export interface ChosenBackend {
   readonly contextNote?: string | undefined;
   /** Tokens whose keys and values only allocation shows to fit beside the weights. */
   readonly unprovenTokens?: number;
+  /** The backend's limit beside these weights, with what policies keep. */
+  readonly limitWith: (kept: KeptMemory) => MemoryLimit;
   /** Duration of the device's self-test, if it has one; it runs once per process. */
   readonly selfTestMs?: number;
 }
@@ -46,11 +50,15 @@ export async function chooseBackend(
     model: demand.model,
     capacity: capacityOn(candidate, demand),
     weights: demand.weights,
+    kept: demand.kept,
     asked: { context: options.contextLength !== undefined, concurrency: demand.isConcurrencyNamed },
   });
   const selfTestMs = await checkDevice(host, options, choice, demand.model);
   const backend = await candidate.open(demand.model, capacity);
-  return { backend, why, ...fitted, ...(selfTestMs !== undefined && { selfTestMs }) };
+  const { model } = demand;
+  const { weightBytes } = fitted;
+  const limitWith = (kept: KeptMemory) => candidate.memoryLimit({ model, weightBytes, kept });
+  return { backend, why, limitWith, ...fitted, ...(selfTestMs !== undefined && { selfTestMs }) };
 }
 
 /** The demand's capacity with the rows and the concurrency that suit a candidate. */

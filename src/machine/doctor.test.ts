@@ -85,7 +85,7 @@ test("the CPU is examined without an adapter too: threads, build, every op", asy
   });
   expect(report.wasm.build).toMatch(/^(simd|relaxed)-(threads|single)$/);
   const text = describeIt(report);
-  expect(text).toMatch(/self-test {4}all 22 ops right, 0\.\d+ s\n/);
+  expect(text).toMatch(/self-test {4}all 40 ops right, 0\.\d+ s\n/);
   expect(text).toMatch(/ {2}advance, decode {12}\d\.\de-\d\n/);
   expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThan(120);
 });
@@ -97,6 +97,6 @@ test("wrong ops are marked", async () => {
     row.op === "expandSelection" ? { ...row, error: 2, isRight: false } : row,
   );
   const text = describeIt({ ...rest, wasm: { ...wasm, selfTest: { ...wasm.selfTest, rows } } });
-  expect(text).toContain("1 of 22 ops WRONG");
+  expect(text).toContain("1 of 40 ops WRONG");
   expect(text).toMatch(/ {2}expandSelection {12}2 WRONG\n/);
 });

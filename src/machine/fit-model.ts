@@ -1,6 +1,6 @@
 /** Fits a model into a backend's memory: the precision of its weights, then its context. */
 import type { Capacity, ModelShape } from "../backend/backend.ts";
-import type { BackendCandidate, MemoryLimit } from "../backend/backend-kind.ts";
+import type { BackendCandidate, KeptMemory, MemoryLimit } from "../backend/backend-kind.ts";
 import { BackendError, ConfigError } from "../base/errors.ts";
 import { mebibytes } from "../base/mebibytes.ts";
 import type { WeightFormat } from "../base/weight-format.ts";
@@ -20,10 +20,18 @@ export interface WeightDemand {
   bytes(dtype: WeightDtype, formats: ReadonlySet<WeightFormat>): number;
 }
 
+/** What a policy keeps, and its name. */
+export interface KeptByPolicy {
+  readonly policy: string;
+  readonly memory: KeptMemory;
+}
+
 export interface ModelDemand {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly weights: WeightDemand;
+  /** What the attention policy of requests keeps beside the cache. Absent: nothing. */
+  readonly kept?: KeptByPolicy | undefined;
   /** What a person named is kept or refused. */
   readonly asked: { readonly context: boolean; readonly concurrency: boolean };
 }
@@ -116,23 +124,23 @@ class ModelFit {
   }
 
   #limit(dtype: WeightDtype): MemoryLimit {
-    return this.#candidate.memoryLimit({ model: this.#demand.model, weightBytes: this.#weightBytes(dtype) });
+    const { model, kept } = this.#demand;
+    return this.#candidate.memoryLimit({ model, weightBytes: this.#weightBytes(dtype), kept: kept?.memory });
   }
 
   #numbers(dtype: WeightDtype): string {
     const { memory, cacheDtype } = this.#candidate;
-    const { model } = this.#demand;
+    const { model, kept } = this.#demand;
     const weightBytes = this.#weightBytes(dtype);
     const least = this.#leastCapacity;
-    const { cacheBytes, workBytes } = estimateMemory(memory, {
-      model,
-      weightBytes,
-      cacheDtype,
-      capacity: least,
+    const { cacheBytes, workBytes, keptBytes } = estimateMemory(memory, {
+      ...{ model, weightBytes, cacheDtype, capacity: least },
+      kept: kept?.memory,
     });
     const parts = [
       `weights ${mebibytes(weightBytes)} as ${dtype === "own" ? "the checkpoint has them" : dtype}`,
       `keys and values of ${least.maxSequenceLength} tokens ${mebibytes(cacheBytes)}`,
+      ...(keptBytes > 0 ? [`what attention ${kept?.policy} keeps of them ${mebibytes(keptBytes)}`] : []),
       `work space ${mebibytes(workBytes)}`,
     ];
     return parts.join(", ");

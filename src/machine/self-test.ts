@@ -2,7 +2,9 @@
  * A numerical self-test: one small layer, op by op, on a backend and on the reference. Drivers and GPUs that compute wrongly
  * exist, and their results look like a broken model. This test names the failing op and its error.
  */
+
 import { full } from "../attention/policies/full.ts";
+import { maskWords } from "../backend/adjust-logits.ts";
 import type {
   Backend,
   Capacity,
@@ -44,12 +46,20 @@ export const SELF_TEST_CAPACITY: Capacity = {
 const ALL = { first: 0, count: 1 };
 const ENDS = { sinks: 4, recent: 5 };
 const NUM_RANKED = 15;
+/** The kv head whose set each gets. */
+const HEAD_MAP = [1, 0];
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
 const DRAWS: readonly SamplingRow[] = [
   { params: GREEDY, sampleIndex: 0, seenTokens: [] },
   { params: { ...GREEDY, temperature: 0.7, topK: 20 }, sampleIndex: 1, seenTokens: [] },
   { params: { ...GREEDY, temperature: 1, topP: 0.9, minP: 0.01 }, sampleIndex: 2, seenTokens: [] },
-  { params: { ...GREEDY, repetitionPenalty: 1.3 }, sampleIndex: 3, seenTokens: [3, 5, 8, 13] },
+  {
+    params: { ...GREEDY, repetitionPenalty: 1.3 },
+    ...{ sampleIndex: 3, seenTokens: [3, 5, 8, 13] },
+    bias: { ids: [2, 3, 21], values: [0.5, 1, Number.NEGATIVE_INFINITY] },
+    // leaves out every third token
+    mask: new Uint32Array(maskWords(SELF_TEST_MODEL.vocabSize)).map((_, word) => 0xb6db6db6 >>> (word % 3)),
+  },
 ];
 
 /**
@@ -80,12 +90,28 @@ interface Side {
   readonly scores: Scores;
   readonly units: UnitSet;
   readonly selection: TokenSelection;
+  /** `scores` pooled over all heads. */
+  readonly pooled: Scores;
+  /** A set per kv head, and the sets with their heads mapped. */
+  readonly sets: TokenSelection;
+  readonly mapped: TokenSelection;
 }
 
 function makeSide(backend: Backend): Side {
   const { hiddenSize, numQueryHeads: heads, headDim, vocabSize } = SELF_TEST_MODEL;
   const { maxBatchRows, maxBatchSequences: sequences, maxSequenceLength } = SELF_TEST_CAPACITY;
   const most = NUM_RANKED + ENDS.sinks + ENDS.recent;
+  const selection = (headGroups: number): TokenSelection => ({
+    indices: backend.createTensor("u32", [sequences, headGroups, most]),
+    counts: backend.createTensor("u32", [sequences, headGroups]),
+    headGroups,
+  });
+  const sets = selection(HEAD_MAP.length);
+  backend.write(
+    sets.indices,
+    Uint32Array.from({ length: 2 * most }, (_, i) => 3 * i),
+  );
+  backend.write(sets.counts, Uint32Array.of(most, most));
   return {
     backend,
     weights: makeWeights(backend),
@@ -100,11 +126,10 @@ function makeSide(backend: Backend): Side {
       count: NUM_RANKED,
       unit: 1,
     },
-    selection: {
-      indices: backend.createTensor("u32", [sequences, 1, most]),
-      counts: backend.createTensor("u32", [sequences]),
-      headGroups: 1,
-    },
+    selection: selection(1),
+    pooled: { values: backend.createTensor("f32", [sequences, 1, maxSequenceLength]), heads: 1, unit: 1 },
+    sets,
+    mapped: selection(HEAD_MAP.length),
   };
 }
 
@@ -277,6 +302,23 @@ class LayerTest {
       backend.attendSelected(0, ALL, query, selection, attended),
     );
     await this.#compare("attendSelected", ({ attended }) => attended, heads);
+    await this.#narrow(scores, length);
+  }
+
+  /** Ops that narrow a selection: scores of its tokens, pooled into one head, and heads mapped. */
+  async #narrow(numScores: number, length: number): Promise<void> {
+    this.#both(({ backend, query, selection, scores }) =>
+      backend.selectedScores(0, ALL, query, selection, scores),
+    );
+    await this.#compare("selectedScores", ({ scores }) => scores.values, numScores);
+    this.#both(({ backend, scores, pooled }) => backend.poolScores(ALL, scores, "softmax-mean", pooled));
+    await this.#compare("poolScores", ({ pooled }) => pooled.values, length);
+    this.#both(({ backend, sets, mapped }) => backend.mapHeads(ALL, sets, HEAD_MAP, mapped));
+    await this.#compare(
+      "mapHeads",
+      ({ mapped }) => mapped.indices,
+      2 * (NUM_RANKED + ENDS.sinks + ENDS.recent),
+    );
   }
 
   /** Samples from the logits of the chunk. */

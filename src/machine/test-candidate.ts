@@ -4,8 +4,11 @@ import type { BackendCandidate } from "../backend/backend-kind.ts";
 import { withAllPages } from "../backend/with-all-pages.ts";
 import { createReferenceBackend } from "./backends.ts";
 import { FAMILY_TEST_CAPACITY, FAMILY_TEST_MODEL, runFamilyTest } from "./family-test.ts";
+import { runGateTest } from "./gate-test.ts";
+import { runSelectionTest } from "./selection-test.ts";
 import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts";
 import type { SelfTestRow } from "./self-test-numbers.ts";
+import { SMALL_CAPACITY, SMALL_LAYER } from "./small-layer.ts";
 
 export interface SelfTest {
   readonly rows: readonly SelfTestRow[];
@@ -23,6 +26,8 @@ interface TestedLayer {
 const LAYERS = {
   decoder: { model: SELF_TEST_MODEL, capacity: SELF_TEST_CAPACITY, run: runSelfTest },
   families: { model: FAMILY_TEST_MODEL, capacity: FAMILY_TEST_CAPACITY, run: runFamilyTest },
+  gates: { model: SMALL_LAYER, capacity: SMALL_CAPACITY, run: runGateTest },
+  selection: { model: SMALL_LAYER, capacity: SMALL_CAPACITY, run: runSelectionTest },
 } as const satisfies Readonly<Record<string, TestedLayer>>;
 
 export type SelfTestLayer = keyof typeof LAYERS;
@@ -31,7 +36,7 @@ export const SELF_TEST_LAYERS = Object.keys(LAYERS) as readonly SelfTestLayer[];
 
 /** The self-tests that prove what a model needs: a model of the plain decoder does not wait for kernels of others. */
 export function layersFor({ activation, experts }: ModelShape): readonly SelfTestLayer[] {
-  return activation !== "silu" || experts ? SELF_TEST_LAYERS : ["decoder"];
+  return activation !== "silu" || experts ? ["decoder", "families"] : ["decoder"];
 }
 
 /**

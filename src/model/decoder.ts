@@ -17,6 +17,8 @@ export class Decoder {
   readonly #attention: Attention;
   readonly #layers: readonly LayerAdvance[];
   readonly #tensors: LayerTensors;
+  /** With the heads before RoPE; made at the first step that asks for them. */
+  #tensorsWithRaw: LayerTensors | undefined;
   /** f32 [logitRows, vocabSize] */
   readonly logits: TensorRef;
   /** Rows of logits that one call can compute. */
@@ -40,20 +42,35 @@ export class Decoder {
     this.logitRows = logitRows(backend.capacity);
   }
 
-  /** Records one step for all rows of the batch: afterwards their keys and values are cached. */
-  forward(batch: StepBatch, groups: readonly BatchGroup[]): void {
+  /**
+   * Records one step for all rows of the batch: afterwards their keys and values are cached.
+   * attention: attends in place of the driver, for an observed step
+   */
+  forward(
+    batch: StepBatch,
+    groups: readonly BatchGroup[],
+    attention: Pick<Attention, "attend"> = this.#attention,
+  ): void {
     const backend = this.#backend;
-    const { x, query, attended } = this.#tensors;
+    const tensors = this.#tensorsFor(groups);
+    const { x, query, attended, raw } = tensors;
     backend.beginStep(batch);
     this.#attention.begin(batch);
     backend.embed(this.#weights.embedding, x);
     const first = this.#weights.layers[0];
-    if (first) backend.attentionInput(0, first.attentionInput, x, query);
+    if (first) backend.attentionInput(0, first.attentionInput, x, query, raw);
     for (let layer = 0; layer < this.#layers.length; layer++) {
       const { from, next } = this.#layers[layer] as LayerAdvance;
-      this.#attention.attend(layer, groups, query, attended);
-      backend.advance(from, next, this.#tensors);
+      attention.attend(layer, groups, query, attended);
+      backend.advance(from, next, tensors);
     }
+  }
+
+  #tensorsFor(groups: readonly BatchGroup[]): LayerTensors {
+    const raw = this.#attention.rawHeads(groups);
+    if (!raw) return this.#tensors;
+    this.#tensorsWithRaw ??= { ...this.#tensors, raw };
+    return this.#tensorsWithRaw;
   }
 
   /** Records the logits of `count` rows of the last step into the first rows of `logits`. */

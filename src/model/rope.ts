@@ -8,6 +8,8 @@ export interface Rope {
    * longest: the most positions that the sequence can reach; `longrope` takes its factors by it. Default: position + 1
    */
   writeRow(position: number, out: Float32Array, offset: number, longest?: number): void;
+  /** Names the frequencies that `longest` decides; "" if it decides nothing. */
+  rangeOf(longest: number): string;
 }
 
 const f32 = Math.fround;
@@ -37,6 +39,7 @@ export function createRope(config: RopeConfig): Rope {
       out.fill(scale, offset + turning, offset + half);
       out.fill(0, offset + half + turning, offset + 2 * half);
     },
+    rangeOf: (longest) => (isLong(longest) ? "long" : ""),
   };
 }
 

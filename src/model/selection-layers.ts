@@ -1,5 +1,5 @@
 import { globalLayers } from "../attention/layer-windows.ts";
-import type { SelectionLayersSource } from "../attention/policy.ts";
+import type { AttentionPolicy, SelectionLayersSource } from "../attention/policy.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelConfig } from "./config.ts";
 
@@ -76,11 +76,13 @@ export function slidingWindows({ layers, contextLength }: ModelConfig): readonly
 }
 
 /** Warns that a policy runs on guessed selection layers. */
-export function guessNote(name: string, layers: unknown): string {
+export function guessNote({ name, settings }: Pick<AttentionPolicy, "name" | "settings">): string {
+  const key = "anchors" in settings ? "anchors" : "layers";
+  const layers = settings[key];
   const named = Array.isArray(layers) ? layers.join("+") : String(layers);
   return (
     `${name}: selection layers ${named} are a GUESS by the model's depth; neither the request, nor the checkpoint, nor ` +
     "the paper names any for it. A wrong guess can be less accurate than a sliding window: compare it " +
-    `with full attention, and name layers that were measured (${name}:layers=A+B)`
+    `with full attention, and name layers that were measured (${name}:${key}=A+B)`
   );
 }

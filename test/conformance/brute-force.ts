@@ -2,7 +2,7 @@
  * Every op by brute force, from the contracts of `src/backend/backend.ts`, on plain arrays in f64. It shares no code with
  * any backend and has no pages: a sequence is a list of keys and values.
  */
-import type { KeptEnds, SamplingParams } from "../../src/backend/backend.ts";
+import type { KeptEnds, Pooling, SamplingParams } from "../../src/backend/backend.ts";
 
 /** A decoded weight: f64 [rows, cols]. */
 export interface PlainWeight {
@@ -156,6 +156,7 @@ export function samplingDistribution(
   logits: Vector,
   params: SamplingParams,
   seen: Iterable<number>,
+  changes: { readonly bias?: ReadonlyMap<number, number>; readonly allowed?: ReadonlySet<number> } = {},
 ): Map<number, number> {
   const seenTokens = new Set(seen);
   const penalised = Array.from(logits, (logit, id) =>
@@ -164,7 +165,10 @@ export function samplingDistribution(
       : logit < 0
         ? logit * params.repetitionPenalty
         : logit / params.repetitionPenalty,
-  );
+  ).map((logit, id) => {
+    if (changes.allowed && !changes.allowed.has(id)) return Number.NEGATIVE_INFINITY;
+    return logit + (changes.bias?.get(id) ?? 0);
+  });
   let kept = topK(penalised, { sinks: 0, recent: 0 }, penalised.length);
   const best = penalised[kept[0]];
   if (params.temperature === 0) return new Map([[kept[0], 1]]);
@@ -183,4 +187,22 @@ export function samplingDistribution(
   if (params.minP > 0) kept = kept.filter((id) => weight(id) >= params.minP);
   const total = mass();
   return new Map(kept.map((id) => [id, weight(id) / total]));
+}
+
+/** Pools the scores of heads, unit by unit: maximum, or mean of the softmax weights; -Infinity where every head has it. */
+export function poolScores(heads: readonly Vector[], how: Pooling): number[] {
+  const units = Array.from({ length: heads[0].length }, (_, unit) => unit);
+  const columns = units.map((unit) => heads.map((scores) => scores[unit]));
+  if (how === "max") return columns.map((column) => Math.max(...column));
+  const weights = heads.map((scores) => {
+    const largest = Array.from(scores).reduce((a, b) => Math.max(a, b));
+    const powers = Array.from(scores, (score) => (score === -Infinity ? 0 : Math.exp(score - largest)));
+    const mass = powers.reduce((a, b) => a + b);
+    return powers.map((power) => (mass === 0 ? 0 : power / mass));
+  });
+  return units.map((unit) =>
+    Math.max(...columns[unit]) === -Infinity
+      ? -Infinity
+      : weights.reduce((sum, ofHead) => sum + ofHead[unit], 0) / heads.length,
+  );
 }

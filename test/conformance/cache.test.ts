@@ -144,6 +144,22 @@ describe.each(CACHE_BACKENDS)("$name", ({ open, cacheDtype }) => {
       }
     });
 
+    it("keeps the data of the pages that stay in tensors that follow the pool", async () => {
+      const { backend } = await openTrial();
+      expect(await backend.resizeCache(4)).toBe(true);
+      const data = await backend.allocate("data of a test", () => backend.createPageTensor("u32", [3, 2]));
+      const values = Uint32Array.from({ length: 4 * 6 }, (_, i) => i + 1);
+      backend.write(data, values);
+      for (const numPages of [NUM_PAGES, 5, 2, NUM_PAGES]) {
+        expect(await backend.resizeCache(numPages)).toBe(true);
+        const read = await backend.read(data);
+        expect(read.length).toBeGreaterThanOrEqual(6 * numPages);
+        const kept = 6 * 2;
+        expect(read.subarray(0, kept)).toEqual(values.subarray(0, kept));
+        if (numPages === 5) expect(read.subarray(0, 24)).toEqual(values);
+      }
+    });
+
     it("holds a step's keys and values in order: what was recorded before it is there after it", async () => {
       const trial = await openTrial();
       const sequence = await trial.filled(20);

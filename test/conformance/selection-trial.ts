@@ -55,7 +55,7 @@ export class SelectionTrial {
     const { maxBatchSequences } = this.trial.backend.capacity;
     return {
       indices: this.trial.tensor("u32", maxBatchSequences, headGroups, capacity),
-      counts: this.trial.tensor("u32", maxBatchSequences),
+      counts: this.trial.tensor("u32", maxBatchSequences, headGroups),
       headGroups,
     };
   }

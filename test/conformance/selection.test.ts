@@ -132,6 +132,27 @@ describe.each(BACKENDS)("$name", ({ open, cases }) => {
       );
     });
 
+    it("units of a set that are always kept count once: sets of a sequence have different sizes", async () => {
+      const t = await openTrial(160);
+      const { backend } = t.trial;
+      const [unit, ends, lengths] = [8, { sinks: 1, recent: 1 }, [61, 160, 40]];
+      const random = new Random(12);
+      const rows = lengths.map((length) =>
+        Array.from({ length: 4 }, () => gaussian(random, Math.ceil(length / unit))),
+      );
+      t.begin(lengths);
+      const range = { first: 0, count: lengths.length };
+      const [set, tokens] = [t.units(4, 3, unit), t.tokens(4, 5 * unit)];
+      backend.topK(range, t.scores(rows, unit), NO_ENDS, set);
+      backend.expandSelection(range, set, ends, tokens);
+      const actual = await t.trial.selected(tokens, lengths.length);
+      const expected = rows.map((heads, s) =>
+        heads.map((row) => expandSelection(topK(row, NO_ENDS, 3), unit, lengths[s], ends)),
+      );
+      expect(actual).toEqual(expected);
+      expect(new Set(actual.flatMap((sets) => sets.map((one) => one.length))).size).toBeGreaterThan(3);
+    });
+
     it("expandSelection without a set returns the always-kept tokens", async () => {
       const t = await openTrial(160);
       const lengths = [12, 13, 100];

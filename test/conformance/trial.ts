@@ -2,7 +2,7 @@
  * Runs steps on a backend and computes its caches and queries by brute force besides. Random inputs are seeded. Pages are
  * allocated in shuffled order, so that no sequence is contiguous.
  */
-import type { Backend, CacheDtype, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
+import type { Backend, CacheDtype, RawHeads, StepBatch, TokenSelection } from "../../src/backend/backend.ts";
 import type { LayerOps } from "../../src/backend/layer-ops.ts";
 import type { TensorDtype } from "../../src/base/dtype.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
@@ -22,6 +22,8 @@ import {
 export interface TrialSequence {
   readonly pages: number[];
   readonly keys: Float64Array[][][];
+  /** Before RoPE, not rounded. */
+  readonly rawKeys: Float64Array[][][];
   readonly values: Float64Array[][][];
   length: number;
 }
@@ -46,6 +48,10 @@ export class Trial {
   readonly batch: StepBatch;
   /** Queries of the last attentionInput by brute force: [row][query head]. */
   queries: Float64Array[][] = [];
+  /** The same before RoPE. */
+  rawQueries: Float64Array[][] = [];
+  /** Receives queries and keys before RoPE, if a test asks for them. */
+  raw: RawHeads | undefined;
   parts: readonly Part[] = [];
   readonly #cacheDtype: CacheDtype;
   #freePages: number[];
@@ -91,7 +97,7 @@ export class Trial {
 
   newSequence(): TrialSequence {
     const layers = () => Array.from({ length: this.backend.model.numLayers }, () => []);
-    return { pages: [], keys: layers(), values: layers(), length: 0 };
+    return { pages: [], keys: layers(), rawKeys: layers(), values: layers(), length: 0 };
   }
 
   /** Frees a sequence's pages, which the next sequence reuses first. */
@@ -163,7 +169,7 @@ export class Trial {
   }
 
   attentionInput(layer: number): void {
-    this.backend.attentionInput(layer, inputRefs(this.input(layer)), this.x, this.query);
+    this.backend.attentionInput(layer, inputRefs(this.input(layer)), this.x, this.query, this.raw);
     this.followInput(
       layer,
       this.parts.flatMap(({ rows }) => rows),
@@ -179,9 +185,11 @@ export class Trial {
   followInput(layer: number, xs: readonly Float64Array[]): void {
     const { headDim, rmsNormEps } = this.backend.model;
     const weights = this.input(layer);
-    const finish = (heads: Float64Array[], norm: PairedWeight | undefined, rope: Float32Array) =>
-      heads.map((head) => rotate(norm ? rmsNorm(head, norm.plain.values, rmsNormEps) : head, rope));
+    const normHeads = (heads: Float64Array[], norm: PairedWeight | undefined) =>
+      heads.map((head) => (norm ? rmsNorm(head, norm.plain.values, rmsNormEps) : head));
+    const turn = (heads: Float64Array[], rope: Float32Array) => heads.map((head) => rotate(head, rope));
     this.queries = [];
+    this.rawQueries = [];
     for (const { sequence, rows } of this.parts)
       for (let i = 0; i < rows.length; i++) {
         const row = this.queries.length;
@@ -193,10 +201,12 @@ export class Trial {
         const normed = rmsNorm(xs[row], weights.norm.plain.values, rmsNormEps);
         const project = (weight: PairedWeight, bias: PairedWeight | undefined) =>
           split(matvec(weight.plain, normed, bias?.plain), headDim);
-        this.queries.push(finish(project(weights.q, weights.qBias), weights.qNorm, ropeOf(queryTable)));
-        sequence.keys[layer].push(
-          this.#stored(finish(project(weights.k, weights.kBias), weights.kNorm, ropeOf(keyTable))),
-        );
+        const rawQuery = normHeads(project(weights.q, weights.qBias), weights.qNorm);
+        const rawKeys = normHeads(project(weights.k, weights.kBias), weights.kNorm);
+        this.rawQueries.push(rawQuery);
+        this.queries.push(turn(rawQuery, ropeOf(queryTable)));
+        sequence.rawKeys[layer].push(rawKeys);
+        sequence.keys[layer].push(this.#stored(turn(rawKeys, ropeOf(keyTable))));
         sequence.values[layer].push(this.#stored(project(weights.v, weights.vBias)));
       }
   }
@@ -242,16 +252,16 @@ export class Trial {
     const { maxBatchSequences } = this.backend.capacity;
     // poison past the counts, where a backend must not read
     const indices = new Uint32Array(maxBatchSequences * headGroups * capacity).fill(0xfffffff0);
-    const counts = new Uint32Array(maxBatchSequences);
+    const counts = new Uint32Array(maxBatchSequences * headGroups);
     positions.forEach((perGroup, s) => {
-      counts[s] = perGroup[0].length;
       perGroup.forEach((list, g) => {
+        counts[s * headGroups + g] = list.length;
         indices.set(list, (s * headGroups + g) * capacity);
       });
     });
     const selection = {
       indices: this.tensor("u32", maxBatchSequences, headGroups, capacity),
-      counts: this.tensor("u32", maxBatchSequences),
+      counts: this.tensor("u32", maxBatchSequences, headGroups),
       headGroups,
     };
     this.backend.write(selection.indices, indices);
@@ -266,8 +276,8 @@ export class Trial {
     const capacity = selection.indices.shape[2];
     return Array.from({ length: sequences }, (_, s) =>
       Array.from({ length: selection.headGroups }, (_, g) => {
-        const start = (s * selection.headGroups + g) * capacity;
-        return [...indices.subarray(start, start + counts[s])];
+        const set = s * selection.headGroups + g;
+        return [...indices.subarray(set * capacity, set * capacity + counts[set])];
       }),
     );
   }

@@ -6,6 +6,7 @@ import { type Part, Trial, type TrialSequence } from "../conformance/trial.ts";
 import { sizesOf } from "../sizes.ts";
 import { vectorSpec } from "../weight-specs.ts";
 import { CACHE_NMSE, type GpuRun, SUBGROUP_MATRIX_NMSE, testedCaches } from "./gpu.ts";
+import { candidatesError } from "./pooling.ts";
 import type { GpuTask } from "./rows.ts";
 
 /** [head size, kv heads, query heads of each]: all that models have, odd numbers of query heads, the most of a workgroup. */
@@ -158,6 +159,7 @@ async function testDecode(
   add("attendAll", await worstRow(trial));
   add("its scores", await scoresError(trial, scores, (query, keys) => headScores(query, keys)));
   add("attendSelected", await selectedError(trial));
+  add("selectedScores", await candidatesError(trial));
   await trial.backend.close();
 }
 

@@ -20,6 +20,7 @@ import { attentionTasks } from "./attention.ts";
 import { chunkTasks } from "./chunks.ts";
 import { goldenTasks } from "./goldens.ts";
 import { type GpuRun, openGpuRun, testedCaches } from "./gpu.ts";
+import { testPooling } from "./pooling.ts";
 import { productTasks } from "./products.ts";
 import { GpuRows, type GpuTask, parseShard, shardOf } from "./rows.ts";
 import { testSampling, testSelection } from "./selection.ts";
@@ -55,6 +56,7 @@ function tasksOf(run: GpuRun, root: string, isAttention: boolean): readonly GpuT
     ...self,
     ...productTasks(run),
     { name: "selection", run: () => testSelection(run) },
+    { name: "pooling", run: () => testPooling(run) },
     { name: "sampling", run: () => testSampling(run) },
     ...chunkTasks(run, root),
     ...goldenTasks(run, root),

@@ -6,10 +6,12 @@ import type { AddressInfo } from "node:net";
 export interface HubRepo {
   /** Contents by path. */
   readonly files: Readonly<Record<string, Uint8Array | string>>;
-  /** Paths that are large files, kept behind a redirect. Default: .safetensors and .gguf. */
+  /** Paths that are large files, kept behind a redirect. Default: .safetensors, .gguf and .parquet. */
   readonly large?: readonly string[];
   /** Branches and tags besides main. */
   readonly revisions?: readonly string[];
+  /** Files are for this token only; lists are for all, as of the hub's gated repositories. */
+  readonly token?: string;
 }
 
 /** What a request meets in place of its answer; return true when it was answered. */
@@ -36,7 +38,7 @@ export interface Seen {
   readonly range: string | undefined;
 }
 
-/** A hub with a few repositories. `close` ends it. */
+/** A hub with a few repositories, by name: `org/model`, `datasets/org/set`. `close` ends it. */
 export class LocalHub {
   readonly seen: Seen[] = [];
   /** Asked before every answer. */
@@ -107,8 +109,12 @@ export class LocalHub {
     if (allowPages(request, response)) return;
     const url = new URL(request.url ?? "", this.url);
     const path = url.pathname; // Its parts are decoded one by one: a revision may have a slash.
-    const [, api, asked = ""] = /^\/api\/models\/([^/]+\/[^/]+)\/(?:revision|tree)\/(.+)$/.exec(path) ?? [];
-    const [, of, at = "", file = ""] = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? [];
+    const [, model, dataset, asked = ""] =
+      /^\/api\/(?:models\/([^/]+\/[^/]+)|(datasets\/[^/]+\/[^/]+))\/(?:revision|tree)\/(.+)$/.exec(path) ??
+      [];
+    const api = model ?? dataset;
+    const [, of, at = "", file = ""] =
+      /^\/((?:datasets\/)?[^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? [];
     const repo = api ?? of ?? "";
     const [revision, filePath] = [
       decodeURIComponent(api === undefined ? at : asked),
@@ -117,7 +123,7 @@ export class LocalHub {
     const kind =
       api === undefined
         ? of === undefined
-          ? path === "/api/models"
+          ? /^\/api\/(models|datasets)$/.test(path)
             ? "search"
             : "other"
           : "resolve"
@@ -128,7 +134,10 @@ export class LocalHub {
     if (await this.fault(request, response, target)) return;
     if (kind === "search") {
       const word = url.searchParams.get("search")?.toLowerCase() ?? "";
-      const ids = Object.keys(this.#repos).filter((id) => id.toLowerCase().includes(word.slice(0, 4)));
+      const ids = Object.keys(this.#repos)
+        .filter((id) => id.startsWith("datasets/") === path.endsWith("/datasets"))
+        .map((id) => id.replace(/^datasets\//, ""))
+        .filter((id) => id.toLowerCase().includes(word.slice(0, 4)));
       return json(
         response,
         ids.map((id) => ({ id })),
@@ -137,12 +146,18 @@ export class LocalHub {
     const known = this.#repos[repo];
     // The hub does not tell a missing model from a private one.
     if (!known) return refuse(response, 401, "RepoNotFound", "Invalid username or password.");
+    if (
+      known.token !== undefined &&
+      kind === "resolve" &&
+      request.headers.authorization !== `Bearer ${known.token}`
+    )
+      return refuse(response, 401, "GatedRepo", `Access to ${repo} is restricted.`);
     const commit = this.commitOf(repo);
     if (![commit, "main", ...(known.revisions ?? [])].includes(revision))
       return refuse(response, 404, "RevisionNotFound", `Invalid rev id: ${revision}`);
     if (kind === "revision")
       return json(response, {
-        id: repo,
+        id: repo.replace(/^datasets\//, ""),
         sha: commit,
         siblings: Object.keys(known.files).map((rfilename) => ({ rfilename })),
       });
@@ -170,7 +185,7 @@ export class LocalHub {
     if (next < entries.length + 1)
       response.setHeader(
         "Link",
-        `<${this.url}/api/models/${repo}/tree/${commit}?recursive=true&cursor=${next}>; rel="next"`,
+        `<${this.url}/api/${repo.startsWith("datasets/") ? "" : "models/"}${repo}/tree/${commit}?recursive=true&cursor=${next}>; rel="next"`,
       );
     json(response, page);
   }
@@ -195,7 +210,7 @@ export class LocalHub {
   async #answerStore(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (allowPages(request, response)) return;
     const [, repo = "", path = ""] =
-      /^\/([^/]+\/[^/]+)\/([^?]+)/.exec(decodeURIComponent(request.url ?? "")) ?? [];
+      /^\/((?:datasets\/)?[^/]+\/[^/]+)\/([^?]+)/.exec(decodeURIComponent(request.url ?? "")) ?? [];
     const target = this.#target(request, "store", repo, path);
     if (await this.fault(request, response, target)) return;
     response.setHeader("ETag", '"of-the-store"');
@@ -229,7 +244,7 @@ export class LocalHub {
   }
 
   #isLarge(repo: string, path: string): boolean {
-    return this.#repos[repo]?.large?.includes(path) ?? /\.(safetensors|gguf)$/.test(path);
+    return this.#repos[repo]?.large?.includes(path) ?? /\.(safetensors|gguf|parquet)$/.test(path);
   }
 }
 

@@ -47,6 +47,10 @@ test.skipIf(gpu === undefined)(
     await expect(named).rejects.toThrow(
       /; choose a shorter contextLength, cacheDtype q8, dtype q8, or use the wasm backend$/,
     );
+    // the engine's own policy counts: it would lack its memory at the first request
+    limited.maxBytes = q8;
+    const sketched = open({ dtype: "q8", contextLength: CONTEXT, attention: "key-sketch:budget=64" });
+    await expect(sketched).rejects.toThrow(OutOfMemoryError);
     limited.maxBytes = q8 - 1;
     await expect(open({ contextLength: CONTEXT })).rejects.toThrow(OutOfMemoryError);
     // nobody named a context: the last precision opens, and a request takes what there is

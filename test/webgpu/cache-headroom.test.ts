@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { decoderTensors, scoreBytes } from "../../src/backend/decoder-memory.ts";
 import { requestWebGpuDevice, webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
-import { OutOfPagesError } from "../../src/base/errors.ts";
+import { OutOfMemoryError, OutOfPagesError } from "../../src/base/errors.ts";
 import { openTiny } from "../engine/tiny-engine.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
 import { openNullGpu } from "./null-gpu.ts";
@@ -126,6 +126,72 @@ describe.skipIf(gpu === undefined)("the KV cache of a device whose memory ends",
       const after = events.slice(last + 1);
       expect([after[0], after.includes("wait")]).toEqual(["submit", true]);
     }
+    await backend.close();
+    device.destroy();
+  });
+
+  it("costs the request whose policy keeps data that have no room, and no other", async () => {
+    const { device, adapter } = await openDevice();
+    const factory = webGpuFactory(adapter, { device, cacheDtype: "f32" });
+    const engine = await openTiny(factory, { changeTokens: (tokens) => tokens.fill(1) });
+    const request = { tokenIds: [5, 40, 77], maxTokens: 40, temperature: 0 };
+    await engine.generate(request).result();
+    const room = device.createBuffer({ size: 200 * MIB, usage: STORAGE });
+    await fill(device, 100 * MIB);
+    for (const attention of ["key-sketch:budget=16", "seer-attention-r:budget=16"]) {
+      const failing = engine.generate({ ...request, attention }).result();
+      await expect(failing).rejects.toThrow(OutOfMemoryError);
+      await expect(failing).rejects.toThrow(
+        / beside the KV cache, for which there is no room: backend webgpu: /,
+      );
+    }
+    const others = () =>
+      ["full", "quest:budget=16"].map((attention) => engine.generate({ ...request, attention }).result());
+    for (const { tokenIds } of await Promise.all(others())) expect(tokenIds).toHaveLength(40);
+    // memory that comes back is taken
+    room.destroy();
+    device.queue.submit([]);
+    await device.queue.onSubmittedWorkDone();
+    for (const attention of ["key-sketch:budget=16", "seer-attention-r:budget=16"])
+      expect((await engine.generate({ ...request, attention }).result()).tokenIds).toHaveLength(40);
+    for (const { tokenIds } of await Promise.all(others())) expect(tokenIds).toHaveLength(40);
+    await engine.close();
+    device.destroy();
+  });
+
+  it("holds data of pages for the pool that is, not for the one that may be, and grows with them", async () => {
+    const { device, adapter } = await openDevice();
+    const backend = await webGpuFactory(adapter, { device, cacheDtype: "f32" })(...sizesOf(sizes));
+    expect(await backend.resizeCache(64)).toBe(true);
+    // for all 8192 pages these would be 8 GiB
+    const pageBytes = MIB / 4;
+    const make = () => Array.from({ length: 4 }, () => backend.createPageTensor("u32", [pageBytes / 4]));
+    await backend.allocate("data of a test", make);
+    expect(await backend.resizeCache(128)).toBe(true);
+    // 1 MiB of data and 0.75 of keys and values for each page
+    expect(await growToTheEnd(backend)).toBeLessThan(400);
+    await expect(backend.allocate("data of a test", make)).rejects.toThrow(OutOfMemoryError);
+    await backend.finish();
+    await backend.close();
+    device.destroy();
+  });
+
+  it("has all memory back of data that did not fit", async () => {
+    const { device, adapter } = await openDevice();
+    const backend = await webGpuFactory(adapter, { device, cacheDtype: "f32" })(...sizesOf(sizes));
+    expect(await backend.resizeCache(8)).toBe(true);
+    const tensor = (mebibytes: number) => backend.createTensor("f32", [(mebibytes * MIB) / 4]);
+    for (let i = 0; i < 3; i++)
+      await expect(
+        backend.allocate("data of a test", () => [
+          tensor(100),
+          backend.createPageTensor("u32", [8]),
+          tensor(240),
+        ]),
+      ).rejects.toThrow(OutOfMemoryError);
+    await backend.allocate("data of a test", () => tensor(100));
+    expect(await backend.resizeCache(64)).toBe(true);
+    await backend.finish();
     await backend.close();
     device.destroy();
   });

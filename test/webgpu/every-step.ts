@@ -1,5 +1,8 @@
 /** Records every op of the backend in every variant with a kernel of its own. The weights need not form a model. */
+
+import { maskWords } from "../../src/backend/adjust-logits.ts";
 import type {
+  BlockGate,
   ExpertFeedForwardWeights,
   ExpertShape,
   SamplingRow,
@@ -8,6 +11,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../../src/backend/backend.ts";
+import { sketchWords } from "../../src/backend/sketch-words.ts";
 import { contextOf, fillBackend, sampleOnDevice } from "../../src/backend/webgpu/bench-access.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import type { TensorRef } from "../../src/base/tensor-ref.ts";
@@ -22,6 +26,7 @@ const DRAWS: readonly SamplingRow[] = [
     params: { ...GREEDY, temperature: 1, topK: 5, repetitionPenalty: 1.5 },
     sampleIndex: 1,
     seenTokens: [1, 2],
+    bias: { ids: [3, 4], values: [1, Number.NEGATIVE_INFINITY] },
   },
 ];
 /** Rows of prefill chunks: for matrix-vector products, small and large tiles, with and without subgroup matrices. */
@@ -59,6 +64,7 @@ export async function recordEveryStep(
   }
   steps.attention();
   steps.selection();
+  for (const layer of layers.slice(0, 2)) steps.gates(layer);
   const { recorder } = contextOf(backend);
   recorder.dispatch({
     category: "rest",
@@ -189,7 +195,12 @@ class EverySteps {
         rows.length,
         this.#logits,
       );
-    sampleOnDevice(backend, this.#logits, DRAWS);
+    const mask = new Uint32Array(maskWords(backend.model.vocabSize)).fill(0xffffffff);
+    sampleOnDevice(
+      backend,
+      this.#logits,
+      DRAWS.map((row) => ({ ...row, mask })),
+    );
   }
 
   /** A row through layers, from an attention and from what was attended before, into the next layer and to the end. */
@@ -221,7 +232,22 @@ class EverySteps {
     for (const headGroups of [1, numKvHeads, numQueryHeads]) {
       const selection = this.#selection(headGroups, FEW);
       backend.attendSelected(0, range, this.#query, selection, this.#attended);
+      backend.selectedScores(0, range, this.#query, selection, scores);
     }
+    const map = Array.from({ length: numKvHeads }, (_, head) => numKvHeads - 1 - head);
+    const sets = [this.#selection(numKvHeads, FEW), this.#selection(numKvHeads, FEW)] as const;
+    backend.mapHeads(range, sets[0], map, sets[1]);
+    backend.unitsAbove(
+      range,
+      this.#scores(numKvHeads, pageSize),
+      0.5,
+      this.#units(numKvHeads, maxSequenceLength, pageSize),
+    );
+    const { maxPages } = backend.capacity;
+    const words = sketchWords(backend.model.headDim);
+    const keys = backend.createTensor("u32", [maxPages * pageSize, numKvHeads, words]);
+    backend.updateKeySketch(0, range, { keys });
+    backend.sketchScores(range, this.#query, { keys }, this.#scores(numKvHeads, 1));
     for (const unit of [pageSize, 3 * pageSize])
       backend.pageScores(0, range, this.#query, this.#scores(numQueryHeads, unit));
   }
@@ -238,6 +264,8 @@ class EverySteps {
       [pageSize, FEW],
     ] as const) {
       const scores = this.#scores(heads, unit);
+      for (const how of ["softmax-mean", "max"] as const)
+        backend.poolScores(range, scores, how, this.#scores(1, unit));
       const perHead = this.#units(heads, count, unit);
       const merged = this.#units(1, count, unit);
       backend.topK(range, scores, ENDS, perHead);
@@ -247,6 +275,44 @@ class EverySteps {
       backend.expandSelection(range, merged, ENDS, this.#selection(1, capacity));
     }
     backend.expandSelection(range, undefined, ENDS, this.#selection(1, FEW));
+  }
+
+  /** A chunk that completes blocks, and a decode step, with gates that have norms and RoPE, and that have neither. */
+  gates({ input, output, feedForward }: LayerWeights): void {
+    const backend = this.#backend;
+    const { numQueryHeads, numKvHeads, headDim } = backend.model;
+    const { maxBatchRows, pageSize } = backend.capacity;
+    const range = { first: 0, count: 1 };
+    const raw = {
+      query: backend.createTensor("f32", [maxBatchRows, numQueryHeads * headDim]),
+      keys: backend.createTensor("f32", [maxBatchRows, numKvHeads * headDim]),
+    };
+    const tensors = { attended: this.#attended, x: this.#x, query: this.#query, raw };
+    for (const gate of [this.#gate(48, pageSize, true), this.#gate(300, 2 * pageSize, false)])
+      for (const rows of [100, 1]) {
+        this.#begin([rows], 192);
+        backend.attentionInput(0, input, this.#x, this.#query, raw);
+        backend.updateBlockKeys(range, raw.keys, gate);
+        if (rows > 1) continue;
+        backend.blockScores(range, raw.query, gate, this.#scores(numKvHeads, gate.blockSize));
+        backend.advance({ output: { o: output.o }, feedForward }, { layer: 0, weights: input }, tensors);
+      }
+  }
+
+  #gate(gateDim: number, blockSize: number, isWhole: boolean): BlockGate {
+    const { numQueryHeads, numKvHeads, headDim } = this.#backend.model;
+    const { maxPages, maxSequenceLength } = this.#backend.capacity;
+    const tensor = (...shape: number[]) => this.#backend.createTensor("f32", shape);
+    return {
+      ...{ blockSize, gateDim, normEps: 1e-6 },
+      ...(isWhole && {
+        ...{ qNorm: tensor(gateDim), kNorm: tensor(gateDim), rope: tensor(maxSequenceLength, gateDim) },
+      }),
+      q: tensor(numQueryHeads, headDim, gateDim),
+      k: tensor(numKvHeads, 3 * headDim, gateDim),
+      pools: tensor(maxPages, numKvHeads, 3, headDim),
+      blockKeys: tensor(maxPages, numKvHeads, gateDim),
+    };
   }
 
   #scores(heads: number, unit: number): Scores {
@@ -265,7 +331,7 @@ class EverySteps {
     const { maxBatchSequences } = this.#backend.capacity;
     return {
       indices: this.#backend.createTensor("u32", [maxBatchSequences, headGroups, capacity]),
-      counts: this.#backend.createTensor("u32", [maxBatchSequences]),
+      counts: this.#backend.createTensor("u32", [maxBatchSequences, headGroups]),
       headGroups,
     };
   }

@@ -41,6 +41,7 @@ const TRAITS = { minSubgroupSize: 32, maxSubgroupSize: 32, isSoftware: false } a
 describe.skipIf(gpu === undefined).each([
   ["full", 5],
   ["less-is-more:budget=64,layers=2+7", 8],
+  ["kascade:budget=64,anchors=0+2+7,maps=1:1-0+3:1-1+4:1-1", 8],
 ])("a decode step with %s", (spec, mostKilobytes) => {
   const opened: WebGpuBackend[] = [];
   afterAll(async () => {
@@ -69,6 +70,40 @@ describe.skipIf(gpu === undefined).each([
     expect(median(allocated) - median(Array.from({ length: 50 }, costOfMeasuring))).toBeLessThan(
       mostKilobytes * 1000,
     );
+  });
+});
+
+describe.skipIf(gpu === undefined)("decode steps whose logits are read", () => {
+  it("build no command list and make no buffer once they have run", async () => {
+    const adapter = (await gpu?.requestAdapter()) as GPUAdapter;
+    const backend = await webGpuFactory(adapter, { cacheDtype: "f32", traits: TRAITS })(...sizesOf(SIZES));
+    const step = stepsOf(backend, "less-is-more:budget=64,layers=2+7");
+    const { recorder, device } = contextOf(backend);
+    const logits = backend.createTensor("f32", [2, 256]);
+    const out = [new Float32Array(256), new Float32Array(256)];
+    let built = 0;
+    const { keep } = recorder;
+    recorder.keep = (node, record) => {
+      built++;
+      keep.call(recorder, node, record);
+    };
+    const { createBuffer } = device;
+    device.createBuffer = (descriptor) => {
+      built++;
+      return createBuffer.call(device, descriptor);
+    };
+    const counts: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const sample = step(400); // splits, and with them command lists, change with the length
+      const readback = backend.readback();
+      for (const [row, rowOut] of out.entries()) readback.add(logits, row * 256, rowOut);
+      await Promise.all([sample.tokens(), readback.arrive()]);
+      await backend.read(logits);
+      counts.push(built);
+    }
+    expect(counts[0]).toBeGreaterThan(LAYERS);
+    expect(new Set(counts.slice(3)).size).toBe(1);
+    await backend.close();
   });
 });
 

@@ -1,17 +1,30 @@
+import type { TokenSelection } from "../../backend/backend.ts";
+import { ConfigError } from "../../base/errors.ts";
+import { printValue } from "../../base/print-value.ts";
+import { BUDGET_KEYS, type BudgetOptions, readBudget, splitBudget } from "../budget.ts";
 import { checkSelectionLayers } from "../layer-windows.ts";
-import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
+import { type AttentionPolicy, DENSE, REUSES, SELECTS, type Selector } from "../policy.ts";
 import { checkSinks, knownKeys, layerList, orDefault, share, wholeNumber } from "../settings.ts";
 
-export interface LessIsMoreOptions {
-  /** Maximum tokens of a sparse layer, sinks and recency window included. Default 2048. */
-  readonly tokenBudget?: number;
+/** The budget: maximum tokens of a sparse layer, sinks and recency window included. */
+export interface LessIsMoreOptions extends BudgetOptions {
   /** Share of the budget for the most recent tokens, sinks included. Default 0.25. */
   readonly recencyShare?: number;
   /** Always-kept first tokens. Default 4. */
   readonly sinks?: number;
   /** Layers that attend to all and select; layers before the first are dense. Default: the model's own. */
   readonly selectionLayers?: readonly number[];
+  /**
+   * Heads that share a set: all of them, which is the method; those of a kv head, by the mean of their softmax weights; or none,
+   * each by its own scores. The last two are for ablations. Default "all".
+   */
+  readonly sets?: SetsOf;
 }
+
+/** What has a set of tokens of its own. */
+export type SetsOf = "all" | "kv" | "head";
+
+const SETS: readonly SetsOf[] = ["all", "kv", "head"];
 
 /**
  * LessIsMore: cross-head unified sparse attention.
@@ -27,28 +40,30 @@ export interface LessIsMoreOptions {
  */
 export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   const name = "less-is-more";
-  knownKeys(name, options, ["tokenBudget", "recencyShare", "sinks", "selectionLayers"]);
-  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 1);
+  knownKeys(name, options, [...BUDGET_KEYS, "recencyShare", "sinks", "selectionLayers", "sets"]);
+  const budget = readBudget(name, options, 1);
+  const { tokenBudget } = budget.limits;
   const recencyShare = share(name, "recency", orDefault(options.recencyShare, 0.25));
   const sinks = wholeNumber(name, "sinks", orDefault(options.sinks, 4), 0);
   checkSinks(name, tokenBudget, sinks);
+  const sets = checkSets(name, orDefault(options.sets, "all"));
   const layers =
     options.selectionLayers === undefined ? undefined : layerList(name, "layers", options.selectionLayers);
-  const parts = splitBudget(tokenBudget, recencyShare, sinks);
+  const keptSinks = splitBudget(tokenBudget, recencyShare, sinks).ends.sinks;
   const first = layers?.[0] ?? 0;
   return {
     name,
     settings: {
-      budget: tokenBudget,
+      ...budget.settings,
       recency: recencyShare,
-      sinks: parts.ends.sinks,
+      sinks: keptSinks,
       ...(layers && { layers }),
+      ...(sets !== "all" && { sets }),
     },
-    tokenBudget,
+    ...budget.limits,
     ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
-    select: (selector) =>
-      selector.expandSelection(selector.mergeByRank(selector.scores(), parts.ranked, parts.ends), parts.ends),
+    select: (selector) => select(selector, splitBudget(selector.budget, recencyShare, keptSinks), sets),
     forModel(model) {
       if (!layers)
         return {
@@ -61,10 +76,24 @@ export function lessIsMore(options: LessIsMoreOptions = {}): AttentionPolicy {
   };
 }
 
-/** Splits the budget exactly into ranked and always-kept tokens. The 1e-9 undoes the rounding of 1 - share. */
-function splitBudget(tokenBudget: number, recencyShare: number, sinks: number) {
-  const shared = tokenBudget - Math.trunc(tokenBudget * (1 - recencyShare) + 1e-9);
-  const kept = shared < sinks ? 0 : sinks;
-  const recent = Math.max(1, shared - kept);
-  return { ranked: tokenBudget - kept - recent, ends: { sinks: kept, recent } };
+function select(
+  selector: Selector,
+  { ranked, ends }: ReturnType<typeof splitBudget>,
+  sets: SetsOf,
+): TokenSelection {
+  const scores = selector.scores();
+  if (sets === "all") return selector.expandSelection(selector.mergeByRank(scores, ranked, ends), ends);
+  const own = sets === "kv" ? selector.poolScores(scores, { how: "softmax-mean", heads: "kv" }) : scores;
+  return selector.expandSelection(selector.topK(own, ranked, ends), ends);
+}
+
+/** @throws ConfigError unless it is one of `SETS` */
+function checkSets(policy: string, value: unknown): SetsOf {
+  const sets = SETS.find((one) => one === value);
+  if (sets === undefined)
+    throw new ConfigError(
+      `attention ${policy}: sets must be ${SETS.join(", ")}, for one set for all heads, one a kv head, or one a head, got ` +
+        printValue(value),
+    );
+  return sets;
 }

@@ -1,10 +1,8 @@
+import { BUDGET_KEYS, type BudgetOptions, readBudget } from "../budget.ts";
 import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
-import { knownKeys, orDefault, wholeNumber } from "../settings.ts";
+import { knownKeys } from "../settings.ts";
 
-export interface OracleTopKOptions {
-  /** Tokens that each query head attends to. Default 2048. */
-  readonly tokenBudget?: number;
-}
+export type OracleTopKOptions = BudgetOptions;
 
 const CURRENT_TOKEN = { sinks: 0, recent: 1 };
 
@@ -14,16 +12,16 @@ const CURRENT_TOKEN = { sinks: 0, recent: 1 };
  */
 export function oracleTopK(options: OracleTopKOptions = {}): AttentionPolicy {
   const name = "oracle-top-k";
-  knownKeys(name, options, ["tokenBudget"]);
-  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 2);
+  knownKeys(name, options, BUDGET_KEYS);
+  const budget = readBudget(name, options, 2);
   return {
     name,
-    settings: { budget: tokenBudget },
-    tokenBudget,
+    settings: budget.settings,
+    ...budget.limits,
     layerRole: () => SELECTS_FOR_ITSELF,
     select: (selector) =>
       selector.expandSelection(
-        selector.topK(selector.scores(), tokenBudget - 1, CURRENT_TOKEN),
+        selector.topK(selector.scores(), selector.budget - 1, CURRENT_TOKEN),
         CURRENT_TOKEN,
       ),
   };

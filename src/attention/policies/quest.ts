@@ -1,10 +1,10 @@
 import { ConfigError } from "../../base/errors.ts";
+import { BUDGET_KEYS, type BudgetOptions, readBudget } from "../budget.ts";
 import { type AttentionPolicy, DENSE, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { checkLayers, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
-export interface QuestOptions {
-  /** Tokens that each query head attends to, in whole pages, the current page included. Default 2048. */
-  readonly tokenBudget?: number;
+/** The budget: tokens that each query head attends to, in whole pages, the current page included. */
+export interface QuestOptions extends BudgetOptions {
   /** Tokens of a page; a multiple of the KV cache's page size. Default 16. */
   readonly pageSize?: number;
   /** First layers that stay dense. Default 2. */
@@ -23,24 +23,28 @@ const CURRENT_PAGE = { sinks: 0, recent: 1 };
  */
 export function quest(options: QuestOptions = {}): AttentionPolicy {
   const name = "quest";
-  knownKeys(name, options, ["tokenBudget", "pageSize", "denseLayers"]);
+  knownKeys(name, options, [...BUDGET_KEYS, "pageSize", "denseLayers"]);
   const pageSize = wholeNumber(name, "page", orDefault(options.pageSize, 16), 1);
-  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 1);
+  const budget = readBudget(name, options, 1);
   const denseLayers = wholeNumber(name, "dense-layers", orDefault(options.denseLayers, 2), 0);
-  const pages = Math.floor(tokenBudget / pageSize);
-  if (pages < 1)
+  const { tokenBudget } = budget.limits;
+  if (tokenBudget < pageSize)
     throw new ConfigError(
       `attention ${name}: a budget of ${tokenBudget} holds no page of ${pageSize} tokens`,
     );
   return {
     name,
-    settings: { budget: tokenBudget, page: pageSize, "dense-layers": denseLayers },
-    tokenBudget,
+    settings: { ...budget.settings, page: pageSize, "dense-layers": denseLayers },
+    ...budget.limits,
     pageBounds: pageSize,
     layerRole: (layer) => (layer < denseLayers ? DENSE : SELECTS_FOR_ITSELF),
     select: (selector) =>
       selector.expandSelection(
-        selector.topK(selector.pageScores(pageSize), pages - 1, CURRENT_PAGE),
+        selector.topK(
+          selector.pageScores(pageSize),
+          Math.floor(selector.budget / pageSize) - 1,
+          CURRENT_PAGE,
+        ),
         CURRENT_PAGE,
       ),
     forModel(model) {

@@ -1,9 +1,8 @@
+import { BUDGET_KEYS, type BudgetOptions, readBudget } from "../budget.ts";
 import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
-export interface RandomTokensOptions {
-  /** Tokens that a layer attends to. Default 2048. */
-  readonly tokenBudget?: number;
+export interface RandomTokensOptions extends BudgetOptions {
   /** Default 1. */
   readonly seed?: number;
 }
@@ -16,17 +15,17 @@ const CURRENT_TOKEN = { sinks: 0, recent: 1 };
  */
 export function randomTokens(options: RandomTokensOptions = {}): AttentionPolicy {
   const name = "random-tokens";
-  knownKeys(name, options, ["tokenBudget", "seed"]);
-  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 2);
+  knownKeys(name, options, [...BUDGET_KEYS, "seed"]);
+  const budget = readBudget(name, options, 2);
   const seed = wholeNumber(name, "seed", orDefault(options.seed, 1), 0);
   return {
     name,
-    settings: { budget: tokenBudget, seed },
-    tokenBudget,
+    settings: { ...budget.settings, seed },
+    ...budget.limits,
     layerRole: () => SELECTS_FOR_ITSELF,
     select: (selector) =>
       selector.expandSelection(
-        selector.mergeByRank(selector.randomScores(seed), tokenBudget - 1, CURRENT_TOKEN),
+        selector.mergeByRank(selector.randomScores(seed), selector.budget - 1, CURRENT_TOKEN),
         CURRENT_TOKEN,
       ),
   };

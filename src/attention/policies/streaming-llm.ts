@@ -1,10 +1,10 @@
+import { BUDGET_KEYS, type BudgetOptions, readBudget } from "../budget.ts";
 import { globalLayers } from "../layer-windows.ts";
 import { type AttentionPolicy, REUSES, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { checkSinks, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
-export interface StreamingLlmOptions {
-  /** Sinks and sliding window together. Default 2048. */
-  readonly tokenBudget?: number;
+/** The budget: sinks and sliding window together. */
+export interface StreamingLlmOptions extends BudgetOptions {
   /** Always-kept first tokens. Default 4. */
   readonly sinks?: number;
 }
@@ -20,17 +20,16 @@ export function streamingLlm(options: StreamingLlmOptions = {}): AttentionPolicy
 /** first: the layer that makes the selection, the model's first global one. */
 function streamingFrom(first: number, options: StreamingLlmOptions): AttentionPolicy {
   const name = "streaming-llm";
-  knownKeys(name, options, ["tokenBudget", "sinks"]);
-  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 1);
+  knownKeys(name, options, [...BUDGET_KEYS, "sinks"]);
+  const budget = readBudget(name, options, 1);
   const sinks = wholeNumber(name, "sinks", orDefault(options.sinks, 4), 0);
-  checkSinks(name, tokenBudget, sinks);
-  const ends = { sinks, recent: tokenBudget - sinks };
+  checkSinks(name, budget.limits.tokenBudget, sinks);
   return {
     name,
-    settings: { budget: tokenBudget, sinks },
-    tokenBudget,
+    settings: { ...budget.settings, sinks },
+    ...budget.limits,
     layerRole: (layer) => (layer === first ? SELECTS_FOR_ITSELF : REUSES),
-    select: (selector) => selector.expandSelection(undefined, ends),
+    select: (selector) => selector.expandSelection(undefined, { sinks, recent: selector.budget - sinks }),
     forModel(model) {
       const [selecting = 0] = globalLayers(model);
       return selecting === first ? this : streamingFrom(selecting, options);

@@ -1,10 +1,9 @@
+import { BUDGET_KEYS, type BudgetOptions, readBudget } from "../budget.ts";
 import { checkSelectionLayers } from "../layer-windows.ts";
 import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
-import { knownKeys, layerList, orDefault, wholeNumber } from "../settings.ts";
+import { knownKeys, layerList } from "../settings.ts";
 
-export interface TidalDecodeOptions {
-  /** Tokens that each query head of a sparse layer attends to. Default 2048. */
-  readonly tokenBudget?: number;
+export interface TidalDecodeOptions extends BudgetOptions {
   /** Layers that attend to all and select; layers before the first are dense. Default: the model's own. */
   readonly selectionLayers?: readonly number[];
 }
@@ -20,20 +19,20 @@ const CURRENT_TOKEN = { sinks: 0, recent: 1 };
  */
 export function tidalDecode(options: TidalDecodeOptions = {}): AttentionPolicy {
   const name = "tidal-decode";
-  knownKeys(name, options, ["tokenBudget", "selectionLayers"]);
-  const tokenBudget = wholeNumber(name, "budget", orDefault(options.tokenBudget, 2048), 2);
+  knownKeys(name, options, [...BUDGET_KEYS, "selectionLayers"]);
+  const budget = readBudget(name, options, 2);
   const layers =
     options.selectionLayers === undefined ? undefined : layerList(name, "layers", options.selectionLayers);
   const first = layers?.[0] ?? 0;
   return {
     name,
-    settings: { budget: tokenBudget, ...(layers && { layers }) },
-    tokenBudget,
+    settings: { ...budget.settings, ...(layers && { layers }) },
+    ...budget.limits,
     ...(layers && { selectionLayersFrom: "request" as const }),
     layerRole: (layer) => (layers?.includes(layer) ? SELECTS : !layers || layer < first ? DENSE : REUSES),
     select: (selector) =>
       selector.expandSelection(
-        selector.topK(selector.scores(), tokenBudget - 1, CURRENT_TOKEN),
+        selector.topK(selector.scores(), selector.budget - 1, CURRENT_TOKEN),
         CURRENT_TOKEN,
       ),
     forModel(model) {

@@ -1,4 +1,4 @@
-import { BackendError } from "../../base/errors.ts";
+import { BackendError, OutOfMemoryError } from "../../base/errors.ts";
 import { mebibytes } from "../../base/mebibytes.ts";
 import type { Capacity, ModelShape } from "../backend.ts";
 
@@ -45,5 +45,17 @@ export function allocate<T extends Float32Array | Uint32Array>(
       `${doing}: there is no memory for its ${mebibytes(length * 4)} (${String(cause)}); use a smaller model or contextLength`,
       { cause },
     );
+  }
+}
+
+/** `Backend.allocate`: what did not get memory is garbage. */
+export function allOrNothing<T>(what: string, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    if (!(cause instanceof BackendError)) throw cause;
+    throw new OutOfMemoryError(`the reference backend has no memory for ${what}: ${cause.message}`, {
+      cause,
+    });
   }
 }

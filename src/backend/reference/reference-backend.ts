@@ -9,15 +9,20 @@ import type {
   AttentionOutputWeights,
   Backend,
   BackendReport,
+  BlockGate,
   CacheDtype,
   Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  KeySketch,
   LayerOutputWeights,
   LayerTensors,
   ModelShape,
   NextLayer,
+  Pooling,
+  RawHeads,
+  Readback,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -28,13 +33,18 @@ import type {
 import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
 import { checkFeatures, DECODER_FEATURES } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
+import { immediateReadback } from "../readback.ts";
 import { sampleToken } from "../sample-token.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { attendHead, headLogits, headsOf, positionsFrom } from "./attention.ts";
-import { type LayerCache, resizeLayerCache, roundHead } from "./cache.ts";
+import { attentionInput } from "./attention-input.ts";
+import { blockScores, updateBlockKeys } from "./block-gate.ts";
+import { type LayerCache, resizeLayerCache } from "./cache.ts";
 import { addNormed, feedForwardRow } from "./feed-forward.ts";
-import { matvec, rmsNorm, rotateHalf } from "./linear.ts";
-import { cacheBytes, checkSizes } from "./memory.ts";
+import { sketchScores, updateKeySketch } from "./key-sketch.ts";
+import { matvec, rmsNorm } from "./linear.ts";
+import { allOrNothing, cacheBytes, checkSizes } from "./memory.ts";
+import { PoolingOps } from "./pooling-ops.ts";
 import {
   floats,
   integers,
@@ -45,7 +55,7 @@ import {
   vector,
   weightOf,
 } from "./refs.ts";
-import { emitScores, SelectionOps } from "./selection-ops.ts";
+import { emitScores, type ReferenceStep, SelectionOps } from "./selection-ops.ts";
 
 /** Weights are decoded as they are written, so every format will do. */
 export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
@@ -60,8 +70,10 @@ class ReferenceBackend implements Backend, LayerOps {
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
   readonly compiledRowCounts: readonly number[] = [];
-  readonly #sampled = new SampledTokens();
+  readonly #sampled: SampledTokens;
   readonly #selection: SelectionOps;
+  readonly #pooling: PoolingOps;
+  readonly #step: ReferenceStep;
   #layers: LayerCache[] = [];
   #batch: StepBatch | undefined;
   #weightBytes = 0;
@@ -71,14 +83,17 @@ class ReferenceBackend implements Backend, LayerOps {
     checkSizes(model, capacity);
     this.cacheDtype = cacheDtype;
     this.model = model;
+    this.#sampled = new SampledTokens(model.vocabSize);
     this.capacity = capacity;
     this.#layers = this.#resized(0);
-    this.#selection = new SelectionOps({
+    this.#step = {
       model,
       capacity,
       batch: () => this.#begun(),
-      layer: (layer) => this.#layers[layer],
-    });
+      layer: (layer: number) => this.#layers[layer],
+    };
+    this.#selection = new SelectionOps(this.#step);
+    this.#pooling = new PoolingOps(this.#step);
   }
 
   report(): BackendReport {
@@ -96,6 +111,17 @@ class ReferenceBackend implements Backend, LayerOps {
     return new ReferenceTensor(dtype, shape);
   }
 
+  createPageTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef {
+    return new ReferenceTensor(dtype, [this.capacity.maxPages, ...shape]);
+  }
+
+  async allocate<T>(what: string, make: () => T): Promise<T> {
+    return allOrNothing(what, make);
+  }
+
+  /** The cache has them. */
+  addPageBounds(): void {}
+
   write(ref: TensorRef, data: Float32Array | Uint32Array): void {
     const target = tensor(ref).data;
     checkWrite(data, target.length);
@@ -104,6 +130,10 @@ class ReferenceBackend implements Backend, LayerOps {
 
   async read(ref: TensorRef): Promise<Float32Array | Uint32Array> {
     return tensor(ref).data.slice();
+  }
+
+  readback(): Readback {
+    return immediateReadback((ref) => tensor(ref).data);
   }
 
   createWeight(spec: WeightSpec): WeightRef {
@@ -173,44 +203,14 @@ class ReferenceBackend implements Backend, LayerOps {
     }
   }
 
-  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
-    const batch = this.#begun();
-    const { hiddenSize, headDim, numQueryHeads, numKvHeads, rmsNormEps } = this.model;
-    const cache = this.#layers[layer];
-    const normed = new Float32Array(hiddenSize);
-    const bias = (ref: WeightRef | undefined) => ({ bias: ref && vector(ref) });
-    for (let row = 0; row < batch.numRows; row++) {
-      rmsNorm(floats(x), row * hiddenSize, hiddenSize, vector(weights.norm), rmsNormEps, normed, 0);
-      const q = row * numQueryHeads * headDim;
-      const kv = batch.slots[row] * numKvHeads * headDim;
-      matvec(matrix(weights.q), normed, 0, floats(query), q, bias(weights.qBias));
-      matvec(matrix(weights.k), normed, 0, cache.keys, kv, bias(weights.kBias));
-      matvec(matrix(weights.v), normed, 0, cache.values, kv, bias(weights.vBias));
-      const { rope, queryRope = rope } = this.model.layers[layer];
-      const offset = (table: number) => (table * batch.tokenIds.length + row) * headDim;
-      this.#finishHeads(floats(query), q, numQueryHeads, weights.qNorm, offset(queryRope));
-      this.#finishHeads(cache.keys, kv, numKvHeads, weights.kNorm, offset(rope));
-      for (let offset = kv; offset < kv + numKvHeads * headDim; offset += headDim) {
-        roundHead(this.cacheDtype, cache.keys, { offset, headDim });
-        roundHead(this.cacheDtype, cache.values, { offset, headDim });
-      }
-    }
-  }
-
-  /** Norm of each head if given, then RoPE by the row of a table; in place. */
-  #finishHeads(
-    heads: Float32Array,
-    offset: number,
-    count: number,
-    norm: WeightRef | undefined,
-    ropeOffset: number,
+  attentionInput(
+    layer: number,
+    weights: AttentionInputWeights,
+    x: TensorRef,
+    query: TensorRef,
+    raw?: RawHeads,
   ): void {
-    const { headDim, rmsNormEps } = this.model;
-    for (let head = 0; head < count; head++) {
-      const at = offset + head * headDim;
-      if (norm) rmsNorm(heads, at, headDim, vector(norm), rmsNormEps, heads, at);
-      rotateHalf(heads, at, headDim, this.#begun().rope, ropeOffset);
-    }
+    attentionInput(this, this.#begun(), this.#layers[layer], { layer, weights }, { x, query, raw });
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
@@ -244,10 +244,10 @@ class ReferenceBackend implements Backend, LayerOps {
     const headsPerGroup = this.model.numQueryHeads / selection.headGroups;
     for (let i = 0; i < range.count; i++) {
       const s = range.first + i;
-      const count = integers(selection.counts)[i];
       headsOf(this.model, batch.firstRows[s]).forEach((head, h) => {
-        const start = (i * selection.headGroups + Math.floor(h / headsPerGroup)) * capacity;
-        const positions = integers(selection.indices).subarray(start, start + count);
+        const set = i * selection.headGroups + Math.floor(h / headsPerGroup);
+        const count = integers(selection.counts)[set];
+        const positions = integers(selection.indices).subarray(set * capacity, set * capacity + count);
         const logits = headLogits(cache, this, batch, s, floats(query), head, positions);
         attendHead(cache, this, batch, s, logits, head, positions, floats(output));
       });
@@ -308,6 +308,16 @@ class ReferenceBackend implements Backend, LayerOps {
     this.#selection.scores(layer, range, query, out);
   }
 
+  selectedScores(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    candidates: TokenSelection,
+    out: Scores,
+  ): void {
+    this.#pooling.selectedScores(layer, range, query, candidates, out);
+  }
+
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
     this.#selection.randomScores(layer, range, seed, out);
   }
@@ -320,8 +330,28 @@ class ReferenceBackend implements Backend, LayerOps {
     this.#selection.pageScores(layer, range, query, out);
   }
 
+  updateKeySketch(layer: number, range: SequenceRange, sketch: KeySketch): void {
+    updateKeySketch(this.#step, layer, range, sketch);
+  }
+
+  sketchScores(range: SequenceRange, query: TensorRef, sketch: KeySketch, out: Scores): void {
+    sketchScores(this.#step, range, query, { sketch, out });
+  }
+
+  updateBlockKeys(range: SequenceRange, keys: TensorRef, gate: BlockGate): void {
+    updateBlockKeys(this, this.#begun(), range, keys, gate);
+  }
+
+  blockScores(range: SequenceRange, query: TensorRef, gate: BlockGate, out: Scores): void {
+    blockScores(this, this.#begun(), range, query, gate, out);
+  }
+
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     this.#selection.topK(range, scores, ends, out);
+  }
+
+  unitsAbove(range: SequenceRange, scores: Scores, threshold: number, out: UnitSet): void {
+    this.#pooling.unitsAbove(range, scores, threshold, out);
   }
 
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
@@ -330,6 +360,19 @@ class ReferenceBackend implements Backend, LayerOps {
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     this.#selection.expandSelection(range, set, ends, out);
+  }
+
+  poolScores(range: SequenceRange, scores: Scores, how: Pooling, out: Scores): void {
+    this.#pooling.poolScores(range, scores, how, out);
+  }
+
+  mapHeads(
+    range: SequenceRange,
+    selection: TokenSelection,
+    map: readonly number[],
+    out: TokenSelection,
+  ): void {
+    this.#pooling.mapHeads(range, selection, map, out);
   }
 
   /** Nothing is compiled. */

@@ -22,9 +22,9 @@ export const REFERENCE: BackendKind<unknown, { readonly cacheDtype?: CacheDtype 
     auto: { isWanted: false, why: "the reference backend is too slow" },
     allowedError: ALLOWED_ERROR[cacheDtype],
     maxConcurrent: MAX_CONCURRENT.cpu,
-    memoryLimit: ({ model }) => ({
-      fits: (capacity) => cacheBytes(model, capacity) <= MAX_CACHE_BYTES,
-      name: `${mebibytes(MAX_CACHE_BYTES)} of keys and values that the reference backend may hold`,
+    memoryLimit: ({ model, kept }) => ({
+      fits: (capacity) => cacheBytes(model, capacity) + (kept?.bytes(capacity) ?? 0) <= MAX_CACHE_BYTES,
+      name: `${mebibytes(MAX_CACHE_BYTES)} of keys, values and data of policies that the reference backend may hold`,
     }),
     cacheDtype,
     memory: MEMORY,

@@ -109,7 +109,7 @@ export class SelectionOps {
         const units = set ? integers(set.units).subarray(start, start + set.count) : [];
         const positions = expandUnits(units, set?.unit ?? 1, length, ends);
         integers(out.indices).set(positions, (i * out.headGroups + g) * capacityOf(out.indices));
-        integers(out.counts)[i] = positions.length;
+        integers(out.counts)[i * out.headGroups + g] = positions.length;
       }
     }
   }
@@ -120,6 +120,7 @@ export function emitScores(scores: Scores, row: number, head: number, logits: re
   floats(scores.values).set(logits, scoreOffset(scores, row, head));
 }
 
-function scoreOffset(scores: Scores, row: number, head: number): number {
+/** First element of the scores of one head in row `row` of the range. */
+export function scoreOffset(scores: Scores, row: number, head: number): number {
   return (row * scores.heads + head) * capacityOf(scores.values);
 }

@@ -51,6 +51,21 @@ export class Arena {
     }
   }
 
+  /**
+   * Runs `make`, which allocates and writes nothing.
+   * @throws OutOfMemoryError if there is no room for all of it; nothing has changed then
+   */
+  allOrNothing<T>(what: string, make: () => T): T {
+    const start = this.#end;
+    try {
+      return make();
+    } catch (cause) {
+      this.#end = start;
+      if (!(cause instanceof OutOfMemoryError)) throw cause;
+      throw new OutOfMemoryError(`the wasm backend has no room for ${what}: ${cause.message}`, { cause });
+    }
+  }
+
   /** @throws RangeError if the machine refuses memory; nothing has changed then */
   #take(bytes: number): number {
     const start = this.#end;

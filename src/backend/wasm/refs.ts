@@ -3,6 +3,7 @@ import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
 import type { WeightFormat } from "../../base/weight-format.ts";
 import { checkKind, ownTensor, ownWeight } from "../checks.ts";
+import type { Arena } from "./arena.ts";
 
 /** Step data in linear memory. */
 export class WasmTensor implements TensorRef {
@@ -54,6 +55,15 @@ export function tensorOf(ref: TensorRef, dtype?: TensorDtype): WasmTensor {
   if (dtype !== undefined && ref.dtype !== dtype)
     throw new ShapeError(`expected a tensor of ${dtype}, got ${ref.dtype}`);
   return tensor;
+}
+
+/** A view of a tensor's elements, valid until linear memory grows. */
+export function elementsOf(
+  ref: TensorRef,
+  { floats, integers }: Pick<Arena, "floats" | "integers">,
+): Float32Array | Uint32Array {
+  const { address, size } = tensorOf(ref);
+  return (ref.dtype === "f32" ? floats : integers).subarray(address / 4, address / 4 + size);
 }
 
 /** The descriptor of a matrix, whose rows are in blocks. @throws ShapeError for a vector */

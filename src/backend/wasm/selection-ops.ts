@@ -23,14 +23,15 @@ export class SelectionOps {
   addressOf(range: SequenceRange, scores: Scores): number {
     const capacity = capacityOf(scores.values);
     for (let i = 0; i < range.count; i++) {
-      const units = this.#unitsOf(range, i, scores.unit);
+      const units = this.unitsOf(range, i, scores.unit);
       if (units > capacity)
         throw new ShapeError(`scores of ${units} units do not fit into a tensor with room for ${capacity}`);
     }
     return tensorOf(scores.values, "f32").address;
   }
 
-  #unitsOf(range: SequenceRange, i: number, unit: number): number {
+  /** Units of the i-th sequence of a range. */
+  unitsOf(range: SequenceRange, i: number, unit: number): number {
     return Math.ceil(this.#batch.length(range.first + i) / unit);
   }
 
@@ -77,7 +78,7 @@ export class SelectionOps {
     const { first, count } = range;
     const { sinks, recent } = ends;
     for (let i = 0; i < count; i++) {
-      checkCandidates(this.#unitsOf(range, i, scores.unit), ends, out.count);
+      checkCandidates(this.unitsOf(range, i, scores.unit), ends, out.count);
     }
     if (out.count > capacityOf(out.units))
       throw new ShapeError(

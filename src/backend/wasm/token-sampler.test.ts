@@ -29,19 +29,32 @@ const logits = fc.oneof(
   ...[logit, masked, anything].map((one) => fc.array(one, { minLength: 1, maxLength: 60 })),
 );
 
+const bias = fc.oneof(
+  fc.constantFrom(Number.NEGATIVE_INFINITY, -100, 100),
+  fc.float({ min: -3, max: 3, noNaN: true }),
+);
+
 describe("TokenSampler", () => {
-  it("samples the same tokens as sampleToken, for 1 to 60 tokens with ties, masks and NaN, from any row", () => {
+  it("samples the same tokens as sampleToken, for 1 to 60 tokens with ties, biases, masks and NaN, from any row", () => {
     fc.assert(
       fc.property(
         logits,
         params,
         fc.array(fc.nat({ max: 59 }), { maxLength: 10 }),
         fc.nat({ max: 1 }),
-        (values, settings, seen, i) => {
+        fc.uniqueArray(fc.tuple(fc.nat({ max: 59 }), bias), { selector: ([id]) => id, maxLength: 6 }),
+        fc.option(fc.array(fc.nat({ max: 0xffffffff }), { minLength: 2, maxLength: 2 }), { nil: undefined }),
+        (values, settings, seen, i, biases, bits) => {
           const { arena, address, sampler } = samplerOf(values.length);
           const seenTokens = seen.map((id) => id % values.length);
+          const inVocabulary = biases.filter(([id]) => id < values.length);
+          const bias = {
+            ids: inVocabulary.map(([id]) => id),
+            values: inVocabulary.map(([, value]) => value),
+          };
+          const mask = bits && Uint32Array.from(bits).subarray(0, Math.ceil(values.length / 32));
           for (let sampleIndex = 0; sampleIndex < 8; sampleIndex++) {
-            const row = { params: settings, sampleIndex, seenTokens };
+            const row = { params: settings, sampleIndex, seenTokens, bias, mask };
             arena.floats.set(values, address / 4 + i * values.length);
             expect(sampler.sample(address, i, row)).toBe(sampleToken(Float32Array.from(values), row));
           }

@@ -1,3 +1,4 @@
+import { addBias, applyMask } from "../adjust-logits.ts";
 import { NO_TOKEN, type SamplingRow } from "../backend.ts";
 import { sampleUnit } from "../sample-token.ts";
 import type { Arena } from "./arena.ts";
@@ -25,13 +26,15 @@ export class TokenSampler {
   }
 
   /**
-   * Samples row `i` of the logits at `address`, f32 [i + 1, vocabSize]; overwrites it if the repetition penalty is not 1.
+   * Samples row `i` of the logits at `address`, f32 [i + 1, vocabSize]; overwrites it if the row changes its logits.
    * Returns a token id, greedy the lowest id of the largest logit, or `NO_TOKEN` if the row is no distribution.
    */
   sample(address: number, i: number, row: SamplingRow): number {
     const { params } = row;
     this.#logits = this.#row(address + 4 * i * this.#ids.length, i);
     if (params.repetitionPenalty !== 1) this.#penalise(row.seenTokens, params.repetitionPenalty);
+    if (row.bias) addBias(this.#logits, row.bias);
+    if (row.mask) applyMask(this.#logits, row.mask);
     if (params.temperature === 0) return this.#argmax();
     if (!this.#fillHeap(params.topK)) return NO_TOKEN;
     const largest = this.#logits[this.#take(0)];

@@ -1,20 +1,24 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
-import type { WeightFormat } from "../../base/weight-format.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
   Backend,
   BackendReport,
+  BlockGate,
   Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  KeySketch,
   LayerOutputWeights,
   LayerTensors,
   ModelShape,
   NextLayer,
+  Pooling,
+  RawHeads,
+  Readback,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -27,20 +31,24 @@ import type { CpuCacheDtype } from "../backend-kind.ts";
 import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
 import { checkFormat } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
+import { immediateReadback } from "../readback.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
-import { ARRIVED_ADDRESS } from "./assembly/layout.ts";
+import { ARRIVED_ADDRESS, TILE_SLOTS } from "./assembly/layout.ts";
 import { BatchRegion } from "./batch-region.ts";
+import { BlockGateOps } from "./block-gate-ops.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
 import { KernelRunner } from "./kernel-runner.ts";
 import { kernelsOf } from "./kernels.ts";
+import { KeySketchOps } from "./key-sketch-ops.ts";
 import { KvCache, type MemoryRegion } from "./kv-cache.ts";
 import { regions } from "./memory-map.ts";
-import { matrixDescriptor, tensorOf, vectorDescriptor, WasmTensor } from "./refs.ts";
+import { PoolingOps } from "./pooling-ops.ts";
+import { elementsOf, matrixDescriptor, tensorOf, vectorDescriptor, WasmTensor } from "./refs.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { TokenSampler } from "./token-sampler.ts";
-import { WeightStore } from "./weight-store.ts";
+import { WASM_FORMATS, WeightStore } from "./weight-store.ts";
 import { writeSizes, writeTuning } from "./write-words.ts";
 
 /** Memory, kernels and threads of a backend. */
@@ -55,12 +63,6 @@ export interface WasmBackendOptions {
 }
 
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
-/** Formats of matrices that the kernels read. */
-export const WASM_FORMATS: ReadonlySet<WeightFormat> = new Set([
-  ...(["f32", "f16", "bf16"] as const),
-  ...(["q8_0", "q4_0", "q4_1", "q5_1", "q4_k", "q5_k", "q6_k"] as const),
-]);
-
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
@@ -80,7 +82,10 @@ export class WasmBackend implements Backend, LayerOps {
   readonly #sampler: TokenSampler;
   readonly #runner: KernelRunner;
   readonly #selection: SelectionOps;
-  readonly #sampled = new SampledTokens();
+  readonly #blockGates: BlockGateOps;
+  readonly #pooling: PoolingOps;
+  readonly #sketches: KeySketchOps;
+  readonly #sampled: SampledTokens;
 
   constructor(model: ModelShape, capacity: Capacity, options: WasmBackendOptions) {
     this.model = model;
@@ -102,7 +107,11 @@ export class WasmBackend implements Backend, LayerOps {
     this.#cache = new KvCache(this.arena, this, options.cacheDtype);
     this.#batch = new BatchRegion(this.arena, this.#cache, this);
     this.#selection = new SelectionOps(this.#runner, this.#batch, this.#cache);
+    this.#blockGates = new BlockGateOps(this.#runner, this.arena, this);
+    this.#pooling = new PoolingOps(this.#runner, this.#selection, model);
+    this.#sketches = new KeySketchOps(this.#runner, this.#selection);
     this.#sampler = new TokenSampler(this.arena, model.vocabSize);
+    this.#sampled = new SampledTokens(model.vocabSize);
     this.kernels.startMain();
     this.tune(options.tuning.choices);
   }
@@ -142,6 +151,22 @@ export class WasmBackend implements Backend, LayerOps {
     return new WasmTensor(dtype, shape, this.arena.allocate(size * 4, `a tensor [${shape.join(", ")}]`));
   }
 
+  createPageTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef {
+    // Kernels read sketches by tiles of four slots; where pages are smaller, the last tile may go past the last page.
+    const { maxPages, pageSize } = this.capacity;
+    const inTile = Math.max(1, TILE_SLOTS / pageSize);
+    return this.createTensor(dtype, [inTile * Math.ceil(maxPages / inTile), ...shape]);
+  }
+
+  async allocate<T>(what: string, make: () => T): Promise<T> {
+    this.#runner.checkOpen("allocate");
+    return this.arena.allOrNothing(what, make);
+  }
+
+  addPageBounds(): void {
+    this.#cache.addBounds();
+  }
+
   write(ref: TensorRef, data: Float32Array | Uint32Array): void {
     const { address, size } = tensorOf(ref, data instanceof Float32Array ? "f32" : "u32");
     checkWrite(data, size);
@@ -150,9 +175,11 @@ export class WasmBackend implements Backend, LayerOps {
   }
 
   async read(ref: TensorRef): Promise<Float32Array | Uint32Array> {
-    const { address, size } = tensorOf(ref);
-    const from = ref.dtype === "f32" ? this.arena.floats : this.arena.integers;
-    return from.slice(address / 4, address / 4 + size);
+    return elementsOf(ref, this.arena).slice();
+  }
+
+  readback(): Readback {
+    return immediateReadback((ref) => elementsOf(ref, this.arena));
   }
 
   createWeight(spec: WeightSpec): WeightRef {
@@ -184,7 +211,13 @@ export class WasmBackend implements Backend, LayerOps {
     this.#runner.run("embed", matrixDescriptor(embedding), tensorOf(x, "f32").address);
   }
 
-  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
+  attentionInput(
+    layer: number,
+    weights: AttentionInputWeights,
+    x: TensorRef,
+    query: TensorRef,
+    raw?: RawHeads,
+  ): void {
     const { norm, q, k, v, qBias, kBias, vBias, qNorm, kNorm } = weights;
     const { rope, queryRope = rope } = this.model.layers[layer];
     this.#runner.run(
@@ -203,6 +236,8 @@ export class WasmBackend implements Backend, LayerOps {
       tensorOf(query, "f32").address,
       queryRope,
       rope,
+      raw ? tensorOf(raw.query, "f32").address : 0,
+      raw ? tensorOf(raw.keys, "f32").address : 0,
     );
   }
 
@@ -227,21 +262,11 @@ export class WasmBackend implements Backend, LayerOps {
     const { first, count } = range;
     const from = tensorOf(query, "f32").address;
     const to = tensorOf(output, "f32").address;
-    const list = tensorOf(selection.indices, "u32").address;
-    const sizes = tensorOf(selection.counts, "u32").address;
-    const capacity = capacityOf(selection.indices);
-    this.#runner.run(
-      "attendSelected",
-      layer,
-      first,
-      count,
-      from,
-      list,
-      selection.headGroups,
-      capacity,
-      sizes,
-      to,
-    );
+    const { indices, counts, headGroups } = selection;
+    const list = tensorOf(indices, "u32").address;
+    const sizes = tensorOf(counts, "u32").address;
+    const room = capacityOf(indices);
+    this.#runner.run("attendSelected", layer, first, count, from, list, headGroups, room, sizes, to);
   }
 
   attentionOutput(weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
@@ -297,6 +322,16 @@ export class WasmBackend implements Backend, LayerOps {
     this.#selection.scores(layer, range, query, out);
   }
 
+  selectedScores(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    candidates: TokenSelection,
+    out: Scores,
+  ): void {
+    this.#pooling.selectedScores(layer, range, query, candidates, out);
+  }
+
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
     this.#selection.randomScores(layer, range, seed, out);
   }
@@ -309,8 +344,29 @@ export class WasmBackend implements Backend, LayerOps {
     this.#selection.pageScores(layer, range, query, out);
   }
 
+  updateKeySketch(layer: number, range: SequenceRange, sketch: KeySketch): void {
+    this.#sketches.updateKeySketch(layer, range, sketch);
+  }
+
+  sketchScores(range: SequenceRange, query: TensorRef, sketch: KeySketch, out: Scores): void {
+    this.#sketches.sketchScores(range, query, sketch, out);
+  }
+
+  updateBlockKeys(range: SequenceRange, keys: TensorRef, gate: BlockGate): void {
+    this.#blockGates.updateBlockKeys(range, keys, gate);
+  }
+
+  blockScores(range: SequenceRange, query: TensorRef, gate: BlockGate, out: Scores): void {
+    this.#selection.addressOf(range, out);
+    this.#blockGates.blockScores(range, query, gate, out);
+  }
+
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     this.#selection.topK(range, scores, ends, out);
+  }
+
+  unitsAbove(range: SequenceRange, scores: Scores, threshold: number, out: UnitSet): void {
+    this.#pooling.unitsAbove(range, scores, threshold, out);
   }
 
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
@@ -319,6 +375,19 @@ export class WasmBackend implements Backend, LayerOps {
 
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     this.#selection.expandSelection(range, set, ends, out);
+  }
+
+  poolScores(range: SequenceRange, scores: Scores, how: Pooling, out: Scores): void {
+    this.#pooling.poolScores(range, scores, how, out);
+  }
+
+  mapHeads(
+    range: SequenceRange,
+    selection: TokenSelection,
+    map: readonly number[],
+    out: TokenSelection,
+  ): void {
+    this.#pooling.mapHeads(range, selection, map, out);
   }
 
   /** Nothing is compiled. */

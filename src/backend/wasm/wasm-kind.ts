@@ -11,7 +11,7 @@ import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import type { WasmHost } from "./host.ts";
 import { MAX_BYTES, PAGE_BYTES, workingBytes } from "./memory-map.ts";
 import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
-import { WASM_FORMATS } from "./wasm-backend.ts";
+import { WASM_FORMATS } from "./weight-store.ts";
 
 /** Bytes that a backend can address in WebAssembly. */
 const USABLE_BYTES = MAX_BYTES - PAGE_BYTES;
@@ -37,11 +37,13 @@ export const WASM: BackendKind<
     auto: { isWanted: true },
     allowedError: ALLOWED_ERROR[cpuCacheDtype(cacheDtype)],
     maxConcurrent: MAX_CONCURRENT.cpu,
-    memoryLimit: ({ model, weightBytes }) => {
+    memoryLimit: ({ model, weightBytes, kept }) => {
       const most = Math.min(USABLE_BYTES, wasm.memoryBytes ?? USABLE_BYTES);
       const what = most < USABLE_BYTES ? "memory of this machine" : "32-bit WebAssembly memory";
       return {
-        fits: (capacity) => workingBytes(model, capacity, cpuCacheDtype(cacheDtype)) <= most - weightBytes,
+        fits: (capacity) =>
+          workingBytes(model, capacity, cpuCacheDtype(cacheDtype)) + (kept?.bytes(capacity) ?? 0) <=
+          most - weightBytes,
         name: `${mebibytes(most)} of ${what}, ${mebibytes(weightBytes)} of them weights`,
       };
     },

@@ -1,12 +1,18 @@
 import { BackendError, ModelFileError, ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
-import { formatCode, isFloatFormat, rowBytes } from "../../base/weight-format.ts";
+import { formatCode, isFloatFormat, rowBytes, type WeightFormat } from "../../base/weight-format.ts";
 import type { ModelShape } from "../backend.ts";
 import type { Arena } from "./arena.ts";
 import { DESCRIPTOR_WORDS, F16_SPECIAL } from "./assembly/layout.ts";
 import type { WasmExports } from "./exports.ts";
 import { stagingBytes } from "./memory-map.ts";
 import { WasmWeight } from "./refs.ts";
+
+/** Formats of matrices that the kernels read. */
+export const WASM_FORMATS: ReadonlySet<WeightFormat> = new Set([
+  ...(["f32", "f16", "bf16"] as const),
+  ...(["q8_0", "q4_0", "q4_1", "q5_1", "q4_k", "q5_k", "q6_k"] as const),
+]);
 
 /** Weights in the kernels' layout: matrices in groups of 8 or 16 rows in their own format, vectors as f32. */
 export class WeightStore {

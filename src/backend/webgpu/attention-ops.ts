@@ -10,8 +10,8 @@ import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Maximum rows of a prefill chunk that attend one by one, in split-KV scans; longer chunks use tiles. */
 const MAX_SPLIT_ROWS = 8;
-/** Maximum distinct scans kept from step to step; a policy has one to three. */
-const MAX_SCANS = 64;
+/** Maximum distinct scans kept from step to step; a policy has a few, or a few for each layer if layers differ in budget. */
+const MAX_SCANS = 256;
 
 /** Rows of a prefill chunk that attend in tiles. */
 interface TileRun extends TileRows {
@@ -68,9 +68,16 @@ export class AttentionOps {
     this.#record(layer, this.#scan(range, query, output, selection, undefined, 0));
   }
 
-  scores(layer: number, range: SequenceRange, query: TensorRef, out: Scores): void {
-    this.#checkNoWindow(layer);
-    this.#record(layer, this.#scan(range, query, undefined, undefined, out, 0));
+  /** candidates: the positions to score; all if left out. */
+  scores(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    out: Scores,
+    candidates?: TokenSelection,
+  ): void {
+    if (!candidates) this.#checkNoWindow(layer);
+    this.#record(layer, this.#scan(range, query, undefined, candidates, out, 0));
   }
 
   #checkNoWindow(layer: number): void {

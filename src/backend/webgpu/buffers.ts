@@ -19,6 +19,7 @@ export class Buffers {
   readonly device: GPUDevice;
   readonly #all = new Map<number, GPUBuffer>();
   #next = 1;
+  #recorded: NumberedBuffer[] | undefined;
   sizeBytes = 0;
   /** Increases when a bound buffer is destroyed. Older command lists may reference that buffer and are invalid. */
   generation = 0;
@@ -40,7 +41,19 @@ export class Buffers {
     const id = this.#next++;
     this.#all.set(id, buffer);
     this.sizeBytes += size;
-    return { id, buffer };
+    const made = { id, buffer };
+    this.#recorded?.push(made);
+    return made;
+  }
+
+  /** Runs `work` and lists the buffers that it makes in `made`, those before an error too. */
+  record<T>(made: NumberedBuffer[], work: () => T): T {
+    this.#recorded = made;
+    try {
+      return work();
+    } finally {
+      this.#recorded = undefined;
+    }
   }
 
   /** fill: each word of the buffer, in dry runs too. */

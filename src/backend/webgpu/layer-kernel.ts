@@ -96,6 +96,8 @@ export class LayerKernel {
   readonly #lists: CommandLists;
   readonly #kernels = new Map<string, Kernel>();
   readonly #fits = new WeakMap<LayerOutputWeights, LayerFit>();
+  /** Of steps that also read heads before RoPE. */
+  readonly #fitsBesideRaw = new WeakMap<LayerOutputWeights, LayerFit>();
   #numFits = 0;
   #mailbox: NumberedBuffer | undefined;
   #set: 0 | 1 = 0;
@@ -108,14 +110,16 @@ export class LayerKernel {
     this.#lists = context.recorder.newCommandLists();
   }
 
-  /** Determines, once per layer, which parts the kernel supports on this device. */
-  fit(from: LayerOutputWeights, next: NextLayer | undefined): LayerFit {
-    const known = this.#fits.get(from);
+  /** Determines, once per layer, which parts the kernel supports on this device. hasRaw: somebody reads heads before RoPE */
+  fit(from: LayerOutputWeights, next: NextLayer | undefined, hasRaw: boolean): LayerFit {
+    const fits = hasRaw ? this.#fitsBesideRaw : this.#fits;
+    const known = fits.get(from);
     if (known && known.next === next) return known;
     const isSupported = this.#supports(from);
-    const isNextSupported = isSupported && next !== undefined && this.#supportsInput(from, next.weights);
+    const isNextSupported =
+      isSupported && !hasRaw && next !== undefined && this.#supportsInput(from, next.weights);
     const fit = new LayerFit({ from, next, isSupported, isNextSupported }, this.#lists.at(this.#numFits++));
-    this.#fits.set(from, fit);
+    fits.set(from, fit);
     return fit;
   }
 
@@ -179,7 +183,7 @@ export class LayerKernel {
     });
     const { next, query } = layer;
     if (next && hasHeadNorm(next.weights))
-      this.#cache.finishHeads(next.layer, next.weights, this.#projected, query, 1);
+      this.#cache.finishHeads(next.layer, next.weights, this.#projected, { query, numRows: 1 });
   }
 
   /** The kernel of a dispatch: the same for all layers of the same formats and all lengths, so that a new number of splits costs little. */

@@ -1,11 +1,11 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type {
-  AttentionInputWeights,
   AttentionOutputWeights,
   FeedForwardWeights,
   LayerOutputWeights,
   LayerTensors,
   NextLayer,
+  RawHeads,
 } from "../backend.ts";
 import type { CommandLists } from "./command-lists.ts";
 import type { GpuContext } from "./context.ts";
@@ -17,6 +17,13 @@ import { LinearOps } from "./linear-ops.ts";
 import { ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import type { Product } from "./sections.ts";
+
+/** Tensors of `attentionInput`. */
+interface InputTensors {
+  readonly x: WebGpuTensor;
+  readonly query: WebGpuTensor;
+  readonly raw: RawHeads | undefined;
+}
 
 /** The ops that multiply by weights: those between attentions, and the output head. */
 export class ProjectionOps {
@@ -64,42 +71,39 @@ export class ProjectionOps {
    * if it recorded nothing.
    */
   advanceRow(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): boolean {
-    const fit = this.#layerKernel.fit(from, next);
+    const fit = this.#layerKernel.fit(from, next, tensors.raw !== undefined);
     if (!fit.isSupported) return false;
     this.#layerKernel.record(fit, tensors);
-    if (next && !fit.isNextSupported)
-      this.attentionInput(1, next.layer, next.weights, tensors.x, tensors.query);
+    if (next && !fit.isNextSupported) this.attentionInput(1, next, tensors);
     return true;
   }
 
   attentionInput(
     numRows: number,
-    layer: number,
-    weights: AttentionInputWeights,
-    x: TensorRef,
-    query: TensorRef,
+    { layer, weights }: NextLayer,
+    { x, query, raw }: Pick<LayerTensors, "x" | "query" | "raw">,
   ): void {
     const from = WebGpuTensor.of(x);
     const to = WebGpuTensor.of(query);
-    let node = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer);
+    const rawId = raw ? WebGpuTensor.of(raw.query).id : 0;
+    let node = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer).at(rawId);
     node = under(under(under(under(node, weights.norm), weights.q), weights.k), weights.v);
     node = under(under(under(node, weights.qBias), weights.kBias), weights.vBias);
     node = under(under(node, weights.qNorm), weights.kNorm);
-    if (!this.#context.recorder.replay(node)) this.#keepInput(node, { layer, weights }, from, to, numRows);
+    if (!this.#context.recorder.replay(node))
+      this.#keepInput(node, { layer, weights }, { x: from, query: to, raw }, numRows);
   }
 
-  #keepInput(
-    node: CommandLists,
-    { layer, weights }: NextLayer,
-    x: WebGpuTensor,
-    query: WebGpuTensor,
-    count: number,
-  ): void {
+  #keepInput(node: CommandLists, next: NextLayer, { x, query, raw }: InputTensors, count: number): void {
     const rows = { storage: x, stride: this.#context.model.hiddenSize, count };
-    this.#context.recorder.keep(node, () => this.#recordInput(layer, weights, rows, query));
+    this.#context.recorder.keep(node, () => this.#recordInput(next, rows, { query, raw }));
   }
 
-  #recordInput(layer: number, weights: AttentionInputWeights, rows: Rows, query: WebGpuTensor): void {
+  #recordInput(
+    { layer, weights }: NextLayer,
+    rows: Rows,
+    { query, raw }: Pick<InputTensors, "query" | "raw">,
+  ): void {
     const { hiddenSize, numQueryHeads, numKvHeads, headDim } = this.#context.model;
     const queryWidth = numQueryHeads * headDim;
     const kvWidth = numKvHeads * headDim;
@@ -109,8 +113,8 @@ export class ProjectionOps {
     const v = LinearOps.weight(weights.v, kvWidth, hiddenSize);
     const [qBias, kBias, vBias] = [bias(weights.qBias), bias(weights.kBias), bias(weights.vBias)];
     const norm = WebGpuWeight.of(weights.norm);
-    // a q8 cache scales rows of whole heads
-    if (this.#context.cacheDtype !== "q8" && !hasHeadNorm(weights)) {
+    // a q8 cache scales rows of whole heads, and that kernel rotates before it stores
+    if (this.#context.cacheDtype !== "q8" && !hasHeadNorm(weights) && !raw) {
       const kinds = [
         { weight: q, out: 0, bias: qBias },
         { weight: k, out: 1, bias: kBias },
@@ -130,7 +134,7 @@ export class ProjectionOps {
       { storage: this.#projected, stride: this.#projectedWidth },
       { norm },
     );
-    this.#cache.finishHeads(layer, weights, this.#projected, query, rows.count);
+    this.#cache.finishHeads(layer, weights, this.#projected, { query, raw, numRows: rows.count });
   }
 
   attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {

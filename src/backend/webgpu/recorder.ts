@@ -299,19 +299,6 @@ export class Recorder {
     this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data as GPUAllowSharedBufferSource, 0, count);
   }
 
-  /** Submits, waits, and returns a copy of the bytes of a buffer. */
-  async read(buffer: NumberedBuffer, sizeBytes: number): Promise<ArrayBuffer> {
-    const staging = this.#buffers.create("read", sizeBytes, USAGE.mapRead | USAGE.copyTarget);
-    try {
-      this.copy(buffer.buffer, 0, staging.buffer, 0, sizeBytes);
-      this.submit();
-      await this.map(staging, "the contents of a tensor");
-      return staging.buffer.getMappedRange(0, sizeBytes).slice(0);
-    } finally {
-      this.#buffers.destroy(staging);
-    }
-  }
-
   /**
    * Maps a staging buffer. what: names its contents in messages.
    * Resolves to whether the data was still to come at the first look.

@@ -24,9 +24,11 @@ export interface PendingCombine {
 export class WebGpuTensor implements TensorRef, NumberedBuffer {
   readonly dtype: TensorDtype;
   readonly shape: readonly number[];
-  readonly id: number;
-  readonly buffer: GPUBuffer;
-  readonly size: number;
+  /** Changes with the buffer. */
+  id: number;
+  buffer: GPUBuffer;
+  /** Elements in the buffer. */
+  size: number;
   /** Length of the last dimension. */
   readonly capacity: number;
   /** Split-KV partials of attention that goes into this tensor; made when first needed. */
@@ -45,6 +47,13 @@ export class WebGpuTensor implements TensorRef, NumberedBuffer {
 
   static of(ref: TensorRef): WebGpuTensor {
     return ownTensor(ref, WebGpuTensor);
+  }
+
+  /** Continues in another buffer, which holds `size` elements. */
+  moveTo({ id, buffer }: NumberedBuffer, size: number): void {
+    this.id = id;
+    this.buffer = buffer;
+    this.size = size;
   }
 }
 

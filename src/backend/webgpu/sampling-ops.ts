@@ -1,4 +1,5 @@
 import type { TensorRef } from "../../base/tensor-ref.ts";
+import { checkAdjustments } from "../adjust-logits.ts";
 import type { InFlightSample, SamplingRow } from "../backend.ts";
 import { sampleUnit } from "../sample-token.ts";
 import type { CommandLists } from "./command-lists.ts";
@@ -10,6 +11,7 @@ import {
   subgroupConstants,
   wideThreads,
 } from "./device-traits.ts";
+import { LogitOps } from "./logit-ops.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 import { SampleReads } from "./sample-reads.ts";
 
@@ -32,7 +34,7 @@ export class SamplingOps {
   readonly #context: GpuContext;
   readonly #spans: NumberedBuffer;
   readonly #randomRows: NumberedBuffer;
-  readonly #penalties: NumberedBuffer;
+  readonly #logitOps: LogitOps;
   readonly #reads: SampleReads;
   readonly #greedyLists: CommandLists;
   readonly #randomLists: CommandLists;
@@ -41,7 +43,6 @@ export class SamplingOps {
   readonly #randomFloats: Float32Array;
   /** Rows of the last sample. */
   sampledRows = 0;
-  #seen: NumberedBuffer;
 
   constructor(context: GpuContext) {
     const { buffers, recorder, capacity } = context;
@@ -55,12 +56,12 @@ export class SamplingOps {
     this.#reads = new SampleReads(recorder, buffers, this.sampledTokens);
     this.#spans = buffers.storage("argmax spans", rows * MAX_SPANS * 8);
     this.#randomRows = buffers.storage("rows sampled at random", rows * RANDOM_ROW_WORDS * 4);
-    this.#penalties = buffers.storage("penalties", rows * 20);
-    this.#seen = buffers.storage("seen tokens", 4096);
+    this.#logitOps = new LogitOps(context);
   }
 
   /** stepRows: rows of the step that the sample ends. */
   sample(logits: TensorRef, rows: readonly SamplingRow[], stepRows: number): InFlightSample {
+    for (const row of rows) checkAdjustments(row, this.#context.model.vocabSize);
     if (this.#context.recorder.isDry) {
       this.record(logits, rows);
       return NO_SAMPLE;
@@ -74,13 +75,10 @@ export class SamplingOps {
   record(logits: TensorRef, rows: readonly SamplingRow[]): void {
     if (!this.#context.recorder.isDry) this.sampledRows = rows.length;
     let numGreedy = 0;
-    let numPenalised = 0;
     for (let i = 0; i < rows.length; i++) {
-      const { params } = rows[i] as SamplingRow;
-      if (params.temperature === 0) numGreedy++;
-      if (params.repetitionPenalty !== 1) numPenalised++;
+      if ((rows[i] as SamplingRow).params.temperature === 0) numGreedy++;
     }
-    if (numPenalised > 0) this.#penalise(logits, rows);
+    this.#logitOps.record(logits, rows);
     if (numGreedy > 0) this.#greedy(WebGpuTensor.of(logits), rows.length);
     if (numGreedy < rows.length) this.#sampleAtRandom(WebGpuTensor.of(logits), rows, rows.length - numGreedy);
   }
@@ -146,37 +144,5 @@ export class SamplingOps {
         grid: [count],
       }),
     );
-  }
-
-  #penalise(logits: TensorRef, rows: readonly SamplingRow[]): void {
-    const { recorder, buffers, model } = this.#context;
-    const tokens: number[] = [];
-    const penalised = rows.flatMap((row, i) => {
-      if (row.params.repetitionPenalty === 1) return [];
-      const first = tokens.length;
-      for (const id of new Set(Array.from(row.seenTokens))) tokens.push(id);
-      return [{ i, first, count: tokens.length - first, penalty: row.params.repetitionPenalty }];
-    });
-    const most = penalised.reduce((max, { count }) => Math.max(max, count), 0);
-    if (most === 0) return;
-    if (tokens.length * 4 > this.#seen.buffer.size) {
-      recorder.submit();
-      buffers.destroy(this.#seen);
-      this.#seen = buffers.storage("seen tokens", tokens.length * 8);
-    }
-    const words = new Uint32Array(penalised.length * 5);
-    const floats = new Float32Array(words.buffer);
-    penalised.forEach(({ i, first, count, penalty }, n) => {
-      words.set([i, model.vocabSize, first, count], n * 5);
-      floats[n * 5 + 4] = penalty;
-    });
-    recorder.write(this.#penalties, 0, words, words.length);
-    recorder.write(this.#seen, 0, Uint32Array.from(tokens), tokens.length);
-    recorder.dispatch({
-      category: "rest",
-      kernel: recorder.kernel(["penalise"], {}),
-      bindings: { rows: this.#penalties, seen: this.#seen, logits: WebGpuTensor.of(logits) },
-      grid: [Math.ceil(most / 256), penalised.length],
-    });
   }
 }

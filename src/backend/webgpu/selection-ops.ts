@@ -9,7 +9,7 @@ import type { KvCache } from "./kv-cache.ts";
 import { type NumberedBuffer, WebGpuTensor } from "./refs.ts";
 
 /** Grids grow by this many tokens. */
-const GRID_STEP_TOKENS = 4096;
+export const GRID_STEP_TOKENS = 4096;
 /** Maximum workgroups of merge-rank-keys.wgsl per sequence: each counts all marks first. */
 const MERGE_WORKGROUPS = 128;
 
@@ -353,14 +353,14 @@ function roomFor({ count }: SequenceRange): number {
 }
 
 /** Blocks of tokens that hold the longest sequence: grids grow by gridSteps, so that command lists stay valid for a while. */
-function gridStepsOf(batch: BatchSizes, range: SequenceRange): number {
+export function gridStepsOf(batch: BatchSizes, range: SequenceRange): number {
   let most = 0;
   for (let s = range.first; s < range.first + range.count; s++) most = Math.max(most, batch.lengths[s]);
   return Math.ceil(most / GRID_STEP_TOKENS);
 }
 
 /** The node of a range's command lists. */
-function nodeIn(lists: CommandLists, { first, count }: SequenceRange): CommandLists {
+export function nodeIn(lists: CommandLists, { first, count }: SequenceRange): CommandLists {
   return lists.at(first).at(count);
 }
 

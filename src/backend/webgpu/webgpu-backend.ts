@@ -1,6 +1,6 @@
 /**
  * The WebGPU backend: each op records a few dispatches, in order. A step allocates nothing and reads nothing back; the host
- * waits only for `read` and for the tokens of a sample.
+ * waits only for `read`, `readback` and the tokens of a sample.
  */
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
@@ -10,15 +10,20 @@ import type {
   AttentionOutputWeights,
   Backend,
   BackendReport,
+  BlockGate,
   CacheDtype,
   Capacity,
   FeedForwardWeights,
   InFlightSample,
   KeptEnds,
+  KeySketch,
   LayerOutputWeights,
   LayerTensors,
   ModelShape,
   NextLayer,
+  Pooling,
+  RawHeads,
+  Readback,
   SamplingRow,
   Scores,
   SequenceRange,
@@ -31,49 +36,27 @@ import { checkFormat } from "../decoder-features.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
 import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
-import type { Buffers } from "./buffers.ts";
-import type { CommandLists } from "./command-lists.ts";
-import { type BatchSizes, copySizes, type GpuContext, stepConstants } from "./context.ts";
-import type { DeviceTraits } from "./device-traits.ts";
+import type { WebGpuBackendOptions } from "./backend-options.ts";
+import { BlockGateOps } from "./block-gate-ops.ts";
+import { type BatchSizes, copySizes, type GpuContext } from "./context.ts";
 import type { DeviceWatch } from "./device-watch.ts";
+import { EmbedOps } from "./embed-ops.ts";
+import { KeySketchOps } from "./key-sketch-ops.ts";
 import { KvCache } from "./kv-cache.ts";
-import { LinearOps } from "./linear-ops.ts";
+import { PoolingOps } from "./pooling-ops.ts";
 import { ProjectionOps } from "./projection-ops.ts";
+import { Readbacks } from "./readbacks.ts";
 import { Recorder } from "./recorder.ts";
 import { WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import { compiledRowCountsOf } from "./row-classes.ts";
 import { SamplingOps } from "./sampling-ops.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
-import type { Tuning } from "./tuning.ts";
-import { weightConstants, weightFiles } from "./weight-files.ts";
 import { WEBGPU_FORMATS } from "./weight-formats.ts";
 import { WeightStore } from "./weight-store.ts";
 
 /** Rows from which a batch is submitted layer by layer: the device begins while the host records the layers after. */
 const FLUSH_ROWS = 64;
-
-export interface WebGpuBackendOptions {
-  readonly device: GPUDevice;
-  /** True if others use the device too, so that it outlives the backend. */
-  readonly isShared: boolean;
-  /** The backend owns them from here on. */
-  readonly buffers: Buffers;
-  readonly watch: DeviceWatch;
-  readonly description: string;
-  readonly traits: DeviceTraits;
-  readonly tuning: Tuning;
-  readonly cacheDtype: CacheDtype;
-}
-
-/**
- * Row counts that kernels are specialised for: few rows take the kernels of the next power of two, subgroup matrices those of
- * the next multiple of 16, up to 64; all larger counts share a kernel.
- */
-const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
-
-function compiledRowCountsOf({ maxBatchRows }: Capacity): readonly number[] {
-  return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
-}
 
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
@@ -91,8 +74,12 @@ export class WebGpuBackend implements Backend, LayerOps {
   readonly #projections: ProjectionOps;
   readonly #attention: AttentionOps;
   readonly #selection: SelectionOps;
+  readonly #blockGates: BlockGateOps;
+  readonly #pooling: PoolingOps;
+  readonly #sketches: KeySketchOps;
   readonly #sampling: SamplingOps;
-  readonly #embeds: CommandLists;
+  readonly #embeds: EmbedOps;
+  readonly #readbacks: Readbacks;
   #batch: BatchSizes | undefined;
   #isClosed = false;
 
@@ -123,8 +110,12 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#attention = new AttentionOps(this.#context, this.#cache, () => this.#sizes());
     this.#projections = new ProjectionOps(this.#context, this.#cache);
     this.#selection = new SelectionOps(this.#context, this.#cache);
+    this.#blockGates = new BlockGateOps(this.#context);
+    this.#pooling = new PoolingOps(this.#context);
+    this.#sketches = new KeySketchOps(this.#context, this.#cache);
     this.#sampling = new SamplingOps(this.#context);
-    this.#embeds = recorder.newCommandLists();
+    this.#embeds = new EmbedOps(this.#context, () => this.#sampling.sampledTokens);
+    this.#readbacks = new Readbacks(recorder, buffers, (tensor) => this.#attention.decode.settle(tensor));
   }
 
   report(): BackendReport {
@@ -144,6 +135,21 @@ export class WebGpuBackend implements Backend, LayerOps {
     return new WebGpuTensor(dtype, shape, this.#context.buffers.storage(`tensor [${shape}]`, size * 4));
   }
 
+  createPageTensor(dtype: TensorDtype, shape: readonly number[]): TensorRef {
+    this.#checkOpen("createPageTensor");
+    return this.#cache.createPageTensor(dtype, shape);
+  }
+
+  allocate<T>(what: string, make: () => T): Promise<T> {
+    this.#checkOpen("allocate");
+    return this.#cache.allocate(what, make);
+  }
+
+  addPageBounds(): void {
+    this.#checkOpen("addPageBounds");
+    this.#cache.addBounds();
+  }
+
   write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
     this.#checkOpen("write");
     const target = WebGpuTensor.of(tensor);
@@ -154,10 +160,17 @@ export class WebGpuBackend implements Backend, LayerOps {
 
   async read(tensor: TensorRef): Promise<Float32Array | Uint32Array> {
     this.#checkOpen("read");
-    const from = WebGpuTensor.of(tensor);
-    this.#attention.decode.settle(from);
-    const bytes = await this.#context.recorder.read(from, from.size * 4);
-    return from.dtype === "f32" ? new Float32Array(bytes) : new Uint32Array(bytes);
+    const { dtype, size } = WebGpuTensor.of(tensor);
+    const out = dtype === "f32" ? new Float32Array(size) : new Uint32Array(size);
+    const readback = this.#readbacks.start();
+    readback.add(tensor, 0, out);
+    await readback.arrive();
+    return out;
+  }
+
+  readback(): Readback {
+    this.#checkOpen("readback");
+    return this.#readbacks.start();
   }
 
   createWeight(spec: WeightSpec): WeightRef {
@@ -186,46 +199,19 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   embed(embedding: WeightRef, x: TensorRef): void {
-    const { numRows } = this.#sizes();
-    const weight = WebGpuWeight.of(embedding);
-    const out = WebGpuTensor.of(x);
-    const node = this.#embeds.at(out.id).at(weight.id).at(numRows);
-    if (!this.#context.recorder.replay(node)) this.#keepEmbed(node, weight, out, numRows);
+    this.#embeds.embed(this.#sizes().numRows, embedding, x);
   }
 
-  #keepEmbed(node: CommandLists, embedding: WebGpuWeight, out: WebGpuTensor, numRows: number): void {
-    const { recorder, stepBuffer } = this.#context;
-    const { hiddenSize, vocabSize } = this.model;
-    const weight = LinearOps.weight(embedding, vocabSize, hiddenSize);
-    recorder.keep(node, () => {
-      const files = weightFiles(weight.format, { floats: "embed-floats", quantised: "embed-quantised" });
-      const kernel = recorder.kernel([...files, "step", "embed"], {
-        ...stepConstants(this.#context),
-        ...weightConstants(weight.format, hiddenSize),
-        COLS: hiddenSize,
-        STRIDE: weight.stride,
-        SCALE: this.model.embeddingScale,
-      });
-      for (const slice of weight.slices)
-        recorder.dispatch({
-          category: "rest",
-          kernel,
-          params: { first_vector: slice.offset / 16, first: slice.firstRow, rows: slice.rows },
-          bindings: {
-            weights_first: slice.slab,
-            step: stepBuffer.storage,
-            sampled: this.#sampling.sampledTokens,
-            x: out,
-          },
-          grid: [numRows],
-        });
-    });
-  }
-
-  attentionInput(layer: number, weights: AttentionInputWeights, x: TensorRef, query: TensorRef): void {
+  attentionInput(
+    layer: number,
+    weights: AttentionInputWeights,
+    x: TensorRef,
+    query: TensorRef,
+    raw?: RawHeads,
+  ): void {
     const { numRows } = this.#sizes();
     if (numRows >= FLUSH_ROWS) this.flush();
-    this.#projections.attentionInput(numRows, layer, weights, x, query);
+    this.#projections.attentionInput(numRows, { layer, weights }, { x, query, raw });
   }
 
   attendAll(layer: number, range: SequenceRange, query: TensorRef, output: TensorRef, scores?: Scores): void {
@@ -278,6 +264,17 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#attention.scores(layer, range, query, out);
   }
 
+  selectedScores(
+    layer: number,
+    range: SequenceRange,
+    query: TensorRef,
+    candidates: TokenSelection,
+    out: Scores,
+  ): void {
+    this.#pooling.maskScores(this.#sizes(), range, out);
+    this.#attention.scores(layer, range, query, out, candidates);
+  }
+
   randomScores(layer: number, range: SequenceRange, seed: number, out: Scores): void {
     this.#selection.randomScores(this.#sizes(), layer, range, seed, out);
   }
@@ -290,8 +287,28 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#selection.pageScores(this.#sizes(), layer, range, query, out);
   }
 
+  updateKeySketch(layer: number, range: SequenceRange, sketch: KeySketch): void {
+    this.#sketches.updateKeySketch(this.#sizes(), layer, range, sketch);
+  }
+
+  sketchScores(range: SequenceRange, query: TensorRef, sketch: KeySketch, out: Scores): void {
+    this.#sketches.sketchScores(this.#sizes(), range, query, { sketch, out });
+  }
+
+  updateBlockKeys(range: SequenceRange, keys: TensorRef, gate: BlockGate): void {
+    this.#blockGates.updateBlockKeys(this.#sizes(), range, keys, gate);
+  }
+
+  blockScores(range: SequenceRange, query: TensorRef, gate: BlockGate, out: Scores): void {
+    this.#blockGates.blockScores(this.#sizes(), range, query, gate, out);
+  }
+
   topK(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
     this.#selection.topK(this.#sizes(), range, scores, ends, out);
+  }
+
+  unitsAbove(range: SequenceRange, scores: Scores, threshold: number, out: UnitSet): void {
+    this.#pooling.unitsAbove(this.#sizes(), range, { scores, threshold }, out);
   }
 
   mergeByRank(range: SequenceRange, scores: Scores, ends: KeptEnds, out: UnitSet): void {
@@ -301,6 +318,20 @@ export class WebGpuBackend implements Backend, LayerOps {
   expandSelection(range: SequenceRange, set: UnitSet | undefined, ends: KeptEnds, out: TokenSelection): void {
     this.#sizes();
     this.#selection.expandSelection(range, set, ends, out);
+  }
+
+  poolScores(range: SequenceRange, scores: Scores, how: Pooling, out: Scores): void {
+    this.#pooling.poolScores(this.#sizes(), range, scores, how, out);
+  }
+
+  mapHeads(
+    range: SequenceRange,
+    selection: TokenSelection,
+    map: readonly number[],
+    out: TokenSelection,
+  ): void {
+    this.#sizes();
+    this.#pooling.mapHeads(range, selection, map, out);
   }
 
   async prepare(record: () => void): Promise<void> {

@@ -66,9 +66,11 @@ export function webGpuCandidate(
       source,
       key: [vendor, architecture, device, description, cacheDtype].join("|"),
     },
-    memoryLimit: ({ model }) => ({
+    memoryLimit: ({ model, kept }) => ({
       isPartial: true,
-      fits: (capacity) => largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most,
+      fits: (capacity) =>
+        largestBuffer({ model, capacity, cacheDtype }).sizeBytes <= most &&
+        (kept?.largestBytes(capacity) ?? 0) <= most,
       name: `${mebibytes(most)} that this GPU binds at once (maxStorageBufferBindingSize, maxBufferSize)`,
     }),
     cacheDtype,

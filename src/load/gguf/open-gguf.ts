@@ -9,6 +9,7 @@ import type { ByteSource, FileFolder } from "../byte-source.ts";
 import type { Checkpoint } from "../checkpoint-contents.ts";
 import { parseGenerationConfig } from "../generation-config.ts";
 import type { JsonObject } from "../json-file.ts";
+import { tokenizerMetadata } from "../tokenizer-source.ts";
 import { architectureOf, configOf, metadataKeyOf } from "./architectures.ts";
 import type { GgufTensor } from "./header.ts";
 import type { GgufMetadata } from "./metadata.ts";
@@ -43,6 +44,9 @@ export async function openGguf(folder: FileFolder, path: string): Promise<Checkp
       promised: new Map(),
       notes,
       tokenizer,
+      tokenizerSource: tokenizer
+        ? { form: "gguf", metadata: tokenizerMetadata(metadata), fileName: name }
+        : { form: "none", name },
       chatTemplate,
       close,
     };

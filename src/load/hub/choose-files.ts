@@ -1,4 +1,5 @@
 import { ModelFileError } from "../../base/errors.ts";
+import { GATE_FILE, GATE_FILES } from "../gates/gate-file.ts";
 import { ggufModels } from "../gguf/split-files.ts";
 import { nearNames } from "./hub-refusal.ts";
 import { formatHubModel, type HubModel } from "./model-location.ts";
@@ -33,11 +34,13 @@ export interface ChosenFiles {
  */
 export function chooseFiles(model: HubModel, paths: readonly string[]): ChosenFiles {
   const { file, quant } = model;
+  if (model.contents === "gate") return chooseGate(model, paths);
   if (file !== undefined) return chooseNamed(model, file, paths);
   if (quant !== undefined) return ggufFiles(pickQuant(model, quant, paths), paths);
   const listed = new Set(paths);
   if (listed.has("config.json") && (listed.has(SINGLE_FILE) || listed.has(INDEX_FILE))) {
-    const texts = TEXT_FILES.filter((path) => listed.has(path));
+    // a gate beside the model is that of attention which names none
+    const texts = [...TEXT_FILES, GATE_FILE].filter((path) => listed.has(path));
     if (listed.has(SINGLE_FILE)) return { paths: [...texts, SINGLE_FILE] };
     return { paths: [...texts, INDEX_FILE], index: INDEX_FILE };
   }
@@ -46,6 +49,16 @@ export function chooseFiles(model: HubModel, paths: readonly string[]): ChosenFi
   if (only !== undefined && models.length === 1) return ggufFiles(only, paths);
   if (models.length > 1) throw severalFiles(model, models);
   throw new ModelFileError(`opening ${formatHubModel(model)}: ${describeOthers(paths)}`);
+}
+
+/** The first file of a gate that is listed, and its config.json. @throws ModelFileError if there is none */
+function chooseGate(model: HubModel, paths: readonly string[]): ChosenFiles {
+  const found = GATE_FILES.find((path) => paths.includes(path));
+  if (found !== undefined)
+    return { paths: paths.includes("config.json") ? ["config.json", found] : [found], file: found };
+  throw new ModelFileError(
+    `opening ${formatHubModel(model)}: it has none of ${GATE_FILES.join(", ")}, so it is no gate of SeerAttention-R for decoding`,
+  );
 }
 
 /** The shards that an index names, those that the repository has. */

@@ -2,12 +2,13 @@ import { ModelFileError } from "../../base/errors.ts";
 import { isObject } from "../../base/is-object.ts";
 import { printValue } from "../../base/print-value.ts";
 import type { FileFolder } from "../byte-source.ts";
-import { type Fetch, HttpReader, type HttpResponse } from "../http-reader.ts";
+import { type Fetch, HttpReader, type HttpResponse, rangeRequest } from "../http-reader.ts";
 import { findExcess, JSON_LIMITS } from "../json-text.ts";
 import { createUrlFolder } from "../url-folder.ts";
 import { createHubFetch, type HubAccess } from "./hub-fetch.ts";
 import { type About, describeRefusal } from "./hub-refusal.ts";
 import { isSafePath } from "./model-location.ts";
+import { apiPath, isDataset, kindOf } from "./repo-id.ts";
 import { PassingError, passing, Retry, type RetryOptions, readRetryAfter } from "./retry.ts";
 
 /** A file of a repository, as the hub lists it. */
@@ -48,14 +49,14 @@ export class HubClient {
     return this.#options.retry ?? {};
   }
 
-  /** The commit that a revision of a model names now. @throws ModelFileError, AbortedError */
+  /** The commit that a revision of a repository names now. @throws ModelFileError, AbortedError */
   async commitOf(
     repo: string,
     revision: string,
     signal?: AbortSignal,
     retry: RetryOptions = this.retry,
   ): Promise<string> {
-    const path = `/api/models/${repo}/revision/${encodeURIComponent(revision)}`;
+    const path = `/api/${apiPath(repo)}/revision/${encodeURIComponent(revision)}`;
     const answer = await this.#json(path, { repo, revision }, signal, retry);
     const sha = isObject(answer.body) ? answer.body.sha : undefined;
     if (typeof sha !== "string" || !COMMIT.test(sha)) throw this.#strange(path, "a commit in `sha`", sha);
@@ -65,11 +66,11 @@ export class HubClient {
   /** Lists the files of a commit. @throws ModelFileError, AbortedError */
   async filesOf(repo: string, commit: string, signal?: AbortSignal): Promise<readonly HubFile[]> {
     const files: HubFile[] = [];
-    let path: string | undefined = `/api/models/${repo}/tree/${commit}?recursive=true`;
+    let path: string | undefined = `/api/${apiPath(repo)}/tree/${commit}?recursive=true`;
     for (let page = 0; path !== undefined; page++) {
       if (page >= MAX_PAGES || files.length > MAX_FILES)
         throw new ModelFileError(
-          `fetching ${repo}: it has more files than any model (${files.length} and more)`,
+          `fetching ${repo}: it has more files than any ${kindOf(repo)} (${files.length} and more)`,
         );
       const answer: Answer = await this.#json(path, { repo, revision: commit }, signal);
       if (!Array.isArray(answer.body)) throw this.#strange(path, "a list of files", answer.body);
@@ -82,10 +83,11 @@ export class HubClient {
     return files;
   }
 
-  /** Names of models that a search for a word finds; none if the hub does not answer. For messages only. */
-  async search(word: string): Promise<readonly string[]> {
+  /** Names of the kind of `repo` that a search for a word finds; none if the hub does not answer. For messages only. */
+  async search(word: string, repo: string): Promise<readonly string[]> {
     try {
-      const path = `/api/models?search=${encodeURIComponent(word)}&limit=20`;
+      const kind = isDataset(repo) ? "datasets" : "models";
+      const path = `/api/${kind}?search=${encodeURIComponent(word)}&limit=20`;
       const response = await this.#reader.request(`${this.url}${path}`, {}, AbortSignal.timeout(5000));
       const body = response.isOk ? parseAnswer(await text(response), path) : [];
       return Array.isArray(body)
@@ -113,8 +115,8 @@ export class HubClient {
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
     const url = this.fileUrl(of.repo, of.commit, of.path);
-    const headers = { Range: `bytes=${first}-${last}`, ...this.#identity() };
-    return this.#request(url, headers, { repo: of.repo, revision: of.commit, file: of.path }, signal);
+    const init = rangeRequest(first, last, this.#identity());
+    return this.#request(url, init, { repo: of.repo, revision: of.commit, file: of.path }, signal);
   }
 
   /**
@@ -184,11 +186,11 @@ export class HubClient {
 
   async #request(
     url: string,
-    headers: Record<string, string>,
+    init: RequestInit,
     about: About,
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
-    const response = await passing(this.#reader.request(url, { headers }, signal));
+    const response = await passing(this.#reader.request(url, init, signal));
     const { status } = response;
     if (response.isOk) return response;
     const doing = `fetching ${about.file === undefined ? about.repo : `${about.repo}/${about.file}`}`;
@@ -202,7 +204,7 @@ export class HubClient {
       });
     throw new ModelFileError(
       await describeRefusal({ answer, status, code, said, about, hasToken: this.hasToken }, (word) =>
-        this.search(word),
+        this.search(word, about.repo),
       ),
     );
   }

@@ -1,4 +1,5 @@
 import { distance } from "fastest-levenshtein";
+import { idOf, kindOf } from "./repo-id.ts";
 
 /** What a request is about, for messages. */
 export interface About {
@@ -21,12 +22,13 @@ export interface Refusal {
 
 const TOKEN = "set HF_TOKEN to a token of huggingface.co/settings/tokens (or log in with `hf auth login`)";
 
-/** Completes the message of a refusal: why, and what to do. `search` finds models by a word. */
+/** Completes the message of a refusal: why, and what to do. `search` finds repositories of the same kind by a word. */
 export async function describeRefusal(
   { answer, status, code, said, about, hasToken }: Refusal,
   search: (word: string) => Promise<readonly string[]>,
 ): Promise<string> {
-  const { repo, revision, file } = about;
+  const { revision, file } = about;
+  const repo = idOf(about.repo);
   if (code === "GatedRepo" || (status === 403 && /gated|accept|restricted/i.test(said ?? "")))
     return (
       `${answer}: ${repo} is gated: accept its licence at its page on the hub, ` +
@@ -42,7 +44,7 @@ export async function describeRefusal(
     const near = nearNames(repo, await search(repo.split("/").at(-1) ?? repo));
     const hint = near.length > 0 ? `; did you mean ${near.join(" or ")}?` : "; check the name";
     const access = hasToken ? "the token may not read it" : `it is private or gated: then ${TOKEN}`;
-    return `${answer}: there is no model ${repo}${hint} (Or ${access})`;
+    return `${answer}: there is no ${kindOf(about.repo)} ${repo}${hint} (Or ${access})`;
   }
   if (status === 403)
     return `${answer}${said === undefined ? "" : ` (${said})`}: it may not be read; ${hasToken ? "the token lacks the right" : TOKEN}`;

@@ -10,6 +10,8 @@ export interface HubModel {
   readonly revision?: string;
   /** The path of one weight file in the repository. */
   readonly file?: string;
+  /** "gate": a repository of a trained gate, which has no model. */
+  readonly contents?: "gate" | undefined;
   /** The quantisation of a GGUF file, such as `Q4_K_M`. */
   readonly quant?: string;
 }
@@ -27,7 +29,8 @@ export const LOCATION_FORMS =
   "org/name/file.gguf or hf:org/name:Q4_K_M";
 
 const WEIGHT_FILE = /\.(gguf|safetensors)$/i;
-const REPO_PART = /^(?!.*(--|\.\.))[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?$/;
+/** One of the two parts of a repository's name. */
+export const REPO_PART = /^(?!.*(--|\.\.))[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?$/;
 const QUANT = /^[A-Za-z][A-Za-z0-9_.-]{0,31}$/;
 /** A branch or tag in one part, or one of the hub's references of several parts. */
 const REVISION = /^(refs\/(?:pr|convert)\/\w[\w.-]{0,63}|\w[\w.-]{0,127})(?:\/(.+))?$/;

@@ -2,8 +2,9 @@ import type { FileFolder } from "../byte-source.ts";
 import type { PartialFile } from "./fetch-parts.ts";
 import type { HubFile } from "./hub-client.ts";
 
-/** A commit of a model in a store. */
+/** A commit of a repository in a store. */
 export interface Snapshot {
+  /** As `repo-id.ts` has it: `org/name` of a model, `datasets/org/name`. */
   readonly repo: string;
   readonly commit: string;
 }

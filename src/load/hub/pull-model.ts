@@ -1,14 +1,12 @@
-import { throwIfAborted } from "../../base/abort.ts";
 import { EngineError, ModelFileError } from "../../base/errors.ts";
 import type { FileFolder } from "../byte-source.ts";
 import { readJsonObject } from "../json-file.ts";
 import { type ChosenFiles, chooseFiles, shardsOf, TEXT_FILES } from "./choose-files.ts";
-import { fetchParts } from "./fetch-parts.ts";
-import type { HubClient, HubFile } from "./hub-client.ts";
+import type { HubClient } from "./hub-client.ts";
 import { formatHubModel, type HubModel } from "./model-location.ts";
 import type { ModelStore, Snapshot } from "./model-store.ts";
 import type { RetryOptions } from "./retry.ts";
-import { type DownloadProgress, TransferRate } from "./transfer-rate.ts";
+import { Transfer, type TransferOptions } from "./transfer.ts";
 
 /** A model whose files can be read. */
 export interface OpenedModel {
@@ -21,11 +19,7 @@ export interface OpenedModel {
   readonly notes: readonly string[];
 }
 
-export interface PullOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
-  /** Requests at a time for one file. Default 8. */
-  readonly connections?: number | undefined;
+export interface PullOptions extends TransferOptions {
   /** Compare every file's size with the hub's list, even if the store is known to have the commit. */
   readonly isThorough?: boolean | undefined;
   /** How often the hub is asked for the model's commit. Default: the client's. */
@@ -58,7 +52,7 @@ export async function pullModel(
   const { client, store, offlineReason = "offline" } = place;
   if (!client) return (await findStored(store, model, offlineReason)).opened;
   const found = await findCommit(client, store, model, options);
-  return typeof found === "string" ? new Pull(client, store, model, options).run(found) : found;
+  return typeof found === "string" ? fetchModel({ client, store }, model, found, options) : found;
 }
 
 /**
@@ -153,7 +147,11 @@ async function findStored(store: ModelStore, model: HubModel, reason: string): P
       ? [`${store.name} has no tokenizer.json of ${repo}, which the hub may have; ${advice}`]
       : [];
     // The only GGUF file here may be one of many there, or stand beside a checkpoint.
-    const isGuess = chosen.file !== undefined && model.file === undefined && model.quant === undefined;
+    const isGuess =
+      chosen.file !== undefined &&
+      model.file === undefined &&
+      model.quant === undefined &&
+      model.contents === undefined;
     if (isGuess)
       notes.push(
         `${repo} is taken as ${chosen.file}, the only model of it in ${store.name}; the hub may have others`,
@@ -197,131 +195,33 @@ async function checkShards(folder: FileFolder, chosen: ChosenFiles, paths: reado
       );
 }
 
-/** A transfer outlives some fifty seconds without a network: much is here already, or on its way. */
-const PATIENT = { attempts: 8 };
-/** Progress is reported at most this often. */
-const REPORT_MS = 100;
-
-/** One model on its way into the store. */
-class Pull {
-  readonly #client: HubClient;
-  readonly #store: ModelStore;
-  readonly #model: HubModel;
-  readonly #options: PullOptions;
-  readonly #rate = new TransferRate();
-  readonly #name: string;
-  #reported: { readonly phase: DownloadProgress["phase"] | ""; readonly at: number } = { phase: "", at: 0 };
-  #done = 0;
-  #total = 0;
-
-  constructor(client: HubClient, store: ModelStore, model: HubModel, options: PullOptions) {
-    this.#client = client;
-    this.#store = store;
-    this.#model = model;
-    this.#options = options;
-    this.#name = formatHubModel(model);
+/** Fetches what a model needs and the store lacks, then opens it. */
+async function fetchModel(
+  { client, store }: { readonly client: HubClient; readonly store: ModelStore },
+  model: HubModel,
+  commit: string,
+  options: PullOptions,
+): Promise<OpenedModel> {
+  const { repo, revision = "main" } = model;
+  const snapshot = { repo, commit };
+  const transfer = new Transfer({ client, store }, snapshot, { ...options, name: formatHubModel(model) });
+  const listed = await client.filesOf(repo, commit, options.signal);
+  const files = new Map(listed.map((file) => [file.path, file]));
+  const paths = [...files.keys()];
+  const chosen = chooseFiles(model, paths);
+  const at = (path: string) => files.get(path) ?? [];
+  await transfer.fetchAll(chosen.paths.flatMap(at));
+  const folder = await store.openFolder(snapshot);
+  if (chosen.index !== undefined) {
+    const shards = shardsOf(await readJsonObject(folder, chosen.index), paths);
+    await transfer.fetchAll(shards.flatMap(at));
+    await checkShards(folder, chosen, shards);
   }
-
-  async run(commit: string): Promise<OpenedModel> {
-    const { repo, revision = "main" } = this.#model;
-    const snapshot = { repo, commit };
-    const listed = await this.#client.filesOf(repo, commit, this.#options.signal);
-    const files = new Map(listed.map((file) => [file.path, file]));
-    const paths = [...files.keys()];
-    const chosen = chooseFiles(this.#model, paths);
-    const at = (path: string) => files.get(path) ?? [];
-    await this.#fetchAll(snapshot, chosen.paths.flatMap(at));
-    const folder = await this.#store.openFolder(snapshot);
-    if (chosen.index !== undefined) {
-      const shards = shardsOf(await readJsonObject(folder, chosen.index), paths);
-      await this.#fetchAll(snapshot, shards.flatMap(at));
-      await checkShards(folder, chosen, shards);
-    }
-    await this.#store.keepAbsent(
-      snapshot,
-      TEXT_FILES.filter((path) => !files.has(path)),
-    );
-    // The reference comes last: it says that this commit can be used.
-    if (revision !== commit) await this.#store.keepCommit(snapshot, revision);
-    return { folder: withWeightFile(folder, chosen.file), notes: [] };
-  }
-
-  async #fetchAll(snapshot: Snapshot, files: readonly HubFile[]): Promise<void> {
-    const missing: HubFile[] = [];
-    for (const file of files) if (!(await this.#store.has(snapshot, file))) missing.push(file);
-    let needed = 0;
-    for (const file of missing) needed += file.sizeBytes - (await this.#store.partlyHere(snapshot, file));
-    if (needed > 0) await this.#store.checkSpace(needed);
-    this.#total += needed;
-    for (const file of missing) {
-      throwIfAborted(this.#options.signal, `fetching ${this.#name}`);
-      await this.#fetch(snapshot, file);
-    }
-  }
-
-  async #fetch(snapshot: Snapshot, file: HubFile): Promise<void> {
-    const { signal, connections = 8 } = this.#options;
-    const report = (phase: DownloadProgress["phase"]) => this.#report(phase, file);
-    const of = { ...snapshot, path: file.path };
-    await this.#store.receive(snapshot, file, {
-      signal,
-      onWait: () => report("waiting"),
-      onCheck: () => report("checking"),
-      fill: async (partial) => {
-        report("fetching");
-        await fetchParts(partial, async (range, ending) => this.#openRange(of, file, range, ending), {
-          name: `${snapshot.repo}/${file.path}`,
-          connections,
-          retry: { ...PATIENT, ...this.#client.retry },
-          signal,
-          onBytes: (bytes) => {
-            this.#done += bytes;
-            this.#rate.add(bytes);
-            report("fetching");
-          },
-        });
-      },
-    });
-  }
-
-  /** Opens a range, and checks that the hub means the file of its own list. */
-  async #openRange(
-    of: Snapshot & { readonly path: string },
-    file: HubFile,
-    range: { readonly first: number; readonly last: number },
-    signal: AbortSignal,
-  ) {
-    const response = await this.#client.openRange(of, range, signal);
-    const etag = response.header("x-linked-etag")?.replace(/^W\//, "").replaceAll('"', "");
-    const size = response.header("x-linked-size");
-    if ((etag === undefined || etag === file.etag) && (size === undefined || Number(size) === file.sizeBytes))
-      return response;
-    response.cancel();
-    throw new ModelFileError(
-      `fetching ${of.repo}/${of.path}: the hub lists ${file.sizeBytes} bytes of ${file.etag.slice(0, 12)}…, and sends ` +
-        `${size ?? "some"} of ${etag?.slice(0, 12) ?? "unknown"}…; try again`,
-    );
-  }
-
-  #report(phase: DownloadProgress["phase"], file: HubFile): void {
-    const { onDownload } = this.#options;
-    if (!onDownload) return;
-    const now = performance.now();
-    const isDue =
-      phase !== this.#reported.phase || this.#done === this.#total || now - this.#reported.at >= REPORT_MS;
-    if (!isDue) return;
-    this.#reported = { phase, at: now };
-    const [doneBytes, totalBytes] = [this.#done, Math.max(this.#total, this.#done)];
-    const bytesPerSecond = this.#rate.perSecond;
-    const secondsLeft = this.#rate.secondsFor(totalBytes - doneBytes);
-    onDownload({
-      model: this.#name,
-      phase,
-      file: file.path,
-      doneBytes,
-      totalBytes,
-      bytesPerSecond,
-      secondsLeft,
-    });
-  }
+  await store.keepAbsent(
+    snapshot,
+    TEXT_FILES.filter((path) => !files.has(path)),
+  );
+  // The reference comes last: it says that this commit can be used.
+  if (revision !== commit) await store.keepCommit(snapshot, revision);
+  return { folder: withWeightFile(folder, chosen.file), notes: [] };
 }

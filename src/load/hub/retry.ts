@@ -75,7 +75,7 @@ export class Retry {
       try {
         return await work();
       } catch (error) {
-        throwIfAborted(signal, "fetching a model");
+        throwIfAborted(signal, "fetching from the hub");
         if (!(error instanceof PassingError)) throw error;
         await this.#pause(error, signal);
       }
@@ -96,7 +96,7 @@ export class Retry {
       });
     const backoff = Math.min(LONGEST_PAUSE_MS, pauseMs * 2 ** (this.#failures - 1));
     await sleep(Math.max(waitMs, backoff * (0.75 + Math.random() / 2)), signal);
-    throwIfAborted(signal, "fetching a model");
+    throwIfAborted(signal, "fetching from the hub");
   }
 }
 

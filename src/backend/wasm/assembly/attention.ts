@@ -91,10 +91,20 @@ export function attend(layer: u32, first: u32, count: u32, query: usize, output:
   fork(combineItem, count * model.queryHeads(), streamThreads(<u64>(splits * model.queryHeads()) * (cache.rowFloats() * 4)));
 }
 
-/** Tokens that sequence s of the range attends to; rows of a prefill chunk are another kernel's. */
+/** Tokens of a set of the selection. */
+// @ts-ignore: decorator
+@inline function tokensOfSet(s: u32, group: u32): u32 {
+  return load<u32>(<usize>(param(COUNTS) + (s * param(GROUPS) + group) * 4));
+}
+
+/** Maximum tokens that a head of sequence s of the range attends to; rows of a prefill chunk are another kernel's. */
 // @ts-ignore: decorator
 @inline function tokensOf(s: u32): u32 {
-  if (param(INDICES)) return load<u32>(<usize>(param(COUNTS) + s * 4));
+  if (param(INDICES)) {
+    let most: u32 = 0;
+    for (let group: u32 = 0; group < param(GROUPS); group++) most = max<u32>(most, tokensOfSet(s, group));
+    return most;
+  }
   if (batch.rowCount(param(FIRST) + s) != 1) return 0;
   const length = batch.length(param(FIRST) + s);
   return param(WINDOW) ? min<u32>(length, param(WINDOW)) : length;
@@ -117,7 +127,8 @@ function attendItem(item: u32): void {
   let split = item / perSplit;
   const list = item % perSplit * span;
   while (split >= splitsOf(s)) split -= splitsOf(s++);
-  const tokens = tokensOf(s);
+  const tokens = param(INDICES) ? tokensOfSet(s, groupOf(list)) : tokensOf(s);
+  if (split * SPLIT >= tokens) return; // another set of the sequence has more tokens
   const n = min<u32>(SPLIT, tokens - split * SPLIT);
   const heads = model.queryHeads() / lists;
   const kvHead = list / (lists / model.kvHeads());
@@ -135,10 +146,7 @@ function attendItem(item: u32): void {
   if (cache.isInt8()) quantizeQueries(queriesOf(all), all, cache.rowFloats(), int8Scratch(all));
 
   readKeys(padded, heads, span);
-  if (param(SCORES))
-    for (let h: u32 = 0; h < all; h++)
-      memory.copy(<usize>(param(SCORES) + ((s * model.queryHeads() + firstHead + h) * param(SCORES_CAPACITY) + split * SPLIT) * 4),
-        logits + <usize>(h * SPLIT * 4), <usize>(n * 4));
+  if (param(SCORES)) emitScores(s, list, split, n, firstHead, all);
   if (param(SCORES_ONLY)) return;
 
   for (let h: u32 = 0; h < all; h++) softmax(logits + <usize>(h * SPLIT * 4), n, padded, partial(s, firstHead + h, split));
@@ -151,6 +159,31 @@ function attendItem(item: u32): void {
   if (cache.isInt8()) readInt8Values(padded, heads, span, sums);
   else readValues(n, heads, span, sums);
 }
+
+/** Emits the logits of an item: a run of positions, or the selected ones. */
+function emitScores(s: u32, list: u32, split: u32, n: u32, firstHead: u32, heads: u32): void {
+  let logits = scratch + ADDRESSES;
+  let to = <usize>(param(SCORES) + (s * model.queryHeads() + firstHead) * param(SCORES_CAPACITY) * 4);
+  const indices = selectedFrom(s, list, split * SPLIT);
+  for (let h: u32 = 0; h < heads; h++, logits += SPLIT * 4, to += <usize>(param(SCORES_CAPACITY) * 4)) {
+    if (!param(INDICES)) {
+      memory.copy(to + <usize>(split * SPLIT * 4), logits, <usize>(n * 4));
+      continue;
+    }
+    for (let i: usize = 0; i < <usize>(n * 4); i += 4)
+      store<f32>(to + <usize>(load<u32>(indices + i) * 4), load<f32>(logits + i));
+  }
+}
+
+/** Address of a selected position of a list. */
+// @ts-ignore: decorator
+@inline function selectedFrom(s: u32, list: u32, start: u32): usize {
+  return <usize>(param(INDICES) + ((s * param(GROUPS) + groupOf(list)) * param(CAPACITY) + start) * 4);
+}
+
+/** Set of a list. */
+// @ts-ignore: decorator
+@inline function groupOf(list: u32): u32 { return list * param(GROUPS) / param(LISTS); }
 
 /** Parts of the scratch of an item with so many heads and lists. */
 // @ts-ignore: decorator
@@ -265,8 +298,7 @@ function listRows(out: usize, s: u32, list: u32, kvHead: u32, start: u32, n: u32
   const head = kvHead * cache.headBytes();
   if (param(INDICES)) {
     const extents = cache.extents(), extentShift = cache.extentShift(), pageBytes = cache.pageBytes();
-    const group = list * param(GROUPS) / param(LISTS);
-    let index = <usize>(param(INDICES) + ((s * param(GROUPS) + group) * param(CAPACITY) + start) * 4);
+    let index = selectedFrom(s, list, start);
     for (const end = index + <usize>(n * 4); index < end; index += 4, out += 4) {
       const position = load<u32>(index);
       const page = load<u32>(table + <usize>((position >> shift) * 4));
@@ -300,7 +332,9 @@ function combineItem(item: u32): void {
   const queryHeads = model.queryHeads();
   const s = item / queryHeads;
   const h = item % queryHeads;
-  const splits = splitsOf(s);
+  const splits = param(INDICES)
+    ? (tokensOfSet(s, h * param(GROUPS) / queryHeads) + SPLIT - 1) / SPLIT
+    : splitsOf(s);
   if (splits == 0) return;
   const first = partial(s, h, 0);
   const bytes = <usize>(cache.rowFloats() * 4);

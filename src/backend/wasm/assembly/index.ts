@@ -6,14 +6,19 @@ import { attend, attentionScratch } from "./attention";
 import * as linear from "./linear";
 import { expertRowsThrough, route } from "./experts";
 import { addNormRows, finishRows, normRows } from "./norm-rope";
+import { sketchScratch } from "./key-sketch";
 import { pagesScratch } from "./pages";
+import { maskScores } from "./pool";
 import { prefill, prefillScratch } from "./prefill-attention";
 import { selectScratch } from "./select";
 import { batch, experts, model, region, setThread, weight } from "./state";
 import { gatherRow } from "./weights";
 
 export { stop, workerLoop } from "./control";
+export { sketchScores, updateKeySketch } from "./key-sketch";
+export { blockScores, updateBlockKeys } from "./block-gate";
 export { pageScores, randomScores, updateBounds } from "./pages";
+export { copySet, poolScores, unitsAbove } from "./pool";
 export { mergeByRank, topK, expandSelection } from "./select";
 export { readAll } from "./read";
 export { decodeVector, packedBytes, packRows } from "./weights";
@@ -24,7 +29,7 @@ export * from "./words";
 export function threadScratch(): u32 {
   return max<u32>(
     max<u32>(linear.linearScratch(), attentionScratch()),
-    max<u32>(prefillScratch(), max<u32>(selectScratch(), pagesScratch())),
+    max<u32>(prefillScratch(), max<u32>(selectScratch(), max<u32>(pagesScratch(), sketchScratch()))),
   );
 }
 
@@ -45,7 +50,7 @@ export function embed(table: usize, x: usize): void {
 // @ts-ignore: decorator
 @inline function vector(w: usize): usize { return w ? weight.data(w) : 0; }
 
-export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: usize, qBias: usize, kBias: usize, vBias: usize, qNorm: usize, kNorm: usize, x: usize, query: usize, queryRope: u32, keyRope: u32): void {
+export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: usize, qBias: usize, kBias: usize, vBias: usize, qNorm: usize, kNorm: usize, x: usize, query: usize, queryRope: u32, keyRope: u32, rawQuery: usize, rawKeys: usize): void {
   const rows = batch.rows();
   normRows(x, weight.data(norm), rows, false);
   linear.begin(region.normed(), rows, model.hidden());
@@ -53,7 +58,7 @@ export function attentionInput(layer: u32, norm: usize, q: usize, k: usize, v: u
   linear.add(k, 0, linear.Mode.STORE, vector(kBias), region.newKeys());
   linear.add(v, 0, linear.Mode.STORE, vector(vBias), region.newValues());
   linear.run();
-  finishRows(layer, query, vector(qNorm), vector(kNorm), rows, queryRope, keyRope);
+  finishRows(layer, query, vector(qNorm), vector(kNorm), rows, queryRope, keyRope, rawQuery, rawKeys);
 }
 
 /** Sequences of one row take the decode kernel, others the prefill kernel. window: 0 is none. */
@@ -70,6 +75,12 @@ export function attendSelected(layer: u32, first: u32, count: u32, query: usize,
 
 export function scores(layer: u32, first: u32, count: u32, query: usize, out: usize, capacity: u32): void {
   attend(layer, first, count, query, 0, 0, 1, 0, 0, out, capacity, 1, 0);
+}
+
+/** Scores of the candidates; -Infinity elsewhere. */
+export function selectedScores(layer: u32, first: u32, count: u32, query: usize, indices: usize, groups: u32, capacity: u32, counts: usize, out: usize, outCapacity: u32): void {
+  maskScores(first, count, out, model.queryHeads(), outCapacity);
+  attend(layer, first, count, query, 0, indices, groups, capacity, counts, out, outCapacity, 1, 0);
 }
 
 export function attentionOutput(o: usize, bias: usize, attended: usize, x: usize, norm: usize): void {

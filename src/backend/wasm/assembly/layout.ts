@@ -17,6 +17,9 @@ export const MEMORY_BASE = 65536;
 /** Positions of a split of decode attention. */
 export const SPLIT = 256;
 
+/** Cache slots whose sketches stand side by side: see key-sketch.ts. */
+export const TILE_SLOTS = 4;
+
 /** A weight descriptor: address, rows, cols, dtype code. */
 export const DESCRIPTOR_WORDS = 4;
 

@@ -98,15 +98,17 @@ function rotate(head: usize, rope: usize): void {
 
 /**
  * Norm of each q and k head if given, RoPE, and the copy of k and v into their pages. Params: 0 layer, 1 query, 2 query
- * norm or 0, 3 key norm or 0, 4 and 5 the RoPE tables of queries and keys.
+ * norm or 0, 3 key norm or 0, 4 and 5 the RoPE tables of queries and keys, 6 and 7 copies of queries and keys before RoPE, or 0.
  */
-export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize, rows: u32, queryRope: u32, keyRope: u32): void {
+export function finishRows(layer: u32, query: usize, qNorm: usize, kNorm: usize, rows: u32, queryRope: u32, keyRope: u32, rawQuery: usize, rawKeys: usize): void {
   setParam(0, layer);
   setParam(1, <u32>query);
   setParam(2, <u32>qNorm);
   setParam(3, <u32>kNorm);
   setParam(4, queryRope);
   setParam(5, keyRope);
+  setParam(6, <u32>rawQuery);
+  setParam(7, <u32>rawKeys);
   fork(finishItem, rows, ALL_THREADS);
 }
 
@@ -121,6 +123,7 @@ function finishItem(row: u32): void {
   let q = <usize>(param(1) + row * queryHeads * d * 4);
   for (let h: u32 = 0; h < queryHeads; h++, q += bytes) {
     if (param(2)) rmsNorm(q, d, <usize>param(2), q);
+    if (param(6)) memory.copy(<usize>(param(6) + (row * queryHeads + h) * d * 4), q, bytes);
     rotate(q, queryRope);
   }
   const slot = batch.slot(row);
@@ -132,6 +135,7 @@ function finishItem(row: u32): void {
   let v = region.newValues() + <usize>(row * kvHeads * d * 4);
   for (let h: u32 = 0; h < kvHeads; h++, k += bytes, v += bytes) {
     if (param(3)) rmsNorm(k, d, <usize>param(3), k);
+    if (param(7)) memory.copy(<usize>(param(7) + (row * kvHeads + h) * d * 4), k, bytes);
     rotate(k, keyRope);
     const head = <usize>(h * cache.headBytes());
     if (cache.isInt8()) {

@@ -27,33 +27,35 @@ function boundsItem(item: u32): void {
   const bytes = <usize>(cache.rowFloats() * 4);
   const inPage = cache.keys(param(0)) + <usize>(head * cache.headBytes());
   const length = batch.length(s);
-  const slotBytes = <usize>cache.slotBytes();
   for (let position = batch.validBounds(s); position < length;) {
     const page = load<u32>(table + <usize>((position >> shift) * 4));
     const least = cache.bounds(param(0), page) + <usize>head * bytes * 2;
-    let key = cache.page(page) + inPage + <usize>(position & mask) * slotBytes;
-    const last = min<u32>(length, (position | mask) + 1);
-    for (; position < last; position++, key += slotBytes)
-      if (cache.isInt8()) extendByInt8(least, key, bytes, (position & mask) == 0);
-      else if ((position & mask) == 0) {
-        memory.copy(least, key, bytes);
-        memory.copy(least + bytes, key, bytes);
-      } else
-        for (let i: usize = 0; i < bytes; i += 16) {
-          const k = v128.load(key + i);
-          v128.store(least + i, f32x4.min(v128.load(least + i), k));
-          v128.store(least + bytes + i, f32x4.max(v128.load(least + bytes + i), k));
-        }
+    const first = position & mask;
+    const last = min<u32>(mask + 1, first + length - position);
+    extendBounds(least, cache.page(page) + inPage, bytes, first, last);
+    position += last - first;
   }
 }
 
-/** Extends a page's bounds by an int8 key as attention reads it; its first key starts them. */
-function extendByInt8(least: usize, key: usize, bytes: usize, isFirst: bool): void {
-  const scale = v128.load32_splat(key + <usize>cache.scalesAt());
-  for (let i: usize = 0; i < bytes; i += 16, key += 4) {
-    const k = loadInt8(key, scale);
-    v128.store(least + i, isFirst ? k : f32x4.min(v128.load(least + i), k));
-    v128.store(least + bytes + i, isFirst ? k : f32x4.max(v128.load(least + bytes + i), k));
+/**
+ * Extends a page's bounds by the keys of tokens `first` to `last` - 1, as attention reads them; token 0 starts them. Stores each
+ * word once, since another sequence of the step may compute the bounds of a shared page at the same time.
+ */
+function extendBounds(least: usize, keys: usize, bytes: usize, first: u32, last: u32): void {
+  const slotBytes = <usize>cache.slotBytes();
+  const isInt8 = cache.isInt8();
+  const scales = <usize>cache.scalesAt();
+  for (let i: usize = 0; i < bytes; i += 16) {
+    let low = v128.load(least + i);
+    let high = v128.load(least + bytes + i);
+    let key = keys + <usize>first * slotBytes;
+    for (let token = first; token < last; token++, key += slotBytes) {
+      const k = isInt8 ? loadInt8(key + (i >> 2), v128.load32_splat(key + scales)) : v128.load(key + i);
+      low = token == 0 ? k : f32x4.min(low, k);
+      high = token == 0 ? k : f32x4.max(high, k);
+    }
+    v128.store(least + i, low);
+    v128.store(least + bytes + i, high);
   }
 }
 

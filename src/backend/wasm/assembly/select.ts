@@ -308,5 +308,5 @@ function expandItem(item: u32): void {
       for (let p = u * unit; p < last; p++, to += 4) store<u32>(to, p);
     }
   }
-  if (item % param(2) == 0) store<u32>(<usize>(param(10) + s * 4), <u32>(to - out) >> 2);
+  store<u32>(<usize>(param(10) + item * 4), <u32>(to - out) >> 2);
 }

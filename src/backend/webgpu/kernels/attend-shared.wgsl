@@ -27,8 +27,9 @@ fn main(
   var list = 0u;
   var skipped = 0u; // tokens before the window
   if (SELECTED) {
-    length = counts[of_selection];
-    list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
+    let of_set = of_selection * params.groups + first_head * params.groups / QUERY_HEADS;
+    length = counts[of_set];
+    list = of_set * params.capacity;
   } else if (WINDOWED) {
     skipped = length - min(length, params.window);
     length -= skipped;

@@ -37,8 +37,9 @@ fn main(
   var skipped = 0u; // tokens before the first
   var hidden = 0u; // tokens read that are before the window
   if (SELECTED) {
-    length = counts[of_selection];
-    list = (of_selection * params.groups + first_head * params.groups / QUERY_HEADS) * params.capacity;
+    let of_set = of_selection * params.groups + first_head * params.groups / QUERY_HEADS;
+    length = counts[of_set];
+    list = of_set * params.capacity;
   } else {
     length = step[ROW_LENGTHS + row];
     if (WINDOWED) {

@@ -81,10 +81,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     done += found;
     // the last unit, if selected, is in the last window
-    if (window + WINDOW >= all && thread == 0u && group.x == 0u) {
+    if (window + WINDOW >= all && thread == 0u) {
       let last = all - 1u - window;
       let is_cut = (atomicLoad(&bitmap[last / 32u]) & (1u << (last % 32u))) != 0u;
-      counts[group.y] = done * params.unit - select(0u, all * params.unit - length, is_cut);
+      counts[row] = done * params.unit - select(0u, all * params.unit - length, is_cut);
     }
     workgroupBarrier();
   }

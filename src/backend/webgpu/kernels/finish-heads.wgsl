@@ -1,5 +1,5 @@
 // Norm of each query and key head if given, RoPE, and the store of keys and values into their pages, scaled for a q8 cache.
-// With: storage and cache-floats or cache-q8, step, reduce, int8-rows. A thread group of LANES invocations for each row and head: queries, then keys, then values.
+// With: storage and cache-floats or cache-q8, step, reduce, int8-rows, raw-none or raw-heads. A thread group of LANES invocations for each row and head: queries, then keys, then values.
 override HEAD_DIM: u32;
 override QUERY_HEADS: u32;
 override EPS: f32;
@@ -69,6 +69,9 @@ fn main(
       value = projected[origin + i];
       if (norm > 0u) {
         value *= scale * vectors[norm - 1u + i];
+      }
+      if (is_here) {
+        store_raw(row, head, i, value);
       }
     }
     head_space[space + i] = value;

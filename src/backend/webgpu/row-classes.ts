@@ -1,0 +1,12 @@
+import type { Capacity } from "../backend.ts";
+
+/**
+ * Row counts that kernels are specialised for: few rows take the kernels of the next power of two, subgroup matrices those of
+ * the next multiple of 16, up to 64; all larger counts share a kernel.
+ */
+const ROW_CLASSES = [1, 2, 4, 8, 16, 32, 48, 64];
+
+/** Row counts that kernels are compiled for. */
+export function compiledRowCountsOf({ maxBatchRows }: Capacity): readonly number[] {
+  return [...ROW_CLASSES.filter((rows) => rows < maxBatchRows), maxBatchRows];
+}
