@@ -1,13 +1,49 @@
-/** Evaluation on generated long-reasoning tasks: the npm entry `lessismore/eval`. */
+/** Evaluation: tasks, runs, grading and statistics. The npm entry `lessismore/eval`; `lessismore eval` is made of it. */
+export type { Attempt } from "./attempts/attempt.ts";
+export { type EvaluationRun, readRun } from "./attempts/read-run.ts";
+export type { CellRecord, RunRecord, RunSettings } from "./attempts/settings-file.ts";
 export {
-  type AccuracyOptions,
-  type AccuracyProgress,
-  type AccuracyRow,
-  type EvaluatedEngine,
-  formatAccuracy,
-  measureAccuracy,
-  wilsonInterval,
-} from "./accuracy.ts";
+  type EvaluationOptions,
+  type EvaluationOutcome,
+  type EvaluationPart,
+  evaluate,
+  type StartedRun,
+} from "./commands/evaluate.ts";
+export {
+  type AnswerKind,
+  type Extraction,
+  type ExtractionRule,
+  type ExtractOptions,
+  extractAnswer,
+  type Grade,
+  type GradeRequest,
+  type Grader,
+  gradeAnswer,
+  isEquivalent,
+  type ReasoningMarkers,
+} from "./grading/index.ts";
+export * from "./metrics/index.ts";
+export { writeResults } from "./results-files/write-results.ts";
+export { openEngineSolver } from "./run/engine-solver.ts";
+export type {
+  AttentionChoice,
+  Method,
+  Sampling,
+  Scored,
+  ScoreRequest,
+  Solved,
+  SolveRequest,
+  Solver,
+  SolverReport,
+} from "./run/solver.ts";
+export {
+  type CellSummary,
+  comparePaired,
+  type Estimate,
+  type PairedComparison,
+  summarise,
+} from "./statistics/index.ts";
+export type { Problem, ProblemMaker } from "./tasks/generated-problem.ts";
 export {
   chatText,
   isCorrect,
@@ -19,4 +55,5 @@ export {
   type TokenCounter,
 } from "./tasks/index.ts";
 export { Random } from "./tasks/random.ts";
-export type { Problem, Task } from "./tasks/task.ts";
+export { openTask, TASK_NAMES, type TaskOptions } from "./tasks/registry.ts";
+export type { ChatProblem, ForcedProblem, ProblemOptions, Task, TaskProblem } from "./tasks/task.ts";

@@ -1,11 +1,4 @@
-import {
-  BACKEND_CHOICES,
-  type BackendChoice,
-  CACHE_DTYPES,
-  type CacheDtype,
-  DTYPE_CHOICES,
-  type DtypeChoice,
-} from "../src/node/index.ts";
+import { BACKEND_CHOICES, type BackendChoice } from "../src/node/index.ts";
 import { TASKS, type TaskName } from "./tasks/index.ts";
 
 /** Reads a whole number of at least `least`. @throws RangeError naming the flag. */
@@ -27,20 +20,6 @@ export function readBackend(text: string): BackendChoice {
   const choice = BACKEND_CHOICES.find((one) => one === text);
   if (choice !== undefined) return choice;
   throw new RangeError(`unknown backend "${text}"; known are ${BACKEND_CHOICES.join(", ")}`);
-}
-
-/** @throws RangeError on an unknown precision of weights. */
-export function readDtype(text: string): DtypeChoice {
-  const dtype = DTYPE_CHOICES.find((one) => one === text);
-  if (dtype !== undefined) return dtype;
-  throw new RangeError(`unknown dtype "${text}"; known are ${DTYPE_CHOICES.join(", ")}`);
-}
-
-/** @throws RangeError on an unknown storage type of keys and values. */
-export function readCacheDtype(text: string): CacheDtype {
-  const dtype = CACHE_DTYPES.find((one) => one === text);
-  if (dtype !== undefined) return dtype;
-  throw new RangeError(`unknown cache dtype "${text}"; known are ${CACHE_DTYPES.join(", ")}`);
 }
 
 /** Runs a program's main function. An error becomes one line and exit code 1, or 2 for a wrong command line. */

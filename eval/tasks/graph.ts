@@ -1,5 +1,5 @@
+import { lookUp, type Problem } from "./generated-problem.ts";
 import type { Random } from "./random.ts";
-import { lookUp, type Problem } from "./task.ts";
 
 type Graph = ReadonlyMap<number, readonly number[]>;
 

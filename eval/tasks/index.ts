@@ -1,13 +1,13 @@
+import type { Problem, ProblemMaker } from "./generated-problem.ts";
 import { graph } from "./graph.ts";
 import { Random } from "./random.ts";
 import { registers } from "./registers.ts";
-import type { Problem, Task } from "./task.ts";
 import { variables } from "./variables.ts";
 
 export type TaskName = "registers" | "variables" | "graph";
 
 /** The tasks that pico-reasoner was trained on, drawn as `training/tasks.py` draws them. */
-export const TASKS: Readonly<Record<TaskName, Task>> = { registers, variables, graph };
+export const TASKS: Readonly<Record<TaskName, ProblemMaker>> = { registers, variables, graph };
 
 /** Budget of a problem for each token asked for, as measured in training. */
 const BUDGET_PER_TOKEN: Readonly<Record<TaskName, number>> = { registers: 1.18, variables: 1.1, graph: 1.35 };

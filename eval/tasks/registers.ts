@@ -1,5 +1,5 @@
+import { calculate, LETTERS, lookUp, type Problem } from "./generated-problem.ts";
 import type { Random } from "./random.ts";
-import { calculate, LETTERS, lookUp, type Problem } from "./task.ts";
 
 type Instruction =
   | { readonly kind: "branch"; readonly left: string; readonly right: string; readonly goto: number }

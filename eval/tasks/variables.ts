@@ -1,5 +1,5 @@
+import { calculate, LETTERS, lookUp, type Problem } from "./generated-problem.ts";
 import type { Random } from "./random.ts";
-import { calculate, LETTERS, lookUp, type Problem } from "./task.ts";
 
 /** A number, or the sum or difference of a variable and a variable or number. */
 type Equation =
