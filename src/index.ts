@@ -1,24 +1,33 @@
 /** Public exports that run anywhere. Each place adds its openers (src/node/index.ts, src/browser/index.ts). */
 
+export type { BlockGates, PolicyHost } from "./attention/block-gates.ts";
+export type { AttentionObserver, LayerTrace, Observed, StepTrace } from "./attention/observer.ts";
 export {
   full,
+  kascade,
+  keySketch,
   lessIsMore,
   oracleTopK,
   quest,
   randomTokens,
+  seerAttentionR,
   streamingLlm,
   tidalDecode,
 } from "./attention/policies/index.ts";
+export type { HeadMaps, KascadeOptions } from "./attention/policies/kascade.ts";
+export type { KeySketchOptions } from "./attention/policies/key-sketch.ts";
 export type { LessIsMoreOptions } from "./attention/policies/less-is-more.ts";
 export type { OracleTopKOptions } from "./attention/policies/oracle-top-k.ts";
 export type { QuestOptions } from "./attention/policies/quest.ts";
 export type { RandomTokensOptions } from "./attention/policies/random-tokens.ts";
+export type { SeerAttentionROptions } from "./attention/policies/seer-attention-r.ts";
 export type { StreamingLlmOptions } from "./attention/policies/streaming-llm.ts";
 export type { TidalDecodeOptions } from "./attention/policies/tidal-decode.ts";
 export type {
   AttentionModel,
   AttentionPolicy,
   LayerRole,
+  PoolingOptions,
   SelectionLayersSource,
   Selector,
 } from "./attention/policy.ts";
@@ -35,7 +44,9 @@ export {
   RequestError,
   ShapeError,
 } from "./base/errors.ts";
+export type { ConstraintSpec, SequenceItem, TokenConstraint } from "./constraint/constraint.ts";
 export type { Engine, EngineReport } from "./engine/engine-api.ts";
+export type { EngineStats } from "./engine/engine-stats.ts";
 export type {
   ChatMessage,
   FinishReason,
@@ -45,8 +56,12 @@ export type {
   GenerationRequest,
   GenerationResult,
   GenerationTimings,
+  GenerationUsage,
   PartKind,
+  TokenAlternative,
+  TokenLogprob,
 } from "./engine/request.ts";
+export type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./engine/score.ts";
 export {
   type AttentionReport,
   type CheckpointReport,
@@ -54,6 +69,7 @@ export {
   inspectFolder,
 } from "./inspect.ts";
 export type { ByteSource, FileFolder } from "./load/byte-source.ts";
+export { CALIBRATION_FORMAT, type Calibration, calibrationFileOf } from "./load/calibration.ts";
 export { createFileListFolder } from "./load/file-list-folder.ts";
 export type { DownloadProgress } from "./load/hub/transfer-rate.ts";
 export type { WeightProblem } from "./load/scan-weights.ts";
@@ -78,3 +94,12 @@ export type { StoredFormat, WeightDtype, WeightPrecision } from "./model/weight-
 export type { IgnoredTensors } from "./model/weights.ts";
 export { type EngineHost, openEngineWith } from "./open.ts";
 export type { EngineOptions } from "./open-options.ts";
+export {
+  planTools,
+  type ToolChoice,
+  type ToolDefinition,
+  type ToolPlan,
+  type ToolRequest,
+} from "./tools/plan-tools.ts";
+export type { ToolCallParser, ToolEvent } from "./tools/tool-call-parser.ts";
+export type { ToolStyle } from "./tools/tool-style.ts";

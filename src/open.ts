@@ -1,20 +1,25 @@
 /** The composition root: puts an engine together. */
 import type { Backend, CacheDtype } from "./backend/backend.ts";
 import { abortable } from "./base/abort.ts";
-import { ConfigError, ModelFileError, OutOfMemoryError } from "./base/errors.ts";
+import { ConfigError, OutOfMemoryError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
-import type { Engine } from "./engine/engine-api.ts";
+import type { LoadedEngine } from "./engine/engine-api.ts";
 import type { EngineOrigin } from "./engine/engine-report.ts";
+import type { GateSource } from "./engine/gate-store.ts";
+import { keptAtOpen } from "./kept-at-open.ts";
+import { DEFAULT_PAGE_SIZE } from "./kv/page-size.ts";
 import type { FileFolder } from "./load/byte-source.ts";
 import { type Checkpoint, openCheckpoint } from "./load/checkpoint.ts";
 import { findReasoningMarkers } from "./load/reasoning-markers.ts";
-import type { Tokenizer } from "./load/tokenizer.ts";
+import { noTokenizer, type TokenizerSource } from "./load/tokenizer-source.ts";
 import type { BackendHost } from "./machine/backends.ts";
 import { type ChosenBackend, chooseBackend } from "./machine/choose-backend.ts";
-import type { DtypeChoice } from "./machine/fit-model.ts";
+import type { DtypeChoice, KeptByPolicy } from "./machine/fit-model.ts";
 import { proveCache } from "./machine/prove-cache.ts";
+import { type AttentionFacts, attentionFactsOf } from "./model/calibrated.ts";
 import { type ModelConfig, readModelConfig } from "./model/config.ts";
-import { attentionModelOf, countParameters, kvBytesPerToken } from "./model/model-size.ts";
+import { gateRope } from "./model/gate-rope.ts";
+import { countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
 import {
   canStore,
@@ -37,12 +42,16 @@ import { checkEngineOptions, type EngineOptions } from "./open-options.ts";
 /** Means of a runtime environment for an engine. */
 export interface EngineHost extends BackendHost {
   readonly folder: FileFolder;
+  /** Opens the folder of a gate by its path, URL or repository. Absent: only the gate beside the model can be used. */
+  readonly openGate?: (location: string) => Promise<FileFolder>;
+  /** Receives what the engine's tokenizer was made of, for a second one on another thread. */
+  readonly onTokenizer?: (source: TokenizerSource) => unknown;
   /** For people: what finding the folder did differently than expected. */
   readonly notes?: readonly string[];
 }
 
 /** Opens a checkpoint on a backend. @throws ModelFileError, ConfigError, BackendError, AbortedError */
-export async function openEngineWith(host: EngineHost, given: EngineOptions = {}): Promise<Engine> {
+export async function openEngineWith(host: EngineHost, given: EngineOptions = {}): Promise<LoadedEngine> {
   const startedAt = performance.now();
   const options = checkEngineOptions(given, {});
   const { signal } = options;
@@ -50,7 +59,9 @@ export async function openEngineWith(host: EngineHost, given: EngineOptions = {}
   try {
     const config = readModelConfig(checkpoint);
     const check = checkWeights(checkpoint.tensors, config, checkpoint.name, checkpoint.promised);
-    const opening = { host, checkpoint, config, check, startedAt };
+    const attention = attentionFactsOf(checkpoint, config, options.pageSize ?? DEFAULT_PAGE_SIZE);
+    const kept = await keptAtOpen(options.attention, attention, gatesOf(host));
+    const opening = { host, checkpoint, config, check, attention, kept, startedAt };
     const { dtype = "auto" } = options;
     let isLast = dtype !== "auto";
     const canTakeLess = () => !isLast;
@@ -75,6 +86,9 @@ interface Opening {
   readonly checkpoint: Checkpoint;
   readonly config: ModelConfig;
   readonly check: WeightCheck;
+  readonly attention: AttentionFacts;
+  /** What the engine's policy keeps beside the cache. */
+  readonly kept: KeptByPolicy;
   readonly options: EngineOptions;
   readonly dtype: DtypeChoice;
   /** Reason for the precision, if the choice does not give one. */
@@ -98,20 +112,21 @@ async function openAs({
   checkpoint,
   config,
   check,
+  attention,
   options,
   dtype,
   ...given
-}: Opening): Promise<Engine> {
+}: Opening): Promise<LoadedEngine> {
   const { signal } = options;
-  const demand = demandOf(config, check.plans, { ...options, dtype });
+  const demand = demandOf(config, check.plans, { ...options, dtype, kept: given.kept });
   const choosing = chooseBackend(host, options, demand);
   const chosen = await abortable(choosing, signal, "opening the backend", (late) => late.backend.close());
   const { backend } = chosen;
   given.onChosen?.(chosen);
+  // the engine keeps the template, not the checkpoint with the contents of its files
+  const { chatTemplate, name } = checkpoint;
   try {
     const weights = await loadWeights(checkpoint, config, backend, { dtype: chosen.dtype, signal });
-    // Without a named context a model may do with less than the least, unless a smaller precision leaves room for that.
-    if (options.contextLength !== undefined || given.canTakeLess?.()) await proveCache(chosen);
     const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
     const precision: WeightPrecision = {
       dtype: chosen.dtype,
@@ -121,28 +136,38 @@ async function openAs({
     const engine = new GenerationEngine({
       backend,
       weights,
-      attentionModel: attentionModelOf(config, backend.capacity.pageSize, checkpoint.tokenizer),
+      attentionModel: attention.model,
       ropes: config.ropes.map(createRope),
       tokenizer: checkpoint.tokenizer ?? noTokenizer(checkpoint.name),
-      renderChat: (messages, settings) => chatTemplateOf(checkpoint)(messages, settings),
+      renderChat: (messages, settings) => chatTemplateOf(chatTemplate, name)(messages, settings),
+      chatTemplates: checkpoint.chatTemplate?.texts ?? [],
       reasoningMarkers: findReasoningMarkers(checkpoint.tokenizer, checkpoint.chatTemplate?.texts ?? []),
       eosTokenIds: checkpoint.generationConfig.eosTokenIds ?? config.eosTokenIds,
       generationDefaults: checkpoint.generationConfig,
-      attentionDefaults: checkpoint.generationConfig.attention,
+      attentionDefaults: attention.defaults,
       attention: options.attention,
       maxStallMs: options.maxStallMs,
+      gates: {
+        ...gatesOf(host),
+        ropeOf: (dim) => gateRope(config, dim),
+      },
+      limitWith: chosen.limitWith,
       origin: {
         ...originOf(checkpoint, config, chosen, {
           ignored,
           precision,
           cacheDtype: options.cacheDtype,
-          notes: host.notes ?? [],
+          notes: [...(host.notes ?? []), ...attention.notes],
         }),
 
         startedAt: given.startedAt,
       },
     });
+    await abortable(engine.loadPolicy(), signal, "loading the attention policy");
+    // Without a named context a model may do with less than the least, unless a smaller precision leaves room for that.
+    if (options.contextLength !== undefined || given.canTakeLess?.()) await proveCache(chosen);
     await abortable(engine.prepare(), signal, "compiling kernels");
+    host.onTokenizer?.(checkpoint.tokenizerSource);
     return engine;
   } catch (error) {
     await backend.close();
@@ -150,28 +175,25 @@ async function openAs({
   }
 }
 
-function chatTemplateOf(checkpoint: Checkpoint) {
-  if (!checkpoint.chatTemplate)
-    throw new ConfigError(
-      `${checkpoint.name} has no chat template (chat_template.jinja, chat_template in tokenizer_config.json, or ` +
-        "tokenizer.chat_template in a GGUF file); give a prompt instead of messages (--raw on the command line)",
-    );
-  return checkpoint.chatTemplate;
+function gatesOf(host: EngineHost): Pick<GateSource, "openFolder"> {
+  return { openFolder: (location) => openGateFolder(host, location) };
 }
 
-/** Refuses text. A checkpoint without a tokenizer still runs on token ids. */
-function noTokenizer(name: string): Tokenizer {
-  const refuse = () => {
-    throw new ModelFileError(`${name} has no tokenizer.json; give tokenIds instead of text`);
-  };
-  return {
-    encode: refuse,
-    decode: () => "",
-    decodeStream: () => ({ push: () => "", end: () => "" }),
-    minTokens: () => 0,
-    tokenId: () => undefined,
-    token: () => undefined,
-  };
+async function openGateFolder(host: EngineHost, location: string | undefined): Promise<FileFolder> {
+  if (location === undefined) return host.folder;
+  if (host.openGate) return host.openGate(location);
+  throw new ConfigError(
+    `opening the gate ${location}: this engine was opened without a way to open gates by name; put the gate beside the model`,
+  );
+}
+
+function chatTemplateOf(template: Checkpoint["chatTemplate"], name: string) {
+  if (!template)
+    throw new ConfigError(
+      `${name} has no chat template (chat_template.jinja, chat_template in tokenizer_config.json, or ` +
+        "tokenizer.chat_template in a GGUF file); give a prompt instead of messages (--raw on the command line)",
+    );
+  return template;
 }
 
 /** How a checkpoint was opened, for the report. */

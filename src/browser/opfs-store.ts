@@ -9,6 +9,7 @@ import { type ByteSource, checkRange, type FileFolder } from "../load/byte-sourc
 import type { PartialFile } from "../load/hub/fetch-parts.ts";
 import type { HubFile } from "../load/hub/hub-client.ts";
 import type { ModelStore, ReceiveCalls, Snapshot } from "../load/hub/model-store.ts";
+import { folderName } from "../load/hub/repo-id.ts";
 import { Sha256 } from "../load/hub/sha256.ts";
 import { findFolder, makeFolder, QUOTA_ADVICE, readFile, writeFile } from "./opfs-files.ts";
 
@@ -269,10 +270,6 @@ async function withLock(
     throwIfAborted(signal, `waiting for ${name}`);
     throw error;
   }
-}
-
-function folderName(repo: string): string {
-  return `models--${repo.replaceAll("/", "--")}`;
 }
 
 function gigabytes(sizeBytes: number): string {

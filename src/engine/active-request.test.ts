@@ -18,6 +18,7 @@ function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?:
     "request 1",
     {
       ...{ prompt: [1, 2, 3], maxTokens, policy: full(), policyKey: "full", eosTokenIds: [], stops: [] },
+      prefix: { root: "", reusesDecoded: false },
       sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 },
       ...{ start, signal, notes: [] },
     },

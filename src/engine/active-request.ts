@@ -1,7 +1,9 @@
+import type { ResolvedObserver } from "../attention/observer.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import type { SamplingParams } from "../backend/backend.ts";
+import type { SamplingRow } from "../backend/backend.ts";
 import { AbortedError } from "../base/errors.ts";
 import type { SequenceCache } from "../kv/sequence-cache.ts";
+import type { RankedLogprob } from "./logprobs.ts";
 import type { OutputStream } from "./output-stream.ts";
 import { PartQueue } from "./part-queue.ts";
 import type {
@@ -11,19 +13,20 @@ import type {
   GenerationProgress,
   GenerationResult,
 } from "./request.ts";
+import { type OutputPlan, RequestOutput } from "./request-output.ts";
+import type { PrefixRights } from "./request-prefix.ts";
+import { RequestTimes } from "./request-times.ts";
 import type { OutputStart } from "./thinking.ts";
 
 /** A checked request with all values resolved. */
-export interface ResolvedRequest {
-  readonly prompt: readonly number[];
-  readonly maxTokens: number;
+export interface ResolvedRequest extends OutputPlan {
   readonly policy: AttentionPolicy;
   /** Equal for requests that may share one policy value. */
   readonly policyKey: unknown;
-  readonly sampling: SamplingParams;
-  readonly eosTokenIds: readonly number[];
+  readonly prefix: PrefixRights;
   readonly stops: readonly string[];
   readonly start: OutputStart;
+  readonly observer?: ResolvedObserver | undefined;
   readonly signal: AbortSignal | undefined;
   /** Deviations from the request, and guesses. */
   readonly notes: readonly string[];
@@ -51,7 +54,7 @@ export class ActiveRequest implements Generation {
   readonly name: string;
   resolved: ResolvedRequest;
   /** Prompt and generated tokens. */
-  readonly tokens: number[];
+  readonly tokens: readonly number[];
   /** Keys and values; undefined while it waits. `cache.length` counts the tokens that recorded steps have cached or will cache. */
   cache: SequenceCache | undefined;
   /** True while its next token lacks a page. Other requests continue meanwhile. */
@@ -61,19 +64,22 @@ export class ActiveRequest implements Generation {
   isSuspended = false;
   /** Row of the last sample that holds its newest token; undefined if the host has that token. */
   inFlightRow: number | undefined;
+  /** Counts drops of samples in flight, whose tokens are not its own. */
+  epoch = 0;
+  /** The older request whose prefill computes a part of its prompt for it; it has no rows meanwhile. */
+  leader: ActiveRequest | undefined;
+  /** Tokens of its prompt that were cached, or computed by its leader, when it first ran. */
+  reusedTokens = 0;
+  /** Decode steps that the observer has seen or will not see; a replay repeats them. */
+  numObserved = 0;
   /** Tokens of samples in flight. */
   #numInFlight = 0;
   #cachedAtEnd = 0;
-  /** Preemptions so far. */
-  #numPreempted = 0;
-  /** Time of the last preemption, while it waits. */
-  #preemptedAt: number | undefined;
-  /** Milliseconds spent waiting after preemptions. */
-  #waitedMs = 0;
+  readonly #times = new RequestTimes();
   /** Rows (`CacheReads`) read and cached over all decode steps, for the attended fraction. */
   #attendedRows = 0;
   #cachedRows = 0;
-  readonly #output: OutputStream;
+  readonly #output: RequestOutput;
   readonly #host: RequestHost;
   readonly #parts = new PartQueue();
   readonly #notes: string[];
@@ -82,9 +88,6 @@ export class ActiveRequest implements Generation {
   #error: Error | undefined;
   #result: GenerationResult | undefined;
   #wakeConsumer: (() => void) | undefined;
-  #started = 0;
-  #firstTokenAt = 0;
-  #prefillMs = 0;
   readonly #onAbort = (): void => {
     const cause: unknown = this.resolved.signal?.reason;
     this.fail(new AbortedError("the request was aborted by its signal", { cause }));
@@ -94,12 +97,13 @@ export class ActiveRequest implements Generation {
   constructor(name: string, resolved: ResolvedRequest, output: OutputStream, host: RequestHost) {
     this.name = name;
     this.resolved = resolved;
-    this.tokens = [...resolved.prompt];
+    this.#output = new RequestOutput(resolved, output, (parts) => this.#give(parts));
+    this.tokens = this.#output.tokens;
     this.#notes = [...resolved.notes];
-    this.#output = output;
     this.#host = host;
     resolved.signal?.addEventListener("abort", this.#onAbort);
     if (resolved.signal?.aborted) this.#onAbort();
+    else if (this.#output.isOverBudget) this.#closeReasoning(performance.now());
   }
 
   get promptTokens(): number {
@@ -142,7 +146,7 @@ export class ActiveRequest implements Generation {
   }
 
   get numPreempted(): number {
-    return this.#numPreempted;
+    return this.#times.numPreempted;
   }
 
   get numGenerated(): number {
@@ -164,6 +168,25 @@ export class ActiveRequest implements Generation {
     return !this.#isResultWanted && this.#parts.isFull;
   }
 
+  /** True if it ended by an error that is no abort. */
+  get hasFailed(): boolean {
+    return this.#error !== undefined && !(this.#error instanceof AbortedError);
+  }
+
+  /** True if each of its samples needs all earlier tokens on the host. */
+  get needsTokens(): boolean {
+    return this.#output.needsTokens;
+  }
+
+  get awaitsToken(): boolean {
+    return this.inFlightRow !== undefined && this.needsTokens;
+  }
+
+  /** The row of its next sample. */
+  samplingRow(): SamplingRow {
+    return this.#output.samplingRow(this.numSampled);
+  }
+
   get progress(): GenerationProgress {
     const { promptTokens, cachedTokens, numGenerated: generatedTokens } = this;
     const base = { promptTokens, cachedTokens, generatedTokens };
@@ -181,8 +204,7 @@ export class ActiveRequest implements Generation {
   /** Starts it, or its replay, in the pages of `cache`. */
   admit(cache: SequenceCache, now: number): void {
     this.cache = cache;
-    if (this.#preemptedAt !== undefined) this.#waitedMs += now - this.#preemptedAt;
-    this.#preemptedAt = undefined;
+    this.#times.admit(now);
   }
 
   /** Takes a page for its next token. Returns false if none is free. */
@@ -195,6 +217,7 @@ export class ActiveRequest implements Generation {
     this.#cachedAtEnd = this.isDone ? this.cachedTokens : 0;
     this.cache?.release();
     this.cache = undefined;
+    this.leader = undefined;
     this.lacksPage = false;
   }
 
@@ -205,8 +228,7 @@ export class ActiveRequest implements Generation {
 
   /** Counts a preemption. */
   preempt(now: number): void {
-    this.#numPreempted++;
-    this.#preemptedAt = now;
+    this.#times.preempt(now);
   }
 
   /** True if admission may take its pages: nobody reads it, and no sample of it is in flight. */
@@ -216,7 +238,7 @@ export class ActiveRequest implements Generation {
 
   /** Records the time of its first step. */
   start(now: number): void {
-    if (this.#started === 0) this.#started = now;
+    this.#times.start(now);
   }
 
   /** Records that a sample in flight has its next token in row `row`. */
@@ -231,21 +253,22 @@ export class ActiveRequest implements Generation {
     this.#cachedRows += cachedRows;
   }
 
-  /** Takes the token of its oldest sample in flight. Ends at an end-of-sequence token, a stop text or maxTokens. */
-  accept(tokenId: number, now: number): void {
-    this.tokens.push(tokenId);
+  /** Takes the token of its oldest sample in flight. Ends at an end-of-sequence or stop token, a stop text or maxTokens. */
+  accept(tokenId: number, now: number, ranked?: RankedLogprob): void {
     if (--this.#numInFlight === 0) this.inFlightRow = undefined;
-    if (this.numGenerated === 1) {
-      this.#firstTokenAt = now;
-      this.#prefillMs = now - this.#started;
-    }
-    if (this.resolved.eosTokenIds.includes(tokenId)) {
-      this.#finish("stop", now);
-      return;
-    }
-    this.#give(this.#output.push(tokenId));
-    if (this.#output.isStopped) this.#finish("stop", now);
-    else if (this.numGenerated >= this.resolved.maxTokens) this.#finish("length", now);
+    this.#times.firstToken(now);
+    const reason = this.#output.take(tokenId, ranked);
+    if (reason) this.#finish(reason, now);
+    else if (this.#output.isOverBudget) this.#closeReasoning(now);
+  }
+
+  /** Writes the end of the reasoning. A sample in flight would follow other tokens, so it is dropped. */
+  #closeReasoning(now: number): void {
+    this.#numInFlight = 0;
+    this.inFlightRow = undefined;
+    this.epoch++;
+    const reason = this.#output.closeReasoning();
+    if (reason) this.#finish(reason, now);
   }
 
   /** Ends it with an error, which the consumer gets after the earlier parts. */
@@ -263,23 +286,20 @@ export class ActiveRequest implements Generation {
   }
 
   #finish(finishReason: FinishReason, now: number): void {
-    this.#give(this.#output.finish());
-    this.#notePreemption();
+    const output = this.#output.finish();
+    const preempted = this.#times.preemptionNote;
+    if (preempted !== undefined) this.note(preempted);
     const { policy } = this.resolved;
     const from = policy.selectionLayersFrom;
-    const decodeMs = now - this.#firstTokenAt;
     this.#result = {
-      text: this.#output.text,
-      reasoning: this.#output.reasoning,
-      answer: this.#output.answer,
-      tokenIds: this.tokens.slice(this.promptTokens),
+      ...output,
       finishReason,
-      usage: { promptTokens: this.promptTokens, completionTokens: this.numGenerated },
-      timings: {
-        prefillMs: this.#prefillMs,
-        decodeMs,
-        msPerToken: decodeMs / Math.max(1, this.numGenerated - 1),
+      usage: {
+        ...{ promptTokens: this.promptTokens, cachedTokens: this.reusedTokens },
+        completionTokens: this.numGenerated,
+        reasoningTokens: this.#output.reasoningTokens,
       },
+      timings: this.#times.timings(now, this.numGenerated),
       attention: {
         name: policy.name,
         settings: policy.settings,
@@ -289,15 +309,6 @@ export class ActiveRequest implements Generation {
       notes: this.#notes,
     };
     this.#end();
-  }
-
-  #notePreemption(): void {
-    if (this.#numPreempted === 0) return;
-    const times = this.#numPreempted === 1 ? "once" : `${this.#numPreempted} times`;
-    this.note(
-      `gave its KV pages to older requests ${times}, waited ${(this.#waitedMs / 1000).toFixed(1)} s for pages and was ` +
-        "replayed: the cache holds fewer tokens than all requests together have",
-    );
   }
 
   #give(parts: readonly GenerationPart[]): void {

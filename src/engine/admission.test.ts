@@ -1,10 +1,12 @@
 import { expect, test } from "vitest";
 import { CacheSizer } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
+import { oneSequence } from "../kv/sequence-group.ts";
 import { THINK_TAGS } from "../load/reasoning-markers.ts";
 import { ActiveRequest, type ResolvedRequest } from "./active-request.ts";
 import { Admission } from "./admission.ts";
 import { OutputStream } from "./output-stream.ts";
+import { PrefixReuse } from "./prefix-reuse.ts";
 
 const tokenizer = {
   encode: () => [],
@@ -26,6 +28,7 @@ const PLAN: ResolvedRequest = {
     layerRole: () => ({ attends: "all", selects: false }),
   },
   policyKey: "full",
+  prefix: { root: "", reusesDecoded: false },
   sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 },
   eosTokenIds: [EOS],
   stops: [],
@@ -46,9 +49,16 @@ function opened({
 }) {
   const pool = new PagePool(memory === undefined ? 8 : 0, 4);
   const backend = { resizeCache: async (numPages: number) => numPages <= (memory ?? 8) };
-  const sizer = new CacheSizer(pool, backend, { firstPages: 1, maxPages: 8, idleMs: 1000 });
-  const admission = new Admission(pool, sizer, { maxRunning, forget: () => {}, ...(now && { now }) });
-  return { admission, pool, sizer };
+  const sizer = new CacheSizer(pool, backend, {
+    firstPages: 1,
+    maxPages: 8,
+    cachePages: 8,
+    idleMs: 1000,
+    keepMs: 2000,
+  });
+  const prefix = new PrefixReuse(pool);
+  const admission = new Admission(pool, sizer, { maxRunning, prefix, forget: () => {}, ...(now && { now }) });
+  return { admission, pool, sizer, prefix };
 }
 
 function request(
@@ -89,10 +99,10 @@ test("a request that waited over 10 s notes the holder of its place; a shorter w
 
 test("the note names logits that hold pages too", async () => {
   const { admission } = opened({});
-  const logits = admission.reserve(32);
+  const logits = admission.reserve("logits", oneSequence(32));
   admission.queue(request("request 1"));
   admission.admit();
-  expect((await logits.cache).pages).toHaveLength(8);
+  expect((await logits.group).numPages).toBe(8);
   expect(admission.running).toEqual([]);
   expect(admission.whyWaiting()).toContain(
     "0 of 8 pages of 4 tokens are free; pages are held by logits 1 (8)",
@@ -198,7 +208,7 @@ test("a request that memory cannot hold fails once it is alone, before its start
 
 test("requests wait for pages of logits: admission preempts none", async () => {
   const { admission } = opened({ maxRunning: 2 });
-  const logits = admission.reserve(24);
+  const logits = admission.reserve("logits", oneSequence(24));
   const plan = { prompt: [1, 2, 3], maxTokens: 20, eosTokenIds: [] };
   const one = request("request 1", plan);
   admission.queue(one);
@@ -235,4 +245,28 @@ test.each([
     isSuspended ? 7 : 0,
     numPages,
   ]);
+});
+
+test("an unread request is not suspended for pages that another request holds, too", () => {
+  const { admission, pool, prefix } = opened({ maxRunning: 3 });
+  const prompt = Array.from({ length: 16 }, (_, i) => i + 1);
+  const unread = request("unread", { prompt, maxTokens: 80 }, () => ({ push: () => "x", end: () => "" }));
+  admission.queue(unread);
+  admission.admit();
+  unread.cache?.grow(16);
+  prefix.keepPrefilled(unread, 0, 16);
+  const sharing = request("sharing", { prompt: [...prompt, ...prompt.slice(0, 8)], maxTokens: 1 });
+  admission.queue(sharing);
+  admission.admit();
+  expect([sharing.cachedTokens, pool.counts]).toEqual([16, { free: 1, held: 7, cached: 0, total: 8 }]);
+  for (let i = 0; !unread.isPaused; i++) {
+    unread.expect(0);
+    unread.accept(8, i);
+  }
+  // to suspend it would free one page
+  admission.queue(request("new", { prompt: prompt.slice(8) }));
+  admission.admit();
+  expect([unread.isSuspended, admission.running.length, admission.waiting.length]).toEqual([false, 2, 1]);
+  admission.failAll(new Error("the end"));
+  expect(pool.counts).toEqual({ free: 4, held: 0, cached: 4, total: 8 });
 });

@@ -4,10 +4,24 @@ import type { BackendReport, CacheDtype } from "../backend/backend.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { WeightPrecision } from "../model/weight-storage.ts";
 import type { IgnoredTensors } from "../model/weights.ts";
+import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
+import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 
-export interface Engine {
+export interface Engine extends LoadedEngine {
+  /**
+   * Gives the memory of the model and its cache back. The next request, or call of `logits` or `score`, loads the model again and waits for
+   * it. Calling it twice is allowed.
+   * @throws RequestError while requests run or wait
+   */
+  unload(): Promise<void>;
+}
+
+/** An engine whose model is in memory. */
+export interface LoadedEngine {
   readonly tokenizer: Tokenizer;
+  /** The texts of the checkpoint's chat templates; empty if it has none. */
+  readonly chatTemplates: readonly string[];
   /**
    * Queues a request. An impossible request throws here, not later. After a failure of the backend every generation ends with that
    * failure.
@@ -20,7 +34,22 @@ export interface Engine {
    * @throws RequestError, OutOfPagesError, BackendError; AbortedError if the engine closes meanwhile
    */
   logits(tokenIds: ArrayLike<number>): Promise<Float32Array>;
+  /**
+   * Computes the probability of each token from `from` on, fed as decode steps under an attention policy: prefill is dense, and so is a
+   * step while the tokens fit the policy's budget, as in `generate`. Queues for its pages like a request, and takes turns with
+   * requests. It fails alone.
+   * @throws RequestError, ConfigError, OutOfPagesError, BackendError; AbortedError by the signal, or if the engine closes meanwhile
+   */
+  score(request: ScoreRequest): Promise<ScoreResult>;
+  /**
+   * Scores the same tokens under several policies at once. They share the pages and the dense prefill of the prompt, and each is
+   * a row of the decode steps; if they are more than a batch has, each step takes several batches.
+   * @throws as `score`
+   */
+  scoreEach(request: ScoreEachRequest): Promise<readonly ScoreResult[]>;
   report(): EngineReport;
+  /** Counts requests, pages and uses of the prefix index. Cheap enough to call at any time. */
+  stats(): EngineStats;
   /** Aborts all requests, ends threads, frees memory. Calling it twice is allowed. */
   close(): Promise<void>;
 }

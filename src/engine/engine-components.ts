@@ -1,11 +1,13 @@
 import type { AttentionModel, AttentionPolicy } from "../attention/policy.ts";
 import type { Backend } from "../backend/backend.ts";
+import type { KeptMemory, MemoryLimit } from "../backend/backend-kind.ts";
 import type { PoolOptions } from "../kv/cache-sizer.ts";
 import type { ChatTemplate } from "../load/chat-template.ts";
 import type { ReasoningMarkers } from "../load/reasoning-markers.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import type { ModelWeights } from "../model/weights.ts";
 import type { EngineOrigin } from "./engine-report.ts";
+import type { GateSource } from "./gate-store.ts";
 import type { SamplingDefaults } from "./sampler.ts";
 import type { RopeWriter } from "./step-batch.ts";
 
@@ -28,6 +30,8 @@ export interface EngineComponents {
   readonly ropes: readonly RopeWriter[];
   readonly tokenizer: Tokenizer;
   readonly renderChat: ChatTemplate;
+  /** The texts of its templates. */
+  readonly chatTemplates?: readonly string[];
   /** The markers between which this model reasons. */
   readonly reasoningMarkers: ReasoningMarkers;
   readonly eosTokenIds: readonly number[];
@@ -36,7 +40,11 @@ export interface EngineComponents {
   readonly attentionDefaults: string | undefined;
   /** Attention option of the engine; undefined if left out. */
   readonly attention: AttentionPolicy | string | undefined;
+  /** Where gates of policies come from. Absent: a policy with a gate is a ConfigError. */
+  readonly gates?: GateSource;
   readonly origin: EngineOrigin;
+  /** The backend's limit with what policies keep beside the cache. Absent: allocation alone shows what fits. */
+  readonly limitWith?: ((kept: KeptMemory) => MemoryLimit) | undefined;
   /** Maximum stall of other work by a prefill chunk. Default: the engine's limit for the backend. */
   readonly maxStallMs?: number | undefined;
   /** Overrides the sizes and the idle delay of the KV pool. */

@@ -32,7 +32,7 @@ export function reportEngine(
   },
 ): EngineReport {
   const { name, settings, selectionLayersFrom: from } = policy;
-  const guess = from === "guess" ? [guessNote(name, settings.layers)] : [];
+  const guess = from === "guess" ? [guessNote(policy)] : [];
   return {
     model: {
       ...model,

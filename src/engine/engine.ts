@@ -1,27 +1,36 @@
 import { Attention } from "../attention/attend.ts";
 import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import { AbortedError, BackendError, type EngineError, RequestError } from "../base/errors.ts";
-import { mebibytes } from "../base/mebibytes.ts";
+import { type EngineError, RequestError } from "../base/errors.ts";
 import { Mutex } from "../base/mutex.ts";
 import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
-import { CacheSizer, poolOptions } from "../kv/cache-sizer.ts";
+import { CacheSizer, type Idleness, poolOptions } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
 import { ActiveRequest } from "./active-request.ts";
 import { Admission } from "./admission.ts";
-import type { Engine, EngineReport } from "./engine-api.ts";
+import { ConstraintLoader } from "./deferred-constraint.ts";
+import type { EngineReport, LoadedEngine } from "./engine-api.ts";
 import type { EngineComponents } from "./engine-components.ts";
+import { allocateLogits, closedError, fatal, unprepared } from "./engine-failures.ts";
 import { reportEngine } from "./engine-report.ts";
+import { type EngineStats, statsOf } from "./engine-stats.ts";
+import { ForcedSteps } from "./forced-steps.ts";
 import { KernelPreparation } from "./kernel-preparation.ts";
 import { OutputStream } from "./output-stream.ts";
+import { type PolicyLoader, policyLoader } from "./policy-loader.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
+import { PrefixReuse } from "./prefix-reuse.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import { isTokenList } from "./request-schema.ts";
 import { checkTokens, keyOf, resolveRequest } from "./resolve-request.ts";
-import { chunkOf, isDecoding, schedule } from "./scheduler.ts";
+import { resolveScore, resolveScoreEach } from "./resolve-score.ts";
+import { isDecoding, schedule } from "./scheduler.ts";
+import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
+import { Scorer } from "./scorer.ts";
+import { scorerHost } from "./scorer-host.ts";
 import { type RecordedStep, StepRunner } from "./step-runner.ts";
 
 /** Maximum milliseconds of work between turns of the event loop for timers, signals and streams. */
@@ -30,15 +39,21 @@ const MAX_BUSY_MS = 8;
 const MAX_STALL_MS = { device: 50, callersThread: 250 };
 
 /** Runs requests: admits and schedules them, records their steps, delivers their tokens. */
-export class GenerationEngine implements Engine {
+export class GenerationEngine implements LoadedEngine {
   readonly tokenizer: Tokenizer;
+  readonly chatTemplates: readonly string[];
   readonly #components: EngineComponents;
   readonly #attention: Attention;
   readonly #steps: StepRunner;
   readonly #preparation: KernelPreparation;
+  readonly #policies: PolicyLoader;
+  readonly #constraints: ConstraintLoader;
   readonly #admission: Admission;
+  readonly #pool: PagePool;
+  readonly #prefix: PrefixReuse;
   readonly #sizer: CacheSizer;
   readonly #pacer: PrefillPacer;
+  readonly #scorer: Scorer;
   /** The last step, if the next one is to be recorded before the host reads its tokens. */
   #inFlight: RecordedStep | undefined;
   #isPumping = false;
@@ -65,17 +80,29 @@ export class GenerationEngine implements Engine {
     const { model, capacity, runsAhead } = backend;
     this.#components = components;
     this.tokenizer = components.tokenizer;
+    this.chatTemplates = components.chatTemplates ?? [];
+    this.#constraints = new ConstraintLoader(components.tokenizer);
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
-    this.#steps = new StepRunner(components.backend, decoder, this.#attention, components.ropes);
     this.#preparation = new KernelPreparation({ backend, decoder, attention: this.#attention }, (work) =>
       this.#backendUse.run(work),
     );
     const options = { ...poolOptions(model, capacity), ...components.pool };
     const pool = new PagePool(0, capacity.pageSize);
+    const prefix = new PrefixReuse(pool);
+    const { ropes } = components;
+    this.#pool = pool;
+    this.#prefix = prefix;
+    this.#steps = new StepRunner({ backend, decoder, attention: this.#attention, ropes, prefix });
     this.#sizer = new CacheSizer(pool, components.backend, options);
+    this.#policies = policyLoader(
+      components,
+      { attention: this.#attention, pool, sizer: this.#sizer },
+      (work) => this.#backendUse.run(work),
+    );
     this.#admission = new Admission(pool, this.#sizer, {
       maxRunning: capacity.maxBatchSequences,
+      prefix,
       forget: (policy) => this.#attention.forget(policy),
     });
     const prefillRows = Math.min(backend.prefillRows, capacity.maxBatchRows);
@@ -83,6 +110,23 @@ export class GenerationEngine implements Engine {
       { runsAhead, prefillRows },
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
     );
+    const forced = new ForcedSteps(backend, decoder, this.#attention, components.ropes);
+    const host = scorerHost({
+      ...{
+        admission: this.#admission,
+        policies: this.#policies,
+        preparation: this.#preparation,
+        pacer: this.#pacer,
+      },
+      exclusively: (work) => this.#backendUse.run(work),
+      checkRuns: () => {
+        if (this.#isClosed) throw closedError();
+        if (this.#failure) throw this.#failure;
+      },
+      fail: (error) => this.#fail(error),
+      pump: () => void this.#pump(),
+    });
+    this.#scorer = new Scorer(forced, backend, host);
     // an impossible default fails the opening, not the first request
     this.#defaultAttention = firstNamed(components.attention, components.attentionDefaults);
     this.#defaultPolicy = this.#bind(this.#defaultAttention);
@@ -102,8 +146,7 @@ export class GenerationEngine implements Engine {
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
     const generation: ActiveRequest = new ActiveRequest(name, resolved, output, {
       wake: (one) => this.#wake(one),
-      whyWaiting: () =>
-        this.#preparing.has(generation) ? "its kernels to be prepared" : this.#admission.whyWaiting(),
+      whyWaiting: () => this.#whyPreparing(generation) ?? this.#admission.whyWaiting(),
     });
     if (this.#failure) generation.fail(this.#failure);
     else this.#queue(generation);
@@ -111,7 +154,10 @@ export class GenerationEngine implements Engine {
     return generation;
   }
 
-  /** Queues a request for admission after its kernels are compiled. A kernel that does not compile fails this request alone. */
+  /**
+   * Queues a request for admission after the weights of its policy are loaded and its kernels are compiled. If that fails, this
+   * request fails alone.
+   */
   #queue(request: ActiveRequest): void {
     const prepared = this.#prepare(request);
     if (!prepared) {
@@ -133,21 +179,42 @@ export class GenerationEngine implements Engine {
       });
   }
 
-  /** Compiles the kernels that a request adds to those compiled or compiling; returns undefined if it adds none. */
+  #whyPreparing(request: ActiveRequest): string | undefined {
+    if (!this.#preparing.has(request)) return undefined;
+    const isLoading = this.#policies.lacksWeights(request.resolved.policy);
+    return isLoading ? "the weights of its policy" : "its kernels to be prepared";
+  }
+
+  /** Loads the weights of a request's policy and takes its memory, then prepares its kernels; returns undefined if there is nothing to do. */
   #prepare(request: ActiveRequest): Promise<void> | undefined {
-    const { resolved, promptTokens, longestCache } = request;
     if (request.isDone) return undefined; // aborted before it began
+    const { policy, rules } = request.resolved;
+    const [ofPolicy, ofConstraint] = [this.#policies.load(policy), this.#constraints.load(rules?.constraint)];
+    const loading =
+      ofPolicy && ofConstraint ? Promise.all([ofPolicy, ofConstraint]) : (ofPolicy ?? ofConstraint);
+    return loading ? loading.then(() => this.#prepareKernels(request)) : this.#prepareKernels(request);
+  }
+
+  /** Compiles the kernels that a request adds to those compiled or compiling; returns undefined if it adds none. */
+  #prepareKernels(request: ActiveRequest): Promise<void> | undefined {
+    const { resolved, promptTokens, longestCache } = request;
     const { maxBatchSequences } = this.#components.backend.capacity;
     const numOthers = this.#admission.numRequests + this.#preparing.size;
     const batchSize = Math.min(1 + numOthers, maxBatchSequences);
     return this.#preparation.prepareFor(
       { ...resolved, promptTokens, longestCache, batchSize, chunkRows: this.#pacer.rows(false) },
-      (policy) => this.#admission.running.some(({ resolved: { policy: own } }) => own === policy),
+      (policy) => this.#admission.runs(policy),
     );
   }
 
-  /** Compiles the kernels of a request under the engine's own policy. @throws BackendError */
+  /** Loads the weights of the engine's own policy and takes its memory. @throws ModelFileError, ConfigError, BackendError */
+  async loadPolicy(): Promise<void> {
+    await this.#policies.load(this.#defaultPolicy);
+  }
+
+  /** After `loadPolicy`, compiles the kernels of a request under the engine's own policy. @throws ModelFileError, ConfigError, BackendError */
   async prepare(): Promise<void> {
+    await this.loadPolicy();
     const key = keyOf(this.#defaultAttention, this.#defaultPolicy);
     await this.#preparation.prepareDefault(this.#defaultPolicy, key);
     this.#loadMs = performance.now() - this.#components.origin.startedAt;
@@ -155,6 +222,12 @@ export class GenerationEngine implements Engine {
 
   #checkOpen(doing: string): void {
     if (this.#isClosed) throw new RequestError(`${doing}: the engine is closed; open a new one`);
+  }
+
+  /** Checks that the engine neither closed nor failed. */
+  #checkReady(doing: string): void {
+    this.#checkOpen(doing);
+    if (this.#failure) throw this.#failure;
   }
 
   /** Queues a suspended request again that is no longer paused, and starts the pump. */
@@ -195,13 +268,15 @@ export class GenerationEngine implements Engine {
   #rest(): void {
     if (this.#isClosed || this.#failure || !this.#admission.isIdle) return;
     this.#admission.checkIntegrity();
-    this.#sizer.idle(() => void this.#shrink());
+    this.#sizer.idle((idleness) => void this.#shrink(idleness));
   }
 
-  async #shrink(): Promise<void> {
+  async #shrink(idleness: Idleness): Promise<void> {
     try {
       await this.#backendUse.run(async () => {
-        if (!this.#isClosed && !this.#failure && this.#admission.isIdle) await this.#sizer.shrink();
+        if (this.#isClosed || this.#failure || !this.#admission.isIdle) return;
+        if (idleness === "long") this.#prefix.clear();
+        await this.#sizer.shrink();
       });
     } catch (error) {
       this.#fail(error);
@@ -253,8 +328,7 @@ export class GenerationEngine implements Engine {
   }
 
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
-    this.#checkOpen("logits");
-    if (this.#failure) throw this.#failure;
+    this.#checkReady("logits");
     const { vocabSize } = this.#components.backend.model;
     const { maxSequenceLength } = this.#components.backend.capacity;
     if (!isTokenList(tokenIds))
@@ -262,41 +336,26 @@ export class GenerationEngine implements Engine {
     const tokens = checkTokens(tokenIds, this.#components, maxSequenceLength);
     const out = allocateLogits(tokens.length, vocabSize);
     this.#admission.checkFits("logits", tokens.length);
-    const reserved = this.#admission.reserve(tokens.length);
-    void this.#pump();
-    const { pages } = await reserved.cache;
-    try {
-      for (let first = 0; first < tokens.length; ) {
-        if (this.#isClosed) throw closedError();
-        if (this.#failure) throw this.#failure;
-        const start = first;
-        first += await this.#backendUse.run(() => this.#denseLogits({ tokens, pages }, start, out));
-        if (first < tokens.length) await yieldToEventLoop();
-      }
-      return out;
-    } finally {
-      reserved.release();
-      void this.#pump();
-    }
+    await this.#scorer.logits(tokens, out);
+    return out;
   }
 
-  /** Computes the logits of the chunk from position `first` on; resolves to its number of rows. */
-  async #denseLogits(
-    sequence: { readonly tokens: readonly number[]; readonly pages: readonly number[] },
-    first: number,
-    out: Float32Array,
-  ): Promise<number> {
-    const isBeside = this.#admission.running.some(isDecoding);
-    const numRows = chunkOf(sequence.tokens.length - first, this.#pacer.rows(isBeside));
-    const recordedAt = performance.now();
-    try {
-      await this.#steps.denseLogits(sequence, { first, numRows }, out);
-    } catch (error) {
-      throw this.#fail(error);
-    }
-    const prefill = isBeside ? "beside" : "alone";
-    this.#pacer.arrived({ numRows, prefill, recordedAt, arrivedAt: performance.now() });
-    return numRows;
+  async score(request: ScoreRequest): Promise<ScoreResult> {
+    this.#checkReady("score");
+    const call = resolveScore(request, this.#components, (attention) => this.#bind(attention));
+    const [result] = await this.#scorer.score(call);
+    return result as ScoreResult;
+  }
+
+  async scoreEach(request: ScoreEachRequest): Promise<readonly ScoreResult[]> {
+    this.#checkReady("scoreEach");
+    const call = resolveScoreEach(request, this.#components, (attention) => this.#bind(attention));
+    return this.#scorer.score(call);
+  }
+
+  stats(): EngineStats {
+    const waiting = this.#admission.waiting.length + this.#preparing.size;
+    return statsOf({ admission: this.#admission, pool: this.#pool, prefix: this.#prefix, waiting });
   }
 
   report(): EngineReport {
@@ -320,34 +379,4 @@ export class GenerationEngine implements Engine {
     });
     await this.#components.backend.close();
   }
-}
-
-/** @throws RequestError if there is no memory for the logits */
-function allocateLogits(numTokens: number, vocabSize: number): Float32Array {
-  try {
-    return new Float32Array(numTokens * vocabSize);
-  } catch (cause) {
-    throw new RequestError(
-      `logits: ${numTokens} tokens of a vocabulary of ${vocabSize} take ${mebibytes(4 * numTokens * vocabSize)}, for ` +
-        "which there is no memory; ask for fewer tokens at a time",
-      { cause },
-    );
-  }
-}
-
-function fatal(error: unknown): EngineError {
-  if (error instanceof BackendError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new BackendError(`a step failed: ${message}; close the engine and open a new one`, { cause: error });
-}
-
-/** Makes the error of a request whose kernels could not be prepared; the engine goes on. */
-function unprepared(name: string, error: unknown): EngineError {
-  if (error instanceof BackendError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new RequestError(`${name}: preparing its kernels failed: ${message}`, { cause: error });
-}
-
-function closedError(): AbortedError {
-  return new AbortedError("the request was aborted: the engine was closed");
 }

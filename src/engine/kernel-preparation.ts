@@ -1,9 +1,11 @@
 import type { Attention, BatchGroup } from "../attention/attend.ts";
-import { isSparseAt } from "../attention/attend.ts";
+import { budgetAt, isSparseAt } from "../attention/budget.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
+import { maskWords } from "../backend/adjust-logits.ts";
 import type { Backend, SamplingParams, SamplingRow, StepBatch } from "../backend/backend.ts";
 import type { Decoder } from "../model/decoder.ts";
 import { chunkOf } from "./scheduler.ts";
+import { hasBias, type TokenRuleOptions } from "./token-rules.ts";
 
 /** The demands of a request on the backend. */
 export interface PreparedRequest {
@@ -11,6 +13,7 @@ export interface PreparedRequest {
   /** Equal for policies that record the same ops. */
   readonly policyKey: unknown;
   readonly sampling: SamplingParams;
+  readonly rules?: TokenRuleOptions | undefined;
   readonly promptTokens: number;
   /** Maximum cached tokens of the request. */
   readonly longestCache: number;
@@ -35,7 +38,14 @@ interface DryStep {
   readonly isSparse: boolean;
 }
 
-const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
+export const GREEDY: SamplingParams = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  seed: 0,
+};
 /** Maximum policies remembered, since a server may receive any number. */
 const MAX_POLICIES = 256;
 
@@ -137,12 +147,14 @@ export class KernelPreparation {
     await Promise.all(compiled);
   }
 
-  /** Returns the kinds that a step belongs to. Policies share dense steps, unless they differ in key bounds. */
+  /** Returns the kinds that a step belongs to. Policies share dense steps, unless they differ in key bounds or have gates. */
   #kindsOf(
     { isSparse }: DryStep,
     { policy, policyKey }: PreparedRequest,
   ): Map<string, Promise<void> | undefined> {
-    const key = isSparse ? policyKey : `dense ${policy.pageBounds ?? ""}`;
+    const key = isSparse
+      ? policyKey
+      : (policy.gates ?? `dense ${policy.pageBounds ?? ""} ${policy.keySketch ?? ""}`);
     const known = this.#kinds.get(key) ?? new Map<string, Promise<void> | undefined>();
     if (this.#kinds.size >= MAX_POLICIES) this.#kinds.clear();
     this.#kinds.set(key, known);
@@ -160,21 +172,23 @@ export class KernelPreparation {
     }));
     const decode = batchesUpTo(batchSize, compiledRowCounts).flatMap((sequences) => {
       const step = { rowCounts: Array<number>(sequences).fill(1), length, isSparse: false };
-      return isSparseAt(policy, length) ? [step, { ...step, isSparse: true }] : [step];
+      return [step, ...sparseLengths(policy, length).map((at) => ({ ...step, length: at, isSparse: true }))];
     });
     return [...prefill, ...decode];
   }
 
-  #record({ rowCounts, length, isSparse }: DryStep, { policy, sampling }: PreparedRequest): void {
+  #record({ rowCounts, length, isSparse }: DryStep, request: PreparedRequest): void {
+    const { policy } = request;
     const numSequences = rowCounts.length;
-    const groups: readonly BatchGroup[] = [{ policy, range: { first: 0, count: numSequences }, isSparse }];
+    const range = { first: 0, count: numSequences };
+    const groups: readonly BatchGroup[] = [{ policy, range, isSparse, budget: budgetAt(policy, length) }];
     const batch = this.#batchOf(rowCounts, length);
     this.#decoder.forward(batch, groups);
     // rows in order, as in decode steps, and rows to gather, as in a batch with a prefill chunk
     const last = Uint32Array.from(rowCounts, (rows, sequence) => batch.firstRows[sequence] + rows - 1);
     this.#decoder.computeLogits(last, numSequences);
     this.#decoder.computeLogits(last.toReversed(), numSequences);
-    const row: SamplingRow = { params: sampling, sampleIndex: 0, seenTokens: [0] };
+    const row = samplingRow(request, this.#backend.model.vocabSize);
     this.#backend.sample(this.#decoder.logits, Array<SamplingRow>(numSequences).fill(row));
   }
 
@@ -199,9 +213,34 @@ export class KernelPreparation {
 }
 
 /** Returns a key of the step's properties that determine its kernels. */
-function kindOf({ rowCounts, isSparse }: DryStep, { sampling }: PreparedRequest): string {
+function kindOf({ rowCounts, isSparse, length }: DryStep, request: PreparedRequest): string {
+  const { policy, sampling, rules } = request;
   const { temperature, repetitionPenalty } = sampling;
-  return `${rowCounts},${isSparse},${temperature === 0},${repetitionPenalty === 1}`;
+  const budget = isSparse ? budgetAt(policy, length) : 0;
+  return `${rowCounts},${budget},${temperature === 0},${repetitionPenalty === 1}${rulesKey(rules)}`;
+}
+
+function rulesKey(rules: TokenRuleOptions | undefined): string {
+  return rules ? `,${hasBias(rules)},${rules.constraint !== undefined}` : "";
+}
+
+/** Returns a row that is sampled as those of the request. */
+function samplingRow({ sampling, rules }: PreparedRequest, vocabSize: number): SamplingRow {
+  return {
+    ...{ params: sampling, sampleIndex: 0, seenTokens: [0] },
+    bias: rules && hasBias(rules) ? { ids: [0], values: [0] } : undefined,
+    mask: rules?.constraint ? new Uint32Array(maskWords(vocabSize)) : undefined,
+  };
+}
+
+/** Returns lengths of sparse steps, the longest first, down to the first budget: a budget that grows may come to other kernels. */
+function sparseLengths(policy: AttentionPolicy, longest: number): number[] {
+  const lengths: number[] = [];
+  for (let length = longest; isSparseAt(policy, length); length >>= 1) {
+    lengths.push(length);
+    if (budgetAt(policy, length) === policy.tokenBudget) break;
+  }
+  return lengths;
 }
 
 /** Returns the prefill chunks of a prompt without other requests. */

@@ -1,6 +1,6 @@
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Detokenizer } from "./detokenizer.ts";
-import type { GenerationPart, PartKind } from "./request.ts";
+import type { GenerationPart, PartKind, TokenLogprob } from "./request.ts";
 import { StopText } from "./stop-text.ts";
 import { type OutputStart, type TextRun, ThinkingSplitter } from "./thinking.ts";
 
@@ -30,6 +30,8 @@ export class OutputStream {
   #isLayout: boolean;
   /** Tokens whose text is in no part yet. */
   #tokenIds: number[] = [];
+  /** Theirs; empty if the request asked for none. */
+  #logprobs: TokenLogprob[] = [];
   #parts: GenerationPart[] = [];
   #part = "";
   /** All released text, markers included. */
@@ -50,9 +52,16 @@ export class OutputStream {
     return this.#stop.foundAt !== undefined;
   }
 
-  /** Takes a token; returns the parts that it completes. */
-  push(tokenId: number): readonly GenerationPart[] {
+  /** True while the output is inside the reasoning. */
+  get isReasoning(): boolean {
+    return this.#splitter.kind === "reasoning";
+  }
+
+  /** Takes a token; returns the parts that it completes. mayStop: false if no stop text may end with it */
+  push(tokenId: number, mayStop = true, logprob?: TokenLogprob): readonly GenerationPart[] {
     this.#tokenIds.push(tokenId);
+    if (logprob) this.#logprobs.push(logprob);
+    this.#stop.isArmed = mayStop;
     for (const run of this.#splitter.push(this.#detokenizer.push(tokenId))) this.#search(run);
     this.#release(this.#stop.safeLength);
     return this.#takeParts();
@@ -100,7 +109,7 @@ export class OutputStream {
 
   #passMarker(isWhole: boolean): void {
     this.#closePart();
-    this.#tokenIds = [];
+    this.#dropTokens();
     this.#space = "";
     if (!isWhole) return;
     this.#isBlank = true;
@@ -131,9 +140,15 @@ export class OutputStream {
 
   #closePart(): void {
     if (this.#part === "") return;
-    this.#parts.push({ kind: this.#kind, text: this.#part, tokenIds: this.#tokenIds });
+    const part = { kind: this.#kind, text: this.#part, tokenIds: this.#tokenIds };
+    this.#parts.push(this.#logprobs.length === 0 ? part : { ...part, logprobs: this.#logprobs });
     this.#part = "";
+    this.#dropTokens();
+  }
+
+  #dropTokens(): void {
     this.#tokenIds = [];
+    if (this.#logprobs.length > 0) this.#logprobs = [];
   }
 
   #takeParts(): readonly GenerationPart[] {

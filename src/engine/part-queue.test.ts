@@ -75,3 +75,16 @@ test("later changes of the caller's part do not change the queue", () => {
   tokenIds.push(99);
   expect(drain(queue).at(-1)).toEqual(part("ab"));
 });
+
+test("parts keep the logprobs of their tokens, joined ones too", () => {
+  const queue = filled(MAX_UNREAD - 1);
+  const logprob = (id: number) => ({ id, text: "a", bytes: [97], logprob: -id, top: [] });
+  for (const id of [1, 2, 3])
+    queue.push({ kind: "answer", text: "a", tokenIds: [id], logprobs: [logprob(id)] });
+  const parts = drain(queue);
+  expect("logprobs" in (parts[0] ?? {})).toBe(false);
+  expect(parts.at(-1)).toEqual({
+    ...{ kind: "answer", text: "aaa", tokenIds: [1, 2, 3] },
+    logprobs: [1, 2, 3].map(logprob),
+  });
+});

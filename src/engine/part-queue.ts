@@ -1,4 +1,4 @@
-import type { GenerationPart, PartKind } from "./request.ts";
+import type { GenerationPart, PartKind, TokenLogprob } from "./request.ts";
 
 /** Maximum unread parts; a full queue pauses the request. */
 const MAX_WAITING_PARTS = 64;
@@ -7,6 +7,7 @@ interface WaitingPart {
   readonly kind: PartKind;
   text: string;
   readonly tokenIds: number[];
+  readonly logprobs?: TokenLogprob[];
 }
 
 /**
@@ -20,14 +21,16 @@ export class PartQueue {
     return this.#parts.length >= MAX_WAITING_PARTS;
   }
 
-  push({ kind, text, tokenIds }: GenerationPart): void {
+  push({ kind, text, tokenIds, logprobs }: GenerationPart): void {
     const last = this.#parts.at(-1);
     if (!last || !this.isFull || last.kind !== kind) {
-      this.#parts.push({ kind, text, tokenIds: [...tokenIds] });
+      const part = { kind, text, tokenIds: [...tokenIds] };
+      this.#parts.push(logprobs ? { ...part, logprobs: [...logprobs] } : part);
       return;
     }
     last.text += text;
     for (const id of tokenIds) last.tokenIds.push(id);
+    if (logprobs) last.logprobs?.push(...logprobs);
   }
 
   shift(): GenerationPart | undefined {

@@ -1,9 +1,12 @@
 import * as v from "valibot";
 import { isPolicy } from "../attention/is-policy.ts";
+import type { AttentionObserver } from "../attention/observer.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { abortSignal, checkOptions, flag, numberThat, wholeNumberFrom } from "../base/check-options.ts";
 import { RequestError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
+import type { ConstraintSpec, TokenConstraint } from "../constraint/constraint.ts";
+import { isTokenConstraint, SPEC_KINDS } from "../constraint/spec-kinds.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
 
 /** The schema of an attention policy: a value or a spec. The schema of the engine's options uses it too. */
@@ -29,7 +32,50 @@ const stops = v.optional(
   ),
 );
 
-const tokenIds = v.custom<ArrayLike<number>>(isTokenList, "a list of token ids");
+const PENALTY = "a number from -2 to 2";
+const penalty = () => numberThat(PENALTY, (value) => value >= -2 && value <= 2);
+
+/** Limit on biased tokens: every step of the request carries them. */
+const MAX_BIASES = 4096;
+const BIAS = `an object of at most ${MAX_BIASES} token ids with numbers from -100 to 100`;
+const logitBias = v.optional(
+  v.pipe(
+    v.custom<Readonly<Record<string, number>>>(isObject, BIAS),
+    v.transform((given) => Object.entries(given).map(([id, value]) => [Number(id), value] as const)),
+    v.check(
+      (entries) =>
+        entries.length <= MAX_BIASES &&
+        entries.every(
+          ([id, value]) => isTokenId(id) && typeof value === "number" && value >= -100 && value <= 100,
+        ),
+      BIAS,
+    ),
+    v.transform((entries): ReadonlyMap<number, number> => new Map(entries)),
+  ),
+);
+const isTokenId = (id: number) => Number.isSafeInteger(id) && id >= 0;
+
+/** Limit on stop tokens: every token of the output is compared with each. */
+const MAX_STOP_TOKENS = 1024;
+const STOP_TOKENS = `a list of at most ${MAX_STOP_TOKENS} token ids`;
+const stopTokenIds = v.optional(
+  v.pipe(
+    v.array(v.pipe(v.number("a token id"), v.check(isTokenId, "a token id")), STOP_TOKENS),
+    v.maxLength(MAX_STOP_TOKENS, STOP_TOKENS),
+  ),
+);
+
+const CONSTRAINT =
+  "a constraint with fillMask, accept, isComplete and clone, or a spec such as { json: true }";
+const constraint = v.optional(
+  v.custom<TokenConstraint | ConstraintSpec>(
+    (value) => isTokenConstraint(value) || (isObject(value) && SPEC_KINDS.some((kind) => kind in value)),
+    CONSTRAINT,
+  ),
+);
+
+/** The schema of a list of token ids; `score` uses it too. */
+export const tokenIdList = () => v.custom<ArrayLike<number>>(isTokenList, "a list of token ids");
 
 /** Returns true if a value has the shape of a list of token ids. Ignores the entries. */
 export function isTokenList(value: unknown): boolean {
@@ -91,10 +137,13 @@ const templateOptions = v.pipe(
   ),
 );
 
+const SALT = "a text of at most 1024 characters";
+const cacheSalt = v.pipe(v.string(SALT), v.maxLength(1024, SALT));
+
 const REQUEST = v.object({
   messages: v.optional(MESSAGES.entries.messages),
   prompt: v.optional(v.string("a text")),
-  tokenIds: v.optional(tokenIds),
+  tokenIds: v.optional(tokenIdList()),
   chatTemplateOptions: v.optional(templateOptions),
   startsInReasoning: flag(),
   attention: attentionChoice(),
@@ -104,9 +153,20 @@ const REQUEST = v.object({
   topP: numberThat("in (0, 1]", (p) => p > 0 && p <= 1),
   minP: numberThat("in [0, 1]", (p) => p >= 0 && p <= 1),
   repetitionPenalty: numberThat("above 0", (r) => r > 0 && r < Number.POSITIVE_INFINITY),
+  presencePenalty: penalty(),
+  frequencyPenalty: penalty(),
+  logitBias,
   seed: numberThat("a whole number", Number.isSafeInteger),
   stop: stops,
+  stopTokenIds,
   ignoreEos: flag(),
+  cacheSalt: v.optional(cacheSalt),
+  reusesDecoded: flag(),
+  minTokens: wholeNumberFrom(0),
+  thinkingBudget: wholeNumberFrom(0),
+  logprobs: wholeNumberFrom(0, 20),
+  constraint,
+  observer: v.optional(v.custom<AttentionObserver>(() => true)), // `resolveObserver` checks it
   signal: abortSignal(),
 });
 
@@ -122,9 +182,16 @@ export function checkRequest(request: GenerationRequest): CheckedRequest {
     throw new RequestError(
       `generate: give exactly one of messages, prompt and tokenIds; got ${sources === 0 ? "none" : sources}`,
     );
+  if (checked.ignoreEos && checked.constraint)
+    throw new RequestError(
+      "generate: a constraint says where the answer ends, and ignoreEos lets nothing end it; leave out one of them",
+    );
   if (checked.chatTemplateOptions && !messages)
     throw new RequestError(
       "generate: chatTemplateOptions are for messages; a prompt and tokenIds go past the template",
     );
+  const { minTokens = 0, maxTokens = Number.POSITIVE_INFINITY } = checked;
+  if (minTokens > maxTokens)
+    throw new RequestError(`generate: minTokens must be at most maxTokens ${maxTokens}, got ${minTokens}`);
   return checked;
 }

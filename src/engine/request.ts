@@ -1,4 +1,6 @@
+import type { AttentionObserver } from "../attention/observer.ts";
 import type { AttentionPolicy, SelectionLayersSource } from "../attention/policy.ts";
+import type { ConstraintSpec, TokenConstraint } from "../constraint/constraint.ts";
 import type { TemplateMessage } from "../load/chat-template.ts";
 
 /**
@@ -40,6 +42,12 @@ export interface GenerationRequest {
   readonly minP?: number;
   /** Above 0: lowers the logits of tokens in the prompt and the output so far; 1 changes nothing. */
   readonly repetitionPenalty?: number;
+  /** From -2 to 2: lowers the logit of each token of the output so far by this, once. */
+  readonly presencePenalty?: number;
+  /** From -2 to 2: lowers the logit of each token of the output so far by this for each time that it came. */
+  readonly frequencyPenalty?: number;
+  /** Added to the logits of tokens, after the penalties: token id to a number from -100 (never) to 100 (always). */
+  readonly logitBias?: Readonly<Record<number, number>>;
   /** Any integer. Default: a new random one per request. */
   readonly seed?: number;
   /**
@@ -47,21 +55,69 @@ export interface GenerationRequest {
    * (`</think>` ends the request after the reasoning), not the reasoning itself.
    */
   readonly stop?: string | readonly string[];
+  /** Tokens that end the output, as end-of-sequence tokens do, reasoning included. */
+  readonly stopTokenIds?: readonly number[];
   /** Continues past end-of-sequence tokens, to maxTokens. */
   readonly ignoreEos?: boolean;
+  /** Requests of different salts share no cached tokens, so that none can time what another has asked. Default: one salt for all. */
+  readonly cacheSalt?: string;
+  /**
+   * Also reuses cached tokens of earlier answers that set this under the same attention, and leaves its own. Their keys depend on the
+   * policy that decoded them, so that a result depends on what ran before; its notes say so. Default: tokens of prompts alone.
+   */
+  readonly reusesDecoded?: boolean;
+  /** No end-of-sequence token, stop token or stop text ends the output before it has so many tokens. Default 0. */
+  readonly minTokens?: number;
+  /**
+   * Tokens that the model may write inside its reasoning. Then the engine writes the model's closing marker, with the white space of
+   * its chat format, and the model answers; 0 closes the reasoning at once. Default: no limit but maxTokens.
+   */
+  readonly thinkingBudget?: number;
+  /**
+   * From 0 to 20: the result and its parts have the logarithm of each token's probability, and of so many of the best tokens in its
+   * place. They are those of the model's own distribution, before temperature, penalties, biases, constraint and filters. The host
+   * reads all logits of such a request. Absent: none.
+   */
+  readonly logprobs?: number;
+  /**
+   * Says which tokens may come next in the answer; it does not see the reasoning. A spec, such as `{ schema }`, or a constraint of
+   * the caller's own. A spec that cannot be compiled fails the request before it runs. Such a request waits for each token before
+   * its next step is recorded; others of its batch do not.
+   */
+  readonly constraint?: TokenConstraint | ConstraintSpec;
+  /** Watches the attention of sampled decode steps. */
+  readonly observer?: AttentionObserver;
   readonly signal?: AbortSignal;
 }
 
 export type PartKind = "reasoning" | "answer";
+
+/** A token and the natural logarithm of its probability. */
+export interface TokenAlternative {
+  readonly id: number;
+  /** U+FFFD in place of parts of characters. */
+  readonly text: string;
+  /** UTF-8 of the token, which may be a part of a character. */
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+}
+
+/** A token of the output. A token that the engine wrote itself, to close the reasoning, has logprob 0 and no alternatives. */
+export interface TokenLogprob extends TokenAlternative {
+  /** The best tokens in its place, the likeliest first; the token itself may be one. */
+  readonly top: readonly TokenAlternative[];
+}
 
 /** A part of the output: whole characters, without reasoning markers. */
 export interface GenerationPart {
   readonly kind: PartKind;
   readonly text: string;
   readonly tokenIds: readonly number[];
+  /** One for each of `tokenIds`, if the request asked for them. */
+  readonly logprobs?: readonly TokenLogprob[];
 }
 
-/** stop: an end-of-sequence token or a stop text; length: maxTokens or the end of the context. */
+/** stop: an end-of-sequence token, a stop token or a stop text; length: maxTokens or the end of the context. */
 export type FinishReason = "stop" | "length";
 
 export interface GenerationTimings {
@@ -71,15 +127,29 @@ export interface GenerationTimings {
   readonly msPerToken: number;
 }
 
+export interface GenerationUsage {
+  readonly promptTokens: number;
+  /** Tokens of the prompt that the request did not compute, since the cache held them or another request computed them. */
+  readonly cachedTokens: number;
+  /** All generated tokens. */
+  readonly completionTokens: number;
+  /** Those that the model wrote inside its reasoning, without the markers. */
+  readonly reasoningTokens: number;
+}
+
 export interface GenerationResult {
-  /** All generated text with its reasoning markers, without the end-of-sequence token and the stop text. */
+  /** All generated text with its reasoning markers, without the token or the stop text that ended it. */
   readonly text: string;
   readonly reasoning: string;
   readonly answer: string;
-  /** All generated tokens, the end-of-sequence token included. */
+  /** All generated tokens, the one that ended the output included. */
   readonly tokenIds: readonly number[];
+  /** One for each of `tokenIds`, if the request asked for them. */
+  readonly logprobs?: readonly TokenLogprob[];
   readonly finishReason: FinishReason;
-  readonly usage: { readonly promptTokens: number; readonly completionTokens: number };
+  readonly usage: GenerationUsage;
+  /** Present if the request has a thinkingBudget. isCut: the budget ended the reasoning. */
+  readonly thinking?: { readonly isCut: boolean };
   readonly timings: GenerationTimings;
   readonly attention: {
     readonly name: string;

@@ -4,10 +4,14 @@ import { RequestError } from "../base/errors.ts";
 import { guessNote } from "../model/selection-layers.ts";
 import type { ResolvedRequest } from "./active-request.ts";
 import type { EngineComponents } from "./engine-components.ts";
+import { TokenTexts } from "./logprobs.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
 import { type CheckedRequest, checkRequest } from "./request-schema.ts";
+import { resolveObserver } from "./resolve-observer.ts";
+import { resolveRules } from "./resolve-rules.ts";
 import { resolveSampling } from "./sampler.ts";
 import { endsWithMarker, hasMarker, type OutputStart, startAfter } from "./thinking.ts";
+import { thinkingBudget } from "./thinking-budget.ts";
 
 /** Last tokens of a prompt of token ids, which may hold a reasoning marker. */
 const TAIL_TOKENS = 16;
@@ -30,16 +34,32 @@ export function resolveRequest(
   const { prompt, start } = readPrompt(request, components, maxSequenceLength - 1, notes);
   for (const value of components.generationDefaults.unsupported ?? [])
     notes.push(`generation_config.json: ${value} is not followed`);
-  if (policy.selectionLayersFrom === "guess") notes.push(guessNote(policy.name, policy.settings.layers));
+  if (policy.selectionLayersFrom === "guess") notes.push(guessNote(policy));
+  const maxTokens = resolveMaxTokens(request.maxTokens, prompt.length, components, notes);
+  const eosTokenIds = request.ignoreEos ? [] : components.eosTokenIds;
   return {
     prompt,
     start,
-    maxTokens: resolveMaxTokens(request.maxTokens, prompt.length, components, notes),
+    maxTokens,
     policy,
     policyKey: keyOf(attention, policy),
+    prefix: {
+      root: prefixRoot(request.cacheSalt, prompt.length + maxTokens - 1, components),
+      reusesDecoded: request.reusesDecoded ?? false,
+    },
     sampling: resolveSampling(request, components.generationDefaults),
-    eosTokenIds: request.ignoreEos ? [] : components.eosTokenIds,
+    eosTokenIds: request.stopTokenIds ? [...eosTokenIds, ...request.stopTokenIds] : eosTokenIds,
     stops: request.stop ?? [],
+    rules: resolveRules(request, start, components, notes),
+    thinking:
+      request.thinkingBudget === undefined
+        ? undefined
+        : thinkingBudget(request.thinkingBudget, components, notes),
+    logprobs:
+      request.logprobs === undefined
+        ? undefined
+        : { count: request.logprobs, texts: new TokenTexts(components.tokenizer) },
+    observer: resolveObserver(request.observer, components.backend.model.numLayers, "generate"),
     signal: request.signal,
     notes,
   };
@@ -76,6 +96,11 @@ function resolveMaxTokens(
       `${promptTokens} of them the prompt's`,
   );
   return room;
+}
+
+/** Names what keys depend on besides tokens: who may see them, and RoPE. longest: tokens that the request may cache */
+function prefixRoot(salt: string | undefined, longest: number, { ropes }: EngineComponents): string {
+  return JSON.stringify([salt ?? null, ...ropes.map((rope) => rope.rangeOf?.(longest) ?? "")]);
 }
 
 interface Prompt {

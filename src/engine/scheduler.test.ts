@@ -108,6 +108,15 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
   ],
   ["maxPrefillRows 0 allows no prefill", [entry(0, 9), entry(1, 1)], { maxPrefillRows: 0 }, [[1, 1, false]]],
   [
+    "a request that awaits its token leaves its row to the next",
+    [entry(5, 5, { awaitsToken: true }), entry(4, 4), entry(0, 5)],
+    { maxRows: 2 },
+    [
+      [1, 1, false],
+      [2, 1, true],
+    ],
+  ],
+  [
     "a paused prompt leaves its rows to the next",
     [entry(0, 60, { isPaused: true }), entry(0, 9)],
     { maxPrefillRows: 16 },

@@ -14,6 +14,10 @@ export interface SchedulerEntry {
   readonly isFullySampled: boolean;
   /** True while its next token lacks a page. */
   readonly lacksPage: boolean;
+  /** Present while an older request computes its prompt for it. */
+  readonly leader?: object | undefined;
+  /** True while its next step needs a token that the host does not have. Absent: false. */
+  readonly awaitsToken?: boolean;
 }
 
 export interface ScheduledRun<Entry> {
@@ -51,14 +55,14 @@ export function schedule<Entry extends SchedulerEntry>(
   let rows = 0;
   const room = () => runs.length < limits.maxSequences && rows < limits.maxRows;
   for (const entry of entries) {
-    if (!isDecoding(entry) || !room()) continue;
+    if (!isDecoding(entry) || entry.awaitsToken || !room()) continue;
     runs.push({ entry, numRows: 1, isPrefill: false });
     rows++;
   }
   let prefillRows = Math.min(limits.maxPrefillRows, limits.maxRows - rows);
   for (const entry of entries) {
     const left = entry.promptTokens - entry.cachedTokens;
-    if (left <= 0 || entry.isPaused || !room()) continue;
+    if (left <= 0 || entry.isPaused || entry.leader !== undefined || !room()) continue;
     const numRows = chunkOf(left, prefillRows);
     if (numRows === 0) break;
     runs.push({ entry, numRows, isPrefill: true });

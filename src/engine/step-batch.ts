@@ -1,5 +1,5 @@
 import type { BatchGroup } from "../attention/attend.ts";
-import { isSparseAt } from "../attention/attend.ts";
+import { budgetAt, isSparseAt } from "../attention/budget.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { type Capacity, type ModelShape, SAMPLED_TOKEN, type StepBatch } from "../backend/backend.ts";
 
@@ -9,6 +9,8 @@ import { type Capacity, type ModelShape, SAMPLED_TOKEN, type StepBatch } from ".
  */
 export interface RopeWriter {
   writeRow(position: number, out: Float32Array, offset: number, longest?: number): void;
+  /** Names what `longest` decides: sequences of different names have different keys. Absent: nothing. */
+  rangeOf?(longest: number): string;
 }
 
 /** Sizes of a step; every backend has them. */
@@ -50,8 +52,8 @@ export class StepBatchBuilder implements StepBatch {
   readonly maxPagesPerSequence: number;
   /** Batch groups of the step, in order of sequences. */
   groups: readonly BatchGroup[] = [];
-  /** True for each sequence that attends sparsely. */
-  readonly #isSparse: boolean[] = [];
+  /** Of each sequence: tokens of its sparse layers, or DENSE. */
+  readonly #budgets: number[] = [];
   readonly #ropes: readonly RopeWriter[];
   /** Elements of one table of `rope`. */
   readonly #ropeTable: number;
@@ -81,9 +83,9 @@ export class StepBatchBuilder implements StepBatch {
     const ordered = runs.length > 1 ? inGroups(runs) : runs;
     this.numRows = 0;
     this.numSequences = 0;
-    this.#isSparse.length = ordered.length;
+    this.#budgets.length = ordered.length;
     for (let s = 0; s < ordered.length; s++) this.#add(ordered[s] as Run);
-    if (!this.#isGroupedAs(ordered)) this.groups = groupRuns(ordered, this.#isSparse);
+    if (!this.#isGroupedAs(ordered)) this.groups = groupRuns(ordered, this.#budgets);
     return ordered;
   }
 
@@ -91,12 +93,12 @@ export class StepBatchBuilder implements StepBatch {
   #isGroupedAs(runs: readonly SequenceRun[]): boolean {
     let end = 0;
     for (let g = 0; g < this.groups.length; g++) {
-      const { policy, range, isSparse } = this.groups[g] as BatchGroup;
+      const { policy, range, budget } = this.groups[g] as BatchGroup;
       end = range.first + range.count;
       if (end > runs.length) return false;
       for (let s = range.first; s < end; s++)
-        if (runs[s]?.policy !== policy || this.#isSparse[s] !== isSparse) return false;
-      const isSplit = runs[end]?.policy === policy && this.#isSparse[end] === isSparse;
+        if (runs[s]?.policy !== policy || this.#budgets[s] !== budget) return false;
+      const isSplit = runs[end]?.policy === policy && this.#budgets[end] === budget;
       if (end < runs.length && isSplit) return false;
     }
     return end === runs.length;
@@ -125,7 +127,7 @@ export class StepBatchBuilder implements StepBatch {
     this.rowCounts[sequence] = run.numRows;
     this.lengths[sequence] = run.firstPosition + run.numRows;
     this.validBounds[sequence] = run.validBounds ?? run.firstPosition;
-    this.#isSparse[sequence] = isSparse(run);
+    this.#budgets[sequence] = budgetOf(run);
     const { pages, longest = run.tokens.length } = run;
     const table = sequence * this.maxPagesPerSequence;
     const numPages = Math.ceil(this.lengths[sequence] / this.#pageSize);
@@ -153,24 +155,40 @@ function tokenOf({ name, tokens, inFlightRow }: SequenceRun, position: number): 
   throw new RangeError(`${name}: there is no token at position ${position}`);
 }
 
-function isSparse(run: SequenceRun): boolean {
-  return !run.isPrefill && isSparseAt(run.policy, run.firstPosition + run.numRows);
+/** The budget of a run that attends to all. */
+const DENSE = 0;
+
+/** Tokens of the run's sparse layers in this step, or DENSE. */
+function budgetOf({ policy, isPrefill, firstPosition, numRows }: SequenceRun): number {
+  const length = firstPosition + numRows;
+  return !isPrefill && isSparseAt(policy, length) ? budgetAt(policy, length) : DENSE;
 }
 
-/** Sorts runs by policy, in the order of first runs, and puts the dense runs of a policy before its sparse ones. */
+/** Sorts runs by policy, in the order of first runs, and those of a policy by their budgets, dense ones first. */
 function inGroups<Run extends SequenceRun>(runs: readonly Run[]): readonly Run[] {
   const policies = [...new Set(runs.map(({ policy }) => policy))];
-  const ranked = runs.map((run) => ({ run, rank: policies.indexOf(run.policy) * 2 + Number(isSparse(run)) }));
-  return ranked.sort((a, b) => a.rank - b.rank).map(({ run }) => run);
+  const placed = runs.map((run) => ({ run, policy: policies.indexOf(run.policy), budget: budgetOf(run) }));
+  return placed.sort((a, b) => a.policy - b.policy || a.budget - b.budget).map(({ run }) => run);
 }
 
-function groupRuns(runs: readonly SequenceRun[], isSparse: readonly boolean[]): BatchGroup[] {
+/** runs: in the order of `inGroups` */
+function groupRuns(runs: readonly SequenceRun[], budgets: readonly number[]): BatchGroup[] {
   const groups: BatchGroup[] = [];
+  let part = 0;
   for (let first = 0; first < runs.length; ) {
     const policy = (runs[first] as SequenceRun).policy;
+    const budget = budgets[first] ?? DENSE;
     let end = first + 1;
-    while (end < runs.length && runs[end]?.policy === policy && isSparse[end] === isSparse[first]) end++;
-    groups.push({ policy, range: { first, count: end - first }, isSparse: isSparse[first] ?? false });
+    while (end < runs.length && runs[end]?.policy === policy && budgets[end] === budget) end++;
+    if (runs[first - 1]?.policy !== policy) part = 0;
+    const isSparse = budget !== DENSE;
+    groups.push({
+      policy,
+      range: { first, count: end - first },
+      isSparse,
+      budget,
+      part: isSparse ? part++ : 0,
+    });
     first = end;
   }
   return groups;

@@ -1,24 +1,37 @@
 import type { Attention } from "../attention/attend.ts";
-import { full } from "../attention/policies/full.ts";
+import {
+  AttentionObservation,
+  type ObservedSequence,
+  type ObservedStep,
+} from "../attention/observed-attention.ts";
 import { type Backend, type InFlightSample, NO_TOKEN, type SamplingRow } from "../backend/backend.ts";
 import { BackendError, RequestError } from "../base/errors.ts";
 import type { Decoder } from "../model/decoder.ts";
 import type { ActiveRequest } from "./active-request.ts";
-import { CHUNK_ROWS, type ScheduledRun } from "./scheduler.ts";
+import { LogitReads, type LogitsInFlight, rankLogprobs } from "./logprobs.ts";
+import { checkPageData, firstStale, markPageData } from "./page-data.ts";
+import type { PrefixReuse } from "./prefix-reuse.ts";
+import type { ScheduledRun } from "./scheduler.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** The rows of one request in a step. */
 interface Run extends SequenceRun {
   readonly request: ActiveRequest;
+  /** Its epoch when the step was recorded. */
+  readonly epoch: number;
   /** Key and value rows that its attention reads in this step (`CacheReads`). */
   rowsRead: number;
 }
 
-/** A recorded step, its sample, and the requests that receive its tokens. */
+/** A recorded step, its sample, its observers, and the requests that receive its tokens. */
 export interface RecordedStep {
   /** Runs that receive a token, in the order of the sample's rows. */
   readonly sampled: readonly Run[];
   readonly sample: InFlightSample;
+  /** Present if a request asked for logprobs. */
+  readonly logits: LogitsInFlight | undefined;
+  /** Present if a request observes the step. */
+  readonly observed: ObservedRuns | undefined;
   /** True if the next step may be recorded before the host has this one's tokens. */
   readonly canStayInFlight: boolean;
   readonly numRows: number;
@@ -29,6 +42,21 @@ export interface RecordedStep {
   arrivedAt: number;
 }
 
+/** The observed sequences of a step, and their requests. */
+interface ObservedRuns {
+  readonly step: ObservedStep;
+  readonly sequences: readonly ObservedSequence[];
+  readonly requests: readonly ActiveRequest[];
+}
+
+interface StepRunnerParts {
+  readonly backend: Backend;
+  readonly decoder: Decoder;
+  readonly attention: Attention;
+  readonly ropes: readonly RopeWriter[];
+  readonly prefix: PrefixReuse;
+}
+
 /** Records steps, and gives their tokens to the requests. */
 export class StepRunner {
   readonly #backend: Backend;
@@ -36,13 +64,19 @@ export class StepRunner {
   readonly #attention: Attention;
   readonly #batch: StepBatchBuilder;
   readonly #logitRows: Uint32Array;
+  readonly #logitReads: LogitReads;
+  readonly #observation: AttentionObservation;
+  readonly #prefix: PrefixReuse;
 
-  constructor(backend: Backend, decoder: Decoder, attention: Attention, ropes: readonly RopeWriter[]) {
+  constructor({ backend, decoder, attention, ropes, prefix }: StepRunnerParts) {
+    this.#prefix = prefix;
+    this.#observation = new AttentionObservation(attention, backend);
     this.#backend = backend;
     this.#decoder = decoder;
     this.#attention = attention;
     this.#batch = new StepBatchBuilder(backend, ropes);
     this.#logitRows = new Uint32Array(decoder.logitRows);
+    this.#logitReads = new LogitReads(backend);
   }
 
   /**
@@ -58,8 +92,28 @@ export class StepRunner {
     }
     if (runs.length === 0) return undefined;
     const ordered = this.#batch.fill(runs);
-    this.#decoder.forward(this.#batch, this.#batch.groups);
-    return this.#sampleRuns(this.#withoutFailed(ordered), now);
+    const observed = runs.some(isObserved) ? this.#observe(ordered) : undefined;
+    this.#decoder.forward(this.#batch, this.#batch.groups, observed?.step);
+    observed?.step.submit();
+    return this.#sampleRuns(this.#withoutFailed(ordered), now, observed);
+  }
+
+  /** Starts observing the runs of a step that observers have sampled. */
+  #observe(runs: readonly Run[]): ObservedRuns | undefined {
+    const sequences: ObservedSequence[] = [];
+    const requests: ActiveRequest[] = [];
+    for (let sequence = 0; sequence < runs.length; sequence++) {
+      const run = runs[sequence] as Run;
+      const { request, firstPosition } = run;
+      const { observer } = request.resolved;
+      if (!observer || !isObserved(run)) continue;
+      const step = firstPosition - request.promptTokens;
+      request.numObserved = step + 1;
+      const row = this.#batch.firstRows[sequence] as number;
+      sequences.push({ observer, step, sequence, row, length: firstPosition + 1 });
+      requests.push(request);
+    }
+    return { sequences, requests, step: this.#observation.start(sequences) };
   }
 
   #makeRun({ entry: request, numRows, isPrefill }: ScheduledRun<ActiveRequest>, now: number) {
@@ -70,7 +124,8 @@ export class StepRunner {
         throw new RangeError(
           `${name}: a step of ${numRows} tokens at position ${firstPosition} has no pages`,
         );
-      const validBounds = policy.pageBounds === undefined ? undefined : cache.validBounds;
+      checkPageData(policy, cache, firstPosition);
+      const validBounds = firstStale(policy, cache, firstPosition);
       const run: Run = {
         name,
         tokens,
@@ -83,6 +138,7 @@ export class StepRunner {
         isPrefill,
         policy,
         request,
+        epoch: request.epoch,
         rowsRead: 0,
       };
       this.#batch.check(run);
@@ -107,31 +163,43 @@ export class StepRunner {
     return left;
   }
 
-  #sampleRuns(runs: readonly (Run | undefined)[], recordedAt: number): RecordedStep {
+  #sampleRuns(
+    runs: readonly (Run | undefined)[],
+    recordedAt: number,
+    observed: ObservedRuns | undefined,
+  ): RecordedStep {
     const rows: SamplingRow[] = [];
     const sampled: Run[] = [];
     for (let sequence = 0; sequence < runs.length; sequence++) {
       const run = runs[sequence];
       if (!run) continue;
       const { request, numRows, validBounds } = run;
-      if (validBounds !== undefined) request.cache?.markBoundsValid(validBounds);
+      if (validBounds !== undefined && run.policy.pageBounds !== undefined)
+        request.cache?.markBoundsValid(validBounds);
+      if (request.cache)
+        markPageData(run.policy, request.cache, { from: run.firstPosition, stale: validBounds });
+      if (run.isPrefill) this.#prefix.keepPrefilled(request, run.firstPosition, numRows);
       run.rowsRead = this.#attention.reads.of(sequence);
       if (request.cachedTokens < request.promptTokens + request.numSampled) continue;
+      const row = rowOf(request);
+      if (!row) continue;
       this.#logitRows[rows.length] = this.#batch.firstRows[sequence] + numRows - 1;
-      const { sampling: params } = request.resolved;
-      rows.push({ params, sampleIndex: request.numSampled, seenTokens: request.tokens });
+      rows.push(row);
       sampled.push(run);
     }
     if (rows.length > 0) this.#decoder.computeLogits(this.#logitRows, rows.length);
+    const logits = sampled.some(wantsLogprobs) ? this.#readLogits(sampled) : undefined;
     // A prefill chunk that samples nothing still returns a sample, so that the host waits for it and does not queue a whole prompt.
     const sample = this.#backend.sample(this.#decoder.logits, rows);
     for (let row = 0; row < sampled.length; row++) sampled[row]?.request.expect(row);
-    // A repetition penalty needs every earlier token on the host, so its whole batch cannot run ahead. Such requests are rare.
-    const hasPenalty = rows.some(({ params }) => params.repetitionPenalty !== 1);
-    const canStayInFlight = this.#backend.runsAhead && !hasPenalty;
+    // Requests that need every earlier token on the host leave out the step that is recorded ahead; the others take part in it.
+    const isAwaited = sampled.length > 0 && sampled.every(({ request }) => request.needsTokens);
+    const canStayInFlight = this.#backend.runsAhead && !isAwaited;
     return {
       sampled,
       sample,
+      logits,
+      observed,
       canStayInFlight,
       numRows: this.#batch.numRows,
       prefill: prefillKind(runs),
@@ -140,64 +208,84 @@ export class StepRunner {
     };
   }
 
+  /** Starts reading the logits of runs that asked for logprobs, before the sample changes them. */
+  #readLogits(sampled: readonly Run[]): LogitsInFlight {
+    const rows = [...sampled.keys()].filter((row) => wantsLogprobs(sampled[row] as Run));
+    return this.#logitReads.start(this.#decoder.logits, rows);
+  }
+
   /**
-   * Waits for the tokens of a step and gives them to their requests. Drops the tokens of requests that ended meanwhile. Another
+   * Waits for the tokens of a step and gives them to their requests. Drops the tokens of requests that ended or wrote other tokens meanwhile. Another
    * request may hold their pages already, which is safe because the device runs steps in order.
    */
   async postprocess(step: RecordedStep): Promise<void> {
     const tokens = await step.sample.tokens();
+    if (step.logits) await step.logits.arrived;
     step.arrivedAt = performance.now();
+    if (step.observed) await this.#deliverTraces(step.observed);
     for (let row = 0; row < step.sampled.length; row++) {
       const run = step.sampled[row];
-      if (!run || run.request.isDone) continue;
+      if (!run || run.request.isDone || run.epoch !== run.request.epoch) continue;
       try {
-        this.#deliver(run, tokens[row], step.arrivedAt);
+        this.#deliver(step, row, tokens[row]);
       } catch (error) {
         run.request.fail(failure(run.name, error)); // an error of its policy or tokenizer fails it alone
       }
     }
+    step.logits?.release();
   }
 
-  #deliver({ request, isPrefill, rowsRead, firstPosition }: Run, token: number, now: number): void {
-    const { numLayers, vocabSize } = this.#backend.model;
-    if (!isPrefill) request.count(rowsRead, numLayers * (firstPosition + 1));
-    if (token < vocabSize) request.accept(token, now);
-    else request.fail(new BackendError(noToken(token, request, vocabSize)));
-  }
-
-  /**
-   * Computes dense logits of `numRows` positions of a sequence from `first` on: f32 [numRows, vocabSize], into `out` from the row of
-   * `first`. Earlier positions are cached. numRows: at most maxBatchRows
-   */
-  async denseLogits(
-    sequence: { readonly tokens: readonly number[]; readonly pages: readonly number[] },
-    { first, numRows }: { readonly first: number; readonly numRows: number },
-    out: Float32Array,
-  ): Promise<void> {
-    const { vocabSize } = this.#backend.model;
-    const { logits, logitRows } = this.#decoder;
-    const run = {
-      name: "logits",
-      ...sequence,
-      firstPosition: first,
-      numRows,
-      longest: sequence.tokens.length,
-      isPrefill: true,
-      policy: full(),
-    };
-    this.#batch.check(run);
-    this.#batch.fill([run]);
-    this.#decoder.forward(this.#batch, this.#batch.groups);
-    for (let row = 0; row < numRows; row += logitRows) {
-      const count = Math.min(logitRows, numRows - row);
-      // repeats the last row, because other kernels, with other bits, compute fewer rows than CHUNK_ROWS
-      const computed = Math.min(logitRows, Math.max(count, CHUNK_ROWS));
-      for (let i = 0; i < computed; i++) this.#logitRows[i] = row + Math.min(i, count - 1);
-      this.#decoder.computeLogits(this.#logitRows, computed);
-      const values = await this.#backend.read(logits);
-      out.set(values.subarray(0, count * vocabSize), (first + row) * vocabSize);
+  /** Gives the traces of a step to their observers. An observer that throws fails its request alone. */
+  async #deliverTraces({ step, sequences, requests }: ObservedRuns): Promise<void> {
+    await step.arrive();
+    for (let i = 0; i < sequences.length; i++) {
+      const { observer, sequence } = sequences[i] as ObservedSequence;
+      const request = requests[i] as ActiveRequest;
+      if (request.isDone) continue;
+      try {
+        const trace = step.traceOf(sequence);
+        if (trace) observer.onStep(trace);
+      } catch (error) {
+        request.fail(failure(`the observer of ${request.name}`, error));
+      }
     }
   }
+
+  #deliver({ sampled, logits, arrivedAt }: RecordedStep, row: number, token: number): void {
+    const { request, isPrefill, rowsRead, firstPosition } = sampled[row] as Run;
+    const { numLayers, vocabSize } = this.#backend.model;
+    if (!isPrefill) request.count(rowsRead, numLayers * (firstPosition + 1));
+    if (token < vocabSize) {
+      const read = logits?.of(row);
+      request.accept(
+        token,
+        arrivedAt,
+        read && rankLogprobs(read, token, request.resolved.logprobs?.count ?? 0),
+      );
+    } else request.fail(new BackendError(noToken(token, request, vocabSize)));
+  }
+}
+
+function wantsLogprobs({ request }: Run): boolean {
+  return request.resolved.logprobs !== undefined;
+}
+
+/** The row of a request's sample. A constraint that throws fails its request alone. */
+function rowOf(request: ActiveRequest): SamplingRow | undefined {
+  try {
+    return request.samplingRow();
+  } catch (error) {
+    request.fail(failure(`the constraint of ${request.name}`, error));
+    return undefined;
+  }
+}
+
+/** True for a decode step that the request's observer samples, and that it has not seen before a replay. */
+function isObserved({ request, isPrefill, firstPosition }: Run): boolean {
+  const { observer } = request.resolved;
+  if (!observer || isPrefill) return false;
+  const step = firstPosition - request.promptTokens;
+  return step >= request.numObserved && step % observer.every === 0;
 }
 
 function prefillKind(runs: readonly (Run | undefined)[]): RecordedStep["prefill"] {
@@ -220,6 +308,8 @@ function noToken(token: number, { tokens, resolved }: ActiveRequest, vocabSize: 
       `${where}: the backend sampled token ${token} of a vocabulary of ${vocabSize}; ` +
       "look for wrong kernels with `lessismore doctor`"
     );
+  if (resolved.rules?.constraint)
+    return `${where}: the constraint allows no token that can be sampled, or the logits hold NaN or infinity; look at its fillMask`;
   const { repetitionPenalty } = resolved.sampling;
   const penalty = repetitionPenalty === 1 ? "" : `, after the repetition penalty of ${repetitionPenalty},`;
   return (

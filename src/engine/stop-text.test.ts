@@ -68,3 +68,14 @@ test("a long stop text that nearly matches many times takes linear time", () => 
   stop.push("b", true);
   expect(stop.foundAt).toBe(180_000);
 });
+
+test("a stop text that ends while the search is not armed passes unnoticed; one that began then and ends later does not", () => {
+  const stop = new StopText(["ab"]);
+  stop.isArmed = false;
+  stop.push("abxa", true);
+  expect(stop.foundAt).toBeUndefined();
+  expect(stop.safeLength).toBe(3);
+  stop.isArmed = true;
+  stop.push("bab", true);
+  expect(stop.foundAt).toBe(3);
+});

@@ -41,6 +41,8 @@ export class StopText {
   #length = 0;
   /** One past the last character that counts. */
   #endOfCounting = 0;
+  /** False while stop texts pass unnoticed. */
+  isArmed = true;
   /** Start of the stop text found, in characters of the stream. */
   foundAt: number | undefined;
 
@@ -59,6 +61,7 @@ export class StopText {
       if (counts) this.#endOfCounting = this.#length;
       const character = text.charAt(i);
       const ends = this.#patterns.filter((pattern) => pattern.push(character));
+      if (!this.isArmed) continue;
       const starts = ends.map(({ length }) => this.#length - length).filter((at) => at < this.#endOfCounting);
       if (starts.length === 0) continue;
       this.foundAt = Math.min(...starts);

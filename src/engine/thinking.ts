@@ -24,6 +24,12 @@ export function endsWithMarker(text: string, { open, close }: ReasoningMarkers):
   return end.endsWith(open) || end.endsWith(close);
 }
 
+/** Returns the white space between a marker and the end of a text; undefined if other text follows the marker, or there is none. */
+export function layoutAfter(text: string, marker: string): string | undefined {
+  const end = text.replace(LAYOUT_AT_END, "");
+  return end.endsWith(marker) ? text.slice(end.length) : undefined;
+}
+
 export function hasMarker(text: string, { open, close }: ReasoningMarkers): boolean {
   return text.includes(open) || text.includes(close);
 }
@@ -49,6 +55,10 @@ export class ThinkingSplitter {
   constructor({ markers, kind }: Pick<OutputStart, "markers" | "kind">) {
     this.#markers = markers;
     this.#kind = kind;
+  }
+
+  get kind(): PartKind {
+    return this.#kind;
   }
 
   /** piece: the whole characters that one token completes. */

@@ -1,68 +1,34 @@
 /** `lessismore` in Node: the public exports, and openers of folders on disk. */
-import { existsSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
-import { fileURLToPath } from "node:url";
-import * as v from "valibot";
+import { cpus } from "node:os";
 import { ModelFileError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine-api.ts";
+import { ReopeningEngine } from "../engine/reopening-engine.ts";
 import { type CheckpointReport, type InspectOptions, inspectFolder } from "../inspect.ts";
-import type { OpenedModel } from "../load/hub/pull-model.ts";
-import type { DownloadProgress } from "../load/hub/transfer-rate.ts";
+import { openCheckpoint } from "../load/checkpoint.ts";
+import type { Tokenizer } from "../load/tokenizer.ts";
 import { type ExamineOptions, examineMachineWith, type MachineReport } from "../machine/doctor.ts";
 import { fitFolder, type ModelFit } from "../model-fits.ts";
-import { openEngineWith } from "../open.ts";
-import { checkEngineOptions, type EngineOptions } from "../open-options.ts";
-import { lacksDriver, openDawn } from "./dawn.ts";
-import { openFileFolder } from "./file-folder.ts";
-import { type OpenModelOptions, openModel } from "./hub/open-model.ts";
+import { openDawn } from "./dawn.ts";
+import { type NodeEngineOptions, named, openEngineWithHooks, openNamed } from "./open-engine.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
 export type { ModelFit } from "../model-fits.ts";
+export { type CalibratedCheckpoint, storeCalibration } from "./calibration-store.ts";
 export { openFileFolder } from "./file-folder.ts";
 export type { CachedModel, CachedRevision, Removal } from "./hub/cached-models.ts";
+export { type PullDatasetOptions, type PulledDataset, pullDataset } from "./hub/datasets.ts";
+export { type KernelLock, type LockOptions, takeKernelLock } from "./hub/kernel-lock.ts";
 export { listModels, type PulledModel, pullModel, removeModel } from "./hub/models.ts";
-
-export interface NodeEngineOptions extends EngineOptions {
-  /**
-   * The model: a folder, a .gguf or .safetensors file, a URL, or a model of the Hugging Face hub, which is fetched into the
-   * cache of Python's huggingface_hub first: `org/name`, `org/name@revision`, `org/name/file.gguf`, `hf:org/name:Q4_K_M`.
-   * Default: the bundled model.
-   */
-  readonly model?: string;
-  /** Receives the progress of a download, some ten times a second. */
-  readonly onDownload?: (progress: DownloadProgress) => void;
-}
-
-/** Options that Node adds. */
-interface Place {
-  readonly model?: string | undefined;
-  readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
-}
-
-const PLACE = {
-  model: v.optional(v.string("a folder, a file, a URL, or a model of the hub (org/name)")),
-  onDownload: v.optional(
-    v.custom<(progress: DownloadProgress) => void>((value) => typeof value === "function", "a function"),
-  ),
-};
+export { bundledModelFolder, type NodeEngineOptions } from "./open-engine.ts";
+export { type LoadedPolicy, loadPolicyFile, namesPolicyFile, splitPolicyFile } from "./policy-file.ts";
 
 /**
  * Opens a model, and fetches it first where it must be; the bundled model if none is named.
  * @throws ConfigError, ModelFileError, BackendError, AbortedError
  */
-export async function openEngine(options: NodeEngineOptions = {}): Promise<Engine> {
-  const { model, onDownload, ...rest } = checkEngineOptions<Place>(options, PLACE);
-  const opened = await openNamed(model, { onDownload, signal: rest.signal });
-  const { folder, notes } = opened;
-  const { backend = "auto", threads = availableParallelism() } = rest;
-  const isOnCpu = backend === "wasm" || (backend === "auto" && lacksDriver());
-  const wasm = createWasmHost({ workersAhead: isOnCpu ? threads - 1 : 0 });
-  try {
-    return await named(opened, () => openEngineWith({ folder, notes, wasm, openGpu: openDawn }, rest));
-  } finally {
-    wasm.dismiss();
-  }
+export function openEngine(options: NodeEngineOptions = {}): Promise<Engine> {
+  return ReopeningEngine.start(options, (given) => openEngineWithHooks(given, {}));
 }
 
 /**
@@ -83,19 +49,20 @@ export async function inspectCheckpoint(
   return { ...report, notes: [...opened.notes, ...(isScanLeftOut ? [leftOut] : []), ...report.notes] };
 }
 
-async function openNamed(model: string | undefined, options: OpenModelOptions): Promise<OpenedModel> {
-  if (model !== undefined) return openModel(model, options);
-  return { folder: await openFileFolder(bundledModelFolder()), notes: [] };
-}
-
-/** Adds to an error about a model's files which of two readings of its name was taken. */
-async function named<T>({ takenAs }: OpenedModel, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (takenAs === undefined || !(error instanceof ModelFileError)) throw error;
-    throw new ModelFileError(`${error.message} (${takenAs})`, { cause: error });
-  }
+/**
+ * Opens the tokenizer of a model; of the bundled model if none is named. Of a model that is not on this machine it reads what
+ * stands before the weights.
+ * @throws ModelFileError, ConfigError
+ */
+export async function openTokenizer(model?: string): Promise<Tokenizer> {
+  const opened = await openNamed(model, { headersOnly: true });
+  const checkpoint = await named(opened, () => openCheckpoint(opened.folder));
+  const { tokenizer } = checkpoint;
+  await checkpoint.close();
+  if (tokenizer !== undefined) return tokenizer;
+  throw new ModelFileError(
+    `opening the tokenizer of ${model ?? "the bundled model"}: it has none that can be read; name another model`,
+  );
 }
 
 /** Fits a model into each backend of this machine from its headers; nothing else is fetched or loaded. */
@@ -119,16 +86,4 @@ export async function examineMachine(
     cpu: cpus()[0]?.model.trim() ?? "unknown",
     ...(await examineMachineWith({ wasm: createWasmHost(), openGpu: openDawn }, options)),
   };
-}
-
-/** The folder of the model that comes with the package. */
-export function bundledModelFolder(): string {
-  // The package's root is two levels above src/node/, three above dist/src/node/.
-  for (const up of ["../../", "../../../"]) {
-    const path = fileURLToPath(new URL(`${up}models/pico-reasoner`, import.meta.url));
-    if (existsSync(path)) return path;
-  }
-  throw new ModelFileError(
-    "the bundled model models/pico-reasoner is not beside this installation; name a model folder",
-  );
 }

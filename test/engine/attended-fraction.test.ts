@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { createReferenceBackend } from "../../src/backend/reference/reference-backend.ts";
 import { openTiny } from "./tiny-engine.ts";
+import { GATE_BLOCK, GATE_DIM } from "./tiny-gate.ts";
 
 const PROMPT = 20;
 const TOKENS = 9;
@@ -20,6 +21,16 @@ const READS: readonly (readonly [spec: string, rows: (length: number) => number]
     (length) => length + Math.ceil(length / 4) + 4 + (((length - 1) % 4) + 1),
   ],
   ["less-is-more:budget=8,layers=0", (length) => length + 8],
+  [
+    "seer-attention-r:budget=8",
+    // the keys of whole blocks; the first and a chosen block, which may be the same, and the tokens of the last
+    (length) =>
+      2 *
+      ((Math.floor(length / GATE_BLOCK) * GATE_DIM) / (2 * 24) +
+        2 * GATE_BLOCK +
+        ((length - 1) % GATE_BLOCK) +
+        1),
+  ],
   ["streaming-llm:budget=8", () => 2 * 8],
   ["random-tokens:budget=8", () => 2 * 8],
 ];

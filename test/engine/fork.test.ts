@@ -1,9 +1,9 @@
 /** Forks that share the pages of a prompt decode the same bits as separate sequences, on every backend. */
 import { afterEach, describe, expect, test } from "vitest";
 import { Attention } from "../../src/attention/attend.ts";
+import { bindAttention } from "../../src/attention/bind-attention.ts";
 import { full } from "../../src/attention/policies/full.ts";
-import type { AttentionPolicy } from "../../src/attention/policy.ts";
-import { parseAttention } from "../../src/attention/spec.ts";
+import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy.ts";
 import type { Backend, BackendFactory } from "../../src/backend/backend.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
 import { PagePool } from "../../src/kv/page-pool.ts";
@@ -16,6 +16,7 @@ import { createRope } from "../../src/model/rope.ts";
 import { loadWeights } from "../../src/model/weights.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
 import { BACKENDS } from "../conformance/backend-table.ts";
+import { gatesOn, plainGates } from "../conformance/random-gates.ts";
 import { TINY_MODEL } from "./tiny-engine.ts";
 
 const CAPACITY = { pageSize: 4, maxPages: 40, maxSequenceLength: 96, maxBatchRows: 32, maxBatchSequences: 4 };
@@ -33,11 +34,18 @@ interface Sequence {
 class Driver {
   readonly pool = new PagePool(CAPACITY.maxPages, CAPACITY.pageSize);
   readonly backend: Backend;
+  readonly model: AttentionModel;
   readonly #decoder: Decoder;
   readonly #batch: StepBatchBuilder;
 
-  private constructor(backend: Backend, decoder: Decoder, batch: StepBatchBuilder) {
+  private constructor(
+    backend: Backend,
+    decoder: Decoder,
+    batch: StepBatchBuilder,
+    { model }: Pick<Attention, "model">,
+  ) {
     this.backend = backend;
+    this.model = model;
     this.#decoder = decoder;
     this.#batch = batch;
   }
@@ -50,7 +58,7 @@ class Driver {
     await checkpoint.close();
     const attention = new Attention(backend, attentionModelOf(config, CAPACITY.pageSize));
     const batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
-    return new Driver(backend, new Decoder(backend, weights, attention), batch);
+    return new Driver(backend, new Decoder(backend, weights, attention), batch, attention);
   }
 
   sequence(): Sequence {
@@ -74,6 +82,7 @@ class Driver {
       const added = tokens[s] ?? [];
       known.push(...added);
       expect(cache.grow(added.length)).toBe(true);
+      if (policy.gates) expect(cache.hasData(policy.gates, firstPosition)).toBe(true);
       const validBounds = policy.pageBounds === undefined ? undefined : cache.validBounds;
       const isPrefill = added.length > 1;
       return {
@@ -85,6 +94,8 @@ class Driver {
     this.#decoder.forward(this.#batch, this.#batch.groups);
     for (const [s, { validBounds }] of runs.entries())
       if (validBounds !== undefined) sequences[s]?.cache.markBoundsValid(validBounds);
+    for (const [s, { firstPosition }] of runs.entries())
+      if (policy.gates) sequences[s]?.cache.markData(policy.gates, firstPosition);
     const rows = Uint32Array.from(runs, ({ numRows }, s) => this.#batch.firstRows[s] + numRows - 1);
     this.#decoder.computeLogits(rows, rows.length);
     const logits = await this.backend.read(this.#decoder.logits);
@@ -105,13 +116,17 @@ describe.each(
   test.each([
     "full",
     "quest:budget=12,page=4,dense-layers=1",
+    // blocks of two pages: the prompt ends, and its forks begin, in the middle of a block
+    "seer-attention-r:budget=8",
   ])("two forks of one prompt under %s decode as separate sequences, and change neither each other nor the prompt", async (spec) => {
     const driver = await Driver.open(open);
     opened.push(driver.backend);
-    const policy = parseAttention(spec);
+    const policy = bindAttention(spec, driver.model);
+    const gates = plainGates({ ...driver.model }, { blockSize: 8, gateDim: 6 }, 5);
+    await policy.load?.({ loadGates: async () => gatesOn(driver.backend, gates) });
     const prompt = driver.sequence();
-    // the prompt runs under a policy without key bounds
-    await driver.step([prompt], [PROMPT], full());
+    // the prompt runs under a policy without key bounds; a gate must see every token
+    await driver.step([prompt], [PROMPT], policy.gates ? policy : full());
     const before = driver.pool.numFree;
     const forks = [driver.fork(prompt), driver.fork(prompt)];
     expect([driver.pool.numFree, ...forks.map(({ cache }) => cache.length)]).toEqual([

@@ -20,6 +20,8 @@ const sampled = { temperature: 0.9, seed: 7, topK: 50 };
 const LESS_IS_MORE = "less-is-more:budget=12,layers=0";
 const QUEST = "quest:budget=16,page=4,dense-layers=1";
 
+const SEER = "seer-attention-r:budget=8";
+
 const REQUESTS: readonly GenerationRequest[] = [
   { ...base, tokenIds: ids.slice(0, 20) },
   { ...base, ...sampled, tokenIds: ids.slice(1, 12), attention: QUEST },
@@ -27,6 +29,8 @@ const REQUESTS: readonly GenerationRequest[] = [
   { ...base, tokenIds: ids.slice(3, 22), attention: QUEST },
   { ...base, ...sampled, tokenIds: ids.slice(4, 18) },
   { ...base, tokenIds: ids.slice(5, 25), attention: LESS_IS_MORE },
+  { ...base, tokenIds: ids.slice(6, 20), attention: SEER },
+  { ...base, ...sampled, tokenIds: ids.slice(7, 26), attention: SEER },
 ];
 /** Pages of the longest request, and a few more. */
 const NUM_PAGES = 14;
@@ -59,8 +63,8 @@ describe.each(
   test.each([
     false,
     true,
-  ])("in a pool for one of them, six requests of mixed policies give the same results as alone; runs ahead: %s", async (runsAhead) => {
-    const sizes = { maxBatchSequences: 6 };
+  ])("in a pool for one of them, eight requests of mixed policies give the same results as alone; runs ahead: %s", async (runsAhead) => {
+    const sizes = { maxBatchSequences: 8 };
     const large = await openEngine({ runsAhead, sizes });
     const alone: Partial<GenerationResult>[] = [];
     for (const request of REQUESTS) alone.push(await outcome(large, request));
@@ -145,7 +149,7 @@ describe("on the reference backend", () => {
     const resized: number[] = [];
     const engine = await openEngine({
       sizes: { maxPages: 200, maxSequenceLength: 384 },
-      pool: { firstPages: 4, idleMs: 30 },
+      pool: { firstPages: 4, idleMs: 30, keepMs: 60 },
       onResize: (numPages) => resized.push(numPages),
     });
     expect(resized).toEqual([]);
@@ -154,8 +158,8 @@ describe("on the reference backend", () => {
     expect(resized).toEqual([15, 23, 35, 53]);
     expect((await engine.generate(request).result()).tokenIds).toEqual(tokenIds);
     expect(resized).toHaveLength(4);
-    for (let i = 0; i < 1000 && resized.length < 5; i++) await sleep(1);
-    expect(resized.slice(4)).toEqual([4]);
+    for (let i = 0; i < 1000 && resized.length < 6; i++) await sleep(1);
+    expect(resized.slice(4)).toEqual([10, 4]); // with the prompt's pages, then without
     expect((await engine.generate(request).result()).tokenIds).toEqual(tokenIds);
   });
 

@@ -63,7 +63,7 @@ test("a prompt alone runs in the backend's chunks; no chunk stalls a decoding re
 
   steps.length = 0;
   const decoding = engine.generate({ ...request, tokenIds: prompt(8), maxTokens: 120 });
-  const other = engine.generate({ ...request, tokenIds: prompt(400), maxTokens: 2 });
+  const other = engine.generate({ ...request, tokenIds: prompt(400), maxTokens: 2, cacheSalt: "other" });
   const [first, second] = await play(Promise.all([decoding.result(), other.result()]));
   expect([first.tokenIds.length, second.tokenIds.length]).toEqual([120, 2]);
   const beside = steps.filter(({ hasDecode, rows }) => hasDecode && rows > 2);

@@ -1,6 +1,6 @@
 /** A checkpoint that generates a given text: its one layer adds zero, so greedy decoding is a table lookup. */
 
-import type { Engine } from "../../src/engine/engine-api.ts";
+import type { LoadedEngine } from "../../src/engine/engine-api.ts";
 import { openDawn } from "../../src/node/dawn.ts";
 import { createWasmHost } from "../../src/node/wasm-host.ts";
 import { openEngineWith } from "../../src/open.ts";
@@ -35,7 +35,7 @@ const REGEX =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 /** Opens a model that generates the script, by default on the reference backend. */
-export async function openScripted(script: Script, options: EngineOptions = {}): Promise<Engine> {
+export async function openScripted(script: Script, options: EngineOptions = {}): Promise<LoadedEngine> {
   const { tokenizer, idOf, vocabSize, eos } = makeTokenizer(script);
   const ids = script.says.map(idOf);
   const config = {

@@ -1,7 +1,9 @@
 /** Opens an engine with a tiny checkpoint on a given backend, with or without running ahead. */
 import type { Backend, BackendFactory, InFlightSample } from "../../src/backend/backend.ts";
+import type { KeptMemory, MemoryLimit } from "../../src/backend/backend-kind.ts";
 import { GenerationEngine } from "../../src/engine/engine.ts";
 import type { EngineOrigin } from "../../src/engine/engine-report.ts";
+import type { GateSource } from "../../src/engine/gate-store.ts";
 import type { PoolOptions } from "../../src/kv/cache-sizer.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
 import { openCheckpoint } from "../../src/load/checkpoint.ts";
@@ -14,6 +16,7 @@ import { loadWeights } from "../../src/model/weights.ts";
 import { openFileFolder } from "../../src/node/file-folder.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 import { type Sizes, sizesOf } from "../sizes.ts";
+import { tinyGates } from "./tiny-gate.ts";
 
 /** Two layers, f32: the smallest of the golden checkpoints. */
 export const TINY_MODEL = repositoryPath("test/golden/hf/llama-mha-f32");
@@ -31,10 +34,16 @@ export interface TinyOptions {
   /** Default: `TINY_MODEL`. */
   readonly folder?: FileFolder;
   readonly tokenizer?: Tokenizer;
+  /** Default: a random gate. */
+  readonly gates?: GateSource;
+  /** Attention of requests that name none. */
+  readonly attention?: string;
   /** Changes the tokens of every sample. */
   readonly changeTokens?: (tokens: Uint32Array) => Uint32Array;
   /** Pages that fit the backend's memory. Default: all of its capacity. */
   readonly memory?: number;
+  /** The backend's limit with what policies keep. */
+  readonly limitWith?: (kept: KeptMemory) => MemoryLimit;
   /** Replaces the backend's `prepare`; calls `record` for a dry run. */
   readonly prepare?: (record: () => void) => Promise<void>;
   /** Called with each new size of the backend's cache; the resize waits for its promise. */
@@ -83,9 +92,11 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     eosTokenIds: options.eosTokenIds ?? [],
     generationDefaults: {},
     attentionDefaults: undefined,
-    attention: undefined,
+    attention: options.attention,
+    gates: options.gates ?? tinyGates(),
     maxStallMs: options.maxStallMs,
     origin: TINY_ORIGIN,
+    limitWith: options.limitWith,
     pool: options.pool ?? {},
   });
   await checkpoint.close();

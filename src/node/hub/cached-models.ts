@@ -4,7 +4,8 @@ import { readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { ModelFileError } from "../../base/errors.ts";
 import { nearNames } from "../../load/hub/hub-refusal.ts";
-import { folderName, readCommit } from "./hub-cache.ts";
+import { folderName } from "../../load/hub/repo-id.ts";
+import { readCommit } from "./hub-cache.ts";
 
 /** A model in the cache. */
 export interface CachedModel {

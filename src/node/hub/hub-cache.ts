@@ -1,5 +1,5 @@
 /**
- * The cache of Python's huggingface_hub, read and written as it does: `models--org--name/` with `blobs/` named by ETag,
+ * The cache of Python's huggingface_hub, read and written as it does: `models--org--name/`, or `datasets--org--name/`, with `blobs/` named by ETag,
  * `refs/` from revisions to commits, `snapshots/` of relative links, `.no_exist/` for files that a commit lacks, and
  * `.locks/` beside the models. Source: huggingface_hub 2.4, file_download.py.
  */
@@ -22,6 +22,7 @@ import { EngineError, ModelFileError } from "../../base/errors.ts";
 import type { FileFolder } from "../../load/byte-source.ts";
 import type { HubFile } from "../../load/hub/hub-client.ts";
 import type { ModelStore, ReceiveCalls, Snapshot } from "../../load/hub/model-store.ts";
+import { folderName } from "../../load/hub/repo-id.ts";
 import { openFileFolder } from "../file-folder.ts";
 import { takeKernelLock } from "./kernel-lock.ts";
 import { leftBytes, PartialBlob } from "./partial-blob.ts";
@@ -219,11 +220,6 @@ export class HubCache implements ModelStore {
   #partialPath(snapshot: Snapshot, file: HubFile, own = ""): string {
     return `${this.#blobPath(snapshot, file)}.lessismore${own}.incomplete`;
   }
-}
-
-/** The name of a model's folder in a cache. */
-export function folderName(repo: string): string {
-  return `models--${repo.replaceAll("/", "--")}`;
 }
 
 /** Reads a reference; undefined when there is none. */

@@ -30,6 +30,8 @@ import { type Environment, readHubSettings } from "./hub-settings.ts";
 export interface OpenModelOptions extends PullOptions {
   /** Read the headers of a model of the hub over HTTP, rather than fetch it. */
   readonly headersOnly?: boolean;
+  /** What a repository of the hub is to have. Default: a model. */
+  readonly contents?: HubModel["contents"];
   readonly environment?: Environment | undefined;
   readonly retry?: RetryOptions;
 }
@@ -41,7 +43,8 @@ export interface OpenModelOptions extends PullOptions {
  */
 export async function openModel(text: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
   const settings = readHubSettings(options.environment);
-  const location = parseModelLocation(text, () => settings.url);
+  const parsed = parseModelLocation(text, () => settings.url);
+  const location = parsed.kind === "hub" ? { ...parsed, contents: options.contents } : parsed;
   const path = location.kind === "path" ? location.path : readPath(text);
   const opened = path === undefined ? undefined : await openPath(expandHome(path));
   if (opened)
