@@ -7,6 +7,7 @@ import { jitterCommand } from "./commands/jitter.ts";
 import { kernelsCommand } from "./commands/kernels.ts";
 import { memoryCommand } from "./commands/memory.ts";
 import { prefillCommand } from "./commands/prefill.ts";
+import { prefixCommand } from "./commands/prefix.ts";
 import { reportCommand } from "./commands/report.ts";
 import { backendsCommand, stepsCommand } from "./commands/steps.ts";
 
@@ -14,7 +15,7 @@ import { backendsCommand, stepsCommand } from "./commands/steps.ts";
 export function createProgram(): Command {
   const program = new Command("bench").description("Timings of kernels and of whole steps, and peak memory.");
   const single = [kernelsCommand(), stepsCommand(), backendsCommand(), memoryCommand(), checkpointCommand()];
-  const whole = [decodeCommand(), prefillCommand(), jitterCommand(), efficiencyCommand()];
+  const whole = [decodeCommand(), prefillCommand(), prefixCommand(), jitterCommand(), efficiencyCommand()];
   const judged = [reportCommand(), compareCommand()];
   for (const command of [...single, ...whole, ...judged]) program.addCommand(command);
   return program;

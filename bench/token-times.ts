@@ -1,5 +1,6 @@
 /** Times of a request's tokens as its consumer sees them. */
 import type { Engine } from "../src/node/index.ts";
+import { attentionOf } from "./attention.ts";
 
 /** Untimed first tokens: kernels may compile during them, and caches hold other data. */
 export const LEAD_TOKENS = 8;
@@ -29,6 +30,13 @@ export function promptOf(tokens: number): readonly number[] {
   return Array.from({ length: tokens }, (_, i) => (i * 7919) % 256);
 }
 
+let numSalts = 0;
+
+/** Returns a salt of its own, for a request that prefills all of its prompt although another had the same. */
+export function newSalt(): string {
+  return `bench ${++numSalts}`;
+}
+
 /** started: called when the first timed step begins. */
 export async function timeTokens(
   engine: Pick<Engine, "generate">,
@@ -37,7 +45,8 @@ export async function timeTokens(
 ): Promise<TokenTimes> {
   const generation = engine.generate({
     tokenIds: promptOf(promptTokens),
-    attention,
+    cacheSalt: newSalt(),
+    attention: await attentionOf(attention),
     maxTokens: LEAD_TOKENS + steps + 1,
     ignoreEos: true,
     temperature: 0,

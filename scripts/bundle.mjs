@@ -9,13 +9,21 @@ import { rolldown } from "rolldown";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** As far from dist/wasm and package.json as dist/src/node is: one relative URL is right in both. */
 const FOLDER = join(root, "dist/bundle/node");
-const ENTRIES = { main: "src/cli/main.ts", index: "src/node/index.ts", eval: "eval/index.ts" };
+const ENTRIES = {
+  main: "src/cli/main.ts",
+  index: "src/node/index.ts",
+  eval: "eval/index.ts",
+  worker: "src/node/worker.ts",
+  "worker-main": "src/node/worker-main.ts",
+  "ai-sdk": "src/ai-sdk/index.ts",
+};
 
 const bundle = await rolldown({
   cwd: root,
   platform: "node",
   input: ENTRIES,
-  external: ["webgpu"], // optional, and native
+  // Packages that load files of their own: native code, a WebAssembly module.
+  external: ["webgpu", "@resvg/resvg-wasm"],
 });
 const { output } = await bundle.write({
   dir: FOLDER,

@@ -11,13 +11,18 @@ const LAYERS = {
   backend: 1,
   load: 1,
   kv: 2,
+  constraint: 2,
+  tools: 3,
   attention: 3,
   model: 4,
   engine: 5,
+  worker: 6,
+  "ai-sdk": 6,
   machine: 6,
   "open.ts": 7,
   "inspect.ts": 7,
   "model-demand.ts": 7,
+  "kept-at-open.ts": 7,
   "model-fits.ts": 7,
   "open-options.ts": 7,
   "index.ts": 7,
@@ -29,6 +34,9 @@ const LAYERS = {
 const PUBLIC = ["src/index.ts", "src/node/index.ts", "src/browser/index.ts"];
 /** Files of src that each folder outside it may import. */
 const ENTRIES = { eval: PUBLIC, bench: [...PUBLIC, "src/node/internal.ts"], web: PUBLIC };
+/** A command may load its part of eval; only when it runs, so that other commands do not pay for it. */
+const COMMAND = /^src\/cli\/commands\//;
+const EVAL_COMMAND = /^eval\/commands\//;
 /** Files that may name a concrete backend, besides the backend itself and tests. */
 const MAY_NAME_BACKENDS = /^src\/(machine\/backends\.ts$|node\/|browser\/)/;
 const IMPLEMENTATION = /^src\/backend\/([^/]+)\//;
@@ -52,9 +60,12 @@ export function checkImports(root) {
   const problems = [];
   for (const file of files) {
     const targets = [];
-    for (const specifier of importsOf(readFileSync(join(root, file), "utf8"))) {
+    const source = readFileSync(join(root, file), "utf8");
+    const lazy = new Set(dynamicImportsOf(source));
+    for (const specifier of importsOf(source)) {
       const target = resolveImport(file, specifier);
-      const problem = target === undefined ? judgePackage(file, specifier) : judgeFile(file, target);
+      const problem =
+        target === undefined ? judgePackage(file, specifier) : judgeFile(file, target, lazy.has(specifier));
       if (problem) problems.push(`${file}: imports ${specifier}: ${problem}`);
       if (target !== undefined) targets.push(target);
     }
@@ -68,11 +79,18 @@ export function checkImports(root) {
 
 /** The module specifiers a source text imports or re-exports from, statically, dynamically or as types. */
 export function importsOf(source) {
-  const code = source.replace(COMMENT_OR_STRING, (text) =>
+  return [...codeOf(source).matchAll(STATEMENT)].map((match) => match[2]).concat(dynamicImportsOf(source));
+}
+
+function dynamicImportsOf(source) {
+  return [...codeOf(source).matchAll(DYNAMIC)].map((match) => match[2]);
+}
+
+function codeOf(source) {
+  return source.replace(COMMENT_OR_STRING, (text) =>
     // On one line a template's text cannot be taken for a statement.
     text.startsWith("/") ? " " : text.replaceAll("\n", " "),
   );
-  return [...code.matchAll(STATEMENT), ...code.matchAll(DYNAMIC)].map((match) => match[2]);
 }
 
 function judgePackage(file, specifier) {
@@ -82,12 +100,14 @@ function judgePackage(file, specifier) {
   return undefined;
 }
 
-function judgeFile(file, target) {
+function judgeFile(file, target, isLazy) {
   const [folder = ""] = file.split("/");
   if (Object.hasOwn(ENTRIES, folder)) {
     if (target.startsWith(`${folder}/`) || ENTRIES[folder].includes(target)) return undefined;
     return `${folder} may import only ${ENTRIES[folder].join(", ")} and its own files`;
   }
+  if (COMMAND.test(file) && EVAL_COMMAND.test(target))
+    return isLazy ? undefined : "a command loads eval when it runs: await import(…)";
   const from = placeOf(file);
   const to = placeOf(target);
   if (from === undefined) return "the file's folder has no layer; give it one in scripts/check-imports.mjs";

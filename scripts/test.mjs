@@ -10,6 +10,8 @@ import { newerNode } from "./newer-node.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const total = { passed: 0, failed: 0, skipped: 0 };
+/** A line each, for the end of the output: a log may have lost its middle. */
+const failures = [];
 
 /** Tests that another JavaScript engine may fail: the WASM kernels, their suites, and whole models on them. */
 const ENGINE_TESTS = ["src/backend/wasm", "test/conformance", "test/golden/hugging-face.test.ts"];
@@ -62,6 +64,7 @@ function gate(what, script, ...args) {
   console.log(`\n== ${what}`);
   const isGood = runScript(script, args);
   total[isGood ? "passed" : "failed"]++;
+  if (!isGood) failures.push(what);
   console.log(`${what}: ${isGood ? "passed" : "FAILED"}`);
 }
 
@@ -72,10 +75,13 @@ function tests(what, args, run = {}) {
   const report = join(folder, "report.json");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   const isGood = runScript("node_modules/vitest/vitest.mjs", ["run", ...reporters, ...args], run);
-  const counts = readCounts(report);
+  const counts = readReport(report, what);
   rmSync(folder, { recursive: true, force: true });
   // A crash, or an error outside any test, fails the run without a failed test to count.
-  if (!isGood && counts.failed === 0) counts.failed = 1;
+  if (!isGood && counts.failed === 0) {
+    counts.failed = 1;
+    failures.push(`tests ${what}: the run ended with an error outside any test`);
+  }
   if (isGood && counts.passed === 0) counts.failed += 1;
   for (const key of Object.keys(total)) total[key] += counts[key];
 }
@@ -100,18 +106,26 @@ function testsOnNewerNode() {
 function missing(what, reason) {
   const isRequired = process.env.LESSISMORE_REQUIRE_WEBGPU === "1" && process.platform === "linux";
   console.log(`\n== ${what}\n${isRequired ? "FAILED" : "skipped"}: ${reason}`);
+  if (isRequired) failures.push(`${what}: ${reason}`);
   total[isRequired ? "failed" : "skipped"]++;
 }
 
-function readCounts(path) {
+/** Counts of a report of vitest. Notes what failed. */
+function readReport(path, what) {
   try {
     const report = JSON.parse(readFileSync(path, "utf8"));
-    const brokenFiles = report.testResults.filter(
-      (file) => file.status === "failed" && file.assertionResults.length === 0,
+    // A file that cannot be loaded, or whose hooks fail, may have no test that fails.
+    const broken = report.testResults.filter(
+      ({ status, assertionResults }) =>
+        status === "failed" && !assertionResults.some((test) => test.status === "failed"),
     );
+    for (const { name, assertionResults } of report.testResults)
+      for (const { status, fullName, failureMessages } of assertionResults)
+        if (status === "failed") note(what, `${name}: ${fullName}`, failureMessages[0]);
+    for (const { name, message } of broken) note(what, name, message);
     return {
       passed: report.numPassedTests,
-      failed: report.numFailedTests + brokenFiles.length,
+      failed: report.numFailedTests + broken.length,
       skipped: report.numPendingTests + (report.numTodoTests ?? 0),
     };
   } catch {
@@ -119,9 +133,15 @@ function readCounts(path) {
   }
 }
 
+function note(what, name, message = "") {
+  const [reason = ""] = message.split("\n", 1);
+  failures.push(`${what}, ${name.replace(`${root}/`, "")}: ${reason.slice(0, 300)}`);
+}
+
 const started = performance.now();
 suite.run();
 console.log(`\n${((performance.now() - started) / 1000).toFixed(0)} s`);
+for (const failure of failures) console.log(`FAILED ${failure}`);
 const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
 process.exitCode = total.failed > 0 ? 1 : 0;

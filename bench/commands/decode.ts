@@ -39,7 +39,11 @@ export function decodeCommand(): Command {
         "there, beside the time that a plain read of a step's bytes takes in the same run",
     )
     .option("--context <n,...>", "cached tokens", wholeNumbers)
-    .option("--attention <spec>", "may be given more than once", collect)
+    .option(
+      "--attention <spec>",
+      "a policy, or its file for requests to a model (./my-policy.mjs); may be given more than once",
+      collect,
+    )
     .addOption(weightsOption())
     .option("--steps <n>", `measured steps of a turn ${both("steps")}`, wholeNumber)
     .option("--rounds <n>", `turns of each attention, alternated ${both("rounds")}`, wholeNumber)

@@ -21,6 +21,7 @@ interface Asked {
 const SETTLING_TOKENS = 4;
 /** Tokens that parts may hold beyond a round's. */
 const SPARE_TOKENS = 256;
+let numRequests = 0;
 
 const engine = await openEngine({
   maxConcurrent: 1,
@@ -44,6 +45,8 @@ async function answer(engine: Engine, { context, attention, rounds, steps }: Ask
   let round = 0;
   for await (const part of engine.generate({
     tokenIds,
+    // an earlier request with these tokens must not save the prefill
+    cacheSalt: String(++numRequests),
     attention,
     maxTokens,
     ignoreEos: true,

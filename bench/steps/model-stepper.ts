@@ -57,6 +57,8 @@ export class ModelStepper {
   readonly #batch: StepBatchBuilder;
   readonly #attentionModel: AttentionModel;
   readonly #policies = new Map<string, AttentionPolicy>();
+  /** Policies that have made what they keep beside the cached keys. */
+  readonly #prepared = new Set<AttentionPolicy>();
   readonly #pages: readonly number[];
   readonly #tokens: Uint32Array;
   readonly #drawRow = Uint32Array.of(0);
@@ -95,6 +97,7 @@ export class ModelStepper {
 
   /** Fills the cache up to `length` tokens; returns the milliseconds. */
   prefill(length: number): number {
+    this.#prepared.clear();
     const started = performance.now();
     for (let first = 0; first < length; first += CHUNK_ROWS)
       this.#forward(first, Math.min(CHUNK_ROWS, length - first), true, this.policy("full"));
@@ -182,7 +185,11 @@ export class ModelStepper {
 
   #forward(firstPosition: number, numRows: number, isPrefill: boolean, policy: AttentionPolicy): void {
     const [tokens, pages] = [this.#tokens, this.#pages];
-    this.#batch.fill([{ name: "bench", tokens, pages, firstPosition, numRows, isPrefill, policy }]);
+    const validBounds = isPrefill || this.#prepared.has(policy) ? firstPosition : 0;
+    if (!isPrefill) this.#prepared.add(policy);
+    this.#batch.fill([
+      { name: "bench", tokens, pages, firstPosition, numRows, isPrefill, policy, validBounds },
+    ]);
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }
 }

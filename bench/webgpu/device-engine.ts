@@ -12,7 +12,7 @@ import {
   type Tokenizer,
   type WebGpuBackend,
 } from "../../src/node/internal.ts";
-import { promptOf, type TimedRequest, type TokenTimes, timeTokens } from "../token-times.ts";
+import { newSalt, promptOf, type TimedRequest, type TokenTimes, timeTokens } from "../token-times.ts";
 import type { DeviceModel } from "./device-model.ts";
 
 /** Ops of a step between its start and its logits. */
@@ -91,7 +91,10 @@ export class DeviceEngine {
   async prefill(tokens: number): Promise<{ readonly ms: number; readonly chunks: readonly number[] }> {
     this.#watch.skipsPrefill = false;
     this.#watch.chunks = [];
-    const request = { tokenIds: promptOf(tokens), maxTokens: 1, ignoreEos: true, temperature: 0 };
+    const request = {
+      tokenIds: promptOf(tokens),
+      ...{ cacheSalt: newSalt(), maxTokens: 1, ignoreEos: true, temperature: 0 },
+    };
     const { timings } = await this.#engine.generate(request).result();
     return { ms: timings.prefillMs, chunks: this.#watch.chunks };
   }

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import { checkSpelling } from "../attention/spec.ts";
 import { ConfigError } from "../base/errors.ts";
+import { namesPolicyFile } from "../node/index.ts";
 
 /** An impossible command line: exit code 2. */
 export class UsageError extends Error {
@@ -35,8 +36,11 @@ export function integer(text: string): number {
   return value;
 }
 
-/** Refuses a misspelt attention spec early. The engine checks its values against the model. */
+/** Refuses a misspelt attention spec early, unless it names a file. The engine checks its values against the model. */
 export function attentionSpec(text: string): string {
+  if (namesPolicyFile(text)) return text;
+  if (/\.(?:mjs|cjs|js|mts|ts)(?::|$)/.test(text))
+    throw new UsageError(`attention "${text}": the path of a policy's file begins with ./ or /: ./${text}`);
   try {
     checkSpelling(text);
   } catch (error) {

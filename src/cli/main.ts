@@ -2,11 +2,15 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { UsageError } from "./args.ts";
+import { calibrateCommand } from "./commands/calibrate.ts";
+import { chatCommand } from "./commands/chat.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { pullCommand } from "./commands/pull.ts";
+import { serveCommand } from "./commands/serve.ts";
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0); // The reader has seen enough.
@@ -16,7 +20,17 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 process.stderr.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error; // Nobody reads the notes.
 });
+let isRunning = true;
+// Node would end without a word.
+process.on("beforeExit", () => {
+  if (!isRunning) return;
+  process.stderr.write(
+    "lessismore: the command waits for a promise that nothing is left to settle, such as one of a policy's file\n",
+  );
+  process.exit(1);
+});
 process.exitCode = await run(process.argv.slice(2));
+isRunning = false;
 
 /** Runs one command line. Exit code: 0, 1 (the work failed), 2 (the command line was wrong) or 130 (Ctrl-C). */
 async function run(args: readonly string[]): Promise<number> {
@@ -29,10 +43,15 @@ async function run(args: readonly string[]): Promise<number> {
     .version(readVersion());
   for (const command of [
     generateCommand(done),
+    chatCommand(done),
+
+    serveCommand(done),
     inspectCommand(done),
     pullCommand(done),
     modelsCommand(done),
     doctorCommand(done),
+    evalCommand(done),
+    calibrateCommand(done),
   ])
     program.addCommand(command);
   for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])])

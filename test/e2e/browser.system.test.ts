@@ -83,9 +83,9 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
 
   async function solve(
     headers: Record<string, string>,
-    place: "page" | "worker" = "page",
+    place: "page" | "worker" | "package" = "page",
   ): Promise<{ page: Page; outcome: PageOutcome }> {
-    const query = `?prompt=${encodeURIComponent(golden.prompt)}${place === "worker" ? "&worker" : ""}`;
+    const query = `?prompt=${encodeURIComponent(golden.prompt)}&place=${place}`;
     const page = await open(join(folder, "page"), headers, query, () => globalThis.outcome !== undefined);
     const outcome = await page.evaluate(() => globalThis.outcome);
     if (!outcome) throw new Error("the page left no outcome");
@@ -105,6 +105,7 @@ describe.skipIf(launchOptions === undefined)("a page built with Vite", () => {
   test.each([
     "page",
     "worker",
+    "package",
   ] as const)("streams the golden text of LessIsMore on auto, isolated, in a %s, on all cores", async (place) => {
     const { page, outcome } = await solve(ISOLATED, place);
     const { backend } = expectGolden(outcome);

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, openSync } from "node:fs";
+import { existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { golden, MAIN, problem, run, TestFolder } from "./command-line.ts";
@@ -51,6 +51,31 @@ describe("generate", () => {
     );
     expect(stderr).toMatch(/ms a token .*full read 100 %/);
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  it("appends a trace of sampled steps without changing a token", () => {
+    const trace = file("trace.jsonl", "");
+    const args = [
+      "generate",
+      "--attention",
+      "less-is-more:budget=64,layers=2+7",
+      "--json",
+      "--max-tokens",
+      "20",
+      problem,
+    ];
+    const plain = run(args);
+    const { status, stdout, stderr } = run([...args, "--trace", trace, "--trace-every", "6"]);
+    expect(status, stderr).toBe(0);
+    expect(JSON.parse(stdout).tokenIds).toEqual(JSON.parse(plain.stdout).tokenIds);
+    const lines = readFileSync(trace, "utf8").trimEnd().split("\n");
+    const records = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(records.map(({ step }) => step)).toEqual([0, 6, 12, 18]);
+    expect(records[0]).toMatchObject({
+      attention: "less-is-more:budget=64,recency=0.25,sinks=4,layers=2+7",
+      position: golden.prompt_ids.length + 1,
+      isSparse: true,
+    });
   });
 
   it("uses the model's own attention where none is named, and prints its settings", () => {
@@ -124,6 +149,8 @@ describe("a wrong command line ends with 2, one line on standard error and nothi
     ["an empty stop text", ["generate", "x", "--stop", ""]],
     ["a context past the model's", ["generate", "x", "--context-length", "99999999"]],
     ["an unknown attention", ["generate", "x", "--attention", "fulll"]],
+    ["a trace into no folder", ["generate", "x", "--trace", "no-such-folder/trace.jsonl"]],
+    ["every n-th step of no trace", ["generate", "x", "--trace-every", "3"]],
     ["an unknown setting", ["generate", "x", "--attention", "less-is-more:budgt=3"]],
     ["an impossible budget", ["generate", "x", "--attention", "less-is-more:budget=0"]],
     ["a layer the model lacks", ["generate", "x", "--attention", "less-is-more:layers=2+99"]],

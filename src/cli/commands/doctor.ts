@@ -65,14 +65,15 @@ function describeFits(model: string | undefined, fits: readonly ModelFit[]): str
   if (model === undefined) return "";
   const lines = fits.map((fit): [string, string] => {
     if ("problem" in fit) return [`  ${fit.backend}`, wrap(fit.problem.split(" "))];
-    const { weightBytes, cacheBytes, workBytes, totalBytes } = fit.memory;
+    const { weightBytes, cacheBytes, keptBytes, workBytes, totalBytes } = fit.memory;
     const parts = [weightBytes, cacheBytes, workBytes].map(formatBytes);
+    const kept = keptBytes > 0 ? `, data of the attention policy ${formatBytes(keptBytes)}` : "";
     return [
       `  ${fit.backend}`,
       wrap(
         (
           `fits in ${fit.dtype === "own" ? "its own precision" : fit.dtype}: ${formatBytes(totalBytes)} for one request of ` +
-          `${fit.contextLength} tokens (weights ${parts[0]}, keys and values ${parts[1]}, work space ${parts[2]}); ${fit.why}`
+          `${fit.contextLength} tokens (weights ${parts[0]}, keys and values ${parts[1]}${kept}, work space ${parts[2]}); ${fit.why}`
         ).split(" "),
       ),
     ];

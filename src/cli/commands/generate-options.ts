@@ -1,34 +1,18 @@
-import { Argument, type Command, Option } from "commander";
-import {
-  BACKEND_CHOICES,
-  type BackendChoice,
-  CACHE_DTYPES,
-  type CacheDtype,
-  DTYPE_CHOICES,
-  type DtypeChoice,
-} from "../../node/index.ts";
-import { attentionSpec, collect, collectJson, decimal, integer, wholeNumber } from "../args.ts";
+import { Argument, type Command } from "commander";
+import { attentionSpec, collect, collectJson, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
+import { addModel, addPlace, addSampling, type ModelOptions, type SamplingOptions } from "./model-options.ts";
 
 /** Options of `generate` as commander parses them. */
-export interface GenerateOptions extends PromptOptions {
-  readonly model?: string;
+export interface GenerateOptions extends PromptOptions, ModelOptions, SamplingOptions {
   readonly attention?: string;
-  readonly backend: BackendChoice;
-  readonly dtype: DtypeChoice;
-  readonly threads?: number;
-  readonly contextLength?: number;
-  readonly cacheDtype?: CacheDtype;
   readonly maxTokens?: number;
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly topK?: number;
-  readonly minP?: number;
-  readonly repetitionPenalty?: number;
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
   readonly json?: boolean;
+  readonly trace?: string;
+  readonly traceEvery?: number;
 }
 
 /** Text below the options in the help. */
@@ -41,14 +25,21 @@ A prompt that begins with a dash comes after "--".`;
 /** Adds the prompt and all options. */
 export function addGenerateOptions(command: Command): Command {
   addPrompt(command);
-  addModel(command);
-  addSampling(command);
+  addModel(command).option(
+    "--attention <spec>",
+    "e.g. full or less-is-more:budget=256,layers=2+7, or a file: ./my-policy.mjs (default: the model's)",
+    attentionSpec,
+  );
+  addPlace(command);
+  addSampling(command).option("--seed <s>", "makes sampling repeatable", integer);
   return command
     .optionsGroup("Output:")
     .option("--max-tokens <n>", "most tokens to generate (default: what the context holds)", wholeNumber(1))
     .option("--stop <text>", "text that ends the answer; repeatable", collect)
     .option("--ignore-eos", "go on past the end-of-sequence token, to --max-tokens")
     .option("--json", "print one JSON object")
+    .option("--trace <file>", "append attention metrics of sampled decode steps, one line of JSON each")
+    .option("--trace-every <n>", "decode steps between samples (default: 16)", wholeNumber(1))
     .addHelpText("after", NOTES);
 }
 
@@ -69,66 +60,4 @@ function addPrompt(command: Command): void {
     .option("--raw", "no chat template: the model goes on from the text itself")
     .option("--token-ids <file>", "read the prompt as a JSON array of token ids")
     .option("--starts-in-reasoning", "the output begins inside a block of thinking");
-}
-
-function addModel(command: Command): void {
-  command
-    .optionsGroup("Model:")
-    .option(
-      "-m, --model <model>",
-      "folder, .gguf file, URL, or model of the hub: org/name, hf:org/name:Q4_K_M (default: the bundled pico-reasoner)",
-    )
-    .option(
-      "--attention <spec>",
-      "e.g. full or less-is-more:budget=256,layers=2+7 (default: the model's)",
-      attentionSpec,
-    )
-    .addOption(new Option("--backend <name>", "where to compute").choices(BACKEND_CHOICES).default("auto"))
-    .addOption(
-      new Option(
-        "--dtype <dtype>",
-        "precision of the weights: auto (the checkpoint's own while it fits, else q8), own, q8 or q4 made on load",
-      )
-        .choices(DTYPE_CHOICES)
-        .default("auto"),
-    )
-    .option("--threads <n>", "threads of the CPU backend (default: one for each core)", wholeNumber(1))
-    .option(
-      "--context-length <n>",
-      "tokens of prompt and output together (default: the model's)",
-      wholeNumber(1),
-    )
-    .addOption(
-      new Option(
-        "--cache-dtype <dtype>",
-        "keys and values in f16, f32 or q8 (int8; default: f16 on a GPU, f32 on a CPU)",
-      ).choices(CACHE_DTYPES),
-    );
-}
-
-function addSampling(command: Command): void {
-  command
-    .optionsGroup("Sampling (default: the model's own values):")
-    .option(
-      "--temperature <t>",
-      "0 is greedy",
-      decimal("a number of at least 0", () => true),
-    )
-    .option(
-      "--top-p <p>",
-      "keep the likeliest tokens of this joint probability",
-      decimal("a number above 0, at most 1", (p) => p > 0 && p <= 1),
-    )
-    .option("--top-k <k>", "keep the k likeliest tokens; 0 keeps all", wholeNumber(0))
-    .option(
-      "--min-p <p>",
-      "keep tokens this likely relative to the likeliest",
-      decimal("a number from 0 to 1", (p) => p <= 1),
-    )
-    .option(
-      "--repetition-penalty <r>",
-      "above 1 discourages tokens already seen",
-      decimal("a number above 0", (r) => r > 0),
-    )
-    .option("--seed <s>", "makes sampling repeatable", integer);
 }

@@ -1,11 +1,11 @@
 import { Command } from "commander";
-import { ConfigError } from "../../base/errors.ts";
 import type { GenerationRequest, GenerationResult } from "../../engine/request.ts";
-import { bundledModelFolder, type DownloadProgress, formatAttention, openEngine } from "../../node/index.ts";
+import { type AttentionObserver, type Engine, formatAttention } from "../../node/index.ts";
 import { UsageError } from "../args.ts";
 import { INTERRUPTED, withInterrupt } from "../interrupt.ts";
+import { asUsage, openWithProgress } from "../open-with-progress.ts";
 import { NoteWriter, PartWriter } from "../output.ts";
-import { describeDownload, ProgressLine, RequestProgress } from "../progress.ts";
+import { ProgressLine, RequestProgress } from "../progress.ts";
 import { type PromptSource, readPrompt } from "../prompt.ts";
 import { addGenerateOptions, type GenerateOptions } from "./generate-options.ts";
 
@@ -18,17 +18,18 @@ export function generateCommand(done: (exitCode: number) => void): Command {
 }
 
 async function generate(argument: string | undefined, options: GenerateOptions): Promise<number> {
-  const { backend, threads } = options;
-  if (threads !== undefined && (backend === "webgpu" || backend === "reference"))
-    throw new UsageError(`--threads is for the CPU backend "wasm", and --backend asks for ${backend}`);
+  if (options.traceEvery !== undefined && options.trace === undefined)
+    throw new UsageError("--trace-every is for --trace FILE");
   const source = await readPrompt(argument, options, process.stdin);
   return withInterrupt(async (signal, begin) => {
     const progress = new ProgressLine(process.stderr);
     try {
-      const engine = await open(options, progress);
+      const engine = await openWithProgress(options, progress);
       try {
         begin();
-        return await run(engine, source, options, { signal, progress });
+        return await traced(engine, options, (observer) =>
+          run(engine, { ...source, ...(observer && { observer }) }, options, { signal, progress }),
+        );
       } finally {
         await engine.close();
       }
@@ -38,38 +39,37 @@ async function generate(argument: string | undefined, options: GenerateOptions):
   });
 }
 
-type Engine = Awaited<ReturnType<typeof openEngine>>;
 type Report = ReturnType<Engine["report"]>;
 
-async function open(options: GenerateOptions, progress: ProgressLine): Promise<Engine> {
-  const { backend, dtype, threads, contextLength, cacheDtype, attention } = options;
-  const { model = bundledModelFolder() } = options;
-  let download: DownloadProgress | undefined;
-  progress.show(() => (download ? describeDownload(download) : `opening ${model}`));
-  const onDownload = (now: DownloadProgress) => {
-    download = now.phase === "checking" && now.doneBytes >= now.totalBytes ? undefined : now;
-  };
+/** Runs work with the observer that writes `--trace`, if that is asked for. */
+async function traced<T>(
+  engine: Engine,
+  { trace: path, traceEvery }: GenerateOptions,
+  work: (observer: AttentionObserver | undefined) => Promise<T>,
+): Promise<T> {
+  if (path === undefined) return work(undefined);
+  const { openTrace } = await import("../../../eval/commands/trace.ts");
+  const trace = orUsage(() => openTrace(path, engine, traceEvery));
   try {
-    return await openEngine({
-      model,
-      onDownload,
-      backend,
-      dtype,
-      ...defined({ threads, contextLength, cacheDtype, attention }),
-    });
-  } catch (error) {
-    throw contextLength === undefined && threads === undefined && attention === undefined
-      ? error
-      : asUsage(error);
+    return await work(trace.observer);
   } finally {
-    progress.erase();
+    trace.close();
+  }
+}
+
+/** Runs work; a ConfigError is the command line's. */
+function orUsage<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw asUsage(error);
   }
 }
 
 /** Generates and writes all output. Returns the exit code. */
 async function run(
   engine: Engine,
-  source: PromptSource,
+  source: PromptSource & Pick<GenerationRequest, "observer">,
   options: GenerateOptions,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: ProgressLine },
 ): Promise<number> {
@@ -110,11 +110,6 @@ function requestOf(options: GenerateOptions): GenerationRequest {
   const { maxTokens, temperature, topP, topK, minP, repetitionPenalty, seed, stop, ignoreEos } = options;
   const sampling = defined({ temperature, topP, topK, minP, repetitionPenalty, seed });
   return { ...sampling, ...defined({ maxTokens, stop, ignoreEos }) };
-}
-
-/** Turns an impossible attention spec, context length or number of threads into a UsageError. */
-function asUsage(error: unknown): unknown {
-  return error instanceof ConfigError ? new UsageError(error.message) : error;
 }
 
 /** Explains a missing answer; undefined if there is one. */

@@ -1,10 +1,10 @@
 /**
- * A page for the browser test that solves one problem with the bundled model. The query has the prompt, and `worker` to
- * run the engine in a worker.
+ * A page for the browser test that solves one problem with the bundled model. The query has the prompt, and `place`:
+ * `worker` for a worker of the page that opens the engine, `package` for the package's own.
  */
 import type { GenerationPart } from "lessismore";
 import type { PageOutcome, WorkerMessage } from "./outcome.ts";
-import { solve } from "./solve.ts";
+import { openHere, openInWorker, solve } from "./solve.ts";
 
 function show(id: string, text: string): void {
   document.getElementById(id)?.append(text);
@@ -29,7 +29,8 @@ function solveInWorker(prompt: string): Promise<PageOutcome> {
 async function run(query: URLSearchParams): Promise<PageOutcome> {
   const prompt = query.get("prompt") ?? "";
   try {
-    return await (query.has("worker") ? solveInWorker(prompt) : solve(prompt, showPart));
+    if (query.get("place") === "worker") return await solveInWorker(prompt);
+    return await solve(query.get("place") === "package" ? openInWorker : openHere, prompt, showPart);
   } catch (error) {
     return { error: String(error) };
   }
