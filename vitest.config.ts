@@ -63,7 +63,7 @@ const system: TestProjectConfiguration = {
     name: "system",
     include: [
       SYSTEM_ONLY,
-      "test/conformance/{advance,attention,backend,edges,policy}.test.ts",
+      "test/conformance/{advance,attention,backend,edges,policy,pooling}.test.ts",
       "test/webgpu/kinds.test.ts",
     ],
     exclude: ["node_modules", "dist"],

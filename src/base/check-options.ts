@@ -69,7 +69,8 @@ export const oneOf = <const T extends readonly [string, ...string[]]>(words: T) 
 export const abortSignal = () =>
   v.optional(v.custom<AbortSignal>(isAbortSignal, "an AbortSignal, such as that of an AbortController"));
 
-function isAbortSignal(value: unknown): boolean {
+/** True for an AbortSignal of any realm. */
+export function isAbortSignal(value: unknown): boolean {
   return (
     typeof value === "object" &&
     value !== null &&

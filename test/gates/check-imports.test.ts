@@ -110,6 +110,16 @@ describe("the import law", () => {
     expect(problems[0]).toContain(`${file}: imports ${target}`);
   });
 
+  it("lets a command load its part of eval when it runs, and only that", () => {
+    const lazy = (target: string) => `const run = () => import("${target}");`;
+    const files = { "eval/commands/eval.ts": [], "eval/tasks/graph.ts": [] };
+    const from = (target: string) => check({ ...files, "src/cli/commands/a.ts": lazy(target) }).problems;
+    expect(from("../../../eval/commands/eval.ts")).toEqual([]);
+    expect(from("../../../eval/tasks/graph.ts")[0]).toContain("no layer");
+    const { problems } = check({ ...files, "src/cli/commands/a.ts": ["../../../eval/commands/eval.ts"] });
+    expect(problems[0]).toContain("when it runs");
+  });
+
   it("refuses a cycle, type or value, within a folder", () => {
     const { problems } = check({
       "src/kv/a.ts": ["./b.ts"],
