@@ -30,4 +30,4 @@ export const F16_SPECIAL = 3;
 export const RECORD_BYTES = 128;
 export const RECORD_OF_FOUR_BYTES = 288;
 /** With fewer rows of activations, each row meets quantised weights alone. */
-export const TILED_ROWS_QUANTISED = 16;
+export const TILED_ROWS_QUANTISED = 8;
