@@ -10,6 +10,7 @@ interface StepsOptions {
   readonly shape?: RandomModel;
   readonly context: readonly number[];
   readonly attention?: readonly string[];
+  readonly sequences: readonly number[];
   readonly steps: number;
   readonly rounds: number;
   readonly threads?: number;
@@ -37,6 +38,7 @@ export function stepsCommand(): Command {
     )
     .addOption(wholeNumbersOption("--context <n,...>", "cached tokens", [512, 1024, 2048, 4096, 8192]))
     .option("--attention <spec>", "may be given more than once", collect)
+    .addOption(wholeNumbersOption("--sequences <n,...>", "sequences of a step, one decode row each", [1]))
     .option("--steps <n>", "measured decode steps of a turn", wholeNumber, 24)
     .option("--rounds <n>", "turns of each attention", wholeNumber, 5)
     .option("--threads <n>", "threads, the caller's included", wholeNumber)
@@ -52,10 +54,11 @@ export function stepsCommand(): Command {
             benchSteps({ ...options, model, attention: attention ?? SHAPE_ATTENTION }),
           ));
       const rows = steps.map(({ parts, ...row }) => row);
-      const parts = steps.map(({ context, threads, attention, parts }) => ({
+      const parts = steps.map(({ context, threads, attention, sequences, parts }) => ({
         context,
         threads,
         attention,
+        sequences,
         ...parts,
       }));
       printTables({ steps: rows, parts, prefill: prefill.map((row) => ({ ...row })) }, json === true);

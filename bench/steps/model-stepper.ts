@@ -44,6 +44,8 @@ export interface StepperOptions {
   readonly cacheDtype?: "f32" | "q8";
   readonly model?: string;
   readonly contextLength: number;
+  /** Most sequences of a step. Default 1. */
+  readonly sequences?: number;
 }
 
 export class ModelStepper {
@@ -59,11 +61,11 @@ export class ModelStepper {
   readonly #policies = new Map<string, AttentionPolicy>();
   /** Policies that have made what they keep beside the cached keys. */
   readonly #prepared = new Set<AttentionPolicy>();
-  readonly #pages: readonly number[];
+  /** Pages of each sequence. */
+  readonly #pages: readonly (readonly number[])[];
   readonly #tokens: Uint32Array;
-  readonly #drawRow = Uint32Array.of(0);
+  readonly #drawRows: Uint32Array;
   #wasm: WasmBackend | undefined;
-  readonly #draws: readonly SamplingRow[] = [{ params: GREEDY, sampleIndex: 0, seenTokens: [] }];
 
   private constructor(backend: Backend, config: ModelConfig, weights: ModelWeights, clock: StepClock) {
     const { capacity } = backend;
@@ -75,7 +77,11 @@ export class ModelStepper {
     this.#attentionModel = attentionModelOf(config, PAGE_SIZE);
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.#attentionModel));
     this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
-    this.#pages = Array.from({ length: capacity.maxSequenceLength / PAGE_SIZE }, (_, page) => page);
+    const length = capacity.maxSequenceLength / PAGE_SIZE;
+    this.#pages = Array.from({ length: capacity.maxBatchSequences }, (_, s) =>
+      Array.from({ length }, (_, page) => s * length + page),
+    );
+    this.#drawRows = Uint32Array.from({ length: capacity.maxBatchSequences }, (_, row) => row);
     this.#tokens = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % config.vocabSize);
   }
 
@@ -84,7 +90,7 @@ export class ModelStepper {
     const checkpoint = await openCheckpoint(folder);
     try {
       const config = parseModelConfig(checkpoint.config, `${checkpoint.name}/config.json`);
-      const opened = await withAllPages(factoryOf(options))(config, capacityFor(options.contextLength));
+      const opened = await withAllPages(factoryOf(options))(config, capacityFor(options));
       const weights = await loadWeights(checkpoint, config, opened);
       const clock = new StepClock();
       const stepper = new ModelStepper(clock.watch(opened), config, weights, clock);
@@ -95,22 +101,30 @@ export class ModelStepper {
     }
   }
 
-  /** Fills the cache up to `length` tokens; returns the milliseconds. */
-  prefill(length: number): number {
+  /** Fills the cache of a sequence up to `length` tokens; returns the milliseconds. */
+  prefill(length: number, sequence = 0): number {
     this.#prepared.clear();
     const started = performance.now();
     for (let first = 0; first < length; first += CHUNK_ROWS)
-      this.#forward(first, Math.min(CHUNK_ROWS, length - first), true, this.policy("full"));
-    this.#decoder.computeLogits(this.#drawRow, 1);
+      this.#forward([sequence], first, Math.min(CHUNK_ROWS, length - first), true, this.policy("full"));
+    this.#decoder.computeLogits(this.#drawRows, 1);
     return performance.now() - started;
   }
 
-  /** A decode step, embedding to drawn token, at which `length` tokens are cached; returns the milliseconds. */
-  async step(length: number, attention: string): Promise<number> {
+  /**
+   * A decode step of the first `count` sequences, embedding to drawn tokens, at which `length` tokens of each are cached;
+   * returns the milliseconds.
+   */
+  async step(length: number, attention: string, count = 1): Promise<number> {
+    const sequences = this.#drawRows.subarray(0, count);
+    const draws = Array.from(
+      sequences,
+      (): SamplingRow => ({ params: GREEDY, sampleIndex: 0, seenTokens: [] }),
+    );
     const started = performance.now();
-    this.#forward(length - 1, 1, false, this.policy(attention));
-    this.#decoder.computeLogits(this.#drawRow, 1);
-    await this.backend.sample(this.#decoder.logits, this.#draws).tokens();
+    this.#forward([...sequences], length - 1, 1, false, this.policy(attention));
+    this.#decoder.computeLogits(this.#drawRows, count);
+    await this.backend.sample(this.#decoder.logits, draws).tokens();
     return performance.now() - started;
   }
 
@@ -136,9 +150,9 @@ export class ModelStepper {
   }
 
   /** Bytes that a step at this length has to read: weights once, but for the experts that do not compute its token, and what attention and selection read of the cache. */
-  stepBytes(length: number, attention: string): number {
+  stepBytes(length: number, attention: string, count = 1): number {
     const { numKvHeads, headDim } = this.config;
-    const rows = this.#attendedRows(length, attention);
+    const rows = count * this.#attendedRows(length, attention);
     return (
       this.backend.report().weightBytes -
       this.#idleExpertBytes +
@@ -152,10 +166,11 @@ export class ModelStepper {
   }
 
   /** Multiply-adds of a step at this length, where the query heads of a kv head share its rows. */
-  stepMultiplyAdds(length: number, attention: string): number {
+  stepMultiplyAdds(length: number, attention: string, count = 1): number {
     const { numLayers, numQueryHeads, headDim, hiddenSize, vocabSize } = this.config;
     const rows = this.#attendedRows(length, attention);
-    return numLayers * this.#layerElements() + vocabSize * hiddenSize + rows * 2 * numQueryHeads * headDim;
+    const weights = numLayers * this.#layerElements() + vocabSize * hiddenSize;
+    return count * (weights + rows * 2 * numQueryHeads * headDim);
   }
 
   /** Multiply-adds of the prefill of `length` tokens; only the last has logits. */
@@ -183,13 +198,31 @@ export class ModelStepper {
     return policy;
   }
 
-  #forward(firstPosition: number, numRows: number, isPrefill: boolean, policy: AttentionPolicy): void {
-    const [tokens, pages] = [this.#tokens, this.#pages];
+  #forward(
+    sequences: readonly number[],
+    firstPosition: number,
+    numRows: number,
+    isPrefill: boolean,
+    policy: AttentionPolicy,
+  ): void {
+    const tokens = this.#tokens;
     const validBounds = isPrefill || this.#prepared.has(policy) ? firstPosition : 0;
     if (!isPrefill) this.#prepared.add(policy);
-    this.#batch.fill([
-      { name: "bench", tokens, pages, firstPosition, numRows, isPrefill, policy, validBounds },
-    ]);
+    this.#batch.fill(
+      sequences.map((s) => {
+        const pages = this.#pages[s] ?? [];
+        return {
+          name: `sequence ${s}`,
+          tokens,
+          pages,
+          firstPosition,
+          numRows,
+          isPrefill,
+          policy,
+          validBounds,
+        };
+      }),
+    );
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }
 }
@@ -212,12 +245,13 @@ function factoryOf({ backend, threads, cacheDtype = "f32" }: StepperOptions): Ba
   return withAllPages(wasmFactory(createWasmHost(), options));
 }
 
-function capacityFor(contextLength: number): Capacity {
+function capacityFor({ contextLength, sequences = 1 }: StepperOptions): Capacity {
+  const pages = Math.ceil(contextLength / PAGE_SIZE);
   return {
     pageSize: PAGE_SIZE,
-    maxPages: Math.ceil((contextLength + SPARE_TOKENS) / PAGE_SIZE),
-    maxSequenceLength: Math.ceil(contextLength / PAGE_SIZE) * PAGE_SIZE,
+    maxPages: sequences * pages + SPARE_TOKENS / PAGE_SIZE,
+    maxSequenceLength: pages * PAGE_SIZE,
     maxBatchRows: CHUNK_ROWS,
-    maxBatchSequences: 1,
+    maxBatchSequences: sequences,
   };
 }

@@ -1,7 +1,7 @@
 import type { Capacity, ModelShape } from "../backend.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
-import { FEW_ROWS, RECORD_BYTES, RECORD_OF_FOUR_BYTES, SPLIT } from "./assembly/layout.ts";
+import { RECORD_BYTES, RECORD_OF_FOUR_BYTES, SPLIT, TILED_ROWS_QUANTISED } from "./assembly/layout.ts";
 import * as words from "./assembly/words.ts";
 
 /** First byte of the arena: the kernels' own data end below it. */
@@ -125,7 +125,10 @@ export function regions(
 
 /** Bytes of 32 columns of `rows` rows of quantised activations. */
 function quantisedBytes(rows: number): number {
-  return Math.max(Math.min(rows, FEW_ROWS - 1) * RECORD_BYTES, Math.ceil(rows / 4) * RECORD_OF_FOUR_BYTES);
+  return Math.max(
+    Math.min(rows, TILED_ROWS_QUANTISED - 1) * RECORD_BYTES,
+    Math.ceil(rows / 4) * RECORD_OF_FOUR_BYTES,
+  );
 }
 
 /** The widest inner row of any feed-forward. */

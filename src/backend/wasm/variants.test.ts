@@ -141,10 +141,12 @@ describe.each(BUILDS)("on $threads threads, $simd", (build) => {
       const weight = backend.createWeight(matrixSpec("w", dtype, [rows, cols]));
       const bytes = weightBytes(dtype, rows * cols);
       backend.writeWeight(weight, 0, bytes);
-      for (const count of [1, 3, 8, 37]) {
+      const alone = multiply(backend, weight, x, 1, out).slice(0, rows);
+      for (const count of [1, 2, 3, 4, 5, 8, 14, 25, 37]) {
         const product = () => multiply(backend, weight, x, count, out).slice(0, rows * count);
         backend.tune(DEFAULT_TUNING);
         const expected = product();
+        expect(sameBits(alone, expected.subarray(0, rows)), `a row alone and beside ${count - 1}`).toBe(true);
         expectProduct(expected, weightValues(dtype, bytes), given, { rows, cols, count });
         for (const variant of VARIANTS) {
           backend.tune({ ...DEFAULT_TUNING, ...variant });

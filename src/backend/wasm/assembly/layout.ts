@@ -29,5 +29,5 @@ export const F16_SPECIAL = 3;
 /** Bytes of 32 activations of quantised weights, of one row and of four: see activations.ts. */
 export const RECORD_BYTES = 128;
 export const RECORD_OF_FOUR_BYTES = 288;
-/** With fewer rows of activations, each row runs alone and gives the same bits as a single row. */
-export const FEW_ROWS = 8;
+/** With fewer rows of activations, each row meets quantised weights alone. */
+export const TILED_ROWS_QUANTISED = 8;

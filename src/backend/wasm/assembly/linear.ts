@@ -4,25 +4,29 @@
  */
 import { quantiseFour, quantiseRows, RECORD, RECORD_OF_FOUR } from "./activations";
 import { fork, ALL_THREADS, streamThreads } from "./control";
-import { FEW_ROWS as FEW } from "./layout";
+import { TILED_ROWS_QUANTISED as TILED } from "./layout";
 import { F16_SCALE, geluTimes4, siluTimes4 } from "./math";
 import { matvecBf16, matvecF16, matvecF16Special, matvecF32 } from "./matvec-floats";
 import { matvecQuantised } from "./matvec-quantised";
 import { isFourBits, isQuantised } from "./quantised";
 import { limits, Dtype, model, param, region, roundUp, scratch, setParam, tuning, weight, workers } from "./state";
-import { packFour, tile8x4 } from "./tile";
+import { packFour } from "./tile";
+import { chainBytes, FLOAT_PANEL_BYTES, tilesOfFloats } from "./tile-floats";
 import { expandQuantised, QUANTISED_PANEL_COLS, tileQuantised } from "./tile-quantised";
-import { expandPanel, rowGroupBytes, rowGroupShift } from "./weights";
+import { rowGroupBytes, rowGroupShift } from "./weights";
 
-/** Columns of an f32 panel in scratch: 16 KiB, half of L1. */
-const PANEL_COLS: u32 = 512;
-const FEW_ROWS: u32 = FEW;
+/** Below, a job streams the weights: its items are long. */
+const FEW_ROWS: u32 = 24;
+/** From here on float weights take four rows of x at a time; the one or two that may be left go alone. */
+const TILED_ROWS: u32 = 3;
+/** The same for quantised weights, whose tiles first expand them. */
+const TILED_ROWS_QUANTISED: u32 = TILED;
 /** Bytes of a panel in scratch; those of quantised weights, 24 blocks of at most 640 bytes, fit too. */
-const PANEL_BYTES: u32 = PANEL_COLS * 32;
+const PANEL_BYTES: u32 = FLOAT_PANEL_BYTES;
 /** Rows of x that one item packs. */
 const PACK_ROWS: u32 = 16;
-/** Maximum row groups of an item with a second weight: their sums wait in scratch for those of the second. */
-const PAIRED_ROW_GROUPS: u32 = 64;
+/** Maximum sums of 8 in an item with a second weight: they wait in scratch for those of the second. */
+const PAIRED_SUMS: u32 = 512;
 /** Items per thread, if the weights suffice: the last item ends the job for all. */
 const ITEMS_PER_THREAD: u32 = 2;
 
@@ -35,7 +39,7 @@ export namespace Mode {
 
 /**
  * Params: 0 rows of x, 1 x, 2 bytes of a row of x, 3 segments (weights), 4 bytes of all weights, 5 to 7 whether
- * weights are floats, quantised, f16; then SEGMENT_WORDS for each segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0,
+ * weights are f32 or bf16, quantised, f16; then SEGMENT_WORDS for each segment: 0 weight, 1 second weight or 0, 2 mode, 3 bias or 0,
  * 4 out, 5 rowGroups, 6 rowGroups of an item, 7 first item.
  */
 const HAS_FLOATS: usize = 5;
@@ -51,10 +55,10 @@ const SEGMENT_WORDS: usize = 12;
 /** Scratch bytes of one weight's sums. */
 // @ts-ignore: decorator
 @inline function sumsBytes(): u32 {
-  return max<u32>(roundUp(limits.rows(), 4), PAIRED_ROW_GROUPS * FEW_ROWS) * 32;
+  return max<u32>(roundUp(limits.rows(), 4), PAIRED_SUMS) * 32;
 }
 
-export function linearScratch(): u32 { return PANEL_BYTES + 2 * sumsBytes(); }
+export function linearScratch(): u32 { return PANEL_BYTES + 2 * sumsBytes() + chainBytes(roundUp(limits.rows(), 4)); }
 
 /** Starts a job on x f32 [rows, cols]. */
 export function begin(x: usize, rows: u32, cols: u32): void {
@@ -68,16 +72,14 @@ export function begin(x: usize, rows: u32, cols: u32): void {
   setParam(HAS_F16, 0);
 }
 
-/** Prepares x for the weights' formats: integers for quantised ones, and many rows 4 side by side, [rows / 4][cols][4]. */
+/** Prepares x for the weights' formats: integers for quantised ones, and rows of tiles 4 side by side, [rows / 4][cols][4]. */
 function prepare(): void {
   const rows = param(0);
-  if (rows >= FEW_ROWS) {
-    fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, ALL_THREADS);
-    setParam(1, <u32>region.packed());
-    return;
-  }
-  if (param(HAS_QUANTISED)) quantiseRows(<usize>param(1), rows, param(2) >> 2, region.quantised());
-  if (param(HAS_F16)) raise(<usize>param(1), rows * param(2), region.packed());
+  const areTiles = rows >= TILED_ROWS && (param(HAS_FLOATS) != 0 || param(HAS_F16) != 0);
+  const areQuantisedTiles = rows >= TILED_ROWS_QUANTISED && param(HAS_QUANTISED) != 0;
+  if (areTiles || areQuantisedTiles) fork(packItem, (rows + PACK_ROWS - 1) / PACK_ROWS, ALL_THREADS);
+  if (param(HAS_QUANTISED) && !areQuantisedTiles) quantiseRows(<usize>param(1), rows, param(2) >> 2, region.quantised());
+  if (param(HAS_F16) && !areTiles) raise(<usize>param(1), rows * param(2), region.packed());
 }
 
 /** out = x * 2^56, for `matvecF16`. */
@@ -108,8 +110,7 @@ export function add(w: usize, second: usize, mode: u32, bias: usize, out: usize)
 // @ts-ignore: decorator
 @inline function noteFormat(w: usize): void {
   const dtype = weight.dtype(w);
-  setParam(isQuantised(dtype) ? HAS_QUANTISED : HAS_FLOATS, 1);
-  if (dtype == Dtype.F16) setParam(HAS_F16, 1);
+  setParam(isQuantised(dtype) ? HAS_QUANTISED : dtype == Dtype.F16 ? HAS_F16 : HAS_FLOATS, 1);
 }
 
 /** Bytes of 8 rows of a weight. */
@@ -135,7 +136,8 @@ export function run(): void {
   prepare();
   const isFew = param(0) < FEW_ROWS;
   const bytes = param(4);
-  const threads: u32 = isFew ? streamThreads(bytes) : ALL_THREADS;
+  // Arithmetic bounds tiles, which gain by every thread.
+  const threads: u32 = param(0) < TILED_ROWS ? streamThreads(bytes) : ALL_THREADS;
   const takers = min<u32>(threads, workers() + 1);
   const share = bytes / (takers * ITEMS_PER_THREAD);
   let items: u32 = 0;
@@ -147,7 +149,7 @@ export function run(): void {
       // A single thread shares nothing: the longer its stream the better.
       const most = takers < 2 ? share : min<u32>(share, tuning.itemBytes(weight.dtype(w)));
       perItem = max<u32>(1, most / bytesOfRowGroups(w, second));
-      if (second) perItem = min<u32>(perItem, PAIRED_ROW_GROUPS);
+      if (second) perItem = min<u32>(perItem, PAIRED_SUMS / roundUp(param(0), 4));
       if (isDouble(w) || (second != 0 && isDouble(second))) perItem = max<u32>(2, perItem & ~1);
     }
     setParam(at + 6, perItem);
@@ -170,8 +172,9 @@ function packItem(item: u32): void {
   const cols = <u32>stride >> 2;
   for (let t = item * PACK_ROWS; t < last; t += 4) {
     const x = <usize>param(1) + <usize>t * stride;
-    if (param(HAS_FLOATS)) packFour(x, stride, last - t, cols, region.packed() + <usize>t * stride);
-    if (param(HAS_QUANTISED)) quantiseFour(x, stride, last - t, cols, quantisedFour(t, cols), scratch);
+    if (param(HAS_FLOATS) || param(HAS_F16)) packFour(x, stride, last - t, cols, region.packed() + <usize>t * stride);
+    if (param(HAS_QUANTISED) && param(0) >= TILED_ROWS_QUANTISED)
+      quantiseFour(x, stride, last - t, cols, quantisedFour(t, cols), scratch);
   }
 }
 
@@ -209,12 +212,13 @@ function rowGroupTimesX(w: usize, rowGroup: u32, out: usize): void {
   const data = weight.data(w) + <usize>((rowGroup >> (rowGroupShift(dtype) - 3)) * rowGroupBytes(dtype, weight.cols(w)));
   if (isQuantised(dtype)) {
     const isUpper = isFourBits(dtype) && (rowGroup & 1) != 0;
-    if (param(0) >= FEW_ROWS) manyRowsQuantised(dtype, data, isUpper, out);
+    if (param(0) >= TILED_ROWS_QUANTISED) manyRowsQuantised(dtype, data, isUpper, out);
     else if (!isUpper) fewRowsQuantised(dtype, data, out);
-  } else if (param(0) < FEW_ROWS) {
-    const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * rowGroupBytes(dtype, weight.cols(w)));
-    fewRows(dtype, data, limit, out);
-  } else manyRows(dtype, data, out);
+    return;
+  }
+  const limit = weight.data(w) + <usize>(((weight.rows(w) + 7) >> 3) * rowGroupBytes(dtype, weight.cols(w)));
+  if (param(0) < TILED_ROWS) singleRows(dtype, data, limit, 0, out);
+  else tiles(dtype, data, limit, out);
 }
 
 function fewRowsQuantised(dtype: u32, data: usize, out: usize): void {
@@ -235,30 +239,29 @@ function manyRowsQuantised(dtype: u32, data: usize, isUpper: bool, out: usize): 
   }
 }
 
-function fewRows(dtype: u32, data: usize, limit: usize, out: usize): void {
+/** Rows of x from `first` on, each alone. */
+function singleRows(dtype: u32, data: usize, limit: usize, first: u32, out: usize): void {
   const stride = <usize>param(2), cols = param(2) >> 2;
-  let x = dtype == Dtype.F16 ? region.packed() : <usize>param(1);
-  for (const end = x + <usize>param(0) * stride; x < end; x += stride, out += 32) {
-    if (dtype == Dtype.F32) matvecF32(data, cols, x, out);
-    else if (dtype == Dtype.BF16) matvecBf16(data, cols, x, out, limit);
-    else if (dtype == Dtype.F16) matvecF16(data, cols, x, out, limit);
-    else matvecF16Special(data, cols, x, out);
+  const all = dtype == Dtype.F16 ? region.packed() : <usize>param(1);
+  const end = all + <usize>param(0) * stride;
+  for (let x = all + <usize>first * stride, to = out + <usize>(first * 32); x < end; x += stride, to += 32) {
+    if (dtype == Dtype.F32) matvecF32(data, cols, x, to);
+    else if (dtype == Dtype.BF16) matvecBf16(data, cols, x, to, limit);
+    else if (dtype == Dtype.F16) matvecF16(data, cols, x, to, limit);
+    else matvecF16Special(data, cols, x, to);
   }
 }
 
-function manyRows(dtype: u32, data: usize, out: usize): void {
+/** Four rows of x at a time. */
+function tiles(dtype: u32, data: usize, limit: usize, out: usize): void {
   const rows = param(0), cols = param(2) >> 2;
-  const x = <usize>param(1), stride = <usize>param(2);
-  for (let k: u32 = 0; k < cols; k += PANEL_COLS) {
-    const n = min<u32>(PANEL_COLS, cols - k);
-    let panel = data + <usize>(k * 32);
-    if (dtype != Dtype.F32) {
-      panel = scratch;
-      expandPanel(dtype, data + <usize>(k * 16), n, panel);
-    }
-    for (let t: u32 = 0; t < rows; t += 4)
-      tile8x4(panel, n, x + <usize>t * stride + <usize>(k * 16), out + <usize>(t * 32), 32, k != 0);
-  }
+  const left = rows & 3;
+  // Of f16, rows alone would need x in another form.
+  const isLeftAlone = left > 0 && left < TILED_ROWS && rows < FEW_ROWS && (dtype == Dtype.F32 || dtype == Dtype.BF16);
+  const tiled = isLeftAlone ? rows - left : roundUp(rows, 4);
+  const chains = scratch + <usize>(PANEL_BYTES + 2 * sumsBytes());
+  tilesOfFloats(dtype, data, cols, region.packed(), tiled, out, chains, scratch);
+  if (isLeftAlone) singleRows(dtype, data, limit, tiled, out);
 }
 
 /** Applies bias and mode to the sums of a row group and stores them. */

@@ -49,20 +49,20 @@ export function matvecF32(p: usize, cols: u32, x: usize, out: usize): void {
  * registers; each row then has two, over every other column.
  */
 // @ts-ignore: decorator
-@inline const CHAINS: u32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 2;
+@inline export const BF16_CHAINS: u32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 2;
 
 /** limit: end of the weight; nothing past it is touched. */
 export function matvecBf16(p: usize, cols: u32, x: usize, out: usize, limit: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
   const high = v128.load(HIGH_HALVES);
-  const ends = x + <usize>((cols & ~(CHAINS - 1)) * 4);
+  const ends = x + <usize>((cols & ~(BF16_CHAINS - 1)) * 4);
   const end = x + <usize>(cols * 4);
   const ahead = tuning.ahead(Dtype.BF16);
   let seen: u32 = 0;
   while (x < ends) {
     if (ahead != 0 && p + ahead + TOUCHED <= limit) seen ^= touch(p + ahead);
     const stop = min<usize>(ends, x + TOUCHED / 4);
-    if (CHAINS == 4) {
+    if (BF16_CHAINS == 4) {
       for (; x < stop; x += 16, p += 64) {
         const w0 = v128.load(p), w1 = v128.load(p, 16);
         const x0 = v128.load32_splat(x), x1 = v128.load32_splat(x, 4);
