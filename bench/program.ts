@@ -9,6 +9,7 @@ import { memoryCommand } from "./commands/memory.ts";
 import { prefillCommand } from "./commands/prefill.ts";
 import { prefixCommand } from "./commands/prefix.ts";
 import { reportCommand } from "./commands/report.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { backendsCommand, stepsCommand } from "./commands/steps.ts";
 import { takeDevice } from "./device.ts";
 
@@ -25,7 +26,14 @@ export function createProgram(): Command {
       if (exitCode !== undefined) process.exit(exitCode); // the command has run, where the GPU has no equal
     });
   const single = [kernelsCommand(), stepsCommand(), backendsCommand(), memoryCommand(), checkpointCommand()];
-  const whole = [decodeCommand(), prefillCommand(), prefixCommand(), jitterCommand(), efficiencyCommand()];
+  const whole = [
+    decodeCommand(),
+    prefillCommand(),
+    prefixCommand(),
+    serveCommand(),
+    jitterCommand(),
+    efficiencyCommand(),
+  ];
   const judged = [reportCommand(), compareCommand()];
   for (const command of [...single, ...whole, ...judged]) program.addCommand(command);
   return program;

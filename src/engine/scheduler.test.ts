@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { chunkOf, type SchedulerEntry, schedule } from "./scheduler.ts";
+import { type SchedulerEntry, schedule } from "./scheduler.ts";
+import { chunkOf } from "./share-rows.ts";
 
 const entry = (cachedTokens: number, promptTokens: number, more: Partial<SchedulerEntry> = {}) => ({
   cachedTokens,
