@@ -33,7 +33,7 @@ export interface SchedulerLimits {
   /** Maximum rows of a step. */
   readonly maxRows: number;
   readonly maxSequences: number;
-  /** Maximum rows of all prefill chunks of a step. */
+  /** Maximum rows of all prefill chunks of a step. Twice as many if that ends a short prompt, and no request decodes meanwhile. */
   readonly maxPrefillRows: number;
 }
 
@@ -56,8 +56,10 @@ export function schedule<Entry extends SchedulerEntry>(
     rows++;
   }
   const prompts = entries.filter(hasPrefill);
+  const maxRows = Math.min(limits.maxPrefillRows, limits.maxRows - rows);
   const shares = shareRows(prompts.map(leftOf), {
-    maxRows: Math.min(limits.maxPrefillRows, limits.maxRows - rows),
+    maxRows,
+    spareRows: rows > 0 ? 0 : Math.min(maxRows, limits.maxRows - maxRows),
     maxPrompts: limits.maxSequences - runs.length,
   });
   for (const [i, entry] of prompts.entries()) {

@@ -9,9 +9,14 @@ export const CHUNK_ROWS = 8;
 /** Share of the rows that the oldest prompt has whatever comes after it. Each prompt is the oldest at some time, so none starves. */
 const OLDEST_SHARE = 1 / 4;
 
+/** A prompt that lacks no more rows is computed in one step even where that takes some of the spare rows. */
+const WHOLE_ROWS = 64;
+
 export interface RowLimits {
   /** Maximum rows of all prompts. */
   readonly maxRows: number;
+  /** Rows beyond them for prompts that they complete. */
+  readonly spareRows: number;
   readonly maxPrompts: number;
 }
 
@@ -20,17 +25,25 @@ export interface RowLimits {
  * prompt gets at least its share.
  * lefts: rows that each prompt lacks, all above 0, oldest first
  */
-export function shareRows(lefts: readonly number[], { maxRows, maxPrompts }: RowLimits): readonly number[] {
+export function shareRows(
+  lefts: readonly number[],
+  { maxRows, spareRows, maxPrompts }: RowLimits,
+): readonly number[] {
   const shares = lefts.map(() => 0);
   const [oldest] = lefts;
   if (oldest === undefined || maxRows <= 0 || maxPrompts <= 0) return shares;
   const reserved = reservedRows(oldest, maxRows);
   let free = maxRows - reserved;
+  let spare = spareRows;
   let places = maxPrompts - 1;
   const shortestFirst = lefts.map((left, i) => ({ left, i })).sort((a, b) => a.left - b.left || a.i - b.i);
   for (const { left, i } of shortestFirst) {
     const isOldest = i === 0;
     if (!isOldest && places === 0) continue;
+    if (!isOldest && left > free && left <= Math.min(WHOLE_ROWS, free + spare)) {
+      spare -= left - free;
+      free = left;
+    }
     const rows = isOldest ? chunkOf(left, reserved + free) : chunkWithin(left, free);
     if (rows === 0) continue;
     shares[i] = rows;
