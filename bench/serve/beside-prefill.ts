@@ -1,4 +1,5 @@
 /** The first token of short requests that come while a long prompt is computed, in time and in chunks of that prompt. */
+import { BackendError } from "../../src/node/internal.ts";
 import { median, percentile } from "../statistics.ts";
 import { freshPrompt } from "./prompts.ts";
 import type { MeasuredServer } from "./server.ts";
@@ -37,8 +38,9 @@ export interface BesidePrefillRow {
   readonly goal: "at most 2 chunks";
 }
 
-/** Pauses before the first short request, and between two: each comes at another place of a chunk. */
+/** Longest pause before the first short request, which gives the long one time to come first. */
 const LEAD_MS = 400;
+/** Pauses between two short requests: each comes at another place of a chunk. */
 const PAUSES_MS = [310, 470, 230, 390, 530];
 
 interface Round {
@@ -58,6 +60,10 @@ export async function benchBesidePrefill(
   const done: Round[] = [];
   for (let i = 0; i < rounds; i++) done.push(await round(server, prefillTokens, short));
   const beside = done.flatMap((one) => one.beside);
+  if (beside.length === 0)
+    throw new BackendError(
+      `bench serve: a prompt of ${prefillTokens} tokens was computed before a short request came beside it; raise --prefill`,
+    );
   const times = beside.map(firstTokenMs);
   const aloneMs = median(done.flatMap(({ alone }) => alone));
   const chunkMs = medianOf(done.map((one) => one.chunkMs));
@@ -90,11 +96,11 @@ async function round(
     isComputed = true;
   });
   long.catch(() => {}); // awaited below; a short request may fail first
-  await pause(LEAD_MS);
+  await pause(Math.min(LEAD_MS, 2 * median(alone)));
   const beside: StreamTimes[] = [];
   while (!isComputed) {
     beside.push(await short());
-    await pause(PAUSES_MS[beside.length % PAUSES_MS.length] ?? 0);
+    await Promise.race([long, pause(PAUSES_MS[beside.length % PAUSES_MS.length] ?? 0)]);
   }
   const longMs = firstTokenMs(await long);
   const after = await readFigures(server);

@@ -1,5 +1,6 @@
 /** The server that is measured: a `lessismore serve` of this build as a process of its own, or one that runs already. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { BackendError } from "../../src/node/internal.ts";
 
@@ -28,6 +29,7 @@ export async function startServer(args: readonly string[]): Promise<MeasuredServ
   const exit = new Promise<number | null>((resolve) => {
     child.once("exit", resolve);
   });
+  const keeping = endWithThis(child);
   let stderr = "";
   child.stderr.on("data", (text: Buffer) => {
     stderr = (stderr + String(text)).slice(-4000);
@@ -36,7 +38,7 @@ export async function startServer(args: readonly string[]): Promise<MeasuredServ
     const line = await firstLine(child, exit, () => stderr);
     const { url, model, backend } = JSON.parse(line) as { url: string; model: string; backend: string };
     const description = `lessismore serve ${args.join(" ")} (${backend})`;
-    return { url, model, description, isOurs: true, stop: () => stop(child, exit) };
+    return { url, model, description, isOurs: true, stop: () => stop(child, exit).finally(keeping) };
   } catch (error) {
     child.kill("SIGKILL");
     throw error;
@@ -62,6 +64,22 @@ function firstLine(child: ChildProcess, exit: Promise<number | null>, said: () =
       fail(`it ended with ${code}`);
     });
   });
+}
+
+/** Ends the server if this process is ended first. Returns the function that stops looking after it. */
+function endWithThis(child: ChildProcess): () => void {
+  const kill = () => child.kill("SIGKILL");
+  const leave = (signal: NodeJS.Signals) => {
+    kill();
+    process.exit(128 + constants.signals[signal]);
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  process.once("exit", kill);
+  for (const signal of signals) process.once(signal, leave);
+  return () => {
+    process.off("exit", kill);
+    for (const signal of signals) process.off(signal, leave);
+  };
 }
 
 async function stop(child: ChildProcess, exit: Promise<number | null>): Promise<void> {

@@ -92,12 +92,13 @@ export async function streamCompletion(server: MeasuredServer, request: StreamRe
     // a token whose text never came, such as half of a character, has no event
     arrivals: arrivals.length > 0 ? arrivals : [endedAt],
     ...(cachedTokens !== undefined && { cachedTokens }),
-    ...(ours && {
-      ours: {
-        ...{ attention: ours.attention, attendedFraction: ours.attended_fraction },
-        firstTokenSteps: ours.first_token_steps,
-      },
-    }),
+    ...(server.isOurs &&
+      ours && {
+        ours: {
+          ...{ attention: ours.attention, attendedFraction: ours.attended_fraction },
+          firstTokenSteps: ours.first_token_steps,
+        },
+      }),
   };
 }
 
