@@ -41,7 +41,7 @@ export interface BesidePrefillRow {
 /** Longest pause before the first short request, which gives the long one time to come first. */
 const LEAD_MS = 400;
 /** Pauses between two short requests: each comes at another place of a chunk. */
-const PAUSES_MS = [310, 470, 230, 390, 530];
+const PAUSES_MS = [1310, 1470, 1230, 1390, 1530];
 
 interface Round {
   readonly alone: readonly number[];

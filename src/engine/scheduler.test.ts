@@ -78,11 +78,11 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
   ],
   [
     "also beyond the limit of prefill, if nobody decodes",
-    [entry(400, 6000), entry(0, 30)],
-    { maxPrefillRows: 24 },
+    [entry(400, 6000), entry(0, 40)],
+    { maxPrefillRows: 16 },
     [
       [0, 8, true],
-      [1, 30, true],
+      [1, 40, true],
     ],
   ],
   [
@@ -198,7 +198,7 @@ test("for any requests and limits each step keeps the limits and the order, and 
         const rows = (of: typeof runs) => of.reduce((sum, { numRows }) => sum + numRows, 0);
         expect(runs.length).toBeLessThanOrEqual(some.maxSequences);
         expect(rows(runs)).toBeLessThanOrEqual(some.maxRows);
-        const spare = prefill.length === runs.length ? some.maxPrefillRows : 0;
+        const spare = prefill.length === runs.length ? 2 * some.maxPrefillRows : 0;
         expect(rows(prefill)).toBeLessThanOrEqual(some.maxPrefillRows + spare);
         expect(new Set(runs.map(({ entry: one }) => one)).size).toBe(runs.length);
         expect(runs.map(({ isPrefill }) => isPrefill)).toEqual(

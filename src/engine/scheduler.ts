@@ -33,9 +33,15 @@ export interface SchedulerLimits {
   /** Maximum rows of a step. */
   readonly maxRows: number;
   readonly maxSequences: number;
-  /** Maximum rows of all prefill chunks of a step. Twice as many if that ends a short prompt, and no request decodes meanwhile. */
+  /** Maximum rows of all prefill chunks of a step. More if that ends a short prompt and no request decodes meanwhile. */
   readonly maxPrefillRows: number;
 }
+
+/**
+ * Rows beyond `maxPrefillRows`, as a multiple of them, that end a short prompt. They attend to few tokens, so they cost less than the
+ * rows of long prompts, by which chunks are sized.
+ */
+const SPARE = 2;
 
 /** Returns true if the next step decodes a token of the request, given room. */
 export function isDecoding(entry: SchedulerEntry): boolean {
@@ -59,7 +65,7 @@ export function schedule<Entry extends SchedulerEntry>(
   const maxRows = Math.min(limits.maxPrefillRows, limits.maxRows - rows);
   const shares = shareRows(prompts.map(leftOf), {
     maxRows,
-    spareRows: rows > 0 ? 0 : Math.min(maxRows, limits.maxRows - maxRows),
+    spareRows: rows > 0 ? 0 : Math.min(SPARE * maxRows, limits.maxRows - maxRows),
     maxPrompts: limits.maxSequences - runs.length,
   });
   for (const [i, entry] of prompts.entries()) {
