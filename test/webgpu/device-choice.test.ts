@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { BackendError, ConfigError } from "../../src/base/errors.ts";
 import { findGpu, listGpus } from "../../src/node/gpu-list.ts";
 import { fitCheckpoint, openEngine } from "../../src/node/index.ts";
+import { run } from "../e2e/command-line.ts";
 import { webgpuForTests } from "./environment.ts";
 
 const { gpu } = await webgpuForTests();
@@ -39,6 +40,12 @@ describe.skipIf(gpu === undefined)("the choice of a GPU", () => {
     );
     await expect(openEngine({ model, device: 0, backend: "wasm" })).rejects.toThrow(/backend asks for wasm/);
     await expect(fitCheckpoint(model, { device: 99 })).rejects.toThrow(ConfigError);
+  });
+
+  it("is refused by the command line with 2 and the list", () => {
+    const { status, stderr } = run(["generate", "hi", "--device", "99"]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('device: GPU "99" is not there; this machine has 0: ');
   });
 
   it.runIf(isSwiftShader)(
