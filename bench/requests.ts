@@ -3,6 +3,7 @@
  * alternate between attentions, so that ratios hold on a noisy machine.
  */
 import { type BackendChoice, type Engine, type EngineOptions, openEngine } from "../src/node/index.ts";
+import { deviceOption } from "./device.ts";
 import { mean, median, percentile } from "./statistics.ts";
 import { LEAD_TOKENS, type TokenTimes, timeTokens } from "./token-times.ts";
 
@@ -52,7 +53,7 @@ async function run(engine: Engine, context: number, attention: string, steps: nu
 }
 
 async function withEngine<T>(options: BenchEngineOptions, work: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await openEngine({ maxConcurrent: 1, ...options });
+  const engine = await openEngine({ maxConcurrent: 1, ...deviceOption(), ...options });
   try {
     return await work(engine);
   } finally {

@@ -1,5 +1,6 @@
 /** Time to the first token of a turn whose beginning is cached, beside that of the same turn without. */
 import { type BackendChoice, type Engine, openEngine } from "../src/node/index.ts";
+import { deviceOption } from "./device.ts";
 import { median } from "./statistics.ts";
 import { newSalt } from "./token-times.ts";
 
@@ -42,7 +43,7 @@ export async function benchSharedPrefix(options: SharedPrefixOptions): Promise<S
   const { shared, added, rounds, backend, model, threads } = options;
   const contextLength = shared + added + 64;
   const engine = await openEngine({
-    ...{ maxConcurrent: 2, contextLength, backend },
+    ...{ maxConcurrent: 2, contextLength, backend, ...deviceOption() },
     ...(model !== undefined && { model }),
     ...(threads !== undefined && { threads }),
   });

@@ -58,6 +58,7 @@ export type {
   GenerationTimings,
   GenerationUsage,
   PartKind,
+  RequestTimings,
   TokenAlternative,
   TokenLogprob,
 } from "./engine/request.ts";

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { openEngine } from "../../src/node/index.ts";
+import { deviceOption } from "../device.ts";
 import { benchJitter, type JitterOptions, type JitterRow, jitterContext } from "../jitter.ts";
 import { judgeJitter } from "../jitter-targets.ts";
 import { collect, wholeNumber } from "../options.ts";
@@ -57,6 +58,7 @@ async function ofRequests(rows: readonly JitterOptions[], { backend, model, thre
     contextLength: Math.max(...rows.map(jitterContext)),
     ...(model !== undefined && { model }),
     ...(threads !== undefined && { threads }),
+    ...deviceOption(),
   });
   try {
     const measured: JitterRow[] = [];

@@ -1,5 +1,7 @@
 /** The GPU that benchmarks run on. */
+
 import { adapterName, BackendError, openDawn } from "../../src/node/internal.ts";
+import { namedGpu } from "../device.ts";
 
 export interface BenchGpu {
   /** The card and its driver, as WebGPU names them. */
@@ -10,7 +12,8 @@ export interface BenchGpu {
 
 /** @throws BackendError where there is no GPU, with the reason. */
 export async function openBenchGpu(): Promise<BenchGpu> {
-  const gpu = await openDawn();
+  const named = await namedGpu();
+  const gpu = await (named?.open() ?? openDawn());
   const adapter = async () => {
     const found = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!found)
@@ -25,6 +28,7 @@ export async function openBenchGpu(): Promise<BenchGpu> {
     return found;
   };
   const { info } = await adapter();
-  const name = [info.device, info.description].filter(Boolean).join(", ") || adapterName(info);
+  const name =
+    named?.label ?? ([info.device, info.description].filter(Boolean).join(", ") || adapterName(info));
   return { name, adapter };
 }

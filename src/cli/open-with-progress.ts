@@ -29,7 +29,7 @@ export async function openWithProgress(
   options: ModelOptions & OpenOptions,
   progress: ProgressLine,
 ): Promise<Engine> {
-  const { backend, dtype, threads, contextLength, cacheDtype, maxConcurrent, signal } = options;
+  const { backend, dtype, threads, contextLength, cacheDtype, maxConcurrent, device, signal } = options;
   if (threads !== undefined && (backend === "webgpu" || backend === "reference"))
     throw new UsageError(`--threads is for the CPU backend "wasm", and --backend asks for ${backend}`);
   const { model = bundledModelFolder() } = options;
@@ -45,6 +45,7 @@ export async function openWithProgress(
       ...(contextLength !== undefined && { contextLength }),
       ...(cacheDtype !== undefined && { cacheDtype }),
       ...(maxConcurrent !== undefined && { maxConcurrent }),
+      ...(device !== undefined && { device }),
       ...(signal && { signal }),
     };
     const { attention } = options;
@@ -55,7 +56,7 @@ export async function openWithProgress(
     const own = attention === undefined ? {} : { attention: (await loadAttention(attention)).attention };
     return await openEngine({ ...common, ...own });
   } catch (error) {
-    const isAsked = contextLength !== undefined || threads !== undefined || options.attention !== undefined;
+    const isAsked = [contextLength, threads, device, options.attention].some((value) => value !== undefined);
     throw isAsked ? asUsage(error) : error;
   } finally {
     progress.erase();

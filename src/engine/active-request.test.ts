@@ -23,7 +23,7 @@ function open({ maxTokens = MAX_TOKENS, signal }: { maxTokens?: number; signal?:
       ...{ start, signal, notes: [] },
     },
     new OutputStream(characters, start, []),
-    { wake: () => wakes++, whyWaiting: () => "a page" },
+    { wake: () => wakes++, whyWaiting: () => "a page", numSteps: () => 0 },
   );
   generation.start(1);
   return { generation, wakes: () => wakes };

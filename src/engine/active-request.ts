@@ -38,6 +38,8 @@ export interface RequestHost {
   wake(request: ActiveRequest): void;
   /** Describes the holders of places and pages. */
   whyWaiting(): string;
+  /** Steps of the engine that have ended; while a step's tokens are given out, that step is one of them. */
+  numSteps(): number;
 }
 
 /**
@@ -75,7 +77,7 @@ export class ActiveRequest implements Generation {
   /** Tokens of samples in flight. */
   #numInFlight = 0;
   #cachedAtEnd = 0;
-  readonly #times = new RequestTimes();
+  readonly #times: RequestTimes;
   /** Rows (`CacheReads`) read and cached over all decode steps, for the attended fraction. */
   #attendedRows = 0;
   #cachedRows = 0;
@@ -101,6 +103,7 @@ export class ActiveRequest implements Generation {
     this.tokens = this.#output.tokens;
     this.#notes = [...resolved.notes];
     this.#host = host;
+    this.#times = new RequestTimes(host.numSteps());
     resolved.signal?.addEventListener("abort", this.#onAbort);
     if (resolved.signal?.aborted) this.#onAbort();
     else if (this.#output.isOverBudget) this.#closeReasoning(performance.now());
@@ -256,7 +259,7 @@ export class ActiveRequest implements Generation {
   /** Takes the token of its oldest sample in flight. Ends at an end-of-sequence or stop token, a stop text or maxTokens. */
   accept(tokenId: number, now: number, ranked?: RankedLogprob): void {
     if (--this.#numInFlight === 0) this.inFlightRow = undefined;
-    this.#times.firstToken(now);
+    this.#times.firstToken(now, this.#host.numSteps());
     const reason = this.#output.take(tokenId, ranked);
     if (reason) this.#finish(reason, now);
     else if (this.#output.isOverBudget) this.#closeReasoning(now);

@@ -70,6 +70,7 @@ function request(
   return new ActiveRequest(name, { ...PLAN, ...change }, output, {
     wake: () => {},
     whyWaiting: () => "",
+    numSteps: () => 0,
   });
 }
 

@@ -1,6 +1,7 @@
 import type { PageCounts, PagePool } from "../kv/page-pool.ts";
 import type { Admission } from "./admission.ts";
 import type { PrefixCounts, PrefixReuse } from "./prefix-reuse.ts";
+import type { StepCounts } from "./step-runner.ts";
 
 /** What an engine does at present, and what it has done since it was opened. */
 export interface EngineStats {
@@ -15,6 +16,7 @@ export interface EngineStats {
   /** free + held + cached = total. */
   readonly pages: PageCounts;
   readonly prefix: PrefixCounts;
+  readonly steps: StepCounts;
 }
 
 /** waiting: of all that wait */
@@ -23,11 +25,13 @@ export function statsOf({
   pool,
   prefix,
   waiting,
+  steps,
 }: {
   readonly admission: Admission;
   readonly pool: PagePool;
   readonly prefix: PrefixReuse;
   readonly waiting: number;
+  readonly steps: StepCounts;
 }): EngineStats {
   return {
     running: admission.running.filter(({ isDone }) => !isDone).length,
@@ -37,5 +41,6 @@ export function statsOf({
     preempted: admission.numPreemptions,
     pages: pool.counts,
     prefix: prefix.counts,
+    steps,
   };
 }

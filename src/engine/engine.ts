@@ -147,6 +147,7 @@ export class GenerationEngine implements LoadedEngine {
     const generation: ActiveRequest = new ActiveRequest(name, resolved, output, {
       wake: (one) => this.#wake(one),
       whyWaiting: () => this.#whyPreparing(generation) ?? this.#admission.whyWaiting(),
+      numSteps: () => this.#steps.counts.total,
     });
     if (this.#failure) generation.fail(this.#failure);
     else this.#queue(generation);
@@ -355,7 +356,8 @@ export class GenerationEngine implements LoadedEngine {
 
   stats(): EngineStats {
     const waiting = this.#admission.waiting.length + this.#preparing.size;
-    return statsOf({ admission: this.#admission, pool: this.#pool, prefix: this.#prefix, waiting });
+    const steps = this.#steps.counts;
+    return statsOf({ admission: this.#admission, pool: this.#pool, prefix: this.#prefix, waiting, steps });
   }
 
   report(): EngineReport {

@@ -8,7 +8,7 @@ import { RequestError } from "../base/errors.ts";
 import type { SequenceCache } from "../kv/sequence-cache.ts";
 import type { Decoder } from "../model/decoder.ts";
 import { checkPageData, firstStale, markPageData } from "./page-data.ts";
-import { CHUNK_ROWS } from "./scheduler.ts";
+import { CHUNK_ROWS } from "./share-rows.ts";
 import { type RopeWriter, type SequenceRun, StepBatchBuilder } from "./step-batch.ts";
 
 /** A sequence whose tokens are all known. */

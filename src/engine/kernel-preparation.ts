@@ -4,7 +4,7 @@ import type { AttentionPolicy } from "../attention/policy.ts";
 import { maskWords } from "../backend/adjust-logits.ts";
 import type { Backend, SamplingParams, SamplingRow, StepBatch } from "../backend/backend.ts";
 import type { Decoder } from "../model/decoder.ts";
-import { chunkOf } from "./scheduler.ts";
+import { chunkOf } from "./share-rows.ts";
 import { hasBias, type TokenRuleOptions } from "./token-rules.ts";
 
 /** The demands of a request on the backend. */

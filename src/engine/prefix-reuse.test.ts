@@ -25,7 +25,11 @@ function requestOf(prompt: readonly number[], maxTokens = 8): ActiveRequest {
     sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 },
     signal: undefined,
   };
-  return new ActiveRequest("request", resolved, output, { wake: () => {}, whyWaiting: () => "" });
+  return new ActiveRequest("request", resolved, output, {
+    wake: () => {},
+    whyWaiting: () => "",
+    numSteps: () => 0,
+  });
 }
 
 const tokens = (length: number, from: number) => Array.from({ length }, (_, i) => from + i);

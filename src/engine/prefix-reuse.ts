@@ -3,7 +3,7 @@ import { PrefixIndex, type PrefixMatch } from "../kv/prefix-index.ts";
 import type { ActiveRequest } from "./active-request.ts";
 import { isUsableBy } from "./page-data.ts";
 import { RequestPrefix } from "./request-prefix.ts";
-import { CHUNK_ROWS } from "./scheduler.ts";
+import { CHUNK_ROWS } from "./share-rows.ts";
 
 /** Minimum tokens for which a request waits for the prefill of another; it computes fewer in the time that it would wait. */
 const MIN_FOLLOWED_TOKENS = 64;

@@ -1,4 +1,4 @@
-import type { GenerationTimings } from "./request.ts";
+import type { RequestTimings } from "./request.ts";
 
 /** Times of a request, in milliseconds of one clock, and its preemptions. */
 export class RequestTimes {
@@ -7,10 +7,17 @@ export class RequestTimes {
   #started = 0;
   #firstTokenAt = 0;
   #prefillMs = 0;
+  #firstTokenSteps = 0;
+  readonly #stepsBefore: number;
   /** Time of the last preemption, while it waits. */
   #preemptedAt: number | undefined;
   /** Milliseconds spent waiting after preemptions. */
   #waitedMs = 0;
+
+  /** stepsBefore: steps that the engine has ended */
+  constructor(stepsBefore: number) {
+    this.#stepsBefore = stepsBefore;
+  }
 
   /** Ends a wait after a preemption. */
   admit(now: number): void {
@@ -28,20 +35,22 @@ export class RequestTimes {
     if (this.#started === 0) this.#started = now;
   }
 
-  /** Records the time of its first token. */
-  firstToken(now: number): void {
+  /** Records its first token. numSteps: steps that the engine has ended, the one with the token included */
+  firstToken(now: number, numSteps: number): void {
     if (this.#firstTokenAt !== 0) return;
     this.#firstTokenAt = now;
     this.#prefillMs = now - this.#started;
+    this.#firstTokenSteps = numSteps - this.#stepsBefore;
   }
 
-  timings(now: number, numGenerated: number): GenerationTimings {
+  timings(now: number, numGenerated: number): RequestTimings {
     // an output that the engine alone wrote has no first token
     const decodeMs = this.#firstTokenAt === 0 ? 0 : now - this.#firstTokenAt;
     return {
       prefillMs: this.#prefillMs,
       decodeMs,
       msPerToken: decodeMs / Math.max(1, numGenerated - 1),
+      firstTokenSteps: this.#firstTokenSteps,
     };
   }
 

@@ -127,6 +127,14 @@ export interface GenerationTimings {
   readonly msPerToken: number;
 }
 
+export interface RequestTimings extends GenerationTimings {
+  /**
+   * Steps of the engine that ended after the request came, up to the one with its first token: 1 if that is the next step to
+   * begin. On a backend that runs ahead the steps that were recorded before count, too. 0 without a token.
+   */
+  readonly firstTokenSteps: number;
+}
+
 export interface GenerationUsage {
   readonly promptTokens: number;
   /** Tokens of the prompt that the request did not compute, since the cache held them or another request computed them. */
@@ -150,7 +158,7 @@ export interface GenerationResult {
   readonly usage: GenerationUsage;
   /** Present if the request has a thinkingBudget. isCut: the budget ended the reasoning. */
   readonly thinking?: { readonly isCut: boolean };
-  readonly timings: GenerationTimings;
+  readonly timings: RequestTimings;
   readonly attention: {
     readonly name: string;
     readonly settings: Readonly<Record<string, unknown>>;

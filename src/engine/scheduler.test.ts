@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { chunkOf, type SchedulerEntry, schedule } from "./scheduler.ts";
+import { type SchedulerEntry, schedule } from "./scheduler.ts";
+import { chunkOf } from "./share-rows.ts";
 
 const entry = (cachedTokens: number, promptTokens: number, more: Partial<SchedulerEntry> = {}) => ({
   cachedTokens,
@@ -64,6 +65,34 @@ test.each<[string, readonly SchedulerEntry[], Partial<typeof limits>, unknown]>(
     [
       [0, 10, true],
       [1, 10, true],
+    ],
+  ],
+  [
+    "a short prompt is computed whole beside an older long one",
+    [entry(400, 6000), entry(0, 30)],
+    {},
+    [
+      [0, 32, true],
+      [1, 30, true],
+    ],
+  ],
+  [
+    "also beyond the limit of prefill, if nobody decodes",
+    [entry(400, 6000), entry(0, 40)],
+    { maxPrefillRows: 16 },
+    [
+      [0, 8, true],
+      [1, 40, true],
+    ],
+  ],
+  [
+    "but within it beside a request that decodes",
+    [entry(400, 6000), entry(0, 30), entry(3, 3)],
+    { maxPrefillRows: 24 },
+    [
+      [2, 1, false],
+      [0, 8, true],
+      [1, 16, true],
     ],
   ],
   [
@@ -169,7 +198,8 @@ test("for any requests and limits each step keeps the limits and the order, and 
         const rows = (of: typeof runs) => of.reduce((sum, { numRows }) => sum + numRows, 0);
         expect(runs.length).toBeLessThanOrEqual(some.maxSequences);
         expect(rows(runs)).toBeLessThanOrEqual(some.maxRows);
-        expect(rows(prefill)).toBeLessThanOrEqual(some.maxPrefillRows);
+        const spare = prefill.length === runs.length ? 2 * some.maxPrefillRows : 0;
+        expect(rows(prefill)).toBeLessThanOrEqual(some.maxPrefillRows + spare);
         expect(new Set(runs.map(({ entry: one }) => one)).size).toBe(runs.length);
         expect(runs.map(({ isPrefill }) => isPrefill)).toEqual(
           runs.map((_, i) => i >= runs.length - prefill.length),

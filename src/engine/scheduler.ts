@@ -1,7 +1,9 @@
 /**
  * Schedules the next step. Pure: it sees integers, not tensors.
- * Decoding requests come first, one row each; prefill chunks get the remaining rows, oldest request first.
+ * Decoding requests come first, one row each. Of the rows for prefill the oldest prompt has a share that nobody takes from it; the
+ * others are for the prompts with the least left, so that a short request does not wait for a long one (`share-rows.ts`).
  */
+import { shareRows } from "./share-rows.ts";
 
 export interface SchedulerEntry {
   /** Tokens that recorded steps have cached or will cache. */
@@ -31,21 +33,21 @@ export interface SchedulerLimits {
   /** Maximum rows of a step. */
   readonly maxRows: number;
   readonly maxSequences: number;
-  /** Maximum rows of all prefill chunks of a step. */
+  /** Maximum rows of all prefill chunks of a step. More if that ends a short prompt and no request decodes meanwhile. */
   readonly maxPrefillRows: number;
 }
+
+/**
+ * Rows beyond `maxPrefillRows`, as a multiple of them, that end a short prompt. They attend to few tokens, so they cost less than the
+ * rows of long prompts, by which chunks are sized.
+ */
+const SPARE = 2;
 
 /** Returns true if the next step decodes a token of the request, given room. */
 export function isDecoding(entry: SchedulerEntry): boolean {
   const { isPaused, lacksPage, isFullySampled, cachedTokens, promptTokens } = entry;
   return !isPaused && !lacksPage && !isFullySampled && cachedTokens >= promptTokens;
 }
-
-/**
- * Prefill chunks end at multiples of this, and no remainder is smaller, because other kernels, with other bits, compute fewer rows.
- * The ends depend on time and on other requests, and must not change any bit.
- */
-export const CHUNK_ROWS = 8;
 
 export function schedule<Entry extends SchedulerEntry>(
   entries: readonly Entry[],
@@ -59,26 +61,24 @@ export function schedule<Entry extends SchedulerEntry>(
     runs.push({ entry, numRows: 1, isPrefill: false });
     rows++;
   }
-  let prefillRows = Math.min(limits.maxPrefillRows, limits.maxRows - rows);
-  for (const entry of entries) {
-    const left = entry.promptTokens - entry.cachedTokens;
-    if (left <= 0 || entry.isPaused || entry.leader !== undefined || !room()) continue;
-    const numRows = chunkOf(left, prefillRows);
-    if (numRows === 0) break;
-    runs.push({ entry, numRows, isPrefill: true });
-    prefillRows -= numRows;
-    rows += numRows;
+  const prompts = entries.filter(hasPrefill);
+  const maxRows = Math.min(limits.maxPrefillRows, limits.maxRows - rows);
+  const shares = shareRows(prompts.map(leftOf), {
+    maxRows,
+    spareRows: rows > 0 ? 0 : Math.min(SPARE * maxRows, limits.maxRows - maxRows),
+    maxPrompts: limits.maxSequences - runs.length,
+  });
+  for (const [i, entry] of prompts.entries()) {
+    const numRows = shares[i] as number;
+    if (numRows > 0) runs.push({ entry, numRows, isPrefill: true });
   }
   return runs;
 }
 
-/**
- * Returns the rows of a prompt's next chunk: all `left` rows if they fit `maxRows`, else a multiple of `CHUNK_ROWS` that leaves no
- * smaller remainder, if `maxRows` allows one.
- */
-export function chunkOf(left: number, maxRows: number): number {
-  if (left <= maxRows) return left;
-  const rows = Math.floor(maxRows / CHUNK_ROWS) * CHUNK_ROWS;
-  if (rows === 0) return maxRows;
-  return left - rows < CHUNK_ROWS && rows > CHUNK_ROWS ? rows - CHUNK_ROWS : rows;
+function hasPrefill(entry: SchedulerEntry): boolean {
+  return leftOf(entry) > 0 && !entry.isPaused && entry.leader === undefined;
+}
+
+function leftOf({ promptTokens, cachedTokens }: SchedulerEntry): number {
+  return promptTokens - cachedTokens;
 }

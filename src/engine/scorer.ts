@@ -6,9 +6,9 @@ import { oneSequence } from "../kv/sequence-group.ts";
 import { type ForcedSteps, forcedSequence } from "./forced-steps.ts";
 import { GREEDY } from "./kernel-preparation.ts";
 import type { ResolvedScore } from "./resolve-score.ts";
-import { chunkOf } from "./scheduler.ts";
 import type { ScoreResult } from "./score.ts";
 import { batchSizeOf, groupSizesOf, type ScorerBackend, type ScorerHost, Scoring } from "./scoring.ts";
+import { chunkOf } from "./share-rows.ts";
 
 /** Runs calls of `logits`, `score` and `scoreEach`: steps of known tokens, in turns with the steps of requests. */
 export class Scorer {

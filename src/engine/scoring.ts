@@ -11,8 +11,8 @@ import type { PreparedRequest } from "./kernel-preparation.ts";
 import { canSharePrefill, prefixPolicy } from "./page-data.ts";
 import type { GenerationTimings } from "./request.ts";
 import type { ResolvedScore } from "./resolve-score.ts";
-import { CHUNK_ROWS, chunkOf } from "./scheduler.ts";
 import type { ScoreResult } from "./score.ts";
+import { CHUNK_ROWS, chunkOf } from "./share-rows.ts";
 
 /** Maximum milliseconds of work between turns of the event loop. */
 const MAX_BUSY_MS = 8;

@@ -35,6 +35,7 @@ export interface RecordedStep {
   /** True if the next step may be recorded before the host has this one's tokens. */
   readonly canStayInFlight: boolean;
   readonly numRows: number;
+  readonly numPrefillRows: number;
   /** Prefill rows of the step: none, without a decoding request, or beside one. */
   readonly prefill: "none" | "alone" | "beside";
   readonly recordedAt: number;
@@ -47,6 +48,15 @@ interface ObservedRuns {
   readonly step: ObservedStep;
   readonly sequences: readonly ObservedSequence[];
   readonly requests: readonly ActiveRequest[];
+}
+
+/** Steps whose tokens have arrived. */
+export interface StepCounts {
+  readonly total: number;
+  /** Those with a prefill chunk; they may also decode. */
+  readonly prefill: number;
+  /** Tokens that they computed. */
+  readonly prefillTokens: number;
 }
 
 interface StepRunnerParts {
@@ -67,6 +77,7 @@ export class StepRunner {
   readonly #logitReads: LogitReads;
   readonly #observation: AttentionObservation;
   readonly #prefix: PrefixReuse;
+  readonly #counts = { total: 0, prefill: 0, prefillTokens: 0 };
 
   constructor({ backend, decoder, attention, ropes, prefix }: StepRunnerParts) {
     this.#prefix = prefix;
@@ -96,6 +107,10 @@ export class StepRunner {
     this.#decoder.forward(this.#batch, this.#batch.groups, observed?.step);
     observed?.step.submit();
     return this.#sampleRuns(this.#withoutFailed(ordered), now, observed);
+  }
+
+  get counts(): StepCounts {
+    return { ...this.#counts };
   }
 
   /** Starts observing the runs of a step that observers have sampled. */
@@ -202,6 +217,7 @@ export class StepRunner {
       observed,
       canStayInFlight,
       numRows: this.#batch.numRows,
+      numPrefillRows: runs.reduce((sum, run) => sum + (run?.isPrefill ? run.numRows : 0), 0),
       prefill: prefillKind(runs),
       recordedAt,
       arrivedAt: Number.NaN,
@@ -222,6 +238,9 @@ export class StepRunner {
     const tokens = await step.sample.tokens();
     if (step.logits) await step.logits.arrived;
     step.arrivedAt = performance.now();
+    this.#counts.total++;
+    if (step.prefill !== "none") this.#counts.prefill++;
+    this.#counts.prefillTokens += step.numPrefillRows;
     if (step.observed) await this.#deliverTraces(step.observed);
     for (let row = 0; row < step.sampled.length; row++) {
       const run = step.sampled[row];

@@ -10,7 +10,7 @@ import { WEBGPU, type WebGpuHost } from "../backend/webgpu/webgpu-kind.ts";
 export { createReferenceBackend } from "../backend/reference/reference-backend.ts";
 export type { TuningMode } from "../backend/wasm/tuning.ts";
 export { type AdapterReport, reportAdapter } from "../backend/webgpu/adapter-report.ts";
-export { webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
+export { type WebGpuHost, webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
 export { WASM };
 
 /** Values of the option `backend`. */

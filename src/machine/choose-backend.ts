@@ -87,7 +87,8 @@ export async function chooseKind(host: BackendHost, options: BackendOptions): Pr
   const { backend: choice = "auto" } = options;
   const reasons: string[] = [];
   for (const kind of BACKENDS) {
-    if (choice === kind.name) return { kind, candidate: await kind.probe(host, options), why: "asked for" };
+    if (choice === kind.name)
+      return { kind, candidate: await kind.probe(host, options), why: askedFor(kind, host) };
     if (choice !== "auto") continue;
     const candidate = await kind.probe(host, options).catch((error: unknown) => {
       if (!(error instanceof BackendError)) throw error;
@@ -100,6 +101,10 @@ export async function chooseKind(host: BackendHost, options: BackendOptions): Pr
   if (choice !== "auto")
     throw new ConfigError(`unknown backend "${String(choice)}"; known are ${BACKEND_CHOICES.join(", ")}`);
   throw new BackendError(`opening a backend: this machine has none (${reasons.join("; ")})`);
+}
+
+function askedFor({ device }: ChosenKind["kind"], { gpuName }: BackendHost): string {
+  return device === "GPU" && gpuName !== undefined ? `asked for, on GPU ${gpuName}` : "asked for";
 }
 
 /** Tests a candidate's device with another candidate of the same kind. @throws BackendError if an op computes wrongly. */

@@ -23,6 +23,30 @@ export type TestReport =
   | (SelfTest & { readonly isRight: boolean })
   | { readonly problem: string; readonly isRight: false };
 
+/** A GPU that the place lists, opened alone, or the reason that this process cannot open it. */
+export type GpuToExamine =
+  | {
+      /** The number that `device` takes; absent if it is not known which one WebGPU opens. */
+      readonly index?: number;
+      /** As `device` names it. */
+      readonly name: string;
+      readonly open: () => Promise<GPU>;
+    }
+  | UnopenedGpu;
+
+/** A GPU that this process cannot open. */
+export interface UnopenedGpu {
+  readonly index: number;
+  readonly name: string;
+  readonly problem: string;
+}
+
+export type ExaminedAdapter = AdapterReport & {
+  /** The number that `device` takes, where it is known. */
+  readonly index?: number;
+  readonly selfTest: TestReport;
+};
+
 export interface MachineReport {
   readonly wasm: {
     /** Threads that compute, the caller's included. */
@@ -35,7 +59,9 @@ export interface MachineReport {
     readonly selfTest: TestReport;
   };
   readonly webgpu: {
-    readonly adapters: readonly (AdapterReport & { readonly selfTest: TestReport })[];
+    readonly adapters: readonly ExaminedAdapter[];
+    /** GPUs that another process can open. */
+    readonly unopened?: readonly UnopenedGpu[];
     /** Reason for a missing adapter; absent if there is one. */
     readonly problem?: string;
   };
@@ -49,14 +75,20 @@ export interface ExamineOptions {
   readonly tuning?: TuningMode;
 }
 
+/** What a place adds. */
+export interface PlaceToExamine {
+  /** Lists the GPUs to examine. Absent: those that WebGPU's own preferences lead to. @throws BackendError */
+  readonly listGpus?: () => Promise<readonly GpuToExamine[]>;
+}
+
 /** Examines a machine: runs the self-test on every adapter and on the CPU. */
 export async function examineMachineWith(
   host: BackendHost,
-  { tuning = "auto" }: ExamineOptions = {},
+  { tuning = "auto", listGpus }: ExamineOptions & PlaceToExamine = {},
 ): Promise<MachineReport> {
   const wasm = await examineCpu(host, tuning);
-  const webgpu = await examineGpus(host);
-  const { kind, why } = await chooseKind(host, {});
+  const webgpu = await examineGpus(host, listGpus);
+  const { kind, why } = await chooseKind(host, host.gpuName === undefined ? {} : { backend: "webgpu" });
   const used = webgpu.adapters.filter(({ isSoftware }) => !isSoftware);
   return {
     wasm,
@@ -95,9 +127,13 @@ async function examineCpu({ wasm }: BackendHost, mode: TuningMode): Promise<Mach
   };
 }
 
-async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> {
-  const adapters = new Map<string, AdapterReport & { readonly selfTest: TestReport }>();
+async function examineGpus(
+  host: BackendHost,
+  listGpus: PlaceToExamine["listGpus"],
+): Promise<MachineReport["webgpu"]> {
+  const adapters = new Map<string, ExaminedAdapter>();
   try {
+    if (listGpus) return await examineListed(await listGpus());
     const gpu = await host.openGpu();
     // WebGPU lists no adapters; these options request different ones.
     for (const options of [
@@ -112,7 +148,7 @@ async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> 
       if (!adapters.has(key))
         adapters.set(key, {
           ...found,
-          selfTest: await testAdapters(host, () => gpu.requestAdapter(options)),
+          selfTest: await testAdapters(host.openGpu, () => gpu.requestAdapter(options)),
         });
     }
   } catch (error) {
@@ -124,12 +160,31 @@ async function examineGpus(host: BackendHost): Promise<MachineReport["webgpu"]> 
   return { adapters: [...adapters.values()] };
 }
 
-/** Tests an adapter, which `find` finds again for each layer: it gives one device. */
-function testAdapters({ openGpu }: BackendHost, find: () => Promise<GPUAdapter | null>): Promise<TestReport> {
+async function examineListed(gpus: readonly GpuToExamine[]): Promise<MachineReport["webgpu"]> {
+  const adapters: ExaminedAdapter[] = [];
+  const unopened: UnopenedGpu[] = [];
+  for (const listed of gpus) {
+    if ("problem" in listed) {
+      unopened.push({ index: listed.index, name: listed.name, problem: listed.problem });
+      continue;
+    }
+    const { index, name, open } = listed;
+    const gpu = await open();
+    const find = () => gpu.requestAdapter({ powerPreference: "high-performance" });
+    const adapter = await find();
+    if (!adapter) throw new BackendError(`opening GPU ${name}: WebGPU lists it, and offers no adapter`);
+    const selfTest = await testAdapters(open, find);
+    adapters.push({ ...reportAdapter(adapter), ...(index !== undefined && { index }), name, selfTest });
+  }
+  return { adapters, ...(unopened.length > 0 && { unopened }) };
+}
+
+/** Tests an adapter, which `find` finds again for each layer: it gives one device. source: its origin. */
+function testAdapters(source: object, find: () => Promise<GPUAdapter | null>): Promise<TestReport> {
   const test = async (layer: SelfTestLayer) => {
     const adapter = await find();
     if (!adapter) throw new BackendError("testing a GPU: WebGPU offers its adapter no more");
-    return testCandidate(webGpuCandidate(adapter, openGpu), layer);
+    return testCandidate(webGpuCandidate(adapter, source), layer);
   };
   return report(() => testLayers(test, SELF_TEST_LAYERS));
 }

@@ -25,21 +25,26 @@ const kept = new Set<GPU>();
  * @throws BackendError when the package, or on Linux a Vulkan driver, is missing.
  */
 export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
+  const gpu = await openPassingDawn(options);
+  kept.add(gpu);
+  return gpu;
+}
+
+/** The same for questions to Dawn: it ends when nobody refers to the object any more. @throws BackendError */
+export async function openPassingDawn(options: DawnOptions = {}): Promise<GPU> {
   if (lacksDriver())
     throw new BackendError(
       "opening WebGPU: no Vulkan driver was found (no ICD file in the Vulkan folders, nor in VK_DRIVER_FILES); " +
         "install the GPU's Vulkan driver and libvulkan1, or use the wasm backend",
     );
   const { create } = await importDawn();
-  const gpu = create([
+  return create([
     // OpenGL, Dawn's other backend on Linux, lacks subgroups.
     ...(process.platform === "linux" ? ["backend=vulkan"] : []),
     `enable-dawn-features=${[...ENABLE, ...(options.enable ?? [])].join(",")}`,
     `disable-dawn-features=${[...DISABLE, ...(options.disable ?? [])].join(",")}`,
     ...(options.flags ?? []),
   ]);
-  kept.add(gpu);
-  return gpu;
 }
 
 async function importDawn(): Promise<{ create(flags: string[]): GPU }> {

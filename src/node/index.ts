@@ -6,16 +6,22 @@ import { ReopeningEngine } from "../engine/reopening-engine.ts";
 import { type CheckpointReport, type InspectOptions, inspectFolder } from "../inspect.ts";
 import { openCheckpoint } from "../load/checkpoint.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
-import { type ExamineOptions, examineMachineWith, type MachineReport } from "../machine/doctor.ts";
+import {
+  type ExamineOptions,
+  examineMachineWith,
+  type GpuToExamine,
+  type MachineReport,
+} from "../machine/doctor.ts";
 import { fitFolder, type ModelFit } from "../model-fits.ts";
-import { openDawn } from "./dawn.ts";
-import { type NodeEngineOptions, named, openEngineWithHooks, openNamed } from "./open-engine.ts";
+import { findGpu, type ListedGpu, listGpus, openable, openerOf } from "./gpu-list.ts";
+import { hostOf, type NodeEngineOptions, named, openEngineWithHooks, openNamed } from "./open-engine.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
 export * from "../index.ts";
 export type { ModelFit } from "../model-fits.ts";
 export { type CalibratedCheckpoint, storeCalibration } from "./calibration-store.ts";
 export { openFileFolder } from "./file-folder.ts";
+export { examineApart, type ListedGpu, listGpus, rerunForGpu } from "./gpu-list.ts";
 export type { CachedModel, CachedRevision, Removal } from "./hub/cached-models.ts";
 export { type PullDatasetOptions, type PulledDataset, pullDataset } from "./hub/datasets.ts";
 export { type KernelLock, type LockOptions, takeKernelLock } from "./hub/kernel-lock.ts";
@@ -65,25 +71,54 @@ export async function openTokenizer(model?: string): Promise<Tokenizer> {
   );
 }
 
-/** Fits a model into each backend of this machine from its headers; nothing else is fetched or loaded. */
+/**
+ * Fits a model into each backend of this machine from its headers; nothing else is fetched or loaded. device: the GPU, as
+ * `openEngine` takes it.
+ */
 export async function fitCheckpoint(
   model?: string,
-  options: { readonly contextLength?: number | undefined } = {},
+  {
+    device,
+    ...options
+  }: { readonly contextLength?: number | undefined; readonly device?: number | string | undefined } = {},
 ): Promise<readonly ModelFit[]> {
+  const gpu = device === undefined ? undefined : await findGpu(device);
   const opened = await openNamed(model, { headersOnly: true });
   return named(opened, () =>
-    fitFolder({ folder: opened.folder, wasm: createWasmHost(), openGpu: openDawn }, options),
+    fitFolder({ folder: opened.folder, wasm: createWasmHost(), ...hostOf(gpu) }, options),
   );
 }
 
-/** Examines this machine: its processors, and whether they compute correctly. */
-export async function examineMachine(
-  options: ExamineOptions = {},
-): Promise<MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }> {
+/** Examines this machine: its processors, and whether they compute correctly. device: one GPU, in place of all. */
+export async function examineMachine({
+  device,
+  ...options
+}: ExamineOptions & { readonly device?: number | string | undefined } = {}): Promise<
+  MachineReport & { readonly node: string; readonly platform: string; readonly cpu: string }
+> {
+  const gpu = device === undefined ? undefined : await findGpu(device);
   return {
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     cpu: cpus()[0]?.model.trim() ?? "unknown",
-    ...(await examineMachineWith({ wasm: createWasmHost(), openGpu: openDawn }, options)),
+    ...(await examineMachineWith(
+      { wasm: createWasmHost(), ...hostOf(gpu) },
+      { ...options, listGpus: async () => (gpu ? [gpu] : examinable(await listGpus())) },
+    )),
   };
 }
+
+/**
+ * The listed GPUs for the doctor. Of equal cards this process opens one, and cannot tell which: `doctor` of the command line
+ * examines each in a process of its own.
+ */
+function examinable(gpus: readonly ListedGpu[]): readonly GpuToExamine[] {
+  const isAlone = ({ hide, problem }: ListedGpu) => hide === undefined && problem === undefined;
+  const equal = new Set(gpus.filter((gpu) => !isAlone(gpu)).map(({ model }) => model));
+  return [
+    ...gpus.map((gpu) => (isAlone(gpu) ? openable(gpu) : { ...gpu, problem: gpu.problem ?? HAS_EQUALS })),
+    ...[...equal].map((model) => ({ name: `${model}, one of several`, open: openerOf(model) })),
+  ];
+}
+
+const HAS_EQUALS = "it has an equal, from which only a process that sees it alone can tell it (--device)";

@@ -52,6 +52,7 @@ export { attentionModelOf } from "../model/model-size.ts";
 export { createRope } from "../model/rope.ts";
 export { loadWeights, type ModelWeights } from "../model/weights.ts";
 export { openDawn } from "./dawn.ts";
+export { type FoundGpu, findGpu } from "./gpu-list.ts";
 export { openModel } from "./hub/open-model.ts";
 export * from "./index.ts";
 export { createWasmHost } from "./wasm-host.ts";

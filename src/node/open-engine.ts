@@ -3,15 +3,17 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
-import { ModelFileError } from "../base/errors.ts";
+import { ConfigError, ModelFileError } from "../base/errors.ts";
 import type { LoadedEngine } from "../engine/engine-api.ts";
 import type { OpenedModel } from "../load/hub/pull-model.ts";
 import type { DownloadProgress } from "../load/hub/transfer-rate.ts";
+import type { BackendChoice, WebGpuHost } from "../machine/backends.ts";
 import { type EngineHost, openEngineWith } from "../open.ts";
 import { checkEngineOptions, type EngineOptions } from "../open-options.ts";
 import { withStoredCalibration } from "./calibration-store.ts";
 import { lacksDriver, openDawn } from "./dawn.ts";
 import { openFileFolder } from "./file-folder.ts";
+import { type FoundGpu, findGpu } from "./gpu-list.ts";
 import { openGate } from "./hub/open-gate.ts";
 import { type OpenModelOptions, openModel } from "./hub/open-model.ts";
 import { createWasmHost } from "./wasm-host.ts";
@@ -25,12 +27,18 @@ export interface NodeEngineOptions extends EngineOptions {
   readonly model?: string;
   /** Receives the progress of a download, some ten times a second. */
   readonly onDownload?: (progress: DownloadProgress) => void;
+  /**
+   * The GPU to compute on: its number, its name or a part of it, as `examineMachine` and `lessismore doctor` list them. It makes
+   * the backend webgpu. Default: the first for high performance.
+   */
+  readonly device?: number | string;
 }
 
 /** Options that Node adds. */
 export interface NodePlace {
   readonly model?: string | undefined;
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
+  readonly device?: number | string | undefined;
 }
 
 export const NODE_OPTIONS = {
@@ -38,6 +46,7 @@ export const NODE_OPTIONS = {
   onDownload: v.optional(
     v.custom<(progress: DownloadProgress) => void>((value) => typeof value === "function", "a function"),
   ),
+  device: v.optional(v.union([v.number(), v.string()], "the number or the name of a GPU")),
 };
 
 /** What a worker asks beside the options. */
@@ -51,7 +60,9 @@ export async function openEngineWithHooks(
   options: NodeEngineOptions,
   hooks: OpeningHooks,
 ): Promise<LoadedEngine> {
-  const { model, onDownload, ...rest } = checkEngineOptions<NodePlace>(options, NODE_OPTIONS);
+  const { model, onDownload, device, ...place } = checkEngineOptions<NodePlace>(options, NODE_OPTIONS);
+  const gpu = device === undefined ? undefined : await gpuFor(device, place.backend);
+  const rest = gpu ? { ...place, backend: "webgpu" as const } : place;
   const opened = await openNamed(model, { onDownload, signal: rest.signal });
   const { folder, notes } = opened;
   const { backend = "auto", threads = availableParallelism() } = rest;
@@ -59,11 +70,24 @@ export async function openEngineWithHooks(
   const wasm = createWasmHost({ workersAhead: isOnCpu ? threads - 1 : 0 });
   try {
     return await named(opened, () =>
-      openEngineWith({ ...hooks, folder, openGate, notes, wasm, openGpu: openDawn }, rest),
+      openEngineWith({ ...hooks, folder, openGate, notes, wasm, ...hostOf(gpu) }, rest),
     );
   } finally {
     wasm.dismiss();
   }
+}
+
+/** The GPU that an option names. @throws ConfigError, BackendError */
+export async function gpuFor(device: number | string, backend: BackendChoice = "auto"): Promise<FoundGpu> {
+  if (backend === "auto" || backend === "webgpu") return findGpu(device);
+  throw new ConfigError(
+    `openEngine: device names a GPU (${JSON.stringify(device)}), and backend asks for ${backend}, which computes on the CPU; leave one of them out`,
+  );
+}
+
+/** How WebGPU is opened: on the GPU that was named, or as Dawn chooses. */
+export function hostOf(gpu: FoundGpu | undefined): WebGpuHost {
+  return gpu ? { openGpu: gpu.open, gpuName: gpu.label } : { openGpu: openDawn };
 }
 
 /** Opens the folder of a model by its name; of the bundled model if none is named. */

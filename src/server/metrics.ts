@@ -15,6 +15,7 @@ const TOKEN_S = [
 const REQUEST_S = [
   0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
 ];
+const STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128, 256];
 const FRACTIONS = [0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 
 /** What a scrape reads. */
@@ -50,6 +51,11 @@ export class ServerMetrics {
     "e2e_request_latency_seconds",
     "From the request to the end of a choice.",
     REQUEST_S,
+  );
+  readonly #firstTokenSteps = this.#histogram(
+    "time_to_first_token_steps",
+    "Steps of the engine that ended between a choice's arrival there and its first token, that one included.",
+    STEPS,
   );
   readonly #attended = new Histogram({
     ...{ name: `${PREFIX}attended_fraction`, help: "Share of the cache that decoding read, by policy." },
@@ -89,6 +95,17 @@ export class ServerMetrics {
       "Requests that gave their pages to older ones.",
       () => source.stats()?.preempted,
     );
+    this.#total(
+      "prefill_chunks_total",
+      "Steps that computed a part of a prompt.",
+      () => source.stats()?.steps.prefill,
+    );
+    this.#total(
+      "prefill_chunk_tokens_total",
+      "Tokens of prompts that they computed.",
+      () => source.stats()?.steps.prefillTokens,
+    );
+    this.#total("engine_steps_total", "Steps of the engine.", () => source.stats()?.steps.total);
     this.#total(
       "prefix_cache_queries_total",
       "Prompts looked up in the prefix index.",
@@ -132,11 +149,12 @@ export class ServerMetrics {
     }
   }
 
-  #count({ usage, finishReason, attention }: GenerationResult, tookMs: number): void {
+  #count({ usage, finishReason, attention, timings }: GenerationResult, tookMs: number): void {
     this.#promptTokens.inc(usage.promptTokens);
     this.#generationTokens.inc(usage.completionTokens);
     this.#attended.observe({ policy: attention.name }, attention.attendedFraction);
     this.#latency.observe(tookMs / 1000);
+    if (timings.firstTokenSteps > 0) this.#firstTokenSteps.observe(timings.firstTokenSteps);
     this.ended(finishReason);
   }
 

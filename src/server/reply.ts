@@ -72,9 +72,10 @@ export function usageOf(results: readonly GenerationResult[], choicesPerPrompt: 
 }
 
 /** What this engine tells beyond OpenAI's API, by choice. */
-function extension({ attention, notes, thinking }: GenerationResult): object {
+function extension({ attention, notes, thinking, timings }: GenerationResult): object {
   return {
     ...{ attention: formatAttention(attention), attended_fraction: attention.attendedFraction, notes },
+    first_token_steps: timings.firstTokenSteps,
     ...(thinking && { thinking_is_cut: thinking.isCut }),
   };
 }

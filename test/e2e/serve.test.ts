@@ -264,6 +264,23 @@ describe("the other endpoints", () => {
     expect(await server.metric("inter_token_latency_seconds_count")).toBeGreaterThan(5);
     expect(await server.metric("attended_fraction_count")).toBeGreaterThan(0);
   });
+
+  it("counts the engine's steps, and those up to a first token, as the answer tells them", async () => {
+    const [steps, sum] = ["engine_steps_total", "time_to_first_token_steps_sum"] as const;
+    const before = [await server.metric(steps), await server.metric(sum)] as const;
+    const chunks = await server.metric("prefill_chunks_total");
+    const body = { ...greedy, max_tokens: 7, cache_salt: "steps" };
+    const reply: unknown = await client.chat.completions.create(body);
+    const told = (reply as { lessismore: { choices: { first_token_steps: number }[] } }).lessismore
+      .choices[0];
+    expect(told?.first_token_steps).toBeGreaterThan(0);
+    expect((await server.metric(sum)) - before[1]).toBe(told?.first_token_steps);
+    expect((await server.metric(steps)) - before[0]).toBe((told?.first_token_steps ?? 0) + 6);
+    expect((await server.metric("prefill_chunks_total")) - chunks).toBe(told?.first_token_steps);
+    expect(await server.metric("prefill_chunk_tokens_total")).toBeGreaterThanOrEqual(
+      golden.prompt_ids.length,
+    );
+  });
 });
 
 describe("an abort", () => {

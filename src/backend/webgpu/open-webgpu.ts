@@ -18,6 +18,8 @@ export interface WebGpuOptions {
   readonly traits?: Partial<DeviceTraits>;
   /** Sizes of kernels. For benchmarks. */
   readonly tuning?: Partial<Tuning>;
+  /** The card, for people, where WebGPU describes its driver alone. */
+  readonly name?: string;
   /** A device to share: it stays open, and kernels compiled for it are used again. For tests. */
   readonly device?: GPUDevice;
 }
@@ -75,7 +77,7 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
           traits,
           tuning,
           cacheDtype,
-          description: describe(adapter, traits),
+          description: describe(options.name ?? adapterName(adapter.info), traits),
         }),
       () => `the buffers of its steps (${mebibytes(buffers.sizeBytes)})`,
     );
@@ -178,7 +180,7 @@ export function adapterName({ vendor, architecture, description }: GPUAdapterInf
   return description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 }
 
-function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
+function describe(name: string, traits: DeviceTraits): string {
   const has = [
     traits.minSubgroupSize
       ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
@@ -186,5 +188,5 @@ function describe(adapter: GPUAdapter, traits: DeviceTraits): string {
     traits.hasF16 ? "shader-f16" : "no shader-f16",
     ...(traits.hasSubgroupMatrices ? ["subgroup matrices"] : []),
   ];
-  return `${adapterName(adapter.info)}; ${has.join(", ")}`;
+  return `${name}; ${has.join(", ")}`;
 }

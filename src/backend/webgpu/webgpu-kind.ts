@@ -19,6 +19,8 @@ import { WEBGPU_FORMATS } from "./weight-formats.ts";
 export interface WebGpuHost {
   /** Opens WebGPU in Node or the browser. @throws BackendError with the reason if it is unavailable */
   readonly openGpu: () => Promise<GPU>;
+  /** The GPU that somebody named, for people: number and name. Absent: nobody did. */
+  readonly gpuName?: string;
 }
 
 const MEMORY: BackendMemory = {
@@ -34,24 +36,29 @@ export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype 
   name: "webgpu",
   device: "GPU",
   memory: MEMORY,
-  probe: async ({ openGpu }, { cacheDtype }) => {
+  probe: async ({ openGpu, gpuName }, { cacheDtype }) => {
     const gpu = await openGpu();
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter)
       throw new BackendError(
         "opening WebGPU: it offers no adapter; check the GPU's driver, or use the wasm backend",
       );
-    return webGpuCandidate(adapter, openGpu, cacheDtype);
+    return webGpuCandidate(adapter, openGpu, cacheDtype, gpuName);
   },
 };
 
-/** Creates the candidate of one adapter, which yields one device. source: the origin of the adapter. */
+/**
+ * Creates the candidate of one adapter, which yields one device. source: the origin of the adapter. name: of the card, where it
+ * is known; WebGPU describes NVIDIA's by their driver alone.
+ */
 export function webGpuCandidate(
   adapter: GPUAdapter,
   source: object,
   cacheDtype: CacheDtype = DEFAULT_CACHE_DTYPE,
+  name?: string,
 ): BackendCandidate {
   const { info, limits } = adapter;
+  const called = name === undefined ? {} : { name: `GPU ${name}` };
   const { vendor, architecture, device, description } = info;
   const isRounded = cacheDtype === "f32" && adapterTraits(adapter).hasSubgroupMatrices;
   const most = bindingBytes(limits);
@@ -62,9 +69,16 @@ export function webGpuCandidate(
     allowedError: ALLOWED_ERROR[isRounded ? "f16" : cacheDtype],
     maxConcurrent: MAX_CONCURRENT.gpu,
     tested: {
-      name: adapterName(info),
+      name: called.name ?? adapterName(info),
       source,
-      key: [vendor, architecture, device, description, cacheDtype].join("|"),
+      key: [
+        vendor,
+        architecture,
+        device,
+        description,
+        ...(name === undefined ? [] : [name]),
+        cacheDtype,
+      ].join("|"),
     },
     memoryLimit: ({ model, kept }) => ({
       isPartial: true,
@@ -80,6 +94,6 @@ export function webGpuCandidate(
         limits,
         isSoftware: isSoftwareAdapter(info),
       }),
-    open: webGpuFactory(adapter, { cacheDtype }),
+    open: webGpuFactory(adapter, { cacheDtype, ...called }),
   };
 }

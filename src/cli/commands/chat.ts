@@ -1,7 +1,8 @@
 import { Command } from "commander";
 import { attentionSpec, UsageError, wholeNumber } from "../args.ts";
 import type { ChatOptions } from "../chat/chat.ts";
-import { addModel, addPlace, addSampling } from "./model-options.ts";
+import { rerunOnDevice } from "../rerun-on-device.ts";
+import { addDevice, addModel, addPlace, addSampling } from "./model-options.ts";
 
 const NOTES = `
 Reasoning is dim, the answer plain; the last row says how fast it goes. Ctrl-C stops the
@@ -16,7 +17,7 @@ export function chatCommand(done: (exitCode: number) => void): Command {
     "e.g. full or less-is-more:budget=256,layers=2+7, or a file: ./my-policy.mjs (default: the model's)",
     attentionSpec,
   );
-  addPlace(command);
+  addDevice(addPlace(command));
   addSampling(command);
   return command
     .optionsGroup("Conversation:")
@@ -31,6 +32,8 @@ export function chatCommand(done: (exitCode: number) => void): Command {
     .option("--no-history", "do not keep what is typed for the arrow keys of later chats")
     .addHelpText("after", NOTES)
     .action(async (options: ChatOptions) => {
+      const exitCode = await rerunOnDevice(options.device);
+      if (exitCode !== undefined) return done(exitCode);
       const { chat } = await import("../chat/chat.ts");
       done(await chat(options, { input: process.stdin, output: process.stdout, notes: process.stderr }));
     });

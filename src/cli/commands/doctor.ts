@@ -1,7 +1,10 @@
 import { Argument, Command } from "commander";
 import { examineMachine, fitCheckpoint, type ModelFit, type TestReport } from "../../node/index.ts";
 import { UsageError, wholeNumber } from "../args.ts";
+import { examineEqualGpus } from "../examine-equal-gpus.ts";
 import { formatBytes, formatLimit } from "../output.ts";
+import { rerunOnDevice } from "../rerun-on-device.ts";
+import { addDevice } from "./model-options.ts";
 
 type Report = Awaited<ReturnType<typeof examineMachine>>;
 type TuningReport = NonNullable<Report["wasm"]["tuning"]>;
@@ -11,29 +14,35 @@ interface DoctorOptions {
   readonly json?: boolean;
   readonly measure?: boolean;
   readonly contextLength?: number;
+  readonly device?: string;
 }
 
 /** `lessismore doctor`. `done` receives the action's exit code. */
 export function doctorCommand(done: (exitCode: number) => void): Command {
-  return new Command("doctor")
+  const command = new Command("doctor")
     .description("say what this machine has to compute with, and whether it computes rightly")
     .addArgument(
       new Argument("[model]", "also say how this model would fit: a folder, a file, a name on the hub"),
     )
     .option("--measure", "measure anew what suits the processor, and keep it")
     .option("--context-length <n>", "fit the model for so many tokens", wholeNumber(2))
-    .option("--json", "print one JSON object")
-    .action(async (model: string | undefined, { json, measure, contextLength }: DoctorOptions) => {
+    .option("--json", "print one JSON object");
+  return addDevice(command).action(
+    async (model: string | undefined, { json, measure, contextLength, device }: DoctorOptions) => {
       if (contextLength !== undefined && model === undefined)
         throw new UsageError("--context-length is of a model: name one, as doctor MODEL");
-      const fits = model === undefined ? [] : await fitCheckpoint(model, { contextLength });
-      const report = await examineMachine({ tuning: measure ? "measure" : "auto" });
+      const exitCode = await rerunOnDevice(device);
+      if (exitCode !== undefined) return done(exitCode);
+      const fits = model === undefined ? [] : await fitCheckpoint(model, { contextLength, device });
+      const own = await examineMachine({ tuning: measure ? "measure" : "auto", device });
+      const report = device === undefined ? await examineEqualGpus(own) : own;
       const all = model === undefined ? report : { ...report, model: { name: model, fits } };
       process.stdout.write(
         json ? `${JSON.stringify(all)}\n` : describeMachine(report) + describeFits(model, fits),
       );
       done(report.isSound ? 0 : 1);
-    });
+    },
+  );
 }
 
 /** Formats the report for people: a block a backend, a table of the self-test, and the choice of "auto". */
@@ -51,6 +60,12 @@ export function describeMachine(report: Report): string {
       ["  self-test", summarise(wasm.selfTest)],
     ]),
     ...webgpu.adapters.map(describeAdapter),
+    ...(webgpu.unopened ?? []).map(({ index, name, problem }) =>
+      rows([
+        [`gpu ${index}`, name],
+        ["  self-test", wrap(["not run:", ...problem.split(" ")])],
+      ]),
+    ),
     ...(webgpu.problem === undefined ? [] : [rows([["webgpu", wrap(webgpu.problem.split(" "))]])]),
     describeTests(report),
     rows([
@@ -96,7 +111,10 @@ function describeAdapter(adapter: Adapter): string {
   const { vendor, architecture, subgroupSizes, limits } = adapter;
   const sizes = subgroupSizes && [...new Set([subgroupSizes.min, subgroupSizes.max])].join(" to ");
   return rows([
-    ["webgpu", `${adapter.name}${adapter.isSoftware ? " (computes on the CPU: for tests only)" : ""}`],
+    [
+      adapter.index === undefined ? "webgpu" : `gpu ${adapter.index}`,
+      `${adapter.name}${adapter.isSoftware ? " (computes on the CPU: for tests only)" : ""}`,
+    ],
     ["  adapter", [vendor, architecture, adapter.device].filter(Boolean).join(", ") || "unnamed"],
     ["  subgroups", sizes === undefined ? "none" : `of ${sizes}`],
     ["  f16", adapter.hasF16 ? "yes" : "no"],

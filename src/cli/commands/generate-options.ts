@@ -1,7 +1,14 @@
 import { Argument, type Command } from "commander";
 import { attentionSpec, collect, collectJson, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
-import { addModel, addPlace, addSampling, type ModelOptions, type SamplingOptions } from "./model-options.ts";
+import {
+  addDevice,
+  addModel,
+  addPlace,
+  addSampling,
+  type ModelOptions,
+  type SamplingOptions,
+} from "./model-options.ts";
 
 /** Options of `generate` as commander parses them. */
 export interface GenerateOptions extends PromptOptions, ModelOptions, SamplingOptions {
@@ -30,7 +37,7 @@ export function addGenerateOptions(command: Command): Command {
     "e.g. full or less-is-more:budget=256,layers=2+7, or a file: ./my-policy.mjs (default: the model's)",
     attentionSpec,
   );
-  addPlace(command);
+  addDevice(addPlace(command));
   addSampling(command).option("--seed <s>", "makes sampling repeatable", integer);
   return command
     .optionsGroup("Output:")

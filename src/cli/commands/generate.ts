@@ -7,13 +7,14 @@ import { asUsage, openWithProgress } from "../open-with-progress.ts";
 import { NoteWriter, PartWriter } from "../output.ts";
 import { ProgressLine, RequestProgress } from "../progress.ts";
 import { type PromptSource, readPrompt } from "../prompt.ts";
+import { rerunOnDevice } from "../rerun-on-device.ts";
 import { addGenerateOptions, type GenerateOptions } from "./generate-options.ts";
 
 /** `lessismore generate`. `done` receives the action's exit code. */
 export function generateCommand(done: (exitCode: number) => void): Command {
   const command = new Command("generate").description("generate text from a prompt");
   return addGenerateOptions(command).action(async (prompt: string | undefined, options: GenerateOptions) => {
-    done(await generate(prompt, options));
+    done((await rerunOnDevice(options.device)) ?? (await generate(prompt, options)));
   });
 }
 

@@ -17,6 +17,7 @@ export interface ModelOptions {
   readonly threads?: number;
   readonly contextLength?: number;
   readonly cacheDtype?: CacheDtype;
+  readonly device?: string;
 }
 
 export interface SamplingOptions {
@@ -61,6 +62,14 @@ export function addPlace(command: Command): Command {
         "keys and values in f16, f32 or q8 (int8; default: f16 on a GPU, f32 on a CPU)",
       ).choices(CACHE_DTYPES),
     );
+}
+
+/** Adds --device. The command's action begins with `rerunOnDevice`. */
+export function addDevice(command: Command): Command {
+  return command.option(
+    "--device <n|name>",
+    "the GPU to compute on, as `lessismore doctor` lists them (default: the first)",
+  );
 }
 
 /** Adds the values of sampling, without a seed, under a heading. */

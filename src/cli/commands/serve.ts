@@ -4,7 +4,8 @@ import { attentionSpec, collect, decimal, UsageError, wholeNumber } from "../arg
 import { openWithProgress } from "../open-with-progress.ts";
 import { NoteWriter } from "../output.ts";
 import { ProgressLine } from "../progress.ts";
-import { addModel, addPlace, type ModelOptions } from "./model-options.ts";
+import { rerunOnDevice } from "../rerun-on-device.ts";
+import { addDevice, addModel, addPlace, type ModelOptions } from "./model-options.ts";
 
 interface ServeOptions extends ModelOptions {
   readonly attention?: string;
@@ -40,7 +41,7 @@ export function serveCommand(done: (exitCode: number) => void): Command {
     "policy of requests that name none, e.g. less-is-more:budget=256, or a file: ./my-policy.mjs (default: the model's)",
     attentionSpec,
   );
-  addPlace(command)
+  addDevice(addPlace(command))
     .option(
       "--max-concurrent <n>",
       "requests that run at once (default: 16 on a CPU, 32 on a GPU)",
@@ -69,7 +70,7 @@ export function serveCommand(done: (exitCode: number) => void): Command {
     .option("--json", "print one JSON object when the server is ready")
     .addHelpText("after", NOTES);
   return command.action(async (options: ServeOptions) => {
-    done(await serve(options));
+    done((await rerunOnDevice(options.device)) ?? (await serve(options)));
   });
 }
 
