@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ConfigError } from "../base/errors.ts";
-import { chooseGpu, nameGpus } from "./gpu-list.ts";
+import { chooseGpu, nameGpus, onlyGpu } from "./gpu-list.ts";
 import { type NvidiaCard, nvidiaCards } from "./nvidia-cards.ts";
 
 const H100 = "NVIDIA H100 80GB HBM3";
@@ -64,6 +64,18 @@ test("a device is a number, a name, an address or a part that one name has; othe
       `is not there; this machine has 0: ${H100} at 0000:0b:00.0, 1: ${H100} at 0000:1c:00.0, 2: NVIDIA L4`,
     );
   }
+});
+
+test("a process that sees one of equal cards calls it by its number among all, and refuses where it sees an equal", () => {
+  const own = "1 0000:1c:00.0";
+  expect(onlyGpu(nameGpus([H100], [card(H100, "1c", 0)]), own)).toMatchObject({
+    index: 1,
+    name: `${H100} at 0000:1c:00.0`,
+  });
+  expect(() => onlyGpu(nameGpus([H100, H100], CARDS), own)).toThrow(
+    /sees no equal card.*unset the variable/s,
+  );
+  expect(() => onlyGpu(nameGpus(["NVIDIA L4"], CARDS), own)).toThrow("it sees 0: NVIDIA L4");
 });
 
 test("NVIDIA's files tell model, address and device file by PCI address; what lacks one of them is left out", () => {

@@ -141,8 +141,8 @@ export async function findGpu(device: number | string): Promise<FoundGpu> {
  */
 export async function rerunForGpu(device: number | string): Promise<number | undefined> {
   if (process.env[GPU_VARIABLE] !== undefined) return undefined;
-  const { hide, address } = chooseGpu(await listGpus(), device);
-  return hide === undefined || address === undefined ? undefined : runWithOneGpu({ address, hide });
+  const { index, hide, address } = chooseGpu(await listGpus(), device);
+  return hide === undefined || address === undefined ? undefined : runWithOneGpu({ index, address, hide });
 }
 
 /**
@@ -159,7 +159,7 @@ export async function examineApart(
     try {
       outputs.set(
         index,
-        outputWithOneGpu({ hide, address }, [...args, "--device", String(index)], timeoutMs),
+        outputWithOneGpu({ index, hide, address }, [...args, "--device", String(index)], timeoutMs),
       );
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
@@ -174,13 +174,18 @@ export function openable(gpu: ListedGpu): FoundGpu {
   return { ...gpu, label: labelOf(gpu), open: openerOf(gpu.model) };
 }
 
-/** The card that this process was started for; its equals must be out of sight. */
-function onlyGpu(gpus: readonly ListedGpu[], own: string): ListedGpu {
-  const found = gpus.filter(({ address }) => address === own);
-  const [gpu] = found;
-  if (gpu && gpu.hide === undefined && gpu.problem === undefined) return gpu;
+/**
+ * The card that this process was started for, with its number among all; its equals must be out of sight.
+ * own: the value of GPU_VARIABLE.
+ * @throws BackendError if the card is not here, or an equal is
+ */
+export function onlyGpu(gpus: readonly ListedGpu[], own: string): ListedGpu {
+  const [index, wanted] = own.split(" ");
+  const gpu = gpus.find(({ address }) => address === wanted);
+  if (gpu && gpu.hide === undefined && gpu.problem === undefined)
+    return { ...gpu, index: Number(index), name: `${gpu.model} at ${wanted}` };
   throw new BackendError(
-    `opening the GPU at ${own}: ${GPU_VARIABLE} says that this process sees no equal card beside it, but it sees ` +
+    `opening GPU ${own}: ${GPU_VARIABLE} says that this process sees no equal card beside it, but it sees ` +
       `${gpus.map(labelOf).join(", ")}; unset the variable, which the option --device sets for the process that it starts`,
   );
 }

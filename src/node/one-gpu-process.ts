@@ -7,7 +7,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { constants } from "node:os";
 import { BackendError } from "../base/errors.ts";
 
-/** PCI address of the card that this process was started for. */
+/** The card that this process was started for: its number among all cards, and its PCI address. */
 export const GPU_VARIABLE = "LESSISMORE_GPU";
 
 /** Hides the files before "--", and becomes the program behind it. `nosuid` and `noexec`: a mount may not lose those of its parent. */
@@ -48,6 +48,8 @@ export function checkHiding(files: readonly string[]): void {
 }
 
 export interface OneGpu {
+  /** Number of the card in the list of all. */
+  readonly index: number;
   /** PCI address of the card that stays in sight. */
   readonly address: string;
   /** Device files of the others. */
@@ -55,10 +57,10 @@ export interface OneGpu {
 }
 
 /** This program with other arguments, where it sees one card, and the environment that tells it so. */
-function withOneGpu({ address, hide }: OneGpu, args: readonly string[]) {
+function withOneGpu({ index, address, hide }: OneGpu, args: readonly string[]) {
   const [script = ""] = process.argv.slice(1);
   const own = { file: process.execPath, args: [...process.execArgv, script, ...args] };
-  return { ...hidingFiles(hide, own), env: { ...process.env, [GPU_VARIABLE]: address } };
+  return { ...hidingFiles(hide, own), env: { ...process.env, [GPU_VARIABLE]: `${index} ${address}` } };
 }
 
 /**

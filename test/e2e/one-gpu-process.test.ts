@@ -49,7 +49,7 @@ describe.skipIf(reason !== undefined)("a process that sees one card", () => {
       `import { openSync } from "node:fs";
        import { runWithOneGpu } from ${JSON.stringify(BUILT)};
        const isFirst = process.env.LESSISMORE_GPU === undefined;
-       if (isFirst) process.exitCode = await runWithOneGpu({ address: "0000:0b:00.0", hide: ["${FILE}"] });
+       if (isFirst) process.exitCode = await runWithOneGpu({ index: 1, address: "0000:0b:00.0", hide: ["${FILE}"] });
        else {
          let opened = "opened";
          try { openSync("${FILE}", "r+"); } catch (error) { opened = error.code; }
@@ -63,7 +63,7 @@ describe.skipIf(reason !== undefined)("a process that sees one card", () => {
     });
     const ended = new Promise((done) => started.once("exit", done));
     const line = await new Promise((done) => started.stdout.once("data", done));
-    expect(JSON.parse(String(line))).toEqual(["0000:0b:00.0", "EACCES", ["serve", "--device", "1"]]);
+    expect(JSON.parse(String(line))).toEqual(["1 0000:0b:00.0", "EACCES", ["serve", "--device", "1"]]);
     started.kill("SIGTERM");
     expect(await ended).toBe(7);
   });
