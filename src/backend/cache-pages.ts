@@ -1,7 +1,6 @@
 /** Keys and values of pages in one form, whatever the layout of a backend. */
 import { type CacheDtype, cacheRowBytes } from "../base/cache-dtype.ts";
 import { ShapeError } from "../base/errors.ts";
-import type { Capacity } from "./backend.ts";
 import type { ModelShape } from "./model-shape.ts";
 
 /**
@@ -28,7 +27,7 @@ export interface CachePages {
 /** Sizes of the form. */
 export interface CachePageSizes {
   readonly model: ModelShape;
-  readonly capacity: Capacity;
+  readonly capacity: { readonly pageSize: number };
   readonly cacheDtype: CacheDtype;
 }
 

@@ -1,7 +1,3 @@
-/** Multipliers and rotation of a lane: each word reaches all bits of both lanes after two more. */
-const MULTIPLIERS = [0x9e3779b1, 0x85ebca77] as const;
-const ROTATION = 13;
-
 /** A 64-bit hash that tells contents apart. It is fast, and no defence: contents of a wanted hash are easily made. */
 export class Fingerprint {
   #a = 1;
@@ -23,8 +19,8 @@ export class Fingerprint {
     // in locals, since a data file has many millions of words
     for (let at = 0; at < end; at += 4 * stride) {
       const word = view.getUint32(at, true);
-      a = mix(a ^ word, MULTIPLIERS[0]);
-      b = mix(b ^ word, MULTIPLIERS[1]);
+      a = mixFirst(a, word);
+      b = mixSecond(b, word);
     }
     this.#a = a;
     this.#b = b;
@@ -34,8 +30,8 @@ export class Fingerprint {
   }
 
   #add(word: number): void {
-    this.#a = mix(this.#a ^ word, MULTIPLIERS[0]);
-    this.#b = mix(this.#b ^ word, MULTIPLIERS[1]);
+    this.#a = mixFirst(this.#a, word);
+    this.#b = mixSecond(this.#b, word);
   }
 
   /** 16 hexadecimal digits. */
@@ -44,7 +40,17 @@ export class Fingerprint {
   }
 }
 
-function mix(lane: number, multiplier: number): number {
-  const product = Math.imul(lane, multiplier);
-  return (product << ROTATION) | (product >>> (32 - ROTATION));
+/** A round of MurmurHash3. */
+function mixFirst(lane: number, word: number): number {
+  const mixed = lane ^ Math.imul(rotate(Math.imul(word, 0xcc9e2d51), 15), 0x1b873593);
+  return (Math.imul(rotate(mixed, 13), 5) + 0xe6546b64) | 0;
+}
+
+/** A round of xxHash32. */
+function mixSecond(lane: number, word: number): number {
+  return Math.imul(rotate((lane + Math.imul(word, 0x85ebca77)) | 0, 13), 0x9e3779b1);
+}
+
+function rotate(x: number, bits: number): number {
+  return (x << bits) | (x >>> (32 - bits));
 }

@@ -222,7 +222,8 @@ export function readSessionFile(given: Uint8Array, reader: SessionReader): Sessi
   if (metadata.checksum !== checksumOf(metadata, given.subarray(dataStart)))
     throw damaged("its contents do not have its checksum");
   // arrays of floats stand at multiples of 4 in memory
-  const bytes = given.byteOffset % 8 === 0 && given.buffer instanceof ArrayBuffer ? given : given.slice();
+  const bytes =
+    given.byteOffset % 8 === 0 && given.buffer instanceof ArrayBuffer ? given : new Uint8Array(given);
   const arrays = arraysOf(bytes as Uint8Array<ArrayBuffer>, dataStart, entries);
   for (const id of arrays.tokenIds)
     if (!(id >= 0 && id < reader.vocabSize))

@@ -134,7 +134,7 @@ export class StepRunner {
         firstPosition,
         numRows,
         validBounds,
-        longest: request.longestCache,
+        longest: request.ropeTokens,
         isPrefill,
         policy,
         request,

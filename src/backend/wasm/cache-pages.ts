@@ -1,3 +1,4 @@
+import type { Capacity } from "../backend.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
 import {
   type CachePageSizes,
@@ -14,6 +15,7 @@ import { extentGeometry, rowFloats } from "./memory-map.ts";
 const SCALE_BYTES = 4;
 
 interface CachePageParts extends CachePageSizes {
+  readonly capacity: Capacity;
   readonly cacheDtype: CpuCacheDtype;
   readonly arena: Arena;
   readonly cache: KvCache;
