@@ -25,6 +25,8 @@ export interface ResolvedRequest extends OutputPlan {
   readonly policyKey: unknown;
   readonly prefix: PrefixRights;
   readonly stops: readonly string[];
+  /** True if its text is not split at reasoning markers. */
+  readonly keepsMarkers?: boolean | undefined;
   readonly start: OutputStart;
   readonly observer?: ResolvedObserver | undefined;
   /** Tokens whose number chooses its RoPE, if not those that it may cache. */

@@ -148,7 +148,7 @@ export class GenerationEngine implements LoadedEngine {
   }
 
   #start(resolved: ResolvedRequest): ActiveRequest {
-    const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
+    const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops, resolved.keepsMarkers);
     const name = `request ${++this.#numRequests}`;
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
     const generation: ActiveRequest = new ActiveRequest(name, resolved, output, {

@@ -148,6 +148,7 @@ const REQUEST = v.object({
   tokenIds: v.optional(tokenIdList()),
   chatTemplateOptions: v.optional(templateOptions),
   startsInReasoning: flag(),
+  keepsMarkers: flag(),
   attention: attentionChoice(),
   maxTokens: wholeNumberFrom(1),
   temperature: numberThat("0 or more", (t) => t >= 0 && t < Number.POSITIVE_INFINITY),

@@ -50,6 +50,7 @@ export function resolveRequest(
     sampling: resolveSampling(request, components.generationDefaults),
     eosTokenIds: request.stopTokenIds ? [...eosTokenIds, ...request.stopTokenIds] : eosTokenIds,
     stops: request.stop ?? [],
+    keepsMarkers: request.keepsMarkers,
     rules: resolveRules(request, start, components, notes),
     thinking:
       request.thinkingBudget === undefined
