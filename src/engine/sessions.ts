@@ -26,7 +26,7 @@ import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from
 import { createSessionFile, readSessionFile, type SessionArrays, type SessionSizes } from "./session-file.ts";
 
 /** Bytes that are copied in a turn, so that requests go on between. */
-const TURN_BYTES = 16 << 20;
+const TURN_BYTES = 4 << 20;
 /** Times that a conversation is computed while other requests take its pages meanwhile. */
 const MAX_RUNS = 3;
 

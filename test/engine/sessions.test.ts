@@ -213,7 +213,10 @@ describe("on the reference backend", () => {
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ code: "aborted" });
     await idle(engine);
+    const ending = [engine.saveSession({ tokenIds: ids(200, 9) }), engine.loadSession(bytes)];
+    const ended = ending.map((call) => expect(call).rejects.toMatchObject({ code: "aborted" }));
     await engine.close();
+    await Promise.all(ended);
     await expect(engine.loadSession(bytes)).rejects.toThrow("the engine is closed");
   });
 });
