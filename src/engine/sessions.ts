@@ -25,6 +25,11 @@ import type { ScorerHost } from "./scoring.ts";
 import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
 import { createSessionFile, readSessionFile, type SessionArrays, type SessionSizes } from "./session-file.ts";
 
+/** Of a model's folder or file: a session names no path of the machine that wrote it. */
+function lastPart(name: string): string {
+  return name.split(/[\\/]/).findLast((part) => part !== "") ?? name;
+}
+
 /** Bytes that are copied in a turn, so that requests go on between. */
 const TURN_BYTES = 4 << 20;
 /** Times that a conversation is computed while other requests take its pages meanwhile. */
@@ -104,7 +109,12 @@ export class Sessions {
     const [tokens, denseTokens] = [pages.length * pageSize, numDense * pageSize];
     const file = createSessionFile(
       {
-        ...{ model: model.fingerprint, modelName: model.name, cacheDtype: backend.cacheDtype, pageSize },
+        ...{
+          model: model.fingerprint,
+          modelName: lastPart(model.name),
+          cacheDtype: backend.cacheDtype,
+          pageSize,
+        },
         ...{ ropeRanges, backend: backend.report().name, denseTokens },
         decodedUnder: tokens > denseTokens ? String(policyKey) : undefined,
         gate: gates?.fingerprint,
@@ -141,7 +151,7 @@ export class Sessions {
     const file = readSessionFile(checkSessionBytes(bytes), {
       facts: {
         model: model.fingerprint,
-        modelName: model.name,
+        modelName: lastPart(model.name),
         cacheDtype,
         pageSize: pool.pageSize,
         numRopes: backend.model.numRopes,

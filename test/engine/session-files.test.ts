@@ -220,7 +220,7 @@ describe("a session of", () => {
     const changed = weights.slice();
     const dataStart = 8 + Number(new DataView(weights.buffer).getBigUint64(0, true));
     // the last bit of a mantissa, in one row of one matrix
-    for (let at = dataStart + 4096; at < dataStart + 4096 + 64; at += 4)
+    for (let at = dataStart + 4096; at < dataStart + 4096 + 256; at += 4)
       changed[at] = (changed[at] as number) ^ 1;
     const folders = [
       memoryFolder({ "config.json": config, "model.safetensors": changed }),

@@ -107,6 +107,10 @@ export function describeWorker(open: {
       const saved = await worker.saveSession({ messages: talked });
       expect([saved.decodedTokens, saved.notes]).toEqual([0, []]);
       const here = await direct.saveSession({ messages: talked });
+      // it names the model, and no path of this machine
+      expect(new TextDecoder().decode(saved.bytes.subarray(0, 2000))).toContain(
+        '"model_name":"pico-reasoner"',
+      );
       expect(saved.bytes.length).toBe(here.bytes.length);
       expect(saved.bytes.every((byte, i) => byte === here.bytes[i])).toBe(true);
       const expected = await worker.generate(next).result();
