@@ -11,7 +11,7 @@ const SLICE_BYTES = 4 << 20;
 /** Reads in flight: a disk or a server answers several at a time while the backend takes earlier ones. */
 const READS_AHEAD = 6;
 
-/** Words of 32 bits from one that the fingerprint takes to the next: every row of a matrix has some, and a gigabyte takes 50 ms. */
+/** Words of 32 bits from one that the fingerprint takes to the next: every row of a matrix has some, and a gigabyte takes 70 ms. */
 const FINGERPRINT_STRIDE = 64;
 
 /** A weight to load, and its place, whose format may differ from the plan's. */
