@@ -42,6 +42,8 @@ export {
   ModelFileError,
   OutOfPagesError,
   RequestError,
+  SessionError,
+  type SessionErrorReason,
   ShapeError,
 } from "./base/errors.ts";
 export type { ConstraintSpec, SequenceItem, TokenConstraint } from "./constraint/constraint.ts";
@@ -63,6 +65,7 @@ export type {
   TokenLogprob,
 } from "./engine/request.ts";
 export type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./engine/score.ts";
+export type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./engine/session.ts";
 export {
   type AttentionReport,
   type CheckpointReport,

@@ -19,6 +19,7 @@ import { proveCache } from "./machine/prove-cache.ts";
 import { type AttentionFacts, attentionFactsOf } from "./model/calibrated.ts";
 import { type ModelConfig, readModelConfig } from "./model/config.ts";
 import { gateRope } from "./model/gate-rope.ts";
+import { modelFingerprint } from "./model/model-fingerprint.ts";
 import { countParameters, kvBytesPerToken } from "./model/model-size.ts";
 import { createRope } from "./model/rope.ts";
 import {
@@ -126,7 +127,12 @@ async function openAs({
   // the engine keeps the template, not the checkpoint with the contents of its files
   const { chatTemplate, name } = checkpoint;
   try {
-    const weights = await loadWeights(checkpoint, config, backend, { dtype: chosen.dtype, signal });
+    const fingerprint = modelFingerprint(config, chosen.dtype);
+    const weights = await loadWeights(checkpoint, config, backend, {
+      dtype: chosen.dtype,
+      signal,
+      fingerprint,
+    });
     const ignored = [...check.ignored, ...unusedOutput(weights, checkpoint.tensors)];
     const precision: WeightPrecision = {
       dtype: chosen.dtype,
@@ -156,6 +162,7 @@ async function openAs({
         ...originOf(checkpoint, config, chosen, {
           ignored,
           precision,
+          fingerprint: fingerprint.toString(),
           cacheDtype: options.cacheDtype,
           notes: [...(host.notes ?? []), ...attention.notes],
         }),
@@ -200,6 +207,7 @@ function chatTemplateOf(template: Checkpoint["chatTemplate"], name: string) {
 interface OpenedAs {
   readonly ignored: readonly string[];
   readonly precision: WeightPrecision;
+  readonly fingerprint: string;
   /** As asked for. */
   readonly cacheDtype: CacheDtype | undefined;
   readonly notes: readonly string[];
@@ -209,7 +217,7 @@ function originOf(
   checkpoint: Checkpoint,
   config: ModelConfig,
   { backend, why, contextNote, selfTestMs }: ChosenBackend,
-  { ignored, precision, cacheDtype, notes }: OpenedAs,
+  { ignored, precision, fingerprint, cacheDtype, notes }: OpenedAs,
 ): Omit<EngineOrigin, "startedAt"> {
   // A context below max_position_embeddings owes nothing to a scaling.
   const isScaled =
@@ -217,7 +225,7 @@ function originOf(
     contextNote !== undefined;
   return {
     model: {
-      name: checkpoint.name,
+      ...{ name: checkpoint.name, fingerprint },
       architecture: config.family.architecture,
       parameters: countParameters(checkpoint),
       maxPositionEmbeddings: config.maxPositionEmbeddings,

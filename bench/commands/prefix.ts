@@ -17,7 +17,7 @@ interface Options {
 export function prefixCommand(): Command {
   return new Command("prefix")
     .description(
-      "milliseconds to the first token of a second turn whose first one is cached, beside the same prompt without; medians over rounds",
+      "milliseconds to the first token of a second turn whose first one is cached, or loaded as a session, beside the same prompt without; medians over rounds",
     )
     .addOption(new Option("--backend <name>").choices(BACKEND_CHOICES).default("auto"))
     .option("--model <folder>", "a checkpoint (default: the bundled model)")

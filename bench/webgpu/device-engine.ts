@@ -67,7 +67,13 @@ export class DeviceEngine {
       attentionDefaults: undefined,
       attention: "full",
       origin: {
-        model: { name: "made on the device", architecture, maxPositionEmbeddings, ...sizes },
+        model: {
+          name: "made on the device",
+          fingerprint: "made on the device",
+          architecture,
+          maxPositionEmbeddings,
+          ...sizes,
+        },
         ...{ why: "benchmark", contextNotes: [], notes: [], startedAt: performance.now() },
       },
     });

@@ -7,6 +7,8 @@ import type { BlockGate, BlockGateShape } from "../backend/backend.ts";
 export interface BlockGates extends BlockGateShape {
   /** Names the file in messages. */
   readonly name: string;
+  /** Of the weights and sizes. */
+  readonly fingerprint: string;
   /** The first layer with a gate. */
   readonly startLayer: number;
   /** By layer; undefined for layers that select nothing. */

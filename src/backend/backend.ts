@@ -14,6 +14,7 @@ import type { TensorDtype } from "../base/dtype.ts";
 import type { TensorRef, WeightRef, WeightSpec } from "../base/tensor-ref.ts";
 import type { WeightFormat } from "../base/weight-format.ts";
 import type { RawHeads } from "./block-gate.ts";
+import type { CachePages } from "./cache-pages.ts";
 import type { AttentionInputWeights, AttentionOutputWeights, FeedForwardWeights } from "./layer-weights.ts";
 import type { ModelShape } from "./model-shape.ts";
 import type { Readback } from "./readback.ts";
@@ -34,6 +35,7 @@ export interface Capacity {
 }
 
 export type * from "./block-gate.ts";
+export type { CachePages } from "./cache-pages.ts";
 export type * from "./layer-weights.ts";
 export type * from "./model-shape.ts";
 export type { Readback } from "./readback.ts";
@@ -218,8 +220,8 @@ export interface Backend extends SelectionBackend {
   allocate<T>(what: string, make: () => T): Promise<T>;
   /** Makes room for key bounds, if there is none, in `allocate` as the last thing. Else the first `updatePageBounds` does. */
   addPageBounds(): void;
-  /** Copies data in, from the start. @throws ShapeError when data is longer than the tensor. */
-  write(tensor: TensorRef, data: Float32Array | Uint32Array): void;
+  /** Copies data in, from element `first` on (default 0). @throws ShapeError when the tensor lacks the elements. */
+  write(tensor: TensorRef, data: Float32Array | Uint32Array, first?: number): void;
   /** Waits for recorded steps and copies the tensor out (f32 or u32, after its dtype). For tests, traces and tools. */
   read(tensor: TensorRef): Promise<Float32Array | Uint32Array>;
   /** Starts copies of tensors to the host, with one wait for all of them. Steady state allocates no more than the closures. */
@@ -241,6 +243,8 @@ export interface Backend extends SelectionBackend {
    * @throws BackendError when the backend fails
    */
   resizeCache(numPages: number): Promise<boolean>;
+  /** Keys and values of pages, to keep them outside the backend. */
+  readonly cachePages: CachePages;
 
   /**
    * Starts a step: uploads ids, slots, RoPE rows, lengths and page tables.

@@ -25,10 +25,12 @@ export function checkKind({ kind, name, rows, cols }: WeightRef, needed: WeightS
   throw new ShapeError(`weight ${name} is ${what}, and a ${needed} is needed here`);
 }
 
-/** @throws ShapeError for more elements than the tensor has */
-export function checkWrite(data: { readonly length: number }, tensorSize: number): void {
-  if (data.length > tensorSize)
-    throw new ShapeError(`writing ${data.length} elements into a tensor of ${tensorSize}`);
+/** @throws ShapeError for elements that the tensor lacks */
+export function checkWrite(data: { readonly length: number }, tensorSize: number, first = 0): void {
+  if (data.length + first > tensorSize)
+    throw new ShapeError(
+      `writing ${data.length} elements ${first === 0 ? "" : `from ${first} on `}into a tensor of ${tensorSize}`,
+    );
 }
 
 /** @throws ShapeError for a pool that cannot have so many pages */

@@ -6,6 +6,7 @@ export type EngineErrorCode =
   | "backend"
   | "out-of-pages"
   | "request"
+  | "session"
   | "aborted";
 
 /** Names as literals, since minifiers rename classes. */
@@ -16,6 +17,7 @@ const NAMES: Readonly<Record<EngineErrorCode, string>> = {
   backend: "BackendError",
   "out-of-pages": "OutOfPagesError",
   request: "RequestError",
+  session: "SessionError",
   aborted: "AbortedError",
 };
 
@@ -74,6 +76,21 @@ export class OutOfPagesError extends EngineError {
 export class RequestError extends EngineError {
   constructor(message: string, options?: { cause?: unknown }) {
     super("request", message, options);
+  }
+}
+
+/** damaged: no whole session; version: of another version of the format; model, cache: of another model, of a cache kept otherwise. */
+export type SessionErrorReason = "damaged" | "version" | "model" | "cache";
+
+/** A saved session cannot be used by this engine. The conversation can go on without it, from its text. */
+export class SessionError extends EngineError {
+  readonly reason: SessionErrorReason;
+  constructor(
+    message: string,
+    { reason = "damaged", cause }: { readonly reason?: SessionErrorReason; readonly cause?: unknown } = {},
+  ) {
+    super("session", message, { cause });
+    this.reason = reason;
   }
 }
 

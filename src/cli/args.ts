@@ -28,6 +28,19 @@ export function decimal(expected: string, isValid: (value: number) => boolean): 
   };
 }
 
+/** As `decimal`, for numbers of either sign. */
+export function signedDecimal(
+  expected: string,
+  isValid: (value: number) => boolean,
+): (text: string) => number {
+  const read = decimal(expected, () => true);
+  return (text) => {
+    const value = text.startsWith("-") ? -read(text.slice(1)) : read(text);
+    if (!isValid(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
+    return value;
+  };
+}
+
 /** Reads a whole number of either sign. */
 export function integer(text: string): number {
   const value = Number(text);
@@ -54,6 +67,23 @@ export function attentionSpec(text: string): string {
 export function collect(text: string, previous: readonly string[] = []): readonly string[] {
   if (text === "") throw new InvalidArgumentError("Expected a text that is not empty.");
   return [...previous, text];
+}
+
+/** Collects the token ids of a repeatable option. */
+export function collectTokenId(text: string, previous: readonly number[] = []): readonly number[] {
+  return [...previous, wholeNumber(0)(text)];
+}
+
+/** Collects `id=bias` pairs in one object. @throws InvalidArgumentError on a pair that cannot be, and on a repeated id */
+export function collectBias(
+  text: string,
+  previous: Readonly<Record<number, number>> = {},
+): Readonly<Record<number, number>> {
+  const [, id = "", bias = ""] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
+  const tokenId = wholeNumber(0)(id);
+  if (Object.hasOwn(previous, tokenId)) throw new InvalidArgumentError(`Token ${tokenId} is given twice.`);
+  const read = signedDecimal("a number from -100 to 100 after =", (value) => Math.abs(value) <= 100);
+  return { ...previous, [tokenId]: read(bias) };
 }
 
 /**

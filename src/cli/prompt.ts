@@ -25,12 +25,14 @@ export type PromptSource = Pick<
 /**
  * Reads the prompt from its one source: the argument, --prompt-file, --messages, --token-ids, or standard input if none is
  * given; a file named "-" is standard input.
+ * variables: of the chat template, if there is one and no option sets them
  * @throws UsageError on no source, on several, and on an option that does not apply to it.
  */
 export async function readPrompt(
   argument: string | undefined,
   options: PromptOptions,
   input: PromptInput,
+  variables: Readonly<Record<string, unknown>> = {},
 ): Promise<PromptSource> {
   checkSources(argument, options);
   checkTemplateOptions(options);
@@ -40,13 +42,13 @@ export async function readPrompt(
   if (options.messages !== undefined)
     return {
       messages: await readConversation(options.messages, options, input),
-      ...templateOptions(options),
+      ...templateOptions(options, variables),
       ...start,
     };
   const text = await promptText(argument, options, input);
   if (options.raw) return { prompt: text, ...start };
   const messages = [...systemMessage(options), { role: "user", content: text }];
-  return { messages, ...templateOptions(options), ...start };
+  return { messages, ...templateOptions(options, variables), ...start };
 }
 
 function checkSources(argument: string | undefined, options: PromptOptions): void {
@@ -82,10 +84,15 @@ function checkTemplateOptions(options: PromptOptions): void {
     throw new UsageError("--no-think asks for no reasoning, and --starts-in-reasoning says that it is open");
 }
 
-function templateOptions({ think, chatTemplateOption }: PromptOptions): PromptSource {
-  if (think === undefined && chatTemplateOption === undefined) return {};
+function templateOptions(
+  { think, chatTemplateOption }: PromptOptions,
+  variables: Readonly<Record<string, unknown>>,
+): PromptSource {
   const thinking = think === undefined ? {} : { enable_thinking: think };
-  return { chatTemplateOptions: { ...chatTemplateOption, ...thinking } };
+  const all = { ...variables, ...chatTemplateOption, ...thinking };
+  return Object.keys(all).length === 0 && chatTemplateOption === undefined
+    ? {}
+    : { chatTemplateOptions: all };
 }
 
 function systemMessage({ system }: PromptOptions): ChatMessage[] {

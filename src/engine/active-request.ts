@@ -25,8 +25,12 @@ export interface ResolvedRequest extends OutputPlan {
   readonly policyKey: unknown;
   readonly prefix: PrefixRights;
   readonly stops: readonly string[];
+  /** True if its text is not split at reasoning markers. */
+  readonly keepsMarkers?: boolean | undefined;
   readonly start: OutputStart;
   readonly observer?: ResolvedObserver | undefined;
+  /** Tokens whose number chooses its RoPE, if not those that it may cache. */
+  readonly ropeTokens?: number | undefined;
   readonly signal: AbortSignal | undefined;
   /** Deviations from the request, and guesses. */
   readonly notes: readonly string[];
@@ -116,6 +120,11 @@ export class ActiveRequest implements Generation {
   /** Maximum cached tokens. The last generated token needs no key and value. */
   get longestCache(): number {
     return this.promptTokens + this.resolved.maxTokens - 1;
+  }
+
+  /** Tokens whose number chooses its RoPE. */
+  get ropeTokens(): number {
+    return this.resolved.ropeTokens ?? this.longestCache;
   }
 
   /** Tokens that its first pages must hold: the known ones and the next one. */

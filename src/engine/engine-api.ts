@@ -7,6 +7,7 @@ import type { IgnoredTensors } from "../model/weights.ts";
 import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
+import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
 
 export interface Engine extends LoadedEngine {
   /**
@@ -47,6 +48,20 @@ export interface LoadedEngine {
    * @throws as `score`
    */
   scoreEach(request: ScoreEachRequest): Promise<readonly ScoreResult[]>;
+  /**
+   * Makes a file of a conversation's cache: its whole pages, after computing by prefill those that the cache lacks. Takes its place among
+   * the requests.
+   * @throws RequestError, ConfigError, ModelFileError, OutOfPagesError, OutOfMemoryError, BackendError; AbortedError by the signal, or if the engine
+   * closes meanwhile
+   */
+  saveSession(request: SessionRequest): Promise<SavedSession>;
+  /**
+   * Puts a saved conversation into the cache, where requests that begin with its tokens find it. Its keys and values decide what such requests get,
+   * so that a file needs as much trust as a checkpoint. It is given up like any cached page: for requests that need the memory, or after ten
+   * minutes without any.
+   * @throws SessionError for a file that is damaged or of another version, model or kind of cache; otherwise as `saveSession`
+   */
+  loadSession(bytes: Uint8Array, options?: SessionOptions): Promise<LoadedSession>;
   report(): EngineReport;
   /** Counts requests, pages and uses of the prefix index. Cheap enough to call at any time. */
   stats(): EngineStats;
@@ -57,6 +72,8 @@ export interface LoadedEngine {
 export interface EngineReport {
   readonly model: {
     readonly name: string;
+    /** Tells its config, weights and their precision from those of other models. */
+    readonly fingerprint: string;
     readonly architecture: string;
     readonly parameters: number;
     readonly contextLength: number;

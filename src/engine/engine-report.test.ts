@@ -22,7 +22,14 @@ test.each<[string, string, object]>([
   const backend = await createReferenceBackend(...sizesOf());
   const origin: EngineOrigin = {
     model: {
-      ...{ name: "m", architecture: "a", parameters: 0, maxPositionEmbeddings: 0, kvBytesPerToken: 0 },
+      ...{
+        name: "m",
+        fingerprint: "f",
+        architecture: "a",
+        parameters: 0,
+        maxPositionEmbeddings: 0,
+        kvBytesPerToken: 0,
+      },
       ignoredTensors: { count: 0, names: [] },
       weights: { dtype: "own", why: "asked for", formats: [] },
     },

@@ -3,18 +3,17 @@ import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { type EngineError, RequestError } from "../base/errors.ts";
 import { Mutex } from "../base/mutex.ts";
-import { printValue } from "../base/print-value.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import { CacheSizer, type Idleness, poolOptions } from "../kv/cache-sizer.ts";
 import { PagePool } from "../kv/page-pool.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { Decoder } from "../model/decoder.ts";
-import { ActiveRequest } from "./active-request.ts";
+import { ActiveRequest, type ResolvedRequest } from "./active-request.ts";
 import { Admission } from "./admission.ts";
 import { ConstraintLoader } from "./deferred-constraint.ts";
 import type { EngineReport, LoadedEngine } from "./engine-api.ts";
 import type { EngineComponents } from "./engine-components.ts";
-import { allocateLogits, closedError, fatal, unprepared } from "./engine-failures.ts";
+import { closedError, fatal, unprepared } from "./engine-failures.ts";
 import { reportEngine } from "./engine-report.ts";
 import { type EngineStats, statsOf } from "./engine-stats.ts";
 import { ForcedSteps } from "./forced-steps.ts";
@@ -24,13 +23,14 @@ import { type PolicyLoader, policyLoader } from "./policy-loader.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
 import { PrefixReuse } from "./prefix-reuse.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
-import { isTokenList } from "./request-schema.ts";
-import { checkTokens, keyOf, resolveRequest } from "./resolve-request.ts";
-import { resolveScore, resolveScoreEach } from "./resolve-score.ts";
+import { keyOf, resolveRequest } from "./resolve-request.ts";
+import { resolveLogits, resolveScore, resolveScoreEach } from "./resolve-score.ts";
 import { isDecoding, schedule } from "./scheduler.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 import { Scorer } from "./scorer.ts";
 import { scorerHost } from "./scorer-host.ts";
+import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
+import { Sessions } from "./sessions.ts";
 import { type RecordedStep, StepRunner } from "./step-runner.ts";
 
 /** Maximum milliseconds of work between turns of the event loop for timers, signals and streams. */
@@ -54,6 +54,7 @@ export class GenerationEngine implements LoadedEngine {
   readonly #sizer: CacheSizer;
   readonly #pacer: PrefillPacer;
   readonly #scorer: Scorer;
+  readonly #sessions: Sessions;
   /** The last step, if the next one is to be recorded before the host reads its tokens. */
   #inFlight: RecordedStep | undefined;
   #isPumping = false;
@@ -127,6 +128,9 @@ export class GenerationEngine implements LoadedEngine {
       pump: () => void this.#pump(),
     });
     this.#scorer = new Scorer(forced, backend, host);
+    const run = (request: ResolvedRequest) => this.#start(request).result();
+    const bind = (attention: AttentionPolicy | string) => this.#bind(attention);
+    this.#sessions = new Sessions({ components, pool, prefix, host, run, bind });
     // an impossible default fails the opening, not the first request
     this.#defaultAttention = firstNamed(components.attention, components.attentionDefaults);
     this.#defaultPolicy = this.#bind(this.#defaultAttention);
@@ -140,8 +144,11 @@ export class GenerationEngine implements LoadedEngine {
 
   generate(request: GenerationRequest): Generation {
     this.#checkOpen("generate");
-    const resolved = resolveRequest(request, this.#components, (attention) => this.#bind(attention));
-    const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops);
+    return this.#start(resolveRequest(request, this.#components, (attention) => this.#bind(attention)));
+  }
+
+  #start(resolved: ResolvedRequest): ActiveRequest {
+    const output = new OutputStream(this.tokenizer, resolved.start, resolved.stops, resolved.keepsMarkers);
     const name = `request ${++this.#numRequests}`;
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
     const generation: ActiveRequest = new ActiveRequest(name, resolved, output, {
@@ -330,12 +337,7 @@ export class GenerationEngine implements LoadedEngine {
 
   async logits(tokenIds: ArrayLike<number>): Promise<Float32Array> {
     this.#checkReady("logits");
-    const { vocabSize } = this.#components.backend.model;
-    const { maxSequenceLength } = this.#components.backend.capacity;
-    if (!isTokenList(tokenIds))
-      throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
-    const tokens = checkTokens(tokenIds, this.#components, maxSequenceLength);
-    const out = allocateLogits(tokens.length, vocabSize);
+    const { tokens, out } = resolveLogits(tokenIds, this.#components);
     this.#admission.checkFits("logits", tokens.length);
     await this.#scorer.logits(tokens, out);
     return out;
@@ -352,6 +354,16 @@ export class GenerationEngine implements LoadedEngine {
     this.#checkReady("scoreEach");
     const call = resolveScoreEach(request, this.#components, (attention) => this.#bind(attention));
     return this.#scorer.score(call);
+  }
+
+  async saveSession(request: SessionRequest): Promise<SavedSession> {
+    this.#checkReady("saveSession");
+    return this.#sessions.save(request);
+  }
+
+  async loadSession(bytes: Uint8Array, options: SessionOptions = {}): Promise<LoadedSession> {
+    this.#checkReady("loadSession");
+    return this.#sessions.load(bytes, options);
   }
 
   stats(): EngineStats {

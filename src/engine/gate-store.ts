@@ -3,6 +3,7 @@ import { gateMemory } from "../attention/kept-data.ts";
 import type { AttentionModel } from "../attention/policy.ts";
 import type { Backend, BlockGate } from "../backend/backend.ts";
 import { ConfigError } from "../base/errors.ts";
+import { Fingerprint } from "../base/fingerprint.ts";
 import type { FileFolder } from "../load/byte-source.ts";
 import { GATE_FILE, type GateFile, type GateWeights, openGateFile } from "../load/gates/gate-file.ts";
 import type { Taking } from "./kept-memory.ts";
@@ -87,7 +88,8 @@ export class GateStore implements PolicyHost {
         const layers = weights.map(
           (one): BlockGate | undefined => one && { ...shared, ...this.#layer(one, gateDim) },
         );
-        return { name, startLayer, layers, ...shared };
+        const fingerprint = fingerprintOf(file, weights);
+        return { name, fingerprint, startLayer, layers, ...shared };
       },
     });
     for (const [layer, one] of weights.entries()) this.#write(gates.layers[layer], one);
@@ -127,6 +129,19 @@ export class GateStore implements PolicyHost {
       rope.writeRow(position, table, position * gateDim, this.#maxLength);
     return table;
   }
+}
+
+function fingerprintOf(
+  { blockSize, gateDim, startLayer, usesRope }: GateFile,
+  weights: readonly (GateWeights | undefined)[],
+): string {
+  const fingerprint = new Fingerprint().addText(JSON.stringify([blockSize, gateDim, startLayer, usesRope]));
+  for (const layer of weights)
+    for (const values of [layer?.q, layer?.k, layer?.qNorm, layer?.kNorm]) {
+      const { buffer, byteOffset, byteLength } = values ?? new Float32Array(0);
+      fingerprint.addBytes(new Uint8Array(buffer, byteOffset, byteLength));
+    }
+  return fingerprint.toString();
 }
 
 /**

@@ -35,11 +35,17 @@ interface Output {
 }
 
 /** Runs tokens through an output, up to the last token or a stop text. */
-function run(texts: readonly string[], stops: readonly string[] = [], kind: PartKind = "answer"): Output {
+function run(
+  texts: readonly string[],
+  stops: readonly string[] = [],
+  kind: PartKind = "answer",
+  keepsMarkers = false,
+): Output {
   const output = new OutputStream(
     tokenizerOf(texts),
     { markers: THINK_TAGS, kind, isAfterMarker: kind === "reasoning" },
     stops,
+    keepsMarkers,
   );
   const given: Output["given"][number][] = [];
   let stoppedAt: number | undefined;
@@ -168,4 +174,34 @@ test("every split of a text into tokens gives the same output, and the parts joi
     ),
     { numRuns: 500 },
   );
+});
+
+test.each<[string, readonly string[], readonly string[], string, number | undefined]>([
+  [
+    "all text",
+    ["<think>", "\n", " a ", "\n", "</think>", "\n\n", "b", " "],
+    [],
+    "<think>\n a \n</think>\n\nb ",
+    undefined,
+  ],
+  [
+    "markers in pieces, also unfinished ones",
+    ["a<thi", "nk>b</", "think", ">c</th"],
+    [],
+    "a<think>b</think>c</th",
+    undefined,
+  ],
+  ["text up to a stop text in the reasoning", ["<think>", "a", "EN", "D", "b"], ["END"], "<think>a", 3],
+  ["text up to a stop text over a marker", ["<think>a\n", "</think>", "b"], ["\n</think>b"], "<think>a", 2],
+])("an output that keeps markers has %s", (_, texts, stops, expected, stoppedAt) => {
+  for (const kind of ["answer", "reasoning"] as const) {
+    const output = run(texts, stops, kind, true);
+    expect([output.text, output.answer, output.reasoning]).toEqual([expected, expected, ""]);
+    expect(output.stoppedAt).toBe(stoppedAt);
+    const parts = output.given.flat();
+    expect(parts.map(([, text]) => text).join("")).toBe(expected);
+    expect(new Set(parts.map(([of]) => of))).toEqual(new Set(["answer"]));
+    // what no stop text holds back comes with its token
+    if (stops.length === 0) expect(output.given.slice(0, -1).map(([part]) => part?.[1])).toEqual(texts);
+  }
 });

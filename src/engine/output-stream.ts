@@ -10,12 +10,13 @@ const LAYOUT_AT_START = /^[ \t\r\n]+/;
 /**
  * Turns tokens into output parts: of whole characters, split into reasoning and answer, and ending before a stop text.
  * White space next to a reasoning marker belongs to the marker, not to reasoning or answer. All other white space belongs
- * to the model's text.
+ * to the model's text. A stream that keeps markers passes all text on, and knows by the markers alone where the reasoning ends.
  */
 export class OutputStream {
   readonly #detokenizer: Detokenizer;
   readonly #splitter: ThinkingSplitter;
   readonly #stop: StopText;
+  readonly #keepsMarkers: boolean;
   /** Runs that may still become a stop text, oldest first. */
   readonly #runs: TextRun[] = [];
   /** Characters that left `#runs`. */
@@ -39,11 +40,13 @@ export class OutputStream {
   reasoning = "";
   answer = "";
 
-  constructor(tokenizer: Tokenizer, start: OutputStart, stops: readonly string[]) {
+  /** keepsMarkers: true if all text is the answer's, as the model wrote it */
+  constructor(tokenizer: Tokenizer, start: OutputStart, stops: readonly string[], keepsMarkers = false) {
     this.#detokenizer = new Detokenizer(tokenizer);
     this.#splitter = new ThinkingSplitter(start);
     this.#stop = new StopText(stops);
-    this.#kind = start.kind;
+    this.#keepsMarkers = keepsMarkers;
+    this.#kind = keepsMarkers ? "answer" : start.kind;
     this.#isAfterMarker = start.isAfterMarker;
     this.#isLayout = start.isAfterMarker;
   }
@@ -62,21 +65,30 @@ export class OutputStream {
     this.#tokenIds.push(tokenId);
     if (logprob) this.#logprobs.push(logprob);
     this.#stop.isArmed = mayStop;
-    for (const run of this.#splitter.push(this.#detokenizer.push(tokenId))) this.#search(run);
+    this.#split(this.#detokenizer.push(tokenId));
     this.#release(this.#stop.safeLength);
     return this.#takeParts();
   }
 
   /** Ends the stream; returns the last parts. */
   finish(): readonly GenerationPart[] {
-    for (const run of this.#splitter.push(this.#detokenizer.flush())) this.#search(run);
-    for (const run of this.#splitter.flush()) this.#search(run);
+    this.#split(this.#detokenizer.flush());
+    if (!this.#keepsMarkers) for (const run of this.#splitter.flush()) this.#search(run);
     this.#release(this.#stop.foundAt ?? Number.POSITIVE_INFINITY);
     // inside the reasoning only a stop text with a marker ends the output, and the white space belongs to that marker
     if (!(this.isStopped && this.#kind === "reasoning") && !(this.#isBlank && this.#isAfterMarker))
       this.#append(this.#space);
     this.#space = "";
     return this.#takeParts();
+  }
+
+  #split(text: string): void {
+    const runs = this.#splitter.push(text);
+    if (!this.#keepsMarkers) for (const run of runs) this.#search(run);
+    else if (text !== "") {
+      this.#runs.push({ kind: "answer", text });
+      this.#stop.push(text, true);
+    }
   }
 
   /** Searches a run for stop texts. White space after a marker is neither answer nor marker, so it ends nothing alone. */
@@ -102,7 +114,8 @@ export class OutputStream {
       else this.#runs[0] = { kind: run.kind, text: run.text.slice(text.length) };
       this.text += text;
       // a stop text may begin inside a marker; the prefix released before it does not count as a marker
-      if (run.kind === "marker") this.#passMarker(text.length === run.text.length);
+      if (this.#keepsMarkers) this.#append(text);
+      else if (run.kind === "marker") this.#passMarker(text.length === run.text.length);
       else this.#emit(run.kind, text);
     }
   }

@@ -110,6 +110,21 @@ export class PrefixReuse {
     this.#keep(request, cache.pages.slice(0, count), this.#lineageOf(request));
   }
 
+  /** Full pages that a session of so many tokens has. */
+  sessionPages(numTokens: number): number {
+    return this.#floor(numTokens) / this.#pool.pageSize;
+  }
+
+  /** Finds the first `numPages` pages of a session. */
+  matchSession(path: RequestPrefix, numPages: number, isUsable: (page: number) => boolean): PrefixMatch {
+    return this.#index.match(path, numPages, isUsable);
+  }
+
+  /** Keeps the pages of a session, which the caller holds. */
+  keepSession(path: RequestPrefix, match: PrefixMatch, isUsable: (page: number) => boolean): void {
+    this.#index.keep(path, match, (page, known) => isUsable(page) && !isUsable(known));
+  }
+
   /** Gives up all pages that nobody holds. */
   clear(): void {
     this.#index.clear();
@@ -192,8 +207,8 @@ export class PrefixReuse {
   #prefixOf(request: ActiveRequest): RequestPrefix {
     const known = this.#prefixes.get(request);
     if (known) return known;
-    const { root, reusesDecoded } = request.resolved.prefix;
-    const lineage = reusesDecoded ? this.#lineageOf(request) : undefined;
+    const { root } = request.resolved.prefix;
+    const lineage = this.#lineageOf(request);
     const prefix = new RequestPrefix(request.tokens, { root, lineage, pageSize: this.#pool.pageSize });
     this.#prefixes.set(request, prefix);
     return prefix;
@@ -202,13 +217,18 @@ export class PrefixReuse {
   /** Names the policy that decodes a request's tokens, if it keeps their pages. */
   #lineageOf({ resolved: { policyKey, prefix } }: ActiveRequest): string | undefined {
     if (!prefix.reusesDecoded) return undefined;
-    if (typeof policyKey !== "object" || policyKey === null) return `spec ${String(policyKey)}`;
+    if (typeof policyKey !== "object" || policyKey === null) return lineageOfSpec(String(policyKey));
     const known = this.#lineages.get(policyKey);
     if (known !== undefined) return known;
     const name = `value ${++this.#numLineages}`;
     this.#lineages.set(policyKey, name);
     return name;
   }
+}
+
+/** Names a policy that a spec names, by the key that equal specs share. */
+export function lineageOfSpec(policyKey: string): string {
+  return `spec ${policyKey}`;
 }
 
 /** True while a request computes its prompt, step after step. */

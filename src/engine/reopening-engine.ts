@@ -7,6 +7,7 @@ import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationProgress, GenerationRequest, GenerationResult } from "./request.ts";
 import { checkRequest } from "./request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
+import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
 
 /** What belongs to one opening. */
 interface OpeningOptions {
@@ -31,7 +32,7 @@ export class ReopeningEngine implements Engine {
   #stats: EngineStats;
   /** Those that may still run; ended ones leave with the next look. */
   readonly #generations = new Set<Generation>();
-  /** Calls of `logits`, `score` and `scoreEach` in progress. */
+  /** Other calls in progress. */
   #numCalls = 0;
   #isClosed = false;
 
@@ -78,6 +79,14 @@ export class ReopeningEngine implements Engine {
 
   scoreEach(request: ScoreEachRequest): Promise<readonly ScoreResult[]> {
     return this.#call((engine) => engine.scoreEach(request));
+  }
+
+  saveSession(request: SessionRequest): Promise<SavedSession> {
+    return this.#call((engine) => engine.saveSession(request));
+  }
+
+  loadSession(bytes: Uint8Array, options?: SessionOptions): Promise<LoadedSession> {
+    return this.#call((engine) => engine.loadSession(bytes, options));
   }
 
   async #call<T>(work: (engine: LoadedEngine) => Promise<T>): Promise<T> {

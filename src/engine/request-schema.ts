@@ -5,9 +5,11 @@ import type { AttentionPolicy } from "../attention/policy.ts";
 import { abortSignal, checkOptions, flag, numberThat, wholeNumberFrom } from "../base/check-options.ts";
 import { RequestError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import type { ConstraintSpec, TokenConstraint } from "../constraint/constraint.ts";
 import { isTokenConstraint, SPEC_KINDS } from "../constraint/spec-kinds.ts";
 import type { ChatMessage, GenerationRequest } from "./request.ts";
+import type { SessionOptions, SessionRequest } from "./session.ts";
 
 /** The schema of an attention policy: a value or a spec. The schema of the engine's options uses it too. */
 export const attentionChoice = () =>
@@ -146,6 +148,7 @@ const REQUEST = v.object({
   tokenIds: v.optional(tokenIdList()),
   chatTemplateOptions: v.optional(templateOptions),
   startsInReasoning: flag(),
+  keepsMarkers: flag(),
   attention: attentionChoice(),
   maxTokens: wholeNumberFrom(1),
   temperature: numberThat("0 or more", (t) => t >= 0 && t < Number.POSITIVE_INFINITY),
@@ -170,28 +173,68 @@ const REQUEST = v.object({
   signal: abortSignal(),
 });
 
+const SESSION_REQUEST = v.pick(REQUEST, [
+  "messages",
+  "prompt",
+  "tokenIds",
+  "chatTemplateOptions",
+  "attention",
+  "maxTokens",
+  "cacheSalt",
+  "reusesDecoded",
+  "signal",
+]);
+const SESSION_OPTIONS = v.pick(REQUEST, ["attention", "cacheSalt", "signal"]);
+
 /** A request with checked and copied values; `stop` is always a list. */
 export type CheckedRequest = v.InferOutput<typeof REQUEST>;
 
 /** @throws RequestError if the value is not a valid request */
 export function checkRequest(request: GenerationRequest): CheckedRequest {
   const checked = checkOptions(REQUEST, request, "generate", RequestError);
-  const { messages, prompt, tokenIds: ids } = checked;
-  const sources = [messages, prompt, ids].filter((source) => source !== undefined).length;
-  if (sources !== 1)
-    throw new RequestError(
-      `generate: give exactly one of messages, prompt and tokenIds; got ${sources === 0 ? "none" : sources}`,
-    );
+  checkSource(checked, "generate");
   if (checked.ignoreEos && checked.constraint)
     throw new RequestError(
       "generate: a constraint says where the answer ends, and ignoreEos lets nothing end it; leave out one of them",
-    );
-  if (checked.chatTemplateOptions && !messages)
-    throw new RequestError(
-      "generate: chatTemplateOptions are for messages; a prompt and tokenIds go past the template",
     );
   const { minTokens = 0, maxTokens = Number.POSITIVE_INFINITY } = checked;
   if (minTokens > maxTokens)
     throw new RequestError(`generate: minTokens must be at most maxTokens ${maxTokens}, got ${minTokens}`);
   return checked;
+}
+
+/** @throws RequestError unless there is one of messages, prompt and tokenIds */
+function checkSource(
+  { messages, prompt, tokenIds, chatTemplateOptions }: Partial<CheckedRequest>,
+  doing: string,
+): void {
+  const sources = [messages, prompt, tokenIds].filter((source) => source !== undefined).length;
+  if (sources !== 1)
+    throw new RequestError(
+      `${doing}: give exactly one of messages, prompt and tokenIds; got ${sources === 0 ? "none" : sources}`,
+    );
+  if (chatTemplateOptions && !messages)
+    throw new RequestError(
+      `${doing}: chatTemplateOptions are for messages; a prompt and tokenIds go past the template`,
+    );
+}
+
+/** @throws RequestError if the value does not name a conversation */
+export function checkSessionRequest(request: SessionRequest) {
+  const checked = checkOptions(SESSION_REQUEST, request, "saveSession", RequestError);
+  checkSource(checked, "saveSession");
+  return checked;
+}
+
+/** @throws RequestError for what is no array of bytes */
+export function checkSessionBytes(bytes: unknown): Uint8Array {
+  if (bytes instanceof Uint8Array) return bytes;
+  throw new RequestError(
+    `loadSession: expected the bytes of a session (Uint8Array), got ${printValue(bytes)}`,
+  );
+}
+
+/** @throws RequestError for options that `loadSession` does not know */
+export function checkSessionOptions(options: SessionOptions) {
+  return checkOptions(SESSION_OPTIONS, options, "loadSession", RequestError);
 }

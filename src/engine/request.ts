@@ -25,6 +25,11 @@ export interface GenerationRequest {
    * token ids, false.
    */
   readonly startsInReasoning?: boolean;
+  /**
+   * True gives the output as the model wrote it: reasoning, markers and answer are one text, that of the answer, and stop texts end it
+   * anywhere. Default: parts and results split it, and have no markers.
+   */
+  readonly keepsMarkers?: boolean;
   /** A policy value or a spec such as "less-is-more:budget=256,layers=2+7". Default: the engine's own. */
   readonly attention?: AttentionPolicy | string;
   /**

@@ -44,12 +44,13 @@ export function resolveRequest(
     policy,
     policyKey: keyOf(attention, policy),
     prefix: {
-      root: prefixRoot(request.cacheSalt, prompt.length + maxTokens - 1, components),
+      root: prefixRoot(request.cacheSalt, ropeRanges(components, prompt.length + maxTokens - 1)),
       reusesDecoded: request.reusesDecoded ?? false,
     },
     sampling: resolveSampling(request, components.generationDefaults),
     eosTokenIds: request.stopTokenIds ? [...eosTokenIds, ...request.stopTokenIds] : eosTokenIds,
     stops: request.stop ?? [],
+    keepsMarkers: request.keepsMarkers,
     rules: resolveRules(request, start, components, notes),
     thinking:
       request.thinkingBudget === undefined
@@ -98,9 +99,14 @@ function resolveMaxTokens(
   return room;
 }
 
-/** Names what keys depend on besides tokens: who may see them, and RoPE. longest: tokens that the request may cache */
-function prefixRoot(salt: string | undefined, longest: number, { ropes }: EngineComponents): string {
-  return JSON.stringify([salt ?? null, ...ropes.map((rope) => rope.rangeOf?.(longest) ?? "")]);
+/** Names what keys depend on besides tokens: who may see them, and RoPE. */
+export function prefixRoot(salt: string | undefined, ropeRanges: readonly string[]): string {
+  return JSON.stringify([salt ?? null, ...ropeRanges]);
+}
+
+/** The table of each RoPE that turns the keys of a sequence of at most `longest` tokens. */
+export function ropeRanges({ ropes }: Pick<EngineComponents, "ropes">, longest: number): readonly string[] {
+  return ropes.map((rope) => rope.rangeOf?.(longest) ?? "");
 }
 
 interface Prompt {
@@ -169,7 +175,7 @@ function doubledStart(text: string, ids: readonly number[], { tokenizer }: Engin
  * Tokenises a text. Refuses a text that cannot fit by its length, before tokenising it. A text of fewer characters than the
  * context has tokens is tokenised at once: the bound takes 40 ms for Gemma's vocabulary, the first time.
  */
-function encode(
+export function encode(
   text: string,
   { tokenizer }: EngineComponents,
   maxPromptTokens: number,
@@ -212,7 +218,7 @@ function renderChat(
 }
 
 /** Renders for information only; returns undefined if the template refuses. */
-function attempt(render: () => string): string | undefined {
+export function attempt(render: () => string): string | undefined {
   try {
     return render();
   } catch {

@@ -4,9 +4,11 @@ import type { AttentionObserver, ResolvedObserver } from "../attention/observer.
 import type { AttentionPolicy } from "../attention/policy.ts";
 import { abortSignal, checkOptions, wholeNumberFrom } from "../base/check-options.ts";
 import { RequestError } from "../base/errors.ts";
+import { printValue } from "../base/print-value.ts";
 import { guessNote } from "../model/selection-layers.ts";
 import type { EngineComponents } from "./engine-components.ts";
-import { attentionChoice, tokenIdList } from "./request-schema.ts";
+import { allocateLogits } from "./engine-failures.ts";
+import { attentionChoice, isTokenList, tokenIdList } from "./request-schema.ts";
 import { resolveObserver } from "./resolve-observer.ts";
 import { checkTokens, keyOf } from "./resolve-request.ts";
 import type { ScoreEachRequest, ScoreRequest } from "./score.ts";
@@ -120,4 +122,16 @@ function resolvePolicy(attention: AttentionPolicy | string, bind: Bind): ScoredP
     policyKey: keyOf(attention, policy),
     notes: isGuess ? [guessNote(policy)] : [],
   };
+}
+
+/** Checks a call of `logits`. out: f32 [tokens.length, vocabSize] @throws RequestError */
+export function resolveLogits(
+  tokenIds: unknown,
+  components: EngineComponents,
+): { readonly tokens: readonly number[]; readonly out: Float32Array } {
+  const { model, capacity } = components.backend;
+  if (!isTokenList(tokenIds))
+    throw new RequestError(`logits: expected a list of token ids, got ${printValue(tokenIds)}`);
+  const tokens = checkTokens(tokenIds as ArrayLike<number>, components, capacity.maxSequenceLength);
+  return { tokens, out: allocateLogits(tokens.length, model.vocabSize) };
 }

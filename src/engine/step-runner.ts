@@ -149,7 +149,7 @@ export class StepRunner {
         firstPosition,
         numRows,
         validBounds,
-        longest: request.longestCache,
+        longest: request.ropeTokens,
         isPrefill,
         policy,
         request,

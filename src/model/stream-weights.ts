@@ -1,5 +1,6 @@
 import type { Backend } from "../backend/backend.ts";
 import { throwIfAborted } from "../base/abort.ts";
+import type { Fingerprint } from "../base/fingerprint.ts";
 import { dimensionsOf, type WeightRef } from "../base/tensor-ref.ts";
 import { rowBytes } from "../base/weight-format.ts";
 import { WeightConverter } from "./convert-weights.ts";
@@ -9,6 +10,9 @@ import { readRows, type WeightPlan } from "./weight-rows.ts";
 const SLICE_BYTES = 4 << 20;
 /** Reads in flight: a disk or a server answers several at a time while the backend takes earlier ones. */
 const READS_AHEAD = 6;
+
+/** Words of 32 bits from one that the fingerprint takes to the next: every row of a matrix has some, and a gigabyte takes 70 ms. */
+const FINGERPRINT_STRIDE = 64;
 
 /** A weight to load, and its place, whose format may differ from the plan's. */
 export interface PlacedWeight {
@@ -25,12 +29,16 @@ interface Slice extends PlacedWeight {
 
 /**
  * Reads weights into their places, a few slices at a time and in order, so that no second copy of a weight exists.
+ * fingerprint: takes their names and a part of their bytes, as the checkpoint has them
  * @throws ModelFileError, AbortedError between two slices
  */
 export async function streamWeights(
   weights: readonly PlacedWeight[],
   backend: Backend,
-  signal?: AbortSignal,
+  {
+    signal,
+    fingerprint,
+  }: { readonly signal?: AbortSignal | undefined; readonly fingerprint?: Fingerprint | undefined } = {},
 ): Promise<void> {
   const slices = weights.flatMap(slicesOf);
   const converter = new WeightConverter();
@@ -50,6 +58,7 @@ export async function streamWeights(
     throwIfAborted(signal, "loading the weights");
     const bytes = await (reads.shift() as Promise<Uint8Array>);
     readNext();
+    fingerprint?.addText(`${weight.name} ${firstRow}`).addBytes(bytes, FINGERPRINT_STRIDE);
     const stored = await converter.convert(bytes, {
       name: weight.name,
       from: plan.spec.format,

@@ -1,5 +1,6 @@
 import type { Backend } from "../backend/backend.ts";
 import { ModelFileError } from "../base/errors.ts";
+import type { Fingerprint } from "../base/fingerprint.ts";
 import { printValue } from "../base/print-value.ts";
 import type { WeightSpec } from "../base/tensor-ref.ts";
 import type { Checkpoint } from "../load/checkpoint.ts";
@@ -20,6 +21,8 @@ export interface LoadOptions {
   /** Precision of the matrices; default: the checkpoint's own. */
   readonly dtype?: WeightDtype;
   readonly signal?: AbortSignal | undefined;
+  /** Takes what identifies the weights. */
+  readonly fingerprint?: Fingerprint | undefined;
 }
 
 /**
@@ -31,7 +34,7 @@ export async function loadWeights(
   { tensors, name: checkpointName }: Pick<Checkpoint, "tensors" | "name">,
   config: ModelConfig,
   backend: Backend,
-  { dtype = "own", signal }: LoadOptions = {},
+  { dtype = "own", signal, fingerprint }: LoadOptions = {},
 ): Promise<ModelWeights> {
   const finder = new WeightFinder(tensors, checkpointName);
   const names = nameEmbeddings(finder, config);
@@ -50,7 +53,7 @@ export async function loadWeights(
   });
   let next = 0;
   const weights = describeWeights(config, names, finder, () => placed[next++].weight);
-  await streamWeights(placed, backend, signal);
+  await streamWeights(placed, backend, { signal, fingerprint });
   return weights;
 }
 

@@ -158,8 +158,10 @@ describe("a completion's body", () => {
     readCompletionBody({ ...body }, { ownAttention: undefined, chatTemplates: [] }).requests;
 
   it("takes a text, token ids, and lists of both, each n times", () => {
-    expect(prompts({ prompt: "a" })).toEqual([{ prompt: "a", maxTokens: 16 }]);
-    expect(prompts({ prompt: [1, 2], max_tokens: 3 })).toEqual([{ tokenIds: [1, 2], maxTokens: 3 }]);
+    expect(prompts({ prompt: "a" })).toEqual([{ prompt: "a", maxTokens: 16, keepsMarkers: true }]);
+    expect(prompts({ prompt: [1, 2], max_tokens: 3 })).toEqual([
+      { tokenIds: [1, 2], maxTokens: 3, keepsMarkers: true },
+    ]);
     const both = prompts({ prompt: ["a", [3]], n: 2, max_tokens: 1 });
     expect(both.map(({ prompt, tokenIds }) => prompt ?? tokenIds)).toEqual(["a", "a", [3], [3]]);
   });

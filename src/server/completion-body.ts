@@ -45,6 +45,7 @@ export function readCompletionBody(
   const { logprobs } = body;
   const shared: GenerationRequest = {
     maxTokens: DEFAULT_MAX_TOKENS,
+    keepsMarkers: true,
     ...requestOf(body, ownAttention),
     ...(logprobs !== undefined && { logprobs }),
   };

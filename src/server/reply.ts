@@ -31,21 +31,19 @@ export interface ReplyShape {
 export const reasoningOf = (reasoning: string) =>
   reasoning === "" ? {} : { reasoning_content: reasoning, reasoning };
 
-/** Completions have no messages; reasoning stands beside the text, as in a chat. */
+/** Completions have no messages: their text is what the model wrote, reasoning and its markers included. */
 export const COMPLETION_SHAPE: ReplyShape = {
   idPrefix: "cmpl-",
   object: "text_completion",
   chunkObject: "text_completion",
-  whole: (index, { answer, reasoning, finishReason }, logprobs) => ({
-    ...{ index, text: answer, ...reasoningOf(reasoning) },
+  whole: (index, { text, finishReason }, logprobs) => ({
+    ...{ index, text },
     ...{ logprobs: completionLogprobs(logprobs, 0), finish_reason: finishReason },
   }),
   first: () => undefined,
   part: (index, part, textOffset) => [
     {
-      ...(part.kind === "reasoning"
-        ? { index, text: "", ...reasoningOf(part.text) }
-        : { index, text: part.text }),
+      ...{ index, text: part.text },
       ...{ logprobs: completionLogprobs(logprobsOf(part), textOffset), finish_reason: null },
     },
   ],

@@ -8,6 +8,7 @@ import {
   OutOfMemoryError,
   OutOfPagesError,
   RequestError,
+  SessionError,
   ShapeError,
 } from "../base/errors.ts";
 import { printValue } from "../base/print-value.ts";
@@ -23,6 +24,7 @@ const ENGINE_ERRORS: readonly (readonly [string, EngineErrorClass])[] = [
   ["ShapeError", ShapeError],
   ["OutOfPagesError", OutOfPagesError],
   ["RequestError", RequestError],
+  ["SessionError", SessionError],
   ["AbortedError", AbortedError],
 ];
 const NATIVE_ERRORS: readonly (readonly [string, new (message: string) => Error])[] = [

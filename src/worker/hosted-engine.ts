@@ -157,6 +157,18 @@ export class HostedEngine {
         this.#sendEnd({ type: "returned", id, value }, buffersOf(value.map((one) => one.logProbs)));
         break;
       }
+      case "saveSession": {
+        const request = await this.#withPolicy(call.request);
+        const value = await this.#engine.saveSession({ ...request, signal });
+        this.#sendEnd({ type: "returned", id, value }, buffersOf([value.bytes]));
+        break;
+      }
+      case "loadSession": {
+        const options = await this.#withPolicy(call.options);
+        const value = await this.#engine.loadSession(call.bytes, { ...options, signal });
+        this.#sendEnd({ type: "returned", id, value });
+        break;
+      }
       case "close":
         this.#isClosed = true;
         await this.#engine.close();
@@ -164,6 +176,12 @@ export class HostedEngine {
         this.#channel.send({ type: "returned", id, value: undefined });
         this.#channel.close();
     }
+  }
+
+  /** With the policy of a module in place of its spec. */
+  async #withPolicy<T extends { readonly attention?: AttentionPolicy | string }>(request: T): Promise<T> {
+    const attention = await this.#policyOf(request.attention);
+    return attention ? { ...request, attention } : request;
   }
 
   async #score(

@@ -12,6 +12,7 @@ import type {
   GenerationResult,
 } from "../engine/request.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "../engine/score.ts";
+import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "../engine/session.ts";
 import type { DownloadProgress } from "../load/hub/transfer-rate.ts";
 import type { SentError } from "./error-transfer.ts";
 import type { SentTokenizer } from "./tokenizer-transfer.ts";
@@ -31,6 +32,7 @@ export type SentObserver = Readonly<Record<string, unknown>>;
 type Live = "signal" | "observer" | "onLogits";
 export type SentScore = Omit<ScoreRequest, Live> & { readonly observer?: SentObserver | undefined };
 export type SentScoreEach = Omit<ScoreEachRequest, Live>;
+export type SentSession = Omit<SessionRequest, "signal">;
 
 /** Calls that return once, by name: what is sent, and what comes back. */
 export interface Calls {
@@ -42,6 +44,11 @@ export interface Calls {
   readonly scoreEach: {
     readonly sent: { readonly request: SentScoreEach; readonly wantsLogits: boolean };
     readonly back: readonly ScoreResult[];
+  };
+  readonly saveSession: { readonly sent: { readonly request: SentSession }; readonly back: SavedSession };
+  readonly loadSession: {
+    readonly sent: { readonly bytes: Uint8Array; readonly options: Omit<SessionOptions, "signal"> };
+    readonly back: LoadedSession;
   };
   readonly close: { readonly sent: object; readonly back: undefined };
 }

@@ -5,8 +5,14 @@ import type { EngineReport, LoadedEngine } from "../engine/engine-api.ts";
 import { closedError, observerFailed, onLogitsFailed } from "../engine/engine-failures.ts";
 import type { EngineStats } from "../engine/engine-stats.ts";
 import type { Generation, GenerationRequest } from "../engine/request.ts";
-import { checkRequest } from "../engine/request-schema.ts";
+import {
+  checkRequest,
+  checkSessionBytes,
+  checkSessionOptions,
+  checkSessionRequest,
+} from "../engine/request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "../engine/score.ts";
+import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "../engine/session.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { decodeError } from "./error-transfer.ts";
 import type {
@@ -19,6 +25,7 @@ import type {
   SentRequest,
   SentScore,
   SentScoreEach,
+  SentSession,
   ToEngine,
 } from "./protocol.ts";
 import { RemoteGeneration } from "./remote-generation.ts";
@@ -225,6 +232,30 @@ export class RemoteEngine implements LoadedEngine {
     const sent = { ...rest, ...tokens?.part } as unknown as SentScoreEach;
     const wantsLogits = receivers.onLogits !== undefined;
     return this.#call({ name: "scoreEach", request: sent, wantsLogits }, tokens?.transfer, receivers);
+  }
+
+  async saveSession(given: SessionRequest): Promise<SavedSession> {
+    this.#checkOpen("saveSession");
+    checkSessionRequest(given);
+    const { signal, ...request } = given;
+    refusePolicy("saveSession", request.attention);
+    const tokens = this.#tokens(request.tokenIds);
+    const sent: SentSession = { ...request, ...tokens?.part };
+    return this.#call({ name: "saveSession", request: sent }, tokens?.transfer, signal ? { signal } : {});
+  }
+
+  /** Sends a copy of the bytes, which stay the caller's. */
+  async loadSession(given: Uint8Array, options: SessionOptions = {}): Promise<LoadedSession> {
+    this.#checkOpen("loadSession");
+    checkSessionOptions(options);
+    const { signal, ...rest } = options;
+    refusePolicy("loadSession", rest.attention);
+    const bytes = new Uint8Array(checkSessionBytes(given));
+    return this.#call(
+      { name: "loadSession", bytes, options: rest },
+      [bytes.buffer],
+      signal ? { signal } : {},
+    );
   }
 
   /** Makes a call. @throws what the engine throws; AbortedError at once by the signal */

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend } from "../../src/backend/backend.ts";
 import { cacheRowBytes } from "../../src/base/cache-dtype.ts";
 import { ShapeError } from "../../src/base/errors.ts";
+import { f16ToF32 } from "../../src/base/half.ts";
 import { sizesOf } from "../sizes.ts";
 import { allowedNmse, CACHE_BACKENDS } from "./backend-table.ts";
 import { attention, pageScore } from "./brute-force.ts";
@@ -125,6 +126,63 @@ describe.each(CACHE_BACKENDS)("$name", ({ open, cacheDtype }) => {
       for (let t = 0; t < 21; t++) expect(Number.isNaN(logits[h * 24 + t])).toBe(t === 7);
   });
 
+  it("pages copied out and in elsewhere are the same pages; a copy holds what was there before later steps", async () => {
+    const trial = await openTrial();
+    const { backend } = trial;
+    const { cachePages: store, model } = backend;
+    expect(store.pageBytes).toBe(PAGE * 2 * 2 * 2 * cacheRowBytes(cacheDtype ?? "f32", model.headDim));
+    const sequence = await trial.filled(20);
+    const bytes = new Uint8Array(3 * store.pageBytes);
+    const copied = store.read(sequence.pages, bytes);
+    trial.end(sequence);
+    // other tokens take their places, and those of the pages in which they go on
+    const others = [await trial.filled(30), await trial.filled(26)];
+    await copied;
+    const pages = others[1].pages.slice(0, 3);
+    store.write(pages, bytes);
+    const again = new Uint8Array(bytes.length);
+    await store.read(pages, again);
+    expect(again).toEqual(bytes);
+    sequence.pages.splice(0, 3, ...pages);
+    trial.run([trial.part(sequence, 1), trial.part(others[0], 1)]);
+    await expectAttention(trial);
+    step(trial, [sequence, others[0]], [0, 0]);
+    await expectScores(trial);
+    await expect(async () => store.read([NUM_PAGES], new Uint8Array(store.pageBytes))).rejects.toThrow(
+      ShapeError,
+    );
+    await expect(async () => store.write([0, 1], new Uint8Array(store.pageBytes))).rejects.toThrow(
+      ShapeError,
+    );
+  });
+
+  it("a page's form is rows of the cache's type: token by token, layer by layer, key and value, head by head", async () => {
+    const trial = await openTrial();
+    const { cachePages: store, model } = trial.backend;
+    const dtype = cacheDtype ?? "f32";
+    const sequence = await trial.filled(PAGE);
+    const bytes = new Uint8Array(store.pageBytes);
+    await store.read(sequence.pages, bytes);
+    const rowBytes = cacheRowBytes(dtype, model.headDim);
+    const view = new DataView(bytes.buffer);
+    const element = (at: number, i: number) => {
+      if (dtype === "f32") return view.getFloat32(at + 4 * i, true);
+      if (dtype === "f16") return f16ToF32(view.getUint16(at + 2 * i, true));
+      return view.getInt8(at + i) * view.getFloat32(at + model.headDim, true);
+    };
+    const found: number[] = [];
+    const expected: number[] = [];
+    for (let token = 0; token < PAGE; token++)
+      for (const layer of [0, 1])
+        for (const lists of [sequence.keys, sequence.values])
+          for (const head of [0, 1]) {
+            const at = (found.length / model.headDim) * rowBytes;
+            expected.push(...(lists[layer][token][head] as Float64Array));
+            for (let i = 0; i < model.headDim; i++) found.push(element(at, i));
+          }
+    expect(nmse(Float32Array.from(found), expected)).toBeLessThan(within(1e-11));
+  });
+
   describe("resizeCache", () => {
     it("keeps the keys, values and bounds of the pages that stay, larger or smaller, NMSE < 1e-9", async () => {
       const trial = await openTrial();
@@ -149,7 +207,9 @@ describe.each(CACHE_BACKENDS)("$name", ({ open, cacheDtype }) => {
       expect(await backend.resizeCache(4)).toBe(true);
       const data = await backend.allocate("data of a test", () => backend.createPageTensor("u32", [3, 2]));
       const values = Uint32Array.from({ length: 4 * 6 }, (_, i) => i + 1);
-      backend.write(data, values);
+      backend.write(data, values.subarray(0, 12));
+      backend.write(data, values.subarray(12), 12);
+      expect(() => backend.write(data, values, 1e9)).toThrow(ShapeError);
       for (const numPages of [NUM_PAGES, 5, 2, NUM_PAGES]) {
         expect(await backend.resizeCache(numPages)).toBe(true);
         const read = await backend.read(data);

@@ -117,7 +117,7 @@ export function gatesOn(backend: Backend, plain: readonly (PlainGate | undefined
   const rope = hasRope && tensor(Float32Array.from(rows.flat()), [maxSequenceLength, gateDim]);
   const shared = { blockSize, gateDim, normEps: EPS, ...(rope && { rope }) };
   const layers = plain.map((one) => one && { ...shared, ...layerOn(backend, one, tensor) });
-  return { ...shared, name: "a random gate", startLayer, layers };
+  return { ...shared, name: "a random gate", fingerprint: "a random gate", startLayer, layers };
 }
 
 function layerOn(

@@ -1,6 +1,6 @@
 /** The chat of the built command line: through a pipe, and in a real terminal (util-linux' `script`). */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { golden, MAIN, problem, run, TestFolder } from "./command-line.ts";
@@ -41,6 +41,67 @@ it("answers what comes through a pipe, message by message, and keeps the convers
   expect([messages[0].content, attention]).toEqual([problem.trim(), "less-is-more:budget=100000"]);
   const more = run(["chat", ...OPTIONS, "--load", saved], "/retry\n");
   expect([more.status, more.stdout.includes(`\\boxed{${golden.answer}}`)]).toEqual([0, true]);
+});
+
+/** Another problem, after the first. */
+const SECOND = ['"""', problem.replaceAll("=", " = "), '"""'];
+/** The tokens of a prompt that were cached, and all of them, as the line after an answer says. */
+function cachedOf(text: string): readonly number[] {
+  const [, cached = "0", prompt = "0"] = /; (\d+) of (\d+) tokens before it were cached;/.exec(text) ?? [];
+  return [Number(cached), Number(prompt)];
+}
+
+it("keeps the cache beside the conversation: the first turn after /load reads what is new alone", async () => {
+  const saved = join(folder.path, "kept.json");
+  const first = ['"""', problem, '"""'];
+  const whole = run(["chat", ...OPTIONS], `${[...first, ...SECOND].join("\n")}\n`);
+  const before = run(["chat", ...OPTIONS], `${[...first, `/save ${saved}`].join("\n")}\n`);
+  const [, tokens = "0"] =
+    /the cache of (\d+) tokens to \S+kept\.json\.safetensors \([\d.]+ MB\)/.exec(before.stderr) ?? [];
+  expect(Number(tokens)).toBeGreaterThan(100);
+  const terminal = new Terminal(["--load", saved]);
+  await terminal.until(`the cache of its first ${tokens} tokens from ${saved}.safetensors`);
+  await terminal.until("> ");
+  terminal.type(`${SECOND.join("\r")}\r`);
+  const turn = plain(await terminal.until("of 8192]"));
+  const [cached = 0, prompt = 0] = cachedOf(turn);
+  expect(cached).toBe(Number(tokens));
+  // the question, and less than a page before it
+  const { length } = golden.prompt_ids;
+  expect(prompt - cached).toBeLessThan(1.3 * length + 24);
+  // what a terminal shows of lines, without their ends
+  const squeezed = (text: string) => text.replace(/\s+/g, " ");
+  const answer = squeezed(whole.stdout.slice(before.stdout.length)).trim();
+  expect(answer.length).toBeGreaterThan(20);
+  expect(squeezed(turn)).toContain(answer);
+  terminal.type("\u0004");
+  expect(await terminal.ended).toBe(0);
+});
+
+it("goes on from the text with another model or a damaged cache, and says why", () => {
+  const saved = join(folder.path, "other.json");
+  const lines = ['"""', problem, '"""', `/save ${saved}`];
+  expect(run(["chat", ...OPTIONS], `${lines.join("\n")}\n`).status).toBe(0);
+  const file = `${saved}.safetensors`;
+  const again = (...options: string[]) => run(["chat", ...OPTIONS, ...options, "--load", saved], "/retry\n");
+  const other = again("--dtype", "q8");
+  expect(other.stderr).toMatch(
+    /the next turn reads the conversation anew: .* it is of the model .* another precision/,
+  );
+  expect(other.stderr).toMatch(/\[\d+ tokens, /);
+  const q8 = again("--cache-dtype", "q8");
+  expect(q8.stderr).toMatch(
+    /reads the conversation anew: .* it has cacheDtype "f32" .* this engine cacheDtype q8/,
+  );
+  expect(q8.stdout).toContain("boxed");
+  truncateSync(file, 5000);
+  const cut = again();
+  expect(cut.stderr).toMatch(/the next turn reads the conversation anew: loading a session: .* it was cut/);
+  expect([cut.status, cut.stdout.includes(`\\boxed{${golden.answer}}`)]).toEqual([0, true]);
+  truncateSync(file, 2 ** 34);
+  expect(again().stderr).toMatch(/anew: .* has 17179.9 MB, more than the cache of a whole context/);
+  rmSync(file);
+  expect(again().stderr).not.toContain("anew");
 });
 
 it("ends the reasoning at its budget, and says so", () => {

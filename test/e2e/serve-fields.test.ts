@@ -68,7 +68,9 @@ describe("logprobs", () => {
   });
 
   it("of a completion has tokens, their places in the text and the best ones, streamed too", async () => {
-    const body = { model, prompt: "The answer is", temperature: 0, max_tokens: 6, logprobs: 2 };
+    // which holds the closing marker
+    const prompt = golden.prompt + golden.greedy_text.slice(0, golden.greedy_text.indexOf("</think>") - 1);
+    const body = { model, prompt, temperature: 0, max_tokens: 8, logprobs: 2 };
     const [choice] = (await client.completions.create(body)).choices;
     const {
       tokens = [],
@@ -77,6 +79,7 @@ describe("logprobs", () => {
       top_logprobs: top,
     } = choice?.logprobs ?? {};
     expect(tokens.join("")).toBe(choice?.text);
+    expect(tokens).toContain("</think>");
     for (const [i, token] of tokens.entries()) {
       expect(choice?.text.slice(offsets[i]).startsWith(token)).toBe(true);
       expect(top?.[i]?.[token]).toBe(values?.[i]);

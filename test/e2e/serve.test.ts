@@ -228,15 +228,25 @@ describe("the other endpoints", () => {
     expect(data).toMatchObject([{ id: model, object: "model", owned_by: "lessismore", max_model_len: 8192 }]);
     expect(await client.models.retrieve(model)).toEqual(data[0]);
     const { prompt, prompt_ids: ids } = golden;
+    const written = `${reasoning}\n</think>\n\n${answer}`;
     const common = { model, temperature: 0, max_tokens: 400 };
     const both = await client.completions.create({ ...common, prompt: [prompt, "a"], n: 2 });
     expect(both.choices.map(({ index }) => index)).toEqual([0, 1, 2, 3]);
-    // The prompt itself opens the reasoning, so that all is text; its closing marker is left out.
-    expect(both.choices[1]).toMatchObject({ text: `${reasoning}\n${answer}`, finish_reason: "stop" });
+    // the text as the model wrote it: the prompt opens the reasoning, and the model closes it
+    expect(both.choices[1]).toMatchObject({ text: written, finish_reason: "stop" });
+    expect(both.choices[1]).not.toHaveProperty("reasoning_content");
     const stream = await client.completions.create({ ...common, prompt: [...ids], stream: true });
     let text = "";
     for await (const { choices } of stream) for (const choice of choices) text += choice.text;
-    expect(text).toBe(`${reasoning}\n${answer}`);
+    expect(text).toBe(written);
+    // a stop text may be a marker, or stand in the reasoning
+    for (const stop of ["</think>", "#3"]) {
+      const { choices } = await client.completions.create({ ...common, prompt, stop });
+      expect(choices[0]).toMatchObject({
+        text: written.slice(0, written.indexOf(stop)),
+        finish_reason: "stop",
+      });
+    }
     expect((await client.completions.create({ model, prompt: "a" })).usage?.completion_tokens).toBe(16);
   });
 

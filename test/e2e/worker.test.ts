@@ -41,6 +41,23 @@ describe("openEngineInWorker in Node", () => {
     });
   });
 
+  it("saves and loads a session of many turns, beside a request that goes on meanwhile", async () => {
+    const tokenIds = Array.from({ length: 1000 }, (_, i) => 20 + ((i * 7919) % 400));
+    const turn = { tokenIds: [...tokenIds, 30, 31, 32], maxTokens: 12, ignoreEos: true, temperature: 0 };
+    const engine = await openEngineInWorker(OPTIONS);
+    const expected = await engine.generate(turn).result();
+    const { bytes, tokens } = await engine.saveSession({ tokenIds });
+    // copied in parts of 4 MiB
+    expect(bytes.length).toBeGreaterThan(8 << 20);
+    const other = await openEngine(OPTIONS);
+    const beside = other.generate(REQUEST).result();
+    expect(await other.loadSession(bytes)).toEqual({ tokens, decodedTokens: 0, notes: [] });
+    const result = await other.generate(turn).result();
+    expect([result.usage.cachedTokens, result.tokenIds]).toEqual([992, expected.tokenIds]);
+    expect((await beside).tokenIds).toEqual((await engine.generate(REQUEST).result()).tokenIds);
+    await Promise.all([engine.close(), other.close()]);
+  });
+
   it("loads policies of one's own in the worker, by the names that it was opened with", async () => {
     const engine = await openEngineInWorker({ ...OPTIONS, policies: { mine: WINDOW } });
     const direct = await openEngine(OPTIONS);

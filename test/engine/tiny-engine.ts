@@ -10,6 +10,7 @@ import { openCheckpoint } from "../../src/load/checkpoint.ts";
 import { THINK_TAGS } from "../../src/load/reasoning-markers.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
+import { modelFingerprint } from "../../src/model/model-fingerprint.ts";
 import { attentionModelOf } from "../../src/model/model-size.ts";
 import { createRope } from "../../src/model/rope.ts";
 import { loadWeights } from "../../src/model/weights.ts";
@@ -55,7 +56,14 @@ export interface TinyOptions {
 /** Default components that no test of the engine checks. */
 const TINY_ORIGIN: EngineOrigin = {
   model: {
-    ...{ name: "tiny", architecture: "none", parameters: 0, maxPositionEmbeddings: 0, kvBytesPerToken: 0 },
+    ...{
+      name: "tiny",
+      fingerprint: "",
+      architecture: "none",
+      parameters: 0,
+      maxPositionEmbeddings: 0,
+      kvBytesPerToken: 0,
+    },
     ignoredTensors: { count: 0, names: [] },
     weights: { dtype: "own", why: "asked for", formats: [] },
   },
@@ -75,15 +83,18 @@ export const characters: Tokenizer = {
 export async function openTiny(open: BackendFactory, options: TinyOptions = {}): Promise<GenerationEngine> {
   const checkpoint = await openCheckpoint(options.folder ?? (await openFileFolder(TINY_MODEL)));
   const config = parseModelConfig(checkpoint.config, "config.json");
-  const [model, capacity] = sizesOf({
+  const [shape, capacity] = sizesOf({
     ...config,
     ...{ pageSize: 4, maxPages: 48, maxSequenceLength: 96, maxBatchRows: 16, maxBatchSequences: 4 },
     ...options.sizes,
   });
-  const backend = wrap(await open(model, capacity), options);
+  const backend = wrap(await open(shape, capacity), options);
+  const fingerprint = modelFingerprint(config, "own");
+  const weights = await loadWeights(checkpoint, config, backend, { fingerprint });
+  const model = { ...TINY_ORIGIN.model, fingerprint: fingerprint.toString() };
   const engine = new GenerationEngine({
     backend,
-    weights: await loadWeights(checkpoint, config, backend),
+    weights,
     attentionModel: attentionModelOf(config, capacity.pageSize),
     ropes: config.ropes.map(createRope),
     tokenizer: options.tokenizer ?? characters,
@@ -95,7 +106,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     attention: options.attention,
     gates: options.gates ?? tinyGates(),
     maxStallMs: options.maxStallMs,
-    origin: TINY_ORIGIN,
+    origin: { ...TINY_ORIGIN, model },
     limitWith: options.limitWith,
     pool: options.pool ?? {},
   });

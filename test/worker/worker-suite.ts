@@ -1,6 +1,6 @@
 /** What holds for an engine in a worker, in Node and in browsers: it gives what the engine of the same thread gives. */
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
-import { AbortedError, EngineError } from "../../src/base/errors.ts";
+import { AbortedError, EngineError, SessionError } from "../../src/base/errors.ts";
 import type { LoadedEngine } from "../../src/engine/engine-api.ts";
 import type { Generation, GenerationPart, GenerationRequest } from "../../src/engine/request.ts";
 
@@ -97,6 +97,42 @@ export function describeWorker(open: {
       controller.abort("enough");
       await expect(generation.result()).rejects.toMatchObject({ name: "AbortedError", cause: "enough" });
       expect((await worker.generate({ ...long, maxTokens: 3 }).result()).tokenIds).toHaveLength(3);
+    });
+
+    it("saves a conversation that any engine of the model loads, whose next turn computes what is new alone", async () => {
+      const { messages = [] } = chat;
+      const { answer } = await worker.generate(chat).result();
+      const talked = [...messages, { role: "assistant", content: answer }];
+      const next = { ...chat, messages: [...talked, { role: "user", content: PROBLEM }], maxTokens: 20 };
+      const saved = await worker.saveSession({ messages: talked });
+      expect([saved.decodedTokens, saved.notes]).toEqual([0, []]);
+      const here = await direct.saveSession({ messages: talked });
+      // it names the model, and no path of this machine
+      expect(new TextDecoder().decode(saved.bytes.subarray(0, 2000))).toContain(
+        '"model_name":"pico-reasoner"',
+      );
+      expect(saved.bytes.length).toBe(here.bytes.length);
+      expect(saved.bytes.every((byte, i) => byte === here.bytes[i])).toBe(true);
+      const expected = await worker.generate(next).result();
+      const other = await open.inWorker();
+      const { length } = saved.bytes;
+      const loaded = await other.loadSession(saved.bytes);
+      expect(saved.bytes.length).toBe(length); // they are still the caller's
+      expect(loaded).toEqual({ tokens: saved.tokens, decodedTokens: 0, notes: [] });
+      const { tokenIds, usage } = await other.generate(next).result();
+      expect(usage.cachedTokens).toBe(saved.tokens);
+      // the last question, and at most a page before it
+      expect(usage.promptTokens - usage.cachedTokens).toBeLessThan(16 + 60);
+      expect(tokenIds).toEqual(expected.tokenIds);
+      const cut = other.loadSession(saved.bytes.subarray(0, 500));
+      await expect(cut).rejects.toBeInstanceOf(SessionError);
+      await expect(cut).rejects.toMatchObject({ code: "session", name: "SessionError", reason: "damaged" });
+      const aborted = other.saveSession({ messages: talked, signal: AbortSignal.abort("no") });
+      await expect(aborted).rejects.toMatchObject({ name: "AbortedError", cause: "no" });
+      await expect(other.saveSession({ messages: talked, seed: 1 } as never)).rejects.toThrow(
+        "saveSession: unknown",
+      );
+      await other.close();
     });
 
     it("ends what runs when it is closed", async () => {

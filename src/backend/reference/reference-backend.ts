@@ -3,7 +3,7 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { BackendError, ShapeError } from "../../base/errors.ts";
 import { capacityOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
-import { decodeWeights, elementsIn, WEIGHT_FORMATS, type WeightFormat } from "../../base/weight-format.ts";
+import { decodeWeights, elementsIn } from "../../base/weight-format.ts";
 import type {
   AttentionInputWeights,
   AttentionOutputWeights,
@@ -30,6 +30,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import type { CachePages } from "../cache-pages.ts";
 import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
 import { checkFeatures, DECODER_FEATURES } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
@@ -40,6 +41,7 @@ import { attendHead, headLogits, headsOf, positionsFrom } from "./attention.ts";
 import { attentionInput } from "./attention-input.ts";
 import { blockScores, updateBlockKeys } from "./block-gate.ts";
 import { type LayerCache, resizeLayerCache } from "./cache.ts";
+import { referenceCachePages } from "./cache-pages.ts";
 import { addNormed, feedForwardRow } from "./feed-forward.ts";
 import { sketchScores, updateKeySketch } from "./key-sketch.ts";
 import { matvec, rmsNorm } from "./linear.ts";
@@ -49,6 +51,7 @@ import {
   floats,
   integers,
   matrix,
+  REFERENCE_FORMATS,
   ReferenceTensor,
   ReferenceWeight,
   tensor,
@@ -57,16 +60,12 @@ import {
 } from "./refs.ts";
 import { emitScores, type ReferenceStep, SelectionOps } from "./selection-ops.ts";
 
-/** Weights are decoded as they are written, so every format will do. */
-export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
-  Object.keys(WEIGHT_FORMATS) as WeightFormat[],
-);
-
 class ReferenceBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly weightFormats = REFERENCE_FORMATS;
   readonly cacheDtype: CacheDtype;
+  readonly cachePages: CachePages;
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
   readonly compiledRowCounts: readonly number[] = [];
@@ -86,6 +85,7 @@ class ReferenceBackend implements Backend, LayerOps {
     this.#sampled = new SampledTokens(model.vocabSize);
     this.capacity = capacity;
     this.#layers = this.#resized(0);
+    this.cachePages = referenceCachePages(this, () => this.#layers);
     this.#step = {
       model,
       capacity,
@@ -122,10 +122,10 @@ class ReferenceBackend implements Backend, LayerOps {
   /** The cache has them. */
   addPageBounds(): void {}
 
-  write(ref: TensorRef, data: Float32Array | Uint32Array): void {
+  write(ref: TensorRef, data: Float32Array | Uint32Array, first = 0): void {
     const target = tensor(ref).data;
-    checkWrite(data, target.length);
-    target.set(data);
+    checkWrite(data, target.length, first);
+    target.set(data, first);
   }
 
   async read(ref: TensorRef): Promise<Float32Array | Uint32Array> {

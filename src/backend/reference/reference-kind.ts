@@ -4,7 +4,8 @@ import { ALLOWED_ERROR, type BackendKind, type BackendMemory, MAX_CONCURRENT } f
 import { decoderBytes } from "../decoder-memory.ts";
 import { CPU_PREFILL_ROWS } from "../layer-ops.ts";
 import { cacheBytes, MAX_CACHE_BYTES } from "./memory.ts";
-import { createReferenceBackend, REFERENCE_FORMATS } from "./reference-backend.ts";
+import { createReferenceBackend } from "./reference-backend.ts";
+import { REFERENCE_FORMATS } from "./refs.ts";
 
 const MEMORY: BackendMemory = {
   weightFormats: REFERENCE_FORMATS,

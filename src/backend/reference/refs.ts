@@ -1,10 +1,15 @@
 import type { TensorDtype } from "../../base/dtype.ts";
 import { ShapeError } from "../../base/errors.ts";
 import { dimensionsOf, type TensorRef, type WeightRef, type WeightSpec } from "../../base/tensor-ref.ts";
-import type { WeightFormat } from "../../base/weight-format.ts";
+import { WEIGHT_FORMATS, type WeightFormat } from "../../base/weight-format.ts";
 import { checkKind, ownTensor, ownWeight } from "../checks.ts";
 import type { Matrix } from "./linear.ts";
 import { allocate } from "./memory.ts";
+
+/** Weights are decoded as they are written, so every format will do. */
+export const REFERENCE_FORMATS: ReadonlySet<WeightFormat> = new Set(
+  Object.keys(WEIGHT_FORMATS) as WeightFormat[],
+);
 
 /** Step data in an array. */
 export class ReferenceTensor implements TensorRef {

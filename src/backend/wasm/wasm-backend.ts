@@ -28,6 +28,7 @@ import type {
   UnitSet,
 } from "../backend.ts";
 import type { CpuCacheDtype } from "../backend-kind.ts";
+import type { CachePages } from "../cache-pages.ts";
 import { checkNoWindow, checkPages, checkWrite } from "../checks.ts";
 import { checkFormat } from "../decoder-features.ts";
 import { advanceByOps, CPU_PREFILL_ROWS, type LayerOps } from "../layer-ops.ts";
@@ -35,8 +36,10 @@ import { immediateReadback } from "../readback.ts";
 import { SampledTokens } from "../sampled-tokens.ts";
 import { Arena } from "./arena.ts";
 import { ARRIVED_ADDRESS, TILE_SLOTS } from "./assembly/layout.ts";
+import type { WasmBackendOptions } from "./backend-options.ts";
 import { BatchRegion } from "./batch-region.ts";
 import { BlockGateOps } from "./block-gate-ops.ts";
+import { wasmCachePages } from "./cache-pages.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
 import { KernelRunner } from "./kernel-runner.ts";
@@ -51,23 +54,13 @@ import { TokenSampler } from "./token-sampler.ts";
 import { WASM_FORMATS, WeightStore } from "./weight-store.ts";
 import { writeSizes, writeTuning } from "./write-words.ts";
 
-/** Memory, kernels and threads of a backend. */
-export interface WasmBackendOptions {
-  readonly memory: WebAssembly.Memory;
-  /** Exports of an instance over the memory. */
-  readonly kernels: WebAssembly.Exports;
-  readonly threads: number;
-  readonly description: string;
-  readonly tuning: TuningReport;
-  readonly cacheDtype: CpuCacheDtype;
-}
-
 /** Kernels in WebAssembly over one linear memory. An op has run when it returns. */
 export class WasmBackend implements Backend, LayerOps {
   readonly model: ModelShape;
   readonly capacity: Capacity;
   readonly weightFormats = WASM_FORMATS;
   readonly cacheDtype: CpuCacheDtype;
+  readonly cachePages: CachePages;
   readonly runsAhead = false;
   readonly prefillRows = CPU_PREFILL_ROWS;
   readonly compiledRowCounts: readonly number[] = [];
@@ -105,6 +98,8 @@ export class WasmBackend implements Backend, LayerOps {
     this.arena.setWord("scratch", this.arena.allocate(scratchBytes * options.threads, "thread scratch"));
     this.#weights = new WeightStore(this.arena, this.kernels, model);
     this.#cache = new KvCache(this.arena, this, options.cacheDtype);
+    const { arena, cacheDtype } = this;
+    this.cachePages = wasmCachePages({ model, capacity, cacheDtype, arena, cache: this.#cache });
     this.#batch = new BatchRegion(this.arena, this.#cache, this);
     this.#selection = new SelectionOps(this.#runner, this.#batch, this.#cache);
     this.#blockGates = new BlockGateOps(this.#runner, this.arena, this);
@@ -167,11 +162,11 @@ export class WasmBackend implements Backend, LayerOps {
     this.#cache.addBounds();
   }
 
-  write(ref: TensorRef, data: Float32Array | Uint32Array): void {
+  write(ref: TensorRef, data: Float32Array | Uint32Array, first = 0): void {
     const { address, size } = tensorOf(ref, data instanceof Float32Array ? "f32" : "u32");
-    checkWrite(data, size);
-    if (data instanceof Float32Array) this.arena.floats.set(data, address / 4);
-    else this.arena.integers.set(data, address / 4);
+    checkWrite(data, size, first);
+    if (data instanceof Float32Array) this.arena.floats.set(data, address / 4 + first);
+    else this.arena.integers.set(data, address / 4 + first);
   }
 
   async read(ref: TensorRef): Promise<Float32Array | Uint32Array> {

@@ -92,6 +92,11 @@ export class KvCache {
     );
   }
 
+  /** Pages of the pool. */
+  get numPages(): number {
+    return this.#numPages;
+  }
+
   /** Bytes of the keys and values of `numPages` pages. */
   bytesOf(numPages: number): number {
     const { keys, values } = this.#pageBytes;

@@ -31,6 +31,7 @@ import type {
   TokenSelection,
   UnitSet,
 } from "../backend.ts";
+import type { CachePages } from "../cache-pages.ts";
 import { checkPages, checkWrite } from "../checks.ts";
 import { checkFormat } from "../decoder-features.ts";
 import { advanceByOps, type LayerOps } from "../layer-ops.ts";
@@ -38,6 +39,7 @@ import { checkSampledRows } from "../sampled-tokens.ts";
 import { AttentionOps } from "./attention-ops.ts";
 import type { WebGpuBackendOptions } from "./backend-options.ts";
 import { BlockGateOps } from "./block-gate-ops.ts";
+import { webGpuCachePages } from "./cache-pages.ts";
 import { type BatchSizes, copySizes, type GpuContext } from "./context.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { EmbedOps } from "./embed-ops.ts";
@@ -63,6 +65,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   readonly capacity: Capacity;
   readonly weightFormats = WEBGPU_FORMATS;
   readonly cacheDtype: CacheDtype;
+  readonly cachePages: CachePages;
   readonly runsAhead = true;
   readonly prefillRows: number;
   readonly compiledRowCounts: readonly number[];
@@ -116,6 +119,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#sampling = new SamplingOps(this.#context);
     this.#embeds = new EmbedOps(this.#context, () => this.#sampling.sampledTokens);
     this.#readbacks = new Readbacks(recorder, buffers, (tensor) => this.#attention.decode.settle(tensor));
+    this.cachePages = webGpuCachePages(this.#context, this.#cache, this.#readbacks);
   }
 
   report(): BackendReport {
@@ -150,12 +154,12 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.#cache.addBounds();
   }
 
-  write(tensor: TensorRef, data: Float32Array | Uint32Array): void {
+  write(tensor: TensorRef, data: Float32Array | Uint32Array, first = 0): void {
     this.#checkOpen("write");
     const target = WebGpuTensor.of(tensor);
-    checkWrite(data, target.size);
+    checkWrite(data, target.size, first);
     this.#attention.decode.settle(target);
-    this.#context.recorder.write(target, 0, data, data.length);
+    this.#context.recorder.write(target, 4 * first, data, data.length);
   }
 
   async read(tensor: TensorRef): Promise<Float32Array | Uint32Array> {

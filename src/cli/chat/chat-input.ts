@@ -52,8 +52,8 @@ export const CHAT_COMMANDS = {
   system: "/system TEXT      the system message; without a text: none",
   reset: "/reset            forget the conversation",
   retry: "/retry            answer the last question again",
-  save: "/save FILE        write the conversation and its settings",
-  load: "/load FILE        go on with a conversation of /save",
+  save: "/save FILE        write the conversation and its settings to FILE, its cache to FILE.safetensors",
+  load: "/load FILE        go on with a conversation of /save, and with its cache if it is there",
   help: "/help             this list",
   quit: "/quit             leave (also Ctrl-D)",
 } as const;

@@ -1,6 +1,6 @@
 /** `lessismore chat`: turns of a conversation, and the commands between them. */
 import { readFile, writeFile } from "node:fs/promises";
-import type { Generation, GenerationResult } from "../../engine/request.ts";
+import type { Generation, GenerationRequest, GenerationResult } from "../../engine/request.ts";
 import { type Engine, formatAttention } from "../../node/index.ts";
 import { attentionSpec } from "../args.ts";
 import { loadAttention } from "../attention.ts";
@@ -8,6 +8,7 @@ import type { ModelOptions, SamplingOptions } from "../commands/model-options.ts
 import { openWithProgress } from "../open-with-progress.ts";
 import { NoteWriter, PartWriter } from "../output.ts";
 import { ProgressLine } from "../progress.ts";
+import { loadCache, removeCache, saveCache } from "./chat-cache.ts";
 import { keepHistory, readHistory } from "./chat-history.ts";
 import { CHAT_COMMANDS, type ChatCommandName, readInput } from "./chat-input.ts";
 import { ChatSession, type Thinking } from "./chat-session.ts";
@@ -153,54 +154,91 @@ class Chat {
     if (file === "") throw new Error("expected a file");
     await writeFile(file, this.#session.toText());
     this.#say(`written to ${file}`);
+    await this.#withCache(
+      "the cache is not saved, so that the next chat reads the conversation anew",
+      async (signal) => {
+        if (this.#session.messages.length === 0) return removeCache(file);
+        return saveCache(this.#engine, { ...(await this.#request("session")), signal }, file);
+      },
+    );
   }
 
   async load(file: string): Promise<void> {
     if (file === "") throw new Error("expected a file");
     this.#session.fromText(await readFile(file, "utf8"), file);
     this.#say(`${this.#session.messages.length} messages from ${file}`);
+    await this.#withCache("the next turn reads the conversation anew", async (signal) => {
+      const { attention } = await this.#request("session");
+      return loadCache(this.#engine, file, { ...(attention !== undefined && { attention }), signal });
+    });
   }
 
-  /** Answers the last question. Ctrl-C stops the answer, which stays as far as it came. */
-  async #turn(): Promise<void> {
+  /** Saves or loads a cache and says what was done. A failure costs time alone; without: what it means */
+  async #withCache(
+    without: string,
+    work: (signal: AbortSignal) => Promise<string | undefined>,
+  ): Promise<void> {
+    try {
+      const done = await this.#interruptible(work);
+      if (done !== undefined) this.#say(done);
+    } catch (error) {
+      this.#say(`${without}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** Runs work that Ctrl-C aborts. */
+  async #interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const stop = new AbortController();
     const onInterrupt = () => stop.abort();
     this.#reader.onInterrupt = onInterrupt; // A terminal that edits lines sends no signal.
     process.on("SIGINT", onInterrupt);
-    const status = new StatusRow(this.#streams.output);
     try {
-      const generation = await this.#generate(stop.signal);
-      const watch = new TurnStatus(generation, this.#engine.report().model.contextLength);
-      status.begin(() => watch.describe());
-      const said = await this.#write(generation, stop.signal);
-      status.end();
-      if (said.result) this.#say(watch.describeEnd(said.result));
-      else this.#say("stopped");
-      this.#notes.write(said.result?.notes ?? []);
-      if (said.result || said.answer !== "") this.#session.answer(said.result ?? said);
-      else this.#session.takeBack();
-    } catch (error) {
-      status.end();
-      this.#session.takeBack();
-      this.#say(error instanceof Error ? error.message : String(error));
+      return await work(stop.signal);
     } finally {
       this.#reader.onInterrupt = undefined;
       process.off("SIGINT", onInterrupt);
     }
   }
 
-  async #generate(signal: AbortSignal): Promise<Generation> {
+  /** Answers the last question. Ctrl-C stops the answer, which stays as far as it came. */
+  async #turn(): Promise<void> {
+    const status = new StatusRow(this.#streams.output);
+    try {
+      await this.#interruptible((signal) => this.#answer(status, signal));
+    } catch (error) {
+      status.end();
+      this.#session.takeBack();
+      this.#say(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #answer(status: StatusRow, signal: AbortSignal): Promise<void> {
+    const generation = this.#engine.generate({ ...(await this.#request("turn")), signal });
+    const watch = new TurnStatus(generation, this.#engine.report().model.contextLength);
+    status.begin(() => watch.describe());
+    const said = await this.#write(generation, signal);
+    status.end();
+    if (said.result) this.#say(watch.describeEnd(said.result));
+    else this.#say("stopped");
+    this.#notes.write(said.result?.notes ?? []);
+    if (said.result || said.answer !== "") this.#session.answer(said.result ?? said);
+    else this.#session.takeBack();
+  }
+
+  /** The request of a turn, or what names the conversation for its cache. */
+  async #request(of: "turn" | "session"): Promise<GenerationRequest> {
     const { temperature, topP, topK, minP, repetitionPenalty, maxTokens } = this.#options;
-    const given = { temperature, topP, topK, minP, repetitionPenalty, maxTokens };
-    const sampling = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-    const { attention, ...request } = this.#session.request();
+    const given =
+      of === "session" ? { maxTokens } : { temperature, topP, topK, minP, repetitionPenalty, maxTokens };
+    const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    const { attention, thinkingBudget, ...request } = this.#session.request();
     const chosen = typeof attention === "string" ? (await loadAttention(attention)).attention : undefined;
-    return this.#engine.generate({
-      ...sampling,
+    return {
+      ...options,
       ...request,
+      ...(of === "turn" && thinkingBudget !== undefined && { thinkingBudget }),
       ...(chosen !== undefined && { attention: chosen }),
-      signal,
-    });
+    };
   }
 
   async #write(
@@ -255,11 +293,13 @@ class TurnStatus {
   }
 
   describeEnd({ usage, timings, attention, finishReason, thinking }: GenerationResult): string {
-    const { promptTokens, completionTokens } = usage;
+    const { promptTokens, cachedTokens, completionTokens } = usage;
+    const cached =
+      cachedTokens > 0 ? `; ${cachedTokens} of ${promptTokens} tokens before it were cached` : "";
     const pace = completionTokens > 1 ? `, ${timings.msPerToken.toFixed(1)} ms a token` : "";
     const read = `${formatAttention(attention)} read ${(100 * attention.attendedFraction).toFixed(0)} % of the cache`;
     const cut = thinking?.isCut === true ? ", reasoning ended by its budget" : "";
     const ended = finishReason === "length" ? `${cut} (cut at the limit)` : cut;
-    return `[${completionTokens} tokens${pace}${ended}; ${read}; context ${promptTokens + completionTokens} of ${this.#contextLength}]`;
+    return `[${completionTokens} tokens${pace}${ended}${cached}; ${read}; context ${promptTokens + completionTokens} of ${this.#contextLength}]`;
   }
 }

@@ -1,6 +1,7 @@
 import { Argument, type Command } from "commander";
 import { attentionSpec, collect, collectJson, integer, wholeNumber } from "../args.ts";
 import type { PromptOptions } from "../prompt.ts";
+import { type AnswerRules, addForm, addReasoning, addTokenRules } from "./answer-rules.ts";
 import {
   addDevice,
   addModel,
@@ -11,7 +12,7 @@ import {
 } from "./model-options.ts";
 
 /** Options of `generate` as commander parses them. */
-export interface GenerateOptions extends PromptOptions, ModelOptions, SamplingOptions {
+export interface GenerateOptions extends PromptOptions, ModelOptions, SamplingOptions, AnswerRules {
   readonly attention?: string;
   readonly maxTokens?: number;
   readonly seed?: number;
@@ -38,12 +39,14 @@ export function addGenerateOptions(command: Command): Command {
     attentionSpec,
   );
   addDevice(addPlace(command));
-  addSampling(command).option("--seed <s>", "makes sampling repeatable", integer);
-  return command
+  addTokenRules(addSampling(command)).option("--seed <s>", "makes sampling repeatable", integer);
+  addReasoning(command);
+  command
     .optionsGroup("Output:")
     .option("--max-tokens <n>", "most tokens to generate (default: what the context holds)", wholeNumber(1))
     .option("--stop <text>", "text that ends the answer; repeatable", collect)
-    .option("--ignore-eos", "go on past the end-of-sequence token, to --max-tokens")
+    .option("--ignore-eos", "go on past the end-of-sequence token, to --max-tokens");
+  return addForm(command)
     .option("--json", "print one JSON object")
     .option("--trace <file>", "append attention metrics of sampled decode steps, one line of JSON each")
     .option("--trace-every <n>", "decode steps between samples (default: 16)", wholeNumber(1))

@@ -6,8 +6,9 @@ import { INTERRUPTED, withInterrupt } from "../interrupt.ts";
 import { asUsage, openWithProgress } from "../open-with-progress.ts";
 import { NoteWriter, PartWriter } from "../output.ts";
 import { ProgressLine, RequestProgress } from "../progress.ts";
-import { type PromptSource, readPrompt } from "../prompt.ts";
+import { readPrompt } from "../prompt.ts";
 import { rerunOnDevice } from "../rerun-on-device.ts";
+import { checkRules, readRules, variablesOf } from "./answer-rules.ts";
 import { addGenerateOptions, type GenerateOptions } from "./generate-options.ts";
 
 /** `lessismore generate`. `done` receives the action's exit code. */
@@ -21,7 +22,10 @@ export function generateCommand(done: (exitCode: number) => void): Command {
 async function generate(argument: string | undefined, options: GenerateOptions): Promise<number> {
   if (options.traceEvery !== undefined && options.trace === undefined)
     throw new UsageError("--trace-every is for --trace FILE");
-  const source = await readPrompt(argument, options, process.stdin);
+  checkRules(options);
+  checkStandardInput(argument, options);
+  const source = await readPrompt(argument, options, process.stdin, variablesOf(options));
+  const rules = await readRules(options, process.stdin);
   return withInterrupt(async (signal, begin) => {
     const progress = new ProgressLine(process.stderr);
     try {
@@ -29,7 +33,7 @@ async function generate(argument: string | undefined, options: GenerateOptions):
       try {
         begin();
         return await traced(engine, options, (observer) =>
-          run(engine, { ...source, ...(observer && { observer }) }, options, { signal, progress }),
+          run(engine, { ...source, ...rules, ...(observer && { observer }) }, options, { signal, progress }),
         );
       } finally {
         await engine.close();
@@ -38,6 +42,17 @@ async function generate(argument: string | undefined, options: GenerateOptions):
       progress.erase();
     }
   });
+}
+
+/** Standard input can be one thing. @throws UsageError */
+function checkStandardInput(argument: string | undefined, options: GenerateOptions): void {
+  const { jsonSchema, promptFile, messages, tokenIds } = options;
+  if (jsonSchema !== "-") return;
+  const files = [promptFile, messages, tokenIds].filter((file) => file !== undefined);
+  if (files.includes("-") || (argument === undefined && files.length === 0))
+    throw new UsageError(
+      "--json-schema - reads standard input, and so does the prompt; name a file for one of them",
+    );
 }
 
 type Report = ReturnType<Engine["report"]>;
@@ -70,7 +85,7 @@ function orUsage<T>(work: () => T): T {
 /** Generates and writes all output. Returns the exit code. */
 async function run(
   engine: Engine,
-  source: PromptSource & Pick<GenerationRequest, "observer">,
+  source: GenerationRequest,
   options: GenerateOptions,
   { signal, progress }: { readonly signal: AbortSignal; readonly progress: ProgressLine },
 ): Promise<number> {
@@ -139,17 +154,20 @@ function toJson(result: GenerationResult, report: Report) {
     attention: policy,
     timings: { loadMs: report.loadMs, prefillMs, decodeMs, msPerToken },
     attendedFraction,
+    ...(result.thinking && { thinking: { ...result.thinking, tokens: usage.reasoningTokens } }),
+    ...(result.logprobs && { logprobs: result.logprobs }),
     notes: [...new Set([...report.notes, ...result.notes])],
   };
 }
 
 function summarise(result: GenerationResult, report: Report): string {
-  const { usage, timings, attention, finishReason } = result;
+  const { usage, timings, attention, finishReason, thinking } = result;
   // The first token comes with the prompt: one alone has no rate.
   const rate = usage.completionTokens > 1 ? `, ${timings.msPerToken.toFixed(2)} ms a token` : "";
+  const cut = thinking?.isCut === true ? ", reasoning ended by its budget" : "";
   return [
     `[${usage.promptTokens} prompt tokens in ${timings.prefillMs.toFixed(0)} ms`,
-    `${usage.completionTokens} generated${rate} (${finishReason})`,
+    `${usage.completionTokens} generated${rate} (${finishReason}${cut})`,
     `${formatAttention(attention)} read ${(100 * attention.attendedFraction).toFixed(0)} % of the cache`,
     `${report.backend.description}]`,
   ].join("; ");
