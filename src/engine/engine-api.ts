@@ -11,8 +11,8 @@ import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 export interface Engine extends LoadedEngine {
   /**
    * Gives the memory of the model and its cache back. The next request, or call of `logits` or `score`, loads the model again and waits for
-   * it. Calling it twice is allowed.
-   * @throws RequestError while requests run or wait
+   * it. Calling it twice is allowed. After a `failure` it gives up the engine that failed, so that the next request opens another.
+   * @throws RequestError while requests run or wait on an engine that works
    */
   unload(): Promise<void>;
 }
@@ -22,6 +22,8 @@ export interface LoadedEngine {
   readonly tokenizer: Tokenizer;
   /** The texts of the checkpoint's chat templates; empty if it has none. */
   readonly chatTemplates: readonly string[];
+  /** The error that ended the engine: every later request ends with it. Undefined while the engine works. */
+  readonly failure: Error | undefined;
   /**
    * Queues a request. An impossible request throws here, not later. After a failure of the backend every generation ends with that
    * failure.

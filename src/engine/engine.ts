@@ -133,6 +133,10 @@ export class GenerationEngine implements LoadedEngine {
     this.#loadMs = performance.now() - components.origin.startedAt;
   }
 
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
   #bind(attention: AttentionPolicy | string): AttentionPolicy {
     const { attentionModel, attentionDefaults } = this.#components;
     return bindAttention(attention, attentionModel, attentionDefaults);

@@ -54,6 +54,10 @@ export class ReopeningEngine implements Engine {
     return new ReopeningEngine(first, () => open(again as Options));
   }
 
+  get failure(): Error | undefined {
+    return this.#loaded?.failure;
+  }
+
   generate(request: GenerationRequest): Generation {
     const generation = this.#loaded ? this.#loaded.generate(request) : this.#generateLater(request);
     this.#forgetEnded();
@@ -115,7 +119,7 @@ export class ReopeningEngine implements Engine {
     const engine = this.#loaded;
     if (!engine) return this.#leaving;
     const numRequests = this.#numRequests;
-    if (numRequests > 0)
+    if (numRequests > 0 && engine.failure === undefined)
       throw new RequestError(`unload: ${numRequests} requests run or wait; await or abort them first`);
     this.#report = engine.report();
     this.#stats = engine.stats();
@@ -126,7 +130,7 @@ export class ReopeningEngine implements Engine {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#leaving;
+    await this.#leaving?.catch(() => {});
     const engine = this.#loaded ?? (await this.#opening?.catch(() => undefined));
     await engine?.close();
   }
@@ -141,7 +145,7 @@ export class ReopeningEngine implements Engine {
 
   async #reopen(): Promise<LoadedEngine> {
     try {
-      await this.#leaving; // two copies may not fit
+      await this.#leaving?.catch(() => {}); // two copies may not fit; whoever unloaded got the error
       const engine = await this.#open();
       if (this.#isClosed) {
         await engine.close();

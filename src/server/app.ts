@@ -1,7 +1,7 @@
 /** The HTTP interface of an engine: OpenAI's API, and what supervisors and Prometheus ask. */
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
-import type { LoadedEngine } from "../engine/engine-api.ts";
+import type { Engine } from "../engine/engine-api.ts";
 import type { GenerationRequest } from "../engine/request.ts";
 import { refuseOtherOrigins, requireKey } from "./access.ts";
 import { readChatBody } from "./chat-body.ts";
@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly maxQueue: number;
   /** 0: without limit. */
   readonly requestTimeoutMs: number;
+  /** How often an engine that has ended is opened again within ten minutes, before the server gives it up. Default 5. */
+  readonly maxRestarts?: number;
   /** The policy that the server was started with, if it is a spec. */
   readonly attention?: string | undefined;
   /** Milliseconds without an event after which a stream has a comment. Default 10 s. */
@@ -43,6 +45,7 @@ export interface ServerOptions {
 
 const HEARTBEAT_MS = 10_000;
 const STALL_MS = 120_000;
+const MAX_RESTARTS = 5;
 
 /** A checked body. */
 interface Call {
@@ -76,18 +79,30 @@ const COMPLETION: Endpoint = {
 
 export class InferenceServer {
   readonly #options: ServerOptions;
-  readonly #engine = new EngineSlot();
+  readonly #engine: EngineSlot;
   readonly #calls: LiveCalls;
   readonly #metrics: ServerMetrics;
   readonly #created = Math.floor(Date.now() / 1000);
   readonly #app = new Hono();
+  /** Resolves with the reason if the engine is given up: it has ended and was opened again too often. */
+  readonly givenUp: Promise<Error>;
 
   constructor(options: ServerOptions) {
     this.#options = options;
+    let giveUp: (reason: Error) => void = () => {};
+    this.givenUp = new Promise((resolve) => {
+      giveUp = resolve;
+    });
+    this.#engine = new EngineSlot({
+      maxRestarts: options.maxRestarts ?? MAX_RESTARTS,
+      log: options.log,
+      onGivenUp: giveUp,
+    });
     this.#calls = new LiveCalls({ maxQueue: options.maxQueue, timeoutMs: options.requestTimeoutMs });
     this.#metrics = new ServerMetrics(options.modelName, {
       count: () => this.#calls.count(),
       stats: () => this.#engine.stats(),
+      numRestarts: () => this.#engine.numRestarts,
     });
     this.#protect();
     this.#routeApi();
@@ -111,7 +126,7 @@ export class InferenceServer {
   readonly fetch = (request: Request): Response | Promise<Response> => this.#app.fetch(request);
 
   /** Gives the server its engine; until then it answers 503. The caller closes the engine after `drain`. */
-  serve(engine: LoadedEngine): void {
+  serve(engine: Engine): void {
     this.#engine.set(engine);
   }
 
@@ -128,6 +143,7 @@ export class InferenceServer {
   /** Refuses new calls, and resolves when the others have ended; those that `graceMs` does not suffice for are aborted. */
   async drain(graceMs: number): Promise<void> {
     this.#calls.isDraining = true;
+    this.#engine.stop();
     const timer = setTimeout(() => {
       this.#calls.abortAll(
         new HttpError(503, "the server is shutting down and did not finish this request", {
@@ -172,25 +188,25 @@ export class InferenceServer {
 
   #routeSupervision(): void {
     this.#app.get("/health", () => {
-      const { failure } = this.#engine;
-      return failure
-        ? Response.json({ status: "failed", reason: failure.message }, { status: 503 })
-        : Response.json({ status: "ok" });
+      const { failure, loss } = this.#engine;
+      if (failure) return Response.json({ status: "failed", reason: failure.message }, { status: 503 });
+      return Response.json(loss ? { status: "restarting", reason: loss.message } : { status: "ok" });
     });
     this.#app.get("/ready", () => {
-      const status = this.#calls.isDraining
-        ? "shutting down"
-        : this.#engine.failure
-          ? "failed"
-          : this.#engine.isReady
-            ? "ready"
-            : "loading";
+      const status = this.#status();
       return Response.json({ status }, { status: status === "ready" ? 200 : 503 });
     });
     this.#app.get("/metrics", async () => {
       const { type, text } = await this.#metrics.text();
       return new Response(text, { headers: { "Content-Type": type } });
     });
+  }
+
+  #status(): "shutting down" | "failed" | "restarting" | "ready" | "loading" {
+    if (this.#calls.isDraining) return "shutting down";
+    if (this.#engine.failure) return "failed";
+    if (this.#engine.loss) return "restarting";
+    return this.#engine.isReady ? "ready" : "loading";
   }
 
   #body(request: Request): Promise<Readonly<Record<string, unknown>>> {
@@ -278,7 +294,7 @@ export class InferenceServer {
     const cause = live.causeOf(error);
     if (cause instanceof ClientLeft) return undefined;
     live.hasFailed = true;
-    this.#engine.examine(cause);
+    this.#engine.look();
     const failure = toHttpError(cause, fault);
     if (failure.status === 500) this.#log(cause);
     return failure;

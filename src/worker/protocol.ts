@@ -17,7 +17,7 @@ import type { SentError } from "./error-transfer.ts";
 import type { SentTokenizer } from "./tokenizer-transfer.ts";
 
 /** Raised with every change of a message. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** A request as data. The engine in the worker checks it again. */
 export type SentRequest = Omit<GenerationRequest, "signal" | "observer"> & {
@@ -79,6 +79,8 @@ export type FromEngine =
       readonly progress: readonly (readonly [id: number, progress: GenerationProgress])[];
     }
   | { readonly type: "stats"; readonly stats: EngineStats }
+  /** The engine has ended; its requests get their errors by themselves. */
+  | { readonly type: "lost"; readonly error: SentError }
   | {
       readonly type: "finished";
       readonly id: number;

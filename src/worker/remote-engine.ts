@@ -73,6 +73,9 @@ export class RemoteEngine implements LoadedEngine {
   readonly #calls = new Map<number, PendingCall>();
   #lastId = 0;
   #numWaiting = 0;
+  /** The end of the engine in a thread that still runs. */
+  #loss: Error | undefined;
+  /** The end of the thread. */
   #failure: EngineError | undefined;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -90,6 +93,10 @@ export class RemoteEngine implements LoadedEngine {
     this.tokenizer = lazyTokenizer(tokenizer);
   }
 
+  get failure(): Error | undefined {
+    return this.#isClosed ? undefined : (this.#failure ?? this.#loss);
+  }
+
   /** Handles a message of the worker. */
   handle(message: FromEngine): void {
     switch (message.type) {
@@ -101,6 +108,9 @@ export class RemoteEngine implements LoadedEngine {
         break;
       case "stats":
         this.#stats = message.stats;
+        break;
+      case "lost":
+        this.#loss ??= decodeError(message.error);
         break;
       case "finished":
         this.#generations.get(message.id)?.finish(message.result, message.progress);
@@ -287,8 +297,9 @@ export class RemoteEngine implements LoadedEngine {
 
   /** Lets the engine end its own threads and free its memory, then ends its thread. */
   async #close(): Promise<void> {
+    const { failure } = this;
     this.#isClosed = true;
-    this.#endAll(closedError());
+    this.#endAll(failure ?? closedError());
     if (!this.#failure) {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise<void>((resolve) => {
