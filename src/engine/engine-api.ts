@@ -7,6 +7,7 @@ import type { IgnoredTensors } from "../model/weights.ts";
 import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
+import type { ChatToTokenize, TokenizedChat } from "./tokenize-chat.ts";
 
 export interface Engine extends LoadedEngine {
   /**
@@ -49,6 +50,11 @@ export interface LoadedEngine {
    * @throws as `score`
    */
   scoreEach(request: ScoreEachRequest): Promise<readonly ScoreResult[]>;
+  /**
+   * Renders and tokenises a conversation as `generate` does, and runs nothing.
+   * @throws RequestError, ConfigError
+   */
+  tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat>;
   report(): EngineReport;
   /** Counts requests, pages and uses of the prefix index. Cheap enough to call at any time. */
   stats(): EngineStats;

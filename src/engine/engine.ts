@@ -32,6 +32,7 @@ import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 import { Scorer } from "./scorer.ts";
 import { scorerHost } from "./scorer-host.ts";
 import { type RecordedStep, StepRunner } from "./step-runner.ts";
+import { type ChatToTokenize, type TokenizedChat, tokenizeChat } from "./tokenize-chat.ts";
 
 /** Maximum milliseconds of work between turns of the event loop for timers, signals and streams. */
 const MAX_BUSY_MS = 8;
@@ -355,6 +356,11 @@ export class GenerationEngine implements LoadedEngine {
     this.#checkReady("scoreEach");
     const call = resolveScoreEach(request, this.#components, (attention) => this.#bind(attention));
     return this.#scorer.score(call);
+  }
+
+  async tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat> {
+    this.#checkOpen("tokenizeChat");
+    return tokenizeChat(chat, this.#components);
   }
 
   stats(): EngineStats {

@@ -7,6 +7,7 @@ import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationProgress, GenerationRequest, GenerationResult } from "./request.ts";
 import { checkRequest } from "./request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
+import type { ChatToTokenize, TokenizedChat } from "./tokenize-chat.ts";
 
 /** What belongs to one opening. */
 interface OpeningOptions {
@@ -82,6 +83,10 @@ export class ReopeningEngine implements Engine {
 
   scoreEach(request: ScoreEachRequest): Promise<readonly ScoreResult[]> {
     return this.#call((engine) => engine.scoreEach(request));
+  }
+
+  tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat> {
+    return this.#call((engine) => engine.tokenizeChat(chat));
   }
 
   async #call<T>(work: (engine: LoadedEngine) => Promise<T>): Promise<T> {

@@ -120,7 +120,9 @@ function hasContent(checked: { readonly content?: unknown; readonly tool_calls?:
 }
 
 const LIST = "a list of at least one { role, content }";
-const MESSAGES = v.object({ messages: v.pipe(v.array(message, LIST), v.minLength(1, LIST)) });
+/** The schema of messages; `tokenizeChat` uses it too. */
+export const messageList = v.pipe(v.array(message, LIST), v.minLength(1, LIST));
+const MESSAGES = v.object({ messages: messageList });
 
 /** Checks and copies messages. @throws RequestError with the message's index and the key */
 export function checkMessages(messages: unknown, doing: string): readonly ChatMessage[] {
@@ -129,7 +131,7 @@ export function checkMessages(messages: unknown, doing: string): readonly ChatMe
 
 /** Variables that the engine passes to a template. */
 const RESERVED = ["messages", "add_generation_prompt"];
-const templateOptions = v.pipe(
+export const templateOptions = v.pipe(
   v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
   v.check(
     (options) => !RESERVED.some((name) => Object.hasOwn(options, name)),
@@ -141,7 +143,7 @@ const SALT = "a text of at most 1024 characters";
 const cacheSalt = v.pipe(v.string(SALT), v.maxLength(1024, SALT));
 
 const REQUEST = v.object({
-  messages: v.optional(MESSAGES.entries.messages),
+  messages: v.optional(messageList),
   prompt: v.optional(v.string("a text")),
   tokenIds: v.optional(tokenIdList()),
   chatTemplateOptions: v.optional(templateOptions),

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../engine/engine-api.ts";
 import { type Generation, type GenerationRequest, openEngine } from "../node/index.ts";
-import { InferenceServer, type ServerOptions } from "./app.ts";
+import { InferenceServer } from "./app.ts";
+import type { ServerOptions } from "./server-options.ts";
 
 const MESSAGES = [{ role: "user", content: "Find qw. Arithmetic is modulo 100.\nio=26\nqw=io+7" }];
 const ENDLESS = { messages: MESSAGES, max_tokens: 4000, ignore_eos: true, temperature: 0, stream: true };
@@ -40,6 +41,7 @@ function watched(generate: (request: GenerationRequest) => Generation): Engine {
     scoreEach: (request) => engine.scoreEach(request),
     report: () => engine.report(),
     stats: () => engine.stats(),
+    tokenizeChat: (chat) => engine.tokenizeChat(chat),
     unload: async () => {},
     close: async () => {},
   };

@@ -16,36 +16,9 @@ import { ClientLeft, type LiveCall, LiveCalls } from "./live-calls.ts";
 import { ServerMetrics } from "./metrics.ts";
 import { readJson } from "./read-json.ts";
 import { COMPLETION_SHAPE, type ReplyHead, type ReplyShape, replyChunks, wholeReply } from "./reply.ts";
+import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.ts";
 import type { ReadingOptions } from "./shared-fields.ts";
 import { detokenize, tokenize } from "./tokenize.ts";
-
-export interface ServerOptions {
-  /** Name of the model in requests and answers. */
-  readonly modelName: string;
-  /** Keys of which a request must have one; empty: none is asked for. */
-  readonly apiKeys: readonly string[];
-  /** Origins whose pages may ask, or "*". */
-  readonly corsOrigins: readonly string[];
-  readonly maxBodyBytes: number;
-  /** Maximum choices that wait. */
-  readonly maxQueue: number;
-  /** 0: without limit. */
-  readonly requestTimeoutMs: number;
-  /** How often an engine that has ended is opened again within ten minutes, before the server gives it up. Default 5. */
-  readonly maxRestarts?: number;
-  /** The policy that the server was started with, if it is a spec. */
-  readonly attention?: string | undefined;
-  /** Milliseconds without an event after which a stream has a comment. Default 10 s. */
-  readonly heartbeatMs?: number;
-  /** Milliseconds for which a reader may leave an event unread. Default 120 s. */
-  readonly stallMs?: number;
-  /** Takes a line about a failure that is the server's own. */
-  log(line: string): void;
-}
-
-const HEARTBEAT_MS = 10_000;
-const STALL_MS = 120_000;
-const MAX_RESTARTS = 5;
 
 /** A checked body. */
 interface Call {
@@ -78,7 +51,7 @@ const COMPLETION: Endpoint = {
 };
 
 export class InferenceServer {
-  readonly #options: ServerOptions;
+  readonly #options: ResolvedServerOptions;
   readonly #engine: EngineSlot;
   readonly #calls: LiveCalls;
   readonly #metrics: ServerMetrics;
@@ -87,14 +60,16 @@ export class InferenceServer {
   /** Resolves with the reason if the engine is given up: it has ended and was opened again too often. */
   readonly givenUp: Promise<Error>;
 
-  constructor(options: ServerOptions) {
+  /** @throws ConfigError on unknown options and impossible values */
+  constructor(given: ServerOptions) {
+    const options = resolveServerOptions(given);
     this.#options = options;
     let giveUp: (reason: Error) => void = () => {};
     this.givenUp = new Promise((resolve) => {
       giveUp = resolve;
     });
     this.#engine = new EngineSlot({
-      maxRestarts: options.maxRestarts ?? MAX_RESTARTS,
+      maxRestarts: options.maxRestarts,
       log: options.log,
       onGivenUp: giveUp,
     });
@@ -122,7 +97,7 @@ export class InferenceServer {
     this.#app.onError((error) => this.#refuse(error));
   }
 
-  /** Answers one request. */
+  /** Answers one request. Hono's `mount`, and whatever else serves a function from a `Request` to a `Response`, takes it. */
   readonly fetch = (request: Request): Response | Promise<Response> => this.#app.fetch(request);
 
   /** Gives the server its engine; until then it answers 503. The caller closes the engine after `drain`. */
@@ -179,7 +154,7 @@ export class InferenceServer {
       return Response.json(this.#modelObject());
     });
     this.#app.post("/tokenize", async ({ req }) =>
-      Response.json(tokenize(await this.#body(req.raw), this.#engine.get())),
+      Response.json(await tokenize(await this.#body(req.raw), this.#engine.get())),
     );
     this.#app.post("/detokenize", async ({ req }) =>
       Response.json(detokenize(await this.#body(req.raw), this.#engine.get())),
@@ -274,7 +249,7 @@ export class InferenceServer {
     const options = { shape, head, choicesPerPrompt, includesUsage };
     let response: Response;
     if (isStreamed) {
-      const { heartbeatMs = HEARTBEAT_MS, stallMs = STALL_MS } = this.#options;
+      const { heartbeatMs, stallMs } = this.#options;
       response = await eventStream(replyChunks(events, options), {
         heartbeatMs,
         stallMs,

@@ -48,6 +48,13 @@ export const SHARED_FIELDS = {
   attention: v.optional(v.string('a spec, such as "less-is-more:budget=256"')),
 };
 
+/** Fields of whatever renders a chat template. */
+export const TEMPLATE_FIELDS = {
+  chat_template_kwargs: v.optional(
+    v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
+  ),
+};
+
 /** What reading a body depends on beside it. */
 export interface ReadingOptions {
   /** The policy that the server was started with, if that is a spec. */

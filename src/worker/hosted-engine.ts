@@ -163,6 +163,11 @@ export class HostedEngine {
         this.#sendEnd({ type: "returned", id, value }, buffersOf(value.map((one) => one.logProbs)));
         break;
       }
+      case "tokenizeChat": {
+        const value = await this.#engine.tokenizeChat(call.chat);
+        this.#sendEnd({ type: "returned", id, value });
+        break;
+      }
       case "close":
         this.#isClosed = true;
         await this.#engine.close();

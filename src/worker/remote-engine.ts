@@ -7,6 +7,7 @@ import type { EngineStats } from "../engine/engine-stats.ts";
 import type { Generation, GenerationRequest } from "../engine/request.ts";
 import { checkRequest } from "../engine/request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "../engine/score.ts";
+import type { ChatToTokenize, TokenizedChat } from "../engine/tokenize-chat.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { decodeError } from "./error-transfer.ts";
 import type {
@@ -235,6 +236,11 @@ export class RemoteEngine implements LoadedEngine {
     const sent = { ...rest, ...tokens?.part } as unknown as SentScoreEach;
     const wantsLogits = receivers.onLogits !== undefined;
     return this.#call({ name: "scoreEach", request: sent, wantsLogits }, tokens?.transfer, receivers);
+  }
+
+  async tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat> {
+    this.#checkOpen("tokenizeChat");
+    return this.#call({ name: "tokenizeChat", chat }, undefined, {});
   }
 
   /** Makes a call. @throws what the engine throws; AbortedError at once by the signal */
