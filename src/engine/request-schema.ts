@@ -35,6 +35,9 @@ const stops = v.optional(
 const PENALTY = "a number from -2 to 2";
 const penalty = () => numberThat(PENALTY, (value) => value >= -2 && value <= 2);
 
+/** Beyond these a logit may exceed f32, which would look like a fault of the weights. */
+export const isRepetitionPenalty = (value: number) => value >= 0.001 && value <= 1000;
+
 /** Limit on biased tokens: every step of the request carries them. */
 const MAX_BIASES = 4096;
 const BIAS = `an object of at most ${MAX_BIASES} token ids with numbers from -100 to 100`;
@@ -154,7 +157,7 @@ const REQUEST = v.object({
   topK: numberThat("a whole number, 0 for all", (k) => Number.isSafeInteger(k) && k >= 0),
   topP: numberThat("in (0, 1]", (p) => p > 0 && p <= 1),
   minP: numberThat("in [0, 1]", (p) => p >= 0 && p <= 1),
-  repetitionPenalty: numberThat("above 0", (r) => r > 0 && r < Number.POSITIVE_INFINITY),
+  repetitionPenalty: numberThat("from 0.001 to 1000", isRepetitionPenalty),
   presencePenalty: penalty(),
   frequencyPenalty: penalty(),
   logitBias,

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { isObject } from "../base/is-object.ts";
 import type { ChatMessage } from "../engine/request.ts";
 import { badField } from "./http-error.ts";
+import { readInnerJson } from "./read-json.ts";
 
 const LIST = "a list of at least one message";
 const MESSAGE = "an object with a role and a content";
@@ -29,7 +30,9 @@ export function toMessage({ role, content, ...rest }: GivenMessage, index: numbe
   return {
     ...rest,
     role: role === "developer" ? "system" : role,
-    ...(Array.isArray(calls) && { tool_calls: calls.map(withParsedArguments) }),
+    ...(Array.isArray(calls) && {
+      tool_calls: calls.map((call, i) => withParsedArguments(call, `messages[${index}].tool_calls[${i}]`)),
+    }),
     ...(content !== undefined && { content: Array.isArray(content) ? joinParts(content, index) : content }),
   };
 }
@@ -50,12 +53,9 @@ function joinParts(parts: readonly unknown[], index: number): string {
   return texts.join("\n");
 }
 
-function withParsedArguments(call: unknown): unknown {
+function withParsedArguments(call: unknown, at: string): unknown {
   if (!isObject(call) || !isObject(call.function) || typeof call.function.arguments !== "string") return call;
-  try {
-    const value: unknown = JSON.parse(call.function.arguments);
-    return isObject(value) ? { ...call, function: { ...call.function, arguments: value } } : call;
-  } catch {
-    return call; // the template gets the text that the model once wrote
-  }
+  const value = readInnerJson(call.function.arguments, `${at}.function.arguments`);
+  // the template gets what is no object as the text that the model once wrote
+  return isObject(value) ? { ...call, function: { ...call.function, arguments: value } } : call;
 }

@@ -31,6 +31,9 @@ export interface FailureDetails {
   readonly cause?: unknown;
 }
 
+/** Characters of a message that are told: it may quote what a client sent. */
+const MAX_MESSAGE = 2000;
+
 /** A failure with its status. `body` is the answer's, and the data of an event once a stream has begun. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
@@ -45,7 +48,9 @@ export class HttpError extends Error {
 
   get body() {
     const { param = null, code = null } = this.details;
-    return { error: { message: this.message, type: TYPES[this.status], param, code } };
+    const { message } = this;
+    const told = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message;
+    return { error: { message: told, type: TYPES[this.status], param, code } };
   }
 
   toResponse(): Response {
@@ -119,6 +124,8 @@ function inHttpWords(message: string): { readonly message: string; readonly para
 
 /** Messages about a constraint (`constraint/`), with the part of the spec that they are about. */
 const OF_CONSTRAINT = /^(constraint: |generate: a constraint )/;
+/** Messages about a prompt's tokens and length (`engine/resolve-request.ts`, `engine/tokenize-chat.ts`). */
+const OF_PROMPT = /^(token id |the prompt |tokenizeChat: the messages )/;
 /** Messages about variables of a template (`load/chat-template.ts`). */
 const OF_VARIABLE = /^rendering a chat: \w+ (cannot be|must be)/;
 /** Messages about a policy that threw. */
@@ -173,5 +180,5 @@ function ofRequest(error: EngineError, { prompt, constraint }: FieldsAtFault): H
 /** The field of a message about the prompt: its text, or the variables of its template. */
 function ofPrompt(message: string, prompt: string): string | undefined {
   if (OF_VARIABLE.test(message)) return "chat_template_kwargs";
-  return OF_TEMPLATE.test(message) || /^tokenizeChat: the messages /.test(message) ? prompt : undefined;
+  return OF_TEMPLATE.test(message) || OF_PROMPT.test(message) ? prompt : undefined;
 }

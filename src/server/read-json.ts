@@ -1,7 +1,7 @@
 /** Bodies of requests: JSON of limited size, depth and number of values. */
 import { isObject } from "../base/is-object.ts";
 import { findExcess } from "../load/json-text.ts";
-import { HttpError } from "./http-error.ts";
+import { badField, HttpError } from "./http-error.ts";
 
 /** A conversation nests some 8 levels, a JSON schema more; 10,000 messages with parts are 60,000 values. */
 const LIMITS = { maxDepth: 256, maxValues: 2_000_000 };
@@ -70,5 +70,19 @@ function parse(text: string): unknown {
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new HttpError(400, `reading the body: it is not JSON: ${why.slice(0, 200)}`);
+  }
+}
+
+/**
+ * Reads JSON that a field of a body has as a text, within the limits of a body. Returns undefined if it is none.
+ * @throws HttpError 400 beyond the limits
+ */
+export function readInnerJson(text: string, field: string): unknown {
+  const excess = findExcess(text, LIMITS);
+  if (excess !== undefined) throw badField(field, `reading ${field}: ${excess}; send a smaller one`);
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

@@ -9,6 +9,7 @@ import { addModel, addPlace, type ModelOptions } from "./model-options.ts";
 interface ServeOptions extends ModelOptions {
   readonly attention?: string;
   readonly maxConcurrent?: number;
+  readonly cacheTokens?: number;
   readonly host: string;
   readonly port: number;
   readonly servedModel?: string;
@@ -46,6 +47,11 @@ export function serveCommand(done: (exitCode: number) => void): Command {
       "--max-concurrent <n>",
       "requests that run at once (default: 16 on a CPU, 32 on a GPU)",
       wholeNumber(1),
+    )
+    .option(
+      "--cache-tokens <n>",
+      "tokens that the caches of all requests hold together; more wait or are replayed (default: a context each, as memory allows)",
+      wholeNumber(2),
     )
     .optionsGroup("Server:")
     .option("--host <address>", "address to listen at; 0.0.0.0 is every one of this machine", "127.0.0.1")
