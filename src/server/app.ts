@@ -13,6 +13,7 @@ import { EngineSlot } from "./engine-slot.ts";
 import { eventStream } from "./event-stream.ts";
 import { type FieldsAtFault, HttpError, toHttpError } from "./http-error.ts";
 import { ClientLeft, type LiveCall, LiveCalls } from "./live-calls.ts";
+import { toLogEntry } from "./log-line.ts";
 import { ServerMetrics } from "./metrics.ts";
 import { readJson } from "./read-json.ts";
 import { COMPLETION_SHAPE, type ReplyHead, type ReplyShape, replyChunks, wholeReply } from "./reply.ts";
@@ -70,7 +71,7 @@ export class InferenceServer {
     });
     this.#engine = new EngineSlot({
       maxRestarts: options.maxRestarts,
-      log: options.log,
+      log: (text) => this.#log(text),
       onGivenUp: giveUp,
     });
     this.#calls = new LiveCalls({ maxQueue: options.maxQueue, timeoutMs: options.requestTimeoutMs });
@@ -291,6 +292,6 @@ export class InferenceServer {
   }
 
   #log(error: unknown): void {
-    this.#options.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    this.#options.log(toLogEntry(error instanceof Error ? (error.stack ?? error.message) : String(error)));
   }
 }

@@ -41,7 +41,10 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   let size = 0;
   const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((cause: unknown) => {
+      // a client that left reads no answer; one that sent no proper chunks does
+      throw new HttpError(400, "reading the body: the connection ended before its end", { cause });
+    });
     if (done) break;
     size += value.byteLength;
     if (size > maxBytes) throw tooLarge();
