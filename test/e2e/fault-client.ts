@@ -42,10 +42,10 @@ export async function refusal(response: Response, status: number): Promise<Refus
 
 /** Asks the golden problem's first tokens. */
 export async function answersRight(server: ServeProcess, extra: object = {}): Promise<void> {
-  const response = await post(server, { messages, temperature: 0, max_tokens: 24, ...extra });
+  const response = await post(server, { messages, temperature: 0, max_tokens: 10, ...extra });
   const { choices } = await response.json();
   expect(golden.greedy_text).toContain(choices[0].message.reasoning);
-  expect(choices[0].message.reasoning.length).toBeGreaterThan(20);
+  expect(choices[0].message.reasoning.length).toBeGreaterThan(8);
 }
 
 /** Resolves when a condition holds. */

@@ -136,7 +136,7 @@ describe("the engine's thread", () => {
   });
 });
 
-describe("the server", () => {
+describe.concurrent("the server", () => {
   it("killed under load breaks its streams off, and another takes its port at once", async () => {
     const args = ["--attention", "full"];
     const killed = await ServeProcess.start(args);

@@ -105,7 +105,7 @@ describe.concurrent("a server of its own", () => {
     );
     await withServer(["--attention", file], async (own) => {
       const ask = (extra: object) =>
-        post(own, { messages, temperature: 0, max_tokens: 60, ignore_eos: true, ...extra });
+        post(own, { messages, temperature: 0, max_tokens: 40, ignore_eos: true, ...extra });
       const texts = async (responses: readonly Promise<Response>[]) =>
         Promise.all(responses.map(async (response) => textOf(await (await response).text())));
       const others = ["full", "quest:budget=64,page=16,dense-layers=2", "streaming-llm:budget=64,sinks=4"];
