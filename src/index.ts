@@ -62,7 +62,7 @@ export type {
   TokenLogprob,
 } from "./engine/request.ts";
 export type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./engine/score.ts";
-export type { ChatToTokenize, TokenizedChat } from "./engine/tokenize-chat.ts";
+export type { PromptToTokenize, TokenizedPrompt } from "./engine/tokenize-prompt.ts";
 export {
   type AttentionReport,
   type CheckpointReport,

@@ -7,7 +7,7 @@ import type { IgnoredTensors } from "../model/weights.ts";
 import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
-import type { ChatToTokenize, TokenizedChat } from "./tokenize-chat.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "./tokenize-prompt.ts";
 
 export interface Engine extends LoadedEngine {
   /**
@@ -51,10 +51,10 @@ export interface LoadedEngine {
    */
   scoreEach(request: ScoreEachRequest): Promise<readonly ScoreResult[]>;
   /**
-   * Renders and tokenises a conversation as `generate` does, and runs nothing.
+   * Renders and tokenises a prompt as `generate` does, and runs nothing. Behind a worker it is the worker that does it.
    * @throws RequestError, ConfigError
    */
-  tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat>;
+  tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt>;
   report(): EngineReport;
   /** Counts requests, pages and uses of the prefix index. Cheap enough to call at any time. */
   stats(): EngineStats;

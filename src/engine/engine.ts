@@ -32,7 +32,7 @@ import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 import { Scorer } from "./scorer.ts";
 import { scorerHost } from "./scorer-host.ts";
 import { type RecordedStep, StepRunner } from "./step-runner.ts";
-import { type ChatToTokenize, type TokenizedChat, tokenizeChat } from "./tokenize-chat.ts";
+import { type PromptToTokenize, type TokenizedPrompt, tokenizePrompt } from "./tokenize-prompt.ts";
 
 /** Maximum milliseconds of work between turns of the event loop for timers, signals and streams. */
 const MAX_BUSY_MS = 8;
@@ -358,9 +358,9 @@ export class GenerationEngine implements LoadedEngine {
     return this.#scorer.score(call);
   }
 
-  async tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat> {
-    this.#checkOpen("tokenizeChat");
-    return tokenizeChat(chat, this.#components);
+  async tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt> {
+    this.#checkOpen("tokenizePrompt");
+    return tokenizePrompt(prompt, this.#components);
   }
 
   stats(): EngineStats {

@@ -7,7 +7,7 @@ import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationProgress, GenerationRequest, GenerationResult } from "./request.ts";
 import { checkRequest } from "./request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
-import type { ChatToTokenize, TokenizedChat } from "./tokenize-chat.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "./tokenize-prompt.ts";
 
 /** What belongs to one opening. */
 interface OpeningOptions {
@@ -85,8 +85,8 @@ export class ReopeningEngine implements Engine {
     return this.#call((engine) => engine.scoreEach(request));
   }
 
-  tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat> {
-    return this.#call((engine) => engine.tokenizeChat(chat));
+  tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt> {
+    return this.#call((engine) => engine.tokenizePrompt(prompt));
   }
 
   async #call<T>(work: (engine: LoadedEngine) => Promise<T>): Promise<T> {

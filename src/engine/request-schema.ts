@@ -123,7 +123,7 @@ function hasContent(checked: { readonly content?: unknown; readonly tool_calls?:
 }
 
 const LIST = "a list of at least one { role, content }";
-/** The schema of messages; `tokenizeChat` uses it too. */
+/** The schema of messages; `tokenizePrompt` uses it too. */
 export const messageList = v.pipe(v.array(message, LIST), v.minLength(1, LIST));
 const MESSAGES = v.object({ messages: messageList });
 

@@ -41,7 +41,7 @@ function watched(generate: (request: GenerationRequest) => Generation): Engine {
     scoreEach: (request) => engine.scoreEach(request),
     report: () => engine.report(),
     stats: () => engine.stats(),
-    tokenizeChat: (chat) => engine.tokenizeChat(chat),
+    tokenizePrompt: (prompt) => engine.tokenizePrompt(prompt),
     unload: async () => {},
     close: async () => {},
   };

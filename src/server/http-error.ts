@@ -85,7 +85,7 @@ const TOO_LONG = /the context holds|leaves no room after a prompt/;
 const OF_TEMPLATE = /\bchat template\b/;
 
 /** Messages about one value of a request: the path is the engine's. */
-const OF_VALUE = /^(?<doing>generate|tokenizeChat): (?<path>[A-Za-z][\w.[\]]*) /;
+const OF_VALUE = /^(?<doing>generate|tokenizePrompt): (?<path>[A-Za-z][\w.[\]]*) /;
 /** Options of the engine by the fields that set them. */
 const FIELDS: Readonly<Record<string, string>> = {
   messages: "messages",
@@ -124,8 +124,8 @@ function inHttpWords(message: string): { readonly message: string; readonly para
 
 /** Messages about a constraint (`constraint/`), with the part of the spec that they are about. */
 const OF_CONSTRAINT = /^(constraint: |generate: a constraint )/;
-/** Messages about a prompt's tokens and length (`engine/resolve-request.ts`, `engine/tokenize-chat.ts`). */
-const OF_PROMPT = /^(token id |the prompt |tokenizeChat: the messages )/;
+/** Messages about a prompt's tokens and length (`engine/resolve-request.ts`, `engine/tokenize-prompt.ts`). */
+const OF_PROMPT = /^(token id |the prompt |tokenizePrompt: the prompt )/;
 /** Messages about variables of a template (`load/chat-template.ts`). */
 const OF_VARIABLE = /^rendering a chat: \w+ (cannot be|must be)/;
 /** Messages about a policy that threw. */

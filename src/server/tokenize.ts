@@ -2,22 +2,19 @@
 import * as v from "valibot";
 import { flag } from "../base/check-options.ts";
 import type { Engine } from "../engine/engine-api.ts";
+import type { PromptToTokenize } from "../engine/tokenize-prompt.ts";
 import { MESSAGES, toMessage } from "./chat-messages.ts";
 import { checkBody } from "./check-body.ts";
 import { badField, toHttpError } from "./http-error.ts";
-import { TEMPLATE_FIELDS } from "./shared-fields.ts";
+import { defined, TEMPLATE_FIELDS } from "./shared-fields.ts";
 import { TOOL_FIELDS, toolsOf } from "./tool-fields.ts";
 
-/** Limit on a text, since it is tokenised at once: some 250,000 tokens, about half a second. */
-const MAX_CHARACTERS = 1_000_000;
-const MAX_TOKENS = 1_000_000;
+/** Limit on tokens, whose text is made at once on this thread: about a tenth of a second. */
+const MAX_TOKENS = 250_000;
 const IDS = "a list of token ids";
 
 const TEXT = v.object({
-  prompt: v.pipe(
-    v.string("a text"),
-    v.maxLength(MAX_CHARACTERS, `a text of at most ${MAX_CHARACTERS} characters`),
-  ),
+  prompt: v.string("a text"),
   add_special_tokens: flag(),
   return_token_strs: flag(),
 });
@@ -36,12 +33,15 @@ const DETOKENIZE = v.object({
 type Body = Readonly<Record<string, unknown>>;
 const isGiven = (value: unknown) => value !== undefined && value !== null;
 
-/** @throws HttpError 400 */
+/** The engine tokenises in its own thread, so that this one answers others meanwhile. @throws HttpError 400 */
 export async function tokenize(body: Body, engine: Engine): Promise<object> {
   if (isGiven(body.prompt) && isGiven(body.messages))
     throw badField("messages", "prompt and messages are two things to tokenise; give one of them");
   const isChat = isGiven(body.messages);
-  const tokens = isChat ? await tokensOfChat(body, engine) : tokensOfText(body, engine);
+  const prompt = isChat ? readChat(body, engine.chatTemplates) : readText(body);
+  const { tokenIds: tokens } = await engine.tokenizePrompt(prompt).catch((error: unknown) => {
+    throw toHttpError(error, { prompt: isChat ? "messages" : "prompt", hasAttention: false });
+  });
   const { tokenizer } = engine;
   return {
     count: tokens.length,
@@ -51,28 +51,24 @@ export async function tokenize(body: Body, engine: Engine): Promise<object> {
   };
 }
 
-function tokensOfText(body: Body, { tokenizer }: Engine): readonly number[] {
-  const { prompt, add_special_tokens: addSpecialTokens = true } = checkBody(TEXT, body);
-  return tokenizer.encode(prompt, { addSpecialTokens });
+function readText(body: Body): PromptToTokenize {
+  const { prompt, add_special_tokens: addSpecialTokens } = checkBody(TEXT, body);
+  return { prompt, ...defined({ addSpecialTokens }) };
 }
 
-/** The tokens that a chat completion of the same fields would have as its prompt. */
-async function tokensOfChat(given: Body, engine: Engine): Promise<readonly number[]> {
+/** Reads what a chat completion of the same fields would have as its prompt. */
+function readChat(given: Body, templates: readonly string[]): PromptToTokenize {
   for (const name of ["chat_template", "continue_final_message"])
     if (isGiven(given[name]) && given[name] !== false)
       throw badField(name, `${name} is not supported by this server; leave it out`, "unsupported_parameter");
   const body = checkBody(CHAT, given);
-  const { add_generation_prompt: addGenerationPrompt = true, add_special_tokens: addSpecialTokens = false } =
-    body;
-  const tools = toolsOf(body, engine.chatTemplates);
-  const chatTemplateOptions = { ...body.chat_template_kwargs, ...tools?.templateOptions };
-  const messages = body.messages.map(toMessage);
-  try {
-    const chat = { messages, chatTemplateOptions, addGenerationPrompt, addSpecialTokens };
-    return (await engine.tokenizeChat(chat)).tokenIds;
-  } catch (error) {
-    throw toHttpError(error, { prompt: "messages", hasAttention: false });
-  }
+  const { add_generation_prompt: addGenerationPrompt, add_special_tokens: addSpecialTokens } = body;
+  const tools = toolsOf(body, templates);
+  return {
+    messages: body.messages.map(toMessage),
+    chatTemplateOptions: { ...body.chat_template_kwargs, ...tools?.templateOptions },
+    ...defined({ addGenerationPrompt, addSpecialTokens }),
+  };
 }
 
 /** @throws HttpError 400 */

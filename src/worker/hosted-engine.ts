@@ -163,8 +163,8 @@ export class HostedEngine {
         this.#sendEnd({ type: "returned", id, value }, buffersOf(value.map((one) => one.logProbs)));
         break;
       }
-      case "tokenizeChat": {
-        const value = await this.#engine.tokenizeChat(call.chat);
+      case "tokenizePrompt": {
+        const value = await this.#engine.tokenizePrompt(call.prompt);
         this.#sendEnd({ type: "returned", id, value });
         break;
       }

@@ -12,7 +12,7 @@ import type {
   GenerationResult,
 } from "../engine/request.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "../engine/score.ts";
-import type { ChatToTokenize, TokenizedChat } from "../engine/tokenize-chat.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "../engine/tokenize-prompt.ts";
 import type { DownloadProgress } from "../load/hub/transfer-rate.ts";
 import type { SentError } from "./error-transfer.ts";
 import type { SentTokenizer } from "./tokenizer-transfer.ts";
@@ -44,7 +44,10 @@ export interface Calls {
     readonly sent: { readonly request: SentScoreEach; readonly wantsLogits: boolean };
     readonly back: readonly ScoreResult[];
   };
-  readonly tokenizeChat: { readonly sent: { readonly chat: ChatToTokenize }; readonly back: TokenizedChat };
+  readonly tokenizePrompt: {
+    readonly sent: { readonly prompt: PromptToTokenize };
+    readonly back: TokenizedPrompt;
+  };
   readonly close: { readonly sent: object; readonly back: undefined };
 }
 

@@ -7,7 +7,7 @@ import type { EngineStats } from "../engine/engine-stats.ts";
 import type { Generation, GenerationRequest } from "../engine/request.ts";
 import { checkRequest } from "../engine/request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "../engine/score.ts";
-import type { ChatToTokenize, TokenizedChat } from "../engine/tokenize-chat.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "../engine/tokenize-prompt.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { decodeError } from "./error-transfer.ts";
 import type {
@@ -238,9 +238,9 @@ export class RemoteEngine implements LoadedEngine {
     return this.#call({ name: "scoreEach", request: sent, wantsLogits }, tokens?.transfer, receivers);
   }
 
-  async tokenizeChat(chat: ChatToTokenize): Promise<TokenizedChat> {
-    this.#checkOpen("tokenizeChat");
-    return this.#call({ name: "tokenizeChat", chat }, undefined, {});
+  async tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt> {
+    this.#checkOpen("tokenizePrompt");
+    return this.#call({ name: "tokenizePrompt", prompt }, undefined, {});
   }
 
   /** Makes a call. @throws what the engine throws; AbortedError at once by the signal */

@@ -159,6 +159,22 @@ describe.concurrent("the server", () => {
     }
   });
 
+  it("that is told to end while it opens its engine again ends with 0", async () => {
+    const own = await ServeProcess.start(["--attention", deadly]);
+    try {
+      writeFileSync(how, "exception");
+      const killer = await RawConnection.open(own.port);
+      killer.chat({ messages, temperature: 0, max_tokens: 40 });
+      await until(() => own.stderr.includes("is opened again (1 of at most 5 times"), "the engine ends");
+      own.signal("SIGTERM");
+      await killer.closed();
+      expect(await own.exit()).toEqual({ code: 0, signal: null });
+      expect(own.stderr).not.toContain("given up");
+    } finally {
+      await own.stop();
+    }
+  });
+
   it.each([
     ["SIGINT", 130],
     ["SIGTERM", 143],

@@ -1,6 +1,7 @@
 /** Tokens of texts and of conversations, by the names of vLLM. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { golden, TestFolder } from "./command-line.ts";
+import { post } from "./fault-client.ts";
 import { clientOf, messages, model } from "./serve-client.ts";
 import { ServeProcess } from "./serve-process.ts";
 
@@ -102,4 +103,19 @@ it("what cannot be tokenised is 400 with the field", async () => {
     const { status, error } = await tokenize(body);
     expect([status, error.param], JSON.stringify(body).slice(0, 200)).toEqual([400, param]);
   }
+});
+
+it("while a long text is tokenised, /health answers again and again", async () => {
+  let isOver = false;
+  const long = post(server, { prompt: "\n x1".repeat(250_000) }, { path: "/tokenize" }).then((response) => {
+    isOver = true; // its headers have come
+    return response.json();
+  });
+  let numAnswers = 0;
+  while (!isOver) {
+    expect((await fetch(`${server.origin}/health`)).status).toBe(200);
+    numAnswers++;
+  }
+  expect((await long).count).toBeGreaterThan(250_000);
+  expect(numAnswers).toBeGreaterThan(15); // some that came before its body had, and one after another while it works
 });
