@@ -272,7 +272,9 @@ export class InferenceServer {
     live.hasFailed = true;
     this.#engine.look();
     const failure = toHttpError(cause, fault);
-    if (failure.status === 500) this.#log(cause);
+    const { loss = this.#engine.failure } = this.#engine;
+    const isTold = loss !== undefined && failure.details.code === "backend"; // once, not by each that ran
+    if (failure.status === 500 && !isTold) this.#log(cause);
     return failure;
   }
 

@@ -114,7 +114,7 @@ export class EngineSlot {
       this.#restarts.push(now);
       this.#numRestarts++;
       log(
-        `the engine failed and is opened again (${attempt} of at most ${maxRestarts} times in ${RESTART_WINDOW_MS / 60_000} minutes): ${reason.message}`,
+        `the engine failed and is opened again (${attempt} of at most ${maxRestarts} times in ${RESTART_WINDOW_MS / 60_000} minutes): ${describe(reason)}`,
       );
       if (attempt > 1) await this.#wait(Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** (attempt - 2)));
       if (this.#isStopped) return;
@@ -146,4 +146,9 @@ export class EngineSlot {
     this.#options.log(`the engine is given up: ${reason.message}`);
     this.#options.onGivenUp(reason);
   }
+}
+
+/** The message, and where its cause was thrown. */
+function describe({ message, cause }: Error): string {
+  return cause instanceof Error && cause.stack !== undefined ? `${message}\n${cause.stack}` : message;
 }

@@ -23,7 +23,7 @@ const WAYS = {
   exception: () => setTimeout(() => { throw new Error("gone"); }),
   rejection: () => void Promise.reject(new Error("gone")),
   exit: () => process.exit(3),
-  memory: () => { const all = []; for (;;) all.push(new Array(1e6).fill(0).map(() => ({ all }))); },
+  memory: () => { const all = []; for (;;) all.push(new Array(1e6).fill(0.5)); },
 };
 export default {
   name: "deadly", settings: {}, tokenBudget: 16,
@@ -132,6 +132,8 @@ describe("the engine's thread", () => {
     const log = server.stderr;
     expect(log.match(/the engine failed and is opened again \(\d of at most 4 times/g)).toHaveLength(4);
     expect(log.match(/the engine is back after \d+\.\d s/g)).toHaveLength(4);
+    expect(log).not.toContain("BackendError"); // the requests that ran do not repeat it
+    expect(log).toMatch(/^ {4}.*deadly\.mjs:\d+/m);
     expect(log).toMatch(/the engine is given up: the engine's worker ended: Error: gone/);
   });
 });
