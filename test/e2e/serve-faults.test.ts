@@ -1,4 +1,11 @@
-/** Readers that misbehave, policies that throw, and ends of the server. */
+/**
+ * Readers that misbehave, policies that throw, limits, keys, SIGTERM under load, a port that is taken, templates that loop. Other faults:
+ * - serve-bodies: no JSON, no UTF-8, depth, 100 MB, 10,000 messages, numbers, patterns, schemas, headers, origins
+ * - serve-ends: the engine's thread or the server killed under load, SIGTERM and SIGINT twice
+ * - serve-security: salts of the cache, files, the network, names of JavaScript, headers, metrics
+ * - serve-storm: fewer pages than requests need; serve-readers.system: a reader that reads nothing
+ * - serve-device-lost.system: a GPU lost under load; serve-load.system: 64 clients, every answer as alone
+ */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { TestFolder } from "./command-line.ts";
 import { answersRight, ENDLESS, eventsOf, messages, post, refusal, textOf, until } from "./fault-client.ts";
