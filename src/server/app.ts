@@ -4,6 +4,7 @@ import { cors } from "hono/cors";
 import type { Engine } from "../engine/engine-api.ts";
 import type { GenerationRequest } from "../engine/request.ts";
 import { refuseOtherOrigins, requireKey } from "./access.ts";
+import { BodyMemory } from "./body-memory.ts";
 import { readChatBody } from "./chat-body.ts";
 import { ChatShape } from "./chat-shape.ts";
 import { type ChoiceEvent, choiceEvents } from "./choice-events.ts";
@@ -56,6 +57,7 @@ export class InferenceServer {
   readonly #engine: EngineSlot;
   readonly #calls: LiveCalls;
   readonly #metrics: ServerMetrics;
+  readonly #bodies: BodyMemory;
   readonly #created = Math.floor(Date.now() / 1000);
   readonly #app = new Hono();
   /** Resolves with the reason if the engine is given up: it has ended and was opened again too often. */
@@ -74,6 +76,7 @@ export class InferenceServer {
       log: (text) => this.#log(text),
       onGivenUp: giveUp,
     });
+    this.#bodies = new BodyMemory(options.maxBodyBytes);
     this.#calls = new LiveCalls({ maxQueue: options.maxQueue, timeoutMs: options.requestTimeoutMs });
     this.#metrics = new ServerMetrics(options.modelName, {
       count: () => this.#calls.count(),
@@ -186,7 +189,7 @@ export class InferenceServer {
   }
 
   #body(request: Request): Promise<Readonly<Record<string, unknown>>> {
-    return readJson(request, this.#options.maxBodyBytes);
+    return readJson(request, this.#bodies);
   }
 
   #modelObject(): object {

@@ -1,5 +1,5 @@
 /** Connections that stay half open, on a real socket. */
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import { InferenceServer } from "./app.ts";
 import { type Listening, listen } from "./listen.ts";
@@ -50,4 +50,44 @@ it.each([
   const response = await fetch(`${listening.url}/health`);
   expect(response.status).toBe(200);
   await response.text();
+});
+
+it("bodies that never end hold the memory of 16 of the largest, and no more; it comes back when they leave", async () => {
+  const server = new InferenceServer({
+    modelName: "none",
+    maxBodyBytes: 100_000,
+    log: (line) => logged.push(line),
+  });
+  listening = await listen(server.fetch, { host: "127.0.0.1", port: 0 });
+  const { port } = new URL(listening.url);
+  const head = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+  const sockets: Socket[] = [];
+  const answers: string[] = [];
+  for (let i = 0; i < 24; i++) {
+    const socket = connect({ port: Number(port), host: "127.0.0.1" });
+    socket.on("error", () => {});
+    socket.on("data", (bytes) => answers.push(String(bytes)));
+    socket.write(`${head}Content-Length: 99000\r\n\r\n{${" ".repeat(90_000)}`);
+    sockets.push(socket);
+  }
+  const ask = async () => {
+    const init = { method: "POST", headers: { "Content-Type": "application/json" } };
+    const response = await fetch(`${listening?.url}/tokenize`, {
+      ...init,
+      body: `{"prompt":"${"a".repeat(80_000)}"}`,
+    });
+    return { after: response.headers.get("retry-after"), ...(await response.json()).error };
+  };
+  const until = async (condition: () => boolean | Promise<boolean>) => {
+    for (const end = Date.now() + 30_000; !(await condition()); )
+      if (Date.now() > end) throw new Error(`never: ${String(condition)}`);
+      else await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  await until(() => answers.join().split("server_busy").length > 24 - 17);
+  await until(async () => (await ask()).code === "server_busy");
+  expect((await ask()).after).toBe("1");
+  expect((await fetch(`${listening.url}/health`)).status).toBe(200);
+  for (const socket of sockets) socket.destroy();
+  await until(async () => (await ask()).code === "model_loading"); // the body was read; there is no engine
+  expect(logged).toEqual([]);
 });
