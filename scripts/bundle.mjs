@@ -16,6 +16,7 @@ const ENTRIES = {
   worker: "src/node/worker.ts",
   "worker-main": "src/node/worker-main.ts",
   "ai-sdk": "src/ai-sdk/index.ts",
+  server: "src/server/index.ts",
 };
 
 const bundle = await rolldown({

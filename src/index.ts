@@ -66,6 +66,7 @@ export type {
 } from "./engine/request.ts";
 export type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./engine/score.ts";
 export type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./engine/session.ts";
+export type { PromptToTokenize, TokenizedPrompt } from "./engine/tokenize-prompt.ts";
 export {
   type AttentionReport,
   type CheckpointReport,

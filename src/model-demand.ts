@@ -9,7 +9,10 @@ import type { WeightPlan } from "./model/weight-rows.ts";
 import { storedBytes } from "./model/weight-storage.ts";
 import type { EngineOptions } from "./open-options.ts";
 
-type DemandOptions = Pick<EngineOptions, "contextLength" | "dtype" | "maxConcurrent" | "pageSize"> & {
+type DemandOptions = Pick<
+  EngineOptions,
+  "cacheTokens" | "contextLength" | "dtype" | "maxConcurrent" | "pageSize"
+> & {
   /** What the policy of requests keeps. Absent: nothing. */
   readonly kept?: KeptByPolicy;
 };
@@ -41,9 +44,16 @@ function capacityFor(config: ModelConfig, options: DemandOptions): Capacity {
       `contextLength ${maxSequenceLength} is more than the ${config.contextLength} positions the model was made for ` +
         `(${config.contextNote ?? config.contextKey})`,
     );
+  const { cacheTokens = Number.POSITIVE_INFINITY } = options;
+  if (cacheTokens < maxSequenceLength)
+    throw new ConfigError(
+      `cacheTokens ${cacheTokens} is less than the context of ${maxSequenceLength} tokens, so that a request of that length could never run; ` +
+        "give more cacheTokens, or a smaller contextLength",
+    );
+  const pages = Math.ceil(maxSequenceLength / pageSize) * maxBatchSequences;
   return {
     pageSize,
-    maxPages: Math.ceil(maxSequenceLength / pageSize) * maxBatchSequences,
+    maxPages: Math.min(pages, Math.ceil(cacheTokens / pageSize)),
     maxSequenceLength,
     maxBatchRows: maxBatchSequences,
     maxBatchSequences,

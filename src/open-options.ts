@@ -21,6 +21,11 @@ export interface EngineOptions extends BackendOptions {
    */
   readonly maxConcurrent?: number;
   /**
+   * Tokens that the KV caches of all requests hold together, at least those of one context. Requests wait for pages, or are replayed, where
+   * they need more. Default: a whole context for each concurrent request, as far as memory allows.
+   */
+  readonly cacheTokens?: number;
+  /**
    * Milliseconds for which the prompts of others may hold up a request that decodes, about; on a backend that computes on the
    * caller's thread also how long a prefill step holds up the event loop. Default 50 on a GPU, 250 on the CPU.
    */
@@ -47,6 +52,7 @@ export const ENGINE_OPTIONS = {
   tuning: oneOf(["auto", "measure", "default"]),
   attention: attentionChoice(),
   maxConcurrent: wholeNumberFrom(1, MAX_CONCURRENT),
+  cacheTokens: wholeNumberFrom(2),
   maxStallMs: numberThat("a number of milliseconds above 0", (ms) => ms > 0 && Number.isFinite(ms)),
   pageSize: numberThat("a power of two of at least 4", isPageSize),
   signal: abortSignal(),

@@ -15,6 +15,7 @@ import { describeDownload, type ProgressLine } from "./progress.ts";
 export interface OpenOptions {
   readonly attention?: string | undefined;
   readonly maxConcurrent?: number | undefined;
+  readonly cacheTokens?: number | undefined;
   /** Aborts the opening. */
   readonly signal?: AbortSignal;
   /** True if the engine gets a thread of its own, so that this one stays free for requests. */
@@ -29,7 +30,8 @@ export async function openWithProgress(
   options: ModelOptions & OpenOptions,
   progress: ProgressLine,
 ): Promise<Engine> {
-  const { backend, dtype, threads, contextLength, cacheDtype, maxConcurrent, device, signal } = options;
+  const { backend, dtype, threads, contextLength, cacheDtype, cacheTokens, maxConcurrent, device, signal } =
+    options;
   if (threads !== undefined && (backend === "webgpu" || backend === "reference"))
     throw new UsageError(`--threads is for the CPU backend "wasm", and --backend asks for ${backend}`);
   const { model = bundledModelFolder() } = options;
@@ -44,6 +46,7 @@ export async function openWithProgress(
       ...(threads !== undefined && { threads }),
       ...(contextLength !== undefined && { contextLength }),
       ...(cacheDtype !== undefined && { cacheDtype }),
+      ...(cacheTokens !== undefined && { cacheTokens }),
       ...(maxConcurrent !== undefined && { maxConcurrent }),
       ...(device !== undefined && { device }),
       ...(signal && { signal }),
@@ -56,8 +59,8 @@ export async function openWithProgress(
     const own = attention === undefined ? {} : { attention: (await loadAttention(attention)).attention };
     return await openEngine({ ...common, ...own });
   } catch (error) {
-    const isAsked = [contextLength, threads, device, options.attention].some((value) => value !== undefined);
-    throw isAsked ? asUsage(error) : error;
+    const asked = [contextLength, cacheTokens, threads, device, options.attention];
+    throw asked.some((one) => one !== undefined) ? asUsage(error) : error;
   } finally {
     progress.erase();
   }

@@ -8,12 +8,13 @@ import type { EngineStats } from "./engine-stats.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "./tokenize-prompt.ts";
 
 export interface Engine extends LoadedEngine {
   /**
    * Gives the memory of the model and its cache back. The next request, or call of `logits` or `score`, loads the model again and waits for
-   * it. Calling it twice is allowed.
-   * @throws RequestError while requests run or wait
+   * it. Calling it twice is allowed. After a `failure` it gives up the engine that failed, so that the next request opens another.
+   * @throws RequestError while requests run or wait on an engine that works
    */
   unload(): Promise<void>;
 }
@@ -23,6 +24,8 @@ export interface LoadedEngine {
   readonly tokenizer: Tokenizer;
   /** The texts of the checkpoint's chat templates; empty if it has none. */
   readonly chatTemplates: readonly string[];
+  /** The error that ended the engine: every later request ends with it. Undefined while the engine works. */
+  readonly failure: Error | undefined;
   /**
    * Queues a request. An impossible request throws here, not later. After a failure of the backend every generation ends with that
    * failure.
@@ -62,6 +65,11 @@ export interface LoadedEngine {
    * @throws SessionError for a file that is damaged or of another version, model or kind of cache; otherwise as `saveSession`
    */
   loadSession(bytes: Uint8Array, options?: SessionOptions): Promise<LoadedSession>;
+  /**
+   * Renders and tokenises a prompt as `generate` does, and runs nothing. Behind a worker it is the worker that does it.
+   * @throws RequestError, ConfigError
+   */
+  tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt>;
   report(): EngineReport;
   /** Counts requests, pages and uses of the prefix index. Cheap enough to call at any time. */
   stats(): EngineStats;

@@ -32,6 +32,7 @@ import { scorerHost } from "./scorer-host.ts";
 import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
 import { Sessions } from "./sessions.ts";
 import { type RecordedStep, StepRunner } from "./step-runner.ts";
+import { type PromptToTokenize, type TokenizedPrompt, tokenizePrompt } from "./tokenize-prompt.ts";
 
 /** Maximum milliseconds of work between turns of the event loop for timers, signals and streams. */
 const MAX_BUSY_MS = 8;
@@ -135,6 +136,10 @@ export class GenerationEngine implements LoadedEngine {
     this.#defaultAttention = firstNamed(components.attention, components.attentionDefaults);
     this.#defaultPolicy = this.#bind(this.#defaultAttention);
     this.#loadMs = performance.now() - components.origin.startedAt;
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   #bind(attention: AttentionPolicy | string): AttentionPolicy {
@@ -364,6 +369,11 @@ export class GenerationEngine implements LoadedEngine {
   async loadSession(bytes: Uint8Array, options: SessionOptions = {}): Promise<LoadedSession> {
     this.#checkReady("loadSession");
     return this.#sessions.load(bytes, options);
+  }
+
+  async tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt> {
+    this.#checkOpen("tokenizePrompt");
+    return tokenizePrompt(prompt, this.#components);
   }
 
   stats(): EngineStats {

@@ -8,6 +8,7 @@ import type { Generation, GenerationProgress, GenerationRequest, GenerationResul
 import { checkRequest } from "./request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "./tokenize-prompt.ts";
 
 /** What belongs to one opening. */
 interface OpeningOptions {
@@ -55,6 +56,10 @@ export class ReopeningEngine implements Engine {
     return new ReopeningEngine(first, () => open(again as Options));
   }
 
+  get failure(): Error | undefined {
+    return this.#loaded?.failure;
+  }
+
   generate(request: GenerationRequest): Generation {
     const generation = this.#loaded ? this.#loaded.generate(request) : this.#generateLater(request);
     this.#forgetEnded();
@@ -87,6 +92,10 @@ export class ReopeningEngine implements Engine {
 
   loadSession(bytes: Uint8Array, options?: SessionOptions): Promise<LoadedSession> {
     return this.#call((engine) => engine.loadSession(bytes, options));
+  }
+
+  tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt> {
+    return this.#call((engine) => engine.tokenizePrompt(prompt));
   }
 
   async #call<T>(work: (engine: LoadedEngine) => Promise<T>): Promise<T> {
@@ -124,7 +133,7 @@ export class ReopeningEngine implements Engine {
     const engine = this.#loaded;
     if (!engine) return this.#leaving;
     const numRequests = this.#numRequests;
-    if (numRequests > 0)
+    if (numRequests > 0 && engine.failure === undefined)
       throw new RequestError(`unload: ${numRequests} requests run or wait; await or abort them first`);
     this.#report = engine.report();
     this.#stats = engine.stats();
@@ -135,7 +144,7 @@ export class ReopeningEngine implements Engine {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#leaving;
+    await this.#leaving?.catch(() => {});
     const engine = this.#loaded ?? (await this.#opening?.catch(() => undefined));
     await engine?.close();
   }
@@ -150,7 +159,7 @@ export class ReopeningEngine implements Engine {
 
   async #reopen(): Promise<LoadedEngine> {
     try {
-      await this.#leaving; // two copies may not fit
+      await this.#leaving?.catch(() => {}); // two copies may not fit; whoever unloaded got the error
       const engine = await this.#open();
       if (this.#isClosed) {
         await engine.close();

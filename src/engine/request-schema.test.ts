@@ -109,7 +109,7 @@ describe("an invalid request is a RequestError that names the value", () => {
     [
       "repetitionPenalty of 0",
       { prompt: "x", repetitionPenalty: 0 },
-      "repetitionPenalty must be above 0, got 0",
+      "repetitionPenalty must be from 0.001 to 1000, got 0",
     ],
     [
       "a presence penalty above 2",

@@ -37,6 +37,9 @@ const stops = v.optional(
 const PENALTY = "a number from -2 to 2";
 const penalty = () => numberThat(PENALTY, (value) => value >= -2 && value <= 2);
 
+/** Beyond these a logit may exceed f32, which would look like a fault of the weights. */
+export const isRepetitionPenalty = (value: number) => value >= 0.001 && value <= 1000;
+
 /** Limit on biased tokens: every step of the request carries them. */
 const MAX_BIASES = 4096;
 const BIAS = `an object of at most ${MAX_BIASES} token ids with numbers from -100 to 100`;
@@ -122,7 +125,9 @@ function hasContent(checked: { readonly content?: unknown; readonly tool_calls?:
 }
 
 const LIST = "a list of at least one { role, content }";
-const MESSAGES = v.object({ messages: v.pipe(v.array(message, LIST), v.minLength(1, LIST)) });
+/** The schema of messages; `tokenizePrompt` uses it too. */
+export const messageList = v.pipe(v.array(message, LIST), v.minLength(1, LIST));
+const MESSAGES = v.object({ messages: messageList });
 
 /** Checks and copies messages. @throws RequestError with the message's index and the key */
 export function checkMessages(messages: unknown, doing: string): readonly ChatMessage[] {
@@ -131,7 +136,7 @@ export function checkMessages(messages: unknown, doing: string): readonly ChatMe
 
 /** Variables that the engine passes to a template. */
 const RESERVED = ["messages", "add_generation_prompt"];
-const templateOptions = v.pipe(
+export const templateOptions = v.pipe(
   v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
   v.check(
     (options) => !RESERVED.some((name) => Object.hasOwn(options, name)),
@@ -143,7 +148,7 @@ const SALT = "a text of at most 1024 characters";
 const cacheSalt = v.pipe(v.string(SALT), v.maxLength(1024, SALT));
 
 const REQUEST = v.object({
-  messages: v.optional(MESSAGES.entries.messages),
+  messages: v.optional(messageList),
   prompt: v.optional(v.string("a text")),
   tokenIds: v.optional(tokenIdList()),
   chatTemplateOptions: v.optional(templateOptions),
@@ -155,7 +160,7 @@ const REQUEST = v.object({
   topK: numberThat("a whole number, 0 for all", (k) => Number.isSafeInteger(k) && k >= 0),
   topP: numberThat("in (0, 1]", (p) => p > 0 && p <= 1),
   minP: numberThat("in [0, 1]", (p) => p >= 0 && p <= 1),
-  repetitionPenalty: numberThat("above 0", (r) => r > 0 && r < Number.POSITIVE_INFINITY),
+  repetitionPenalty: numberThat("from 0.001 to 1000", isRepetitionPenalty),
   presencePenalty: penalty(),
   frequencyPenalty: penalty(),
   logitBias,

@@ -45,7 +45,7 @@ export interface GenerationRequest {
   readonly topP?: number;
   /** In [0, 1]: samples from tokens with at least this probability, relative to the likeliest. */
   readonly minP?: number;
-  /** Above 0: lowers the logits of tokens in the prompt and the output so far; 1 changes nothing. */
+  /** From 0.001 to 1000: lowers the logits of tokens in the prompt and the output so far; 1 changes nothing. */
   readonly repetitionPenalty?: number;
   /** From -2 to 2: lowers the logit of each token of the output so far by this, once. */
   readonly presencePenalty?: number;

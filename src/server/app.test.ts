@@ -1,12 +1,13 @@
 /** The HTTP interface in this process, over the bundled model and over engines that fail. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { LoadedEngine } from "../engine/engine-api.ts";
-import { BackendError, type Generation, type GenerationRequest, openEngine } from "../node/index.ts";
-import { InferenceServer, type ServerOptions } from "./app.ts";
+import type { Engine } from "../engine/engine-api.ts";
+import { type Generation, type GenerationRequest, openEngine } from "../node/index.ts";
+import { InferenceServer } from "./app.ts";
+import type { ServerOptions } from "./server-options.ts";
 
 const MESSAGES = [{ role: "user", content: "Find qw. Arithmetic is modulo 100.\nio=26\nqw=io+7" }];
 const ENDLESS = { messages: MESSAGES, max_tokens: 4000, ignore_eos: true, temperature: 0, stream: true };
-let engine: LoadedEngine;
+let engine: Engine;
 beforeAll(async () => {
   engine = await openEngine({ backend: "wasm", threads: 1, maxConcurrent: 2, attention: "full" });
 });
@@ -29,9 +30,10 @@ function create(options: Partial<ServerOptions> = {}): InferenceServer {
 }
 
 /** An engine whose generations a test sees, or makes. */
-function watched(generate: (request: GenerationRequest) => Generation): LoadedEngine {
+function watched(generate: (request: GenerationRequest) => Generation): Engine {
   return {
     generate,
+    failure: undefined,
     tokenizer: engine.tokenizer,
     chatTemplates: [],
     logits: (ids) => engine.logits(ids),
@@ -41,6 +43,8 @@ function watched(generate: (request: GenerationRequest) => Generation): LoadedEn
     loadSession: (bytes, given) => engine.loadSession(bytes, given),
     report: () => engine.report(),
     stats: () => engine.stats(),
+    tokenizePrompt: (prompt) => engine.tokenizePrompt(prompt),
+    unload: async () => {},
     close: async () => {},
   };
 }
@@ -205,26 +209,6 @@ describe("an engine that is not there", () => {
       [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }),
     };
   }
-
-  it("because its backend failed is 500, and /health turns to 503 once every request fails", async () => {
-    const server = create();
-    let isBroken = false;
-    server.serve(
-      watched((request) =>
-        isBroken || request.messages
-          ? failed(new BackendError("the device was lost"))
-          : engine.generate(request),
-      ),
-    );
-    const one = await chat(server, { messages: MESSAGES });
-    expect([one.status, (await one.json()).error.code]).toEqual([500, "backend"]);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect((await get(server, "/health")).status).toBe(200); // the engine still gives a token
-    isBroken = true;
-    await chat(server, { messages: MESSAGES });
-    await until(async () => (await get(server, "/health")).status === 503, "the engine counts as failed");
-    expect((await (await chat(server, { messages: MESSAGES })).json()).error.code).toBe("engine_failed");
-  });
 
   it("tells a client nothing of an error that nobody foresaw, and its log everything", async () => {
     const server = create();

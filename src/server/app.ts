@@ -1,9 +1,10 @@
 /** The HTTP interface of an engine: OpenAI's API, and what supervisors and Prometheus ask. */
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
-import type { LoadedEngine } from "../engine/engine-api.ts";
+import type { Engine } from "../engine/engine-api.ts";
 import type { GenerationRequest } from "../engine/request.ts";
 import { refuseOtherOrigins, requireKey } from "./access.ts";
+import { BodyMemory } from "./body-memory.ts";
 import { readChatBody } from "./chat-body.ts";
 import { ChatShape } from "./chat-shape.ts";
 import { type ChoiceEvent, choiceEvents } from "./choice-events.ts";
@@ -13,36 +14,13 @@ import { EngineSlot } from "./engine-slot.ts";
 import { eventStream } from "./event-stream.ts";
 import { type FieldsAtFault, HttpError, toHttpError } from "./http-error.ts";
 import { ClientLeft, type LiveCall, LiveCalls } from "./live-calls.ts";
+import { toLogEntry } from "./log-line.ts";
 import { ServerMetrics } from "./metrics.ts";
 import { readJson } from "./read-json.ts";
 import { COMPLETION_SHAPE, type ReplyHead, type ReplyShape, replyChunks, wholeReply } from "./reply.ts";
+import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.ts";
 import type { ReadingOptions } from "./shared-fields.ts";
 import { detokenize, tokenize } from "./tokenize.ts";
-
-export interface ServerOptions {
-  /** Name of the model in requests and answers. */
-  readonly modelName: string;
-  /** Keys of which a request must have one; empty: none is asked for. */
-  readonly apiKeys: readonly string[];
-  /** Origins whose pages may ask, or "*". */
-  readonly corsOrigins: readonly string[];
-  readonly maxBodyBytes: number;
-  /** Maximum choices that wait. */
-  readonly maxQueue: number;
-  /** 0: without limit. */
-  readonly requestTimeoutMs: number;
-  /** The policy that the server was started with, if it is a spec. */
-  readonly attention?: string | undefined;
-  /** Milliseconds without an event after which a stream has a comment. Default 10 s. */
-  readonly heartbeatMs?: number;
-  /** Milliseconds for which a reader may leave an event unread. Default 120 s. */
-  readonly stallMs?: number;
-  /** Takes a line about a failure that is the server's own. */
-  log(line: string): void;
-}
-
-const HEARTBEAT_MS = 10_000;
-const STALL_MS = 120_000;
 
 /** A checked body. */
 interface Call {
@@ -75,19 +53,35 @@ const COMPLETION: Endpoint = {
 };
 
 export class InferenceServer {
-  readonly #options: ServerOptions;
-  readonly #engine = new EngineSlot();
+  readonly #options: ResolvedServerOptions;
+  readonly #engine: EngineSlot;
   readonly #calls: LiveCalls;
   readonly #metrics: ServerMetrics;
+  readonly #bodies: BodyMemory;
   readonly #created = Math.floor(Date.now() / 1000);
   readonly #app = new Hono();
+  /** Resolves with the reason if the engine is given up: it has ended and was opened again too often. */
+  readonly givenUp: Promise<Error>;
 
-  constructor(options: ServerOptions) {
+  /** @throws ConfigError on unknown options and impossible values */
+  constructor(given: ServerOptions) {
+    const options = resolveServerOptions(given);
     this.#options = options;
+    let giveUp: (reason: Error) => void = () => {};
+    this.givenUp = new Promise((resolve) => {
+      giveUp = resolve;
+    });
+    this.#engine = new EngineSlot({
+      maxRestarts: options.maxRestarts,
+      log: (text) => this.#log(text),
+      onGivenUp: giveUp,
+    });
+    this.#bodies = new BodyMemory(options.maxBodyBytes);
     this.#calls = new LiveCalls({ maxQueue: options.maxQueue, timeoutMs: options.requestTimeoutMs });
     this.#metrics = new ServerMetrics(options.modelName, {
       count: () => this.#calls.count(),
       stats: () => this.#engine.stats(),
+      numRestarts: () => this.#engine.numRestarts,
     });
     this.#protect();
     this.#routeApi();
@@ -107,11 +101,11 @@ export class InferenceServer {
     this.#app.onError((error) => this.#refuse(error));
   }
 
-  /** Answers one request. */
+  /** Answers one request. Hono's `mount`, and whatever else serves a function from a `Request` to a `Response`, takes it. */
   readonly fetch = (request: Request): Response | Promise<Response> => this.#app.fetch(request);
 
   /** Gives the server its engine; until then it answers 503. The caller closes the engine after `drain`. */
-  serve(engine: LoadedEngine): void {
+  serve(engine: Engine): void {
     this.#engine.set(engine);
   }
 
@@ -128,6 +122,7 @@ export class InferenceServer {
   /** Refuses new calls, and resolves when the others have ended; those that `graceMs` does not suffice for are aborted. */
   async drain(graceMs: number): Promise<void> {
     this.#calls.isDraining = true;
+    this.#engine.stop();
     const timer = setTimeout(() => {
       this.#calls.abortAll(
         new HttpError(503, "the server is shutting down and did not finish this request", {
@@ -163,7 +158,7 @@ export class InferenceServer {
       return Response.json(this.#modelObject());
     });
     this.#app.post("/tokenize", async ({ req }) =>
-      Response.json(tokenize(await this.#body(req.raw), this.#engine.get())),
+      Response.json(await tokenize(await this.#body(req.raw), this.#engine.get())),
     );
     this.#app.post("/detokenize", async ({ req }) =>
       Response.json(detokenize(await this.#body(req.raw), this.#engine.get())),
@@ -172,19 +167,12 @@ export class InferenceServer {
 
   #routeSupervision(): void {
     this.#app.get("/health", () => {
-      const { failure } = this.#engine;
-      return failure
-        ? Response.json({ status: "failed", reason: failure.message }, { status: 503 })
-        : Response.json({ status: "ok" });
+      const { failure, loss } = this.#engine;
+      if (failure) return Response.json({ status: "failed", reason: failure.message }, { status: 503 });
+      return Response.json(loss ? { status: "restarting", reason: loss.message } : { status: "ok" });
     });
     this.#app.get("/ready", () => {
-      const status = this.#calls.isDraining
-        ? "shutting down"
-        : this.#engine.failure
-          ? "failed"
-          : this.#engine.isReady
-            ? "ready"
-            : "loading";
+      const status = this.#status();
       return Response.json({ status }, { status: status === "ready" ? 200 : 503 });
     });
     this.#app.get("/metrics", async () => {
@@ -193,8 +181,15 @@ export class InferenceServer {
     });
   }
 
+  #status(): "shutting down" | "failed" | "restarting" | "ready" | "loading" {
+    if (this.#calls.isDraining) return "shutting down";
+    if (this.#engine.failure) return "failed";
+    if (this.#engine.loss) return "restarting";
+    return this.#engine.isReady ? "ready" : "loading";
+  }
+
   #body(request: Request): Promise<Readonly<Record<string, unknown>>> {
-    return readJson(request, this.#options.maxBodyBytes);
+    return readJson(request, this.#bodies);
   }
 
   #modelObject(): object {
@@ -258,7 +253,7 @@ export class InferenceServer {
     const options = { shape, head, choicesPerPrompt, includesUsage };
     let response: Response;
     if (isStreamed) {
-      const { heartbeatMs = HEARTBEAT_MS, stallMs = STALL_MS } = this.#options;
+      const { heartbeatMs, stallMs } = this.#options;
       response = await eventStream(replyChunks(events, options), {
         heartbeatMs,
         stallMs,
@@ -278,9 +273,11 @@ export class InferenceServer {
     const cause = live.causeOf(error);
     if (cause instanceof ClientLeft) return undefined;
     live.hasFailed = true;
-    this.#engine.examine(cause);
+    this.#engine.look();
     const failure = toHttpError(cause, fault);
-    if (failure.status === 500) this.#log(cause);
+    const { loss = this.#engine.failure } = this.#engine;
+    const isTold = loss !== undefined && failure.details.code === "backend"; // once, not by each that ran
+    if (failure.status === 500 && !isTold) this.#log(cause);
     return failure;
   }
 
@@ -300,6 +297,6 @@ export class InferenceServer {
   }
 
   #log(error: unknown): void {
-    this.#options.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    this.#options.log(toLogEntry(error instanceof Error ? (error.stack ?? error.message) : String(error)));
   }
 }

@@ -140,6 +140,23 @@ describe("a chat's body", () => {
     expect(faultOf(() => chat({ chat_template_kwargs: [] }))).toBe("chat_template_kwargs");
   });
 
+  it("refuses what other servers follow and this one does not, and takes the value that changes nothing", () => {
+    const changes = {
+      ...{ chat_template: "{{ messages }}", continue_final_message: true, add_generation_prompt: false },
+      ...{ documents: [{ text: "a" }], truncate_prompt_tokens: 5, guided_grammar: "root ::= a" },
+      ...{ structured_outputs: { regex: "a" }, allowed_token_ids: [1], bad_words: ["a"], length_penalty: 2 },
+      ...{ include_stop_str_in_output: true, skip_special_tokens: false, prompt_embeds: "a", best_of: 2 },
+      ...{ functions: [{}], prompt_logprobs: 1, use_beam_search: true, logits_processors: ["os.system"] },
+    };
+    for (const [name, value] of Object.entries(changes))
+      expect(faultOf(() => chat({ [name]: value }))).toBe(name);
+    const idle = {
+      ...{ chat_template: null, continue_final_message: false, add_generation_prompt: true, documents: [] },
+      ...{ structured_outputs: {}, bad_words: [], length_penalty: 1, skip_special_tokens: true, best_of: 1 },
+    };
+    expect(chat(idle)).toEqual([{ messages }]);
+  });
+
   it("lets no request name a gate but the server's own", () => {
     const own = "seer-attention-r:gate=/models/gate,budget=256";
     expect(faultOf(() => chat({ attention: "seer-attention-r:budget=64,gate=x" }, own))).toBe("attention");

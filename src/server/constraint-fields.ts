@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { isObject } from "../base/is-object.ts";
 import type { ConstraintSpec } from "../constraint/constraint.ts";
 import { badField } from "./http-error.ts";
+import { readInnerJson } from "./read-json.ts";
 
 const FORMATS = 'an object with the type "text", "json_object" or "json_schema"';
 const isSchema = (value: unknown): boolean => isObject(value) || typeof value === "boolean";
@@ -58,11 +59,7 @@ function formatOf(format: ConstraintBody["response_format"]): ConstraintSpec | u
 
 function readSchema(given: string | object | boolean): object | boolean {
   if (typeof given !== "string") return given;
-  try {
-    const value: unknown = JSON.parse(given);
-    if (isObject(value) || typeof value === "boolean") return value;
-  } catch {
-    // said below
-  }
+  const value = readInnerJson(given, "guided_json");
+  if (isObject(value) || typeof value === "boolean") return value;
   throw badField("guided_json", "guided_json must be a JSON schema, or its text");
 }

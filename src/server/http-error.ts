@@ -31,6 +31,9 @@ export interface FailureDetails {
   readonly cause?: unknown;
 }
 
+/** Characters of a message that are told: it may quote what a client sent. */
+const MAX_MESSAGE = 2000;
+
 /** A failure with its status. `body` is the answer's, and the data of an event once a stream has begun. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
@@ -45,7 +48,9 @@ export class HttpError extends Error {
 
   get body() {
     const { param = null, code = null } = this.details;
-    return { error: { message: this.message, type: TYPES[this.status], param, code } };
+    const { message } = this;
+    const told = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message;
+    return { error: { message: told, type: TYPES[this.status], param, code } };
   }
 
   toResponse(): Response {
@@ -80,7 +85,7 @@ const TOO_LONG = /the context holds|leaves no room after a prompt/;
 const OF_TEMPLATE = /\bchat template\b/;
 
 /** Messages about one value of a request: the path is the engine's. */
-const OF_VALUE = /^generate: (?<path>[A-Za-z][\w.[\]]*) /;
+const OF_VALUE = /^(?<doing>generate|tokenizePrompt): (?<path>[A-Za-z][\w.[\]]*) /;
 /** Options of the engine by the fields that set them. */
 const FIELDS: Readonly<Record<string, string>> = {
   messages: "messages",
@@ -109,16 +114,20 @@ const FIELDS: Readonly<Record<string, string>> = {
 
 /** Says an engine's message about a value with the field's name in HTTP. */
 function inHttpWords(message: string): { readonly message: string; readonly param?: string } {
-  const path = OF_VALUE.exec(message)?.groups?.path ?? "";
+  const { doing = "", path = "" } = OF_VALUE.exec(message)?.groups ?? {};
   const [name = ""] = path.split(/[.[]/, 1);
   const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
   if (field === undefined) return { message };
   const param = field + path.slice(name.length);
-  return { message: param + message.slice("generate: ".length + path.length), param };
+  return { message: param + message.slice(`${doing}: ${path}`.length), param };
 }
 
 /** Messages about a constraint (`constraint/`), with the part of the spec that they are about. */
 const OF_CONSTRAINT = /^(constraint: |generate: a constraint )/;
+/** Messages about a prompt's tokens and length (`engine/resolve-request.ts`, `engine/tokenize-prompt.ts`). */
+const OF_PROMPT = /^(token id |the prompt |tokenizePrompt: the prompt )/;
+/** Messages about variables of a template (`load/chat-template.ts`). */
+const OF_VARIABLE = /^rendering a chat: \w+ (cannot be|must be)/;
 /** Messages about a policy that threw. */
 const OF_POLICY = /^attention \S+ failed: /;
 
@@ -165,6 +174,11 @@ function ofRequest(error: EngineError, { prompt, constraint }: FieldsAtFault): H
       },
     );
   const { message, param } = inHttpWords(error.message);
-  const isOfTemplate = OF_TEMPLATE.test(message);
-  return new HttpError(400, message, { cause: error, param: param ?? (isOfTemplate ? prompt : undefined) });
+  return new HttpError(400, message, { cause: error, param: param ?? ofPrompt(message, prompt) });
+}
+
+/** The field of a message about the prompt: its text, or the variables of its template. */
+function ofPrompt(message: string, prompt: string): string | undefined {
+  if (OF_VARIABLE.test(message)) return "chat_template_kwargs";
+  return OF_TEMPLATE.test(message) || OF_PROMPT.test(message) ? prompt : undefined;
 }

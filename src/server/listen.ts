@@ -4,21 +4,21 @@ import type { AddressInfo, Socket } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { HttpError } from "./http-error.ts";
 
-/** Limits on slow and large requests; Node ends a connection that exceeds one. */
-const NODE_LIMITS = {
-  headersTimeout: 15_000,
-  /** For the whole request with its body; an answer may take longer. */
-  requestTimeout: 120_000,
-  connectionsCheckingInterval: 5_000,
-  keepAliveTimeout: 75_000,
-  maxHeaderSize: 16_384,
-};
+const HEADERS_TIMEOUT_MS = 15_000;
+const BODY_TIMEOUT_MS = 120_000;
+const CHECK_MS = 5_000;
+/** Limits on large and idle requests; Node ends a connection that exceeds one. */
+const NODE_LIMITS = { keepAliveTimeout: 75_000, maxHeaderSize: 16_384 };
 const MAX_CONNECTIONS = 4096;
 
 export interface ListenOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** Milliseconds for the headers of a request. Default 15 s. */
+  readonly headersTimeoutMs?: number;
+  /** Milliseconds for a whole request with its body; its answer may take longer. Default 120 s. */
+  readonly bodyTimeoutMs?: number;
 }
 
 export interface Listening {
@@ -32,12 +32,17 @@ export interface Listening {
 /** @throws the error of Node if the address is taken or is none of this machine's */
 export async function listen(
   fetch: (request: Request) => Response | Promise<Response>,
-  { host, port }: ListenOptions,
+  { host, port, headersTimeoutMs = HEADERS_TIMEOUT_MS, bodyTimeoutMs = BODY_TIMEOUT_MS }: ListenOptions,
 ): Promise<Listening> {
   const server = createAdaptorServer({
     fetch,
     overrideGlobalObjects: false,
-    serverOptions: NODE_LIMITS,
+    serverOptions: {
+      ...NODE_LIMITS,
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: bodyTimeoutMs,
+      connectionsCheckingInterval: Math.min(CHECK_MS, headersTimeoutMs, bodyTimeoutMs),
+    },
   }) as Server;
   server.maxConnections = MAX_CONNECTIONS;
   server.on("clientError", answerClientError);

@@ -23,6 +23,8 @@ export interface MetricsSource {
   count(): { readonly running: number; readonly waiting: number };
   /** Undefined while there is no engine. */
   stats(): EngineStats | undefined;
+  /** Times that the engine was opened again after it had ended. */
+  numRestarts(): number;
 }
 
 /** How a choice ended: as the engine says it, or by its client, or by a failure. */
@@ -94,6 +96,9 @@ export class ServerMetrics {
       "num_preemptions_total",
       "Requests that gave their pages to older ones.",
       () => source.stats()?.preempted,
+    );
+    this.#total("engine_restarts_total", "Times that the engine was opened again after it had ended.", () =>
+      source.numRestarts(),
     );
     this.#total(
       "prefill_chunks_total",

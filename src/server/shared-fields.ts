@@ -5,6 +5,7 @@ import { flag, numberThat, wholeNumberFrom } from "../base/check-options.ts";
 import { ConfigError } from "../base/errors.ts";
 import { isObject } from "../base/is-object.ts";
 import type { GenerationRequest } from "../engine/request.ts";
+import { isRepetitionPenalty } from "../engine/request-schema.ts";
 import { CONSTRAINT_FIELDS, constraintOf } from "./constraint-fields.ts";
 import { badField } from "./http-error.ts";
 import { THINKING_FIELDS, thinkingOf } from "./thinking-fields.ts";
@@ -37,7 +38,7 @@ export const SHARED_FIELDS = {
   logit_bias: v.optional(v.custom<Readonly<Record<string, number>>>(isBias, BIAS)),
   stop_token_ids: v.optional(v.array(v.number("a token id"), "a list of token ids")),
   min_tokens: wholeNumberFrom(0),
-  repetition_penalty: numberThat("above 0", (r) => r > 0 && r < Number.POSITIVE_INFINITY),
+  repetition_penalty: numberThat("from 0.001 to 1000", isRepetitionPenalty),
   seed: numberThat("a whole number", Number.isSafeInteger),
   stop: v.optional(v.union([stopText, v.array(stopText)], "a text that is not empty, or a list of them")),
   ignore_eos: flag(),
@@ -46,6 +47,13 @@ export const SHARED_FIELDS = {
   ...THINKING_FIELDS,
   ...CONSTRAINT_FIELDS,
   attention: v.optional(v.string('a spec, such as "less-is-more:budget=256"')),
+};
+
+/** Fields of whatever renders a chat template. */
+export const TEMPLATE_FIELDS = {
+  chat_template_kwargs: v.optional(
+    v.custom<Readonly<Record<string, unknown>>>(isObject, "an object of template variables"),
+  ),
 };
 
 /** What reading a body depends on beside it. */

@@ -40,6 +40,7 @@ export class HostedEngine {
   readonly #calls = new Map<number, AbortController>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastStats = "";
+  #hasToldFailure = false;
   #isClosed = false;
 
   constructor(engine: LoadedEngine, channel: Channel<FromEngine, ToEngine>, options: HostOptions) {
@@ -114,6 +115,11 @@ export class HostedEngine {
   };
 
   #sendStats(): void {
+    const { failure } = this.#engine;
+    if (failure && !this.#hasToldFailure) {
+      this.#hasToldFailure = true;
+      this.#channel.send({ type: "lost", error: encodeError(failure) });
+    }
     const stats = this.#engine.stats();
     const text = JSON.stringify(stats);
     if (text === this.#lastStats) return;
@@ -166,6 +172,11 @@ export class HostedEngine {
       case "loadSession": {
         const options = await this.#withPolicy(call.options);
         const value = await this.#engine.loadSession(call.bytes, { ...options, signal });
+        this.#sendEnd({ type: "returned", id, value });
+        break;
+      }
+      case "tokenizePrompt": {
+        const value = await this.#engine.tokenizePrompt(call.prompt);
         this.#sendEnd({ type: "returned", id, value });
         break;
       }

@@ -13,6 +13,7 @@ import type {
 } from "../engine/request.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "../engine/score.ts";
 import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "../engine/session.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "../engine/tokenize-prompt.ts";
 import type { DownloadProgress } from "../load/hub/transfer-rate.ts";
 import type { SentError } from "./error-transfer.ts";
 import type { SentTokenizer } from "./tokenizer-transfer.ts";
@@ -50,6 +51,10 @@ export interface Calls {
     readonly sent: { readonly bytes: Uint8Array; readonly options: Omit<SessionOptions, "signal"> };
     readonly back: LoadedSession;
   };
+  readonly tokenizePrompt: {
+    readonly sent: { readonly prompt: PromptToTokenize };
+    readonly back: TokenizedPrompt;
+  };
   readonly close: { readonly sent: object; readonly back: undefined };
 }
 
@@ -86,6 +91,8 @@ export type FromEngine =
       readonly progress: readonly (readonly [id: number, progress: GenerationProgress])[];
     }
   | { readonly type: "stats"; readonly stats: EngineStats }
+  /** The engine has ended; its requests get their errors by themselves. */
+  | { readonly type: "lost"; readonly error: SentError }
   | {
       readonly type: "finished";
       readonly id: number;

@@ -13,6 +13,7 @@ import {
 } from "../engine/request-schema.ts";
 import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "../engine/score.ts";
 import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "../engine/session.ts";
+import type { PromptToTokenize, TokenizedPrompt } from "../engine/tokenize-prompt.ts";
 import type { Tokenizer } from "../load/tokenizer.ts";
 import { decodeError } from "./error-transfer.ts";
 import type {
@@ -80,6 +81,9 @@ export class RemoteEngine implements LoadedEngine {
   readonly #calls = new Map<number, PendingCall>();
   #lastId = 0;
   #numWaiting = 0;
+  /** The end of the engine in a thread that still runs. */
+  #loss: Error | undefined;
+  /** The end of the thread. */
   #failure: EngineError | undefined;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -97,6 +101,10 @@ export class RemoteEngine implements LoadedEngine {
     this.tokenizer = lazyTokenizer(tokenizer);
   }
 
+  get failure(): Error | undefined {
+    return this.#isClosed ? undefined : (this.#failure ?? this.#loss);
+  }
+
   /** Handles a message of the worker. */
   handle(message: FromEngine): void {
     switch (message.type) {
@@ -108,6 +116,9 @@ export class RemoteEngine implements LoadedEngine {
         break;
       case "stats":
         this.#stats = message.stats;
+        break;
+      case "lost":
+        this.#loss ??= decodeError(message.error);
         break;
       case "finished":
         this.#generations.get(message.id)?.finish(message.result, message.progress);
@@ -258,6 +269,11 @@ export class RemoteEngine implements LoadedEngine {
     );
   }
 
+  async tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt> {
+    this.#checkOpen("tokenizePrompt");
+    return this.#call({ name: "tokenizePrompt", prompt }, undefined, {});
+  }
+
   /** Makes a call. @throws what the engine throws; AbortedError at once by the signal */
   #call<Name extends CallName>(
     call: Extract<Call, { readonly name: Name }>,
@@ -318,8 +334,9 @@ export class RemoteEngine implements LoadedEngine {
 
   /** Lets the engine end its own threads and free its memory, then ends its thread. */
   async #close(): Promise<void> {
+    const { failure } = this;
     this.#isClosed = true;
-    this.#endAll(closedError());
+    this.#endAll(failure ?? closedError());
     if (!this.#failure) {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise<void>((resolve) => {

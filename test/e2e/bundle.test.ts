@@ -52,6 +52,32 @@ describe("the bundle for Node", () => {
     expect(evaluate(script)).toBe("2 true");
   });
 
+  it("runs the server of a program of one's own, as docs/serving.md has it", () => {
+    const page = readFileSync(join(ROOT, "docs/serving.md"), "utf8");
+    const example = /```js\n(import \{ InferenceServer[\s\S]*?)```/.exec(page)?.[1] ?? "";
+    const ask = `
+      const post = (path, body, headers = {}) => fetch(listening.url + path, { method: "POST", body: JSON.stringify(body),
+        headers: { "Content-Type": "application/json", ...headers } });
+      const body = { messages: [{ role: "user", content: "a" }], max_tokens: 3, ignore_eos: true };
+      const { usage } = await (await post("/v1/chat/completions", body, { Authorization: "Bearer a key" })).json();
+      const mounted = await server.fetch(new Request("http://localhost/health"));
+      console.log((await post("/v1/chat/completions", body)).status, usage.completion_tokens, (await mounted.json()).status);`;
+    expect(example).toContain("// until the program ends");
+    const program = example.replace("port: 8000", "port: 0").replace("// until the program ends", ask);
+    expect(evaluate(program)).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/v1\n401 3 ok$/);
+    const wrong = `
+      import { ConfigError } from "lessismore";
+      import { InferenceServer } from "lessismore/server";
+      for (const options of [{ modelName: "a", apiKey: "b" }, {}, { modelName: "a\\nb" }, { modelName: "a", maxQueue: 0 }])
+        try { new InferenceServer(options); } catch (error) { console.log(error instanceof ConfigError, error.message); }`;
+    expect(evaluate(wrong).split("\n")).toEqual([
+      'true InferenceServer: unknown option "apiKey"; did you mean "apiKeys"?',
+      expect.stringContaining("true InferenceServer: modelName must be a name that is not empty"),
+      expect.stringContaining("true InferenceServer: modelName must be a name that is not empty"),
+      expect.stringContaining("true InferenceServer: maxQueue must be a whole number of at least 1"),
+    ]);
+  });
+
   it("loads the WebGPU kernels only for a GPU", () => {
     const files = [...loadedWith("main.js")];
     expect(files.length).toBeGreaterThan(1);

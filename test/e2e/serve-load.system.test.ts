@@ -93,7 +93,7 @@ it(
     const end = Date.now() + 1000 * SECONDS;
     const memory: number[] = [];
     const sampler = setInterval(() => memory.push(residentBytes()), (1000 * SECONDS) / 40);
-    let numAnswers = 0;
+    let [numAnswers, numTokens] = [0, 0];
     const loop = async (seed: number) => {
       const next = sequence(seed);
       while (Date.now() < end) {
@@ -101,6 +101,7 @@ it(
         const body = bodies[i];
         if (body) expect(await ask(body)).toEqual(alone[i]);
         numAnswers++;
+        numTokens += alone[i]?.tokens ?? 0;
       }
     };
     await Promise.all(Array.from({ length: NUM_CLIENTS }, (_, seed) => loop(seed + 1)));
@@ -110,8 +111,12 @@ it(
     const half = Math.floor(memory.length / 2);
     const highest = (values: readonly number[]) => Math.max(...values);
     const growth = highest(memory.slice(half)) - highest(memory.slice(0, half));
+    const quarters = [0, 1, 2, 3].map((i) =>
+      highest(memory.slice((i * memory.length) / 4, ((i + 1) * memory.length) / 4)),
+    );
     process.stdout.write(
-      `${numAnswers} answers; resident ${(highest(memory) / 1e6).toFixed(0)} MB, growth ${(growth / 1e6).toFixed(1)} MB\n`,
+      `${numAnswers} answers of ${numTokens} tokens in ${SECONDS} s, ${await server.metric("prefix_cache_hits_total")} of them found cached prompts; ` +
+        `resident by quarters of the time ${quarters.map((bytes) => (bytes / 1e6).toFixed(0)).join(", ")} MB, growth ${(growth / 1e6).toFixed(1)} MB\n`,
     );
     expect(growth).toBeLessThan(MAX_GROWTH);
     await server.idle();

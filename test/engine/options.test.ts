@@ -41,6 +41,8 @@ describe("invalid options of an engine are a ConfigError that names them", () =>
     ["a text as signal", { signal: "x" }, "signal must be an AbortSignal"],
     ["null options", null, "expected an object of options, got null"],
     ["a context past the model's", { model: TINY, contextLength: 1e6 }, "contextLength 1000000 is more than"],
+    ["caches of less", { model: TINY, contextLength: 32, cacheTokens: 31 }, "cacheTokens 31 is less than"],
+    ["caches of nothing", { cacheTokens: 0 }, "cacheTokens must be a whole number of at least 2"],
   ])("%s", async (_, options, message) => {
     const opened = openEngine(options as EngineOptions);
     await expect(opened).rejects.toThrow(ConfigError);

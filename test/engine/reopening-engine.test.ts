@@ -97,3 +97,50 @@ test("an impossible request throws at once, an aborted one does not wait for the
   await expect(engine.logits(request.tokenIds)).rejects.toThrow(/closed/);
   await expect(engine.unload()).rejects.toThrow(/closed/);
 });
+
+test("an engine that has failed is given up by unload, and the next request gets another", async () => {
+  let numOpened = 0;
+  let isBroken = false;
+  const engine = await ReopeningEngine.start({}, () => {
+    const isFirst = numOpened++ === 0;
+    return openTiny(createReferenceBackend, {
+      onCall: (step) => {
+        if (isFirst && isBroken && step === "beginStep") throw new BackendError("the device is lost");
+      },
+    });
+  });
+  closing.push(() => engine.close());
+  const expected = (await engine.generate(request).result()).tokenIds;
+  expect(engine.failure).toBeUndefined();
+  isBroken = true;
+  await expect(engine.generate(request).result()).rejects.toThrow("the device is lost");
+  expect(engine.failure).toMatchObject({ message: expect.stringContaining("the device is lost") });
+  await expect(engine.generate(request).result()).rejects.toThrow("the device is lost");
+  await engine.unload();
+  expect(engine.failure).toBeUndefined();
+  expect((await engine.generate(request).result()).tokenIds).toEqual(expected);
+  expect(numOpened).toBe(2);
+});
+
+test("a request that has not heard of the failure does not keep a failed engine", async () => {
+  const { engine, opened } = await open();
+  const unheard = engine.generate({ ...request, maxTokens: 60 });
+  Object.defineProperty(opened[0]?.engine, "failure", { value: new BackendError("the device is lost") });
+  await engine.unload();
+  await expect(unheard.result()).rejects.toThrow("the engine was closed");
+  expect((await engine.generate(request).result()).tokenIds).toHaveLength(12);
+});
+
+test("a close that fails is told to its caller, and the next request is answered", async () => {
+  let numOpened = 0;
+  const engine = await ReopeningEngine.start({}, async () => {
+    const one = await openTiny(createReferenceBackend);
+    if (numOpened++ > 0) return one;
+    const close = one.close.bind(one);
+    one.close = () => close().then(() => Promise.reject(new BackendError("the device hangs")));
+    return one;
+  });
+  closing.push(() => engine.close());
+  await expect(engine.unload()).rejects.toThrow("the device hangs");
+  expect((await engine.generate(request).result()).tokenIds).toHaveLength(12);
+});

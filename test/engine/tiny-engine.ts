@@ -6,7 +6,7 @@ import type { EngineOrigin } from "../../src/engine/engine-report.ts";
 import type { GateSource } from "../../src/engine/gate-store.ts";
 import type { PoolOptions } from "../../src/kv/cache-sizer.ts";
 import type { FileFolder } from "../../src/load/byte-source.ts";
-import { openCheckpoint } from "../../src/load/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../../src/load/checkpoint.ts";
 import { THINK_TAGS } from "../../src/load/reasoning-markers.ts";
 import type { Tokenizer } from "../../src/load/tokenizer.ts";
 import { parseModelConfig } from "../../src/model/config.ts";
@@ -82,6 +82,18 @@ export const characters: Tokenizer = {
 
 export async function openTiny(open: BackendFactory, options: TinyOptions = {}): Promise<GenerationEngine> {
   const checkpoint = await openCheckpoint(options.folder ?? (await openFileFolder(TINY_MODEL)));
+  try {
+    return await openOn(checkpoint, open, options);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function openOn(
+  checkpoint: Checkpoint,
+  open: BackendFactory,
+  options: TinyOptions,
+): Promise<GenerationEngine> {
   const config = parseModelConfig(checkpoint.config, "config.json");
   const [shape, capacity] = sizesOf({
     ...config,
@@ -92,7 +104,7 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
   const fingerprint = modelFingerprint(config, "own");
   const weights = await loadWeights(checkpoint, config, backend, { fingerprint });
   const model = { ...TINY_ORIGIN.model, fingerprint: fingerprint.toString() };
-  const engine = new GenerationEngine({
+  return new GenerationEngine({
     backend,
     weights,
     attentionModel: attentionModelOf(config, capacity.pageSize),
@@ -110,8 +122,6 @@ export async function openTiny(open: BackendFactory, options: TinyOptions = {}):
     limitWith: options.limitWith,
     pool: options.pool ?? {},
   });
-  await checkpoint.close();
-  return engine;
 }
 
 /** Wraps a backend in a proxy that overrides `runsAhead` and reports calls. */

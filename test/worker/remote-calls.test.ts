@@ -26,6 +26,22 @@ describe("calls through the proxy", () => {
     expect(await seen(engine)).toEqual(await seen(direct));
   });
 
+  it("tokenizePrompt gives the same tokens, and the same refusal", async () => {
+    const { direct, engine } = await openBoth();
+    const { text, tokenIds } = await engine.tokenizePrompt({ prompt: "一丁丂七" });
+    expect([text, tokenIds]).toEqual(["一丁丂七", [0, 1, 2, 3]]);
+    for (const wrong of [
+      {},
+      { prompt: "一", messages: [] },
+      { prompt: "a".repeat(1_000_001) },
+      { text: "a" },
+    ]) {
+      const why = await direct.tokenizePrompt(wrong as object).catch((error: unknown) => String(error));
+      expect(why).toMatch(/^RequestError: tokenizePrompt: /);
+      expect(await engine.tokenizePrompt(wrong as object).catch((error: unknown) => String(error))).toBe(why);
+    }
+  });
+
   it("fail with the error of the engine, and of a callback with its own error as cause", async () => {
     const { engine } = await openBoth();
     await expect(engine.logits([1, 1e6])).rejects.toThrow("token id 1000000 is not in the vocabulary");

@@ -232,6 +232,7 @@ describe("the end of an engine", () => {
     await expect(engine.generate(base).result()).rejects.toMatchObject({ message, cause });
     await expect(engine.logits(ids)).rejects.toThrow(message);
     expect(isTerminated()).toBe(true);
+    expect(engine.failure).toMatchObject({ message });
     await engine.close();
   });
 
@@ -242,6 +243,7 @@ describe("the end of an engine", () => {
     };
     const { engine } = await openBoth({ sizes: LARGE, onCall });
     await engine.generate(base).result();
+    expect(engine.failure).toBeUndefined();
     isBroken = true;
     const error: unknown = await engine
       .generate(base)
@@ -249,6 +251,7 @@ describe("the end of an engine", () => {
       .catch((one: unknown) => one);
     expect(error).toBeInstanceOf(BackendError);
     expect((error as Error).message).toContain("the device is lost");
+    expect(engine.failure).toEqual(error); // told before the request's own error
     isBroken = false;
   });
 });

@@ -95,6 +95,6 @@ export function addSampling(command: Command): Command {
     .option(
       "--repetition-penalty <r>",
       "above 1 discourages tokens already seen",
-      decimal("a number above 0", (r) => r > 0),
+      decimal("a number from 0.001 to 1000", (r) => r >= 0.001 && r <= 1000),
     );
 }

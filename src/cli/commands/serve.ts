@@ -10,6 +10,7 @@ import { addDevice, addModel, addPlace, type ModelOptions } from "./model-option
 interface ServeOptions extends ModelOptions {
   readonly attention?: string;
   readonly maxConcurrent?: number;
+  readonly cacheTokens?: number;
   readonly host: string;
   readonly port: number;
   readonly servedModel?: string;
@@ -19,6 +20,7 @@ interface ServeOptions extends ModelOptions {
   readonly queue: number;
   readonly requestTimeout: number;
   readonly unloadAfter?: number;
+  readonly maxRestarts: number;
   readonly drainTimeout: number;
   readonly json?: boolean;
 }
@@ -47,6 +49,11 @@ export function serveCommand(done: (exitCode: number) => void): Command {
       "requests that run at once (default: 16 on a CPU, 32 on a GPU)",
       wholeNumber(1),
     )
+    .option(
+      "--cache-tokens <n>",
+      "tokens that the caches of all requests hold together; more wait or are replayed (default: a context each, as memory allows)",
+      wholeNumber(2),
+    )
     .optionsGroup("Server:")
     .option("--host <address>", "address to listen at; 0.0.0.0 is every one of this machine", "127.0.0.1")
     .option("--port <n>", "port to listen at; 0 is any free one", port, 8000)
@@ -65,6 +72,12 @@ export function serveCommand(done: (exitCode: number) => void): Command {
       "--unload-after <minutes>",
       "take the model out of memory after so long without a request; the next one loads it again",
       decimal("a number above 0", (value) => value > 0),
+    )
+    .option(
+      "--max-restarts <n>",
+      "how often an engine that has ended is opened again in ten minutes; then the server ends with 1",
+      wholeNumber(0),
+      5,
     )
     .option("--drain-timeout <s>", "seconds for running requests to end after SIGTERM", wholeNumber(0), 30)
     .option("--json", "print one JSON object when the server is ready")
@@ -92,6 +105,7 @@ async function serve(options: ServeOptions): Promise<number> {
     maxBodyBytes: options.bodyLimit * MEGABYTE,
     maxQueue: options.queue,
     requestTimeoutMs: options.requestTimeout * 1000,
+    maxRestarts: options.maxRestarts,
     attention: attention !== undefined && namesPolicyFile(attention) ? undefined : attention,
     log,
   });
@@ -106,6 +120,7 @@ async function serve(options: ServeOptions): Promise<number> {
       `lessismore: warning: everybody who reaches ${listening.url} may use this server; give it a key with --api-key\n`,
     );
   let engine: Engine | undefined;
+  let exitCode = 0;
   try {
     engine = await open(options, stopping);
     if (engine) {
@@ -114,13 +129,14 @@ async function serve(options: ServeOptions): Promise<number> {
       const { unloadAfter = Number.POSITIVE_INFINITY } = options;
       const idle = { afterMs: unloadAfter * 60_000, idleMs: () => server.idleMs, log };
       const stopUnloading = unloadWhenIdle(engine, idle);
-      await stopped(stopping);
+      const reason = await Promise.race([stopped(stopping), server.givenUp]);
       stopUnloading();
-      process.stderr.write(`lessismore: shutting down; ${server.numCalls} requests are in progress\n`);
+      if (reason) exitCode = 1;
+      else log(`shutting down; ${server.numCalls} requests are in progress`);
     }
     listening.stop();
     await server.drain(options.drainTimeout * 1000);
-    return 0;
+    return exitCode;
   } finally {
     await listening.close(CLOSE_MS);
     await engine?.close();
@@ -180,7 +196,7 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
-async function stopped(signal: AbortSignal): Promise<void> {
+async function stopped(signal: AbortSignal): Promise<undefined> {
   if (!signal.aborted)
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
