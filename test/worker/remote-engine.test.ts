@@ -238,8 +238,8 @@ describe("the end of an engine", () => {
 
   it("by its backend fails requests with the engine's own error", async () => {
     let isBroken = false;
-    const onCall = () => {
-      if (isBroken) throw new BackendError("the device is lost");
+    const onCall = (step: string) => {
+      if (isBroken && step === "beginStep") throw new BackendError("the device is lost");
     };
     const { engine } = await openBoth({ sizes: LARGE, onCall });
     await engine.generate(base).result();
