@@ -23,6 +23,7 @@ import { type PolicyLoader, policyLoader } from "./policy-loader.ts";
 import { PrefillPacer } from "./prefill-pacer.ts";
 import { PrefixReuse } from "./prefix-reuse.ts";
 import type { Generation, GenerationRequest } from "./request.ts";
+import { RequestPreparation } from "./request-preparation.ts";
 import { keyOf, resolveRequest } from "./resolve-request.ts";
 import { resolveLogits, resolveScore, resolveScoreEach } from "./resolve-score.ts";
 import { isDecoding, schedule } from "./scheduler.ts";
@@ -48,7 +49,6 @@ export class GenerationEngine implements LoadedEngine {
   readonly #steps: StepRunner;
   readonly #preparation: KernelPreparation;
   readonly #policies: PolicyLoader;
-  readonly #constraints: ConstraintLoader;
   readonly #admission: Admission;
   readonly #pool: PagePool;
   readonly #prefix: PrefixReuse;
@@ -70,8 +70,8 @@ export class GenerationEngine implements LoadedEngine {
   readonly #defaultAttention: AttentionPolicy | string;
   readonly #defaultPolicy: AttentionPolicy;
   #loadMs: number;
-  /** Requests that wait for their kernels. Admission does not have them yet. */
-  readonly #preparing = new Set<ActiveRequest>();
+  /** Requests that admission does not have yet. */
+  readonly #preparing: RequestPreparation;
   /** Serialises the users of the backend: the pump, `logits`, dry runs and `#shrink`. */
   readonly #backendUse = new Mutex();
   readonly #turn = () => this.#step();
@@ -83,7 +83,6 @@ export class GenerationEngine implements LoadedEngine {
     this.#components = components;
     this.tokenizer = components.tokenizer;
     this.chatTemplates = components.chatTemplates ?? [];
-    this.#constraints = new ConstraintLoader(components.tokenizer);
     this.#attention = new Attention(components.backend, components.attentionModel);
     const decoder = new Decoder(components.backend, components.weights, this.#attention);
     this.#preparation = new KernelPreparation({ backend, decoder, attention: this.#attention }, (work) =>
@@ -112,6 +111,10 @@ export class GenerationEngine implements LoadedEngine {
       { runsAhead, prefillRows },
       maxStallMs ?? (runsAhead ? MAX_STALL_MS.device : MAX_STALL_MS.callersThread),
     );
+    this.#preparing = new RequestPreparation({
+      ...{ policies: this.#policies, kernels: this.#preparation, admission: this.#admission },
+      ...{ constraints: new ConstraintLoader(components.tokenizer), pacer: this.#pacer, capacity },
+    });
     const forced = new ForcedSteps(backend, decoder, this.#attention, components.ropes);
     const host = scorerHost({
       ...{
@@ -158,7 +161,7 @@ export class GenerationEngine implements LoadedEngine {
     this.#admission.checkFits(name, resolved.prompt.length + resolved.maxTokens - 1);
     const generation: ActiveRequest = new ActiveRequest(name, resolved, output, {
       wake: (one) => this.#wake(one),
-      whyWaiting: () => this.#whyPreparing(generation) ?? this.#admission.whyWaiting(),
+      whyWaiting: () => this.#preparing.why(generation) ?? this.#admission.whyWaiting(),
       numSteps: () => this.#steps.counts.total,
     });
     if (this.#failure) generation.fail(this.#failure);
@@ -172,52 +175,22 @@ export class GenerationEngine implements LoadedEngine {
    * request fails alone.
    */
   #queue(request: ActiveRequest): void {
-    const prepared = this.#prepare(request);
+    const prepared = this.#preparing.prepare(request);
     if (!prepared) {
       this.#admission.queue(request);
       return;
     }
-    this.#preparing.add(request);
     void prepared
       .then(
         () => this.#failure,
         (error: unknown) => this.#failure ?? unprepared(request.name, error),
       )
       .then((failure) => {
-        this.#preparing.delete(request);
         const reason = this.#isClosed ? closedError() : failure;
         if (reason) request.fail(reason);
         else this.#admission.queue(request);
         void this.#pump();
       });
-  }
-
-  #whyPreparing(request: ActiveRequest): string | undefined {
-    if (!this.#preparing.has(request)) return undefined;
-    const isLoading = this.#policies.lacksWeights(request.resolved.policy);
-    return isLoading ? "the weights of its policy" : "its kernels to be prepared";
-  }
-
-  /** Loads the weights of a request's policy and takes its memory, then prepares its kernels; returns undefined if there is nothing to do. */
-  #prepare(request: ActiveRequest): Promise<void> | undefined {
-    if (request.isDone) return undefined; // aborted before it began
-    const { policy, rules } = request.resolved;
-    const [ofPolicy, ofConstraint] = [this.#policies.load(policy), this.#constraints.load(rules?.constraint)];
-    const loading =
-      ofPolicy && ofConstraint ? Promise.all([ofPolicy, ofConstraint]) : (ofPolicy ?? ofConstraint);
-    return loading ? loading.then(() => this.#prepareKernels(request)) : this.#prepareKernels(request);
-  }
-
-  /** Compiles the kernels that a request adds to those compiled or compiling; returns undefined if it adds none. */
-  #prepareKernels(request: ActiveRequest): Promise<void> | undefined {
-    const { resolved, promptTokens, longestCache } = request;
-    const { maxBatchSequences } = this.#components.backend.capacity;
-    const numOthers = this.#admission.numRequests + this.#preparing.size;
-    const batchSize = Math.min(1 + numOthers, maxBatchSequences);
-    return this.#preparation.prepareFor(
-      { ...resolved, promptTokens, longestCache, batchSize, chunkRows: this.#pacer.rows(false) },
-      (policy) => this.#admission.runs(policy),
-    );
   }
 
   /** Loads the weights of the engine's own policy and takes its memory. @throws ModelFileError, ConfigError, BackendError */
