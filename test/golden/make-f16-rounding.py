@@ -91,7 +91,7 @@ def measure(folder):
         raise SystemExit(f"{folder.name}: off by {exact} of its golden logits without any rounding")
 
     def is_right(experts):
-        return all(map(torch.equal, experts, right))
+        return all(torch.equal(one.sort(-1).values, other.sort(-1).values) for one, other in zip(experts, right))
 
     row = {}
     for kind, kinds in KINDS.items():
