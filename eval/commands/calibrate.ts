@@ -4,9 +4,9 @@ import {
   type CheckpointReport,
   ConfigError,
   type Engine,
-  type EngineOptions,
   inspectCheckpoint,
   ModelFileError,
+  type NodeEngineOptions,
   openEngine,
   storeCalibration,
 } from "../../src/node/index.ts";
@@ -51,7 +51,10 @@ export interface CalibrateCommand {
   readonly isDry: boolean;
   readonly out?: string;
   readonly json: boolean;
-  readonly place: Pick<EngineOptions, "backend" | "dtype" | "threads" | "contextLength" | "cacheDtype">;
+  readonly place: Pick<
+    NodeEngineOptions,
+    "backend" | "dtype" | "threads" | "contextLength" | "cacheDtype" | "device"
+  >;
 }
 
 type Named = CalibrateCommand & { readonly model: string };

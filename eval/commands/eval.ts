@@ -54,6 +54,8 @@ export interface EvalCommand {
   readonly threads?: number;
   readonly contextLength?: number;
   readonly cacheDtype?: CacheDtype;
+  /** The GPU, by number or name. */
+  readonly device?: string;
   readonly concurrency?: number;
   /** A model behind a server, in place of one here. */
   readonly endpoint?: Omit<EndpointOptions, "concurrency" | "signal">;
@@ -122,7 +124,8 @@ async function partsOf(command: EvalCommand, signal: AbortSignal): Promise<Evalu
 
 /** Opens what the command names. @throws ConfigError, ModelFileError, BackendError, AbortedError */
 export async function openSolver(command: EvalCommand, { progress, signal }: CommandHost): Promise<Solver> {
-  const { model, backend, dtype, threads, contextLength, cacheDtype, concurrency, endpoint } = command;
+  const { model, backend, dtype, threads, contextLength, cacheDtype, device, concurrency, endpoint } =
+    command;
   progress.show(() => `opening ${endpoint?.servedModel ?? model ?? "pico-reasoner"}`);
   try {
     if (endpoint !== undefined) return await openEndpointSolver({ ...endpoint, concurrency, signal });
@@ -132,6 +135,7 @@ export async function openSolver(command: EvalCommand, { progress, signal }: Com
       ...(threads !== undefined && { threads }),
       ...(contextLength !== undefined && { contextLength }),
       ...(cacheDtype !== undefined && { cacheDtype }),
+      ...(device !== undefined && { device }),
       ...(concurrency !== undefined && { concurrency }),
     });
   } finally {

@@ -42,10 +42,24 @@ describe.skipIf(gpu === undefined)("the choice of a GPU", () => {
     await expect(fitCheckpoint(model, { device: 99 })).rejects.toThrow(ConfigError);
   });
 
-  it("is refused by the command line with 2 and the list", () => {
-    const { status, stderr } = run(["generate", "hi", "--device", "99"]);
+  it.each([
+    ["generate", "hi"],
+    ["eval", "--tasks", "registers"],
+    ["eval", "ablations", "--tasks", "registers", "--problems", "1"],
+    ["calibrate", "--dry-run"],
+  ])("is refused by the command line with 2 and the list: %s %s", (...args) => {
+    const { status, stderr } = run([...args, "--device", "99"]);
     expect(status).toBe(2);
     expect(stderr).toContain('device: GPU "99" is not there; this machine has 0: ');
+  });
+
+  it("is not for a model behind a server", () => {
+    const endpoint = ["--endpoint", "http://127.0.0.1:1/v1", "--served-model", "m"];
+    const { status, stderr } = run(["eval", "--tasks", "registers", ...endpoint, "--device", "0"]);
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringContaining("--device and --endpoint exclude each other"),
+    ]);
   });
 
   it.runIf(isSwiftShader)(

@@ -3,7 +3,8 @@ import { ConfigError } from "../../base/errors.ts";
 import { collect, decimal, UsageError, wholeNumber } from "../args.ts";
 import { withInterrupt } from "../interrupt.ts";
 import { ProgressLine } from "../progress.ts";
-import { addModel, addPlace, type ModelOptions } from "./model-options.ts";
+import { rerunOnDevice } from "../rerun-on-device.ts";
+import { addDevice, addModel, addPlace, type ModelOptions } from "./model-options.ts";
 
 type Policy = "less-is-more" | "tidal-decode" | "key-sketch" | "kascade";
 type Task = "registers" | "variables" | "graph";
@@ -43,7 +44,7 @@ export function calibrateCommand(done: (exitCode: number) => void): Command {
   const command = new Command("calibrate").description(
     "find the settings of a sparse policy for a model by measurement, without labels, and keep them",
   );
-  return addPlace(addModel(command))
+  return addDevice(addPlace(addModel(command)))
     .optionsGroup("Search:")
     .addOption(new Option("--policy <name>", "what to calibrate").choices(POLICIES).default("less-is-more"))
     .option(
@@ -78,7 +79,9 @@ export function calibrateCommand(done: (exitCode: number) => void): Command {
     .option("--out <file>", "where to write, if not beside the model")
     .option("--json", "print one JSON object")
     .addHelpText("after", NOTES)
-    .action(async (options: CalibrateOptions) => done(await calibrate(options)));
+    .action(async (options: CalibrateOptions) =>
+      done((await rerunOnDevice(options.device)) ?? (await calibrate(options))),
+    );
 }
 
 const share = decimal("a share above 0, at most 1", (value) => value > 0 && value <= 1);
@@ -87,7 +90,7 @@ const nats = decimal("a number of at least 0", (value) => value >= 0);
 
 async function calibrate(options: CalibrateOptions): Promise<number> {
   const { model, policy, budget, text, task = [], problems, steps, maxRead, tolerance, seed, out } = options;
-  const { backend, dtype, threads, contextLength, cacheDtype } = options;
+  const { backend, dtype, threads, contextLength, cacheDtype, device } = options;
   const tasks = task.map(readTask);
   const { runCalibrate } = await import("../../../eval/commands/calibrate.ts");
   const progress = new ProgressLine(process.stderr);
@@ -112,6 +115,7 @@ async function calibrate(options: CalibrateOptions): Promise<number> {
             ...(threads !== undefined && { threads }),
             ...(contextLength !== undefined && { contextLength }),
             ...(cacheDtype !== undefined && { cacheDtype }),
+            ...(device !== undefined && { device }),
           },
         },
         { stdout: process.stdout, stderr: process.stderr, progress, signal, begin },

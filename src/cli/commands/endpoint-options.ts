@@ -31,7 +31,11 @@ export function addEndpoint(command: Command): Command {
 
 /** The endpoint that the options name; undefined if they name none. @throws UsageError on options that do not fit */
 export function endpointOf(
-  options: EndpointOptions & { readonly model?: string; readonly attention?: unknown },
+  options: EndpointOptions & {
+    readonly model?: string;
+    readonly device?: string;
+    readonly attention?: unknown;
+  },
 ) {
   const { endpoint, servedModel, apiKeyEnv, stream, requestTimeout, tokenizer } = options;
   if (endpoint === undefined) {
@@ -45,6 +49,8 @@ export function endpointOf(
     throw new UsageError(
       "--model and --endpoint exclude each other: the model at the server is --served-model",
     );
+  if (options.device !== undefined)
+    throw new UsageError("--device and --endpoint exclude each other: the server decides where to compute");
   if (options.attention !== undefined)
     throw new UsageError("--attention and --endpoint exclude each other: the server decides how to attend");
   return {

@@ -1,7 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { attentionSpec, collect, collectJson, integer, wholeNumber } from "../args.ts";
 import { addEndpoint, type EndpointOptions } from "./endpoint-options.ts";
-import { addModel, addPlace, addSampling, type ModelOptions, type SamplingOptions } from "./model-options.ts";
+import {
+  addDevice,
+  addModel,
+  addPlace,
+  addSampling,
+  type ModelOptions,
+  type SamplingOptions,
+} from "./model-options.ts";
 import { addSlurm, type SlurmOptions } from "./slurm-options.ts";
 
 /** Options of `eval` as commander parses them. */
@@ -78,7 +85,7 @@ export function addEvalOptions(command: Command): Command {
     "a policy such as full or less-is-more:budget=256,layers=2+7, or a file: ./my-policy.mjs:budget=256; repeat to compare (default: full and the model's own)",
     (text: string, previous: readonly string[] | undefined) => collect(attentionSpec(text), previous),
   );
-  addPlace(command).option(
+  addDevice(addPlace(command)).option(
     "--concurrency <n>",
     "requests at once (default: 16 on a CPU, 32 on a GPU)",
     wholeNumber(1),

@@ -4,6 +4,7 @@ import { UsageError } from "../args.ts";
 import { loadAttention } from "../attention.ts";
 import { withInterrupt } from "../interrupt.ts";
 import { ProgressLine } from "../progress.ts";
+import { rerunOnDevice } from "../rerun-on-device.ts";
 import { endpointOf } from "./endpoint-options.ts";
 import { evalAblationsCommand } from "./eval-ablations.ts";
 import { evalGradeCommand } from "./eval-grade.ts";
@@ -23,7 +24,8 @@ export function evalCommand(done: (exitCode: number) => void): Command {
     .addCommand(evalReportCommand(done))
     .action(async (options: EvalOptions, command: Command) => {
       const job = slurmJob(command, options, process.argv.slice(3));
-      done(await (job === undefined ? evaluate(options) : submit(job)));
+      const run = () => (job === undefined ? evaluate(options) : submit(job));
+      done((job === undefined ? await rerunOnDevice(options.device) : undefined) ?? (await run()));
     });
 }
 
@@ -80,6 +82,8 @@ async function submit(job: NonNullable<ReturnType<typeof slurmJob>>): Promise<nu
 function ablationsCommand(done: (exitCode: number) => void): Command {
   return evalAblationsCommand(async (factors, command) => {
     const options = command.optsWithGlobals<EvalOptions>(); // `eval` takes its options wherever they stand.
+    const rerun = await rerunOnDevice(options.device);
+    if (rerun !== undefined) return done(rerun);
     const exitCode = await evaluate(options, async (evaluation, host) => {
       const { runAblations } = await import("../../../eval/commands/ablations.ts");
       return runAblations({ ...evaluation, factors }, host);
@@ -100,15 +104,25 @@ async function evaluate(options: EvalOptions, work: RunEval = runEvaluation): Pr
   const { temperature, topP, topK, minP, repetitionPenalty, chatTemplateOption } = options;
   const attentions = await Promise.all(specs.map(loadAttention));
   const { model, problems, attempts, seed, maxTokens, grader, shard, out, json, concurrency } = options;
-  const { backend, dtype, threads, contextLength, cacheDtype, textFile, forcedTokens, preset, estimate } =
-    options;
+  const {
+    backend,
+    dtype,
+    threads,
+    contextLength,
+    cacheDtype,
+    device,
+    textFile,
+    forcedTokens,
+    preset,
+    estimate,
+  } = options;
   return withHost((host) =>
     work(
       {
         ...{ tasks, data, attentions, lengths, seed, grader, backend, dtype, json: json ?? false },
         ...{ estimate: estimate ?? false, ...defined({ preset }) },
         ...defined({ model, problems, attempts, maxTokens, shard, out, concurrency }),
-        ...defined({ threads, contextLength, cacheDtype, chatTemplateOptions: chatTemplateOption }),
+        ...defined({ threads, contextLength, cacheDtype, device, chatTemplateOptions: chatTemplateOption }),
         sampling: defined({ temperature, topP, topK, minP, repetitionPenalty }),
         taskOptions: { seed, ...defined({ textFile, forcedTokens }) },
         given: { ...options },
