@@ -1,4 +1,5 @@
 /** Spellings of LaTeX and plain text, and what they mean. */
+import type { FunctionName } from "./expression.ts";
 import { inAscii } from "./written-signs.ts";
 
 /** Stands for a comma between digit groups that LaTeX marks as such: {,} or ,\! */
@@ -219,8 +220,8 @@ export const ALIASES: ReadonlyMap<string, string> = new Map(
   }),
 );
 
-/** Names of more than one letter that plain text spells without a backslash. */
-export const PLAIN_NAMES = new Set([
+/** Functions that plain text and expressions call by the same name. */
+export const PLAIN_FUNCTIONS = [
   "sin",
   "cos",
   "tan",
@@ -233,11 +234,25 @@ export const PLAIN_NAMES = new Set([
   "sinh",
   "cosh",
   "tanh",
-  "log",
   "ln",
-  "lg",
+  "log",
   "exp",
+  "abs",
+  "min",
+  "max",
+  "gcd",
+  "lcm",
+  "floor",
+] as const satisfies readonly FunctionName[];
+
+/** Names of more than one letter that plain text spells without a backslash. */
+export const PLAIN_NAMES: ReadonlySet<string> = new Set([
+  ...PLAIN_FUNCTIONS,
+  "lg",
+  "det",
+  "ceil",
   "sqrt",
+  "mod",
   "pi",
   "infty",
   "infinity",
@@ -249,15 +264,6 @@ export const PLAIN_NAMES = new Set([
   "lambda",
   "omega",
   "phi",
-  "abs",
-  "min",
-  "max",
-  "gcd",
-  "lcm",
-  "mod",
-  "det",
-  "floor",
-  "ceil",
 ]);
 
 /** Longest answer that is read as mathematics, in characters. */

@@ -1,5 +1,6 @@
 /** Tokens to an expression: a parser of recursive descent with limits on depth and size. */
 import { type Expression, type FunctionName, negated } from "./expression.ts";
+import { PLAIN_FUNCTIONS } from "./notation.ts";
 import { integer } from "./rational.ts";
 import { NotAnExpression, TokenCursor } from "./token-cursor.ts";
 import type { Token } from "./tokens.ts";
@@ -8,29 +9,6 @@ import { based, numberOf, readBase, readNumber, writtenNumber } from "./written-
 const MAX_DEPTH = 60;
 const MAX_PARTS = 1500;
 
-const PLAIN_FUNCTIONS = [
-  "sin",
-  "cos",
-  "tan",
-  "cot",
-  "sec",
-  "csc",
-  "arcsin",
-  "arccos",
-  "arctan",
-  "sinh",
-  "cosh",
-  "tanh",
-  "ln",
-  "log",
-  "exp",
-  "abs",
-  "min",
-  "max",
-  "gcd",
-  "lcm",
-  "floor",
-] as const satisfies readonly FunctionName[];
 const FUNCTIONS: ReadonlyMap<string, FunctionName> = new Map<string, FunctionName>([
   ...PLAIN_FUNCTIONS.map((name) => [name, name] as const),
   ["lg", "log"],

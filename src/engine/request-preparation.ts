@@ -64,7 +64,7 @@ export class RequestPreparation {
   #prepareKernels(request: ActiveRequest): Promise<void> | undefined {
     const { kernels, admission, pacer, capacity } = this.#parts;
     const { resolved, promptTokens, longestCache } = request;
-    const numOthers = admission.numRequests + this.#waiting.size;
+    const numOthers = admission.numRequests + this.#waiting.size - (this.#waiting.has(request) ? 1 : 0);
     const batchSize = Math.min(1 + numOthers, capacity.maxBatchSequences);
     return kernels.prepareFor(
       { ...resolved, promptTokens, longestCache, batchSize, chunkRows: pacer.rows(false) },
