@@ -1,4 +1,5 @@
 /** Options of `lessismore generate` that rule the reasoning, the tokens and the form of the answer. */
+import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { golden, problem, run, TestFolder } from "./command-line.ts";
 
@@ -79,9 +80,10 @@ describe("generate", () => {
       "schema.json",
       '{"type":"object","properties":{"n":{"type":"integer","maximum":9,"minimum":0}},"required":["n"],"additionalProperties":false}',
     );
-    expect(JSON.parse(json(...short, "--json-schema", schema, problem).answer)).toEqual({
-      n: expect.any(Number),
-    });
+    for (const given of [schema, readFileSync(schema, "utf8")])
+      expect(JSON.parse(json(...short, "--json-schema", given, problem).answer)).toEqual({
+        n: expect.any(Number),
+      });
     expect(json(...short, "--regex", "[0-9]{3}", problem).answer).toMatch(/^\d{3}$/);
     expect(["left", "right"]).toContain(
       json(...short, "--choice", "left", "--choice", "right", problem).answer,
@@ -120,6 +122,10 @@ describe("generate", () => {
 
   it("says what is wrong with a schema or a pattern", () => {
     const list = folder.file("list.json", "[1]");
+    expect(run([...greedy, "--json-schema", '{"type": }', "x"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/--json-schema: expected JSON or the name of a file; SyntaxError/),
+    });
     expect(run([...greedy, "--json-schema", list, "x"])).toMatchObject({
       status: 1,
       stderr: expect.stringContaining("expected a JSON schema"),

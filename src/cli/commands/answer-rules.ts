@@ -64,7 +64,10 @@ export function addForm(command: Command): Command {
     .option("--stop-token-id <id>", "token that ends the output; repeatable", collectTokenId)
     .option("--min-tokens <n>", "nothing ends the output before it has so many tokens", wholeNumber(0))
     .option("--json-object", "the answer is a JSON object")
-    .option("--json-schema <file>", "the answer is JSON of a schema in a file; - is standard input")
+    .option(
+      "--json-schema <file|schema>",
+      "the answer is JSON of a schema: a file, - for standard input, or the schema itself, which begins with {",
+    )
     .option("--regex <pattern>", "the answer matches an ECMAScript pattern")
     .option("--choice <text>", "the answer is this text or one of the others; repeatable", collect)
     .option(
@@ -111,10 +114,20 @@ export async function readRules(rules: AnswerRules, input: NodeJS.ReadStream): P
 }
 
 async function readSchema(path: string, input: NodeJS.ReadStream): Promise<object | boolean> {
+  if (path.trimStart().startsWith("{")) return parseSchema(path);
   const value = await readJson(path, input, "a JSON schema");
   if (typeof value === "boolean" || (typeof value === "object" && value !== null && !Array.isArray(value)))
     return value;
   throw new Error(`${nameOf(path)}: expected a JSON schema, an object`);
+}
+
+/** @throws UsageError for a text that is no JSON */
+function parseSchema(text: string): object {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`--json-schema: expected JSON or the name of a file; ${String(error)}`);
+  }
 }
 
 function constraintOf(
