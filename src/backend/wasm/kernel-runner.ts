@@ -1,6 +1,7 @@
 import { BackendError, EngineError, ShapeError } from "../../base/errors.ts";
 import type { WasmExports } from "./exports.ts";
 import type { StartedWorker } from "./host.ts";
+import { readThreadFailure } from "./thread-failure.ts";
 
 /** Kernels that run between `beginStep` and the next. */
 type StepKernel = Exclude<
@@ -14,10 +15,12 @@ export class KernelRunner {
   readonly #workers: StartedWorker[] = [];
   #hasBegun = false;
   #isClosed = false;
+  readonly #memory: WebAssembly.Memory;
   #failure: unknown;
 
-  constructor(kernels: WasmExports) {
+  constructor(kernels: WasmExports, memory: WebAssembly.Memory) {
     this.kernels = kernels;
+    this.#memory = memory;
   }
 
   get numWorkers(): number {
@@ -67,9 +70,9 @@ export class KernelRunner {
   checkOpen(what: string): void {
     if (this.#isClosed) throw new BackendError(`${what}: the wasm backend is closed; open a new one`);
     if (this.#failure === undefined) return;
+    const why = readThreadFailure(this.#memory) ?? String(this.#failure);
     throw new BackendError(
-      `${what}: the wasm backend failed (${String(this.#failure)}), or a thread of it stopped answering; ` +
-        "open it again, with threads: 1 if it stays",
+      `${what}: the wasm backend failed (${why}); open it again, with threads: 1 if it stays`,
       { cause: this.#failure },
     );
   }

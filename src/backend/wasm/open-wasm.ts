@@ -6,6 +6,7 @@ import { checkFeatures, DECODER_FEATURES } from "../decoder-features.ts";
 import type { WasmHost, WasmModuleName } from "./host.ts";
 import { DATA_BYTES, measureTuning, TUNING_CAPACITY, TUNING_MODEL } from "./measure-tuning.ts";
 import { MAX_BYTES, PAGE_BYTES } from "./memory-map.ts";
+import { readThreadFailure } from "./thread-failure.ts";
 import {
   chooseTuning,
   DEFAULT_TUNING,
@@ -161,8 +162,9 @@ async function measureApart(opener: Opener): Promise<MeasuredTuning> {
   } catch (cause) {
     // Memory that suffices for a model may not suffice for a measurement.
     if (cause instanceof BackendError) return notMeasured(cause.message);
+    const why = (bench && readThreadFailure(bench.arena.memory)) ?? String(cause);
     throw new BackendError(
-      `the wasm backend failed while it measured the processor (${String(cause)}); open it again, with threads: 1 if it stays`,
+      `the wasm backend failed while it measured the processor (${why}); open it again, with threads: 1 if it stays`,
       { cause },
     );
   } finally {

@@ -86,7 +86,7 @@ export class WasmBackend implements Backend, LayerOps {
     this.cacheDtype = options.cacheDtype;
     this.arena = new Arena(options.memory);
     this.kernels = kernelsOf(options.kernels);
-    this.#runner = new KernelRunner(this.kernels);
+    this.#runner = new KernelRunner(this.kernels, options.memory);
     this.#threads = options.threads;
     this.#description = options.description;
     this.#tuning = options.tuning;
@@ -115,7 +115,8 @@ export class WasmBackend implements Backend, LayerOps {
   tune(choices: Readonly<Record<string, number>>): void {
     writeTuning(this.arena, choices);
     // A read runs on all threads, and each then learns which jobs are its own.
-    if (this.#runner.numWorkers > 0) this.kernels.readAll(0, 1 << 17, this.arena.word("scratch"));
+    if (this.#runner.numWorkers > 0)
+      this.#runner.guard("tune", (kernels) => kernels.readAll(0, 1 << 17, this.arena.word("scratch")));
   }
 
   /** Lets a started worker take part in jobs. */

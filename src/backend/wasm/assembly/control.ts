@@ -3,7 +3,7 @@
  * and waits for the threads inside. A late worker finds the gate closed and goes back to waiting: a slow or sleeping
  * worker never delays a job, and results cannot depend on which thread ran an item.
  */
-import { ARRIVED_ADDRESS, CONTROL_ADDRESS } from "./layout";
+import { ARRIVED_ADDRESS, CONTROL_ADDRESS, FAILURE_ADDRESS } from "./layout";
 import { setThread, tuning, workers } from "./state";
 
 /** Counts the jobs of threads with an index below `tuning.streamThreads`; sleepers wait for the next. */
@@ -18,6 +18,9 @@ const STOP: usize = CONTROL_ADDRESS + 384;
 /** Index of the job's function, number of its items. */
 const JOB: usize = CONTROL_ADDRESS + 448;
 const ARRIVED: usize = ARRIVED_ADDRESS;
+/** 0, or why no job can run any more: see thread-failure.ts. A worker writes it when it dies, the join when it gives up. */
+const FAILURE: usize = FAILURE_ADDRESS;
+const GAVE_UP: i32 = 2;
 /** From an epoch to its sleepers. */
 const TO_SLEEPERS: usize = 64;
 const OPEN: i32 = 1 << 16;
@@ -62,8 +65,19 @@ export function fork(job: (item: u32) => void, count: i32, threads: u32): void {
     // Capped: a suspended machine is not a dead worker.
     if (last != 0) waited += min<f64>(t - last, 100);
     last = t;
-    if (waited > JOIN_LIMIT) unreachable();
+    // A worker that died inside a job never leaves the gate.
+    if (atomic.load<i32>(FAILURE) != 0) unreachable();
+    if (waited > JOIN_LIMIT) giveUp();
   }
+}
+
+/** Tells how the job stood, and traps. */
+function giveUp(): void {
+  store<i32>(FAILURE, atomic.load<i32>(GATE), 4);
+  store<i32>(FAILURE, min<i32>(atomic.load<i32>(COUNTER), load<i32>(JOB, 4)), 8);
+  store<i32>(FAILURE, load<i32>(JOB, 4), 12);
+  atomic.store<i32>(FAILURE, GAVE_UP);
+  unreachable();
 }
 
 function announce(epoch: usize): void {

@@ -8,6 +8,8 @@
 export const CONTROL_ADDRESS = 1024;
 /** Workers that have started. */
 export const ARRIVED_ADDRESS = 1536;
+/** What ended the threads, 0 while they live: see thread-failure.ts. */
+export const FAILURE_ADDRESS = 1600;
 /** Parameters of the running job: 32-bit words. */
 export const PARAMS_ADDRESS = 2048;
 export const WORDS_ADDRESS = 4096;
