@@ -82,6 +82,11 @@ interface LayerPlan {
   };
 }
 
+/** About a second of looks at memory. */
+const POLL_LIMIT = 1_000_000;
+/** On a CPU a look takes 10 ns, and the thread of a producer may wait for its core while others run. */
+const SOFTWARE_POLL_LIMIT = 1_000_000_000;
+
 /**
  * The persistent layer kernel (layer-kernel.wgsl): the products of one row between two attentions in one dispatch. Separate
  * dispatches each wait for the end of the one before and then for their first weights; here the weights of the next stage
@@ -277,6 +282,7 @@ export class LayerKernel {
       THREADS: this.#stages.threads,
       REDUCE_LANES: reduceLanesOf(traits),
       EPS: model.rmsNormEps,
+      POLL_LIMIT: traits.isSoftware ? SOFTWARE_POLL_LIMIT : POLL_LIMIT,
       TICKETED: traits.forwardProgress === "ticketed",
       INPUT: next !== undefined,
       FIRST_WORKGROUPS: workgroups.first,

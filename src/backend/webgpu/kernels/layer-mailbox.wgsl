@@ -4,8 +4,7 @@
 override THREADS: u32;
 const REDUCE_GROUPS: u32 = THREADS / REDUCE_LANES;
 const UNSET: u32 = 0xffffffffu; // the one NaN that `post` never stores
-// Poll limit (about 1 s). On timeout the value is NaN.
-const POLL_LIMIT: u32 = 1000000u;
+override POLL_LIMIT: u32; // looks at a word, some seconds; past it the value is NaN
 
 // vectors one after another, each ordered as stages read it: neighbouring invocations read neighbouring words
 var<storage, read_write> mailbox: array<atomic<u32>>;
