@@ -1,7 +1,6 @@
-// Bundles what users load: the command line and the package's entries for Node into dist/bundle/node, those for browsers into
-// dist/bundle/browser, with the packages that they use. Some 300 modules take Node 0.13 s to find and read, the bundle a quarter of
-// that; a page without a bundler needs no import map of other packages. The entries of a place share their modules, so that an
-// error of one is an instance of the other's class.
+// Bundles what Node loads into dist/bundle/node, and what pages without a bundler load into dist/bundle/browser: the command line
+// and the package's entries, with their dependencies. Some 300 modules take Node 0.13 s to find and read, the bundle a quarter of
+// that. The entries of a place share their modules, so that an error of one is an instance of the other's class.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { InstalledPackage } from "./installed-package.ts";
 
 const MB = 1_000_000;
-const MAX_TARBALL_MB = 17; // 15.8 with the bundled model
-const MAX_UNPACKED_MB = 26; // 24.6, of which the bundled model has 17.9
-const MAX_FILES = 900;
+const MAX_TARBALL_MB = 17.5; // 16.4 with the bundled model
+const MAX_UNPACKED_MB = 28; // 26.6, of which the bundled model has 17.9
+const MAX_FILES = 1300;
 
 let installed: InstalledPackage;
 beforeAll(() => {
@@ -39,7 +39,7 @@ describe("the tarball", () => {
     ])
       expect(paths).toContain(path);
     const parts =
-      /^(dist\/(bundle|cli|wasm)\/|dist\/(src|eval)\/.*\.d\.ts$|models\/|deploy\/|[^/]+\.(md|json)$|LICENSE$)/;
+      /^(dist\/(bundle|cli|wasm)\/|dist\/(src|eval)\/.*\.d\.ts$|dist\/src\/(?!node\/|server\/|cli\/).*\.js$|models\/|deploy\/|[^/]+\.(md|json)$|LICENSE$)/;
     expect(paths.filter((path) => !parts.test(path))).toEqual([]);
     expect(paths.filter((path) => /\.map$|\.test\.|\/(test|bench)\/|\.stamp$/.test(path))).toEqual([]);
   });
@@ -55,8 +55,8 @@ describe("the tarball", () => {
   });
 
   it("names no source map that it lacks", () => {
-    const scripts = installed.packed.files.filter(({ path }) => /^dist\/bundle\/.*\.js$/.test(path));
-    expect(scripts.length).toBeGreaterThan(20);
+    const scripts = installed.packed.files.filter(({ path }) => /^dist\/.*\.js$/.test(path));
+    expect(scripts.length).toBeGreaterThan(300);
     for (const { path } of scripts)
       expect(
         readFileSync(join(installed.project, "node_modules/lessismore", path), "utf8"),
