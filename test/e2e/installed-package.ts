@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { repositoryPath } from "../golden/open-fixture.ts";
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 200_000;
 
 /** What `npm pack --json` says of a tarball. */
 export interface PackedFiles {
