@@ -30,6 +30,52 @@ export function promptOf(tokens: number): readonly number[] {
   return Array.from({ length: tokens }, (_, i) => (i * 7919) % 256);
 }
 
+/**
+ * Runs `work` while requests like these generate as well: from after their first tokens until it has ended. Their tokens go
+ * unread by anybody, and steps end them.
+ */
+export async function beside<T>(
+  engine: Pick<Engine, "generate">,
+  requests: readonly Pick<TimedRequest, "promptTokens" | "attention">[],
+  work: () => Promise<T>,
+): Promise<T> {
+  const end = new AbortController();
+  const begun: Promise<void>[] = [];
+  const ended: Promise<void>[] = [];
+  try {
+    for (const { promptTokens, attention } of requests) {
+      const generation = engine.generate({
+        tokenIds: promptOf(promptTokens),
+        cacheSalt: newSalt(),
+        attention: await attentionOf(attention),
+        ignoreEos: true,
+        temperature: 0,
+        signal: end.signal,
+      });
+      let begin = () => {};
+      begun.push(
+        new Promise((resolve) => {
+          begin = resolve;
+        }),
+      );
+      ended.push(
+        (async () => {
+          try {
+            for await (const _ of generation) begin();
+          } catch (error) {
+            if (!end.signal.aborted) throw error;
+          }
+        })(),
+      );
+    }
+    await Promise.race([Promise.all(begun), Promise.all(ended)]);
+    return await work();
+  } finally {
+    end.abort();
+    await Promise.all(ended);
+  }
+}
+
 let numSalts = 0;
 
 /** Returns a salt of its own, for a request that prefills all of its prompt although another had the same. */

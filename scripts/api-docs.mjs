@@ -20,8 +20,8 @@ const ENTRIES = {
 
 /** Insides that public types mention: what a place gives an engine, and what only functions of the package make. */
 const INSIDES = [
-  ...["BlockGate", "DeviceLimits", "EngineSolver", "OBSERVED", "PlaceToExamine", "RunProgress"],
-  ...["SummedRecord", "TokenizerSource", "WasmHost"],
+  ...["BlockGate", "DeviceLimits", "EngineSolver", "GpuTuningReport", "OBSERVED", "PlaceToExamine", "RunProgress"],
+  ...["SummedRecord", "TokenizerSource", "TuningStore", "WasmHost"],
 ];
 
 // TypeDoc reads programs through TypeScript 6; 7, which builds this package, has no such interface.

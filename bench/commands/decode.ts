@@ -1,8 +1,8 @@
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { collect, weightsOption, wholeNumber, wholeNumbers } from "../options.ts";
 import { printJson, printRows, printTables } from "../output.ts";
 import { benchRequests } from "../requests.ts";
-import { benchShapeDecode, type ShapeDecodeRow } from "../webgpu/decode.ts";
+import { type BatchedRequest, benchShapeDecode, type ShapeDecodeRow } from "../webgpu/decode.ts";
 import { openBenchGpu } from "../webgpu/gpu.ts";
 import { measureReadBandwidth } from "../webgpu/plain-read.ts";
 import type { Shape } from "../webgpu/shapes.ts";
@@ -15,6 +15,8 @@ interface Options extends ModeOptions {
   readonly steps?: number;
   readonly rounds?: number;
   readonly weights?: readonly WeightMix[];
+  readonly sequences?: readonly number[];
+  readonly mix?: readonly (readonly BatchedRequest[])[];
 }
 
 const REQUESTS = {
@@ -45,10 +47,16 @@ export function decodeCommand(): Command {
       collect,
     )
     .addOption(weightsOption())
+    .option("--sequences <n,...>", "a shape: requests at once (default: 1)", wholeNumbers)
+    .option(
+      "--mix <requests>",
+      'a shape: unlike requests at once, such as "1024 full; 65536 less-is-more:budget=1024"; may be given more than once',
+      collectMix,
+    )
     .option("--steps <n>", `measured steps of a turn ${both("steps")}`, wholeNumber)
     .option("--rounds <n>", `turns of each attention, alternated ${both("rounds")}`, wholeNumber)
     .action(async (options: Options, command: Command) => {
-      checkModes(command, options, [], ["weights"]);
+      checkModes(command, options, [], ["weights", "sequences", "mix"]);
       const chosen = chosenShape(options);
       if (chosen) await benchShape(chosen, options);
       else await sendRequests(options);
@@ -72,11 +80,13 @@ async function benchShape({ name, config }: Shape, options: Options): Promise<vo
   const { context, attention, steps, rounds, dtype, cacheDtype } = { ...STEPS, ...options };
   const gpu = await openBenchGpu();
   const readBandwidth = await measureReadBandwidth(gpu);
-  const { weights = [dtype] } = options;
+  const { weights = [dtype], sequences, mix: mixes } = options;
   const rows: FormatRow[] = [];
   for (const format of weights) {
     const measured = await benchShapeDecode(gpu, config, {
       ...{ contexts: context, attention, steps, rounds, dtype: format, cacheDtype, readBandwidth },
+      ...(sequences && { sequences }),
+      ...(mixes && { mixes }),
     });
     rows.push(...measured.map((row) => withFormat(row, format, rows)));
   }
@@ -104,11 +114,26 @@ interface FormatRow extends ShapeDecodeRow {
 /** others: the rows of formats before. */
 function withFormat(row: ShapeDecodeRow, weights: WeightMix, others: readonly FormatRow[]): FormatRow {
   const first = others.find(
-    ({ context, attention }) => context === row.context && attention === row.attention,
+    ({ sequences, context, attention }) =>
+      sequences === row.sequences && context === row.context && attention === row.attention,
   );
   return { weights, ...row, ...(first && { ofFirst: row.msPerStep / first.msPerStep }) };
 }
 
-function categoriesOf({ weights, context, attention, gpuMsByCategory }: FormatRow) {
-  return { weights, context, attention, ...gpuMsByCategory };
+function categoriesOf({ weights, sequences, context, attention, gpuMsByCategory }: FormatRow) {
+  return { weights, sequences, context, attention, ...gpuMsByCategory };
+}
+
+/** Reads "CONTEXT ATTENTION; …". */
+function collectMix(
+  text: string,
+  previous: readonly (readonly BatchedRequest[])[] = [],
+): readonly (readonly BatchedRequest[])[] {
+  const requests = text.split(";").map((part): BatchedRequest => {
+    const [, context, attention] = /^\s*(\S+)\s+(\S+)\s*$/.exec(part) ?? [];
+    if (context === undefined || attention === undefined)
+      throw new InvalidArgumentError('Expected "CONTEXT ATTENTION" of each request, with ; between them.');
+    return { context: wholeNumber(context), attention };
+  });
+  return [...previous, requests];
 }

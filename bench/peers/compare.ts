@@ -15,12 +15,18 @@ interface Measured {
   readonly gpu: string;
   readonly peer?: string;
   readonly kernels: readonly { readonly kernel: string; readonly microseconds?: number }[];
-  readonly decode: readonly {
-    readonly shape: string;
-    readonly context: number;
-    readonly attention: string;
-    readonly msPerStep: number;
-  }[];
+  readonly decode: readonly MeasuredStep[];
+  /** Requests at once, where they stand apart. */
+  readonly batches?: readonly MeasuredStep[];
+}
+
+interface MeasuredStep {
+  readonly shape: string;
+  /** Absent: 1. */
+  readonly sequences?: number;
+  readonly context: number;
+  readonly attention: string;
+  readonly msPerStep: number;
 }
 
 /** @throws TypeError on a file of another kind. */
@@ -52,11 +58,13 @@ export function compareMeasured(ours: Measured, theirs: Measured): readonly Comp
       : [compared(kernel, "µs", microseconds, peer.microseconds)];
   });
   // a peer has full attention only; sparse attention is compared with it, too
-  const steps = ours.decode.flatMap(({ shape, context, attention, msPerStep }) => {
-    const peer = theirs.decode.find((one) => one.shape === shape && one.context === context);
-    return peer
-      ? [compared(`step of ${shape}, ${context}, ${attention}`, "ms", msPerStep, peer.msPerStep)]
-      : [];
+  const steps = [...ours.decode, ...(ours.batches ?? [])].flatMap((step) => {
+    const { shape, sequences = 1, context, attention, msPerStep } = step;
+    const peer = theirs.decode.find(
+      (one) => one.shape === shape && (one.sequences ?? 1) === sequences && one.context === context,
+    );
+    const what = `step of ${shape}, ${sequences > 1 ? `${sequences} requests, ` : ""}${context}, ${attention}`;
+    return peer ? [compared(what, "ms", msPerStep, peer.msPerStep)] : [];
   });
   return [...kernels, ...steps];
 }

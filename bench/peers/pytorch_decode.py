@@ -1,4 +1,5 @@
-"""PyTorch on the same machine: decode attention, matrix products and whole decode steps of llama-3.1-8b at batch 1.
+"""PyTorch on the same machine: decode attention, matrix products and whole decode steps of llama-3.1-8b at batch 1,
+and steps of batches (--sequences).
 
     pip install -r requirements.txt
     python pytorch_decode.py > pytorch.json
@@ -74,7 +75,7 @@ def random_matrix(rows, cols, dtype):
 
 
 class Model:
-    def __init__(self, longest, dtype):
+    def __init__(self, longest, dtype, sequences=1):
         ones = torch.ones(HIDDEN, device=DEVICE, dtype=dtype)
         self.dtype = dtype
         self.embedding = random_matrix(VOCAB, HIDDEN, dtype)
@@ -86,12 +87,12 @@ class Model:
                 "o": random_matrix(HIDDEN, HEADS * HEAD_DIM, dtype),
                 "gate_up": random_matrix(2 * WIDE, HIDDEN, dtype),
                 "down": random_matrix(HIDDEN, WIDE, dtype),
-                "keys": torch.randn(1, KV_HEADS, longest, HEAD_DIM, device=DEVICE, dtype=dtype),
-                "values": torch.randn(1, KV_HEADS, longest, HEAD_DIM, device=DEVICE, dtype=dtype),
+                "keys": torch.randn(sequences, KV_HEADS, longest, HEAD_DIM, device=DEVICE, dtype=dtype),
+                "values": torch.randn(sequences, KV_HEADS, longest, HEAD_DIM, device=DEVICE, dtype=dtype),
             }
             for _ in range(LAYERS)
         ]
-        self.token = torch.zeros(1, device=DEVICE, dtype=torch.long)
+        self.tokens = torch.zeros(sequences, device=DEVICE, dtype=torch.long)
 
     def rope_row(self, position):
         wavelengths = 500000.0 ** (torch.arange(0, HEAD_DIM, 2, device=DEVICE).float() / HEAD_DIM)
@@ -102,31 +103,32 @@ class Model:
         gate, up = F.linear(x, layer["gate_up"]).chunk(2, dim=-1)
         return F.linear(F.silu(gate) * up, layer["down"])
 
-    def step(self, context, rope, attend):
-        """One token, embedding to the next token, which the step after it goes on from."""
+    def step(self, context, rope, attend, sequences=1):
+        """One token of the first sequences, embedding to the next token, which the step after it goes on from."""
         cos, sin = rope
-        x = F.embedding(self.token, self.embedding)
+        x = F.embedding(self.tokens[:sequences], self.embedding)
         for layer in self.layers:
             heads = F.linear(F.rms_norm(x, (HIDDEN,), self.norm, EPS), layer["qkv"])
-            heads = heads.view(HEADS + 2 * KV_HEADS, HEAD_DIM)
-            turned = heads[: HEADS + KV_HEADS]
+            heads = heads.view(sequences, HEADS + 2 * KV_HEADS, HEAD_DIM)
+            turned = heads[:, : HEADS + KV_HEADS]
             low, high = turned.chunk(2, dim=-1)
             turned = turned * cos + torch.cat((-high, low), dim=-1) * sin
-            layer["keys"][0, :, context - 1] = turned[HEADS:]
-            layer["values"][0, :, context - 1] = heads[HEADS + KV_HEADS :]
-            query = turned[:HEADS].view(1, HEADS, 1, HEAD_DIM)
-            attended = attend(query, layer["keys"][:, :, :context], layer["values"][:, :, :context])
-            x = x + F.linear(attended.reshape(1, HEADS * HEAD_DIM), layer["o"])
+            keys, values = layer["keys"][:sequences], layer["values"][:sequences]
+            keys[:, :, context - 1] = turned[:, HEADS:]
+            values[:, :, context - 1] = heads[:, HEADS + KV_HEADS :]
+            query = turned[:, :HEADS].view(sequences, HEADS, 1, HEAD_DIM)
+            attended = attend(query, keys[:, :, :context], values[:, :, :context])
+            x = x + F.linear(attended.reshape(sequences, HEADS * HEAD_DIM), layer["o"])
             x = x + self.feed_forward(layer, F.rms_norm(x, (HIDDEN,), self.norm, EPS))
         logits = F.linear(F.rms_norm(x, (HIDDEN,), self.norm, EPS), self.head)
-        self.token.copy_(logits.argmax(dim=-1))
+        self.tokens[:sequences].copy_(logits.argmax(dim=-1))
 
 
 def attention_by(backend, heads_as_rows):
     def attend(query, keys, values):
         with sdpa_kernel(backend):
             if heads_as_rows:
-                rows = query.view(1, KV_HEADS, HEADS // KV_HEADS, HEAD_DIM)
+                rows = query.view(query.shape[0], KV_HEADS, HEADS // KV_HEADS, HEAD_DIM)
                 return F.scaled_dot_product_attention(rows, keys, values)
             return F.scaled_dot_product_attention(query, keys, values, enable_gqa=True)
 
@@ -144,9 +146,9 @@ def plain_read():
     return 2**31 / statistics.median(time_graph(capture(work), 20)) / 1e6
 
 
-def fastest_attention(model, context):
+def fastest_attention(model, context, sequences=1):
     """The fastest way to attend: (name, how, microseconds a layer), and the times of all that ran."""
-    query = torch.randn(1, HEADS, 1, HEAD_DIM, device=DEVICE, dtype=model.dtype)
+    query = torch.randn(sequences, HEADS, 1, HEAD_DIM, device=DEVICE, dtype=model.dtype)
     best, times = None, {}
     for name, backend in BACKENDS.items():
         for heads_as_rows in (False, True):
@@ -155,7 +157,8 @@ def fastest_attention(model, context):
 
             def all_layers(attend=attend):
                 for layer in model.layers:
-                    attend(query, layer["keys"][:, :, :context], layer["values"][:, :, :context])
+                    keys, values = layer["keys"][:sequences], layer["values"][:sequences]
+                    attend(query, keys[:, :, :context], values[:, :, :context])
 
             try:
                 graph = capture(all_layers)
@@ -235,10 +238,36 @@ def byte_figure(kernel, microseconds, size_bytes, bandwidth):
     }
 
 
+def time_step(model, options, context, sequences, best):
+    """The row of a whole step, in a CUDA graph."""
+    way, attend, attention_us = best
+    step = torch.compile(model.step, dynamic=False) if options.compile else model.step
+    rope = model.rope_row(context - 1)
+
+    def one_step():
+        step(context, rope, attend, sequences)
+
+    times = time_graph(capture(one_step), 10)
+    row = {
+        "shape": "llama-3.1-8b",
+        "sequences": sequences,
+        "context": context,
+        "attention": "full",
+        "msPerStep": statistics.median(times),
+        "leastMs": min(times),
+        "mostMs": max(times),
+        "attentionUs": attention_us,
+    }
+    print(f"{sequences} at {context}: {row['msPerStep']:.3f} ms a step, attention by {way}", file=sys.stderr)
+    return row
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dtype", choices=["bf16", "f16"], default="bf16")
     parser.add_argument("--context", default="16384,32768,65536,131072", help="cached tokens, comma-separated")
+    parser.add_argument("--sequences", help="also steps of so many sequences, comma-separated: 2,4,8,16,32")
+    parser.add_argument("--batch-context", type=int, default=8192, help="cached tokens of each of them")
     parser.add_argument("--compile", action="store_true", help="fuse what torch.compile fuses in a step")
     options = parser.parse_args()
     if not torch.cuda.is_available():
@@ -256,25 +285,14 @@ def main():
         row_bytes = 2 * KV_HEADS * HEAD_DIM * torch.finfo(dtype).bits // 8
         figure = byte_figure(f"dense attention, {context}", attention_us, context * row_bytes, bandwidth)
         kernels.append({**figure, "by": way, "microsecondsBy": ways})
-        step = torch.compile(model.step, dynamic=False) if options.compile else model.step
-        rope = model.rope_row(context - 1)
-
-        def one_step(step=step, context=context, rope=rope, attend=attend):
-            step(context, rope, attend)
-
-        times = time_graph(capture(one_step), 10)
-        decode.append(
-            {
-                "shape": "llama-3.1-8b",
-                "context": context,
-                "attention": "full",
-                "msPerStep": statistics.median(times),
-                "leastMs": min(times),
-                "mostMs": max(times),
-                "attentionUs": attention_us,
-            }
-        )
-        print(f"{context}: {decode[-1]['msPerStep']:.3f} ms a step, attention by {way}", file=sys.stderr)
+        decode.append(time_step(model, options, context, 1, (way, attend, attention_us)))
+    del model
+    sequences = [int(count) for count in options.sequences.split(",")] if options.sequences else []
+    if sequences:
+        model = Model(options.batch_context, dtype, max(sequences))
+        for count in sequences:
+            best, _ = fastest_attention(model, options.batch_context, count)
+            decode.append(time_step(model, options, options.batch_context, count, best))
     run = {
         "date": datetime.now(timezone.utc).isoformat(),
         "command": f"python {' '.join(sys.argv)}",

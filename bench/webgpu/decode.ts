@@ -2,18 +2,28 @@
  * Decode steps of a shape as a request gets them: through the engine, from token to token at its consumer. Attentions take turns
  * within a context, so that their ratios come from the same minutes. What the GPU does in a step is timed by itself.
  */
-import { type AttentionPolicy, type ModelConfig, profile } from "../../src/node/internal.ts";
+import { type ModelConfig, profile } from "../../src/node/internal.ts";
 import { mean, median, percentile } from "../statistics.ts";
 import { LEAD_TOKENS } from "../token-times.ts";
 import { DeviceEngine } from "./device-engine.ts";
 import { openDeviceModel } from "./device-model.ts";
 import { DeviceStepper } from "./device-stepper.ts";
 import type { BenchGpu } from "./gpu.ts";
-import { type Dtypes, stepBytes } from "./step-work.ts";
+import { type Dtypes, type SteppedSequence, stepBytes } from "./step-work.ts";
+
+/** A request of a batch. */
+export interface BatchedRequest {
+  readonly context: number;
+  readonly attention: string;
+}
 
 export interface ShapeDecodeOptions extends Dtypes {
   readonly contexts: readonly number[];
   readonly attention: readonly string[];
+  /** Requests at once, all alike. Default: 1. */
+  readonly sequences?: readonly number[];
+  /** Batches of unlike requests, after those. */
+  readonly mixes?: readonly (readonly BatchedRequest[])[];
   /** Measured steps of a turn. */
   readonly steps: number;
   /** Turns of each attention. */
@@ -23,7 +33,10 @@ export interface ShapeDecodeOptions extends Dtypes {
 }
 
 export interface ShapeDecodeRow {
+  readonly sequences: number;
+  /** Of each request; of unlike requests the mean. */
   readonly context: number;
+  /** Of unlike requests all of them, in the form of `--mix`. */
   readonly attention: string;
   /** Median over all measured steps, from token to token; so are the next three. */
   readonly msPerStep: number;
@@ -40,7 +53,9 @@ export interface ShapeDecodeRow {
   readonly bytes: number;
   readonly rooflineMs: number;
   readonly overRoofline: number;
-  /** Over full attention at the same context, where that was asked for. */
+  /** Of all requests together. */
+  readonly tokensPerSecond: number;
+  /** Over full attention of as many requests at the same context, where that was asked for. */
   readonly speedupOverFull?: number;
 }
 
@@ -58,20 +73,38 @@ export async function benchShapeDecode(
   config: ModelConfig,
   options: ShapeDecodeOptions,
 ): Promise<readonly ShapeDecodeRow[]> {
-  const { contexts, dtype, cacheDtype, steps } = options;
-  // the end of a turn may lie past a context that is shorter than the turn
-  const context = Math.max(...contexts, LEAD_TOKENS + steps + 2) + 1;
-  const model = await openDeviceModel(gpu, config, { context, dtype, cacheDtype });
+  const { dtype, cacheDtype, steps } = options;
+  const groups = batchesOf(options);
+  const batches = groups.flat();
+  const sequences = Math.max(...batches.map(({ length }) => length));
+  // the end of a turn may lie past a context that is shorter than the turn, and others decode while the last prompts are prefilled
+  const longest = Math.max(...batches.flat().map(({ context }) => context), LEAD_TOKENS + steps + 2);
+  const context = longest + 1 + (sequences > 1 ? SPARE_TOKENS : 0);
+  const model = await openDeviceModel(gpu, config, { context, sequences, dtype, cacheDtype });
   const engine = await DeviceEngine.open(model);
   try {
     const stepper = new DeviceStepper(model);
     const rows: ShapeDecodeRow[] = [];
-    for (const length of contexts)
-      rows.push(...(await benchContext({ engine, stepper }, config, length, options)));
+    for (const group of groups) rows.push(...(await benchGroup({ engine, stepper }, config, group, options)));
     return rows;
   } finally {
     await engine.close();
   }
+}
+
+/** Tokens that requests of a batch may be ahead of the last one. */
+const SPARE_TOKENS = 512;
+
+/** Batches by context and number of requests, whose attentions take turns; then the mixes, each by itself. */
+function batchesOf({ contexts, attention, sequences = [1], mixes = [] }: ShapeDecodeOptions) {
+  const alike = contexts.flatMap((context) =>
+    sequences.map((count) =>
+      attention.map((spec): readonly BatchedRequest[] =>
+        Array.from({ length: count }, () => ({ context, attention: spec })),
+      ),
+    ),
+  );
+  return [...alike, ...mixes.map((mix) => [mix])];
 }
 
 /** One model, driven by the engine and step by step. */
@@ -80,36 +113,49 @@ interface Drivers {
   readonly stepper: DeviceStepper;
 }
 
-async function benchContext(
+async function benchGroup(
   drivers: Drivers,
   config: ModelConfig,
-  context: number,
+  batches: readonly (readonly BatchedRequest[])[],
   options: ShapeDecodeOptions,
 ): Promise<readonly ShapeDecodeRow[]> {
-  const turns = options.attention.map((spec) => new Turns(drivers, context, spec));
+  const turns = batches.map((batch) => new Turns(drivers, batch));
   for (const turn of turns) await turn.warmUp();
   for (let round = 0; round < options.rounds; round++)
     for (const turn of turns) await turn.run(options.steps);
-  const fullMs = turns.find(({ spec }) => spec === "full")?.msPerStep;
+  const fullMs = turns.find(({ name }) => name === "full")?.msPerStep;
   const rows: ShapeDecodeRow[] = [];
   for (const turn of turns) rows.push(await turn.row(config, options, fullMs));
   return rows;
 }
 
-/** The turns of one attention at one context. */
+/** A mix of requests as `--mix` takes it. */
+export function formatMix(requests: readonly BatchedRequest[]): string {
+  return requests.map(({ context, attention }) => `${context} ${attention}`).join("; ");
+}
+
+/** The turns of one batch. */
 class Turns {
-  readonly spec: string;
+  /** The attention of requests that are alike, or the mix. */
+  readonly name: string;
   readonly #drivers: Drivers;
-  readonly #context: number;
-  readonly #policy: AttentionPolicy;
+  readonly #batch: readonly BatchedRequest[];
+  readonly #sequences: readonly SteppedSequence[];
   readonly #ms: number[] = [];
   readonly #hostMs: number[] = [];
 
-  constructor(drivers: Drivers, context: number, spec: string) {
-    this.spec = spec;
+  constructor(drivers: Drivers, batch: readonly BatchedRequest[]) {
+    const [first] = batch;
+    const isAlike = batch.every((one) => formatMix([one]) === formatMix(batch.slice(0, 1)));
+    this.name = isAlike && first ? first.attention : formatMix(batch);
     this.#drivers = drivers;
-    this.#context = context;
-    this.#policy = drivers.stepper.policy(spec);
+    this.#batch = batch;
+    // requests of one attention share its policy, as in an engine
+    const policies = new Map(batch.map(({ attention }) => [attention, drivers.stepper.policy(attention)]));
+    this.#sequences = batch.map(({ context, attention }) => ({
+      length: context,
+      policy: policies.get(attention) ?? drivers.stepper.policy(attention),
+    }));
   }
 
   get msPerStep(): number {
@@ -130,8 +176,13 @@ class Turns {
   }
 
   #decode(steps: number) {
-    const promptTokens = Math.max(1, this.#context - LEAD_TOKENS - steps);
-    return this.#drivers.engine.decode({ promptTokens, attention: this.spec, steps });
+    const requests = this.#batch.map(({ context, attention }) => ({
+      promptTokens: Math.max(1, context - LEAD_TOKENS - steps),
+      attention,
+    }));
+    const [timed, ...others] = requests;
+    if (!timed) throw new RangeError("a batch needs a request");
+    return this.#drivers.engine.decode({ ...timed, steps }, () => {}, others);
   }
 
   async row(
@@ -139,14 +190,14 @@ class Turns {
     options: ShapeDecodeOptions,
     fullMs: number | undefined,
   ): Promise<ShapeDecodeRow> {
-    const { model } = this.#drivers.stepper;
-    const bytes = stepBytes(config, options, { policy: this.#policy, model, length: this.#context });
+    const bytes = stepBytes(config, options, this.#drivers.stepper.model, this.#sequences);
     const rooflineMs = bytes / options.readBandwidth / 1e6;
     const { all: gpuMs = Number.NaN } = await this.#profile("all");
     const { all, ...gpuMsByCategory } = await this.#profile("category");
     return {
-      context: this.#context,
-      attention: this.spec,
+      sequences: this.#batch.length,
+      context: Math.round(mean(this.#batch.map(({ context }) => context))),
+      attention: this.name,
       msPerStep: this.msPerStep,
       meanMs: mean(this.#ms),
       p99Ms: percentile(this.#ms, 0.99),
@@ -158,6 +209,7 @@ class Turns {
       bytes,
       rooflineMs,
       overRoofline: this.msPerStep / rooflineMs,
+      tokensPerSecond: (1000 * this.#batch.length) / this.msPerStep,
       ...(fullMs !== undefined && { speedupOverFull: fullMs / this.msPerStep }),
     };
   }
@@ -165,8 +217,9 @@ class Turns {
   /** Median GPU milliseconds of steps that each run right after another. */
   async #profile(by: "all" | "category"): Promise<Readonly<Record<string, number>>> {
     const { stepper } = this.#drivers;
-    const step = () => stepper.recordStep(this.#context, this.#policy);
+    const step = () => stepper.recordStep(this.#sequences);
     const profiles: Record<string, number>[] = [];
+    stepper.begin();
     step(); // compiles what the engine has not
     for (let i = 0; i < PROFILES; i++) {
       step();

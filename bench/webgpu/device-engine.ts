@@ -12,7 +12,7 @@ import {
   type Tokenizer,
   type WebGpuBackend,
 } from "../../src/node/internal.ts";
-import { newSalt, promptOf, type TimedRequest, type TokenTimes, timeTokens } from "../token-times.ts";
+import { beside, newSalt, promptOf, type TimedRequest, type TokenTimes, timeTokens } from "../token-times.ts";
 import type { DeviceModel } from "./device-model.ts";
 
 /** Ops of a step between its start and its logits. */
@@ -82,13 +82,22 @@ export class DeviceEngine {
     return new DeviceEngine(engine, watch);
   }
 
-  /** Times of a request's decode steps. started: called when the first timed step begins. */
-  async decode(request: TimedRequest, started: () => void = () => {}): Promise<DeviceTimes> {
+  /**
+   * Times of a request's decode steps. others: requests that decode in the same steps, and go on for longer. started: called when
+   * the first timed step begins.
+   */
+  async decode(
+    request: TimedRequest,
+    started: () => void = () => {},
+    others: readonly Pick<TimedRequest, "promptTokens" | "attention">[] = [],
+  ): Promise<DeviceTimes> {
     this.#watch.skipsPrefill = true;
-    const times = await timeTokens(this.#engine, request, () => {
-      this.#watch.hostMs = [];
-      started();
-    });
+    const times = await beside(this.#engine, others, () =>
+      timeTokens(this.#engine, request, () => {
+        this.#watch.hostMs = [];
+        started();
+      }),
+    );
     // after the first timed step's tokens the steps recorded are those that follow
     return { ...times, hostMs: this.#watch.hostMs };
   }
@@ -125,7 +134,7 @@ class StepWatch {
     const [beginStep, sample] = [backend.beginStep.bind(backend), backend.sample.bind(backend)];
     backend.beginStep = (batch: StepBatch) => {
       this.#recordedAt = performance.now();
-      const isPrefill = batch.numRows > 1;
+      const isPrefill = batch.numRows > batch.numSequences;
       if (isPrefill) this.chunks.push(batch.numRows);
       this.#isSkipping = isPrefill && this.skipsPrefill;
       beginStep(batch);

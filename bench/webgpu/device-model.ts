@@ -26,8 +26,10 @@ export interface DeviceModel {
 }
 
 export interface DeviceModelOptions extends Dtypes {
-  /** Tokens that the cache holds, of one sequence. */
+  /** Tokens that the cache holds of each sequence. */
   readonly context: number;
+  /** Sequences that the cache holds. Default: 1. */
+  readonly sequences?: number;
   /** Rows of the largest batch, of one sequence; left out: rows and sequences as an engine has them by default. */
   readonly rows?: number;
   readonly hasSubgroupMatrices?: false;
@@ -39,17 +41,26 @@ export interface DeviceModelOptions extends Dtypes {
 export async function openDeviceModel(
   gpu: BenchGpu,
   config: ModelConfig,
-  { context, rows, dtype, cacheDtype, hasSubgroupMatrices, tuning, traits: given }: DeviceModelOptions,
+  {
+    context,
+    sequences = 1,
+    rows,
+    dtype,
+    cacheDtype,
+    hasSubgroupMatrices,
+    tuning,
+    traits: given,
+  }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const adapter = await gpu.adapter();
   const candidate = webGpuCandidate(adapter, adapter);
   const demand = { model: config, weightBytes: matrixBytes(config, dtype) };
   const capacity = {
     pageSize: PAGE_SIZE,
-    maxPages: Math.ceil(context / PAGE_SIZE),
+    maxPages: sequences * Math.ceil(context / PAGE_SIZE),
     maxSequenceLength: context,
     maxBatchRows: rows ?? candidate.prefillRows(demand, context),
-    maxBatchSequences: rows === undefined ? candidate.maxConcurrent : 1,
+    maxBatchSequences: rows === undefined ? Math.max(sequences, candidate.maxConcurrent) : 1,
   };
   const traits = { ...given, ...(hasSubgroupMatrices === false && { hasSubgroupMatrices }) };
   const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, ...(tuning && { tuning }) }));

@@ -1,4 +1,4 @@
-/** Steps one sequence of a device model at any length, without an engine: for GPU time of single steps. */
+/** Steps sequences of a device model at any lengths, without an engine: for GPU time of single steps. */
 import {
   Attention,
   type AttentionModel,
@@ -8,25 +8,28 @@ import {
   Decoder,
   type InFlightSample,
   parseAttention,
+  type SequenceRun,
   StepBatchBuilder,
   sampleOnDevice,
   type WebGpuBackend,
 } from "../../src/node/internal.ts";
 import { type DeviceModel, PAGE_SIZE } from "./device-model.ts";
+import type { SteppedSequence } from "./step-work.ts";
 
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
-const DRAWS = [{ params: GREEDY, sampleIndex: 0, seenTokens: [] }];
+const DRAW = { params: GREEDY, sampleIndex: 0, seenTokens: [] };
 
 export class DeviceStepper {
   readonly backend: WebGpuBackend;
   readonly model: AttentionModel;
   readonly #decoder: Decoder;
   readonly #batch: StepBatchBuilder;
-  readonly #pages: readonly number[];
+  /** Pages of each sequence. */
+  readonly #pages: readonly (readonly number[])[];
   readonly #prompt: Uint32Array;
-  readonly #drawRow = Uint32Array.of(0);
-  /** True if a sample exists that the next step continues from. */
-  #hasDrawn = false;
+  readonly #drawRows: Uint32Array;
+  /** Rows of the sample that the next step continues from. */
+  #drawn = 0;
 
   constructor({ backend, weights, config }: DeviceModel) {
     const { model, capacity } = backend;
@@ -34,7 +37,10 @@ export class DeviceStepper {
     this.model = attentionModelOf(config, PAGE_SIZE);
     this.#decoder = new Decoder(backend, weights, new Attention(backend, this.model));
     this.#batch = new StepBatchBuilder(backend, config.ropes.map(createRope));
-    this.#pages = pagesInOrder(capacity.maxPages);
+    const each = Math.ceil(capacity.maxSequenceLength / PAGE_SIZE);
+    const sequences = Math.floor(capacity.maxPages / each);
+    this.#pages = Array.from({ length: sequences }, (_, s) => pagesInOrder(each, s * each));
+    this.#drawRows = Uint32Array.from({ length: sequences }, (_, row) => row);
     this.#prompt = new Uint32Array(capacity.maxSequenceLength).map((_, i) => (i * 7919) % model.vocabSize);
   }
 
@@ -44,45 +50,53 @@ export class DeviceStepper {
     return given.forModel?.(this.model) ?? given;
   }
 
-  /** Records and submits a decode step, embedding to drawn token, at which `length` tokens are cached. */
+  /** Records and submits a decode step of a sequence, embedding to drawn token, at which `length` tokens are cached. */
   step(length: number, policy: AttentionPolicy): InFlightSample {
-    this.#decode(length, policy);
-    return this.backend.sample(this.#decoder.logits, DRAWS);
+    this.#decode([{ length, policy }]);
+    return this.backend.sample(this.#decoder.logits, [DRAW]);
   }
 
-  /** Records the same step; its token stays on the device. */
-  recordStep(length: number, policy: AttentionPolicy): void {
-    this.#decode(length, policy);
-    sampleOnDevice(this.backend, this.#decoder.logits, DRAWS);
+  /** Begins a run of steps: the last sample of the backend may be another's, and the next step takes tokens of the host. */
+  begin(): void {
+    this.#drawn = 0;
+  }
+
+  /** Records a decode step of these sequences; their tokens stay on the device. */
+  recordStep(sequences: readonly SteppedSequence[]): void {
+    this.#decode(sequences);
+    sampleOnDevice(
+      this.backend,
+      this.#decoder.logits,
+      sequences.map(() => DRAW),
+    );
   }
 
   /** Records the prefill of positions first .. first + count - 1. */
   prefill(first: number, count: number, policy: AttentionPolicy): void {
-    this.#forward(this.#prompt, first, count, true, policy);
+    this.#forward([{ tokens: this.#prompt, firstPosition: first, numRows: count, isPrefill: true, policy }]);
   }
 
-  #decode(length: number, policy: AttentionPolicy): void {
-    // the token at length - 1 is the last sample's, which stays on the device
-    const tokens = this.#hasDrawn ? this.#prompt.subarray(0, length - 1) : this.#prompt;
-    this.#forward(tokens, length - 1, 1, false, policy);
-    this.#decoder.computeLogits(this.#drawRow, 1);
-    this.#hasDrawn = true;
+  #decode(sequences: readonly SteppedSequence[]): void {
+    this.#forward(
+      sequences.map(({ length, policy }, row) => {
+        const isDrawn = row < this.#drawn;
+        // a token of the last sample stays on the device
+        const tokens = isDrawn ? this.#prompt.subarray(0, length - 1) : this.#prompt;
+        const run = { tokens, firstPosition: length - 1, numRows: 1, isPrefill: false, policy };
+        return isDrawn ? { ...run, inFlightRow: row } : run;
+      }),
+    );
+    this.#decoder.computeLogits(this.#drawRows, sequences.length);
+    this.#drawn = sequences.length;
   }
 
-  #forward(
-    tokens: ArrayLike<number>,
-    firstPosition: number,
-    numRows: number,
-    isPrefill: boolean,
-    policy: AttentionPolicy,
-  ): void {
-    const run = { name: "bench", tokens, inFlightRow: 0, pages: this.#pages };
-    this.#batch.fill([{ ...run, firstPosition, numRows, isPrefill, policy }]);
+  #forward(runs: readonly Omit<SequenceRun, "name" | "pages">[]): void {
+    this.#batch.fill(runs.map((run, s) => ({ ...run, name: `bench ${s}`, pages: this.#pages[s] ?? [] })));
     this.#decoder.forward(this.#batch, this.#batch.groups);
   }
 }
 
-/** Pages as the engine hands them to a sequence that fills the cache. */
-export function pagesInOrder(count: number): number[] {
-  return Array.from({ length: count }, (_, page) => page);
+/** Pages as the engine hands them to a sequence that takes them at once. */
+export function pagesInOrder(count: number, first = 0): number[] {
+  return Array.from({ length: count }, (_, page) => first + page);
 }

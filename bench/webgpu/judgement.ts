@@ -13,6 +13,7 @@ export function judgeReport(report: Report, plan: ReportSizes): readonly JudgedR
   return [
     ...judgeKernels(report.kernels, plan),
     ...judgeDecode(report.decode, plan),
+    ...judgeBatches(report.batches, plan),
     ...judgePrefill(report.prefill),
     ...judgeHost(report.decode),
     ...report.jitter.flatMap((row) => judgeJitter(row.shape, row)),
@@ -49,7 +50,8 @@ function judgeDecode(rows: Report["decode"], plan: ReportSizes): readonly Judged
   const { shape, contexts, sparse } = plan.decode;
   const find = (context: number, attention: string): ShapeDecodeRow => {
     const found = rows.find(
-      (one) => one.shape === shape && one.context === context && one.attention === attention,
+      (one) =>
+        one.shape === shape && one.sequences === 1 && one.context === context && one.attention === attention,
     );
     if (!found) throw new RangeError(`no decode step of ${shape} at ${context} with ${attention}`);
     return found;
@@ -76,6 +78,33 @@ function judgeDecode(rows: Report["decode"], plan: ReportSizes): readonly Judged
       `growth of the step with ${sparse} from ${first.sparse.context} to ${last.sparse.context}`,
       last.sparse.msPerStep / first.sparse.msPerStep,
       TARGETS.growth,
+    ),
+  ];
+}
+
+function judgeBatches(rows: Report["batches"], { batches }: ReportSizes): readonly JudgedRow[] {
+  const of = (attention: string) => rows.filter((row) => row.attention === attention);
+  const judged = (row: ShapeDecodeRow, target: Target) =>
+    judgedRow(
+      `step of ${batches.shape}, ${row.sequences} requests, ${row.attention}, ${row.context}`,
+      row.overRoofline,
+      target,
+    );
+  const [full, sparse] = [of("full"), of(batches.sparse)];
+  const mixed = rows.filter((row) => !full.includes(row) && !sparse.includes(row));
+  return [
+    ...full.filter(({ sequences }) => sequences > 1).map((row) => judged(row, TARGETS.fullBatch)),
+    ...sparse.filter(({ sequences }) => sequences > 1).map((row) => judged(row, TARGETS.sparseBatch)),
+    ...mixed.map((row) => judged(row, TARGETS.mixedBatch)),
+    ...[full, sparse].flatMap((group) =>
+      group.slice(1).map((row, i) => {
+        const fewer = group[i] as ShapeDecodeRow;
+        return judgedRow(
+          `tokens a second of ${row.sequences} requests over those of ${fewer.sequences}, ${row.attention}`,
+          row.tokensPerSecond / fewer.tokensPerSecond,
+          TARGETS.moreTokens,
+        );
+      }),
     ),
   ];
 }

@@ -1,7 +1,7 @@
 /** Everything that the WebGPU backend is judged by, measured in one run: kernels by themselves, all else through the engine. */
 
 import type { JitterRow } from "../jitter.ts";
-import { benchShapeDecode, type ShapeDecodeRow } from "./decode.ts";
+import { type BatchedRequest, benchShapeDecode, type ShapeDecodeRow } from "./decode.ts";
 import type { GpuFigure } from "./figure.ts";
 import type { BenchGpu } from "./gpu.ts";
 import { benchShapeJitter } from "./jitter.ts";
@@ -23,10 +23,22 @@ export interface ReportSizes {
     readonly steps: number;
     readonly rounds: number;
   };
+  readonly batches: BatchPlan;
   readonly prefill: PrefillPlan;
   readonly jitter: JitterPlan;
   /** Shapes whose host time is judged beside GPU time, at the shortest context. */
   readonly hostShapes: readonly string[];
+}
+
+export interface BatchPlan {
+  readonly shape: string;
+  readonly context: number;
+  /** Requests at once, ascending. */
+  readonly sequences: readonly number[];
+  readonly sparse: string;
+  readonly mix: readonly BatchedRequest[];
+  readonly steps: number;
+  readonly rounds: number;
 }
 
 export interface JitterPlan {
@@ -47,6 +59,8 @@ export interface Report {
   readonly readBandwidth: number;
   readonly kernels: readonly GpuFigure[];
   readonly decode: readonly (ShapeDecodeRow & { readonly shape: string })[];
+  /** Requests at once; the mix last. */
+  readonly batches: readonly (ShapeDecodeRow & { readonly shape: string })[];
   readonly prefill: readonly (ShapePrefillRow & { readonly shape: string })[];
   readonly jitter: readonly (JitterRow & { readonly shape: string })[];
 }
@@ -64,6 +78,10 @@ export function reportPlan(isQuick: boolean): ReportSizes {
           steps: 4,
           rounds: 2,
         },
+        batches: {
+          ...{ shape: "pico-reasoner", context: 128, sequences: [1, 2], steps: 2, rounds: 1 },
+          ...{ sparse: "less-is-more:budget=64", mix: mixOf([64, 128], "less-is-more:budget=64") },
+        },
         jitter: { shapes: ["pico-reasoner"], context: 256, steps: 8 },
         prefill,
         hostShapes: [],
@@ -77,10 +95,26 @@ export function reportPlan(isQuick: boolean): ReportSizes {
           steps: 32,
           rounds: 7,
         },
+        batches: {
+          ...{
+            shape: "llama-3.1-8b",
+            context: 8192,
+            sequences: [1, 2, 4, 5, 8, 16, 32],
+            steps: 16,
+            rounds: 3,
+          },
+          sparse: "less-is-more:budget=1024",
+          mix: mixOf([1024, 2048, 4096, 8192, 16384, 32768, 65536, 1024], "less-is-more:budget=1024"),
+        },
         jitter: { shapes: ["llama-3.1-8b", "qwen3-0.6b"], context: 16384, steps: 2000 },
         prefill,
         hostShapes: ["qwen3-8b", "qwen3-4b", "qwen3-1.7b", "qwen3-0.6b"],
       };
+}
+
+/** Requests of these contexts, every second one sparse. */
+function mixOf(contexts: readonly number[], sparse: string): readonly BatchedRequest[] {
+  return contexts.map((context, i) => ({ context, attention: i % 2 === 0 ? "full" : sparse }));
 }
 
 export function prefillPlan(isQuick: boolean): PrefillPlan {
@@ -108,6 +142,8 @@ export async function benchReport(
   };
   const decode = await decodeOf(shape, contexts);
   for (const name of plan.hostShapes) decode.push(...(await decodeOf(name, contexts.slice(0, 1))));
+  say("batches");
+  const batches = await benchBatches(gpu, plan.batches, readBandwidth);
   say("prefill");
   const prefill = await benchBothPrefills(gpu, plan.prefill);
   const jitter = [];
@@ -121,7 +157,23 @@ export async function benchReport(
     for (const row of await benchShapeJitter(gpu, readShape(name).config, { ...F16, rows }))
       jitter.push({ shape: name, ...row });
   }
-  return { gpu: gpu.name, readBandwidth, kernels, decode, prefill, jitter };
+  return { gpu: gpu.name, readBandwidth, kernels, decode, batches, prefill, jitter };
+}
+
+/** Batches of requests that are alike, then the mix, on a model whose cache is as long as its longest request. */
+async function benchBatches(
+  gpu: BenchGpu,
+  { shape, context, sequences, sparse, mix, steps, rounds }: BatchPlan,
+  readBandwidth: number,
+): Promise<Report["batches"]> {
+  const { config } = readShape(shape);
+  const options = { ...F16, steps, rounds, readBandwidth };
+  const alike = { ...options, contexts: [context], attention: ["full", sparse], sequences };
+  const rows = [
+    ...(await benchShapeDecode(gpu, config, alike)),
+    ...(await benchShapeDecode(gpu, config, { ...options, contexts: [], attention: [], mixes: [mix] })),
+  ];
+  return rows.map((row) => ({ shape, ...row }));
 }
 
 /** Prefills one prompt with subgroup matrices and without. */

@@ -34,14 +34,23 @@ export function cacheRowBytes({ numKvHeads, headDim }: ModelConfig, cacheDtype: 
   return 2 * numKvHeads * headRowBytes(cacheDtype, headDim);
 }
 
-/** Bytes that a decode step at this length reads: all matrices once, and what attention and selection read of the cache. */
+/** A sequence of a step: its cached tokens and its policy, bound to the model. */
+export interface SteppedSequence {
+  readonly length: number;
+  readonly policy: AttentionPolicy;
+}
+
+/** Bytes that a decode step of these sequences reads: all matrices once, and what attention and selection read of each cache. */
 export function stepBytes(
   config: ModelConfig,
   { dtype, cacheDtype }: Dtypes,
-  attention: { readonly policy: AttentionPolicy; readonly model: AttentionModel; readonly length: number },
+  model: AttentionModel,
+  sequences: readonly SteppedSequence[],
 ): number {
-  const { policy, model, length } = attention;
-  const rows = predictReads(policy, model, { length, cacheDtype });
+  const rows = sequences.reduce(
+    (sum, { policy, length }) => sum + predictReads(policy, model, { length, cacheDtype }),
+    0,
+  );
   return matrixBytes(config, dtype) + rows * cacheRowBytes(config, cacheDtype);
 }
 

@@ -78,9 +78,11 @@ export async function openEngineWithHooks(
   const wasm = createWasmHost(wasmFolder);
   const place = { hubUrl, hubToken, baseUrl };
   const { folder, notes } = await openModel(model, { ...place, onDownload, signal: rest.signal });
+  const { tuningStore: gpuTunings } = wasm;
   return openEngineWith(
     {
       ...{ ...hooks, folder, notes, wasm, openGpu: openNavigatorGpu },
+      ...(gpuTunings && { gpuTunings }),
       openGate: (location) => openGate(location, place),
     },
     rest,

@@ -1,5 +1,5 @@
 /** The browser's store for measurements of the machine: the Cache API, which workers have too. */
-import type { TuningStore } from "../backend/wasm/open-wasm.ts";
+import type { TuningStore } from "../backend/tuning-store.ts";
 
 const CACHE = "lessismore";
 

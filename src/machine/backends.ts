@@ -10,6 +10,15 @@ import { WEBGPU, type WebGpuHost } from "../backend/webgpu/webgpu-kind.ts";
 export { createReferenceBackend } from "../backend/reference/reference-backend.ts";
 export type { TuningMode } from "../backend/wasm/tuning.ts";
 export { type AdapterReport, reportAdapter } from "../backend/webgpu/adapter-report.ts";
+export { keepTuning, tuningKeyOf } from "../backend/webgpu/kept-tuning.ts";
+export {
+  adapterTraits,
+  requestWebGpuDevice,
+  type WebGpuOptions,
+  webGpuFactory,
+} from "../backend/webgpu/open-webgpu.ts";
+export { choicesOf, TUNED_WORKS, type TunedWork, tunedSizesOf } from "../backend/webgpu/tuned-sizes.ts";
+export { type Tuning, tuningFor } from "../backend/webgpu/tuning.ts";
 export { type WebGpuHost, webGpuCandidate } from "../backend/webgpu/webgpu-kind.ts";
 export { WASM };
 

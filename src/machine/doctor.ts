@@ -17,6 +17,7 @@ import {
   testCandidate,
   testLayers,
 } from "./test-candidate.ts";
+import { type GpuTuningReport, tuneGpu } from "./tune-gpu.ts";
 
 /** A self-test, or why it could not be run. */
 export type TestReport =
@@ -45,6 +46,8 @@ export interface UnopenedGpu {
 export type ExaminedAdapter = AdapterReport & {
   /** The number that `device` takes, where it is known. */
   readonly index?: number;
+  /** Present if the doctor was asked to choose the sizes of its kernels, or if some are kept. */
+  readonly tuning?: GpuTuningReport | TuningReport;
   readonly selfTest: TestReport;
 };
 
@@ -76,6 +79,8 @@ export interface MachineReport {
 export interface ExamineOptions {
   /** "auto", the default, uses a stored tuning; "measure" replaces it by a new measurement. */
   readonly tuning?: TuningMode;
+  /** Times variants of kernels on each GPU, less than a minute each, and keeps the choice. Default: false. */
+  readonly tunesGpus?: boolean;
 }
 
 /** What a place adds. */
@@ -87,10 +92,10 @@ export interface PlaceToExamine {
 /** Examines a machine: runs the self-test on every adapter and on the CPU. */
 export async function examineMachineWith(
   host: BackendHost,
-  { tuning = "auto", listGpus }: ExamineOptions & PlaceToExamine = {},
+  { tuning = "auto", tunesGpus = false, listGpus }: ExamineOptions & PlaceToExamine = {},
 ): Promise<MachineReport> {
   const wasm = await examineCpu(host, tuning);
-  const webgpu = await examineGpus(host, listGpus);
+  const webgpu = await examineGpus({ ...host, tunesGpus }, listGpus);
   const { kind, why } = await chooseKind(host, host.gpuName === undefined ? {} : { backend: "webgpu" });
   const used = webgpu.adapters.filter(({ isSoftware }) => !isSoftware);
   return {
@@ -130,13 +135,16 @@ async function examineCpu({ wasm }: BackendHost, mode: TuningMode): Promise<Mach
   };
 }
 
+/** What GPUs are examined with. */
+type GpuExamination = Pick<BackendHost, "openGpu" | "gpuTunings"> & { readonly tunesGpus: boolean };
+
 async function examineGpus(
-  host: BackendHost,
+  host: GpuExamination,
   listGpus: PlaceToExamine["listGpus"],
 ): Promise<MachineReport["webgpu"]> {
   const adapters = new Map<string, ExaminedAdapter>();
   try {
-    if (listGpus) return await examineListed(await listGpus());
+    if (listGpus) return await examineListed(await listGpus(), host);
     const gpu = await host.openGpu();
     // WebGPU lists no adapters; these options request different ones.
     for (const options of [
@@ -151,7 +159,7 @@ async function examineGpus(
       if (!adapters.has(key))
         adapters.set(key, {
           ...found,
-          selfTest: await testAdapters(host.openGpu, () => gpu.requestAdapter(options)),
+          ...(await examineAdapter(host.openGpu, () => gpu.requestAdapter(options), host)),
         });
     }
   } catch (error) {
@@ -163,7 +171,10 @@ async function examineGpus(
   return { adapters: [...adapters.values()] };
 }
 
-async function examineListed(gpus: readonly GpuToExamine[]): Promise<MachineReport["webgpu"]> {
+async function examineListed(
+  gpus: readonly GpuToExamine[],
+  examination: GpuExamination,
+): Promise<MachineReport["webgpu"]> {
   const adapters: ExaminedAdapter[] = [];
   const unopened: UnopenedGpu[] = [];
   for (const listed of gpus) {
@@ -176,20 +187,41 @@ async function examineListed(gpus: readonly GpuToExamine[]): Promise<MachineRepo
     const find = () => gpu.requestAdapter({ powerPreference: "high-performance" });
     const adapter = await find();
     if (!adapter) throw new BackendError(`opening GPU ${name}: WebGPU lists it, and offers no adapter`);
-    const selfTest = await testAdapters(open, find);
-    adapters.push({ ...reportAdapter(adapter), ...(index !== undefined && { index }), name, selfTest });
+    const examined = await examineAdapter(open, find, examination);
+    adapters.push({ ...reportAdapter(adapter), ...(index !== undefined && { index }), name, ...examined });
   }
   return { adapters, ...(unopened.length > 0 && { unopened }) };
 }
 
-/** Tests an adapter, which `find` finds again for each layer: it gives one device. source: its origin. */
-function testAdapters(source: object, find: () => Promise<GPUAdapter | null>): Promise<TestReport> {
-  const test = async (layer: SelfTestLayer) => {
+/**
+ * Tunes an adapter if asked to, then tests it. `find` finds it again for each layer of the test: it gives one device. source: its
+ * origin.
+ */
+async function examineAdapter(
+  source: object,
+  find: () => Promise<GPUAdapter | null>,
+  { gpuTunings, tunesGpus }: GpuExamination,
+): Promise<Pick<ExaminedAdapter, "tuning" | "selfTest">> {
+  const again = async () => {
     const adapter = await find();
     if (!adapter) throw new BackendError("testing a GPU: WebGPU offers its adapter no more");
-    return testCandidate(webGpuCandidate(adapter, source), layer);
+    return adapter;
   };
-  return report(() => testLayers(test, SELF_TEST_LAYERS));
+  let tuning: ExaminedAdapter["tuning"] = tunesGpus
+    ? await tuneGpu(await again(), { store: gpuTunings })
+    : undefined;
+  const options = gpuTunings ? { tunings: gpuTunings } : {};
+  const test = async (layer: SelfTestLayer) => {
+    const candidate = webGpuCandidate(await again(), source, options);
+    const open: typeof candidate.open = async (...sizes) => {
+      const backend = await candidate.open(...sizes);
+      tuning ??= backend.report().tuning;
+      return backend;
+    };
+    return testCandidate({ ...candidate, open }, layer);
+  };
+  const selfTest = await report(() => testLayers(test, SELF_TEST_LAYERS));
+  return { ...(tuning && { tuning }), selfTest };
 }
 
 async function report(run: () => Promise<SelfTest>): Promise<TestReport> {

@@ -43,7 +43,7 @@ export { cacheRowBytes } from "../base/cache-dtype.ts";
 export type { TensorRef } from "../base/tensor-ref.ts";
 export { rowBytes, type WeightFormat } from "../base/weight-format.ts";
 export { GenerationEngine } from "../engine/engine.ts";
-export { StepBatchBuilder } from "../engine/step-batch.ts";
+export { type SequenceRun, StepBatchBuilder } from "../engine/step-batch.ts";
 export { openCheckpoint } from "../load/checkpoint.ts";
 export { THINK_TAGS } from "../load/reasoning-markers.ts";
 export { type ModelConfig, parseModelConfig } from "../model/config.ts";

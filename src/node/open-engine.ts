@@ -16,6 +16,7 @@ import { openFileFolder } from "./file-folder.ts";
 import { type FoundGpu, findGpu } from "./gpu-list.ts";
 import { openGate } from "./hub/open-gate.ts";
 import { type OpenModelOptions, openModel } from "./hub/open-model.ts";
+import { createTuningStore } from "./tuning-store.ts";
 import { createWasmHost } from "./wasm-host.ts";
 
 export interface NodeEngineOptions extends EngineOptions {
@@ -87,7 +88,8 @@ export async function gpuFor(device: number | string, backend: BackendChoice = "
 
 /** How WebGPU is opened: on the GPU that was named, or as Dawn chooses. */
 export function hostOf(gpu: FoundGpu | undefined): WebGpuHost {
-  return gpu ? { openGpu: gpu.open, gpuName: gpu.label } : { openGpu: openDawn };
+  const gpuTunings = createTuningStore();
+  return gpu ? { openGpu: gpu.open, gpuName: gpu.label, gpuTunings } : { openGpu: openDawn, gpuTunings };
 }
 
 /** Opens the folder of a model by its name; of the bundled model if none is named. */

@@ -3,7 +3,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { cpus, homedir } from "node:os";
 import { join, posix, win32 } from "node:path";
-import type { TuningStore } from "../backend/wasm/open-wasm.ts";
+import type { TuningStore } from "../backend/tuning-store.ts";
 
 /** Longer than any stored text. */
 const MAX_BYTES = 1 << 16;

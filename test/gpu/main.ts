@@ -17,6 +17,7 @@ import { ALLOWED_ERROR } from "../../src/backend/backend-kind.ts";
 import { reportAdapter } from "../../src/backend/webgpu/adapter-report.ts";
 import { SELF_TEST_LAYERS, testCandidate, testLayers } from "../../src/machine/test-candidate.ts";
 import { attentionTasks } from "./attention.ts";
+import { batchTasks } from "./batches.ts";
 import { chunkTasks } from "./chunks.ts";
 import { goldenTasks } from "./goldens.ts";
 import { type GpuRun, openGpuRun, testedCaches } from "./gpu.ts";
@@ -58,6 +59,7 @@ function tasksOf(run: GpuRun, root: string, isAttention: boolean): readonly GpuT
     { name: "selection", run: () => testSelection(run) },
     { name: "pooling", run: () => testPooling(run) },
     { name: "sampling", run: () => testSampling(run) },
+    ...batchTasks(run, root),
     ...chunkTasks(run, root),
     ...goldenTasks(run, root),
     ...attentionTasks(run),

@@ -1,3 +1,5 @@
+import type { TuningStore } from "../tuning-store.ts";
+
 /** The four builds of the kernels. */
 export type WasmModuleName = "simd-threads" | "simd-single" | "relaxed-threads" | "relaxed-single";
 
@@ -13,16 +15,6 @@ export interface StartedWorker {
   /** Calls back once, if the worker fails. */
   onFailure(callback: (error: unknown) => void): void;
   terminate(): Promise<void> | void;
-}
-
-/** Keeps measurements of a machine: texts of a few hundred characters. */
-export interface TuningStore {
-  /** Identifies this machine and JavaScript engine: processor, versions. */
-  readonly machine: string;
-  /** The text kept under a key; undefined if there is none. */
-  read(key: string): Promise<string | undefined>;
-  /** Keeps the whole text or nothing. */
-  write(key: string, text: string): Promise<void>;
 }
 
 /** Services of the place that the backend runs in. */

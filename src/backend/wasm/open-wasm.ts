@@ -18,7 +18,7 @@ import {
 import { WasmBackend } from "./wasm-backend.ts";
 import { WORKER_SOURCE } from "./worker-source.ts";
 
-export type { StartedWorker, TuningStore, WasmHost, WasmModuleName, WorkerData } from "./host.ts";
+export type { StartedWorker, WasmHost, WasmModuleName, WorkerData } from "./host.ts";
 export type { TuningMode } from "./tuning.ts";
 
 export interface WasmOptions {

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { place } from "../../../test/place/here.ts";
 import { sizesOf } from "../../../test/sizes.ts";
 import { ConfigError } from "../../base/errors.ts";
-import { type TuningStore, type WasmOptions, wasmFactory } from "./open-wasm.ts";
+import type { TuningStore } from "../tuning-store.ts";
+import { type WasmOptions, wasmFactory } from "./open-wasm.ts";
 import { chooseTuning, DEFAULT_TUNING, parseTuning, TUNABLES, TUNING_NAMES } from "./tuning.ts";
 
 const SIZES = {

@@ -4,7 +4,7 @@
  */
 import type { WeightFormat } from "../../base/weight-format.ts";
 import type { TuningReport } from "../backend.ts";
-import type { TuningStore } from "./host.ts";
+import type { TuningStore } from "../tuning-store.ts";
 import type { Word } from "./memory-map.ts";
 
 interface Tunable {

@@ -14,5 +14,7 @@ export interface WebGpuBackendOptions {
   readonly description: string;
   readonly traits: DeviceTraits;
   readonly tuning: Tuning;
+  /** Those of `tuning` that were chosen on this GPU. Absent: none were. */
+  readonly chosen?: Partial<Tuning>;
   readonly cacheDtype: CacheDtype;
 }

@@ -6,7 +6,7 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import { LinearOps } from "./linear-ops.ts";
 import { type ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
-import type { Target } from "./tile-products.ts";
+import type { Target } from "./slice-sums.ts";
 import { weightConstants, weightFiles } from "./weight-files.ts";
 
 /** Rows of an expert that a workgroup of expert-products.wgsl takes. */

@@ -14,7 +14,8 @@ import { arePaired, formatsOf, headRowsOf, isStreamed, lanesOf, MIN_HEAD_ROWS } 
 import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import { groupSections, type Product, pairSections, type Section, sectionParams } from "./sections.ts";
-import { type Mode, recordMatrix, recordTiles, type Target } from "./tile-products.ts";
+import { SliceSums, type Target } from "./slice-sums.ts";
+import { type Mode, recordMatrix, recordTiles } from "./tile-products.ts";
 import { isQuantised, vectorElements } from "./weight-rows.ts";
 
 /** Maximum rows of x in the matrix-vector kernel; tiles are faster for more rows, subgroup matrices for still fewer. */
@@ -41,10 +42,12 @@ export interface ProductOptions extends PrepareOptions {
 export class LinearOps {
   readonly #context: GpuContext;
   readonly #inputs: ProductInputs;
+  readonly #sums: SliceSums;
 
   constructor(context: GpuContext, inputs: ProductInputs) {
     this.#context = context;
     this.#inputs = inputs;
+    this.#sums = new SliceSums(context);
   }
 
   /** out[b] (+)= products of x[b], normed and gathered if asked. */
@@ -60,7 +63,8 @@ export class LinearOps {
         for (const section of groups.flat()) recordTiles(this.#context, section, { x: rows, out, mode });
       },
       matrix: (rows) => {
-        for (const section of groups.flat()) recordMatrix(this.#context, { section }, { x: rows, out, mode });
+        for (const sections of groups)
+          recordMatrix(this.#context, { sections }, { x: rows, out, mode }, this.#sums);
       },
     });
   }
@@ -81,14 +85,21 @@ export class LinearOps {
       },
       matrix: (rows) => {
         for (const [one, other] of pairs)
-          if (arePaired(one, other))
-            recordMatrix(this.#context, { section: one, partner: other }, { x: rows, out, mode: "plain" });
+          if (arePaired(one, other)) this.#matrix(one, { x: rows, out, mode: "plain" }, other);
           else {
-            recordMatrix(this.#context, { section: one }, { x: rows, out, mode: "plain" });
-            recordMatrix(this.#context, { section: other }, { x: rows, out, mode: "gated" });
+            this.#matrix(one, { x: rows, out, mode: "plain" });
+            this.#matrix(other, { x: rows, out, mode: "gated" });
           }
       },
     });
+  }
+
+  #matrix(
+    section: Section,
+    to: { readonly x: HalfRows; readonly out: Target; readonly mode: Mode },
+    partner?: Section,
+  ): void {
+    recordMatrix(this.#context, { sections: [section], ...(partner && { partner }) }, to, this.#sums);
   }
 
   #vectorPair(one: Section, other: Section, x: Rows, norm: WebGpuWeight | undefined, out: Target): void {

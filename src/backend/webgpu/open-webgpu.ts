@@ -16,7 +16,7 @@ export interface WebGpuOptions {
   readonly cacheDtype?: CacheDtype;
   /** Overrides of the device's traits, for benchmarks and tests. */
   readonly traits?: Partial<DeviceTraits>;
-  /** Sizes of kernels. For benchmarks. */
+  /** Sizes of kernels in place of the usual ones: chosen on this GPU, or by a benchmark. */
   readonly tuning?: Partial<Tuning>;
   /** The card, for people, where WebGPU describes its driver alone. */
   readonly name?: string;
@@ -76,6 +76,7 @@ async function open(sizes: GpuSizes, adapter: GPUAdapter, options: WebGpuOptions
           watch,
           traits,
           tuning,
+          ...(options.tuning && { chosen: options.tuning }),
           cacheDtype,
           description: describe(options.name ?? adapterName(adapter.info), traits),
         }),

@@ -5,7 +5,7 @@ import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import type { Constants } from "./shader.ts";
 
 /** f16 rows are zero-padded to a multiple of this many columns. */
-export const PREPARED_STRIP = 256;
+export const PREPARED_STRIP = 512;
 
 /** Rows of x in a buffer. */
 export interface Rows {

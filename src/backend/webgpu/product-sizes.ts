@@ -1,19 +1,30 @@
 /** Sizes and kinds of matrix products: what suits the rows of x and the weights. */
 import type { WeightFormat } from "../../base/weight-format.ts";
+import type { GpuContext } from "./context.ts";
 import type { Rows } from "./product-inputs.ts";
 import type { Product, Section } from "./sections.ts";
-import type { MatrixTile } from "./tuning.ts";
+import type { MatrixTile, SkinnyTile } from "./tuning.ts";
 import { isQuantised, vectorElements } from "./weight-rows.ts";
 
 /** A thread group takes at least two runs of two rows of a head. */
 export const MIN_HEAD_ROWS = 4;
 
-/** For few rows of x: long strips of few weight rows, whose columns four subgroups share. */
-export function skinnyTile(count: number, rows: number, isPair: boolean): MatrixTile {
+/** Rows of a weight from which workgroups of more rows still fill a large GPU. */
+const WIDE_ROWS = 16384;
+
+/** For few rows of x: long strips of few weight rows, whose columns subgroups share, and workgroups where the rows are few. */
+export function skinnyTile({ tuning, traits }: GpuContext, count: number, rows: number): MatrixTile {
   const x = Math.ceil(count / 16) * 16;
-  // enough workgroups for all of a large GPU
-  const w = isPair || rows >= 16384 ? 32 : 16;
-  return { x, w, strip: x > 32 ? 128 : 256, splitX: 1, splitW: 1, splitK: 4, depth: 1, buffers: 1 };
+  const chosen = rows >= WIDE_ROWS ? tuning.wideTile : tuning.narrowTile;
+  let { strip } = chosen;
+  while (strip > 16 * chosen.splitK && stripBytes({ ...chosen, strip }, x) > traits.workgroupBytes)
+    strip /= 2;
+  return { ...chosen, x, splitX: 1, splitW: 1, strip };
+}
+
+/** Workgroup memory of the strips of x and of the weight; a row has one vector more than its columns. */
+function stripBytes({ w, strip, buffers }: SkinnyTile, x: number): number {
+  return buffers * (x + w) * (strip / 8 + 1) * 16;
 }
 
 /** Invocations that share a row of `stride` vectors: whole reduce groups, as many as possible among those that idle least. */

@@ -2,21 +2,14 @@
 import { actFile, type GpuContext } from "./context.ts";
 import type { HalfRows, Rows } from "./product-inputs.ts";
 import { skinnyTile } from "./product-sizes.ts";
-import type { NumberedBuffer } from "./refs.ts";
-import { type Section, wordsOf } from "./sections.ts";
-import type { MatrixTile } from "./tuning.ts";
+import { type Section, sectionParams, wordsOf } from "./sections.ts";
+import type { SliceSums, Target } from "./slice-sums.ts";
+import type { MatrixTile, Tuning } from "./tuning.ts";
 import { paddedColumns, weightConstants, weightFiles } from "./weight-files.ts";
 import { isQuantised } from "./weight-rows.ts";
 
 /** Maximum rows of x of a decode batch: up to here the subgroup matrices only have to keep up with memory. */
 const MAX_SKINNY_ROWS = 64;
-
-/** Destination of a product's outputs. */
-export interface Target {
-  readonly storage: NumberedBuffer;
-  /** Elements from row to row. */
-  readonly stride: number;
-}
 
 /** "gated": out = act(out) * product; "add": out += product. */
 export type Mode = "plain" | "add" | "gated";
@@ -58,22 +51,30 @@ export function recordTiles(
   });
 }
 
-/** Products with subgroup matrices (gemm-subgroup-matrix.wgsl); with a partner, out = act(first) * partner. */
+/** Products with subgroup matrices (gemm-subgroup-matrix.wgsl); with a partner of one section, out = act(first) * partner. */
 export function recordMatrix(
   context: GpuContext,
-  { section, partner }: { readonly section: Section; readonly partner?: Section },
+  { sections, partner }: { readonly sections: readonly Section[]; readonly partner?: Section },
   { x, out, mode }: TileOptions<HalfRows>,
+  sums: SliceSums,
 ): void {
-  const { recorder, weights } = context;
-  const { slice, format, cols } = section;
+  const { recorder, weights, tuning } = context;
+  const [first] = sections;
+  if (!first) return;
+  const { slice, format, cols } = first;
   const isPair = partner !== undefined;
+  const all = partner ? [first, partner] : sections;
+  const rows = sections.reduce((sum, section) => sum + section.slice.rows, 0);
   const tile =
     x.count <= MAX_SKINNY_ROWS
-      ? skinnyTile(x.count, slice.rows, isPair)
-      : largeOrNot(context, isPair || mode !== "plain");
+      ? skinnyTile(context, x.count, isPair ? 2 * rows : rows)
+      : largeOrNot(tuning, isPair || mode !== "plain");
+  const strips = Math.ceil(paddedColumns(format, cols) / tile.strip);
+  const slices =
+    isPair || mode === "gated" || !areSummed(sections, out) ? 1 : divisorUpTo(strips, tile.slices);
   const files = weightFiles(format, { floats: "strip-floats", quantised: "strip-quantised" });
-  const act = actFile(context.model);
-  const kernel = recorder.kernel(["subgroup-matrix", "strip-sizes", ...files, act, "gemm-subgroup-matrix"], {
+  const prelude = ["subgroup-matrix", "sections", "strip-sizes"] as const;
+  const kernel = recorder.kernel([...prelude, ...files, actFile(context.model), "gemm-subgroup-matrix"], {
     ...weightConstants(format, cols),
     VECTORS: paddedColumns(format, cols) / 8,
     TILE_X: tile.x,
@@ -84,30 +85,55 @@ export function recordMatrix(
     SPLIT_K: tile.splitK,
     DEPTH: tile.depth,
     BUFFERS: tile.buffers,
-    STRIDE: section.stride,
+    SLICES: slices,
+    STRIDE: first.stride,
     X_STRIDE: x.vectors,
     PAIR: isPair,
     GATED: mode === "gated",
-    ADD: mode === "add",
+    ADD: mode === "add" && slices === 1,
   });
+  const outRows = isPair ? tile.w / 2 : tile.w;
+  const target = slices === 1 ? out.storage : sums.reserve(slices, x.count * out.stride);
   recorder.dispatch({
     category: "weights",
     kernel,
     params: {
-      ...wordsOf(section),
-      ...{ batch: x.count, out_stride: out.stride, partner: (partner?.slice.offset ?? 0) / 16 },
+      ...sectionParams(all),
+      ...{ batch: x.count, out_stride: out.stride, slice_stride: x.count * out.stride },
     },
     bindings: {
       ...{ weights_first: slice.slab, x: x.storage, vectors: weights.vectors, scales: x.scales },
       ...(!isQuantised(format) && { partner: partner?.slice.slab ?? "unused" }),
-      out: out.storage,
+      out: target,
     },
-    grid: [Math.ceil(x.count / tile.x), Math.ceil(slice.rows / (isPair ? tile.w / 2 : tile.w))],
+    grid: [
+      Math.ceil(x.count / tile.x),
+      sections.reduce((sum, section) => sum + Math.ceil(section.slice.rows / outRows), 0),
+      slices,
+    ],
   });
+  if (slices > 1)
+    sums.record({ slices, first: first.out, rows: x.count, columns: rows, out, isAdded: mode === "add" });
+}
+
+/** True if the sums of slices can be added up by whole vec4s, of one run of columns. */
+function areSummed(sections: readonly Section[], { stride }: Target): boolean {
+  let next = sections[0]?.out ?? 0;
+  if (stride % 4 !== 0 || next % 4 !== 0) return false;
+  for (const { out, slice } of sections) {
+    if (out !== next) return false;
+    next += slice.rows;
+  }
+  return next % 4 === 0;
+}
+
+function divisorUpTo(n: number, most: number): number {
+  let divisor = Math.max(1, Math.min(n, most));
+  while (n % divisor !== 0) divisor--;
+  return divisor;
 }
 
 /** The larger tile gains up to a tenth if outputs are many or also read, and costs as much otherwise. */
-function largeOrNot({ tuning }: GpuContext, isLarge: boolean): MatrixTile {
-  const { matrixTile, largeMatrixTile } = tuning;
+function largeOrNot({ matrixTile, largeMatrixTile }: Tuning, isLarge: boolean): MatrixTile {
   return isLarge ? largeMatrixTile : matrixTile;
 }

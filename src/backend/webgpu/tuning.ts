@@ -19,7 +19,12 @@ export interface MatrixTile {
   readonly depth: number;
   /** Strips in workgroup memory: 1 or 2. */
   readonly buffers: number;
+  /** Maximum workgroups that share the columns. */
+  readonly slices: number;
 }
+
+/** Tiling of products of few rows of x, all of which a workgroup takes. */
+export type SkinnyTile = Omit<MatrixTile, "x" | "splitX" | "splitW">;
 
 /** Sizes of a stage of the layer kernel with quantised weights. */
 export interface QuantisedTuning {
@@ -79,6 +84,9 @@ export interface Tuning {
   readonly matrixTile: MatrixTile;
   /** The same if the outputs are read as well, or come in pairs. */
   readonly largeMatrixTile: MatrixTile;
+  /** Products of a decode batch with subgroup matrices: of weights with few rows, and with many. */
+  readonly narrowTile: SkinnyTile;
+  readonly wideTile: SkinnyTile;
   /** Prefill attention with subgroup matrices: subgroups of a workgroup. */
   readonly matrixSubgroups: number;
   /** Prefill attention with subgroup matrices: keys per turn. */
@@ -116,8 +124,20 @@ const GPU: Tuning = {
   attendWorkgroups: 264,
   attendMinSplit: 64,
   selectFours: 4,
-  matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
-  largeMatrixTile: { x: 192, w: 128, strip: 64, splitX: 3, splitW: 4, splitK: 1, depth: 2, buffers: 1 },
+  matrixTile: { x: 128, w: 128, strip: 64, splitX: 2, splitW: 4, splitK: 1, depth: 2, buffers: 1, slices: 1 },
+  largeMatrixTile: {
+    x: 192,
+    w: 128,
+    strip: 64,
+    splitX: 3,
+    splitW: 4,
+    splitK: 1,
+    depth: 2,
+    buffers: 1,
+    slices: 1,
+  },
+  narrowTile: { w: 64, strip: 256, splitK: 8, depth: 1, buffers: 1, slices: 4 },
+  wideTile: { w: 32, strip: 256, splitK: 4, depth: 1, buffers: 1, slices: 1 },
   matrixSubgroups: 8,
   matrixKeys: 32,
   combineThreads: 256,

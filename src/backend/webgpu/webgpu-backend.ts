@@ -54,6 +54,7 @@ import { compiledRowCountsOf } from "./row-classes.ts";
 import { SamplingOps } from "./sampling-ops.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
+import { choicesOf } from "./tuned-sizes.ts";
 import { WEBGPU_FORMATS } from "./weight-formats.ts";
 import { WeightStore } from "./weight-store.ts";
 
@@ -71,8 +72,7 @@ export class WebGpuBackend implements Backend, LayerOps {
   readonly compiledRowCounts: readonly number[];
   readonly #context: GpuContext;
   readonly #watch: DeviceWatch;
-  readonly #description: string;
-  readonly #isShared: boolean;
+  readonly #about: Pick<WebGpuBackendOptions, "description" | "chosen" | "isShared">;
   readonly #cache: KvCache;
   readonly #projections: ProjectionOps;
   readonly #attention: AttentionOps;
@@ -95,8 +95,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     this.cacheDtype = cacheDtype;
     this.prefillRows = capacity.maxBatchRows;
     this.compiledRowCounts = traits.isSoftware ? [] : compiledRowCountsOf(capacity);
-    this.#description = options.description;
-    this.#isShared = options.isShared;
+    this.#about = options;
     this.#context = {
       device,
       model,
@@ -123,13 +122,15 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   report(): BackendReport {
+    const { description, chosen } = this.#about;
     return {
       name: "webgpu",
-      description: this.#description,
+      description,
       threads: 1,
       weightBytes: this.#context.weights.sizeBytes,
       kvCacheBytes: this.#cache.sizeBytes,
       maxKvCacheBytes: this.#cache.bytesOf(this.capacity.maxPages),
+      ...(chosen && { tuning: { from: "kept", choices: choicesOf(chosen) } }),
     };
   }
 
@@ -380,7 +381,7 @@ export class WebGpuBackend implements Backend, LayerOps {
     } finally {
       this.#watch.close();
       buffers.destroyAll();
-      if (!this.#isShared) device.destroy();
+      if (!this.#about.isShared) device.destroy();
     }
   }
 

@@ -10,8 +10,10 @@ import {
 } from "../backend-kind.ts";
 import { decoderBytes } from "../decoder-memory.ts";
 import { isSoftwareAdapter } from "../software-adapter.ts";
+import type { TuningStore } from "../tuning-store.ts";
 import { DEFAULT_CACHE_DTYPE } from "./context.ts";
 import { bindingBytes, largestBuffer } from "./device-limits.ts";
+import { readKeptTuning, tuningKeyOf } from "./kept-tuning.ts";
 import { adapterName, adapterTraits, webGpuFactory } from "./open-webgpu.ts";
 import { proposePrefillRows, rowBytes } from "./prefill-rows.ts";
 import { WEBGPU_FORMATS } from "./weight-formats.ts";
@@ -21,6 +23,8 @@ export interface WebGpuHost {
   readonly openGpu: () => Promise<GPU>;
   /** The GPU that somebody named, for people: number and name. Absent: nobody did. */
   readonly gpuName?: string;
+  /** Keeps the sizes of kernels that were chosen on a GPU. Absent: nothing is kept. */
+  readonly gpuTunings?: TuningStore;
 }
 
 const MEMORY: BackendMemory = {
@@ -36,26 +40,34 @@ export const WEBGPU: BackendKind<WebGpuHost, { readonly cacheDtype?: CacheDtype 
   name: "webgpu",
   device: "GPU",
   memory: MEMORY,
-  probe: async ({ openGpu, gpuName }, { cacheDtype }) => {
+  probe: async ({ openGpu, gpuName, gpuTunings }, { cacheDtype }) => {
     const gpu = await openGpu();
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter)
       throw new BackendError(
         "opening WebGPU: it offers no adapter; check the GPU's driver, or use the wasm backend",
       );
-    return webGpuCandidate(adapter, openGpu, cacheDtype, gpuName);
+    return webGpuCandidate(adapter, openGpu, {
+      ...(cacheDtype !== undefined && { cacheDtype }),
+      ...(gpuName !== undefined && { name: gpuName }),
+      ...(gpuTunings && { tunings: gpuTunings }),
+    });
   },
 };
 
-/**
- * Creates the candidate of one adapter, which yields one device. source: the origin of the adapter. name: of the card, where it
- * is known; WebGPU describes NVIDIA's by their driver alone.
- */
+export interface CandidateOptions {
+  readonly cacheDtype?: CacheDtype;
+  /** Of the card, where it is known; WebGPU describes NVIDIA's by their driver alone. */
+  readonly name?: string;
+  /** Has the sizes of kernels that were chosen on this GPU, if any were. */
+  readonly tunings?: TuningStore;
+}
+
+/** Creates the candidate of one adapter, which yields one device. source: the origin of the adapter. */
 export function webGpuCandidate(
   adapter: GPUAdapter,
   source: object,
-  cacheDtype: CacheDtype = DEFAULT_CACHE_DTYPE,
-  name?: string,
+  { cacheDtype = DEFAULT_CACHE_DTYPE, name, tunings }: CandidateOptions = {},
 ): BackendCandidate {
   const { info, limits } = adapter;
   const called = name === undefined ? {} : { name: `GPU ${name}` };
@@ -94,6 +106,10 @@ export function webGpuCandidate(
         limits,
         isSoftware: isSoftwareAdapter(info),
       }),
-    open: webGpuFactory(adapter, { cacheDtype, ...called }),
+    open: async (model, capacity) => {
+      const traits = adapterTraits(adapter);
+      const tuning = await readKeptTuning(tunings, tuningKeyOf(info, traits), traits);
+      return webGpuFactory(adapter, { cacheDtype, ...called, ...(tuning && { tuning }) })(model, capacity);
+    },
   };
 }

@@ -13,6 +13,7 @@ type Adapter = Report["webgpu"]["adapters"][number];
 interface DoctorOptions {
   readonly json?: boolean;
   readonly measure?: boolean;
+  readonly tune?: boolean;
   readonly contextLength?: number;
   readonly device?: string;
 }
@@ -25,16 +26,21 @@ export function doctorCommand(done: (exitCode: number) => void): Command {
       new Argument("[model]", "also say how this model would fit: a folder, a file, a name on the hub"),
     )
     .option("--measure", "measure anew what suits the processor, and keep it")
+    .option(
+      "--tune",
+      "also time the variants of kernels on each GPU, less than a minute each, and keep the best",
+    )
     .option("--context-length <n>", "fit the model for so many tokens", wholeNumber(2))
     .option("--json", "print one JSON object");
   return addDevice(command).action(
-    async (model: string | undefined, { json, measure, contextLength, device }: DoctorOptions) => {
+    async (model: string | undefined, { json, measure, tune, contextLength, device }: DoctorOptions) => {
       if (contextLength !== undefined && model === undefined)
         throw new UsageError("--context-length is of a model: name one, as doctor MODEL");
       const exitCode = await rerunOnDevice(device);
       if (exitCode !== undefined) return done(exitCode);
       const fits = model === undefined ? [] : await fitCheckpoint(model, { contextLength, device });
-      const own = await examineMachine({ tuning: measure ? "measure" : "auto", device });
+      const tuning = measure || tune ? "measure" : "auto";
+      const own = await examineMachine({ tuning, tunesGpus: tune === true, device });
       const report = device === undefined ? await examineEqualGpus(own) : own;
       const all = model === undefined ? report : { ...report, model: { name: model, fits } };
       process.stdout.write(
@@ -107,6 +113,24 @@ function describeTuning({ from, choices, elapsedMs, note }: TuningReport): strin
   return `${origin}${note === undefined ? "" : `: ${note}`}\n${wrap(values.join(", ").split(" "))}`;
 }
 
+/** Formats the sizes of kernels that were chosen on a GPU. */
+function describeGpuTuning(tuning: NonNullable<Adapter["tuning"]>): string {
+  const { choices, elapsedMs = 0, note } = tuning;
+  const values = Object.entries(choices).map(([name, value]) => `${name} ${value}`);
+  const sizes = values.length === 0 ? "the usual sizes" : values.join(", ");
+  const times = "times" in tuning ? Object.entries(tuning.times) : [];
+  const took =
+    "tried" in tuning
+      ? `${tuning.tried} variants timed in ${(elapsedMs / 1000).toFixed(0)} s`
+      : "kept (--tune times anew)";
+  const lines = [
+    note === undefined ? took : `${took}: ${note}`,
+    wrap(sizes.split(" ")),
+    ...(times.length > 0 ? [times.map(([work, time]) => `${work} ${time.toFixed(2)}`).join(", ")] : []),
+  ];
+  return lines.join("\n");
+}
+
 function describeAdapter(adapter: Adapter): string {
   const { vendor, architecture, subgroupSizes, limits } = adapter;
   const sizes = subgroupSizes && [...new Set([subgroupSizes.min, subgroupSizes.max])].join(" to ");
@@ -117,6 +141,7 @@ function describeAdapter(adapter: Adapter): string {
     ],
     ["  adapter", [vendor, architecture, adapter.device].filter(Boolean).join(", ") || "unnamed"],
     ["  subgroups", sizes === undefined ? "none" : `of ${sizes}`],
+    ...(adapter.tuning ? [["  tuning", describeGpuTuning(adapter.tuning)] as const] : []),
     ["  f16", adapter.hasF16 ? "yes" : "no"],
     ["  matrices", adapter.hasSubgroupMatrices ? "of subgroups" : "none"],
     [

@@ -1,20 +1,19 @@
 // out[b][row] = W[row] · x[b] for many rows b of x, with subgroup matrices: f16 × f16 to f32 at 16 × 16 × 16. With:
-// subgroup-matrix, strip-sizes, act-silu or act-gelu, and storage with strip-floats or the files of a quantised format as `first` with strip-quantised. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X × SPLIT_W
-// subgroups accumulates a block of them; with SPLIT_K > 1, that many subgroups share the columns of a block. Registers prefetch
-// the next DEPTH strips; with two BUFFERS the next strip is stored beside the current one, so that subgroups seldom wait for
-// each other.
+// subgroup-matrix, sections, strip-sizes, act-silu or act-gelu, and storage with strip-floats or the files of a quantised format as
+// `first` with strip-quantised. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X ×
+// SPLIT_W subgroups accumulates a block of them; with SPLIT_K > 1, that many subgroups share the columns of a block. Registers
+// prefetch the next DEPTH strips; with two BUFFERS the next strip is stored beside the current one, so that subgroups seldom wait
+// for each other. With SLICES > 1, as many workgroups share the columns: each stores sums of its own, which sum-slices.wgsl adds.
 struct Params {
-  first_vector: u32,
-  rows: u32, // of the weight; of each if PAIR
-  out: u32, // column of the first output
-  bias: u32, // first element of the bias + 1; 0: none
+  first: Section, // matrices stacked; unused ones have no rows
+  second: Section, // if PAIR, the partner
+  third: Section,
   batch: u32,
   out_stride: u32,
-  partner: u32, // first vector of the second matrix if PAIR
+  slice_stride: u32, // elements from the sums of a slice to those of the next
 }
 var<uniform> params: Params;
 var<storage, read> x: array<vec4u>; // f16
-var<storage, read> vectors: array<f32>;
 var<storage, read> scales: array<f32>; // of each row of x
 var<storage, read_write> out: array<f32>;
 
@@ -33,7 +32,13 @@ fn sum_of(block: u32, row: u32, column: u32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   // neighbouring workgroups share the weights
   let first_b = group.x * TILE_X;
-  let first_row = group.y * select(TILE_W, HALF_W, PAIR);
+  var place = Place(params.first, group.y);
+  if (!PAIR) {
+    place = place_of(group.y, TILE_W, params.first, params.second, params.third);
+  }
+  let section = place.section;
+  let first_row = place.block * select(TILE_W, HALF_W, PAIR);
+  let first_strip = group.z * SLICE_STRIPS;
   let subgroup = thread / SUBGROUP;
   let lane = thread % SUBGROUP;
   let block = subgroup % BLOCKS;
@@ -44,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
   // rows past the end load the last row; their products are not stored
   var x_source: array<u32, X_LOADS> = array<u32, X_LOADS>();
-  let w_source = sources_of_weights(first_row, thread);
+  let w_source = sources_of_weights(section, first_row, thread);
   /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
     let at = i * THREADS + thread;
     x_source[i] = min(first_b + at / STRIP_VECTORS, params.batch - 1u) * X_STRIDE + at % STRIP_VECTORS;
@@ -52,12 +57,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
   var x_next: array<vec4u, DEPTH * X_LOADS> = array<vec4u, DEPTH * X_LOADS>();
   var w_next: array<StripWeights, DEPTH> = array<StripWeights, DEPTH>();
-  for (var first = 0u; first < STRIPS + DEPTH; first += DEPTH) {
+  for (var first = 0u; first < SLICE_STRIPS + DEPTH; first += DEPTH) {
     /* unroll */ for (var d = 0u; d < DEPTH; d++) {
       // strip is prefetched while strip - DEPTH is multiplied
       let strip = first + d;
       let buffer = strip % BUFFERS * BUFFER;
-      let is_used = strip >= DEPTH && strip < STRIPS + DEPTH;
+      let is_used = strip >= DEPTH && strip < SLICE_STRIPS + DEPTH;
       if (is_used) {
         if (BUFFERS == 1u) {
           workgroupBarrier();
@@ -68,14 +73,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
             space[buffer + at / STRIP_VECTORS * TILE_STRIDE + at % STRIP_VECTORS] = x_next[d * X_LOADS + i];
           }
         }
-        store_weights(w_next[d], strip - DEPTH, buffer, thread);
+        store_weights(w_next[d], first_strip + strip - DEPTH, buffer, thread);
         workgroupBarrier();
       }
-      if (strip < STRIPS) {
+      if (strip < SLICE_STRIPS) {
         /* unroll */ for (var i = 0u; i < X_LOADS; i++) {
-          x_next[d * X_LOADS + i] = x[x_source[i] + strip * STRIP_VECTORS];
+          x_next[d * X_LOADS + i] = x[x_source[i] + (first_strip + strip) * STRIP_VECTORS];
         }
-        w_next[d] = load_weights(w_source, strip, thread);
+        w_next[d] = load_weights(w_source, first_strip + strip, thread);
       }
       if (is_used) {
         /* unroll */ for (var step_ = 0u; step_ < STRIP / 16u / SPLIT_K; step_++) {
@@ -111,15 +116,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let c = at % OUT_COLS;
       let b = first_b + my_x + i * 16u + r;
       let row = first_row + my_w + c;
-      if (b < params.batch && row < params.rows) {
-        let to = b * params.out_stride + params.out + row;
+      if (b < params.batch && row < section.rows) {
+        let to = group.z * params.slice_stride + b * params.out_stride + section.out + row;
         let scale = scales[b];
         var sum = scale * sum_of(block, r, c);
         if (PAIR) {
           sum = act(sum) * scale * sum_of(block, r, c + OUT_COLS);
         }
-        if (params.bias > 0u) {
-          sum += vectors[params.bias - 1u + row];
+        if (section.bias > 0u && first_strip == 0u) {
+          sum += bias_of(section, row);
         }
         if (GATED) {
           sum *= act(out[to]);

@@ -7,12 +7,12 @@ alias StripWeights = array<Piece_first, W_LOADS>;
 alias StripSources = array<u32, W_LOADS>;
 
 // First vectors of rows. Rows past the end load the last row; their products are not stored.
-fn sources_of_weights(first_row: u32, thread: u32) -> StripSources {
+fn sources_of_weights(section: Section, first_row: u32, thread: u32) -> StripSources {
   var sources = StripSources();
   /* unroll */ for (var i = 0u; i < W_LOADS; i++) {
     let at = i * THREADS + thread;
-    let row = min(first_row + at / STRIP_PIECES % select(TILE_W, HALF_W, PAIR), params.rows - 1u);
-    sources[i] = select(params.first_vector, params.partner, PAIR && at / STRIP_PIECES >= HALF_W) + row * STRIDE;
+    let row = min(first_row + at / STRIP_PIECES % select(TILE_W, HALF_W, PAIR), section.rows - 1u);
+    sources[i] = select(section.first_vector, params.second.first_vector, PAIR && at / STRIP_PIECES >= HALF_W) + row * STRIDE;
   }
   return sources;
 }

@@ -10,6 +10,7 @@ override X_STRIDE: u32; // vectors of a row of x, zero past its columns; whole s
 override SPLIT_K: u32;
 override DEPTH: u32;
 override BUFFERS: u32; // 1 or 2
+override SLICES: u32; // workgroups that share the columns; a divisor of their strips
 override PAIR: bool; // out = act(first matrix) * second matrix
 override GATED: bool; // out = act(out) * this matrix
 override ADD: bool;
@@ -21,6 +22,7 @@ const BLOCKS_X: u32 = TILE_X / SPLIT_X / 16u; // of a subgroup
 const BLOCKS_W: u32 = TILE_W / SPLIT_W / 16u;
 const HALF_W: u32 = TILE_W / 2u;
 const STRIPS: u32 = (VECTORS + STRIP_VECTORS - 1u) / STRIP_VECTORS;
+const SLICE_STRIPS: u32 = STRIPS / SLICES;
 const X_LOADS: u32 = (TILE_X * STRIP_VECTORS + THREADS - 1u) / THREADS;
 const OUT_BLOCKS: u32 = select(BLOCKS_W, BLOCKS_W / 2u, PAIR);
 const BUFFER: u32 = (TILE_X + TILE_W) * TILE_STRIDE; // rows of x, then of the weight
