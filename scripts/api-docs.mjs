@@ -20,7 +20,15 @@ const ENTRIES = {
 
 /** Insides that public types mention: what a place gives an engine, and what only functions of the package make. */
 const INSIDES = [
-  ...["BlockGate", "DeviceLimits", "EngineSolver", "GpuTuningReport", "OBSERVED", "PlaceToExamine", "RunProgress"],
+  ...[
+    "BlockGate",
+    "DeviceLimits",
+    "EngineSolver",
+    "GpuTuningReport",
+    "OBSERVED",
+    "PlaceToExamine",
+    "RunProgress",
+  ],
   ...["SummedRecord", "TokenizerSource", "TuningStore", "WasmHost"],
 ];
 
