@@ -9,6 +9,7 @@ export {
   evaluate,
   type StartedRun,
 } from "./commands/evaluate.ts";
+export type { DataOptions } from "./data/data-option.ts";
 export {
   type AnswerKind,
   type Extraction,
@@ -23,10 +24,14 @@ export {
   type ReasoningMarkers,
 } from "./grading/index.ts";
 export * from "./metrics/index.ts";
-export { writeResults } from "./results-files/write-results.ts";
-export { openEngineSolver } from "./run/engine-solver.ts";
+export { type WriteResultsOptions, writeResults } from "./results-files/write-results.ts";
+export { type EngineSolverOptions, openEngineSolver } from "./run/engine-solver.ts";
+export type { Estimate as RunEstimate } from "./run/estimate.ts";
+export type { Cell, Plan, Shard } from "./run/plan.ts";
+export type { AttemptFailure } from "./run/runner.ts";
 export type {
   AttentionChoice,
+  ForcedRequest,
   Method,
   Sampling,
   Scored,
@@ -35,7 +40,10 @@ export type {
   SolveRequest,
   Solver,
   SolverReport,
+  SolverTokenizer,
 } from "./run/solver.ts";
+export type { TraceChoice, TraceProgress } from "./run/trace-run.ts";
+export type { Interval } from "./statistics/bootstrap.ts";
 export {
   type CellSummary,
   comparePaired,
@@ -43,6 +51,7 @@ export {
   type PairedComparison,
   summarise,
 } from "./statistics/index.ts";
+export type { TokenTime } from "./statistics/results.ts";
 export type { Problem, ProblemMaker } from "./tasks/generated-problem.ts";
 export {
   chatText,

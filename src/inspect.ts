@@ -105,6 +105,7 @@ export interface AttentionReport {
   }[];
 }
 
+/** What to report on. */
 export interface InspectOptions {
   /** The policy to report on, as a spec; default: the checkpoint's own, else full. */
   readonly attention?: string;

@@ -4,6 +4,7 @@ import { readAttempts } from "./attempt-log.ts";
 import { attemptKey } from "./attempt-schema.ts";
 import { type RunSettings, readSettings } from "./settings-file.ts";
 
+/** A run as its folder has it. */
 export interface EvaluationRun {
   readonly settings: RunSettings;
   /** The attempts under the current settings, each once, in the order of the settings' cells. */

@@ -32,6 +32,7 @@ export interface RunRecord {
   readonly notes: readonly string[];
 }
 
+/** The settings of a folder of results. */
 export interface RunSettings {
   readonly runs: readonly RunRecord[];
   /** Later ones replace earlier ones of the same task, length and attention. */

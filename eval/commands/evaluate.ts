@@ -32,6 +32,7 @@ export interface EvaluationPart {
   readonly attempts?: number;
 }
 
+/** What to evaluate, where the results go, and whom to tell. */
 export interface EvaluationOptions extends RunLimits {
   readonly parts: readonly EvaluationPart[];
   readonly shard?: Shard;
@@ -42,10 +43,13 @@ export interface EvaluationOptions extends RunLimits {
   readonly signal: AbortSignal;
   /** Measures a few tokens first, and says what the run will cost. */
   readonly isEstimated?: boolean;
+  /** Receives what the run will cost, before it begins. */
   readonly onEstimate?: (estimate: Estimate) => void;
   /** Called before the first request, with how much there is to do. */
   readonly onStart?: (run: StartedRun) => void;
+  /** Receives what the run does otherwise than asked. */
   readonly onNotes?: (notes: readonly string[]) => void;
+  /** Receives each attempt that could not be made. */
   readonly onFailure?: (failure: AttemptFailure) => void;
   /** Traces attention once the attempts are done. */
   readonly traces?: TraceChoice;
@@ -53,6 +57,7 @@ export interface EvaluationOptions extends RunLimits {
   readonly onTraces?: (progress: TraceProgress) => void;
 }
 
+/** A run before its first request. */
 export interface StartedRun {
   readonly plan: Plan;
   readonly planned: number;
@@ -61,6 +66,7 @@ export interface StartedRun {
   readonly progress: RunProgress;
 }
 
+/** What a run has made. */
 export interface EvaluationOutcome {
   readonly plan: Plan;
   readonly solver: SolverReport;

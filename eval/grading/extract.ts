@@ -25,6 +25,7 @@ export type ExtractionRule =
   | "unfinished reasoning"
   | "none";
 
+/** The answer that a rule found in a response; null if none did. */
 export interface Extraction {
   readonly answer: string | null;
   readonly rule: string;
@@ -36,6 +37,7 @@ export interface ReasoningMarkers {
   readonly close: string;
 }
 
+/** What to look for in a response. */
 export interface ExtractOptions {
   /** Default: "math". A letter is read only for "choice". */
   readonly kind?: AnswerKind;

@@ -19,6 +19,7 @@ export {
  */
 export type Grader = "strict" | "reference";
 
+/** A response and the answer that it should have. */
 export interface GradeRequest extends ExtractOptions {
   readonly response: string;
   readonly target: string;
@@ -28,6 +29,7 @@ export interface GradeRequest extends ExtractOptions {
   readonly problem?: string;
 }
 
+/** The verdict on a response. */
 export interface Grade {
   readonly isCorrect: boolean;
   /** The answer found in the response; null if none was. */

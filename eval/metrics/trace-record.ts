@@ -41,6 +41,7 @@ export interface TraceRecord extends TraceSource {
   readonly stepOverlap?: readonly (number | null)[];
 }
 
+/** One layer in one observed step. */
 export interface LayerRecord {
   readonly layer: number;
   readonly attends: "all" | "selected";

@@ -29,6 +29,7 @@ export interface TraceSummary {
   readonly layerOverlap: readonly (readonly (number | null)[])[];
 }
 
+/** Means of one layer over the observed steps; absent what was not observed. */
 export interface LayerSummary {
   readonly layer: number;
   readonly recall?: readonly number[];
@@ -132,6 +133,7 @@ export class TraceAccumulator {
     this.#attention = attention;
   }
 
+  /** Adds a record of one observed step. */
   add(record: SummedRecord): void {
     this.#steps++;
     if (record.isSparse) this.#sparseSteps++;

@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { type AttentionObserver, ConfigError, type StepTrace } from "../../src/node/index.ts";
 import { describeStep, type TraceRecord, type TraceSource } from "./trace-record.ts";
 
+/** What to trace. */
 export interface TraceWriterOptions {
   /** Samples every n-th decode step. Default 16. */
   readonly every?: number;

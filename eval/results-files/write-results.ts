@@ -12,6 +12,7 @@ import { cellName, modelFolder } from "./cell-name.ts";
 import { type CellResult, resultsJson } from "./results-json.ts";
 import { sampleRow } from "./sample-rows.ts";
 
+/** What to write, and where. */
 export interface WriteResultsOptions {
   /** Keys of the attempts to write; all under the folder's current settings if left out. */
   readonly keys?: ReadonlySet<string>;

@@ -28,6 +28,7 @@ import type {
 /** Requests at once if the command names no number: those that the engine batches. */
 const CONCURRENCY = { cpu: 16, gpu: 32 };
 
+/** How to open the engine that solves. */
 export interface EngineSolverOptions extends Omit<NodeEngineOptions, "maxConcurrent" | "attention"> {
   /** Requests at once. */
   readonly concurrency?: number;

@@ -15,6 +15,7 @@ const OTHER_TOKENS = 4096;
 /** Tokens of each measured request. */
 const MEASURED_TOKENS = 24;
 
+/** What a run will cost, by a few tokens measured. */
 export interface Estimate {
   readonly attempts: number;
   /** Tokens to generate and to force, by the assumed lengths. */

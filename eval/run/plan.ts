@@ -39,6 +39,7 @@ export interface PlanOptions extends RunLimits {
   readonly signal?: AbortSignal;
 }
 
+/** A part of a run that several processes share. */
 export interface Shard {
   readonly index: number;
   readonly count: number;
@@ -52,6 +53,7 @@ export interface Cell extends CellRecord {
   readonly attempts: number;
 }
 
+/** The work of a run. */
 export interface Plan extends RunLimits {
   readonly cells: readonly Cell[];
 }

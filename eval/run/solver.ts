@@ -11,6 +11,7 @@ export interface Sampling {
   readonly repetitionPenalty?: number;
 }
 
+/** A problem for a solver. */
 export interface SolveRequest {
   readonly messages: readonly ChatMessage[];
   readonly sampling: Sampling;
@@ -25,6 +26,7 @@ export interface SolveRequest {
   readonly signal?: AbortSignal;
 }
 
+/** A response, and what it cost. */
 export interface Solved {
   /** The whole response with its reasoning markers. */
   readonly text: string;
@@ -57,6 +59,7 @@ export interface ForcedRequest extends Omit<ScoreRequest, "methods"> {
   readonly method: Method;
 }
 
+/** Probabilities of forced tokens, and what they cost. */
 export interface Scored {
   /** Natural logarithms of the probabilities, f32 [tokenIds.length - from]. */
   readonly logProbs: Float32Array;
@@ -93,6 +96,7 @@ export interface SolverReport {
   readonly notes: readonly string[];
 }
 
+/** Answers problems: an engine, or a server behind its API. */
 export interface Solver {
   readonly report: SolverReport;
   /** Requests that it takes at once; the runner keeps that many in flight. */
@@ -114,11 +118,15 @@ export interface Solver {
   observe?(request: SolveRequest | ForcedRequest, observer: AttentionObserver): Promise<void>;
   /** Tokens generated and scored so far, those of running requests included; absent if only finished requests are known. */
   generatedTokens?(): number;
+  /** Ends what the solver has opened. */
   close(): Promise<void>;
 }
 
+/** The model's tokenizer. */
 export interface SolverTokenizer {
+  /** Returns the ids of a text. */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
+  /** Returns the text of ids. */
   decode(ids: ArrayLike<number>): string;
 }
 

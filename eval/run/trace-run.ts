@@ -32,6 +32,7 @@ export interface TraceChoice {
   readonly every?: number;
 }
 
+/** Traces made so far. */
 export interface TraceProgress {
   readonly total: number;
   /** Traces that are whole, those of earlier runs among them. */

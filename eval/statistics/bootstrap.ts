@@ -14,6 +14,7 @@ export interface Ratio {
   readonly denominators: ArrayLike<number>;
 }
 
+/** Bounds of an interval of confidence. */
 export type Interval = readonly [low: number, high: number];
 
 /** The ratio over all problems. */

@@ -4,6 +4,7 @@ import { Random } from "./random.ts";
 import { registers } from "./registers.ts";
 import { variables } from "./variables.ts";
 
+/** Name of a task that pico-reasoner was trained on. */
 export type TaskName = "registers" | "variables" | "graph";
 
 /** The tasks that pico-reasoner was trained on, drawn as `training/tasks.py` draws them. */
@@ -16,6 +17,7 @@ const AIM = 0.8;
 
 /** The member of a tokenizer that `makeProblems` uses. */
 export interface TokenCounter {
+  /** Returns the tokens of a text; only their number matters. */
   encode(text: string): ArrayLike<number>;
 }
 
@@ -27,6 +29,7 @@ export interface SizedProblem extends Problem {
   readonly reasoningTokens: number;
 }
 
+/** A set of generated problems. */
 export interface ProblemSetOptions {
   /** Prompt and reasoning together stay below this. */
   readonly totalTokens: number;

@@ -38,6 +38,7 @@ export class Random {
     return this.range(low, high + 1);
   }
 
+  /** Draws one of several items. */
   choice<T>(items: ArrayLike<T>): T {
     const item = items[this.range(0, items.length)];
     if (item === undefined) throw new RangeError("a choice needs items");

@@ -10,6 +10,7 @@ import { rightChainTask } from "./right-chain.ts";
 import type { Task } from "./task.ts";
 import { openText } from "./text-source.ts";
 
+/** What a task's problems depend on. */
 export interface TaskOptions {
   /** Decides the text that we make. */
   readonly seed: number;
@@ -64,6 +65,7 @@ const MAKERS: Readonly<Record<string, TaskMaker>> = {
   "gpqa-diamond": dataSet("gpqa-diamond"),
 };
 
+/** Names that `openTask` knows. */
 export const TASK_NAMES: readonly string[] = Object.keys(MAKERS);
 
 /** Opens a task by its name: one of ours, a published set, or a file of `data.files`. @throws ConfigError, ModelFileError */

@@ -1,9 +1,9 @@
 /** What an evaluation asks: problems to solve, and texts whose tokens are forced. */
 import type { ChatMessage } from "../../src/node/index.ts";
+import type { AnswerKind } from "../grading/equivalence.ts";
 import type { SolverTokenizer } from "../run/solver.ts";
 
-/** How answers are compared: mathematics in LaTeX, whole numbers, one letter of a choice, or the text itself. */
-export type AnswerKind = "math" | "integer" | "choice" | "text";
+export type { AnswerKind };
 
 interface ProblemBase {
   /** The same under every method; unique in its task and length. */
@@ -36,8 +36,10 @@ export interface ForcedProblem extends ProblemBase {
   readonly metric: "correct" | "loss";
 }
 
+/** A problem to solve, or tokens to force. */
 export type TaskProblem = ChatProblem | ForcedProblem;
 
+/** Which problems of a task to make. */
 export interface ProblemOptions {
   /** Maximum number of problems; all of a data set if left out, a few of a generated one. */
   readonly count?: number;
@@ -48,6 +50,7 @@ export interface ProblemOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A source of problems with one metric. */
 export interface Task {
   readonly name: string;
   /** Higher with every change that makes other problems or prompts; enters the settings' hash. */

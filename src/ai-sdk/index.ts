@@ -6,11 +6,23 @@ import type { LessIsMoreLanguageModel, SpecificationVersion } from "./model-type
 
 export type {
   CallOptions,
+  Content,
+  FinishReason,
+  GenerateResult,
+  GivenTool,
+  GivenToolChoice,
+  Json,
   LessIsMoreLanguageModel,
+  PromptMessage,
+  PromptPart,
+  ProviderMetadata,
   SpecificationVersion,
   StreamPart,
+  Usage,
+  Warning,
 } from "./model-types.ts";
 
+/** What makes an engine a provider. */
 export interface LessIsMoreSettings<Version extends SpecificationVersion = "v3"> {
   /** An open engine, of `openEngine` or `openEngineInWorker`. Closing it is the caller's. */
   readonly engine: Engine;

@@ -3,6 +3,7 @@
  * of neither. `types.test.ts` proves that both accept them.
  */
 
+/** A value of JSON. */
 export type Json = null | string | number | boolean | Json[] | { [key: string]: Json | undefined };
 
 /** Versions of the interface: "v3" is that of `ai` 6 (and 7 takes it, too), "v4" that of `ai` 7. */
@@ -13,6 +14,7 @@ export interface PromptPart {
   readonly type: string;
 }
 
+/** A message of a prompt. */
 export interface PromptMessage {
   readonly role: "system" | "user" | "assistant" | "tool";
   readonly content: string | readonly PromptPart[];
@@ -26,6 +28,7 @@ export interface GivenTool {
   readonly inputSchema?: unknown;
 }
 
+/** Whether the model calls a tool, and which. */
 export interface GivenToolChoice {
   readonly type: "auto" | "none" | "required" | "tool";
   readonly toolName?: string | undefined;
@@ -51,10 +54,12 @@ export interface CallOptions {
   readonly providerOptions?: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 }
 
+/** A setting that the engine does not have, or a note of its result. */
 export type Warning =
   | { type: "unsupported"; feature: string; details?: string }
   | { type: "other"; message: string };
 
+/** Tokens of a call. */
 export interface Usage {
   inputTokens: {
     total: number | undefined;
@@ -65,18 +70,22 @@ export interface Usage {
   outputTokens: { total: number | undefined; text: number | undefined; reasoning: number | undefined };
 }
 
+/** Why a call ended: the SDK's word, and the engine's. */
 export interface FinishReason {
   unified: "stop" | "length" | "tool-calls" | "error";
   raw: string | undefined;
 }
 
+/** What the engine tells beside the SDK's fields, under `lessismore`. */
 export type ProviderMetadata = Record<string, { [key: string]: Json | undefined }>;
 
+/** A part of an answer. */
 export type Content =
   | { type: "reasoning"; text: string }
   | { type: "text"; text: string }
   | { type: "tool-call"; toolCallId: string; toolName: string; input: string };
 
+/** A whole answer. */
 export interface GenerateResult {
   content: Content[];
   finishReason: FinishReason;
@@ -86,6 +95,7 @@ export interface GenerateResult {
   warnings: Warning[];
 }
 
+/** A part of a stream, as the SDK names them. */
 export type StreamPart =
   | { type: "stream-start"; warnings: Warning[] }
   | { type: "response-metadata"; timestamp: Date; modelId: string }
@@ -108,6 +118,8 @@ export interface LessIsMoreLanguageModel<Version extends SpecificationVersion> {
   readonly provider: string;
   readonly modelId: string;
   readonly supportedUrls: Record<string, RegExp[]>;
+  /** Answers a call as a whole; the AI SDK calls it. */
   doGenerate(options: CallOptions): Promise<GenerateResult>;
+  /** Answers a call in parts; the AI SDK calls it. */
   doStream(options: CallOptions): Promise<{ stream: ReadableStream<StreamPart> }>;
 }

@@ -3,6 +3,7 @@ import type { LayerRole } from "./policy.ts";
 /** What an observer wants of each layer besides its role and the bytes that it reads. */
 export const OBSERVED = ["selection", "weights", "output"] as const;
 
+/** What an observer may ask for. */
 export type Observed = (typeof OBSERVED)[number];
 
 /**

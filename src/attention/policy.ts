@@ -89,6 +89,7 @@ export interface Selector {
   expandSelection(set: UnitSet | undefined, ends: KeptEnds): TokenSelection;
 }
 
+/** Decides which cached tokens the layers of a decode step attend to. It keeps no state between steps. */
 export interface AttentionPolicy {
   readonly name: string;
   /** Reports print them, spelled as in a spec. */
@@ -114,6 +115,7 @@ export interface AttentionPolicy {
   readonly gate?: { readonly location: string | undefined };
   /** Pure. A sliding layer attends to its window, whatever its role. */
   layerRole(layer: number): LayerRole;
+  /** Selects tokens in a selection layer, from what the selector offers. Absent in a policy without selection layers. */
   select?(selector: Selector): TokenSelection;
   /**
    * Binds the policy to a model: checks the settings and fills in those that depend on the model. A policy without it fits

@@ -54,6 +54,7 @@ export interface TuningReport {
   readonly note?: string;
 }
 
+/** A backend: "reference" is the slow one that defines right results. */
 export type BackendName = "reference" | "wasm" | "webgpu";
 
 /** Choices and memory of a backend, for `report()` and `doctor`. */

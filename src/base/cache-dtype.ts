@@ -4,6 +4,7 @@
  */
 export const CACHE_DTYPES = ["f16", "f32", "q8"] as const;
 
+/** Storage type of keys and values. */
 export type CacheDtype = (typeof CACHE_DTYPES)[number];
 
 const ELEMENT_BYTES: Readonly<Record<CacheDtype, number>> = { f32: 4, f16: 2, q8: 1 };

@@ -6,6 +6,7 @@ import { type BrowserEngineOptions, openEngineWithHooks } from "./open-engine.ts
 export * from "../index.ts";
 
 export type { BrowserEngineOptions } from "./open-engine.ts";
+export type { ModelSource } from "./open-model.ts";
 export { listModels, removeModel, type StoredModel } from "./opfs-store.ts";
 
 /**

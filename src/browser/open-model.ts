@@ -9,6 +9,7 @@ import type { RetryOptions } from "../load/hub/retry.ts";
 import { openUrlModel } from "../load/hub/url-model.ts";
 import { OpfsStore } from "./opfs-store.ts";
 
+/** A folder's URL, a model of the hub, or the files that a person chose. */
 export type ModelSource = string | URL | FileList | readonly File[];
 
 export interface OpenModelOptions extends PullOptions {

@@ -10,6 +10,7 @@ import type { ScoreEachRequest, ScoreRequest, ScoreResult } from "./score.ts";
 import type { LoadedSession, SavedSession, SessionOptions, SessionRequest } from "./session.ts";
 import type { PromptToTokenize, TokenizedPrompt } from "./tokenize-prompt.ts";
 
+/** An open model, which runs requests concurrently. `close` ends it. */
 export interface Engine extends LoadedEngine {
   /**
    * Gives the memory of the model and its cache back. The next request, or call of `logits` or `score`, loads the model again and waits for
@@ -70,6 +71,7 @@ export interface LoadedEngine {
    * @throws RequestError, ConfigError
    */
   tokenizePrompt(prompt: PromptToTokenize): Promise<TokenizedPrompt>;
+  /** Describes the model, its precision, the backend and the reasons for these choices. */
   report(): EngineReport;
   /** Counts requests, pages and uses of the prefix index. Cheap enough to call at any time. */
   stats(): EngineStats;
@@ -77,6 +79,7 @@ export interface LoadedEngine {
   close(): Promise<void>;
 }
 
+/** What was opened, on which backend, and why. */
 export interface EngineReport {
   readonly model: {
     readonly name: string;

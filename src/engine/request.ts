@@ -95,6 +95,7 @@ export interface GenerationRequest {
   readonly signal?: AbortSignal;
 }
 
+/** Where a part belongs. */
 export type PartKind = "reasoning" | "answer";
 
 /** A token and the natural logarithm of its probability. */
@@ -125,6 +126,7 @@ export interface GenerationPart {
 /** stop: an end-of-sequence token, a stop token or a stop text; length: maxTokens or the end of the context. */
 export type FinishReason = "stop" | "length";
 
+/** Milliseconds of the two phases of a request. */
 export interface GenerationTimings {
   readonly prefillMs: number;
   readonly decodeMs: number;
@@ -132,6 +134,7 @@ export interface GenerationTimings {
   readonly msPerToken: number;
 }
 
+/** Times of a request among others. */
 export interface RequestTimings extends GenerationTimings {
   /**
    * Steps of the engine that ended after the request came, up to the one with its first token: 1 if that is the next step to
@@ -140,6 +143,7 @@ export interface RequestTimings extends GenerationTimings {
   readonly firstTokenSteps: number;
 }
 
+/** Tokens of a request. */
 export interface GenerationUsage {
   readonly promptTokens: number;
   /** Tokens of the prompt that the request did not compute, since the cache held them or another request computed them. */
@@ -150,6 +154,7 @@ export interface GenerationUsage {
   readonly reasoningTokens: number;
 }
 
+/** What a generation gave, and what it cost. */
 export interface GenerationResult {
   /** All generated text with its reasoning markers, without the token or the stop text that ended it. */
   readonly text: string;

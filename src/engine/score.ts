@@ -28,6 +28,7 @@ export interface ScoreEachRequest extends Omit<ScoreRequest, "attention" | "onLo
   readonly onLogits?: (index: number, position: number, logits: Float32Array) => void;
 }
 
+/** Probabilities of forced tokens. */
 export interface ScoreResult {
   /** Natural logarithm of the probability of each token from `from` on: f32 [tokenIds.length - from]; -Infinity for a masked token. */
   readonly logProbs: Float32Array;

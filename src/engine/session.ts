@@ -20,6 +20,7 @@ export type SessionRequest = Pick<
   | "signal"
 >;
 
+/** How to save or load a session. */
 export interface SessionOptions {
   /** Attention of the turns to come: a gate of it takes its data from the session, and notes say what it cannot use. Default: the engine's own. */
   readonly attention?: AttentionPolicy | string;
@@ -28,6 +29,7 @@ export interface SessionOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What `saveSession` made of a conversation. */
 export interface SavedSession {
   /** A safetensors file. Its buffer is the caller's. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -38,6 +40,7 @@ export interface SavedSession {
   readonly notes: readonly string[];
 }
 
+/** What `loadSession` put into the cache. */
 export interface LoadedSession {
   /** Tokens of the session, which requests that begin with them find in the cache. */
   readonly tokens: number;

@@ -19,6 +19,7 @@ export interface PromptToTokenize {
   readonly addSpecialTokens?: boolean;
 }
 
+/** A prompt as the model reads it. */
 export interface TokenizedPrompt {
   /** The prompt, or what the chat template wrote. */
   readonly text: string;

@@ -17,6 +17,7 @@ export interface ByteSource {
    * the bytes arrive in arrays of their own.
    */
   readInto?(bytes: Uint8Array, offset: number, signal?: AbortSignal): Promise<void>;
+  /** Gives the file back. */
   close?(): Promise<void>;
 }
 

@@ -15,11 +15,13 @@ import { type JsonObject, readJsonObject } from "./json-file.ts";
 import type { TensorEntry } from "./tensor-entry.ts";
 
 export const CALIBRATION_FILE = "sparse-attention.json";
+/** Name of the format of `sparse-attention.json`. */
 export const CALIBRATION_FORMAT = "lessismore-calibration-1";
 
 /** Limits on values from a file. */
 const [MAX_LAYERS, MAX_SPEC_LENGTH, MAX_POLICIES] = [1000, 20_000, 32];
 
+/** Settings of attention found by measurement for one model. */
 export interface Calibration {
   /** Selection layers for settings that name none, ascending. */
   readonly selectionLayers: readonly number[] | undefined;

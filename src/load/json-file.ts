@@ -4,6 +4,7 @@ import { printValue } from "../base/print-value.ts";
 import { type FileFolder, readText } from "./byte-source.ts";
 import { findExcess, JSON_LIMITS, type JsonLimits, quoteNonFinite } from "./json-text.ts";
 
+/** An object of a JSON file, whose values are checked where they are read. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Reads the object of a JSON file; undefined when the folder has no such file. @throws ModelFileError */

@@ -13,6 +13,7 @@ import { createPreTokenizer } from "./tokenizer/pre-tokenizers.ts";
 import { createTokenBound } from "./tokenizer/token-bound.ts";
 import type { TokenModel } from "./tokenizer/token-model.ts";
 
+/** How to make text of tokens. */
 export interface DecodeOptions {
   /** Omits special tokens from the text. Default false. */
   readonly skipSpecialTokens?: boolean;
@@ -32,10 +33,13 @@ export interface Tokenizer {
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
   /** Ids without a token (padding of the vocabulary) decode to no text. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  /** Begins a text that comes token by token. */
   decodeStream(options?: DecodeOptions): DecodeStream;
   /** Returns a lower bound on the number of tokens of `encode` without special tokens, at a small part of its cost. */
   minTokens(text: string): number;
+  /** Returns the id of a token by its spelling in the vocabulary. */
   tokenId(token: string): number | undefined;
+  /** Returns the spelling of a token in the vocabulary. */
   token(id: number): string | undefined;
   /**
    * Describes tokens as bytes of the output. Undefined if a token's text depends on those around it; left out by tokenizers that

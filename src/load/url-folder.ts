@@ -13,6 +13,7 @@ const FIRST_BYTES = 64 << 10;
 const MAX_WHOLE_BYTES = 2 ** 32 - 1;
 const MAX_UNSIZED_BYTES = 2 ** 30;
 
+/** How to read files behind a URL. */
 export interface UrlFolderOptions {
   /** A request fails after this time without 1 KiB of progress, waiting for the response included. Default 30 s. */
   readonly stallMs?: number;

@@ -28,8 +28,10 @@ export const BACKEND_CHOICES = ["auto", "webgpu", "wasm", "reference"] as const 
   | BackendName
 )[];
 
+/** Name of a backend, or "auto". */
 export type BackendChoice = (typeof BACKEND_CHOICES)[number];
 
+/** Where an engine computes, and the memory that it may take. */
 export interface BackendOptions {
   /** Default "auto": the fastest backend this machine can run. */
   readonly backend?: BackendChoice;

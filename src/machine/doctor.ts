@@ -42,6 +42,7 @@ export interface UnopenedGpu {
   readonly problem: string;
 }
 
+/** An adapter of WebGPU, with the results of its tests. */
 export type ExaminedAdapter = AdapterReport & {
   /** The number that `device` takes, where it is known. */
   readonly index?: number;
@@ -50,6 +51,7 @@ export type ExaminedAdapter = AdapterReport & {
   readonly selfTest: TestReport;
 };
 
+/** The backends of a machine, each with the results of its tests. */
 export interface MachineReport {
   readonly wasm: {
     /** Threads that compute, the caller's included. */
@@ -73,6 +75,7 @@ export interface MachineReport {
   readonly isSound: boolean;
 }
 
+/** How to examine a machine. */
 export interface ExamineOptions {
   /** "auto", the default, uses a stored tuning; "measure" replaces it by a new measurement. */
   readonly tuning?: TuningMode;

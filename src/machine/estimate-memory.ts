@@ -4,6 +4,7 @@ import type { BackendMemory, KeptMemory } from "../backend/backend-kind.ts";
 import { cacheRowBytes } from "../base/cache-dtype.ts";
 import { DEFAULT_PAGE_SIZE } from "../kv/page-size.ts";
 
+/** Bytes that a model takes on a backend. */
 export interface MemoryEstimate {
   readonly weightBytes: number;
   /** Keys and values of one sequence of the whole context. */

@@ -11,6 +11,7 @@ import { concurrent, fitContext, MIN_CONCURRENT } from "./fit-context.ts";
 /** Values of the option `dtype`. */
 export const DTYPE_CHOICES = ["auto", "own", "q8", "q4"] as const;
 
+/** Precision of the weights in memory: `auto` takes the checkpoint's own while it fits. */
 export type DtypeChoice = (typeof DTYPE_CHOICES)[number];
 
 /** Weights of a model, by precision. */

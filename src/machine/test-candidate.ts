@@ -10,6 +10,7 @@ import { runSelfTest, SELF_TEST_CAPACITY, SELF_TEST_MODEL } from "./self-test.ts
 import type { SelfTestRow } from "./self-test-numbers.ts";
 import { SMALL_CAPACITY, SMALL_LAYER } from "./small-layer.ts";
 
+/** The result of a backend's self-test. */
 export interface SelfTest {
   readonly rows: readonly SelfTestRow[];
   /** Includes opening the backend and compiling its kernels. */

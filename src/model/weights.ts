@@ -93,6 +93,7 @@ export function checkWeights(
   return { ignored, plans };
 }
 
+/** Tensors of a checkpoint that the model does not use: all of them counted, the first 20 by name. */
 export interface IgnoredTensors {
   readonly count: number;
   readonly names: readonly string[];

@@ -7,6 +7,7 @@ import { openDawn, openPassingDawn } from "./dawn.ts";
 import { type NvidiaCard, usableNvidiaCards } from "./nvidia-cards.ts";
 import { GPU_VARIABLE, outputWithOneGpu, runWithOneGpu } from "./one-gpu-process.ts";
 
+/** A GPU of this machine, as `listGpus` and `lessismore doctor` number it. */
 export interface ListedGpu {
   readonly index: number;
   /** As the driver names the card. */

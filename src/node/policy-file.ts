@@ -1,6 +1,7 @@
 /** Attention policies by others, each in a file of JavaScript. The file runs as code, so only a command line may name one. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { isPolicy } from "../attention/is-policy.ts";
@@ -43,7 +44,7 @@ export async function loadPolicyFile(spec: string): Promise<LoadedPolicy> {
     throw new ConfigError(
       `attention "${spec}": expected a JavaScript file and its settings, such as ./my-policy.mjs:budget=256`,
     );
-  const path = resolve(groups.path.replace(/^~(?=[\\/])/, () => process.env.HOME ?? "~"));
+  const path = resolve(groups.path.replace(/^~(?=[\\/])/, () => homedir()));
   const settings = readSettings(spec, groups.settings);
   const text = await readFile(path).catch((cause: unknown) => {
     throw new ConfigError(`attention ${groups.path}: cannot read the file: ${describe(cause)}`, { cause });

@@ -12,12 +12,12 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("the folder", () => {
   it.each<[string, Record<string, string>, string, string, string | undefined]>([
-    ["Linux", {}, "linux", "/home/a", join("/home/a", ".cache", "lessismore")],
-    ["XDG", { XDG_CACHE_HOME: "/var/a" }, "linux", "/home/a", join("/var/a", "lessismore")],
-    ["XDG, relative", { XDG_CACHE_HOME: "a" }, "linux", "/home/a", join("/home/a", ".cache", "lessismore")],
-    ["macOS", {}, "darwin", "/Users/a", join("/Users/a", "Library", "Caches", "lessismore")],
-    ["Windows", { LOCALAPPDATA: "L" }, "win32", "H", join("L", "lessismore")],
-    ["Windows without it", {}, "win32", "H", join("H", "AppData", "Local", "lessismore")],
+    ["Linux", {}, "linux", "/home/a", "/home/a/.cache/lessismore"],
+    ["XDG", { XDG_CACHE_HOME: "/var/a" }, "linux", "/home/a", "/var/a/lessismore"],
+    ["XDG, relative", { XDG_CACHE_HOME: "a" }, "linux", "/home/a", "/home/a/.cache/lessismore"],
+    ["macOS", {}, "darwin", "/Users/a", "/Users/a/Library/Caches/lessismore"],
+    ["Windows", { LOCALAPPDATA: "C:\\L" }, "win32", "C:\\Users\\a", "C:\\L\\lessismore"],
+    ["Windows without it", {}, "win32", "C:\\Users\\a", "C:\\Users\\a\\AppData\\Local\\lessismore"],
     ["no home", {}, "linux", "", undefined],
   ])("of %s", (_, environment, platform, home, expected) => {
     expect(cacheFolder(environment, platform, home)).toBe(expected);

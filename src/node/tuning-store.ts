@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { cpus, homedir } from "node:os";
-import { join } from "node:path";
+import { join, posix, win32 } from "node:path";
 import type { TuningStore } from "../backend/tuning-store.ts";
 
 /** Longer than any stored text. */
@@ -14,6 +14,7 @@ export function cacheFolder(
   platform: string = process.platform,
   home: string = homedir(),
 ): string | undefined {
+  const { join } = platform === "win32" ? win32 : posix;
   const named = platform === "win32" ? environment.LOCALAPPDATA : environment.XDG_CACHE_HOME;
   // XDG's specification ignores relative paths.
   if (named && (platform === "win32" || named.startsWith("/"))) return join(named, "lessismore");

@@ -64,6 +64,9 @@ async function loadModule(name: WasmModuleName): Promise<Uint8Array<ArrayBuffer>
   try {
     return new Uint8Array(await readFile(new URL(`../../wasm/${name}.wasm`, import.meta.url)));
   } catch (cause) {
-    throw new BackendError(`the kernels wasm/${name}.wasm are missing; run \`npm run setup\``, { cause });
+    throw new BackendError(
+      `the kernels wasm/${name}.wasm are missing; install the package anew, or run \`npm run setup\` in a checkout`,
+      { cause },
+    );
   }
 }

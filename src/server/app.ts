@@ -52,6 +52,7 @@ const COMPLETION: Endpoint = {
   read: (body, options) => ({ ...readCompletionBody(body, options), shape: COMPLETION_SHAPE }),
 };
 
+/** OpenAI's API as a function of a `Request`. It needs an engine (`serve`), and has no socket of its own (`listen`). */
 export class InferenceServer {
   readonly #options: ResolvedServerOptions;
   readonly #engine: EngineSlot;

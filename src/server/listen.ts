@@ -11,6 +11,7 @@ const CHECK_MS = 5_000;
 const NODE_LIMITS = { keepAliveTimeout: 75_000, maxHeaderSize: 16_384 };
 const MAX_CONNECTIONS = 4096;
 
+/** Where to listen, and how long to wait for a request. */
 export interface ListenOptions {
   readonly host: string;
   /** 0: any free one. */
@@ -21,6 +22,7 @@ export interface ListenOptions {
   readonly bodyTimeoutMs?: number;
 }
 
+/** A server that listens. */
 export interface Listening {
   readonly url: string;
   /** Takes no more connections; those without a request end. */

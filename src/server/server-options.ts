@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { checkOptions, numberThat, wholeNumberFrom } from "../base/check-options.ts";
 import { ConfigError } from "../base/errors.ts";
 
+/** What a server takes and refuses. Times are in milliseconds. */
 export interface ServerOptions {
   /** Name of the model in requests and answers. */
   readonly modelName: string;

@@ -1,10 +1,12 @@
 import type { Engine } from "../engine/engine-api.ts";
 
+/** When to give the memory of the model back. */
 export interface IdleOptions {
   /** Milliseconds without a request after which the model leaves memory; Infinity: never. */
   readonly afterMs: number;
   /** Milliseconds since the last request; 0 while there are any. */
   readonly idleMs: () => number;
+  /** Receives a line when the model leaves memory, or cannot. */
   readonly log: (line: string) => void;
 }
 

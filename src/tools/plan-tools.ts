@@ -25,6 +25,7 @@ export type ToolChoice =
   | "required"
   | { readonly type: "function"; readonly function: { readonly name: string } };
 
+/** The tools that a model may call, and whether it must. */
 export interface ToolRequest {
   readonly tools: readonly ToolDefinition[];
   readonly toolChoice?: ToolChoice | undefined;

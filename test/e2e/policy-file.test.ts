@@ -6,7 +6,10 @@ import { run, TestFolder } from "./command-line.ts";
 
 const folder = new TestFolder();
 afterAll(() => folder.remove());
-const example = readFileSync(new URL("../../docs/examples/block-peaks.mjs", import.meta.url), "utf8");
+const example = readFileSync(
+  new URL("../../examples/custom-policy/block-peaks.mjs", import.meta.url),
+  "utf8",
+);
 const file = folder.file("block-peaks.mjs", example);
 
 const GENERATE = ["generate", "--max-tokens", "40", "--temperature", "0", "--ignore-eos", "--json"];

@@ -15,7 +15,7 @@ const REPLACED: readonly (readonly [RegExp, string])[] = [
   [/\bteams?\b/, "thread group"],
   [/withEnds/, "expandSelection"],
 ];
-const FOLDERS = ["src", "eval", "bench", "test", "docs", "scripts", "models", "training"];
+const FOLDERS = ["src", "eval", "bench", "test", "docs", "scripts", "models", "training", "examples"];
 
 const inFolders = FOLDERS.flatMap((folder) =>
   readdirSync(repositoryPath(folder), { recursive: true, encoding: "utf8" }).map((path) =>

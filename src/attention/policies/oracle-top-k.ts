@@ -2,6 +2,7 @@ import { BUDGET_KEYS, type BudgetOptions, readBudget } from "../budget.ts";
 import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { knownKeys } from "../settings.ts";
 
+/** Settings of `oracleTopK`. */
 export type OracleTopKOptions = BudgetOptions;
 
 const CURRENT_TOKEN = { sinks: 0, recent: 1 };

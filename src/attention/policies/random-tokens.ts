@@ -2,6 +2,7 @@ import { BUDGET_KEYS, type BudgetOptions, readBudget } from "../budget.ts";
 import { type AttentionPolicy, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
+/** Settings of `randomTokens`. */
 export interface RandomTokensOptions extends BudgetOptions {
   /** Default 1. */
   readonly seed?: number;

@@ -4,6 +4,7 @@ import type { BlockGates, PolicyHost } from "../block-gates.ts";
 import { type AttentionPolicy, DENSE, SELECTS_FOR_ITSELF } from "../policy.ts";
 import { checkLayers, knownKeys, orDefault, wholeNumber } from "../settings.ts";
 
+/** Settings of `seerAttentionR`. */
 export interface SeerAttentionROptions {
   /**
    * The trained gate: a folder, a .safetensors or .pth file, or a repository of the hub. Default: the file

@@ -3,6 +3,7 @@ import { checkSelectionLayers } from "../layer-windows.ts";
 import { type AttentionPolicy, DENSE, REUSES, SELECTS } from "../policy.ts";
 import { knownKeys, layerList } from "../settings.ts";
 
+/** Settings of `tidalDecode`. */
 export interface TidalDecodeOptions extends BudgetOptions {
   /** Layers that attend to all and select; layers before the first are dense. Default: the model's own. */
   readonly selectionLayers?: readonly number[];

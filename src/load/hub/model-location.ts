@@ -45,8 +45,7 @@ export function parseModelLocation(text: string, hubUrl: () => string): ModelLoc
   if (text.trim() === "")
     throw new ConfigError(`opening a model: the name is empty; expected ${LOCATION_FORMS}`);
   if (/^https?:\/\//i.test(text)) return readUrl(text, hubUrl());
-  if (/^file:\/\//i.test(text))
-    return { kind: "path", path: decodePath(text.replace(/^file:\/\/(localhost)?/i, "")), isCertain: true };
+  if (/^file:\/\//i.test(text)) return { kind: "path", path: readFileUrl(text), isCertain: true };
   const named = /^(?:hf:\/\/|hf:|huggingface:)(.*)$/is.exec(text)?.[1];
   if (named !== undefined) {
     const model = readHubModel(named);
@@ -64,6 +63,13 @@ export function parseModelLocation(text: string, hubUrl: () => string): ModelLoc
 /** The reading as a path of a text that `parseModelLocation` took for a model of the hub; undefined if it has none. */
 export function readPath(text: string): string | undefined {
   return /^(hf:|huggingface:|https?:\/\/)/i.test(text) ? undefined : text;
+}
+
+/** The path of a file URL. On Windows one begins with a drive (`file:///C:/a`), or has the computer of a share (`file://server/a`). */
+function readFileUrl(text: string): string {
+  const [, host = "", path = ""] = /^file:\/\/([^/]*)(.*)$/is.exec(text) ?? [];
+  if (host !== "" && host.toLowerCase() !== "localhost") return `//${host}${decodePath(path)}`;
+  return decodePath(path).replace(/^\/(?=[A-Za-z]:([\\/]|$))/, "");
 }
 
 /** Reads `org/name[@revision][/file][:QUANT]` or `org/name/file[@revision]`; undefined if it is none. */

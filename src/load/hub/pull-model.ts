@@ -19,6 +19,7 @@ export interface OpenedModel {
   readonly notes: readonly string[];
 }
 
+/** What to fetch of a model, and how. */
 export interface PullOptions extends TransferOptions {
   /** Compare every file's size with the hub's list, even if the store is known to have the commit. */
   readonly isThorough?: boolean | undefined;

@@ -35,6 +35,7 @@ function asPassing(cause: unknown): unknown {
   return cause instanceof TransferError ? new PassingError(cause.message, { cause }) : cause;
 }
 
+/** How often, and how patiently, to try again. */
 export interface RetryOptions {
   /** Attempts without progress (64 KiB) until the failure is final. Default 5. */
   readonly attempts?: number;

@@ -7,6 +7,7 @@ import { type DownloadProgress, TransferRate } from "./transfer-rate.ts";
 
 export interface TransferOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Receives the progress, some ten times a second. */
   readonly onDownload?: ((progress: DownloadProgress) => void) | undefined;
   /** Requests at a time for one file. Default 8. */
   readonly connections?: number | undefined;

@@ -4,6 +4,7 @@ import { LETTER_BYTES } from "./bytes.ts";
 import type { Decoder } from "./decode-step.ts";
 import type { Fields } from "./fields.ts";
 
+/** Tokens as bytes of the output. */
 export interface OutputBytes {
   /** One more than the largest id. */
   readonly size: number;
@@ -13,6 +14,7 @@ export interface OutputBytes {
   bytes(id: number, isFirst: boolean): Uint8Array | undefined;
   /** Text of an added token, such as "<|im_end|>". */
   addedText(id: number): string | undefined;
+  /** Id of an added token by its text. */
   addedId(text: string): number | undefined;
 }
 

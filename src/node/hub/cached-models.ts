@@ -20,6 +20,7 @@ export interface CachedModel {
   readonly revisions: readonly CachedRevision[];
 }
 
+/** One commit of a model in the cache. */
 export interface CachedRevision {
   readonly commit: string;
   /** Branches and tags that named the commit when they were last asked for. */

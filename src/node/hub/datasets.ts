@@ -5,6 +5,7 @@ import { datasetRepo } from "../../load/hub/repo-id.ts";
 import type { TransferOptions } from "../../load/hub/transfer.ts";
 import { createHubPlace, type OpenModelOptions } from "./open-model.ts";
 
+/** What to fetch of a data set, and how. */
 export interface PullDatasetOptions extends TransferOptions, Pick<OpenModelOptions, "environment" | "retry"> {
   /** A branch, tag or commit. Default `main`. */
   readonly revision?: string | undefined;

@@ -12,10 +12,13 @@ import { closeSync, constants, openSync } from "node:fs";
 import { throwIfAborted } from "../../base/abort.ts";
 import { ModelFileError } from "../../base/errors.ts";
 
+/** A lock that the operating system frees when its process ends. */
 export interface KernelLock {
+  /** Lets the next process have it. */
   release(): Promise<void>;
 }
 
+/** How to wait for a lock. */
 export interface LockOptions {
   readonly signal: AbortSignal | undefined;
   /** Called once if another process holds the lock. */

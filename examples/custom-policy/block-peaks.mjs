@@ -14,8 +14,10 @@ const REUSES = { attends: "selected", selects: false };
  * @throws TypeError on settings that make no sense; the command line prints the message
  */
 export default function blockPeaks({ budget = 256, share = 0.25, sinks = 4, layers, ...unknown } = {}) {
-  if (Object.keys(unknown).length > 0) throw new TypeError(`unknown settings: ${Object.keys(unknown).join(", ")}`);
-  if (!Number.isInteger(budget) || budget < 16) throw new TypeError("budget must be a whole number of at least 16");
+  if (Object.keys(unknown).length > 0)
+    throw new TypeError(`unknown settings: ${Object.keys(unknown).join(", ")}`);
+  if (!Number.isInteger(budget) || budget < 16)
+    throw new TypeError("budget must be a whole number of at least 16");
   if (!(share >= 0 && share <= 1)) throw new TypeError("share must be from 0 to 1");
   const asked = layers === undefined ? undefined : String(layers).split("+").map(Number);
 
@@ -39,7 +41,9 @@ export default function blockPeaks({ budget = 256, share = 0.25, sinks = 4, laye
       },
       forModel(model) {
         const own = asked ?? [...model.defaultSelectionLayers];
-        const wrong = own.filter((layer) => !Number.isInteger(layer) || layer < 0 || layer >= model.numLayers);
+        const wrong = own.filter(
+          (layer) => !Number.isInteger(layer) || layer < 0 || layer >= model.numLayers,
+        );
         if (own.length === 0 || wrong.length > 0)
           throw new TypeError(`layers must be of 0 to ${model.numLayers - 1}, such as layers=2+7`);
         return bound(own);
