@@ -23,6 +23,18 @@ export {
   type ReasoningMarkers,
 } from "./grading/index.ts";
 export * from "./metrics/index.ts";
+export type { Problem, ProblemMaker } from "./problems/generated-problem.ts";
+export {
+  chatText,
+  isCorrect,
+  makeProblems,
+  type ProblemSetOptions,
+  type SizedProblem,
+  TASKS,
+  type TaskName,
+  type TokenCounter,
+} from "./problems/index.ts";
+export { Random } from "./problems/random.ts";
 export { writeResults } from "./results-files/write-results.ts";
 export { openEngineSolver } from "./run/engine-solver.ts";
 export type {
@@ -43,17 +55,5 @@ export {
   type PairedComparison,
   summarise,
 } from "./statistics/index.ts";
-export type { Problem, ProblemMaker } from "./tasks/generated-problem.ts";
-export {
-  chatText,
-  isCorrect,
-  makeProblems,
-  type ProblemSetOptions,
-  type SizedProblem,
-  TASKS,
-  type TaskName,
-  type TokenCounter,
-} from "./tasks/index.ts";
-export { Random } from "./tasks/random.ts";
 export { openTask, TASK_NAMES, type TaskOptions } from "./tasks/registry.ts";
 export type { ChatProblem, ForcedProblem, ProblemOptions, Task, TaskProblem } from "./tasks/task.ts";
