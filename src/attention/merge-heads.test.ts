@@ -26,7 +26,10 @@ test("heads and depth equal the definition of the merge, with ties, NaN, infinit
   );
   const cases = fc.integer({ min: 1, max: 24 }).chain((units) =>
     fc.record({
-      heads: fc.array(fc.array(score, { minLength: units, maxLength: units }), { minLength: 1, maxLength: 5 }),
+      heads: fc.array(fc.array(score, { minLength: units, maxLength: units }), {
+        minLength: 1,
+        maxLength: 5,
+      }),
       count: fc.integer({ min: 0, max: units }),
     }),
   );
@@ -40,9 +43,7 @@ test("heads and depth equal the definition of the merge, with ties, NaN, infinit
       );
       const { headOf, depth } = headsOfMerge(scores, Uint32Array.from(kept));
       const expected = bruteForce(scores, count);
-      expect([...headOf].sort(([a], [b]) => a - b)).toEqual(
-        [...expected.headOf].sort(([a], [b]) => a - b),
-      );
+      expect([...headOf].sort(([a], [b]) => a - b)).toEqual([...expected.headOf].sort(([a], [b]) => a - b));
       expect(depth).toBe(expected.depth);
     }),
     { numRuns: 2000 },

@@ -54,8 +54,7 @@ function headsOf(logits: readonly (readonly number[])[], set: readonly number[])
     ranked.map((tokens, head) => [tokens[rank] as number, head] as const),
   ).flat();
   const headOf = new Map<number, number>();
-  for (const [token, head] of stream)
-    if (headOf.size < count && !headOf.has(token)) headOf.set(token, head);
+  for (const [token, head] of stream) if (headOf.size < count && !headOf.has(token)) headOf.set(token, head);
   return set.map((token) => headOf.get(token) ?? -1);
 }
 
