@@ -1,7 +1,13 @@
 /** Public exports that run anywhere. Each place adds its openers (src/node/index.ts, src/browser/index.ts). */
 
 export type { BlockGates, PolicyHost } from "./attention/block-gates.ts";
-export type { AttentionObserver, LayerTrace, Observed, StepTrace } from "./attention/observer.ts";
+export type {
+  AttentionObserver,
+  LayerTrace,
+  Observed,
+  SelectionEnds,
+  StepTrace,
+} from "./attention/observer.ts";
 export {
   full,
   kascade,
