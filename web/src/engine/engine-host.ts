@@ -1,8 +1,14 @@
 import { signal } from "@preact/signals";
-import { AbortedError, BackendError, type DownloadProgress, type Engine, type EngineReport } from "lessismore";
+import {
+  AbortedError,
+  BackendError,
+  type DownloadProgress,
+  type Engine,
+  type EngineReport,
+} from "lessismore";
 import { openEngineInWorker } from "lessismore/worker";
 import type { ModelChoice } from "../models/model-choice.ts";
-import { type BackendWish, attemptsFor, type FailedAttempt, openFirst } from "./open-wish.ts";
+import { attemptsFor, type BackendWish, type FailedAttempt, openFirst } from "./open-wish.ts";
 
 /** Requests that run at once: a race has two. */
 const MAX_CONCURRENT = 2;
@@ -64,7 +70,8 @@ export class EngineHost {
   }
 
   #start(isAgain: boolean): void {
-    const { signal: aborted } = (this.#opening = new AbortController());
+    this.#opening = new AbortController();
+    const { signal: aborted } = this.#opening;
     this.state.value = { phase: "opening", isAgain };
     const opening = this.#openWanted(aborted);
     opening.then(

@@ -1,4 +1,10 @@
-import { AbortedError, type Engine, type GenerationPart, type GenerationRequest, type GenerationResult } from "lessismore";
+import {
+  AbortedError,
+  type Engine,
+  type GenerationPart,
+  type GenerationRequest,
+  type GenerationResult,
+} from "lessismore";
 
 /** Times that a request is replayed after its engine has ended. A device that is lost again and again is lost for good. */
 const MAX_REPLAYS = 3;
@@ -10,8 +16,11 @@ export interface EngineSource {
 }
 
 export interface RunListener {
-  /** A run starts on an engine; its parts begin anew. numReplays: 0 for the first run. */
-  onStart(engine: Engine, numReplays: number): void;
+  /**
+   * Gives the request for a run on an engine, whose parts begin anew. numReplays: 0 for the first run. Sampled requests name a seed, and
+   * an observer belongs to one run.
+   */
+  onStart(engine: Engine, numReplays: number): Promise<GenerationRequest>;
   onPart(part: GenerationPart): void;
   /** The engine has ended; another is being opened. */
   onLost(error: Error): void;
@@ -20,22 +29,26 @@ export interface RunListener {
 /**
  * Runs a request. If its engine ends (a GPU device is lost, a thread dies), opens another and replays the tokens so far under the same
  * attention, so that the output is that of an uninterrupted run.
- * request: for each run, since an observer belongs to one; sampled requests name a seed
+ * generated: tokens of a run before a reload
  * @throws what the engine throws, and AbortedError by the signal
  */
 export async function runRequest(
   engines: EngineSource,
-  request: () => GenerationRequest,
   listener: RunListener,
   signal: AbortSignal,
+  generated: readonly number[] = [],
 ): Promise<GenerationResult> {
-  let known: readonly number[] = Array.from(request().generated ?? []);
+  let known = generated;
   for (let numReplays = 0; ; numReplays++) {
     const engine = await abortable(engines.ready(), signal);
     const tokens: number[] = [];
     try {
-      listener.onStart(engine, numReplays);
-      const generation = engine.generate({ ...request(), signal, ...(known.length > 0 && { generated: known }) });
+      const request = await listener.onStart(engine, numReplays);
+      const generation = engine.generate({
+        ...request,
+        signal,
+        ...(known.length > 0 && { generated: known }),
+      });
       for await (const part of generation) {
         for (const id of part.markerTokenIds ?? []) tokens.push(id);
         for (const id of part.tokenIds) tokens.push(id);
