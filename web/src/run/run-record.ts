@@ -85,6 +85,7 @@ export class RunRecord {
   #numObserved = 0;
   #lastObserved = -1;
   #ends = { sinks: 0, recent: 0 };
+  #answerFrom: number | undefined;
   #readBytes = 0;
   #cachedBytes = 0;
   #state: RunState = "running";
@@ -114,6 +115,11 @@ export class RunRecord {
       wants: ["selection"],
       onStep: (trace) => this.#observe(trace),
     };
+  }
+
+  /** Position of the answer's first token; undefined before it came. */
+  get answerFrom(): number | undefined {
+    return this.#answerFrom;
   }
 
   /** Tokens so far, those of the prompt included. */
@@ -258,6 +264,7 @@ export class RunRecord {
   }
 
   #push(id: number, origin: TokenOrigin): void {
+    if (origin === "answer") this.#answerFrom ??= this.length;
     this.#tokenIds.push(id);
     this.#origins.push(ORIGINS.indexOf(origin));
   }
