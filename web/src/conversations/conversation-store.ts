@@ -14,7 +14,10 @@ const DATABASE = "lessismore";
 const STORE = "conversations";
 
 /** Opens the browser's database; where it is blocked, a list that lasts as long as the page, with the reason. */
-export async function openConversations(): Promise<{ readonly store: ConversationStore; readonly why?: string }> {
+export async function openConversations(): Promise<{
+  readonly store: ConversationStore;
+  readonly why?: string;
+}> {
   try {
     const db = await openDB(DATABASE, 1, {
       upgrade: (opened) => void opened.createObjectStore(STORE, { keyPath: "id" }),

@@ -2,7 +2,10 @@ import type { GenerationResult } from "lessismore";
 import type { TaskName } from "../../../eval/problems/index.ts";
 
 /** How the model may think. */
-export type Thinking = { readonly kind: "free" } | { readonly kind: "off" } | { readonly kind: "budget"; readonly tokens: number };
+export type Thinking =
+  | { readonly kind: "free" }
+  | { readonly kind: "off" }
+  | { readonly kind: "budget"; readonly tokens: number };
 
 /** A problem whose right answer the page knows. */
 export interface KnownProblem {

@@ -1,8 +1,14 @@
 import { signal } from "@preact/signals";
-import { AbortedError, BackendError, type DownloadProgress, type Engine, type EngineReport } from "lessismore";
+import {
+  AbortedError,
+  BackendError,
+  type DownloadProgress,
+  type Engine,
+  type EngineReport,
+} from "lessismore";
 import { openEngineInWorker } from "lessismore/worker";
 import type { ModelChoice } from "../models/model-choice.ts";
-import { type BackendWish, attemptsFor, type FailedAttempt, openFirst } from "./open-wish.ts";
+import { attemptsFor, type BackendWish, type FailedAttempt, openFirst } from "./open-wish.ts";
 
 /** Requests that run at once: a race has two. */
 const MAX_CONCURRENT = 2;

@@ -1,4 +1,10 @@
-import { AbortedError, type Engine, type GenerationPart, type GenerationRequest, type GenerationResult } from "lessismore";
+import {
+  AbortedError,
+  type Engine,
+  type GenerationPart,
+  type GenerationRequest,
+  type GenerationResult,
+} from "lessismore";
 
 /** Times that a request is replayed after its engine has ended. A device that is lost again and again is lost for good. */
 const MAX_REPLAYS = 3;
@@ -35,7 +41,11 @@ export async function runRequest(
     const tokens: number[] = [];
     try {
       listener.onStart(engine, numReplays);
-      const generation = engine.generate({ ...request(), signal, ...(known.length > 0 && { generated: known }) });
+      const generation = engine.generate({
+        ...request(),
+        signal,
+        ...(known.length > 0 && { generated: known }),
+      });
       for await (const part of generation) {
         for (const id of part.markerTokenIds ?? []) tokens.push(id);
         for (const id of part.tokenIds) tokens.push(id);

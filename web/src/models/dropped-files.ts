@@ -12,7 +12,9 @@ export interface NamedFile {
  * Chooses the files of one model: a GGUF file with its parts, or a folder's config, tokenizer and weights.
  * @throws Error that says what is missing
  */
-export function groupFiles<T extends NamedFile>(files: readonly T[]): { readonly name: string; readonly used: T[] } {
+export function groupFiles<T extends NamedFile>(
+  files: readonly T[],
+): { readonly name: string; readonly used: T[] } {
   const gguf = files.filter(({ name }) => /\.gguf$/i.test(name));
   const [first] = gguf;
   if (first !== undefined) {
@@ -21,7 +23,9 @@ export function groupFiles<T extends NamedFile>(files: readonly T[]): { readonly
   }
   const weights = files.filter(({ name }) => /\.safetensors$/i.test(name));
   if (weights.length === 0) throw new Error(texts.models.noModelIn(files.map(({ name }) => name)));
-  const missing = ["config.json", "tokenizer.json"].filter((wanted) => !files.some(({ name }) => name === wanted));
+  const missing = ["config.json", "tokenizer.json"].filter(
+    (wanted) => !files.some(({ name }) => name === wanted),
+  );
   if (missing.length > 0) throw new Error(texts.models.missingBeside(missing));
   const folder = weights[0]?.webkitRelativePath?.split("/").at(-2);
   return { name: folder ?? weights[0]?.name ?? "", used: [...files] };
@@ -38,7 +42,9 @@ export async function filesOfDrop(transfer: DataTransfer): Promise<File[]> {
   const entries = [...transfer.items]
     .filter(({ kind }) => kind === "file")
     .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
-  const lists = await Promise.all(entries.map((entry) => (entry instanceof File ? [entry] : filesOfEntry(entry))));
+  const lists = await Promise.all(
+    entries.map((entry) => (entry instanceof File ? [entry] : filesOfEntry(entry))),
+  );
   return lists.flat();
 }
 
@@ -52,7 +58,9 @@ async function filesOfEntry(entry: FileSystemEntry | null): Promise<File[]> {
   const found: File[] = [];
   for (;;) {
     // a reader gives some hundred entries at a time
-    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
     if (some.length === 0) return found;
     for (const one of some) if (one.isFile) found.push(...(await filesOfEntry(one)));
   }

@@ -21,7 +21,10 @@ export const BUNDLED: ModelChoice = {
 };
 
 /** `org/name`, `org/name@revision`, `org/name/file.gguf`, `hf:org/name:Q4_K_M`, or the URL of a folder or a .gguf file. */
-export function hubChoice(name: string, { token, hubUrl }: { token?: string; hubUrl?: string } = {}): ModelChoice {
+export function hubChoice(
+  name: string,
+  { token, hubUrl }: { token?: string; hubUrl?: string } = {},
+): ModelChoice {
   return {
     kind: "hub",
     name,

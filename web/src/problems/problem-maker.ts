@@ -1,5 +1,11 @@
 /** Example problems: those that the bundled model was trained on, at a length that a person chooses. */
-import { isCorrect, makeProblems, type SizedProblem, type TaskName, type TokenCounter } from "../../../eval/problems/index.ts";
+import {
+  isCorrect,
+  makeProblems,
+  type SizedProblem,
+  type TaskName,
+  type TokenCounter,
+} from "../../../eval/problems/index.ts";
 
 export type { SizedProblem, TaskName };
 

@@ -23,34 +23,45 @@ export type Mark = "prompt" | "sinks" | "window" | "answer";
 
 export const NUM_HEAD_COLOURS = 8;
 
-/** Reads the palette of an element. @throws TypeError if a property is missing or no colour of six digits */
+/**
+ * Reads the palette of an element, each colour as the browser resolves it there, `light-dark()` included.
+ * @throws TypeError if a property is missing
+ */
 export function readPalette(element: Element): Palette {
-  const style = getComputedStyle(element);
-  const value = (name: string) => style.getPropertyValue(`--selection-${name}`).trim();
-  const rgb = (name: string) => parseColour(value(name), `--selection-${name}`);
-  return {
-    ...{ surface: value("surface"), text: value("text"), faintText: value("faint-text") },
-    cursor: value("cursor"),
-    marks: {
-      prompt: value("prompt"),
-      sinks: value("sinks"),
-      window: value("window"),
-      answer: value("answer"),
-    },
-    ...{ cell: rgb("cell"), old: rgb("old"), recent: rgb("recent"), kept: rgb("kept") },
-    heads: Array.from({ length: NUM_HEAD_COLOURS }, (_, head) => rgb(`head-${head}`)),
-  };
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  element.append(probe);
+  try {
+    const rgb = (name: string) => {
+      probe.style.color = "";
+      probe.style.color = `var(--selection-${name})`;
+      return parseColour(getComputedStyle(probe).color, `--selection-${name}`);
+    };
+    const css = (name: string) => cssOf(rgb(name));
+    return {
+      ...{ surface: css("surface"), text: css("text"), faintText: css("faint-text"), cursor: css("cursor") },
+      marks: {
+        ...{ prompt: css("prompt"), sinks: css("sinks"), window: css("window"), answer: css("answer") },
+      },
+      ...{ cell: rgb("cell"), old: rgb("old"), recent: rgb("recent"), kept: rgb("kept") },
+      heads: Array.from({ length: NUM_HEAD_COLOURS }, (_, head) => rgb(`head-${head}`)),
+    };
+  } finally {
+    probe.remove();
+  }
 }
 
-/** @throws TypeError unless it is # and six digits */
+/** Reads a colour as computed styles have it, such as "rgb(18, 81, 75)". @throws TypeError for any other form */
 export function parseColour(text: string, name: string): Rgb {
-  const digits = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(text);
-  if (!digits) throw new TypeError(`the colour ${name} must be # and six digits, such as #12514b, got "${text}"`);
-  return [digits[1], digits[2], digits[3]].map((two) => Number.parseInt(two ?? "", 16)) as unknown as Rgb;
+  const numbers = /^rgb\((\d+),? (\d+),? (\d+)\)$/.exec(text);
+  if (!numbers)
+    throw new TypeError(`the colour ${name} must be opaque and in sRGB, such as #12514b, and is "${text}"`);
+  return [Number(numbers[1]), Number(numbers[2]), Number(numbers[3])];
 }
 
 function mix(from: Rgb, to: Rgb, share: number): Rgb {
-  return from.map((value, i) => Math.round(value + ((to[i] ?? 0) - value) * share)) as unknown as Rgb;
+  const part = (i: 0 | 1 | 2) => Math.round(from[i] + (to[i] - from[i]) * share);
+  return [part(0), part(1), part(2)];
 }
 
 /** Levels of each of the two: more cannot be told apart. */

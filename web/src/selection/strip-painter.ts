@@ -1,12 +1,6 @@
 import type { RunRecord } from "../run/run-record.ts";
-import { cssOf, Heat, type Mark, type Palette, pack } from "./palette.ts";
+import { Heat, type Mark, type Palette, pack } from "./palette.ts";
 import { lineOf, type StripLayout } from "./strip-layout.ts";
-
-/** Colours of a chosen step in place of the heat: by position, an index into `colours`. */
-export interface Overlay {
-  readonly indices: Uint8Array;
-  readonly colours: Uint32Array;
-}
 
 /** What a frame shows. */
 export interface Scene {
@@ -16,7 +10,8 @@ export interface Scene {
   readonly top: number;
   /** The chosen token, with a ring around it. */
   readonly cursor: number | undefined;
-  readonly overlay: Overlay | undefined;
+  /** Colours of a chosen step in place of the heat (`overlay.ts`). */
+  readonly overlay: Uint8Array | undefined;
   /** Always-kept tokens, of the chosen step or of the newest: the first `sinks`, and the `recent` up to `last`. */
   readonly kept: { readonly sinks: number; readonly recent: number; readonly last: number };
   /** The rows of the view of another strip, to show them as a frame: first and last position. */
@@ -32,6 +27,9 @@ export interface PainterOptions {
 }
 
 const MARK_HEIGHT = 2;
+/** What `lineOf` puts in place of line ends, tabs and empty texts. */
+const MARKS = /[↵⇥·]/g;
+const PLAIN = /^[\x20-\x7e]*$/;
 
 /**
  * Paints the visible rows of a strip: colours on one canvas, and texts on another one above it, which changes only with the tokens
@@ -47,6 +45,7 @@ export class StripPainter {
   #pixels = new Uint32Array(0);
   #options: PainterOptions;
   #heat: Heat;
+  #overlayColours: Uint32Array;
   #width = 0;
   #height = 0;
   /** What the canvas of texts shows. */
@@ -61,11 +60,13 @@ export class StripPainter {
     this.#cellContext = cells;
     this.#options = options;
     this.#heat = new Heat(options.palette);
+    this.#overlayColours = overlayColours(options.palette);
   }
 
   set options(options: PainterOptions) {
     this.#options = options;
     this.#heat = new Heat(options.palette);
+    this.#overlayColours = overlayColours(options.palette);
     this.#shown = undefined;
   }
 
@@ -110,7 +111,7 @@ export class StripPainter {
     for (let position = from; position < to; position++) {
       if (position === end) end = layout.rowStart(++row + 1);
       let colour: number;
-      if (overlay) colour = overlay.colours[overlay.indices[position] ?? 0] ?? 0;
+      if (overlay) colour = this.#overlayColours[overlay[position] ?? 0] ?? 0;
       else {
         const at = lastAttended[position] ?? -1;
         const share = (counts[position] ?? 0) / (numSets - (setsBefore[position] ?? 0));
@@ -236,17 +237,21 @@ export class StripPainter {
     cellWidth: number,
   ): void {
     const [from, to] = [layout.rowStart(row), layout.rowStart(row + 1)];
-    let line = "";
-    for (let position = from; position < to; position++) line += lineOf(record.textAt(position));
-    if (/^[\x20-\x7e]*$/.test(line)) {
-      context.fillText(line, 0, y);
-      return;
+    const lines = Array.from({ length: to - from }, (_, i) => lineOf(record.textAt(from + i)));
+    // marks are not in every font at the width of a cell
+    const text = lines.join("").replace(MARKS, " ");
+    const isPlain = PLAIN.test(text);
+    if (isPlain) context.fillText(text, 0, y);
+    for (const [i, line] of lines.entries()) {
+      const x = layout.columnAt(from + i) * cellWidth;
+      if (!isPlain) context.fillText(line, x, y, layout.cellsAt(from + i) * cellWidth);
+      else if (line.search(MARKS) >= 0) {
+        context.fillStyle = this.#options.palette.faintText;
+        for (const { index, 0: mark } of line.matchAll(MARKS))
+          context.fillText(mark, x + index * cellWidth, y, cellWidth);
+        context.fillStyle = this.#options.palette.text;
+      }
     }
-    for (let position = from; position < to; position++)
-      context.fillText(
-        ...[lineOf(record.textAt(position)), layout.columnAt(position) * cellWidth, y] as const,
-        layout.cellsAt(position) * cellWidth,
-      );
   }
 
   #pixelsFor(columns: number, rows: number): Uint32Array {
@@ -260,14 +265,9 @@ export class StripPainter {
   }
 }
 
-/** Colours of overlays: index 0 for tokens that were not seen, 1 for always-kept ones, 2 for those of no single head, then heads. */
-export function overlayColours({ cell, kept, recent, heads }: Palette): Uint32Array {
+/** Colours of overlays, by their indices (`overlay.ts`). */
+function overlayColours({ cell, kept, recent, heads }: Palette): Uint32Array {
   return Uint32Array.from([cell, kept, recent, ...heads], pack);
-}
-
-/** The CSS colour of a head, for legends. */
-export function headColour({ heads }: Palette, head: number): string {
-  return cssOf(heads[head % heads.length] ?? [128, 128, 128]);
 }
 
 function contextOf(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
