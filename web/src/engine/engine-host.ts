@@ -70,7 +70,8 @@ export class EngineHost {
   }
 
   #start(isAgain: boolean): void {
-    const { signal: aborted } = (this.#opening = new AbortController());
+    this.#opening = new AbortController();
+    const { signal: aborted } = this.#opening;
     this.state.value = { phase: "opening", isAgain };
     const opening = this.#openWanted(aborted);
     opening.then(

@@ -16,8 +16,11 @@ export interface EngineSource {
 }
 
 export interface RunListener {
-  /** A run starts on an engine; its parts begin anew. numReplays: 0 for the first run. */
-  onStart(engine: Engine, numReplays: number): void;
+  /**
+   * Gives the request for a run on an engine, whose parts begin anew. numReplays: 0 for the first run. Sampled requests name a seed, and
+   * an observer belongs to one run.
+   */
+  onStart(engine: Engine, numReplays: number): Promise<GenerationRequest>;
   onPart(part: GenerationPart): void;
   /** The engine has ended; another is being opened. */
   onLost(error: Error): void;
@@ -26,23 +29,23 @@ export interface RunListener {
 /**
  * Runs a request. If its engine ends (a GPU device is lost, a thread dies), opens another and replays the tokens so far under the same
  * attention, so that the output is that of an uninterrupted run.
- * request: for each run, since an observer belongs to one; sampled requests name a seed
+ * generated: tokens of a run before a reload
  * @throws what the engine throws, and AbortedError by the signal
  */
 export async function runRequest(
   engines: EngineSource,
-  request: () => GenerationRequest,
   listener: RunListener,
   signal: AbortSignal,
+  generated: readonly number[] = [],
 ): Promise<GenerationResult> {
-  let known: readonly number[] = Array.from(request().generated ?? []);
+  let known = generated;
   for (let numReplays = 0; ; numReplays++) {
     const engine = await abortable(engines.ready(), signal);
     const tokens: number[] = [];
     try {
-      listener.onStart(engine, numReplays);
+      const request = await listener.onStart(engine, numReplays);
       const generation = engine.generate({
-        ...request(),
+        ...request,
         signal,
         ...(known.length > 0 && { generated: known }),
       });
