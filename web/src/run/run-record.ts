@@ -21,6 +21,8 @@ export interface RunRecordOptions {
   readonly attention: string;
   /** Of the engine that runs it: backend, adapter, memory. */
   readonly engine?: EngineReport;
+  /** selection: what was attended, and the bytes read; reads: the bytes alone, which costs next to nothing. Default: selection. */
+  readonly observes?: "selection" | "reads";
   /** Every n-th decode step is observed. Default 1. */
   readonly observeEvery?: number;
   /** Limit on the bytes of kept selections. Beyond it the record keeps every second step, then every fourth, … Default 32 MiB. */
@@ -60,6 +62,7 @@ export class RunRecord {
   /** Of the request. Without it the record has tokens and times, and knows nothing of attention. */
   readonly observer: AttentionObserver;
   readonly attention: string;
+  readonly observes: "selection" | "reads";
   readonly engine: EngineReport | undefined;
   readonly promptLength: number;
   /** Times of the output's tokens. */
@@ -85,6 +88,7 @@ export class RunRecord {
   #numObserved = 0;
   #lastObserved = -1;
   #ends = { sinks: 0, recent: 0 };
+  #answerFrom: number | undefined;
   #readBytes = 0;
   #cachedBytes = 0;
   #state: RunState = "running";
@@ -98,11 +102,13 @@ export class RunRecord {
     textOf,
     attention,
     engine,
+    observes = "selection",
     observeEvery = 1,
     maxSelectionBytes = MAX_SELECTION_BYTES,
     now = () => performance.now(),
   }: RunRecordOptions) {
     this.attention = attention;
+    this.observes = observes;
     this.engine = engine;
     this.promptLength = promptTokenIds.length;
     this.#textOf = textOf;
@@ -111,9 +117,14 @@ export class RunRecord {
     this.selections = new SelectionLog(maxSelectionBytes);
     this.observer = {
       every: observeEvery,
-      wants: ["selection"],
+      wants: observes === "selection" ? ["selection"] : [],
       onStep: (trace) => this.#observe(trace),
     };
+  }
+
+  /** Position of the answer's first token; undefined before it came. */
+  get answerFrom(): number | undefined {
+    return this.#answerFrom;
   }
 
   /** Tokens so far, those of the prompt included. */
@@ -182,9 +193,16 @@ export class RunRecord {
     );
   }
 
-  textAt(position: number): string {
+  /** Undefined beyond the tokens so far. */
+  tokenIdAt(position: number): number | undefined {
     const id = this.#tokenIds.at(position);
-    if (Number.isNaN(id)) return "";
+    return Number.isNaN(id) ? undefined : id;
+  }
+
+  /** Empty beyond the tokens so far. */
+  textAt(position: number): string {
+    const id = this.tokenIdAt(position);
+    if (id === undefined) return "";
     const known = this.#texts.get(id);
     if (known !== undefined) return known;
     const text = this.#textOf(id);
@@ -220,6 +238,11 @@ export class RunRecord {
   /** What the layers saw in the step of a position, or in the last kept one before it. */
   stepAt(position: number): ObservedSelections | undefined {
     return this.selections.at(position);
+  }
+
+  /** Starts the clock again, for a record that was made before its request. @throws TypeError after the first token */
+  restartClock(): void {
+    this.times.restart();
   }
 
   /** Takes a part of the generation, at the time of the call. */
@@ -258,6 +281,7 @@ export class RunRecord {
   }
 
   #push(id: number, origin: TokenOrigin): void {
+    if (origin === "answer") this.#answerFrom ??= this.length;
     this.#tokenIds.push(id);
     this.#origins.push(ORIGINS.indexOf(origin));
   }
@@ -275,7 +299,7 @@ export class RunRecord {
     this.#compare(trace, position);
     for (const { kvBytes } of trace.layers) this.#readBytes += kvBytes;
     this.#cachedBytes += trace.layerBytes * trace.layers.length;
-    this.selections.add(trace, distinct);
+    if (this.observes === "selection") this.selections.add(trace, distinct);
     this.#numObserved++;
     this.#lastObserved = position;
     this.#changed();

@@ -6,7 +6,7 @@ import { GrowingArray } from "./growing-array.ts";
  */
 export class TokenTimes {
   readonly #now: () => number;
-  readonly #startedAt: number;
+  #startedAt: number;
   readonly #at = new GrowingArray(new Float64Array(1024));
 
   constructor(now: () => number) {
@@ -20,6 +20,13 @@ export class TokenTimes {
 
   get sizeBytes(): number {
     return this.#at.sizeBytes;
+  }
+
+  /** The request begins now. @throws TypeError after the first token */
+  restart(): void {
+    if (this.#at.length > 0)
+      throw new TypeError("the clock of a run starts again only before its first token");
+    this.#startedAt = this.#now();
   }
 
   /** `count` tokens came now. */
