@@ -134,10 +134,10 @@ export class Chat {
       live.record.value?.finish(result);
       end = this.#ended(before, result);
     } catch (error) {
-      live.record.value?.fail(String(error));
       const { reasoning, answer, tokenIds } = live;
       const isStop = stopped.aborted || error instanceof AbortedError;
       const told = error instanceof Error ? error.message : String(error);
+      live.record.value?.fail(isStop ? texts.message.stopped : told);
       end = {
         reasoning,
         answer,
