@@ -46,7 +46,7 @@ export interface OpenOptions {
   readonly serviceWorkers?: "allow" | "block";
   readonly reducedMotion?: "reduce";
   /** Runs before the page loads. */
-  readonly prepare?: (context: BrowserContext) => Promise<void>;
+  readonly prepare?: (context: BrowserContext) => Promise<unknown>;
 }
 
 /** A host with the page, and a browser. */
@@ -59,8 +59,14 @@ export class PageTrial {
   /** Uncaught errors of pages, and what their consoles say of errors. */
   readonly errors: string[] = [];
 
-  async start(args: readonly string[] = []): Promise<void> {
+  /** Builds the page; `start` does it, too. */
+  async build(): Promise<void> {
     await buildWeb(this.folder);
+  }
+
+  /** Builds the page and starts the browser. */
+  async start(args: readonly string[] = []): Promise<void> {
+    await this.build();
     this.#browser = await chromium.launch({
       ...launchOptions,
       args: [...(launchOptions?.args ?? []), ...args],
@@ -108,9 +114,14 @@ export class PageTrial {
     return page;
   }
 
+  /** From here on the host does not answer. */
+  async stopServers(): Promise<void> {
+    for (const server of this.#servers.splice(0)) await server.close();
+  }
+
   async closePages(): Promise<void> {
     for (const context of this.#browser?.contexts() ?? []) await context.close();
-    for (const server of this.#servers.splice(0)) await server.close();
+    await this.stopServers();
     this.requests.length = 0;
     this.errors.length = 0;
   }
@@ -167,7 +178,15 @@ export async function tokensSoFar(page: Page): Promise<number> {
 }
 
 /** Waits until the running answer has so many tokens. */
-export async function waitForTokens(page: Page, count: number): Promise<void> {
-  for (const until = Date.now() + WAIT_MS; (await tokensSoFar(page)) < count; await page.waitForTimeout(50))
+export async function waitForTokens(
+  page: Page,
+  count: number,
+  { pollMs = 50, limitMs = WAIT_MS }: { readonly pollMs?: number; readonly limitMs?: number } = {},
+): Promise<void> {
+  for (
+    const until = Date.now() + limitMs;
+    (await tokensSoFar(page)) < count;
+    await page.waitForTimeout(pollMs)
+  )
     if (Date.now() > until) throw new Error(`${await tokensSoFar(page)} tokens, waited for ${count}`);
 }

@@ -141,6 +141,8 @@ export const texts = {
       "The browser talks to the hub then, and to nobody else.",
     hubName: "Name on the hub, or a URL",
     hubToken: "Access token (for gated models; not kept)",
+    hubUrl: "Address of another hub, such as a mirror",
+    hubMore: "Gated models and mirrors",
     fetch: "Open",
     suggestions: "To begin with",
     files: "From your files",
