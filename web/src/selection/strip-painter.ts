@@ -166,7 +166,8 @@ export class StripPainter {
     this.#underline(scene, "window", [kept.last + 1 - kept.recent, kept.last + 1], first, last);
     if (layout.sizes.rowHeight >= LEAST_ROW_WITH_LINES) {
       this.#underline(scene, "prompt", [kept.sinks, record.promptLength], first, last);
-      this.#underline(scene, "answer", [answer, Math.max(answer, kept.last + 1 - kept.recent)], first, last);
+      this.#underline(scene, "answer", [answer, kept.last + 1 - kept.recent], first, last);
+      this.#underline(scene, "answer", [Math.max(answer, kept.last + 1), layout.length], first, last);
     } else {
       // lines under most rows would hide their cells
       this.#tick(scene, "prompt", record.promptLength);
