@@ -36,7 +36,7 @@ export const viewTexts = {
     token: (text: string, position: number, origin: string) =>
       `${quoted(text)}, token ${number.format(position)} (${origin})`,
     attended: (share: number, sets: number, last: number | undefined) =>
-      `In ${percent(share)} of the ${count(sets, "set")} since it came${last === undefined ? "." : `, last by the step at token ${number.format(last)}.`}`,
+      `In ${percent(share)} of the ${count(sets, "selection")} since it came${last === undefined ? "." : `, last by the step at token ${number.format(last)}.`}`,
     notAttended: "No selection has had it so far.",
     promptToken:
       "Tokens of the prompt are read together, each attending to all before it: they have no step to show.",
@@ -54,6 +54,7 @@ export const viewTexts = {
     all: (tokens: number) => `all ${count(tokens, "token")}`,
     selects: (chosen: number) => `sees all, and selects ${number.format(chosen)}`,
     selected: (chosen: number, tokens: number) => `${number.format(chosen)} of ${count(tokens, "token")}`,
+    chosenBy: (layer: number) => `chosen by layer ${layer}`,
     slides: (window: number) => `the last ${number.format(window)}`,
     dense: "This step attends to all tokens in every layer: they fit the budget.",
     heads: "Who put the tokens there",

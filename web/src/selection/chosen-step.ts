@@ -41,6 +41,18 @@ function seesOf({ attends, window, selection }: LayerUse): LayerGroup["sees"] {
   return attends === "selected" && selection !== undefined ? "selected" : "all";
 }
 
+/** The layer that made the selection that a group attends to: the last one that selects before it. */
+export function selectorOf(
+  groups: readonly LayerGroup[],
+  { layers, selection }: LayerGroup,
+): number | undefined {
+  const [first = 0] = layers;
+  const makers = groups
+    .filter((group) => group.selects && group.selection === selection)
+    .flatMap((group) => group.layers);
+  return makers.filter((layer) => layer <= first).at(-1);
+}
+
 /** Of an ascending list of layers: "3 to 6, 8". */
 export function listLayers(layers: readonly number[]): string {
   const runs: [number, number][] = [];

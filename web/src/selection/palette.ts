@@ -91,11 +91,19 @@ export class Heat {
    */
   static indexOf(share: number, age: number): number {
     if (age < 0 || !(share > 0)) return 0;
-    const often = Math.min(LEVELS - 1, Math.round(Math.sqrt(share) * (LEVELS - 1)));
-    const old = Math.min(1, Math.log2(1 + age) / Math.log2(1 + OLD_STEPS));
-    return 1 + often * LEVELS + Math.round(old * (LEVELS - 1));
+    const often = OFTEN_LEVELS[share >= 1 ? SHARE_PARTS : (share * SHARE_PARTS) | 0] ?? 0;
+    return 1 + often * LEVELS + (AGE_LEVELS[age < OLD_STEPS ? age : OLD_STEPS] ?? 0);
   }
 }
+
+/** Tables in place of roots and logarithms, which a frame of 8,000 tokens would compute twice for each. */
+const SHARE_PARTS = 255;
+const OFTEN_LEVELS = Uint8Array.from({ length: SHARE_PARTS + 1 }, (_, part) =>
+  Math.round(Math.sqrt(part / SHARE_PARTS) * (LEVELS - 1)),
+);
+const AGE_LEVELS = Uint8Array.from({ length: OLD_STEPS + 1 }, (_, age) =>
+  Math.round((Math.log2(1 + age) / Math.log2(1 + OLD_STEPS)) * (LEVELS - 1)),
+);
 
 export function pack([red, green, blue]: Rgb): number {
   return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;

@@ -3,7 +3,7 @@ import type { RunRecord } from "../run/run-record.ts";
 import type { KeptSelection } from "../run/selection-bytes.ts";
 import type { ObservedSelections } from "../run/selection-log.ts";
 import { viewTexts } from "../run/view-texts.ts";
-import { type LayerGroup, listLayers, type SelectedToken } from "./chosen-step.ts";
+import { type LayerGroup, listLayers, type SelectedToken, selectorOf } from "./chosen-step.ts";
 
 interface StepDetailProps {
   readonly record: RunRecord;
@@ -56,7 +56,7 @@ export function StepDetail(props: StepDetailProps) {
               <span class="step-layers-name">
                 {texts.layer(listLayers(one.layers), one.layers.length === 1)}
               </span>
-              <span>{describe(one, step)}</span>
+              <span>{describe(one, groups, step)}</span>
             </label>
           ))}
         </fieldset>
@@ -73,13 +73,15 @@ export function StepDetail(props: StepDetailProps) {
   );
 }
 
-function describe({ sees, window, selection, selects }: LayerGroup, step: ObservedSelections): string {
+function describe(group: LayerGroup, groups: readonly LayerGroup[], step: ObservedSelections): string {
+  const { sees, window, selection, selects } = group;
   const length = step.position + 1;
   const sets = selection === undefined ? [] : (step.selections[selection]?.sets ?? []);
   const chosen = Math.max(0, ...sets.map((set) => set.length));
   if (sees === "window") return texts.slides(Math.min(window ?? 0, length));
   if (sees === "all") return selects ? texts.selects(chosen) : texts.all(length);
-  return texts.selected(chosen, length);
+  const by = selectorOf(groups, group);
+  return `${texts.selected(chosen, length)}${by === undefined || selects ? "" : `, ${texts.chosenBy(by)}`}`;
 }
 
 /** The text alternative of the strip's colours; its rows are made when it is opened. */
@@ -98,7 +100,7 @@ function TokenTable({
       <summary>{texts.table}</summary>
       {isOpen && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls is reached by the keyboard
-        <div class="table-scroller" tabIndex={0} role="region" aria-label={texts.table}>
+        <section class="table-scroller" tabIndex={0} aria-label={texts.table}>
           <table>
             <thead>
               <tr>
@@ -117,7 +119,7 @@ function TokenTable({
               ))}
             </tbody>
           </table>
-        </div>
+        </section>
       )}
     </details>
   );

@@ -28,7 +28,7 @@ export interface StripView {
 /** CSS pixels of the text, by zoom level. */
 export const TEXT_SIZES = [10, 12, 15] as const;
 const ROW_HEIGHT = 1.75;
-const OVERVIEW_CELLS = [10, 8, 6, 5, 4, 3, 2, 1] as const;
+const OVERVIEW_CELLS = [10, 8, 6, 5, 4, 3.5, 3, 2.5, 2, 1.75, 1.5, 1.25, 1] as const;
 /** Milliseconds between two frames while tokens come, and for those who want little motion. */
 const FRAME_MS = 33;
 const CALM_FRAME_MS = 500;

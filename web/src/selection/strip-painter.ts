@@ -27,6 +27,7 @@ export interface PainterOptions {
 }
 
 const MARK_HEIGHT = 2;
+const LEAST_ROW_WITH_LINES = 8;
 /** What `lineOf` puts in place of line ends, tabs and empty texts. */
 const MARKS = /[↵⇥·]/g;
 const PLAIN = /^[\x20-\x7e]*$/;
@@ -48,6 +49,7 @@ export class StripPainter {
   #overlayColours: Uint32Array;
   #width = 0;
   #height = 0;
+  #ratio = 1;
   /** What the canvas of texts shows. */
   #shown: { readonly layout: StripLayout; readonly top: number; length: number } | undefined;
 
@@ -72,7 +74,7 @@ export class StripPainter {
 
   /** Sets the size of the view in CSS pixels, for a screen with `ratio` device pixels for each. */
   resize(width: number, height: number, ratio: number): void {
-    [this.#width, this.#height] = [width, height];
+    [this.#width, this.#height, this.#ratio] = [width, height, ratio];
     for (const context of [this.#colours, this.#texts]) {
       if (!context) continue;
       context.canvas.width = Math.round(width * ratio);
@@ -157,29 +159,49 @@ export class StripPainter {
   }
 
   /** Lines under the prompt, the sinks, the recent window and the answer. */
-  #paintMarks({ record, layout, top, kept }: Scene, first: number, last: number): void {
-    const answer = record.answerFrom;
-    const ranges: readonly (readonly [Mark, number, number])[] = [
-      ["prompt", 0, record.promptLength],
-      ["answer", answer ?? layout.length, layout.length],
-      ["sinks", 0, kept.sinks],
-      ["window", kept.last + 1 - kept.recent, kept.last + 1],
-    ];
-    const { cellWidth, rowHeight } = layout.sizes;
-    const thickness = rowHeight < 8 ? 1 : MARK_HEIGHT;
-    for (const [mark, from, to] of ranges) {
-      this.#colours.fillStyle = this.#options.palette.marks[mark];
-      for (let row = first; row < last; row++) {
-        const [start, end] = [
-          Math.max(from, layout.rowStart(row)),
-          Math.min(to, layout.rowStart(row + 1)) - 1,
-        ];
-        if (end < start) continue;
-        const x = layout.columnAt(start) * cellWidth;
-        const right = (layout.columnAt(end) + layout.cellsAt(end)) * cellWidth;
-        this.#colours.fillRect(x, (row + 1) * rowHeight - top - thickness, right - x, thickness);
-      }
+  #paintMarks(scene: Scene, first: number, last: number): void {
+    const { record, layout, kept } = scene;
+    const answer = record.answerFrom ?? layout.length;
+    this.#underline(scene, "sinks", [0, kept.sinks], first, last);
+    this.#underline(scene, "window", [kept.last + 1 - kept.recent, kept.last + 1], first, last);
+    if (layout.sizes.rowHeight >= LEAST_ROW_WITH_LINES) {
+      this.#underline(scene, "prompt", [kept.sinks, record.promptLength], first, last);
+      this.#underline(scene, "answer", [answer, kept.last + 1 - kept.recent], first, last);
+      this.#underline(scene, "answer", [Math.max(answer, kept.last + 1), layout.length], first, last);
+    } else {
+      // lines under most rows would hide their cells
+      this.#tick(scene, "prompt", record.promptLength);
+      this.#tick(scene, "answer", answer);
     }
+  }
+
+  #underline(
+    { layout, top }: Scene,
+    mark: Mark,
+    [from, to]: readonly [number, number],
+    first: number,
+    last: number,
+  ): void {
+    const { cellWidth, rowHeight } = layout.sizes;
+    const thickness = rowHeight < LEAST_ROW_WITH_LINES ? 1 : MARK_HEIGHT;
+    this.#colours.fillStyle = this.#options.palette.marks[mark];
+    for (let row = first; row < last; row++) {
+      const start = Math.max(from, layout.rowStart(row));
+      const end = Math.min(to, layout.rowStart(row + 1)) - 1;
+      if (end < start) continue;
+      const x = layout.columnAt(start) * cellWidth;
+      const right = (layout.columnAt(end) + layout.cellsAt(end)) * cellWidth;
+      this.#colours.fillRect(x, (row + 1) * rowHeight - top - thickness, right - x, thickness);
+    }
+  }
+
+  /** A short line where a part begins. */
+  #tick({ layout, top }: Scene, mark: Mark, position: number): void {
+    if (position >= layout.length) return;
+    const { cellWidth, rowHeight } = layout.sizes;
+    const { row, column } = layout.placeOf(position);
+    this.#colours.fillStyle = this.#options.palette.marks[mark];
+    this.#colours.fillRect(column * cellWidth - 1, row * rowHeight - top, 2, rowHeight);
   }
 
   #paintFrame({ layout, top }: Scene, [from, to]: readonly [number, number]): void {
@@ -204,27 +226,54 @@ export class StripPainter {
     );
   }
 
-  /** Writes the rows that are not there yet: the last one while tokens come, all after a scroll. */
+  /** Writes the rows that are not there yet: the last one while tokens come, and those that a scroll brings into view. */
   #paintTexts(context: CanvasRenderingContext2D, scene: Scene, first: number, last: number): void {
     const { layout, top, record } = scene;
     const { palette, font } = this.#options;
     if (font === undefined) return;
     const { rowHeight, cellWidth } = layout.sizes;
-    let from = first;
-    const shown = this.#shown;
-    if (shown && shown.layout === layout && shown.top === top) {
-      if (shown.length === layout.length) return;
-      from = Math.max(first, layout.placeOf(Math.max(0, shown.length - 1)).row);
-    } else context.clearRect(0, 0, this.#width, this.#height);
+    const [from, to] = this.#missingRows(context, layout, top, [first, last]);
+    this.#shown = { layout, top, length: layout.length };
+    if (to <= from) return;
     context.font = font;
     context.fillStyle = palette.text;
     context.textBaseline = "middle";
-    for (let row = from; row < last; row++) {
+    for (let row = from; row < to; row++) {
       const y = row * rowHeight - top;
       context.clearRect(0, y, this.#width, rowHeight);
       this.#writeRow(context, record, layout, row, y + rowHeight / 2, cellWidth);
     }
-    this.#shown = { layout, top, length: layout.length };
+  }
+
+  /** Moves what a scroll leaves in view to its place; returns the first row to write and the one after the last. */
+  #missingRows(
+    context: CanvasRenderingContext2D,
+    layout: StripLayout,
+    top: number,
+    [first, last]: readonly [number, number],
+  ): readonly [number, number] {
+    const shown = this.#shown;
+    const { rowHeight } = layout.sizes;
+    const by = shown ? top - shown.top : 0;
+    const pixels = by * this.#ratio;
+    const isKept = shown?.layout === layout && Math.abs(by) < this.#height && Number.isInteger(pixels);
+    if (!shown || !isKept) {
+      context.clearRect(0, 0, this.#width, this.#height);
+      return [first, last];
+    }
+    if (by !== 0) {
+      context.save();
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.globalCompositeOperation = "copy";
+      context.drawImage(context.canvas, 0, -pixels);
+      context.restore();
+    }
+    if (by < 0) return [first, Math.min(last, Math.ceil(shown.top / rowHeight) + 1)];
+    // the row at the lower edge was cut, and the last row may have more tokens
+    const cut = by > 0 ? Math.floor((shown.top + this.#height) / rowHeight) : last;
+    const isGrown = shown.length < layout.length && shown.length > 0;
+    const grown = isGrown ? layout.placeOf(shown.length - 1).row : shown.length === 0 ? first : last;
+    return [Math.max(first, Math.min(cut, grown)), last];
   }
 
   /** Writes a row at once if its characters all take a cell; else token by token, each within its cells. */

@@ -92,14 +92,9 @@ export function Strip({ record, cursor, overlay, kept, valueText, onChoose, onFr
           {texts.latest}
         </button>
       </div>
-      <canvas
-        class="strip-overview"
-        ref={overview}
-        onClick={point("overview")}
-        aria-hidden="true"
-        title={texts.overview}
-      />
-      {/* biome-ignore lint/a11y/useAriaPropsForRole: aria-valuenow is there, with an expression */}
+      <div aria-hidden="true">
+        <canvas class="strip-overview" ref={overview} onClick={point("overview")} title={texts.overview} />
+      </div>
       <div
         class="strip-scroller"
         ref={scroller}
@@ -115,8 +110,8 @@ export function Strip({ record, cursor, overlay, kept, valueText, onChoose, onFr
         onClick={point("strip")}
       >
         <div class="strip-view">
-          <canvas ref={colours} aria-hidden="true" />
-          <canvas ref={canvasOfTexts} aria-hidden="true" />
+          <canvas ref={colours} />
+          <canvas ref={canvasOfTexts} />
         </div>
         <div ref={spacer} />
       </div>

@@ -1,7 +1,7 @@
 /**
  * The views alone, for work on them and for tests. The query: `source=engine` (default) runs the bundled model, `source=recording`
- * replays `recording.json`, `attention`, `maxTokens`, `prompt`, `forced` (goes on past the end), `perFrame` (events of a recording in
- * an animation frame; 0: all at once), `view=selection|speed`.
+ * replays `recording.json`, `attention`, `maxTokens`, `prompt`, `forced` (goes on past the end), `every` (milliseconds
+ * between two events of a recording; left out: all at once), `view=selection|speed`.
  */
 import type { Engine } from "lessismore";
 import { openEngineInWorker } from "lessismore/worker";
@@ -100,16 +100,35 @@ async function replay(): Promise<void> {
   });
   views.record = record;
   show(record);
-  const perFrame = Number(query.get("perFrame") ?? 0) || recording.events.length;
-  for (let i = 0; i < recording.events.length; i += perFrame) {
-    for (const { atMs, part, trace } of recording.events.slice(i, i + perFrame)) {
-      clock = atMs;
-      if (part) record.add(part);
-      if (trace) record.observer.onStep(replayTrace(trace));
-    }
-    await new Promise((resolve) => requestAnimationFrame(resolve));
-  }
+  const take = ({ atMs, part, trace }: Recording["events"][number]) => {
+    clock = atMs;
+    if (part) record.add(part);
+    if (trace) record.observer.onStep(replayTrace(trace));
+  };
+  const every = Number(query.get("every") ?? 0);
+  if (every === 0) recording.events.forEach(take);
+  else await feed(recording.events, every, take);
   record.fail("the recording ends");
+}
+
+/** Gives events as a worker does: one message each. */
+async function feed<T>(events: readonly T[], everyMs: number, take: (event: T) => void): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  const started = performance.now();
+  let numSent = 0;
+  let numTaken = 0;
+  await new Promise<void>((resolve) => {
+    port2.onmessage = ({ data }: MessageEvent<number>) => {
+      const event = events[data];
+      if (event !== undefined) take(event);
+      if (++numTaken === events.length) resolve();
+    };
+    const timer = setInterval(() => {
+      const due = Math.min(events.length, Math.ceil((performance.now() - started) / everyMs));
+      while (numSent < due) port1.postMessage(numSent++);
+      if (numSent === events.length) clearInterval(timer);
+    }, 8);
+  });
 }
 
 try {
