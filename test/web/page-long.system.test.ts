@@ -1,15 +1,7 @@
 /** The demo page over long runs and many conversations, its engine on one thread: the page's thread stays free, and memory flat. */
 import type { Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import {
-  boxedAnswer,
-  goldens,
-  launchOptions,
-  PageTrial,
-  send,
-  startExample,
-  waitForTokens,
-} from "./page-trial.ts";
+import { boxedAnswer, goldens, launchOptions, PageTrial, send, waitForTokens } from "./page-trial.ts";
 
 const MAX_TASK_MS = 50;
 const STREAMED_TOKENS = 4000;
