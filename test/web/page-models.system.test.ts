@@ -10,6 +10,7 @@ import { boxedAnswer, goldens, launchOptions, PageTrial, ready, send, waitForTok
 
 const PICO_FILES = [
   "config.json",
+  "chat_template.jinja",
   "generation_config.json",
   "model.safetensors",
   "tokenizer.json",
@@ -57,12 +58,14 @@ describe.skipIf(launchOptions === undefined)("models on the page", () => {
     await page.locator(".message.assistant .figures, .message.assistant .notice.failed").first().waitFor();
     expect(await page.locator(".message.assistant .notice.failed").count()).toBe(0);
     expect(await page.locator(".figures").innerText()).toMatch(/[\d,]+ tokens?/);
+    await page.getByText("1 note").click();
+    await page.getByText("has no chat template").waitFor(); // so that it continues the text
   });
 
   test("chosen safetensors with their config and tokenizer solve a problem", async () => {
     const page = await trial.open();
     await page.getByRole("button", { name: "Model: pico-reasoner" }).click();
-    await page.getByLabel("Choose files").setInputFiles(PICO.slice(2));
+    await page.getByLabel("Choose files").setInputFiles(PICO.slice(3));
     await page.getByText("config.json is missing").waitFor();
     await page.getByRole("button", { name: "Model: pico-reasoner" }).click();
     await page.getByLabel("Choose files").setInputFiles(PICO);

@@ -40,6 +40,9 @@ function Page() {
   };
   return (
     <div class="page">
+      <a class="skip" href="#message">
+        {texts.skip}
+      </a>
       <header class="header">
         <h1 class="brand">
           <img src="./icon.svg" alt="" />

@@ -100,6 +100,7 @@ export const texts = {
     waiting: "Waiting for the model…",
     replaying: (count: number) => `Taking up ${tokens(count)} again under the same attention…`,
     right: "Right",
+    notRight: "Wrong",
     wrong: (answer: string) => `Wrong: the answer is ${answer}`,
     copy: "Copy",
     copied: "Copied",
@@ -111,6 +112,7 @@ export const texts = {
     cut: "Cut by a reload of the page.",
     otherModel: (name: string) => `Continue needs ${name}, which wrote the beginning.`,
     failed: "It failed:",
+    noTemplate: "This model has no chat template: it goes on with the text of the last message.",
     lengthReached: "The context is full.",
     notes: (count: number) => (count === 1 ? "1 note" : `${count} notes`),
     figures: {

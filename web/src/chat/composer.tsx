@@ -54,6 +54,7 @@ export function Composer() {
         <div class="write">
           <textarea
             ref={field}
+            id="message"
             rows={1}
             aria-label={texts.composer.label}
             placeholder={
