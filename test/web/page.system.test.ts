@@ -95,7 +95,7 @@ describe.skipIf(launchOptions === undefined)("the page on WebAssembly", () => {
     await page.getByLabel("Attention", { exact: true }).selectOption("quest");
     await page.getByRole("slider", { name: /Budget/ }).fill("512");
     await page.getByRole("button", { name: "Retry" }).click();
-    await page.getByText("quest:budget=512").waitFor();
+    await page.locator(".figures", { hasText: "quest:budget=512" }).waitFor();
     await page.locator(".badge.right").waitFor();
   });
 

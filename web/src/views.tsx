@@ -78,6 +78,7 @@ export function Views({ view }: { readonly view: Signal<ViewName> }) {
       <div class="views-body" role="tabpanel" id="view" aria-label={texts.views[view.value]} tabIndex={0}>
         {record ? (
           <>
+            <h2 class="for-readers">{texts.views.heading}</h2>
             {view.value === "selection" && <SelectionView key={record} record={record} />}
             {/* it stays, since its race does */}
             <div hidden={view.value !== "speed"}>
