@@ -45,6 +45,8 @@ export interface OpenOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly serviceWorkers?: "allow" | "block";
   readonly reducedMotion?: "reduce";
+  /** Longest wait. Default: WAIT_MS. */
+  readonly waitMs?: number;
   /** Runs before the page loads. */
   readonly prepare?: (context: BrowserContext) => Promise<unknown>;
 }
@@ -92,7 +94,7 @@ export class PageTrial {
       ...{ viewport, colorScheme, serviceWorkers: options.serviceWorkers ?? "allow" },
       ...(options.reducedMotion && { reducedMotion: options.reducedMotion }),
     });
-    context.setDefaultTimeout(WAIT_MS);
+    context.setDefaultTimeout(options.waitMs ?? WAIT_MS);
     context.on("request", (request) => this.requests.push(request.url()));
     context.on("weberror", (error) => this.errors.push(error.error().message));
     if (settings)

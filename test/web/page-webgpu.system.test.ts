@@ -12,6 +12,9 @@ import {
   waitForTokens,
 } from "./page-trial.ts";
 
+/** SwiftShader compiles some eighty kernels for each opening of the engine. */
+const TEST_MS = 400_000;
+
 /** The engine's worker keeps its devices where a test reaches them. */
 const KEEP_DEVICES = `
   const request = GPUAdapter.prototype.requestDevice;
@@ -32,7 +35,7 @@ async function loseDevice(page: Page): Promise<void> {
   });
 }
 
-describe.skipIf(launchOptions === undefined)("the page on WebGPU", () => {
+describe.skipIf(launchOptions === undefined)("the page on WebGPU", { timeout: TEST_MS }, () => {
   const trial = new PageTrial();
   beforeAll(() => trial.start());
   afterEach(() => trial.closePages());
@@ -42,6 +45,7 @@ describe.skipIf(launchOptions === undefined)("the page on WebGPU", () => {
     trial.open({
       settings: { backend: "webgpu" },
       serviceWorkers: "block",
+      waitMs: 300_000,
       prepare: (context) =>
         context.route("**/worker-main-*.js", async (route) => {
           const response = await route.fetch();

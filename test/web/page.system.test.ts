@@ -201,9 +201,17 @@ describe.skipIf(launchOptions === undefined)("the page on WebAssembly", () => {
     const page = await trial.open({ ...wasm, viewport: { width: 390, height: 844 } });
     await page.locator(".problem .primary:enabled").click();
     await page.locator(".badge.right").waitFor();
+    await page.getByRole("button", { name: /^Attention and thinking/ }).click();
+    await page.getByLabel("Thinking", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Conversations" }).click();
+    await page
+      .getByRole("dialog")
+      .getByRole("button", { name: /^Find / })
+      .waitFor();
+    await page.keyboard.press("Escape");
     const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect(await overflow()).toBeLessThanOrEqual(0);
-    await page.locator(".page-tabs").getByRole("button", { name: "Attended tokens" }).click();
+    await page.locator(".page-tabs").getByRole("button", { name: "Attended" }).click();
     expect(await page.locator(".views").isVisible()).toBe(true);
     expect(await page.locator(".chat").isVisible()).toBe(false);
     expect(await overflow()).toBeLessThanOrEqual(0);

@@ -78,6 +78,7 @@ export const texts = {
     stop: "Stop",
     editing: "Editing: sending replaces the message and all after it.",
     cancelEdit: "Cancel",
+    options: "Attention and thinking",
     attention: "Attention",
     budget: "Budget",
     spec: "Spec",
@@ -225,6 +226,7 @@ export const texts = {
     heading: "What the model does",
     selection: "Attended tokens",
     speed: "Speed",
+    short: { selection: "Attended", speed: "Speed" },
     chat: "Chat",
     emptyHeading: "Nothing to see yet",
     empty:
