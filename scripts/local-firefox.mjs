@@ -1,9 +1,9 @@
 // Firefox for tests. `node scripts/local-firefox.mjs` unpacks Debian's package into node_modules/.cache/firefox (nothing is
 // installed) and prints the outcome to standard error.
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ensurePackages, libraryFolder, unpackedFolder } from "./debian-packages.mjs";
+import { ensurePackages, unpackedFolder } from "./debian-packages.mjs";
 
 const ROOT = unpackedFolder("firefox");
 const PROGRAM = join(ROOT, "usr/lib/firefox-esr/firefox-esr");
@@ -14,12 +14,14 @@ const PROGRAM = join(ROOT, "usr/lib/firefox-esr/firefox-esr");
  */
 export function firefoxLaunchOptions() {
   if (!existsSync(PROGRAM)) return undefined;
-  const libraries = libraryFolder(ROOT);
+  // of the packages that the machine lacks; Firefox finds its own libraries beside itself
+  const lib = join(ROOT, "usr/lib");
+  const libraries = readdirSync(lib).find((name) => /-linux-/.test(name));
   return {
     executablePath: PROGRAM,
     env: {
       ...process.env,
-      ...(libraries && { LD_LIBRARY_PATH: libraries }),
+      ...(libraries && { LD_LIBRARY_PATH: join(lib, libraries) }),
       XDG_DATA_DIRS: join(ROOT, "usr/share"),
       MOZ_DISABLE_CONTENT_SANDBOX: "1", // the container of a test may forbid its namespaces
     },
