@@ -56,7 +56,9 @@ describe.skipIf(launchOptions === undefined)("models on the page", () => {
     expect(await boxedAnswer(page)).toBe(variables.answer);
   });
 
-  test("a dropped GGUF file chats, with its earlier messages; what is no model is refused by name", { timeout: 300_000 }, async () => {
+  test("a dropped GGUF file chats, with its earlier messages; what is no model is refused by name", {
+    timeout: 300_000,
+  }, async () => {
     symlinkSync(testModel("smollm2.gguf"), join(trial.folder, "smollm2.gguf"));
     const page = await trial.open();
     await drop(page, "photo.png", "./icon.svg");
