@@ -3,8 +3,18 @@ import { openEngine } from "../../src/node/index.ts";
 import { type RecordedEvent, type Recording, recordTrace } from "../../web/src/views-page/recording.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 
-/** Runs the bundled model past its answer, to `numTokens` tokens with the prompt, and records what a page would get. */
-export async function recordRun(prompt: string, attention: string, numTokens: number): Promise<Recording> {
+/** numTokens: with the prompt's; every: steps between two traces */
+interface RecordOptions {
+  readonly numTokens: number;
+  readonly every: number;
+}
+
+/** Runs the bundled model past its answer, and records what a page would get. */
+export async function recordRun(
+  prompt: string,
+  attention: string,
+  { numTokens, every }: RecordOptions,
+): Promise<Recording> {
   const engine = await openEngine({
     model: repositoryPath("models/pico-reasoner"),
     backend: "wasm",
@@ -20,6 +30,7 @@ export async function recordRun(prompt: string, attention: string, numTokens: nu
     // greedy output of so small a model ends in a loop
     ...{ temperature: 1, seed: 1 },
     observer: {
+      every,
       wants: ["selection"],
       onStep: (trace) => events.push({ atMs: now(), trace: recordTrace(trace) }),
     },
