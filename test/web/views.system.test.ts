@@ -149,6 +149,21 @@ describe.skipIf(launchOptions === undefined)("the views", () => {
     await expect.poll(() => page.locator(".step-detail").count()).toBe(0);
   });
 
+  test("on WebGPU a run has heads in each selection, too", async () => {
+    const attention = encodeURIComponent("less-is-more:budget=64,layers=2+7");
+    const page = await open(`?backend=webgpu&maxTokens=50&forced=1&view=selection&attention=${attention}`);
+    await ended(page);
+    const seen = await page.evaluate(() => {
+      const step = views.record?.stepAt(80);
+      return step?.selections.map(({ heads, sets }) => [sets[0]?.length, new Set(heads).size, step.isSparse]);
+    });
+    expect(seen).toHaveLength(2);
+    for (const [tokens, heads, isSparse] of seen ?? []) {
+      expect([tokens, isSparse]).toEqual([64, true]);
+      expect(heads).toBeGreaterThan(3);
+    }
+  });
+
   test("a click on the overview chooses the step there, and the strip scrolls to it", async () => {
     const page = await open("?source=recording&view=selection");
     await ended(page);
@@ -217,7 +232,7 @@ describe.skipIf(launchOptions === undefined)("the views", () => {
 
   test("a race runs both one after the other, with both lines and figures, greedy and to the same end", async () => {
     const prompt = encodeURIComponent(golden?.prompt ?? "");
-    const attention = encodeURIComponent("less-is-more:budget=128,layers=2+7");
+    const attention = encodeURIComponent("less-is-more:budget=64,layers=2+7");
     const page = await open(`?backend=wasm&view=speed&maxTokens=20&prompt=${prompt}&attention=${attention}`);
     await ended(page);
     await page.getByRole("button", { name: "Race against full attention" }).click();
@@ -232,7 +247,7 @@ describe.skipIf(launchOptions === undefined)("the views", () => {
     }));
     expect(runs.phase).toEqual({ name: "done" });
     expect(runs.runs?.map(({ attention: name, cached }) => [name, cached])).toEqual([
-      ["less-is-more:budget=128,layers=2+7", 0],
+      ["less-is-more:budget=64,layers=2+7", 0],
       ["full", 0],
     ]);
     expect(runs.runs?.map(({ tokens }) => tokens)).toEqual([20, 20]);
