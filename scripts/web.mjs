@@ -35,6 +35,7 @@ function settings(outDir) {
       target: "es2022",
       assetsInlineLimit: 0, // a strict content security policy forbids data: URLs
       rollupOptions: {
+        checks: { pluginTimings: false },
         input: {
           index: join(root, "web/index.html"),
           "service-worker": join(root, "web/src/offline/service-worker.ts"),

@@ -40,18 +40,27 @@ function Page() {
   };
   return (
     <div class="page">
+      <a class="skip" href="#message">
+        {texts.skip}
+      </a>
       <header class="header">
         <h1 class="brand">
           <img src="./icon.svg" alt="" />
           <span>{texts.title}</span>
         </h1>
         <button type="button" class="only-narrow" onClick={() => list.current?.showModal()}>
-          {texts.conversations.open}
+          <span aria-hidden="true">☰</span>
+          <span class="word">{texts.conversations.open}</span>
         </button>
         <EngineLine />
-        <button type="button" class="push" aria-haspopup="dialog" onClick={() => picker.current?.showModal()}>
+        <button
+          type="button"
+          class="push model-button"
+          aria-haspopup="dialog"
+          onClick={() => picker.current?.showModal()}
+        >
           <span class="for-readers">{texts.models.open}: </span>
-          {model.value.name}
+          <span class="cut">{model.value.name}</span>
         </button>
       </header>
       <main class="main" data-part={part.value}>
@@ -82,7 +91,7 @@ function Page() {
             aria-pressed={part.value === "views" && view.value === name}
             onClick={() => show(name)}
           >
-            {texts.views[name]}
+            {texts.views.short[name]}
           </button>
         ))}
       </nav>

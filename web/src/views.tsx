@@ -1,9 +1,51 @@
-import type { Signal } from "@preact/signals";
-import { chat } from "./page-state.ts";
+import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import { DEFAULT_ATTENTION, specOf } from "./chat/attention-choice.ts";
+import { chat, engines } from "./page-state.ts";
+import type { RunRecord } from "./run/run-record.ts";
+import { useRecord } from "./run/use-record.ts";
+import { SelectionView } from "./selection/selection-view.tsx";
+import type { Race } from "./speed/race.ts";
+import { RaceControls } from "./speed/race-controls.tsx";
+import { SpeedView } from "./speed/speed-view.tsx";
 import { texts } from "./texts.ts";
 
 export const VIEW_NAMES = ["selection", "speed"] as const;
 export type ViewName = (typeof VIEW_NAMES)[number];
+
+/** Tokens of a race's runs that end early: too few for a curve. */
+const MIN_RACE_TOKENS = 256;
+
+/** The speed of a run, or of a race on its problem. */
+function Speed({ record }: { readonly record: RunRecord }) {
+  const race = useSignal<Race | undefined>(undefined);
+  const { value: state } = engines.state;
+  useRecord(record);
+  useSignalEffect(() => {
+    if (chat.live.value) race.peek()?.stop(); // a run beside it would count in its times
+  });
+  const { promptLength, length, attention } = record;
+  const prompt = useMemo(
+    () => Array.from({ length: promptLength }, (_, at) => record.tokenIdAt(at) ?? 0),
+    [record, promptLength],
+  );
+  const [first, peer] = race.value?.runs ?? [record];
+  return (
+    <>
+      <RaceControls
+        engine={state.phase === "ready" ? state.engine : undefined}
+        promptTokenIds={prompt}
+        attention={attention === "full" ? specOf(DEFAULT_ATTENTION) : attention}
+        maxTokens={Math.max(MIN_RACE_TOKENS, length - promptLength)}
+        isBusy={chat.live.value !== undefined}
+        onRace={(made) => {
+          race.value = made;
+        }}
+      />
+      <SpeedView record={first ?? record} peer={peer} />
+    </>
+  );
+}
 
 /** The views of the newest run, one at a time. */
 export function Views({ view }: { readonly view: Signal<ViewName> }) {
@@ -34,7 +76,16 @@ export function Views({ view }: { readonly view: Signal<ViewName> }) {
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a panel without controls must be reachable by keyboard */}
       <div class="views-body" role="tabpanel" id="view" aria-label={texts.views[view.value]} tabIndex={0}>
-        {record ? null : (
+        {record ? (
+          <>
+            <h2 class="for-readers">{texts.views.heading}</h2>
+            {view.value === "selection" && <SelectionView key={record} record={record} />}
+            {/* it stays, since its race does */}
+            <div hidden={view.value !== "speed"}>
+              <Speed key={record} record={record} />
+            </div>
+          </>
+        ) : (
           <div class="empty">
             <h2>{texts.views.emptyHeading}</h2>
             <p>{texts.views.empty}</p>

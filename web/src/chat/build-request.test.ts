@@ -38,6 +38,16 @@ test("the bundled model reads the last message alone, greedily", () => {
   expect(temperature).toBe(0);
 });
 
+test("a model without a chat template goes on with the last text", () => {
+  const request = buildRequest(
+    hubChoice("org/name"),
+    before,
+    { ...settings, thinking: { kind: "off" } },
+    false,
+  );
+  expect(request).toEqual({ prompt: "and three?", attention: "full", seed: 7 });
+});
+
 test("thinking is off by the template and by the engine, or has its budget", () => {
   const request = (thinking: RunSettings["thinking"]) =>
     buildRequest(hubChoice("org/name"), before, { ...settings, thinking });

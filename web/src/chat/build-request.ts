@@ -2,18 +2,22 @@ import type { ChatMessage, GenerationRequest } from "lessismore";
 import type { AssistantMessage, Message, RunSettings, Thinking } from "../conversations/conversation.ts";
 import type { ModelChoice } from "../models/model-choice.ts";
 
-/** The request for the answer that follows `before`. */
+/** The request for the answer that follows `before`. hasTemplate: false for a model that continues texts and cannot chat. */
 export function buildRequest(
   model: ModelChoice,
   before: readonly Message[],
   { attention, thinking, seed }: RunSettings,
+  hasTemplate = true,
 ): GenerationRequest {
+  const last = before.at(-1);
   return {
-    messages: messagesFor(model, before),
+    ...(hasTemplate
+      ? { messages: messagesFor(model, before) }
+      : { prompt: last?.role === "user" ? last.content : "" }),
     attention,
     seed,
     ...(model.readsOneMessage && { temperature: 0 }), // it computes, and has nothing to choose from
-    ...thinkingOptions(thinking),
+    ...(hasTemplate && thinkingOptions(thinking)),
   };
 }
 

@@ -132,12 +132,12 @@ export class Chat {
     try {
       const result = await this.#generate(before, live, settings, stopped, tokenIds);
       live.record.value?.finish(result);
-      end = this.#ended(before, result);
+      end = this.#ended(before, live, result);
     } catch (error) {
-      live.record.value?.fail(String(error));
       const { reasoning, answer, tokenIds } = live;
       const isStop = stopped.aborted || error instanceof AbortedError;
       const told = error instanceof Error ? error.message : String(error);
+      live.record.value?.fail(isStop ? texts.message.stopped : told);
       end = {
         reasoning,
         answer,
@@ -164,10 +164,12 @@ export class Chat {
         onStart: async (engine, numReplays) => {
           const model = this.#engines.wanted?.model;
           if (!model) throw new RangeError(texts.errors.noModel);
-          const request = buildRequest(model, before, settings);
-          const { messages, chatTemplateOptions } = request;
+          const hasTemplate = engine.chatTemplates.length > 0;
+          const request = buildRequest(model, before, settings, hasTemplate);
+          live.notes = hasTemplate ? [] : [texts.message.noTemplate];
+          const { messages, prompt, chatTemplateOptions } = request;
           const { tokenIds } = await engine.tokenizePrompt({
-            ...(messages && { messages }),
+            ...(messages ? { messages } : { prompt: prompt ?? "" }),
             ...(chatTemplateOptions && { chatTemplateOptions }),
           });
           if (numReplays > 0 || known.length > 0) live.restart();
@@ -197,7 +199,7 @@ export class Chat {
     );
   }
 
-  #ended(before: readonly Message[], result: GenerationResult): Partial<AssistantMessage> {
+  #ended(before: readonly Message[], live: LiveRun, result: GenerationResult): Partial<AssistantMessage> {
     const { value } = this.#engines.state;
     const problem = (before.at(-1) as UserMessage | undefined)?.problem;
     return {
@@ -205,7 +207,7 @@ export class Chat {
       reasoning: result.reasoning,
       answer: result.answer,
       tokenIds: result.tokenIds,
-      notes: result.notes,
+      notes: [...live.notes, ...result.notes],
       ...(problem && { isRight: isRight(problem.answer, result.answer) }),
       figures: {
         promptTokens: result.usage.promptTokens,

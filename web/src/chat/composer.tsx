@@ -11,6 +11,7 @@ import { ThinkingPicker } from "./thinking-picker.tsx";
 /** The field of the next message, with how the model is to attend and to think. */
 export function Composer() {
   const draft = useSignal("");
+  const showsOptions = useSignal(false);
   const field = useRef<HTMLTextAreaElement>(null);
   const isRunning = chat.live.value !== undefined;
   const isSendable = draft.value.trim() !== "" && faultOf(settings.value.attention) === undefined;
@@ -54,6 +55,7 @@ export function Composer() {
         <div class="write">
           <textarea
             ref={field}
+            id="message"
             rows={1}
             aria-label={texts.composer.label}
             placeholder={
@@ -77,7 +79,16 @@ export function Composer() {
             </button>
           )}
         </div>
-        <div class="options">
+        <button
+          type="button"
+          class="quiet only-phone"
+          aria-expanded={showsOptions.value}
+          aria-controls="options"
+          onClick={() => (showsOptions.value = !showsOptions.value)}
+        >
+          {texts.composer.options}: {texts.composer.attentionName(settings.value.attention.kind)}
+        </button>
+        <div id="options" class={showsOptions.value ? "options" : "options not-on-phone"}>
           <AttentionPicker />
           <ThinkingPicker />
         </div>

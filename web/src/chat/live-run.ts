@@ -13,6 +13,8 @@ export class LiveRun {
   reasoning = "";
   answer = "";
   tokenIds: number[] = [];
+  /** What the page does otherwise than asked. */
+  notes: readonly string[] = [];
   readonly #frame: (callback: () => void) => void;
   #isDue = false;
   /** What is known of an earlier run, shown until its tokens have come again. */

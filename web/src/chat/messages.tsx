@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import type { AssistantMessage, UserMessage } from "../conversations/conversation.ts";
+import type { AssistantMessage, Message, UserMessage } from "../conversations/conversation.ts";
 import { chat, engines, model, runSettings } from "../page-state.ts";
 import { FirstScreen } from "../problems/first-screen.tsx";
 import { texts } from "../texts.ts";
@@ -20,6 +20,9 @@ export function Messages() {
   const last = messages.at(-1);
   return (
     <>
+      <p class="for-readers" role="status">
+        {live ? texts.message.runStarted : endOf(last)}
+      </p>
       {messages.map((message, i) => {
         if (message.role === "user") return <User key={message.id} message={message} />;
         if (live?.messageId === message.id) return <Live key={message.id} live={live} />;
@@ -28,6 +31,14 @@ export function Messages() {
       })}
     </>
   );
+}
+
+/** What a screen reader says when a run has ended. */
+function endOf(last: Message | undefined): string {
+  if (last?.role !== "assistant" || last.state !== "done") return "";
+  const { isRight } = last;
+  const verdict = isRight === undefined ? "" : isRight ? texts.message.right : texts.message.notRight;
+  return `${texts.message.runEnded(last.answer)} ${verdict}`;
 }
 
 function User({ message }: { readonly message: UserMessage }) {

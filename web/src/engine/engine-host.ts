@@ -16,7 +16,12 @@ const MAX_CONCURRENT = 2;
 export type EngineState =
   | { readonly phase: "closed" }
   | { readonly phase: "opening"; readonly isAgain: boolean; readonly download?: DownloadProgress | undefined }
-  | { readonly phase: "ready"; readonly report: EngineReport; readonly failed: readonly FailedAttempt[] }
+  | {
+      readonly phase: "ready";
+      readonly engine: Engine;
+      readonly report: EngineReport;
+      readonly failed: readonly FailedAttempt[];
+    }
   | { readonly phase: "failed"; readonly error: Error };
 
 /** What the page wants to have open. */
@@ -76,7 +81,8 @@ export class EngineHost {
     const opening = this.#openWanted(aborted);
     opening.then(
       ({ opened, failed }) => {
-        if (!aborted.aborted) this.state.value = { phase: "ready", report: opened.report(), failed };
+        if (!aborted.aborted)
+          this.state.value = { phase: "ready", engine: opened, report: opened.report(), failed };
       },
       (error: unknown) => {
         if (aborted.aborted) return;

@@ -54,7 +54,7 @@ function Line({
   return (
     <>
       <span class={`dot ${dot}`} aria-hidden="true" />
-      <span class="engine-line" role="status" title={title}>
+      <span class={`engine-line ${dot}`} role="status" title={title}>
         {text}
       </span>
     </>

@@ -84,6 +84,7 @@ function HubForm({ open }: { readonly open: (choice: ModelChoice) => void }) {
   const id = useId();
   const name = useSignal("");
   const token = useSignal("");
+  const hubUrl = useSignal("");
   const isPossible = probeCapabilities().hasPrivateFiles;
   return (
     <section>
@@ -94,7 +95,7 @@ function HubForm({ open }: { readonly open: (choice: ModelChoice) => void }) {
         onSubmit={(event) => {
           event.preventDefault();
           if (name.value.trim() === "") return;
-          open(hubChoice(name.value.trim(), { token: token.value.trim() }));
+          open(hubChoice(name.value.trim(), { token: token.value.trim(), hubUrl: hubUrl.value.trim() }));
         }}
       >
         <input
@@ -107,14 +108,25 @@ function HubForm({ open }: { readonly open: (choice: ModelChoice) => void }) {
           onInput={({ currentTarget }) => (name.value = currentTarget.value)}
         />
         <button type="submit">{texts.models.fetch}</button>
-        <input
-          type="password"
-          autocomplete="off"
-          aria-label={texts.models.hubToken}
-          placeholder={texts.models.hubToken}
-          value={token.value}
-          onInput={({ currentTarget }) => (token.value = currentTarget.value)}
-        />
+        <details>
+          <summary>{texts.models.hubMore}</summary>
+          <input
+            type="password"
+            autocomplete="off"
+            aria-label={texts.models.hubToken}
+            placeholder={texts.models.hubToken}
+            value={token.value}
+            onInput={({ currentTarget }) => (token.value = currentTarget.value)}
+          />
+          <input
+            type="text"
+            spellcheck={false}
+            aria-label={texts.models.hubUrl}
+            placeholder={texts.models.hubUrl}
+            value={hubUrl.value}
+            onInput={({ currentTarget }) => (hubUrl.value = currentTarget.value)}
+          />
+        </details>
       </form>
       <div class="row">
         {suggestions().map((one) => (

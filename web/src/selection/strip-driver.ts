@@ -166,7 +166,8 @@ export class StripDriver {
   }
 
   #measure(): void {
-    const { overview, scroller } = this.#elements;
+    const { root, overview, scroller } = this.#elements;
+    if (!root.isConnected) return; // it leaves the page, and has neither sizes nor colours any more
     this.#overviewSize = { width: overview.clientWidth, height: overview.clientHeight };
     this.#stripSize = { width: scroller.clientWidth, height: scroller.clientHeight };
     const ratio = devicePixelRatio;
