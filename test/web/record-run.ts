@@ -3,8 +3,9 @@ import { openEngine } from "../../src/node/index.ts";
 import { type RecordedEvent, type Recording, recordTrace } from "../../web/src/views-page/recording.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 
-/** numTokens: with the prompt's; every: steps between two traces */
+/** promptTokens: the prompt is repeated up to so many; numTokens: with the prompt's; every: steps between two traces */
 interface RecordOptions {
+  readonly promptTokens: number;
   readonly numTokens: number;
   readonly every: number;
 }
@@ -13,14 +14,15 @@ interface RecordOptions {
 export async function recordRun(
   prompt: string,
   attention: string,
-  { numTokens, every }: RecordOptions,
+  { promptTokens, numTokens, every }: RecordOptions,
 ): Promise<Recording> {
   const engine = await openEngine({
     model: repositoryPath("models/pico-reasoner"),
     backend: "wasm",
     attention,
   });
-  const { tokenIds } = await engine.tokenizePrompt({ prompt });
+  const { tokenIds: problem } = await engine.tokenizePrompt({ prompt });
+  const tokenIds = Array.from({ length: promptTokens }, (_, i) => problem[i % problem.length] ?? 0);
   const events: RecordedEvent[] = [];
   const texts: Record<number, string> = {};
   const started = performance.now();
