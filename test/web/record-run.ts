@@ -3,14 +3,26 @@ import { openEngine } from "../../src/node/index.ts";
 import { type RecordedEvent, type Recording, recordTrace } from "../../web/src/views-page/recording.ts";
 import { repositoryPath } from "../golden/open-fixture.ts";
 
-/** Runs the bundled model past its answer, to `numTokens` tokens with the prompt, and records what a page would get. */
-export async function recordRun(prompt: string, attention: string, numTokens: number): Promise<Recording> {
+/** promptTokens: the prompt is repeated up to so many; numTokens: with the prompt's; every: steps between two traces */
+interface RecordOptions {
+  readonly promptTokens: number;
+  readonly numTokens: number;
+  readonly every: number;
+}
+
+/** Runs the bundled model past its answer, and records what a page would get. */
+export async function recordRun(
+  prompt: string,
+  attention: string,
+  { promptTokens, numTokens, every }: RecordOptions,
+): Promise<Recording> {
   const engine = await openEngine({
     model: repositoryPath("models/pico-reasoner"),
     backend: "wasm",
     attention,
   });
-  const { tokenIds } = await engine.tokenizePrompt({ prompt });
+  const { tokenIds: problem } = await engine.tokenizePrompt({ prompt });
+  const tokenIds = Array.from({ length: promptTokens }, (_, i) => problem[i % problem.length] ?? 0);
   const events: RecordedEvent[] = [];
   const texts: Record<number, string> = {};
   const started = performance.now();
@@ -20,6 +32,7 @@ export async function recordRun(prompt: string, attention: string, numTokens: nu
     // greedy output of so small a model ends in a loop
     ...{ temperature: 1, seed: 1 },
     observer: {
+      every,
       wants: ["selection"],
       onStep: (trace) => events.push({ atMs: now(), trace: recordTrace(trace) }),
     },

@@ -138,16 +138,16 @@ describe("a record", () => {
   });
 });
 
-test("a record of 8,000 tokens, 256 of them in each selection, takes less than 3 MiB, its selections no more than their limit", () => {
-  const { record } = recordWith({ maxSelectionBytes: 2 << 20 });
+test("a record of 8,000 tokens, 64 of them in each selection, takes less than 2 MiB, its selections no more than their limit", () => {
+  const { record } = recordWith({ maxSelectionBytes: 1 << 20 });
   for (let step = 0; step < 8000; step++) {
-    const gap = Math.max(1, Math.floor((step + PROMPT.length) / 256));
-    const set = Array.from({ length: Math.min(256, step + PROMPT.length + 1) }, (_, i) => i * gap);
+    const gap = Math.max(1, Math.floor((step + PROMPT.length) / 64));
+    const set = Array.from({ length: Math.min(64, step + PROMPT.length + 1) }, (_, i) => i * gap);
     record.observer.onStep(trace(step, { 2: set, 7: set }));
     record.add({ kind: "reasoning", text: "a", tokenIds: [step % 500] });
   }
-  expect(record.selections.sizeBytes).toBeLessThanOrEqual(2 << 20);
+  expect(record.selections.sizeBytes).toBeLessThanOrEqual(1 << 20);
   expect(record.selections.keptEvery).toBeGreaterThan(1);
-  expect(record.sizeBytes).toBeLessThan(3 << 20);
+  expect(record.sizeBytes).toBeLessThan(2 << 20);
   expect(record.attendedCounts[0]).toBe(16_000);
 });

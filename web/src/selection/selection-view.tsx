@@ -56,6 +56,7 @@ export function SelectionView({ record, onFrame }: SelectionViewProps) {
   );
   return (
     <section class="selection-view" aria-label={texts.heading}>
+      <h2>{texts.heading}</h2>
       <Strip
         key={record}
         record={record}

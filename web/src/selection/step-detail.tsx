@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import type { RunRecord } from "../run/run-record.ts";
 import type { KeptSelection } from "../run/selection-bytes.ts";
 import type { ObservedSelections } from "../run/selection-log.ts";
@@ -24,6 +24,7 @@ const texts = viewTexts.step;
 /** What the layers of a step saw: groups of layers to choose from, and the chosen group's tokens as a table. */
 export function StepDetail(props: StepDetailProps) {
   const { record, position, step, groups, group, selection, tokens, onGroup, onChoose } = props;
+  const name = useId();
   const move = (by: number) => {
     const next = record.selections.neighbour(step?.position ?? position, by);
     if (next !== undefined) onChoose(next);
@@ -52,7 +53,7 @@ export function StepDetail(props: StepDetailProps) {
           <legend>{texts.layers}</legend>
           {groups.map((one, i) => (
             <label key={one.layers.join()}>
-              <input type="radio" name="step-layers" checked={one === group} onChange={() => onGroup(i)} />
+              <input type="radio" name={name} checked={one === group} onChange={() => onGroup(i)} />
               <span class="step-layers-name">
                 {texts.layer(listLayers(one.layers), one.layers.length === 1)}
               </span>

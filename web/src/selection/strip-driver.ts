@@ -32,6 +32,8 @@ const OVERVIEW_CELLS = [10, 8, 6, 5, 4, 3.5, 3, 2.5, 2, 1.75, 1.5, 1.25, 1] as c
 /** Milliseconds between two frames while tokens come, and for those who want little motion. */
 const FRAME_MS = 33;
 const CALM_FRAME_MS = 500;
+/** While tokens come, one of so many frames paints the overview, and the others the strip. */
+const OVERVIEW_EVERY = 4;
 
 /**
  * Draws the strip of a record: in animation frames, at most one per 33 ms, and only if something has changed.
@@ -54,6 +56,9 @@ export class StripDriver {
   #isFollowing = true;
   #frame = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** True if the next frame paints strip and overview. */
+  #showsAll = true;
+  #numFrames = 0;
   #paintedAt = Number.NEGATIVE_INFINITY;
   #isCalm: MediaQueryList;
 
@@ -124,7 +129,7 @@ export class StripDriver {
 
   #watch(): void {
     const { overview, scroller, root } = this.#elements;
-    this.#ends.push(this.#record.subscribe(() => this.#soon(false)));
+    this.#ends.push(this.#record.subscribe(() => this.#soon(this.#record.state !== "running")));
     const sizes = new ResizeObserver(() => this.#measure());
     sizes.observe(scroller);
     sizes.observe(overview);
@@ -211,6 +216,7 @@ export class StripDriver {
 
   /** Asks for a frame: at once, or when the last one is long enough ago. */
   #soon(isUrgent: boolean): void {
+    if (isUrgent) this.#showsAll = true;
     if (this.#frame !== 0 || this.#stripSize.width === 0) return;
     if (isUrgent) {
       clearTimeout(this.#timer);
@@ -247,13 +253,21 @@ export class StripDriver {
     const record = this.#record;
     const { cursor, overlay, kept = { ...record.ends, last: record.lastObserved } } = this.#view;
     const scene = { record, cursor, overlay, kept };
-    this.#strip.paint({ ...scene, layout: this.#layout, top: this.#top });
+    // while tokens come, a frame paints one of the two, so that none takes the time of both
+    const isOverviewsTurn = this.#numFrames++ % OVERVIEW_EVERY === 0;
+    if (this.#showsAll || !isOverviewsTurn)
+      this.#strip.paint({ ...scene, layout: this.#layout, top: this.#top });
+    if (this.#showsAll || isOverviewsTurn)
+      this.#overview.paint({ ...scene, layout: this.#overviewLayout, top: 0, ...this.#visibleFrame() });
+    this.#showsAll = false;
+  }
+
+  /** The tokens that the strip shows, if not all. */
+  #visibleFrame(): { readonly frame?: readonly [from: number, to: number] } {
     const { rowHeight } = this.#layout.sizes;
-    const firstRow = Math.floor(this.#top / rowHeight);
-    const lastRow = Math.ceil((this.#top + this.#stripSize.height) / rowHeight);
-    const frame = [this.#layout.rowStart(firstRow), this.#layout.rowStart(lastRow) - 1] as const;
-    const showsAll = frame[0] === 0 && frame[1] >= this.#layout.length - 1;
-    this.#overview.paint({ ...scene, layout: this.#overviewLayout, top: 0, ...(!showsAll && { frame }) });
+    const from = this.#layout.rowStart(Math.floor(this.#top / rowHeight));
+    const to = this.#layout.rowStart(Math.ceil((this.#top + this.#stripSize.height) / rowHeight)) - 1;
+    return from === 0 && to >= this.#layout.length - 1 ? {} : { frame: [from, to] };
   }
 
   #scrollTo(top: number): void {

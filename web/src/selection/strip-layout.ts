@@ -89,6 +89,16 @@ export class StripLayout {
     return position;
   }
 
+  /** By position, its first column. Valid until the next `add`. */
+  get columns(): Uint32Array {
+    return this.#columns.view();
+  }
+
+  /** By position, its cells. Valid until the next `add`. */
+  get cells(): Uint32Array {
+    return this.#cells.view();
+  }
+
   columnAt(position: number): number {
     return this.#columns.at(position);
   }

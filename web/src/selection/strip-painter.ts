@@ -107,11 +107,12 @@ export class StripPainter {
     pixels.fill(0);
     const [from, to] = [layout.rowStart(first), layout.rowStart(last)];
     const { packed } = this.#heat;
+    const { columns: columnOf, cells: cellsOf } = layout;
     const { attendedCounts: counts, lastAttended, setsBefore, numSets, lastObserved } = record;
     let row = first - 1;
-    let end = from;
+    let rowEnd = from;
     for (let position = from; position < to; position++) {
-      if (position === end) end = layout.rowStart(++row + 1);
+      if (position === rowEnd) rowEnd = layout.rowStart(++row + 1);
       let colour: number;
       if (overlay) colour = this.#overlayColours[overlay[position] ?? 0] ?? 0;
       else {
@@ -119,9 +120,9 @@ export class StripPainter {
         const share = (counts[position] ?? 0) / (numSets - (setsBefore[position] ?? 0));
         colour = packed[Heat.indexOf(share, at < 0 ? -1 : lastObserved - at)] ?? 0;
       }
-      const start = (row - first) * columns + layout.columnAt(position);
-      const cells = layout.cellsAt(position);
-      for (let i = 0; i < cells; i++) pixels[start + i] = colour;
+      const start = (row - first) * columns + (columnOf[position] ?? 0);
+      const end = start + (cellsOf[position] ?? 0);
+      for (let pixel = start; pixel < end; pixel++) pixels[pixel] = colour;
     }
     if (this.#image) this.#cellContext.putImageData(this.#image, 0, 0);
     const context = this.#colours;

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { RunRecord } from "../run/run-record.ts";
 import { viewTexts } from "../run/view-texts.ts";
 import { StripDriver, type StripView, TEXT_SIZES } from "./strip-driver.ts";
@@ -25,6 +25,7 @@ export function Strip({ record, cursor, overlay, kept, valueText, onChoose, onFr
   const canvasOfTexts = useRef<HTMLCanvasElement>(null);
   const driver = useRef<StripDriver | undefined>(undefined);
   const [zoom, setZoom] = useState(1);
+  const keysId = useId();
 
   useEffect(() => {
     const elements = {
@@ -101,7 +102,7 @@ export function Strip({ record, cursor, overlay, kept, valueText, onChoose, onFr
         role="slider"
         tabIndex={0}
         aria-label={texts.strip}
-        aria-describedby="strip-keys"
+        aria-describedby={keysId}
         aria-valuemin={0}
         aria-valuemax={Math.max(0, record.length - 1)}
         aria-valuenow={cursor ?? Math.max(0, record.length - 1)}
@@ -115,7 +116,7 @@ export function Strip({ record, cursor, overlay, kept, valueText, onChoose, onFr
         </div>
         <div ref={spacer} />
       </div>
-      <p id="strip-keys" class="strip-keys">
+      <p id={keysId} class="strip-keys">
         {texts.keys}
       </p>
     </div>

@@ -39,7 +39,7 @@ export function SpeedView({ record, peer }: SpeedViewProps) {
   });
   return (
     <section class="speed-view" aria-label={texts.heading}>
-      <h3>{texts.heading}</h3>
+      <h2>{texts.heading}</h2>
       <ul class="chart-legend">
         {runs.map(({ attention }, i) => (
           <li key={i}>

@@ -1,7 +1,7 @@
 /**
  * The views alone, for work on them and for tests. The query: `source=engine` (default) runs the bundled model, `source=recording`
  * replays `recording.json`, `attention`, `maxTokens`, `prompt`, `forced` (goes on past the end), `every` (milliseconds
- * between two events of a recording; left out: all at once), `view=selection|speed`.
+ * between two events of a recording; left out: all at once), `from` (events before this one come at once), `view=selection|speed`.
  */
 import type { Engine } from "lessismore";
 import { openEngineInWorker } from "lessismore/worker";
@@ -9,23 +9,12 @@ import { render } from "preact";
 import { RunRecord } from "../run/run-record.ts";
 import { SelectionView } from "../selection/selection-view.tsx";
 import type { Race } from "../speed/race.ts";
+import "./under-test.ts";
 import { RaceControls } from "../speed/race-controls.tsx";
 import { SpeedView } from "../speed/speed-view.tsx";
 import { type Recording, replayTrace } from "./recording.ts";
 import "../style/index.css";
 import "./views-page.css";
-
-export interface ViewsUnderTest {
-  record?: RunRecord;
-  race?: Race;
-  error?: string;
-  /** Milliseconds of script of each frame of the strip. */
-  readonly frameMs: number[];
-}
-
-declare global {
-  var views: ViewsUnderTest;
-}
 
 const query = new URLSearchParams(location.search);
 const attention = query.get("attention") ?? "less-is-more:budget=128,layers=2+7";
@@ -107,7 +96,11 @@ async function replay(): Promise<void> {
   };
   const every = Number(query.get("every") ?? 0);
   if (every === 0) recording.events.forEach(take);
-  else await feed(recording.events, every, take);
+  else {
+    const from = Number(query.get("from") ?? 0);
+    recording.events.slice(0, from).forEach(take);
+    await feed(recording.events.slice(from), every, take);
+  }
   record.fail("the recording ends");
 }
 
