@@ -205,6 +205,7 @@ describe.skipIf(launchOptions === undefined)("the page on WebAssembly", () => {
     const page = await trial.open({ ...wasm, viewport: { width: 390, height: 844 } });
     await page.locator(".problem .primary:enabled").click();
     await page.locator(".badge.right").waitFor();
+    expect(await page.getByLabel("Thinking", { exact: true }).isVisible()).toBe(false);
     await page.getByRole("button", { name: /^Attention and thinking/ }).click();
     await page.getByLabel("Thinking", { exact: true }).waitFor();
     await page.getByRole("button", { name: "Conversations" }).click();
