@@ -49,7 +49,7 @@ const node: TestProjectConfiguration = {
     ...common(BACKENDS[SUITE]),
     ...inNode,
     name: "node",
-    include: ["src/**/*.test.ts", "eval/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"],
+    include: ["src", "eval", "bench", "web", "test"].map((folder) => `${folder}/**/*.test.ts`),
     exclude: [BROWSER_ONLY, SYSTEM_ONLY, ...(SUITE === "quick" ? NOT_QUICK : []), "node_modules", "dist"],
     sequence: { groupOrder: 0 },
   },

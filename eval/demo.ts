@@ -11,9 +11,9 @@ import {
 import { type Curve, listCurves, plotCurves } from "./demo/plot.ts";
 import { ratioAtEnd, TokenTimes } from "./demo/token-times.ts";
 import { readBackend, readTask, readWhole, runMain } from "./options.ts";
+import { isCorrect, makeProblems, type SizedProblem } from "./problems/index.ts";
 import { formatTable, percent } from "./report/table.ts";
 import { solveRequest } from "./tasks/generated.ts";
-import { isCorrect, makeProblems, type SizedProblem } from "./tasks/index.ts";
 
 const USAGE = `Solves one long problem with a sparse attention (default: key-sketch:budget=192) and with full attention, side by side.
 

@@ -24,6 +24,18 @@ export {
   type ReasoningMarkers,
 } from "./grading/index.ts";
 export * from "./metrics/index.ts";
+export type { Problem, ProblemMaker } from "./problems/generated-problem.ts";
+export {
+  chatText,
+  isCorrect,
+  makeProblems,
+  type ProblemSetOptions,
+  type SizedProblem,
+  TASKS,
+  type TaskName,
+  type TokenCounter,
+} from "./problems/index.ts";
+export { Random } from "./problems/random.ts";
 export { type WriteResultsOptions, writeResults } from "./results-files/write-results.ts";
 export { type EngineSolverOptions, openEngineSolver } from "./run/engine-solver.ts";
 export type { Estimate as RunEstimate } from "./run/estimate.ts";
@@ -52,17 +64,5 @@ export {
   summarise,
 } from "./statistics/index.ts";
 export type { TokenTime } from "./statistics/results.ts";
-export type { Problem, ProblemMaker } from "./tasks/generated-problem.ts";
-export {
-  chatText,
-  isCorrect,
-  makeProblems,
-  type ProblemSetOptions,
-  type SizedProblem,
-  TASKS,
-  type TaskName,
-  type TokenCounter,
-} from "./tasks/index.ts";
-export { Random } from "./tasks/random.ts";
 export { openTask, TASK_NAMES, type TaskOptions } from "./tasks/registry.ts";
 export type { ChatProblem, ForcedProblem, ProblemOptions, Task, TaskProblem } from "./tasks/task.ts";

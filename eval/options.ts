@@ -1,5 +1,5 @@
 import { BACKEND_CHOICES, type BackendChoice } from "../src/node/index.ts";
-import { TASKS, type TaskName } from "./tasks/index.ts";
+import { TASKS, type TaskName } from "./problems/index.ts";
 
 /** Reads a whole number of at least `least`. @throws RangeError naming the flag. */
 export function readWhole(flag: string, text: string, least: number): number {

@@ -32,8 +32,10 @@ const LAYERS = {
   cli: 10,
 };
 const PUBLIC = ["src/index.ts", "src/node/index.ts", "src/browser/index.ts"];
-/** Files of src that each folder outside it may import. */
-const ENTRIES = { eval: PUBLIC, bench: [...PUBLIC, "src/node/internal.ts"], web: PUBLIC };
+/** Files that each folder outside src may import. The page uses the package by its name, as anybody's page would. */
+const ENTRIES = { eval: PUBLIC, bench: [...PUBLIC, "src/node/internal.ts"], web: ["eval/problems/index.ts"] };
+/** Pure: eval and the page draw the same problems. */
+const PROBLEMS = "eval/problems/";
 /** A command may load its part of eval; only when it runs, so that other commands do not pay for it. */
 const COMMAND = /^src\/cli\/commands\//;
 const EVAL_COMMAND = /^eval\/commands\//;
@@ -51,7 +53,7 @@ const STATEMENT = /(?:^|[;}\n])\s*(?:import|export)\b(?:[^;"'`=()]*?\bfrom\b)?\s
 const DYNAMIC = /\bimport\s*\(\s*(["'`])([^"'`\n$]+)\1/g;
 
 /**
- * Reads every .ts file under src, eval, bench and web below `root`, AssemblyScript included, tests excepted.
+ * Reads every .ts and .tsx file under src, eval, bench and web below `root`, AssemblyScript included, tests excepted.
  * @returns {{ files: number, problems: string[] }}
  */
 export function checkImports(root) {
@@ -102,6 +104,8 @@ function judgePackage(file, specifier) {
 
 function judgeFile(file, target, isLazy) {
   const [folder = ""] = file.split("/");
+  if (file.startsWith(PROBLEMS) && !target.startsWith(PROBLEMS))
+    return "the page imports eval/problems, so that its files import one another alone";
   if (Object.hasOwn(ENTRIES, folder)) {
     if (target.startsWith(`${folder}/`) || ENTRIES[folder].includes(target)) return undefined;
     return `${folder} may import only ${ENTRIES[folder].join(", ")} and its own files`;
@@ -156,7 +160,7 @@ function listFiles(root, folder) {
   if (!existsSync(join(root, folder))) return [];
   return readdirSync(join(root, folder), { recursive: true })
     .map((name) => posix.join(folder, String(name).split(sep).join("/")))
-    .filter((file) => file.endsWith(".ts") && !SKIPPED.test(file))
+    .filter((file) => /\.tsx?$/.test(file) && !SKIPPED.test(file))
     .filter((file) => statSync(join(root, file)).isFile())
     .sort();
 }

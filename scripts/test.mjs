@@ -49,6 +49,7 @@ function system() {
 function gates() {
   gate("format and lint", "node_modules/@biomejs/biome/bin/biome", "check", ".");
   gate("types", "node_modules/typescript/bin/tsc", "--noEmit", "-p", "tsconfig.json");
+  gate("types of the page", "node_modules/typescript/bin/tsc", "--noEmit", "-p", "web/tsconfig.json");
   gate("import law", "scripts/check-imports.mjs");
 }
 

@@ -2,7 +2,13 @@
 
 export type { BlockGates, PolicyHost } from "./attention/block-gates.ts";
 export type { BudgetOptions } from "./attention/budget.ts";
-export type { AttentionObserver, LayerTrace, Observed, StepTrace } from "./attention/observer.ts";
+export type {
+  AttentionObserver,
+  LayerTrace,
+  Observed,
+  SelectionEnds,
+  StepTrace,
+} from "./attention/observer.ts";
 export {
   full,
   kascade,

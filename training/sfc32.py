@@ -1,12 +1,12 @@
-"""The engine's random numbers in Python: with them `tasks.py` draws the problems of `eval/tasks`, letter for letter.
+"""The engine's random numbers in Python: with them `tasks.py` draws the problems of `eval/problems`, letter for letter.
 
-`eval/tasks/random.ts` has the generator (sfc32 by Chris Doty-Humphrey) and says how each method uses its numbers.
+`eval/problems/random.ts` has the generator (sfc32 by Chris Doty-Humphrey) and says how each method uses its numbers.
 """
 
 from tasks import BUDGET_PER_TOKEN, TASKS, chat
 
 MASK = 0xFFFFFFFF
-AIM = 0.8  # share of the length to aim at, as in eval/tasks/index.ts
+AIM = 0.8  # share of the length to aim at, as in eval/problems/index.ts
 
 
 class Sfc32:
@@ -52,7 +52,7 @@ class Sfc32:
 
 
 def make_problems(task, total_tokens, count, seed, count_tokens):
-    """The problems of `makeProblems` of eval/tasks: (problem, reasoning, answer), shorter than `total_tokens` tokens.
+    """The problems of `makeProblems` of eval/problems: (problem, reasoning, answer), shorter than `total_tokens` tokens.
 
     `count_tokens` returns the tokens of a text.
     """

@@ -1,6 +1,6 @@
 """Synthetic long-reasoning tasks. Each generator draws a (problem, reasoning, answer) from a `random.Random`.
 
-`eval/tasks/` holds the same generators in TypeScript; its tests pin the sizes that these produce.
+`eval/problems/` holds the same generators in TypeScript; its tests pin the sizes that these produce.
 The order of random draws is part of the data: changing it changes the problems of a seed.
 """
 

@@ -1,5 +1,5 @@
 /** The choice among measured settings, and how sure it is. */
-import { Random } from "../tasks/random.ts";
+import { Random } from "../problems/random.ts";
 import type { Candidate } from "./candidates.ts";
 
 /** What was measured of a candidate. */

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { ConfigError, type Engine, ModelFileError } from "../../src/node/index.ts";
-import { chatText, makeProblems, type TaskName } from "../tasks/index.ts";
+import { chatText, makeProblems, type TaskName } from "../problems/index.ts";
+import { Random } from "../problems/random.ts";
 import { paragraph } from "../tasks/prose.ts";
-import { Random } from "../tasks/random.ts";
 import type { ForcedText } from "./divergence.ts";
 import { writeOwnText } from "./own-text.ts";
 

@@ -26,7 +26,7 @@ import { racersOf, withSpec } from "../calibrate/racers.ts";
 import { type Search, searchSettings } from "../calibrate/search.ts";
 import { calibrationOf } from "../calibrate/store.ts";
 import { makeForcedProblems, makeTexts } from "../calibrate/texts.ts";
-import type { TaskName } from "../tasks/index.ts";
+import type { TaskName } from "../problems/index.ts";
 import type { CommandHost } from "./command-host.ts";
 
 /** The command's options, checked one by one. */

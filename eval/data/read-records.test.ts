@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { ModelFileError } from "../../src/node/index.ts";
-import { Random } from "../tasks/random.ts";
+import { Random } from "../problems/random.ts";
 import { readRecords } from "./read-records.ts";
 
 const golden = (name: string) =>

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { Random } from "../tasks/random.ts";
+import { Random } from "../problems/random.ts";
 
 /** The letter of an option: A for 0. */
 export function letterOf(index: number): string {

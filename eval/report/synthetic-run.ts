@@ -1,6 +1,6 @@
 /** Made-up attempts in the shape of a real run, for tests and for looking at a report. */
 import type { Attempt } from "../attempts/attempt.ts";
-import { Random } from "../tasks/random.ts";
+import { Random } from "../problems/random.ts";
 
 export interface SyntheticRun {
   readonly tasks: readonly string[];

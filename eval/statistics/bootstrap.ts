@@ -1,6 +1,6 @@
 /** Intervals of means and ratios over problems by the bootstrap, several figures from the same resamples. */
 import { quantileSorted, sum } from "d3-array";
-import { Random } from "../tasks/random.ts";
+import { Random } from "../problems/random.ts";
 
 /** Problems drawn with replacement, so many times. */
 export const RESAMPLES = 10_000;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/node/index.ts";
-import { Random } from "../tasks/random.ts";
+import { Random } from "../problems/random.ts";
 import { passAtK } from "./exact.ts";
 import { comparePaired, isUndecided, summarise } from "./index.ts";
 import { makeAttempt, makeAttempts } from "./make-attempt.ts";

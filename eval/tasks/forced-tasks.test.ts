@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { createTokenizer } from "../../src/load/tokenizer.ts";
+import { Random } from "../problems/random.ts";
 import { needleTask } from "./needle.ts";
 import { perplexityTask } from "./perplexity.ts";
 import { paragraph } from "./prose.ts";
-import { Random } from "./random.ts";
 import type { ForcedProblem, Task } from "./task.ts";
 import { openText } from "./text-source.ts";
 

@@ -1,6 +1,6 @@
 /** The generated tasks of pico-reasoner as tasks of an evaluation: any length, any number of problems. */
 import { type AttentionPolicy, ConfigError, type GenerationRequest } from "../../src/node/index.ts";
-import { makeProblems, type SizedProblem, type TaskName } from "./index.ts";
+import { makeProblems, type SizedProblem, type TaskName } from "../problems/index.ts";
 import type { ChatProblem, ProblemOptions, Task } from "./task.ts";
 
 /** Tokens past the problem's length that a wrong chain of thought gets before the cut. */

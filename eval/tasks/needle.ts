@@ -7,8 +7,8 @@
  * Here `needle` feeds the question as decode steps, `needle-context` all of it, and `needle-prompt` is the reference's.
  */
 import { ConfigError } from "../../src/node/index.ts";
+import { Random } from "../problems/random.ts";
 import type { SolverTokenizer } from "../run/solver.ts";
-import { Random } from "./random.ts";
 import type { ForcedProblem, ProblemOptions, Task } from "./task.ts";
 import { requireTokenizer, startTokens, type TextSource } from "./text-source.ts";
 

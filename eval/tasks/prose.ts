@@ -2,7 +2,7 @@
  * Plain English prose of any length, made from a seed: people who do ordinary things in a small town. It is the haystack of the
  * needle and the text of perplexity if no file is named, so that both run anywhere and the same everywhere. It holds no digit.
  */
-import type { Random } from "./random.ts";
+import type { Random } from "../problems/random.ts";
 
 const PEOPLE = [
   ...["the baker", "an old fisherman", "the schoolteacher", "her younger brother", "the doctor's wife"],

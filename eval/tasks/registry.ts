@@ -1,9 +1,9 @@
 /** Finds tasks by the names of the command line. */
 import { ConfigError } from "../../src/node/index.ts";
 import { type DataOptions, type DataSetName, loadDataFile, loadDataset } from "../data/index.ts";
+import type { TaskName } from "../problems/index.ts";
 import { dataTask } from "./data-task.ts";
 import { generatedTask } from "./generated.ts";
-import type { TaskName } from "./index.ts";
 import { type NeedleFeed, needleTask } from "./needle.ts";
 import { perplexityTask } from "./perplexity.ts";
 import { rightChainTask } from "./right-chain.ts";

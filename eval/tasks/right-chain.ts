@@ -2,7 +2,7 @@
  * The generated tasks with their right chains of thought forced: each token after the prompt is fed as a decode step, whatever the
  * model would say. A loss a token tells settings apart that a few dozen answers, right or wrong, do not.
  */
-import { chatText, makeProblems, type TaskName } from "./index.ts";
+import { chatText, makeProblems, type TaskName } from "../problems/index.ts";
 import type { ForcedProblem, ProblemOptions, Task } from "./task.ts";
 import { requireTokenizer } from "./text-source.ts";
 

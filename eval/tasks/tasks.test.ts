@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { describe, expect, it } from "vitest";
-import type { Problem } from "./generated-problem.ts";
-import { chatText, isCorrect, makeProblems, TASKS, type TaskName } from "./index.ts";
-import { Random } from "./random.ts";
+import type { Problem } from "../problems/generated-problem.ts";
+import { chatText, isCorrect, makeProblems, TASKS, type TaskName } from "../problems/index.ts";
+import { Random } from "../problems/random.ts";
 
 const MODEL = new URL("../../models/pico-reasoner/", import.meta.url);
 const readJson = (url: URL) => JSON.parse(readFileSync(url, "utf8"));

@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { ConfigError } from "../../src/node/index.ts";
+import { Random } from "../problems/random.ts";
 import type { SolverTokenizer } from "../run/solver.ts";
 import { paragraph } from "./prose.ts";
-import { Random } from "./random.ts";
 
 /** Characters tokenised at once: a tokenizer's time may grow faster than the text. Never by the count, which must not change tokens. */
 const PART_CHARS = 8192;

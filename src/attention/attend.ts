@@ -10,7 +10,7 @@ import { KeptData, type MissingData } from "./kept-data.ts";
 import { globalLayers, windowOf } from "./layer-windows.ts";
 import type { AttentionModel, AttentionPolicy, LayerRole } from "./policy.ts";
 import { rolesOf } from "./roles.ts";
-import { type RecordedMerge, SelectionWorkspace, TensorPool } from "./workspace.ts";
+import { type RecordedSelection, SelectionWorkspace, TensorPool } from "./workspace.ts";
 
 /** Consecutive sequences of a batch that share a policy and a budget, and all attend densely, or all sparsely. */
 export interface BatchGroup {
@@ -29,11 +29,11 @@ interface PolicyState {
   selection: TokenSelection | undefined;
 }
 
-/** A policy's roles, its current selection, and the merge of the last selection step. */
+/** A policy's roles, its current selection, and the record of the last selection step. */
 export interface ObservedState {
   readonly roles: readonly LayerRole[];
   readonly selection: TokenSelection | undefined;
-  readonly merge: RecordedMerge;
+  readonly recorded: RecordedSelection;
 }
 
 export class Attention {
@@ -162,7 +162,7 @@ export class Attention {
   stateOf(group: BatchGroup): ObservedState | undefined {
     if (!group.isSparse || this.#failures.has(group)) return undefined;
     const { roles, selection, workspace } = this.#state(group);
-    return { roles, selection, merge: workspace.merge };
+    return { roles, selection, recorded: workspace.recorded };
   }
 
   /** Gives the buffers of a policy back when its last request has ended. */

@@ -3,10 +3,10 @@ import { cacheRowBytes } from "../base/cache-dtype.ts";
 import { capacityOf, type TensorRef } from "../base/tensor-ref.ts";
 import type { Attention, BatchGroup } from "./attend.ts";
 import { windowOf } from "./layer-windows.ts";
-import { mergeDepth } from "./merge-depth.ts";
-import type { LayerTrace, ResolvedObserver, StepTrace } from "./observer.ts";
+import { headsOfMerge, type MergedHeads } from "./merge-heads.ts";
+import type { LayerTrace, ResolvedObserver, SelectionEnds, StepTrace } from "./observer.ts";
 import { type AttentionModel, DENSE, type LayerRole } from "./policy.ts";
-import type { RecordedMerge } from "./workspace.ts";
+import type { RecordedSelection } from "./workspace.ts";
 
 /** The part of a backend that observing uses. */
 export type ObservedBackend = Pick<
@@ -35,7 +35,7 @@ interface LayerRecord {
   readonly window: number | undefined;
   readonly rows: number;
   readonly selection: SelectionRecord | undefined;
-  readonly merge: (() => number) | undefined;
+  readonly merge: MergeRecord | undefined;
   /** Dense logits by head. */
   readonly logits: readonly Float32Array[] | undefined;
   readonly outputs: { readonly output: Float32Array; readonly denseOutput: Float32Array } | undefined;
@@ -46,8 +46,19 @@ interface SelectionRecord {
   readonly indices: Uint32Array;
   readonly counts: Uint32Array;
   readonly headGroups: number;
+  readonly ends: SelectionEnds;
   /** The arrays of its trace, made once. */
   sets: readonly Uint32Array[] | undefined;
+}
+
+/** A merge that is on its way. */
+interface MergeRecord {
+  /** By head, of each unit of the sequence. */
+  readonly scores: readonly Float32Array[];
+  /** The set. */
+  readonly kept: Uint32Array;
+  /** Tokens of a unit. */
+  readonly unit: number;
 }
 
 /** What a step records of one sequence. */
@@ -144,10 +155,12 @@ export class ObservedStep {
     record.layers.push({
       ...{ layer, role, window, rows: attention.reads.of(sequence) - record.rowsBefore },
       selection:
-        selection && observer.wants.has("selection") ? this.#select(record, group, selection) : undefined,
+        selection && state && observer.wants.has("selection")
+          ? this.#select(record, group, selection, state.recorded)
+          : undefined,
       merge:
         role.selects && observer.wants.has("selection")
-          ? this.#merge(record, group, state?.merge)
+          ? this.#merge(record, group, state?.recorded)
           : undefined,
       logits:
         observer.wants.has("weights") && window === undefined
@@ -161,13 +174,19 @@ export class ObservedStep {
   }
 
   /** Copies the selection of the sequence, once for all layers that share it. */
-  #select(record: SequenceRecord, { range }: BatchGroup, selection: TokenSelection): SelectionRecord {
+  #select(
+    record: SequenceRecord,
+    { range }: BatchGroup,
+    selection: TokenSelection,
+    recorded: RecordedSelection,
+  ): SelectionRecord {
     if (record.selection) return record.selection;
     const { indices, counts, headGroups } = selection;
     const at = record.of.sequence - range.first;
     const size = headGroups * capacityOf(indices);
     const made: SelectionRecord = {
       ...{ indices: new Uint32Array(size), counts: new Uint32Array(headGroups), headGroups, sets: undefined },
+      ends: endsOf(recorded, record.of.length),
     };
     this.#readback.add(indices, at * size, made.indices);
     this.#readback.add(counts, at * headGroups, made.counts);
@@ -175,15 +194,18 @@ export class ObservedStep {
     return made;
   }
 
+  /** Copies the scores and the set of the merge, if there was one. */
   #merge(
     { of: { sequence, length } }: SequenceRecord,
     { range }: BatchGroup,
-    merge: RecordedMerge | undefined,
-  ): (() => number) | undefined {
-    const { scores, count, ends } = merge ?? { scores: undefined, count: 0, ends: { sinks: 0, recent: 0 } };
-    if (!scores) return undefined;
-    const rows = this.#heads(scores, sequence - range.first, Math.ceil(length / scores.unit));
-    return () => mergeDepth(rows, count, ends);
+    recorded: RecordedSelection | undefined,
+  ): MergeRecord | undefined {
+    const { scores, units } = recorded ?? {};
+    if (!scores || !units) return undefined;
+    const at = sequence - range.first;
+    const kept = new Uint32Array(units.count);
+    if (kept.length > 0) this.#readback.add(units.units, at * capacityOf(units.units), kept);
+    return { scores: this.#heads(scores, at, Math.ceil(length / scores.unit)), kept, unit: scores.unit };
   }
 
   #logits({ of: { sequence, length } }: SequenceRecord, layer: number, query: TensorRef) {
@@ -261,12 +283,15 @@ export class ObservedStep {
   }
 
   #traceLayer({ layer, role, window, rows, selection, merge, logits, outputs }: LayerRecord): LayerTrace {
+    const merged = merge && headsOfMerge(merge.scores, merge.kept);
+    const sets = selection && setsOf(selection);
     return {
       ...{ layer, role },
       ...(window !== undefined && { window }),
       kvBytes: rows * this.#rowBytes,
-      ...(selection && { selection: setsOf(selection) }),
-      ...(merge && { mergeDepth: merge() }),
+      ...(sets && { selection: sets, ends: selection.ends }),
+      ...(merged && { mergeDepth: merged.depth }),
+      ...(merge && merged && sets?.[0] && { mergeHeads: headsOf(sets[0], merge, merged) }),
       ...(logits && { weights: logits.map(softmax) }),
       ...outputs,
     };
@@ -280,6 +305,17 @@ function setsOf(selection: SelectionRecord): readonly Uint32Array[] {
     indices.slice(group * capacity, group * capacity + (counts[group] ?? 0)),
   );
   return selection.sets;
+}
+
+/** By position, the head that put its unit into the merge; -1: none did. */
+function headsOf(positions: Uint32Array, { unit }: MergeRecord, { headOf }: MergedHeads): Int16Array {
+  return Int16Array.from(positions, (position) => headOf.get(Math.floor(position / unit)) ?? -1);
+}
+
+/** Always-kept units as tokens of a sequence. */
+function endsOf({ ends, endsUnit }: RecordedSelection, length: number): SelectionEnds {
+  const recentFrom = Math.max(0, Math.ceil(length / endsUnit) - ends.recent) * endsUnit;
+  return { sinks: Math.min(length, ends.sinks * endsUnit), recent: Math.max(0, length - recentFrom) };
 }
 
 /** Softmax with sums in f64, in place. */

@@ -16,7 +16,7 @@ export interface AttentionObserver {
   /** Layers to observe. Default: all. */
   readonly layers?: readonly number[];
   /**
-   * selection: the selected tokens and the depth of the merge. weights: dense attention weights of each head, which cost a read of all
+   * selection: the selected tokens, those of them that are always kept, and the depth and the heads of the merge. weights: dense attention weights of each head, which cost a read of all
    * keys. output: the outputs of sparse and of dense attention in sparse layers, which cost a read of all keys and values.
    */
   readonly wants: readonly Observed[];
@@ -39,6 +39,12 @@ export interface StepTrace {
   readonly layers: readonly LayerTrace[];
 }
 
+/** Always-kept tokens of a selection: the first `sinks` and the last `recent` of the sequence. */
+export interface SelectionEnds {
+  readonly sinks: number;
+  readonly recent: number;
+}
+
 /** One layer of a step. */
 export interface LayerTrace {
   readonly layer: number;
@@ -53,8 +59,15 @@ export interface LayerTrace {
    * all. Groups: one for all heads, one a kv head, or one a query head. Layers that share a selection share the arrays.
    */
   readonly selection?: readonly Uint32Array[];
+  /** The tokens of `selection` that it keeps whatever their scores. Present beside it. */
+  readonly ends?: SelectionEnds;
   /** Ranks that `mergeByRank` visited until its count was full, in a layer that selects with it. */
   readonly mergeDepth?: number;
+  /**
+   * By position of `selection[0]`: the head of the merged scores that put it there, which is a query head unless the policy pooled
+   * them; -1 for tokens that are always kept. Present beside `mergeDepth`.
+   */
+  readonly mergeHeads?: Int16Array;
   /** Softmax of the logits of all cached tokens, by query head: f32 [length] each. Absent in sliding layers. */
   readonly weights?: readonly Float32Array[];
   /** Output of the layer's attention: f32 [numQueryHeads * headDim]. Present in layers that attend to a selection. */

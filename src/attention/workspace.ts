@@ -41,11 +41,13 @@ export class TensorPool {
   }
 }
 
-/** Arguments of a merge; no scores: there was none. */
-export interface RecordedMerge {
+/** The last merge of a selection step, and what it keeps at the ends; no scores and no units: there was no merge. */
+export interface RecordedSelection {
   scores: Scores | undefined;
-  count: number;
+  units: UnitSet | undefined;
+  /** Of the last `expandSelection`, in units of so many tokens. */
   ends: KeptEnds;
+  endsUnit: number;
 }
 
 /**
@@ -55,8 +57,8 @@ export interface RecordedMerge {
 export class SelectionWorkspace implements Selector {
   layer = 0;
   budget = 0;
-  /** The last `mergeByRank` of the selection step. */
-  readonly merge: RecordedMerge = { scores: undefined, count: 0, ends: NO_ENDS };
+  /** What observers need to know of the selection step. */
+  readonly recorded: RecordedSelection = { scores: undefined, units: undefined, ends: NO_ENDS, endsUnit: 1 };
   readonly model: AttentionModel;
   readonly #backend: AttentionBackend;
   readonly #pool: TensorPool;
@@ -93,7 +95,9 @@ export class SelectionWorkspace implements Selector {
     this.#raw = given.raw;
     this.#sketch = given.sketch;
     this.#call = 0;
-    this.merge.scores = undefined;
+    this.recorded.scores = undefined;
+    this.recorded.units = undefined;
+    this.recorded.ends = NO_ENDS;
     this.#mapped = undefined;
     return this;
   }
@@ -218,9 +222,8 @@ export class SelectionWorkspace implements Selector {
     this.#check("mergeByRank", scores, count, ends);
     const out = this.#units(1, count, scores.unit);
     this.#backend.mergeByRank(this.#range, scores, ends, out);
-    this.merge.scores = scores;
-    this.merge.count = count;
-    this.merge.ends = ends;
+    this.recorded.scores = scores;
+    this.recorded.units = out;
     return out;
   }
 
@@ -232,6 +235,8 @@ export class SelectionWorkspace implements Selector {
     const out = this.#selection(headGroups, capacity);
     this.#backend.expandSelection(this.#range, set, ends, out);
     this.#reads.expanded(out, set, ends);
+    this.recorded.ends = ends;
+    this.recorded.endsUnit = unit;
     return out;
   }
 

@@ -31,6 +31,8 @@ export interface ResolvedRequest extends OutputPlan {
   readonly observer?: ResolvedObserver | undefined;
   /** Tokens whose number chooses its RoPE, if not those that it may cache. */
   readonly ropeTokens?: number | undefined;
+  /** Tokens of an earlier run, with which its output begins. */
+  readonly generated?: readonly number[] | undefined;
   readonly signal: AbortSignal | undefined;
   /** Deviations from the request, and guesses. */
   readonly notes: readonly string[];
@@ -110,7 +112,11 @@ export class ActiveRequest implements Generation {
     this.#times = new RequestTimes(host.numSteps());
     resolved.signal?.addEventListener("abort", this.#onAbort);
     if (resolved.signal?.aborted) this.#onAbort();
-    else if (this.#output.isOverBudget) this.#closeReasoning(performance.now());
+    else {
+      const reason = this.#output.resume(resolved.generated ?? []);
+      if (reason) this.#finish(reason, performance.now());
+      else if (this.#output.isOverBudget) this.#closeReasoning(performance.now());
+    }
   }
 
   get promptTokens(): number {
@@ -311,7 +317,7 @@ export class ActiveRequest implements Generation {
         completionTokens: this.numGenerated,
         reasoningTokens: this.#output.reasoningTokens,
       },
-      timings: this.#times.timings(now, this.numGenerated),
+      timings: this.#times.timings(now, this.numGenerated - (this.resolved.generated?.length ?? 0)),
       attention: {
         name: policy.name,
         settings: policy.settings,

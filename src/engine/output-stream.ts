@@ -33,6 +33,8 @@ export class OutputStream {
   #tokenIds: number[] = [];
   /** Theirs; empty if the request asked for none. */
   #logprobs: TokenLogprob[] = [];
+  /** Tokens of markers since the last part. */
+  #markerTokenIds: number[] = [];
   #parts: GenerationPart[] = [];
   #part = "";
   /** All released text, markers included. */
@@ -122,6 +124,7 @@ export class OutputStream {
 
   #passMarker(isWhole: boolean): void {
     this.#closePart();
+    this.#markerTokenIds.push(...this.#tokenIds);
     this.#dropTokens();
     this.#space = "";
     if (!isWhole) return;
@@ -153,7 +156,12 @@ export class OutputStream {
 
   #closePart(): void {
     if (this.#part === "") return;
-    const part = { kind: this.#kind, text: this.#part, tokenIds: this.#tokenIds };
+    const markerTokenIds = this.#markerTokenIds;
+    const part = {
+      ...{ kind: this.#kind, text: this.#part, tokenIds: this.#tokenIds },
+      ...(markerTokenIds.length > 0 && { markerTokenIds }),
+    };
+    this.#markerTokenIds = [];
     this.#parts.push(this.#logprobs.length === 0 ? part : { ...part, logprobs: this.#logprobs });
     this.#part = "";
     this.#dropTokens();

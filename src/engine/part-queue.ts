@@ -7,6 +7,7 @@ interface WaitingPart {
   readonly kind: PartKind;
   text: string;
   readonly tokenIds: number[];
+  readonly markerTokenIds?: readonly number[];
   readonly logprobs?: TokenLogprob[];
 }
 
@@ -21,10 +22,10 @@ export class PartQueue {
     return this.#parts.length >= MAX_WAITING_PARTS;
   }
 
-  push({ kind, text, tokenIds, logprobs }: GenerationPart): void {
+  push({ kind, text, tokenIds, markerTokenIds, logprobs }: GenerationPart): void {
     const last = this.#parts.at(-1);
-    if (!last || !this.isFull || last.kind !== kind) {
-      const part = { kind, text, tokenIds: [...tokenIds] };
+    if (!last || !this.isFull || last.kind !== kind || markerTokenIds) {
+      const part = { kind, text, tokenIds: [...tokenIds], ...(markerTokenIds && { markerTokenIds }) };
       this.#parts.push(logprobs ? { ...part, logprobs: [...logprobs] } : part);
       return;
     }

@@ -74,6 +74,19 @@ export class RequestOutput {
     return reason;
   }
 
+  /** Takes the tokens of an earlier run, those that closed its reasoning among them. Returns the reason if the output ends with one. */
+  resume(tokenIds: readonly number[]): FinishReason | undefined {
+    for (const id of tokenIds) {
+      const reason = this.take(id, undefined);
+      if (reason) return reason;
+    }
+    const budget = this.#plan.thinking?.tokens ?? Number.POSITIVE_INFINITY;
+    if (this.#stream.isReasoning || this.reasoningTokens < budget) return undefined;
+    this.#isCut = tokenIds.length > 0;
+    this.reasoningTokens = budget; // white space before the closing marker is not the model's
+    return undefined;
+  }
+
   /** True if the reasoning has used up its budget and is still open. */
   get isOverBudget(): boolean {
     const { thinking } = this.#plan;

@@ -156,6 +156,7 @@ const REQUEST = v.object({
   keepsMarkers: flag(),
   attention: attentionChoice(),
   maxTokens: wholeNumberFrom(1),
+  generated: v.optional(tokenIdList()),
   temperature: numberThat("0 or more", (t) => t >= 0 && t < Number.POSITIVE_INFINITY),
   topK: numberThat("a whole number, 0 for all", (k) => Number.isSafeInteger(k) && k >= 0),
   topP: numberThat("in (0, 1]", (p) => p > 0 && p <= 1),

@@ -53,6 +53,12 @@ export interface GenerationRequest {
   readonly frequencyPenalty?: number;
   /** Added to the logits of tokens, after the penalties: token id to a number from -100 (never) to 100 (always). */
   readonly logitBias?: Readonly<Record<number, number>>;
+  /**
+   * Tokens that an earlier run of this request has generated: one that was aborted, or whose device was lost. They are the first of the
+   * output, and come as parts again. The engine feeds them as decode steps under the request's attention and goes on after them, so that a
+   * greedy request, or one with the same seed, gets the tokens of an uninterrupted run. Timings and `attendedFraction` count the steps after them. Not beside `logprobs` and `constraint`.
+   */
+  readonly generated?: ArrayLike<number>;
   /** Any integer. Default: a new random one per request. */
   readonly seed?: number;
   /**
@@ -119,6 +125,8 @@ export interface GenerationPart {
   readonly kind: PartKind;
   readonly text: string;
   readonly tokenIds: readonly number[];
+  /** Tokens between the part before and this one, whose text is in no part: those of a reasoning marker. Absent: none. */
+  readonly markerTokenIds?: readonly number[];
   /** One for each of `tokenIds`, if the request asked for them. */
   readonly logprobs?: readonly TokenLogprob[];
 }

@@ -35,12 +35,15 @@ export function resolveRequest(
   for (const value of components.generationDefaults.unsupported ?? [])
     notes.push(`generation_config.json: ${value} is not followed`);
   if (policy.selectionLayersFrom === "guess") notes.push(guessNote(policy));
+  const generated =
+    request.generated && readGenerated(request, components, maxSequenceLength - prompt.length);
   const maxTokens = resolveMaxTokens(request.maxTokens, prompt.length, components, notes);
   const eosTokenIds = request.ignoreEos ? [] : components.eosTokenIds;
   return {
     prompt,
     start,
     maxTokens,
+    generated,
     policy,
     policyKey: keyOf(attention, policy),
     prefix: {
@@ -97,6 +100,26 @@ function resolveMaxTokens(
       `${promptTokens} of them the prompt's`,
   );
   return room;
+}
+
+/** Checks the tokens of an earlier run. @throws RequestError */
+function readGenerated(
+  { generated, logprobs, constraint }: CheckedRequest,
+  components: EngineComponents,
+  room: number,
+): readonly number[] | undefined {
+  if (generated === undefined || generated.length === 0) return undefined;
+  const beside = logprobs !== undefined ? "logprobs" : constraint !== undefined ? "a constraint" : undefined;
+  if (beside !== undefined)
+    throw new RequestError(
+      `generate: generated tokens beside ${beside}, which is not known of tokens of an earlier run; leave one of them out`,
+    );
+  if (generated.length > room)
+    throw new RequestError(
+      `generate: ${generated.length} generated tokens, but the context holds ${room} after the prompt; open the engine with a ` +
+        "larger contextLength",
+    );
+  return checkTokens(generated, components, room);
 }
 
 /** Names what keys depend on besides tokens: who may see them, and RoPE. */

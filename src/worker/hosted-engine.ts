@@ -254,5 +254,8 @@ export class HostedEngine {
 
 /** The arrays of a layer; layers that share a selection share its arrays. */
 function arraysOf(layer: LayerTrace): readonly (ArrayBufferView | undefined)[] {
-  return [...(layer.selection ?? []), ...(layer.weights ?? []), layer.output, layer.denseOutput];
+  return [
+    ...[...(layer.selection ?? []), ...(layer.weights ?? [])],
+    ...[layer.output, layer.denseOutput, layer.mergeHeads],
+  ];
 }

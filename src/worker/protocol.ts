@@ -19,7 +19,7 @@ import type { SentError } from "./error-transfer.ts";
 import type { SentTokenizer } from "./tokenizer-transfer.ts";
 
 /** Raised with every change of a message. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** A request as data. The engine in the worker checks it again. */
 export type SentRequest = Omit<GenerationRequest, "signal" | "observer"> & {

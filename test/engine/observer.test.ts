@@ -46,6 +46,18 @@ function depthOf(logits: readonly (readonly number[])[]): number {
   }
 }
 
+/** By position of a set: the head whose ranking names it first, rank by rank; -1 for what is always kept. */
+function headsOf(logits: readonly (readonly number[])[], set: readonly number[]): number[] {
+  const { count, ends } = RANKED;
+  const ranked = logits.map((head) => topK(head, ends, count));
+  const stream = Array.from({ length: count }, (_, rank) =>
+    ranked.map((tokens, head) => [tokens[rank] as number, head] as const),
+  ).flat();
+  const headOf = new Map<number, number>();
+  for (const [token, head] of stream) if (headOf.size < count && !headOf.has(token)) headOf.set(token, head);
+  return set.map((token) => headOf.get(token) ?? -1);
+}
+
 function expectClose(
   actual: ArrayLike<number> | undefined,
   expected: readonly number[],
@@ -80,6 +92,10 @@ describe.each(BACKENDS)("$name", ({ open, cases, cacheDtype = "f32" }) => {
     if (isSparse) expectClose(actual.denseOutput, denseOutput, bound);
     const selects = actual.role.selects && spec === MERGED;
     expect(actual.mergeDepth).toBe(selects ? depthOf(logits) : undefined);
+    const heads = selects ? headsOf(logits, sets?.[0] ?? []) : undefined;
+    expect(actual.mergeHeads && [...actual.mergeHeads]).toEqual(heads);
+    expect(actual.ends !== undefined).toBe(groups > 0);
+    if (spec === MERGED) expect(actual.ends).toEqual(RANKED.ends);
   }
 
   test.each(rows)(`of score under $spec see sets exactly, weights and outputs within ${bound}`, async ({
@@ -185,6 +201,9 @@ describe("an observer", () => {
     expect(some.seen[0]?.layers[0]?.selection).toHaveLength(1);
     const [first, second] = all.seen[0]?.layers ?? [];
     expect(first?.selection).toBe(second?.selection);
+    expect([first?.ends, second?.ends]).toEqual([RANKED.ends, RANKED.ends]);
+    expect(new Set(first?.mergeHeads).size).toBeGreaterThan(2); // always kept, and of several heads
+    expect(second).not.toHaveProperty("mergeHeads");
     const nothing = watching({ wants: [] });
     await engine.generate({ ...base, observer: nothing }).result();
     expect(Object.keys(nothing.seen[0]?.layers[1] ?? {})).toEqual(["layer", "role", "kvBytes"]);

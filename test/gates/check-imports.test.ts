@@ -39,7 +39,8 @@ describe("the import law", () => {
       "src/open-options.ts": [],
       "src/node/index.ts": ["../open.ts", "node:fs", "../backend/wasm/backend.ts"],
       "src/browser/index.ts": ["../open.ts", "../backend/wasm/backend.ts"],
-      "web/main.ts": ["../src/browser/index.ts"],
+      "web/main.tsx": ["lessismore", "../eval/problems/index.ts"],
+      "eval/problems/index.ts": [],
       "src/cli/main.ts": ["../node/index.ts", "node:process", "commander"],
       "src/server/listen.ts": ["node:http"],
       "src/node/internal.ts": ["../backend/wasm/backend.ts", "../model/decoder.ts", "./index.ts"],
@@ -50,7 +51,7 @@ describe("the import law", () => {
       "eval/tasks/graph.ts": [],
     });
     expect(problems).toEqual([]);
-    expect(files).toBe(23);
+    expect(files).toBe(24);
   });
 
   it.each([
@@ -99,6 +100,15 @@ describe("the import law", () => {
     ["a backend from bench", "bench/kernels/a.ts", "../../src/backend/wasm/a.ts", "may import only"],
     ["the engine's inside from bench", "bench/webgpu/a.ts", "../../src/engine/a.ts", "may import only"],
     ["eval from bench", "bench/a.ts", "../eval/index.ts", "may import only"],
+    ["the engine's inside from the page", "web/src/a.tsx", "../../src/engine/a.ts", "may import only"],
+    ["the package's own sources from the page", "web/src/a.ts", "../../src/index.ts", "may import only"],
+    ["a Node module in the page", "web/src/a.tsx", "node:fs", "runs in browsers"],
+    [
+      "an evaluation from the problems of the page",
+      "eval/problems/a.ts",
+      "../options.ts",
+      "one another alone",
+    ],
     ["a Node module in the core", "src/engine/a.ts", "node:fs", "runs in browsers"],
     ["a Node module in browsers", "src/browser/a.ts", "node:fs", "runs in browsers"],
     ["a bare Node module in the core", "src/load/a.ts", "fs/promises", "runs in browsers"],

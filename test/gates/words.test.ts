@@ -15,7 +15,7 @@ const REPLACED: readonly (readonly [RegExp, string])[] = [
   [/\bteams?\b/, "thread group"],
   [/withEnds/, "expandSelection"],
 ];
-const FOLDERS = ["src", "eval", "bench", "test", "docs", "scripts", "models", "training", "examples"];
+const FOLDERS = ["src", "eval", "bench", "web", "test", "docs", "scripts", "models", "training", "examples"];
 
 const inFolders = FOLDERS.flatMap((folder) =>
   readdirSync(repositoryPath(folder), { recursive: true, encoding: "utf8" }).map((path) =>
@@ -24,7 +24,7 @@ const inFolders = FOLDERS.flatMap((folder) =>
 );
 const files = [...readdirSync(repositoryPath(".")), ...inFolders].filter(
   (path) =>
-    /\.(ts|mjs|wgsl|md)$/.test(path) &&
+    /\.(tsx?|mjs|wgsl|md|css)$/.test(path) &&
     !/node_modules|results|kernel-sources|quantiser-module|words\.test/.test(path),
 );
 const texts = files.map((path) => [path, readFileSync(repositoryPath(path), "utf8")] as const);

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { TASKS, type TaskName } from "../../eval/tasks/index.ts";
-import { Random } from "../../eval/tasks/random.ts";
+import { TASKS, type TaskName } from "../../eval/problems/index.ts";
+import { Random } from "../../eval/problems/random.ts";
 import { place } from "../place/here.ts";
 
 interface Row {

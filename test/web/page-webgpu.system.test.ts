@@ -1,0 +1,79 @@
+/** The demo page in headless Chromium on WebGPU, which is SwiftShader on machines without a GPU: answers, and devices that are lost. */
+import type { Page } from "playwright";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { boxedAnswer, goldens, launchOptions, PageTrial, ready, send, waitForTokens } from "./page-trial.ts";
+
+/** SwiftShader compiles kernels for half a minute or more, and takes a tenth of a second or more for a token. */
+const TEST_MS = 600_000;
+
+/** The engine's worker keeps its devices where a test reaches them. */
+const KEEP_DEVICES = `
+  const request = GPUAdapter.prototype.requestDevice;
+  globalThis.devices = [];
+  GPUAdapter.prototype.requestDevice = async function (...given) {
+    const device = await request.apply(this, given);
+    globalThis.devices.push(device);
+    return device;
+  };
+`;
+
+/** Destroys the device of the engine that runs. */
+async function loseDevice(page: Page): Promise<void> {
+  const engine = page.workers().findLast((worker) => worker.url().includes("worker-main"));
+  await engine?.evaluate(() => {
+    const { devices } = globalThis as unknown as { devices: GPUDevice[] };
+    devices.at(-1)?.destroy();
+  });
+}
+
+describe.skipIf(launchOptions === undefined)("the page on WebGPU", { timeout: TEST_MS }, () => {
+  const trial = new PageTrial();
+  beforeAll(() => trial.start());
+  afterEach(() => trial.closePages());
+  afterAll(() => trial.stop());
+
+  const openPage = () =>
+    trial.open({
+      settings: { backend: "webgpu" },
+      serviceWorkers: "block",
+      waitMs: 500_000,
+      prepare: (context) =>
+        context.route("**/worker-main-*.js", async (route) => {
+          const response = await route.fetch();
+          await route.fulfill({ response, body: KEEP_DEVICES + (await response.text()) });
+        }),
+    });
+
+  test("solves the six golden problems", async () => {
+    const page = await openPage();
+    expect(await page.locator(".header").innerText()).toContain("Ready on WebGPU");
+    const answers: string[] = [];
+    for (const { problem } of goldens) {
+      await send(page, problem);
+      answers.push(await boxedAnswer(page));
+    }
+    expect(answers).toEqual(goldens.map(({ answer }) => answer));
+    expect(await page.locator(".figures").last().innerText()).toContain("WebGPU");
+  });
+
+  test("goes on after its device was lost, in a run and between runs, with the same tokens", async () => {
+    const [, , { problem = "", answer = "" } = {}] = goldens;
+    const page = await openPage();
+    await send(page, problem);
+    await waitForTokens(page, 20, { limitMs: 300_000 });
+    const before = await page.locator(".thoughts").innerText();
+    await loseDevice(page);
+    await page.getByText("The device was lost").waitFor();
+    expect(await boxedAnswer(page)).toBe(answer);
+    await page.locator(".reasoning summary").last().click();
+    const whole = await page.locator(".thoughts").innerText();
+    expect(whole.startsWith(before.trimEnd())).toBe(true);
+    await ready(page);
+    await loseDevice(page);
+    await page.getByRole("button", { name: "Retry" }).click();
+    await page.locator(".message.assistant[aria-busy]").waitFor();
+    expect(await boxedAnswer(page)).toBe(answer);
+    await page.locator(".reasoning summary").last().click();
+    expect(await page.locator(".thoughts").innerText()).toBe(whole);
+  });
+});
