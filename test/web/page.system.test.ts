@@ -101,7 +101,11 @@ describe.skipIf(launchOptions === undefined)("the page on WebAssembly", () => {
 
   test("a wrong answer is called wrong, with the right one beside it", async () => {
     const page = await trial.open({
-      settings: { backend: "wasm", attention: { kind: "streaming-llm", budget: 64, spec: "" } },
+      settings: {
+        backend: "wasm",
+        attention: { kind: "streaming-llm", budget: 64, spec: "" },
+        thinking: { kind: "budget", tokens: 600 },
+      },
     });
     await startExample(page, "Variables", 1024);
     await page.locator(".badge.wrong").first().waitFor();
