@@ -291,6 +291,6 @@ describe("opening a proxy", () => {
     expect(engine.chatTemplates).toEqual(direct.chatTemplates);
     // the tiny engine has a tokenizer that was made of nothing
     expect(() => engine.tokenizer.encode("a")).toThrow("tiny has no tokenizer.json");
-    expect(PROTOCOL_VERSION).toBe(2);
+    expect(PROTOCOL_VERSION).toBe(3);
   });
 });
