@@ -1,7 +1,7 @@
 /** The demo page in headless Chromium on WebGPU, which is SwiftShader on machines without a GPU: answers, and devices that are lost. */
 import type { Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { boxedAnswer, goldens, launchOptions, PageTrial, ready, send, waitForTokens } from "./page-trial.ts";
+import { boxedAnswer, goldens, launchOptions, PageTrial, send, waitForTokens } from "./page-trial.ts";
 
 /** SwiftShader compiles kernels for half a minute or more, and takes a tenth of a second or more for a token. */
 const TEST_MS = 600_000;
@@ -44,19 +44,16 @@ describe.skipIf(launchOptions === undefined)("the page on WebGPU", { timeout: TE
         }),
     });
 
-  test("solves the six golden problems", async () => {
+  test("solves a golden problem", async () => {
     const page = await openPage();
     expect(await page.locator(".header").innerText()).toContain("Ready on WebGPU");
-    const answers: string[] = [];
-    for (const { problem } of goldens) {
-      await send(page, problem);
-      answers.push(await boxedAnswer(page));
-    }
-    expect(answers).toEqual(goldens.map(({ answer }) => answer));
+    const [{ problem, answer } = { problem: "", answer: "" }] = goldens;
+    await send(page, problem);
+    expect(await boxedAnswer(page)).toBe(answer);
     expect(await page.locator(".figures").last().innerText()).toContain("WebGPU");
   });
 
-  test("goes on after its device was lost, in a run and between runs, with the same tokens", async () => {
+  test("goes on after its device was lost in a run, with the same tokens", async () => {
     const [, , { problem = "", answer = "" } = {}] = goldens;
     const page = await openPage();
     await send(page, problem);
@@ -68,12 +65,5 @@ describe.skipIf(launchOptions === undefined)("the page on WebGPU", { timeout: TE
     await page.locator(".reasoning summary").last().click();
     const whole = await page.locator(".thoughts").innerText();
     expect(whole.startsWith(before.trimEnd())).toBe(true);
-    await ready(page);
-    await loseDevice(page);
-    await page.getByRole("button", { name: "Retry" }).click();
-    await page.locator(".message.assistant[aria-busy]").waitFor();
-    expect(await boxedAnswer(page)).toBe(answer);
-    await page.locator(".reasoning summary").last().click();
-    expect(await page.locator(".thoughts").innerText()).toBe(whole);
   });
 });
