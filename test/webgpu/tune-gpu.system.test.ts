@@ -27,18 +27,26 @@ async function adapterOf(): Promise<GPUAdapter> {
 }
 
 describe.skipIf(!gpu)("tuning a GPU", () => {
-  it("times variants until its time is over, and keeps what it chose for backends opened later", async () => {
+  it("times variants, and keeps what it chose for backends opened later", async () => {
     const store = memoryStore();
-    const tuning = await tuneGpu(await adapterOf(), { store, limitMs: 5000 });
+    const tuning = await tuneGpu(await adapterOf(), { store });
     expect(tuning.tried).toBeGreaterThan(0);
     expect(tuning.from).toBe("measured");
-    expect(tuning.note).toMatch(/^after 5 s nothing past \w+ was timed$/);
     expect(Object.keys(tuning.times)).toEqual(["step", "sparse step", "batch", "prefill"]);
     expect(store.texts.size).toBe(1);
     const candidate = webGpuCandidate(await adapterOf(), store, { tunings: store });
     const backend = await candidate.open(...sizesOf());
     expect(backend.report().tuning).toEqual({ from: "kept", choices: tuning.choices });
     await backend.close();
+  }, 300_000);
+
+  it("begins no variant once its time is over, and says where it ended", async () => {
+    const tuning = await tuneGpu(await adapterOf(), { limitMs: 0 });
+    expect(tuning).toMatchObject({
+      tried: 0,
+      choices: {},
+      note: "after 0 s nothing past matvecLanes was timed",
+    });
   }, 300_000);
 
   it("leaves what kernels compute as it is", async () => {
