@@ -33,7 +33,11 @@ const LAYERS = {
 };
 const PUBLIC = ["src/index.ts", "src/node/index.ts", "src/browser/index.ts"];
 /** Files that each folder outside src may import. The page uses the package by its name, as anybody's page would. */
-const ENTRIES = { eval: PUBLIC, bench: [...PUBLIC, "src/node/internal.ts"], web: ["eval/problems/index.ts"] };
+const ENTRIES = {
+  eval: PUBLIC,
+  bench: [...PUBLIC, "src/node/internal.ts"],
+  web: ["eval/problems/index.ts", "eval/metrics/jaccard.ts"],
+};
 /** Pure: eval and the page draw the same problems. */
 const PROBLEMS = "eval/problems/";
 /** A command may load its part of eval; only when it runs, so that other commands do not pay for it. */

@@ -1,5 +1,6 @@
 /** Metrics of the attention of one step, from a trace of the engine's observer. Pure functions. */
 import type { LayerTrace, StepTrace } from "../../src/node/index.ts";
+import { jaccard } from "./jaccard.ts";
 
 /** The positions that a query head attends to by the layer's selection; undefined without one. */
 export function selectionOf(layer: LayerTrace, head: number, numHeads: number): Uint32Array | undefined {
@@ -35,19 +36,6 @@ export function outputError(layer: LayerTrace, numHeads: number): readonly numbe
     }
     return difference === 0 ? 0 : Math.sqrt(difference / size);
   });
-}
-
-/** Jaccard index of two ascending lists of positions: shared over all; 1 for two empty ones. */
-export function jaccard(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let shared = 0;
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
-    const [left, right] = [a[i] as number, b[j] as number];
-    if (left === right) shared++;
-    if (left <= right) i++;
-    if (right <= left) j++;
-  }
-  const all = a.length + b.length - shared;
-  return all === 0 ? 1 : shared / all;
 }
 
 /** Overlap of the selections of query heads: [numHeads][numHeads]. undefined if all heads share one, and without a selection. */

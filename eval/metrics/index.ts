@@ -2,7 +2,6 @@
 export {
   attendedFraction,
   headOverlap,
-  jaccard,
   kvBytes,
   layerOverlap,
   outputError,
@@ -11,6 +10,7 @@ export {
   selectionOverlap,
   stepOverlap,
 } from "./attention-metrics.ts";
+export { jaccard } from "./jaccard.ts";
 export { describeStep, type LayerRecord, type TraceRecord, type TraceSource } from "./trace-record.ts";
 export { type LayerSummary, TraceAccumulator, type TraceSummary } from "./trace-summary.ts";
 export { TRACE_EVERY, TraceWriter, type TraceWriterOptions } from "./trace-writer.ts";

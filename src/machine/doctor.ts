@@ -207,9 +207,7 @@ async function examineAdapter(
     if (!adapter) throw new BackendError("testing a GPU: WebGPU offers its adapter no more");
     return adapter;
   };
-  let tuning: ExaminedAdapter["tuning"] = tunesGpus
-    ? await tuneGpu(await again(), { store: gpuTunings })
-    : undefined;
+  let tuning: ExaminedAdapter["tuning"] = tunesGpus ? await tune(await again(), gpuTunings) : undefined;
   const options = gpuTunings ? { tunings: gpuTunings } : {};
   const test = async (layer: SelfTestLayer) => {
     const candidate = webGpuCandidate(await again(), source, options);
@@ -222,6 +220,19 @@ async function examineAdapter(
   };
   const selfTest = await report(() => testLayers(test, SELF_TEST_LAYERS));
   return { ...(tuning && { tuning }), selfTest };
+}
+
+/** A GPU that cannot be tuned, such as one without memory for the timed model, is tested all the same. */
+async function tune(
+  adapter: GPUAdapter,
+  store: GpuExamination["gpuTunings"],
+): Promise<NonNullable<ExaminedAdapter["tuning"]>> {
+  try {
+    return await tuneGpu(adapter, { store });
+  } catch (error) {
+    if (!(error instanceof BackendError)) throw error;
+    return { from: "default", choices: {}, note: `not tuned: ${error.message}` };
+  }
 }
 
 async function report(run: () => Promise<SelfTest>): Promise<TestReport> {

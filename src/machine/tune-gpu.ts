@@ -24,7 +24,7 @@ import { TunedSteps, tunedCapacity, tunedModel } from "./tuned-steps.ts";
 /** A result of `tuneGpu`. */
 export interface GpuTuningReport extends TuningReport {
   /** Time of each kind of work with the choices over the time with the usual sizes. */
-  readonly times: Readonly<Partial<Record<TunedWork, number>>>;
+  readonly times: Readonly<Record<TunedWork, number>>;
   /** Variants that were timed. */
   readonly tried: number;
 }
@@ -35,6 +35,9 @@ export interface TuneGpuOptions {
   /** Milliseconds after which no other variant is timed. Default: 50,000. */
   readonly limitMs?: number;
 }
+
+/** Of the usual sizes over themselves. */
+const USUAL_TIMES: Readonly<Record<TunedWork, number>> = { step: 1, "sparse step": 1, batch: 1, prefill: 1 };
 
 /** A variant replaces the best one if it takes this share of its time: noise is less. */
 const BETTER = 0.97;
@@ -73,9 +76,8 @@ export async function tuneGpu(
       }
       if (notes.length > 0) break;
     }
-    const times: Partial<Record<TunedWork, number>> = {};
-    for (const work of TUNED_WORKS)
-      times[work] = Object.keys(chosen).length === 0 ? 1 : await trials.compare(work, {}, chosen);
+    let times = USUAL_TIMES;
+    if (Object.keys(chosen).length > 0) times = await trials.timesOf(chosen);
     await trials.close();
     const open = webGpuFactory(adapter, { device, tuning: chosen });
     const { rows } = await testCandidate({ open, allowedError: ALLOWED_ERROR.f16 }, "decoder");
@@ -83,6 +85,7 @@ export async function tuneGpu(
     if (wrong.length > 0) {
       notes.push(`not kept: with it ${wrong.join(", ")} failed the self-test`);
       chosen = {};
+      times = USUAL_TIMES;
     } else if (store) {
       try {
         await keepTuning(store, tuningKeyOf(adapter.info, traits), chosen);
@@ -133,6 +136,13 @@ class Trials {
     }
     await this.#keepOnly([base, other]);
     return ratios.sort((a, b) => a - b)[ROUNDS >> 1] as number;
+  }
+
+  /** Time of each kind of work over the time with the usual sizes. */
+  async timesOf(tuning: Partial<Tuning>): Promise<Readonly<Record<TunedWork, number>>> {
+    const times = { ...USUAL_TIMES };
+    for (const work of TUNED_WORKS) times[work] = await this.compare(work, {}, tuning);
+    return times;
   }
 
   /** Steps with a tuning that may be too much for the device; undefined if it is. */

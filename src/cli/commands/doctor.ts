@@ -119,6 +119,7 @@ function describeGpuTuning(tuning: NonNullable<Adapter["tuning"]>): string {
   const values = Object.entries(choices).map(([name, value]) => `${name} ${value}`);
   const sizes = values.length === 0 ? "the usual sizes" : values.join(", ");
   const times = "times" in tuning ? Object.entries(tuning.times) : [];
+  if (tuning.from === "default") return wrap((note ?? "").split(" "));
   const took =
     "tried" in tuning
       ? `${tuning.tried} variants timed in ${(elapsedMs / 1000).toFixed(0)} s`

@@ -7,7 +7,7 @@ import type {
   StepTrace,
 } from "lessismore";
 import { GrowingArray } from "./growing-array.ts";
-import { overlapOf } from "./jaccard.ts";
+import { overlapOf } from "./overlap.ts";
 import type { KeptSelection } from "./selection-bytes.ts";
 import { type ObservedSelections, SelectionLog } from "./selection-log.ts";
 import { TokenTimes } from "./token-times.ts";

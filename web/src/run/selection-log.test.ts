@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import type { StepTrace } from "lessismore";
 import { describe, expect, it, test } from "vitest";
-import { jaccard, overlapOf } from "./jaccard.ts";
+import { jaccard } from "../../../eval/metrics/jaccard.ts";
+import { overlapOf } from "./overlap.ts";
 import { decodeSelections, encodeSelections, type KeptSelection } from "./selection-bytes.ts";
 import { SelectionLog } from "./selection-log.ts";
 

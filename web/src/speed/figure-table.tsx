@@ -1,5 +1,6 @@
 import type { RunRecord } from "../run/run-record.ts";
 import { viewTexts } from "../run/view-texts.ts";
+import { RunHeadings } from "./run-headings.tsx";
 import { SMOOTHED_TOKENS } from "./speed-points.ts";
 
 const texts = viewTexts.speed;
@@ -21,16 +22,7 @@ export function FigureTable({ runs }: { readonly runs: readonly RunRecord[] }) {
   return (
     <div class="figures-of-runs">
       <table aria-label={texts.figures}>
-        <thead>
-          <tr>
-            <th scope="col">{texts.run}</th>
-            {runs.map(({ attention }, i) => (
-              <th scope="col" key={i}>
-                {attention}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <RunHeadings first={texts.run} runs={runs} />
         <tbody>
           {rows.map(([name, figure]) => (
             <tr key={name}>

@@ -6,6 +6,7 @@ import { FigureTable } from "./figure-table.tsx";
 import { ratioAtEnd, SMOOTHED_TOKENS, speedPoints, speedRows } from "./speed-points.ts";
 import "../selection/selection-view.css";
 import "./speed-view.css";
+import { RunHeadings } from "./run-headings.tsx";
 
 export interface SpeedViewProps {
   readonly record: RunRecord;
@@ -89,16 +90,7 @@ function describe(run: RunRecord): string {
 function TimeTable({ runs }: { readonly runs: readonly RunRecord[] }) {
   return (
     <table>
-      <thead>
-        <tr>
-          <th scope="col">{texts.bucket}</th>
-          {runs.map(({ attention }, i) => (
-            <th scope="col" key={i}>
-              {attention}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <RunHeadings first={texts.bucket} runs={runs} />
       <tbody>
         {speedRows(runs, TABLE_ROWS).map(({ from, to, ms }) => (
           <tr key={from}>
