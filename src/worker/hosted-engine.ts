@@ -25,7 +25,7 @@ export interface HostOptions {
   readonly policyOf?: PolicyOf | undefined;
 }
 
-/** Milliseconds between two looks at the progress of generations and at the engine's counts, and while nothing runs. */
+/** Milliseconds between two looks at the progress of generations and at the engine's counts, and while the engine does nothing. */
 const LOOK_MS = 100;
 const IDLE_LOOK_MS = 1000;
 
@@ -104,7 +104,9 @@ export class HostedEngine {
   /** Sends what has changed of the engine and of its generations, and looks again: often while there is work. */
   readonly #look = (): void => {
     clearTimeout(this.#timer);
-    const isBusy = this.#generations.size > 0 || this.#calls.size > 0;
+    const { running, waiting, pages } = this.#engine.stats();
+    // a request returns its pages a turn after its end
+    const isBusy = this.#generations.size + this.#calls.size + running + waiting + pages.held > 0;
     this.#timer = this.#isClosed ? undefined : setTimeout(this.#look, isBusy ? LOOK_MS : IDLE_LOOK_MS);
     const progress = [...this.#generations].flatMap(([id, generation]) => {
       const changed = generation.changedProgress();

@@ -68,7 +68,8 @@ type Receivers = Partial<Pick<PendingCall, "onLogits" | "onStep">> & { readonly 
 /**
  * An engine in a worker. It does what the engine does, with these departures: an impossible request throws from `generate` if its own
  * values tell, and fails its generation if only the model does (tokens, context, template, settings of a policy); policies and
- * constraints that are values cannot be sent; `progress` and `stats` are at most a tenth of a second old.
+ * constraints that are values cannot be sent; `progress` and `stats` are at most a tenth of a second old while there is work, and `stats`
+ * a second while there is none.
  */
 export class RemoteEngine implements LoadedEngine {
   readonly tokenizer: Tokenizer;
@@ -322,7 +323,7 @@ export class RemoteEngine implements LoadedEngine {
     return this.#report;
   }
 
-  /** At most a tenth of a second old while there is work. */
+  /** At most a tenth of a second old while requests run, wait or hold pages, else a second. */
   stats(): EngineStats {
     return this.#stats;
   }

@@ -90,22 +90,42 @@ export class ServeProcess {
 
   /** A figure of /metrics; the sum over its labels. */
   async metric(name: string): Promise<number> {
-    const text = await (await fetch(`${this.origin}/metrics`)).text();
-    const lines = text.split("\n").filter((line) => line.startsWith(`lessismore:${name}{`));
-    if (lines.length === 0) throw new Error(`/metrics has no ${name}`);
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+    return figure(await this.#metrics(), name);
   }
 
-  /** Resolves when nothing runs or waits. */
+  /** Pages of the cache, of one scrape. */
+  async pages(): Promise<Record<"free" | "held" | "cached" | "total", number>> {
+    const text = await this.#metrics();
+    const pages = (state: string) => figure(text, `kv_cache_pages_${state}`);
+    return { free: pages("free"), held: pages("held"), cached: pages("cached"), total: pages("total") };
+  }
+
+  /** Resolves when nothing runs or waits, and all pages are back. */
   async idle(timeoutMs = 10_000): Promise<void> {
     const until = Date.now() + timeoutMs;
     for (;;) {
-      const busy = (await this.metric("num_requests_running")) + (await this.metric("num_requests_waiting"));
-      if (busy === 0) return;
-      if (Date.now() > until) throw new Error(`${busy} requests still run or wait after ${timeoutMs} ms`);
+      const text = await this.#metrics();
+      const busy = figure(text, "num_requests_running") + figure(text, "num_requests_waiting");
+      const held = figure(text, "kv_cache_pages_held");
+      if (busy === 0 && held === 0) return;
+      if (Date.now() > until)
+        throw new Error(
+          `after ${timeoutMs} ms ${busy} requests still run or wait, and ${held} pages are held`,
+        );
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
+
+  async #metrics(): Promise<string> {
+    return (await fetch(`${this.origin}/metrics`)).text();
+  }
+}
+
+/** A figure in the text of /metrics; the sum over its labels. */
+function figure(text: string, name: string): number {
+  const lines = text.split("\n").filter((line) => line.startsWith(`lessismore:${name}{`));
+  if (lines.length === 0) throw new Error(`/metrics has no ${name}`);
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
 }
 
 /** Rejects if the work takes longer than any on a slow machine. */

@@ -1,7 +1,7 @@
 /** A server with less cache than its requests need at once. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { problem } from "./command-line.ts";
-import { post, textOf, until } from "./fault-client.ts";
+import { post, textOf } from "./fault-client.ts";
 import { ServeProcess } from "./serve-process.ts";
 
 const CACHE_TOKENS = 384;
@@ -45,10 +45,7 @@ it(`${NUM_REQUESTS} requests that need five times the pages that there are get t
   expect(await server.metric("num_preemptions_total")).toBeGreaterThan(0);
   expect(await server.metric("request_success_total")).toBe(2 * bodies.length);
   await server.idle();
-  await until(async () => (await server.metric("kv_cache_pages_held")) === 0, "all pages are back");
-  const [free = 0, cached = 0, total] = await Promise.all(
-    ["free", "cached", "total"].map((state) => server.metric(`kv_cache_pages_${state}`)),
-  );
+  const { free, cached, total } = await server.pages();
   expect(free + cached).toBe(total);
   expect(total).toBeLessThanOrEqual(CACHE_TOKENS / PAGE);
   expect(server.stderr).toBe("");

@@ -97,6 +97,29 @@ describe("a request through the proxy", () => {
     expect(now).toBeGreaterThanOrEqual(total);
   });
 
+  it("is counted often until its pages are back, which is later than its end", async () => {
+    const direct = await openTiny(open, { sizes: LARGE });
+    let isEnded = false;
+    let numCounts = 0;
+    const engine: LoadedEngine = new Proxy(direct, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== "function") return value;
+        if (key !== "stats") return value.bind(target);
+        return () => {
+          const stats = target.stats();
+          if (isEnded) numCounts++;
+          return numCounts < 10 ? { ...stats, pages: { ...stats.pages, held: 1 } } : stats;
+        };
+      },
+    });
+    const remote = await openInThread(async () => ({ engine }));
+    closeLater(remote.engine, direct);
+    await remote.engine.generate(base).result();
+    isEnded = true;
+    await until(() => remote.engine.stats().pages.held === 0); // five counts, which would take as many seconds if they came at the pace of rest
+  });
+
   it("keeps nothing of a request that ended and that nobody asks for", async () => {
     const { engine, received } = await openBoth();
     for (let i = 0; i < 5; i++) engine.generate(base);
