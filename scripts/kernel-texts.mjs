@@ -11,23 +11,31 @@ const fromDist = (path) => import(pathToFileURL(join(root, "dist", path)).href);
 const CORE = {
   ...{ minSubgroupSize: 0, maxSubgroupSize: 1, maxInvocations: 256, workgroupBytes: 16384 },
   ...{ bindingBytes: 128 << 20, storageBuffers: 8, forwardProgress: undefined, isSoftware: false },
-  ...{ hasF16: false, hasImmediates: false, hasSubgroupMatrices: false },
+  ...{ hasF16: false, hasImmediates: false, subgroupMatrix: undefined },
 };
 const NVIDIA = {
   ...{ minSubgroupSize: 32, maxSubgroupSize: 32, maxInvocations: 1024, workgroupBytes: 49152 },
   ...{ bindingBytes: 2 ** 31, storageBuffers: 16, forwardProgress: "ordered-launch", isSoftware: false },
-  ...{ hasF16: true, hasImmediates: true, hasSubgroupMatrices: true },
+  ...{ hasF16: true, hasImmediates: true, subgroupMatrix: { m: 16, n: 16, k: 16 } },
 };
-const SIZES = { maxSequenceLength: 16384, maxBatchRows: 128, maxBatchSequences: 4, vocabSize: 2048 };
+const SIZES = {
+  maxSequenceLength: 16384,
+  maxBatchRows: 128,
+  maxBatchSequences: 4,
+  vocabSize: 2048,
+  maxPages: 8,
+};
 const SHAPES = [
-  { headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
-  { headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, intermediateSize: 700 },
-].map((shape) => ({ ...{ numLayers: 1, rmsNormEps: 1e-6, pageSize: 16, maxPages: 8 }, ...SIZES, ...shape }));
+  { ...SIZES, headDim: 128, numKvHeads: 2, numQueryHeads: 8, hiddenSize: 512, intermediateSize: 1024 },
+  { ...SIZES, headDim: 80, numKvHeads: 1, numQueryHeads: 5, hiddenSize: 400, intermediateSize: 700 },
+];
 
 async function texts() {
   const { create } = await import("webgpu");
   const { requestWebGpuDevice, webGpuFactory } = await fromDist("src/backend/webgpu/open-webgpu.js");
   const { recordEveryStep } = await fromDist("test/webgpu/every-step.js");
+  const { sizesOf } = await fromDist("test/sizes.js");
+  const { withAllPages } = await fromDist("src/backend/with-all-pages.js");
   const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   const found = new Set();
   for (const traits of [NVIDIA, CORE]) {
@@ -41,7 +49,8 @@ async function texts() {
     };
     for (const cacheDtype of ["f16", "f32"])
       for (const shape of SHAPES) {
-        const backend = await webGpuFactory(adapter, { cacheDtype, traits, device })(shape, shape);
+        const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, device }));
+        const backend = await open(...sizesOf(shape));
         await recordEveryStep(backend, ["f32", "f16", "bf16"]);
         await backend.close();
       }

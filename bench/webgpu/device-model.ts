@@ -62,7 +62,7 @@ export async function openDeviceModel(
     maxBatchRows: rows ?? candidate.prefillRows(demand, context),
     maxBatchSequences: rows === undefined ? Math.max(sequences, candidate.maxConcurrent) : 1,
   };
-  const traits = { ...given, ...(hasSubgroupMatrices === false && { hasSubgroupMatrices }) };
+  const traits = { ...given, ...(hasSubgroupMatrices === false && { subgroupMatrix: undefined }) };
   const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, ...(tuning && { tuning }) }));
   const backend = await open(config, capacity);
   if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");

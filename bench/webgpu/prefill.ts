@@ -42,11 +42,11 @@ export async function benchShapePrefill(
   const model = await openDeviceModel(gpu, config, {
     ...{ context: Math.max(...options.tokens) + 1, dtype, cacheDtype },
     ...(rows !== undefined && { rows }),
-    ...(!options.subgroupMatrices && { hasSubgroupMatrices: false }),
+    ...(!options.subgroupMatrices && { hasSubgroupMatrices: false as const }),
   });
   const engine = await DeviceEngine.open(model);
   try {
-    const { hasSubgroupMatrices } = contextOf(model.backend).traits;
+    const { subgroupMatrix } = contextOf(model.backend).traits;
     const measured: ShapePrefillRow[] = [];
     for (const tokens of options.tokens) {
       for (let i = 0; i < WARM_UP_PROMPTS; i++) await engine.prefill(tokens);
@@ -59,7 +59,7 @@ export async function benchShapePrefill(
         tokens,
         chunkRows: Math.max(...chunks),
         chunks: chunks.length,
-        subgroupMatrices: hasSubgroupMatrices && dtype !== "f32" ? "used" : "not used",
+        subgroupMatrices: subgroupMatrix && dtype !== "f32" ? "used" : "not used",
         ms,
         meanMs: mean(times),
         p99Ms: percentile(times, 0.99),

@@ -45,7 +45,7 @@ async function webGpuRows(): Promise<GoldenBackend[]> {
       ? { picoProblems: 0, checkpoints: ["qwen2-bias"] }
       : { picoProblems: 1, checkpoints: [] };
   const share = isSoftwareAdapter(adapter.info) ? inPart : ({ picoProblems: 6, isRounded: true } as const);
-  const allowedError = adapterTraits(adapter).hasSubgroupMatrices ? "products" : "cache";
+  const allowedError = adapterTraits(adapter).subgroupMatrix ? "products" : "cache";
   const errors = { allowedError, picoError: F16_PICO_ERROR } as const;
   return [{ name: "webgpu", options: { backend: "webgpu" }, ...errors, ...share }];
 }

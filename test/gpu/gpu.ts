@@ -55,7 +55,7 @@ export async function openGpuRun(rows: GpuRows, isQuick: boolean): Promise<GpuRu
   const reported = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter || !reported)
     throw new BackendError("testing a GPU: WebGPU offers no adapter; check the GPU's driver");
-  const { hasSubgroupMatrices } = adapterTraits(adapter);
+  const hasSubgroupMatrices = adapterTraits(adapter).subgroupMatrix !== undefined;
   const device = await requestWebGpuDevice(adapter);
   return {
     rows,

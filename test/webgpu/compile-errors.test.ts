@@ -14,7 +14,7 @@ import { openNullGpu } from "./null-gpu.ts";
 const TRAITS: DeviceTraits = {
   ...{ minSubgroupSize: 0, maxSubgroupSize: 1, maxInvocations: 256, workgroupBytes: 16384 },
   ...{ bindingBytes: 128 << 20, storageBuffers: 8, forwardProgress: undefined, isSoftware: true },
-  ...{ hasF16: false, hasPackedDot: false, hasImmediates: false, hasSubgroupMatrices: false },
+  ...{ hasF16: false, hasPackedDot: false, hasImmediates: false, subgroupMatrix: undefined },
 };
 
 const RIGHT = `struct Pair {

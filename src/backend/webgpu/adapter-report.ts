@@ -21,7 +21,7 @@ export interface AdapterReport {
 
 export function reportAdapter(adapter: GPUAdapter): AdapterReport {
   const { vendor, architecture, device, description } = adapter.info;
-  const { minSubgroupSize: min, maxSubgroupSize: max, hasF16, hasSubgroupMatrices } = adapterTraits(adapter);
+  const { minSubgroupSize: min, maxSubgroupSize: max, hasF16, subgroupMatrix } = adapterTraits(adapter);
   const {
     maxBufferSize,
     maxStorageBufferBindingSize,
@@ -39,7 +39,7 @@ export function reportAdapter(adapter: GPUAdapter): AdapterReport {
     isSoftware: isSoftwareAdapter(adapter.info),
     ...(min > 0 && { subgroupSizes: { min, max } }),
     hasF16,
-    hasSubgroupMatrices,
+    hasSubgroupMatrices: subgroupMatrix !== undefined,
     features: [...adapter.features].sort(),
     limits: {
       maxBufferSize,

@@ -1,3 +1,10 @@
+/** Sizes of a device's subgroup matrices of f16 × f16 to f32: left ones [m, k], right ones [k, n]; multiples of 8. */
+export interface MatrixShape {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
 /** Capabilities of a device that kernels depend on. */
 export interface DeviceTraits {
   /** 0 on a device without subgroups. */
@@ -21,8 +28,8 @@ export interface DeviceTraits {
    * start in the order of their numbers, "ticketed" if every started workgroup runs to its end. undefined if neither is known.
    */
   readonly forwardProgress: "ordered-launch" | "ticketed" | undefined;
-  /** True for subgroup matrices of f16 × f16 to f32 at 16 × 16 × 16 with subgroups of 32. */
-  readonly hasSubgroupMatrices: boolean;
+  /** Subgroup matrices that the kernels use, with subgroups of one size; undefined if the device has none. */
+  readonly subgroupMatrix: MatrixShape | undefined;
 }
 
 /** The prelude that reduces over thread groups of `lanes` invocations: by subgroups if the device has them. */

@@ -8,7 +8,7 @@ import { tuningFor } from "./tuning.ts";
 const TRAITS: DeviceTraits = {
   ...{ minSubgroupSize: 32, maxSubgroupSize: 32, maxInvocations: 1024, workgroupBytes: 49152 },
   ...{ bindingBytes: 2 ** 31, storageBuffers: 16, forwardProgress: "ordered-launch", isSoftware: false },
-  ...{ hasF16: true, hasPackedDot: true, hasImmediates: true, hasSubgroupMatrices: true },
+  ...{ hasF16: true, hasPackedDot: true, hasImmediates: true, subgroupMatrix: { m: 16, n: 16, k: 16 } },
 };
 const USUAL = tuningFor(TRAITS);
 
@@ -77,7 +77,7 @@ describe("variants of kernels to time", () => {
     expect(names(TRAITS)).toContain("layerRows");
     expect(names(TRAITS)).toContain("narrowTile");
     const { forwardProgress: _, ...less } = TRAITS;
-    const small = { ...less, forwardProgress: undefined, hasSubgroupMatrices: false, maxInvocations: 256 };
+    const small = { ...less, forwardProgress: undefined, subgroupMatrix: undefined, maxInvocations: 256 };
     expect(names(small)).not.toContain("layerRows");
     expect(names(small)).not.toContain("narrowTile");
     const threads = tunedSizesOf(small).find(({ name }) => name === "attendThreads");

@@ -111,7 +111,7 @@ export class LinearOps {
   }
 
   #hasSubgroupMatrices(format: WeightFormat): boolean {
-    return this.#context.traits.hasSubgroupMatrices && format !== "f32";
+    return this.#context.traits.subgroupMatrix !== undefined && format !== "f32";
   }
 
   #maxVectorRows(format: WeightFormat): number {

@@ -8,6 +8,7 @@ import { DEFAULT_CACHE_DTYPE, type GpuSizes } from "./context.ts";
 import { bindingBytes, checkLimits } from "./device-limits.ts";
 import type { DeviceTraits } from "./device-traits.ts";
 import { DeviceWatch } from "./device-watch.ts";
+import { subgroupMatrixOf } from "./subgroup-matrices.ts";
 import { type Tuning, tuningFor } from "./tuning.ts";
 import type { WebGpuBackend } from "./webgpu-backend.ts";
 
@@ -134,7 +135,7 @@ function traitsOf(adapter: GPUAdapter, device: Capabilities): DeviceTraits {
     forwardProgress: forwardProgressOf(adapter.info),
     hasF16: device.features.has("shader-f16"),
     hasPackedDot: hasPackedDot(),
-    hasSubgroupMatrices: hasSubgroupMatrices(adapter, device, hasSubgroups),
+    subgroupMatrix: subgroupMatrixOf(adapter.info, device),
   };
 }
 
@@ -154,28 +155,6 @@ function hasPackedDot(): boolean {
   return navigator?.gpu?.wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? true;
 }
 
-/** The one shape of matrix that the kernels use; 48 KiB of workgroup memory hold their tiles. */
-function hasSubgroupMatrices(adapter: GPUAdapter, device: Capabilities, hasSubgroups: boolean): boolean {
-  const { subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info as {
-    subgroupMinSize?: number;
-    subgroupMaxSize?: number;
-    subgroupMatrixConfigs?: Iterable<Readonly<Record<string, unknown>>>;
-  };
-  const isWanted = (config: Readonly<Record<string, unknown>>) =>
-    config.componentType === "f16" &&
-    config.resultComponentType === "f32" &&
-    [config.M, config.N, config.K].every((size) => size === 16);
-  return (
-    hasSubgroups &&
-    subgroupMinSize === 32 &&
-    subgroupMaxSize === 32 &&
-    device.features.has("shader-f16") &&
-    device.features.has("chromium-experimental-subgroup-matrix" as GPUFeatureName) &&
-    device.limits.maxComputeWorkgroupStorageSize >= 49152 &&
-    [...(subgroupMatrixConfigs ?? [])].some(isWanted)
-  );
-}
-
 /** Name of an adapter, for people. */
 export function adapterName({ vendor, architecture, description }: GPUAdapterInfo): string {
   return description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
@@ -187,7 +166,7 @@ function describe(name: string, traits: DeviceTraits): string {
       ? `subgroups of ${traits.minSubgroupSize} to ${traits.maxSubgroupSize}`
       : "no subgroups",
     traits.hasF16 ? "shader-f16" : "no shader-f16",
-    ...(traits.hasSubgroupMatrices ? ["subgroup matrices"] : []),
+    ...(traits.subgroupMatrix ? ["subgroup matrices"] : []),
   ];
   return `${name}; ${has.join(", ")}`;
 }

@@ -3,6 +3,7 @@ import type { ProfileCategory } from "./command-lists.ts";
 import { cachePrelude, type GpuContext, paddedHeadDim, stepConstants } from "./context.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { WebGpuTensor } from "./refs.ts";
+import { fitAttention, matrixConstants } from "./subgroup-matrices.ts";
 import { headsOfWorkgroup } from "./tuning.ts";
 
 /** Rows of a prefill chunk that attend in tiles. */
@@ -55,18 +56,21 @@ export class PrefillAttention {
       SCALE: model.attentionScale,
       WINDOWED: window > 0,
     };
-    if (traits.hasSubgroupMatrices && cacheDtype !== "f32" && model.headDim % 16 === 0) {
-      const heads = headsOfWorkgroup(model);
-      const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
+    const shape = cacheDtype === "f32" ? undefined : traits.subgroupMatrix;
+    const heads = headsOfWorkgroup(model);
+    const rowBlocks = Math.max(1, Math.floor(tuning.matrixSubgroups / heads));
+    const wanted = { heads, rowBlocks, keys: model.headDim > 128 ? 16 : tuning.matrixKeys };
+    const tile = shape && fitAttention(wanted, model.headDim, shape, traits);
+    if (shape && tile) {
       const files = [...prelude.files, "subgroup-matrix", "attend-subgroup-matrix"] as const;
       const kernel = recorder.kernel(files, {
         ...constants,
-        HEADS: heads,
-        ROW_BLOCKS: rowBlocks,
-        // keys, values, scores and weights fit 48 KiB
-        BLOCK: model.headDim > 128 ? 16 : tuning.matrixKeys,
+        ...matrixConstants(shape, traits),
+        HEADS: tile.heads,
+        ROW_BLOCKS: tile.rowBlocks,
+        BLOCK: tile.keys,
       });
-      const grid = [Math.ceil(rows / (16 * rowBlocks)), model.numQueryHeads / heads] as const;
+      const grid = [Math.ceil(rows / (shape.m * tile.rowBlocks)), model.numQueryHeads / tile.heads] as const;
       recorder.dispatch({ category, kernel, ...inputs, grid });
       return;
     }

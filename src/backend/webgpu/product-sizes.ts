@@ -1,9 +1,10 @@
 /** Sizes and kinds of matrix products: what suits the rows of x and the weights. */
 import type { WeightFormat } from "../../base/weight-format.ts";
 import type { GpuContext } from "./context.ts";
+import type { MatrixShape } from "./device-traits.ts";
 import type { Rows } from "./product-inputs.ts";
 import type { Product, Section } from "./sections.ts";
-import type { MatrixTile, SkinnyTile } from "./tuning.ts";
+import type { MatrixTile } from "./tuning.ts";
 import { isQuantised, vectorElements } from "./weight-rows.ts";
 
 /** A thread group takes at least two runs of two rows of a head. */
@@ -13,18 +14,14 @@ export const MIN_HEAD_ROWS = 4;
 const WIDE_ROWS = 16384;
 
 /** For few rows of x: long strips of few weight rows, whose columns subgroups share, and workgroups where the rows are few. */
-export function skinnyTile({ tuning, traits }: GpuContext, count: number, rows: number): MatrixTile {
-  const x = Math.ceil(count / 16) * 16;
+export function skinnyTile(
+  { tuning }: GpuContext,
+  { m }: MatrixShape,
+  count: number,
+  rows: number,
+): MatrixTile {
   const chosen = rows >= WIDE_ROWS ? tuning.wideTile : tuning.narrowTile;
-  let { strip } = chosen;
-  while (strip > 16 * chosen.splitK && stripBytes({ ...chosen, strip }, x) > traits.workgroupBytes)
-    strip /= 2;
-  return { ...chosen, x, splitX: 1, splitW: 1, strip };
-}
-
-/** Workgroup memory of the strips of x and of the weight; a row has one vector more than its columns. */
-function stripBytes({ w, strip, buffers }: SkinnyTile, x: number): number {
-  return buffers * (x + w) * (strip / 8 + 1) * 16;
+  return { ...chosen, x: Math.ceil(count / m) * m, splitX: 1, splitW: 1 };
 }
 
 /** Invocations that share a row of `stride` vectors: whole reduce groups, as many as possible among those that idle least. */

@@ -4,6 +4,7 @@ import type { HalfRows, Rows } from "./product-inputs.ts";
 import { skinnyTile } from "./product-sizes.ts";
 import { type Section, sectionParams, wordsOf } from "./sections.ts";
 import type { SliceSums, Target } from "./slice-sums.ts";
+import { fitTile, matrixConstants } from "./subgroup-matrices.ts";
 import type { MatrixTile, Tuning } from "./tuning.ts";
 import { paddedColumns, weightConstants, weightFiles } from "./weight-files.ts";
 import { isQuantised } from "./weight-rows.ts";
@@ -58,17 +59,19 @@ export function recordMatrix(
   { x, out, mode }: TileOptions<HalfRows>,
   sums: SliceSums,
 ): void {
-  const { recorder, weights, tuning } = context;
+  const { recorder, weights, tuning, traits } = context;
   const [first] = sections;
-  if (!first) return;
+  const shape = traits.subgroupMatrix;
+  if (!first || !shape) return;
   const { slice, format, cols } = first;
   const isPair = partner !== undefined;
   const all = partner ? [first, partner] : sections;
   const rows = sections.reduce((sum, section) => sum + section.slice.rows, 0);
-  const tile =
+  const wanted =
     x.count <= MAX_SKINNY_ROWS
-      ? skinnyTile(context, x.count, isPair ? 2 * rows : rows)
+      ? skinnyTile(context, shape, x.count, isPair ? 2 * rows : rows)
       : largeOrNot(tuning, isPair || mode !== "plain");
+  const tile = fitTile(wanted, shape, traits);
   const strips = Math.ceil(paddedColumns(format, cols) / tile.strip);
   const slices =
     isPair || mode === "gated" || !areSummed(sections, out) ? 1 : divisorUpTo(strips, tile.slices);
@@ -76,6 +79,7 @@ export function recordMatrix(
   const prelude = ["subgroup-matrix", "sections", "strip-sizes"] as const;
   const kernel = recorder.kernel([...prelude, ...files, actFile(context.model), "gemm-subgroup-matrix"], {
     ...weightConstants(format, cols),
+    ...matrixConstants(shape, traits),
     VECTORS: paddedColumns(format, cols) / 8,
     TILE_X: tile.x,
     TILE_W: tile.w,

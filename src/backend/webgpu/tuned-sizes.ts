@@ -43,7 +43,7 @@ export function tunedSizesOf(traits: DeviceTraits): readonly TunedSizes[] {
         [now / 4, now / 2, 2 * now].map((count) => ({ attendWorkgroups: Math.max(1, Math.round(count)) })),
     },
     numbers("selectFours", "sparse step", [1, 2, 4, 8]),
-    ...(traits.hasSubgroupMatrices
+    ...(traits.subgroupMatrix
       ? [
           skinny("wideTile", traits),
           skinny("narrowTile", traits),
@@ -63,7 +63,7 @@ function numbers(name: NumberName, work: TunedWork, values: readonly number[]): 
   };
 }
 
-function skinny(name: "narrowTile" | "wideTile", { maxInvocations }: DeviceTraits): TunedSizes {
+function skinny(name: "narrowTile" | "wideTile", traits: DeviceTraits): TunedSizes {
   return {
     name,
     work: "batch",
@@ -78,18 +78,26 @@ function skinny(name: "narrowTile" | "wideTile", { maxInvocations }: DeviceTrait
       ];
       return changes
         .map((change) => ({ ...now, ...change }))
-        .filter((tile) => !isSame(tile, now) && 32 * tile.splitK <= maxInvocations && isWhole(tile))
+        .filter((tile) => !isSame(tile, now) && isWhole(tile, traits))
         .map((tile) => ({ [name]: tile }));
     },
   };
 }
 
-/** True if subgroups have whole steps of a strip, and whole outputs of a pair of matrices. */
-function isWhole({ w, strip, splitK }: SkinnyTile): boolean {
-  return strip % (16 * splitK) === 0 && (8 * w) % (32 * splitK) === 0;
+/** True if a workgroup of the tile is possible, with whole steps of a strip and whole outputs of a pair of matrices for its subgroups. */
+function isWhole(
+  { w, strip, splitK }: SkinnyTile,
+  { subgroupMatrix, maxSubgroupSize, maxInvocations }: DeviceTraits,
+): boolean {
+  if (!subgroupMatrix || maxSubgroupSize * splitK > maxInvocations) return false;
+  const { m, n, k } = subgroupMatrix;
+  return strip % (k * splitK) === 0 && w % (2 * n) === 0 && (m * w) % (2 * maxSubgroupSize * splitK) === 0;
 }
 
-function large(name: "matrixTile" | "largeMatrixTile", { maxInvocations }: DeviceTraits): TunedSizes {
+function large(
+  name: "matrixTile" | "largeMatrixTile",
+  { maxInvocations, maxSubgroupSize }: DeviceTraits,
+): TunedSizes {
   const tiles = [
     { x: 128, w: 128, splitX: 2, splitW: 4 },
     { x: 192, w: 128, splitX: 3, splitW: 4 },
@@ -102,7 +110,10 @@ function large(name: "matrixTile" | "largeMatrixTile", { maxInvocations }: Devic
     variants: (tuning) =>
       tiles
         .flatMap((tile) => [1, 2].map((depth): MatrixTile => ({ ...tuning[name], ...tile, depth })))
-        .filter((tile) => !isSame(tile, tuning[name]) && 32 * tile.splitX * tile.splitW <= maxInvocations)
+        .filter(
+          (tile) =>
+            !isSame(tile, tuning[name]) && maxSubgroupSize * tile.splitX * tile.splitW <= maxInvocations,
+        )
         .map((tile) => ({ [name]: tile })),
   };
 }

@@ -169,6 +169,23 @@ const SOFTWARE: Tuning = {
   attendTokens: 2,
   attendWorkgroups: 16,
   selectFours: 1,
+  // unrolled products of matrices take a compiler for CPUs minutes
+  matrixTile: { x: 32, w: 32, strip: 32, splitX: 2, splitW: 2, splitK: 1, depth: 1, buffers: 1, slices: 1 },
+  largeMatrixTile: {
+    x: 48,
+    w: 32,
+    strip: 32,
+    splitX: 3,
+    splitW: 2,
+    splitK: 1,
+    depth: 2,
+    buffers: 2,
+    slices: 1,
+  },
+  narrowTile: { w: 16, strip: 32, splitK: 2, depth: 1, buffers: 1, slices: 2 },
+  wideTile: { w: 32, strip: 32, splitK: 2, depth: 1, buffers: 2, slices: 1 },
+  matrixSubgroups: 2,
+  matrixKeys: 16,
   combineThreads: 64,
 };
 

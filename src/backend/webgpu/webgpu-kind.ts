@@ -72,7 +72,7 @@ export function webGpuCandidate(
   const { info, limits } = adapter;
   const called = name === undefined ? {} : { name: `GPU ${name}` };
   const { vendor, architecture, device, description } = info;
-  const isRounded = cacheDtype === "f32" && adapterTraits(adapter).hasSubgroupMatrices;
+  const isRounded = cacheDtype === "f32" && adapterTraits(adapter).subgroupMatrix !== undefined;
   const most = bindingBytes(limits);
   return {
     auto: isSoftwareAdapter(info)

@@ -1,26 +1,29 @@
 // Causal prefill attention of many rows of one sequence over everything cached, with subgroup matrices. With: storage and cache-floats or cache-
-// q8, subgroup-matrix, step. A workgroup computes ROW_BLOCKS blocks of 16 rows for HEADS query heads of one kv head, a subgroup for each
+// q8, subgroup-matrix, step. A workgroup computes ROW_BLOCKS blocks of MATRIX_M rows for HEADS query heads of one kv head, a subgroup for each
 // block and head, BLOCK keys per turn. All subgroups share the keys and values. Registers prefetch those of the next turn; the
 // pages of the turn after it are looked up meanwhile. Softmax weights are relative to a maximum that may lag behind by LAG, so
 // that sums are seldom rescaled: subgroup matrices can only be scaled in memory.
 override HEADS: u32;
 override ROW_BLOCKS: u32;
 override QUERY_HEADS: u32;
-override HEAD_DIM: u32; // a multiple of 16
+override HEAD_DIM: u32; // a multiple of MATRIX_K and MATRIX_N
 override SCALE: f32;
 override WINDOWED: bool; // a row attends to the last params.window tokens up to its own
 override BLOCK: u32;
 const LAG: f32 = 6f; // weights stay below exp(6), far below the largest f16
 const SUBGROUPS: u32 = HEADS * ROW_BLOCKS;
 const THREADS: u32 = SUBGROUP * SUBGROUPS;
+const TILE_ROWS: u32 = ROW_BLOCKS * MATRIX_M;
 const ROW_STRIDE: u32 = ROW_VECTORS + 1u; // vectors of a row in workgroup memory, padded against bank conflicts
-const STEPS: u32 = HEAD_DIM / 16u;
-const KEY_BLOCKS: u32 = BLOCK / 16u;
+const QUERY_STEPS: u32 = HEAD_DIM / MATRIX_K;
+const OUT_BLOCKS: u32 = HEAD_DIM / MATRIX_N;
+const SCORE_BLOCKS: u32 = BLOCK / MATRIX_N; // of keys, as columns of scores
+const WEIGHT_STEPS: u32 = BLOCK / MATRIX_K; // of keys, as columns of weights
 const SCORE_STRIDE: u32 = BLOCK + 4u;
-const SCORE_SPACE: u32 = 16u * SCORE_STRIDE; // of a subgroup
+const SCORE_SPACE: u32 = MATRIX_M * SCORE_STRIDE; // of a subgroup
 const WEIGHT_STRIDE: u32 = BLOCK / 8u + 1u; // vectors
-const WEIGHT_SPACE: u32 = 16u * WEIGHT_STRIDE;
-const SIDE: u32 = SUBGROUP / 16u; // invocations of a row in the softmax
+const WEIGHT_SPACE: u32 = MATRIX_M * WEIGHT_STRIDE;
+const SIDE: u32 = SUBGROUP / MATRIX_M; // invocations of a row in the softmax: 1, 2 or 4
 const ROW_KEYS: u32 = BLOCK / SIDE; // scores of an invocation
 const LOADS: u32 = (BLOCK * ROW_VECTORS + THREADS - 1u) / THREADS; // vectors of keys, and of values, an invocation loads
 const LOWEST: f32 = -3e38;
@@ -89,38 +92,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let kv_head = group.y * HEADS / (QUERY_HEADS / KV_HEADS);
   let table = PAGE_TABLES + params.sequence * MAX_PAGES;
   // the last rows attend to most tokens, so they start first
-  let tile = (params.rows + ROW_BLOCKS * 16u - 1u) / (ROW_BLOCKS * 16u) - 1u - group.x;
-  let first = tile * ROW_BLOCKS * 16u;
-  let last = min(first + ROW_BLOCKS * 16u, params.rows) - 1u;
+  let tile = (params.rows + TILE_ROWS - 1u) / TILE_ROWS - 1u - group.x;
+  let first = tile * TILE_ROWS;
+  let last = min(first + TILE_ROWS, params.rows) - 1u;
   let end = step[ROW_LENGTHS + params.first_row + last]; // tokens that the last row attends to
   let start = end - (last - first + 1u); // position of the first row
   var origin = 0u; // first key that the first row attends to
   if (WINDOWED) {
     origin = start + 1u - min(start + 1u, params.window);
   }
-  let my_row = subgroup / HEADS * 16u + lane / SIDE; // of the tile
+  let my_row = subgroup / HEADS * MATRIX_M + lane / SIDE; // of the tile
   let side = lane % SIDE;
   let scores = subgroup * SCORE_SPACE;
   let weights = subgroup * WEIGHT_SPACE;
 
-  var q: array<subgroup_matrix_left<f16, 16, 16>, STEPS>;
-  /* unroll */ for (var s = 0u; s < STEPS; s++) {
+  var q: array<LeftMatrix, QUERY_STEPS>;
+  /* unroll */ for (var s = 0u; s < QUERY_STEPS; s++) {
     workgroupBarrier();
-    // the invocation's share of 16 channels of a row, as f16
-    let source = ((params.first_row + min(first + my_row, last)) * QUERY_HEADS + head) * HEAD_DIM + s * 16u + side * (16u / SIDE);
-    /* unroll */ for (var i = 0u; i < 2u / SIDE; i++) {
+    // the invocation's share of a step's channels of a row, as f16
+    let source = ((params.first_row + min(first + my_row, last)) * QUERY_HEADS + head) * HEAD_DIM + s * MATRIX_K + side * (MATRIX_K / SIDE);
+    /* unroll */ for (var i = 0u; i < K_VECTORS / SIDE; i++) {
       var vector = vec4u();
       /* unroll */ for (var k = 0u; k < 4u; k++) {
         let at = source + i * 8u + 2u * k;
         vector[k] = pack2x16float(clamp(SCALE * vec2f(query[at], query[at + 1u]), vec2f(-65504f), vec2f(65504f)));
       }
-      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (2u / SIDE) + i] = vector;
+      weight_space[weights + lane / SIDE * WEIGHT_STRIDE + side * (K_VECTORS / SIDE) + i] = vector;
     }
     workgroupBarrier();
-    q[s] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
+    q[s] = subgroupMatrixLoad<LeftMatrix, row_major>(
       &weight_space, weights, WEIGHT_STRIDE);
   }
-  var sums: array<subgroup_matrix_result<f32, 16, 16>, STEPS>;
+  var sums: array<ResultMatrix, OUT_BLOCKS>;
   var top = LOWEST;
   var mass = 0f;
 
@@ -158,15 +161,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       scale = scales_of(place);
       page = pages_of(table, thread, base + 2u * BLOCK, end);
     }
-    /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
+    /* unroll */ for (var n = 0u; n < SCORE_BLOCKS; n++) {
       // set, because a matrix declared in a loop keeps its contents from turn to turn
-      var dots = subgroup_matrix_result<f32, 16, 16>(0f);
-      /* unroll */ for (var s = 0u; s < STEPS; s++) {
-        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(
-          &k_tile, n * 16u * ROW_STRIDE + s * 2u, ROW_STRIDE);
+      var dots = ResultMatrix(0f);
+      /* unroll */ for (var s = 0u; s < QUERY_STEPS; s++) {
+        let right = subgroupMatrixLoad<RightMatrix, col_major>(
+          &k_tile, n * MATRIX_N * ROW_STRIDE + s * K_VECTORS, ROW_STRIDE);
         dots = subgroupMatrixMultiplyAccumulate(q[s], right, dots);
       }
-      subgroupMatrixStore<row_major>(&score_space, scores + n * 16u, dots, SCORE_STRIDE);
+      subgroupMatrixStore<row_major>(&score_space, scores + n * MATRIX_N, dots, SCORE_STRIDE);
     }
     workgroupBarrier();
 
@@ -185,7 +188,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       own[i] = select(LOWEST, score, is_seen);
       largest = max(largest, own[i]);
     }
-    largest = max(largest, subgroupShuffleXor(largest, 1u));
+    /* unroll */ for (var i = 0u; i < SIDE / 2u; i++) {
+      largest = max(largest, subgroupShuffleXor(largest, 1u << i));
+    }
     var shrink = 1f;
     if (base == origin) {
       top = largest;
@@ -209,36 +214,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     // the barrier in it also orders the weights before their use
     if (workgroupUniformLoad(&rescales) != 0u) {
-      /* unroll */ for (var s = 0u; s < STEPS; s++) {
+      /* unroll */ for (var s = 0u; s < OUT_BLOCKS; s++) {
         workgroupBarrier();
         subgroupMatrixStore<row_major>(&score_space, scores, sums[s], SCORE_STRIDE);
         workgroupBarrier();
-        for (var i = 0u; i < 16u / SIDE; i++) {
-          score_space[scores + lane / SIDE * SCORE_STRIDE + side * (16u / SIDE) + i] *= shrink;
+        for (var i = 0u; i < MATRIX_N / SIDE; i++) {
+          score_space[scores + lane / SIDE * SCORE_STRIDE + side * (MATRIX_N / SIDE) + i] *= shrink;
         }
         workgroupBarrier();
-        sums[s] = subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>(&score_space, scores, SCORE_STRIDE);
+        sums[s] = subgroupMatrixLoad<ResultMatrix, row_major>(&score_space, scores, SCORE_STRIDE);
       }
     }
-    /* unroll */ for (var n = 0u; n < KEY_BLOCKS; n++) {
-      let left = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
-        &weight_space, weights + n * 2u, WEIGHT_STRIDE);
-      /* unroll */ for (var s = 0u; s < STEPS; s++) {
-        let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(
-          &v_tile, n * 16u * ROW_STRIDE + s * 2u, ROW_STRIDE);
+    /* unroll */ for (var n = 0u; n < WEIGHT_STEPS; n++) {
+      let left = subgroupMatrixLoad<LeftMatrix, row_major>(
+        &weight_space, weights + n * K_VECTORS, WEIGHT_STRIDE);
+      /* unroll */ for (var s = 0u; s < OUT_BLOCKS; s++) {
+        let right = subgroupMatrixLoad<RightMatrix, row_major>(
+          &v_tile, n * MATRIX_K * ROW_STRIDE + s * N_VECTORS, ROW_STRIDE);
         sums[s] = subgroupMatrixMultiplyAccumulate(left, right, sums[s]);
       }
     }
   }
 
-  mass += subgroupShuffleXor(mass, 1u);
-  /* unroll */ for (var s = 0u; s < STEPS; s++) {
+  /* unroll */ for (var i = 0u; i < SIDE / 2u; i++) {
+    mass += subgroupShuffleXor(mass, 1u << i);
+  }
+  /* unroll */ for (var s = 0u; s < OUT_BLOCKS; s++) {
     workgroupBarrier();
     subgroupMatrixStore<row_major>(&score_space, scores, sums[s], SCORE_STRIDE);
     workgroupBarrier();
     if (first + my_row <= last) {
-      let to = ((params.first_row + first + my_row) * QUERY_HEADS + head) * HEAD_DIM + s * 16u;
-      /* unroll */ for (var i = 0u; i < 16u / SIDE; i++) {
+      let to = ((params.first_row + first + my_row) * QUERY_HEADS + head) * HEAD_DIM + s * MATRIX_N;
+      /* unroll */ for (var i = 0u; i < MATRIX_N / SIDE; i++) {
         let channel = i * SIDE + side;
         out[to + channel] = score_space[scores + lane / SIDE * SCORE_STRIDE + channel] / mass;
       }

@@ -1,4 +1,4 @@
-// out[b][row] = W[row] · x[b] for many rows b of x, with subgroup matrices: f16 × f16 to f32 at 16 × 16 × 16. With:
+// out[b][row] = W[row] · x[b] for many rows b of x, with subgroup matrices: f16 × f16 to f32. With:
 // subgroup-matrix, sections, strip-sizes, act-silu or act-gelu, and storage with strip-floats or the files of a quantised format as
 // `first` with strip-quantised. A workgroup computes TILE_X × TILE_W outputs over strips of STRIP columns. Each of its SPLIT_X ×
 // SPLIT_W subgroups accumulates a block of them; with SPLIT_K > 1, that many subgroups share the columns of a block. Registers
@@ -43,9 +43,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let lane = thread % SUBGROUP;
   let block = subgroup % BLOCKS;
   let my_k = subgroup / BLOCKS;
-  let my_x = block / SPLIT_W * (BLOCKS_X * 16u); // of the tile
-  let my_w = block % SPLIT_W * (OUT_BLOCKS * 16u);
-  var sums: array<subgroup_matrix_result<f32, 16, 16>, BLOCKS_X * BLOCKS_W>;
+  let my_x = block / SPLIT_W * (BLOCKS_X * MATRIX_M); // of the tile
+  let my_w = block % SPLIT_W * (OUT_BLOCKS * MATRIX_N);
+  var sums: array<ResultMatrix, BLOCKS_X * BLOCKS_W>;
 
   // rows past the end load the last row; their products are not stored
   var x_source: array<u32, X_LOADS> = array<u32, X_LOADS>();
@@ -83,17 +83,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         w_next[d] = load_weights(w_source, first_strip + strip, thread);
       }
       if (is_used) {
-        /* unroll */ for (var step_ = 0u; step_ < STRIP / 16u / SPLIT_K; step_++) {
+        /* unroll */ for (var step_ = 0u; step_ < STRIP / MATRIX_K / SPLIT_K; step_++) {
           let k = step_ * SPLIT_K + my_k;
-          var left: array<subgroup_matrix_left<f16, 16, 16>, BLOCKS_X>;
+          var left: array<LeftMatrix, BLOCKS_X>;
           /* unroll */ for (var i = 0u; i < BLOCKS_X; i++) {
-            left[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(
-              &space, buffer + (my_x + i * 16u) * TILE_STRIDE + k * 2u, TILE_STRIDE);
+            left[i] = subgroupMatrixLoad<LeftMatrix, row_major>(
+              &space, buffer + (my_x + i * MATRIX_M) * TILE_STRIDE + k * K_VECTORS, TILE_STRIDE);
           }
           /* unroll */ for (var j = 0u; j < BLOCKS_W; j++) {
-            let row = TILE_X + my_w + select(j * 16u, j / OUT_BLOCKS * HALF_W + j % OUT_BLOCKS * 16u, PAIR);
-            let right = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(
-              &space, buffer + row * TILE_STRIDE + k * 2u, TILE_STRIDE);
+            let row = TILE_X + my_w + select(j * MATRIX_N, j / OUT_BLOCKS * HALF_W + j % OUT_BLOCKS * MATRIX_N, PAIR);
+            let right = subgroupMatrixLoad<RightMatrix, col_major>(
+              &space, buffer + row * TILE_STRIDE + k * K_VECTORS, TILE_STRIDE);
             /* unroll */ for (var i = 0u; i < BLOCKS_X; i++) {
               sums[i * BLOCKS_W + j] = subgroupMatrixMultiplyAccumulate(left[i], right, sums[i * BLOCKS_W + j]);
             }
@@ -107,14 +107,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
     /* unroll */ for (var j = 0u; j < BLOCKS_W; j++) {
       subgroupMatrixStore<row_major>(
-        &space, subgroup * SUM_SPACE + j * 4u, sums[i * BLOCKS_W + j], SUM_STRIDE);
+        &space, subgroup * SUM_SPACE + j * BLOCK_FOURS, sums[i * BLOCKS_W + j], SUM_STRIDE);
     }
     workgroupBarrier();
     for (var turn = 0u; turn < OUT_TURNS; turn++) {
       let at = (turn * SPLIT_K + my_k) * SUBGROUP + lane;
       let r = at / OUT_COLS;
       let c = at % OUT_COLS;
-      let b = first_b + my_x + i * 16u + r;
+      let b = first_b + my_x + i * MATRIX_M + r;
       let row = first_row + my_w + c;
       if (b < params.batch && row < section.rows) {
         let to = group.z * params.slice_stride + b * params.out_stride + section.out + row;
