@@ -30,6 +30,8 @@ const CACHE_HOME = join(import.meta.dirname, "node_modules/.cache");
 const BROWSER_ONLY = "src/browser/**/*.test.ts";
 /** They need a browser, or are long. */
 const SYSTEM_ONLY = "**/*.system.test.ts";
+/** They need subgroup matrices; test/webgpu/lavapipe.system.test.ts runs them on an software adapter that has them. */
+const LAVAPIPE_ONLY = "test/lavapipe/*.test.ts";
 
 const inNode = {
   pool: "forks",
@@ -50,7 +52,14 @@ const node: TestProjectConfiguration = {
     ...inNode,
     name: "node",
     include: ["src", "eval", "bench", "web", "test"].map((folder) => `${folder}/**/*.test.ts`),
-    exclude: [BROWSER_ONLY, SYSTEM_ONLY, ...(SUITE === "quick" ? NOT_QUICK : []), "node_modules", "dist"],
+    exclude: [
+      BROWSER_ONLY,
+      SYSTEM_ONLY,
+      LAVAPIPE_ONLY,
+      ...(SUITE === "quick" ? NOT_QUICK : []),
+      "node_modules",
+      "dist",
+    ],
     sequence: { groupOrder: 0 },
   },
 };
@@ -69,6 +78,11 @@ const system: TestProjectConfiguration = {
     exclude: ["node_modules", "dist"],
     sequence: { groupOrder: 1 },
   },
+};
+
+/** In threads, since Node runs under another C library's loader, which would have to start processes too. */
+const lavapipe: TestProjectConfiguration = {
+  test: { ...common(), name: "lavapipe", pool: "threads", include: [LAVAPIPE_ONLY], testTimeout: 300_000 },
 };
 
 /** Pages are cross-origin isolated, so that threads may share memory. */
@@ -104,6 +118,6 @@ function browser(): TestProjectConfiguration[] {
   ];
 }
 
-export default defineConfig({
-  test: { maxWorkers: 2, projects: [SUITE === "system" ? system : node, ...browser()] },
-});
+const projects = { system: [system, ...browser()], lavapipe: [lavapipe] }[SUITE] ?? [node, ...browser()];
+
+export default defineConfig({ test: { maxWorkers: 2, projects } });

@@ -1,8 +1,9 @@
 /** Attention to the cache, its scores and its page scores on every backend, against brute force in f64. */
 import { describe, expect, it } from "vitest";
 import { hashUnit } from "../../src/base/random.ts";
+import { allowedNmse } from "./allowed-nmse.ts";
 import { attended, newScores, scoresOf } from "./attention-trial.ts";
-import { allowedNmse, CACHE_BACKENDS } from "./backend-table.ts";
+import { CACHE_BACKENDS } from "./backend-table.ts";
 import { attention, headScores, pageScore } from "./brute-force.ts";
 import { trialsOf } from "./open-trials.ts";
 import { makeInput, nmse, type PairedInput, Random, weightOf } from "./random-weights.ts";

@@ -10,7 +10,8 @@ import type { AttentionModel, AttentionPolicy } from "../../src/attention/policy
 import { predictReads } from "../../src/attention/predict-reads.ts";
 import type { Backend, CacheDtype, TokenSelection } from "../../src/backend/backend.ts";
 import { sizesOf } from "../sizes.ts";
-import { allowedNmse, BACKENDS_AND_ROUNDED } from "./backend-table.ts";
+import { allowedNmse } from "./allowed-nmse.ts";
+import { BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { attention } from "./brute-force.ts";
 import { gateOf } from "./gated-definition.ts";
 import {

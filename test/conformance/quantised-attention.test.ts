@@ -5,8 +5,9 @@
 import { describe, expect, it } from "vitest";
 import type { Sizes } from "../sizes.ts";
 import { matrixSpec } from "../weight-specs.ts";
+import { allowedNmse } from "./allowed-nmse.ts";
 import { attended } from "./attention-trial.ts";
-import { allowedNmse, BACKENDS_AND_ROUNDED } from "./backend-table.ts";
+import { BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { trialsOf } from "./open-trials.ts";
 import { makeWeight, nmse } from "./random-weights.ts";
 import type { Part, Trial } from "./trial.ts";

@@ -1,8 +1,9 @@
 /** Layers with sliding windows, and logits of another scale than headDim ** -0.5, against brute force in f64. */
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/base/errors.ts";
+import { allowedNmse } from "./allowed-nmse.ts";
 import { attended, newScores, scoresOf } from "./attention-trial.ts";
-import { allowedNmse, BACKENDS_AND_ROUNDED } from "./backend-table.ts";
+import { BACKENDS_AND_ROUNDED } from "./backend-table.ts";
 import { attention, headScores } from "./brute-force.ts";
 import { trialsOf } from "./open-trials.ts";
 import { nmse } from "./random-weights.ts";

@@ -16,6 +16,7 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { DeviceWatch } from "./device-watch.ts";
 import { fillRandom, fillRandomInt8 } from "./fill-random.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
+import type { LeftSums } from "./slice-sums.ts";
 
 export interface LayerCache {
   readonly keys: NumberedBuffer;
@@ -325,7 +326,7 @@ export class KvCache {
   finishHeads(
     layer: number,
     weights: AttentionInputWeights,
-    projected: NumberedBuffer,
+    projected: NumberedBuffer | LeftSums,
     {
       query,
       raw,
@@ -339,6 +340,8 @@ export class KvCache {
     const lanes = traits.isSoftware ? 64 : Math.max(32, maxSubgroupSize);
     // many rows fill a device with wide workgroups, one needs all it can get
     const threads = numRows > 8 ? Math.max(lanes, 256) : Math.max(lanes, 64);
+    const left = "slices" in projected ? projected : undefined;
+    const storage = "slices" in projected ? projected.storage : projected;
     const rawFile = raw ? "raw-heads" : "raw-none";
     const files = [
       ...prelude.files,
@@ -353,15 +356,19 @@ export class KvCache {
       HEAD_DIM: model.headDim,
       QUERY_HEADS: model.numQueryHeads,
       EPS: model.rmsNormEps,
+      SLICES: left?.slices ?? 1,
     });
     const norm = (ref: WeightRef | undefined) => (ref ? WebGpuWeight.of(ref).vector + 1 : 0);
     const cache = this.layer(layer);
     recorder.dispatch({
       category: "rest",
       kernel,
-      params: { q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
+      params: {
+        ...{ q_norm: norm(weights.qNorm), k_norm: norm(weights.kNorm) },
+        slice_stride: left?.sliceStride ?? 0,
+      },
       bindings: {
-        ...{ step: stepBuffer.storage, vectors: store.vectors, projected },
+        ...{ step: stepBuffer.storage, vectors: store.vectors, projected: storage },
         ...{ query: WebGpuTensor.of(query), keys: cache.keys, values: cache.values },
         ...(raw && { raw_query: WebGpuTensor.of(raw.query), raw_keys: WebGpuTensor.of(raw.keys) }),
       },

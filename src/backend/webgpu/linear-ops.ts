@@ -14,7 +14,7 @@ import { arePaired, formatsOf, headRowsOf, isStreamed, lanesOf, MIN_HEAD_ROWS } 
 import { gridOf, MAX_QUANTISED_ROWS, recordQuantised } from "./quantised-products.ts";
 import { type NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import { groupSections, type Product, pairSections, type Section, sectionParams } from "./sections.ts";
-import { SliceSums, type Target } from "./slice-sums.ts";
+import type { SliceSums, Target } from "./slice-sums.ts";
 import { type Mode, recordMatrix, recordTiles } from "./tile-products.ts";
 import { isQuantised, vectorElements } from "./weight-rows.ts";
 
@@ -36,6 +36,8 @@ interface HeadTarget {
 export interface ProductOptions extends PrepareOptions {
   /** out += instead of out =. */
   readonly add?: boolean;
+  /** The caller takes or settles the sums of slices: outputs that lack them are not whole. */
+  readonly mayLeave?: boolean;
 }
 
 /** Matrix products: few rows by a kernel that streams the weights once, many by tiles or with subgroup matrices. */
@@ -44,10 +46,10 @@ export class LinearOps {
   readonly #inputs: ProductInputs;
   readonly #sums: SliceSums;
 
-  constructor(context: GpuContext, inputs: ProductInputs) {
+  constructor(context: GpuContext, inputs: ProductInputs, sums: SliceSums) {
     this.#context = context;
     this.#inputs = inputs;
-    this.#sums = new SliceSums(context);
+    this.#sums = sums;
   }
 
   /** out[b] (+)= products of x[b], normed and gathered if asked. */
@@ -64,7 +66,12 @@ export class LinearOps {
       },
       matrix: (rows) => {
         for (const sections of groups)
-          recordMatrix(this.#context, { sections }, { x: rows, out, mode }, this.#sums);
+          recordMatrix(
+            this.#context,
+            { sections },
+            { x: rows, out, mode, mayLeave: options.mayLeave === true && groups.length === 1 },
+            this.#sums,
+          );
       },
     });
   }
@@ -135,12 +142,14 @@ export class LinearOps {
     if (formats.every((format) => x.count <= this.#maxVectorRows(format))) {
       const isInPlace = formats.every((format) => isStreamed(x, cols, format));
       const isDirect = isInPlace && !gather && (!norm || norm.vector % 4 === 0);
+      this.#sums.settle();
       if (isDirect) by.vector(x, norm);
       else by.vector(this.#inputs.floats(x, cols, options), undefined);
     } else if (formats.every((format) => this.#hasSubgroupMatrices(format))) {
       by.matrix(this.#inputs.halves(x, cols, options));
     } else {
       const isDirect = x.stride === padded(cols) && !norm && !gather;
+      this.#sums.settle();
       by.tiles(isDirect ? x : this.#inputs.floats(x, cols, options));
     }
   }
@@ -174,6 +183,7 @@ export class LinearOps {
       const blocks = sections.reduce((sum, { slice }) => sum + slice.rows / core.outputs, 0);
       const [columns, rows] = gridOf(Math.ceil(blocks / core.threadGroups));
       const { slab } = head.slice;
+      this.#sums.settle();
       recorder.dispatch({
         category: "weights",
         kernel,

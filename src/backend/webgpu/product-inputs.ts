@@ -3,9 +3,12 @@ import { reducePrelude, subgroupConstants } from "./device-traits.ts";
 import type { Bindings } from "./kernel-params.ts";
 import type { NumberedBuffer, WebGpuWeight } from "./refs.ts";
 import type { Constants } from "./shader.ts";
+import type { SliceSums } from "./slice-sums.ts";
 
 /** f16 rows are zero-padded to a multiple of this many columns. */
 export const PREPARED_STRIP = 512;
+/** vec4s of a row that an invocation of prepare-halves.wgsl keeps. */
+const MAX_KEPT_FOURS = 16;
 
 /** Rows of x in a buffer. */
 export interface Rows {
@@ -31,47 +34,74 @@ export interface PrepareOptions {
   readonly gather?: NumberedBuffer | undefined;
 }
 
+/** A kernel that prepares rows, and what it takes besides them. */
+interface Preparation extends PrepareOptions {
+  readonly cols: number;
+  readonly prelude?: "rows-plain" | "rows-summed";
+  readonly constants: Constants;
+  readonly params?: Readonly<Record<string, number>>;
+  readonly bindings: Bindings;
+}
+
 /** Prepares rows for products whose kernels cannot read them in place: norms, gathers, pads, converts to f16. */
 export class ProductInputs {
   readonly #context: GpuContext;
+  readonly #sums: SliceSums;
   #floats: NumberedBuffer | undefined;
   #halves: NumberedBuffer | undefined;
   #scales: NumberedBuffer | undefined;
 
-  constructor(context: GpuContext) {
+  /** sums: those that products leave for rows that are prepared next */
+  constructor(context: GpuContext, sums: SliceSums) {
     this.#context = context;
+    this.#sums = sums;
   }
 
   /** f32 rows, padded with zeros to whole vectors of every dtype. */
   floats(x: Rows, cols: number, { norm, gather }: PrepareOptions): Rows {
     const stride = padded(cols);
     this.#floats = this.#reserve(this.#floats, "prepared rows", x.count * stride * 4);
-    this.#record("prepare", x, { cols, norm, gather }, { OUT_STRIDE: stride }, { out: this.#floats });
+    this.#sums.settle();
+    const bindings = { out: this.#floats };
+    this.#record("prepare", x, { cols, norm, gather, constants: { OUT_STRIDE: stride }, bindings });
     return { storage: this.#floats, stride, count: x.count };
   }
 
-  /** Prepares f16 rows, zero-padded to a multiple of `PREPARED_STRIP`. */
+  /** Prepares f16 rows, zero-padded to a multiple of `PREPARED_STRIP`. If sums were left for x, it adds them to x first. */
   halves(x: Rows, cols: number, { norm, gather }: PrepareOptions): HalfRows {
     const stride = Math.ceil(cols / PREPARED_STRIP) * PREPARED_STRIP;
     this.#halves = this.#reserve(this.#halves, "prepared f16 rows", x.count * stride * 2);
     this.#scales = this.#reserve(this.#scales, "scales of rows", x.count * 4);
     const isWide = cols % 4 === 0 && x.stride % 4 === 0 && (norm?.vector ?? 0) % 4 === 0;
-    const constants = { OUT_STRIDE: stride / 2, WIDE: isWide };
-    const out = { out: this.#halves, scales: this.#scales };
-    this.#record("prepare-halves", x, { cols, norm, gather }, constants, out);
+    // every element in a register
+    const isKept = stride / 4 <= MAX_KEPT_FOURS * this.#threads;
+    if (gather || !isWide || !isKept) this.#sums.settle();
+    const left = this.#sums.take(x.storage, x.stride, true);
+    this.#record("prepare-halves", x, {
+      ...{ cols, norm, gather, params: { slice_stride: (left?.sliceStride ?? 0) / 4 } },
+      prelude: left ? "rows-summed" : "rows-plain",
+      constants: { OUT_STRIDE: stride / 2, WIDE: isWide, ...(left && { SLICES: left.slices }) },
+      bindings: {
+        ...{ out: this.#halves, scales: this.#scales },
+        ...(left && { slices: left.storage }),
+      },
+    });
     return { storage: this.#halves, scales: this.#scales, vectors: stride / 8, count: x.count };
+  }
+
+  get #threads(): number {
+    return this.#context.traits.isSoftware ? 64 : 256;
   }
 
   #record(
     name: "prepare" | "prepare-halves",
     x: Rows,
-    { cols, norm, gather }: PrepareOptions & { readonly cols: number },
-    constants: Constants,
-    out: Bindings,
+    { cols, norm, gather, prelude, constants, params, bindings }: Preparation,
   ): void {
     const { recorder, weights, model, traits } = this.#context;
-    const threads = traits.isSoftware ? 64 : 256;
-    const kernel = recorder.kernel([reducePrelude(traits, threads), name], {
+    const threads = this.#threads;
+    const files = [reducePrelude(traits, threads), ...(prelude ? [prelude] : []), name] as const;
+    const kernel = recorder.kernel(files, {
       ...subgroupConstants(traits),
       THREADS: threads,
       LANES: threads,
@@ -85,8 +115,8 @@ export class ProductInputs {
     recorder.dispatch({
       category: "weights",
       kernel,
-      params: { norm: norm?.vector ?? 0 },
-      bindings: { x: x.storage, vectors: weights.vectors, rows: gather ?? "unused", ...out },
+      params: { norm: norm?.vector ?? 0, ...params },
+      bindings: { x: x.storage, vectors: weights.vectors, rows: gather ?? "unused", ...bindings },
       grid: [x.count],
     });
   }

@@ -21,7 +21,9 @@ export function skinnyTile(
   rows: number,
 ): MatrixTile {
   const chosen = rows >= WIDE_ROWS ? tuning.wideTile : tuning.narrowTile;
-  return { ...chosen, x: Math.ceil(count / m) * m, splitX: 1, splitW: 1 };
+  // the row counts that kernels are compiled for (row-classes.ts)
+  const x = count <= m ? m : Math.ceil(count / 16) * 16;
+  return { ...chosen, x, splitX: 1, splitW: 1 };
 }
 
 /** Invocations that share a row of `stride` vectors: whole reduce groups, as many as possible among those that idle least. */

@@ -1,6 +1,7 @@
 import type { TensorRef, WeightRef } from "../../base/tensor-ref.ts";
 import type {
   AttentionOutputWeights,
+  DenseFeedForwardWeights,
   FeedForwardWeights,
   LayerOutputWeights,
   LayerTensors,
@@ -17,6 +18,7 @@ import { LinearOps } from "./linear-ops.ts";
 import { ProductInputs, padded, type Rows } from "./product-inputs.ts";
 import { type NumberedBuffer, WebGpuTensor, WebGpuWeight } from "./refs.ts";
 import type { Product } from "./sections.ts";
+import { SliceSums } from "./slice-sums.ts";
 
 /** Tensors of `attentionInput`. */
 interface InputTensors {
@@ -30,6 +32,7 @@ export class ProjectionOps {
   readonly #context: GpuContext;
   readonly #cache: KvCache;
   readonly #linear: LinearOps;
+  readonly #sums: SliceSums;
   readonly #layerKernel: LayerKernel;
   /** f32 [rows, (query + 2 kv heads) * headDim] */
   readonly #projected: NumberedBuffer;
@@ -39,15 +42,16 @@ export class ProjectionOps {
   /** Results before their output norm: f32 [rows, hiddenSize]; made at the first. */
   #results: NumberedBuffer | undefined;
   readonly #logitRows: NumberedBuffer;
-  readonly #lists: Readonly<Record<"input" | "output" | "feedForward" | "logits", CommandLists>>;
+  readonly #lists: Readonly<Record<"input" | "output" | "feedForward" | "advance" | "logits", CommandLists>>;
 
   constructor(context: GpuContext, cache: KvCache) {
     const { buffers, model, capacity, recorder } = context;
     const rows = capacity.maxBatchRows;
     this.#context = context;
     this.#cache = cache;
-    const inputs = new ProductInputs(context);
-    this.#linear = new LinearOps(context, inputs);
+    this.#sums = new SliceSums(context);
+    const inputs = new ProductInputs(context, this.#sums);
+    this.#linear = new LinearOps(context, inputs, this.#sums);
     this.#projected = buffers.storage("projected heads", rows * this.#projectedWidth * 4);
     this.#layerKernel = new LayerKernel(context, cache, this.#projected);
     this.#gated = buffers.storage("gated", rows * padded(model.intermediateSize) * 4);
@@ -57,6 +61,7 @@ export class ProjectionOps {
       input: recorder.newCommandLists(),
       output: recorder.newCommandLists(),
       feedForward: recorder.newCommandLists(),
+      advance: recorder.newCommandLists(),
       logits: recorder.newCommandLists(),
     };
   }
@@ -78,25 +83,70 @@ export class ProjectionOps {
     return true;
   }
 
+  /**
+   * Records `advance` of rows in one list, where products leave sums of slices to what reads them next. Returns false, with nothing
+   * recorded, for a feed-forward of experts.
+   */
+  advanceRows(
+    numRows: number,
+    { output, feedForward }: LayerOutputWeights,
+    next: NextLayer | undefined,
+    { attended, x, query, raw }: LayerTensors,
+  ): boolean {
+    if (feedForward.kind === "experts") return false;
+    const from = WebGpuTensor.of(attended);
+    const to = WebGpuTensor.of(x);
+    const heads = WebGpuTensor.of(query);
+    let node = this.#lists.advance.at(from.id).at(to.id).at(heads.id).at(numRows);
+    node = underFeedForward(underOutput(node, output), feedForward);
+    if (next) node = underInput(node, next, raw);
+    if (!this.#context.recorder.replay(node))
+      this.#keepAdvance(node, numRows, { output, feedForward }, next, {
+        attended: from,
+        x: to,
+        query: heads,
+        raw,
+      });
+    return true;
+  }
+
+  // lists are kept by methods of their own: a closure beside `replay` would cost each replay its context
+  #keepAdvance(
+    node: CommandLists,
+    count: number,
+    {
+      output,
+      feedForward,
+    }: { readonly output: AttentionOutputWeights; readonly feedForward: DenseFeedForwardWeights },
+    next: NextLayer | undefined,
+    { attended, x, query, raw }: InputTensors & { readonly attended: WebGpuTensor },
+  ): void {
+    this.#context.recorder.keep(node, () => {
+      this.#recordOutput(output, attended, x, count);
+      this.#recordFeedForward(feedForward, x, count);
+      if (next) this.#recordInput(next, this.#rowsOf(x, count), { query, raw });
+      this.#sums.settle();
+    });
+  }
+
   attentionInput(
     numRows: number,
-    { layer, weights }: NextLayer,
+    next: NextLayer,
     { x, query, raw }: Pick<LayerTensors, "x" | "query" | "raw">,
   ): void {
     const from = WebGpuTensor.of(x);
     const to = WebGpuTensor.of(query);
-    const rawId = raw ? WebGpuTensor.of(raw.query).id : 0;
-    let node = this.#lists.input.at(from.id).at(to.id).at(numRows).at(layer).at(rawId);
-    node = under(under(under(under(node, weights.norm), weights.q), weights.k), weights.v);
-    node = under(under(under(node, weights.qBias), weights.kBias), weights.vBias);
-    node = under(under(node, weights.qNorm), weights.kNorm);
+    const node = underInput(this.#lists.input.at(from.id).at(to.id).at(numRows), next, raw);
     if (!this.#context.recorder.replay(node))
-      this.#keepInput(node, { layer, weights }, { x: from, query: to, raw }, numRows);
+      this.#keepInput(node, next, { x: from, query: to, raw }, numRows);
   }
 
   #keepInput(node: CommandLists, next: NextLayer, { x, query, raw }: InputTensors, count: number): void {
-    const rows = { storage: x, stride: this.#context.model.hiddenSize, count };
-    this.#context.recorder.keep(node, () => this.#recordInput(next, rows, { query, raw }));
+    this.#context.recorder.keep(node, () => this.#recordInput(next, this.#rowsOf(x, count), { query, raw }));
+  }
+
+  #rowsOf(x: WebGpuTensor, count: number): Rows {
+    return { storage: x, stride: this.#context.model.hiddenSize, count };
   }
 
   #recordInput(
@@ -132,21 +182,33 @@ export class ProjectionOps {
       ],
       rows,
       { storage: this.#projected, stride: this.#projectedWidth },
-      { norm },
+      { norm, mayLeave: true },
     );
-    this.#cache.finishHeads(layer, weights, this.#projected, { query, raw, numRows: rows.count });
+    const left = this.#sums.take(this.#projected, this.#projectedWidth, false);
+    this.#cache.finishHeads(layer, weights, left ?? this.#projected, { query, raw, numRows: rows.count });
   }
 
   attentionOutput(numRows: number, weights: AttentionOutputWeights, attended: TensorRef, x: TensorRef): void {
     const from = WebGpuTensor.of(attended);
     const to = WebGpuTensor.of(x);
-    let node = under(under(this.#lists.output.at(from.id).at(to.id).at(numRows), weights.o), weights.oBias);
-    node = under(node, weights.outputNorm);
+    const node = underOutput(this.#lists.output.at(from.id).at(to.id).at(numRows), weights);
     if (!this.#context.recorder.replay(node)) this.#keepOutput(node, weights, from, to, numRows);
   }
 
   #keepOutput(
     node: CommandLists,
+    weights: AttentionOutputWeights,
+    attended: WebGpuTensor,
+    x: WebGpuTensor,
+    count: number,
+  ): void {
+    this.#context.recorder.keep(node, () => {
+      this.#recordOutput(weights, attended, x, count);
+      this.#sums.settle();
+    });
+  }
+
+  #recordOutput(
     { o, oBias, outputNorm }: AttentionOutputWeights,
     attended: WebGpuTensor,
     x: WebGpuTensor,
@@ -154,22 +216,22 @@ export class ProjectionOps {
   ): void {
     const { hiddenSize, numQueryHeads, headDim } = this.#context.model;
     const width = numQueryHeads * headDim;
-    const product = {
-      weight: LinearOps.weight(o, hiddenSize, width),
-      out: 0,
-      bias: oBias && WebGpuWeight.of(oBias),
-    };
-    this.#context.recorder.keep(node, () =>
-      this.#addProduct(product, { storage: attended, stride: width, count }, x, outputNorm),
-    );
+    const weight = LinearOps.weight(o, hiddenSize, width);
+    const product = { weight, out: 0, bias: oBias && WebGpuWeight.of(oBias) };
+    this.#addProduct(product, { storage: attended, stride: width, count }, x, outputNorm);
   }
 
-  /** Records x += product of `from`, through a norm if there is one. */
+  /** Records x += product of `from`, through a norm if there is one; without one it may leave sums of slices. */
   #addProduct(product: Product, from: Rows, x: WebGpuTensor, outputNorm: WeightRef | undefined): void {
     const { recorder, model, traits, weights, buffers, capacity } = this.#context;
     const { hiddenSize, rmsNormEps } = model;
     if (!outputNorm) {
-      this.#linear.multiply([product], from, { storage: x, stride: hiddenSize }, { add: true });
+      this.#linear.multiply(
+        [product],
+        from,
+        { storage: x, stride: hiddenSize },
+        { add: true, mayLeave: true },
+      );
       return;
     }
     this.#results ??= buffers.storage("results before their norm", 4 * capacity.maxBatchRows * hiddenSize);
@@ -190,33 +252,34 @@ export class ProjectionOps {
 
   feedForward(numRows: number, weights: FeedForwardWeights, x: TensorRef): void {
     const at = WebGpuTensor.of(x);
-    let node = this.#lists.feedForward.at(at.id).at(numRows);
-    node = under(under(under(under(node, weights.norm), weights.gate), weights.up), weights.down);
-    node = under(node, weights.kind === "experts" ? weights.router : weights.outputNorm);
+    const node = underFeedForward(this.#lists.feedForward.at(at.id).at(numRows), weights);
     if (!this.#context.recorder.replay(node)) this.#keepFeedForward(node, weights, at, numRows);
   }
 
   #keepFeedForward(node: CommandLists, weights: FeedForwardWeights, x: WebGpuTensor, count: number): void {
-    const { hiddenSize, intermediateSize } = this.#context.model;
-    const rows = { storage: x, stride: hiddenSize, count };
-    if (weights.kind === "experts") {
-      const experts = expertsOf(this.#experts);
-      this.#context.recorder.keep(node, () => experts.record(weights, rows));
-      return;
-    }
-    const { norm, gate, up, down, outputNorm } = weights;
-    const stride = padded(intermediateSize);
     this.#context.recorder.keep(node, () => {
-      this.#linear.multiplyPair(
-        { weight: LinearOps.weight(gate, intermediateSize, hiddenSize), out: 0 },
-        { weight: LinearOps.weight(up, intermediateSize, hiddenSize), out: 0 },
-        rows,
-        { storage: this.#gated, stride },
-        { norm: WebGpuWeight.of(norm) },
-      );
-      const product = { weight: LinearOps.weight(down, hiddenSize, intermediateSize), out: 0 };
-      this.#addProduct(product, { storage: this.#gated, stride, count }, x, outputNorm);
+      if (weights.kind === "experts") expertsOf(this.#experts).record(weights, this.#rowsOf(x, count));
+      else this.#recordFeedForward(weights, x, count);
+      this.#sums.settle();
     });
+  }
+
+  #recordFeedForward(
+    { norm, gate, up, down, outputNorm }: DenseFeedForwardWeights,
+    x: WebGpuTensor,
+    count: number,
+  ): void {
+    const { hiddenSize, intermediateSize } = this.#context.model;
+    const stride = padded(intermediateSize);
+    this.#linear.multiplyPair(
+      { weight: LinearOps.weight(gate, intermediateSize, hiddenSize), out: 0 },
+      { weight: LinearOps.weight(up, intermediateSize, hiddenSize), out: 0 },
+      this.#rowsOf(x, count),
+      { storage: this.#gated, stride },
+      { norm: WebGpuWeight.of(norm) },
+    );
+    const product = { weight: LinearOps.weight(down, hiddenSize, intermediateSize), out: 0 };
+    this.#addProduct(product, { storage: this.#gated, stride, count }, x, outputNorm);
   }
 
   logits(
@@ -255,6 +318,26 @@ export class ProjectionOps {
       ),
     );
   }
+}
+
+function underInput(
+  node: CommandLists,
+  { layer, weights }: NextLayer,
+  raw: RawHeads | undefined,
+): CommandLists {
+  let below = node.at(layer).at(raw ? WebGpuTensor.of(raw.query).id : 0);
+  below = under(under(under(under(below, weights.norm), weights.q), weights.k), weights.v);
+  below = under(under(under(below, weights.qBias), weights.kBias), weights.vBias);
+  return under(under(below, weights.qNorm), weights.kNorm);
+}
+
+function underOutput(node: CommandLists, { o, oBias, outputNorm }: AttentionOutputWeights): CommandLists {
+  return under(under(under(node, o), oBias), outputNorm);
+}
+
+function underFeedForward(node: CommandLists, weights: FeedForwardWeights): CommandLists {
+  const below = under(under(under(under(node, weights.norm), weights.gate), weights.up), weights.down);
+  return under(below, weights.kind === "experts" ? weights.router : weights.outputNorm);
 }
 
 /** The node of a weight, which may be left out. */

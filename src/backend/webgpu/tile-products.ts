@@ -19,6 +19,8 @@ interface TileOptions<X> {
   readonly x: X;
   readonly out: Target;
   readonly mode: Mode;
+  /** The sums of slices may be left. */
+  readonly mayLeave?: boolean;
 }
 
 /** Products of rows of x by tiles in workgroup memory (gemm.wgsl). */
@@ -56,7 +58,7 @@ export function recordTiles(
 export function recordMatrix(
   context: GpuContext,
   { sections, partner }: { readonly sections: readonly Section[]; readonly partner?: Section },
-  { x, out, mode }: TileOptions<HalfRows>,
+  { x, out, mode, mayLeave }: TileOptions<HalfRows>,
   sums: SliceSums,
 ): void {
   const { recorder, weights, tuning, traits } = context;
@@ -116,8 +118,10 @@ export function recordMatrix(
       slices,
     ],
   });
-  if (slices > 1)
-    sums.record({ slices, first: first.out, rows: x.count, columns: rows, out, isAdded: mode === "add" });
+  if (slices === 1) return;
+  const left = { slices, first: first.out, rows: x.count, columns: rows, out, isAdded: mode === "add" };
+  if (mayLeave) sums.leave(left);
+  else sums.record(left);
 }
 
 /** True if the sums of slices can be added up by whole vec4s, of one run of columns. */

@@ -50,16 +50,13 @@ import { ProjectionOps } from "./projection-ops.ts";
 import { Readbacks } from "./readbacks.ts";
 import { Recorder } from "./recorder.ts";
 import { WebGpuTensor, WebGpuWeight } from "./refs.ts";
-import { compiledRowCountsOf } from "./row-classes.ts";
+import { compiledRowCountsOf, FLUSH_ROWS } from "./row-classes.ts";
 import { SamplingOps } from "./sampling-ops.ts";
 import { SelectionOps } from "./selection-ops.ts";
 import { StepBuffer } from "./step-buffer.ts";
 import { choicesOf } from "./tuned-sizes.ts";
 import { WEBGPU_FORMATS } from "./weight-formats.ts";
 import { WeightStore } from "./weight-store.ts";
-
-/** Rows from which a batch is submitted layer by layer: the device begins while the host records the layers after. */
-const FLUSH_ROWS = 64;
 
 export class WebGpuBackend implements Backend, LayerOps {
   readonly model: ModelShape;
@@ -234,7 +231,10 @@ export class WebGpuBackend implements Backend, LayerOps {
   }
 
   advance(from: LayerOutputWeights, next: NextLayer | undefined, tensors: LayerTensors): void {
-    if (this.#sizes().numRows === 1 && this.#projections.advanceRow(from, next, tensors)) return;
+    const { numRows } = this.#sizes();
+    if (numRows === 1 && this.#projections.advanceRow(from, next, tensors)) return;
+    this.#attention.decode.settle(WebGpuTensor.of(tensors.attended));
+    if (numRows < FLUSH_ROWS && this.#projections.advanceRows(numRows, from, next, tensors)) return;
     advanceByOps(this, from, next, tensors);
   }
 

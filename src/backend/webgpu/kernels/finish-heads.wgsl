@@ -3,6 +3,7 @@
 override HEAD_DIM: u32;
 override QUERY_HEADS: u32;
 override EPS: f32;
+override SLICES: u32; // of the products, whose sums the kernel adds
 const HALF: u32 = HEAD_DIM / 2u;
 const PADDED: u32 = ROW_VECTORS * VECTOR_ELEMENTS;
 const THREAD_GROUPS: u32 = THREADS / LANES;
@@ -11,16 +12,25 @@ const HEADS: u32 = QUERY_HEADS + 2u * KV_HEADS;
 struct Params {
   q_norm: u32, // first element + 1; 0: none
   k_norm: u32,
+  slice_stride: u32, // elements from the sums of a slice to those of the next
 }
 var<uniform> params: Params;
 var<storage, read> step: array<u32>;
 var<storage, read> vectors: array<f32>;
-var<storage, read> projected: array<f32>; // [rows, (QUERY_HEADS + 2 KV_HEADS) * HEAD_DIM]
+var<storage, read> projected: array<f32>; // [SLICES][rows, (QUERY_HEADS + 2 KV_HEADS) * HEAD_DIM]
 var<storage, read_write> query: array<f32>; // [rows, QUERY_HEADS * HEAD_DIM]
 var<storage, read_write> keys: array<u32>;
 var<storage, read_write> values: array<u32>;
 
 var<workgroup> head_space: array<f32, THREAD_GROUPS * PADDED>;
+
+fn projected_at(at: u32) -> f32 {
+  var sum = projected[at];
+  /* unroll */ for (var i = 0u; i < SLICES - 1u; i++) {
+    sum += projected[(i + 1u) * params.slice_stride + at];
+  }
+  return sum;
+}
 
 // The i-th word of a row of the cache.
 fn packed(space: u32, i: u32, scale: f32) -> u32 {
@@ -59,14 +69,15 @@ fn main(
   if (params.q_norm > 0u || params.k_norm > 0u) {
     var squares = 0f;
     for (var i = lane; i < HEAD_DIM; i += LANES) {
-      squares += projected[origin + i] * projected[origin + i];
+      let value = projected_at(origin + i);
+      squares += value * value;
     }
     scale = inverseSqrt(reduce_sum(vec4f(squares), thread).x / f32(HEAD_DIM) + EPS);
   }
   for (var i = lane; i < PADDED; i += LANES) {
     var value = 0f;
     if (i < HEAD_DIM) {
-      value = projected[origin + i];
+      value = projected_at(origin + i);
       if (norm > 0u) {
         value *= scale * vectors[norm - 1u + i];
       }

@@ -1,6 +1,6 @@
 // Rows of x for subgroup matrices: normed if asked, as f16 with zeros past their columns, each scaled by a power of two that
-// brings its largest element to between 2^13 and 2^14. With: reduce. One workgroup of THREADS = LANES per row, in registers if
-// it fits.
+// brings its largest element to between 2^13 and 2^14. With: reduce, rows-plain or rows-summed. One workgroup of THREADS = LANES
+// per row, in registers if it fits.
 override COLS: u32; // a multiple of 4, and so is where the norm begins, where WIDE
 override X_STRIDE: u32; // elements from row to row of x
 override OUT_STRIDE: u32; // words of a row; an even number
@@ -14,27 +14,15 @@ const KEPT: u32 = min(OWN, 16u);
 
 struct Params {
   norm: u32, // first element of the norm weights
+  slice_stride: u32, // vec4s from the sums of a slice to those of the next
 }
 var<uniform> params: Params;
-var<storage, read> x: array<vec4f>;
 var<storage, read> vectors: array<vec4f>;
 var<storage, read> rows: array<u32>;
 var<storage, read_write> out: array<vec2u>;
 var<storage, read_write> scales: array<f32>; // factor of a row's products
 
-// Four elements of a row, or of the norm weights; zero past the end.
-fn load_x(origin: u32, c: u32) -> vec4f {
-  if (WIDE) {
-    return select(0f, 1f, c < COLS) * x[(origin + min(c, COLS - 4u)) / 4u];
-  }
-  var four = vec4f();
-  /* unroll */ for (var k = 0u; k < 4u; k++) {
-    let at = origin + min(c + k, COLS - 1u);
-    four[k] = select(0f, x[at / 4u][at % 4u], c + k < COLS);
-  }
-  return four;
-}
-
+// Four elements of the norm weights.
 fn load_norm(c: u32) -> vec4f {
   if (!NORM) {
     return vec4f(1f);
