@@ -1,62 +1,32 @@
-import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { type Segment, splitMaths } from "./math-segments.ts";
+import { memo } from "preact/compat";
+import { useRef } from "preact/hooks";
+import { AnswerStream, type Block } from "./answer-stream.ts";
+import { BlockView } from "./block-view.tsx";
+import { HeadingLevels } from "./heading-levels.ts";
 
-/** Turns TeX into HTML. */
-type Typeset = (tex: string, isDisplayed: boolean) => string;
-let typesetting: Promise<Typeset> | undefined;
-
-/** KaTeX, its styles and its fonts come with the first maths of the page. */
-function loadTypeset(): Promise<Typeset> {
-  typesetting ??= Promise.all([import("katex"), import("katex/dist/katex.min.css")]).then(
-    ([{ default: katex }]) =>
-      (tex, displayMode) =>
-        // "html": KaTeX writes elements of its own alone, and no link or image unless it is trusted
-        katex.renderToString(tex, {
-          displayMode,
-          throwOnError: false,
-          output: "htmlAndMathml",
-          strict: "ignore",
-        }),
-  );
-  return typesetting;
-}
-
-/** An answer, with its maths typeset once the maths has ended. Until then, and where typesetting cannot be loaded, TeX is shown. */
-export function AnswerText({ text }: { readonly text: string }) {
-  const typeset = useSignal<Typeset | undefined>(undefined);
-  const segments = splitMaths(text);
-  const needsTypeset = segments.some(({ kind }) => kind === "maths");
-  useEffect(() => {
-    if (!needsTypeset) return;
-    loadTypeset().then(
-      (loaded) => {
-        typeset.value = loaded;
-      },
-      () => {
-        typesetting = undefined; // TeX stays readable, and the next answer tries again
-      },
-    );
-  }, [needsTypeset, typeset]);
+/**
+ * An answer as Markdown with maths. Elements are made from tokens: nothing of an answer is read as HTML, and nothing of it makes the
+ * browser ask a host.
+ * isStreaming: more is coming
+ */
+export function AnswerText({ text, isStreaming }: { readonly text: string; readonly isStreaming: boolean }) {
+  const stream = useRef<AnswerStream | undefined>(undefined);
+  stream.current ??= new AnswerStream();
+  const levels = new HeadingLevels();
   return (
     <div class="answer">
-      {segments.map((segment, i) => (
-        <SegmentView key={i} segment={segment} typeset={typeset.value} />
-      ))}
+      {stream.current.read(text, isStreaming).map((block, i) => {
+        const level = block.token.type === "heading" ? levels.next(block.token.depth) : undefined;
+        return <AnswerBlock key={i} block={block} level={level} />;
+      })}
     </div>
   );
 }
 
-function SegmentView({
-  segment,
-  typeset,
-}: {
-  readonly segment: Segment;
-  readonly typeset: Typeset | undefined;
-}) {
-  if (segment.kind === "text") return <>{segment.text}</>;
-  const { tex, isDisplayed } = segment;
-  if (!typeset) return <code>{tex}</code>;
-  // KaTeX escapes what it is given
-  return <span dangerouslySetInnerHTML={{ __html: typeset(tex, isDisplayed) }} />;
-}
+/** Made once for a block that has ended. */
+const AnswerBlock = memo(
+  ({ block, level }: { readonly block: Block; readonly level: number | undefined }) => (
+    <BlockView token={block.token} isOpen={block.isOpen} level={level} depth={0} />
+  ),
+  (before, after) => before.block === after.block && before.level === after.level,
+);
