@@ -28,6 +28,7 @@ async function keepAnswer(page: Page, answer: string): Promise<void> {
       ),
     ];
     const opening = indexedDB.open("lessismore", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("conversations", { keyPath: "id" });
     await new Promise((resolve) => (opening.onsuccess = resolve));
     const change = opening.result.transaction("conversations", "readwrite");
     change
@@ -54,7 +55,13 @@ describe.skipIf(launchOptions === undefined)("answers of the page", () => {
 
   /** The page with an answer that it has kept. */
   async function openWith(answer: string, options: OpenOptions = {}): Promise<Page> {
-    const page = await trial.open({ settings: { backend: "wasm" }, serviceWorkers: "block", ...options });
+    // the model may still be opening: nothing here needs it
+    const context = await trial.context({
+      ...{ settings: { backend: "one-thread" }, serviceWorkers: "block", ...options },
+    });
+    const page = await context.newPage();
+    await page.goto(await trial.serve());
+    await page.getByRole("textbox", { name: "Message" }).waitFor();
     await keepAnswer(page, answer);
     await page.reload();
     await page.locator(".answer .katex").first().waitFor();

@@ -141,6 +141,13 @@ describe("while it comes", () => {
     expect(typesOf(stream.read("- four", true))).toEqual(["list"]);
   });
 
+  test("a text that has not changed has the same blocks", () => {
+    const stream = new AnswerStream(still);
+    const blocks = stream.read("# One\n\ntwo", false);
+    expect(stream.read("# One\n\ntwo", false)).toBe(blocks);
+    expect(stream.read("# One\n\ntwo", true)).not.toBe(blocks);
+  });
+
   test("definitions at the end give links before them their addresses", () => {
     const stream = new AnswerStream(still);
     const text = "see [r] now\n\nmore\n\n[r]: https://x.y\n";

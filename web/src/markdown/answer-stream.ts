@@ -22,6 +22,9 @@ export class AnswerStream {
   #before = "";
   #links: Links = {};
   #blocks: readonly Block[] = [];
+  /** What was read last. */
+  #source: string | undefined;
+  #wasStreaming = false;
   #readAt = Number.NEGATIVE_INFINITY;
   #tookMs = 0;
   readonly #now: () => number;
@@ -33,13 +36,13 @@ export class AnswerStream {
 
   /** The blocks of the text so far. A text that does not begin as the last one did is another answer. */
   read(source: string, isStreaming: boolean): readonly Block[] {
+    if (source === this.#source && isStreaming === this.#wasStreaming) return this.#blocks;
     const text = source.replaceAll(/\r\n?/g, "\n");
     const started = this.#now();
     const rests = isStreaming && this.#tookMs > SLOW_MS && started - this.#readAt < PAUSE * this.#tookMs;
     if (rests && text.startsWith(this.#before)) return this.#blocks;
-    // a definition changes links before it
-    if (!text.startsWith(this.#before) || (!isStreaming && Object.keys(this.#links).length > 0))
-      this.#reset();
+    [this.#source, this.#wasStreaming] = [source, isStreaming];
+    if (!text.startsWith(this.#before)) this.#reset();
     this.#blocks = isStreaming ? this.#readOpen(text) : this.#readEnd(text);
     this.#readAt = this.#now();
     this.#tookMs = this.#readAt - started;
