@@ -1,7 +1,7 @@
 import { Attention } from "../attention/attend.ts";
 import { bindAttention, firstNamed } from "../attention/bind-attention.ts";
 import type { AttentionPolicy } from "../attention/policy.ts";
-import { type EngineError, RequestError } from "../base/errors.ts";
+import { BackendError, type EngineError, RequestError } from "../base/errors.ts";
 import { Mutex } from "../base/mutex.ts";
 import { yieldToEventLoop } from "../base/yield.ts";
 import { CacheSizer, type Idleness, poolOptions } from "../kv/cache-sizer.ts";
@@ -183,7 +183,7 @@ export class GenerationEngine implements LoadedEngine {
     void prepared
       .then(
         () => this.#failure,
-        (error: unknown) => this.#failure ?? unprepared(request.name, error),
+        (error: unknown) => this.#failure ?? this.#whyUnprepared(request.name, error),
       )
       .then((failure) => {
         const reason = this.#isClosed ? closedError() : failure;
@@ -191,6 +191,19 @@ export class GenerationEngine implements LoadedEngine {
         else this.#admission.queue(request);
         void this.#pump();
       });
+  }
+
+  /** The error of a request that could not be prepared. A backend that has failed, such as a device lost between requests, ends the engine. */
+  async #whyUnprepared(name: string, error: unknown): Promise<EngineError> {
+    if (error instanceof BackendError) {
+      const { backend } = this.#components;
+      try {
+        await this.#backendUse.run(() => backend.allocate("nothing", () => {})); // throws if it has failed
+      } catch (failure) {
+        return this.#fail(failure);
+      }
+    }
+    return unprepared(name, error);
   }
 
   /** Loads the weights of the engine's own policy and takes its memory. @throws ModelFileError, ConfigError, BackendError */

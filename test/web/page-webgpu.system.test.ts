@@ -1,7 +1,7 @@
 /** The demo page in headless Chromium on WebGPU, which is SwiftShader on machines without a GPU: answers, and devices that are lost. */
 import type { Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { boxedAnswer, goldens, launchOptions, PageTrial, send, waitForTokens } from "./page-trial.ts";
+import { boxedAnswer, goldens, launchOptions, PageTrial, ready, send, waitForTokens } from "./page-trial.ts";
 
 /** SwiftShader compiles kernels for half a minute or more, and takes a tenth of a second or more for a token. */
 const TEST_MS = 600_000;
@@ -44,13 +44,42 @@ describe.skipIf(launchOptions === undefined)("the page on WebGPU", { timeout: TE
         }),
     });
 
-  test("solves a golden problem", async () => {
+  test("solves a golden problem; a device lost between two questions is told with the next one, which is solved", async () => {
     const page = await openPage();
     expect(await page.locator(".header").innerText()).toContain("Ready on WebGPU");
-    const [{ problem, answer } = { problem: "", answer: "" }] = goldens;
+    const [{ problem, answer } = { problem: "", answer: "" }, , , , next = { problem: "", answer: "" }] =
+      goldens;
     await send(page, problem);
     expect(await boxedAnswer(page)).toBe(answer);
     expect(await page.locator(".figures").last().innerText()).toContain("WebGPU");
+    await loseDevice(page);
+    await page.waitForTimeout(1500); // the engine's worker may tell it meanwhile
+    await send(page, next.problem);
+    await page.getByText("The device was lost. Opening the model again…").waitFor();
+    expect(await boxedAnswer(page)).toBe(next.answer);
+    expect(await page.locator(".notice.failed").count()).toBe(0);
+    expect(await page.locator(".figures").last().innerText()).toContain("WebGPU");
+  });
+
+  test("goes on after a stop, and after a reload in what follows, with the same tokens", async () => {
+    const page = await openPage();
+    const [, , { problem = "", answer = "" } = {}] = goldens;
+    await send(page, problem);
+    await waitForTokens(page, 20, { limitMs: 300_000 });
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("Stopped.", { exact: true }).waitFor();
+    const stopped = await page.locator(".thoughts").innerText();
+    await page.getByRole("button", { name: "Continue" }).click();
+    await waitForTokens(page, 40, { limitMs: 300_000 });
+    await page.reload();
+    await page.getByText("Cut by a reload").waitFor();
+    const cut = await page.locator(".thoughts").innerText();
+    expect(cut.startsWith(stopped.trimEnd())).toBe(true);
+    await ready(page);
+    await page.getByRole("button", { name: "Continue" }).click();
+    expect(await boxedAnswer(page)).toBe(answer);
+    await page.locator(".reasoning summary").last().click();
+    expect((await page.locator(".thoughts").innerText()).startsWith(cut.trimEnd())).toBe(true);
   });
 
   test("goes on after its device was lost in a run, with the same tokens", async () => {

@@ -1,9 +1,7 @@
 /** The demo page in headless Chromium on WebAssembly: what a person does with it. */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { gzipSync } from "node:zlib";
-import type { Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { axeFaultsOf } from "./axe-faults.ts";
 import {
   boxedAnswer,
   goldens,
@@ -17,26 +15,8 @@ import {
   waitForTokens,
 } from "./page-trial.ts";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** Bytes of compressed script of the first load, without model and kernels. */
 const MAX_SCRIPT_BYTES = 400_000;
-
-interface AxeResult {
-  readonly violations: readonly {
-    readonly id: string;
-    readonly nodes: readonly { readonly html: string }[];
-  }[];
-}
-
-async function faultsOf(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() =>
-    (globalThis as unknown as { axe: { run(): Promise<AxeResult> } }).axe.run(),
-  );
-  return violations.map(
-    ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`,
-  );
-}
 
 describe.skipIf(launchOptions === undefined)("the page on WebAssembly", () => {
   const trial = new PageTrial();
@@ -179,13 +159,13 @@ describe.skipIf(launchOptions === undefined)("the page on WebAssembly", () => {
   ] as const)("has no fault that axe finds, first and with an answer, in %s", async (colorScheme) => {
     const page = await trial.open({ ...wasm, colorScheme });
     await page.locator(".problem .primary:enabled").waitFor();
-    expect(await faultsOf(page)).toEqual([]);
+    expect(await axeFaultsOf(page)).toEqual([]);
     await send(page, goldens[2]?.problem ?? "");
     await boxedAnswer(page);
-    expect(await faultsOf(page)).toEqual([]);
+    expect(await axeFaultsOf(page)).toEqual([]);
     await page.getByRole("button", { name: "Model: pico-reasoner" }).click();
     await page.getByRole("dialog").waitFor();
-    expect(await faultsOf(page)).toEqual([]);
+    expect(await axeFaultsOf(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await expect.poll(() => page.getByRole("dialog").count()).toBe(0);
   });
@@ -220,7 +200,7 @@ describe.skipIf(launchOptions === undefined)("the page on WebAssembly", () => {
     expect(await page.locator(".views").isVisible()).toBe(true);
     expect(await page.locator(".chat").isVisible()).toBe(false);
     expect(await overflow()).toBeLessThanOrEqual(0);
-    expect(await faultsOf(page)).toEqual([]);
+    expect(await axeFaultsOf(page)).toEqual([]);
     await page.locator(".page-tabs").getByRole("button", { name: "Speed" }).click();
     expect(await overflow()).toBeLessThanOrEqual(0);
     await page.locator(".page-tabs").getByRole("button", { name: "Chat" }).click();

@@ -124,6 +124,15 @@ export const texts = {
     runStarted: "The model is thinking.",
     runEnded: (answer: string) => `Answer: ${answer}`,
   },
+  answer: {
+    copyCode: "Copy code",
+    code: (language: string) => (language === "" ? "Code" : `Code, ${language}`),
+    table: "Table",
+    maths: "Formula",
+    image: (text: string) => (text === "" ? "Image" : `Image: ${text}`),
+    done: "Done",
+    notDone: "Not done",
+  },
   conversations: {
     heading: "Conversations",
     new: "New conversation",

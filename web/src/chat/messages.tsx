@@ -1,9 +1,9 @@
-import { useSignal } from "@preact/signals";
 import type { AssistantMessage, Message, UserMessage } from "../conversations/conversation.ts";
+import { CopyButton } from "../copy-button.tsx";
+import { AnswerText } from "../markdown/answer-text.tsx";
 import { chat, engines, model, runSettings } from "../page-state.ts";
 import { FirstScreen } from "../problems/first-screen.tsx";
 import { texts } from "../texts.ts";
-import { AnswerText } from "./answer-text.tsx";
 import { editing } from "./editing.ts";
 import { Figures } from "./figures.tsx";
 import type { LiveRun } from "./live-run.ts";
@@ -25,9 +25,11 @@ export function Messages() {
       </p>
       {messages.map((message, i) => {
         if (message.role === "user") return <User key={message.id} message={message} />;
-        if (live?.messageId === message.id) return <Live key={message.id} live={live} />;
         const asked = messages[i - 1] as UserMessage | undefined;
-        return <Assistant key={message.id} message={message} asked={asked} isLast={message === last} />;
+        const run = live?.messageId === message.id ? live : undefined;
+        return (
+          <Assistant key={message.id} message={message} live={run} asked={asked} isLast={message === last} />
+        );
       })}
     </>
   );
@@ -58,8 +60,32 @@ function User({ message }: { readonly message: UserMessage }) {
   );
 }
 
-function Live({ live }: { readonly live: LiveRun }) {
-  live.version.value; // shows each change
+/** The answer of a model, while it comes and after. Its text stays the same elements when the run ends. */
+function Assistant({
+  message,
+  live,
+  asked,
+  isLast,
+}: {
+  readonly message: AssistantMessage;
+  /** The run that writes it. */
+  readonly live: LiveRun | undefined;
+  readonly asked: UserMessage | undefined;
+  readonly isLast: boolean;
+}) {
+  live?.version.value; // shows each change
+  const answer = live?.answer ?? message.answer;
+  return (
+    <article class="message assistant" aria-label={texts.message.model} aria-busy={live !== undefined}>
+      {live ? <LiveReasoning live={live} /> : <Reasoning message={message} />}
+      {answer !== "" && <AnswerText text={answer} isStreaming={live !== undefined} />}
+      {!live && <End message={message} asked={asked} isLast={isLast} />}
+    </article>
+  );
+}
+
+function LiveReasoning({ live }: { readonly live: LiveRun }) {
+  live.version.value;
   const count = live.tokenIds.length;
   const phases = {
     waiting: engines.state.value.phase === "opening" ? texts.message.waiting : texts.message.reading,
@@ -69,17 +95,28 @@ function Live({ live }: { readonly live: LiveRun }) {
     answering: texts.message.answering(count),
   };
   return (
-    <article class="message assistant" aria-label={texts.message.model} aria-busy="true">
-      <details class="reasoning" open>
-        <summary>{phases[live.phase.value]}</summary>
-        <LiveThoughts live={live} />
-      </details>
-      {live.answer !== "" && <AnswerText text={live.answer} />}
-    </article>
+    <details class="reasoning" open>
+      <summary>{phases[live.phase.value]}</summary>
+      <LiveThoughts live={live} />
+    </details>
   );
 }
 
-function Assistant({
+function Reasoning({ message }: { readonly message: AssistantMessage }) {
+  const { reasoning, tokenIds } = message;
+  if (reasoning === "") return null;
+  return (
+    <details class="reasoning" open={isCut(message) || undefined}>
+      <summary>{texts.message.reasoningOf(tokenIds.length)}</summary>
+      <Thoughts text={reasoning} />
+    </details>
+  );
+}
+
+const isCut = ({ state }: AssistantMessage) => state === "running" || state === "stopped";
+
+/** What follows an answer: whether it is right, what it cost, and what can be done with it. */
+function End({
   message,
   asked,
   isLast,
@@ -88,19 +125,11 @@ function Assistant({
   readonly asked: UserMessage | undefined;
   readonly isLast: boolean;
 }) {
-  const { state, reasoning, answer, error, notes = [], isRight, tokenIds, settings } = message;
+  const { state, answer, error, notes = [], isRight, tokenIds, settings } = message;
   const right = asked?.problem?.answer;
-  const isCut = state === "running" || state === "stopped";
   const isOtherModel = settings.model !== model.value.name;
   return (
-    <article class="message assistant" aria-label={texts.message.model}>
-      {reasoning !== "" && (
-        <details class="reasoning" open={isCut || undefined}>
-          <summary>{texts.message.reasoningOf(tokenIds.length)}</summary>
-          <Thoughts text={reasoning} />
-        </details>
-      )}
-      {answer !== "" && <AnswerText text={answer} />}
+    <>
       {isRight !== undefined && right !== undefined && (
         <p>
           <span class={`badge ${isRight ? "right" : "wrong"}`}>
@@ -113,7 +142,9 @@ function Assistant({
           {texts.message.failed} {error}
         </p>
       )}
-      {isCut && <p class="notes">{state === "stopped" ? texts.message.stopped : texts.message.cut}</p>}
+      {isCut(message) && (
+        <p class="notes">{state === "stopped" ? texts.message.stopped : texts.message.cut}</p>
+      )}
       <Figures message={message} />
       {notes.length > 0 && (
         <details class="notes">
@@ -126,7 +157,7 @@ function Assistant({
         </details>
       )}
       <div class="actions">
-        {(isCut || state === "failed") && tokenIds.length > 0 && isLast && (
+        {(isCut(message) || state === "failed") && tokenIds.length > 0 && isLast && (
           <button
             type="button"
             disabled={isOtherModel}
@@ -148,24 +179,6 @@ function Assistant({
           </button>
         )}
       </div>
-    </article>
-  );
-}
-
-function CopyButton({ text }: { readonly text: string }) {
-  const said = useSignal<string | undefined>(undefined);
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      said.value = texts.message.copied;
-    } catch {
-      said.value = texts.message.copyFailed;
-    }
-    setTimeout(() => (said.value = undefined), 2500);
-  };
-  return (
-    <button type="button" class="quiet" onClick={() => void copy()}>
-      <span aria-live="polite">{said.value ?? texts.message.copy}</span>
-    </button>
+    </>
   );
 }
