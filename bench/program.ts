@@ -9,6 +9,7 @@ import { memoryCommand } from "./commands/memory.ts";
 import { prefillCommand } from "./commands/prefill.ts";
 import { prefixCommand } from "./commands/prefix.ts";
 import { reportCommand } from "./commands/report.ts";
+import { requestsCommand } from "./commands/requests.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { backendsCommand, stepsCommand } from "./commands/steps.ts";
 import { takeDevice } from "./device.ts";
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     decodeCommand(),
     prefillCommand(),
     prefixCommand(),
+    requestsCommand(),
     serveCommand(),
     jitterCommand(),
     efficiencyCommand(),
