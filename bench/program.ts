@@ -3,6 +3,7 @@ import { checkpointCommand } from "./commands/checkpoint.ts";
 import { compareCommand } from "./commands/compare.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { efficiencyCommand } from "./commands/efficiency.ts";
+import { hostCommand } from "./commands/host.ts";
 import { jitterCommand } from "./commands/jitter.ts";
 import { kernelsCommand } from "./commands/kernels.ts";
 import { memoryCommand } from "./commands/memory.ts";
@@ -32,6 +33,7 @@ export function createProgram(): Command {
     prefillCommand(),
     prefixCommand(),
     requestsCommand(),
+    hostCommand(),
     serveCommand(),
     jitterCommand(),
     efficiencyCommand(),

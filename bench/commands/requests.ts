@@ -1,6 +1,5 @@
 import { Command } from "commander";
-import { type EngineComponents, openEngineWithHooks } from "../../src/node/internal.ts";
-import { openEngineInWorker } from "../../src/node/worker.ts";
+import { type EngineComponents, openEngineInWorker, openEngineWithHooks } from "../../src/node/internal.ts";
 import { BareStepper } from "../bare-stepper.ts";
 import {
   benchConcurrent,
