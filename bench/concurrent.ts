@@ -5,8 +5,14 @@
 import type { AttentionObserver, Engine } from "../src/node/index.ts";
 import type { BareStepper } from "./bare-stepper.ts";
 import { mean, median, percentile } from "./statistics.ts";
-import { CHAT, type StreamsOptions, type StreamTimes, timeStreams } from "./streams.ts";
-import { LEAD_TOKENS } from "./token-times.ts";
+import {
+  CHAT,
+  type StreamsOptions,
+  type StreamTimes,
+  TOKENS_AHEAD,
+  TOKENS_BEFORE,
+  timeStreams,
+} from "./streams.ts";
 
 export interface ConcurrentOptions {
   /** Requests at once. */
@@ -53,18 +59,13 @@ export interface ConcurrentRow {
   readonly newcomerFirstTokenMs?: number;
 }
 
-/**
- * Tokens that early streams may generate while the prompts of later ones are computed. A chunk of prefill is a step, in which they get
- * one token each.
- */
-const SPARE_TOKENS = 512;
 /** Timed tokens of streams beside which newcomers come, at least: several seconds of them. */
 const NEWCOMER_STEPS = 256;
 
 /** Tokens of context that streams of this bench may take. */
 export function contextOfStreams({ contexts, steps, newcomerTokens }: ConcurrentOptions): number {
   const timed = newcomerTokens === undefined ? steps : Math.max(steps, NEWCOMER_STEPS);
-  return Math.max(...contexts, newcomerTokens ?? 0) + LEAD_TOKENS + timed + SPARE_TOKENS;
+  return Math.max(...contexts, newcomerTokens ?? 0) + TOKENS_BEFORE + timed + TOKENS_AHEAD;
 }
 
 export async function benchConcurrent(
@@ -148,8 +149,8 @@ class Turns {
   #streams(steps: number, more: Partial<StreamsOptions> = {}): Promise<StreamTimes> {
     const { context, sequences } = this.#case;
     const { observer } = this.#options;
-    const promptTokens = Math.max(1, context - LEAD_TOKENS - Math.floor(steps / 2));
-    const maxTokens = LEAD_TOKENS + steps + SPARE_TOKENS;
+    const promptTokens = Math.max(1, context - TOKENS_BEFORE - Math.floor(steps / 2));
+    const maxTokens = TOKENS_BEFORE + steps + TOKENS_AHEAD;
     const { engine, onTimed } = this.#drivers;
     return timeStreams(engine, {
       ...{ sequences, promptTokens, maxTokens, attention: this.attention, steps, observer },

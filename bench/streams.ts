@@ -41,12 +41,18 @@ export interface StreamTimes {
   readonly newcomersMs: readonly number[];
 }
 
+/** Tokens of the last stream in which the others' unread parts are read. */
+const SETTLING_TOKENS = 8;
+/** Tokens that a stream may have more than the last one: unread parts, on both sides of a worker, and those of steps in flight. */
+export const TOKENS_AHEAD = 160;
+/** Tokens that a stream has before the timed part begins. */
+export const TOKENS_BEFORE = LEAD_TOKENS + SETTLING_TOKENS;
 const NEWCOMER_EVERY_MS = 1000;
 const NEWCOMER_TOKENS = 8;
 
 /**
- * Runs streams until the one that begins last has had its first tokens and `steps` more; then aborts all. Timed is the part in which
- * every stream decodes. @throws RangeError if a stream ends before that
+ * Runs streams until the one that begins last has had its first tokens and `steps` more; then aborts all. Timed is what comes after the
+ * first tokens of all. @throws RangeError if a stream ends before that
  */
 export async function timeStreams(
   engine: Pick<Engine, "generate">,
@@ -73,6 +79,10 @@ class Streams {
   /** The stream that began last, once all have begun. */
   #last: Arrivals | undefined;
   #isOver = false;
+  #begin = () => {};
+  readonly #begun = new Promise<void>((resolve) => {
+    this.#begin = resolve;
+  });
   #from = Number.NaN;
   #to = Number.NaN;
   readonly #newcomersMs: number[] = [];
@@ -91,6 +101,7 @@ class Streams {
       );
     } finally {
       this.#end();
+      this.#begin();
       await Promise.allSettled(streams);
     }
     return this.#times();
@@ -99,7 +110,7 @@ class Streams {
   async #stream(index: number): Promise<void> {
     const stream: Arrivals = { times: [], counts: [], tokens: 0 };
     this.#streams.push(stream);
-    const { promptTokens, maxTokens, steps, observer } = this.#options;
+    const { promptTokens, maxTokens, observer } = this.#options;
     const request = await this.#request(promptTokens, maxTokens);
     const { signal } = request;
     try {
@@ -108,11 +119,12 @@ class Streams {
         ...(observer && { observer }),
       })) {
         const count = part.tokenIds.length + (part.markerTokenIds?.length ?? 0);
+        const before = stream.tokens;
         stream.times.push(performance.now());
         stream.counts.push(count);
-        if (stream.tokens < LEAD_TOKENS && stream.tokens + count >= LEAD_TOKENS) this.#ready(stream);
         stream.tokens += count;
-        if (stream === this.#last && stream.tokens >= LEAD_TOKENS + steps) this.#end();
+        if (before < LEAD_TOKENS && stream.tokens >= LEAD_TOKENS) await this.#allBegun(stream);
+        if (stream === this.#last) this.#follow(before, stream.tokens);
       }
     } catch (error) {
       if (!signal?.aborted) throw error;
@@ -133,11 +145,22 @@ class Streams {
     };
   }
 
-  #ready(stream: Arrivals): void {
-    if (++this.#numReady < this.#options.sequences) return;
-    this.#last = stream;
-    this.#from = stream.times[stream.times.length - 1] as number;
-    this.#options.began?.();
+  /** Waits, unread, until every stream has begun: one that nobody reads is paused, so that it does not run ahead of the others. */
+  async #allBegun(stream: Arrivals): Promise<void> {
+    if (++this.#numReady === this.#options.sequences) {
+      this.#last = stream;
+      this.#begin();
+    }
+    await this.#begun;
+  }
+
+  /** Begins and ends the timed part by the tokens of the last stream. */
+  #follow(before: number, tokens: number): void {
+    const first = LEAD_TOKENS + SETTLING_TOKENS;
+    if (before < first && tokens >= first) {
+      this.#from = performance.now();
+      this.#options.began?.();
+    } else if (tokens >= first + this.#options.steps) this.#end();
   }
 
   #end(): void {

@@ -6,8 +6,7 @@ import type { AttentionObserver, Engine } from "../../src/node/index.ts";
 import { contextOf, type GenerationEngine, type ModelConfig } from "../../src/node/internal.ts";
 import { proseTokenizer } from "../prose-tokenizer.ts";
 import { mean, median } from "../statistics.ts";
-import { timeStreams } from "../streams.ts";
-import { LEAD_TOKENS } from "../token-times.ts";
+import { TOKENS_AHEAD, TOKENS_BEFORE, timeStreams } from "../streams.ts";
 import { engineOver } from "../webgpu/device-engine.ts";
 import { openDeviceModel } from "../webgpu/device-model.ts";
 import type { BenchGpu } from "../webgpu/gpu.ts";
@@ -43,8 +42,6 @@ export interface HostRow {
   readonly bySubject: Readonly<Record<string, number>>;
 }
 
-/** Tokens that early streams may generate before the last has begun. */
-const SPARE_TOKENS = 256;
 const WARM_UP_STEPS = 200;
 /** Pages of the cache that are really there. */
 const NULL_PAGES = 64;
@@ -75,7 +72,7 @@ async function benchRow(
   options: HostBenchOptions,
   one: { readonly sequences: number; readonly attention: string },
 ): Promise<HostRow> {
-  const maxTokens = LEAD_TOKENS + Math.max(options.steps, WARM_UP_STEPS) + SPARE_TOKENS;
+  const maxTokens = TOKENS_BEFORE + Math.max(options.steps, WARM_UP_STEPS) + TOKENS_AHEAD;
   const model = await openDeviceModel(gpu, narrowed(config), {
     ...{ context: options.context + maxTokens, sequences: one.sequences, dtype: "f16", cacheDtype: "f16" },
     ...{ traits: NULL_TRAITS, pages: NULL_PAGES },

@@ -32,6 +32,7 @@ const SUBJECTS: readonly (readonly [subject: string, files: RegExp])[] = [
   ["promises, timers", /^src\/base\//],
 ];
 const DAWN = "calls of Dawn";
+const SUBMIT = "submission";
 const COLLECTOR = "garbage collection";
 const NODE = "Node itself";
 
@@ -70,6 +71,10 @@ function subjectOf(node: Profiler.ProfileNode, parents: ReadonlyMap<number, Prof
   if (!from) return NODE;
   const [, file = ""] = /\/((?:src|bench)\/[^?]*)$/.exec(from.callFrame.url) ?? [];
   const [subject = NODE] = SUBJECTS.find(([, files]) => files.test(file)) ?? [];
+  // samples of native code may lack a node of their own, so that these functions, which do little else, have them
+  const { functionName } = from.callFrame;
+  if (functionName === "queue.submit") return SUBMIT;
+  if (functionName === "#recordAll") return DAWN;
   const isNative = from !== node;
   return isNative && /^src\/backend\/webgpu\//.test(file) && subject !== "read back" ? DAWN : subject;
 }
