@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { benchHost, type HostBenchOptions, type HostRow } from "../host/bench-host.ts";
 import { openNullGpu } from "../host/null-gpu.ts";
-import { collect, shape, wholeNumber, wholeNumbers } from "../options.ts";
+import { collect, shape, wholeNumber, wholeNumbersOption } from "../options.ts";
 import { printJson, printTables } from "../output.ts";
 import { readShape, SHAPE_NAMES, type Shape } from "../webgpu/shapes.ts";
 
@@ -32,7 +32,7 @@ export function hostCommand(): Command {
       `layers and heads: ${SHAPE_NAMES.join(", ")} (default: ${DEFAULT_SHAPE})`,
       shape,
     )
-    .option("--sequences <n,...>", "streams at once", wholeNumbers, [1, 8, 32])
+    .addOption(wholeNumbersOption("--sequences <n,...>", "streams at once", [1, 8, 32]))
     .option(
       "--attention <spec>",
       `may be given more than once (default: ${ATTENTION.join(" and ")})`,

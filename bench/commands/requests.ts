@@ -8,7 +8,7 @@ import {
   contextOfStreams,
 } from "../concurrent.ts";
 import { deviceOption } from "../device.ts";
-import { collect, wholeNumber, wholeNumbers } from "../options.ts";
+import { collect, wholeNumber, wholeNumbers, wholeNumbersOption } from "../options.ts";
 import { printTables } from "../output.ts";
 import { judge, TARGETS } from "../targets.ts";
 import { benchShapeConcurrent } from "../webgpu/concurrent.ts";
@@ -36,7 +36,7 @@ export function requestsCommand(): Command {
       "tokens a second of requests that stream at once (top-p sampling, stop texts, a loop for each) beside bare steps of as many " +
         "sequences, on one engine, in turn; and the time from a token to the next",
     )
-    .option("--concurrent <n,...>", "requests at once", wholeNumbers, [8, 32])
+    .addOption(wholeNumbersOption("--concurrent <n,...>", "requests at once", [8, 32]))
     .option(
       "--context <n,...>",
       `cached tokens of each at the middle step (default: ${CONTEXT.requests}, of a shape ${CONTEXT.shape})`,

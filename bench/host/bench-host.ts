@@ -44,7 +44,7 @@ export interface HostRow {
 
 const WARM_UP_STEPS = 200;
 /** Pages of the cache that are really there. */
-const NULL_PAGES = 64;
+const NULL_PAGES = 8;
 
 /**
  * The null device has 512 MiB and binds 128 MiB at once: it takes a model of the same layers and heads with narrow matrices, which is
@@ -83,7 +83,7 @@ async function benchRow(
   model.backend.resizeCache = async () => true; // pages are numbers there
   const engine: GenerationEngine = engineOver(model, await proseTokenizer());
   await engine.prepare();
-  const driven: Pick<Engine, "generate"> = options.isWorker ? await overMessages(engine) : engine;
+  const driven: Pick<Engine, "generate" | "close"> = options.isWorker ? await overMessages(engine) : engine;
   const { context: promptTokens, observer } = options;
   const run = (steps: number, edges: { readonly began?: () => void; readonly ended?: () => void } = {}) =>
     timeStreams(driven, { ...one, promptTokens, maxTokens, steps, observer, ...edges });
@@ -116,7 +116,7 @@ async function benchRow(
     }
     return rowOf(one, rounds, await profileRun(run, options.steps));
   } finally {
-    await engine.close();
+    await driven.close();
   }
 }
 

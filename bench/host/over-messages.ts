@@ -2,7 +2,7 @@
 import type { Engine } from "../../src/node/index.ts";
 import { channelOf, type GenerationEngine, openRemote, serveEngine } from "../../src/node/internal.ts";
 
-export async function overMessages(engine: GenerationEngine): Promise<Pick<Engine, "generate">> {
+export async function overMessages(engine: GenerationEngine): Promise<Pick<Engine, "generate" | "close">> {
   const { port1, port2 } = new MessageChannel();
   serveEngine(channelOf(port2), async () => ({ engine }));
   return openRemote(
