@@ -10,9 +10,17 @@ const SAMPLING_US = 500;
 /** Time in which the thread waits. */
 export const WAITING = "waits";
 
+const DAWN = "calls of Dawn";
+const SUBMIT = "submission";
+const COLLECTOR = "garbage collection";
+const NODE = "Node itself";
+/** Of the profiler's own start and end, which are no part of a step. */
+const PROFILER = "profiler";
+
 /** Files of a subject, by their paths below the build's `src` and `bench`; the first that fits counts. */
 const SUBJECTS: readonly (readonly [subject: string, files: RegExp])[] = [
   [WAITING, /^src\/base\/nap\./],
+  [PROFILER, /^bench\/host\/subjects\./],
   ["worker messages", /^src\/worker\/|^src\/node\/worker/],
   ["tokens to text", /^src\/load\/|^src\/engine\/detokenizer\./],
   ["stop texts, markers", /^src\/engine\/(?:stop-text|thinking|output-stream)\./],
@@ -31,10 +39,6 @@ const SUBJECTS: readonly (readonly [subject: string, files: RegExp])[] = [
   ["consumers", /^bench\//],
   ["promises, timers", /^src\/base\//],
 ];
-const DAWN = "calls of Dawn";
-const SUBMIT = "submission";
-const COLLECTOR = "garbage collection";
-const NODE = "Node itself";
 
 /** Microseconds by subject of what runs from now until the function returned is called. */
 export async function profileSubjects(): Promise<() => Promise<ReadonlyMap<string, number>>> {
@@ -60,6 +64,7 @@ function bySubject({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): 
     const subject = subjects.get(id) ?? NODE;
     times.set(subject, (times.get(subject) ?? 0) + (timeDeltas[i] ?? 0));
   });
+  times.delete(PROFILER);
   return times;
 }
 
