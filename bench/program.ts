@@ -3,12 +3,14 @@ import { checkpointCommand } from "./commands/checkpoint.ts";
 import { compareCommand } from "./commands/compare.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { efficiencyCommand } from "./commands/efficiency.ts";
+import { hostCommand } from "./commands/host.ts";
 import { jitterCommand } from "./commands/jitter.ts";
 import { kernelsCommand } from "./commands/kernels.ts";
 import { memoryCommand } from "./commands/memory.ts";
 import { prefillCommand } from "./commands/prefill.ts";
 import { prefixCommand } from "./commands/prefix.ts";
 import { reportCommand } from "./commands/report.ts";
+import { requestsCommand } from "./commands/requests.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { backendsCommand, stepsCommand } from "./commands/steps.ts";
 import { takeDevice } from "./device.ts";
@@ -30,6 +32,8 @@ export function createProgram(): Command {
     decodeCommand(),
     prefillCommand(),
     prefixCommand(),
+    requestsCommand(),
+    hostCommand(),
     serveCommand(),
     jitterCommand(),
     efficiencyCommand(),

@@ -4,6 +4,7 @@ import { abortable } from "./base/abort.ts";
 import { ConfigError, OutOfMemoryError } from "./base/errors.ts";
 import { GenerationEngine } from "./engine/engine.ts";
 import type { LoadedEngine } from "./engine/engine-api.ts";
+import type { EngineComponents } from "./engine/engine-components.ts";
 import type { EngineOrigin } from "./engine/engine-report.ts";
 import type { GateSource } from "./engine/gate-store.ts";
 import { keptAtOpen } from "./kept-at-open.ts";
@@ -47,6 +48,8 @@ export interface EngineHost extends BackendHost {
   readonly openGate?: (location: string) => Promise<FileFolder>;
   /** Receives what the engine's tokenizer was made of, for a second one on another thread. */
   readonly onTokenizer?: (source: TokenizerSource) => unknown;
+  /** Receives the engine's components, for benchmarks that also step the model without it. */
+  readonly onComponents?: (components: EngineComponents) => unknown;
   /** For people: what finding the folder did differently than expected. */
   readonly notes?: readonly string[];
 }
@@ -139,7 +142,7 @@ async function openAs({
       why: given.dtypeWhy ?? chosen.dtypeWhy,
       formats: storedFormats(check.plans, chosen.dtype, backend.weightFormats),
     };
-    const engine = new GenerationEngine({
+    const components: EngineComponents = {
       backend,
       weights,
       attentionModel: attention.model,
@@ -169,7 +172,9 @@ async function openAs({
 
         startedAt: given.startedAt,
       },
-    });
+    };
+    host.onComponents?.(components);
+    const engine = new GenerationEngine(components);
     await abortable(engine.loadPolicy(), signal, "loading the attention policy");
     // Without a named context a model may do with less than the least, unless a smaller precision leaves room for that.
     if (options.contextLength !== undefined || given.canTakeLess?.()) await proveCache(chosen);

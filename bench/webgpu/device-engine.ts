@@ -6,7 +6,9 @@
  */
 import {
   createRope,
+  type Generation,
   GenerationEngine,
+  type GenerationRequest,
   type StepBatch,
   THINK_TAGS,
   type Tokenizer,
@@ -34,6 +36,39 @@ const TOKENIZER: Tokenizer = {
   token: () => ".",
 };
 
+/** An engine over a device model, with an engine's defaults. */
+export function engineOver(
+  { backend, weights, config, attentionModel }: DeviceModel,
+  tokenizer: Tokenizer,
+): GenerationEngine {
+  const { architecture } = config.family;
+  const { maxPositionEmbeddings } = config;
+  const sizes = {
+    ...{ parameters: 0, kvBytesPerToken: 0, ignoredTensors: { count: 0, names: [] } },
+    weights: { dtype: "own" as const, why: "made on the device", formats: [] },
+  };
+  return new GenerationEngine({
+    ...{ backend, weights, attentionModel, tokenizer },
+    ropes: config.ropes.map(createRope),
+    renderChat: () => "",
+    reasoningMarkers: THINK_TAGS,
+    eosTokenIds: [],
+    generationDefaults: {},
+    attentionDefaults: undefined,
+    attention: "full",
+    origin: {
+      model: {
+        name: "made on the device",
+        fingerprint: "made on the device",
+        architecture,
+        maxPositionEmbeddings,
+        ...sizes,
+      },
+      ...{ why: "benchmark", contextNotes: [], notes: [], startedAt: performance.now() },
+    },
+  });
+}
+
 export interface DeviceTimes extends TokenTimes {
   /** Milliseconds in which the host records and submits, of each timed step. */
   readonly hostMs: readonly number[];
@@ -49,35 +84,9 @@ export class DeviceEngine {
   }
 
   /** Opens it as a checkpoint is opened: kernels of its default attention are compiled ahead. */
-  static async open({ backend, weights, config, attentionModel }: DeviceModel): Promise<DeviceEngine> {
-    const { architecture } = config.family;
-    const { maxPositionEmbeddings } = config;
-    const sizes = {
-      ...{ parameters: 0, kvBytesPerToken: 0, ignoredTensors: { count: 0, names: [] } },
-      weights: { dtype: "own" as const, why: "made on the device", formats: [] },
-    };
-    const engine = new GenerationEngine({
-      ...{ backend, weights, attentionModel },
-      ropes: config.ropes.map(createRope),
-      tokenizer: TOKENIZER,
-      renderChat: () => "",
-      reasoningMarkers: THINK_TAGS,
-      eosTokenIds: [],
-      generationDefaults: {},
-      attentionDefaults: undefined,
-      attention: "full",
-      origin: {
-        model: {
-          name: "made on the device",
-          fingerprint: "made on the device",
-          architecture,
-          maxPositionEmbeddings,
-          ...sizes,
-        },
-        ...{ why: "benchmark", contextNotes: [], notes: [], startedAt: performance.now() },
-      },
-    });
-    const watch = new StepWatch(backend);
+  static async open(model: DeviceModel, tokenizer: Tokenizer = TOKENIZER): Promise<DeviceEngine> {
+    const engine = engineOver(model, tokenizer);
+    const watch = new StepWatch(model.backend);
     await engine.prepare();
     return new DeviceEngine(engine, watch);
   }
@@ -112,6 +121,16 @@ export class DeviceEngine {
     };
     const { timings } = await this.#engine.generate(request).result();
     return { ms: timings.prefillMs, chunks: this.#watch.chunks };
+  }
+
+  /** Starts a request. */
+  generate(request: GenerationRequest): Generation {
+    return this.#engine.generate(request);
+  }
+
+  /** Leaves the ops of prefill out from now on, or records them again. */
+  set skipsPrefill(skips: boolean) {
+    this.#watch.skipsPrefill = skips;
   }
 
   /** Closes the backend, too. */

@@ -2,15 +2,17 @@
 import {
   type AttentionModel,
   attentionModelOf,
+  createRope,
   fillBackend,
   type ModelConfig,
   type ModelWeights,
-  WebGpuBackend,
+  type WebGpuBackend,
   type WebGpuOptions,
   webGpuCandidate,
   webGpuFactory,
   withAllPages,
 } from "../../src/node/internal.ts";
+import type { StepParts } from "../bare-stepper.ts";
 import type { BenchGpu } from "./gpu.ts";
 import type { Dtypes } from "./step-work.ts";
 import { type MatrixName, matrixBytes, matrixFormat } from "./weight-mix.ts";
@@ -25,6 +27,11 @@ export interface DeviceModel {
   readonly weights: ModelWeights;
 }
 
+/** Its parts for steps without an engine. */
+export function stepPartsOf({ backend, weights, attentionModel, config }: DeviceModel): StepParts {
+  return { backend, weights, attentionModel, ropes: config.ropes.map(createRope) };
+}
+
 export interface DeviceModelOptions extends Dtypes {
   /** Tokens that the cache holds of each sequence. */
   readonly context: number;
@@ -36,6 +43,8 @@ export interface DeviceModelOptions extends Dtypes {
   /** Sizes of kernels to try. */
   readonly tuning?: WebGpuOptions["tuning"];
   readonly traits?: WebGpuOptions["traits"];
+  /** Pages that are really there, if fewer than all: for a device that runs nothing. */
+  readonly pages?: number;
 }
 
 export async function openDeviceModel(
@@ -50,6 +59,7 @@ export async function openDeviceModel(
     hasSubgroupMatrices,
     tuning,
     traits: given,
+    pages,
   }: DeviceModelOptions,
 ): Promise<DeviceModel> {
   const adapter = await gpu.adapter();
@@ -63,9 +73,9 @@ export async function openDeviceModel(
     maxBatchSequences: rows === undefined ? Math.max(sequences, candidate.maxConcurrent) : 1,
   };
   const traits = { ...given, ...(hasSubgroupMatrices === false && { subgroupMatrix: undefined }) };
-  const open = withAllPages(webGpuFactory(adapter, { cacheDtype, traits, ...(tuning && { tuning }) }));
-  const backend = await open(config, capacity);
-  if (!(backend instanceof WebGpuBackend)) throw new TypeError("the webgpu backend is of another class");
+  const factory = webGpuFactory(adapter, { cacheDtype, traits, ...(tuning && { tuning }) });
+  const backend = await (pages === undefined ? withAllPages(factory) : factory)(config, capacity);
+  if (pages !== undefined) await backend.resizeCache(pages);
   try {
     const weights = placeWeights(config, backend, dtype);
     fillBackend(backend, SEED);

@@ -14,6 +14,7 @@ export function judgeReport(report: Report, plan: ReportSizes): readonly JudgedR
     ...judgeKernels(report.kernels, plan),
     ...judgeDecode(report.decode, plan),
     ...judgeBatches(report.batches, plan),
+    ...judgeRequests(report.requests),
     ...judgePrefill(report.prefill),
     ...judgeHost(report.decode),
     ...report.jitter.flatMap((row) => judgeJitter(row.shape, row)),
@@ -107,6 +108,16 @@ function judgeBatches(rows: Report["batches"], { batches }: ReportSizes): readon
       }),
     ),
   ];
+}
+
+function judgeRequests(rows: Report["requests"]): readonly JudgedRow[] {
+  return rows.map((row) =>
+    judgedRow(
+      `${row.sequences} streaming requests to ${row.shape} over bare steps, ${row.attention}, ${row.context}`,
+      row.ofBare,
+      TARGETS.requests,
+    ),
+  );
 }
 
 function judgePrefill(rows: Report["prefill"]): readonly JudgedRow[] {

@@ -1,6 +1,8 @@
 /** Everything that the WebGPU backend is judged by, measured in one run: kernels by themselves, all else through the engine. */
 
+import type { ConcurrentOptions, ConcurrentRow } from "../concurrent.ts";
 import type { JitterRow } from "../jitter.ts";
+import { benchShapeConcurrent } from "./concurrent.ts";
 import { type BatchedRequest, benchShapeDecode, type ShapeDecodeRow } from "./decode.ts";
 import type { GpuFigure } from "./figure.ts";
 import type { BenchGpu } from "./gpu.ts";
@@ -24,6 +26,7 @@ export interface ReportSizes {
     readonly rounds: number;
   };
   readonly batches: BatchPlan;
+  readonly requests: RequestsPlan;
   readonly prefill: PrefillPlan;
   readonly jitter: JitterPlan;
   /** Shapes whose host time is judged beside GPU time, at the shortest context. */
@@ -39,6 +42,11 @@ export interface BatchPlan {
   readonly mix: readonly BatchedRequest[];
   readonly steps: number;
   readonly rounds: number;
+}
+
+/** Requests that stream at once, beside bare steps. */
+export interface RequestsPlan extends ConcurrentOptions {
+  readonly shape: string;
 }
 
 export interface JitterPlan {
@@ -61,6 +69,8 @@ export interface Report {
   readonly decode: readonly (ShapeDecodeRow & { readonly shape: string })[];
   /** Requests at once; the mix last. */
   readonly batches: readonly (ShapeDecodeRow & { readonly shape: string })[];
+  /** Requests that stream at once, beside bare steps of as many sequences. */
+  readonly requests: readonly (ConcurrentRow & { readonly shape: string })[];
   readonly prefill: readonly (ShapePrefillRow & { readonly shape: string })[];
   readonly jitter: readonly (JitterRow & { readonly shape: string })[];
 }
@@ -81,6 +91,10 @@ export function reportPlan(isQuick: boolean): ReportSizes {
         batches: {
           ...{ shape: "pico-reasoner", context: 128, sequences: [1, 2], steps: 2, rounds: 1 },
           ...{ sparse: "less-is-more:budget=64", mix: mixOf([64, 128], "less-is-more:budget=64") },
+        },
+        requests: {
+          ...{ shape: "pico-reasoner", contexts: [128], sequences: [2], steps: 4, rounds: 1 },
+          attention: ["full", "less-is-more:budget=64"],
         },
         jitter: { shapes: ["pico-reasoner"], context: 256, steps: 8 },
         prefill,
@@ -105,6 +119,10 @@ export function reportPlan(isQuick: boolean): ReportSizes {
           },
           sparse: "less-is-more:budget=1024",
           mix: mixOf([1024, 2048, 4096, 8192, 16384, 32768, 65536, 1024], "less-is-more:budget=1024"),
+        },
+        requests: {
+          ...{ shape: "llama-3.1-8b", contexts: [8192], sequences: [32], steps: 64, rounds: 5 },
+          attention: ["full", "less-is-more:budget=1024"],
         },
         jitter: { shapes: ["llama-3.1-8b", "qwen3-0.6b"], context: 16384, steps: 2000 },
         prefill,
@@ -144,6 +162,8 @@ export async function benchReport(
   for (const name of plan.hostShapes) decode.push(...(await decodeOf(name, contexts.slice(0, 1))));
   say("batches");
   const batches = await benchBatches(gpu, plan.batches, readBandwidth);
+  say("requests");
+  const requests = await benchRequests(gpu, plan.requests);
   say("prefill");
   const prefill = await benchBothPrefills(gpu, plan.prefill);
   const jitter = [];
@@ -157,7 +177,7 @@ export async function benchReport(
     for (const row of await benchShapeJitter(gpu, readShape(name).config, { ...F16, rows }))
       jitter.push({ shape: name, ...row });
   }
-  return { gpu: gpu.name, readBandwidth, kernels, decode, batches, prefill, jitter };
+  return { gpu: gpu.name, readBandwidth, kernels, decode, batches, requests, prefill, jitter };
 }
 
 /** Batches of requests that are alike, then the mix, on a model whose cache is as long as its longest request. */
@@ -173,6 +193,14 @@ async function benchBatches(
     ...(await benchShapeDecode(gpu, config, alike)),
     ...(await benchShapeDecode(gpu, config, { ...options, contexts: [], attention: [], mixes: [mix] })),
   ];
+  return rows.map((row) => ({ shape, ...row }));
+}
+
+async function benchRequests(
+  gpu: BenchGpu,
+  { shape, ...options }: RequestsPlan,
+): Promise<Report["requests"]> {
+  const rows = await benchShapeConcurrent(gpu, readShape(shape).config, { ...F16, ...options });
   return rows.map((row) => ({ shape, ...row }));
 }
 

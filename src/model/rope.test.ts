@@ -61,3 +61,21 @@ describe.each(goldens)("$name", (golden) => {
     }
   });
 });
+
+test("a row has the same bits whatever was written before it", () => {
+  const headDim = 8;
+  const config = {
+    type: "longrope",
+    ...{ theta: 1e4, headDim, attentionFactor: 1.2, originalMaxPositions: 4096 },
+    ...{ shortFactors: [1, 1, 1, 1], longFactors: [1, 2, 3, 4] },
+  } as const;
+  const rope = createRope(config);
+  const [out, alone] = [new Float32Array(headDim + 2), new Float32Array(headDim + 2)];
+  // positions that lie 1024 apart, and the two variants of one, want the same place or places beside each other
+  for (const position of [6, 7, 6, 1030, 6, 1030, 2054, 131071, 131071])
+    for (const longest of [4096, 8192, 4096]) {
+      rope.writeRow(position, out.fill(9), 1, longest);
+      createRope(config).writeRow(position, alone.fill(9), 1, longest);
+      expect(out, `position ${position} of ${longest}`).toEqual(alone);
+    }
+});

@@ -14,6 +14,9 @@ export interface Rope {
 
 const f32 = Math.fround;
 
+/** Rows that are kept of each RoPE, of two variants of a position: 1024 positions, 1 MiB at 128 channels. */
+const KEPT_ROWS = 2048;
+
 /**
  * Makes RoPE with the rounding of `transformers`, inverse frequencies and angles in f32, so that far positions get the same
  * angles. Source: transformers 5.24, modeling_rope_utils.py.
@@ -26,9 +29,13 @@ export function createRope(config: RopeConfig): Rope {
   const long = config.type === "longrope" ? inverseFrequencies(config, config.longFactors) : inverse;
   const attention = f32("attentionFactor" in config ? config.attentionFactor : 1);
   const { queryScale } = config;
+  const kept = new KeptRows(config.headDim);
   return {
     writeRow(position, out, offset, longest = position + 1) {
-      const frequencies = isLong(longest) ? long : inverse;
+      const usesLong = isLong(longest);
+      const name = 2 * position + (usesLong ? 1 : 0);
+      if (kept.copy(name, out, offset)) return;
+      const frequencies = usesLong ? long : inverse;
       const scale = queryScale ? scaleAt(position, queryScale) : 1;
       const factor = attention * scale;
       for (let i = 0; i < turning; i++) {
@@ -38,9 +45,45 @@ export function createRope(config: RopeConfig): Rope {
       }
       out.fill(scale, offset + turning, offset + half);
       out.fill(0, offset + half + turning, offset + 2 * half);
+      kept.keep(name, out, offset);
     },
     rangeOf: (longest) => (isLong(longest) ? "long" : ""),
   };
+}
+
+/**
+ * Rows written lately, by name. Sequences of a batch pass the same positions soon after one another, and those of one prompt at once; the
+ * sines of a row take 2 µs, its copy a tenth.
+ */
+class KeptRows {
+  readonly #headDim: number;
+  /** Of the rows. */
+  #names: Float64Array | undefined;
+  #rows: Float32Array | undefined;
+
+  constructor(headDim: number) {
+    this.#headDim = headDim;
+  }
+
+  /** Copies the row of a name to `offset`. Returns false if it is not kept. */
+  copy(name: number, out: Float32Array, offset: number): boolean {
+    const place = name % KEPT_ROWS;
+    const [names, rows] = [this.#names, this.#rows];
+    if (!names || !rows || names[place] !== name) return false;
+    const from = place * this.#headDim;
+    for (let i = 0; i < this.#headDim; i++) out[offset + i] = rows[from + i];
+    return true;
+  }
+
+  /** Keeps the row at `offset` in place of an older one. */
+  keep(name: number, out: Float32Array, offset: number): void {
+    this.#names ??= new Float64Array(KEPT_ROWS).fill(-1);
+    this.#rows ??= new Float32Array(KEPT_ROWS * this.#headDim);
+    const place = name % KEPT_ROWS;
+    this.#names[place] = name;
+    const to = place * this.#headDim;
+    for (let i = 0; i < this.#headDim; i++) this.#rows[to + i] = out[offset + i];
+  }
 }
 
 /** The scale of Llama 4 on queries past the original context. Source: transformers 5.24, get_llama_4_attn_scale. */

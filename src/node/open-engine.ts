@@ -50,8 +50,8 @@ export const NODE_OPTIONS = {
   device: v.optional(v.union([v.number(), v.string()], "the number or the name of a GPU")),
 };
 
-/** What a worker asks beside the options. */
-export type OpeningHooks = Pick<EngineHost, "onTokenizer">;
+/** What a worker and benchmarks ask beside the options. */
+export type OpeningHooks = Pick<EngineHost, "onTokenizer" | "onComponents">;
 
 /**
  * Opens a model, and fetches it first where it must be; the bundled model if none is named.

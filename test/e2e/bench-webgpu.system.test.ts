@@ -51,6 +51,18 @@ describe.skipIf((await webgpuForTests()).reason !== undefined)("bench of a shape
     );
   });
 
+  it("gives the tokens a second of streaming requests beside those of bare steps", () => {
+    const small = ["--concurrent", "2", "--context", "64", "--steps", "4", "--rounds", "1", "--json"];
+    const { status, stdout, stderr } = bench("requests", "--shape", TINY, "--attention", "full", ...small);
+    expect(status, stderr).toBe(0);
+    const rows = Object.values(JSON.parse(stdout)).at(-1) as readonly Record<string, number>[];
+    expect(rows).toHaveLength(1);
+    const [{ sequences, bareMs, tokensPerSecond, bareTokensPerSecond, ofBare } = {}] = rows;
+    expect(sequences).toBe(2);
+    expect(bareMs).toBeGreaterThan(0);
+    expect(ofBare).toBeCloseTo(Number(tokensPerSecond) / Number(bareTokensPerSecond), 2);
+  });
+
   it("prefills as a request does, in the chunks that the engine takes", () => {
     const small = ["--context", "32", "--rounds", "1", "--chunk-rows", "16", "--json"];
     const { status, stdout, stderr } = bench("prefill", "--shape", TINY, ...small);

@@ -6,8 +6,8 @@ import { getHeapStatistics } from "node:v8";
 import { afterAll, describe, expect, it } from "vitest";
 import { Attention } from "../../src/attention/attend.ts";
 import { parseAttention } from "../../src/attention/spec.ts";
-import type { InFlightSample } from "../../src/backend/backend.ts";
-import { contextOf } from "../../src/backend/webgpu/bench-access.ts";
+import type { InFlightSample, SamplingRow } from "../../src/backend/backend.ts";
+import { contextOf, sampleOnDevice } from "../../src/backend/webgpu/bench-access.ts";
 import { webGpuFactory } from "../../src/backend/webgpu/open-webgpu.ts";
 import type { WebGpuBackend } from "../../src/backend/webgpu/webgpu-backend.ts";
 import { StepBatchBuilder } from "../../src/engine/step-batch.ts";
@@ -33,7 +33,7 @@ const SIZES = {
   ...{ maxPages: 64, maxSequenceLength: 1024, maxBatchRows: 4, maxBatchSequences: 2, vocabSize: 256 },
 };
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
-const ROWS = [{ params: GREEDY, sampleIndex: 0, seenTokens: [] }];
+const GREEDY_ROW = { params: GREEDY, sampleIndex: 0, seenTokens: [] };
 
 /** Subgroups of a real GPU, so that the kernels are those of one; nothing compares them with a driver's. */
 const TRAITS = { minSubgroupSize: 32, maxSubgroupSize: 32, isSoftware: false } as const;
@@ -107,8 +107,35 @@ describe.skipIf(gpu === undefined)("decode steps whose logits are read", () => {
   });
 });
 
+describe.skipIf(gpu === undefined)("a decode step whose token is drawn at random", () => {
+  it("is one submission, and two if a sample before it is recorded and not submitted", async () => {
+    const adapter = (await gpu?.requestAdapter()) as GPUAdapter;
+    const backend = await webGpuFactory(adapter, { cacheDtype: "f32", traits: TRAITS })(...sizesOf(SIZES));
+    const drawn = [{ ...GREEDY_ROW, params: { ...GREEDY, temperature: 0.8, topP: 0.9 } }];
+    const step = stepsOf(backend, "full", drawn);
+    const { recorder } = contextOf(backend);
+    const logits = backend.createTensor("f32", [2, 256]);
+    const submissions: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      const before = recorder.submissions;
+      await step(400).tokens();
+      submissions.push(recorder.submissions - before);
+    }
+    expect(submissions.slice(1)).toEqual([1, 1, 1, 1, 1]);
+    const before = recorder.submissions;
+    sampleOnDevice(backend, logits, drawn);
+    sampleOnDevice(backend, logits, drawn);
+    expect(recorder.submissions - before).toBe(1);
+    await backend.close();
+  });
+});
+
 /** Records a step of one sequence at a length, up to its sample. */
-function stepsOf(backend: WebGpuBackend, spec: string): (length: number) => InFlightSample {
+function stepsOf(
+  backend: WebGpuBackend,
+  spec: string,
+  rows: readonly SamplingRow[] = [GREEDY_ROW],
+): (length: number) => InFlightSample {
   const { model, capacity } = backend;
   const attentionModel = {
     ...model,
@@ -131,7 +158,7 @@ function stepsOf(backend: WebGpuBackend, spec: string): (length: number) => InFl
     ]);
     decoder.forward(batch, batch.groups);
     decoder.computeLogits(row, 1);
-    return backend.sample(decoder.logits, ROWS);
+    return backend.sample(decoder.logits, rows);
   };
 }
 

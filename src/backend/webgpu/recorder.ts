@@ -59,6 +59,8 @@ export class Recorder {
   timer: StepTimer | undefined;
   /** Dispatches recorded since the backend was opened. */
   dispatches = 0;
+  /** Submissions so far. */
+  submissions = 0;
 
   constructor(device: GPUDevice, buffers: Buffers, watch: DeviceWatch, traits: DeviceTraits) {
     this.device = device;
@@ -289,6 +291,7 @@ export class Recorder {
     const commands = this.#encoder.finish();
     this.#encoder = undefined;
     this.device.queue.submit([commands]);
+    this.submissions++;
   }
 
   /** Writes to a buffer, in order with recorded dispatches: after earlier ones, before later ones. */
@@ -297,6 +300,16 @@ export class Recorder {
     if (this.isDry) return;
     this.submit();
     this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data as GPUAllowSharedBufferSource, 0, count);
+  }
+
+  /**
+   * Writes to a buffer that no recorded dispatch reads before it is submitted: after the submitted dispatches, without a submission of
+   * its own.
+   */
+  writeUnread(buffer: NumberedBuffer, data: Float32Array | Uint32Array, count: number): void {
+    this.check();
+    if (this.isDry) return;
+    this.device.queue.writeBuffer(buffer.buffer, 0, data as GPUAllowSharedBufferSource, 0, count);
   }
 
   /**

@@ -41,6 +41,8 @@ export class SamplingOps {
   /** Parameters of the rows under construction, as u32 and f32 views of the same words. */
   readonly #randomWords: Uint32Array<ArrayBuffer>;
   readonly #randomFloats: Float32Array;
+  /** Submissions at the last record of a random sample: if there was none since, it is not submitted. */
+  #randomAt = -1;
   /** Rows of the last sample. */
   sampledRows = 0;
 
@@ -121,7 +123,10 @@ export class SamplingOps {
       at += RANDOM_ROW_WORDS;
     }
     const { recorder } = this.#context;
-    recorder.write(this.#randomRows, 0, words, at);
+    // the rows of the sample before must reach the device first; as a rule it has been submitted, and this step has not
+    if (this.#randomAt === recorder.submissions) recorder.submit();
+    this.#randomAt = recorder.submissions;
+    recorder.writeUnread(this.#randomRows, words, at);
     const node = this.#randomLists.at(logits.id).at(count);
     if (!recorder.replay(node)) this.#keepRandom(node, logits, count);
   }
