@@ -2,6 +2,7 @@
 import type { Answer } from "./answer.ts";
 import { areExpressionsEqual, constantRatio, realValue, treeText } from "./compare-expressions.ts";
 import { difference, type Expression, expandSigns } from "./expression.ts";
+import { parseAnswer } from "./parse-answer.ts";
 import { integer } from "./rational.ts";
 import { areSegmentsEqual } from "./segments.ts";
 import { plainText } from "./text.ts";
@@ -165,11 +166,26 @@ function compareQuantities(target: Quantity, answer: Quantity, work: Work): bool
   const isScaleLeftOut =
     wanted === "degree" ? found?.startsWith("degree ") : found === "degree" && wanted?.startsWith("degree ");
   if (wanted === undefined || found === undefined || isScaleLeftOut)
-    return areEqual(target.expression, answer.expression);
+    return areEqual(target.expression, answer.expression) || hasUnitAsSymbols(target, answer, work);
   const inCents = ({ expression, unit }: Quantity): Expression =>
     unit === "dollar" ? { kind: "product", factors: [HUNDRED, expression] } : expression;
   const isMoney = [wanted, found].every((unit) => unit === "dollar" || unit === "cent");
   return isMoney && areEqual(inCents(target), inCents(answer));
+}
+
+/** "3 m" without \\text is three times a symbol: what the target's unit is spelled by. */
+function hasUnitAsSymbols({ expression, unit }: Quantity, answer: Quantity, work: Work): boolean {
+  if (answer.unit !== undefined || unit === undefined || !/^[a-z](?:\^\d)?(?:\/[a-z](?:\^\d)?)?$/.test(unit))
+    return false;
+  return [unit, unit.toUpperCase()].some((spelling) => {
+    const symbols = parseAnswer(spelling, { commasGroupDigits: false });
+    if (symbols?.kind !== "expression") return false;
+    return areExpressionsEqual(
+      { kind: "product", factors: [expression, symbols.expression] },
+      answer.expression,
+      work,
+    );
+  });
 }
 
 /**

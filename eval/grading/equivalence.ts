@@ -3,6 +3,7 @@ import { readChoice } from "./choice.ts";
 import { compareAnswers } from "./compare-answers.ts";
 import { MAX_ANSWER_LENGTH } from "./notation.ts";
 import { parseAnswer } from "./parse-answer.ts";
+import { numberInWords, withoutGroups } from "./rewrite.ts";
 import { plainText } from "./text.ts";
 import { Work } from "./work.ts";
 
@@ -56,7 +57,9 @@ function readings(text: string, isAnswer: boolean) {
   const bare = withoutLead(text);
   const asNumber = parseAnswer(bare, { commasGroupDigits: true });
   const asList = /\d,\d{3}/.test(bare) ? parseAnswer(bare, { commasGroupDigits: false }) : undefined;
-  return [asNumber, asList, scientific(bare, isAnswer)].filter((reading) => reading !== undefined);
+  const digits = isAnswer ? (withoutGroups(bare) ?? numberInWords(bare)) : undefined;
+  const spelled = digits === undefined ? undefined : parseAnswer(digits, { commasGroupDigits: true });
+  return [asNumber, asList, scientific(bare, isAnswer), spelled].filter((reading) => reading !== undefined);
 }
 
 /** A number as programs print it; a target counts as one only if it cannot be the constant e. */

@@ -132,7 +132,7 @@ export const MARKS: ReadonlyMap<string, string> = new Map(
     lparen: "(",
     rparen: ")",
     bmod: "mod",
-    pmod: "mod",
+    pmod: "pmod",
     to: "→",
     rightarrow: "→",
     implies: "→",
@@ -249,6 +249,7 @@ export const PLAIN_FUNCTIONS = [
 export const PLAIN_NAMES: ReadonlySet<string> = new Set([
   ...PLAIN_FUNCTIONS,
   "lg",
+  "cis",
   "det",
   "ceil",
   "sqrt",

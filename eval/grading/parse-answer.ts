@@ -5,6 +5,7 @@ import { tidy } from "./notation.ts";
 import { parseExpression } from "./parse-expression.ts";
 import { parseMatrix } from "./parse-matrix.ts";
 import { parseQuantity } from "./parse-quantity.ts";
+import { rewritten } from "./rewrite.ts";
 import { plainText } from "./text.ts";
 import { isBracketed, isMark, splitAt, textOf } from "./token-lists.ts";
 import { type Token, type TokenOptions, tokenise } from "./tokens.ts";
@@ -16,14 +17,19 @@ const MAX_DEPTH = 12;
 
 /** Reads an answer; one that is no mathematics is a text. undefined if it is neither, such as an unbalanced bracket. */
 export function parseAnswer(text: string, options: TokenOptions): Answer | undefined {
-  const tokens = tokenise(withoutStrayBraces(tidy(text)).replace(/[.,;:\s]+$/, ""), options);
+  const tokens = tokenise(withoutStrayBraces(rewritten(tidy(text))).replace(/[.,;:\s]+$/, ""), options);
   if (!tokens || tokens.length === 0) return undefined;
   if (tokens.every(({ kind }) => kind === "words")) return textAnswer(text);
-  const isLed = isMark(tokens[0], "=") || isMark(tokens[0], "≈");
+  const isLed = isMark(tokens[0], "=") || isMark(tokens[0], "≈") || isSentence(tokens[0]);
   return (
     parseList(isLed ? tokens.slice(1) : tokens, 0) ??
     (tokens[0]?.kind === "words" ? { kind: "text", text } : undefined)
   );
+}
+
+/** \text{The probability is } before a value. */
+function isSentence(token: Token | undefined): boolean {
+  return token?.kind === "words" && /\s(?:is|are|equals)\s*:?$/i.test(token.text);
 }
 
 function textAnswer(text: string): Answer {
@@ -84,6 +90,8 @@ function parseItem(tokens: readonly Token[], depth: number): Answer | undefined 
   if (depth > MAX_DEPTH || tokens.length === 0) return undefined;
   if (tokens.every(({ kind }) => kind === "words"))
     return { kind: "text", text: tokens.map(({ text }) => text).join(" ") };
+  const [residue = [], ...moduli] = splitAt(tokens, (token) => isMark(token, "pmod")).parts;
+  if (moduli.length > 0) return parseResidue(residue, moduli.flat(), depth);
   const [member = [], ...sets] = splitAt(tokens, (token) => isMark(token, "∈")).parts;
   if (sets.length > 0) return sets.length === 1 ? parseMember(member, sets[0] ?? [], depth) : undefined;
   const approximate = tokens.findIndex((token) => isMark(token, "≈"));
@@ -105,6 +113,19 @@ function parseItem(tokens: readonly Token[], depth: number): Answer | undefined 
     parseBracketed(tokens, depth) ??
     parseQuantity(tokens)
   );
+}
+
+/** 5 (mod 7), and x ≡ 5 (mod 7): the modulus is as a unit, which may be left out. */
+function parseResidue(
+  tokens: readonly Token[],
+  modulus: readonly Token[],
+  depth: number,
+): Answer | undefined {
+  const residue = parseItem(tokens, depth + 1);
+  const unit = `mod ${textOf(modulus).replace(/[{}]/g, "")}`;
+  if (residue?.kind === "expression") return residue.unit === undefined ? { ...residue, unit } : undefined;
+  if (residue?.kind !== "assignment" || residue.value.kind !== "expression") return undefined;
+  return { kind: "assignment", name: residue.name, value: { ...residue.value, unit } };
 }
 
 /** x ∈ A names the values of x. */
@@ -161,9 +182,23 @@ function relationOf(parts: readonly (readonly Token[])[], signs: readonly string
   };
 }
 
-/** The left side of an assignment: words, or an expression of symbols alone, such as x, f(x), m+n, \angle ABC. */
+/** P(A | B), E[X], and the lengths and areas |AB|, [ABC]. */
+const MEASURES: readonly RegExp[] = [
+  /^(?:P|Pr|E|Var|Cov|mathbb\{[PE]\})[([].+[)\]]$/,
+  /^\|[A-Z]{2}\|$/,
+  /^\[[A-Z]{3,6}\]$/,
+  /^overline\{[A-Z]{2}\}$/,
+];
+
+/**
+ * The left side of an assignment: words, or an expression of symbols alone, such as x, f(x), m+n, \angle ABC, or the name of a
+ * probability, a length or an area.
+ */
 function nameOf(tokens: readonly Token[]): string | undefined {
   if (tokens.length === 0 || tokens.length > 24) return undefined;
+  const spelled = textOf(tokens);
+  if (MEASURES.some((pattern) => pattern.test(spelled)) && (spelled.startsWith("|") || isOneBracket(tokens)))
+    return spelled;
   if (tokens.every(({ kind }) => kind === "words")) return tokens.map(({ text }) => text).join(" ");
   const isNamed = tokens.every(
     (token, i) =>
@@ -177,6 +212,13 @@ function nameOf(tokens: readonly Token[]): string | undefined {
   return isNamed && tokens.some(({ kind }) => kind === "name")
     ? tokens.map(({ text }) => text).join("")
     : undefined;
+}
+
+/** True if the first bracket, braces aside if there are others, closes at the end. */
+function isOneBracket(tokens: readonly Token[]): boolean {
+  const at = (marks: string) => tokens.findIndex(({ kind, text }) => kind === "mark" && marks.includes(text));
+  const open = Math.max(at("(["), 0) || at("{[(");
+  return open >= 0 && isBracketed(tokens.slice(open));
 }
 
 function parseCombination(tokens: readonly Token[], depth: number): Answer | undefined {

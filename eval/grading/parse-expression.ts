@@ -250,6 +250,7 @@ class ExpressionParser {
   }
 
   #name(name: string): Expression {
+    if (name === "cis") return this.#direction();
     const called = FUNCTIONS.get(name);
     if (called !== undefined) return this.#call(called);
     const constant = CONSTANTS.get(name);
@@ -259,6 +260,14 @@ class ExpressionParser {
     if (this.#tokens.take("_")) full += `_${this.#tokens.takeText()}`;
     while (this.#tokens.take("'")) full += "'";
     return { kind: "symbol", name: full };
+  }
+
+  /** cis θ is cos θ + i sin θ. */
+  #direction(): Expression {
+    const args = this.#arguments("cos");
+    const sine: Expression = { kind: "call", name: "sin", args };
+    const imaginary: Expression = { kind: "product", factors: [{ kind: "constant", name: "i" }, sine] };
+    return { kind: "sum", terms: [{ kind: "call", name: "cos", args }, imaginary] };
   }
 
   /** sin^2 x, log_2 8, ln(x+1), sin 2x: an argument without brackets ends before + and before another function. */

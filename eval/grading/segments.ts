@@ -1,7 +1,8 @@
 /** Sets of real numbers as segments: intervals, their unions, inequalities in one symbol. */
 import type { Answer, Relation } from "./answer.ts";
 import { areExpressionsEqual, realValue } from "./compare-expressions.ts";
-import type { Expression } from "./expression.ts";
+import { difference, type Expression, negated, symbolsOf } from "./expression.ts";
+import { integer } from "./rational.ts";
 import type { Work } from "./work.ts";
 
 interface End {
@@ -16,15 +17,30 @@ interface Segment {
 }
 
 const INFINITY: Expression = { kind: "constant", name: "infinity" };
+const ZERO: Expression = { kind: "number", value: integer(0) };
 const BELOW_ALL: End = { at: Number.NEGATIVE_INFINITY, expression: INFINITY, isClosed: false };
 const ABOVE_ALL: End = { at: Number.POSITIVE_INFINITY, expression: INFINITY, isClosed: false };
 
 /** True if both answers are sets of real numbers and have the same members; undefined if one is no such set. */
 export function areSegmentsEqual(a: Answer, b: Answer, work: Work): boolean | undefined {
   const [x, y] = [segmentsOf(a, work), segmentsOf(b, work)];
-  if (!x || !y) return undefined;
+  const [names, others] = [namesIn(a), namesIn(b)];
+  if (!x || !y || names.size > 1 || others.size > 1) return undefined;
+  if (names.size + others.size === 2 && [...names].join() !== [...others].join()) return false;
   const [left, right] = [merge(x), merge(y)];
   return left.length === right.length && left.every((segment, i) => isSame(segment, right[i], work));
+}
+
+/** The symbols that the inequalities of an answer are about. */
+function namesIn(answer: Answer): ReadonlySet<string> {
+  const names = new Set<string>();
+  const visit = (one: Answer) => {
+    if (one.kind === "relation") for (const side of one.sides) symbolsOf(side, names);
+    else if (one.kind === "combination") one.parts.forEach(visit);
+    else if (one.kind === "list" || one.kind === "set") one.items.forEach(visit);
+  };
+  visit(answer);
+  return names;
 }
 
 function isSame(a: Segment, b: Segment | undefined, work: Work): boolean {
@@ -118,6 +134,8 @@ function solve(
   relations: readonly Relation[],
   work: Work,
 ): readonly Segment[] | undefined {
+  const distance = solveDistance(sides, relations, work);
+  if (distance) return distance;
   const index = sides.findIndex(({ kind }) => kind === "symbol");
   if (index < 0 || sides.length > 3 || (sides.length === 3 && index !== 1)) return undefined;
   if (relations.length === 1 && relations[0] === "!=") return exceptFor(sides[1 - index], work);
@@ -132,6 +150,33 @@ function solve(
     else low = end;
   }
   return low && high && low.at < high.at ? [{ low, high }] : undefined;
+}
+
+/** |x - a| < b, and |x - a| > b. */
+function solveDistance(
+  sides: readonly Expression[],
+  relations: readonly Relation[],
+  work: Work,
+): readonly Segment[] | undefined {
+  const [left, right] = sides;
+  const [relation = "="] = relations;
+  if (sides.length !== 2 || left?.kind !== "call" || left.name !== "abs" || !right) return undefined;
+  const [inner] = left.args;
+  const terms = inner?.kind === "sum" ? inner.terms : inner ? [inner] : [];
+  const symbols = terms.filter(({ kind }) => kind === "symbol");
+  const rest = terms.filter(({ kind }) => kind !== "symbol");
+  const size = realValue(right, work);
+  if (symbols.length !== 1 || size === undefined || size <= 0 || !/^[<>]=?$/.test(relation)) return undefined;
+  const centre: Expression = negated({ kind: "sum", terms: [...rest, ZERO] });
+  const isClosed = relation.endsWith("=");
+  const low = endOf(difference(centre, right), isClosed, work);
+  const high = endOf({ kind: "sum", terms: [centre, right] }, isClosed, work);
+  if (!low || !high) return undefined;
+  if (relation.startsWith("<")) return [{ low, high }];
+  return [
+    { low: BELOW_ALL, high: low },
+    { low: high, high: ABOVE_ALL },
+  ];
 }
 
 function exceptFor(excluded: Expression | undefined, work: Work): readonly Segment[] | undefined {

@@ -148,6 +148,130 @@ const SPELLINGS: Readonly<Record<string, readonly Spellings[]>> = {
       other: ["5\\ \\mathrm{m\\,s}", "5\\ \\mathrm{m\\,s^{-2}}"],
     },
   ],
+  "digits in groups, as countries and programs write them": [
+    {
+      of: "1234567",
+      same: ["1.234.567", "1'234'567", "1_234_567", "1\\,234\\,567"],
+      other: ["1.234567", "1'234'56", "1_234_56", "1.234.568"],
+    },
+    { of: "1234.56", same: ["1.234,56"], other: ["1.234.56", "1,234,56"] },
+    { of: "123456", same: ["1,23,456"], other: ["1,23,45", "12,34,56"] },
+    { of: "1234", same: ["1'234"], other: ["1.234", "1,23,4"] },
+  ],
+  "numbers in words": [
+    { of: "7", same: ["seven", "\\text{Seven}"], other: ["seventy", "seventeen", "\\text{eight}", "seve"] },
+    {
+      of: "21",
+      same: ["twenty-one", "\\text{twenty one}"],
+      other: ["twenty", "one", "twenty-zero", "ty-one"],
+    },
+  ],
+  "digits that go on": [
+    {
+      of: "\\frac13",
+      same: ["0.(3)", "0.333...", "0.3333\\ldots"],
+      other: ["0.(4)", "0.33...", "0.3(4)", "0.334..."],
+    },
+    { of: "\\frac16", same: ["0.1(6)", "0.1666…"], other: ["0.(16)", "0.166"] },
+    { of: "\\frac17", same: ["0.142857142857..."], other: ["0.14285...", "0.142587142587..."] },
+  ],
+  "powers of ten by a letter": [
+    { of: "1.5\\times10^{-3}", same: ["1.5 x 10^-3", "1.5x10^{-3}"], other: ["1.5 x 10^-4", "15 x 10^-3"] },
+    { of: "2x", same: ["2 x"], other: ["2 x 10"] },
+  ],
+  residues: [
+    {
+      of: "5",
+      same: ["5 \\pmod 7", "x \\equiv 5 \\pmod{7}", "5 (mod 7)", "5 \\ (\\text{mod } 7)"],
+      other: ["6 \\pmod 7", "12 \\bmod 7", "7 \\pmod 5"],
+    },
+    { of: "x \\equiv 5 \\pmod{12}", same: ["5", "5 \\pmod{12}"], other: ["5 \\pmod{13}", "17 \\pmod{12}"] },
+  ],
+  "names of what is asked": [
+    {
+      of: "5",
+      same: [
+        "P(X=1)=5",
+        "E[X] = 5",
+        "|AB| = 5",
+        "[ABC]=5",
+        "\\overline{AB}=5",
+        "\\mathbb{P}(A)=5",
+        "\\text{The length is }5",
+      ],
+      other: ["|x| = 5", "P(5)", "P(X=5)=1", "E[5]", "\\text{It is not }5", "[1,5]=5x"],
+    },
+    {
+      of: "\\frac12",
+      same: ["P(A|B)=\\frac12", "P(A \\cap B) = 0.5"],
+      other: ["P(A)=\\frac12, P(B)=\\frac13"],
+    },
+    { of: "5x", same: [], other: ["|AB|=5"] },
+  ],
+  "inequalities in other symbols": [
+    { of: "1<x<2", same: ["(1,2)", "2>x>1"], other: ["1<y<2"] },
+    { of: "x<1,y<2", same: ["y<2,x<1"], other: ["x<2,y<1", "x<1,x<2"] },
+    {
+      of: "x<1\\text{ or }x>3",
+      same: ["x>3\\text{ or }x<1"],
+      other: ["y<1\\text{ or }y>3", "x<1\\text{ or }y>3"],
+    },
+  ],
+  distances: [
+    { of: "(-\\infty,-1)\\cup(1,\\infty)", same: ["|x|>1"], other: ["|x|\\ge1", "|x|<1", "x>1", "|x|>-1"] },
+    { of: "(-1,3)", same: ["|x-1|<2"], other: ["|x+1|<2", "|x-1|\\le2", "|x-1|<3", "|2x-1|<2"] },
+  ],
+  "brackets turned away": [
+    { of: "(0,1)", same: ["]0,1[", "\\left]0;1\\right["], other: ["]0,1]", "[0,1[", "]0,2["] },
+    { of: "(0,1]\\cup[2,3)", same: ["]0,1]\\cup[2,3["], other: ["[0,1]\\cup[2,3[", "]0,1[\\cup[2,3["] },
+  ],
+  "numbers above zero": [
+    {
+      of: "(0,\\infty)",
+      same: ["\\mathbb{R}^+", "\\mathbb R_{>0}"],
+      other: ["\\mathbb{R}", "\\mathbb{R}^2", "\\mathbb{R}^-"],
+    },
+    { of: "[0,\\infty)", same: ["\\mathbb{R}_{\\ge 0}"], other: ["\\mathbb{R}^+"] },
+    { of: "\\mathbb{R}\\setminus\\{0\\}", same: ["\\R-\\{0\\}", "x\\ne0"], other: ["\\R-\\{1\\}", "\\R"] },
+  ],
+  "units without \\text": [
+    {
+      of: "3\\times10^8\\text{ m/s}",
+      same: ["300000000 m/s", "3\\times10^8\\,\\frac{\\text{m}}{\\text{s}}"],
+      other: ["300000000 m/s^2", "300000000 n/s", "3\\times10^8\\,\\frac{\\text{m}}{\\text{h}}"],
+    },
+    { of: "12\\text{ hours}", same: ["12 h", "12h"], other: ["12 k", "12 h^2", "13 h"] },
+    { of: "12h", same: [], other: ["12\\text{ hours}"] },
+    { of: "5\\text{ N}", same: ["5 N"], other: ["5 M", "5\\text{ kg}"] },
+    { of: "5.4\\text{ eV}", same: ["5.4 eV"], other: ["5.4\\text{ keV}", "5.4\\text{ J}"] },
+    { of: "100", same: ["100\\,\\Omega", "USD 100", "Rs. 100"], other: ["10\\,\\Omega", "100\\Omega x"] },
+    { of: "18", same: ["$18 per day"], other: ["$19 per day"] },
+  ],
+  "polar forms": [
+    {
+      of: "1+i",
+      same: ["\\sqrt2\\operatorname{cis}45^\\circ", "\\sqrt{2}\\,\\text{cis}\\,\\frac{\\pi}{4}"],
+      other: ["\\sqrt2\\operatorname{cis}135^\\circ", "\\operatorname{cis}45^\\circ"],
+    },
+  ],
+  "shapes of a letter": [{ of: "2\\phi", same: ["2\\varphi"], other: ["2\\varpi", "2\\psi"] }],
+  "halves of the day": [
+    { of: "7\\text{ p.m.}", same: ["7\\text{ pm}", "7"], other: ["7\\text{ a.m.}", "7\\text{ am}"] },
+    { of: "10:30", same: ["10:30 AM"], other: ["10:31 AM"] },
+  ],
+  "articles, and no solution": [
+    {
+      of: "\\text{ellipse}",
+      same: ["An ellipse", "the ellipse"],
+      other: ["A hyperbola", "an ellipse or a circle"],
+    },
+    {
+      of: "\\text{no solution}",
+      same: ["none", "\\text{no real solutions}"],
+      other: ["0", "\\text{one solution}"],
+    },
+    { of: "\\text{DNE}", same: ["\\text{does not exist}"], other: ["\\text{exists}", "0"] },
+  ],
   letters: [{ of: "C", same: ["\\text{(C)}", "C)", "(C)"], other: ["c", "\\text{(D)}", "C+1"] }],
 };
 

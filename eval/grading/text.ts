@@ -6,13 +6,16 @@ const SAME_TEXTS: Readonly<Record<string, string>> = {
   "\\{\\}": "∅",
   "{}": "∅",
   "empty set": "∅",
-  "the empty set": "∅",
   "no solution": "∅",
   "no solutions": "∅",
+  "no real solution": "∅",
+  "no real solutions": "∅",
+  none: "∅",
+  "does not exist": "dne",
   "all real numbers": "ℝ",
   "set r": "ℝ",
   reals: "ℝ",
-  "the real numbers": "ℝ",
+  "real numbers": "ℝ",
   "(-infinity,infinity)": "ℝ",
 };
 
@@ -27,6 +30,7 @@ export function plainText(answer: string): string {
     .replace(/[.!,;:]+$/, "")
     .toLowerCase()
     .trim();
-  const inner = /^\(([^()]*)\)$/.exec(bare)?.[1]?.trim() ?? bare.replace(/\(([a-j])\)/g, "$1");
+  const unwrapped = /^\(([^()]*)\)$/.exec(bare)?.[1]?.trim() ?? bare.replace(/\(([a-j])\)/g, "$1");
+  const inner = unwrapped.replace(/^(?:an?|the) (?=\p{L}{3,}(?: \p{L}+){0,2}$)/u, "");
   return Object.hasOwn(SAME_TEXTS, inner) ? (SAME_TEXTS[inner] ?? inner) : inner;
 }

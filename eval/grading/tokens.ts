@@ -46,6 +46,8 @@ const NUMBER = /\d+(?:\.\d+)?|\.\d+/y;
 const MARKED_GROUPS = /\d{1,3}(?:\uE000\d{3})+(?!\d)(?:\.\d+)?/y;
 const COMMA_GROUPS = /\d{1,3}(?:[,\uE000]\d{3})+(?![\d,])(?:\.\d+)?/y;
 const SPACE_GROUPS = /\d{1,3}(?: \d{3})+(?! ?\d)(?:\.\d+)?/y;
+/** Another shape of the same letter. */
+const VARIANT = /^var(phi|epsilon|theta|rho|sigma|pi|kappa)$/;
 const TWO_MARKS = ["<=", ">=", "!=", "**", "=="];
 
 class TokenReader {
@@ -121,8 +123,14 @@ class TokenReader {
     if (isUnit || isScale) this.#push("words", run);
     else if (run === "sqrt") this.#push("command", "plain sqrt");
     else if (PLAIN_NAMES.has(run)) this.#push("name", run);
-    else if (run.length >= 4 || /^(and|or|no|yes)$/i.test(run)) this.#push("words", run);
+    else if (run.length >= 4 || /^(and|or|no|yes|per)$/i.test(run) || this.#isHalfOfDay(run))
+      this.#push("words", run);
     else for (const letter of run) this.#push("name", letter);
+  }
+
+  /** 10:30 AM */
+  #isHalfOfDay(run: string): boolean {
+    return /^[ap]m$/i.test(run) && this.#followsNumber() && this.tokens.at(-2)?.text === ":";
   }
 
   #followsNumber(): boolean {
@@ -143,7 +151,7 @@ class TokenReader {
     else if (NO_OUTPUT.has(name)) return this.#readArgument() !== undefined;
     else if (COMMANDS.has(name)) this.#push("command", ALIASES.get(name) ?? name);
     else if (name === "emptyset" || name === "varnothing") this.#push("words", "∅");
-    else if (!STYLE_COMMANDS.has(name)) this.#push("name", name);
+    else if (!STYLE_COMMANDS.has(name)) this.#push("name", name.replace(VARIANT, "$1"));
     return true;
   }
 

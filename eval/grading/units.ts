@@ -82,6 +82,35 @@ const UNITS: Readonly<Record<string, string>> = {
   w: "w",
   v: "v",
   hz: "hz",
+  ev: "ev",
+  kev: "kev",
+  mev: "mev",
+  gev: "gev",
+  joule: "j",
+  kilojoule: "kj",
+  kj: "kj",
+  cal: "cal",
+  calorie: "cal",
+  kcal: "kcal",
+  watt: "w",
+  kilowatt: "kilowatt",
+  kwh: "kwh",
+  volt: "v",
+  newton: "n",
+  hertz: "hz",
+  khz: "khz",
+  mhz: "mhz",
+  ghz: "ghz",
+  pascal: "pascal",
+  kpa: "kpa",
+  mol: "mol",
+  mole: "mol",
+  ohm: "ohm",
+  nanometer: "nanometer",
+  micrometer: "micrometer",
+  millisecond: "millisecond",
+  am: "am",
+  pm: "pm",
   acre: "acre",
   hectare: "hectare",
   unit: "unit",
@@ -116,6 +145,7 @@ function unitOf(word: string): string | undefined {
 export function canonicalUnit(words: string, power = 1): string | undefined {
   const text = words
     .toLowerCase()
+    .replace(/\b([ap])\.\s?m(?:\.|\b)/g, "$1m")
     .replace(/\bper\b/g, " / ")
     .replace(/\ban?\b|[.,*·()]/g, " ")
     .replace(/\//g, " / ")
@@ -147,5 +177,5 @@ export function canonicalUnit(words: string, power = 1): string | undefined {
 
 /** Words that a number may be followed by without \text: "5 cm", "90 degrees", "36 dollars". Single letters are symbols. */
 export function isPlainUnit(word: string): boolean {
-  return word.length > 1 && unitOf(word.toLowerCase()) !== undefined;
+  return word.length > 1 && !/^[ap]m$/i.test(word) && unitOf(word.toLowerCase()) !== undefined;
 }

@@ -71,7 +71,8 @@ it("adds a system message, variables of the template and the start of the output
   });
 });
 
-it("reads standard input for the file name -", async () => {
+it("reads standard input for the argument or the file name -", async () => {
+  expect(await readPrompt("-", {}, pipe("a\n"))).toEqual(user("a"));
   expect(await readPrompt(undefined, { promptFile: "-" }, pipe("a\n"))).toEqual(user("a"));
   expect(await readPrompt(undefined, { tokenIds: "-" }, pipe("[1, 2]"))).toEqual({ tokenIds: [1, 2] });
   expect(await readPrompt(undefined, { messages: "-" }, pipe('[{"role":"user","content":"a"}]'))).toEqual(

@@ -24,17 +24,18 @@ export type PromptSource = Pick<
 
 /**
  * Reads the prompt from its one source: the argument, --prompt-file, --messages, --token-ids, or standard input if none is
- * given; a file named "-" is standard input.
+ * given; an argument or a file named "-" is standard input.
  * variables: of the chat template, if there is one and no option sets them
  * @throws UsageError on no source, on several, and on an option that does not apply to it.
  */
 export async function readPrompt(
-  argument: string | undefined,
+  given: string | undefined,
   options: PromptOptions,
   input: PromptInput,
   variables: Readonly<Record<string, unknown>> = {},
 ): Promise<PromptSource> {
-  checkSources(argument, options);
+  checkSources(given, options);
+  const argument = given === "-" ? undefined : given;
   checkTemplateOptions(options);
   const { tokenIds, startsInReasoning } = options;
   const start = startsInReasoning ? { startsInReasoning } : {};

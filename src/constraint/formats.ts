@@ -15,6 +15,10 @@ const FORMATS: ReadonlyMap<string, string> = new Map([
   ["date-time", `${DATE}T${TIME}`],
   ["duration", "P(?:\\d{1,4}D(?:T\\d{1,4}H)?|T\\d{1,4}[HMS]|\\d{1,4}W)"],
   ["uuid", "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"],
+  ...[1, 3, 4, 5, 6, 7, 8].map((version): [string, string] => [
+    `uuid${version}`,
+    `[0-9a-f]{8}-[0-9a-f]{4}-${version}[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`,
+  ]),
   ["email", `[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,32}){0,3}@${LABEL}(?:\\.${LABEL}){1,4}`],
   ["hostname", HOST],
   ["ipv4", `${BYTE}(?:\\.${BYTE}){3}`],
@@ -22,9 +26,36 @@ const FORMATS: ReadonlyMap<string, string> = new Map([
   ["uri", `https?://${HOST}(?:/[A-Za-z0-9._~-]{0,64}){0,16}`],
 ]);
 
-/** Formats of numbers say how a program stores them. */
-const OF_NUMBERS: ReadonlySet<string> = new Set(["int32", "int64", "float", "double"]);
+const FREE_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+const FREE_HOST = `${FREE_LABEL}(?:\\.${FREE_LABEL})*`;
+
+/**
+ * Patterns beside a length, which counts in place of their own counts: both together have too many states. `longest` keeps their parts
+ * within the standard's lengths, and their states few.
+ */
+const FREE_FORMATS: ReadonlyMap<string, { readonly pattern: string; readonly longest: number }> = new Map([
+  [
+    "email",
+    { pattern: `[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@${FREE_LABEL}(?:\\.${FREE_LABEL})+`, longest: 64 },
+  ],
+  ["hostname", { pattern: FREE_HOST, longest: 63 }],
+  ["uri", { pattern: `https?://${FREE_HOST}(?:/[A-Za-z0-9._~-]*)*`, longest: 512 }],
+]);
+
+/** The names of the standard that are not known here, which a text might break. */
+const UNKNOWN: ReadonlySet<string> = new Set([
+  ...["idn-email", "idn-hostname", "uri-reference", "iri", "iri-reference", "uri-template"],
+  ...["json-pointer", "relative-json-pointer", "regex"],
+]);
 
 export const formatNames = (): readonly string[] => [...FORMATS.keys()];
+export const freeFormat = (
+  name: string,
+): { readonly pattern: string; readonly longest: number } | undefined => FREE_FORMATS.get(name);
 export const formatPattern = (name: string): string | undefined => FORMATS.get(name);
-export const isNumberFormat = (name: string): boolean => OF_NUMBERS.has(name);
+
+/**
+ * True if a format says which texts are right. As JSON Schema has it, a name that is not of the standard, such as OpenAPI's "password",
+ * says nothing, and neither do those of numbers.
+ */
+export const isAssertion = (name: string): boolean => FORMATS.has(name) || UNKNOWN.has(name);

@@ -22,6 +22,8 @@ export const LIMITS = {
   expansions: 5_000,
   /** Properties of characters, such as \p{L}, in one constraint; each takes some 15 ms to find. */
   properties: 8,
+  /** Steps between states of patterns that hold together, in one constraint: about half a second. */
+  joinSteps: 2_000_000,
   /** Ways in which anyOf, oneOf and allOf of one schema combine. */
   branches: 256,
   /** Steps of automata in one mask or one token: about 0.1 s. */

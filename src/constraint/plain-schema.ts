@@ -1,6 +1,7 @@
 /** JSON Schemas without combinations: all keywords that hold for a value at once. */
 import { isObject } from "../base/is-object.ts";
 import { printValue } from "../base/print-value.ts";
+import { isAssertion } from "./formats.ts";
 import { refuse } from "./limits.ts";
 
 export type Schema = boolean | Readonly<Record<string, unknown>>;
@@ -27,8 +28,10 @@ export interface PlainSchema {
   readonly isUnique: boolean;
   readonly minLength: number;
   readonly maxLength: number;
-  readonly pattern?: string | undefined;
-  readonly format?: string | undefined;
+  /** Patterns that a text contains. */
+  readonly patterns: readonly string[];
+  /** Formats that a text has. */
+  readonly formats: readonly string[];
   readonly low: number;
   readonly high: number;
   readonly isLowExcluded: boolean;
@@ -49,6 +52,8 @@ export const ANYTHING: PlainSchema = {
   isUnique: false,
   minLength: 0,
   maxLength: NONE,
+  patterns: [],
+  formats: [],
   low: -NONE,
   high: NONE,
   isLowExcluded: false,
@@ -59,7 +64,7 @@ export const ANYTHING: PlainSchema = {
 const ANNOTATIONS: ReadonlySet<string> = new Set([
   ...["$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "$vocabulary", "title", "description"],
   ...["default", "example", "examples", "deprecated", "readOnly", "writeOnly", "contentMediaType"],
-  ...["contentEncoding", "contentSchema", "strict", "id", "discriminator", "xml", "externalDocs", "nullable"],
+  ...["contentEncoding", "contentSchema", "strict", "id", "discriminator", "xml", "externalDocs"],
 ]);
 /** Keywords that `schema-branches.ts` takes out first. */
 const COMBINATIONS: ReadonlySet<string> = new Set([
@@ -73,7 +78,7 @@ const PLAIN: ReadonlySet<string> = new Set([
   ...["type", "enum", "const", "properties", "required", "additionalProperties", "patternProperties"],
   ...["minProperties", "maxProperties", "prefixItems", "items", "additionalItems", "minItems", "maxItems"],
   ...["uniqueItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum", "exclusiveMinimum"],
-  ...["exclusiveMaximum", "multipleOf"],
+  ...["exclusiveMaximum", "multipleOf", "propertyNames", "nullable"],
 ]);
 
 /** Reads the keywords of a schema. @throws RequestError naming an unknown or impossible one */
@@ -85,18 +90,13 @@ export function readPlain(schema: Readonly<Record<string, unknown>>, where: stri
       `the keyword ${printValue(key)} is not supported; leave it out, or check the result yourself`,
     );
   }
-  if (schema.nullable === true)
-    throw refuse(where, 'the keyword "nullable" is not supported; use a type "null"');
-  checkMultipleOf(schema, where);
   const lists = readLists(schema, where);
   const count = (key: string, absent: number) => readCount(schema, key, absent, where);
   return {
-    types: readTypes(schema.type, where),
+    types: readTypes(schema, where),
     values: readValues(schema, where),
-    properties: readSchemas(schema.properties, `${where}/properties`),
     required: readNames(schema.required, where),
-    additional: optionalSchema(schema.additionalProperties, `${where}/additionalProperties`),
-    patterned: readSchemas(schema.patternProperties, `${where}/patternProperties`),
+    ...readProperties(schema, where),
     minProperties: count("minProperties", 0),
     maxProperties: count("maxProperties", NONE),
     ...lists,
@@ -105,24 +105,23 @@ export function readPlain(schema: Readonly<Record<string, unknown>>, where: stri
     isUnique: schema.uniqueItems === true,
     minLength: count("minLength", 0),
     maxLength: count("maxLength", NONE),
-    pattern: optionalText(schema, "pattern", where),
-    format: optionalText(schema, "format", where),
+    patterns: textsOf(schema, "pattern", where),
+    formats: textsOf(schema, "format", where).filter(isAssertion),
     ...readBounds(schema, where),
   };
 }
 
-function checkMultipleOf({ multipleOf, type }: Readonly<Record<string, unknown>>, where: string): void {
-  if (multipleOf === undefined || (multipleOf === 1 && type === "integer")) return;
-  throw refuse(where, 'the keyword "multipleOf" is supported only as 1 beside the type "integer"');
-}
-
-function readTypes(type: unknown, where: string): readonly Type[] | undefined {
+/** `nullable` is OpenAPI's word for the type null. */
+function readTypes(
+  { type, nullable }: Readonly<Record<string, unknown>>,
+  where: string,
+): readonly Type[] | undefined {
   if (type === undefined) return undefined;
   const names = Array.isArray(type) ? type : [type];
   const types = TYPES.filter((one) => names.includes(one));
   if (types.length === 0 || names.some((name) => !TYPES.some((one) => one === name)))
     throw refuse(where, `its type must be of ${TYPES.join(", ")}, got ${printValue(type)}`);
-  return types;
+  return nullable === true && !types.includes("null") ? [...types, "null"] : types;
 }
 
 function readValues(
@@ -132,9 +131,55 @@ function readValues(
   const { enum: listed } = schema;
   if (listed !== undefined && !Array.isArray(listed))
     throw refuse(where, `its enum must be a list, got ${printValue(listed)}`);
-  if (!("const" in schema)) return listed;
+  if (!("const" in schema)) return listed ?? readMultiples(schema, where);
   const same = canonical(schema.const);
   return listed === undefined || listed.some((one) => canonical(one) === same) ? [schema.const] : [];
+}
+
+/** Whole multiples that are listed; beyond, use a pattern of digits. */
+const MAX_MULTIPLES = 1_000;
+
+/** The multiples between two bounds, which is what `multipleOf` leaves of whole numbers. */
+function readMultiples(
+  schema: Readonly<Record<string, unknown>>,
+  where: string,
+): readonly unknown[] | undefined {
+  const { multipleOf: step, type } = schema;
+  if (step === undefined || (step === 1 && type === "integer")) return undefined;
+  const { low, high } = readBounds(schema, where);
+  const isCounted = typeof step === "number" && Number.isSafeInteger(step) && step > 0 && type === "integer";
+  const [first, last] = isCounted ? [Math.ceil(low / step), Math.floor(high / step)] : [0, NONE];
+  if (!isCounted || !(last - first < MAX_MULTIPLES))
+    throw refuse(
+      where,
+      `the keyword "multipleOf" is supported only as a whole number beside the type "integer", a minimum and a maximum, for at most ${MAX_MULTIPLES} multiples`,
+    );
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => (first + i) * step);
+}
+
+/** Properties by name, by pattern, and others. `propertyNames` says which names others may have. */
+function readProperties(schema: Readonly<Record<string, unknown>>, where: string) {
+  const properties = readSchemas(schema.properties, `${where}/properties`);
+  const additional = optionalSchema(schema.additionalProperties, `${where}/additionalProperties`);
+  const patterned = readSchemas(schema.patternProperties, `${where}/patternProperties`);
+  const { propertyNames } = schema;
+  const names = propertyNames === undefined ? true : asSchema(propertyNames, `${where}/propertyNames`);
+  if (names === true) return { properties, additional, patterned };
+  const listed = isObject(names) ? readValues(names, `${where}/propertyNames`) : [];
+  const keys = isObject(names) ? Object.keys(names).filter((key) => !ANNOTATIONS.has(key)) : [];
+  if (isObject(names) && keys.every((key) => key === "type") && (names.type ?? "string") === "string")
+    return { properties, additional, patterned };
+  if (!listed || patterned.size > 0)
+    throw refuse(
+      where,
+      'the keyword "propertyNames" is supported as { "type": "string" } or with an enum, beside no patternProperties',
+    );
+  const known = listed.filter((name) => typeof name === "string");
+  return {
+    properties: new Map(known.map((name) => [name, properties.get(name) ?? additional ?? true])),
+    additional: false,
+    patterned,
+  };
 }
 
 function readSchemas(value: unknown, where: string): ReadonlyMap<string, Schema> {
@@ -182,13 +227,10 @@ function readCount(
   throw refuse(where, `${key} must be a whole number of at least 0, got ${printValue(value)}`);
 }
 
-function optionalText(
-  schema: Readonly<Record<string, unknown>>,
-  key: string,
-  where: string,
-): string | undefined {
+function textsOf(schema: Readonly<Record<string, unknown>>, key: string, where: string): readonly string[] {
   const value = schema[key];
-  if (value === undefined || typeof value === "string") return value;
+  if (value === undefined) return [];
+  if (typeof value === "string") return [value];
   throw refuse(where, `${key} must be a text, got ${printValue(value)}`);
 }
 

@@ -32,6 +32,7 @@ export class GrammarBuilder {
   readonly #classRules = new Map<string, number>();
   #edges = 0;
   #properties = 0;
+  #steps = 0;
 
   newNode(): number {
     if (this.#nodes.length >= LIMITS.nodes)
@@ -47,6 +48,12 @@ export class GrammarBuilder {
   countProperty(): void {
     if (++this.#properties > LIMITS.properties)
       throw refuse("compiling", `it has more than ${LIMITS.properties} properties such as \\p{L}`);
+  }
+
+  /** Counts work on patterns that hold together; false beyond its limit. */
+  countSteps(steps: number): boolean {
+    this.#steps += steps;
+    return this.#steps <= LIMITS.joinSteps;
   }
 
   #node(id: number): Node {

@@ -35,6 +35,9 @@ const PATTERNS: readonly (readonly [string, readonly string[]])[] = [
   ["(?:)x|", ["", "x", "xx"]],
   ["[\\]\\-\\\\^]", ["]", "-", "\\", "^", "a"]],
   ["[^]", ["\n", "a", "ab"]],
+  ["(?=a)[a-c]{2}", ["ab", "ba", "a", "abc"]],
+  ["^(?!ab)(?!.*cc$)[a-c\\n]{1,4}$", ["abc", "acb", "cc", "acc", "bcca", "b\ncc", "c"]],
+  ["(?=.*\\d)(?=.*[a-zé]).{3,5}", ["a1-", "é-9", "abc", "123", "a1", "a1----"]],
   ["(a?){12}a{12}", ["a".repeat(12), "a".repeat(24), "a".repeat(25), "a".repeat(11)]],
 ];
 
@@ -65,7 +68,9 @@ describe("a regex constraint", () => {
     ["[a", "not closed"],
     ["*a", "nothing stands before"],
     ["a**", "repeated"],
-    ["(?=a)b", "looks around"],
+    ["a(?=b)b", "only at the start of the text"],
+    ["(?=a)b", "no text"],
+    ["(?=(?!a)b)b", "only at the start of the text"],
     ["(?<!a)b", "looks around"],
     ["(?i)a", "flags"],
     ["(a)\\1", "\\1"],

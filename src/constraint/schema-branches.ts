@@ -140,8 +140,8 @@ export class SchemaBranches {
       isUnique: a.isUnique || b.isUnique,
       minLength: Math.max(a.minLength, b.minLength),
       maxLength: Math.min(a.maxLength, b.maxLength),
-      pattern: bothTexts(a.pattern, b.pattern, "patterns", where),
-      format: bothTexts(a.format, b.format, "formats", where),
+      patterns: [...new Set([...a.patterns, ...b.patterns])],
+      formats: [...new Set([...a.formats, ...b.formats])],
       ...bothBounds(a, b),
     };
   }
@@ -207,16 +207,6 @@ function bothValues(
   if (!a || !b) return a ?? b;
   const known = new Set(b.map(canonical));
   return a.filter((value) => known.has(canonical(value)));
-}
-
-function bothTexts(
-  a: string | undefined,
-  b: string | undefined,
-  what: string,
-  where: string,
-): string | undefined {
-  if (a !== undefined && b !== undefined && a !== b) throw refuse(where, `two ${what} cannot hold at once`);
-  return a ?? b;
 }
 
 function bothBounds(a: PlainSchema, b: PlainSchema) {

@@ -1,13 +1,14 @@
 /** JSON Schemas as parts of an automaton. */
 import { isObject } from "../base/is-object.ts";
+import { printValue } from "../base/print-value.ts";
 import { ALL_POINTS, type PointRange, points, subtract } from "./code-points.ts";
-import { formatNames, formatPattern, isNumberFormat } from "./formats.ts";
+import { formatNames, formatPattern } from "./formats.ts";
 import type { JsonParts } from "./json-parts.ts";
 import { LIMITS, refuse } from "./limits.ts";
 import { numberIn } from "./number-range.ts";
 import { ANYTHING, type PlainSchema, type Schema, type Type } from "./plain-schema.ts";
 import type { GrammarBuilder, Part } from "./program.ts";
-import { compilePattern } from "./regex.ts";
+import { compilePattern, compileTextForm } from "./regex.ts";
 import { SchemaBranches, typeOf } from "./schema-branches.ts";
 
 /**
@@ -82,23 +83,15 @@ export class SchemaCompiler {
     return isInteger ? this.#json.integer : this.#json.number;
   }
 
-  #text({ pattern, format, minLength, maxLength }: PlainSchema, where: string): Part {
-    const ofFormat = format === undefined || isNumberFormat(format) ? undefined : formatPattern(format);
-    if (format !== undefined && !isNumberFormat(format) && ofFormat === undefined)
-      throw refuse(
-        where,
-        `the format "${format.slice(0, 40)}" is not supported; known are ${formatNames().join(", ")}`,
-      );
+  #text({ patterns, formats, minLength, maxLength }: PlainSchema, where: string): Part {
     if (minLength > maxLength) throw refuse(where, "minLength is above maxLength");
-    if (pattern === undefined && ofFormat === undefined)
+    if (patterns.length === 0 && formats.length === 0)
       return this.#json.text(minLength, maxLength === Number.POSITIVE_INFINITY ? undefined : maxLength);
-    const hasLength = minLength > 0 || maxLength !== Number.POSITIVE_INFINITY;
-    if (hasLength || (pattern !== undefined && ofFormat !== undefined))
-      throw refuse(where, "of pattern, format, and minLength or maxLength only one can hold at once");
+    checkFormats(formats, where);
+    const form = { patterns, formats, lengths: { min: minLength, max: maxLength } };
     const quote = this.#builder.text('"');
-    const source = pattern ?? ofFormat ?? "";
-    const write = { write: this.#json.written, isWhole: pattern === undefined, where };
-    return this.#builder.sequence([quote, compilePattern(source, this.#builder, write), quote]);
+    const text = compileTextForm(form, this.#builder, { write: this.#json.written, where });
+    return this.#builder.sequence([quote, text, quote]);
   }
 
   #array(schema: PlainSchema, { where, depth }: Place): Part {
@@ -223,6 +216,16 @@ export class SchemaCompiler {
   }
 }
 
+/** @throws RequestError if a format is not known here */
+function checkFormats(formats: readonly string[], where: string): void {
+  const unknown = formats.find((format) => formatPattern(format) === undefined);
+  if (unknown !== undefined)
+    throw refuse(
+      where,
+      `the format ${printValue(unknown)} is not supported; known are ${formatNames().join(", ")}`,
+    );
+}
+
 interface Place {
   readonly where: string;
   readonly depth: number;
@@ -233,13 +236,13 @@ const WRITABLE: readonly PointRange[] = subtract(ALL_POINTS, [{ low: 0xd800, hig
 
 /** Types of a schema without `type`: those that its keywords speak of, or all. */
 function impliedTypes(schema: PlainSchema): readonly Type[] {
-  const { properties, required, patterned, additional, prefixItems, items, pattern, format } = schema;
+  const { properties, required, patterned, additional, prefixItems, items, patterns, formats } = schema;
   if (properties.size > 0 || required.length > 0 || patterned.size > 0 || additional !== undefined)
     return ["object"];
   if (schema.minProperties > 0 || schema.maxProperties !== Number.POSITIVE_INFINITY) return ["object"];
   if (prefixItems.length > 0 || items !== undefined || schema.minItems > 0) return ["array"];
   if (schema.maxItems !== Number.POSITIVE_INFINITY || schema.isUnique) return ["array"];
-  if (pattern !== undefined || format !== undefined || schema.minLength > 0) return ["string"];
+  if (patterns.length > 0 || formats.length > 0 || schema.minLength > 0) return ["string"];
   if (schema.maxLength !== Number.POSITIVE_INFINITY) return ["string"];
   if (schema.low !== Number.NEGATIVE_INFINITY || schema.high !== Number.POSITIVE_INFINITY) return ["number"];
   return ["object", "array", "string", "number", "boolean", "null"];
@@ -271,7 +274,7 @@ function isFitting(schema: PlainSchema, value: unknown, where: string): boolean 
   const type = typeOf(value);
   const { types } = schema;
   if (types && !types.includes(type) && !(type === "integer" && types.includes("number"))) return false;
-  const { pattern, format, properties, required, items, prefixItems } = schema;
+  const { patterns, formats, properties, required, items, prefixItems } = schema;
   const counts = [
     schema.minItems,
     schema.minProperties,
@@ -287,7 +290,7 @@ function isFitting(schema: PlainSchema, value: unknown, where: string): boolean 
     schema.patterned.size > 0 ||
     items !== undefined ||
     schema.additional !== undefined;
-  if (pattern !== undefined || (format !== undefined && !isNumberFormat(format)) || isDeep)
+  if (patterns.length > 0 || formats.length > 0 || isDeep)
     throw refuse(where, "enum and const are supported beside type, lengths and bounds only");
   if (typeof value === "string") {
     const { length } = Array.from(value);

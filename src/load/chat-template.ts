@@ -223,7 +223,8 @@ function templateError({ place }: TemplateSource, cause: unknown): Error {
   const options = { cause };
   if (cause instanceof TemplateRuntimeError)
     return new RequestError(
-      `the chat template ${place} does not take these messages: ${cause.message}`,
+      // without its folder: a server tells clients this
+      `the chat template ${place.slice(place.lastIndexOf("/") + 1)} does not take these messages: ${cause.message}`,
       options,
     );
   if (cause instanceof TemplateSyntaxError)

@@ -140,11 +140,67 @@ describe("a chat's body", () => {
     expect(faultOf(() => chat({ chat_template_kwargs: [] }))).toBe("chat_template_kwargs");
   });
 
+  it("takes null for what a nested object leaves out, and an answer without content for an empty one", () => {
+    const schema = { type: "object", properties: { a: { const: null } } };
+    const format = (form: object) => chat({ response_format: form })[0]?.constraint;
+    expect(chat({ stream: true, stream_options: { include_usage: null } })).toEqual([{ messages }]);
+    expect(format({ type: "json_schema", json_schema: { name: "x", schema, strict: null } })).toEqual({
+      schema,
+    });
+    expect(format({ type: "json_schema", json_schema: { name: "x", schema: null } })).toEqual({ schema: {} });
+    const tool = (rest: object) => ({ type: "function", function: { name: "f", ...rest } });
+    const tools = [
+      tool({ description: null, parameters: null, strict: null }),
+      { ...tool({}), function: { name: "g" } },
+    ];
+    expect(chat({ tools })[0]?.chatTemplateOptions).toEqual({
+      tools: ["f", "g"].map((name) => ({ type: "function", function: { name } })),
+    });
+    const answer = (rest: object) => chat({ messages: [{ role: "assistant", ...rest }] })[0]?.messages?.[0];
+    expect(answer({ content: null, reasoning: "b" })).toEqual({
+      role: "assistant",
+      content: "",
+      reasoning: "b",
+    });
+    expect([answer({}), answer({ content: null, tool_calls: [] })].map((one) => one?.content)).toEqual([
+      "",
+      "",
+    ]);
+  });
+
+  it("takes a form of the answer under the names of vLLM and llama-server, and refuses a part that it does not know", () => {
+    const form = (body: object) => chat(body)[0]?.constraint;
+    const schema = { type: "integer" };
+    expect(form({ response_format: { type: "json_object", schema } })).toEqual({ schema });
+    expect(form({ response_format: { type: "json_object", schema: null } })).toEqual({ json: true });
+    const outputs = (structured_outputs: object) => form({ structured_outputs });
+    expect(outputs({ json: schema })).toEqual({ schema });
+    expect(outputs({ json: '{"type":"integer"}', regex: null })).toEqual({ schema });
+    expect(outputs({ regex: "a+" })).toEqual({ regex: "a+" });
+    expect(outputs({ choice: ["a", "b"] })).toEqual({ choice: ["a", "b"] });
+    expect(outputs({ json_object: true })).toEqual({ json: true });
+    expect(outputs({ json_object: false })).toBe(undefined);
+    const fault = (structured_outputs: unknown, rest: object = {}) =>
+      faultOf(() => chat({ structured_outputs, ...rest }));
+    expect(fault({ grammar: "root ::= a" })).toBe("structured_outputs.grammar");
+    expect(fault({ json: "no JSON" })).toBe("structured_outputs.json");
+    expect(fault({ json: "3" })).toBe("structured_outputs.json");
+    expect(fault({ regex: "a", choice: ["a"] })).toBe("structured_outputs.choice");
+    expect(fault({ regex: "a" }, { guided_choice: ["a"] })).toBe("structured_outputs.regex");
+  });
+
+  it("takes a top_p of 0, which leaves the likeliest token, and names the bounds of a seed", () => {
+    expect(chat({ top_p: 0 })[0]?.topP).toBe(1e-9);
+    expect(chat({ top_p: 1 })[0]?.topP).toBe(1);
+    expect(faultOf(() => chat({ top_p: -0.1 }))).toBe("top_p");
+    expect(() => chat({ seed: 2 ** 53 })).toThrow("2^53 - 1");
+  });
+
   it("refuses what other servers follow and this one does not, and takes the value that changes nothing", () => {
     const changes = {
       ...{ chat_template: "{{ messages }}", continue_final_message: true, add_generation_prompt: false },
       ...{ documents: [{ text: "a" }], truncate_prompt_tokens: 5, guided_grammar: "root ::= a" },
-      ...{ structured_outputs: { regex: "a" }, allowed_token_ids: [1], bad_words: ["a"], length_penalty: 2 },
+      ...{ allowed_token_ids: [1], bad_words: ["a"], length_penalty: 2 },
       ...{ include_stop_str_in_output: true, skip_special_tokens: false, prompt_embeds: "a", best_of: 2 },
       ...{ functions: [{}], prompt_logprobs: 1, use_beam_search: true, logits_processors: ["os.system"] },
     };

@@ -23,10 +23,12 @@ type GivenMessage = v.InferOutput<typeof message>;
 
 /**
  * Turns a message of OpenAI's API into one for templates. `developer` is its newer name of `system`. Parts of text become one
- * text, and arguments of tool calls values, as in vLLM, since few templates read the other forms.
+ * text, and arguments of tool calls values, as in vLLM, since few templates read the other forms. An answer without content is an
+ * empty one, as in vLLM: servers give it for a reasoning that was cut, and clients send it back.
  */
 export function toMessage({ role, content, ...rest }: GivenMessage, index: number): ChatMessage {
   const { tool_calls: calls } = rest;
+  const isEmptyAnswer = role === "assistant" && (content ?? null) === null && !hasCalls(calls);
   return {
     ...rest,
     role: role === "developer" ? "system" : role,
@@ -34,8 +36,11 @@ export function toMessage({ role, content, ...rest }: GivenMessage, index: numbe
       tool_calls: calls.map((call, i) => withParsedArguments(call, `messages[${index}].tool_calls[${i}]`)),
     }),
     ...(content !== undefined && { content: Array.isArray(content) ? joinParts(content, index) : content }),
+    ...(isEmptyAnswer && { content: "" }),
   };
 }
+
+const hasCalls = (calls: unknown): boolean => Array.isArray(calls) && calls.length > 0;
 
 function joinParts(parts: readonly unknown[], index: number): string {
   const texts = parts.map((part, i) => {

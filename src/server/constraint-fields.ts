@@ -16,10 +16,11 @@ export const CONSTRAINT_FIELDS = {
       "type",
       [
         v.object({ type: v.literal("text") }),
-        v.object({ type: v.literal("json_object") }),
+        // llama-server and others take a schema beside it
+        v.object({ type: v.literal("json_object"), schema: v.nullish(schema) }),
         v.object({
           type: v.literal("json_schema"),
-          json_schema: v.object({ schema: v.optional(schema, {}) }, "an object with a schema"),
+          json_schema: v.object({ schema: v.nullish(schema, {}) }, "an object with a schema"),
         }),
       ],
       FORMATS,
@@ -29,6 +30,18 @@ export const CONSTRAINT_FIELDS = {
   guided_json: v.optional(v.union([v.string(), schema], SCHEMA)),
   guided_regex: v.optional(v.string("a regular expression")),
   guided_choice: v.optional(v.array(v.string("a text"), "a list of texts")),
+  /** vLLM's newer name of the three. */
+  structured_outputs: v.optional(
+    v.strictObject(
+      {
+        json: v.nullish(v.union([v.string(), schema], SCHEMA)),
+        regex: v.nullish(v.string("a regular expression")),
+        choice: v.nullish(v.array(v.string("a text"), "a list of texts")),
+        json_object: v.nullish(v.boolean("true or false")),
+      },
+      'an object with "json", "regex", "choice" or "json_object"',
+    ),
+  ),
 };
 
 type ConstraintBody = v.InferOutput<v.ObjectSchema<typeof CONSTRAINT_FIELDS, undefined>>;
@@ -40,11 +53,16 @@ export function constraintFieldOf(body: Readonly<Record<string, unknown>>): stri
 
 /** Returns the constraint that a body asks for. @throws HttpError 400 if it asks for several */
 export function constraintOf(body: ConstraintBody): ConstraintSpec | undefined {
+  const { structured_outputs: outputs } = body;
   const asked = [
     ["response_format", formatOf(body.response_format)],
-    ["guided_json", body.guided_json === undefined ? undefined : { schema: readSchema(body.guided_json) }],
-    ["guided_regex", body.guided_regex === undefined ? undefined : { regex: body.guided_regex }],
-    ["guided_choice", body.guided_choice === undefined ? undefined : { choice: body.guided_choice }],
+    ["guided_json", schemaOf(body.guided_json, "guided_json")],
+    ["guided_regex", regexOf(body.guided_regex)],
+    ["guided_choice", choiceOf(body.guided_choice)],
+    ["structured_outputs.json", schemaOf(outputs?.json, "structured_outputs.json")],
+    ["structured_outputs.regex", regexOf(outputs?.regex)],
+    ["structured_outputs.choice", choiceOf(outputs?.choice)],
+    ["structured_outputs.json_object", outputs?.json_object ? { json: true as const } : undefined],
   ] as const;
   const [first, second] = asked.filter(([, spec]) => spec !== undefined);
   if (first && second)
@@ -53,13 +71,24 @@ export function constraintOf(body: ConstraintBody): ConstraintSpec | undefined {
 }
 
 function formatOf(format: ConstraintBody["response_format"]): ConstraintSpec | undefined {
-  if (format?.type === "json_object") return { json: true };
+  if (format?.type === "json_object")
+    return format.schema === undefined || format.schema === null ? { json: true } : { schema: format.schema };
   return format?.type === "json_schema" ? { schema: format.json_schema.schema } : undefined;
 }
 
-function readSchema(given: string | object | boolean): object | boolean {
-  if (typeof given !== "string") return given;
-  const value = readInnerJson(given, "guided_json");
-  if (isObject(value) || typeof value === "boolean") return value;
-  throw badField("guided_json", "guided_json must be a JSON schema, or its text");
+const regexOf = (given: string | null | undefined): ConstraintSpec | undefined =>
+  typeof given === "string" ? { regex: given } : undefined;
+
+const choiceOf = (given: readonly string[] | null | undefined): ConstraintSpec | undefined =>
+  given ? { choice: given } : undefined;
+
+/** The schema of a field, which may hold its text. */
+function schemaOf(
+  given: string | object | boolean | null | undefined,
+  field: string,
+): ConstraintSpec | undefined {
+  if (given === undefined || given === null) return undefined;
+  const value = typeof given === "string" ? readInnerJson(given, field) : given;
+  if (isObject(value) || typeof value === "boolean") return { schema: value };
+  throw badField(field, `${field} must be ${SCHEMA}, or its text`);
 }

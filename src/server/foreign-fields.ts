@@ -26,7 +26,6 @@ const FOREIGN: Readonly<Record<string, HasEffect>> = {
   guided_grammar: isSet,
   structural_tag: isSet,
   guided_whitespace_pattern: isSet,
-  structured_outputs: isFilled,
   allowed_token_ids: isSet,
   bad_words: isFilled,
   logits_processors: isFilled,

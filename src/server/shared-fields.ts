@@ -12,6 +12,8 @@ import { THINKING_FIELDS, thinkingOf } from "./thinking-fields.ts";
 
 /** As OpenAI's API has it. */
 const MAX_CHOICES = 128;
+/** OpenAI's API takes 0, which leaves the likeliest token alone; so does this, in any precision. */
+const LEAST_TOP_P = 1e-9;
 
 const stopText = v.pipe(v.string("a text that is not empty"), v.minLength(1, "a text that is not empty"));
 
@@ -26,11 +28,11 @@ const isBias = (given: unknown) =>
 export const SHARED_FIELDS = {
   model: v.optional(v.string("a text")),
   stream: flag(),
-  stream_options: v.optional(v.object({ include_usage: flag() }, "an object")),
+  stream_options: v.optional(v.object({ include_usage: v.nullish(v.boolean("true or false")) }, "an object")),
   n: wholeNumberFrom(1, MAX_CHOICES),
   max_tokens: wholeNumberFrom(1),
   temperature: numberThat("0 or more", (t) => t >= 0 && t < Number.POSITIVE_INFINITY),
-  top_p: numberThat("above 0, at most 1", (p) => p > 0 && p <= 1),
+  top_p: numberThat("from 0 to 1", (p) => p >= 0 && p <= 1),
   top_k: numberThat("a whole number, 0 or -1 for all", (k) => Number.isSafeInteger(k) && k >= -1),
   min_p: numberThat("from 0 to 1", (p) => p >= 0 && p <= 1),
   presence_penalty: numberThat("from -2 to 2", isPenalty),
@@ -39,7 +41,7 @@ export const SHARED_FIELDS = {
   stop_token_ids: v.optional(v.array(v.number("a token id"), "a list of token ids")),
   min_tokens: wholeNumberFrom(0),
   repetition_penalty: numberThat("from 0.001 to 1000", isRepetitionPenalty),
-  seed: numberThat("a whole number", Number.isSafeInteger),
+  seed: numberThat("a whole number from -(2^53 - 1) to 2^53 - 1", Number.isSafeInteger),
   stop: v.optional(v.union([stopText, v.array(stopText)], "a text that is not empty, or a list of them")),
   ignore_eos: flag(),
   cache_salt: v.optional(v.pipe(v.string("a text"), v.maxLength(256, "a text of at most 256 characters"))),
@@ -88,7 +90,7 @@ export function requestOf(body: SharedBody, ownAttention: string | undefined): G
     attention,
     maxTokens: body.max_tokens,
     temperature: body.temperature,
-    topP: body.top_p,
+    topP: body.top_p === undefined ? undefined : Math.max(LEAST_TOP_P, body.top_p),
     topK: topK === undefined ? undefined : Math.max(0, topK),
     minP: body.min_p,
     presencePenalty: body.presence_penalty,

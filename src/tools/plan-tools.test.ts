@@ -119,10 +119,46 @@ describe("tools of a request", () => {
     expect(text).toMatch(/tags.*Hi$/s);
   });
 
+  it.each<[string, Record<string, unknown>]>([
+    ["{}", {}],
+    ["of properties alone", { properties: { a: { type: "integer" } } }],
+    ["of an object or null", { type: ["object", "null"] }],
+    ["of a reference", { $ref: "#/$defs/a", $defs: { a: { minProperties: 1 } } }],
+  ])("have arguments that are an object, if their parameters are %s", (_, schema) => {
+    const tools = [{ type: "function", function: { name: "f", parameters: schema } } as const];
+    const { constraint } = planTools({ tools, toolChoice: named("f") }, [TEMPLATES.llama3]) ?? {};
+    if (!constraint) throw new Error("the choice makes no constraint");
+    const random = randomFrom(3);
+    for (const vocabulary of vocabularies)
+      for (let i = 0; i < 8; i++) {
+        const { parameters: given } = JSON.parse(walk(startTrial(constraint, vocabulary), random));
+        expect(given).toBeTypeOf("object");
+        expect(given === null || Array.isArray(given)).toBe(false);
+      }
+  });
+
   it.each<[string, unknown, unknown, string]>([
     ["no list", "x", "auto", "a list of at most"],
     ["too many", Array.from({ length: 129 }, () => TOOLS[0]), "auto", "at most 128"],
     ["another type", [{ type: "code", function: { name: "a" } }], "auto", "tools[0].type"],
+    [
+      "a tool without a function",
+      [{ type: "function", name: "a" }],
+      "auto",
+      'tools[0].function: expected an object { type: "function"',
+    ],
+    [
+      "a tool without a type",
+      [{ function: { name: "a" } }],
+      "auto",
+      'tools[0].type: expected an object { type: "function"',
+    ],
+    [
+      "parameters of no object",
+      [{ type: "function", function: { name: "a", parameters: { type: "string" } } }],
+      "auto",
+      "a JSON Schema of an object",
+    ],
     ["no name", [{ type: "function", function: {} }], "auto", "tools[0].function.name"],
     ["a name with a space", [{ type: "function", function: { name: "a b" } }], "auto", "a name of 1 to 64"],
     [

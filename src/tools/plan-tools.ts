@@ -46,17 +46,29 @@ export interface ToolPlan {
 
 const MAX_TOOLS = 128;
 const NAME = 'a name of 1 to 64 letters, digits, "_" and "-"';
-const TOOL = v.looseObject({
-  type: v.literal("function", '"function"'),
-  function: v.looseObject({
-    name: v.pipe(v.string(NAME), v.regex(/^[\w-]{1,64}$/, NAME)),
-    description: v.optional(v.string("a text")),
-    parameters: v.optional(
-      v.custom<Readonly<Record<string, unknown>>>(isObject, "a JSON Schema of an object"),
+const SCHEMA = "a JSON Schema of an object";
+const TOOL = v.looseObject(
+  {
+    type: v.literal("function", '"function"'),
+    function: v.looseObject(
+      {
+        name: v.pipe(v.string(NAME), v.regex(/^[\w-]{1,64}$/, NAME)),
+        description: v.nullish(v.string("a text")),
+        parameters: v.nullish(v.custom<Readonly<Record<string, unknown>>>(describesObject, SCHEMA)),
+      },
+      "an object with a name",
     ),
-  }),
-});
+  },
+  'an object { type: "function", function: { name, parameters } }',
+);
 const NOTHING = { type: "object", properties: {}, additionalProperties: false };
+
+/** A schema without a type, such as {}, counts as one of an object: arguments are nothing else. */
+function describesObject(schema: unknown): boolean {
+  if (!isObject(schema)) return false;
+  const { type = "object" } = schema;
+  return Array.isArray(type) ? type.includes("object") : type === "object";
+}
 
 /**
  * Plans the tools of a request; undefined if it has none, or chooses none.
@@ -102,7 +114,13 @@ function checkTools(given: readonly ToolDefinition[]): readonly ToolDefinition[]
     if (names.has(name)) throw new RequestError(`tools[${i}]: the name "${name}" is there twice`);
     names.add(name);
   }
-  return given;
+  return given.map(withoutNulls);
+}
+
+/** A tool without the fields that a client leaves open by null. */
+function withoutNulls(tool: ToolDefinition): ToolDefinition {
+  const given = Object.entries(tool.function).filter(([, value]) => value !== null);
+  return { ...tool, function: Object.fromEntries(given) as ToolDefinition["function"] }; // the name is no null
 }
 
 /** The tools that the choice allows. */
@@ -123,7 +141,9 @@ function chooseTools(tools: readonly ToolDefinition[], choice: ToolChoice): read
 /** The form of an answer that calls tools, as the style writes it. */
 function constraintOf(style: ToolStyle, tools: readonly ToolDefinition[], isOne: boolean): ConstraintSpec {
   const anyCall = (make: (name: string, parameters: object) => readonly SequenceItem[]): SequenceItem => ({
-    anyOf: tools.map(({ function: { name, parameters } }) => make(name, parameters ?? NOTHING)),
+    anyOf: tools.map(({ function: { name, parameters } }) =>
+      make(name, parameters ? { ...parameters, type: "object" } : NOTHING),
+    ),
   });
   const object = (key: string) => (name: string, schema: object) => [
     { text: `{"name": ${JSON.stringify(name)}, "${key}": ` },
