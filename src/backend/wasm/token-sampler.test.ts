@@ -10,11 +10,20 @@ function samplerOf(vocabSize: number) {
   return { arena, address, sampler: new TokenSampler(arena, vocabSize) };
 }
 
+/** Numbers in [0, 1) that are the same in every run. */
+function sequence(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
 const params = fc.record({
   temperature: fc.constantFrom(0, 0.3, 1, 2),
   topK: fc.constantFrom(0, 1, 3, 20, 1000),
   topP: fc.constantFrom(1, 0.95, 0.5, 0.01),
-  minP: fc.constantFrom(0, 0.05, 0.9, 1),
+  minP: fc.constantFrom(0, 1e-6, 0.05, 0.9, 1),
   repetitionPenalty: fc.constantFrom(1, 1.3),
   seed: fc.nat(),
 });
@@ -62,6 +71,46 @@ describe("TokenSampler", () => {
       ),
       { numRuns: 1000 },
     );
+  });
+
+  it("samples the same tokens as sampleToken of thousands, whether those near the best are enough or not", () => {
+    const size = 2000;
+    const { arena, address, sampler } = samplerOf(size);
+    const random = sequence(7);
+    let numFar = 0;
+    // all of the mass near the best token; a tenth of it far below
+    for (const [spread, peak] of [
+      [0.2, 0],
+      [2, 0],
+      [12, 0],
+      [0.3, 10],
+      [0.3, 15],
+    ] as const)
+      for (const [temperature, topP, minP] of [
+        [1, 1, 0],
+        [0.6, 0.95, 0],
+        [1.5, 0.999, 0],
+        [1, 1, 0.05],
+        [1, 1, 1e-4],
+        [1, 0.9, 1e-5],
+        [2, 0.99, 0.02],
+      ] as const) {
+        const values = Float32Array.from(
+          { length: size },
+          () => 3 * spread * (random() + random() + random() - 1.5),
+        );
+        values[700] += peak;
+        const largest = Math.max(...values);
+        for (let sampleIndex = 0; sampleIndex < 40; sampleIndex++) {
+          const params = { temperature, topK: 0, topP, minP, repetitionPenalty: 1, seed: 3 };
+          const row = { params, sampleIndex, seenTokens: [] };
+          arena.floats.set(values, address / 4);
+          const token = sampler.sample(address, 0, row);
+          expect(token).toBe(sampleToken(values.slice(), row));
+          if ((values[token] - largest) / temperature < -8) numFar++;
+        }
+      }
+    expect(numFar).toBeGreaterThan(5);
   });
 
   it("samples from the new memory after growth", () => {
