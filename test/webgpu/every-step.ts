@@ -181,6 +181,13 @@ class EverySteps {
     backend.updatePageBounds(0, range);
     backend.attentionOutput(weights.output, this.#attended, this.#x);
     backend.feedForward(weights.feedForward, this.#x);
+    // at once, where products with subgroup matrices leave sums to the kernels that read them
+    if (contextOf(backend).traits.subgroupMatrix)
+      backend.advance(
+        { output: weights.output, feedForward: weights.feedForward },
+        { layer: 0, weights: weights.input },
+        { attended: this.#attended, x: this.#x, query: this.#query },
+      );
     if (weights.experts) {
       const { outputNorm } = weights;
       backend.attentionOutput({ ...weights.output, outputNorm }, this.#attended, this.#x);
