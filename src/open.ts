@@ -48,7 +48,10 @@ export interface EngineHost extends BackendHost {
   readonly openGate?: (location: string) => Promise<FileFolder>;
   /** Receives what the engine's tokenizer was made of, for a second one on another thread. */
   readonly onTokenizer?: (source: TokenizerSource) => unknown;
-  /** Receives the engine's components, for benchmarks that also step the model without it. */
+  /**
+   * Receives the engine's components, for benchmarks that also step the model without it.
+   * @internal
+   */
   readonly onComponents?: (components: EngineComponents) => unknown;
   /** For people: what finding the folder did differently than expected. */
   readonly notes?: readonly string[];
