@@ -64,7 +64,8 @@ export function recordMatrix(
   const { recorder, weights, tuning, traits } = context;
   const [first] = sections;
   const shape = traits.subgroupMatrix;
-  if (!first || !shape) return;
+  if (!shape) throw new TypeError("products with subgroup matrices on a device that has none");
+  if (!first) return;
   const { slice, format, cols } = first;
   const isPair = partner !== undefined;
   const all = partner ? [first, partner] : sections;
